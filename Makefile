@@ -1,0 +1,48 @@
+# Each target sets up what it needs; `make` alone lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
+
+install: $(READY)  ## make .venv and install seqhub into it, with all extras, at the pinned versions
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "seqhub needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,track]'
+	@touch $@
+
+demo: $(READY)  ## build qrsu/hard, solve it, measure, document, load back and prove it (under a minute)
+	$(BIN)/seqhub demo runs/demo
+
+test: $(READY)  ## lint, types and the tests
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)  ## the same with the slow tests
+	$(BIN)/python -m pytest
+
+format: $(READY)  ## put the code into the house form
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+lint: $(READY)  ## lint, format and type checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## every benchmark, both sides in one run, as tables
+	$(BIN)/python -m benchmarks all
+
+cards: $(READY)  ## render again everything that is rendered
+	$(BIN)/python -m dataset_scripts.render
+
+.PHONY: help install demo test test-all format lint bench cards

@@ -1,0 +1,1 @@
+"""What the data is: one file per task, NumPy only."""

@@ -1,0 +1,162 @@
+"""QRSU, temporal order: which of X and Y came first, across a long stretch of noise.
+
+Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), experiment 6a.
+A sequence opens with B, closes with E and is otherwise drawn from {a, b, c, d}, save for two steps that hold X
+or Y. The class is the pair in the order it was seen:
+
+    >>> TASK.solve("BaXbcYdE")
+    'R'
+
+`hard` has the lengths and positions of the paper; the levels and the letters B (first) and E (last) follow the
+course "NYU Deep Learning" (Canziani & LeCun, 2020), whose generator `tutorial_stream` reproduces bit by bit. The
+paper itself opens with E and closes with B: the same task under another name for two symbols.
+Chance level is 1/4. Nothing but the two marked steps carries information about the label.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks._qrsu_tutorial import tutorial_stream
+from seqhub.tasks.base import Batch, IntRange, Support, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+__all__ = ["TASK", "Qrsu", "QrsuConfig", "tutorial_stream"]
+
+CLASS_OF = {"XX": "Q", "XY": "R", "YX": "S", "YY": "U"}
+NOISE = "abcd"
+_LARGEST_LISTED_SUPPORT = 100_000  # sequences
+
+# (65536,) words of 8 ASCII characters: the noise that 16 random bits stand for, two bits a step
+_EIGHT_STEPS = np.frombuffer(NOISE.encode(), np.uint8)[
+    np.arange(1 << 16)[:, None] >> np.arange(0, 16, 2) & 3
+].copy().view(np.uint64)[:, 0]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class QrsuConfig(TaskConfig):
+    """Ranges are in steps, counted from 0, both ends included."""
+
+    first: IntRange  # step of the first marked symbol
+    second: IntRange  # step of the second
+
+    def __post_init__(self) -> None:
+        steps = (0, *self.first, *self.second, self.length[0] - 1)
+        ordered = self.length[0] <= self.length[1] and self.first[0] <= self.first[1] and self.second[0] <= self.second[1]
+        self.require(
+            ordered and 0 < steps[1] and steps[2] < steps[3] and steps[4] < steps[5],
+            "low <= high in each range and 0 < first < second < length - 1",
+        )
+
+
+class Qrsu(Task[QrsuConfig]):
+    """The temporal order task with two marked symbols and four classes."""
+
+    name = "qrsu"
+    version = 1
+    title = "Temporal order of two marked symbols among noise (LSTM paper, experiment 6a)"
+    symbols = "XYabcdBE"
+    labels = ("Q", "R", "S", "U")
+    rule = (
+        "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for two steps "
+        "that hold X or Y. The label is their pair in order of appearance: XX is Q, XY is R, YX is S, YY is U."
+    )
+    source = """@article{hochreiter1997long,
+  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
+  title   = {Long Short-Term Memory},
+  journal = {Neural Computation},
+  volume  = {9},
+  number  = {8},
+  pages   = {1735--1780},
+  year    = {1997}
+}"""
+    configs = (
+        QrsuConfig(name="easy", length=(7, 8), first=(1, 2), second=(4, 5)),
+        QrsuConfig(name="normal", length=(30, 40), first=(2, 5), second=(20, 27)),
+        QrsuConfig(name="moderate", length=(60, 80), first=(10, 20), second=(45, 54)),
+        QrsuConfig(name="hard", length=(100, 110), first=(10, 20), second=(50, 60)),
+        QrsuConfig(name="nightmare", length=(300, 500), first=(10, 80), second=(250, 290)),
+    )
+    paper_sequences = {"hard": 31_390}  # section 5.6, Table 9
+
+    def generate(self, config: QrsuConfig, random: BlockRandom) -> Batch:
+        lengths = random.integers(*config.length)
+        first = random.integers(*config.first)
+        second = random.integers(*config.second)
+        labels = random.integers(0, len(self.labels) - 1)
+        noise = random.uint16(-(-config.length[1] // 8))
+        return self._write(config, lengths, first, second, labels, noise)
+
+    def _write(
+        self,
+        config: QrsuConfig,
+        lengths: NDArray[np.int64],
+        first: NDArray[np.int64],
+        second: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        noise: NDArray[np.uint16],
+    ) -> Batch:
+        """Sequences from their fields, each (N,); noise (N, T / 8) decides eight steps a word."""
+        characters = _EIGHT_STEPS[noise].view(np.uint8)
+        rows = np.arange(len(labels))
+        x, y, begin, end = (ord(symbol) for symbol in "XYBE")
+        characters[:, 0] = begin
+        characters[rows, first] = np.where(labels & 2, y, x)  # the two label bits are the two symbols
+        characters[rows, second] = np.where(labels & 1, y, x)
+        characters[rows, lengths - 1] = end
+        tail = np.arange(config.length[0], characters.shape[1])
+        characters[:, config.length[0] :] *= tail < lengths[:, None]
+        return Batch(characters[:, : config.length[1]], lengths, labels)
+
+    def support(self, config: QrsuConfig) -> Support | None:
+        shortest, longest = config.length
+        free = longest - 4  # steps of noise in the longest sequence
+        places = (config.first[1] - config.first[0] + 1) * (config.second[1] - config.second[0] + 1)
+        if 4**free * places * len(self.labels) > _LARGEST_LISTED_SUPPORT:
+            return None
+        parts, weights = [], []
+        for length in range(shortest, longest + 1):
+            noise_count = 4 ** (length - 4)
+            first, second, label, code = (
+                axis.ravel()
+                for axis in np.meshgrid(
+                    np.arange(config.first[0], config.first[1] + 1),
+                    np.arange(config.second[0], config.second[1] + 1),
+                    np.arange(len(self.labels)),
+                    np.arange(noise_count),
+                    indexing="ij",
+                )
+            )
+            digits = _spread(code, length, first, second)
+            parts.append(self._write(config, np.full(len(label), length), first, second, label, digits))
+            weights.append(np.full(len(label), 4 ** (longest - length)))
+        batch = Batch(
+            np.concatenate([part.characters for part in parts]),
+            np.concatenate([part.lengths for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+        )
+        return Support(batch, np.concatenate(weights))
+
+    def solve(self, sequence: str) -> str:
+        marks = "".join(symbol for symbol in sequence if symbol in "XY")
+        if marks not in CLASS_OF or sequence[0] != "B" or sequence[-1] != "E" or set(sequence[1:-1]) - set("XYabcd"):
+            raise InvalidInputError(f"{sequence!r} is no qrsu sequence: B, then two of X and Y among abcd, then E")
+        return CLASS_OF[marks]
+
+
+def _spread(
+    code: NDArray[np.int64], length: int, first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.uint16]:
+    """Noise words (N, 1) that put the base-4 digits of `code` on the free steps of a sequence of up to 8 steps."""
+    word = np.zeros(len(code), dtype=np.int64)
+    rest = code
+    for step in range(1, length - 1):
+        free = (step != first) & (step != second)
+        word |= np.where(free, rest & 3, 0) << (2 * step)
+        rest = np.where(free, rest >> 2, rest)
+    return word.astype(np.uint16)[:, None]
+
+
+TASK = Qrsu()

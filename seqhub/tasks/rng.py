@@ -1,0 +1,62 @@
+"""Random words by block: any block of 1,024 examples is reached at once, and alone.
+
+A data set is a sequence of blocks. Block b of it takes its randomness from NumPy's Philox generator (Salmon
+et al., 2011, "Parallel Random Numbers: As Easy as 1, 2, 3") with a key made from what the data are, and counter
+(0, 0, 0, b). Only raw words are used: NumPy promises their values for ever, those of `Generator` methods not.
+So a prefix, a shard, one example, or many workers in any order see the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_SIZE = 1024  # examples
+
+_WORD_BYTES = 8
+
+
+def philox_key(facts: Mapping[str, object]) -> int:
+    """The first 128 bits of SHA-256 over a canonical text of `facts`.
+
+    >>> philox_key({"b": 1, "a": (2, 3)}) == philox_key({"a": [2, 3], "b": 1})
+    True
+    """
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+
+
+class BlockRandom:
+    """Hands out fields of consecutive blocks, each field for all examples at once.
+
+    Every call takes a fixed number of words from each block's own stream, so what one block gets
+    does not depend on its neighbours.
+
+    Args:
+        key: Philox key, 128 bits.
+        first_block: Number of the first block.
+        blocks: How many blocks follow each other.
+    """
+
+    def __init__(self, key: int, first_block: int, blocks: int) -> None:
+        self.size = blocks * BLOCK_SIZE  # examples
+        self._streams = [np.random.Philox(key=key, counter=[0, 0, 0, first_block + b]) for b in range(blocks)]
+
+    def _take(self, bytes_per_example: int) -> NDArray[np.uint64]:
+        words = BLOCK_SIZE * bytes_per_example // _WORD_BYTES
+        return np.concatenate([stream.random_raw(words) for stream in self._streams]).astype("<u8", copy=False)
+
+    def integers(self, low: int, high: int) -> NDArray[np.int64]:
+        """Uniform integers from `low` to `high`, both included: (size,).
+
+        A 32-bit word times the number of values, shifted back: no value is likelier than another by more
+        than that number / 2**32.
+        """
+        words = self._take(4).view("<u4").astype(np.uint64)
+        return ((words * np.uint64(high - low + 1)) >> np.uint64(32)).astype(np.int64) + low
+
+    def uint16(self, count: int) -> NDArray[np.uint16]:
+        """Uniform 16-bit words: (size, count)."""
+        return self._take(2 * count).view("<u2").reshape(self.size, count)
