@@ -1,0 +1,82 @@
+"""What is measured of a classifier, from probabilities and labels."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+
+TOLERANCE = 0.3  # Hochreiter & Schmidhuber (1997), section 5.6: an output is right if it is this near to its target
+_Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion by Wilson (1927), "Probable inference", JASA 22; good also near 0 and 1.
+
+    >>> [round(bound, 4) for bound in wilson_interval(9_990, 10_000)]
+    [0.9982, 0.9995]
+    """
+    if not 0 <= correct <= total or total == 0:
+        raise InvalidInputError(f"{correct} correct of {total}; need 0 <= correct <= total and total >= 1")
+    share, z2 = correct / total, _Z95**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.floating]:
+    """How far the worst output of each example is from its target, 1 for the label and 0 elsewhere: (N,).
+
+    Args:
+        probabilities: (N, C), rows sum to 1.
+        labels: (N,), class indices.
+
+    >>> largest_error(np.array([[0.8, 0.2], [0.6, 0.4]]), np.array([0, 1])).round(3).tolist()
+    [0.2, 0.6]
+    """
+    targets = np.zeros_like(probabilities)
+    targets[np.arange(len(labels)), labels] = 1
+    return np.abs(probabilities - targets).max(axis=1)
+
+
+def classification_metrics(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], names: Sequence[str]
+) -> dict[str, Any]:
+    """Everything that a card says about one split, as plain JSON values.
+
+    Args:
+        probabilities: (N, C), rows sum to 1.
+        labels: (N,), class indices.
+        names: C class names.
+
+    Returns:
+        `examples` N; `accuracy` in [0, 1] with `interval` [low, high] (Wilson, 95 %); `loss`, mean cross-entropy in
+        nats; `per_class` name -> {correct, total}; `confusion` C rows of C counts, true class by row;
+        `abs_wrong`, examples with an output 0.3 or more off its target, and `abs_error`, the mean absolute
+        difference of all outputs from their targets.
+    """
+    if len(labels) == 0 or probabilities.shape != (len(labels), len(names)):
+        raise InvalidInputError(f"probabilities {probabilities.shape} for {len(labels)} labels of {len(names)} classes")
+    if not np.isfinite(probabilities).all():
+        raise InvalidInputError(f"{(~np.isfinite(probabilities)).any(axis=1).sum()} rows of probabilities hold NaN or inf")
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    correct = int(confusion.trace())
+    of_label = probabilities[np.arange(len(labels)), labels]
+    others = probabilities.sum(axis=1) - of_label
+    return {
+        "examples": len(labels),
+        "accuracy": correct / len(labels),
+        "interval": list(wilson_interval(correct, len(labels))),
+        "loss": float(-np.log(np.maximum(of_label, np.finfo(np.float64).tiny)).mean()),
+        "per_class": {
+            name: {"correct": int(confusion[i, i]), "total": int(confusion[i].sum())} for i, name in enumerate(names)
+        },
+        "confusion": confusion.tolist(),
+        "abs_wrong": int((largest_error(probabilities, labels) >= TOLERANCE).sum()),
+        "abs_error": float(((1 - of_label) + others).mean() / len(names)),
+    }
