@@ -1,0 +1,1 @@
+"""Tasks as `datasets`: builder, registration, streams, batch feed, exports and their digests."""

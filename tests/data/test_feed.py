@@ -1,0 +1,294 @@
+"""The batch feed: same rows, order and position for any number of processes, and clear refusals."""
+
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqhub.data.feed import StreamFeed, TableFeed
+from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
+from seqhub.tasks.base import Batch
+from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.splits import Split
+
+QRSU = get_task("qrsu")
+ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
+
+
+def table_of(batch: Batch, text_type: pa.DataType | None = None) -> pa.Table:
+    return pa.table({"text": pa.array(batch.texts(), text_type or pa.string()), "label": batch.labels})
+
+
+def rows_of(rows: int, address: str = "qrsu/easy") -> pa.Table:
+    (batch,) = Split(address).batches(0, rows)
+    return table_of(batch)
+
+
+def examples(batches, task=QRSU) -> list[tuple[str, int]]:
+    """(text, label) of every row of some batches, in order."""
+    return [
+        (task.decode(ids), int(label))
+        for batch in batches
+        for ids, label in zip(batch["input_ids"].numpy(), batch["labels"], strict=True)
+    ]
+
+
+def pairs(table: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True))
+
+
+def assert_equal_batches(one, two) -> None:
+    assert len(one) == len(two)
+    for first, second in zip(one, two, strict=True):
+        assert first.keys() == second.keys()
+        for name in first:
+            torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_batch_is_what_the_task_encodes(address):
+    split = Split(address)
+    table = rows_of(300, address)
+    for batch, start in zip(TableFeed(table, split.task.symbols, 64, shuffle=False), range(0, 300, 64), strict=True):
+        texts = table["text"].to_pylist()[start : start + 64]
+        np.testing.assert_array_equal(batch["input_ids"], split.task.encode_batch(texts))
+        np.testing.assert_array_equal(batch["attention_mask"], split.task.encode_batch(texts) != 0)
+        assert batch["labels"].tolist() == table["label"].to_pylist()[start : start + 64]
+        assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
+
+
+@pytest.mark.parametrize("address", [address for address in ADDRESSES if not address.endswith(("/hard", "/nightmare"))])
+def test_a_stream_is_the_split_itself(address):
+    split = Split(address, "validation", seed=3)
+    feed = StreamFeed(address, "validation", seed=3, batch_size=1000)  # 40 of them reach beyond 32 blocks
+    seen = examples(islice(feed, 40), split.task)
+    wanted = [pair for batch in split.batches(0, 40_000) for pair in zip(batch.texts(), batch.labels, strict=True)]
+    assert seen == wanted
+
+
+def test_every_epoch_holds_every_row_once_in_an_order_of_its_own():
+    table = rows_of(1000, "qrsu/hard")
+    feed = TableFeed(table, QRSU.symbols, 32, shuffle=True, seed=5)
+    epochs = [examples(feed) for _ in range(3)]
+    assert [len(epoch) for epoch in epochs] == [1000] * 3
+    assert all(sorted(epoch) == sorted(pairs(table)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0] != pairs(table)
+    assert examples(TableFeed(table, QRSU.symbols, 7, shuffle=True, seed=5)) == epochs[0]  # whatever the batch size
+    assert examples(TableFeed(table, QRSU.symbols, 32, shuffle=True, seed=6)) != epochs[0]
+
+
+def test_order_of_an_epoch_is_pinned():
+    feed = TableFeed(rows_of(10), QRSU.symbols, 10, shuffle=True, seed=0)
+    assert [feed._order(epoch).tolist() for epoch in range(2)] == [
+        [8, 3, 2, 9, 1, 0, 7, 4, 6, 5],
+        [7, 2, 6, 4, 0, 9, 8, 1, 5, 3],
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(1, 70),
+    batch_size=st.integers(1, 40),
+    world_size=st.integers(1, 5),
+    shuffle=st.booleans(),
+    drop_last=st.booleans(),
+)
+def test_slices_of_the_ranks_make_the_batch_of_one_process(rows, batch_size, world_size, shuffle, drop_last):
+    if batch_size < world_size or (drop_last and rows < batch_size):
+        return
+    settings = {"shuffle": shuffle, "drop_last": drop_last, "seed": 1}
+    table = rows_of(rows)
+    alone = list(TableFeed(table, QRSU.symbols, batch_size, **settings))
+    ranks = [
+        list(TableFeed(table, QRSU.symbols, batch_size, rank=rank, world_size=world_size, **settings))
+        for rank in range(world_size)
+    ]
+    joined = [
+        {name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*ranks, strict=True)
+    ]
+    assert_equal_batches(alone, joined)
+    assert len(alone) == len(TableFeed(table, QRSU.symbols, batch_size, **settings))
+    assert sum(len(batch["labels"]) for batch in alone) == (rows // batch_size * batch_size if drop_last else rows)
+
+
+@pytest.mark.parametrize("batch_size", [5, 32, 1500])
+def test_slices_of_a_stream_make_the_batch_of_one_process(batch_size):
+    alone = list(islice(StreamFeed("qrsu/normal", batch_size=batch_size), 30))
+    ranks = [islice(StreamFeed("qrsu/normal", batch_size=batch_size, rank=rank, world_size=3), 30) for rank in range(3)]
+    joined = [
+        {name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*ranks, strict=True)
+    ]
+    assert_equal_batches(alone, joined)
+
+
+def feeds(world_size: int = 1, rank: int = 0):
+    table = rows_of(100, "qrsu/normal")
+    return [
+        TableFeed(table, QRSU.symbols, 8, shuffle=True, seed=2, rank=rank, world_size=world_size),
+        StreamFeed("qrsu/normal", seed=2, batch_size=3000, rank=rank, world_size=world_size),
+    ]
+
+
+def forever(feed):
+    while True:
+        yield from feed
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("taken", [0, 1, 12, 13, 14, 26])  # an epoch of the table has 13 batches
+def test_resume_is_exact(which, taken):
+    whole = list(islice(forever(feeds()[which]), 40))
+    first = feeds()[which]
+    before = list(islice(forever(first), taken))
+    state = first.state_dict()
+    second = feeds()[which]
+    second.load_state_dict(state)
+    assert_equal_batches(before + list(islice(forever(second), 40 - taken)), whole)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_resume_on_another_number_of_processes(which):
+    whole = list(islice(forever(feeds()[which]), 20))
+    alone = feeds()[which]
+    list(islice(forever(alone), 10))
+    ranks = [feeds(2, rank)[which] for rank in range(2)]
+    for feed in ranks:
+        feed.load_state_dict(alone.state_dict())
+    parts = [list(islice(forever(feed), 10)) for feed in ranks]
+    joined = [{name: torch.cat([one[name], two[name]]) for name in one} for one, two in zip(*parts, strict=True)]
+    assert_equal_batches(joined, whole[10:])
+
+
+def test_a_broken_loop_goes_on_where_it_stopped():
+    feed = feeds()[0]
+    for _ in feed:
+        break
+    assert (feed.epoch, feed.batch) == (0, 1)
+    assert len(list(feed)) == len(feed) - 1
+    assert (feed.epoch, feed.batch) == (1, 0)
+
+
+def test_a_position_of_another_feed_is_refused():
+    table = rows_of(100)
+    state = TableFeed(table, QRSU.symbols, 8, shuffle=True).state_dict()
+    with pytest.raises(InvalidConfigError, match="batch_size=8; this one has 16"):
+        TableFeed(table, QRSU.symbols, 16, shuffle=True).load_state_dict(state)
+    with pytest.raises(InvalidConfigError, match="address=None"):
+        StreamFeed("qrsu/easy").load_state_dict(state)
+
+
+def test_a_dataset_keeps_its_selection_and_order():
+    table = rows_of(200, "qrsu/normal")
+    dataset = Dataset(table).shuffle(seed=0).select(range(50))
+    feed = TableFeed(dataset, QRSU.symbols, 16, shuffle=False)
+    assert examples(feed) == list(zip(dataset["text"], dataset["label"], strict=True))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_chunks_and_offsets_do_not_matter(kind):
+    batches = list(Split("qrsu/normal").batches(0, 20_000))
+    whole = pa.concat_tables(
+        [table_of(batches[0][:9000], kind), table_of(batches[0][:0], kind), table_of(batches[0][9000:], kind)]
+    )
+    part = whole.slice(137, 15_000)
+    assert examples(TableFeed(part, QRSU.symbols, 512, shuffle=False)) == pairs(part)
+
+
+def test_pad_to():
+    table = rows_of(100)
+    assert {batch["input_ids"].shape[1] for batch in TableFeed(table, QRSU.symbols, 8, shuffle=False, pad_to=12)} == {
+        12
+    }
+    assert next(iter(StreamFeed("qrsu/easy", batch_size=8, pad_to=12)))["input_ids"].shape == (8, 12)
+    for make in (
+        lambda: TableFeed(table, QRSU.symbols, 8, shuffle=False, pad_to=7),
+        lambda: StreamFeed("qrsu/easy", batch_size=8, pad_to=7),
+    ):
+        with pytest.raises(InvalidInputError, match="8 steps; pad_to allows 7"):
+            make()
+
+
+def test_batches_belong_to_whoever_gets_them():
+    feed = TableFeed(rows_of(20), QRSU.symbols, 20, shuffle=False)
+    (batch,) = feed
+    kept = {name: tensor.clone() for name, tensor in batch.items()}
+    for tensor in batch.values():
+        tensor.fill_(7)
+    assert_equal_batches(list(feed), [kept])
+
+
+def test_global_generators_are_left_alone():
+    numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()
+    for feed in feeds():
+        list(islice(feed, 5))
+    assert all(np.array_equal(a, b) for a, b in zip(numpy_before, np.random.get_state(), strict=True))
+    assert torch.equal(torch_before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        ([], [], "without rows"),
+        (["BaXE", ""], [0, 1], "empty text in row 1"),
+        (["BaXE", "BaZE"], [0, 1], "symbol 'Z' at position 2 of row 1; the alphabet is 'XYabcdBE'"),
+        (["BaXE", "BéaE"], [0, 1], "symbol 'é' at position 1 of row 1"),
+        (["BaXE", "Ba\0E"], [0, 1], r"symbol '\\x00' at position 2 of row 1"),
+        (["BaXE", None], [0, 1], "no text in row 1"),
+        (["BaXE", "BE"], [None, 1], "no label in row 0"),
+        ([1, 2], [0, 1], "texts of type int64"),
+        (["BE", "BE"], ["Q", "R"], "labels of type string"),
+    ],
+)
+def test_bad_rows_are_named(texts, labels, message):
+    table = pa.table({"text": pa.array(texts, None if texts else pa.string()), "label": pa.array(labels)})
+    with pytest.raises(InvalidInputError, match=message):
+        TableFeed(table, QRSU.symbols, 2, shuffle=False)
+
+
+def test_a_bad_symbol_late_in_the_table_is_named():
+    texts = rows_of(20_000)["text"].to_pylist()
+    texts[17_001] = "BaaQE"
+    with pytest.raises(InvalidInputError, match="symbol 'Q' at position 3 of row 17001"):
+        TableFeed(pa.table({"text": texts, "label": [0] * 20_000}), QRSU.symbols, 2, shuffle=False)
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(InvalidInputError, match="columns text; a feed needs text and label"):
+        TableFeed(pa.table({"text": ["BE"]}), QRSU.symbols, 1, shuffle=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size 0; need a row or more for each of 1 processes"),
+        ({"batch_size": 2, "world_size": 3}, "batch_size 2; need a row or more for each of 3"),
+        ({"batch_size": 2, "rank": 2, "world_size": 2}, "rank 2 of world_size 2"),
+        ({"batch_size": 2, "pad_to": 0}, "pad_to 0"),
+    ],
+)
+def test_impossible_settings_are_refused(arguments, message):
+    with pytest.raises(InvalidConfigError, match=message):
+        TableFeed(rows_of(4), QRSU.symbols, shuffle=False, **arguments)
+    with pytest.raises(InvalidConfigError, match=message):
+        StreamFeed("qrsu/easy", **arguments)
+
+
+def test_no_full_batch_with_drop_last():
+    with pytest.raises(InvalidConfigError, match="4 rows give no full batch of 5"):
+        TableFeed(rows_of(4), QRSU.symbols, 5, shuffle=False, drop_last=True)
+
+
+def test_names_of_a_stream():
+    with pytest.raises(UnknownNameError, match="known: train, validation, test"):
+        StreamFeed("qrsu/easy", "dev")
+
+
+@pytest.mark.parametrize("symbols", ["", "aa", "aé", "a\n"])
+def test_an_alphabet_must_be_printable_ascii(symbols):
+    with pytest.raises(InvalidInputError, match="different printable ASCII"):
+        TableFeed(rows_of(4), symbols, 2, shuffle=False)
