@@ -1,0 +1,47 @@
+"""What all figures share: one size, one palette, one way to the disk."""
+
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from seqhub.records import write_atomically
+
+# Okabe & Ito (2008), "Color Universal Design": told apart with any common colour blindness, and in this order
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+GREY = "#6b6b6b"  # what is there for reference only; 5 : 1 against white
+
+WIDTH = 8.0  # inches: 800 pixels at the 100 pixels an inch that the font sizes are meant for
+_PIXELS_PER_INCH = 200  # twice that, for dense screens
+
+TITLE, LABEL, SMALL = 12, 10, 9  # font sizes in points
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of card width and `height` inches."""
+    figure = Figure(figsize=(WIDTH, height), dpi=_PIXELS_PER_INCH, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axes: Axes, *, grid: bool = True) -> None:
+    """Leave only the lines that a reader needs."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=SMALL, colors="#333333")
+    if grid:
+        axes.grid(True, color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG whose bytes depend on the drawing only: neither date nor version of the program stands in it.
+
+    Raises:
+        SaveError: The file cannot be written; what was there before is whole.
+    """
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,87 @@
+"""How a run learned: loss and accuracy against the training sequences presented."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from seqhub.errors import InvalidInputError
+from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+
+
+def plot_curves(
+    history: Sequence[Mapping[str, Any]],
+    path: Path,
+    *,
+    title: str,
+    criteria: Mapping[str, int | None],
+    chance: float,
+) -> None:
+    """Draw loss (log axis) above training and validation accuracy, with a mark where each criterion was met.
+
+    Args:
+        history: Rows of `history.jsonl`, in order; values may be None where a row has no such measurement.
+        path: The PNG to write.
+        title: One line above the figure.
+        criteria: Criterion -> training sequences presented until it was met, None where it was not.
+        chance: Accuracy of the best guess that ignores the input, in [0, 1].
+
+    Raises:
+        InvalidInputError: There are no rows.
+        SaveError: The file cannot be written.
+    """
+    if not history:
+        raise InvalidInputError(f"no rows of history for {path}; a curve needs at least one")
+    figure = new_figure(5.0)
+    loss, accuracy = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.15))
+    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
+
+    losses = _column(history, "loss")
+    loss.plot(*losses, color=BLUE, linewidth=1.4)
+    if any(value > 0 for value in losses[1]):  # float32 probabilities reach exactly 1, and a log axis has no 0
+        loss.set_yscale("log")
+    loss.set_ylabel("training loss (nats)", fontsize=LABEL)
+
+    accuracy.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+    accuracy.annotate(
+        "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
+        ha="right", color=GREY, fontsize=SMALL,
+    )  # fmt: skip
+    accuracy.plot(*_column(history, "accuracy"), color=BLUE, linewidth=1.4, label="training sequences")
+    validation = _column(history, "validation_accuracy")
+    if validation[0]:
+        accuracy.plot(
+            *validation, color=VERMILION, linewidth=0, marker="o", markersize=3.5, label="fresh validation sequences"
+        )
+    accuracy.set_ylim(0, 1.04)
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    accuracy.set_ylabel("accuracy", fontsize=LABEL)
+    accuracy.set_xlabel("training sequences presented", fontsize=LABEL)
+    accuracy.xaxis.set_major_formatter(EngFormatter(sep=""))
+    accuracy.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=2, fontsize=SMALL, frameon=False)
+
+    for axes in (loss, accuracy):
+        tidy(axes)
+        axes.set_xlim(left=0)
+    _mark(loss, accuracy, {name: at for name, at in criteria.items() if at is not None})
+    save(figure, path)
+
+
+def _column(history: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    """Sequences and values of the rows that have `name`."""
+    rows = [(row["sequences"], row[name]) for row in history if row.get(name) is not None]
+    return [at for at, _ in rows], [value for _, value in rows]
+
+
+def _mark(loss: Axes, accuracy: Axes, met: Mapping[str, int]) -> None:
+    """A line through both panels for each criterion, its name above the upper one; the first met stands lowest."""
+    for number, (name, at) in enumerate(sorted(met.items(), key=lambda item: item[1])):
+        for axes in (loss, accuracy):
+            axes.axvline(at, color=GREEN, linewidth=1.2, linestyle=(0, (4, 2)))
+        right_half = at > sum(loss.get_xlim()) / 2
+        loss.annotate(
+            f"{name} met at {at:,}", (at, 1), xycoords=("data", "axes fraction"), xytext=(0, 3 + 12 * number),
+            textcoords="offset points", ha="right" if right_half else "left", color=GREEN, fontsize=SMALL,
+        )  # fmt: skip
