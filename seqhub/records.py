@@ -116,7 +116,7 @@ class RunRecord(Record):
     num_parameters: int
     seed: int
     training: dict[str, Any]  # every field of TrainConfig but the folder
-    data: dict[str, Any]  # {"task_version", "seed", "rows": {split: n}, "digests": {split: SHA-256}}
+    data: dict[str, Any]  # rows trained on: {"task_version", "source", "seed", "rows", "digest"}
     sequences_seen: int  # training sequences presented, all processes together
     optimizer_steps: int
     processes: int
@@ -125,6 +125,7 @@ class RunRecord(Record):
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     """"split" of the address itself, or "config/split" of its siblings -> metrics (see evaluation.metrics)"""
     probe: dict[str, Any] = field(default_factory=dict)  # {"texts": [...], "logits": [[...]]} for `verify`
+    files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256 of weights, config, code and tokenizer
     timings: dict[str, float] = field(default_factory=dict)  # seconds by stage
     environment: dict[str, Any] = field(default_factory=dict)
     command: str = ""

@@ -61,7 +61,9 @@ def classification_metrics(
     if len(labels) == 0 or probabilities.shape != (len(labels), len(names)):
         raise InvalidInputError(f"probabilities {probabilities.shape} for {len(labels)} labels of {len(names)} classes")
     if not np.isfinite(probabilities).all():
-        raise InvalidInputError(f"{(~np.isfinite(probabilities)).any(axis=1).sum()} rows of probabilities hold NaN or inf")
+        raise InvalidInputError(
+            f"{(~np.isfinite(probabilities)).any(axis=1).sum()} rows of probabilities hold NaN or inf"
+        )
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, predicted), 1)

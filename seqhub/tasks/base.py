@@ -124,9 +124,8 @@ class Task(ABC, Generic[C]):
             raise InvalidInputError(f"empty sequence; {self.name} needs at least one of {self.symbols!r}")
         for position, symbol in enumerate(sequence):
             if symbol not in self.symbols:
-                raise InvalidInputError(
-                    f"symbol {symbol!r} at position {position} of {_shorten(sequence)}; {self.name} has {self.symbols!r}"
-                )
+                where = f"position {position} of {_shorten(sequence)}"
+                raise InvalidInputError(f"symbol {symbol!r} at {where}; {self.name} has {self.symbols!r}")
         return [self.symbols.index(symbol) + 1 for symbol in sequence]
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
@@ -141,7 +140,9 @@ class Task(ABC, Generic[C]):
             raise InvalidInputError(f"id {i} at position {step}; {self.name} has ids {PAD_ID} to {len(self.symbols)}")
         sequence = "".join(self.symbols[i - 1] for i in ids if i != PAD_ID)
         if not sequence:
-            raise InvalidInputError(f"nothing but padding in {len(ids)} ids; a {self.name} sequence has a symbol or more")
+            raise InvalidInputError(
+                f"nothing but padding in {len(ids)} ids; a {self.name} sequence has a symbol or more"
+            )
         return sequence
 
     def encode_batch(self, sequences: Sequence[str]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ Chance level is 1/4. Nothing but the two marked steps carries information about 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,9 @@ class QrsuConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         steps = (0, *self.first, *self.second, self.length[0] - 1)
-        ordered = self.length[0] <= self.length[1] and self.first[0] <= self.first[1] and self.second[0] <= self.second[1]
         self.require(
-            ordered and 0 < steps[1] and steps[2] < steps[3] and steps[4] < steps[5],
+            all(low <= high for low, high in (self.length, self.first, self.second))
+            and all(before < after for before, after in zip(steps[::2], steps[1::2], strict=True)),
             "low <= high in each range and 0 < first < second < length - 1",
         )
 
@@ -79,7 +80,7 @@ class Qrsu(Task[QrsuConfig]):
         QrsuConfig(name="hard", length=(100, 110), first=(10, 20), second=(50, 60)),
         QrsuConfig(name="nightmare", length=(300, 500), first=(10, 80), second=(250, 290)),
     )
-    paper_sequences = {"hard": 31_390}  # section 5.6, Table 9
+    paper_sequences: ClassVar = {"hard": 31_390}  # section 5.6, Table 9
 
     def generate(self, config: QrsuConfig, random: BlockRandom) -> Batch:
         lengths = random.integers(*config.length)

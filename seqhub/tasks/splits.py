@@ -86,9 +86,7 @@ class Split:
 
 
 @lru_cache(maxsize=32)
-def _part_of_support(
-    task: Task[Any], config: TaskConfig, name: str
-) -> tuple[Batch, NDArray[np.int64]] | None:
+def _part_of_support(task: Task[Any], config: TaskConfig, name: str) -> tuple[Batch, NDArray[np.int64]] | None:
     """The sequences that split `name` owns and the upper ends of their shares, or None if not listable.
 
     Sequences of equal label and weight form a stratum; within it they are ranked by hash and dealt out in the

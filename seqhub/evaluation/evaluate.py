@@ -1,0 +1,99 @@
+"""Measure a saved model on unseen splits and write the numbers into its record."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqhub.data.digest import digest
+from seqhub.data.feed import StreamFeed
+from seqhub.data.table import rows_table
+from seqhub.errors import InvalidInputError
+from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.metrics import classification_metrics
+from seqhub.records import RunRecord
+from seqhub.tasks.registry import resolve
+from seqhub.tasks.splits import Split
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BATCH_SIZE = 500  # sequences
+
+_SPLITS = ("validation", "test")
+
+
+def evaluate(
+    folder: Path,
+    *,
+    rows: int = 10_000,
+    sibling_rows: int = 2_000,
+    seed: int = 0,
+    report: Callable[[str], None] | None = None,
+) -> RunRecord:
+    """Add to the record of a run what its model does on `validation` and `test`, and on `test` of every sibling config.
+
+    Args:
+        folder: A model folder with its run.json.
+        rows: Sequences of each of its own splits; the default is all that are published.
+        sibling_rows: Sequences of each other config of the task; 0 for none.
+        seed: Seed of the data; 0 is the published one.
+        report: Called with the name of each part before it is measured.
+
+    Raises:
+        FileNotFoundError: No model or no record there.
+        CorruptFileError: See `load_model`.
+        InvalidInputError: A number of rows below one.
+    """
+    if rows < 1 or sibling_rows < 0:
+        raise InvalidInputError(f"rows {rows}, sibling_rows {sibling_rows}; need at least 1 and at least 0")
+    record = RunRecord.load(folder)
+    task, config = resolve(record.address)
+    model = load_model(folder)
+    parts = {split: (record.address, split, rows) for split in _SPLITS}
+    if sibling_rows:
+        siblings = [sibling.name for sibling in task.configs if sibling.name != config.name]
+        parts |= {f"{name}/test": (f"{task.name}/{name}", "test", sibling_rows) for name in siblings}
+
+    started = time.perf_counter()
+    for key, (address, split, count) in parts.items():
+        if report is not None:
+            report(f"{address} {split}")
+        record.evaluation[key] = measure(model, address, split, count, seed)
+    record.timings["evaluate"] = round(time.perf_counter() - started, 3)
+    record.save(folder)
+    return record
+
+
+def measure(model: "PreTrainedModel", address: str, split: str, rows: int, seed: int = 0) -> dict[str, Any]:
+    """Metrics of a model on the first rows of a split, with what identifies these rows."""
+    task, _ = resolve(address)
+    probabilities, labels = predict(model, address, split, rows, seed)
+    lengths = np.concatenate([batch.lengths for batch in Split(address, split, seed).batches(0, rows)])
+    return classification_metrics(probabilities, labels, task.labels) | {
+        "length": [int(lengths.min()), int(lengths.max())],
+        "mean_length": float(lengths.mean()),
+        "seed": seed,
+        "digest": digest(rows_table(Split(address, split, seed), 0, rows)),
+    }
+
+
+def predict(
+    model: "PreTrainedModel", address: str, split: str, rows: int, seed: int = 0
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Class probabilities (N, C) and labels (N,) on the first N rows of a split."""
+    import torch
+
+    probabilities, labels = [], []
+    done = 0
+    with torch.inference_mode():
+        for batch in StreamFeed(address, split, seed, min(BATCH_SIZE, rows)):
+            labels.append(batch.pop("labels").numpy())
+            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+            probabilities.append(logits.double().softmax(dim=-1).cpu().numpy())
+            done += len(labels[-1])
+            if done >= rows:
+                break
+    return np.concatenate(probabilities)[:rows], np.concatenate(labels)[:rows]

@@ -1,0 +1,76 @@
+"""A model folder back into a model, or one clear line why not."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqhub.errors import CorruptFileError
+from seqhub.records import RunRecord
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_files(folder: Path, record: RunRecord) -> None:
+    """Raise CorruptFileError unless every file that the record lists is there, byte for byte."""
+    for name, digest in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise CorruptFileError(f"{path} is missing; {RunRecord.FILE_NAME} lists it")
+        if file_digest(path) != digest:
+            raise CorruptFileError(f"{path} is truncated or was changed: its SHA-256 is not the one in its record")
+
+
+def load_model(folder: Path) -> "PreTrainedModel":
+    """The classifier of a model folder, ready to evaluate, by the classes of this package and without remote code.
+
+    Raises:
+        FileNotFoundError: No such folder, or no config.json in it.
+        CorruptFileError: The files are not those of the record beside them, cannot be read, or do not fit together:
+            truncated or tampered weights, the config.json of another family.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"no model in {folder}: it has no config.json")
+    if (folder / RunRecord.FILE_NAME).is_file():
+        check_files(folder, RunRecord.load(folder))
+    try:
+        with without_progress_bars():
+            model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+            )
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CorruptFileError(f"{folder} holds no classifier that can be loaded: {reason}") from error
+    wrong = {kind: names for kind, names in info.items() if names and kind != "error_msgs"}
+    if wrong:
+        what = "; ".join(f"{kind.replace('_', ' ')}: {sorted(map(str, names))[0]}" for kind, names in wrong.items())
+        raise CorruptFileError(f"weights and config.json of {folder} do not fit together ({what})")
+    model.eval()
+    classifier: PreTrainedModel = model
+    return classifier
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars for files of a few kilobytes; its setting is given back."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

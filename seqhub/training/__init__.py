@@ -1,0 +1,1 @@
+"""One Accelerate loop for every task, model and machine, with recipes, checkpoints and records."""

@@ -1,0 +1,130 @@
+"""Settings of one training run: the only place where their defaults stand."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+
+from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.evaluation.criteria import check_stop
+from seqhub.tasks.registry import resolve
+
+Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
+Schedule = Literal["constant", "linear", "cosine"]
+Precision = Literal["no", "bf16"]
+Tracker = Literal["tensorboard", "trackio"]
+
+STREAM, SPLITS = "stream", "splits"  # sources of training data that are no folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of one run; the command line shows these names, defaults and texts.
+
+    Raises:
+        UnknownNameError: No such task, config, model, criterion, optimizer ...; the message lists those there are.
+        InvalidConfigError: A number outside its range.
+    """
+
+    address: Annotated[str, "task/config, as in qrsu/hard"]
+    output_dir: Annotated[Path, "folder of this run; must not hold another one"]
+
+    model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu"] = "lstm"
+    hidden_size: Annotated[int, "width of the hidden state"] = 8
+    num_hidden_layers: Annotated[int, "stacked recurrences"] = 1
+    initialization: Annotated[str, "default, forget_bias, chrono or identity"] = "default"
+    forget_bias: Annotated[float, "bias of the forget gate, for initialization=forget_bias"] = 1.0
+    chrono_max_steps: Annotated[int | None, "longest lag that chrono prepares for, in steps"] = None
+
+    data: Annotated[str, "stream (endless fresh draws), splits (the task's train split) or a built folder"] = STREAM
+    epochs: Annotated[int, "passes over the data, unless they are a stream"] = 1
+    max_sequences: Annotated[int, "training sequences after which a run ends unsolved"] = 100_000
+    batch_size: Annotated[int, "sequences per optimizer step, over all processes"] = 16
+    seed: Annotated[int, "seed of weights, data and order"] = 0
+
+    optimizer: Annotated[Optimizer, "adam, adamw, rmsprop or sgd"] = "adam"
+    learning_rate: Annotated[float, "at the start, or after warm-up"] = 1e-2
+    schedule: Annotated[Schedule, "constant, linear or cosine decay to zero at max_sequences"] = "constant"
+    warmup: Annotated[int, "sequences over which the learning rate rises from zero"] = 0
+    weight_decay: Annotated[float, "decoupled for adamw, L2 for the others"] = 0.0
+    momentum: Annotated[float, "for sgd and rmsprop"] = 0.0
+    max_grad_norm: Annotated[float | None, "clip the norm of all gradients to this; 0 for no clipping"] = 1.0
+
+    stop_at: Annotated[str, "criterion that ends the run: accuracy, st3, both or none"] = "accuracy"
+    accuracy: Annotated[float, "share of right classes on fresh sequences that counts as solved"] = 0.999
+    evaluate_every: Annotated[int, "training sequences between two checks"] = 320
+    evaluate_size: Annotated[int, "fresh sequences per check; a check that must fail ends early"] = 10_240
+    checkpoint_every: Annotated[int, "training sequences between two checkpoints"] = 3_200
+
+    precision: Annotated[Precision, "bf16 for mixed precision"] = "no"
+    cpu: Annotated[bool, "stay on the CPU even where there is a GPU"] = False
+    threads: Annotated[int, "CPU threads of torch; more than one is slower for recurrences this small"] = 1
+    trackers: Annotated[tuple[Tracker, ...], "tensorboard and trackio; history.jsonl is always written"] = ()
+
+    def __post_init__(self) -> None:
+        from seqhub.models.registry import list_presets
+
+        resolve(self.address)
+        if self.model not in list_presets():
+            raise UnknownNameError.of("model", self.model, list_presets())
+        check_stop(self.stop_at)
+        for name in ("optimizer", "schedule", "precision"):
+            allowed = get_args(get_type_hints(type(self))[name])
+            if getattr(self, name) not in allowed:
+                raise UnknownNameError.of(name, getattr(self, name), allowed)
+        for tracker in self.trackers:
+            if tracker not in get_args(Tracker):
+                raise UnknownNameError.of("tracker", tracker, get_args(Tracker))
+        whole = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
+        for name in (*whole, "evaluate_every", "evaluate_size", "checkpoint_every"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup", "weight_decay", "momentum"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        self._require("learning_rate", 0 < self.learning_rate < float("inf"), "above 0")
+        self._require("momentum", self.momentum < 1, "below 1")
+        self._require("accuracy", 0 < self.accuracy <= 1, "above 0 and at most 1")
+        self._require("max_grad_norm", self.max_grad_norm is None or self.max_grad_norm >= 0, "at least 0")
+
+    def _require(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise InvalidConfigError(f"{name} {getattr(self, name)}; need {rule} ({self.address})")
+
+    def model_settings(self) -> dict[str, Any]:
+        """What is asked of the model's config class, beyond vocabulary and labels."""
+        settings: dict[str, Any] = {
+            "hidden_size": self.hidden_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "initialization": self.initialization,
+        }
+        if self.initialization == "forget_bias":
+            settings["forget_bias"] = self.forget_bias
+        if self.initialization == "chrono":
+            settings["chrono_max_steps"] = self.chrono_max_steps
+        return settings
+
+    def facts(self) -> dict[str, Any]:
+        """Every setting but the folders of this machine, as plain JSON values."""
+        values = asdict(self)
+        del values["output_dir"]
+        values["trackers"] = list(self.trackers)
+        if self.data not in (STREAM, SPLITS):
+            values["data"] = Path(self.data).name
+        return values
+
+
+class Setting(NamedTuple):
+    """One field of `TrainConfig`, as a command line needs it."""
+
+    name: str
+    type: Any
+    help: str
+    default: Any  # dataclasses.MISSING where there is none
+
+
+def settings() -> tuple[Setting, ...]:
+    """All settings, in order.
+
+    >>> settings()[2]
+    Setting(name='model', type=<class 'str'>, help='preset of the model: lstm, gru, rnn_tanh, rnn_relu', default='lstm')
+    """
+    hints = get_type_hints(TrainConfig, include_extras=True)
+    return tuple(Setting(f.name, *get_args(hints[f.name]), f.default) for f in fields(TrainConfig))

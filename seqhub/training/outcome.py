@@ -1,0 +1,77 @@
+"""What a finished run leaves in its folder: weights, config, code, tokenizer and record, all or nothing."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from seqhub.data.digest import digest
+from seqhub.data.table import rows_table
+from seqhub.errors import SaveError
+from seqhub.evaluation.loading import file_digest, without_progress_bars
+from seqhub.models.tokenizer import symbol_tokenizer
+from seqhub.records import RunRecord, sync_folder
+from seqhub.tasks.base import Task
+from seqhub.tasks.registry import resolve
+from seqhub.tasks.splits import Split
+from seqhub.training import checkpoints
+from seqhub.training.config import STREAM, TrainConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_PROBES = 8  # sequences whose logits the record keeps
+
+
+def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: RunRecord) -> None:
+    """Write everything into a folder beside, move it in, and write the record last: it marks a finished run.
+
+    Raises:
+        SaveError: The disk is full or cannot be written; the checkpoint of the run is still there.
+    """
+    from safetensors import SafetensorError
+
+    record.probe = probe(model, record.address)
+    try:
+        beside = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
+        try:
+            with without_progress_bars():
+                model.save_pretrained(beside)
+            symbol_tokenizer(task.symbols).save_pretrained(beside)
+            shutil.rmtree(beside / "__pycache__", ignore_errors=True)
+            record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
+            for name in record.files:
+                with (beside / name).open("rb+") as file:
+                    os.fsync(file.fileno())
+                (beside / name).replace(folder / name)
+            sync_folder(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SaveError(f"cannot write the model into {folder}: {reason}; its checkpoint is still there") from error
+    record.save(folder)
+    (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
+
+
+def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
+    """A few test sequences and the logits that the model in memory gives them, one by one."""
+    task, _ = resolve(address)
+    texts = [Split(address, "test")[i].text for i in range(_PROBES)]
+    model.eval()
+    with torch.inference_mode():
+        rows = [torch.tensor([task.encode(text)], device=model.device) for text in texts]
+        logits = [model(input_ids=row).logits[0].float().tolist() for row in rows]
+    return {"texts": texts, "logits": logits}
+
+
+def data_facts(config: TrainConfig, sequences: int) -> dict[str, Any]:
+    """Which rows a run was trained on, for its record."""
+    split = Split(config.address, "train", config.seed if config.data == STREAM else 0)
+    facts: dict[str, Any] = {"task_version": split.task.version, "source": config.data, "seed": split.seed}
+    if config.data == STREAM:
+        facts |= {"rows": sequences, "digest": digest(rows_table(split, 0, sequences))}
+    return facts

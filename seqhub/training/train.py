@@ -1,0 +1,363 @@
+"""Train one classifier on one task. Reads top to bottom; every number it uses is in `TrainConfig`."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from seqhub.data.feed import Feed, StreamFeed, TableFeed
+from seqhub.errors import OutputExistsError
+from seqhub.evaluation.criteria import Accuracy, St3
+from seqhub.models.registry import build_config, build_model
+from seqhub.records import RunRecord, command_line, environment
+from seqhub.tasks.registry import resolve
+from seqhub.training import checkpoints
+from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.history import History
+from seqhub.training.outcome import data_facts, save_run
+from seqhub.training.process import interruptions, torch_threads
+from seqhub.training.window import Window
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+_CHECK_BATCH = 1024  # sequences of a check that are looked at before the next ones
+_MAY_CHANGE = {"max_sequences", "stop_at", "threads", "trackers", "checkpoint_every", "epochs"}  # on resume
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: everything is saved, and the message says how to go on."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands; kept in checkpoints, shown in progress bars."""
+
+    sequences: int = 0  # presented, all processes together
+    steps: int = 0
+    seconds: float = 0.0  # spent in this run, all its processes' lives together
+    check_seconds: float = 0.0  # of these, in checks on fresh data
+    since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0})
+    validation_accuracy: float | None = None
+    loss: float | None = None
+
+
+def train(
+    config: TrainConfig, *, resume: bool = False, report: Callable[[Progress], None] | None = None
+) -> RunRecord | None:
+    """Train, and leave weights, config, tokenizer, history and record in `config.output_dir`.
+
+    Launched once, or once per process by `accelerate launch` or `torchrun`. The random state and thread count of
+    the caller are given back as they were.
+
+    Args:
+        config: All settings.
+        resume: Go on from the folder's checkpoint, bit by bit as if never stopped; starts afresh where there is none.
+        report: Called on the main process after every check.
+
+    Returns:
+        The record, on the main process; None on the others.
+
+    Raises:
+        OutputExistsError: The folder holds another run, or this one without `resume`.
+        InvalidConfigError: The checkpoint is of a run with other settings.
+        CorruptFileError: The checkpoint is truncated.
+        SaveError: The disk is full; the last good checkpoint is still whole.
+        TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch_threads(config.threads))
+        stack.enter_context(torch.random.fork_rng())
+        interrupted = stack.enter_context(interruptions())
+        return _train(config, resume, report, interrupted)
+
+
+def _train(
+    config: TrainConfig,
+    resume: bool,
+    report: Callable[[Progress], None] | None,
+    interrupted: list[int],
+) -> RunRecord | None:
+    accelerator = Accelerator(
+        cpu=config.cpu,
+        mixed_precision=config.precision,
+        log_with=list(config.trackers) or None,
+        project_dir=config.output_dir,
+    )
+    task, _ = resolve(config.address)
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    prepare_folder(config.output_dir, resume, accelerator)
+
+    # data: the same global batches for any number of processes, of which each takes its slice
+    feed = _feed(config, task.symbols, rank, world_size)
+    fresh = StreamFeed(config.address, "validation", config.seed, _CHECK_BATCH, rank, world_size)
+    total = config.max_sequences
+    if isinstance(feed, TableFeed):
+        total = min(total, config.epochs * feed.rows_per_epoch)
+
+    # model: its vocabulary and labels are the task's
+    torch.manual_seed(config.seed)
+    model = build_model(
+        build_config(
+            config.model,
+            vocab_size=1 + len(task.symbols),
+            id2label=dict(enumerate(task.labels)),
+            label2id={label: i for i, label in enumerate(task.labels)},
+            **config.model_settings(),
+        ),
+        head="sequence",
+    )
+    bare_model = model
+    optimizer = _optimizer(config, model, accelerator.device)
+    model, optimizer = accelerator.prepare(model, optimizer)
+
+    # criteria, and everything else that a checkpoint keeps
+    accuracy, st3 = Accuracy(config.accuracy), St3()
+    now = Progress()
+    if resume and (saved := checkpoints.load(config.output_dir)) is not None:
+        tensors, facts = saved
+        asked = config.facts() | {"processes": world_size}
+        checkpoints.require_same_run(config.output_dir / checkpoints.FILE_NAME, facts["config"], asked, _MAY_CHANGE)
+        _restore(tensors, facts, bare_model, optimizer, rank)
+        feed.load_state_dict(facts["feed"])
+        fresh.load_state_dict(facts["fresh"])
+        accuracy.load_state_dict(facts["accuracy"])
+        st3.load_state_dict(facts["st3"])
+        now = Progress(**facts["progress"])
+    history = History(config.output_dir, now.sequences, accelerator.is_main_process)
+    if config.trackers:
+        accelerator.init_trackers("seqhub", config=_plain(config.facts()))
+
+    def keep() -> None:
+        random_states = gather_object([torch.get_rng_state().numpy()])
+        if accelerator.is_main_process:
+            tensors, groups = checkpoints.flatten_optimizer(optimizer)
+            tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
+            tensors |= {f"random.{r}": torch.from_numpy(state) for r, state in enumerate(random_states)}
+            facts = {
+                "config": config.facts() | {"processes": world_size},
+                "groups": groups,
+                "feed": feed.state_dict(),
+                "fresh": fresh.state_dict(),
+                "accuracy": accuracy.state_dict(),
+                "st3": st3.state_dict(),
+                "progress": vars(now),
+            }
+            checkpoints.save(config.output_dir, tensors, facts)
+        accelerator.wait_for_everyone()
+
+    # train
+    started = time.perf_counter() - now.seconds
+    window = Window()
+    model.train()
+    solved = False
+    batches = iter(feed)
+    while now.sequences < total and not solved:
+        batch = next(batches, None)
+        if batch is None:  # the end of an epoch
+            batches = iter(feed)
+            continue
+        rows = feed.rows_seen - now.sequences  # of all processes
+        share = len(batch["labels"]) * world_size / rows  # gradients are averaged over processes, whatever their rows
+        if accelerator.device.type != "cpu":
+            batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+        if config.schedule != "constant" or config.warmup:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, now.sequences, total)
+
+        output = model(**batch)
+        accelerator.backward(output.loss if share == 1 else output.loss * share)
+        if config.max_grad_norm:
+            accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+
+        before, now.sequences = now.sequences, now.sequences + rows
+        now.steps += 1
+        window.add(output.logits.detach(), batch["labels"])
+        check_due = before // config.evaluate_every != now.sequences // config.evaluate_every
+        stop_now = bool(interrupted) and world_size == 1  # alone, a process may stop anywhere; together, at a check
+        if not (check_due or stop_now or now.sequences >= total):
+            continue
+
+        # take in what was presented since the last check, in the order of presentation
+        errors = window.collect()
+        st3.update(errors[:, 0], errors[:, 1])
+        now.since_row["rows"] += len(errors)
+        now.since_row["loss"] += float(errors[:, 2].sum())
+        now.since_row["correct"] += int(errors[:, 3].sum())
+
+        # check on fresh data
+        if check_due or now.sequences >= total:
+            began = time.perf_counter()
+            correct, seen = check(accelerator, bare_model, fresh, config)
+            accuracy.check(now.sequences, correct, seen)
+            now.check_seconds += time.perf_counter() - began
+            now.seconds = time.perf_counter() - started
+            now.validation_accuracy = correct / seen
+            now.loss = now.since_row["loss"] / now.since_row["rows"]
+            row = {
+                "sequences": now.sequences,
+                "loss": now.loss,
+                "accuracy": now.since_row["correct"] / now.since_row["rows"],
+                "learning_rate": optimizer.param_groups[0]["lr"],
+                "seconds": round(now.seconds, 3),
+                "validation_accuracy": now.validation_accuracy,
+                "validation_examples": seen,
+            }
+            now.since_row = {"rows": 0, "loss": 0.0, "correct": 0}
+            history.append(row)
+            if config.trackers:
+                accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=now.sequences)
+            if report is not None and accelerator.is_main_process:
+                report(now)
+            solved = _met(config.stop_at, accuracy, st3)
+
+        now.seconds = time.perf_counter() - started
+        if not solved and any(gather_object([bool(interrupted)])):
+            keep()
+            accelerator.end_training()
+            raise TrainingInterrupted(
+                f"stopped after {now.sequences:,} sequences; the same command with --resume goes on from there"
+            )
+        if before // config.checkpoint_every != now.sequences // config.checkpoint_every and not solved:
+            keep()
+
+    # keep: weights, config, code and tokenizer for the Hub, and the record that cards are made from
+    accelerator.wait_for_everyone()
+    record = None
+    if accelerator.is_main_process:
+        record = RunRecord(
+            address=config.address,
+            model=config.model,
+            model_config=config.model_settings(),
+            num_parameters=sum(p.numel() for p in bare_model.parameters()),
+            seed=config.seed,
+            training=config.facts(),
+            data=data_facts(config, now.sequences),
+            sequences_seen=now.sequences,
+            optimizer_steps=now.steps,
+            processes=world_size,
+            criteria={f"accuracy>={config.accuracy:g}": accuracy.met_at, "st3": st3.met_at},
+            timings={"train": round(now.seconds, 3), "of which checks": round(now.check_seconds, 3)},
+            environment=environment() | {"device": accelerator.device.type},
+            command=command_line(),
+        )
+        save_run(config.output_dir, bare_model, task, record)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return record
+
+
+def check(accelerator: Accelerator, model: torch.nn.Module, fresh: Feed, config: TrainConfig) -> tuple[int, int]:
+    """Right answers and sequences looked at, on up to `evaluate_size` fresh ones.
+
+    A check that can no longer reach the threshold ends early: what it would have said is known.
+    """
+    allowed = int((1 - config.accuracy) * config.evaluate_size)  # wrong answers
+    model.eval()
+    correct = seen = 0
+    with torch.inference_mode(), accelerator.autocast():
+        for batch in fresh:
+            labels = batch.pop("labels").to(accelerator.device)
+            ids = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
+            right = (model(**ids).logits.argmax(dim=-1) == labels).sum()
+            correct += int(accelerator.reduce(right))
+            seen += fresh.batch_size
+            if seen >= config.evaluate_size or seen - correct > allowed:
+                break
+    model.train()
+    return correct, seen
+
+
+def learning_rate(config: TrainConfig, sequences: int, total: int) -> float:
+    """The rate after so many training sequences: a function of nothing else, so that resuming is exact.
+
+    >>> config = TrainConfig(address="qrsu/easy", output_dir=Path(), schedule="linear", learning_rate=0.1, warmup=100)
+    >>> [round(learning_rate(config, n, 1000), 3) for n in (0, 50, 100, 550, 1000)]
+    [0.0, 0.05, 0.1, 0.05, 0.0]
+    """
+    if sequences < config.warmup:
+        return config.learning_rate * sequences / config.warmup
+    done = (sequences - config.warmup) / max(1, total - config.warmup)
+    factor = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[config.schedule]
+    return config.learning_rate * factor
+
+
+def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator) -> None:
+    """Make the folder, unless it holds something that this run would overwrite."""
+    taken = ""
+    if accelerator.is_main_process:
+        if folder.exists() and not folder.is_dir():
+            taken = "is a file"
+        elif (folder / RunRecord.FILE_NAME).exists():
+            taken = "holds a finished run"
+        elif not resume and folder.exists() and any(folder.iterdir()):
+            started = (folder / checkpoints.FILE_NAME).exists()
+            taken = "holds a run that was stopped; --resume goes on with it" if started else "is not empty"
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+    (taken,) = gather_object([taken])[:1]  # every process gives up, or none
+    if taken:
+        raise OutputExistsError(f"{folder} {taken}; give another output folder")
+
+
+def _feed(config: TrainConfig, symbols: str, rank: int, world_size: int) -> Feed:
+    if config.data == STREAM:
+        return StreamFeed(config.address, "train", config.seed, config.batch_size, rank, world_size)
+    if config.data == SPLITS:
+        from seqhub.data.builder import load_dataset
+
+        task, _, name = config.address.partition("/")
+        rows = load_dataset(task, name, split="train")
+    else:
+        from seqhub.data.export import load_folder
+
+        rows = load_folder(Path(config.data), config.address, "train")
+    return TableFeed(
+        rows, symbols, config.batch_size, shuffle=True, seed=config.seed, rank=rank, world_size=world_size,
+        drop_last=len(rows) % config.batch_size < world_size,
+    )  # fmt: skip
+
+
+def _optimizer(config: TrainConfig, model: torch.nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.optimizer in ("sgd", "rmsprop"):
+        settings["momentum"] = config.momentum
+    if config.optimizer in ("adam", "adamw"):
+        settings["fused"] = device.type in ("cpu", "cuda")  # one call instead of a dozen a tensor
+    return OPTIMIZERS[config.optimizer](model.parameters(), **settings)
+
+
+def _restore(
+    tensors: dict[str, Tensor],
+    facts: dict[str, Any],
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rank: int,
+) -> None:
+    weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    model.load_state_dict(weights)
+    checkpoints.restore_optimizer(optimizer, tensors, facts["groups"])
+    torch.set_rng_state(tensors[f"random.{rank}"])
+
+
+def _met(stop_at: str, accuracy: Accuracy, st3: St3) -> bool:
+    met = {"accuracy": accuracy.met_at is not None, "st3": st3.met_at is not None}
+    return {**met, "both": all(met.values()), "none": False}[stop_at]
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values that TensorBoard takes as hyper-parameters."""
+    return {name: value if isinstance(value, (int, float, str, bool)) else str(value) for name, value in values.items()}
