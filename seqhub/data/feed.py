@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from seqhub.data.table import as_table, flat_text
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.base import PAD_ID
 from seqhub.tasks.rng import philox_key
@@ -135,7 +136,7 @@ class TableFeed(Feed):
         pad_to: int | None = None,
     ) -> None:
         super().__init__(batch_size, rank, world_size, pad_to)
-        table = rows if isinstance(rows, pa.Table) else rows.with_format("arrow")[:]
+        table = as_table(rows)
         self._ids, self._lengths = _padded_ids(_column(table, "text"), symbols)
         self._labels = _integers(_column(table, "label"))
         self._width(self._lengths)  # a pad_to too small shows here rather than in some epoch
@@ -161,9 +162,13 @@ class TableFeed(Feed):
             yield _tensors(self._ids[mine], width, self._labels[mine])
 
     @property
+    def rows_per_epoch(self) -> int:
+        """Rows of one pass, over all processes."""
+        return len(self) * self.batch_size if self.drop_last else len(self._labels)
+
+    @property
     def rows_seen(self) -> int:
-        rows_per_epoch = len(self) * self.batch_size if self.drop_last else len(self._labels)
-        return self.epoch * rows_per_epoch + self.batch * self.batch_size
+        return self.epoch * self.rows_per_epoch + self.batch * self.batch_size
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Row numbers of an epoch in order: those of Philox words when sorted, so NumPy keeps it for ever."""
@@ -287,7 +292,7 @@ def _padded_ids(texts: pa.ChunkedArray, symbols: str) -> tuple[NDArray[np.uint8]
     table = _id_table(symbols)
     if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
         raise InvalidInputError(f"texts of type {texts.type}; a feed needs strings")
-    pieces = [_flat(chunk) for chunk in texts.cast(pa.large_string()).chunks]
+    pieces = [flat_text(chunk) for chunk in texts.cast(pa.large_string()).chunks]
     lengths = np.concatenate([np.diff(offsets) for _, offsets in pieces])
     if not lengths.all():
         raise InvalidInputError(f"empty text in row {int(lengths.argmin())}; a sequence has a symbol or more")
@@ -305,13 +310,6 @@ def _padded_ids(texts: pa.ChunkedArray, symbols: str) -> tuple[NDArray[np.uint8]
             padded[row:stop] = _padded(ids, part - part[0], padded.shape[1])
             row = stop
     return padded, lengths
-
-
-def _flat(chunk: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """UTF-8 bytes of a chunk and the N + 1 offsets of its rows in them, both without a copy."""
-    _, offsets, characters = chunk.buffers()
-    rows = np.frombuffer(offsets, np.int64, count=chunk.offset + len(chunk) + 1)[chunk.offset :]
-    return np.frombuffer(characters if characters is not None else b"", np.uint8), rows
 
 
 def _padded(ids: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
