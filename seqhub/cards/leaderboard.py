@@ -1,0 +1,50 @@
+"""The table of released runs, one group for each address, fewest training sequences to success first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqhub.cards.rendering import fill
+from seqhub.records import RunRecord
+from seqhub.tasks.registry import list_tasks, resolve
+
+_FIRST = "st3"  # the stopping rule of the paper, by which its own count was taken; other criteria follow by name
+
+
+def render(records: Sequence[RunRecord]) -> str:
+    """The leaderboard as Markdown, for the folder that holds one folder a run, named as the run is.
+
+    Args:
+        records: In any order; the page does not depend on it.
+
+    Raises:
+        UnknownNameError: A record is of a task or config that does not exist.
+    """
+    groups: list[Mapping[str, Any]] = []
+    for address in sorted({record.address for record in records}, key=_rank):
+        members = [record for record in records if record.address == address]
+        criteria = sorted(
+            {name for record in members for name in record.criteria}, key=lambda name: (name != _FIRST, name)
+        )
+        task, config = resolve(address)
+        groups.append(
+            {
+                "address": address,
+                "criteria": criteria,
+                "records": sorted(members, key=lambda record: _order(record, criteria)),
+                "chance": task.chance,
+                "paper_sequences": task.paper_sequences.get(config.name),
+            }
+        )
+    return fill("leaderboard", groups=groups)
+
+
+def _rank(address: str) -> tuple[int, int]:
+    """Tasks by name, configs in the order of their task file."""
+    task, config = resolve(address)
+    return list_tasks().index(task.name), task.configs.index(config)
+
+
+def _order(record: RunRecord, criteria: Sequence[str]) -> tuple[Any, ...]:
+    """Sequences to each criterion in turn, a criterion that was not met last; then name and seed."""
+    met = (record.criteria.get(name) for name in criteria)
+    return *(float("inf") if at is None else at for at in met), record.name, record.seed

@@ -1,0 +1,151 @@
+"""Model cards: a run record and its task in, Markdown out. Nothing is trained, loaded or fetched here."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
+
+from seqhub.cards.citations import bibliography
+from seqhub.cards.rendering import NAMESPACE, fill, split_repo_id
+from seqhub.records import RunRecord
+from seqhub.tasks.registry import resolve
+from seqhub.tasks.splits import Split
+
+# task -> how the experiment in its source differs from any run here; beside the count that its task file gives
+PAPER_SETTING = {
+    "qrsu": "the network of the paper had 156 weights and no forget gates, and learned online, one sequence at a time, "
+    "by gradient descent"
+}
+
+_CAPTIONS = {
+    "curves": "Loss and accuracy against the training sequences presented",
+    "states": "Hidden and cell state over one test sequence, with the class probabilities after each step",
+    "lengths": "Test accuracy with its 95 % interval against sequence length",
+}
+_INITIALIZATIONS = {
+    "forget_bias": "a raised forget bias",
+    "chrono": "chrono initialisation",
+    "identity": "identity initialisation",
+}
+_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+
+
+def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[str] = ()) -> str:
+    """The README.md of a model folder.
+
+    Args:
+        record: What the run left. Sections for which it holds no data are left out.
+        repo_id: Where the folder is, or will be, published; `seqhub/<name of the run>` unless said otherwise. Its
+            dataset is expected under the same namespace.
+        figures: Pictures to show, as paths within the folder, in this order.
+
+    Raises:
+        InvalidInputError: `repo_id` is not `namespace/name`.
+        UnknownNameError: The record is of a task or config that does not exist.
+    """
+    task, config = resolve(record.address)
+    repo_id = repo_id or f"{NAMESPACE}/{record.name}"
+    dataset_id = f"{split_repo_id(repo_id)[0]}/{task.name}"
+    results = _by_config(record)
+    main = next((split for split in ("test", "validation") if split in record.evaluation), None)
+    return fill(
+        "model_card",
+        front_matter=_front_matter(record, dataset_id).to_yaml(),
+        record=record,
+        task=task,
+        config=config,
+        repo_id=repo_id,
+        dataset_id=dataset_id,
+        example=Split(record.address, "test")[0],
+        main=main,
+        own={name: metrics for (level, name), metrics in results.items() if level == config.name},
+        levels=_levels(results, [level.name for level in task.configs]),
+        results=results,
+        wrong=lambda metrics: metrics["examples"] - sum(row[i] for i, row in enumerate(metrics["confusion"])),
+        paper_sequences=task.paper_sequences.get(config.name),
+        paper_setting=PAPER_SETTING.get(task.name),
+        differences=_differences(record),
+        figures=[(path, _CAPTIONS.get(PurePosixPath(path).stem, path)) for path in figures],
+        bibliography=bibliography(task.source, record.model, str(record.model_config.get("initialization"))),
+    )
+
+
+def render_eval_results(record: RunRecord, *, repo_id: str | None = None) -> str:
+    """The text of `.eval_results/seqhub.yaml`: test accuracies, as the Hub's leaderboards read them.
+
+    Args:
+        record: What the run left.
+        repo_id: As for `render`.
+    """
+    task, _ = resolve(record.address)
+    namespace = split_repo_id(repo_id)[0] if repo_id else NAMESPACE
+    entries = [
+        EvalResultEntry(
+            dataset_id=f"{namespace}/{task.name}",
+            task_id=level,
+            value=metrics["accuracy"],
+            notes=f"accuracy on {metrics['examples']} sequences of the test split (data seed {metrics['seed']}); one "
+            f"model (training seed {record.seed}), trained on {record.address}",
+        )
+        for (level, split), metrics in _by_config(record).items()
+        if split == "test"
+    ]
+    text: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _front_matter(record: RunRecord, dataset_id: str) -> ModelCardData:
+    task, _ = resolve(record.address)
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=dataset_id,
+            dataset_name=task.name,
+            dataset_config=level,
+            dataset_split=split,
+            dataset_args={"seed": metrics["seed"], "rows": metrics["examples"]},
+            metric_type=metric,
+            metric_name=name,
+            metric_value=metrics[metric],
+        )
+        for (level, split), metrics in _by_config(record).items()
+        for metric, name in (("accuracy", "Accuracy"), ("loss", "Cross-entropy in nats"))
+    ]
+    return ModelCardData(
+        model_name=record.name,
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["seqhub", "sequence-memory", task.name, record.model],
+        datasets=[dataset_id],
+        metrics=["accuracy"] if results else None,
+        eval_results=results or None,
+    )
+
+
+def _by_config(record: RunRecord) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The evaluation by config and split: "test" is the test split of the run's own config."""
+    _, config = resolve(record.address)
+    return {
+        (key.rpartition("/")[0] or config.name, key.rpartition("/")[2]): metrics
+        for key, metrics in record.evaluation.items()
+    }
+
+
+def _levels(results: Mapping[tuple[str, str], Any], names: Sequence[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Test metrics by config, in the order of the task file; empty unless there is more than one."""
+    tested = [(name, results[name, "test"]) for name in names if (name, "test") in results]
+    return tested if len(tested) > 1 else []
+
+
+def _differences(record: RunRecord) -> list[str]:
+    """What this run did that the experiments of 1997 did not."""
+    batch_size = record.training.get("batch_size", 1)
+    return [
+        *([f"mini-batches of {batch_size}"] if batch_size > 1 else []),
+        *([_OPTIMIZERS[name]] if (name := record.training.get("optimizer")) in _OPTIMIZERS else []),
+        "a forget gate" if record.model == "lstm" else f"a `{record.model}` in place of an LSTM",
+        *([_INITIALIZATIONS[name]] if (name := record.training.get("initialization")) in _INITIALIZATIONS else []),
+    ]

@@ -1,0 +1,88 @@
+"""How templates are filled: a name that a template uses and nobody gave is an error, never an empty place."""
+
+import json
+import re
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from seqhub.errors import InvalidInputError
+
+NAMESPACE = "seqhub"  # under which seqhub's own datasets and models are published
+
+
+def fill(template: str, **values: Any) -> str:
+    """Render `templates/<template>.md.jinja`."""
+    environment = Environment(
+        loader=PackageLoader("seqhub.cards"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML; what comes from outside stands in code spans or table cells
+    )
+    environment.filters |= {"count": count, "share": share, "value": value, "span": span, "bytes": file_size}
+    text = environment.get_template(f"{template}.md.jinja").render(**values)
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"  # sections that were left out leave no gaps
+
+
+def split_repo_id(repo_id: str) -> tuple[str, str]:
+    """Namespace and name of a repository.
+
+    >>> split_repo_id("seqhub/qrsu")
+    ('seqhub', 'qrsu')
+
+    Raises:
+        InvalidInputError: It is not `namespace/name`.
+    """
+    namespace, _, name = repo_id.partition("/")
+    if not namespace or not name or "/" in name:
+        raise InvalidInputError(f"repository {repo_id!r}; need namespace/name")
+    return namespace, name
+
+
+def count(number: int) -> str:
+    """A whole number with separators.
+
+    >>> count(31390)
+    '31,390'
+    """
+    return f"{number:,}"
+
+
+def share(number: float) -> str:
+    """A proportion to four decimals; more where four would make it look perfect.
+
+    >>> share(0.25), share(0.99996), share(1.0)
+    ('0.2500', '0.99996', '1.0000')
+    """
+    digits = 4
+    while number < 1 and float(f"{number:.{digits}f}") == 1:
+        digits += 1
+    return f"{number:.{digits}f}"
+
+
+def file_size(number: int) -> str:
+    """Bytes in the largest decimal unit of which there is one or more.
+
+    >>> file_size(999), file_size(1_234_567)
+    ('999 B', '1.2 MB')
+    """
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} B"
+
+
+def value(given: Any) -> str:
+    r"""A setting as JSON, safe inside a table cell.
+
+    >>> value(0.01), value(None), value("a|b")
+    ('`0.01`', '`null`', '`"a\\|b"`')
+    """
+    return span(json.dumps(given))
+
+
+def span(text: str) -> str:
+    """Text from outside as a code span that no table cell can be broken with."""
+    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"

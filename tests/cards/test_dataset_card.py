@@ -1,0 +1,175 @@
+"""Dataset cards: `datasets` reads the folder by them, and they say what the record says."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from huggingface_hub import DatasetCard
+
+from seqhub.cards.dataset_card import render
+from seqhub.cards.rendering import file_size
+from seqhub.cards.validate import validate
+from seqhub.errors import InvalidInputError, UnknownNameError
+from seqhub.records import DatasetRecord
+from tests.cards.records import dataset_record, write_parquet
+from tests.cards.test_model_card import assert_tables_are_well_formed, body, leaves, prose
+
+
+@pytest.fixture(scope="module")
+def record() -> DatasetRecord:
+    return dataset_record()
+
+
+@pytest.fixture(scope="module")
+def card(record: DatasetRecord) -> str:
+    return render(record)
+
+
+def plain(code: str, *arguments: object) -> None:
+    """Run code where `datasets` knows nothing of seqhub and no network is used."""
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        env=os.environ | {"SEQHUB_NO_HOOK": "1", "HF_HUB_OFFLINE": "1"},
+        check=True,
+        timeout=120,
+    )
+
+
+def test_a_folder_loads_by_its_card_with_plain_datasets(record: DatasetRecord, card: str, tmp_path: Path) -> None:
+    folder = tmp_path / "qrsu"
+    folder.mkdir()
+    write_parquet(record, folder)
+    (folder / "README.md").write_text(card)
+    record.save(folder)
+    plain(
+        """
+import sys
+from datasets import get_dataset_config_names, get_dataset_default_config_name, load_dataset
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import DatasetCard
+
+folder, cache = sys.argv[1:]
+easy = load_dataset(folder, "easy", cache_dir=cache)
+assert easy.num_rows == {"train": 24, "validation": 8, "test": 8}, easy.num_rows
+assert easy["train"].features["label"].names == ["Q", "R", "S", "U"]
+assert len(easy["test"][0]["text"]) in (7, 8)
+hard = load_dataset(folder, split="test", cache_dir=cache)
+assert 100 <= len(hard[0]["text"]) <= 110
+assert sorted(get_dataset_config_names(folder)) == ["easy", "hard"]
+assert get_dataset_default_config_name(folder) == "hard"
+
+data = DatasetCard.load(folder + "/README.md").data
+configs = MetadataConfigs.from_dataset_card_data(data)
+assert configs.get_default_config_name() == "hard"
+infos = DatasetInfosDict.from_dataset_card_data(data)
+assert infos["easy"].features == easy["train"].features
+assert infos["hard"].splits["train"].num_examples == 24
+assert "seqhub" not in sys.modules
+""",
+        folder,
+        tmp_path / "cache",
+    )
+
+
+def test_the_metadata_have_the_shape_that_push_to_hub_gives_them(card: str) -> None:
+    plain(
+        """
+import sys
+from datasets import ClassLabel, DatasetInfo, Features, Value
+from datasets.info import DatasetInfosDict
+from datasets.splits import SplitDict, SplitInfo
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import DatasetCard, DatasetCardData
+
+ours = DatasetCard(sys.argv[1]).data
+splits = {"train": 24, "validation": 8, "test": 8}
+info = DatasetInfo(
+    features=Features({"text": Value("string"), "label": ClassLabel(names=["Q", "R", "S", "U"])}),
+    splits=SplitDict({s: SplitInfo(s, num_bytes=1000 + 3 * n, num_examples=n) for s, n in splits.items()}),
+    download_size=3120, dataset_size=3120,
+)
+theirs = DatasetCardData()
+DatasetInfosDict({"easy": info, "hard": info}).to_dataset_card_data(theirs)
+files = lambda name: {"data_files": [{"split": s, "path": f"{name}/{s}-*"} for s in splits]}
+MetadataConfigs({"easy": files("easy"), "hard": files("hard") | {"default": True}}).to_dataset_card_data(theirs)
+assert ours.dataset_info == theirs.dataset_info, (ours.dataset_info, theirs.dataset_info)
+assert ours.configs == theirs.configs, (ours.configs, theirs.configs)
+""",
+        card,
+    )
+
+
+def test_front_matter_and_numbers_are_those_of_the_record(record: DatasetRecord, card: str) -> None:
+    validate(card, "dataset")
+    data = DatasetCard(card).data
+    assert (data.license, data.size_categories, data.task_categories) == (
+        "apache-2.0",
+        ["n<1K"],
+        ["text-classification"],
+    )
+    values = leaves(asdict(record))
+    texts = " ".join(str(value) for value in values if isinstance(value, str))
+    for decimal in set(re.findall(r"\d+\.\d+", prose(card))):
+        near = [v for v in values if isinstance(v, float) and abs(v - float(decimal)) <= 0.051]
+        near += [v for v in values if isinstance(v, int) and abs(v / 1000 - float(decimal)) <= 0.051]  # in kB
+        assert near or decimal in texts or decimal == "0.2500", decimal
+    for name, content in record.configs.items():
+        for split, facts in content["splits"].items():
+            sizes = " | ".join([file_size(facts["bytes"]), *(str(facts["labels"][label]) for label in "QRSU")])
+            assert f"| {name} | {split} | {facts['rows']} | {facts['mean_length']:.1f} | {sizes} |" in card
+            assert f"| {name} | {split} | `{facts['digest']}` |" in card
+    assert "| hard (default) | 100 to 110 | 10 to 20 | 50 to 60 |" in card
+    assert "| easy | train, test | 0 |" in card
+
+
+def test_five_examples_are_shown(record: DatasetRecord, card: str) -> None:
+    for text, label in record.configs["easy"]["examples"]:
+        assert f"| `{text}` | {label} |" in card
+
+
+def test_tables_are_well_formed_and_nothing_is_left_open(card: str) -> None:
+    assert_tables_are_well_formed(body(card))
+    assert not re.search(r"\{\{|\}\}|\{%|None|nan|undefined|TODO|More Information", prose(card))
+    assert "\n\n\n" not in card
+    assert "Made with seqhub 0.1.0.\n" in card
+
+
+@pytest.mark.parametrize("section", ["Overlap between splits", "Examples"])
+def test_a_section_without_data_is_left_out(section: str, record: DatasetRecord, card: str) -> None:
+    assert f"## {section}\n" in card
+    key = section.split()[0].lower()
+    bare = {name: content | {key: {}} for name, content in record.configs.items()}
+    without = render(dataset_record(configs=bare))
+    assert f"## {section}\n" not in without
+    assert_tables_are_well_formed(body(without))
+
+
+def test_the_only_config_is_the_default(record: DatasetRecord) -> None:
+    card = render(dataset_record(configs={"easy": record.configs["easy"]}))
+    assert [config["config_name"] for config in DatasetCard(card).data.configs if config.get("default")] == ["easy"]
+    assert 'load_dataset("seqhub/qrsu", "easy", split="test")' in card
+
+
+def test_the_repository_is_the_one_that_was_given(record: DatasetRecord) -> None:
+    assert 'load_dataset("somebody/numbers", "hard", split="test")' in render(record, repo_id="somebody/numbers")
+    with pytest.raises(InvalidInputError, match="repository 'qrsu'; need namespace/name"):
+        render(record, repo_id="qrsu")
+
+
+def test_a_record_of_an_unknown_config_is_refused(record: DatasetRecord) -> None:
+    with pytest.raises(UnknownNameError, match="no config of qrsu 'soft'; known: easy, normal"):
+        render(dataset_record(configs={"soft": record.configs["easy"]}))
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"), [(999, "n<1K"), (1_000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**8, "n>10M")]
+)
+def test_the_size_category_counts_all_rows(rows: int, category: str, record: DatasetRecord) -> None:
+    facts = record.configs["easy"]["splits"]["train"] | {"rows": rows}
+    card = render(dataset_record(configs={"easy": {"splits": {"train": facts}}}))
+    assert DatasetCard(card).data.size_categories == [category]
