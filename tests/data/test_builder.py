@@ -1,0 +1,155 @@
+"""The builder: rows are those of the split, whoever asks for them and however they are cut."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, DatasetDict, Features, IterableDataset, Value
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqhub.data import fingerprint as fingerprints
+from seqhub.data.builder import SIZES, _shards, get_builder, load_dataset
+from seqhub.data.digest import digest
+from seqhub.data.fingerprint import fingerprint
+from seqhub.data.table import rows_table
+from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
+from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.splits import SPLITS, Split
+
+CASES = [(name, config.name) for name in list_tasks() for config in get_task(name).configs]
+SMALL = {"train_size": 3000, "validation_size": 1024, "test_size": 1}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> str:
+    return str(tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("task", "config"), CASES)
+def test_rows_are_those_of_the_split(task, config, cache):
+    rows = load_dataset(task, config, seed=3, cache_dir=cache, **SMALL)
+    assert isinstance(rows, DatasetDict)
+    labels = list(get_task(task).labels)
+    assert list(rows) == list(SPLITS)
+    for split, count in zip(SPLITS, SMALL.values(), strict=True):
+        assert rows[split].features == Features({"text": Value("string"), "label": ClassLabel(names=labels)})
+        assert digest(rows[split]) == digest(rows_table(Split(f"{task}/{config}", split, seed=3), 0, count))
+
+
+def test_published_sizes(cache):
+    rows = load_dataset("qrsu", "easy", cache_dir=cache)
+    assert {split: len(part) for split, part in rows.items()} == SIZES
+    assert SIZES == {"train": 100_000, "validation": 10_000, "test": 10_000}
+
+
+def test_record_batches_hold_8192_rows(cache):
+    rows = load_dataset("qrsu", "easy", split="train", train_size=300_000, cache_dir=cache)
+    lengths = [len(chunk) for chunk in rows.data.column("text").chunks]
+    assert max(lengths) == 8192
+    assert sum(lengths) / len(lengths) > 5000
+
+
+@pytest.mark.parametrize(("task", "config"), CASES)
+def test_a_stream_has_the_rows_of_the_table(task, config, cache):
+    table = load_dataset(task, config, split="train", cache_dir=cache, **SMALL)
+    stream = load_dataset(task, config, split="train", streaming=True, cache_dir=cache, **SMALL)
+    assert isinstance(stream, IterableDataset)
+    assert stream.num_shards == 2
+    assert list(stream) == table.to_list()
+    assert not list(Path(cache).rglob("*.arrow.incomplete"))
+
+
+@given(rows=st.integers(1, 5_000_000))
+def test_shards_are_whole_blocks_and_cover_the_rows(rows):
+    shards = _shards(rows)
+    assert shards[0][0] == 0
+    assert shards[-1][1] == rows
+    assert all(one[1] == two[0] for one, two in pairwise(shards))
+    assert all(start < stop and start % 1024 == 0 for start, stop in shards)
+    assert len(shards) in (1, 2, 4, 8, 16)
+    assert max(stop - start for start, stop in shards) <= 1024 + max(
+        1024, 2 * min(stop - start for start, stop in shards[:-1] or shards)
+    )
+
+
+def test_each_choice_has_a_cache_entry_of_its_own_and_defaults_share_one(cache):
+    def folder(**arguments) -> str:
+        return Path(get_builder("qrsu", "easy", cache_dir=cache, **arguments).cache_dir).parts[-3]
+
+    assert folder() == folder(seed=0) == folder(train_size=SIZES["train"]) == "easy"
+    assert folder(seed=7) == "easy-seed=7"
+    assert folder(seed=7, test_size=5) == "easy-seed=7,test_size=5"
+    assert len({folder(seed=seed, train_size=size) for seed in (0, 1, -1, 2**70) for size in (1, 10, 100)}) == 12
+
+
+def test_the_cache_entry_depends_on_what_draws_the_rows(monkeypatch, cache):
+    task = get_task("qrsu")
+    before = fingerprint(task)
+    parts = Path(get_builder("qrsu", "easy", cache_dir=cache).cache_dir).parts
+    assert parts[-4:] == ("qrsu", "easy", f"{task.version}.0.0", before)
+    seen = []
+    source = fingerprints._source
+    monkeypatch.setattr(fingerprints, "_source", lambda module: seen.append(module) or source(module))
+    assert fingerprint.__wrapped__(task) == before
+    assert {"seqhub.tasks.qrsu", "seqhub.tasks.rng", "seqhub.tasks.splits", "seqhub.data.builder"} < set(seen)
+    for module in seen[:]:
+        monkeypatch.setattr(fingerprints, "_source", lambda name, module=module: "" if name == module else source(name))
+        assert fingerprint.__wrapped__(task) != before
+
+
+def test_info_describes_the_task(cache):
+    info = get_builder("qrsu", "hard", cache_dir=cache).info
+    assert info.citation == get_task("qrsu").source
+    assert get_task("qrsu").rule in info.description
+    assert json.dumps(str(info.version)) == '"1.0.0"'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("qrs", "hard"), UnknownNameError, "no task 'qrs'; known: .*qrsu"),
+        (
+            ("qrsu", "tough"),
+            UnknownNameError,
+            "no config of qrsu 'tough'; known: easy, normal, moderate, hard, nightmare",
+        ),
+        (("qrsu",), UnknownNameError, "no config given for qrsu; pick one of: easy, normal, moderate, hard, nightmare"),
+    ],
+)
+def test_unknown_names_list_the_known_ones(arguments, error, message, cache):
+    with pytest.raises(error, match=message):
+        load_dataset(*arguments, cache_dir=cache)
+    assert not Path(cache).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            {"train_size": 0},
+            InvalidInputError,
+            "train_size 0 for 'easy'; a split has a whole number of rows, 1 or more",
+        ),
+        ({"test_size": -3}, InvalidInputError, "test_size -3"),
+        ({"validation_size": 2.5}, InvalidInputError, "validation_size 2.5"),
+        ({"validation_size": "10"}, InvalidInputError, "validation_size '10'"),
+        ({"train_size": True}, InvalidInputError, "train_size True"),
+        ({"seed": 1.0}, InvalidInputError, "seed 1.0 for 'easy'; a seed is a whole number"),
+        ({"seed": "7"}, InvalidInputError, "seed '7'"),
+        ({"seed": True}, InvalidInputError, "seed True"),
+        ({"seed": None}, InvalidInputError, "seed None"),
+        ({"streaming": True, "num_proc": 2}, InvalidConfigError, "num_proc=2 with streaming"),
+    ],
+)
+def test_impossible_arguments_are_refused_in_one_line(arguments, error, message, cache):
+    with pytest.raises(error, match=message) as caught:
+        load_dataset("qrsu", "easy", cache_dir=cache, **arguments)
+    assert "\n" not in str(caught.value)
+    assert not Path(cache).exists()
+
+
+def test_an_unknown_split_lists_the_known_ones(cache):
+    with pytest.raises(ValueError, match="train"):
+        load_dataset("qrsu", "easy", split="dev", cache_dir=cache, **SMALL)
