@@ -1,0 +1,1 @@
+"""Models: one folder per family, found by `seqhub.models.registry`; torch and transformers only."""

@@ -1,0 +1,14 @@
+"""The recurrent family: plain, gated and bidirectional recurrences with a linear readout.
+
+A preset names a cell; everything else keeps the default of `RecurrentConfig` until it is overridden:
+
+    >>> sorted(PRESETS)
+    ['gru', 'lstm', 'rnn_relu', 'rnn_tanh']
+
+The classes stand in `configuration_recurrent` and `modeling_recurrent`. They are not imported here, so that the
+presets can be listed without torch.
+"""
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {cell: {"cell": cell} for cell in ("gru", "lstm", "rnn_relu", "rnn_tanh")}

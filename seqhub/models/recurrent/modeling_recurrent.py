@@ -1,0 +1,472 @@
+"""Recurrent models: symbols or values in, one label per sequence or per step out.
+
+This file and `configuration_recurrent.py` travel with the weights, so they import only torch, transformers,
+huggingface_hub and each other.
+
+Shapes: B sequences, T steps, F features of the input, H = `config.output_size` (both directions side by side).
+
+Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands. A sequence gives the same
+logits, to rounding, padded on the left, on the right, not at all, or alone. Inside, the real steps are brought to the
+front, so that no recurrence meets padding before it is done. Nothing is packed: that would cost nn.LSTM its fused CPU
+kernel (7x slower at H = 4, T = 110).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils.generic import ModelOutput, can_return_tuple
+
+from .configuration_recurrent import RecurrentConfig
+
+
+@dataclass
+class RecurrentModelOutput(ModelOutput):
+    """States of the recurrence. Values at padded steps mean nothing.
+
+    Args:
+        last_hidden_state: (B, T, H), output of the last layer.
+        pooler_output: (B, H), one vector per sequence, made as `config.pooling` says.
+        hidden_states: What entered the first layer, (B, T, F), then the output of each layer, (B, T, H).
+        cell_states: The cell state of each LSTM layer, (B, T, H); with `output_hidden_states`.
+    """
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    cell_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class RecurrentClassifierOutput(ModelOutput):
+    """Scores of a classifier, before any softmax.
+
+    Args:
+        loss: Scalar, if labels were given.
+        logits: (B, num_labels), or with a label per step (B, T, num_labels).
+        hidden_states: As in `RecurrentModelOutput`.
+        cell_states: As in `RecurrentModelOutput`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    cell_states: tuple[Tensor, ...] | None = None
+
+
+def take_steps(states: Tensor, index: Tensor) -> Tensor:
+    """Pick steps of (B, T, F) by an index (B, L), row by row."""
+    return states.gather(1, index.unsqueeze(-1).expand(-1, -1, states.size(-1)))
+
+
+class Padding:
+    """Where the real steps of a batch stand, and where they stand at the front: in the first L steps.
+
+    Attributes:
+        lengths: (B,), real steps of each row; L is the largest.
+        real: (B, L), True at real steps at the front.
+        order: (B, L), index that brings them to the front; None if they are there already and L = T.
+        back: (B, T), index that puts them back.
+    """
+
+    def __init__(self, mask: Tensor, lengths: Tensor, longest: int) -> None:
+        self.lengths = lengths
+        self.real = torch.arange(longest, device=mask.device) < lengths.unsqueeze(1)
+        self.order: Tensor | None = None
+        if not torch.equal(self.real, mask):
+            self.order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :longest]
+            self.back = (mask.cumsum(1) - 1).clamp(min=0)
+
+    @classmethod
+    def of(cls, mask: Tensor) -> "Padding | None":
+        """Read a mask, (B, T), not 0 at real steps; None if every step is real."""
+        mask = mask.bool()
+        lengths = mask.sum(1)
+        counts = lengths.tolist()
+        if 0 in counts:
+            raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
+        return None if min(counts) == mask.size(1) else cls(mask, lengths, max(counts))
+
+    def reverse(self, states: Tensor) -> Tensor:
+        """Reverse the real steps of each row of (B, L, F)."""
+        steps = torch.arange(states.size(1), device=states.device)
+        return take_steps(states, torch.where(self.real, self.lengths.unsqueeze(1) - 1 - steps, steps))
+
+    def fill(self, states: Tensor, value: float) -> Tensor:
+        """Set the padded steps of (B, L, F)."""
+        return states.masked_fill(~self.real.unsqueeze(-1), value)
+
+
+class RecurrentLayer(GradientCheckpointingLayer):
+    """One recurrence, or two that read the steps in opposite order, their outputs side by side."""
+
+    def __init__(self, config: RecurrentConfig, index: int) -> None:
+        super().__init__()
+        width = config.output_size if index else config.input_size
+        self.dropout = config.dropout if index else 0.0
+        self.recurrence = self._recurrence(config, width)
+        # A module of its own rather than nn.LSTM(bidirectional=True), which would start in the padding
+        self.recurrence_reverse = self._recurrence(config, width) if config.bidirectional else None
+
+    @staticmethod
+    def _recurrence(config: RecurrentConfig, width: int) -> nn.RNNBase:
+        if config.cell == "lstm":
+            return nn.LSTM(width, config.hidden_size, batch_first=True)
+        if config.cell == "gru":
+            return nn.GRU(width, config.hidden_size, batch_first=True)
+        return nn.RNN(width, config.hidden_size, batch_first=True, nonlinearity=config.cell.removeprefix("rnn_"))
+
+    def forward(
+        self, inputs: Tensor, padding: Padding | None = None, output_cell_states: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run the recurrence from a zero state.
+
+        Args:
+            inputs: (B, T, F), real steps at the front.
+            padding: Of `inputs`.
+            output_cell_states: Whether to return the second item.
+
+        Returns:
+            Hidden states and cell states, each (B, T, H).
+        """
+        if self.dropout:
+            inputs = F.dropout(inputs, self.dropout, self.training)
+        states = self.recurrence(inputs)[0]
+        cells = cell_states(self.recurrence, inputs, states) if output_cell_states else None
+        if self.recurrence_reverse is None:
+            return states, cells
+        inputs = self._reverse(inputs, padding)
+        states_back = self.recurrence_reverse(inputs)[0]
+        if cells is not None:
+            cells_back = cell_states(self.recurrence_reverse, inputs, states_back)
+            cells = torch.cat((cells, self._reverse(cells_back, padding)), dim=-1)
+        return torch.cat((states, self._reverse(states_back, padding)), dim=-1), cells
+
+    @staticmethod
+    def _reverse(states: Tensor, padding: Padding | None) -> Tensor:
+        return states.flip(1) if padding is None else padding.reverse(states)
+
+
+def cell_states(lstm: nn.RNNBase, inputs: Tensor, states: Tensor) -> Tensor:
+    """Recover the cell states of nn.LSTM, which returns only the last one.
+
+    With all hidden states known, the gates of all steps are one matrix product; what is left of the recurrence is
+    c_t = f_t c_(t-1) + i_t g_t, elementwise.
+
+    Args:
+        lstm: One layer, one direction.
+        inputs: (B, T, F), what it read.
+        states: (B, T, H), what it returned.
+    """
+    previous = F.pad(states, (0, 0, 1, -1))  # h_(t-1), zero at the first step
+    (weight_ih, weight_hh, bias_ih, bias_hh), *_ = lstm.all_weights
+    gates = F.linear(inputs, weight_ih, bias_ih) + F.linear(previous, weight_hh, bias_hh)
+    i, f, g, _ = gates.chunk(4, dim=-1)
+    keep, new = f.sigmoid(), i.sigmoid() * g.tanh()
+    cells = [new[:, 0]]
+    for step in range(1, inputs.size(1)):
+        cells.append(keep[:, step] * cells[-1] + new[:, step])
+    return torch.stack(cells, dim=1)
+
+
+class RecurrentPreTrainedModel(PreTrainedModel):
+    """First weights, loading and saving."""
+
+    config_class = RecurrentConfig
+    config: RecurrentConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["RecurrentLayer"]  # noqa: RUF012 (typed by its base)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw first weights as `config.initialization` says; weights loaded from a file stay."""
+        if isinstance(module, nn.RNNBase):
+            self._init_recurrence(module)
+        elif isinstance(module, nn.Linear):  # as PyTorch does
+            bound = 1 / math.sqrt(module.in_features)
+            init.uniform_(module.weight, -bound, bound)
+            init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight)
+
+    def _init_recurrence(self, module: nn.RNNBase) -> None:
+        scheme, size = self.config.initialization, module.hidden_size
+        bound = 1 / math.sqrt(size)
+        for name, parameter in module.named_parameters():
+            if getattr(parameter, "_is_hf_initialized", False):
+                continue  # loaded; the slices below would not carry the mark
+            init.uniform_(parameter, -bound, bound)
+            if scheme == "identity":
+                if name.startswith("bias"):
+                    init.zeros_(parameter)
+                elif name.startswith("weight_hh"):
+                    init.eye_(parameter)
+                else:
+                    init.normal_(parameter, std=0.001)
+            elif scheme in ("forget_bias", "chrono") and name.startswith("bias"):
+                # Gates in PyTorch's order: i f g o (LSTM), r z n (GRU); the second keeps the state. Its two biases are
+                # only ever added up, so one takes the value and the other zero.
+                keep = torch.zeros(size, device=parameter.device)
+                if name.startswith("bias_ih") and scheme == "forget_bias":
+                    keep += self.config.forget_bias
+                elif name.startswith("bias_ih"):
+                    keep.uniform_(1, self.config.chrono_max_steps - 1).log_()  # type: ignore[operator]
+                init.copy_(parameter[size : 2 * size], keep)
+                if scheme == "chrono" and isinstance(module, nn.LSTM):
+                    init.copy_(parameter[:size], -keep)
+
+
+class RecurrentModel(RecurrentPreTrainedModel):
+    """The recurrence without a head."""
+
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        super().__init__(config)
+        if config.inputs == "embedding":
+            self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size)
+        self.layers = nn.ModuleList(RecurrentLayer(config, index) for index in range(config.num_hidden_layers))
+        # Copies: a transformers config takes a microsecond to look up an attribute, a module a hundredth of it
+        self.cell, self.inputs, self.pooling = config.cell, config.inputs, config.pooling
+        self.vocab_size, self.pad_token_id = config.vocab_size, config.pad_token_id
+        self.forward_size = config.hidden_size if config.bidirectional else None
+        if config.inputs == "values":
+            self.main_input_name = "input_values"
+        self.gradient_checkpointing = False
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        input_values: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> RecurrentModelOutput:
+        """Run all layers from a zero state.
+
+        Args:
+            input_ids: (B, T), ids in [0, vocab_size).
+            attention_mask: (B, T), 0 at padded steps. If None, `pad_token_id` in `input_ids` marks them; with other
+                inputs no step is padded.
+            input_values: (B, T, num_features), for a model of `inputs="values"`.
+            inputs_embeds: (B, T, F), what `input_ids` would become: one-hot or embedded vectors.
+            output_hidden_states: Whether to return the states of every layer; by default as the config says.
+
+        Raises:
+            ValueError: If not exactly one fitting input is given, an id is out of range, or a row has no real step.
+        """
+        given = self._only_input(input_ids, input_values, inputs_embeds)
+        attention_mask = self.real_steps(input_ids, attention_mask)
+        if attention_mask is not None and attention_mask.shape != given.shape[:2]:
+            raise ValueError(
+                f"attention_mask must have the input's (batch, steps), {tuple(given.shape[:2])}, "
+                f"got {tuple(attention_mask.shape)}"
+            )
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        output_cell_states = bool(output_hidden_states) and self.cell == "lstm"
+
+        padding = None if attention_mask is None else Padding.of(attention_mask)
+        states = self._embed(given, padding)
+        hidden_states, cells = [states], []
+        for layer in self.layers:
+            states, layer_cells = layer(states, padding, output_cell_states)
+            hidden_states.append(states)
+            if layer_cells is not None:
+                cells.append(layer_cells)
+        pooled = self._pool(states, padding)
+
+        if padding is not None and padding.order is not None:  # back to where the caller has the steps
+            hidden_states = [take_steps(each, padding.back) for each in hidden_states]
+            cells = [take_steps(each, padding.back) for each in cells]
+        return RecurrentModelOutput(
+            last_hidden_state=hidden_states[-1],
+            pooler_output=pooled,
+            hidden_states=tuple(hidden_states) if output_hidden_states else None,
+            cell_states=tuple(cells) if output_cell_states else None,
+        )
+
+    def real_steps(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
+        """The mask, (B, T), or what stands for one that was not given."""
+        if attention_mask is None and input_ids is not None and self.pad_token_id is not None:
+            return input_ids != self.pad_token_id
+        return attention_mask
+
+    def _only_input(
+        self, input_ids: Tensor | None, input_values: Tensor | None, inputs_embeds: Tensor | None
+    ) -> Tensor:
+        allowed = ("input_values",) if self.inputs == "values" else ("input_ids", "inputs_embeds")
+        inputs = {"input_ids": input_ids, "input_values": input_values, "inputs_embeds": inputs_embeds}
+        given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+        if len(given) != 1 or not given.keys() <= set(allowed):
+            got = " and ".join(given) or "neither"
+            raise ValueError(f"a model of inputs={self.inputs!r} takes {' or '.join(allowed)}, got {got}")
+        name, tensor = given.popitem()
+        if tensor.dim() != (2 if name == "input_ids" else 3) or 0 in tensor.shape:
+            wanted = "(batch, steps)" if name == "input_ids" else "(batch, steps, features)"
+            raise ValueError(f"{name} must be {wanted}, each at least 1, got {tuple(tensor.shape)}")
+        return tensor
+
+    def _embed(self, given: Tensor, padding: Padding | None) -> Tensor:
+        """Make (B, L, F) of the input, real steps at the front."""
+        if given.dim() == 3:
+            vectors = given.to(self._weight.dtype)
+            if padding is None:
+                return vectors
+            # A NaN in the padding would not reach the output, but its gradient of zero would still be NaN
+            return padding.fill(vectors if padding.order is None else take_steps(vectors, padding.order), 0)
+        if padding is not None and padding.order is not None:
+            given = given.gather(1, padding.order)
+        try:
+            return self.embed_tokens(given) if self.inputs == "embedding" else F.embedding(given, self._symbols())
+        except IndexError:
+            low, high = given.aminmax()
+            raise ValueError(f"input_ids must be in [0, {self.vocab_size}), got {low} to {high}") from None
+
+    @property
+    def _weight(self) -> Tensor:
+        weight: Tensor = self.layers[0].recurrence.weight_ih_l0  # type: ignore[assignment, union-attr]
+        return weight
+
+    def _symbols(self) -> Tensor:
+        """Make the one-hot vectors, (vocab_size, F): id i has column (i - pad - 1) mod vocab_size, padding has none.
+
+        They are made anew each time: a buffer would be lost in loading, and this takes microseconds.
+        """
+        weight = self._weight
+        vectors = torch.eye(self.vocab_size, weight.size(1), dtype=weight.dtype, device=weight.device)
+        return vectors if self.pad_token_id is None else vectors.roll(self.pad_token_id + 1, 0)
+
+    def _pool(self, states: Tensor, padding: Padding | None) -> Tensor:
+        """Make one vector per sequence, (B, H), of states with real steps at the front."""
+        if self.pooling == "mean":
+            return states.mean(1) if padding is None else padding.fill(states, 0).sum(1) / padding.lengths.unsqueeze(1)
+        if self.pooling == "max":
+            return (states if padding is None else padding.fill(states, -torch.inf)).amax(1)
+        if padding is None:
+            last = states[:, -1]
+        else:
+            last = states[torch.arange(len(states), device=states.device), padding.lengths - 1]
+        if self.forward_size is None:
+            return last
+        return torch.cat((last[:, : self.forward_size], states[:, 0, self.forward_size :]), dim=-1)
+
+
+class RecurrentClassifier(RecurrentPreTrainedModel):
+    """What the heads share."""
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        super().__init__(config)
+        self.num_labels: int = config.num_labels or 1  # never None once the config is made
+        self.model = RecurrentModel(config)
+        self.classifier = nn.Linear(config.output_size, self.num_labels)
+        self.main_input_name = self.model.main_input_name
+        self.post_init()  # type: ignore[no-untyped-call]
+
+
+class RecurrentForSequenceClassification(RecurrentClassifier):
+    """The recurrence and a linear readout of the pooled states: classes, or regression by `config.problem_type`."""
+
+    _auto_class = "AutoModelForSequenceClassification"
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        input_values: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> RecurrentClassifierOutput:
+        """Score each sequence.
+
+        Args:
+            input_ids: As in `RecurrentModel.forward`, and so are the other inputs.
+            attention_mask: (B, T), 0 at padded steps.
+            input_values: (B, T, num_features).
+            inputs_embeds: (B, T, F).
+            labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
+                `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
+                (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
+                by the type of the labels, integer or float.
+            num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
+                Trainer counts them. By default the labels in this batch.
+            output_hidden_states: Whether to return the states of every layer.
+        """
+        outputs = self.model(
+            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=True
+        )
+        logits = self.classifier(outputs.pooler_output)
+        loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
+        return RecurrentClassifierOutput(loss, logits, outputs.hidden_states, outputs.cell_states)
+
+    def _loss(self, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
+        problem = self.config.problem_type
+        if problem is None and self.num_labels == 1:
+            problem = "regression"
+        if problem == "single_label_classification" or (problem is None and not labels.is_floating_point()):
+            return mean_loss(F.cross_entropy, logits, labels.long(), count)
+        if labels.numel() != logits.numel():
+            raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
+        loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
+        return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+
+
+class RecurrentForTokenClassification(RecurrentClassifier):
+    """The recurrence and a linear readout of every step."""
+
+    _auto_class = "AutoModelForTokenClassification"
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        input_values: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> RecurrentClassifierOutput:
+        """Score each step.
+
+        Args:
+            input_ids: As in `RecurrentModel.forward`, and so are the other inputs.
+            attention_mask: (B, T), 0 at padded steps.
+            input_values: (B, T, num_features).
+            inputs_embeds: (B, T, F).
+            labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step.
+            num_items_in_batch: As in `RecurrentForSequenceClassification.forward`.
+            output_hidden_states: Whether to return the states of every layer.
+        """
+        attention_mask = self.model.real_steps(input_ids, attention_mask)
+        outputs = self.model(
+            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=True
+        )
+        logits = self.classifier(outputs.last_hidden_state)
+        loss = None
+        if labels is not None:
+            if labels.shape != logits.shape[:2]:
+                raise ValueError(f"labels must be (batch, steps), {tuple(logits.shape[:2])}, got {tuple(labels.shape)}")
+            if attention_mask is not None:
+                labels = labels.masked_fill(attention_mask == 0, -100)
+            loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten().long(), num_items_in_batch)
+        return RecurrentClassifierOutput(loss, logits, outputs.hidden_states, outputs.cell_states)
+
+
+def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
+    """Take the mean of a loss over the labels, or its sum divided by `count`; in float32 where logits are less."""
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

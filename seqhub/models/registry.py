@@ -1,0 +1,172 @@
+"""Finds models. The folder is the registry: every package below `seqhub.models` is a family.
+
+Family `recurrent` is `seqhub.models.recurrent`, whose door holds `PRESETS`. Beside it stand `configuration_recurrent`
+(the config class and `AUTO_MAP`, which names all classes) and `modeling_recurrent`. No two families share a preset.
+
+torch and transformers are imported by the functions that need them, not by this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, Literal
+
+import wrapt
+
+from seqhub import models
+from seqhub.errors import InvalidConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+HEADS = {
+    "base": "AutoModel",
+    "sequence": "AutoModelForSequenceClassification",
+    "token": "AutoModelForTokenClassification",
+}
+
+
+@cache
+def list_families() -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in iter_modules(models.__path__) if module.ispkg))
+
+
+@cache
+def _presets() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Family and settings of every preset."""
+    doors = {family: import_module(f"seqhub.models.{family}") for family in list_families()}
+    return {preset: (family, door.PRESETS[preset]) for family, door in doors.items() for preset in door.PRESETS}
+
+
+def list_presets() -> tuple[str, ...]:
+    """List the presets of all families.
+
+    >>> list_presets()
+    ('gru', 'lstm', 'rnn_relu', 'rnn_tanh')
+    """
+    return tuple(sorted(_presets()))
+
+
+def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
+    """Build the config of a preset, with some fields set otherwise.
+
+    Args:
+        preset: One of `list_presets()`.
+        overrides: Fields of the family's config class, or `num_labels`.
+
+    Raises:
+        UnknownNameError: If the preset or a field does not exist.
+        InvalidConfigError: If a value is not allowed, or not together with the others.
+
+    >>> build_config("gru", hidden_size=16).hidden_size
+    16
+    >>> build_config("grew")
+    Traceback (most recent call last):
+    seqhub.errors.UnknownNameError: no model 'grew'; known: gru, lstm, rnn_relu, rnn_tanh
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    if preset not in _presets():
+        raise UnknownNameError.of("model", preset, list_presets())
+    family, settings = _presets()[preset]
+    config_class = _load(family, "AutoConfig")
+    known = [field.name for field in dataclasses.fields(config_class)] + ["num_labels"]
+    for name in overrides:
+        if name not in known:
+            raise UnknownNameError.of(f"setting of model {preset!r} named", name, known)
+    try:
+        config: PreTrainedConfig = config_class(**(settings | overrides))
+    except (StrictDataclassError, ValueError) as error:
+        reason = error.__cause__ if isinstance(error, StrictDataclassError) else error  # its first line says nothing
+        raise InvalidConfigError(f"model {preset!r}: {' '.join(str(reason).split())}") from error
+    return config
+
+
+def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "base"]) -> PreTrainedModel:
+    """Build a model with first weights drawn from torch's global generator.
+
+    Args:
+        config: Of one of the families here.
+        head: `sequence` for one label per sequence, `token` for one per step, `base` for states only.
+
+    Raises:
+        UnknownNameError: If the head or the config's family does not exist.
+    """
+    if head not in HEADS:
+        raise UnknownNameError.of("head", head, HEADS)
+    families = {_load(family, "AutoConfig").model_type: family for family in list_families()}
+    if config.model_type not in families:
+        raise UnknownNameError.of("model type", config.model_type, families)
+    model: PreTrainedModel = _load(families[config.model_type], HEADS[head])(config)
+    return model
+
+
+def register() -> None:
+    """Let the Auto classes of transformers load every family without remote code. Idempotent."""
+    register_configs()
+    register_models()
+
+
+def register_configs() -> None:
+    """The part for `AutoConfig`; imports the configuration files only."""
+    from transformers.models.auto.configuration_auto import AutoConfig
+
+    for family in list_families():
+        config_class = _load(family, "AutoConfig")
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+
+
+def register_models() -> None:
+    """The part for `AutoModel...`.
+
+    It enters stand-ins that import the modeling file at first use: the import hook that calls this fires in the midst
+    of `transformers.modeling_layers`, which the modeling file itself needs whole.
+    """
+    for mapping, family, auto_class in _model_mappings():
+        module, name = _reference(family, auto_class)
+        mapping.register(_load(family, "AutoConfig"), wrapt.lazy_import(module, name), exist_ok=True)
+
+
+def unregister() -> None:
+    """Undo `register`. Idempotent."""
+    # transformers has no public way back; what it has not imported yet holds nothing of ours
+    if "transformers.models.auto.configuration_auto" in sys.modules:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+        for family in list_families():
+            CONFIG_MAPPING._extra_content.pop(_load(family, "AutoConfig").model_type, None)
+    if "transformers.models.auto.modeling_auto" in sys.modules:
+        for mapping, family, _ in _model_mappings():
+            mapping._extra_content.pop(_load(family, "AutoConfig"), None)
+
+
+def _model_mappings() -> list[tuple[Any, str, str]]:
+    """Pair each table of transformers with the family and Auto class to enter there."""
+    from transformers.models.auto import modeling_auto
+
+    return [
+        (getattr(modeling_auto, auto_class)._model_mapping, family, auto_class)
+        for family in list_families()
+        for auto_class in _auto_map(family)
+        if auto_class != "AutoConfig"
+    ]
+
+
+def _auto_map(family: str) -> dict[str, str]:
+    auto_map: dict[str, str] = import_module(f"seqhub.models.{family}.configuration_{family}").AUTO_MAP
+    return auto_map
+
+
+def _reference(family: str, auto_class: str) -> tuple[str, str]:
+    """Module and class that `auto_class` stands for."""
+    file, name = _auto_map(family)[auto_class].split(".")
+    return f"seqhub.models.{family}.{file}", name
+
+
+def _load(family: str, auto_class: str) -> Any:
+    module, name = _reference(family, auto_class)
+    return getattr(import_module(module), name)
