@@ -11,7 +11,7 @@ seed and sizes, and keeps it until the task changes (see `fingerprint`).
 No file is opened in this module: `datasets` replaces `open`, `os.path` and more in modules that define builders.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -82,14 +82,10 @@ class SequenceTaskConfig(BuilderConfig):
 
     def _check(self) -> None:
         if self.data_dir is not None or self.data_files is not None:
-            raise InvalidConfigError(f"data_dir or data_files for {self.name!r}, whose rows are drawn, not read")
+            raise InvalidConfigError(f"data_dir or data_files for {self.name}, whose rows are drawn, not read")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InvalidInputError(f"seed {self.seed!r} for {self.name!r}; a seed is a whole number")
-        for split, size in self.sizes.items():
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise InvalidInputError(
-                    f"{split}_size {size!r} for {self.name!r}; a split has a whole number of rows, 1 or more"
-                )
+            raise InvalidInputError(f"seed {self.seed!r} for {self.name}; a seed is a whole number")
+        check_sizes(self.sizes, self.name)
 
 
 class SequenceTask(ArrowBasedBuilder):
@@ -120,9 +116,9 @@ def get_builder(
     config: str | None = None,
     *,
     seed: int = 0,
-    train_size: int | None = None,
-    validation_size: int | None = None,
-    test_size: int | None = None,
+    train_size: int = SIZES["train"],
+    validation_size: int = SIZES["validation"],
+    test_size: int = SIZES["test"],
     cache_dir: str | None = None,
 ) -> SequenceTask:
     """The `datasets` builder of a config, made through public parts of `datasets` only.
@@ -131,9 +127,9 @@ def get_builder(
         task: Name of a task, as in `qrsu`.
         config: Name of one of its configs; may be left out where there is but one.
         seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows; None for the published size.
-        validation_size: Rows; None for the published size.
-        test_size: Rows; None for the published size.
+        train_size: Rows of that split, at least 1.
+        validation_size: Rows of that split, at least 1.
+        test_size: Rows of that split, at least 1.
         cache_dir: Where `datasets` keeps what it built; None for its usual place.
 
     Raises:
@@ -146,7 +142,6 @@ def get_builder(
         if len(known) > 1:
             raise UnknownNameError(f"no config given for {task}; pick one of: {', '.join(known)}")
         config = known[0]
-    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
     resolve(f"{task}/{config}")  # a name that does not exist is refused before `datasets` makes a folder for it
     return SequenceTask(
         dataset_name=task,
@@ -155,7 +150,9 @@ def get_builder(
         cache_dir=cache_dir,
         version=_version(found),
         seed=seed,
-        **{f"{split}_size": size for split, size in sizes.items() if size is not None},
+        train_size=train_size,
+        validation_size=validation_size,
+        test_size=test_size,
     )
 
 
@@ -166,9 +163,9 @@ def load_dataset(
     split: str | None = None,
     streaming: bool = False,
     seed: int = 0,
-    train_size: int | None = None,
-    validation_size: int | None = None,
-    test_size: int | None = None,
+    train_size: int = SIZES["train"],
+    validation_size: int = SIZES["validation"],
+    test_size: int = SIZES["test"],
     num_proc: int | None = None,
     cache_dir: str | None = None,
 ) -> Dataset | DatasetDict | IterableDataset | IterableDatasetDict:
@@ -180,9 +177,9 @@ def load_dataset(
         split: `train`, `validation`, `test` or an expression of `datasets` like `train[:10%]`; None for all.
         streaming: Draw the rows while they are read, and write nothing.
         seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows; None for the published size.
-        validation_size: Rows; None for the published size.
-        test_size: Rows; None for the published size.
+        train_size: Rows of that split, at least 1.
+        validation_size: Rows of that split, at least 1.
+        test_size: Rows of that split, at least 1.
         num_proc: Processes that draw; the rows are the same for any number.
         cache_dir: Where `datasets` keeps what it built; None for its usual place.
 
@@ -206,6 +203,13 @@ def load_dataset(
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare(num_proc=num_proc)
     return builder.as_dataset(split=split)
+
+
+def check_sizes(sizes: Mapping[str, int], where: str) -> None:
+    """Raise InvalidInputError unless every split has a whole number of rows, 1 or more."""
+    for split, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InvalidInputError(f"{split}_size {size!r} for {where}; a split has a whole number of rows, 1 or more")
 
 
 def features_of(task: Task[Any]) -> Features:

@@ -1,0 +1,292 @@
+"""Writes a data set as a folder that anybody can load: Parquet for each split of each config, and its record.
+
+    qrsu/
+      hard/train-00000-of-00001.parquet  validation-...  test-...
+      easy/...
+      dataset.json      what was written and what was measured on it, written last: it marks a finished build
+
+`datasets.load_dataset("./qrsu", "hard")` reads it once a README.md names the files (see `data_files`). The folder is
+written under another name and renamed when it is whole, so a build that failed or was killed leaves nothing that
+looks like a data set. Equal arguments give Parquet files with equal bytes (by the same version of pyarrow).
+"""
+
+import fcntl
+import glob
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from seqhub.data.builder import SIZES, check_sizes, features_of
+from seqhub.data.digest import digest
+from seqhub.data.table import rows_table
+from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
+from seqhub.records import DatasetRecord, command_line, environment, sync_folder
+from seqhub.tasks.base import Task
+from seqhub.tasks.registry import get_task, resolve
+from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.splits import SPLITS, Split
+
+EXAMPLES = 5  # rows of `train` that the record shows
+
+_ROW_GROUP = 64 * BLOCK_SIZE  # rows: what a reader of Parquet takes at once
+_CARD = "README.md"  # rendered into the folder by others; a new build replaces it
+
+Progress = Callable[[int, int], None]  # rows done, rows in all
+
+
+def write_folder(
+    task: str,
+    folder: Path,
+    *,
+    configs: Sequence[str] | None = None,
+    seed: int = 0,
+    train_size: int = SIZES["train"],
+    validation_size: int = SIZES["validation"],
+    test_size: int = SIZES["test"],
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> DatasetRecord:
+    """Draw a task and write it into `folder`, with a record of what was measured on the rows.
+
+    Args:
+        task: Name of a task.
+        folder: Where to; made if it is not there.
+        configs: Names of configs, in the order they are to stand; None for all.
+        seed: Another seed gives other rows of the same law.
+        train_size: Rows of each config's split, at least 1.
+        validation_size: As above.
+        test_size: As above.
+        overwrite: Replace an earlier data set of the same task.
+        progress: Called after each part with the rows written so far and those to be written in all.
+
+    Raises:
+        UnknownNameError: No such task or config.
+        InvalidInputError: A size below one, no config or one twice, or a seed that is no whole number.
+        OutputExistsError: The folder holds something else, or a data set and `overwrite` is not given.
+        SaveError: The disk is full or cannot be written; what was there before is still whole.
+    """
+    found = get_task(task)
+    names = [config.name for config in found.configs] if configs is None else list(configs)
+    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
+    _check(task, names, sizes)
+    splits = {name: {split: Split(f"{task}/{name}", split, seed) for split in SPLITS} for name in names}
+    started = time.perf_counter()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _scratch(folder, task, overwrite) as scratch:
+            tell = _counter(progress, len(names) * sum(sizes.values()))
+            record = DatasetRecord(
+                task=task,
+                task_version=found.version,
+                seed=seed,
+                configs={name: _write_config(scratch / name, splits[name], sizes, found, tell) for name in names},
+                seconds=round(time.perf_counter() - started, 3),
+                environment=environment(),
+                command=command_line(),
+            )
+            record.save(scratch)
+            if scratch.parent != folder:
+                _refuse_occupied(folder, task, overwrite)  # somebody may have written there meanwhile
+            _move(scratch, folder)
+    except (OutputExistsError, SaveError):
+        raise
+    except OSError as error:
+        reason = str(error.strerror or error).partition("\n")[0]
+        raise SaveError(f"cannot write {folder}: {reason}") from error
+    return record
+
+
+def load_folder(folder: Path, address: str, split: str) -> pa.Table:
+    """The rows of a split from a folder that `write_folder` made, checked against the record.
+
+    Raises:
+        FileNotFoundError: No such folder, or no finished data set in it.
+        UnknownNameError: The folder has no such config or split.
+        InvalidInputError: The folder holds another task.
+        CorruptFileError: A file is missing, damaged, or its rows are not those of the record.
+    """
+    record = DatasetRecord.load(folder)
+    task, _, config = address.partition("/")
+    if record.task != task:
+        raise InvalidInputError(f"{folder} holds {record.task}, not {task}")
+    if config not in record.configs:
+        raise UnknownNameError.of(f"config of {folder}", config, record.configs)
+    splits = record.configs[config]["splits"]
+    if split not in splits:
+        raise UnknownNameError.of(f"split of {folder}", split, splits)
+    path = folder / config / _file_name(split)
+    try:
+        rows = pq.read_table(path, columns=["text", "label"])
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise CorruptFileError(f"{path} cannot be read: {reason}") from error
+    if digest(rows) != splits[split]["digest"]:
+        raise CorruptFileError(f"{path} holds other rows than {DatasetRecord.FILE_NAME} says; build it again")
+    return rows
+
+
+def data_files(config: str) -> dict[str, str]:
+    """Split -> pattern of its files, as the YAML of a dataset card wants them.
+
+    >>> data_files("hard")
+    {'train': 'hard/train-*', 'validation': 'hard/validation-*', 'test': 'hard/test-*'}
+    """
+    return {split: f"{config}/{split}-*" for split in SPLITS}
+
+
+def _file_name(split: str) -> str:
+    return f"{split}-00000-of-00001.parquet"
+
+
+def _check(task: str, names: list[str], sizes: dict[str, int]) -> None:
+    for name in names:
+        resolve(f"{task}/{name}")
+    if not names or len(set(names)) != len(names):
+        raise InvalidInputError(f"configs {', '.join(names) or 'none'} of {task}; give one or more, each once")
+    check_sizes(sizes, task)
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def tell(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if progress is not None:
+            progress(done, total)
+
+    return tell
+
+
+def _write_config(
+    folder: Path, splits: dict[str, Split], sizes: dict[str, int], task: Task[Any], tell: Callable[[int], None]
+) -> dict[str, Any]:
+    """Write the splits of one config; what the record says of it."""
+    folder.mkdir()
+    schema = features_of(task).arrow_schema  # its metadata tell `datasets` the names of the labels
+    tables = {}
+    for name, split in splits.items():
+        parts = []
+        with (folder / _file_name(name)).open("xb") as file:
+            with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+                for start in range(0, sizes[name], _ROW_GROUP):
+                    part = rows_table(split, start, min(start + _ROW_GROUP, sizes[name]))
+                    writer.write_table(part.cast(schema), row_group_size=_ROW_GROUP)
+                    parts.append(part)
+                    tell(len(part))
+            file.flush()
+            os.fsync(file.fileno())
+        tables[name] = pa.concat_tables(parts)
+    sync_folder(folder)
+    first = tables["train"].slice(0, EXAMPLES)
+    return {
+        "splits": {name: _facts(table, task, folder / _file_name(name)) for name, table in tables.items()},
+        "overlap": _overlap({name: table["text"] for name, table in tables.items()}),
+        "examples": [[row["text"], task.labels[row["label"]]] for row in first.to_pylist()],
+    }
+
+
+def _facts(table: pa.Table, task: Task[Any], path: Path) -> dict[str, Any]:
+    counts = np.bincount(table["label"].to_numpy(), minlength=len(task.labels))
+    return {
+        "rows": len(table),
+        "digest": digest(table),
+        "bytes": path.stat().st_size,
+        "labels": dict(zip(task.labels, counts.tolist(), strict=True)),
+        "mean_length": pc.mean(pc.utf8_length(table["text"])).as_py(),
+    }
+
+
+def _overlap(texts: dict[str, pa.ChunkedArray]) -> dict[str, int]:
+    """How many different texts stand in both, for each pair of splits."""
+    distinct = {name: pc.unique(column) for name, column in texts.items()}
+    return {
+        f"{one}/{other}": pc.sum(pc.is_in(distinct[other], value_set=distinct[one]), min_count=0).as_py()
+        for one, other in combinations(distinct, 2)
+    }
+
+
+@contextmanager
+def _scratch(folder: Path, task: str, overwrite: bool) -> Iterator[Path]:
+    """A new folder to write into, gone in the end unless `_move` took it.
+
+    It lies beside `folder`, or within it if it is there and empty, as it may be the root of a disk. While its writer
+    lives it is locked, so what a killed one left is known and taken away.
+    """
+    prefix = f".{folder.name}.part-"
+    for place in (folder.parent, folder):
+        for left in place.glob(f"{glob.escape(prefix)}*"):
+            with _lock(left) as free:
+                if free:
+                    shutil.rmtree(left)
+    _refuse_occupied(folder, task, overwrite)
+    empty = folder.is_dir() and not any(folder.iterdir())
+    scratch = (folder if empty else folder.parent) / f"{prefix}{secrets.token_hex(6)}"
+    scratch.mkdir()
+    try:
+        with _lock(scratch):
+            yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Lock a folder against other processes; False if one of them has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except BlockingIOError:
+            free = False
+        yield free
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_occupied(folder: Path, task: str, overwrite: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        record = DatasetRecord.load(folder)
+    except (OSError, CorruptFileError):
+        raise OutputExistsError(f"{folder} holds something that is no data set; give another folder") from None
+    own = {DatasetRecord.FILE_NAME, _CARD, *record.configs}
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in own)
+    if record.task != task or foreign:
+        what = f"the data set {record.task}" if record.task != task else ", ".join(foreign)
+        raise OutputExistsError(f"{folder} holds {what}, which a build of {task} does not replace; give another folder")
+    if not overwrite:
+        raise OutputExistsError(f"{folder} holds a data set of {task}; overwrite it, or give another folder")
+
+
+def _move(scratch: Path, folder: Path) -> None:
+    """Put what was written in its place."""
+    if scratch.parent == folder:
+        for path in sorted(scratch.iterdir(), key=lambda path: path.name == DatasetRecord.FILE_NAME):
+            path.rename(folder / path.name)  # the record last
+        sync_folder(folder)
+    elif folder.exists():
+        before = folder.with_name(f".{folder.name}.before-{secrets.token_hex(6)}")
+        folder.rename(before)
+        try:
+            scratch.rename(folder)
+        except OSError:
+            before.rename(folder)
+            raise
+        shutil.rmtree(before)
+    else:
+        scratch.rename(folder)
+    sync_folder(folder.parent)
