@@ -1,0 +1,155 @@
+"""A folder to a repository, in one commit: `seqhub push`."""
+
+import glob
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+from seqhub.errors import HubError, InvalidInputError
+from seqhub.hub.client import PATIENCE, Kind, check_repo_id, connect, hub_errors
+from seqhub.hub.pickles import find_pickles
+
+_MARKS: dict[Kind, tuple[str, ...]] = {"model": ("run.json", "config.json"), "dataset": ("dataset.json",)}
+_SHOWN = (".eval_results", ".gitattributes")  # hidden names that belong to a repository
+_LEFT_OUT = re.compile(r"checkpoint.*\.safetensors|__pycache__|.*\.pyc")
+
+
+class PushedFile(NamedTuple):
+    """One file of a push."""
+
+    name: str  # path within the repository
+    size: int  # bytes
+
+
+class Pushed(NamedTuple):
+    """What a push sent, or would send."""
+
+    repo_id: str
+    kind: Kind
+    files: tuple[PushedFile, ...]  # those of the folder that belong to the repository, changed or not
+    commit_url: str | None  # None where nothing had changed, and for a dry run
+    commit_oid: str | None  # likewise
+
+
+def push(
+    folder: Path | str,
+    repo_id: str,
+    *,
+    endpoint: str | None = None,
+    token: str | bool | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    message: str | None = None,
+    dry_run: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Pushed:
+    """Upload a model or dataset folder in one commit; the repository is made if there is none.
+
+    Left at home are checkpoints, caches and hidden files, `.eval_results/` and `.gitattributes` excepted. Of a dataset
+    repository, Parquet files that the folder no longer holds are deleted: they would be loaded with the others.
+
+    Args:
+        folder: Holds run.json or config.json (a model), or dataset.json (a dataset).
+        repo_id: `namespace/name`.
+        endpoint: Address of the Hub; HF_ENDPOINT or the public Hub where None.
+        token: What to show there; HF_TOKEN or the saved login where None.
+        private: Make the repository private; one that exists and is public is refused.
+        revision: Branch to commit to, made from the main one if there is none of that name.
+        message: First line of the commit.
+        dry_run: Only list the files; nobody is contacted.
+        progress: Called with a line before each stage.
+
+    Raises:
+        InvalidInputError: `repo_id` is no name of a repository, or the folder is no model and no dataset, or holds
+            pickles.
+        HubError: No Hub there, or it refuses. The folder is as it was; the message has the command for later.
+    """
+    folder = Path(folder)
+    check_repo_id(repo_id)
+    kind = kind_of(folder)
+    paths = _files(folder)
+    pickles = find_pickles(paths)
+    if pickles:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in pickles)
+        raise InvalidInputError(
+            f"{folder} holds pickles, which run code when loaded: {names}; save them as safetensors"
+        )
+    files = tuple(PushedFile(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths)
+    if dry_run:
+        return Pushed(repo_id, kind, files, None, None)
+
+    api = connect(endpoint, token)
+    later = _command(folder, repo_id, endpoint, revision, private)
+    report = progress or (lambda line: None)
+    with hub_errors(api, f"push to {repo_id}", f"{folder} is whole, for later: {later}"):
+        report(f"asking {api.endpoint} for {repo_id}")
+        before = _prepare(api, repo_id, kind, private, revision)
+        report(f"uploading {len(files)} files, {sum(file.size for file in files):,} bytes")
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            repo_type=kind,
+            folder_path=folder,
+            revision=revision,
+            commit_message=message or f"Push {kind} {folder.resolve().name} with seqhub",
+            allow_patterns=[glob.escape(file.name) for file in files],
+            delete_patterns="*.parquet" if kind == "dataset" else None,
+        )
+    changed = commit.oid != before
+    return Pushed(repo_id, kind, files, commit.commit_url if changed else None, commit.oid if changed else None)
+
+
+def kind_of(folder: Path) -> Kind:
+    """Whether a folder is a model or a dataset, told by the files in it.
+
+    Raises:
+        InvalidInputError: There is no such folder, or it is neither or both.
+    """
+    if not folder.is_dir():
+        raise InvalidInputError(f"no folder {folder}")
+    kinds = [kind for kind, names in _MARKS.items() if any((folder / name).is_file() for name in names)]
+    if len(kinds) != 1:
+        marks = "; ".join(f"a {kind} has {' or '.join(names)}" for kind, names in _MARKS.items())
+        raise InvalidInputError(f"{folder} is {'both model and' if kinds else 'no model and no'} dataset; {marks}")
+    return kinds[0]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Everything in the folder that belongs to its repository, by name."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and _belongs(path.relative_to(folder)))
+
+
+def _belongs(path: Path) -> bool:
+    if path.parts[0] in _SHOWN:
+        path = path.relative_to(path.parts[0])
+    return not any(part.startswith(".") or _LEFT_OUT.fullmatch(part) for part in path.parts)
+
+
+def _prepare(api: HfApi, repo_id: str, kind: Kind, private: bool, revision: str | None) -> str | None:
+    """Make sure that there is something to commit to, and return the commit it is at."""
+    try:
+        there = api.repo_info(repo_id, repo_type=kind, timeout=PATIENCE)
+    except RepositoryNotFoundError:
+        api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
+        there = api.repo_info(repo_id, repo_type=kind, timeout=PATIENCE)
+    if private and not there.private:
+        raise HubError(
+            f"{repo_id} at {api.endpoint} exists and is public; make it private there, or push without private"
+        )
+    if revision is not None:
+        try:
+            there = api.repo_info(repo_id, repo_type=kind, revision=revision, timeout=PATIENCE)
+        except RevisionNotFoundError:
+            api.create_branch(repo_id, repo_type=kind, branch=revision, exist_ok=True)
+    return there.sha
+
+
+def _command(folder: Path, repo_id: str, endpoint: str | None, revision: str | None, private: bool) -> str:
+    """The command line that does the same push."""
+    options = [("--endpoint", endpoint), ("--revision", revision)]
+    given = [part for name, value in options if value is not None for part in (name, value)]
+    return shlex.join(["seqhub", "push", str(folder), "--repo", repo_id, *given, *(["--private"] if private else [])])

@@ -1,0 +1,72 @@
+"""Runs code as a user's own process would: an unmodified huggingface_hub, online, with a cache of its own."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.hub.small_hub import WRITER
+
+SECONDS = 60  # after which a client counts as hanging
+
+
+@dataclass(frozen=True)
+class Client:
+    """A user with one Hub and one token.
+
+    Args:
+        endpoint: Address of the Hub.
+        home: Folder for the caches of huggingface_hub.
+        token: What this user has in HF_TOKEN; None for nothing.
+    """
+
+    endpoint: str
+    home: Path
+    token: str | None = WRITER
+
+    def run(self, code: str, *arguments: object) -> str:
+        """Standard output of Python code; it must end well. `sys` and `Path` are imported."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SEQHUB_"))}
+        environment |= {
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HOME": str(self.home),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
+            **({"HF_TOKEN": self.token} if self.token else {}),
+        }
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-c",
+                f"import sys\nfrom pathlib import Path\n{code}",
+                *map(str, arguments),
+            ],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refusal(self, call: str, *arguments: object) -> str:
+        """The message of the HubError that `call` raises; it must come within 5 seconds of the call."""
+        return self.run(
+            "import time\n"
+            "from seqhub.errors import HubError\n"
+            "from seqhub.hub.fetch import fetch\n"
+            "from seqhub.hub.push import push\n"
+            "began = time.monotonic()\n"
+            "try:\n"
+            f"    {call}\n"
+            "except HubError as error:\n"
+            "    assert time.monotonic() - began < 5\n"
+            "    print(error, end='')\n",
+            *arguments,
+        )

@@ -1,0 +1,165 @@
+"""What is decided before any Hub is asked: which files go up, and which folders and names are refused."""
+
+import io
+import pickle
+import random
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqhub.errors import HubError, InvalidInputError
+from seqhub.hub.fetch import fetch
+from seqhub.hub.pickles import find_pickles
+from seqhub.hub.push import push
+from tests.hub.folders import MODEL_FILES, dataset_folder, model_folder, safetensors
+
+
+class Evil:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return exec, ("raise SystemExit",)
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def array(values: object) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(values))
+    return buffer.getvalue()
+
+
+PICKLES = {
+    **{f"protocol-{n}.json": pickle.dumps(Evil(), protocol=n) for n in range(6)},
+    **{f"data-{n}.md": pickle.dumps({"w": [1.0]}, protocol=n) for n in range(2, 6)},
+    "weights.bin": b"harmless text, but a name that loaders unpickle",
+    "WEIGHTS.PT": b"",
+    "optimizer.pkl": b"x",
+    "model.safetensors": zipped("archive/data.pkl", b"x"),
+    "renamed.png": zipped("inner.txt", pickle.dumps(Evil())),
+    "objects.npy": array([{}, None]),
+    "arrays.npz": zipped("objects.npy", array([{}, None])),
+    "old.txt": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",  # torch.save before 1.6 starts so
+}
+HARMLESS = {
+    "model.safetensors": safetensors(),
+    **{f"weights-{n}.safetensors": safetensors(n) for n in (896, 1152, 1408)},
+    "README.md": b"N.B. a note\n",
+    "code.py": b"class A:\n    pass\n",
+    "cos.txt": b"cos\nsystem\n(S'no end'\n",
+    "part.parquet": b"PAR1\x15\x04\x15\x80",
+    "figure.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "numbers.npy": array([1.0, 2.0]),
+    "archive.zip": zipped("README.md", b"text"),
+    "empty.json": b"",
+}
+
+
+def write(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_pickles_are_found_whatever_they_are_called(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path, name, PICKLES[name])
+    assert find_pickles([path]) == [path]
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_other_files_are_not_taken_for_pickles(name: str, tmp_path: Path) -> None:
+    assert find_pickles([write(tmp_path, name, HARMLESS[name])]) == []
+
+
+def test_an_encrypted_archive_is_refused_because_nobody_can_look(tmp_path: Path) -> None:
+    content = bytearray(zipped("README.md", b"text"))
+    content[6] |= 1  # the flag in the local header, and in the directory
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path = write(tmp_path, "a.zip", bytes(content))
+    assert find_pickles([path]) == [path]
+
+
+def test_a_damaged_archive_is_refused_too(tmp_path: Path) -> None:
+    content = zipped("README.md", b"text" * 99)
+    path = write(tmp_path, "a.zip", content.replace(b"text", b"tent", 1))
+    assert find_pickles([path]) == [path]
+
+
+def test_no_content_breaks_the_search(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    starts = [b"", b"\x80\x04", b"c", b"(", b"\x93NUMPY", b"PK\x03\x04", b"]", b"\x80\x05\x95"]
+    paths = [write(tmp_path, f"{i}.x", draw.choice(starts) + draw.randbytes(draw.randint(0, 80))) for i in range(300)]
+    assert set(find_pickles(paths)) <= set(paths)
+
+
+def test_a_folder_with_pickles_is_refused_and_they_are_named(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "run")
+    write(folder, "extra/optimizer.pt", b"x")
+    write(folder, "notes.json", pickle.dumps(Evil()))
+    with pytest.raises(InvalidInputError) as raised:
+        push(folder, "me/run", dry_run=True)
+    assert str(raised.value) == (
+        f"{folder} holds pickles, which run code when loaded: extra/optimizer.pt, notes.json; save them as safetensors"
+    )
+
+
+def test_pickles_that_stay_at_home_do_no_harm(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "run")
+    write(folder, ".cache/state.pkl", pickle.dumps(Evil()))
+    assert [file.name for file in push(folder, "me/run", dry_run=True).files] == list(MODEL_FILES)
+
+
+def test_names_with_wildcards_are_names(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "run")
+    write(folder, "figures/a[1]*.png", b"x")
+    assert "figures/a[1]*.png" in [file.name for file in push(folder, "me/run", dry_run=True).files]
+
+
+@pytest.mark.parametrize("repo_id", ["run", "me/a run", "a/b/c", "-me/run", "me/run.git", "me/" + "x" * 97, "", "me/"])
+def test_a_name_that_is_none_is_refused(repo_id: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"^repository ") as raised:
+        push(model_folder(tmp_path / "run"), repo_id, dry_run=True)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_must_be_a_model_or_a_dataset(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"^no folder .*missing$"):
+        push(tmp_path / "missing", "me/run", dry_run=True)
+    marks = "a model has run.json or config.json; a dataset has dataset.json"
+    with pytest.raises(InvalidInputError, match=f"is no model and no dataset; {re.escape(marks)}"):
+        push(tmp_path, "me/run", dry_run=True)
+    dataset_folder(tmp_path)
+    assert push(tmp_path, "me/run", dry_run=True).kind == "dataset"
+    model_folder(tmp_path)
+    with pytest.raises(InvalidInputError, match=f"is both model and dataset; {re.escape(marks)}"):
+        push(tmp_path, "me/run", dry_run=True)
+
+
+def test_a_local_folder_is_fetched_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fetch(tmp_path) == tmp_path
+    (tmp_path / "me" / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert fetch("me/run") == Path("me/run")
+    with pytest.raises(InvalidInputError, match=r"^no folder runs/no/such, and no repository either: "):
+        fetch("runs/no/such")
+    with pytest.raises(InvalidInputError, match=r"^no folder nothing, and no repository either: .*need namespace/name"):
+        fetch("nothing")
+
+
+def test_offline_mode_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        HubError, match=r"cannot push to me/run at .*: offline mode is on \(HF_HUB_OFFLINE\); .*is whole"
+    ):
+        push(model_folder(tmp_path / "run"), "me/run", endpoint="http://127.0.0.1:1")
+    with pytest.raises(HubError, match=r"cannot fetch dataset me/run at .*: offline mode is on"):
+        fetch("me/run", kind="dataset")
