@@ -24,7 +24,7 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     share, z2 = correct / total, _Z95**2
     middle = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (middle - half if correct else 0.0), (middle + half if correct < total else 1.0)
 
 
 def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.floating]:
@@ -60,10 +60,9 @@ def classification_metrics(
     """
     if len(labels) == 0 or probabilities.shape != (len(labels), len(names)):
         raise InvalidInputError(f"probabilities {probabilities.shape} for {len(labels)} labels of {len(names)} classes")
-    if not np.isfinite(probabilities).all():
-        raise InvalidInputError(
-            f"{(~np.isfinite(probabilities)).any(axis=1).sum()} rows of probabilities hold NaN or inf"
-        )
+    broken = (~np.isfinite(probabilities)).any(axis=1).sum()
+    if broken:
+        raise InvalidInputError(f"{broken} of {len(labels)} rows of probabilities hold NaN or infinity")
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, predicted), 1)

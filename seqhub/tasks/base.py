@@ -86,7 +86,9 @@ class Task(ABC, Generic[C]):
     rule: ClassVar[str]  # the rule in one or two sentences, for cards
     source: ClassVar[str]  # BibTeX of where the task comes from
     configs: ClassVar[tuple[TaskConfig, ...]]
+    marked: ClassVar[str] = ""  # those of `symbols` that decide the label; pictures point at them
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`
+    paper_setting: ClassVar[str] = ""  # how that experiment differs from a run here, to follow "in the paper, "
 
     @abstractmethod
     def generate(self, config: C, random: BlockRandom) -> Batch:

@@ -59,6 +59,7 @@ class Qrsu(Task[QrsuConfig]):
     version = 1
     title = "Temporal order of two marked symbols among noise (LSTM paper, experiment 6a)"
     symbols = "XYabcdBE"
+    marked = "XY"
     labels = ("Q", "R", "S", "U")
     rule = (
         "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for two steps "
@@ -81,6 +82,9 @@ class Qrsu(Task[QrsuConfig]):
         QrsuConfig(name="nightmare", length=(300, 500), first=(10, 80), second=(250, 290)),
     )
     paper_sequences: ClassVar = {"hard": 31_390}  # section 5.6, Table 9
+    paper_setting = (
+        "a network of 156 weights without forget gates learned online, one sequence at a time, by gradient descent"
+    )
 
     def generate(self, config: QrsuConfig, random: BlockRandom) -> Batch:
         lengths = random.integers(*config.length)

@@ -7,6 +7,22 @@ from types import FrameType
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState, is_initialized
+
+
+@contextmanager
+def own_accelerate_state() -> Iterator[None]:
+    """Forget what accelerate keeps for the whole process, unless the caller has an Accelerator of its own.
+
+    It remembers device and precision of the first `Accelerator` and refuses another; runs that follow each other in
+    one process may differ in both.
+    """
+    was_there = is_initialized()
+    try:
+        yield
+    finally:
+        if not was_there:
+            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.history import History
 from seqhub.training.outcome import data_facts, save_run
-from seqhub.training.process import interruptions, torch_threads
+from seqhub.training.process import interruptions, own_accelerate_state, torch_threads
 from seqhub.training.window import Window
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -77,17 +77,17 @@ def train(
         TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was written.
     """
     with ExitStack() as stack:
+        stack.enter_context(own_accelerate_state())
         stack.enter_context(torch_threads(config.threads))
         stack.enter_context(torch.random.fork_rng())
-        interrupted = stack.enter_context(interruptions())
-        return _train(config, resume, report, interrupted)
+        return _train(config, resume, report, stack)
 
 
 def _train(
     config: TrainConfig,
     resume: bool,
     report: Callable[[Progress], None] | None,
-    interrupted: list[int],
+    stack: ExitStack,
 ) -> RunRecord | None:
     accelerator = Accelerator(
         cpu=config.cpu,
@@ -97,7 +97,6 @@ def _train(
     )
     task, _ = resolve(config.address)
     rank, world_size = accelerator.process_index, accelerator.num_processes
-    prepare_folder(config.output_dir, resume, accelerator)
 
     # data: the same global batches for any number of processes, of which each takes its slice
     feed = _feed(config, task.symbols, rank, world_size)
@@ -121,6 +120,10 @@ def _train(
     bare_model = model
     optimizer = _optimizer(config, model, accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
+
+    # the folder, once nothing in the settings can be wrong any more; from here on a stop is a checkpoint
+    prepare_folder(config.output_dir, resume, accelerator)
+    interrupted = stack.enter_context(interruptions())
 
     # criteria, and everything else that a checkpoint keeps
     accuracy, st3 = Accuracy(config.accuracy), St3()
@@ -256,6 +259,7 @@ def _train(
         )
         save_run(config.output_dir, bare_model, task, record)
     accelerator.wait_for_everyone()
+    accelerator.free_memory()  # ends the reducer of a distributed model before the processes part
     accelerator.end_training()
     return record
 

@@ -1,0 +1,175 @@
+"""Load back what was published and hold it against its record: files, rows, logits and numbers."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from seqhub.data.digest import digest
+from seqhub.data.table import rows_table
+from seqhub.errors import CorruptFileError, VerificationError
+from seqhub.evaluation import standalone
+from seqhub.evaluation.loading import check_files, without_progress_bars
+from seqhub.records import DatasetRecord, RunRecord
+from seqhub.tasks.registry import get_task, resolve
+from seqhub.tasks.splits import Split
+
+LOGIT_TOLERANCE = 1e-4  # float32 rounding differs between processors and batch shapes
+
+_SECONDS = 600  # until a process that loads a model back is given up
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    what: str
+    recorded: str
+    found: str
+    agrees: bool
+
+
+def verify(folder: Path, *, alone: bool = False, dataset: Path | None = None) -> list[Finding]:
+    """Hold a model or dataset folder against its record.
+
+    A model: every file's SHA-256; the logits of the probe sequences; the rows it was measured on, made again; accuracy
+    and confusion matrix on them. A dataset, loaded by plain `datasets`: rows, digest and labels of every split, against
+    its record, against the task's rule, and against the rows that the task draws.
+
+    Args:
+        folder: Holds run.json or dataset.json.
+        alone: Load the model in a fresh process that has no seqhub, by the code in its own folder. That code is run:
+            use it for folders you trust.
+        dataset: A built dataset folder to take the rows from, by plain `datasets`; else they are drawn again.
+
+    Returns:
+        What was found, in order; all agree, or it is not what its record says.
+
+    Raises:
+        FileNotFoundError: The folder holds no record.
+        CorruptFileError: A record that cannot be read.
+        VerificationError: The process that loads the model failed; the message has its last line.
+    """
+    folder = Path(folder)
+    if (folder / RunRecord.FILE_NAME).is_file():
+        return list(_verify_model(folder.resolve(), alone, dataset))
+    if (folder / DatasetRecord.FILE_NAME).is_file():
+        return list(_verify_dataset(folder.resolve()))
+    raise FileNotFoundError(f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME} in {folder}")
+
+
+def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[Finding]:
+    record = RunRecord.load(folder)
+    task, config = resolve(record.address)
+    try:
+        check_files(folder, record)
+    except CorruptFileError as error:
+        yield Finding("files", f"{len(record.files)} of {len(record.files)}", str(error), False)
+        return
+    yield Finding("files", f"{len(record.files)} SHA-256", "the same", True)
+
+    own = [split for split in record.evaluation if "/" not in split]
+    with tempfile.TemporaryDirectory(prefix="seqhub-verify-") as scratch:
+        rows: dict[str, Any] = {}
+        for split in own:
+            measured = record.evaluation[split]
+            table = rows_table(Split(record.address, split, measured["seed"]), 0, measured["examples"])
+            table = table.replace_schema_metadata(_features(task.labels))
+            found = digest(table)
+            yield Finding(f"{split} rows", measured["digest"], found, found == measured["digest"])
+            pq.write_table(table, Path(scratch) / f"{split}.parquet")
+            rows[split] = {"parquet": str(Path(scratch) / f"{split}.parquet")}
+            if dataset is not None:
+                rows[split] = {"dataset": str(dataset.resolve()), "config": config.name, "split": split}
+        job = {
+            "model": str(folder),
+            "trust_remote_code": alone,
+            "texts": record.probe["texts"],
+            "cache": scratch,
+            "rows": rows,
+        }
+        result = _measure_alone(job, Path(scratch)) if alone else _measure_here(job)
+
+    difference = float(np.abs(np.array(result["logits"]) - np.array(record.probe["logits"])).max())
+    yield Finding(
+        f"logits of {len(job['texts'])} sequences", f"within {LOGIT_TOLERANCE:g}", f"{difference:.1e} off",
+        difference <= LOGIT_TOLERANCE,
+    )  # fmt: skip
+    for split in own:
+        recorded, found = record.evaluation[split]["confusion"], result["rows"][split]["confusion"]
+        share = float(np.trace(found) / np.sum(found))
+        agrees = found == recorded and abs(result["rows"][split]["loss"] - record.evaluation[split]["loss"]) < 1e-4
+        yield Finding(f"{split} accuracy", f"{record.evaluation[split]['accuracy']:.4f}", f"{share:.4f}", agrees)
+
+
+def _verify_dataset(folder: Path) -> Iterator[Finding]:
+    import datasets
+
+    record = DatasetRecord.load(folder)
+    task = get_task(record.task)
+    with tempfile.TemporaryDirectory(prefix="seqhub-verify-") as scratch:
+        for config, facts in record.configs.items():
+            for split, recorded in facts["splits"].items():
+                what = f"{config} {split}"
+                rows = datasets.load_dataset(str(folder), config, split=split, cache_dir=scratch)
+                table = rows.with_format("arrow")[:]
+                found = digest(table)
+                yield Finding(f"{what} rows", str(recorded["rows"]), str(len(rows)), len(rows) == recorded["rows"])
+                yield Finding(f"{what} digest", recorded["digest"], found, found == recorded["digest"])
+                drawn = digest(rows_table(Split(f"{record.task}/{config}", split, record.seed), 0, len(rows)))
+                yield Finding(f"{what} drawn again", found, drawn, drawn == found)
+                labels = [task.labels[i] for i in table["label"].to_pylist()]
+                wrong = sum(a != b for a, b in zip(task.solve_batch(table["text"].to_pylist()), labels, strict=True))
+                yield Finding(f"{what} labels by the rule", "0 wrong", f"{wrong} wrong", wrong == 0)
+
+
+def _features(labels: tuple[str, ...]) -> dict[str, str]:
+    """Schema metadata that tells `datasets` the class names, as its own files have it."""
+    from datasets import ClassLabel, Features, Value
+
+    schema = Features({"text": Value("string"), "label": ClassLabel(names=list(labels))}).arrow_schema
+    return {key.decode(): value.decode() for key, value in schema.metadata.items()}
+
+
+def _measure_here(job: dict[str, Any]) -> dict[str, Any]:
+    from datasets.utils import logging
+
+    with without_progress_bars():
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            return standalone.measure(job)
+        finally:
+            if shown:
+                logging.enable_progress_bar()
+
+
+def _measure_alone(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """Run `standalone` in a process without seqhub, in an empty folder, with caches of its own."""
+    job_file, result_file = scratch / "job.json", scratch / "result.json"
+    job_file.write_text(json.dumps(job), encoding="utf-8")
+    variables = os.environ | {
+        "HF_HOME": str(scratch / "hf-home"),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-I", standalone.__file__, str(job_file), str(result_file)]
+    empty = scratch / "empty"
+    empty.mkdir()
+    done = subprocess.run(
+        command, cwd=empty, env=variables, capture_output=True, text=True, timeout=_SECONDS, check=False
+    )
+    if done.returncode or not result_file.exists():
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise VerificationError(f"{job['model']} could not be loaded back in a process without seqhub: {last}")
+    result: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
+    return result

@@ -1,0 +1,118 @@
+"""The command line of a run: `seqhub train`, `python -m seqhub.training` and whatever launches either."""
+
+import inspect
+import os
+from dataclasses import MISSING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqhub.console import INTERRUPTED, Form, grid, show, stderr
+from seqhub.training.config import TrainConfig, settings
+from seqhub.training.recipes import RECIPES, recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from seqhub.records import RunRecord
+    from seqhub.training.train import Progress
+
+_OWN = {"address", "output_dir", "trackers"}  # settings whose options are written out below
+
+
+def default_folder(address: str, model: str, seed: int) -> Path:
+    """Where a run goes unless told: runs/qrsu-hard-lstm, and with another seed runs/qrsu-hard-lstm-seed3."""
+    name = f"{address.replace('/', '-')}-{model}"
+    return Path("runs") / (name if seed == 0 else f"{name}-seed{seed}")
+
+
+def train_command(
+    address: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    output_dir: Annotated[
+        Path | None, typer.Option(help="folder of this run.", show_default="runs/TASK-CONFIG-MODEL")
+    ] = None,
+    recipe_name: Annotated[
+        str, typer.Option("--recipe", help=f"settings that replace the defaults below: {' or '.join(RECIPES)}.")
+    ] = "solve",
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint in the folder, if any.")] = False,
+    tracker: Annotated[
+        list[str] | None, typer.Option(help="tensorboard or trackio, beside history.jsonl; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the record.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print the folder only.")] = False,
+    **options: Any,
+) -> None:
+    """Train a model on a task until a criterion is met.
+
+    On several GPUs: accelerate launch -m seqhub.training qrsu/hard
+    """
+    form = Form.of(as_json, quiet)
+    model = options["model"] or "lstm"
+    given = {name: value for name, value in options.items() if value is not None}
+    folder = output_dir or default_folder(address, model, given.get("seed", 0))
+    config = TrainConfig(
+        **{
+            "address": address,
+            "output_dir": folder,
+            "trackers": tuple(tracker or ()),
+            **recipe(address, model, recipe_name),
+            **given,
+        }
+    )
+    record = run(config, resume=resume, visible=form is Form.TABLE)
+    if record is not None:  # the main process
+        show(form, vars(record), brief=str(folder), table=lambda console: _summary(console, record, folder))
+
+
+def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | None":
+    """Train with a progress bar where a person looks on."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from seqhub.training.train import TrainingInterrupted, train
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[state]}"))
+    main_process = os.environ.get("RANK", "0") == "0"  # as torchrun and accelerate launch set it
+    try:
+        with Progress(*columns, TimeElapsedColumn(), console=stderr(), disable=not (visible and main_process)) as bar:
+            task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
+
+            def report(now: "Progress") -> None:
+                state = f"{now.validation_accuracy:6.1%} right on fresh ones, {now.sequences:,} seen, loss {now.loss:.3f}"
+                bar.update(task, completed=now.validation_accuracy, state=state)
+
+            return train(config, resume=resume, report=report)
+    except TrainingInterrupted as stop:
+        typer.echo(f"{stop} ({config.output_dir})", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
+    rows = [(name, f"after {met:,} training sequences" if met else "not met") for name, met in record.criteria.items()]
+    rows.append(("presented", f"{record.sequences_seen:,} sequences in {record.timings['train']:.1f} s"))
+    rows.append(("parameters", f"{record.num_parameters:,}"))
+    rows.append(("folder", str(folder)))
+    console.print(grid((f"{record.address} {record.model}", f"seed {record.seed}"), rows))
+
+
+def _with_settings(command: Any) -> Any:
+    """Give a command one option for each setting of `TrainConfig`: names, texts and defaults stand there only."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    added = []
+    for name, kind, text, default in settings():
+        if name in _OWN or default is MISSING:
+            continue
+        plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
+        option = typer.Option(help=f"{text}.", show_default=str(default).lower())
+        added.append(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]
+            )
+        )
+    command.__signature__ = signature.replace(parameters=[*own, *added])
+    command.__annotations__ |= {p.name: p.annotation for p in added}
+    return command
+
+
+train_command = _with_settings(train_command)

@@ -1,0 +1,114 @@
+"""Metrics and criteria against slow and plain ones."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqhub.errors import InvalidInputError, UnknownNameError
+from seqhub.evaluation.criteria import Accuracy, St3, check_stop
+from seqhub.evaluation.metrics import classification_metrics, largest_error, wilson_interval
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_solves_its_equation(counts: tuple[int, int]) -> None:
+    """Both ends p satisfy |share - p| = z sqrt(p (1 - p) / n), Wilson's definition."""
+    correct, total = counts
+    share = correct / total
+    for end in wilson_interval(correct, total):
+        if 0 < end < 1:
+            assert abs(share - end) == pytest.approx(1.959963984540054 * math.sqrt(end * (1 - end) / total), abs=1e-9)
+    low, high = wilson_interval(correct, total)
+    assert 0 <= low <= share <= high <= 1
+
+
+@pytest.mark.parametrize(("correct", "total"), [(1, 0), (-1, 5), (6, 5)])
+def test_impossible_counts(correct: int, total: int) -> None:
+    with pytest.raises(InvalidInputError):
+        wilson_interval(correct, total)
+
+
+def test_metrics_against_a_plain_loop() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(300, 4))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = random.integers(0, 4, 300)
+    found = classification_metrics(probabilities, labels, "QRSU")
+    wrong_by_abs = sum(
+        any(abs(p - (k == label)) >= 0.3 for k, p in enumerate(row)) for row, label in zip(probabilities, labels, strict=True)
+    )
+    mean_error = np.mean(
+        [abs(p - (k == label)) for row, label in zip(probabilities, labels, strict=True) for k, p in enumerate(row)]
+    )
+    assert found["examples"] == 300
+    assert found["accuracy"] == np.mean(probabilities.argmax(axis=1) == labels)
+    assert found["loss"] == pytest.approx(-np.mean(np.log(probabilities[np.arange(300), labels])))
+    assert found["abs_wrong"] == wrong_by_abs
+    assert found["abs_error"] == pytest.approx(mean_error)
+    assert sum(map(sum, found["confusion"])) == 300
+    for i, name in enumerate("QRSU"):
+        assert found["per_class"][name] == {"correct": found["confusion"][i][i], "total": int((labels == i).sum())}
+
+
+def test_a_sure_wrong_answer_has_a_finite_loss() -> None:
+    found = classification_metrics(np.array([[1.0, 0.0]]), np.array([1]), "AB")
+    assert math.isfinite(found["loss"])
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [(np.ones((2, 3)), "3 classes|2 labels"), (np.full((2, 2), np.nan), "2 of 2 rows of probabilities hold NaN")],
+)
+def test_broken_probabilities(probabilities: np.ndarray, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        classification_metrics(probabilities, np.array([0, 1]), "AB")
+
+
+def plain_st3(worst: list[float], mean: list[float], window: int, tolerance: float, bound: float) -> int | None:
+    for end in range(window, len(worst) + 1):
+        last = slice(end - window, end)
+        if all(w < tolerance for w in worst[last]) and sum(mean[last]) / window < bound:
+            return end
+    return None
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.2)), min_size=1, max_size=60),
+    st.lists(st.integers(0, 60), max_size=5),
+    st.integers(1, 8),
+)
+def test_st3_finds_the_first_window_however_it_is_fed(
+    errors: list[tuple[float, float]], cuts: list[int], window: int
+) -> None:
+    worst, mean = (np.array(column) for column in zip(*errors, strict=True))
+    rule = St3(window=window)
+    edges = [0, *sorted(min(cut, len(worst)) for cut in cuts), len(worst)]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        copy = St3(window=window)
+        copy.load_state_dict(rule.state_dict())  # a checkpoint between any two pieces changes nothing
+        rule = copy
+        rule.update(worst[start:stop], mean[start:stop])
+    expected = plain_st3(worst.tolist(), mean.tolist(), window, 0.3, 0.1)
+    if rule.met_at != expected:  # only where a mean lies on the bound itself may rounding decide
+        assert min(abs(mean[i - window : i].mean() - 0.1) for i in range(window, len(mean) + 1)) < 1e-9
+
+
+def test_accuracy_remembers_the_first_time() -> None:
+    rule = Accuracy(0.999)
+    rule.check(320, 998, 1000)
+    assert rule.met_at is None
+    rule.check(640, 999, 1000)
+    rule.check(960, 0, 1000)
+    assert rule.met_at == 640
+
+
+def test_largest_error_is_symmetric_in_two_classes() -> None:
+    p = np.linspace(0, 1, 11)
+    np.testing.assert_allclose(largest_error(np.stack([p, 1 - p], axis=1), np.zeros(11, int)), 1 - p)
+
+
+def test_unknown_criterion_lists_the_known() -> None:
+    with pytest.raises(UnknownNameError, match="no criterion 'acc'; known: accuracy, st3, both, none"):
+        check_stop("acc")

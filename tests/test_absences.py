@@ -1,0 +1,74 @@
+"""What must not happen on import, shown in fresh processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "datasets", "transformers", "accelerate", "matplotlib", "pyarrow", "huggingface_hub")
+SECONDS = 60
+
+
+def run(code: str, **variables: str) -> str:
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, env=os.environ | variables
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import seqhub; dir(seqhub); seqhub.__version__",
+        "import seqhub; seqhub.resolve('qrsu/hard')",
+        "from seqhub.tasks.splits import Split; Split('qrsu/hard')[5]",
+    ],
+)
+def test_import_loads_nothing_heavy(code: str) -> None:
+    out = run(f"import sys; {code}; print([m for m in {HEAVY} if m in sys.modules])")
+    assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["tasks", "ls"], ["train", "--help"], ["tasks", "show", "qrsu/hard"]])
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['seqhub', *{arguments}]\n"
+        "from seqhub.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    assert run(code).strip().endswith("[]")
+
+
+def test_import_opens_no_socket() -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*a, **k): raise AssertionError('a socket was opened')\n"
+        "socket.socket.connect = refuse\n"
+        "socket.getaddrinfo = refuse\n"
+        "import seqhub, datasets, transformers\n"
+        "from seqhub.training.train import train\n"
+    )
+    run(code, HF_HUB_OFFLINE="0")
+
+
+def test_every_public_name_is_there() -> None:
+    import seqhub
+
+    for name in seqhub.__all__:
+        assert getattr(seqhub, name) is not None
+    assert set(seqhub._HOME) <= set(seqhub.__all__)
+    assert sorted(seqhub.__all__) == seqhub.__all__
+    with pytest.raises(AttributeError, match="no attribute 'lstm'"):
+        _ = seqhub.lstm
+
+
+def test_package_ships_its_data_files() -> None:
+    root = Path(__import__("seqhub").__file__).parent
+    assert (root / "py.typed").exists()
+    assert list((root / "cards" / "templates").iterdir())

@@ -1,0 +1,83 @@
+"""Records: closed fields, whole files."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from seqhub.errors import CorruptFileError, SaveError
+from seqhub.records import DatasetRecord, RunRecord, command_line, environment, write_atomically
+
+
+def record() -> DatasetRecord:
+    return DatasetRecord(task="qrsu", task_version=1, seed=0, configs={}, seconds=1.5, environment=environment())
+
+
+def test_load_is_save_backwards(tmp_path: Path) -> None:
+    record().save(tmp_path)
+    assert DatasetRecord.load(tmp_path) == record()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "format 'list'"),
+        ('{"format": 99}', "format 99; this seqhub reads format 1"),
+        ('{"format": 1, "task": "qrsu", "colour": "red"}', "lacks or has too much of: colour, command"),
+    ],
+)
+def test_a_record_that_is_none_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(CorruptFileError, match=message):
+        DatasetRecord.load(tmp_path)
+
+
+def test_no_record_is_a_file_not_found(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no run\.json in"):
+        RunRecord.load(tmp_path)
+
+
+def test_not_a_number_is_never_written(tmp_path: Path) -> None:
+    broken = record()
+    broken.seconds = float("nan")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        broken.save(tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+def test_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if call == "replace":
+        monkeypatch.setattr(Path, "replace", full)
+    else:
+        monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SaveError, match="No space left on device"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_environment_names_no_machine_and_no_user() -> None:
+    import getpass
+    import socket
+
+    text = json.dumps(environment())
+    assert socket.gethostname() not in text
+    assert str(Path.home()) not in text
+    assert f'"{getpass.getuser()}"' not in text
+
+
+def test_command_line_has_no_absolute_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/opt/bin/seqhub", "train", "qrsu/hard", "--output-dir", "/data/me/run"])
+    assert command_line() == "seqhub train qrsu/hard --output-dir run"

@@ -1,0 +1,60 @@
+"""Two real processes over gloo on the CPU."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from seqhub.training import checkpoints
+from tests.training.processes import end_group, finish, free_port, run, start, wait_for
+from tests.training.test_resume import arguments, what_was_learnt
+
+SHORT = {"max_sequences": 1280, "checkpoint_every": 320}
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    for name, processes in (("one", 1), ("two", 2)):
+        code, _, errors = run(arguments(name, **SHORT), folder=tmp_path, processes=processes)
+        assert code == 0, errors
+    one, two = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two"))
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert one["data"] == two["data"]
+    assert one["optimizer_steps"] == two["optimizer_steps"]
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    for name, tensor in weights[0].items():  # the same global batches give the same gradients, to rounding
+        torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-3)
+
+
+def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path) -> None:
+    longer = SHORT | {"max_sequences": 9600}
+    code, _, errors = run(arguments("whole", **longer), folder=tmp_path, processes=2)
+    assert code == 0, errors
+
+    process = start(arguments("run", **longer), folder=tmp_path, processes=2)
+    checkpoint = tmp_path / "run" / checkpoints.FILE_NAME
+    wait_for(checkpoint, process)
+    end_group(process)  # as a power cut would
+    finish(process)
+    assert checkpoint.exists()
+    assert not (tmp_path / "run" / "run.json").exists()
+
+    code, _, errors = run([*arguments("run", **longer), "--resume"], folder=tmp_path, processes=2)
+    assert code == 0, errors
+    assert what_was_learnt(tmp_path / "run") == what_was_learnt(tmp_path / "whole")
+
+
+def test_accelerate_launch_runs_two_processes(tmp_path: Path) -> None:
+    """Plain `accelerate launch --cpu --num_processes 2` would run one; so the record is asked, not the command."""
+    import subprocess
+    import sys
+
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    options = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
+    command = [*launcher, *options, "-m", "seqhub.training", *arguments("run", **SHORT), "--cpu"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    code, _, errors = finish(process)
+    assert code == 0, errors
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2

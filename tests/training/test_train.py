@@ -1,0 +1,197 @@
+"""One run in this process: what it leaves, what it gives back, what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seqhub.errors import InvalidConfigError, OutputExistsError, UnknownNameError
+from seqhub.records import RunRecord
+from seqhub.training.config import TrainConfig
+from seqhub.training.history import read_history
+from seqhub.training.recipes import RECIPES, recipe
+from seqhub.training.train import learning_rate, train
+from tests.training.processes import run
+
+SHORT = {"max_sequences": 640, "stop_at": "none", "evaluate_size": 1024}
+
+
+def config(folder: Path, address: str = "qrsu/easy", **settings: object) -> TrainConfig:
+    return TrainConfig(**{"address": address, "output_dir": folder, **recipe(address), **settings})
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "solved"
+    train(config(folder, stop_at="both"))
+    return folder
+
+
+def test_the_recipe_solves_easy_by_both_criteria(solved: Path) -> None:
+    record = RunRecord.load(solved)
+    assert 0 < record.criteria["accuracy>=0.999"] <= record.criteria["st3"] <= record.sequences_seen
+    assert record.criteria["st3"] >= 2000
+    assert record.num_parameters == 612
+    assert record.optimizer_steps * 16 == record.sequences_seen
+    assert record.data["rows"] == record.sequences_seen
+
+
+def test_folder_holds_what_a_hub_needs_and_no_pickle(solved: Path) -> None:
+    names = {path.name for path in solved.iterdir()}
+    assert names == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "run.json", "history.jsonl",
+        "configuration_recurrent.py", "modeling_recurrent.py",
+    }  # fmt: skip
+
+
+def test_history_has_a_row_per_check_and_no_jump(solved: Path) -> None:
+    rows = read_history(solved)
+    assert [row["sequences"] for row in rows] == [320 * (i + 1) for i in range(len(rows))]
+    assert all(0 <= row["accuracy"] <= 1 and row["loss"] > 0 for row in rows)
+    assert rows[-1]["sequences"] == RunRecord.load(solved).sequences_seen
+
+
+def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(config(tmp_path / name, seed=seed, **SHORT))
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_callers_state_is_given_back(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()
+    train(config(tmp_path / "run", threads=2, **SHORT))
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_array_equal(before[1], np.random.get_state()[1])
+    assert torch.get_num_threads() == before[2]
+
+
+@pytest.mark.parametrize("model", ["gru", "rnn_tanh", "rnn_relu"])
+def test_other_cells_train(tmp_path: Path, model: str) -> None:
+    record = train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", model=model, **SHORT))
+    assert record is not None
+    assert record.model == model
+    assert np.isfinite([row["loss"] for row in read_history(tmp_path / "run")]).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_optimizers_and_schedules_change_every_weight(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    settings = {"max_sequences": 64, "evaluate_every": 64, "evaluate_size": 64, "stop_at": "none"}
+    moved = config(tmp_path / "moved", optimizer=optimizer, schedule=schedule, warmup=16, **settings)
+    still = config(tmp_path / "still", **settings | {"learning_rate": 1e-30})
+    train(moved)
+    train(still)
+    after, before = (load_file(tmp_path / name / "model.safetensors") for name in ("moved", "still"))
+    assert all((after[name] != before[name]).any() and after[name].isfinite().all() for name in after)
+
+
+def test_schedule_is_a_function_of_sequences_alone(tmp_path: Path) -> None:
+    cosine = config(tmp_path, schedule="cosine", learning_rate=1.0, warmup=100)
+    rates = [learning_rate(cosine, n, 1100) for n in range(0, 1101, 10)]
+    assert rates[0] == 0
+    assert max(rates) == rates[10] == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    record = train(config(tmp_path / "run", precision="bf16", **SHORT))
+    assert record is not None
+    assert all(tensor.dtype == torch.float32 for tensor in load_file(tmp_path / "run" / "model.safetensors").values())
+
+
+def test_finite_data_end_with_their_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+    from datasets import Dataset
+
+    from seqhub.data import builder
+    from seqhub.data.table import rows_table
+    from seqhub.tasks.splits import Split
+
+    few: pa.Table = rows_table(Split("qrsu/easy"), 0, 100)  # no multiple of the batch size
+    monkeypatch.setattr(builder, "load_dataset", lambda *_, **__: Dataset(few))
+    record = train(config(tmp_path / "run", data="splits", epochs=3, stop_at="none", evaluate_size=64))
+    assert record is not None
+    assert record.sequences_seen == 300
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "trackio"])
+def test_trackers_write_beside_the_history(tmp_path: Path, tracker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(tracker)
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read when trackio is imported: a process of its own
+    options = ["--max-sequences=640", "--stop-at=none", "--evaluate-size=1024", "--tracker", tracker]
+    code, _, errors = run(["qrsu/easy", "--output-dir=run", *options], folder=tmp_path)
+    assert code == 0, errors
+    assert len(read_history(tmp_path / "run")) == 2
+    assert [*(tmp_path / "run").rglob("events.out.tfevents*"), *(tmp_path / "trackio").rglob("*.db")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"address": "qrs/easy"}, UnknownNameError, "no task 'qrs'; known: qrsu"),
+        ({"address": "qrsu/eazy"}, UnknownNameError, "no config of qrsu 'eazy'; known: easy, normal"),
+        ({"model": "lstn"}, UnknownNameError, "no model 'lstn'; known: gru, lstm"),
+        ({"stop_at": "acc"}, UnknownNameError, "no criterion 'acc'; known: accuracy, st3, both, none"),
+        ({"optimizer": "adem"}, UnknownNameError, "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
+        ({"schedule": "step"}, UnknownNameError, "no schedule 'step'; known: constant"),
+        ({"trackers": ("wandb",)}, UnknownNameError, "no tracker 'wandb'; known: tensorboard, trackio"),
+        ({"batch_size": 0}, InvalidConfigError, "batch_size 0; need at least 1"),
+        ({"learning_rate": -1.0}, InvalidConfigError, "learning_rate -1.0; need above 0"),
+        ({"learning_rate": float("nan")}, InvalidConfigError, "learning_rate nan; need above 0"),
+        ({"accuracy": 1.5}, InvalidConfigError, "accuracy 1.5; need above 0 and at most 1"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_made(
+    tmp_path: Path, settings: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        TrainConfig(**{"address": "qrsu/easy", "output_dir": tmp_path / "run", **settings})
+    assert not any(tmp_path.iterdir())
+
+
+def test_settings_that_the_model_refuses_leave_no_folder(tmp_path: Path) -> None:
+    bad = TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", model="rnn_relu", initialization="chrono")
+    with pytest.raises(InvalidConfigError, match="chrono"):
+        train(bad)
+    assert not any(tmp_path.iterdir())
+
+
+def test_folder_of_another_run_is_left_alone(solved: Path) -> None:
+    before = {path.name: path.read_bytes() for path in solved.iterdir()}
+    for resume in (False, True):
+        with pytest.raises(OutputExistsError, match="finished run"):
+            train(config(solved), resume=resume)
+    assert before == {path.name: path.read_bytes() for path in solved.iterdir()}
+
+
+def test_folder_with_strange_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("...")
+    with pytest.raises(OutputExistsError, match="not empty"):
+        train(config(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_config_has_recipes_that_make_a_config(name: str, tmp_path: Path) -> None:
+    from seqhub.models.registry import list_presets
+    from seqhub.tasks.registry import get_task, list_tasks
+
+    for task in list_tasks():
+        for each in get_task(task).configs:
+            for model in list_presets():
+                address = f"{task}/{each.name}"
+                TrainConfig(address=address, output_dir=tmp_path, model=model, **recipe(address, model, name))
+
+
+def test_record_is_json_without_folders_of_this_machine(solved: Path) -> None:
+    text = (solved / "run.json").read_text()
+    json.loads(text)
+    assert str(solved) not in text
+    assert str(Path.home()) not in text
