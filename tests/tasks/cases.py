@@ -1,0 +1,43 @@
+"""What the tests of the tasks ask about: every config of every task of the registry."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.tasks.base import Batch
+from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.splits import SPLITS, Split
+
+ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
+ADDRESSED_SPLITS = [(address, split) for address in ADDRESSES for split in SPLITS]
+
+
+def first_rows(address: str, split: str = "train", rows: int = 2048, seed: int = 0) -> Batch:
+    (batch,) = Split(address, split, seed).batches(0, rows)
+    return batch
+
+
+def chi_squared_bound(freedom: int) -> float:
+    """What chi-squared of `freedom` degrees exceeds once in 30,000 draws (Wilson & Hilferty, 1931).
+
+    The data of the tests never change, so a correct program meets it always or never; this one does.
+    """
+    spread = 2 / (9 * freedom)
+    return freedom * (1 - spread + 4 * spread**0.5) ** 3
+
+
+def assert_follows(counts: NDArray[np.integer], shares: NDArray[np.floating] | None = None) -> None:
+    """Counts that came from a law with these shares (equal ones if None)."""
+    expected = counts.sum() * (np.full(len(counts), 1 / len(counts)) if shares is None else shares / shares.sum())
+    assert expected.min() > 5, "too few for a chi-squared test"
+    value = float(((counts - expected) ** 2 / expected).sum())
+    assert value < chi_squared_bound(len(counts) - 1), f"chi-squared {value} with {len(counts) - 1} degrees of freedom"
+
+
+def assert_same_law(one: NDArray[np.integer], two: NDArray[np.integer]) -> None:
+    """Counts of the same classes in two samples that came from one law."""
+    seen = (one + two) > 0
+    one, two = one[seen], two[seen]
+    both = (one + two) / (one.sum() + two.sum())
+    assert min(one.sum(), two.sum()) * both.min() > 5, "too few for a chi-squared test"
+    value = sum(float(((counts - counts.sum() * both) ** 2 / (counts.sum() * both)).sum()) for counts in (one, two))
+    assert value < chi_squared_bound(len(both) - 1), f"chi-squared {value} with {len(both) - 1} degrees of freedom"

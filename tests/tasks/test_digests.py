@@ -1,0 +1,88 @@
+"""The first rows of every config never change unless the version of their task does.
+
+Their digests stand in tests/data/digests.json. For a new task or config, or for a task whose version was raised
+because its rows were to change, write them anew:
+
+    python -m tests.tasks.test_digests
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqhub.data.digest import digest
+from seqhub.data.table import rows_table
+from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.splits import SPLITS, Split
+
+FILE = Path(__file__).parent.parent / "data" / "digests.json"
+ROWS = 2048
+
+
+def measured(task: str) -> dict[str, Any]:
+    """The version of a task, and the digest of the first rows of each split of each config at seed 0."""
+    configs = [config.name for config in get_task(task).configs]
+    return {
+        "version": get_task(task).version,
+        "configs": {
+            config: {split: digest(rows_table(Split(f"{task}/{config}", split), 0, ROWS)) for split in SPLITS}
+            for config in configs
+        },
+    }
+
+
+def changed(pinned: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Splits whose rows are others though the version is the same."""
+    if pinned["version"] != now["version"]:
+        return []
+    return [
+        f"{config}/{split}"
+        for config, splits in pinned["configs"].items()
+        for split, digest in splits.items()
+        if now["configs"].get(config, {}).get(split) != digest
+    ]
+
+
+def pin(file: Path) -> list[str]:
+    """Write the digests of all tasks, unless rows changed without their version; what changed so."""
+    pinned = json.loads(file.read_text()) if file.exists() else {}
+    now = {task: measured(task) for task in list_tasks()}
+    wrong = [f"{task}/{part}" for task in pinned if task in now for part in changed(pinned[task], now[task])]
+    if not wrong:
+        file.write_text(json.dumps(now, indent=2) + "\n")
+    return wrong
+
+
+@pytest.mark.parametrize("task", list_tasks())
+def test_rows_are_those_of_this_version(task):
+    pinned, now = json.loads(FILE.read_text()), measured(task)
+    assert task in pinned, "a new task: pin its digests (see the top of this file)"
+    assert changed(pinned[task], now) == [], "rows changed: raise the version of the task, or undo it"
+    assert pinned[task] == now, "a new version or config: pin its digests (see the top of this file)"
+
+
+def test_the_pins_name_nothing_that_is_gone():
+    assert set(json.loads(FILE.read_text())) == set(list_tasks())
+
+
+def test_changed_rows_are_pinned_only_under_a_new_version(tmp_path):
+    file = tmp_path / "digests.json"
+    assert pin(file) == []
+    good = file.read_text()
+    pinned = json.loads(good)
+    pinned["qrsu"]["configs"]["hard"]["test"] = "0" * 64
+    file.write_text(json.dumps(pinned))
+    assert pin(file) == ["qrsu/hard/test"]
+    assert json.loads(file.read_text()) == pinned
+    pinned["qrsu"]["version"] = 0
+    file.write_text(json.dumps(pinned))
+    assert pin(file) == []
+    assert file.read_text() == good
+
+
+if __name__ == "__main__":
+    wrong = pin(FILE)
+    sys.exit(f"rows changed under the same version: {', '.join(wrong)}; raise the task's version first" if wrong else 0)

@@ -1,0 +1,181 @@
+"""QRSU: what is special to it, its ranges above all."""
+
+import numpy as np
+import pytest
+
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.tasks.qrsu import TASK, QrsuConfig, tutorial_stream
+from seqhub.tasks.splits import SPLITS, Split, owner_of
+from tests.tasks.cases import assert_follows, assert_same_law, first_rows
+
+# config -> length, step of the first mark, step of the second: the generator of the course, both ends included
+RANGES = {
+    "easy": ((7, 8), (1, 2), (4, 5)),
+    "normal": ((30, 40), (2, 5), (20, 27)),
+    "moderate": ((60, 80), (10, 20), (45, 54)),
+    "hard": ((100, 110), (10, 20), (50, 60)),
+    "nightmare": ((300, 500), (10, 80), (250, 290)),
+}
+each_config = pytest.mark.parametrize("name", RANGES)
+LARGE = [name for name in RANGES if name != "easy"]
+
+
+def marks(characters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of the two marks of each row."""
+    is_mark = (characters == ord("X")) | (characters == ord("Y"))
+    assert (is_mark.sum(axis=1) == 2).all()
+    first = is_mark.argmax(axis=1)
+    return first, characters.shape[1] - 1 - is_mark[:, ::-1].argmax(axis=1)
+
+
+def test_configs_are_those_of_the_course():
+    assert {config.name: (config.length, config.first, config.second) for config in TASK.configs} == RANGES
+    assert TASK.symbols == "XYabcdBE"
+    assert TASK.labels == ("Q", "R", "S", "U")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@each_config
+def test_ranges_are_kept_and_both_ends_reached(name, split):
+    length, first, second = RANGES[name]
+    batch = first_rows(f"qrsu/{name}", split, 20_000)
+    one, two = marks(batch.characters)
+    assert (batch.lengths.min(), batch.lengths.max()) == length
+    assert (one.min(), one.max()) == first
+    assert (two.min(), two.max()) == second
+    rows = np.arange(len(batch))
+    assert set(batch.characters[:, 0].tolist()) == {ord("B")}
+    assert set(batch.characters[rows, batch.lengths - 1].tolist()) == {ord("E")}
+    assert ((batch.characters == ord("B")).sum(axis=1) == 1).all()
+    assert ((batch.characters == ord("E")).sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@each_config
+def test_lengths_and_steps_are_uniform_and_independent_of_the_label(name, split):
+    batch = first_rows(f"qrsu/{name}", split, 32_000)
+    one, two = marks(batch.characters)
+    fields = list(zip((batch.lengths, one, two), RANGES[name], strict=True))
+    if name == "easy":  # its splits share few strings, by label and length alone
+        fields = fields[:1]
+    for values, (low, high) in fields:
+        wide = min(high - low + 1, 40)  # nightmare has 201 lengths: in 40 bins
+        bins = (values - low) * wide // (high - low + 1)
+        counts = np.bincount(bins * 4 + batch.labels, minlength=4 * wide)
+        widths = np.bincount(np.arange(high - low + 1) * wide // (high - low + 1))
+        assert_follows(counts, np.repeat(widths, 4).astype(float))
+
+
+@each_config
+def test_noise_is_uniform_at_every_step(name):
+    batch = first_rows(f"qrsu/{name}", rows=20_000)
+    shortest = RANGES[name][0][0]
+    counts = [(batch.characters[:, :shortest] == ord(symbol)).sum(axis=0) for symbol in "abcd"]
+    steps = np.stack(counts, axis=1)[1 : shortest - 1]
+    for step in steps[steps.sum(axis=1) > 100]:
+        assert_follows(step)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_neighbouring_steps_are_independent(name):
+    batch = first_rows(f"qrsu/{name}", rows=20_000)
+    quiet = slice(RANGES[name][1][1] + 1, RANGES[name][2][0])  # between the marks: noise alone
+    noise = np.searchsorted(np.frombuffer(b"abcd", np.uint8), batch.characters[:, quiet])
+    for distance in (1, 8):  # within a word of noise, and from one word to the next
+        pairs = noise[:, :-distance] * 4 + noise[:, distance:]
+        assert_follows(np.bincount(pairs.ravel(), minlength=16))
+
+
+def test_easy_shares_its_whole_support_among_the_splits():
+    config = next(config for config in TASK.configs if config.name == "easy")
+    support = TASK.support(config)
+    texts = support.batch.texts()
+    assert len(set(texts)) == len(texts) == 1024 + 4096
+    assert [TASK.labels[label] for label in support.batch.labels] == TASK.solve_batch(texts)
+    owners = owner_of(support)
+    assert np.bincount(owners).tolist() == [4096, 512, 512]
+    for number, split in enumerate(SPLITS):
+        mine = {text for text, owner in zip(texts, owners, strict=True) if owner == number}
+        for seed in (0, 1, -7):
+            assert set(Split("qrsu/easy", split, seed).blocks(0, 100).texts()) == mine  # 102,400 draws reach them all
+
+
+def test_easy_draws_its_strings_by_their_weight():
+    """A length is as likely as the other, so one of the 1,024 short strings is as likely as four long ones."""
+    texts, counts = np.unique(Split("qrsu/easy").blocks(0, 100).texts(), return_counts=True)
+    short = np.array([len(text) == 7 for text in texts])
+    assert_follows(counts[short])
+    assert_follows(counts[~short])
+    assert_follows(np.array([counts[short].sum(), counts[~short].sum()]))
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_configs_list_no_support(name):
+    assert TASK.support(next(config for config in TASK.configs if config.name == name)) is None
+
+
+@pytest.mark.parametrize("name", ["easy", "normal", "hard"])
+def test_rows_follow_the_law_of_the_course(name):
+    theirs = next(tutorial_stream(name, batch_size=4000))
+    characters = np.frombuffer(b"XYabcdBE", np.uint8)[theirs[0].argmax(axis=2)] * theirs[0].any(axis=2)
+    their_lengths = (characters != 0).sum(axis=1)
+    pad = characters.shape[1] - their_lengths
+    ours = first_rows(f"qrsu/{name}", rows=4000)
+    one, two = marks(ours.characters)
+    their_one, their_two = marks(characters)
+    low = RANGES[name][0][0]
+    for mine, other in (
+        (ours.lengths - low, their_lengths - low),
+        (one, their_one - pad),
+        (two, their_two - pad),
+        (ours.labels, theirs[1].argmax(axis=1)),
+    ):
+        size = max(mine.max(), other.max()) + 1
+        assert_same_law(np.bincount(mine, minlength=size), np.bincount(other, minlength=size))
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("BXXE", "Q"), ("BXaYE", "R"), ("BaYbXE", "S"), ("BYYdE", "U"), ("BbXcXcbE", "Q"), ("BYdadYE", "U")],
+)
+def test_the_rule(text, label):
+    assert TASK.solve(text) == label
+
+
+@pytest.mark.parametrize(
+    "text", ["", "B", "BE", "BXE", "BXYXE", "aXYE", "BXYa", "BXYBE", "BXEYE", "BXQYE", "XY", "bxye"]
+)
+def test_the_rule_refuses_what_the_task_cannot_draw(text):
+    with pytest.raises(InvalidInputError, match="is no qrsu sequence"):
+        TASK.solve(text)
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {"length": (8, 7)},
+        {"first": (2, 1)},
+        {"second": (5, 4)},
+        {"first": (0, 2)},  # B stands there
+        {"first": (1, 4)},  # may meet the second
+        {"second": (4, 6)},  # E stands there in the shortest
+        {"length": (6, 8)},
+    ],
+)
+def test_ranges_that_cannot_hold_are_refused(ranges):
+    good = {"length": (7, 8), "first": (1, 2), "second": (4, 5)}
+    QrsuConfig(name="mine", **good)
+    with pytest.raises(
+        InvalidConfigError, match="config 'mine' needs low <= high in each range and 0 < first < second"
+    ):
+        QrsuConfig(name="mine", **(good | ranges))
+
+
+def test_the_paper_has_its_number():
+    assert TASK.paper_sequences == {"hard": 31_390}
+
+
+def test_random_access_is_far_reaching():
+    split = Split("qrsu/hard", "test", seed=2)
+    assert split[10**12] == split[10**12]
+    assert split[10**12] != split[10**12 + 1]
