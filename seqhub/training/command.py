@@ -78,7 +78,9 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
             task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
 
             def report(now: "Progress") -> None:
-                state = f"{now.validation_accuracy:6.1%} right on fresh ones, {now.sequences:,} seen, loss {now.loss:.3f}"
+                state = (
+                    f"{now.validation_accuracy:6.1%} right on fresh ones, {now.sequences:,} seen, loss {now.loss:.3f}"
+                )
                 bar.update(task, completed=now.validation_accuracy, state=state)
 
             return train(config, resume=resume, report=report)

@@ -1,6 +1,7 @@
 """Metrics and criteria against slow and plain ones."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ def test_metrics_against_a_plain_loop() -> None:
     labels = random.integers(0, 4, 300)
     found = classification_metrics(probabilities, labels, "QRSU")
     wrong_by_abs = sum(
-        any(abs(p - (k == label)) >= 0.3 for k, p in enumerate(row)) for row, label in zip(probabilities, labels, strict=True)
+        any(abs(p - (k == label)) >= 0.3 for k, p in enumerate(row))
+        for row, label in zip(probabilities, labels, strict=True)
     )
     mean_error = np.mean(
         [abs(p - (k == label)) for row, label in zip(probabilities, labels, strict=True) for k, p in enumerate(row)]
@@ -85,7 +87,7 @@ def test_st3_finds_the_first_window_however_it_is_fed(
     worst, mean = (np.array(column) for column in zip(*errors, strict=True))
     rule = St3(window=window)
     edges = [0, *sorted(min(cut, len(worst)) for cut in cuts), len(worst)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         copy = St3(window=window)
         copy.load_state_dict(rule.state_dict())  # a checkpoint between any two pieces changes nothing
         rule = copy

@@ -42,7 +42,11 @@ def what_was_learnt(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str
     """Weights, history and record without what a clock says."""
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(folder)]
     record = json.loads((folder / "run.json").read_text())
-    return (folder / "model.safetensors").read_bytes(), rows, {k: record[k] for k in ("criteria", "data", "files", "probe")}
+    return (
+        (folder / "model.safetensors").read_bytes(),
+        rows,
+        {k: record[k] for k in ("criteria", "data", "files", "probe")},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +58,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
 def stop_after(sequences: int) -> Any:
     def report(now: Progress) -> None:
         if now.sequences >= sequences:
-            raise Stop
+            raise StopError
 
     return report
 
 
 def test_killed_between_checkpoints_goes_on_from_the_last_one(tmp_path: Path, whole: Path) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", **SETTINGS)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(config, report=stop_after(1600))
     code, _, errors = run([*arguments("run"), "--resume"], folder=tmp_path)
     assert code == 0, errors
@@ -95,14 +99,14 @@ def test_signal_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, whole:
 
 def test_without_resume_a_stopped_run_is_not_overwritten(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", **SETTINGS)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(config, report=stop_after(1600))
     with pytest.raises(OutputExistsError, match="--resume"):
         train(config)
 
 
 def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(TrainConfig(output_dir=tmp_path, **SETTINGS), report=stop_after(1600))
     other = TrainConfig(output_dir=tmp_path, **SETTINGS | {"seed": 3, "learning_rate": 0.5})
     with pytest.raises(InvalidConfigError, match=r"learning_rate=0\.02 there and 0\.5 here; seed=0 there and 3 here"):
@@ -111,7 +115,7 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["truncated", "not safetensors", "other tensors"])
 def test_damaged_checkpoint_is_one_clear_error(tmp_path: Path, damage: str) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(TrainConfig(output_dir=tmp_path, **SETTINGS), report=stop_after(1600))
     path = tmp_path / checkpoints.FILE_NAME
     content = path.read_bytes()

@@ -1,0 +1,44 @@
+"""The command `seqhub`: one file per group; everything heavy inside the command functions."""
+
+import typer
+
+from seqhub.cli import tasks
+from seqhub.cli.data import app as data_app
+from seqhub.cli.demo import demo_command
+from seqhub.cli.publish import push_command, verify_command
+from seqhub.cli.results import card_command, evaluate_command, plot_command
+from seqhub.console import one_line_errors
+from seqhub.training.command import train_command
+
+app = typer.Typer(
+    name="seqhub",
+    help="Datasets, models and a Hub for sequence memory.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="print the version and exit.")) -> None:
+    if version:
+        import seqhub
+
+        typer.echo(f"seqhub {seqhub.__version__}")
+        raise typer.Exit
+
+
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(data_app, name="data")
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("card")(card_command)
+app.command("plot")(plot_command)
+app.command("push")(push_command)
+app.command("verify")(verify_command)
+app.command("demo")(demo_command)
+
+
+def main() -> None:
+    """Run one command; exit codes are those of `seqhub.console`."""
+    with one_line_errors():
+        raise SystemExit(app(standalone_mode=False))

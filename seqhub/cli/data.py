@@ -1,0 +1,89 @@
+"""`seqhub data`: datasets as folders that anybody can load."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, grid, show, stderr
+
+if TYPE_CHECKING:
+    from seqhub.records import DatasetRecord
+
+app = typer.Typer(help="build datasets as Parquet folders.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `build` a subcommand although it is the only one."""
+
+
+@app.command("build")
+def build_command(
+    task: Annotated[str, typer.Argument(help="task, as in qrsu.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="folder to write.", show_default="TASK")] = None,
+    config: Annotated[
+        list[str] | None, typer.Option(help="config to build; may be repeated.", show_default="all")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="seed of the rows; 0 is the published one.")] = 0,
+    train_size: Annotated[int, typer.Option(help="rows of train.")] = 100_000,
+    validation_size: Annotated[int, typer.Option(help="rows of validation.")] = 10_000,
+    test_size: Annotated[int, typer.Option(help="rows of test.")] = 10_000,
+    repo: Annotated[
+        str | None, typer.Option(help="repository that the card names.", show_default="seqhub/TASK")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier build of the same task.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write Parquet, record and card of a task; load_dataset("./qrsu", "hard") reads the folder."""
+    form = Form.of(as_json, quiet)
+    folder = out or Path(task)
+    sizes = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
+    record = build_folder(
+        task, folder, configs=config, seed=seed, repo=repo, overwrite=overwrite, visible=form is Form.TABLE, **sizes
+    )
+    rows = [
+        (name, split, f"{facts['rows']:,}", f"{facts['bytes']:,}", facts["digest"][:16])
+        for name, config_facts in record.configs.items()
+        for split, facts in config_facts["splits"].items()
+    ]
+    show(
+        form,
+        vars(record),
+        brief=str(folder),
+        table=lambda console: console.print(
+            grid(("config", "split", "rows", "bytes", "digest"), rows, right=(2, 3)), f"written to {folder}", sep="\n"
+        ),
+    )
+
+
+def build_folder(
+    task: str,
+    folder: Path,
+    *,
+    configs: Sequence[str] | None = None,
+    repo: str | None = None,
+    visible: bool = False,
+    **options: Any,
+) -> "DatasetRecord":
+    """Write a dataset folder and its card; a progress bar where a person looks on."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from seqhub.cli.results import write_card
+    from seqhub.data.export import write_folder
+
+    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr(), disable=not visible) as bar:
+        line = bar.add_task(f"building {task}", total=None)
+        record = write_folder(
+            task,
+            folder,
+            configs=configs,
+            progress=lambda done, total: bar.update(line, completed=done, total=total),
+            **options,
+        )
+    write_card(folder, repo)
+    return record

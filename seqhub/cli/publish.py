@@ -1,0 +1,73 @@
+"""`seqhub push`, `verify`: a folder to a repository, and back with proof."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, grid, show
+from seqhub.errors import VerificationError
+
+
+def push_command(
+    folder: Annotated[Path, typer.Argument(help="folder of a finished run or a built dataset.", show_default=False)],
+    repo: Annotated[str, typer.Option(help="repository, as in me/qrsu-hard-lstm; made if it does not exist.")],
+    endpoint: Annotated[
+        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="branch to commit to.", show_default="main")] = None,
+    private: Annotated[bool, typer.Option("--private", help="make the repository private if it is made.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would go up.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Upload a folder to a Hub in one commit. Pickles are refused."""
+    from seqhub.hub.push import push
+
+    pushed = push(folder, repo, endpoint=endpoint, revision=revision, private=private, dry_run=dry_run)
+    rows = [(file.name, f"{file.size:,}") for file in pushed.files]
+    where = "nothing was sent" if dry_run else (pushed.commit_url or "nothing had changed")
+    show(
+        Form.of(as_json, quiet),
+        {"files": [{"name": file.name, "size": file.size} for file in pushed.files], "commit": pushed.commit_url},
+        brief=[file.name for file in pushed.files] if dry_run else where,
+        table=lambda console: console.print(grid(("file", "bytes"), rows, right=(1,)), where, sep="\n"),
+    )
+
+
+def verify_command(
+    what: Annotated[str, typer.Argument(help="folder, or repository on a Hub.", show_default=False)],
+    alone: Annotated[
+        bool,
+        typer.Option("--alone", help="load the model in a process without seqhub, by the code in its repository."),
+    ] = False,
+    dataset: Annotated[
+        Path | None, typer.Option(help="built dataset folder to take the rows from.", show_default="drawn again")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="branch, tag or commit.", show_default="main")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Load a model or dataset back and hold it against its record; exit code 1 on any difference."""
+    from seqhub.evaluation.verify import verify
+    from seqhub.hub.fetch import fetch
+
+    findings = verify(fetch(what, endpoint=endpoint, revision=revision), alone=alone, dataset=dataset)
+    show(
+        Form.of(as_json, quiet),
+        [finding._asdict() for finding in findings],
+        brief=[f"{'ok' if finding.agrees else 'DIFFERENT'}\t{finding.what}" for finding in findings],
+        table=lambda console: console.print(
+            grid(
+                ("", "what", "recorded", "found"),
+                [("ok" if f.agrees else "DIFFERENT", f.what, f.recorded[:24], f.found[:60]) for f in findings],
+            )
+        ),
+    )
+    different = [finding.what for finding in findings if not finding.agrees]
+    if different:
+        raise VerificationError(f"{what} differs from its record in: {', '.join(different)}")

@@ -1,0 +1,143 @@
+"""`seqhub evaluate`, `card`, `plot`: what a run measured, in numbers, words and pictures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, grid, show, stderr
+
+if TYPE_CHECKING:
+    from seqhub.records import RunRecord
+
+Folder = Annotated[Path, typer.Argument(help="folder of a finished run.", show_default=False)]
+
+
+def evaluate_command(
+    folder: Folder,
+    rows: Annotated[int, typer.Option(help="sequences of validation and of test.")] = 10_000,
+    sibling_rows: Annotated[
+        int, typer.Option(help="test sequences of each other config of the task; 0 for none.")
+    ] = 2_000,
+    seed: Annotated[int, typer.Option(help="seed of the data; 0 is the published one.")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a run's model on unseen splits and every level, into its record."""
+    from seqhub.evaluation.evaluate import evaluate
+
+    form = Form.of(as_json, quiet)
+    with stderr().status("loading") as status:
+        report = (lambda part: status.update(f"measuring on {part}")) if form is Form.TABLE else None
+        if report is None:
+            status.stop()
+        record = evaluate(folder, rows=rows, sibling_rows=sibling_rows, seed=seed, report=report)
+    show(
+        form,
+        record.evaluation,
+        brief=[f"{part}\t{metrics['accuracy']:.6f}" for part, metrics in record.evaluation.items()],
+        table=lambda console: console.print(evaluation_table(record)),
+    )
+
+
+def evaluation_table(record: "RunRecord") -> object:
+    """One line per split: accuracy with its interval, loss, and answers that the paper would call wrong."""
+    rows = []
+    for part, metrics in record.evaluation.items():
+        low, high = metrics["interval"]
+        rows.append(
+            (
+                part,
+                f"{metrics['examples']:,}",
+                f"{metrics['accuracy']:.2%}",
+                f"{low:.2%} to {high:.2%}",
+                f"{metrics['loss']:.4f}",
+                f"{metrics['abs_wrong']:,}",
+            )
+        )
+    return grid(
+        ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3"), rows, right=(1, 2, 4, 5)
+    )
+
+
+def plot_command(
+    folder: Folder,
+    text: Annotated[
+        str | None, typer.Option(help="sequence whose states are drawn; default: the first test row.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a run: curves, states over one sequence, accuracy against length."""
+    paths = [str(path) for path in draw(folder, text)]
+    show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))
+
+
+def draw(folder: Path, text: str | None = None) -> list[Path]:
+    """Write figures/*.png into a run's folder; those for which nothing was measured are left out."""
+    from seqhub.evaluation.trace import trace
+    from seqhub.plots.curves import plot_curves
+    from seqhub.plots.lengths import plot_lengths
+    from seqhub.plots.states import plot_states
+    from seqhub.records import RunRecord
+    from seqhub.tasks.registry import resolve
+    from seqhub.training.history import read_history
+
+    record = RunRecord.load(folder)
+    task, _ = resolve(record.address)
+    title = f"{record.address}, {record.model}, seed {record.seed}"
+    seen = trace(folder, text or record.probe["texts"][0])
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    written = [figures / "states.png"]
+    plot_states(
+        seen.text,
+        seen.states,
+        written[0],
+        title=title,
+        probabilities=seen.probabilities,
+        labels=task.labels,
+        marked=[i for i, symbol in enumerate(seen.text) if symbol in task.marked],
+    )
+    history = read_history(folder)
+    if history:
+        written.append(figures / "curves.png")
+        plot_curves(history, written[-1], title=title, criteria=record.criteria, chance=task.chance)
+    if "test" in record.evaluation:
+        written.append(figures / "lengths.png")
+        plot_lengths(record, written[-1])
+    return written
+
+
+def card_command(
+    folder: Annotated[Path, typer.Argument(help="folder of a finished run or a built dataset.", show_default=False)],
+    repo: Annotated[
+        str | None, typer.Option(help="repository that the card names.", show_default="seqhub/NAME")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write README.md (and .eval_results/) from the record of a run or a dataset."""
+    paths = [str(path) for path in write_card(folder, repo)]
+    show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))
+
+
+def write_card(folder: Path, repo: str | None = None) -> list[Path]:
+    """Render the card of a folder from its record, and write it there."""
+    from seqhub.cards import dataset_card, model_card
+    from seqhub.records import DatasetRecord, RunRecord, write_atomically
+
+    readme = folder / "README.md"
+    if (folder / DatasetRecord.FILE_NAME).exists():
+        write_atomically(readme, dataset_card.render(DatasetRecord.load(folder), repo_id=repo))
+        return [readme]
+    record = RunRecord.load(folder)
+    figures = [str(path.relative_to(folder)) for path in sorted((folder / "figures").glob("*.png"))]
+    write_atomically(readme, model_card.render(record, repo_id=repo, figures=figures))
+    if "test" not in record.evaluation:
+        return [readme]
+    results = folder / ".eval_results" / "seqhub.yaml"
+    results.parent.mkdir(exist_ok=True)
+    write_atomically(results, model_card.render_eval_results(record))
+    return [readme, results]
