@@ -78,6 +78,8 @@ class RecurrentConfig(PreTrainedConfig):
     pad_token_id: int | None = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
+        if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
+            raise ValueError(f"the config is of a {model_type!r} model, a {self.model_type!r} one is wanted")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
 

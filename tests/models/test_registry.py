@@ -1,0 +1,137 @@
+"""Families, presets, configs; and the Auto classes of transformers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel, BertConfig
+
+from seqhub.errors import InvalidConfigError, SeqhubError, UnknownNameError
+from seqhub.models import registry
+from seqhub.models.registry import HEADS, build_config, build_model, list_families, list_presets
+
+
+def test_the_folder_is_the_registry():
+    assert list_families() == ("recurrent",)
+    assert list_presets() == ("gru", "lstm", "rnn_relu", "rnn_tanh")
+
+
+def test_no_preset_belongs_to_two_families():
+    doors = [__import__(f"seqhub.models.{family}", fromlist=["PRESETS"]) for family in list_families()]
+    assert sum(len(door.PRESETS) for door in doors) == len(list_presets())
+
+
+@pytest.mark.parametrize("family", list_families())
+def test_auto_map_names_what_there_is(family):
+    assert registry._auto_map(family).keys() == {"AutoConfig", *HEADS.values()}
+    for auto_class in registry._auto_map(family):
+        assert registry._load(family, auto_class)._auto_class == auto_class
+
+
+@pytest.mark.parametrize("head", sorted(HEADS))
+@pytest.mark.parametrize("preset", list_presets())
+def test_every_preset_is_built_with_every_head(preset, head):
+    model = build_model(build_config(preset, num_labels=3), head)
+    assert model.config.num_labels == 3
+    assert model.training
+
+
+def test_overrides_do_not_stay():
+    build_config("gru", hidden_size=99)
+    assert build_config("gru").hidden_size == 8
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "error", "message"),
+    [
+        ("grew", {}, UnknownNameError, r"^no model 'grew'; known: gru, lstm, rnn_relu, rnn_tanh$"),
+        ("gru", {"hiden_size": 4}, UnknownNameError, r"'hiden_size'; known: .*hidden_size.*num_labels"),
+        ("gru", {"hidden_size": 0}, InvalidConfigError, r"^model 'gru': hidden_size must be >= 1, got 0$"),
+        ("gru", {"hidden_size": "4"}, InvalidConfigError, r"^model 'gru': .*'hidden_size' expected int, got str"),
+        ("gru", {"pooling": "first"}, InvalidConfigError, r"expected one of \('last', 'mean', 'max'\), got first"),
+        ("gru", {"num_labels": 1, "problem_type": "single_label_classification"}, InvalidConfigError, "num_labels > 1"),
+    ],
+)
+def test_mistakes_are_one_clear_line(preset, overrides, error, message):
+    with pytest.raises(error, match=message) as raised:
+        build_config(preset, **overrides)
+    assert "\n" not in str(raised.value)
+    assert isinstance(raised.value, SeqhubError)
+
+
+def test_unknown_head_and_unknown_family():
+    with pytest.raises(UnknownNameError, match="no head 'causal'; known: base, sequence, token"):
+        build_model(build_config("gru"), "causal")
+    with pytest.raises(UnknownNameError, match="no model type 'bert'; known: seqhub_recurrent"):
+        build_model(BertConfig(), "base")
+
+
+def test_registration_is_idempotent_and_reversible():
+    config, auto_classes = build_config("lstm"), [getattr(transformers, name) for name in HEADS.values()]
+    try:
+        for _ in range(2):
+            registry.unregister()
+        with pytest.raises(ValueError, match="Unrecognized model identifier"):
+            AutoConfig.for_model("seqhub_recurrent")
+        for auto_class in auto_classes:
+            with pytest.raises(ValueError, match="Unrecognized configuration class"):
+                auto_class.from_config(config)
+    finally:
+        for _ in range(2):
+            registry.register()
+    assert type(AutoConfig.for_model("seqhub_recurrent")) is type(config)
+    for head, auto_class in zip(HEADS, auto_classes, strict=True):
+        assert type(auto_class.from_config(config)) is type(build_model(config, head))
+
+
+IN_ANY_ORDER = """
+import json, sys
+{first}
+early = [name for name in sys.modules if name.endswith("modeling_recurrent")]
+from transformers import AutoConfig, AutoModel
+config = AutoConfig.for_model("seqhub_recurrent", cell="gru")
+early += [name for name in sys.modules if name.endswith("modeling_recurrent")]
+print(json.dumps([early, type(AutoModel.from_config(config)).__module__]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "early"),
+    [
+        ("import seqhub, transformers.modeling_layers", 0),  # whose import is not done when the hook fires
+        ("import seqhub.models.recurrent.modeling_recurrent", 2),  # nor is this one
+    ],
+)
+def test_modeling_file_is_imported_at_first_use(first, early):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IN_ANY_ORDER.format(first=first)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    name = "seqhub.models.recurrent.modeling_recurrent"
+    assert json.loads(done.stdout) == [[name] * early, name]
+
+
+def test_registered_class_wins_over_remote_code(tmp_path):
+    registry.register()
+    model = build_model(build_config("lstm"), "base")
+    model.save_pretrained(tmp_path)
+    for trust in (None, False, True):
+        assert type(AutoModel.from_pretrained(tmp_path, trust_remote_code=trust)) is type(model)
+
+
+def test_models_may_be_deep_copied_and_pickled():
+    import copy
+    import pickle
+
+    ids = torch.randint(1, 9, (2, 5))
+    for preset in list_presets():
+        model = build_model(build_config(preset, bidirectional=True), "sequence").eval()
+        for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(twin(ids).logits, model(ids).logits)

@@ -1,0 +1,195 @@
+"""To disk and back, with seqhub and without."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModel, BertConfig, pipeline
+
+from seqhub.models.registry import HEADS, list_presets, register
+from seqhub.models.tokenizer import symbol_tokenizer
+from tests.models.cases import CASES, VARIANTS, build, padded, ragged, trained
+
+PRESETS = list_presets()
+IDS = padded(ragged(20), "right")[0]
+
+
+@pytest.fixture(autouse=True)
+def registered() -> None:
+    register()
+
+
+@pytest.mark.parametrize(("preset", "variant"), CASES)
+def test_round_trip_is_exact(tmp_path, preset, variant):
+    model = trained(preset, variant)
+    model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.json",
+        "configuration_recurrent.py",
+        "model.safetensors",
+        "modeling_recurrent.py",
+    ]
+    for name, weights in load_file(tmp_path / "model.safetensors").items():
+        assert torch.equal(weights, model.get_parameter(name))
+    loaded = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path)  # without remote code
+    assert type(loaded) is type(model)
+    assert loaded.config.to_diff_dict() == model.config.to_diff_dict()
+    assert torch.equal(loaded(IDS).logits, model(IDS).logits)
+
+
+@pytest.mark.parametrize("saved", sorted(HEADS))
+@pytest.mark.parametrize("loaded", sorted(HEADS))
+def test_any_head_loads_what_another_saved(tmp_path, saved, loaded):
+    model = build("gru", saved)
+    model.save_pretrained(tmp_path)
+    auto_map = json.loads((tmp_path / "config.json").read_text())["auto_map"]
+    assert auto_map.keys() == {"AutoConfig", *HEADS.values()}
+    again, info = getattr(transformers, HEADS[loaded]).from_pretrained(tmp_path, output_loading_info=True)
+    for name, weights in getattr(model, "model", model).state_dict().items():
+        assert torch.equal(getattr(again, "model", again).state_dict()[name], weights)
+    new = {"classifier.weight", "classifier.bias"} if saved == "base" and loaded != "base" else set()
+    assert info["missing_keys"] == new
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_saved_in_bfloat16_loads_so(tmp_path, preset):
+    build(preset).to(torch.bfloat16).save_pretrained(tmp_path)
+    assert AutoModel.from_pretrained(tmp_path).dtype == torch.bfloat16
+    assert AutoModel.from_pretrained(tmp_path, dtype=torch.float32).dtype == torch.float32
+
+
+def test_auto_map_is_that_of_the_folder_whatever_was_loaded(tmp_path):
+    """From the Hub it comes as "repository--file.class"; the code is saved again, so the new folder needs no other."""
+    build("lstm").save_pretrained(tmp_path / "first")
+    config = json.loads((tmp_path / "first" / "config.json").read_text())
+    config["auto_map"] = {name: f"someone/model--{value}" for name, value in config["auto_map"].items()}
+    (tmp_path / "first" / "config.json").write_text(json.dumps(config))
+    AutoModel.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+    assert "--" not in (tmp_path / "second" / "config.json").read_text()
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_truncated_weights_are_an_error(tmp_path, kept):
+    build("lstm").save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(SafetensorError):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_config_of_another_family_is_an_error(tmp_path):
+    model = build("lstm")
+    model.save_pretrained(tmp_path)
+    BertConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="config is of a 'bert' model, a 'seqhub_recurrent' one is wanted"):
+        type(model).from_pretrained(tmp_path)
+
+
+def test_config_that_does_not_fit_the_weights_is_an_error(tmp_path):
+    build("lstm").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"cell": "gru"}))
+    with pytest.raises(RuntimeError, match="mismatched_sizes"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+WITHOUT_SEQHUB = """
+import importlib.abc, json, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "seqhub":
+            raise ImportError(f"{name} is not installed here")
+
+sys.meta_path.insert(0, Blocked())
+import torch
+import transformers
+
+torch.set_num_threads(1)
+folders, ids = json.loads(sys.argv[1]), torch.tensor(json.loads(sys.argv[2]))
+result = {}
+for name, folder in folders.items():
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True)
+    assert config.model_type == "seqhub_recurrent"
+    for auto in ("AutoModel", "AutoModelForSequenceClassification", "AutoModelForTokenClassification"):
+        model = getattr(transformers, auto).from_pretrained(folder, trust_remote_code=True)
+        assert type(model).__module__.startswith("transformers_modules."), type(model)
+        output = model(ids)
+        result[f"{name} {auto}"] = output[0].tolist()
+    model.save_pretrained(folder + "-again")
+tokenizer = transformers.AutoTokenizer.from_pretrained(folders["lstm sequence"], trust_remote_code=False)
+result["tokens"] = tokenizer("BXaE")["input_ids"]
+classify = transformers.pipeline("text-classification", model=folders["lstm sequence"], trust_remote_code=True)
+result["pipeline"] = classify(["BXaXE", "BYE"])
+assert not [name for name in sys.modules if name.partition(".")[0] == "seqhub"]
+print(json.dumps(result))
+"""
+
+
+def test_saved_models_load_where_seqhub_is_not_installed(tmp_path):
+    """All Auto classes, whichever head was saved, by the code beside the weights."""
+    models = {f"{preset} {head}": trained(preset, "deep-bidirectional", head) for preset in PRESETS for head in HEADS}
+    folders = {}
+    for name, model in models.items():
+        folders[name] = str(tmp_path / name.replace(" ", "-"))
+        model.save_pretrained(folders[name])
+    symbol_tokenizer("XYabcdBE").save_pretrained(folders["lstm sequence"])
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_SEQHUB, json.dumps(folders), json.dumps(IDS.tolist())],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path / "elsewhere",
+        env=os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules")},
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    for name, model in models.items():
+        own = {"base": "AutoModel", "sequence": "AutoModelForSequenceClassification"}.get(
+            name.split()[1], "AutoModelForTokenClassification"
+        )
+        torch.testing.assert_close(torch.tensor(result[f"{name} {own}"]), model(IDS)[0])
+        body = getattr(model, "model", model)
+        torch.testing.assert_close(torch.tensor(result[f"{name} AutoModel"]), body(IDS).last_hidden_state)
+        again = transformers.AutoModelForTokenClassification.from_pretrained(Path(folders[name] + "-again"))
+        assert torch.equal(again.model(IDS).last_hidden_state, body(IDS).last_hidden_state)
+    assert result["tokens"] == [7, 1, 3, 8]
+    assert [answer["label"] in models["lstm sequence"].config.id2label.values() for answer in result["pipeline"]]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_pipeline_reads_symbols_and_answers_with_labels(tmp_path, preset):
+    labels = dict(enumerate("QRSU"))
+    model = build(preset, id2label=labels, label2id={label: i for i, label in labels.items()})
+    tokenizer = symbol_tokenizer("XYabcdBE")
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path)
+    classify = pipeline("text-classification", model=str(tmp_path), batch_size=3, top_k=None)
+    texts = ["BXaXE", "BYE", "BaaYcdXE", "BE"]
+    for text, answers in zip(texts, classify(texts), strict=True):
+        once = model(**tokenizer(text, return_tensors="pt")).logits[0].softmax(0)  # and not twice
+        assert {answer["label"]: pytest.approx(answer["score"], abs=1e-6) for answer in answers} == dict(
+            zip("QRSU", once.tolist(), strict=True)
+        )
+    with pytest.raises(Exception, match=r"Missing \[UNK\] token"):
+        classify(["BQE"])
+
+
+def test_logits_are_not_probabilities():
+    for preset in PRESETS:
+        for variant in VARIANTS:
+            assert trained(preset, variant)(IDS).logits.min() < 0
+
+
+def test_config_of_auto_class():
+    config = AutoConfig.for_model("seqhub_recurrent", cell="gru")
+    assert transformers.AutoModel.from_config(config).layers[0].recurrence.__class__ is torch.nn.GRU
