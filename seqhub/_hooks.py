@@ -4,6 +4,7 @@
 one, `AutoConfig.register`. Both wait for the library's own import: `import seqhub` stays light, in either order.
 """
 
+import sys
 from types import ModuleType
 
 import wrapt
@@ -28,12 +29,10 @@ def unregister() -> None:
     """Leave `datasets` and `transformers` as they were. Idempotent."""
     global _active
     _active = False
-    import sys
-
     if "datasets.inspect" in sys.modules:
-        from seqhub.data import registration
+        from seqhub.data.registration import uninstall
 
-        registration.uninstall()
+        uninstall()
     if "transformers.models.auto.configuration_auto" in sys.modules:
         from seqhub.models import registry
 
@@ -41,8 +40,6 @@ def unregister() -> None:
 
 
 def _apply_to_imported() -> None:
-    import sys
-
     for module in _ON_IMPORT:
         if module in sys.modules:
             _imported(sys.modules[module])
@@ -54,9 +51,9 @@ def _imported(module: ModuleType) -> None:
 
 
 def _datasets() -> None:
-    from seqhub.data import registration
+    from seqhub.data.registration import install
 
-    registration.install()
+    install()
 
 
 def _auto_configs() -> None:

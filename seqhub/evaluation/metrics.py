@@ -39,7 +39,8 @@ def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.intege
     """
     targets = np.zeros_like(probabilities)
     targets[np.arange(len(labels)), labels] = 1
-    return np.abs(probabilities - targets).max(axis=1)
+    worst: NDArray[np.floating] = np.abs(probabilities - targets).max(axis=1)
+    return worst
 
 
 def classification_metrics(

@@ -34,7 +34,8 @@ def trace(folder: Path, text: str) -> Trace:
     with torch.inference_mode():
         output = model(input_ids=torch.tensor([task.encode(text)]), output_hidden_states=True)
         hidden = output.hidden_states[-1]
-        probabilities = model.classifier(hidden).softmax(dim=-1)
+        head = model.get_submodule("classifier")
+        probabilities = head(hidden).softmax(dim=-1)
     states = {"hidden": hidden[0].numpy()}
     if output.cell_states is not None:
         states["cell"] = output.cell_states[-1][0].numpy()

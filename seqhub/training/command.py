@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seqhub.records import RunRecord
-    from seqhub.training.train import Progress
+    from seqhub.training.train import Progress as State
 
 _OWN = {"address", "output_dir", "trackers"}  # settings whose options are written out below
 
@@ -77,7 +77,7 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
         with Progress(*columns, TimeElapsedColumn(), console=stderr(), disable=not (visible and main_process)) as bar:
             task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
 
-            def report(now: "Progress") -> None:
+            def report(now: "State") -> None:
                 state = (
                     f"{now.validation_accuracy:6.1%} right on fresh ones, {now.sequences:,} seen, loss {now.loss:.3f}"
                 )

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from seqhub.data.builder import SIZES
 from seqhub.data.digest import digest
 from seqhub.data.table import rows_table
 from seqhub.errors import SaveError
 from seqhub.evaluation.loading import file_digest, without_progress_bars
 from seqhub.models.tokenizer import symbol_tokenizer
-from seqhub.records import RunRecord, sync_folder
+from seqhub.records import DatasetRecord, RunRecord, sync_folder
 from seqhub.tasks.base import Task
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 from seqhub.training import checkpoints
-from seqhub.training.config import STREAM, TrainConfig
+from seqhub.training.config import SPLITS, STREAM, TrainConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,9 +70,19 @@ def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
 
 
 def data_facts(config: TrainConfig, sequences: int) -> dict[str, Any]:
-    """Which rows a run was trained on, for its record."""
-    split = Split(config.address, "train", config.seed if config.data == STREAM else 0)
-    facts: dict[str, Any] = {"task_version": split.task.version, "source": config.data, "seed": split.seed}
+    """Which rows a run was trained on, for its record: those presented of a stream, those of a finite split."""
+    seed, rows = 0, SIZES["train"]
     if config.data == STREAM:
-        facts |= {"rows": sequences, "digest": digest(rows_table(split, 0, sequences))}
-    return facts
+        seed, rows = config.seed, sequences
+    elif config.data != SPLITS:
+        built = DatasetRecord.load(Path(config.data))
+        _, _, name = config.address.partition("/")
+        seed, rows = built.seed, built.configs[name]["splits"]["train"]["rows"]
+    split = Split(config.address, "train", seed)
+    return {
+        "task_version": split.task.version,
+        "source": config.facts()["data"],
+        "seed": seed,
+        "rows": rows,
+        "digest": digest(rows_table(split, 0, rows)),
+    }

@@ -44,17 +44,19 @@ def interruptions() -> Iterator[list[int]]:
 
     def remember(number: int, frame: FrameType | None) -> None:
         caught.append(number)
+        restore()
+
+    def restore() -> None:
         for each, handler in before.items():
             signal.signal(each, handler)
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.getsignal(number)
-            signal.signal(number, remember)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            before[each] = signal.getsignal(each) or signal.SIG_DFL
+            signal.signal(each, remember)
     except ValueError:  # not the main thread: the caller's own handling stays
         before.clear()
     try:
         yield caught
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
