@@ -88,8 +88,8 @@ def _front_matter(record: DatasetRecord, task: Task[Any], default: str) -> Datas
 
 
 def _info(name: str, splits: Mapping[str, Mapping[str, Any]], task: Task[Any]) -> dict[str, Any]:
-    size = sum(facts["bytes"] for facts in splits.values())
     names = {str(i): label for i, label in enumerate(task.labels)}
+    sizes = {split: _loaded_size(facts) for split, facts in splits.items()}
     return {
         "config_name": name,
         "features": [
@@ -97,12 +97,18 @@ def _info(name: str, splits: Mapping[str, Mapping[str, Any]], task: Task[Any]) -
             {"name": "label", "dtype": {"class_label": {"names": names}}},
         ],
         "splits": [
-            {"name": split, "num_bytes": facts["bytes"], "num_examples": facts["rows"]}
-            for split, facts in splits.items()
+            {"name": split, "num_bytes": sizes[split], "num_examples": facts["rows"]} for split, facts in splits.items()
         ],
-        "download_size": size,
-        "dataset_size": size,
+        "download_size": sum(facts["bytes"] for facts in splits.values()),
+        "dataset_size": sum(sizes.values()),
     }
+
+
+def _loaded_size(facts: Mapping[str, Any]) -> int:
+    """Bytes of a split in memory, as `datasets` counts them: characters, and for each row an offset and a label."""
+    rows: int = facts["rows"]
+    characters: float = rows * facts["mean_length"]
+    return round(characters) + (4 + 8) * rows
 
 
 def _parameters(values: Mapping[str, object]) -> dict[str, str]:

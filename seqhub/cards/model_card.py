@@ -13,12 +13,6 @@ from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
-# task -> how the experiment in its source differs from any run here; beside the count that its task file gives
-PAPER_SETTING = {
-    "qrsu": "the network of the paper had 156 weights and no forget gates, and learned online, one sequence at a time, "
-    "by gradient descent"
-}
-
 _CAPTIONS = {
     "curves": "Loss and accuracy against the training sequences presented",
     "states": "Hidden and cell state over one test sequence, with the class probabilities after each step",
@@ -65,7 +59,6 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         results=results,
         wrong=lambda metrics: metrics["examples"] - sum(row[i] for i, row in enumerate(metrics["confusion"])),
         paper_sequences=task.paper_sequences.get(config.name),
-        paper_setting=PAPER_SETTING.get(task.name),
         differences=_differences(record),
         figures=[(path, _CAPTIONS.get(PurePosixPath(path).stem, path)) for path in figures],
         bibliography=bibliography(task.source, record.model, str(record.model_config.get("initialization"))),

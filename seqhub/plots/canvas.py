@@ -36,6 +36,15 @@ def tidy(axes: Axes, *, grid: bool = True) -> None:
         axes.set_axisbelow(True)
 
 
+def draw_chance(axes: Axes, chance: float) -> None:
+    """A line at the accuracy of the best guess that ignores the input, named beside the axes."""
+    axes.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+    axes.annotate(
+        "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
+        va="center", color=GREY, fontsize=SMALL,
+    )  # fmt: skip
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG whose bytes depend on the drawing only: neither date nor version of the program stands in it.
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.canvas import BLUE, GREEN, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
 
 
 def plot_curves(
@@ -44,11 +44,7 @@ def plot_curves(
         loss.set_yscale("log")
     loss.set_ylabel("training loss (nats)", fontsize=LABEL)
 
-    accuracy.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-    accuracy.annotate(
-        "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
-        ha="right", color=GREY, fontsize=SMALL,
-    )  # fmt: skip
+    draw_chance(accuracy, chance)
     accuracy.plot(*_column(history, "accuracy"), color=BLUE, linewidth=1.4, label="training sequences")
     validation = _column(history, "validation_accuracy")
     if validation[0]:

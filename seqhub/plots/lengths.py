@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, PercentFormatter, ScalarFormatter
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.canvas import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.canvas import BLUE, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
 
@@ -30,11 +30,7 @@ def plot_lengths(record: RunRecord, path: Path) -> None:
     figure = new_figure(3.6)
     axes = figure.subplots()
     figure.suptitle(f"{record.name}: accuracy by sequence length", fontsize=TITLE, x=0.01, ha="left")
-    axes.axhline(task.chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-    axes.annotate(
-        "chance", (1, task.chance), xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
-        ha="right", color=GREY, fontsize=SMALL,
-    )  # fmt: skip
+    draw_chance(axes, task.chance)
     for name, result in results.items():
         color = VERMILION if name == trained.name else BLUE
         low, high = result["interval"]

@@ -39,12 +39,18 @@ def plain(code: str, *arguments: object) -> None:
     )
 
 
-def test_a_folder_loads_by_its_card_with_plain_datasets(record: DatasetRecord, card: str, tmp_path: Path) -> None:
-    folder = tmp_path / "qrsu"
+@pytest.fixture(scope="module")
+def folder(record: DatasetRecord, card: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset on disk, with its card."""
+    folder = tmp_path_factory.mktemp("built") / "qrsu"
     folder.mkdir()
     write_parquet(record, folder)
     (folder / "README.md").write_text(card)
     record.save(folder)
+    return folder
+
+
+def test_a_folder_loads_by_its_card_with_plain_datasets(folder: Path, tmp_path: Path) -> None:
     plain(
         """
 import sys
@@ -76,31 +82,38 @@ assert "seqhub" not in sys.modules
     )
 
 
-def test_the_metadata_have_the_shape_that_push_to_hub_gives_them(card: str) -> None:
+def test_the_metadata_are_what_push_to_hub_would_write(folder: Path, tmp_path: Path) -> None:
     plain(
         """
 import sys
-from datasets import ClassLabel, DatasetInfo, Features, Value
+from datasets import ClassLabel, DatasetInfo, Features, Value, load_dataset
 from datasets.info import DatasetInfosDict
 from datasets.splits import SplitDict, SplitInfo
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 
-ours = DatasetCard(sys.argv[1]).data
+folder, cache = sys.argv[1:]
+ours = DatasetCard.load(folder + "/README.md").data
 splits = {"train": 24, "validation": 8, "test": 8}
-info = DatasetInfo(
-    features=Features({"text": Value("string"), "label": ClassLabel(names=["Q", "R", "S", "U"])}),
-    splits=SplitDict({s: SplitInfo(s, num_bytes=1000 + 3 * n, num_examples=n) for s, n in splits.items()}),
-    download_size=3120, dataset_size=3120,
-)
+
+def info(name):  # as in Dataset.push_to_hub
+    rows = load_dataset(folder, name, cache_dir=cache)
+    sizes = {split: rows[split]._estimate_nbytes() for split in splits}
+    return DatasetInfo(
+        features=Features({"text": Value("string"), "label": ClassLabel(names=["Q", "R", "S", "U"])}),
+        splits=SplitDict({s: SplitInfo(s, num_bytes=sizes[s], num_examples=n) for s, n in splits.items()}),
+        download_size=3120, dataset_size=sum(sizes.values()),
+    )
+
 theirs = DatasetCardData()
-DatasetInfosDict({"easy": info, "hard": info}).to_dataset_card_data(theirs)
+DatasetInfosDict({"easy": info("easy"), "hard": info("hard")}).to_dataset_card_data(theirs)
 files = lambda name: {"data_files": [{"split": s, "path": f"{name}/{s}-*"} for s in splits]}
 MetadataConfigs({"easy": files("easy"), "hard": files("hard") | {"default": True}}).to_dataset_card_data(theirs)
 assert ours.dataset_info == theirs.dataset_info, (ours.dataset_info, theirs.dataset_info)
 assert ours.configs == theirs.configs, (ours.configs, theirs.configs)
 """,
-        card,
+        folder,
+        tmp_path / "cache",
     )
 
 

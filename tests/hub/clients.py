@@ -19,11 +19,13 @@ class Client:
         endpoint: Address of the Hub.
         home: Folder for the caches of huggingface_hub.
         token: What this user has in HF_TOKEN; None for nothing.
+        xet: Leave Xet on, as it is by default; huggingface_hub then uploads folders in another way.
     """
 
     endpoint: str
     home: Path
     token: str | None = WRITER
+    xet: bool = False
 
     def run(self, code: str, *arguments: object) -> str:
         """Standard output of Python code; it must end well. `sys` and `Path` are imported."""
@@ -33,7 +35,7 @@ class Client:
             "HF_HOME": str(self.home),
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_XET": "0" if self.xet else "1",
             "HF_HUB_OFFLINE": "0",
             **({"HF_TOKEN": self.token} if self.token else {}),
         }

@@ -35,9 +35,9 @@ def push(client: Client, folder: Path, repo_id: str, **options: object) -> dict[
     return answer
 
 
-def test_a_model_goes_up_in_one_commit_and_comes_back_byte_for_byte(
-    hub: SmallHub, client: Client, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("xet", [False, True], ids=["plain", "xet"])
+def test_a_model_goes_up_in_one_commit_and_comes_back_byte_for_byte(xet: bool, hub: SmallHub, tmp_path: Path) -> None:
+    client = Client(hub.url, tmp_path / "home", xet=xet)
     folder = model_folder(tmp_path / "qrsu-hard-lstm")
     pushed = push(client, folder, "me/qrsu-hard-lstm")
     assert pushed["kind"] == "model"
