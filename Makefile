@@ -42,7 +42,14 @@ lint: $(READY)  ## lint, format and type checks
 bench: $(READY)  ## every benchmark, both sides in one run, as tables
 	$(BIN)/python -m benchmarks all
 
+release: $(READY)  ## build every dataset, train every model, verify both; keeps records and cards
+	$(BIN)/python -m dataset_scripts.build
+	$(BIN)/python -m dataset_scripts.verify build/datasets
+	$(BIN)/python -m model_cards.release
+
 cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m dataset_scripts.render
+	$(BIN)/python -m model_cards.render
+	$(BIN)/python -m typer seqhub.cli utils docs --name seqhub --output docs/cli.md
 
-.PHONY: help install demo test test-all format lint bench cards
+.PHONY: help install demo test test-all format lint bench release cards

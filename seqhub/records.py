@@ -71,10 +71,15 @@ class Record:
             CorruptFileError: It is no JSON, of another format, or its fields are not those of this record.
         """
         path = Path(folder) / cls.FILE_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"no {cls.FILE_NAME} in {folder}")
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record from a file of any name; errors as in `load`."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FileNotFoundError(f"no {cls.FILE_NAME} in {folder}") from None
         except ValueError as error:
             raise CorruptFileError(f"{path} is no JSON: {error}") from None
         if not isinstance(values, dict) or values.get("format") != FORMAT:

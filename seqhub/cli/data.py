@@ -72,7 +72,7 @@ def build_folder(
     """Write a dataset folder and its card; a progress bar where a person looks on."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from seqhub.cli.results import write_card
+    from seqhub.cards.folder import write_card
     from seqhub.data.export import write_folder
 
     columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())

@@ -27,8 +27,9 @@ def demo_command(
     ),
 ) -> None:
     """Build qrsu/hard, solve it with an LSTM, measure, draw, document, load it back without seqhub and prove it."""
+    from seqhub.cards.folder import write_card
     from seqhub.cli.data import build_folder
-    from seqhub.cli.results import draw, write_card
+    from seqhub.cli.results import draw
 
     task_name = ADDRESS.partition("/")[0]
     dataset, model = folder / task_name, folder / f"{ADDRESS.replace('/', '-')}-{MODEL}"

@@ -119,25 +119,7 @@ def card_command(
     quiet: Quiet = False,
 ) -> None:
     """Write README.md (and .eval_results/) from the record of a run or a dataset."""
+    from seqhub.cards.folder import write_card
+
     paths = [str(path) for path in write_card(folder, repo)]
     show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))
-
-
-def write_card(folder: Path, repo: str | None = None) -> list[Path]:
-    """Render the card of a folder from its record, and write it there."""
-    from seqhub.cards import dataset_card, model_card
-    from seqhub.records import DatasetRecord, RunRecord, write_atomically
-
-    readme = folder / "README.md"
-    if (folder / DatasetRecord.FILE_NAME).exists():
-        write_atomically(readme, dataset_card.render(DatasetRecord.load(folder), repo_id=repo))
-        return [readme]
-    record = RunRecord.load(folder)
-    figures = [str(path.relative_to(folder)) for path in sorted((folder / "figures").glob("*.png"))]
-    write_atomically(readme, model_card.render(record, repo_id=repo, figures=figures))
-    if "test" not in record.evaluation:
-        return [readme]
-    results = folder / ".eval_results" / "seqhub.yaml"
-    results.parent.mkdir(exist_ok=True)
-    write_atomically(results, model_card.render_eval_results(record))
-    return [readme, results]

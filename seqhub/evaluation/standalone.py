@@ -39,7 +39,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         job["model"], trust_remote_code=trust, local_files_only=True, use_safetensors=True
     )
     model.eval()
-    tokenizer = AutoTokenizer.from_pretrained(job["model"], local_files_only=True)
+    # trust is told here too: the tokenizer needs no code, but its loader reads config.json, and would ask on stdin
+    tokenizer = AutoTokenizer.from_pretrained(job["model"], trust_remote_code=trust, local_files_only=True)
     with torch.inference_mode():
         logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in job["texts"]]
         rows = {name: _confusion(model, tokenizer, *_rows(how, job["cache"])) for name, how in job["rows"].items()}

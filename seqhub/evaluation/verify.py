@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +118,8 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
         for config, facts in record.configs.items():
             for split, recorded in facts["splits"].items():
                 what = f"{config} {split}"
-                rows = datasets.load_dataset(str(folder), config, split=split, cache_dir=scratch)
+                with _quiet_datasets():
+                    rows = datasets.load_dataset(str(folder), config, split=split, cache_dir=scratch)
                 table = rows.with_format("arrow")[:]
                 found = digest(table)
                 yield Finding(f"{what} rows", str(recorded["rows"]), str(len(rows)), len(rows) == recorded["rows"])
@@ -138,16 +140,22 @@ def _features(labels: tuple[str, ...]) -> dict[str, str]:
 
 
 def _measure_here(job: dict[str, Any]) -> dict[str, Any]:
+    with without_progress_bars(), _quiet_datasets():
+        return standalone.measure(job)
+
+
+@contextmanager
+def _quiet_datasets() -> Iterator[None]:
+    """Keep `datasets` from drawing a bar for every split; its setting is given back."""
     from datasets.utils import logging
 
-    with without_progress_bars():
-        shown = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
-            return standalone.measure(job)
-        finally:
-            if shown:
-                logging.enable_progress_bar()
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _measure_alone(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
@@ -166,7 +174,14 @@ def _measure_alone(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
     empty = scratch / "empty"
     empty.mkdir()
     done = subprocess.run(
-        command, cwd=empty, env=variables, capture_output=True, text=True, timeout=_SECONDS, check=False
+        command,
+        cwd=empty,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
     )
     if done.returncode or not result_file.exists():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -127,4 +127,7 @@ def settings() -> tuple[Setting, ...]:
     Setting(name='model', type=<class 'str'>, help='preset of the model: lstm, gru, rnn_tanh, rnn_relu', default='lstm')
     """
     hints = get_type_hints(TrainConfig, include_extras=True)
-    return tuple(Setting(f.name, hints[f.name].__origin__, hints[f.name].__metadata__[0], f.default) for f in fields(TrainConfig))
+    return tuple(
+        Setting(each.name, hints[each.name].__origin__, hints[each.name].__metadata__[0], each.default)
+        for each in fields(TrainConfig)
+    )

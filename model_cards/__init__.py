@@ -1,0 +1,1 @@
+"""What has been released: a record and a card for each model, and README.md, the leaderboard."""

@@ -1,0 +1,70 @@
+"""What is rendered equals a fresh rendering: `make cards` would change nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dataset_scripts.render
+import model_cards.render
+from seqhub.cards.validate import validate
+from seqhub.records import DatasetRecord, RunRecord
+from seqhub.tasks.registry import get_task, list_tasks
+
+ROOT = Path(__file__).parent.parent
+DATASET_CARDS = dataset_scripts.render.rendered()
+MODEL_CARDS = model_cards.render.rendered()
+
+
+@pytest.mark.parametrize("name", DATASET_CARDS)
+def test_dataset_cards(name: str) -> None:
+    text = (ROOT / "dataset_scripts" / "cards" / name).read_text(encoding="utf-8")
+    assert text == DATASET_CARDS[name]
+    validate(text, "dataset")
+
+
+@pytest.mark.parametrize("name", MODEL_CARDS)
+def test_model_cards_and_leaderboard(name: str) -> None:
+    text = (ROOT / "model_cards" / name).read_text(encoding="utf-8")
+    assert text == MODEL_CARDS[name]
+    if name != "README.md":
+        validate(text, "model")
+
+
+def test_command_line_reference(tmp_path: Path) -> None:
+    fresh = tmp_path / "cli.md"
+    command = [sys.executable, "-m", "typer", "seqhub.cli", "utils", "docs", "--name", "seqhub", "--output", str(fresh)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert fresh.read_text(encoding="utf-8") == (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+def test_every_task_has_been_released_with_its_present_rows() -> None:
+    for name in list_tasks():
+        record = DatasetRecord.read(ROOT / "dataset_scripts" / "cards" / f"{name}.json")
+        task = get_task(name)
+        assert record.task_version == task.version
+        assert list(record.configs) == [config.name for config in task.configs]
+
+
+def test_released_rows_are_the_rows_that_are_drawn_now() -> None:
+    from seqhub.data.digest import digest
+    from seqhub.data.table import rows_table
+    from seqhub.tasks.splits import Split
+
+    for name in list_tasks():
+        record = DatasetRecord.read(ROOT / "dataset_scripts" / "cards" / f"{name}.json")
+        for config, facts in record.configs.items():
+            for split in ("validation", "test"):
+                recorded = facts["splits"][split]
+                drawn = rows_table(Split(f"{name}/{config}", split, record.seed), 0, recorded["rows"])
+                assert digest(drawn) == recorded["digest"], f"{name}/{config} {split}"
+
+
+def test_every_config_has_a_released_model_measured_on_released_rows() -> None:
+    for name in list_tasks():
+        data = DatasetRecord.read(ROOT / "dataset_scripts" / "cards" / f"{name}.json")
+        for config in get_task(name).configs:
+            run = RunRecord.load(ROOT / "model_cards" / f"{name}-{config.name}-lstm")
+            for split in ("validation", "test"):
+                assert run.evaluation[split]["digest"] == data.configs[config.name]["splits"][split]["digest"]
