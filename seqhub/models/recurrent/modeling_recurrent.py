@@ -318,19 +318,20 @@ class RecurrentModel(RecurrentPreTrainedModel):
 
     def _embed(self, given: Tensor, padding: Padding | None) -> Tensor:
         """Make (B, L, F) of the input, real steps at the front."""
+        if padding is not None and padding.order is not None:
+            given = given.gather(1, padding.order) if given.dim() == 2 else take_steps(given, padding.order)
         if given.dim() == 3:
             vectors = given.to(self._weight.dtype)
-            if padding is None:
-                return vectors
-            # A NaN in the padding would not reach the output, but its gradient of zero would still be NaN
-            return padding.fill(vectors if padding.order is None else take_steps(vectors, padding.order), 0)
-        if padding is not None and padding.order is not None:
-            given = given.gather(1, padding.order)
-        try:
-            return self.embed_tokens(given) if self.inputs == "embedding" else F.embedding(given, self._symbols())
-        except IndexError:
-            low, high = given.aminmax()
-            raise ValueError(f"input_ids must be in [0, {self.vocab_size}), got {low} to {high}") from None
+        else:
+            try:
+                if self.inputs == "one_hot":
+                    return F.embedding(given, self._symbols())
+                vectors = self.embed_tokens(given)
+            except IndexError:
+                low, high = given.aminmax()
+                raise ValueError(f"input_ids must be in [0, {self.vocab_size}), got {low} to {high}") from None
+        # A NaN in the padding would not reach the output, but its gradient of zero would still be NaN
+        return vectors if padding is None else padding.fill(vectors, 0)
 
     @property
     def _weight(self) -> Tensor:

@@ -1,0 +1,103 @@
+"""Run transformers' common model tests on every preset: `python tests/models/common_suite/run.py [--scratch FOLDER]`.
+
+The tests are not part of the installed package, so the source release of the installed version is fetched from PyPI
+into a scratch folder; nothing of it is kept here. Needs the network.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+HERE = Path(__file__).parent
+# The release holds the mixins but not the folders these come from. Their own tests are not run: models here neither
+# generate nor promise an export.
+STUBS = {
+    "exporters/test_export.py": "class ExportTesterMixin:\n    pass\n",
+    "generation/test_utils.py": "class GenerationTesterMixin:\n    pass\n",
+    "utils/test_configuration_utils.py": "config_common_kwargs = {'return_dict': False}\n",
+}
+SUITE = "tests/models/recurrent/test_modeling_recurrent.py"  # suite.py, where its relative imports hold
+TIME_LIMIT = 1800  # seconds
+
+
+def pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], check=True, timeout=TIME_LIMIT)
+
+
+def fetch(scratch: Path) -> Path:
+    """Unpack the tests, with ours among them; return the folder to run them in."""
+    release = f"transformers=={version('transformers')}"
+    if not list(scratch.glob("transformers-*.tar.gz")):
+        pip("download", "--no-binary", ":all:", "--no-deps", "--dest", str(scratch), release)
+        pip("install", "--no-deps", "--target", str(scratch / "site"), "parameterized")
+    (archive,) = scratch.glob("transformers-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(scratch, [m for m in tar.getmembers() if "/tests/" in m.name], filter="data")
+    tests = scratch / archive.name.removesuffix(".tar.gz") / "tests"
+    for name, text in STUBS.items():
+        (tests / name).parent.mkdir(exist_ok=True)
+        (tests / name).write_text(text)
+    ours = tests.parent / SUITE
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(HERE / "suite.py", ours)
+    for folder in (tests, *(path for path in tests.rglob("*") if path.is_dir())):
+        (folder / "__init__.py").touch()
+    return tests.parent
+
+
+def run(folder: Path, scratch: Path) -> Path:
+    """Run the tests; return their report."""
+    report = scratch / "report.xml"
+    report.unlink(missing_ok=True)
+    options = f"-q -p no:cacheprovider --tb=short --disable-warnings -c {os.devnull}".split()
+    paths = [str(scratch / "site"), str(HERE.parents[2])]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"--rootdir={folder}", f"--junitxml={report}", SUITE],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        timeout=TIME_LIMIT,
+        check=False,  # the report tells
+    )
+    return report
+
+
+def summarize(report: Path) -> tuple[str, bool]:
+    """Count by outcome, and skips by reason."""
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    lines = []
+    for case in ElementTree.parse(report).iter("testcase"):
+        parts = {part.tag: part.get("message", "") for part in case}  # several where a test has subtests
+        outcome = next((tag for tag in ("error", "failure", "skipped") if tag in parts), "passed")
+        outcomes[outcome] += 1
+        if outcome == "skipped":
+            reasons[parts[outcome]] += 1
+        elif outcome != "passed":
+            lines.append(f"{outcome}: {case.get('classname')}.{case.get('name')}")
+    lines += [f"skipped {count} times: {reason}" for reason, count in reasons.most_common()]
+    lines.append(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+    return "\n".join(lines) + "\n", outcomes.keys() <= {"passed", "skipped"} and outcomes["passed"] > 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scratch", type=Path, help="where to unpack; kept and used again; by default a temporary one")
+    scratch = parser.parse_args().scratch
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (scratch or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        text, good = summarize(run(fetch(folder), folder))
+    sys.stdout.write(text)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""transformers' common model tests, asked of every preset. Runs inside its source tree, where run.py puts it."""
+
+import unittest
+
+import torch
+from transformers.models.auto import modeling_auto
+
+from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
+from seqhub.models.recurrent.modeling_recurrent import (
+    RecurrentForSequenceClassification,
+    RecurrentForTokenClassification,
+    RecurrentModel,
+)
+from seqhub.models.registry import HEADS, build_config, list_presets
+
+from ...test_configuration_common import ConfigTester
+from ...test_modeling_common import ModelTesterMixin, ids_tensor
+
+# The mixin chooses labels by these tables of names, not by what is registered; without an entry the loss tests run
+# without labels and pass emptily.
+modeling_auto.MODEL_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentModel"
+modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForSequenceClassification"
+modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForTokenClassification"
+
+
+class Tester:
+    """What the mixin asks for: a small config and a batch."""
+
+    batch_size, seq_length, num_hidden_layers, is_training = 5, 7, 2, True
+    hidden_size = 100  # so that first weights are below 0.1, as a test of mismatched shapes wants their mean
+
+    def __init__(self, preset: str) -> None:
+        self.preset = preset
+
+    def get_config(self) -> RecurrentConfig:
+        # An embedding as wide as the states, since the mixin wants all hidden states equally wide and a gradient in
+        # the first of them; the padding id below 10, to which a test shrinks the vocabulary.
+        return build_config(
+            self.preset,
+            inputs="embedding",
+            embedding_size=self.hidden_size,
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_hidden_layers,
+            vocab_size=40,
+            num_labels=3,
+        )
+
+    def prepare_config_and_inputs_for_common(self):
+        ids = ids_tensor([self.batch_size, self.seq_length], 40).clamp(min=1)
+        mask = torch.ones_like(ids)
+        for row in range(self.batch_size):
+            mask[row, self.seq_length - row :] = 0
+        return self.get_config(), {"input_ids": ids, "attention_mask": mask}
+
+
+class CommonTests(ModelTesterMixin):
+    preset: str
+    all_model_classes = (RecurrentModel, RecurrentForSequenceClassification, RecurrentForTokenClassification)
+    has_attentions = False
+    test_can_init_all_missing_weights_before_2023 = True  # else a file without a copyright year is let off
+
+    def setUp(self):
+        self.model_tester = Tester(self.preset)
+        self.config_tester = ConfigTester(
+            self, RecurrentConfig, common_properties=["hidden_size", "num_hidden_layers"], hidden_size=8
+        )
+
+    def test_config(self):
+        self.config_tester.run_common_tests()
+
+
+assert len(CommonTests.all_model_classes) == len(HEADS)
+for _preset in list_presets():
+    globals()[f"Test_{_preset}"] = type(f"Test_{_preset}", (CommonTests, unittest.TestCase), {"preset": _preset})
