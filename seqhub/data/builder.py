@@ -124,7 +124,7 @@ def get_builder(
     """The `datasets` builder of a config, made through public parts of `datasets` only.
 
     Args:
-        task: Name of a task, as in `qrsu`.
+        task: Name of a task, as in `qrsu`; or task and config in one, as in `qrsu/hard`.
         config: Name of one of its configs; may be left out where there is but one.
         seed: Another seed gives other rows of the same law, any whole number.
         train_size: Rows of that split, at least 1.
@@ -136,6 +136,8 @@ def get_builder(
         UnknownNameError: No such task or config, or no config given where there are several.
         InvalidInputError: A size below one, or a seed that is no whole number.
     """
+    if config is None and "/" in task:
+        task, _, config = task.partition("/")
     found = get_task(task)
     if config is None:
         known = [each.name for each in found.configs]
@@ -172,7 +174,7 @@ def load_dataset(
     """The rows of a config, as `datasets.load_dataset(task, config)` gives them, without any hook in `datasets`.
 
     Args:
-        task: Name of a task, as in `qrsu`.
+        task: Name of a task, as in `qrsu`; or task and config in one, as in `qrsu/hard`.
         config: Name of one of its configs; may be left out where there is but one.
         split: `train`, `validation`, `test` or an expression of `datasets` like `train[:10%]`; None for all.
         streaming: Draw the rows while they are read, and write nothing.

@@ -104,15 +104,20 @@ class Qrsu(Task[QrsuConfig]):
         noise: NDArray[np.uint16],
     ) -> Batch:
         """Sequences from their fields, each (N,); noise (N, T / 8) decides eight steps a word."""
-        characters = _EIGHT_STEPS[noise].view(np.uint8)
+        words = np.take(_EIGHT_STEPS, noise)
+        characters = words.view(np.uint8)
         rows = np.arange(len(labels))
         x, y, begin, end = (ord(symbol) for symbol in "XYBE")
         characters[:, 0] = begin
         characters[rows, first] = np.where(labels & 2, y, x)  # the two label bits are the two symbols
         characters[rows, second] = np.where(labels & 1, y, x)
         characters[rows, lengths - 1] = end
-        tail = np.arange(config.length[0], characters.shape[1])
-        characters[:, config.length[0] :] *= tail < lengths[:, None]
+        # padding by whole words: those beyond the shortest length keep what the length of each row leaves
+        first_word = config.length[0] // 8
+        steps = np.arange(first_word * 8, characters.shape[1])
+        kept = steps < np.arange(config.length[0], config.length[1] + 1)[:, None]  # (lengths, steps)
+        for word, mask in enumerate((kept * np.uint8(255)).view(np.uint64).T, start=first_word):
+            words[:, word] &= np.take(mask, lengths - config.length[0])
         return Batch(characters[:, : config.length[1]], lengths, labels)
 
     def support(self, config: QrsuConfig) -> Support | None:

@@ -19,7 +19,7 @@ from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
 
 SPLITS = {"train": 8, "validation": 1, "test": 1}  # tenths of a listable support that each split owns
 
-_BLOCKS_AT_ONCE = 32  # large enough to drown Python's overhead, small enough to stay in cache
+_BLOCKS_AT_ONCE = 8  # large enough to drown Python's overhead, small enough to stay in cache
 
 
 class Split:

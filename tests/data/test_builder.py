@@ -150,6 +150,15 @@ def test_impossible_arguments_are_refused_in_one_line(arguments, error, message,
     assert not Path(cache).exists()
 
 
+def test_an_address_names_task_and_config(cache):
+    builder = get_builder("qrsu/hard", cache_dir=cache)
+    assert builder.cache_dir == get_builder("qrsu", "hard", cache_dir=cache).cache_dir
+    with pytest.raises(UnknownNameError, match="no config of qrsu 'tough'; known: easy"):
+        get_builder("qrsu/tough", cache_dir=cache)
+    with pytest.raises(UnknownNameError, match="no task 'qrsu/hard'"):
+        get_builder("qrsu/hard", "hard", cache_dir=cache)
+
+
 def test_an_unknown_split_lists_the_known_ones(cache):
     with pytest.raises(ValueError, match="train"):
         load_dataset("qrsu", "easy", split="dev", cache_dir=cache, **SMALL)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.data.feed import StreamFeed, TableFeed
+from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.base import Batch
 from seqhub.tasks.registry import get_task, list_tasks
@@ -25,8 +26,7 @@ def table_of(batch: Batch, text_type: pa.DataType | None = None) -> pa.Table:
 
 
 def rows_of(rows: int, address: str = "qrsu/easy") -> pa.Table:
-    (batch,) = Split(address).batches(0, rows)
-    return table_of(batch)
+    return rows_table(Split(address), 0, rows)
 
 
 def examples(batches, task=QRSU) -> list[tuple[str, int]]:
@@ -65,7 +65,7 @@ def test_a_batch_is_what_the_task_encodes(address):
 @pytest.mark.parametrize("address", [address for address in ADDRESSES if not address.endswith(("/hard", "/nightmare"))])
 def test_a_stream_is_the_split_itself(address):
     split = Split(address, "validation", seed=3)
-    feed = StreamFeed(address, "validation", seed=3, batch_size=1000)  # 40 of them reach beyond 32 blocks
+    feed = StreamFeed(address, "validation", seed=3, batch_size=1000)  # blocks are drawn eight at a time
     seen = examples(islice(feed, 40), split.task)
     wanted = [pair for batch in split.batches(0, 40_000) for pair in zip(batch.texts(), batch.labels, strict=True)]
     assert seen == wanted
@@ -191,10 +191,8 @@ def test_a_dataset_keeps_its_selection_and_order():
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
 def test_chunks_and_offsets_do_not_matter(kind):
-    batches = list(Split("qrsu/normal").batches(0, 20_000))
-    whole = pa.concat_tables(
-        [table_of(batches[0][:9000], kind), table_of(batches[0][:0], kind), table_of(batches[0][9000:], kind)]
-    )
+    batch = Split("qrsu/normal").blocks(0, 20)
+    whole = pa.concat_tables([table_of(batch[rows], kind) for rows in (slice(9000), slice(0), slice(9000, None))])
     part = whole.slice(137, 15_000)
     assert examples(TableFeed(part, QRSU.symbols, 512, shuffle=False)) == pairs(part)
 

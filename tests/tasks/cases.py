@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from seqhub.tasks.base import Batch
 from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import SPLITS, Split
 
 ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
@@ -12,8 +13,7 @@ ADDRESSED_SPLITS = [(address, split) for address in ADDRESSES for split in SPLIT
 
 
 def first_rows(address: str, split: str = "train", rows: int = 2048, seed: int = 0) -> Batch:
-    (batch,) = Split(address, split, seed).batches(0, rows)
-    return batch
+    return Split(address, split, seed).blocks(0, -(-rows // BLOCK_SIZE))[:rows]
 
 
 def chi_squared_bound(freedom: int) -> float:
