@@ -33,7 +33,9 @@ def test_import_loads_nothing_heavy(code: str) -> None:
     assert out.strip() == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["tasks", "ls"], ["train", "--help"], ["tasks", "show", "qrsu/hard"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["tasks", "ls"], ["train", "--help"], ["tasks", "show", "qrsu/hard"]]
+)
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys; sys.argv = ['seqhub', *{arguments}]\n"

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.evaluation.criteria import check_stop
-from seqhub.tasks.registry import resolve
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -61,7 +59,9 @@ class TrainConfig:
     trackers: Annotated[tuple[Tracker, ...], "tensorboard and trackio; history.jsonl is always written"] = ()
 
     def __post_init__(self) -> None:
+        from seqhub.evaluation.criteria import check_stop  # not above: it takes NumPy, which `--help` can do without
         from seqhub.models.registry import list_presets
+        from seqhub.tasks.registry import resolve
 
         resolve(self.address)
         if self.model not in list_presets():

@@ -11,7 +11,6 @@ own initialisation.
 from typing import Any
 
 from seqhub.errors import UnknownNameError
-from seqhub.tasks.registry import resolve
 
 RECIPES = ("solve", "tutorial")
 
@@ -24,6 +23,8 @@ def recipe(address: str, model: str = "lstm", name: str = "solve") -> dict[str, 
     >>> recipe("qrsu/hard")["chrono_max_steps"]
     110
     """
+    from seqhub.tasks.registry import resolve  # not above: it takes NumPy, which `--help` can do without
+
     if name not in RECIPES:
         raise UnknownNameError.of("recipe", name, RECIPES)
     _, config = resolve(address)
