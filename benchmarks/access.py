@@ -1,0 +1,31 @@
+"""Reaching one example by its number, anywhere in an endless split."""
+
+import time
+from statistics import median
+
+import numpy as np
+
+from benchmarks.timing import Row
+from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.splits import Split
+
+_EXAMPLES = 100
+
+
+def run(rounds: int) -> list[Row]:
+    addresses = [f"{task}/{config.name}" for task in list_tasks() for config in get_task(task).configs]
+    splits = {address: Split(address) for address in addresses}
+    numbers = np.random.default_rng(0).integers(0, 10**12, (rounds, _EXAMPLES)).tolist()
+    microseconds: dict[str, list[float]] = {address: [] for address in addresses}
+    for split in splits.values():
+        split[0]  # the support of a small config is listed once
+    for row in numbers:
+        for address, split in splits.items():
+            started = time.perf_counter()
+            for number in row:
+                split[number]
+            microseconds[address].append((time.perf_counter() - started) / _EXAMPLES * 1e6)
+    return [
+        Row(case=address, unit="µs/example", theirs=None, ours=median(values), goal=("ours", "<=", 1000.0))
+        for address, values in microseconds.items()
+    ]

@@ -1,0 +1,97 @@
+"""A data set of qrsu/hard on disk: `Dataset.from_generator` with the course's sequences against our builder.
+
+Each side runs in a process of its own, which reports time, peak memory and bytes on disk. Ours writes 1,000,000 rows;
+theirs writes 50,000, and its rate is taken as that of 1,000,000, as it works row by row and flushes every thousand.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import Row, row_of_pairs
+
+_THEIRS = 50_000  # rows
+_OURS = 1_000_000
+
+
+def run(rounds: int) -> list[Row]:
+    pairs = [(_child("theirs"), _child("ours")) for _ in range(rounds)]
+
+    def column(name: str) -> list[tuple[float, float]]:
+        return [(theirs[name], ours[name]) for theirs, ours in pairs]
+
+    return [
+        row_of_pairs("time", column("rows_per_second"), unit="rows/s", goal=("ratio", ">=", 60.0)),
+        row_of_pairs("peak memory", column("peak_mib"), unit="MiB", goal=("ratio", "<=", 1.4)),
+        row_of_pairs("size on disk", column("bytes_per_row"), unit="bytes/row", goal=("ours", "<=", 125.0)),
+    ]
+
+
+def from_generator(cache: str) -> int:
+    from datasets import Dataset
+
+    from benchmarks.baselines import CourseGenerator
+
+    course = CourseGenerator("hard")
+
+    def examples() -> Iterator[dict[str, Any]]:
+        for _ in range(_THEIRS):
+            text, name = course.pair()
+            yield {"text": text, "label": course.number_of_class[name]}
+
+    return len(Dataset.from_generator(examples, cache_dir=cache))
+
+
+def builder(cache: str) -> int:
+    from seqhub.data.builder import load_dataset
+
+    rows = load_dataset("qrsu", "hard", train_size=_OURS, validation_size=1, test_size=1, cache_dir=cache)
+    return sum(map(len, rows.values()))
+
+
+SIDES: dict[str, tuple[Callable[[str], int], str]] = {  # what to time, and what to import before
+    "theirs": (from_generator, "datasets"),
+    "ours": (builder, "seqhub.data.builder"),
+}
+
+
+def _child(side: str) -> dict[str, float]:
+    done = subprocess.run([sys.executable, "-m", __name__, side], capture_output=True, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def measure(side: str) -> dict[str, float]:
+    """What one side takes in this process; imports are not timed but count as memory."""
+    run, module = SIDES[side]
+    import_module(module)
+    with tempfile.TemporaryDirectory() as cache:
+        started = time.perf_counter()
+        rows = run(cache)
+        seconds = time.perf_counter() - started
+        size = sum(path.stat().st_size for path in Path(cache).rglob("*.arrow"))
+    return {"rows_per_second": rows / seconds, "peak_mib": _peak_mib(), "bytes_per_row": size / rows}
+
+
+def _peak_mib() -> float:
+    """Peak resident memory of this process.
+
+    Linux lets a child's `getrusage` start from the peak of the process that started it, so its own is read where the
+    kernel tells it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (kib,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(kib) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1])))

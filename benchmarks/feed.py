@@ -1,0 +1,77 @@
+"""Shuffled padded batches of qrsu/hard: torch format, DataLoader and pad_sequence against `TableFeed`.
+
+Their data set holds the ids ready as lists (torch format cannot make tensors of strings), ours the published text.
+Both give input_ids, attention_mask and labels.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from statistics import median
+from typing import Any
+
+import torch
+from datasets import Dataset, Features, List, Value
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+
+from benchmarks.timing import Goal, Job, Row, compare, rate
+from seqhub.data.builder import load_dataset
+from seqhub.data.feed import TableFeed
+from seqhub.tasks.qrsu import TASK
+
+_ROWS = 100_000
+_THEIRS = 6_400  # rows a round
+_GOALS: dict[int, Goal] = {32: ("ratio", ">=", 30.0), 256: ("ratio", ">=", 40.0)}
+
+
+def run(rounds: int) -> list[Row]:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as cache:
+        published = load_dataset("qrsu", "hard", split="train", train_size=_ROWS, cache_dir=cache)
+        usual = usual_dataset(published)
+        rows = []
+        for batch_size, goal in _GOALS.items():
+            assert_equal(usual_loader(usual, batch_size, False), own_feed(published, batch_size, False))
+            theirs = Job(partial(read, usual_loader(usual, batch_size, True), _THEIRS // batch_size), _THEIRS)
+            feed = own_feed(published, batch_size, True)
+            ours = Job(partial(read, feed, len(feed)), _ROWS)  # an epoch
+            rows.append(compare(f"batches of {batch_size}", theirs, ours, rounds, unit="rows/s", goal=goal))
+        opened = median(rate(Job(partial(own_feed, published, 32, True), _ROWS)) for _ in range(rounds))
+        return [*rows, Row(case="opening the feed, once a run", unit="rows/s", theirs=None, ours=opened)]
+
+
+def usual_dataset(published: Dataset) -> Dataset:
+    """The published rows with their ids in place of the text, as `map` leaves them in the cache."""
+    return published.map(
+        lambda rows: {"input_ids": [TASK.encode(text) for text in rows["text"]]},
+        batched=True,
+        remove_columns=["text"],
+        features=Features({"input_ids": List(Value("uint8")), "label": Value("int64")}),
+    ).with_format("torch")
+
+
+def usual_loader(rows: Dataset, batch_size: int, shuffle: bool) -> "DataLoader[Any]":
+    def collate(examples: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        ids = pad_sequence([example["input_ids"] for example in examples], batch_first=True)
+        labels = torch.stack([example["label"] for example in examples])
+        return {"input_ids": ids.long(), "attention_mask": (ids != 0).long(), "labels": labels}
+
+    return DataLoader(rows, batch_size=batch_size, shuffle=shuffle, collate_fn=collate)
+
+
+def own_feed(published: Dataset, batch_size: int, shuffle: bool) -> TableFeed:
+    return TableFeed(published, TASK.symbols, batch_size, shuffle=shuffle)
+
+
+def read(batches: Iterable[Any], count: int) -> None:
+    for _ in islice(batches, count):
+        pass
+
+
+def assert_equal(theirs: "DataLoader[Any]", ours: TableFeed) -> None:
+    """Both sides do the same work: unshuffled, they give the same batches."""
+    pairs: Iterator[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = zip(theirs, ours, strict=False)
+    for one, two in islice(pairs, 3):
+        assert all(torch.equal(one[name], two[name]) for name in two)
