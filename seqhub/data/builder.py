@@ -11,7 +11,7 @@ seed and sizes, and keeps it until the task changes (see `fingerprint`).
 No file is opened in this module: `datasets` replaces `open`, `os.path` and more in modules that define builders.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -33,14 +33,14 @@ from datasets import (
 )
 
 from seqhub.data.fingerprint import fingerprint
+from seqhub.data.sizes import SIZES as SIZES
+from seqhub.data.sizes import check_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.base import Task
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import SPLITS, Split
-
-SIZES = {"train": 100_000, "validation": 10_000, "test": 10_000}  # rows of the published splits
 
 _ROWS_AT_ONCE = 8 * BLOCK_SIZE  # rows of a record batch: large enough to drown Python's overhead
 _MOST_SHARDS = 16  # parts of a split that processes or streams may share; a power of two, so that they divide well
@@ -205,13 +205,6 @@ def load_dataset(
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare(num_proc=num_proc)
     return builder.as_dataset(split=split)
-
-
-def check_sizes(sizes: Mapping[str, int], where: str) -> None:
-    """Raise InvalidInputError unless every split has a whole number of rows, 1 or more."""
-    for split, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise InvalidInputError(f"{split}_size {size!r} for {where}; a split has a whole number of rows, 1 or more")
 
 
 def features_of(task: Task[Any]) -> Features:

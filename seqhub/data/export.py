@@ -27,8 +27,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from seqhub.data.builder import SIZES, check_sizes, features_of
+from seqhub.data.builder import features_of
 from seqhub.data.digest import digest
+from seqhub.data.sizes import SIZES, check_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.records import DatasetRecord, command_line, environment, sync_folder

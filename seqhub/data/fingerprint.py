@@ -16,7 +16,13 @@ def fingerprint(task: Task[Any]) -> str:
     The version of seqhub is left out on purpose: a release that changes no rows leaves the caches valid.
     """
     modules = {base.__module__ for base in type(task).__mro__ if base.__module__.startswith("seqhub.")}
-    modules |= {"seqhub.tasks.rng", "seqhub.tasks.splits", "seqhub.data.table", "seqhub.data.builder"}
+    modules |= {
+        "seqhub.tasks.rng",
+        "seqhub.tasks.splits",
+        "seqhub.data.sizes",
+        "seqhub.data.table",
+        "seqhub.data.builder",
+    }
     facts = {
         "task": task.name,
         "version": task.version,

@@ -67,7 +67,7 @@ class Split:
         return batch[np.searchsorted(ceilings, drawn, side="right")]
 
     def batches(self, start: int, stop: int | None = None) -> Iterator[Batch]:
-        """Examples `start` to `stop` (not included; None for no end), in batches of up to 32 blocks."""
+        """Examples `start` to `stop` (not included; None for no end), in batches of up to 8 blocks."""
         if start < 0 or (stop is not None and stop < start):
             raise InvalidInputError(f"examples {start} to {stop} of {self.task.name}; need 0 <= start <= stop")
         while stop is None or start < stop:

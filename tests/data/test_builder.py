@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.data import fingerprint as fingerprints
-from seqhub.data.builder import SIZES, _shards, get_builder, load_dataset
+from seqhub.data.builder import _shards, get_builder, load_dataset
 from seqhub.data.digest import digest
 from seqhub.data.fingerprint import fingerprint
+from seqhub.data.sizes import SIZES
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.registry import get_task, list_tasks

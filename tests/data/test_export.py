@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seqhub.data.builder import SIZES, load_dataset
+from seqhub.data.builder import load_dataset
 from seqhub.data.digest import digest
 from seqhub.data.export import data_files, load_folder, write_folder
+from seqhub.data.sizes import SIZES
 from seqhub.data.table import rows_table
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.records import DatasetRecord
