@@ -50,6 +50,6 @@ release: $(READY)  ## build every dataset, train every model, verify both; keeps
 cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m dataset_scripts.render
 	$(BIN)/python -m model_cards.render
-	$(BIN)/python -m typer seqhub.cli utils docs --name seqhub --output docs/cli.md
+	$(BIN)/python -m docs.render
 
 .PHONY: help install demo test test-all format lint bench release cards

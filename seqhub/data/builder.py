@@ -33,8 +33,7 @@ from datasets import (
 )
 
 from seqhub.data.fingerprint import fingerprint
-from seqhub.data.sizes import SIZES as SIZES
-from seqhub.data.sizes import check_sizes
+from seqhub.data.sizes import SIZES, check_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.base import Task

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from seqhub.data.builder import SIZES
 from seqhub.data.digest import digest
+from seqhub.data.sizes import SIZES
 from seqhub.data.table import rows_table
 from seqhub.errors import SaveError
 from seqhub.evaluation.loading import file_digest, without_progress_bars

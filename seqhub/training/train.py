@@ -326,8 +326,7 @@ def _feed(config: TrainConfig, symbols: str, rank: int, world_size: int) -> Feed
     if config.data == SPLITS:
         from seqhub.data.builder import load_dataset
 
-        task, _, name = config.address.partition("/")
-        rows = load_dataset(task, name, split="train")
+        rows = load_dataset(config.address, split="train")
     else:
         from seqhub.data.export import load_folder
 

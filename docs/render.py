@@ -1,0 +1,111 @@
+"""Render the parts of README.md and docs/ that state facts which live elsewhere: `make cards`."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from seqhub.records import RunRecord
+from seqhub.tasks.registry import get_task, list_tasks
+
+ROOT = Path(__file__).parent.parent
+MEASURED = ROOT / "benchmarks" / "results"
+SPEED = ("generate", "build", "feed", "access", "train", "startup")  # benchmarks whose goals the README shows
+
+
+def rendered() -> dict[str, str]:
+    """Path from the root of the repository -> what should stand there."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return {
+        "README.md": _fill(_fill(readme, "results", results()), "speed", speed()),
+        "docs/cli.md": command_line(),
+    }
+
+
+def results() -> str:
+    """What the shipped recipes do, from the solve benchmark and from the released models."""
+    measured = _benchmark("solve")
+    lines = [
+        "| config | steps | seeds solved | sequences to 99.9 %, median | range | in 1997 | released model, test |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in list_tasks():
+        task = get_task(name)
+        for config in task.configs:
+            address = f"{name}/{config.name}"
+            each = next(row["each"] for row in measured if row["case"].startswith(f"{address}: median"))
+            solved = sorted(count for count in each if count is not None)
+            test = RunRecord.load(ROOT / "model_cards" / f"{name}-{config.name}-lstm").evaluation["test"]
+            paper = task.paper_sequences.get(config.name)
+            lines.append(
+                f"| `{address}` | {config.length[0]} to {config.length[1]} | {len(solved)} of {len(each)} "
+                f"| {_median(solved):,.0f} | {solved[0]:,} to {solved[-1]:,} | {f'{paper:,}' if paper else ''} "
+                f"| {test['accuracy']:.2%} of {test['examples']:,} |"
+            )
+    theirs = next(row for row in measured if row["case"].startswith("qrsu/hard: solved"))
+    their_seeds = len(next(row for row in measured if row["case"] == "qrsu/hard: median")["each_of_theirs"])
+    lines += [
+        "",
+        f"LSTM of width 8 by the shipped recipe; `python -m benchmarks solve`. The recipe of the tutorial, through the "
+        f"same loop, solves `qrsu/hard` with {theirs['theirs']:.0f} of {their_seeds} seeds in 100,000 sequences.",
+    ]
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    """Every benchmark that has a goal, as it was last measured."""
+    lines = ["| what | the usual way | here | unit | ratio |", "| --- | ---: | ---: | --- | ---: |"]
+    for name in SPEED:
+        for row in _benchmark(name):
+            if row["goal"] is not None:
+                numbers = (_number(row["theirs"]), _number(row["ours"]), row["unit"], _number(row["ratio"]))
+                lines.append(f"| {name}: {row['case']} | " + " | ".join(numbers) + " |")
+    machine = json.loads((MEASURED / f"{SPEED[0]}.json").read_text(encoding="utf-8"))["environment"]
+    lines += ["", f"Both sides in one run, medians, {machine['cores']} cores, one thread: `python -m benchmarks all`."]
+    return "\n".join(lines)
+
+
+def command_line() -> str:
+    """The command reference, from the help texts."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "cli.md"
+        command = ["-m", "typer", "seqhub.cli", "utils", "docs", "--name", "seqhub", "--output", str(page)]
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
+        return page.read_text(encoding="utf-8")
+
+
+def write() -> None:
+    """Put everything that is rendered into its file."""
+    for name, text in rendered().items():
+        (ROOT / name).write_text(text, encoding="utf-8")
+
+
+def _benchmark(name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+def _fill(text: str, section: str, content: str) -> str:
+    """Replace what stands between the two comments that name a section."""
+    pattern = rf"(<!-- {section}:[^>]*-->\n).*?(<!-- /{section} -->)"
+    return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.DOTALL)
+
+
+def _median(values: list[int]) -> float:
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+
+def _number(value: float | None) -> str:
+    """Three digits, thousands apart; nothing for nothing."""
+    if value is None:
+        return ""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,91 @@
+"""What a reader can run is run: every page's commands and Python, in order, in one fresh folder per page."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "docs/data.md", "docs/models.md", "docs/training.md"]
+SECONDS = 240
+
+# Runs the steps of a page in one process, so that a page costs one import of torch; prints what each one printed.
+RUNNER = """
+import contextlib, io, json, shlex, sys
+outputs = []
+for language, code in json.load(open(sys.argv[1])):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        if language == "python":
+            exec(compile(code, "<page>", "exec"), {"__name__": "page"})
+        else:
+            from seqhub.cli import main
+            sys.argv = shlex.split(code)
+            try:
+                main()
+            except SystemExit as end:
+                assert not end.code, f"{code}: exit code {end.code}"
+    outputs.append(printed.getvalue())
+json.dump(outputs, open("outputs.json", "w"))
+"""
+
+
+class Step(NamedTuple):
+    language: str
+    code: str
+    output: str | None  # what the page says it prints
+
+
+def steps(page: str) -> list[Step]:
+    """Every Python block and every seqhub command of a page, with the output block that follows it, if any."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = [(m[1], m[2], m.start(), m.end()) for m in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)]
+    found: list[Step] = []
+    for number, (language, code, _, end) in enumerate(blocks):
+        follows = blocks[number + 1] if number + 1 < len(blocks) else None
+        shown = follows[1] if follows and follows[0] == "text" and not text[end : follows[2]].strip() else None
+        if language == "python":
+            found.append(Step("python", code, shown))
+        elif language == "bash":
+            lines = [line for line in code.splitlines() if line.startswith("seqhub ")]
+            found += [Step("bash", line, shown if line is lines[-1] else None) for line in lines]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_runs_and_prints_what_it_says(page: str, tmp_path: Path) -> None:
+    todo = steps(page)
+    assert todo
+    (tmp_path / "steps.json").write_text(json.dumps([(step.language, step.code) for step in todo]))
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER, "steps.json"], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for step, output in zip(todo, json.loads((tmp_path / "outputs.json").read_text()), strict=True):
+        if step.output is not None:
+            assert output.strip() == step.output.strip(), step.code
+
+
+def test_every_target_that_the_readme_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\bmake (\w[\w-]*)", (ROOT / page).read_text(encoding="utf-8")):
+            assert re.search(rf"^{target}:", makefile, re.M), f"{page} names make {target}"
+    assert "seqhub demo runs/demo" in makefile
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "model_cards/README.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+
+
+def test_the_map_names_every_room() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rooms = {path.parent.name for path in (ROOT / "seqhub").glob("*/__init__.py")}
+    assert rooms <= set(re.findall(r"`seqhub/(\w+)`", text))
