@@ -1,0 +1,61 @@
+"""What must hold on a CUDA device; skipped where there is none."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.evaluation.verify import verify
+from seqhub.records import RunRecord
+from seqhub.training.config import TrainConfig
+from seqhub.training.history import read_history
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and this machine has none"),
+]
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_hard_is_solved_on_the_device_and_verified_on_the_cpu(tmp_path: Path, precision: str) -> None:
+    settings = recipe("qrsu/hard") | {"precision": precision}
+    record = train(TrainConfig(address="qrsu/hard", output_dir=tmp_path / "run", **settings))
+    assert record is not None
+    assert record.environment["device"] == "cuda"
+    assert record.criteria["accuracy>=0.999"] is not None
+    evaluate(tmp_path / "run", rows=1000, sibling_rows=0)
+    different = [finding.what for finding in verify(tmp_path / "run", alone=True) if not finding.agrees]
+    assert different in ([], ["logits of 8 sequences"])  # cuDNN rounds otherwise, up to 1e-3 in bf16's autocast
+
+
+def test_device_and_cpu_start_alike(tmp_path: Path) -> None:
+    settings = recipe("qrsu/easy") | {"max_sequences": 320, "stop_at": "none", "evaluate_size": 1024}
+    for name, cpu in (("device", False), ("cpu", True)):
+        train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / name, cpu=cpu, **settings))
+    losses = [read_history(tmp_path / name)[0]["loss"] for name in ("device", "cpu")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+    data = [RunRecord.load(tmp_path / name).data for name in ("device", "cpu")]
+    assert data[0] == data[1]
+
+
+def test_resume_on_the_device_goes_on(tmp_path: Path) -> None:
+    settings = recipe("qrsu/easy") | {"max_sequences": 1280, "checkpoint_every": 320, "stop_at": "none"}
+
+    class StopError(Exception):
+        pass
+
+    def stop(now: object) -> None:
+        if getattr(now, "sequences", 0) >= 640:
+            raise StopError
+
+    config = TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **settings)
+    with pytest.raises(StopError):
+        train(config, report=stop)
+    record = train(config, resume=True)
+    assert record is not None
+    assert record.sequences_seen == 1280
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "model.safetensors").values())
