@@ -1,8 +1,10 @@
 """Two real processes over gloo on the CPU."""
 
 import json
+import signal
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -26,22 +28,35 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
         torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-3)
 
 
-def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path) -> None:
-    longer = SHORT | {"max_sequences": 9600}
-    code, _, errors = run(arguments("whole", **longer), folder=tmp_path, processes=2)
-    assert code == 0, errors
+LONGER = SHORT | {"max_sequences": 9600}
 
-    process = start(arguments("run", **longer), folder=tmp_path, processes=2)
-    checkpoint = tmp_path / "run" / checkpoints.FILE_NAME
-    wait_for(checkpoint, process)
-    end_group(process)  # as a power cut would
-    finish(process)
-    assert checkpoint.exists()
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of two processes that nothing stops."""
+    folder = tmp_path_factory.mktemp("whole")
+    code, _, errors = run(arguments("run", **LONGER), folder=folder, processes=2)
+    assert code == 0, errors
+    return folder / "run"
+
+
+@pytest.mark.parametrize("how", ["power cut", "Ctrl-C"])
+def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: Path, how: str) -> None:
+    process = start(arguments("run", **LONGER), folder=tmp_path, processes=2)
+    wait_for(tmp_path / "run" / checkpoints.FILE_NAME, process)
+    if how == "Ctrl-C":
+        process.send_signal(signal.SIGINT)  # torchrun passes it on, and waits
+        _, _, errors = finish(process)
+        assert "--resume goes on from there" in errors
+    else:
+        end_group(process)
+        finish(process)
+    assert (tmp_path / "run" / checkpoints.FILE_NAME).exists()
     assert not (tmp_path / "run" / "run.json").exists()
 
-    code, _, errors = run([*arguments("run", **longer), "--resume"], folder=tmp_path, processes=2)
+    code, _, errors = run([*arguments("run", **LONGER), "--resume"], folder=tmp_path, processes=2)
     assert code == 0, errors
-    assert what_was_learnt(tmp_path / "run") == what_was_learnt(tmp_path / "whole")
+    assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
 
 
 def test_accelerate_launch_runs_two_processes(tmp_path: Path) -> None:
