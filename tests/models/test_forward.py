@@ -94,6 +94,13 @@ def test_loss_per_step_leaves_out_padding_and_ignored_labels(preset, side):
     torch.testing.assert_close(model(ids, labels=labels).loss, output.loss)  # without a mask: the padding ids
 
 
+@pytest.mark.parametrize("head", ["base", "sequence", "token"])
+def test_main_input_is_what_the_model_takes(head):
+    """Trainer counts tokens by it."""
+    assert build("lstm", head).main_input_name == "input_ids"
+    assert build("lstm", head, inputs="values", num_features=2).main_input_name == "input_values"
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_regression(preset):
     values, targets = torch.randn(3, 7, 2), torch.tensor([0.5, -1.0, 2.0])
@@ -150,6 +157,7 @@ def test_other_types_learn(preset, variant, dtype):
     ids, mask = padded(ragged(13), "left")
     output = model(ids, mask, labels=torch.tensor([0, 1, 2, 3, 0, 1]), output_hidden_states=True)
     assert output.logits.dtype == dtype
+    assert output.loss.dtype == torch.promote_types(dtype, torch.float32)
     output.loss.backward()
     assert all(p.grad.dtype == dtype and p.grad.isfinite().all() for p in model.parameters())
     exact = build(preset, **VARIANTS[variant])(ids, mask).logits

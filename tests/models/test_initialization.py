@@ -107,7 +107,9 @@ SCHEMES = [
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_a_missing_weight_is_drawn_and_the_others_stay(tmp_path, preset, scheme, settings, head):
     """A partial file once gave uninitialised memory for GRU and RNN, and a forget bias overwrote what was loaded."""
-    model = build(preset, head, initialization=scheme, **settings, **VARIANTS["deep-bidirectional"])
+    model = build(
+        preset, head, initialization=scheme, **settings, **VARIANTS["deep-bidirectional"] | VARIANTS["embedding"]
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(7)  # unlike anything drawn

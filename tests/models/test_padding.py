@@ -145,7 +145,7 @@ def test_what_stands_in_the_padding_is_not_seen():
 
 def test_nothing_in_padded_values_reaches_a_gradient():
     model = build("lstm", inputs="values", num_features=3, bidirectional=True)
-    values, mask = torch.randn(2, 5, 3), torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 1, 1]])
+    values, mask = torch.randn(2, 5, 3), torch.tensor([[1, 1, 1, 1, 0], [0, 0, 1, 1, 0]])
     values[mask == 0] = torch.nan
     model(input_values=values, attention_mask=mask, labels=torch.tensor([0, 1])).loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
