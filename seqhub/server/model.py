@@ -1,0 +1,168 @@
+"""What storage and routes talk about: plain values, no HTTP and no SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Kind = Literal["model", "dataset", "space"]
+Gated = Literal["no", "auto", "manual"]
+Role = Literal["read", "write", "admin"]
+
+KINDS: tuple[Kind, ...] = ("model", "dataset", "space")
+DEFAULT_BRANCH = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user or an organisation: whatever may own repositories."""
+
+    id: int
+    name: str
+    is_org: bool
+    full_name: str
+    email: str | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is kept: its secret is stored as a SHA-256 only."""
+
+    id: int
+    account_id: int
+    name: str
+    role: Role
+    last4: str
+    repos: tuple[str, ...]  # "model:ns/name" ...; empty for all that the account may reach
+    created: datetime
+    expires: datetime | None
+    last_used: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """One repository."""
+
+    id: int
+    kind: Kind
+    namespace: str  # name of the account that owns it
+    name: str
+    private: bool
+    gated: Gated
+    created: datetime
+    updated: datetime
+    sdk: str | None  # of spaces
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lfs:
+    """A large file: kept by content, shown to git as a pointer. A fact of the database, never read from a file."""
+
+    sha256: str
+    size: int  # bytes of the content
+    pointer_size: int  # bytes of the pointer that git sees
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit of one repository."""
+
+    oid: str  # git SHA-1, 40 hexadecimal digits
+    parent: str | None
+    author: str
+    title: str
+    message: str
+    date: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or folder at one commit."""
+
+    path: str
+    is_folder: bool
+    oid: str  # git id: of the blob (for a large file: of its pointer) or of the tree
+    size: int  # bytes of the content; 0 for folders
+    lfs: Lfs | None
+    last_commit: Commit | None  # filled only where asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A branch, a tag, or the head of a pull request."""
+
+    name: str  # without refs/heads/ and the like
+    ref: str  # refs/heads/main, refs/tags/v1, refs/pr/3
+    oid: str
+    message: str | None = None  # of an annotated tag
+
+
+@dataclass(frozen=True, slots=True)
+class AddSmall:
+    """Put a file whose content travels in the commit."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AddLarge:
+    """Put a file whose content was uploaded before."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a file, or a folder with everything below it."""
+
+    path: str
+    is_folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFile:
+    """Put at `path` what stands at `source` in commit `source_revision` (None: the parent) of the same repository."""
+
+    path: str
+    source: str
+    source_revision: str | None
+
+
+Operation = AddSmall | AddLarge | Delete | CopyFile
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """One event of a discussion."""
+
+    id: str
+    author: str
+    kind: Literal["comment", "status-change", "commit", "title-change"]
+    content: str
+    created: datetime
+    edited: bool
+    hidden: bool
+    extra: dict[str, str]  # of a commit: oid, subject; of a change: old and new value
+
+
+@dataclass(frozen=True, slots=True)
+class Discussion:
+    """A discussion, or a pull request with its own ref refs/pr/NUMBER."""
+
+    number: int
+    title: str
+    author: str
+    status: Literal["open", "closed", "merged", "draft"]
+    is_pull_request: bool
+    created: datetime
+    target: str  # branch that a pull request is for
+    merge_commit: str | None
+    comments: Sequence[Comment]

@@ -1,0 +1,49 @@
+"""Everything the server refuses, with what its clients read: a status, a code in `X-Error-Code`, one line of text."""
+
+from seqhub.errors import SeqhubError
+
+
+class Refusal(SeqhubError):
+    """A request that is answered with 4xx (or 503, 507): the client's fault, or a full disk; never a crash.
+
+    Args:
+        status: HTTP status.
+        message: One line: what was given, what is allowed.
+        code: For `X-Error-Code`: RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo or None.
+        headers: Further headers of the answer.
+        body: Further fields of the JSON body, beside `error`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+        body: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = headers or {}
+        self.body = body or {}
+
+
+def repo_not_found(full_name: str) -> Refusal:
+    """The same words whether a repository is absent or private to others, so that nothing leaks."""
+    return Refusal(404, f"Repository not found: {full_name}", code="RepoNotFound")
+
+
+def revision_not_found(revision: str) -> Refusal:
+    return Refusal(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
+
+
+def entry_not_found(path: str, revision: str) -> Refusal:
+    return Refusal(404, f"Entry not found: {path} at {revision}", code="EntryNotFound")
+
+
+def branch_was_updated() -> Refusal:
+    """The words that clients look for when somebody else committed first."""
+    return Refusal(412, "The branch was updated since you opened this page. Please refresh and try again.")
