@@ -1,0 +1,280 @@
+"""What every route is made of: a row of the table, the call it answers, and how bodies are read within limits.
+
+A handler is either a plain function, which runs in a worker thread with the whole body read (`call.body`), or a
+coroutine function, which reads the stream itself through `call.chunks()`. Either returns a response or raises Refusal.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from seqhub.server.model import Account, Commit, Repo
+from seqhub.server.refusal import Refusal
+
+if TYPE_CHECKING:
+    from seqhub.server.access import Identity
+    from seqhub.server.store import Store
+
+KIB, MIB = 1024, 1024 * 1024
+JSON_LIMIT = 1 * MIB
+JSON_DEPTH = 32  # no client nests deeper than 4; Python's parser would recurse
+
+Permission = Literal["public", "read", "write", "admin", "account", "signed"]
+State = Literal["works", "left out"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the one who serves decides, beside the store's own limits."""
+
+    default_namespace: str = "seqhub"  # a bare repository name answers with a redirect to here
+    safetensors_only: bool = False  # refuse files that hold pickles
+    base_url: str | None = None  # address that clients use; None: what the request's Host header says
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, after the table has decided who asks, for which repository, and that they may."""
+
+    request: Request
+    store: "Store"
+    settings: Settings
+    identity: "Identity"
+    params: Mapping[str, str]  # what the pattern caught, percent-decoded once
+    found_repo: Repo | None = None  # where the pattern has {repo}
+    body_limit: int = JSON_LIMIT
+    body: bytes = field(default=b"", repr=False)  # of plain handlers: read before they start
+
+    @property
+    def repo(self) -> Repo:
+        if self.found_repo is None:
+            raise RuntimeError(f"the route of {self.request.url.path} names no repository")
+        return self.found_repo
+
+    @property
+    def account(self) -> Account | None:
+        return self.identity.account
+
+    @property
+    def user(self) -> Account:
+        """Whoever asks, on routes that only signed-in accounts reach."""
+        if self.identity.account is None:
+            raise Refusal(401, "Invalid username or password.", headers={"WWW-Authenticate": "Bearer"})
+        return self.identity.account
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port as the client wrote them, for URLs in answers."""
+        if self.settings.base_url:
+            return self.settings.base_url.rstrip("/")
+        return f"{self.request.url.scheme}://{self.request.url.netloc}"
+
+    def flag(self, name: str) -> bool:
+        """A query flag: clients write True, true or 1."""
+        return is_true(self.request.query_params.get(name))
+
+    def values(self, name: str) -> list[str]:
+        """A repeated query parameter, with and without `[]`, also comma-separated."""
+        query = self.request.query_params
+        given = [*query.getlist(name), *query.getlist(f"{name}[]")]
+        return [part for value in given for part in value.split(",") if part]
+
+    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+        text = self.request.query_params.get(name)
+        return default if text is None else whole_number(text, name, low=low, high=high)
+
+    def commit(self, name: str = "revision") -> Commit:
+        """The commit that the path names; without one, the head of main."""
+        return self.store.resolve(self.repo, self.params.get(name, "main"))
+
+    def json(self) -> "Fields":
+        """The body as a JSON object; an empty one where the client sent none."""
+        return Fields(parse_object(self.body)) if self.body.strip() else Fields({})
+
+    def form(self) -> dict[str, list[str]]:
+        """The body as a form, or as JSON: clients in other languages send the same fields so."""
+        if "json" in self.request.headers.get("content-type", ""):
+            return {key: as_texts(value, key) for key, value in parse_object(self.body).items()}
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=20_000, errors="strict")
+        except ValueError as problem:
+            raise Refusal(400, f"Invalid form body: {problem}") from None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, never more of it than the route allows."""
+        async for chunk in limited_stream(self.request, self.body_limit):
+            yield chunk
+
+    async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a blocking call of the store without holding up other requests."""
+        return await run_in_threadpool(function, *args, **kwargs)
+
+
+Handler = Callable[[Call], Response] | Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table.
+
+    Args:
+        method: GET answers HEAD too.
+        pattern: Raw path. `{kinds}` is models, datasets or spaces; `{prefix}` is nothing, `datasets/` or `spaces/`; `{repo}`
+            one or two segments; `{name}` one segment that may hold percent-encoded slashes; `{name*}` the rest.
+        permission: What the caller needs; asked for the repository where the pattern has one.
+        handler: See the module.
+        purpose: One line for `docs/hub-compatibility.md`.
+        state: Left-out routes answer 501.
+        body_limit: Bytes; more is answered with 413.
+    """
+
+    method: str
+    pattern: str
+    permission: Permission
+    handler: Handler
+    purpose: str
+    state: State = "works"
+    body_limit: int = JSON_LIMIT
+
+
+class Fields:
+    """Typed reading of a JSON object: an ill-typed field is the client's fault, said in one line."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self.values = values
+
+    def text(self, name: str, default: str | None = None, *, limit: int = 65_536) -> str:
+        value = self.values.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise Refusal(400, f'Field "{name}" must be a string.')
+        if len(value) > limit:
+            raise Refusal(400, f'Field "{name}" has {len(value)} characters; at most {limit} are allowed.')
+        if not value.isprintable() and any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
+            raise Refusal(400, f'Field "{name}" holds a NUL or half of a surrogate pair.')
+        return value
+
+    def optional_text(self, name: str, *, limit: int = 65_536) -> str | None:
+        return None if self.values.get(name) is None else self.text(name, limit=limit)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise Refusal(400, f'Field "{name}" must be true or false.')
+        return value
+
+    def integer(self, name: str, *, low: int = 0, high: int = 2**53) -> int:
+        value = self.values.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise Refusal(400, f'Field "{name}" must be a whole number from {low} to {high}.')
+        return value
+
+    def objects(self, name: str, *, limit: int) -> "list[Fields]":
+        value = self.values.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise Refusal(400, f'Field "{name}" must be a list of objects.')
+        if len(value) > limit:
+            raise Refusal(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
+        return [Fields(item) for item in value]
+
+    def texts(self, name: str, *, limit: int) -> list[str]:
+        value = as_texts(self.values.get(name, []), name)
+        if len(value) > limit:
+            raise Refusal(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
+        return value
+
+    def fields(self, name: str) -> "Fields":
+        value = self.values.get(name)
+        if not isinstance(value, dict):
+            raise Refusal(400, f'Field "{name}" must be an object.')
+        return Fields(value)
+
+
+def parse_object(raw: bytes) -> dict[str, object]:
+    """A JSON object from outside: depth limited, no NaN, UTF-8 only."""
+    if raw.count(b"[") + raw.count(b"{") > JSON_DEPTH and _depth(raw) > JSON_DEPTH:
+        raise Refusal(400, f"Invalid JSON: nested deeper than {JSON_DEPTH}.")
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as problem:
+        raise Refusal(400, f"Invalid JSON: {problem}".splitlines()[0]) from None
+    if not isinstance(value, dict):
+        raise Refusal(400, "Invalid JSON: an object is expected.")
+    return value
+
+
+def as_texts(value: object, name: str) -> list[str]:
+    if isinstance(value, bool):
+        return [str(value)]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return list(value)
+    raise Refusal(400, f'Field "{name}" must be a string or a list of strings.')
+
+
+def is_true(text: str | None) -> bool:
+    return text is not None and text.lower() in {"1", "true", "yes"}
+
+
+def whole_number(text: str, name: str, *, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
+        raise Refusal(400, f'"{name}" must be a whole number from {low} to {high}, not {text[:40]!r}.')
+    return int(text)
+
+
+async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Chunks of a body; refuses by the declared length first, then by what really comes."""
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        raise Refusal(413, f"The body has {declared} bytes; at most {limit} are allowed here.")
+    seen = 0
+    try:
+        async for chunk in request.stream():
+            seen += len(chunk)
+            if seen > limit:
+                raise Refusal(413, f"The body has more than the {limit} bytes that are allowed here.")
+            if chunk:
+                yield chunk
+    except ClientDisconnect:
+        raise Refusal(400, "The client went away before the body was complete.") from None
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    return b"".join([chunk async for chunk in limited_stream(request, limit)])
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
+
+
+def _depth(raw: bytes) -> int:
+    """Deepest nesting of brackets outside strings."""
+    deepest = level = 0
+    in_string = escaped = False
+    for byte in raw:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"]}":
+            level -= 1
+    return deepest
