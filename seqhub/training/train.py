@@ -182,7 +182,8 @@ def _train(
                 group["lr"] = learning_rate(config, now.sequences, total)
 
         output = model(**batch)
-        accelerator.backward(output.loss if share == 1 else output.loss * share)
+        loss = output.loss if share == 1 else output.loss * share
+        loss.backward()  # accelerate's own would only divide by one here, which takes a node of the graph
         if config.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
