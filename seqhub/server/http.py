@@ -14,29 +14,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from seqhub.server.access import Identity, Permission, unauthorised
 from seqhub.server.model import Account, Commit, Repo
 from seqhub.server.refusal import Refusal
+from seqhub.server.settings import Settings
 
 if TYPE_CHECKING:
-    from seqhub.server.access import Identity
     from seqhub.server.store import Store
 
-KIB, MIB = 1024, 1024 * 1024
-JSON_LIMIT = 1 * MIB
+JSON_LIMIT = 2 * MIB
 JSON_DEPTH = 32  # no client nests deeper than 4; Python's parser would recurse
 
-Permission = Literal["public", "read", "write", "admin", "account", "signed"]
 State = Literal["works", "left out"]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the one who serves decides, beside the store's own limits."""
-
-    default_namespace: str = "seqhub"  # a bare repository name answers with a redirect to here
-    safetensors_only: bool = False  # refuse files that hold pickles
-    base_url: str | None = None  # address that clients use; None: what the request's Host header says
 
 
 @dataclass(slots=True)
@@ -46,7 +36,7 @@ class Call:
     request: Request
     store: "Store"
     settings: Settings
-    identity: "Identity"
+    identity: Identity
     params: Mapping[str, str]  # what the pattern caught, percent-decoded once
     found_repo: Repo | None = None  # where the pattern has {repo}
     body_limit: int = JSON_LIMIT
@@ -66,14 +56,12 @@ class Call:
     def user(self) -> Account:
         """Whoever asks, on routes that only signed-in accounts reach."""
         if self.identity.account is None:
-            raise Refusal(401, "Invalid username or password.", headers={"WWW-Authenticate": "Bearer"})
+            raise unauthorised("Sign in first: this needs a token", self.identity.challenge)
         return self.identity.account
 
     @property
     def base_url(self) -> str:
         """Scheme, host and port as the client wrote them, for URLs in answers."""
-        if self.settings.base_url:
-            return self.settings.base_url.rstrip("/")
         return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
     def flag(self, name: str) -> bool:
@@ -158,7 +146,7 @@ class Fields:
             raise Refusal(400, f'Field "{name}" must be a string.')
         if len(value) > limit:
             raise Refusal(400, f'Field "{name}" has {len(value)} characters; at most {limit} are allowed.')
-        if not value.isprintable() and any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
+        if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
             raise Refusal(400, f'Field "{name}" holds a NUL or half of a surrogate pair.')
         return value
 

@@ -1,0 +1,242 @@
+"""Every fact about what clients expect on the wire: header names, words, JSON shapes. No storage, no decisions."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote
+
+from seqhub.server.model import Account, Comment, Commit, Discussion, Entry, Kind, Ref, Repo
+from seqhub.server.refusal import Refusal
+
+ERROR_CODE, ERROR_MESSAGE, REQUEST_ID = "X-Error-Code", "X-Error-Message", "X-Request-Id"
+REPO_COMMIT, LINKED_SIZE, LINKED_ETAG = "X-Repo-Commit", "X-Linked-Size", "X-Linked-Etag"
+
+Shape = dict[str, object]
+
+KIND_OF: Final[Mapping[str, Kind]] = {"models": "model", "datasets": "dataset", "spaces": "space"}
+PREFIX_OF: Final[Mapping[Kind, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+
+# Words that stand behind a repository in some route: as repository names they would make paths ambiguous.
+RESERVED_NAMES = frozenset(
+    "auth-check blame blob branch commit commits compare discussions duplicate info lfs-files like likers new paths-info "
+    "preupload raw refs resolve revision safetensors-metadata settings super-squash tag tree user-access-request "
+    "xet-read-token xet-write-token notebook eval-results leaderboard parquet scan treesize git-upload-pack "
+    "git-receive-pack".split()
+)
+# First path segments with a meaning of their own: as user names they would hide those routes.
+RESERVED_NAMESPACES = frozenset(
+    "api datasets spaces models kernels buckets collections docs healthz metrics settings join login logout new oauth "
+    "organizations papers static v1 v2 xet lfs cas".split()
+)
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+
+GATED_TEXT = "Access to {kind} {name} is restricted and you are not in the authorized list. Ask its owners for access."
+
+
+def check_repo_name(full_name: str) -> None:
+    """The Hub's rules for repository ids, which its client checks too, and words that this server needs itself."""
+    namespace, slash, name = full_name.partition("/")
+    parts = [namespace, name] if slash else [namespace]
+    if not all(_NAME.fullmatch(part) for part in parts) or ".." in full_name or "--" in full_name:
+        raise Refusal(
+            400,
+            f"Invalid repository id {full_name[:120]!r}: namespace/name, each 1-96 letters, digits, '-', '_' or '.', with "
+            "neither '--' nor '..', neither starting nor ending with '-' or '.'.",
+        )
+    if parts[-1].lower().endswith((".git", ".ipynb")):
+        raise Refusal(400, f"Invalid repository id {full_name!r}: it ends with .git or .ipynb.")
+    if parts[-1].lower() in RESERVED_NAMES or parts[0].lower() in RESERVED_NAMESPACES:
+        raise Refusal(400, f"Invalid repository id {full_name!r}: it holds a reserved word.")
+
+
+def timestamp(moment: datetime) -> str:
+    """Milliseconds and Z: the client's parser takes nothing finer than what the Hub sends."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def header_text(text: str) -> str:
+    """Text as it may stand in a header: one line, Latin-1, bounded."""
+    line = " ".join(text.split())[:1000]
+    return line.encode("ascii", "replace").decode("ascii")
+
+
+def page_url(base_url: str, repo: Repo) -> str:
+    return f"{base_url}/{PREFIX_OF[repo.kind]}{repo.full_name}"
+
+
+def next_link(url: str) -> dict[str, str]:
+    return {"Link": f'<{url}>; rel="next"'}
+
+
+def commit_reference(commit: Commit) -> Shape:
+    return {"id": commit.oid, "title": commit.title, "date": timestamp(commit.date)}
+
+
+def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False) -> Shape:
+    """A file or folder in tree and paths-info.
+
+    A client copies large files between repositories only where `xetHash` is set. It must not look like a real Xet hash,
+    or the client would download by Xet; so it is sent where copies ask (paths-info), in a form that no download takes.
+    """
+    shape: Shape = {
+        "type": "directory" if entry.is_folder else "file",
+        "oid": entry.oid,
+        "size": entry.size,
+        "path": entry.path,
+    }
+    if entry.lfs is not None:
+        shape["lfs"] = {"oid": entry.lfs.sha256, "size": entry.lfs.size, "pointerSize": entry.lfs.pointer_size}
+        if copyable:
+            shape["xetHash"] = f"sha256-{entry.lfs.sha256}"
+    if expand:
+        shape["lastCommit"] = None if entry.last_commit is None else commit_reference(entry.last_commit)
+        if not entry.is_folder:
+            shape["securityFileStatus"] = security_status()
+    return shape
+
+
+def security_status() -> Shape:
+    """Never "safe": no scan that could say so runs here."""
+    unscanned: Shape = {"status": "unscanned"}
+    return {
+        "status": "unscanned",
+        "avScan": dict(unscanned),
+        "pickleImportScan": {"status": "unscanned", "pickleImports": []},
+    }
+
+
+def sibling(entry: Entry, *, blobs: bool) -> Shape:
+    shape: Shape = {"rfilename": entry.path}
+    if blobs:
+        shape |= {"size": entry.size, "blobId": entry.oid}
+        if entry.lfs is not None:
+            shape["lfs"] = {"sha256": entry.lfs.sha256, "size": entry.lfs.size, "pointerSize": entry.lfs.pointer_size}
+    return shape
+
+
+def commit_item(commit: Commit, *, formatted: bool) -> Shape:
+    shape: Shape = {
+        **commit_reference(commit),
+        "message": commit.message,
+        "authors": [{"user": commit.author, "avatar": ""}],
+        "parents": [] if commit.parent is None else [commit.parent],
+    }
+    if formatted:
+        shape["formatted"] = {"title": escaped(commit.title), "message": escaped(commit.message)}
+    return shape
+
+
+def refs(found: Sequence[Ref], *, pull_requests: bool) -> Shape:
+    def with_prefix(prefix: str) -> list[Shape]:
+        return [{"name": r.name, "ref": r.ref, "targetCommit": r.oid} for r in found if r.ref.startswith(prefix)]
+
+    shape: Shape = {
+        "branches": with_prefix("refs/heads/"),
+        "converts": with_prefix("refs/convert/"),
+        "tags": with_prefix("refs/tags/"),
+    }
+    if pull_requests:
+        shape["pullRequests"] = with_prefix("refs/pr/")
+    return shape
+
+
+def person(account: Account) -> Shape:
+    return {
+        "_id": f"{account.id:024x}",
+        "type": "org" if account.is_org else "user",
+        "user": account.name,
+        "name": account.name,
+        "fullname": account.full_name or account.name,
+        "avatarUrl": "",
+    }
+
+
+def author(name: str) -> Shape:
+    return {"name": name, "fullname": name, "avatarUrl": "", "type": "user"}
+
+
+def discussion(found: Discussion, repo: Repo) -> Shape:
+    return {
+        "num": found.number,
+        "title": found.title,
+        "author": author(found.author),
+        "status": found.status,
+        "isPullRequest": found.is_pull_request,
+        "createdAt": timestamp(found.created),
+        "repo": {"name": repo.full_name, "type": repo.kind},
+        "repoOwner": {"name": repo.namespace},
+        "numComments": sum(comment.kind == "comment" for comment in found.comments),
+        "pinned": False,
+    }
+
+
+def event(comment: Comment) -> Shape:
+    """One event of a discussion, each kind with the fields that the client unpacks."""
+    data: Shape
+    if comment.kind == "comment":
+        text = "This comment has been hidden" if comment.hidden else comment.content
+        latest = {
+            "raw": text,
+            "html": f"<p>{escaped(text)}</p>",
+            "updatedAt": timestamp(comment.created),
+            "author": author(comment.author),
+        }
+        data = {"edited": comment.edited, "hidden": comment.hidden, "latest": latest, "history": [latest]}
+        data["numEdits"] = int(comment.edited)
+    elif comment.kind == "status-change":
+        data = {"status": comment.extra.get("new", comment.extra.get("status", comment.content))}
+    elif comment.kind == "commit":
+        data = {"subject": comment.extra.get("subject", comment.content), "oid": comment.extra.get("oid", "")}
+    else:
+        data = {"from": comment.extra.get("old", ""), "to": comment.extra.get("new", comment.content)}
+    return {
+        "id": comment.id,
+        "type": comment.kind,
+        "createdAt": timestamp(comment.created),
+        "author": author(comment.author),
+        "data": data,
+    }
+
+
+def escaped(text: str) -> str:
+    """Text as HTML, for fields that some clients show unread."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def tags_of(kind: Kind, card: Mapping[str, object]) -> list[str]:
+    """Tags as the Hub derives them from a card's YAML: plain ones, and `field:value` for the fields it knows."""
+    tags = list(_texts(card.get("tags")))
+    plain = ("library_name", "pipeline_tag") if kind == "model" else ()
+    for name in plain:
+        tags += _texts(card.get(name))
+    prefixed = {
+        "model": {"license": "license", "datasets": "dataset", "base_model": "base_model"},
+        "dataset": {
+            "license": "license",
+            "language": "language",
+            "task_categories": "task_categories",
+            "task_ids": "task_ids",
+            "size_categories": "size_categories",
+            "multilinguality": "multilinguality",
+            "annotations_creators": "annotations_creators",
+            "language_creators": "language_creators",
+            "source_datasets": "source_datasets",
+        },
+        "space": {},
+    }[kind]
+    for name, prefix in prefixed.items():
+        tags += [f"{prefix}:{value}" for value in _texts(card.get(name))]
+    if kind == "model":
+        tags += _texts(card.get("language"))
+    return list(dict.fromkeys(tags))
+
+
+def _texts(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        return [value]
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def path_in_url(path: str) -> str:
+    return quote(path, safe="/")
