@@ -1,0 +1,205 @@
+"""Who asks, and whether they may: the one place that decides.
+
+Every route declares one permission of `Permission`; `authorise` returns or raises. What may not be read is answered
+exactly as what does not exist, so no answer tells that a private repository is there.
+
+    public    nothing is asked
+    signed    the address itself carries a signature, which the route checks
+    account   any signed-in user
+    info      the repository may be seen: its card, listing of files, settings
+    read      its files may be read: `info`, and the gate of a gated repository is open
+    discuss   a signed-in reader whose token may write: pull requests, comments, likes
+    write     commits, branches, tags; on a namespace: new repositories
+    admin     settings, deletion, a new name, decisions on requests for access
+
+A token of role `write` does in its owner's own namespace whatever the owner may, deletion included, as on the public
+Hub; what an organisation owns needs the role in the organisation, and for `admin` also a token of role `admin`. A
+token that names repositories reaches nothing else that is not public.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
+
+from seqhub.server.model import Account, Kind, Repo, Role, Token
+from seqhub.server.refusal import Refusal, repo_not_found
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+Permission = Literal["public", "signed", "account", "info", "read", "discuss", "write", "admin"]
+PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
+RANK: dict[Role | None, int] = {None: 0, "read": 1, "write": 2, "admin": 3}
+BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # word for word: clients tell it from other 401s
+
+
+class Accounts(Protocol):
+    """What this module asks of the store."""
+
+    def token(self, secret: str) -> tuple[Token, Account] | None: ...
+    def roles_of(self, account: Account) -> dict[str, Role]: ...
+    def may_read_gated(self, repo: Repo, account: Account) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks: an account with the token it came by, or nobody."""
+
+    account: Account | None = None
+    token: Token | None = None
+    challenge: Literal["Bearer", "Basic"] = "Bearer"  # which credentials a 401 asks for; git knows Basic only
+
+    @property
+    def viewer(self) -> Account | None:
+        """For whom lists are made: a token that names repositories shows in lists what is public."""
+        return None if self.token is None or self.token.repos else self.account
+
+
+def identify(request: "HTTPConnection", store: Accounts) -> Identity:
+    """Read the `Authorization` header: a bearer token, or git's Basic with the token as password.
+
+    Raises:
+        Refusal: 401 for credentials that are malformed, unknown, expired or revoked, also where none are needed.
+    """
+    challenge: Literal["Bearer", "Basic"] = "Basic" if _is_git(request.url.path) else "Bearer"
+    headers = request.headers.getlist("authorization")
+    if not headers:
+        return Identity(challenge=challenge)
+    secret = _secret(headers[0]) if len(headers) == 1 else None
+    found = store.token(secret) if secret else None
+    if found is None:
+        raise unauthorised(BAD_CREDENTIALS, challenge)
+    token, account = found
+    request.scope["seqhub.account"] = account.name  # for the access log
+    return Identity(account, token, challenge)
+
+
+def authorise(store: Accounts, identity: Identity, permission: Permission, target: Repo | str | None = None) -> None:
+    """Return if `identity` may, raise otherwise.
+
+    Args:
+        store: Knows the members of organisations and who passed the gate of a repository.
+        identity: Who asks.
+        permission: What the route declares.
+        target: A repository, or for a new one the name of its namespace; None where the route names neither.
+
+    Raises:
+        Refusal: 401 without credentials, 404 as if the repository were not there, 403 else.
+    """
+    if permission in ("public", "signed"):
+        return
+    if permission == "account" or target is None:
+        if identity.account is None:
+            raise unauthorised("Sign in first: this needs a token", identity.challenge)
+        return
+    if isinstance(target, str):
+        _authorise_namespace(store, identity, permission, target)
+    else:
+        _authorise_repo(store, identity, permission, target)
+
+
+def may(store: Accounts, identity: Identity, permission: Permission, target: Repo | str | None = None) -> bool:
+    """`authorise` as a question."""
+    try:
+        authorise(store, identity, permission, target)
+    except Refusal:
+        return False
+    return True
+
+
+def absent(identity: Identity, full_name: str) -> Refusal:
+    """The answer for a repository that is not there, or not there for this client."""
+    if identity.account is not None:
+        return repo_not_found(full_name)
+    refusal = repo_not_found(full_name)
+    return unauthorised(refusal.message, identity.challenge, code=refusal.code)
+
+
+def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = None) -> Refusal:
+    """A 401 with the challenge without which git never asks for a password."""
+    return Refusal(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
+
+
+def _authorise_repo(store: Accounts, identity: Identity, permission: Permission, repo: Repo) -> None:
+    role = _role(store, identity, repo)
+    if repo.private and role is None:
+        raise absent(identity, repo.full_name)
+    if permission == "info":
+        return
+    if repo.gated != "no" and role is None:
+        _pass_gate(store, identity, repo)
+    if permission == "read":
+        return
+    if identity.account is None or identity.token is None:
+        raise unauthorised(f"Sign in first: a change to {repo.full_name} needs a token", identity.challenge)
+    if identity.token.role == "read":
+        raise Refusal(403, f"This token may only read; a change to {repo.full_name} needs one of role write")
+    if permission == "discuss":
+        if not _covers(identity.token, repo):
+            raise Refusal(403, f"This token is for other repositories than {repo.full_name}")
+        return
+    if RANK[role] < RANK[cast(Role, permission)]:
+        raise Refusal(403, f"You have {role or 'no'} rights to {repo.full_name}; this needs {permission}")
+
+
+def _authorise_namespace(store: Accounts, identity: Identity, permission: Permission, namespace: str) -> None:
+    if identity.account is None or identity.token is None:
+        raise unauthorised("Sign in first: this needs a token", identity.challenge)
+    if identity.token.repos:
+        raise Refusal(403, "This token is for single repositories; it makes none")
+    role = _within(store, identity.account, identity.token, namespace)
+    needed = RANK["admin" if permission == "admin" else "read" if permission in ("info", "read") else "write"]
+    if RANK[role] < needed:
+        raise Refusal(403, f"You don't have the rights to create repositories under the namespace {namespace!r}")
+
+
+def _role(store: Accounts, identity: Identity, repo: Repo) -> Role | None:
+    """What an identity may in a repository because of who it is; None for strangers."""
+    if identity.account is None or identity.token is None or not _covers(identity.token, repo):
+        return None
+    return _within(store, identity.account, identity.token, repo.namespace)
+
+
+def _within(store: Accounts, account: Account, token: Token, namespace: str) -> Role | None:
+    """The lesser of what an account may in a namespace and what its token allows."""
+    if account.name.casefold() == namespace.casefold():
+        return "read" if token.role == "read" else "admin"
+    roles = {name.casefold(): role for name, role in store.roles_of(account).items()}
+    role = roles.get(namespace.casefold())
+    return min(role, token.role, key=lambda r: RANK[r]) if role else None
+
+
+def _covers(token: Token, repo: Repo) -> bool:
+    key = f"{repo.kind}:{repo.full_name}".casefold()
+    return not token.repos or key in {name.casefold() for name in token.repos}
+
+
+def _pass_gate(store: Accounts, identity: Identity, repo: Repo) -> None:
+    what = f"Access to {repo.kind} {repo.full_name} is restricted"
+    if identity.account is None or identity.token is None:
+        asked = f"{what}. You must have access to it and be authenticated to access it. Please log in."
+        raise unauthorised(asked, identity.challenge, code="GatedRepo")
+    if not _covers(identity.token, repo) or not store.may_read_gated(repo, identity.account):
+        raise Refusal(403, f"{what} and you are not in the authorized list. Ask for access first.", code="GatedRepo")
+
+
+def _secret(header: str) -> str | None:
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _is_git(path: str) -> bool:
+    return ".git/" in path or path.endswith(("/info/refs", "/git-upload-pack", "/info/lfs/objects/batch"))
+
+
+def token_key(kind: Kind, full_name: str) -> str:
+    """How a token names a repository."""
+    return f"{kind}:{full_name}"

@@ -1,0 +1,169 @@
+"""What every request passes before the routes: the Host allow-list, a request id, slow bodies, log and counts."""
+
+import asyncio
+import ipaddress
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from seqhub.server.metrics import CONTENT_TYPE, Metrics
+from seqhub.server.refusal import Refusal
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from seqhub.server.settings import Settings
+
+access_log = logging.getLogger("seqhub.access")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+WILDCARDS = frozenset({"0.0.0.0", "::", ""})
+SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+SECRETS = re.compile(r"hf_[A-Za-z0-9]+")
+LONGEST_PATH = 500  # characters of a path in the log
+PROTECTION = (  # repositories hold what others wrote: a browser must not run it in this server's name
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Guard:
+    """An ASGI application around the routes.
+
+    Args:
+        app: The routes. They may say in `scope["seqhub.route"]` which pattern matched.
+        settings: Names that the `Host` header may carry, and how long a body may pause.
+        metrics: Counts to add to; answered at `/metrics`.
+    """
+
+    def __init__(self, app: "ASGIApp", settings: "Settings", metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.body_seconds = settings.body_seconds
+        self.any_address = settings.host in WILDCARDS
+        self.hosts = LOOPBACK | {_bare(name) for name in (settings.host, *settings.allowed_hosts)}
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self.body_seconds)
+        self.metrics.begin()
+        try:
+            await self._answer(scope, exchange)
+        finally:
+            route = scope.get("seqhub.route", "unmatched") if exchange.status != 421 else "foreign host"
+            seconds = time.perf_counter() - exchange.started
+            self.metrics.end(route, scope["method"], exchange.status, seconds, exchange.received, exchange.sent)
+            if access_log.isEnabledFor(logging.INFO):
+                access_log.info(json.dumps(exchange.record(seconds)))
+
+    async def _answer(self, scope: "Scope", exchange: "_Exchange") -> None:
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            await exchange.answer(400, "application/json", _error("exactly one Host header is expected"))
+        elif not self._knows(hosts[0]):
+            # A page elsewhere can point its own name at this machine (DNS rebinding); the name gives it away.
+            text = f"this server is not {hosts[0][:100]!r}; start it with --allow-host to answer to that name"
+            await exchange.answer(421, "application/json", _error(text))
+        elif scope["path"] in ("/healthz", "/metrics") and scope["method"] in ("GET", "HEAD"):
+            scope["seqhub.route"] = scope["path"]
+            if scope["path"] == "/metrics":
+                await exchange.answer(200, CONTENT_TYPE, self.metrics.text().encode())
+            else:
+                await exchange.answer(200, "application/json", b'{"status": "ok"}')
+        else:
+            await self.app(scope, exchange.receive, exchange.send)
+
+    def _knows(self, host: str) -> bool:
+        name = _bare(host)
+        return name in self.hosts or (self.any_address and _is_address(name))
+
+
+class _Exchange:
+    """One request and its answer, counted while they pass."""
+
+    def __init__(self, scope: "Scope", receive: "Receive", send: "Send", body_seconds: float) -> None:
+        self.scope, self._receive, self._send, self._body_seconds = scope, receive, send, body_seconds
+        self.started = time.perf_counter()
+        self.status, self.received, self.sent = 499, 0, 0  # 499: the client went before there was an answer
+        self._body_is_complete = False
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"]
+        self.id = given[0] if len(given) == 1 and SANE_ID.fullmatch(given[0]) else uuid.uuid4().hex
+        scope["seqhub.request_id"] = self.id
+
+    async def receive(self) -> "Message":
+        if self._body_is_complete:  # what comes next is the client's departure, for which there is no hurry
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                message = await self._receive()
+        except TimeoutError:
+            text = f"Nothing came for {self._body_seconds:g} seconds, and the body is not complete"
+            raise Refusal(408, text, headers={"Connection": "close"}) from None
+        self.received += len(message.get("body", b""))
+        self._body_is_complete = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            given = [(name, value) for name, value in message["headers"] if name.lower() != b"x-request-id"]
+            names = {name.lower() for name, _ in given}
+            extra = [(name, value) for name, value in PROTECTION if name not in names]
+            message["headers"] = [*given, (b"x-request-id", self.id.encode()), *extra]
+        else:
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+    async def answer(self, status: int, content_type: str, body: bytes) -> None:
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"" if self.scope["method"] == "HEAD" else body
+        await self.send({"type": "http.response.body", "body": body})
+
+    def record(self, seconds: float) -> dict[str, object]:
+        """One line of the log: never a header, a query string or a body, in which secrets travel."""
+        client = self.scope.get("client")
+        return {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "id": self.id,
+            "client": client[0] if client else None,
+            "account": self.scope.get("seqhub.account"),
+            "method": self.scope["method"],
+            "path": SECRETS.sub("hf_***", self.scope["path"])[:LONGEST_PATH],
+            "route": self.scope.get("seqhub.route"),
+            "status": self.status,
+            "ms": round(seconds * 1000, 1),
+            "received": self.received,
+            "sent": self.sent,
+        }
+
+
+def _error(text: str) -> bytes:
+    return json.dumps({"error": text}).encode()
+
+
+def _bare(host: str) -> str:
+    """A host without its port and brackets, in lower case."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0].rstrip(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def loopback_only(hosts: Iterable[str]) -> bool:
+    """Whether addresses are reachable from this machine alone."""
+    return all(host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback) for host in hosts)

@@ -1,0 +1,226 @@
+"""A server from its first to its last moment: as a command's process, and in a thread of a test or a notebook."""
+
+import errno
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from seqhub.errors import HubError, InvalidConfigError
+from seqhub.server.app import create_app
+from seqhub.server.connection import limited_protocol
+from seqhub.server.metrics import Metrics
+from seqhub.server.middleware import Guard, access_log, loopback_only
+from seqhub.server.model import Role
+from seqhub.server.settings import Settings
+from seqhub.server.store import Store
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+START_SECONDS = 30
+DEFAULT_USER = "seqhub"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that runs in this process.
+
+    Args:
+        url: What `HF_ENDPOINT` must be.
+        store: What it serves; tests may look and set up through it.
+    """
+
+    url: str
+    store: Store
+
+    def token(
+        self,
+        user: str = DEFAULT_USER,
+        role: Role = "write",
+        *,
+        repos: Sequence[str] = (),
+        expires: datetime | None = None,
+    ) -> str:
+        """Make a token, and its user where there is none.
+
+        Args:
+            user: Name of the account.
+            role: read, write or admin.
+            repos: "model:ns/name" ... to which the token is confined; none for all.
+            expires: When it ends; None for never.
+        """
+        if self.store.account(user) is None:
+            self.store.create_account(user)
+        secret, _ = self.store.create_token(user, "made by running()", role, repos=tuple(repos), expires=expires)
+        return secret
+
+    def environment(self, home: Path, *, token: str | None = None) -> dict[str, str]:
+        """Variables for a client in a process of its own, which reads them when huggingface_hub is imported.
+
+        Args:
+            home: Folder for the client's caches.
+            token: What it signs in with; None for a new write token of the user `seqhub`, "" for nobody.
+        """
+        return {
+            "HF_ENDPOINT": self.url,
+            "HF_HOME": str(home),
+            "HF_TOKEN": self.token() if token is None else token,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }
+
+
+@contextmanager
+def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Running]:
+    """Serve a root in a thread for as long as the block lasts.
+
+    Args:
+        root: Folder of the Hub; made if it does not exist.
+        port: Port on 127.0.0.1; 0 for any that is free.
+        settings: Fields of `Settings`.
+    """
+    chosen = Settings(port=port, **settings)
+    with _opened(Path(root)) as store, _listening(chosen) as (listener, url):
+        server = _Server(chosen, guarded(store, replace(chosen, port=listener.getsockname()[1])))
+        thread = threading.Thread(target=server.run, args=([listener],), name="seqhub-server", daemon=True)
+        thread.start()
+        try:
+            if not server.has_started.wait(START_SECONDS):
+                raise HubError(f"the server did not start within {START_SECONDS} seconds")
+            yield Running(url, store)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None], log: bool = True) -> None:
+    """Serve a root until SIGTERM or SIGINT, then let requests that are under way finish.
+
+    Args:
+        root: Folder of the Hub; made if it does not exist.
+        settings: What the operator chose.
+        ready: Called with the address once connections are taken.
+        log: Write one line of JSON per request to standard error.
+
+    Raises:
+        InvalidConfigError: For an address that others can reach while there is no token, so anybody could look.
+        HubError: If the port is taken.
+    """
+    with _opened(Path(root)) as store:
+        if not loopback_only([settings.host]) and not store.has_tokens():
+            raise InvalidConfigError(
+                f"--host {settings.host} can be reached from other machines, and {root} has no token yet; allowed: "
+                "127.0.0.1, or any address once `seqhub hub token create` has made one"
+            )
+        with _listening(settings) as (listener, url), _logging_to_stderr(log):
+            server = _Server(settings, guarded(store, settings), when_started=lambda: ready(url))
+            server.run([listener])
+
+
+def guarded(store: Store, settings: Settings) -> "ASGIApp":
+    """The application as it is served: the routes behind the guard."""
+    return Guard(create_app(store, settings=settings), settings, Metrics())
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says when it has started, and for which a signal to stop is no failure."""
+
+    def __init__(self, settings: Settings, app: "ASGIApp", when_started: Callable[[], None] | None = None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=limited_protocol(settings),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # nobody in front is trusted to say who asks
+                limit_concurrency=settings.max_connections,
+                timeout_keep_alive=settings.idle_seconds,
+                timeout_graceful_shutdown=settings.stop_seconds,
+            )
+        )
+        self.has_started = threading.Event()
+        self._when_started = when_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.has_started.set()
+        if self._when_started is not None:
+            self._when_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:  # asked twice: do not wait for requests
+            self.force_exit = True
+        self.should_exit = True
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[Store]:
+    store = Store(root)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
+    """A socket that takes connections, and the address under which clients find it."""
+    host, port = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = "is taken; choose another with --port" if error.errno == errno.EADDRINUSE else error.strerror
+        raise HubError(f"port {port} of {host}: {reason}") from None
+    with listener:
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        address = f"[{shown}]" if ":" in shown else shown
+        yield listener, f"http://{address}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def _logging_to_stderr(wanted: bool) -> Iterator[None]:
+    """Requests as bare JSON lines, warnings of the server as they are, both on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    names = ("uvicorn.error", "seqhub", access_log.name) if wanted else ("uvicorn.error", "seqhub")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO if logger is access_log else logging.WARNING)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, level, propagate in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate

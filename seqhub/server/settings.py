@@ -1,0 +1,47 @@
+"""What an operator may choose, in one value that is handed to everything."""
+
+from dataclasses import dataclass, fields
+
+from seqhub.errors import InvalidConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one server; limits of bodies stand with the routes, limits of storage with the store.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 for any that is free.
+        allowed_hosts: Names that the `Host` header may carry beside loopback names and `host`.
+        safetensors_only: Refuse commits of files that may hold pickles.
+        scan_pickles: Look into committed files that may hold pickles, where picklescan is installed.
+        max_connections: Connections at one moment; requests on more are answered with 503.
+        max_header_bytes: Most bytes before the end of a request's headers.
+        header_seconds: Longest wait for the end of a request's headers.
+        body_seconds: Longest wait for the next piece of a body.
+        send_seconds: Longest wait for a client that takes nothing of the answer it asked for.
+        idle_seconds: How long a connection stays open between two requests.
+        stop_seconds: How long requests may go on after a signal to stop.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    allowed_hosts: tuple[str, ...] = ()
+    safetensors_only: bool = False
+    scan_pickles: bool = True
+    max_connections: int = 512
+    max_header_bytes: int = 2**16
+    header_seconds: float = 20
+    body_seconds: float = 60
+    send_seconds: float = 60
+    idle_seconds: int = 15
+    stop_seconds: int = 60
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 2**16:
+            raise InvalidConfigError(f"port {self.port}; allowed: 0 to 65535")
+        for name in (field.name for field in fields(self)):
+            if name.startswith("max_") or name.endswith("_seconds"):
+                value = getattr(self, name)
+                if value <= 0:
+                    raise InvalidConfigError(f"{name} is {value}; allowed: more than 0")
