@@ -14,8 +14,9 @@ install: $(READY)  ## make .venv and install seqhub into it, with all extras, at
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "seqhub needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,track]'
+	@echo "setting up $(VENV): a minute or two, this once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev,track]'
 	@touch $@
 
 demo: $(READY)  ## build qrsu/hard, solve it, measure, document, load back and prove it (under a minute)
