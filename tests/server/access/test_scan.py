@@ -1,0 +1,142 @@
+"""Pickles: what shows is suspicious, what does not is not called safe, and the policy lets none in."""
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqhub.server.model import AddLarge, AddSmall, CopyFile, Delete
+from seqhub.server.refusal import Refusal
+from seqhub.server.scan import Scanner, refuse_pickles, scan
+
+pytest.importorskip("picklescan")
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+EVIL = pickle.dumps(Evil())
+
+
+def zipped(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/").replace("_pkl", ".pkl"), content)
+    return stream.getvalue()
+
+
+def saved_by_torch() -> bytes:
+    import torch
+
+    stream = io.BytesIO()
+    torch.save({"weight": torch.zeros(3)}, stream)
+    return stream.getvalue()
+
+
+def numpy_objects() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([Evil()], dtype=object), allow_pickle=True)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("model.pkl", EVIL),
+        ("model.bin", EVIL),
+        ("model.pt", zipped(archive__data_pkl=EVIL)),
+        ("archive.zip", zipped(x_pkl=EVIL)),
+        ("array.npy", numpy_objects()),
+        ("cut.pkl", EVIL[:-3] + b"\xff"),
+    ],
+)
+def test_what_shows_is_suspicious(path: str, content: bytes, tmp_path: Path) -> None:
+    assert scan(path, content) == "suspicious"
+    (tmp_path / "x").write_bytes(content)
+    assert scan(path, tmp_path / "x") == "suspicious"
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("pytorch_model.bin", saved_by_torch()),
+        ("tokens.bin", b""),
+        ("array.npy", b"\x93NUMPY" + b"x" * 9),
+        ("bomb.zip", zipped(a_pkl=bytes(65 * 2**20))),
+        ("bomb.bin", zipped(archive__data__0=bytes(65 * 2**20))),
+        ("seven.zip", b"7z\xbc\xaf\x27\x1c" + bytes(30)),
+    ],
+)
+def test_nothing_is_ever_called_safe(path: str, content: bytes) -> None:
+    assert scan(path, content) in ("not scanned", "suspicious")
+
+
+def test_an_ordinary_checkpoint_raises_no_alarm() -> None:
+    assert scan("pytorch_model.bin", saved_by_torch()) == "not scanned"
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    assert scan("bomb.zip", zipped(a_pkl=bytes(65 * 2**20))) == "not scanned"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        AddSmall("model.bin", b""),
+        AddSmall("folder/MODEL.PT", b"x"),
+        AddSmall("innocent.txt", EVIL),
+        AddSmall("innocent.dat", zipped(archive__data_pkl=EVIL)),
+        AddLarge("pytorch_model.bin", "0" * 64, 12),
+        CopyFile("x.pkl", "x.txt", None),
+    ],
+)
+def test_the_policy_refuses(operation: AddSmall | AddLarge | CopyFile) -> None:
+    with pytest.raises(Refusal, match="safetensors") as caught:
+        refuse_pickles([AddSmall("README.md", b"# hi"), operation])
+    assert caught.value.status == 422
+
+
+def test_the_policy_looks_into_large_files(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(EVIL)
+    with pytest.raises(Refusal):
+        refuse_pickles([AddLarge("big.dat", "0" * 64, len(EVIL))], lambda sha256: tmp_path / "blob")
+
+
+def test_the_policy_lets_the_rest_pass() -> None:
+    refuse_pickles(
+        [
+            AddSmall("model.safetensors", b"\x08" + bytes(7) + b"{}      "),
+            AddSmall("data.parquet", b"PAR1"),
+            AddSmall("data.zip", zipped(a=b"text")),
+            AddSmall("broken.zip", b"PK\x03\x04"),
+            Delete("old.bin", is_folder=False),
+        ]
+    )
+
+
+def test_the_scanner_answers_at_once_and_knows_later() -> None:
+    scanner = Scanner()
+    try:
+        asked = []
+
+        def opened() -> bytes:
+            asked.append(1)
+            return EVIL
+
+        assert scanner.status("oid", "a.pkl", opened) == "not scanned"
+        scanner.settle()
+        assert scanner.status("oid", "b.pkl", opened) == "suspicious"
+        assert scanner.status("oid", "b.txt", opened) == "not scanned"
+        assert scanner.status("gone", "b.pkl", lambda: None) == "not scanned"
+        scanner.settle()
+        assert scanner.status("gone", "b.pkl", opened) == "not scanned"
+        assert len(asked) == 1
+    finally:
+        scanner.close()
