@@ -1,0 +1,113 @@
+"""Hashes of the Xet protocol: keyed BLAKE3 over chunks, and a tree over their hashes.
+
+Source: Xet protocol specification, "Hashing", https://huggingface.co/docs/xet/hashing.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+from blake3 import blake3
+
+from seqhub.server.refusal import Refusal
+
+HASH_BYTES: Final = 32
+NO_CHUNKS: Final = bytes(HASH_BYTES)  # hash of a file or xorb without chunks
+
+DATA_KEY: Final = bytes.fromhex("6697f5775b9550de3135cbaca597181c9de421109beb2b58b4d0b04b93adf229")
+NODE_KEY: Final = bytes.fromhex("017ec5c7a5472996fd946666b48a02e65ddd536f37c76dd2f86352e64a53713f")
+RANGE_KEY: Final = bytes.fromhex("7f1857d6ce56ed66127ff913e7a5c3f3a4cd26d5b5db49e64124987f28fb94c3")
+FILE_KEY: Final = bytes(HASH_BYTES)
+
+MEAN_CHILDREN: Final = 4
+MAX_CHILDREN: Final = 2 * MEAN_CHILDREN + 1
+WORDS: Final = struct.Struct("<4Q")
+
+
+def chunk_hash(content: bytes) -> bytes:
+    return blake3(content, key=DATA_KEY).digest()
+
+
+def range_hash(chunk_hashes: Iterable[bytes]) -> bytes:
+    """Proof that a client knows the chunks of a range: over their hashes one after another."""
+    return blake3(b"".join(chunk_hashes), key=RANGE_KEY).digest()
+
+
+def to_hex(raw: bytes) -> str:
+    """A hash as the protocol writes it: four little-endian 64-bit numbers.
+
+    >>> to_hex(bytes(range(32)))[:16]
+    '0706050403020100'
+    """
+    return "".join(f"{word:016x}" for word in WORDS.unpack(raw))
+
+
+def from_hex(text: str) -> bytes:
+    """The inverse of `to_hex`; one spelling only, since the text names files.
+
+    >>> from_hex(to_hex(bytes(range(32)))) == bytes(range(32))
+    True
+    """
+    if len(text) != 2 * HASH_BYTES or not set(text) <= set("0123456789abcdef"):
+        raise Refusal(400, f"{text[:80]!r} is no hash; 64 lowercase hexadecimal digits are expected.")
+    return WORDS.pack(*(int(text[start : start + 16], 16) for start in range(0, 64, 16)))
+
+
+class Tree:
+    """Root over a sequence of chunks, in memory that grows with the logarithm of their number.
+
+    On each level neighbours are joined into groups of at most nine; from the third on, a node whose hash is divisible
+    by four closes its group. That depends on nothing that comes later, so groups are joined as they fill, except the
+    last of each level, which waits for the end.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[list[tuple[bytes, int]]] = []  # by level, nodes that wait for their group
+        self._closed: list[int] = []  # by level, number of groups joined
+
+    def add(self, hash_: bytes, size: int) -> None:
+        """Take the next chunk."""
+        self._push(0, hash_, size)
+
+    def root(self) -> bytes:
+        """Close the tree; nothing may be added afterwards."""
+        level = 0
+        while level < len(self._open):
+            waiting = self._open[level]
+            if not self._closed[level] and len(waiting) == 1:
+                return waiting[0][0]
+            if waiting:
+                self._join(level)
+            level += 1
+        return NO_CHUNKS
+
+    def _push(self, level: int, hash_: bytes, size: int) -> None:
+        if level == len(self._open):
+            self._open.append([])
+            self._closed.append(0)
+        group = self._open[level]
+        group.append((hash_, size))
+        closes = len(group) > 2 and WORDS.unpack(hash_)[3] % MEAN_CHILDREN == 0
+        if closes or len(group) == MAX_CHILDREN:
+            self._join(level)
+
+    def _join(self, level: int) -> None:
+        group = self._open[level]
+        lines = "".join(f"{to_hex(hash_)} : {size}\n" for hash_, size in group)
+        total = sum(size for _, size in group)
+        self._open[level] = []
+        self._closed[level] += 1
+        self._push(level + 1, blake3(lines.encode(), key=NODE_KEY).digest(), total)
+
+
+def tree_root(chunks: Iterable[tuple[bytes, int]]) -> bytes:
+    """Hash of a xorb with these (hash, size) of chunks."""
+    tree = Tree()
+    for hash_, size in chunks:
+        tree.add(hash_, size)
+    return tree.root()
+
+
+def file_hash(root: bytes) -> bytes:
+    """Hash of a file whose chunks have this root."""
+    return root if root == NO_CHUNKS else blake3(root, key=FILE_KEY).digest()

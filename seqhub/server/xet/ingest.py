@@ -1,0 +1,129 @@
+"""Rebuilds the files of a shard from the xorbs that its sender put on the shelf, and stores each as a blob.
+
+Whatever the shard says is checked before a byte is written: that the sender has sent each xorb, that chunk ranges lie
+in it and have the size they claim, that range hashes and the hash of the file follow from the chunks. The SHA-256 by
+which commits name a file is computed here, over the bytes, while they are written.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from seqhub.server.model import Account
+from seqhub.server.refusal import Refusal
+from seqhub.server.xet.hashes import Tree, file_hash, range_hash, to_hex
+from seqhub.server.xet.shard import ShardFile, Term, read_shard
+from seqhub.server.xet.shelf import LostError, Shelf, Xorb
+
+if TYPE_CHECKING:
+    from seqhub.server.store import Store
+
+OPEN_XORBS: Final = 32
+
+
+def take_shard(store: "Store", shelf: Shelf, raw: bytes, account: Account, *, max_bytes: int) -> list[tuple[str, int]]:
+    """Store every file of a shard.
+
+    Args:
+        store: Takes the blobs.
+        shelf: What the sender sent before.
+        raw: The shard.
+        account: The sender, who may name the blobs in commits afterwards.
+        max_bytes: Most bytes of one file, and of all files of the shard.
+
+    Returns:
+        SHA-256 and size of each file.
+
+    Raises:
+        Refusal: 4xx: the shard is broken or lies, or names what the sender has not sent; then nothing is stored.
+    """
+    files = read_shard(raw)
+    total = sum(file.size for file in files)
+    if total > max_bytes:
+        raise Refusal(413, f"The files of the shard have {total} bytes; at most {max_bytes} are allowed.")
+    desk = _Desk(shelf, store)
+    try:
+        for file in files:
+            _check(file, desk)
+        return [_rebuild(file, desk, store, account) for file in files]
+    except LostError:
+        # the client believes that it sent something: only another address makes it forget (see shelf)
+        shelf.renew()
+        raise Refusal(
+            404, "The shard names xorbs that you have not sent, or that are gone: start the upload again."
+        ) from None
+    finally:
+        desk.close()
+
+
+class _Desk:
+    """The few xorbs that lie open: files mostly run through one after the other."""
+
+    def __init__(self, shelf: Shelf, store: "Store") -> None:
+        self._shelf, self._store = shelf, store
+        self._open: OrderedDict[bytes, Xorb] = OrderedDict()
+
+    def xorb(self, hash_: bytes) -> Xorb:
+        if hash_ not in self._open:
+            if len(self._open) >= OPEN_XORBS:
+                _, oldest = self._open.popitem(last=False)
+                oldest.settle()
+                oldest.close()
+            self._open[hash_] = self._shelf.xorb(hash_, self._blob_of)
+        self._open.move_to_end(hash_)
+        return self._open[hash_]
+
+    def settle(self) -> None:
+        for xorb in self._open.values():
+            xorb.settle()
+
+    def close(self) -> None:
+        for xorb in self._open.values():
+            xorb.close()
+
+    def _blob_of(self, sha256: str) -> Path | None:
+        return self._store.blob(sha256)
+
+
+def _check(file: ShardFile, desk: _Desk) -> None:
+    tree = Tree()
+    for number, term in enumerate(file.terms()):
+        chunks = _chunks_of(term, number, desk)
+        for hash_, size in chunks:
+            tree.add(hash_, size)
+    if file_hash(tree.root()) != file.hash:
+        raise Refusal(400, f"The chunks of file {to_hex(file.hash)} in the shard have another hash than it claims.")
+
+
+def _chunks_of(term: Term, number: int, desk: _Desk) -> Sequence[tuple[bytes, int]]:
+    xorb = desk.xorb(term.xorb)
+    if term.end > len(xorb.chunks):
+        raise Refusal(400, f"Term {number} names chunks up to {term.end} of a xorb that has {len(xorb.chunks)}.")
+    size = xorb.starts[term.end] - xorb.starts[term.first]
+    if size != term.size:
+        raise Refusal(400, f"Term {number} claims {term.size} bytes; its chunks have {size}.")
+    chunks = xorb.chunks[term.first : term.end]
+    if term.range_hash is not None and range_hash(hash_ for hash_, _ in chunks) != term.range_hash:
+        raise Refusal(400, f"Term {number} has another range hash than its chunks.")
+    return chunks
+
+
+def _rebuild(file: ShardFile, desk: _Desk, store: "Store", account: Account) -> tuple[str, int]:
+    writer = store.begin_blob()
+    try:
+        for term in file.terms():
+            for piece in desk.xorb(term.xorb).read(term.first, term.end):
+                writer.write(piece)
+        sha256, size = writer.finish(file.sha256, file.size, account)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            writer.abort()
+        raise
+    at = 0
+    for term in file.terms():
+        desk.xorb(term.xorb).place(term.first, term.end, sha256, at)
+        at += term.size
+    desk.settle()
+    return sha256, size

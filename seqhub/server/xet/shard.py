@@ -1,0 +1,157 @@
+"""Reads a shard: of which chunk ranges of which xorbs each file consists.
+
+Everything is in records of 48 bytes (numbers are little-endian):
+
+    header      tag 32, version u64 = 2, size of the footer u64
+    files       for each: hash 32, flags u32, number of terms u32, 8 unused
+                  each term: xorb hash 32, flags u32, bytes u32, first chunk u32, end u32 (not included)
+                  with flag 31, for each term: range hash 32, 16 unused
+                  with flag 30: SHA-256 32 (in the order of `to_hex`), 16 unused
+                and at the end a record whose hash is all ones
+    xorbs       for each: hash 32, flags u32, number of chunks u32, bytes u32, stored bytes u32
+                  each chunk: hash 32, first byte u32, bytes u32, 8 unused
+                and at the end a record whose hash is all ones
+    footer      absent in uploads
+
+Source: Xet protocol specification, "Shard", https://huggingface.co/docs/xet/shard.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from seqhub.server.refusal import Refusal
+from seqhub.server.xet.hashes import HASH_BYTES, to_hex
+
+RECORD_BYTES: Final = 48
+TAG: Final = b"HFRepoMetaData\0" + bytes.fromhex("556967456a7b815783a5bdd95ccdd14aa9")
+VERSION: Final = 2
+END: Final = b"\xff" * HASH_BYTES
+WITH_RANGE_HASHES: Final = 1 << 31
+WITH_SHA256: Final = 1 << 30
+MAX_SHARD_BYTES: Final = 64 * 1024 * 1024 + 64 * 1024  # clients close a shard at 64 MiB
+MAX_FILES: Final = 100_000
+
+HEADER: Final = struct.Struct("<32s2Q")
+FILE: Final = struct.Struct("<32s2I8x")
+TERM: Final = struct.Struct("<32s4I")
+HASH: Final = struct.Struct("<32s16x")
+
+Buffer = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One piece of a file: chunks `first` to `end` (not included) of a xorb, `size` bytes together."""
+
+    xorb: bytes
+    first: int
+    end: int
+    size: int
+    range_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """One file of a shard; its terms are read when they are asked for, since there can be a million of them.
+
+    Args:
+        raw: The whole shard.
+        at: Where the terms begin.
+        hash: Xet hash of the file.
+        n_terms: Number of terms.
+        ranges_at: Where the range hashes begin; None without.
+        sha256: Hexadecimal SHA-256 that the client claims; None where it claims none.
+        size: Bytes of all terms.
+    """
+
+    raw: Buffer
+    at: int
+    hash: bytes
+    n_terms: int
+    ranges_at: int | None
+    sha256: str | None
+    size: int
+
+    def terms(self) -> Iterator[Term]:
+        for number in range(self.n_terms):
+            xorb, _, size, first, end = TERM.unpack_from(self.raw, self.at + number * RECORD_BYTES)
+            proof = None
+            if self.ranges_at is not None:
+                (proof,) = HASH.unpack_from(self.raw, self.ranges_at + number * RECORD_BYTES)
+            yield Term(xorb, first, end, size, proof)
+
+
+def read_shard(raw: Buffer) -> list[ShardFile]:
+    """The files of a shard, after its whole structure was found to be sound.
+
+    Raises:
+        Refusal: 400, 413: it is not, or it is too large.
+    """
+    if len(raw) > MAX_SHARD_BYTES:
+        raise Refusal(413, f"The shard has {len(raw)} bytes; at most {MAX_SHARD_BYTES} are allowed.")
+    if len(raw) < RECORD_BYTES:
+        raise Refusal(400, f"The shard has {len(raw)} bytes; its header alone has {RECORD_BYTES}.")
+    tag, version, footer = HEADER.unpack_from(raw, 0)
+    if tag != TAG or version != VERSION:
+        raise Refusal(400, f"This is no shard of version {VERSION}.")
+    files, at = _read_files(raw, RECORD_BYTES)
+    at = _skip_xorbs(raw, at)
+    if len(raw) != at and not footer:
+        raise Refusal(400, f"{len(raw) - at} bytes follow the end of the shard.")
+    return files
+
+
+def _read_files(raw: Buffer, at: int) -> tuple[list[ShardFile], int]:
+    files: list[ShardFile] = []
+    while True:
+        _require(raw, at, 1)
+        hash_, flags, count = FILE.unpack_from(raw, at)
+        at += RECORD_BYTES
+        if hash_ == END:
+            return files, at
+        if len(files) == MAX_FILES:
+            raise Refusal(413, f"The shard names more than {MAX_FILES} files.")
+        start = at
+        _require(raw, at, count)
+        size = _check_terms(raw, at, count)
+        at += count * RECORD_BYTES
+        ranges_at = None
+        if flags & WITH_RANGE_HASHES:
+            _require(raw, at, count)
+            ranges_at = at
+            at += count * RECORD_BYTES
+        sha256 = None
+        if flags & WITH_SHA256:
+            _require(raw, at, 1)
+            sha256 = to_hex(HASH.unpack_from(raw, at)[0])
+            at += RECORD_BYTES
+        files.append(ShardFile(raw, start, hash_, count, ranges_at, sha256, size))
+
+
+def _check_terms(raw: Buffer, at: int, count: int) -> int:
+    total = 0
+    for number in range(count):
+        _, _, size, first, end = TERM.unpack_from(raw, at + number * RECORD_BYTES)
+        if not first < end or not size:
+            raise Refusal(400, f"Term {number} of a file in the shard has chunks {first} to {end} and {size} bytes.")
+        total += size
+    return total
+
+
+def _skip_xorbs(raw: Buffer, at: int) -> int:
+    """The xorb section repeats what the xorbs themselves said when they came; only its shape is looked at."""
+    while True:
+        _require(raw, at, 1)
+        hash_, _, count, _, _ = TERM.unpack_from(raw, at)
+        at += RECORD_BYTES
+        if hash_ == END:
+            return at
+        _require(raw, at, count)
+        at += count * RECORD_BYTES
+
+
+def _require(raw: Buffer, at: int, records: int) -> None:
+    if len(raw) - at < records * RECORD_BYTES:
+        raise Refusal(400, f"The shard is cut short: it claims {records} more records after byte {at} of {len(raw)}.")
