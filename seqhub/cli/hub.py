@@ -1,0 +1,86 @@
+"""`seqhub hub`: the care of a Hub's folder, on the folder itself; the server may run meanwhile, but for `restore`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqhub.cli.hub_accounts import opened, orgs, parse_duration, tokens, users
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.serve import Root
+from seqhub.console import Form, grid, show
+from seqhub.errors import VerificationError
+
+app = typer.Typer(help="accounts, tokens and the care of a Hub that `seqhub serve` serves.", no_args_is_help=True)
+app.add_typer(users, name="user")
+app.add_typer(orgs, name="org")
+app.add_typer(tokens, name="token")
+
+
+@app.command("fsck")
+def fsck_command(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Check every object, reference and blob; exit code 1 if something is wrong."""
+    with opened(root) as store:
+        problems = store.fsck()
+    say = problems or ["nothing is wrong"]
+    show(Form.of(as_json, quiet), problems, brief=problems, table=lambda console: console.print(*say, sep="\n"))
+    if problems:
+        raise VerificationError(f"{root}: {len(problems)} problem(s), the first: {problems[0]}")
+
+
+@app.command("gc")
+def gc_command(
+    root: Root,
+    grace: Annotated[str, typer.Option(help="keep what is younger, as in 24h: an upload may be under way.")] = "24h",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Delete what no repository refers to any more."""
+    with opened(root) as store:
+        counts = store.gc(round(parse_duration(grace).total_seconds()))
+    _show_facts(_plain(counts), Form.of(as_json, quiet))
+
+
+@app.command("backup")
+def backup_command(
+    target: Annotated[Path, typer.Argument(help="folder to make.", show_default=False)],
+    root: Root,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy a Hub as it is at one moment, while it may be running."""
+    with opened(root) as store:
+        store.backup(target)
+    show(Form.of(as_json, quiet), {"backup": str(target)}, brief=str(target), table=lambda c: c.print(str(target)))
+
+
+@app.command("restore")
+def restore_command(
+    backup: Annotated[Path, typer.Argument(help="folder that `backup` made.", show_default=False)],
+    root: Root,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a Hub's folder from a backup; it must be empty or absent, and no server may run on it."""
+    from seqhub.server.store import Store
+
+    Store.restore(backup, root)
+    show(Form.of(as_json, quiet), {"root": str(root)}, brief=str(root), table=lambda c: c.print(str(root)))
+
+
+def _show_facts(facts: dict[str, Any], form: Form) -> None:
+    rows = [
+        (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+        for name, value in facts.items()
+    ]
+    show(
+        form,
+        facts,
+        brief=[f"{name}\t{value}" for name, value in facts.items()],
+        table=lambda console: console.print(grid(("what", "count"), rows, right=(1,))),
+    )
+
+
+def _plain(counts: Any) -> dict[str, Any]:
+    return counts if isinstance(counts, dict) else asdict(counts)

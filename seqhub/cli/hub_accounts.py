@@ -1,0 +1,247 @@
+"""`seqhub hub user|org|token`: who may sign in to a Hub, written into its folder; the server may run meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.serve import Root
+from seqhub.console import Form, grid, show
+from seqhub.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from seqhub.server.model import Account, Role, Token
+    from seqhub.server.store import Store
+
+users = typer.Typer(help="people.", no_args_is_help=True)
+orgs = typer.Typer(help="organisations and their members.", no_args_is_help=True)
+tokens = typer.Typer(help="what clients sign in with.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="name.", show_default=False)]
+RoleName = Annotated[str, typer.Option(help="read, write or admin.")]
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@contextmanager
+def opened(root: Path) -> "Iterator[Store]":
+    """The store of a root, closed again afterwards."""
+    from seqhub.server.store import Store
+
+    store = Store(root)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@users.command("add")
+def add_user(
+    name: Name,
+    root: Root,
+    full_name: Annotated[str, typer.Option(help="as shown to people.")] = "",
+    email: Annotated[str | None, typer.Option(help="address.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add a person, who can sign in once a token is made."""
+    with opened(root) as store:
+        account = store.create_account(name, full_name=full_name, email=email)
+    _show_accounts([account], Form.of(as_json, quiet))
+
+
+@users.command("ls")
+def list_users(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the people."""
+    with opened(root) as store:
+        found = [account for account in store.accounts() if not account.is_org]
+    _show_accounts(found, Form.of(as_json, quiet))
+
+
+@orgs.command("add")
+def add_org(
+    name: Name,
+    root: Root,
+    full_name: Annotated[str, typer.Option(help="as shown to people.")] = "",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add an organisation."""
+    with opened(root) as store:
+        account = store.create_account(name, is_org=True, full_name=full_name)
+    _show_accounts([account], Form.of(as_json, quiet))
+
+
+@orgs.command("ls")
+def list_orgs(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the organisations."""
+    with opened(root) as store:
+        found = [account for account in store.accounts() if account.is_org]
+    _show_accounts(found, Form.of(as_json, quiet))
+
+
+@orgs.command("member")
+def org_member(
+    org: Annotated[str, typer.Argument(help="organisation.", show_default=False)],
+    root: Root,
+    user: Annotated[str | None, typer.Argument(help="person to add; none to list.", show_default=False)] = None,
+    role: RoleName = "write",
+    remove: Annotated[bool, typer.Option("--remove", help="take the person out instead.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add, change, remove or list the members of an organisation."""
+    with opened(root) as store:
+        if user is not None and remove:
+            store.remove_member(org, user)
+        elif user is not None:
+            store.add_member(org, user, _role(role))
+        members = store.members(org)
+    show(
+        Form.of(as_json, quiet),
+        members,
+        brief=[f"{name}\t{held}" for name, held in members.items()],
+        table=lambda console: console.print(grid(("member", "role"), list(members.items()))),
+    )
+
+
+@tokens.command("create")
+def create_token(
+    user: Annotated[str, typer.Argument(help="whose.", show_default=False)],
+    root: Root,
+    role: RoleName = "write",
+    name: Annotated[str, typer.Option(help="to tell it from others.")] = "token",
+    repo: Annotated[
+        list[str] | None,
+        typer.Option(help="confine it to model:NAMESPACE/NAME, dataset:... or space:...; repeat.", show_default=False),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="30d, 12h, 2w, or a date as in 2027-01-31.", show_default="never")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a token. Its secret is shown now and never again."""
+    until = None if expires is None else parse_expiry(expires, datetime.now(UTC))
+    confined = [_repo_key(text) for text in repo or ()]
+    with opened(root) as store:
+        secret, token = store.create_token(user, name, _role(role), repos=confined, expires=until)
+    show(
+        Form.of(as_json, quiet),
+        {"secret": secret} | _token_facts(token),
+        brief=secret,
+        table=lambda console: console.print(grid(("fact", "value"), [("secret", secret), *_token_rows(token)])),
+    )
+
+
+@tokens.command("ls")
+def list_tokens(
+    root: Root,
+    user: Annotated[str | None, typer.Argument(help="whose; of everybody if left out.", show_default=False)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List tokens, without their secrets."""
+    with opened(root) as store:
+        names = [user] if user else [account.name for account in store.accounts() if not account.is_org]
+        found = [(name, token) for name in names for token in store.list_tokens(name)]
+    rows = [
+        (
+            str(t.id),
+            owner,
+            t.name,
+            t.role,
+            f"…{t.last4}",
+            " ".join(t.repos) or "all",
+            _day(t.expires),
+            _day(t.last_used),
+        )
+        for owner, t in found
+    ]
+    show(
+        Form.of(as_json, quiet),
+        [{"user": owner} | _token_facts(token) for owner, token in found],
+        brief=[f"{token.id}\t{owner}\t{token.name}" for owner, token in found],
+        table=lambda console: console.print(
+            grid(("id", "user", "name", "role", "ends in", "repositories", "expires", "last used"), rows)
+        ),
+    )
+
+
+@tokens.command("revoke")
+def revoke_token(
+    number: Annotated[int, typer.Argument(metavar="ID", help="number that `token ls` shows.", show_default=False)],
+    root: Root,
+) -> None:
+    """Make a token useless at once."""
+    with opened(root) as store:
+        store.revoke_token(number)
+
+
+def parse_duration(text: str) -> timedelta:
+    """30m, 12h, 30d, 2w.
+
+    >>> parse_duration("36h")
+    datetime.timedelta(days=1, seconds=43200)
+    """
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit() and len(number) < 6 and unit in UNITS):
+        raise InvalidInputError(f"{text!r} is no duration; allowed: a number and m, h, d or w, as in 30d")
+    return int(number) * UNITS[unit]
+
+
+def parse_expiry(text: str, now: datetime) -> datetime:
+    """A duration from now, or the start of a day in UTC; never what is over already."""
+    try:
+        until = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        until = now + parse_duration(text)
+    if until <= now:
+        raise InvalidInputError(f"{text!r} is over already; allowed: a time to come, as in 30d or 2027-01-31")
+    return until
+
+
+def _role(text: str) -> "Role":
+    return cast("Role", text)  # the store refuses all but the three
+
+
+def _repo_key(text: str) -> str:
+    kind, colon, name = text.partition(":")
+    if not colon or kind not in ("model", "dataset", "space") or name.count("/") != 1:
+        raise InvalidInputError(f"{text!r} is no repository; allowed: model:NAMESPACE/NAME, dataset:..., space:...")
+    return text
+
+
+def _show_accounts(accounts: "list[Account]", form: Form) -> None:
+    rows = [(a.name, a.full_name, a.email or "-", _day(a.created)) for a in accounts]
+    show(
+        form,
+        [
+            {"name": a.name, "full_name": a.full_name, "email": a.email, "created": a.created.isoformat()}
+            for a in accounts
+        ],
+        brief=[a.name for a in accounts],
+        table=lambda console: console.print(grid(("name", "full name", "email", "since"), rows)),
+    )
+
+
+def _token_facts(token: "Token") -> dict[str, Any]:
+    facts = asdict(token)
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in facts.items()}
+
+
+def _token_rows(token: "Token") -> list[tuple[str, str]]:
+    return [
+        ("id", str(token.id)),
+        ("role", token.role),
+        ("repositories", " ".join(token.repos) or "all"),
+        ("expires", _day(token.expires)),
+    ]
+
+
+def _day(when: datetime | None) -> str:
+    return "-" if when is None else when.strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,50 @@
+"""`seqhub serve`: a Hub on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seqhub.console import stderr
+
+Root = Annotated[
+    Path,
+    typer.Option(
+        envvar="SEQHUB_ROOT",
+        help="folder of the Hub.",
+        default_factory=lambda: Path.home() / ".local" / "share" / "seqhub" / "hub",
+        show_default="SEQHUB_ROOT, or ~/.local/share/seqhub/hub",
+    ),
+]
+
+
+def serve_command(
+    root: Root,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; one that others can reach needs a token to exist.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on; 0 for any that is free.")] = 8080,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="name under which clients may call this machine; repeat for more.", show_default=False),
+    ] = None,
+    safetensors_only: Annotated[
+        bool, typer.Option("--safetensors-only", help="refuse files that may hold pickles.")
+    ] = False,
+    access_log: Annotated[
+        bool, typer.Option("--access-log/--no-access-log", help="one line of JSON per request on standard error.")
+    ] = True,
+) -> None:
+    """Serve models and datasets to unmodified Hugging Face clients until Ctrl-C."""
+    from seqhub.server.serve import serve
+    from seqhub.server.settings import Settings
+
+    def ready(url: str) -> None:
+        typer.echo(f"export HF_ENDPOINT={url}")
+        hints = stderr()
+        hints.print(f"A client needs the line above; {root} holds what it pushes. For a token to push with:")
+        hints.print(f"  seqhub hub user add NAME --root {root}")
+        hints.print(f"  export HF_TOKEN=$(seqhub hub token create NAME --role write --quiet --root {root})")
+
+    settings = Settings(host=host, port=port, allowed_hosts=tuple(allow_host or ()), safetensors_only=safetensors_only)
+    serve(root, settings, ready=ready, log=access_log)
