@@ -28,10 +28,12 @@ UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days
 
 
 @contextmanager
-def opened(root: Path) -> "Iterator[Store]":
-    """The store of a root, closed again afterwards."""
+def opened(root: Path, *, make: bool = False) -> "Iterator[Store]":
+    """The store of a root, closed again afterwards; only the first accounts make one."""
     from seqhub.server.store import Store
 
+    if not make and not (root / "hub.sqlite3").exists():
+        raise InvalidInputError(f"{root} holds no Hub; name its folder with --root, or start one with `seqhub serve`")
     store = Store(root)
     try:
         yield store
@@ -49,7 +51,7 @@ def add_user(
     quiet: Quiet = False,
 ) -> None:
     """Add a person, who can sign in once a token is made."""
-    with opened(root) as store:
+    with opened(root, make=True) as store:
         account = store.create_account(name, full_name=full_name, email=email)
     _show_accounts([account], Form.of(as_json, quiet))
 
@@ -71,7 +73,7 @@ def add_org(
     quiet: Quiet = False,
 ) -> None:
     """Add an organisation."""
-    with opened(root) as store:
+    with opened(root, make=True) as store:
         account = store.create_account(name, is_org=True, full_name=full_name)
     _show_accounts([account], Form.of(as_json, quiet))
 
@@ -132,9 +134,9 @@ def create_token(
         secret, token = store.create_token(user, name, _role(role), repos=confined, expires=until)
     show(
         Form.of(as_json, quiet),
-        {"secret": secret} | _token_facts(token),
+        {"secret": secret} | _plain(token),
         brief=secret,
-        table=lambda console: console.print(grid(("fact", "value"), [("secret", secret), *_token_rows(token)])),
+        table=lambda console: console.print(secret, grid(("", ""), _token_rows(token)), sep="\n"),
     )
 
 
@@ -164,7 +166,7 @@ def list_tokens(
     ]
     show(
         Form.of(as_json, quiet),
-        [{"user": owner} | _token_facts(token) for owner, token in found],
+        [{"user": owner} | _plain(token) for owner, token in found],
         brief=[f"{token.id}\t{owner}\t{token.name}" for owner, token in found],
         table=lambda console: console.print(
             grid(("id", "user", "name", "role", "ends in", "repositories", "expires", "last used"), rows)
@@ -220,18 +222,14 @@ def _show_accounts(accounts: "list[Account]", form: Form) -> None:
     rows = [(a.name, a.full_name, a.email or "-", _day(a.created)) for a in accounts]
     show(
         form,
-        [
-            {"name": a.name, "full_name": a.full_name, "email": a.email, "created": a.created.isoformat()}
-            for a in accounts
-        ],
+        [_plain(account) for account in accounts],
         brief=[a.name for a in accounts],
         table=lambda console: console.print(grid(("name", "full name", "email", "since"), rows)),
     )
 
 
-def _token_facts(token: "Token") -> dict[str, Any]:
-    facts = asdict(token)
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in facts.items()}
+def _plain(value: "Account | Token") -> dict[str, Any]:
+    return {name: item.isoformat() if isinstance(item, datetime) else item for name, item in asdict(value).items()}
 
 
 def _token_rows(token: "Token") -> list[tuple[str, str]]:
