@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
+from seqhub.models.recurrent import modeling_recurrent
 from seqhub.models.registry import list_presets
 from tests.models.cases import CASES, VARIANTS, build, padded, ragged, trained
 
@@ -197,6 +199,20 @@ def test_dropout_acts_between_layers_and_in_training_only():
         assert torch.equal(model(ids).logits, model(ids).logits)
         model.train()
         assert torch.equal(model(ids).logits, model(ids).logits) != differs
+
+
+def test_one_hot_vectors_are_kept_only_where_they_serve_later(monkeypatch):
+    monkeypatch.setattr(modeling_recurrent, "_ONE_HOT", {})
+    with FakeTensorMode():  # as torch.export traces
+        modeling_recurrent.one_hot_vectors(9, 0, torch.empty(1))
+    assert not modeling_recurrent._ONE_HOT
+    model, ids = build("lstm"), torch.randint(1, 9, (2, 4))
+    with torch.inference_mode():
+        model(ids)
+    assert modeling_recurrent._ONE_HOT
+    model(ids, labels=torch.tensor([0, 1])).loss.backward()  # tensors made in inference mode refuse to be saved for it
+    for dtype in (torch.float64, torch.bfloat16):
+        assert model.to(dtype)(ids).logits.dtype == dtype
 
 
 def test_vectors_may_be_given_instead_of_ids():

@@ -14,6 +14,7 @@ kernel (7x slower at H = 4, T = 110).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +102,34 @@ class Padding:
     def fill(self, states: Tensor, value: float) -> Tensor:
         """Set the padded steps of (B, L, F)."""
         return states.masked_fill(~self.real.unsqueeze(-1), value)
+
+
+def one_hot_vectors(vocab_size: int, pad: int | None, like: Tensor) -> Tensor:
+    """Make the one-hot vector of every id: id i has column (i - pad - 1) mod vocab_size, padding has none.
+
+    They are kept, since making them would take longer than looking them up; not as a buffer of the model, which
+    `from_pretrained` would leave unfilled.
+
+    Args:
+        vocab_size: Number of ids.
+        pad: Id of padding, or None.
+        like: Whose type and device they shall have.
+
+    Returns:
+        (vocab_size, F).
+    """
+    key = vocab_size, pad, like.dtype, like.device
+    if key not in _ONE_HOT:
+        vectors = torch.eye(vocab_size, dtype=like.dtype, device=like.device)
+        if pad is not None:
+            vectors = vectors[:, 1:].roll(pad, 0)
+        if type(vectors) is not Tensor:
+            return vectors  # a stand-in of torch.export must not outlive it
+        _ONE_HOT[key] = vectors
+    return _ONE_HOT[key]
+
+
+_ONE_HOT: dict[tuple[int, int | None, torch.dtype, torch.device], Tensor] = {}
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
@@ -242,7 +271,6 @@ class RecurrentModel(RecurrentPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()  # type: ignore[no-untyped-call]
 
-    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -250,7 +278,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
         input_values: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         output_hidden_states: bool | None = None,
-    ) -> RecurrentModelOutput:
+        return_dict: bool | None = None,
+    ) -> RecurrentModelOutput | tuple[Any, ...]:
         """Run all layers from a zero state.
 
         Args:
@@ -260,6 +289,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
             input_values: (B, T, num_features), for a model of `inputs="values"`.
             inputs_embeds: (B, T, F), what `input_ids` would become: one-hot or embedded vectors.
             output_hidden_states: Whether to return the states of every layer; by default as the config says.
+            return_dict: False for the values alone, as the heads want them: for a small batch, making a `ModelOutput`
+                takes longer than looking up the input. By default as the config says.
 
         Raises:
             ValueError: If not exactly one fitting input is given, an id is out of range, or a row has no real step.
@@ -288,12 +319,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
         if padding is not None and padding.order is not None:  # back to where the caller has the steps
             hidden_states = [take_steps(each, padding.back) for each in hidden_states]
             cells = [take_steps(each, padding.back) for each in cells]
-        return RecurrentModelOutput(
-            last_hidden_state=hidden_states[-1],
-            pooler_output=pooled,
-            hidden_states=tuple(hidden_states) if output_hidden_states else None,
-            cell_states=tuple(cells) if output_cell_states else None,
-        )
+        values: tuple[Any, ...] = (hidden_states[-1], pooled)
+        if output_hidden_states:
+            values += (tuple(hidden_states), tuple(cells)) if cells else (tuple(hidden_states),)
+        if return_dict is None:
+            return_dict = self.config.return_dict
+        return RecurrentModelOutput(*values) if return_dict else values
 
     def real_steps(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
         """The mask, (B, T), or what stands for one that was not given."""
@@ -325,7 +356,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         else:
             try:
                 if self.inputs == "one_hot":
-                    return F.embedding(given, self._symbols())
+                    return F.embedding(given, one_hot_vectors(self.vocab_size, self.pad_token_id, self._weight))
                 vectors = self.embed_tokens(given)
             except IndexError:
                 low, high = given.aminmax()
@@ -337,15 +368,6 @@ class RecurrentModel(RecurrentPreTrainedModel):
     def _weight(self) -> Tensor:
         weight: Tensor = self.layers[0].recurrence.weight_ih_l0  # type: ignore[assignment, union-attr]
         return weight
-
-    def _symbols(self) -> Tensor:
-        """Make the one-hot vectors, (vocab_size, F): id i has column (i - pad - 1) mod vocab_size, padding has none.
-
-        They are made anew each time: a buffer would be lost in loading, and this takes microseconds.
-        """
-        weight = self._weight
-        vectors = torch.eye(self.vocab_size, weight.size(1), dtype=weight.dtype, device=weight.device)
-        return vectors if self.pad_token_id is None else vectors.roll(self.pad_token_id + 1, 0)
 
     def _pool(self, states: Tensor, padding: Padding | None) -> Tensor:
         """Make one vector per sequence, (B, H), of states with real steps at the front."""
@@ -405,12 +427,12 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
                 Trainer counts them. By default the labels in this batch.
             output_hidden_states: Whether to return the states of every layer.
         """
-        outputs = self.model(
-            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=True
+        _, pooled, *states = self.model(
+            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=False
         )
-        logits = self.classifier(outputs.pooler_output)
+        logits = self.classifier(pooled)
         loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
-        return RecurrentClassifierOutput(loss, logits, outputs.hidden_states, outputs.cell_states)
+        return RecurrentClassifierOutput(loss, logits, *states)
 
     def _loss(self, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
         problem = self.config.problem_type
@@ -452,10 +474,10 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             output_hidden_states: Whether to return the states of every layer.
         """
         attention_mask = self.model.real_steps(input_ids, attention_mask)
-        outputs = self.model(
-            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=True
+        last_hidden_state, _, *states = self.model(
+            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=False
         )
-        logits = self.classifier(outputs.last_hidden_state)
+        logits = self.classifier(last_hidden_state)
         loss = None
         if labels is not None:
             if labels.shape != logits.shape[:2]:
@@ -463,7 +485,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             if attention_mask is not None:
                 labels = labels.masked_fill(attention_mask == 0, -100)
             loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten().long(), num_items_in_batch)
-        return RecurrentClassifierOutput(loss, logits, outputs.hidden_states, outputs.cell_states)
+        return RecurrentClassifierOutput(loss, logits, *states)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
