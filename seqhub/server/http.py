@@ -8,21 +8,21 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from seqhub.server.access import Identity, Permission, unauthorised
-from seqhub.server.model import Account, Commit, Repo
+from seqhub.server.access import Identity, Permission, absent, authorise, may, unauthorised
+from seqhub.server.model import Account, Commit, Kind, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.settings import Settings
 
 if TYPE_CHECKING:
     from seqhub.server.store import Store
 
-JSON_LIMIT = 2 * MIB
+JSON_LIMIT = 2 * 2**20
 JSON_DEPTH = 32  # no client nests deeper than 4; Python's parser would recurse
 
 State = Literal["works", "left out"]
@@ -64,9 +64,32 @@ class Call:
         """Scheme, host and port as the client wrote them, for URLs in answers."""
         return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
+    def require(self, permission: Permission) -> None:
+        """Ask for more than the route declares, where the body or the query decides what is needed."""
+        authorise(self.store, self.identity, permission, self.repo)
+
+    def require_namespace(self, permission: Permission, namespace: str) -> None:
+        authorise(self.store, self.identity, permission, namespace)
+
+    def may(self, permission: Permission, repo: Repo) -> bool:
+        return may(self.store, self.identity, permission, repo)
+
+    def reach(self, kind: Kind, full_name: str, permission: Permission) -> Repo:
+        """A repository that a body names, if the caller may; absent and private ones get the same answer."""
+        repo = self.store.repo(kind, full_name)
+        if repo is None:
+            raise absent(self.identity, full_name)
+        authorise(self.store, self.identity, permission, repo)
+        return repo
+
     def flag(self, name: str) -> bool:
         """A query flag: clients write True, true or 1."""
         return is_true(self.request.query_params.get(name))
+
+    def next_url(self, cursor: str) -> str:
+        """The same request one page on."""
+        url = self.request.url.include_query_params(cursor=cursor)
+        return f"{self.base_url}{raw_path(self.request)}?{url.query}"
 
     def values(self, name: str) -> list[str]:
         """A repeated query parameter, with and without `[]`, also comma-separated."""
@@ -114,8 +137,8 @@ class Route:
 
     Args:
         method: GET answers HEAD too.
-        pattern: Raw path. `{kinds}` is models, datasets or spaces; `{prefix}` is nothing, `datasets/` or `spaces/`; `{repo}`
-            one or two segments; `{name}` one segment that may hold percent-encoded slashes; `{name*}` the rest.
+        pattern: Raw path. `{kinds}` is models, datasets or spaces; `{prefix}` is nothing, `datasets/` or `spaces/`;
+            `{repo}` one or two segments; `{name}` one segment that may hold percent-encoded slashes; `{name*}` the rest.
         permission: What the caller needs; asked for the repository where the pattern has one.
         handler: See the module.
         purpose: One line for `docs/hub-compatibility.md`.
@@ -219,6 +242,15 @@ def whole_number(text: str, name: str, *, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
         raise Refusal(400, f'"{name}" must be a whole number from {low} to {high}, not {text[:40]!r}.')
     return int(text)
+
+
+def raw_path(request: Request) -> str:
+    """The path as it was sent: `refs%2Fpr%2F1` is one segment there."""
+    raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    try:
+        return str(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        raise Refusal(400, "The path is not percent-encoded ASCII.") from None
 
 
 async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:

@@ -1,13 +1,11 @@
 """Every fact about what clients expect on the wire: header names, words, JSON shapes. No storage, no decisions."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
 from seqhub.server.model import Account, Comment, Commit, Discussion, Entry, Kind, Ref, Repo
-from seqhub.server.refusal import Refusal
 
 ERROR_CODE, ERROR_MESSAGE, REQUEST_ID = "X-Error-Code", "X-Error-Message", "X-Request-Id"
 REPO_COMMIT, LINKED_SIZE, LINKED_ETAG = "X-Repo-Commit", "X-Linked-Size", "X-Linked-Etag"
@@ -17,37 +15,7 @@ Shape = dict[str, object]
 KIND_OF: Final[Mapping[str, Kind]] = {"models": "model", "datasets": "dataset", "spaces": "space"}
 PREFIX_OF: Final[Mapping[Kind, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 
-# Words that stand behind a repository in some route: as repository names they would make paths ambiguous.
-RESERVED_NAMES = frozenset(
-    "auth-check blame blob branch commit commits compare discussions duplicate info lfs-files like likers new paths-info "
-    "preupload raw refs resolve revision safetensors-metadata settings super-squash tag tree user-access-request "
-    "xet-read-token xet-write-token notebook eval-results leaderboard parquet scan treesize git-upload-pack "
-    "git-receive-pack".split()
-)
-# First path segments with a meaning of their own: as user names they would hide those routes.
-RESERVED_NAMESPACES = frozenset(
-    "api datasets spaces models kernels buckets collections docs healthz metrics settings join login logout new oauth "
-    "organizations papers static v1 v2 xet lfs cas".split()
-)
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
-
-GATED_TEXT = "Access to {kind} {name} is restricted and you are not in the authorized list. Ask its owners for access."
-
-
-def check_repo_name(full_name: str) -> None:
-    """The Hub's rules for repository ids, which its client checks too, and words that this server needs itself."""
-    namespace, slash, name = full_name.partition("/")
-    parts = [namespace, name] if slash else [namespace]
-    if not all(_NAME.fullmatch(part) for part in parts) or ".." in full_name or "--" in full_name:
-        raise Refusal(
-            400,
-            f"Invalid repository id {full_name[:120]!r}: namespace/name, each 1-96 letters, digits, '-', '_' or '.', with "
-            "neither '--' nor '..', neither starting nor ending with '-' or '.'.",
-        )
-    if parts[-1].lower().endswith((".git", ".ipynb")):
-        raise Refusal(400, f"Invalid repository id {full_name!r}: it ends with .git or .ipynb.")
-    if parts[-1].lower() in RESERVED_NAMES or parts[0].lower() in RESERVED_NAMESPACES:
-        raise Refusal(400, f"Invalid repository id {full_name!r}: it holds a reserved word.")
+DEFAULT_NAMESPACE = "seqhub"  # a bare repository name answers with a redirect to here
 
 
 def timestamp(moment: datetime) -> str:
@@ -202,40 +170,6 @@ def event(comment: Comment) -> Shape:
 def escaped(text: str) -> str:
     """Text as HTML, for fields that some clients show unread."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-
-
-def tags_of(kind: Kind, card: Mapping[str, object]) -> list[str]:
-    """Tags as the Hub derives them from a card's YAML: plain ones, and `field:value` for the fields it knows."""
-    tags = list(_texts(card.get("tags")))
-    plain = ("library_name", "pipeline_tag") if kind == "model" else ()
-    for name in plain:
-        tags += _texts(card.get(name))
-    prefixed = {
-        "model": {"license": "license", "datasets": "dataset", "base_model": "base_model"},
-        "dataset": {
-            "license": "license",
-            "language": "language",
-            "task_categories": "task_categories",
-            "task_ids": "task_ids",
-            "size_categories": "size_categories",
-            "multilinguality": "multilinguality",
-            "annotations_creators": "annotations_creators",
-            "language_creators": "language_creators",
-            "source_datasets": "source_datasets",
-        },
-        "space": {},
-    }[kind]
-    for name, prefix in prefixed.items():
-        tags += [f"{prefix}:{value}" for value in _texts(card.get(name))]
-    if kind == "model":
-        tags += _texts(card.get("language"))
-    return list(dict.fromkeys(tags))
-
-
-def _texts(value: object) -> Iterable[str]:
-    if isinstance(value, str):
-        return [value]
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def path_in_url(path: str) -> str:

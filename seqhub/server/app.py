@@ -1,0 +1,217 @@
+"""The table of routes and the way through it; nothing else.
+
+Who asks, which repository, whether they may: decided here, once, before any handler runs. Paths are matched raw,
+because revisions arrive percent-encoded (`refs%2Fpr%2F1`).
+"""
+
+import asyncio
+import functools
+import inspect
+import logging
+import re
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
+
+from seqhub.server import wire
+from seqhub.server.access import Identity, absent, authorise, identify
+from seqhub.server.http import Call, Route, raw_path, read_body
+from seqhub.server.model import Kind
+from seqhub.server.refusal import Refusal
+from seqhub.server.routes import account, commits, discussions, files, gates, left_out, listing, refs, repos
+from seqhub.server.settings import Settings
+from seqhub.server.store.names import RESERVED
+
+if TYPE_CHECKING:
+    from seqhub.server.store import Store
+
+logger = logging.getLogger(__name__)
+
+_REPO = rf"(?P<repo>[^/]+?(?:/(?!(?:{'|'.join(map(re.escape, sorted(RESERVED)))})(?:/|$))[^/]+?)?)"
+_PLACEHOLDERS = {
+    "kinds": r"(?P<kinds>models|datasets|spaces)",
+    "prefix": r"(?P<prefix>(?:datasets/|spaces/)?)",
+    "repo": _REPO,
+    "revision": r"(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+)",  # other clients leave these slashes as they are
+}
+
+
+def table() -> list[Route]:
+    """Every route, in the order in which they are tried."""
+    rows: list[Route] = []
+    for group in (account, repos, commits, files, refs, discussions, gates, listing, left_out):
+        rows += group.routes
+    return rows
+
+
+def create_app(store: "Store", *, settings: Settings | None = None, routes: Sequence[Route] | None = None) -> Starlette:
+    """The ASGI application over one store."""
+    dispatcher = Dispatcher(store, settings or Settings(), table() if routes is None else routes)
+    return Starlette(routes=[Mount("/", app=dispatcher)])
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A raw path pattern as a regular expression.
+
+    >>> compiled("/api/{kinds}/{repo}/refs").fullmatch("/api/models/a/refs")["repo"]
+    'a'
+    >>> compiled("/{prefix}{repo}/resolve/{revision}/{path*}").fullmatch("/a/b/resolve/refs%2Fpr%2F1/c/d")["revision"]
+    'refs%2Fpr%2F1'
+    """
+    parts = []
+    for part in re.split(r"(\{[^}]+\})", pattern):
+        name = part[1:-1]
+        if not part.startswith("{"):
+            parts.append(re.escape(part))
+        elif name.endswith("*"):
+            parts.append(f"(?P<{name[:-1]}>.+)")
+        else:
+            parts.append(_PLACEHOLDERS.get(name, f"(?P<{name}>[^/]+)"))
+    return re.compile("".join(parts))
+
+
+class Dispatcher:
+    """From a request to its handler: match, identify, find the repository, authorise, read the body, answer."""
+
+    def __init__(self, store: "Store", settings: Settings, routes: Sequence[Route]) -> None:
+        self.store = store
+        self.settings = settings
+        self.rows = [(compiled(route.pattern), route) for route in routes]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request_id = scope.setdefault("seqhub.request_id", uuid.uuid4().hex)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            response = await self.answer(request)
+        except Refusal as refusal:
+            response = refusal_answer(refusal)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            response = refusal_answer(Refusal(500, f"Internal error; the server's log has it as {request_id}."))
+        await response(scope, receive, send_with_id)
+
+    async def answer(self, request: Request) -> Response:
+        path = raw_path(request)
+        route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
+        call = Call(
+            request=request,
+            store=self.store,
+            settings=self.settings,
+            identity=Identity(),
+            params=params,
+            body_limit=route.body_limit,
+        )
+        admit = functools.partial(self.admit, call, route, path)
+        if inspect.iscoroutinefunction(route.handler):
+            response: Response = await run_in_threadpool(admit) or await route.handler(call)
+            return response
+        if not has_body(request):
+            return await run_in_threadpool(lambda: admit() or route.handler(call))  # type: ignore[return-value]
+        redirect = await run_in_threadpool(admit)
+        if redirect is not None:
+            return redirect
+        try:
+            async with asyncio.timeout(self.settings.body_seconds * 4):
+                call.body = await read_body(request, route.body_limit)
+        except TimeoutError:
+            raise Refusal(408, "The body did not arrive in time.") from None
+        return await run_in_threadpool(route.handler, call)  # type: ignore[arg-type]
+
+    def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        allowed: set[str] = set()
+        for pattern, route in self.rows:
+            found = pattern.fullmatch(path)
+            if found is None:
+                continue
+            if route.method in (method, "*"):
+                return route, {name: decoded(value) for name, value in found.groupdict().items()}
+            allowed.add(route.method)
+        if allowed:
+            allow = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
+            raise Refusal(405, f"{method} is not allowed here; allowed: {allow}.", headers={"Allow": allow})
+        raise Refusal(404, "Sorry, this page does not exist: no route of this Hub has that path.")
+
+    def admit(self, call: Call, route: Route, path: str) -> Response | None:
+        """Identify and authorise; a response only where the repository stands under another name."""
+        if route.permission == "signed":
+            return None
+        call.identity = identify(call.request, self.store)
+        if "repo" not in call.params:
+            authorise(self.store, call.identity, route.permission)
+            return None
+        full_name = call.params["repo"]
+        kind = kind_of(call.params)
+        repo = self.store.repo(kind, full_name) if "/" in full_name else None
+        if repo is None:
+            return self.redirect(call, route, path, kind, full_name)
+        authorise(self.store, call.identity, route.permission, repo)
+        call.found_repo = repo
+        return None
+
+    def redirect(self, call: Call, route: Route, path: str, kind: Kind, full_name: str) -> Response:
+        """To where a moved repository is now, or from a bare name to the default namespace.
+
+        Only for those who may see the target: the old name of a private repository is as absent as its new one.
+        """
+        if "/" in full_name:
+            target = self.store.redirect(kind, full_name)
+        else:
+            target = self.store.repo(kind, f"{wire.DEFAULT_NAMESPACE}/{full_name}")
+        if target is None:
+            raise absent(call.identity, full_name)
+        try:
+            authorise(self.store, call.identity, "info", target)
+        except Refusal:
+            raise absent(call.identity, full_name) from None
+        found = compiled(route.pattern).fullmatch(path)
+        if found is None:
+            raise absent(call.identity, full_name)
+        location = path[: found.start("repo")] + target.full_name + path[found.end("repo") :]
+        query = call.request.url.query
+        return RedirectResponse(location + (f"?{query}" if query else ""), status_code=307)
+
+
+def kind_of(params: dict[str, str] | object) -> Kind:
+    """The kind of repository that a path's `{kinds}` or `{prefix}` names."""
+    values = params if isinstance(params, dict) else {}
+    return wire.KIND_OF[values.get("kinds") or values.get("prefix", "").rstrip("/") or "models"]
+
+
+def decoded(value: str | None) -> str:
+    """One percent-decoding, strict: paths are UTF-8 without NUL."""
+    try:
+        text = unquote(value or "", errors="strict")
+    except UnicodeDecodeError:
+        raise Refusal(400, "The path is not valid UTF-8.") from None
+    if "\0" in text:
+        raise Refusal(400, "The path holds a NUL.")
+    return text
+
+
+def has_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def refusal_answer(refusal: Refusal) -> Response:
+    """Every error in one shape: JSON, and the headers from which clients choose exceptions."""
+    headers = {wire.ERROR_MESSAGE: wire.header_text(refusal.message), **refusal.headers}
+    if refusal.code:
+        headers[wire.ERROR_CODE] = refusal.code
+    body = {"error": refusal.message.encode(errors="replace").decode(), **refusal.body}
+    return JSONResponse(body, refusal.status, headers)

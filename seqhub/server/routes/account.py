@@ -1,0 +1,146 @@
+"""Who am I, who is that, and is this card's YAML valid."""
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server import cards, wire
+from seqhub.server.access import RANK
+from seqhub.server.http import Call, Route
+from seqhub.server.model import KINDS, Account
+from seqhub.server.refusal import Refusal
+
+
+def whoami(call: Call) -> Response:
+    user, token = call.user, call.identity.token
+    orgs = []
+    for name, role in sorted(call.store.roles_of(user.name).items()):
+        org = call.store.account(name)
+        if org is not None:
+            orgs.append({**wire.person(org), "id": f"{org.id:024x}", "roleInOrg": role, "isEnterprise": False})
+    answer = {
+        **wire.person(user),
+        "id": f"{user.id:024x}",
+        "email": user.email,
+        "emailVerified": True,
+        "isPro": False,
+        "canPay": False,
+        "periodEnd": None,
+        "orgs": orgs,
+    }
+    if token is not None:
+        described = {"displayName": token.name, "role": token.role, "createdAt": wire.timestamp(token.created)}
+        answer["auth"] = {"type": "access_token", "accessToken": described}
+    return JSONResponse(answer)
+
+
+def validate_yaml(call: Call) -> Response:
+    """Errors with 400, warnings with 200, in the shape that the client turns into an exception or a warning."""
+    fields = call.json()
+    content = fields.text("content", limit=cards.MAX_README)
+    kind = fields.text("repoType", "model")
+    if kind not in KINDS:
+        raise Refusal(400, f'Field "repoType" must be one of {", ".join(KINDS)}.')
+    errors, warnings = cards.validate(content, kind)
+    answer = {"errors": [{"message": e} for e in errors], "warnings": [{"message": w} for w in warnings]}
+    if errors:
+        raise Refusal(400, "; ".join(errors), body=dict(answer))
+    return JSONResponse(answer)
+
+
+def overview(call: Call) -> Response:
+    """A user or an organisation: the client asks for avatars and counts."""
+    account = known_account(call)
+    counts = {f"num{kind.capitalize()}s": count_repos(call, kind, account.name) for kind in KINDS}
+    answer = {
+        **wire.person(account),
+        "isPro": False,
+        "isFollowing": False,
+        "createdAt": wire.timestamp(account.created),
+        "numLikes": 0 if account.is_org else len(call.store.liked_by(account)),
+        **counts,
+    }
+    if account.is_org:
+        answer |= {"numUsers": len(call.store.members(account.name)), "isVerified": False}
+    else:
+        names = sorted(call.store.roles_of(account.name))
+        answer["orgs"] = [wire.person(org) for org in map(call.store.account, names) if org is not None]
+    return JSONResponse(answer)
+
+
+def members(call: Call) -> Response:
+    org = known_account(call)
+    roles = call.store.members(org.name)
+    found = [(call.store.account(name), role) for name, role in sorted(roles.items())]
+    return JSONResponse([{**wire.person(user), "role": role} for user, role in found if user is not None])
+
+
+def likes(call: Call) -> Response:
+    """Only what the asking one may see: a like must not tell that a private repository exists."""
+    account = known_account(call)
+    items = []
+    for repo in call.store.liked_by(account):
+        if call.may("info", repo):
+            liked = {"name": repo.full_name, "type": repo.kind}
+            items.append({"createdAt": wire.timestamp(repo.updated), "repo": liked})
+    return JSONResponse(items)
+
+
+def own_repositories(call: Call) -> Response:
+    """What a namespace holds, with storage; for the namespace's own people."""
+    name = call.params.get("name") or call.user.name
+    same = name.casefold() == call.user.name.casefold()
+    roles = {org.casefold(): role for org, role in call.store.roles_of(call.user.name).items()}
+    if not same and RANK[roles.get(name.casefold())] < RANK["read"]:
+        raise Refusal(403, f"You are not a member of {name!r}.")
+    items = []
+    for kind in KINDS:
+        found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
+        for repo in found:
+            size = sum(file.size for file in call.store.list_large(repo))
+            items.append(
+                {
+                    "id": repo.full_name,
+                    "type": kind,
+                    "updatedAt": wire.timestamp(repo.updated),
+                    "visibility": "private" if repo.private else "public",
+                    "storage": size,
+                }
+            )
+    return JSONResponse(items)
+
+
+def agent_harnesses(call: Call) -> Response:
+    """Fetched once a day by the client's agent detection; an empty table is a valid one."""
+    return JSONResponse({})
+
+
+def known_account(call: Call) -> Account:
+    account = call.store.account(call.params["name"])
+    if account is None:
+        raise Refusal(404, f"No user or organisation is called {call.params['name'][:100]!r}.")
+    return account
+
+
+def count_repos(call: Call, kind: str, name: str) -> int:
+    found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
+    return len(found)
+
+
+routes = [
+    Route("GET", "/api/whoami-v2", "account", whoami, "`whoami`, `hf auth whoami`"),
+    Route(
+        "POST", "/api/validate-yaml", "public", validate_yaml, "`create_commit` of a README.md, `ModelCard.validate`"
+    ),
+    Route("GET", "/api/users/{name}/overview", "public", overview, "`get_user_overview`"),
+    Route("GET", "/api/users/{name}/likes", "public", likes, "`list_liked_repos`"),
+    Route("GET", "/api/organizations/{name}/overview", "public", overview, "`get_organization_overview`"),
+    Route("GET", "/api/organizations/{name}/members", "public", members, "`list_organization_members`"),
+    Route("GET", "/api/settings/repositories", "account", own_repositories, "`list_user_repos`"),
+    Route(
+        "GET",
+        "/api/organizations/{name}/settings/repositories",
+        "account",
+        own_repositories,
+        "`list_user_repos` of one",
+    ),
+    Route("GET", "/api/agent-harnesses", "public", agent_harnesses, "the client's agent detection; always `{}`"),
+]

@@ -1,0 +1,250 @@
+"""Writing: where files should go, and the commit itself, read line by line as it arrives."""
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import PurePosixPath
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server import patterns, wire
+from seqhub.server.http import Call, Fields, Route, parse_object
+from seqhub.server.model import AddLarge, AddSmall, Commit, CopyFile, Delete, Entry, Operation
+from seqhub.server.refusal import Refusal, revision_not_found
+
+MIB = 2**20
+MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
+MAX_LINE = 64 * MIB
+MAX_OPERATIONS = 25_000
+PREUPLOAD_FILES = 1000
+PICKLES = frozenset((".bin", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy", ".npz", ".dill", ".h5"))
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def preupload(call: Call) -> Response:
+    """Per file: small or large, ignored or not, and the id of what stands there now.
+
+    Large is what the repository's own .gitattributes say, what is over the size limit, and what is not text.
+    """
+    ref = writable_ref(call, opens=call.flag("create_pr"))
+    fields = call.json()
+    asked = fields.objects("files", limit=PREUPLOAD_FILES)
+    commit = call.store.resolve(call.repo, ref)
+    lfs_rules = patterns.lfs_rules(root_file(call, commit, ".gitattributes"))
+    ignored = fields.optional_text("gitIgnore", limit=patterns.MAX_BYTES)
+    ignore_rules = patterns.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
+    paths = [item.text("path", limit=4096) for item in asked]
+    present = {entry.path: entry for entry in call.store.entries(call.repo, commit, paths)}
+    answers = []
+    for item, path in zip(asked, paths, strict=True):
+        size = item.integer("size")
+        sample = patterns.decoded_sample(item.text("sample", "", limit=4096))
+        is_large = size > 0 and (
+            size > call.settings.large_file
+            or patterns.last_word(lfs_rules, path)
+            or patterns.is_binary(sample, is_whole=size <= len(sample))
+        )
+        answers.append(
+            {
+                "path": path,
+                "uploadMode": "lfs" if is_large else "regular",
+                "shouldIgnore": patterns.is_ignored(ignore_rules, path),
+                "oid": content_id(present.get(path)),
+            }
+        )
+    return JSONResponse({"files": answers})
+
+
+async def commit(call: Call) -> Response:
+    """One NDJSON body, one commit: a header, then operations."""
+    opens = call.flag("create_pr")
+    ref = await call.in_thread(writable_ref, call, opens=opens)
+    header: Fields | None = None
+    operations: list[Operation] = []
+    async for line in lines(call):
+        entry = await call.in_thread(parse_object, line) if len(line) > 65_536 else parse_object(line)
+        fields = Fields(entry)
+        key, value = fields.text("key", limit=40), fields.fields("value")
+        if key == "header":
+            header = value
+            continue
+        if len(operations) >= MAX_OPERATIONS:
+            raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
+        operations.append(await call.in_thread(operation, call, key, value))
+    if header is None:
+        raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
+    return await call.in_thread(write, call, ref, header, operations, opens)
+
+
+def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool) -> Response:
+    title = header.text("summary", limit=2000).strip()
+    if not title:
+        raise Refusal(400, 'Field "summary" must not be empty.')
+    message = header.text("description", "")
+    parent = header.optional_text("parentCommit", limit=64)
+    answer: wire.Shape = {"success": True, "hookOutput": ""}
+    if opens:
+        target = ref.removeprefix("refs/heads/")
+        if parent is not None and call.store.resolve(call.repo, ref).oid != call.store.resolve(call.repo, parent).oid:
+            raise Refusal(412, "The branch was updated since you opened this page. Please refresh and try again.")
+        opened = call.store.open_discussion(call.repo, title, message, call.user.name, pull_request=True, target=target)
+        ref = f"refs/pr/{opened.number}"
+        answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
+    made = call.store.commit(
+        call.repo,
+        ref,
+        operations,
+        expected_parent=parent,
+        author=call.user.name,
+        title=title,
+        message=message,
+        uploader=call.user,
+    )
+    answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
+    return JSONResponse(answer)
+
+
+def operation(call: Call, key: str, value: Fields) -> Operation:
+    """One line of a commit as the store's value."""
+    path = value.text("path", limit=4096)
+    if key == "deletedFile":
+        return Delete(path, is_folder=False)
+    if key == "deletedFolder":
+        return Delete(path.rstrip("/"), is_folder=True)
+    if call.settings.safetensors_only and PurePosixPath(path).suffix.lower() in PICKLES:
+        raise Refusal(422, f"{path} may hold a pickle; this Hub takes weights as .safetensors only.")
+    if key == "file":
+        return AddSmall(path, content(value))
+    if key == "lfsFile":
+        return large(call, path, value)
+    if key == "copyFile":
+        return CopyFile(path, value.text("srcPath", limit=4096), value.optional_text("srcRevision", limit=256))
+    raise Refusal(400, f"Unknown operation {key!r}; known: file, lfsFile, deletedFile, deletedFolder, copyFile.")
+
+
+def content(value: Fields) -> bytes:
+    encoding = value.text("encoding", "utf-8", limit=20)
+    text = value.text("content", limit=MAX_LINE)
+    if encoding == "base64":
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as problem:
+            raise Refusal(400, f'Field "content" is not base64: {problem}') from None
+    if encoding not in ("utf-8", "utf8"):
+        raise Refusal(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
+    return text.encode()
+
+
+def large(call: Call, path: str, value: Fields) -> AddLarge:
+    """A file that was sent before. Copies name no size: then the blob's own counts, if this user may use the blob."""
+    sha256 = value.text("oid", limit=64)
+    if value.text("algo", "sha256", limit=20) != "sha256" or not _SHA256.fullmatch(sha256):
+        raise Refusal(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
+    if value.values.get("size") is not None:
+        return AddLarge(path, sha256, value.integer("size"))
+    blob = call.store.blob(sha256) if call.store.may_use(call.user, sha256) else None
+    if blob is None:
+        raise Refusal(422, f"The content of {path} (sha256 {sha256}) was not uploaded by you: upload it first.")
+    return AddLarge(path, sha256, blob.stat().st_size)
+
+
+async def lines(call: Call) -> AsyncIterator[bytes]:
+    """Lines of the body as they arrive; a line may hold one small file and no more."""
+    pending: list[bytes] = []
+    waiting = 0
+    async for chunk in call.chunks():
+        first, *rest = chunk.split(b"\n")
+        pending.append(first)
+        waiting += len(first)
+        if waiting > MAX_LINE:
+            raise Refusal(413, f"A line of the commit has more than {MAX_LINE} bytes: upload the file as a large one.")
+        if not rest:
+            continue
+        for line in (b"".join(pending), *rest[:-1]):
+            if line.strip():
+                yield line
+        pending, waiting = [rest[-1]], len(rest[-1])
+    last = b"".join(pending)
+    if last.strip():
+        yield last
+
+
+def writable_ref(call: Call, *, opens: bool) -> str:
+    """The full name of the ref to write, after asking whether the caller may.
+
+    Whoever may discuss may open a pull request and go on with one's own; everything else needs the right to write.
+    """
+    revision = call.params["revision"]
+    ref = revision if revision.startswith("refs/") else f"refs/heads/{'main' if revision == 'HEAD' else revision}"
+    known = any(found.ref == ref for found in call.store.refs(call.repo))
+    if not known or ref.startswith("refs/tags/") or (opens and not ref.startswith("refs/heads/")):
+        raise revision_not_found(revision)
+    number = ref.removeprefix("refs/pr/")
+    if opens or (ref.startswith("refs/pr/") and number.isdigit() and is_own(call, int(number))):
+        return ref
+    call.require("write")
+    return ref
+
+
+def is_own(call: Call, number: int) -> bool:
+    return call.store.discussion(call.repo, number).author == call.user.name
+
+
+def root_file(call: Call, commit: Commit, path: str) -> str:
+    entry = call.store.entry(call.repo, commit, path)
+    if entry is None or entry.is_folder or entry.lfs is not None or entry.size > patterns.MAX_BYTES:
+        return ""
+    found = call.store.content(call.repo, commit, entry)
+    return (found if isinstance(found, bytes) else found.read_bytes()).decode(errors="replace")
+
+
+def content_id(entry: Entry | None) -> str | None:
+    """What the client compares with its own file: git's id of a small one, SHA-256 of a large one."""
+    if entry is None or entry.is_folder:
+        return None
+    return entry.lfs.sha256 if entry.lfs else entry.oid
+
+
+def super_squash(call: Call) -> Response:
+    message = call.json().text("message", "Super-squash", limit=2000).strip() or "Super-squash"
+    ref = writable_ref(call, opens=False)
+    made = call.store.super_squash(call.repo, ref, message, call.user.name)
+    return JSONResponse({"success": True, "commitOid": made.oid})
+
+
+def history(call: Call) -> Response:
+    """Newest first, in pages."""
+    limit = call.integer("limit", 50, low=1, high=1000)
+    formatted = "formatted" in call.values("expand")
+    revision = call.params["revision"]
+    found, after, total = call.store.commits(
+        call.repo, revision, after=call.request.query_params.get("cursor"), limit=limit
+    )
+    headers = {"X-Total-Count": str(total)}
+    if after is not None:
+        headers |= wire.next_link(call.next_url(after))
+    return JSONResponse([wire.commit_item(item, formatted=formatted) for item in found], headers=headers)
+
+
+_REPO = "/api/{kinds}/{repo}"
+routes = [
+    Route(
+        "POST",
+        f"{_REPO}/preupload/{{revision}}",
+        "discuss",
+        preupload,
+        "every upload: small or large, ignored, unchanged",
+        body_limit=4 * MIB,
+    ),
+    Route(
+        "POST",
+        f"{_REPO}/commit/{{revision}}",
+        "discuss",
+        commit,
+        "`create_commit`; a branch needs `write`, one's own pull request does not",
+        body_limit=MAX_COMMIT,
+    ),
+    Route("POST", f"{_REPO}/super-squash/{{revision}}", "write", super_squash, "`super_squash_history`"),
+    Route("GET", f"{_REPO}/commits/{{revision}}", "info", history, "`list_repo_commits`"),
+]

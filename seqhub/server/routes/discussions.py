@@ -1,0 +1,232 @@
+"""Discussions and pull requests: open, list, read with a diff, comment, edit, hide, close, rename, merge."""
+
+import difflib
+from collections.abc import Iterator
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server import wire
+from seqhub.server.http import Call, Route
+from seqhub.server.model import Comment, Commit, Discussion, Entry
+from seqhub.server.refusal import Refusal
+
+PAGE = 50
+MAX_TEXT = 65_536
+MAX_TITLE = 300
+DIFF_FILE, DIFF_TOTAL, DIFF_FILES = 256 * 1024, 4 * 2**20, 300  # a diff is for readers; beyond that it says so
+
+
+def list_discussions(call: Call) -> Response:
+    query = call.request.query_params
+    kind, status = query.get("type"), query.get("status")
+    if kind not in (None, "all", "discussion", "pull_request"):
+        raise Refusal(400, f'"type" must be discussion or pull_request, not {kind[:40]!r}.')
+    if status not in (None, "all", "open", "closed"):
+        raise Refusal(400, f'"status" must be open or closed, not {status[:40]!r}.')
+    page = call.integer("p", 0, low=0, high=10**6)
+    found, total = call.store.discussions(
+        call.repo,
+        pull_requests=None if kind in (None, "all") else kind == "pull_request",
+        status=None if status in (None, "all") else status,
+        author=query.get("author"),
+        page=page,
+        size=PAGE,
+    )
+    shapes = [wire.discussion(item, call.repo) for item in found]
+    return JSONResponse({"discussions": shapes, "count": total, "start": page * PAGE})
+
+
+def open_discussion(call: Call) -> Response:
+    fields = call.json()
+    title = fields.text("title", limit=MAX_TITLE).strip()
+    if not title:
+        raise Refusal(400, 'Field "title" must not be empty.')
+    opened = call.store.open_discussion(
+        call.repo,
+        title,
+        fields.text("description", "", limit=MAX_TEXT),
+        call.user.name,
+        pull_request=fields.flag("pullRequest"),
+        target="main",
+    )
+    url = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
+    return JSONResponse({"num": opened.number, "pullRequest": opened.is_pull_request, "url": url})
+
+
+def details(call: Call) -> Response:
+    found = named(call)
+    shape = wire.discussion(found, call.repo) | {"events": [wire.event(comment) for comment in found.comments]}
+    if found.is_pull_request:
+        shape["changes"] = {"base": f"refs/heads/{found.target}"}
+        if found.merge_commit:
+            shape["changes"] |= {"mergeCommitId": found.merge_commit}  # type: ignore[operator]
+        shape["filesWithConflicts"] = [] if found.status != "open" else call.store.conflicts(call.repo, found.number)
+        if call.flag("diff"):
+            shape["diff"] = "".join(diff(call, found))
+    return JSONResponse(shape)
+
+
+def comment(call: Call) -> Response:
+    text = call.json().text("comment", limit=MAX_TEXT)
+    if not text.strip():
+        raise Refusal(400, 'Field "comment" must not be empty.')
+    made = call.store.comment(call.repo, named(call).number, call.user.name, text)
+    return JSONResponse({"newMessage": wire.event(made)})
+
+
+def edit(call: Call) -> Response:
+    own_comment(call, "edit")
+    text = call.json().text("content", limit=MAX_TEXT)
+    made = call.store.edit_comment(call.repo, number(call), call.params["comment"], text)
+    return JSONResponse({"updatedComment": wire.event(made)})
+
+
+def hide(call: Call) -> Response:
+    own_comment(call, "hide")
+    made = call.store.hide_comment(call.repo, number(call), call.params["comment"])
+    return JSONResponse({"updatedComment": wire.event(made)})
+
+
+def change_status(call: Call) -> Response:
+    fields = call.json()
+    status = fields.text("status", limit=20)
+    if status not in ("open", "closed"):
+        raise Refusal(400, f'Field "status" must be open or closed, not {status!r}.')
+    found = own_discussion(call)
+    text = fields.text("comment", "", limit=MAX_TEXT)
+    made = call.store.change_status(call.repo, found.number, call.user.name, status)
+    if text.strip():
+        call.store.comment(call.repo, found.number, call.user.name, text)
+    return JSONResponse({"newStatus": wire.event(made)})
+
+
+def rename(call: Call) -> Response:
+    title = call.json().text("title", limit=MAX_TITLE).strip()
+    if not title:
+        raise Refusal(400, 'Field "title" must not be empty.')
+    made = call.store.rename(call.repo, own_discussion(call).number, call.user.name, title)
+    return JSONResponse({"newTitle": wire.event(made)})
+
+
+def merge(call: Call) -> Response:
+    text = call.json().text("comment", "", limit=MAX_TEXT)
+    found = named(call)
+    if not found.is_pull_request:
+        raise Refusal(400, f"Discussion {found.number} is no pull request.")
+    made = call.store.merge(call.repo, found.number, call.user.name, text or None)
+    return JSONResponse({"success": True, "mergeCommitId": made.oid})
+
+
+def number(call: Call) -> int:
+    text = call.params["number"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise Refusal(404, f"No discussion has the number {text[:40]!r}.")
+    return int(text)
+
+
+def named(call: Call) -> Discussion:
+    return call.store.discussion(call.repo, number(call))
+
+
+def own_discussion(call: Call) -> Discussion:
+    """One's own, or any for who may write to the repository."""
+    found = named(call)
+    if found.author != call.user.name:
+        call.require("write")
+    return found
+
+
+def own_comment(call: Call, verb: str) -> None:
+    """Editing is for authors only; hiding also for who may write."""
+    wanted = call.params["comment"].lower()
+    found: Comment | None = next((item for item in named(call).comments if item.id.lower() == wanted), None)
+    if found is None or found.kind != "comment":
+        raise Refusal(404, f"Discussion {number(call)} has no comment {wanted[:40]!r}.")
+    if found.author == call.user.name:
+        return
+    if verb == "edit":
+        raise Refusal(403, "Only its author may edit a comment.")
+    call.require("write")
+
+
+def diff(call: Call, found: Discussion) -> Iterator[str]:
+    """What a pull request changes, as git words it: from where it forked to its head."""
+    base, head = call.store.pull_request_range(call.repo, found.number)
+    before, after = files_at(call, base), files_at(call, head)
+    changed = sorted(p for p in before.keys() | after.keys() if content_id(before.get(p)) != content_id(after.get(p)))
+    total = 0
+    for path in changed[:DIFF_FILES]:
+        text = "".join(file_diff(call, path, (base, before.get(path)), (head, after.get(path))))
+        total += len(text)
+        if total > DIFF_TOTAL:
+            yield f"# further changes are not shown: the diff has more than {DIFF_TOTAL} characters\n"
+            return
+        yield text
+    if len(changed) > DIFF_FILES:
+        yield f"# {len(changed) - DIFF_FILES} further changed files are not shown\n"
+
+
+def file_diff(
+    call: Call, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]
+) -> Iterator[str]:
+    entries = (old[1], new[1])
+    yield f"diff --git a/{path} b/{path}\n"
+    if entries[0] is None:
+        yield "new file mode 100644\n"
+    if entries[1] is None:
+        yield "deleted file mode 100644\n"
+    ids = [(entry.oid if entry else "0" * 40)[:10] for entry in entries]
+    yield f"index {ids[0]}..{ids[1]}\n"
+    texts = [text_of(call, commit, entry) for commit, entry in (old, new)]
+    if texts[0] is None or texts[1] is None:
+        yield f"Binary files a/{path} and b/{path} differ\n"
+        return
+    names = ("/dev/null" if entries[0] is None else f"a/{path}", "/dev/null" if entries[1] is None else f"b/{path}")
+    lines = [text.splitlines(keepends=True) for text in texts if text is not None]
+    for line in difflib.unified_diff(lines[0], lines[1], *names):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def files_at(call: Call, commit: Commit) -> dict[str, Entry]:
+    entries, _ = call.store.tree(call.repo, commit, "", recursive=True, with_last_commit=False, limit=200_000)
+    return {entry.path: entry for entry in entries if not entry.is_folder}
+
+
+def content_id(entry: Entry | None) -> str | None:
+    return None if entry is None else entry.oid
+
+
+def text_of(call: Call, commit: Commit, entry: Entry | None) -> str | None:
+    """A small text; None for what a diff does not show."""
+    if entry is None:
+        return ""
+    if entry.lfs is not None or entry.size > DIFF_FILE:
+        return None
+    content = call.store.content(call.repo, commit, entry)
+    try:
+        return (content if isinstance(content, bytes) else content.read_bytes()).decode()
+    except UnicodeDecodeError:
+        return None
+
+
+_ALL = "/api/{kinds}/{repo}/discussions"
+_ONE = f"{_ALL}/{{number}}"
+routes = [
+    Route("GET", _ALL, "read", list_discussions, "`get_repo_discussions`"),
+    Route(
+        "POST",
+        _ALL,
+        "discuss",
+        open_discussion,
+        "`create_discussion`, `create_pull_request`, `upload_folder(create_pr=True)`",
+    ),
+    Route("GET", _ONE, "read", details, "`get_discussion_details`, with the diff of files"),
+    Route("POST", f"{_ONE}/comment", "discuss", comment, "`comment_discussion`"),
+    Route("POST", f"{_ONE}/comment/{{comment}}/edit", "discuss", edit, "`edit_discussion_comment`; its author only"),
+    Route(
+        "POST", f"{_ONE}/comment/{{comment}}/hide", "discuss", hide, "`hide_discussion_comment`; its author, or `write`"
+    ),
+    Route("POST", f"{_ONE}/status", "discuss", change_status, "`change_discussion_status`; its author, or `write`"),
+    Route("POST", f"{_ONE}/title", "discuss", rename, "`rename_discussion`; its author, or `write`"),
+    Route("POST", f"{_ONE}/merge", "write", merge, "`merge_pull_request`"),
+]

@@ -1,0 +1,257 @@
+"""Reading files: content with ranges, folders, single paths."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from seqhub.server import wire
+from seqhub.server.http import Call, Route, is_true
+from seqhub.server.model import Commit, Entry
+from seqhub.server.refusal import Refusal, entry_not_found
+
+PIECE = 1024 * 1024
+PATHS = 20_000
+TREE_PAGE, EXPANDED_PAGE = 1000, 50  # as on the Hub: last commits cost more
+MAX_SAFETENSORS_HEADER = 25_000_000
+MAX_SHARDS = 1000
+TEXT = frozenset(
+    [
+        ".md",
+        ".txt",
+        ".json",
+        ".jsonl",
+        ".yaml",
+        ".yml",
+        ".py",
+        ".csv",
+        ".tsv",
+        ".toml",
+        ".cfg",
+        ".ini",
+        ".gitattributes",
+        ".gitignore",
+        ".html",
+        ".js",
+        ".css",
+        ".xml",
+    ]
+)
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+def resolve(call: Call) -> Response:
+    """A file's content. Never compressed: clients compare Content-Length with the size they know."""
+    commit, entry = found_file(call)
+    etag = f'"{entry.lfs.sha256 if entry.lfs else entry.oid}"'
+    headers = {
+        "ETag": etag,
+        wire.REPO_COMMIT: commit.oid,
+        "Accept-Ranges": "bytes",
+        "Content-Type": content_type(entry.path),
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(PurePosixPath(entry.path).name)}",
+        **UNTRUSTED,
+    }
+    if entry.lfs is not None:
+        headers |= {wire.LINKED_SIZE: str(entry.lfs.size), wire.LINKED_ETAG: etag}
+    if call.request.headers.get("if-none-match", "").removeprefix("W/") == etag:
+        return Response(status_code=304, headers=headers)
+    start, stop, status = asked_range(call, entry.size, etag)
+    if status == 206:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
+    elif entry.size == 0 and "range" in call.request.headers:
+        headers["Content-Range"] = "bytes */0"
+    headers["Content-Length"] = str(stop - start)
+    if call.request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    content = call.store.content(call.repo, commit, entry)
+    if isinstance(content, bytes):
+        return Response(content[start:stop], status, headers)
+    return StreamingResponse(pieces(content, start, stop), status, headers)
+
+
+def raw(call: Call) -> Response:
+    """The blob that git has: of a large file its pointer."""
+    commit, entry = found_file(call)
+    if entry.lfs is not None:
+        body = pointer(entry.lfs.sha256, entry.lfs.size)
+    else:
+        found = call.store.content(call.repo, commit, entry)
+        body = found if isinstance(found, bytes) else found.read_bytes()
+    headers = {wire.REPO_COMMIT: commit.oid, "ETag": f'"{entry.oid}"', "Content-Type": content_type(entry.path)}
+    return Response(body, headers=headers | UNTRUSTED)
+
+
+def tree(call: Call) -> Response:
+    expand = call.flag("expand")
+    highest = EXPANDED_PAGE if expand else TREE_PAGE
+    commit, folder = call.commit(), call.params.get("path", "").strip("/")
+    found, after = call.store.tree(
+        call.repo,
+        commit,
+        folder,
+        recursive=call.flag("recursive"),
+        with_last_commit=expand,
+        after=call.request.query_params.get("cursor"),
+        limit=min(call.integer("limit", highest, low=1, high=10_000), highest),
+    )
+    if not found and folder:
+        entry = call.store.entry(call.repo, commit, folder)
+        if entry is None or not entry.is_folder:
+            raise absent_entry(commit, folder, call.params["revision"])
+    headers = {wire.REPO_COMMIT: commit.oid}
+    if after is not None:
+        headers |= wire.next_link(call.next_url(after))
+    return JSONResponse([wire.tree_entry(entry, expand=expand) for entry in found], headers=headers)
+
+
+def paths_info(call: Call) -> Response:
+    """What stands at some paths; those that are not there are left out."""
+    form = call.form()
+    paths = [path.strip("/") for path in form.get("paths", []) + form.get("paths[]", [])]
+    if len(paths) > PATHS:
+        raise Refusal(413, f"{len(paths)} paths; at most {PATHS} are allowed.")
+    expand = is_true(form.get("expand", ["false"])[0])
+    commit = call.commit()
+    found = call.store.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
+    shapes = [wire.tree_entry(entry, expand=expand, copyable=True) for entry in found]
+    return JSONResponse(shapes, headers={wire.REPO_COMMIT: commit.oid})
+
+
+def safetensors_metadata(call: Call) -> Response:
+    """The headers of all shards that an index on main names, so that a client asks once."""
+    commit, index_path = call.store.resolve(call.repo, "main"), call.params["path"]
+    index_entry = call.store.entry(call.repo, commit, index_path)
+    if index_entry is None or index_entry.is_folder or index_entry.size > MAX_SAFETENSORS_HEADER:
+        raise absent_entry(commit, index_path, "main")
+    found = call.store.content(call.repo, commit, index_entry)
+    try:
+        index = json.loads(found if isinstance(found, bytes) else found.read_bytes())
+        shards = sorted(set(index["weight_map"].values()))
+        names = [str(PurePosixPath(index_path).with_name(PurePosixPath(shard).name)) for shard in shards]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Refusal(422, f"{index_path} is not an index of safetensors shards.") from None
+    if len(shards) > MAX_SHARDS:
+        raise Refusal(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
+    headers = {shard: shard_header(call, commit, name) for shard, name in zip(shards, names, strict=True)}
+    return JSONResponse({"index": {"metadata": index.get("metadata")}, "headers": headers})
+
+
+def shard_header(call: Call, commit: Commit, path: str) -> object:
+    entry = call.store.entry(call.repo, commit, path)
+    if entry is None or entry.is_folder:
+        raise absent_entry(commit, path, "main")
+    content = call.store.content(call.repo, commit, entry)
+    length = int.from_bytes(first_bytes(content, 0, 8), "little")
+    if not 2 <= length <= min(MAX_SAFETENSORS_HEADER, entry.size - 8):
+        raise Refusal(422, f"{path} is not a safetensors file.")
+    try:
+        header = json.loads(first_bytes(content, 8, 8 + length))
+    except (ValueError, RecursionError):
+        raise Refusal(422, f"{path} is not a safetensors file.") from None
+    return header
+
+
+def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
+    if isinstance(content, bytes):
+        return content[start:stop]
+    with content.open("rb") as file:
+        file.seek(start)
+        return file.read(stop - start)
+
+
+def found_file(call: Call) -> tuple[Commit, Entry]:
+    commit, path = call.commit(), call.params["path"]
+    entry = call.store.entry(call.repo, commit, path)
+    if entry is None or entry.is_folder:
+        raise absent_entry(commit, path, call.params["revision"])
+    return commit, entry
+
+
+def absent_entry(commit: Commit, path: str, revision: str) -> Refusal:
+    """Carries the commit: clients remember that a file is absent there."""
+    refusal = entry_not_found(path, revision)
+    refusal.headers[wire.REPO_COMMIT] = commit.oid
+    return refusal
+
+
+def asked_range(call: Call, size: int, etag: str) -> tuple[int, int, int]:
+    """Start, stop and status. One range only; what is no range is as if it were not there, as HTTP says.
+
+    Raises:
+        Refusal: 416; the file ends before the range starts.
+    """
+    header = call.request.headers.get("range", "")
+    match = _RANGE.fullmatch(header.strip())
+    condition = call.request.headers.get("if-range")
+    if match is None or (not match[1] and not match[2]) or size == 0 or condition not in (None, etag):
+        return 0, size, 200
+    if not match[1]:
+        start, stop = max(0, size - int(match[2])), size
+    else:
+        start, stop = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
+    if match[1] and match[2] and int(match[2]) < int(match[1]):
+        return 0, size, 200
+    if start >= size or stop <= start:
+        raise Refusal(416, f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
+    return start, stop, 206
+
+
+async def pieces(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
+    """Bytes of a file on disk, read in threads."""
+    file = await run_in_threadpool(path.open, "rb")
+    try:
+        await run_in_threadpool(file.seek, start)
+        left = stop - start
+        while left > 0:
+            piece = await run_in_threadpool(file.read, min(PIECE, left))
+            if not piece:
+                raise OSError(f"{path.name} is shorter than its entry says")
+            left -= len(piece)
+            yield piece
+    finally:
+        await run_in_threadpool(file.close)
+
+
+def pointer(sha256: str, size: int) -> bytes:
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+
+
+def content_type(path: str) -> str:
+    """Text is shown as plain text, never as what it says it is: files are not to run in this server's name."""
+    name = PurePosixPath(path)
+    is_text = name.suffix.lower() in TEXT or name.name in TEXT
+    return "text/plain; charset=utf-8" if is_text else "application/octet-stream"
+
+
+UNTRUSTED = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_REPO = "/api/{kinds}/{repo}"
+routes = [
+    Route("GET", "/{prefix}{repo}/resolve/{revision}/{path*}", "read", resolve, "every download; ranges, HEAD"),
+    Route(
+        "GET", "/api/resolve-cache/{kinds}/{repo}/{revision}/{path*}", "read", resolve, "the same under another name"
+    ),
+    Route("GET", "/{prefix}{repo}/raw/{revision}/{path*}", "read", raw, "git's blob; of large files the pointer"),
+    Route(
+        "GET", f"{_REPO}/tree/{{revision}}", "info", tree, "`list_repo_tree`, `snapshot_download`, `HfFileSystem.ls`"
+    ),
+    Route("GET", f"{_REPO}/tree/{{revision}}/{{path*}}", "info", tree, "the same below a folder"),
+    Route(
+        "POST",
+        f"{_REPO}/paths-info/{{revision}}",
+        "info",
+        paths_info,
+        "`get_paths_info`, `file_exists`",
+        body_limit=16 * PIECE,
+    ),
+    Route("GET", f"{_REPO}/safetensors-metadata/{{path*}}", "read", safetensors_metadata, "metadata of sharded models"),
+]

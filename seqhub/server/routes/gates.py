@@ -1,0 +1,106 @@
+"""Gated repositories: asking for access, and deciding on who asked."""
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server import wire
+from seqhub.server.http import Call, Fields, Route
+from seqhub.server.model import Account
+from seqhub.server.refusal import Refusal
+
+STATUSES = ("pending", "accepted", "rejected")
+
+
+def ask(call: Call) -> Response:
+    """A signed-in reader asks; where the gate is automatic, that is enough."""
+    need_gate(call)
+    call.store.request_access(call.repo, call.user)
+    return JSONResponse({"success": True})
+
+
+def list_requests(call: Call) -> Response:
+    status = call.params["status"]
+    if status not in STATUSES:
+        raise Refusal(404, f"Requests have the status {', '.join(STATUSES)}, not {status[:40]!r}.")
+    items = []
+    for found in call.store.access_requests(call.repo, status):
+        user = call.store.account(found.user)
+        if user is None:
+            continue
+        shown = {**wire.person(user), "email": None if found.granted else user.email}
+        items.append(
+            {
+                "requestId": request_id(user),
+                "user": shown,
+                "status": found.status,
+                "timestamp": wire.timestamp(found.created),
+            }
+        )
+    return JSONResponse(items)
+
+
+def handle(call: Call) -> Response:
+    """Accept, reject, or put back to pending; a decision that changes nothing is refused, as on the Hub."""
+    need_gate(call)
+    fields = call.json()
+    status = fields.text("status")
+    if status not in STATUSES:
+        raise Refusal(400, f'Field "status" must be one of {", ".join(STATUSES)}.')
+    user = named_user(call, fields)
+    current = status_of(call, user)
+    if current is None:
+        raise Refusal(404, f"{user.name} has not asked for access to {call.repo.full_name}.")
+    if current == status:
+        raise Refusal(404, f"The request of {user.name} is {status} already.")
+    call.store.decide(call.repo, user, status)
+    return JSONResponse({"success": True})
+
+
+def grant(call: Call) -> Response:
+    need_gate(call)
+    user = named_user(call, call.json())
+    if status_of(call, user) == "accepted":
+        raise Refusal(400, f"{user.name} has access to {call.repo.full_name} already.")
+    call.store.decide(call.repo, user, "accepted")
+    return JSONResponse({"success": True})
+
+
+def need_gate(call: Call) -> None:
+    if call.repo.gated == "no":
+        raise Refusal(400, f"{call.repo.full_name} is not gated.")
+
+
+def request_id(user: Account) -> str:
+    """One request per user and repository, so the user's id names it."""
+    return f"{user.id:024x}"
+
+
+def named_user(call: Call, fields: Fields) -> Account:
+    name = fields.optional_text("user", limit=96)
+    if name is None:
+        wanted = fields.text("requestId", limit=24)
+        for status in STATUSES:
+            for found in call.store.access_requests(call.repo, status):
+                user = call.store.account(found.user)
+                if user is not None and request_id(user) == wanted:
+                    return user
+        raise Refusal(404, f"No request has the id {wanted!r}.")
+    user = call.store.account(name)
+    if user is None or user.is_org:
+        raise Refusal(404, f"No user is called {name!r}.")
+    return user
+
+
+def status_of(call: Call, user: Account) -> str | None:
+    for status in STATUSES:
+        if any(found.user == user.name for found in call.store.access_requests(call.repo, status)):
+            return status
+    return None
+
+
+_GATE = "/api/{kinds}/{repo}/user-access-request"
+routes = [
+    Route("POST", "/{prefix}{repo}/ask-access", "info", ask, "the button of a gated repository"),
+    Route("GET", f"{_GATE}/{{status}}", "admin", list_requests, "`list_pending_access_requests` and its sisters"),
+    Route("POST", f"{_GATE}/handle", "admin", handle, "`accept_`, `reject_`, `cancel_access_request`"),
+    Route("POST", f"{_GATE}/grant", "admin", grant, "`grant_access`"),
+]

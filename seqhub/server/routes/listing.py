@@ -1,0 +1,240 @@
+"""What a repository is, and lists of repositories."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server import wire
+from seqhub.server.http import Call, Route
+from seqhub.server.model import Commit, Gated, Kind, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.cards import card_tags
+
+PAGE, HIGHEST_PAGE = 100, 1000
+MAX_SIBLINGS = 200_000
+_COMMON = "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore usedStorage"
+_DOWNLOADED = "downloads downloadsAllTime gated"
+EXPANDABLE: Mapping[Kind, frozenset[str]] = {
+    "model": frozenset(
+        f"{_COMMON} {_DOWNLOADED} baseModels childrenModelCount config evalResults gguf inference inferenceProviderMapping "
+        "library_name mask_token model-index pipeline_tag safetensors spaces transformersInfo widgetData xetEnabled".split()
+    ),
+    "dataset": frozenset(f"{_COMMON} {_DOWNLOADED} citation description mainSize paperswithcode_id xetEnabled".split()),
+    "space": frozenset(f"{_COMMON} datasets models region runtime sdk subdomain xetEnabled".split()),
+}
+SORTS = {
+    "lastModified": "updated",
+    "last_modified": "updated",
+    "updated": "updated",
+    "createdAt": "created",
+    "created_at": "created",
+    "likes": "likes",
+    "downloads": "downloads",
+    "trendingScore": "updated",
+    "trending_score": "updated",
+    "id": "name",
+    "_id": "created",
+}
+
+
+class Description:
+    """One repository's fields as clients name them; each is looked up only when it is asked for."""
+
+    def __init__(self, call: Call, repo: Repo, commit: Commit | None = None, *, blobs: bool = False) -> None:
+        self.call = call
+        self.repo = repo
+        self.at = commit
+        self.blobs = blobs
+        self.store = call.store
+        self._card: dict[str, object] | None = None
+
+    @property
+    def card(self) -> dict[str, object]:
+        if self._card is None:
+            self._card = self.store.card(self.repo)
+        return self._card
+
+    @property
+    def commit(self) -> Commit:
+        if self.at is None:
+            self.at = self.store.resolve(self.repo, "main")
+        return self.at
+
+    def shape(self, names: "frozenset[str] | set[str]") -> wire.Shape:
+        """Ids, and the fields of those names that this server knows; those it does not know are absent."""
+        shape: wire.Shape = {"_id": f"{self.repo.id:024x}", "id": self.repo.full_name}
+        if self.repo.kind == "model":
+            shape["modelId"] = self.repo.full_name
+        for name, look_up in self.fields().items():
+            if name in names:
+                value = look_up()
+                if value is not None:
+                    shape[name] = value
+        return shape
+
+    def fields(self) -> dict[str, Callable[[], object]]:
+        repo = self.repo
+        fields: dict[str, Callable[[], object]] = {
+            "author": lambda: repo.namespace,
+            "sha": lambda: self.commit.oid,
+            "lastModified": lambda: wire.timestamp(repo.updated),
+            "createdAt": lambda: wire.timestamp(repo.created),
+            "private": lambda: repo.private,
+            "gated": lambda: False if repo.gated == "no" else repo.gated,
+            "disabled": lambda: False,
+            "likes": lambda: len(self.store.likers(repo)),
+            "tags": lambda: card_tags(repo.kind, self.card, b""),
+            "cardData": lambda: self.card or None,
+            "siblings": self.siblings,
+            "usedStorage": lambda: sum(file.size for file in self.store.list_large(repo)),
+            "trendingScore": lambda: 0,
+        }
+        if repo.kind == "space":
+            fields |= {"sdk": lambda: repo.sdk, "models": list, "datasets": list, "runtime": lambda: None}
+        else:
+            fields |= {"downloads": lambda: 0, "downloadsAllTime": lambda: 0}
+        if repo.kind == "dataset":
+            fields["description"] = lambda: text_or_none(self.card.get("description"))
+        if repo.kind == "model":
+            fields |= {
+                "pipeline_tag": lambda: text_or_none(self.card.get("pipeline_tag")),
+                "library_name": self.library_name,
+                "model-index": lambda: self.card.get("model-index"),
+                "config": self.config,
+                "spaces": list,
+            }
+        return fields
+
+    def siblings(self) -> list[wire.Shape]:
+        """Every file at the commit."""
+        entries, _ = self.store.tree(
+            self.repo, self.commit, "", recursive=True, with_last_commit=False, limit=MAX_SIBLINGS
+        )
+        return [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
+
+    def config(self) -> wire.Shape | None:
+        """The part of config.json from which clients choose classes."""
+        entry = self.store.entry(self.repo, self.commit, "config.json")
+        if entry is None or entry.is_folder or entry.lfs is not None or entry.size > 1_000_000:
+            return None
+        found = self.store.content(self.repo, self.commit, entry)
+        try:
+            config = json.loads(found if isinstance(found, bytes) else found.read_bytes())
+        except (ValueError, RecursionError):
+            return None
+        wanted = ("architectures", "auto_map", "model_type")
+        if not isinstance(config, dict):
+            return None
+        return {name: config[name] for name in wanted if is_small(config.get(name))}
+
+    def library_name(self) -> str | None:
+        named = text_or_none(self.card.get("library_name"))
+        if named is None and self.at is not None and "model_type" in (self.config() or {}):
+            return "transformers"
+        return named
+
+
+def info(call: Call) -> Response:
+    """One repository at one revision."""
+    repo = call.repo
+    commit = call.commit()
+    description = Description(call, repo, commit, blobs=call.flag("blobs"))
+    expand = expanded(call, repo.kind)
+    if expand:
+        shape = description.shape(expand)
+    else:
+        known = set(description.fields()) - {"trendingScore", "downloadsAllTime", "description"}
+        shape = description.shape(known)
+        if call.flag("securityStatus"):
+            shape["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
+    return JSONResponse(shape, headers={wire.REPO_COMMIT: commit.oid})
+
+
+def list_repositories(call: Call) -> Response:
+    """A page of a list, cheap fields unless more is asked for."""
+    kind = wire.KIND_OF[call.params["kinds"]]
+    query = call.request.query_params
+    expand = expanded(call, kind)
+    sort = query.get("sort", "lastModified")
+    if sort not in SORTS:
+        raise Refusal(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
+    direction = query.get("direction", "-1")
+    if direction not in ("-1", "1"):
+        raise Refusal(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
+    repos, after = call.store.list_repos(
+        kind,
+        search=tuple(query.getlist("search")),
+        author=query.get("author"),
+        tags=tuple(call.values("filter") + call.values("tags")),
+        pipeline_tag=query.get("pipeline_tag"),
+        gated=gate(query.get("gated")),
+        viewer=call.identity.viewer,
+        sort=SORTS[sort],
+        descending=direction == "-1",
+        after=query.get("cursor"),
+        limit=max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15))),
+    )
+    names = expand or plain_names(call, kind)
+    shapes = [Description(call, repo).shape(names) for repo in repos]
+    return JSONResponse(shapes, headers={} if after is None else wire.next_link(call.next_url(after)))
+
+
+def plain_names(call: Call, kind: Kind) -> frozenset[str]:
+    names = {"author", "private", "gated", "likes", "downloads", "tags", "createdAt", "lastModified", "sdk"}
+    names |= {"pipeline_tag", "library_name"}
+    if kind == "dataset":
+        names |= {"sha", "disabled", "description"}
+    if call.flag("full"):
+        names |= {"sha", "siblings", "disabled"} | ({"cardData"} if kind != "model" else set())
+    if call.flag("cardData"):
+        names.add("cardData")
+    if call.flag("config"):
+        names.add("config")
+    return frozenset(names)
+
+
+def expanded(call: Call, kind: Kind) -> frozenset[str]:
+    names = frozenset(call.values("expand"))
+    unknown = sorted(names - EXPANDABLE[kind])
+    if unknown:
+        raise Refusal(400, f'"expand" knows {", ".join(sorted(EXPANDABLE[kind]))}; not {unknown[0][:60]!r}.')
+    return names
+
+
+def gate(text: str | None) -> Gated | bool | None:
+    """As clients ask: any gate (true), none (false), or one kind of gate."""
+    if text is None:
+        return None
+    values: dict[str, Gated | bool] = {"true": True, "1": True, "false": False, "0": False}
+    values |= {"auto": "auto", "manual": "manual"}
+    if text.lower() not in values:
+        raise Refusal(400, f'"gated" must be one of {", ".join(values)}, not {text[:40]!r}.')
+    return values[text.lower()]
+
+
+def tags_by_type(call: Call) -> Response:
+    """The tags in use, grouped as the public Hub groups its catalogue."""
+    kind: Kind = "model" if call.params["kinds"] == "models" else "dataset"
+    groups: dict[str, list[wire.Shape]] = {}
+    for tag in call.store.known_tags(kind, viewer=call.identity.viewer):
+        prefix, colon, label = tag.partition(":")
+        group = prefix if colon else "other"
+        groups.setdefault(group, []).append({"id": tag, "label": label or prefix, "type": group})
+    return JSONResponse(groups)
+
+
+def text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def is_small(value: object) -> bool:
+    return value is not None and len(str(value)) < 10_000
+
+
+routes = [
+    Route("GET", "/api/{kinds}-tags-by-type", "public", tags_by_type, "`get_model_tags`, `get_dataset_tags`"),
+    Route("GET", "/api/{kinds}", "public", list_repositories, "`list_models`, `list_datasets`, `list_spaces`"),
+    Route("GET", "/api/{kinds}/{repo}/revision/{revision}", "info", info, "`repo_info(revision=...)`"),
+    Route("GET", "/api/{kinds}/{repo}", "info", info, "`model_info`, `dataset_info`, `space_info`"),
+]

@@ -1,0 +1,63 @@
+"""Branches, tags, and the list of both."""
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server import wire
+from seqhub.server.http import Call, Route
+from seqhub.server.refusal import Refusal, revision_not_found
+
+
+def list_refs(call: Call) -> Response:
+    return JSONResponse(wire.refs(call.store.refs(call.repo), pull_requests=call.flag("include_prs")))
+
+
+def create_branch(call: Call) -> Response:
+    """A branch at a revision; JavaScript's client sends `overwrite` and `emptyBranch`, which this server leaves out."""
+    name, fields = call.params["branch"], call.json()
+    if name.startswith("refs/"):
+        raise Refusal(400, f"Invalid reference for a branch: {name}")
+    if fields.flag("emptyBranch"):
+        raise Refusal(501, "Empty branches are not supported by this Hub.")
+    if any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
+        if not fields.flag("overwrite"):
+            raise Refusal(409, f"Reference refs/heads/{name} already exists")
+        call.store.delete_branch(call.repo, name)
+    call.store.create_branch(call.repo, name, fields.optional_text("startingPoint") or "main")
+    return JSONResponse({"success": True})
+
+
+def delete_branch(call: Call) -> Response:
+    name = call.params["branch"]
+    if name == "main":
+        raise Refusal(403, "Cannot delete refs/heads/main")
+    if not any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
+        raise revision_not_found(name)
+    call.store.delete_branch(call.repo, name)
+    return JSONResponse({"success": True})
+
+
+def create_tag(call: Call) -> Response:
+    fields = call.json()
+    name = fields.text("tag", limit=255)
+    if any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs(call.repo)):
+        raise Refusal(409, f"Tag reference refs/tags/{name} already exists")
+    call.store.create_tag(call.repo, name, call.params["revision"], fields.optional_text("message"))
+    return JSONResponse({"success": True})
+
+
+def delete_tag(call: Call) -> Response:
+    name = call.params["revision"]
+    if not any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs(call.repo)):
+        raise revision_not_found(name)
+    call.store.delete_tag(call.repo, name)
+    return JSONResponse({"success": True})
+
+
+_REPO = "/api/{kinds}/{repo}"
+routes = [
+    Route("GET", f"{_REPO}/refs", "info", list_refs, "`list_repo_refs`"),
+    Route("POST", f"{_REPO}/branch/{{branch}}", "write", create_branch, "`create_branch`"),
+    Route("DELETE", f"{_REPO}/branch/{{branch}}", "write", delete_branch, "`delete_branch`"),
+    Route("POST", f"{_REPO}/tag/{{revision}}", "write", create_tag, "`create_tag`"),
+    Route("DELETE", f"{_REPO}/tag/{{revision}}", "write", delete_tag, "`delete_tag`"),
+]

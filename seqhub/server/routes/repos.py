@@ -1,0 +1,268 @@
+"""Making, naming, moving and removing repositories; likes; which large files they hold."""
+
+import base64
+import binascii
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server import wire
+from seqhub.server.http import Call, Fields, Route
+from seqhub.server.model import KINDS, AddLarge, AddSmall, Delete, Gated, Kind, Operation, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.names import check_repo_name
+
+SDKS = ("gradio", "streamlit", "docker", "static")
+MAX_FIRST_FILES = 100
+MAX_BATCH = 1000
+NEW_REPO_LIMIT = 16 * 2**20
+
+
+def create(call: Call) -> Response:
+    """A repository with its first commit; 409 with its address where it is there already."""
+    fields = call.json()
+    kind, full_name = kind_field(fields), own_name(call, fields)
+    namespace, _ = check_repo_name(full_name)
+    need_namespace(call, namespace)
+    sdk = fields.optional_text("sdk", limit=40)
+    if kind == "space" and sdk not in SDKS:
+        raise Refusal(400, f'Field "sdk" of a space must be one of {", ".join(SDKS)}.')
+    first = first_files(fields)
+    existing = call.store.repo(kind, full_name)
+    if existing is not None:
+        raise already_there(call, existing)
+    repo = call.store.create_repo(
+        kind,
+        full_name,
+        private=is_private(fields) or False,
+        gated="no",
+        sdk=sdk if kind == "space" else None,
+        author=call.user.name,
+    )
+    if first:
+        call.store.commit(
+            repo,
+            "refs/heads/main",
+            first,
+            expected_parent=None,
+            author=call.user.name,
+            title="initial commit",
+            message="",
+            uploader=call.user,
+        )
+    return JSONResponse({"url": wire.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"})
+
+
+def delete(call: Call) -> Response:
+    fields = call.json()
+    call.store.delete_repo(call.reach(kind_field(fields), own_name(call, fields), "admin"))
+    return JSONResponse({"success": True})
+
+
+def move(call: Call) -> Response:
+    """A new name; the old one redirects from now on, to those who may see the repository."""
+    fields = call.json()
+    kind = kind_field(fields)
+    repo = call.reach(kind, fields.text("fromRepo", limit=200), "admin")
+    target = fields.text("toRepo", limit=200)
+    namespace, _ = check_repo_name(target)
+    need_namespace(call, namespace)
+    existing = call.store.repo(kind, target)
+    if existing is not None and existing.id != repo.id:
+        raise Refusal(409, f"A {kind} repository called {target} already exists")
+    call.store.move_repo(repo, target)
+    return JSONResponse({"success": True})
+
+
+def settings(call: Call) -> Response:
+    fields = call.json()
+    gated: Gated | None = None
+    if "gated" in fields.values:
+        given = fields.values["gated"]
+        if given is not False and given not in ("auto", "manual"):
+            raise Refusal(400, 'Field "gated" must be "auto", "manual" or false.')
+        gated = given if given in ("auto", "manual") else "no"  # type: ignore[assignment]
+    repo = call.store.update_repo(call.repo, private=is_private(fields), gated=gated)
+    shown = False if repo.gated == "no" else repo.gated
+    return JSONResponse({"private": repo.private, "gated": shown})
+
+
+def duplicate(call: Call) -> Response:
+    """A copy of what stands on main, in one commit of the copy: its history stays with the original."""
+    fields = call.json()
+    full_name = fields.text("repository", limit=200)
+    namespace, _ = check_repo_name(full_name)
+    need_namespace(call, namespace)
+    source = call.repo
+    existing = call.store.repo(source.kind, full_name)
+    if existing is not None:
+        raise already_there(call, existing)
+    private = is_private(fields)
+    copy = call.store.create_repo(
+        source.kind,
+        full_name,
+        private=source.private if private is None else private,
+        gated="no",
+        sdk=source.sdk,
+        author=call.user.name,
+    )
+    commit = call.store.resolve(source, "main")
+    entries, _ = call.store.tree(source, commit, "", recursive=True, with_last_commit=False, limit=1_000_000)
+    kept = {entry.path for entry in entries}
+    operations: list[Operation] = [] if ".gitattributes" in kept else [Delete(".gitattributes", is_folder=False)]
+    for entry in entries:
+        if entry.lfs is not None:
+            operations.append(AddLarge(entry.path, entry.lfs.sha256, entry.lfs.size))
+        elif not entry.is_folder:
+            content = call.store.content(source, commit, entry)
+            operations.append(AddSmall(entry.path, content if isinstance(content, bytes) else content.read_bytes()))
+    call.store.commit(
+        copy,
+        "refs/heads/main",
+        operations,
+        expected_parent=None,
+        author=call.user.name,
+        title=f"Duplicate from {source.full_name}",
+        message="",
+        uploader=call.user,
+    )
+    return JSONResponse({"url": wire.page_url(call.base_url, copy), "name": copy.full_name, "filesCopyPending": False})
+
+
+def like(call: Call) -> Response:
+    call.store.like(call.repo, call.user)
+    return JSONResponse({"success": True})
+
+
+def unlike(call: Call) -> Response:
+    call.store.unlike(call.repo, call.user)
+    return JSONResponse({"success": True})
+
+
+def likers(call: Call) -> Response:
+    return JSONResponse([wire.person(account) for account in call.store.likers(call.repo)])
+
+
+def auth_check(call: Call) -> Response:
+    """The table has asked already; to come this far is the answer."""
+    return JSONResponse({"success": True})
+
+
+def large_files(call: Call) -> Response:
+    files = call.store.list_large(call.repo)
+    return JSONResponse(
+        [
+            {
+                "fileOid": file.sha256,
+                "oid": file.sha256,
+                "filename": file.path,
+                "pushedAt": wire.timestamp(file.pushed),
+                "ref": file.ref,
+                "size": file.size,
+            }
+            for file in files
+        ]
+    )
+
+
+def delete_large_files(call: Call) -> Response:
+    deletions = call.json().fields("deletions")
+    for sha256 in deletions.texts("sha", limit=MAX_BATCH):
+        call.store.delete_large(call.repo, sha256)
+    return JSONResponse({"success": True})
+
+
+def duplicate_large_files(call: Call) -> Response:
+    """Before a copy between repositories: are these files here, so that whoever reads them may commit them there?"""
+    fields = call.json()
+    target = fields.fields("target")
+    call.reach(kind_field(target), target.text("name", limit=200), "write")
+    present = {file.sha256 for file in call.store.list_large(call.repo)}
+    asked = [item.text("sha256", limit=64) for item in fields.objects("files", limit=MAX_BATCH)]
+    failed = [
+        {"sha256": sha256, "error": f"{call.repo.full_name} holds no such file"}
+        for sha256 in asked
+        if sha256 not in present
+    ]
+    done = [{"sha256": sha256} for sha256 in asked if sha256 in present]
+    return JSONResponse({"success": done, "failed": failed})
+
+
+def kind_field(fields: Fields) -> Kind:
+    given = fields.optional_text("type", limit=20) or "model"
+    for kind in KINDS:
+        if given == kind:
+            return kind
+    raise Refusal(400, f'Field "type" must be one of {", ".join(KINDS)}, not {given!r}.')
+
+
+def own_name(call: Call, fields: Fields) -> str:
+    """Namespace and name as clients split them; without an organisation the caller's own."""
+    name, organization = fields.text("name", limit=200), fields.optional_text("organization", limit=100)
+    if "/" in name and organization is None:
+        return name
+    return f"{organization or call.user.name}/{name}"
+
+
+def need_namespace(call: Call, namespace: str) -> None:
+    call.require_namespace("write", namespace)
+    if call.store.account(namespace) is None:
+        raise Refusal(404, f"No user or organisation is called {namespace!r}.")
+
+
+def is_private(fields: Fields) -> bool | None:
+    """`visibility` of new clients or `private` of old ones; None where neither is set."""
+    visibility = fields.optional_text("visibility", limit=20)
+    if visibility is None:
+        return fields.flag("private") if fields.values.get("private") is not None else None
+    if visibility not in ("public", "private"):
+        raise Refusal(400, f'Field "visibility" must be public or private, not {visibility!r}.')
+    return visibility == "private"
+
+
+def already_there(call: Call, repo: Repo) -> Refusal:
+    """To a caller who may write in the namespace, so that this tells no more than is known there."""
+    url = wire.page_url(call.base_url, repo)
+    return Refusal(409, f"You already created this {repo.kind} repo: {repo.full_name}", body={"url": url})
+
+
+def first_files(fields: Fields) -> list[Operation]:
+    """Files that JavaScript's client sends along, and the card that a licence alone makes."""
+    operations: list[Operation] = []
+    for item in fields.objects("files", limit=MAX_FIRST_FILES):
+        text = item.text("content", limit=NEW_REPO_LIMIT)
+        try:
+            is_base64 = item.optional_text("encoding") == "base64"
+            content = base64.b64decode(text, validate=True) if is_base64 else text.encode()
+        except (binascii.Error, ValueError):
+            raise Refusal(400, 'Field "content" of a file is not base64.') from None
+        operations.append(AddSmall(item.text("path", limit=4096), content))
+    name = fields.optional_text("license", limit=100)
+    if name and not any(op.path == "README.md" for op in operations):
+        if not all(letter.isalnum() or letter in "-.+" for letter in name):
+            raise Refusal(400, f'Field "license" is no name of a licence: {name!r}.')
+        operations.append(AddSmall("README.md", f"---\nlicense: {name}\n---\n".encode()))
+    return operations
+
+
+_REPO = "/api/{kinds}/{repo}"
+routes = [
+    Route("POST", "/api/repos/create", "account", create, "`create_repo`", body_limit=NEW_REPO_LIMIT),
+    Route("DELETE", "/api/repos/delete", "account", delete, "`delete_repo`; needs `admin`"),
+    Route("POST", "/api/repos/move", "account", move, "`move_repo`; needs `admin`, and `write` on the target"),
+    Route("PUT", f"{_REPO}/settings", "admin", settings, "`update_repo_settings`"),
+    Route(
+        "POST",
+        f"{_REPO}/duplicate",
+        "read",
+        duplicate,
+        "`duplicate_repo`: the files of main; needs `write` on the target",
+    ),
+    Route("POST", f"{_REPO}/like", "discuss", like, "like"),
+    Route("DELETE", f"{_REPO}/like", "discuss", unlike, "`unlike`"),
+    Route("GET", f"{_REPO}/likers", "info", likers, "`list_repo_likers`"),
+    Route("GET", f"{_REPO}/auth-check", "read", auth_check, "`auth_check`"),
+    Route("GET", f"{_REPO}/auth-check/write", "write", auth_check, "`auth_check(write=True)`"),
+    Route("GET", f"{_REPO}/lfs-files", "write", large_files, "`list_lfs_files`"),
+    Route("POST", f"{_REPO}/lfs-files/batch", "admin", delete_large_files, "`permanently_delete_lfs_files`"),
+    Route("POST", f"{_REPO}/lfs-files/duplicate", "read", duplicate_large_files, "copies between repositories"),
+]
