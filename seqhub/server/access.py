@@ -22,7 +22,7 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
-from seqhub.server.model import Account, Kind, Repo, Role, Token
+from seqhub.server.model import Account, Repo, Role, Token
 from seqhub.server.refusal import Refusal, repo_not_found
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Accounts(Protocol):
     """What this module asks of the store."""
 
     def token(self, secret: str) -> tuple[Token, Account] | None: ...
-    def roles_of(self, account: Account) -> dict[str, Role]: ...
+    def roles_of(self, user: str) -> dict[str, Role]: ...
     def may_read_gated(self, repo: Repo, account: Account) -> bool: ...
 
 
@@ -165,7 +165,7 @@ def _within(store: Accounts, account: Account, token: Token, namespace: str) -> 
     """The lesser of what an account may in a namespace and what its token allows."""
     if account.name.casefold() == namespace.casefold():
         return "read" if token.role == "read" else "admin"
-    roles = {name.casefold(): role for name, role in store.roles_of(account).items()}
+    roles = {name.casefold(): role for name, role in store.roles_of(account.name).items()}
     role = roles.get(namespace.casefold())
     return min(role, token.role, key=lambda r: RANK[r]) if role else None
 
@@ -198,8 +198,3 @@ def _secret(header: str) -> str | None:
 
 def _is_git(path: str) -> bool:
     return ".git/" in path or path.endswith(("/info/refs", "/git-upload-pack", "/info/lfs/objects/batch"))
-
-
-def token_key(kind: Kind, full_name: str) -> str:
-    """How a token names a repository."""
-    return f"{kind}:{full_name}"

@@ -7,7 +7,6 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from seqhub.server.metrics import CONTENT_TYPE, Metrics
@@ -164,6 +163,6 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def loopback_only(hosts: Iterable[str]) -> bool:
-    """Whether addresses are reachable from this machine alone."""
-    return all(host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback) for host in hosts)
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

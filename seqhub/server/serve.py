@@ -20,7 +20,7 @@ from seqhub.errors import HubError, InvalidConfigError
 from seqhub.server.app import create_app
 from seqhub.server.connection import limited_protocol
 from seqhub.server.metrics import Metrics
-from seqhub.server.middleware import Guard, access_log, loopback_only
+from seqhub.server.middleware import Guard, access_log, is_loopback
 from seqhub.server.model import Role
 from seqhub.server.settings import Settings
 from seqhub.server.store import Store
@@ -28,7 +28,6 @@ from seqhub.server.store import Store
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-START_SECONDS = 30
 DEFAULT_USER = "seqhub"
 
 
@@ -94,12 +93,13 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
     """
     chosen = Settings(port=port, **settings)
     with _opened(Path(root)) as store, _listening(chosen) as (listener, url):
-        server = _Server(chosen, guarded(store, replace(chosen, port=listener.getsockname()[1])))
-        thread = threading.Thread(target=server.run, args=([listener],), name="seqhub-server", daemon=True)
+        server = Server(chosen, guarded(store, replace(chosen, port=listener.getsockname()[1])))
+        thread = threading.Thread(target=server.run_to_end, args=([listener],), name="seqhub-server", daemon=True)
         thread.start()
         try:
-            if not server.has_started.wait(START_SECONDS):
-                raise HubError(f"the server did not start within {START_SECONDS} seconds")
+            server.settled.wait()
+            if not server.started:
+                raise HubError("the server did not start; its log says why")
             yield Running(url, store)
         finally:
             server.should_exit = True
@@ -120,13 +120,13 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
         HubError: If the port is taken.
     """
     with _opened(Path(root)) as store:
-        if not loopback_only([settings.host]) and not store.has_tokens():
+        if not is_loopback(settings.host) and not store.has_tokens():
             raise InvalidConfigError(
                 f"--host {settings.host} can be reached from other machines, and {root} has no token yet; allowed: "
                 "127.0.0.1, or any address once `seqhub hub token create` has made one"
             )
         with _listening(settings) as (listener, url), _logging_to_stderr(log):
-            server = _Server(settings, guarded(store, settings), when_started=lambda: ready(url))
+            server = Server(settings, guarded(store, settings), when_started=lambda: ready(url))
             server.run([listener])
 
 
@@ -135,7 +135,7 @@ def guarded(store: Store, settings: Settings) -> "ASGIApp":
     return Guard(create_app(store, settings=settings), settings, Metrics())
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn that says when it has started, and for which a signal to stop is no failure."""
 
     def __init__(self, settings: Settings, app: "ASGIApp", when_started: Callable[[], None] | None = None) -> None:
@@ -154,14 +154,20 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.stop_seconds,
             )
         )
-        self.has_started = threading.Event()
+        self.settled = threading.Event()  # it has started, or will not
         self._when_started = when_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.has_started.set()
+        self.settled.set()
         if self._when_started is not None:
             self._when_started()
+
+    def run_to_end(self, sockets: list[socket.socket]) -> None:
+        try:
+            self.run(sockets)
+        finally:
+            self.settled.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:  # type: ignore[override]

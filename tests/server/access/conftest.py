@@ -1,0 +1,66 @@
+"""People, tokens and repositories for the questions about access."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from seqhub.server.model import Kind, Repo
+from seqhub.server.store import Store
+
+PEOPLE = ("ada", "bob", "rita", "will", "anna")
+
+
+class World:
+    """One store with everybody in it.
+
+    ada owns repositories, bob is a stranger to them; rita, will and anna are reader, writer and admin of the
+    organisation lab.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        for name in PEOPLE:
+            store.create_account(name)
+        store.create_account("lab", is_org=True)
+        for name, role in (("rita", "read"), ("will", "write"), ("anna", "admin")):
+            store.add_member("lab", name, role)
+        self.repos: dict[str, Repo] = {}
+        for owner in ("ada", "lab"):
+            for what in ("public", "private", "gated"):
+                self.repos[f"{owner}/{what}"] = self.make("model", f"{owner}/{what}", what)
+        past, soon = datetime.now(UTC) - timedelta(seconds=1), datetime.now(UTC) + timedelta(days=1)
+        one = ["model:ada/Private"]
+        self.secrets: dict[str, str | None] = {
+            "nobody": None,
+            "ada": store.create_token("ada", "t", "write")[0],
+            "ada, read token": store.create_token("ada", "t", "read", expires=soon)[0],
+            "ada, admin token": store.create_token("ada", "t", "admin")[0],
+            "ada, token for ada/private": store.create_token("ada", "t", "write", repos=one)[0],
+            "bob": store.create_token("bob", "t", "admin")[0],
+            "bob, token for ada/private": store.create_token("bob", "t", "admin", repos=one)[0],
+            "rita": store.create_token("rita", "t", "admin")[0],
+            "will": store.create_token("will", "t", "admin")[0],
+            "anna": store.create_token("anna", "t", "admin")[0],
+            "anna, write token": store.create_token("anna", "t", "write")[0],
+            "ada, expired": store.create_token("ada", "t", "admin", expires=past)[0],
+            "ada, revoked": self.revoked("ada"),
+            "forged": "hf_" + "0" * 64,
+        }
+
+    def make(self, kind: Kind, name: str, what: str) -> Repo:
+        gated = "manual" if what == "gated" else "no"
+        return self.store.create_repo(kind, name, private=what == "private", gated=gated, author="ada")
+
+    def revoked(self, user: str) -> str:
+        secret, token = self.store.create_token(user, "t", "admin")
+        self.store.revoke_token(token.id)
+        return secret
+
+
+@pytest.fixture(scope="package")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    store = Store(Path(tmp_path_factory.mktemp("hub")))
+    yield World(store)
+    store.close()

@@ -1,0 +1,259 @@
+"""The server as a process and as a block: start, stop, refusals, slow clients, two on one root."""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from seqhub.errors import HubError, InvalidConfigError
+from seqhub.server.serve import Running, Server, running, serve
+from seqhub.server.settings import Settings
+
+LIMIT = 20
+
+
+def get(url: str, path: str, token: str | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=LIMIT)
+    try:
+        given = headers | ({"Authorization": f"Bearer {token}"} if token else {})
+        connection.request("GET", path, headers=given)
+        response = connection.getresponse()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+    finally:
+        connection.close()
+
+
+def talk(url: str, sent: bytes) -> bytes:
+    """Everything that the server says to these bytes until it hangs up."""
+    host, port = urlsplit(url).hostname, urlsplit(url).port
+    with socket.create_connection((host, port), timeout=LIMIT) as line:
+        line.sendall(sent)
+        heard = b""
+        try:
+            while piece := line.recv(65536):
+                heard += piece
+        except ConnectionResetError:
+            pass
+        return heard
+
+
+def test_a_block_serves_and_stops(tmp_path: Path) -> None:
+    with running(tmp_path) as hub:
+        assert get(hub.url, "/healthz")[0] == 200
+        status, headers, body = get(hub.url, "/api/whoami-v2", hub.token("ada"))
+        assert (status, json.loads(body)["name"]) == (200, "ada")
+        assert headers["x-request-id"]
+        assert "server" not in headers
+        assert get(hub.url, "/api/whoami-v2")[0] == 401
+        url = hub.url
+    with pytest.raises(OSError, match=r"refused"):
+        get(url, "/healthz")
+
+
+def test_what_a_client_needs(tmp_path: Path) -> None:
+    with running(tmp_path / "hub") as hub:
+        variables = hub.environment(tmp_path / "home")
+        assert variables["HF_ENDPOINT"] == hub.url
+        assert variables["HF_HOME"] == str(tmp_path / "home")
+        assert hub.environment(tmp_path, token="")["HF_TOKEN"] == ""
+        code = "from huggingface_hub import HfApi; print(HfApi().whoami()['name'])"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, timeout=LIMIT
+        )
+        assert done.stdout.strip() == "seqhub", done.stderr
+
+
+def test_two_servers_on_one_root(tmp_path: Path) -> None:
+    with running(tmp_path) as one, running(tmp_path) as other:
+        token = one.token("ada")
+        assert json.loads(get(other.url, "/api/whoami-v2", token)[2])["name"] == "ada"
+        one.store.create_repo("model", "ada/x", author="ada")
+        assert get(other.url, "/api/models/ada/x")[0] == 200
+        assert one.url != other.url
+
+
+def test_a_foreign_host_header_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path, allowed_hosts=("hub.lab",)) as hub:
+        assert get(hub.url, "/api/models", Host="evil.example")[0] == 421
+        assert get(hub.url, "/api/models", Host="hub.lab:99")[0] == 200
+
+
+def test_no_secret_in_log_or_database(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    with running(tmp_path) as hub:
+        token = hub.token("ada")
+        get(hub.url, f"/api/models?token={token}", token)
+        get(hub.url, f"/{token}/x", token)
+    assert "seqhub.access" in {record.name for record in caplog.records}
+    assert token not in caplog.text
+    assert all(token.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_routes_are_counted_by_pattern(tmp_path: Path) -> None:
+    with running(tmp_path) as hub:
+        get(hub.url, "/api/models/nobody/secret-name")
+        text = get(hub.url, "/metrics")[2].decode()
+    assert 'route="/api/{kinds}/{repo}",method="GET",status="401"' in text
+    assert "secret-name" not in text
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        b"\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nX-Slow:",
+    ],
+)
+def test_slow_headers_end(tmp_path: Path, sent: bytes) -> None:
+    with running(tmp_path, header_seconds=0.05, idle_seconds=LIMIT) as hub:
+        heard = talk(hub.url, sent)
+        assert heard.count(b"HTTP/1.1 200") == sent.count(b"healthz HTTP/1.1\r\nHost")
+
+
+def test_long_headers_end(tmp_path: Path) -> None:
+    with running(tmp_path, max_header_bytes=4096) as hub:
+        assert talk(hub.url, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 5000) == b""
+
+
+def test_a_slow_body_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path, body_seconds=0.05) as hub:
+        head = f"POST /api/repos/create HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {hub.token('ada')}\r\n"
+        heard = talk(hub.url, head.encode() + b'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na')
+        assert heard.startswith(b"HTTP/1.1 408")
+        assert b"x-request-id" in heard
+
+
+def test_a_refused_body_is_not_read_for_ever(tmp_path: Path) -> None:
+    with running(tmp_path, body_seconds=0.05) as hub:
+        heard = talk(hub.url, b"PUT /healthz/x HTTP/1.1\r\nHost: evil\r\nContent-Length: 999999999\r\n\r\nabc")
+        assert heard.startswith(b"HTTP/1.1 421")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_public_address_needs_a_token(tmp_path: Path, host: str) -> None:
+    with pytest.raises(InvalidConfigError, match=r"no token yet; allowed: 127\.0\.0\.1"):
+        serve(tmp_path, Settings(host=host), ready=pytest.fail)
+
+
+def test_a_taken_port(tmp_path: Path) -> None:
+    with running(tmp_path) as hub:
+        port = urlsplit(hub.url).port
+        assert port is not None
+        with pytest.raises(HubError, match=f"port {port} of 127.0.0.1: is taken; choose another with --port"):
+            serve(tmp_path, Settings(port=port), ready=pytest.fail)
+        with pytest.raises(HubError, match="is taken"), running(tmp_path, port=port):
+            pytest.fail("two servers on one port")
+
+
+@contextmanager
+def command(root: Path, *arguments: str) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    code = "from seqhub.cli import main; main()"
+    line = [sys.executable, "-c", code, "serve", "--root", str(root), "--port", "0", *arguments]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            assert first.startswith("export HF_ENDPOINT=http://127.0.0.1:"), first
+            yield process, first.strip().removeprefix("export HF_ENDPOINT=")
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_a_request_finish(tmp_path: Path, number: signal.Signals) -> None:
+    """The body of a request is sent in two halves, the signal between them; the answer still comes."""
+    token = prepared(tmp_path)
+    with command(tmp_path) as (process, url):
+        body = json.dumps({"name": "late", "type": "model"}).encode()
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=LIMIT)
+        connection.putrequest("POST", "/api/repos/create")
+        for name, value in (("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")):
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.putheader("Expect", "100-continue")
+        connection.endheaders()
+        with connection.sock.makefile("rb") as heard:
+            assert b"100 Continue" in heard.readline()  # the route is waiting for the body
+        process.send_signal(number)
+        wait_until_closed(url)
+        connection.send(body)
+        connection.sock.settimeout(LIMIT)
+        answer = connection.sock.recv(65536)
+        while b'"url"' not in answer:
+            piece = connection.sock.recv(65536)
+            assert piece, answer
+            answer += piece
+        assert b" 200 " in answer
+        assert process.wait(LIMIT) == 0
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert token not in said
+        assert "Traceback" not in said
+        lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        assert [line["status"] for line in lines if line["path"] == "/api/repos/create"] == [200]
+    with running(tmp_path) as hub:
+        assert hub.store.repo("model", "ada/late") is not None
+
+
+def prepared(root: Path) -> str:
+    from seqhub.server.store import Store
+
+    store = Store(root)
+    try:
+        return Running("", store).token("ada")
+    finally:
+        store.close()
+
+
+def wait_until_closed(url: str) -> None:
+    """Until the server takes no new connections: each refused or cut attempt is over at once, so nothing sleeps."""
+    address = (urlsplit(url).hostname, urlsplit(url).port)
+    for _ in range(100_000):
+        try:
+            with socket.create_connection(address, timeout=LIMIT) as line:
+                line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                if not line.recv(10):
+                    return
+        except OSError:
+            return
+    pytest.fail("the server goes on taking connections")
+
+
+def test_a_client_that_reads_nothing_is_cut_off() -> None:
+    """It asks for more than fits into the buffers on the way."""
+    over = threading.Event()
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        gone = asyncio.ensure_future(receive())  # says when the connection is lost
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % 2**40)]})
+        while not gone.done():
+            await send({"type": "http.response.body", "body": bytes(2**20), "more_body": True})
+        over.set()
+
+    settings = Settings(send_seconds=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(settings, endless)
+        thread = threading.Thread(target=server.run_to_end, args=([listener],))
+        thread.start()
+        server.settled.wait(LIMIT)
+        with socket.create_connection(listener.getsockname(), timeout=LIMIT) as line:
+            line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert over.wait(LIMIT)
+        server.should_exit = True
+        thread.join(LIMIT)
+        assert not thread.is_alive()
