@@ -31,6 +31,9 @@ test: $(READY)  ## lint, types and the tests
 test-all: $(READY)  ## the same with the slow tests
 	$(BIN)/python -m pytest
 
+transformers-suite: $(READY)  ## transformers' own model tests on every preset (fetches its source distribution)
+	$(BIN)/python tests/models/common_suite/run.py
+
 format: $(READY)  ## put the code into the house form
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
@@ -53,4 +56,4 @@ cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m model_cards.render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite format lint bench release cards

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BATCH_SIZE = 500  # sequences
+MOST_ROWS = 10_000_000  # sequences of a split: beyond, memory ends before patience does
 
 _SPLITS = ("validation", "test")
 
@@ -45,10 +46,11 @@ def evaluate(
     Raises:
         FileNotFoundError: No model or no record there.
         CorruptFileError: See `load_model`.
-        InvalidInputError: A number of rows below one.
+        InvalidInputError: A number of rows below one, or above ten million.
     """
-    if rows < 1 or sibling_rows < 0:
-        raise InvalidInputError(f"rows {rows}, sibling_rows {sibling_rows}; need at least 1 and at least 0")
+    for name, number, least in (("rows", rows, 1), ("sibling_rows", sibling_rows, 0)):
+        if not least <= number <= MOST_ROWS:
+            raise InvalidInputError(f"{name} {number}; need {least} to {MOST_ROWS:,}")
     record = RunRecord.load(folder)
     task, config = resolve(record.address)
     model = load_model(folder)

@@ -38,6 +38,7 @@ def load_model(folder: Path) -> "PreTrainedModel":
             truncated or tampered weights, the config.json of another family.
     """
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     folder = Path(folder)
@@ -50,9 +51,9 @@ def load_model(folder: Path) -> "PreTrainedModel":
             model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CorruptFileError(f"{folder} holds no classifier that can be loaded: {reason}") from error
+    except (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CorruptFileError(f"{folder} holds no classifier that can be loaded: {reason[:200]}") from error
     wrong = {kind: names for kind, names in info.items() if names and kind != "error_msgs"}
     if wrong:
         what = "; ".join(f"{kind.replace('_', ' ')}: {sorted(map(str, names))[0]}" for kind, names in wrong.items())

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqhub.data.digest import digest
 from seqhub.data.table import rows_table
-from seqhub.errors import CorruptFileError, VerificationError
+from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation import standalone
-from seqhub.evaluation.loading import check_files, without_progress_bars
-from seqhub.records import DatasetRecord, RunRecord
+from seqhub.evaluation.evaluate import MOST_ROWS
+from seqhub.evaluation.loading import check_files, load_model, without_progress_bars
+from seqhub.records import DatasetRecord, RunRecord, what_else
+from seqhub.tasks.base import Task
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.splits import Split
 
@@ -47,22 +50,28 @@ def verify(folder: Path, *, alone: bool = False, dataset: Path | None = None) ->
         folder: Holds run.json or dataset.json.
         alone: Load the model in a fresh process that has no seqhub, by the code in its own folder. That code is run:
             use it for folders you trust.
-        dataset: A built dataset folder to take the rows from, by plain `datasets`; else they are drawn again.
+        dataset: A built dataset folder to take the rows from, by plain `datasets`; else they are drawn again. Its rows
+            must be those that the model was measured on.
 
     Returns:
         What was found, in order; all agree, or it is not what its record says.
 
     Raises:
         FileNotFoundError: The folder holds no record.
-        CorruptFileError: A record that cannot be read.
-        VerificationError: The process that loads the model failed; the message has its last line.
+        CorruptFileError: A record that cannot be read, or weights that do not fit their config.json.
+        InvalidInputError: `alone` or `dataset` for a dataset, or a dataset of other rows.
+        VerificationError: The model cannot be loaded back; the message says why.
     """
     folder = Path(folder)
     if (folder / RunRecord.FILE_NAME).is_file():
-        return list(_verify_model(folder.resolve(), alone, dataset))
-    if (folder / DatasetRecord.FILE_NAME).is_file():
-        return list(_verify_dataset(folder.resolve()))
-    raise FileNotFoundError(f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME} in {folder}")
+        return list(_verify_model(folder, alone, dataset))
+    if not (folder / DatasetRecord.FILE_NAME).is_file():
+        raise FileNotFoundError(
+            f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME} in {folder}{what_else(folder)}"
+        )
+    if alone or dataset is not None:
+        raise InvalidInputError(f"{folder} holds a dataset; alone and dataset are for models")
+    return list(_verify_dataset(folder))
 
 
 def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[Finding]:
@@ -71,15 +80,22 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[F
     try:
         check_files(folder, record)
     except CorruptFileError as error:
-        yield Finding("files", f"{len(record.files)} of {len(record.files)}", str(error), False)
+        yield Finding("files", f"{len(record.files)} SHA-256", str(error).removeprefix(f"{folder}/"), False)
         return
     yield Finding("files", f"{len(record.files)} SHA-256", "the same", True)
 
+    texts, recorded_logits = _probe(record, folder, len(task.labels))
     own = [split for split in record.evaluation if "/" not in split]
+    if dataset is not None:
+        _require_rows(dataset, record, own)
     with tempfile.TemporaryDirectory(prefix="seqhub-verify-") as scratch:
         rows: dict[str, Any] = {}
         for split in own:
             measured = record.evaluation[split]
+            if measured["examples"] > MOST_ROWS:
+                raise CorruptFileError(
+                    f"{folder / RunRecord.FILE_NAME} claims {measured['examples']} {split} sequences"
+                )
             table = rows_table(Split(record.address, split, measured["seed"]), 0, measured["examples"])
             table = table.replace_schema_metadata(_features(task.labels))
             found = digest(table)
@@ -89,17 +105,17 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[F
             if dataset is not None:
                 rows[split] = {"dataset": str(dataset.resolve()), "config": config.name, "split": split}
         job = {
-            "model": str(folder),
+            "model": str(folder.resolve()),
             "trust_remote_code": alone,
-            "texts": record.probe["texts"],
+            "texts": texts,
             "cache": scratch,
             "rows": rows,
         }
         result = _measure_alone(job, Path(scratch)) if alone else _measure_here(job)
 
-    difference = float(np.abs(np.array(result["logits"]) - np.array(record.probe["logits"])).max())
+    difference = float(np.abs(np.array(result["logits"]) - np.array(recorded_logits)).max())
     yield Finding(
-        f"logits of {len(job['texts'])} sequences", f"within {LOGIT_TOLERANCE:g}", f"{difference:.1e} off",
+        f"logits of {len(texts)} sequences", f"within {LOGIT_TOLERANCE:g}", f"{difference:.1e} off",
         difference <= LOGIT_TOLERANCE,
     )  # fmt: skip
     for split in own:
@@ -111,6 +127,7 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[F
 
 def _verify_dataset(folder: Path) -> Iterator[Finding]:
     import datasets
+    from datasets.exceptions import DatasetsError
 
     record = DatasetRecord.load(folder)
     task = get_task(record.task)
@@ -118,17 +135,63 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
         for config, facts in record.configs.items():
             for split, recorded in facts["splits"].items():
                 what = f"{config} {split}"
-                with _quiet_datasets():
-                    rows = datasets.load_dataset(str(folder), config, split=split, cache_dir=scratch)
-                table = rows.with_format("arrow")[:]
-                found = digest(table)
+                try:
+                    with _quiet_datasets():
+                        rows = datasets.load_dataset(str(folder.resolve()), config, split=split, cache_dir=scratch)
+                    table = rows.with_format("arrow")[:]
+                    found = digest(table)
+                    wrong = _wrong_labels(task, table)
+                except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DatasetsError) as error:
+                    yield Finding(what, "rows that load", _reason(error), False)
+                    continue
                 yield Finding(f"{what} rows", str(recorded["rows"]), str(len(rows)), len(rows) == recorded["rows"])
                 yield Finding(f"{what} digest", recorded["digest"], found, found == recorded["digest"])
                 drawn = digest(rows_table(Split(f"{record.task}/{config}", split, record.seed), 0, len(rows)))
                 yield Finding(f"{what} drawn again", found, drawn, drawn == found)
-                labels = [task.labels[i] for i in table["label"].to_pylist()]
-                wrong = sum(a != b for a, b in zip(task.solve_batch(table["text"].to_pylist()), labels, strict=True))
                 yield Finding(f"{what} labels by the rule", "0 wrong", f"{wrong} wrong", wrong == 0)
+
+
+def _wrong_labels(task: Task[Any], rows: pa.Table) -> int:
+    """How many rows have another label than the task's rule gives them; texts that it cannot draw have none."""
+    texts, labels = rows["text"].to_pylist(), rows["label"].to_pylist()
+    try:
+        right = task.solve_batch(texts)
+    except InvalidInputError:
+        right = [_solve(task, text) for text in texts]
+    names = dict(enumerate(task.labels))
+    return sum(names.get(label) != name for name, label in zip(right, labels, strict=True))
+
+
+def _solve(task: Task[Any], text: str) -> str:
+    try:
+        return task.solve(text)
+    except InvalidInputError:
+        return "none"
+
+
+def _probe(record: RunRecord, folder: Path, classes: int) -> tuple[list[str], list[list[float]]]:
+    """The sequences that the record has logits of, and these."""
+    texts, logits = record.probe.get("texts"), record.probe.get("logits")
+    if texts and isinstance(texts, list) and isinstance(logits, list) and len(texts) == len(logits):
+        task, _ = resolve(record.address)
+        for text in texts:
+            task.encode(str(text))
+        if all(isinstance(row, list) and len(row) == classes for row in logits):
+            return texts, logits
+    raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} has no sequences with their logits to compare the model by")
+
+
+def _require_rows(dataset: Path, record: RunRecord, splits: list[str]) -> None:
+    """Raise unless a dataset folder has the rows that a model was measured on."""
+    built = DatasetRecord.load(dataset)
+    name, _, config = record.address.partition("/")
+    if built.task != name or config not in built.configs:
+        raise InvalidInputError(f"{dataset} holds {built.task} ({', '.join(built.configs)}), not {record.address}")
+    for split in splits:
+        facts, measured = built.configs[config]["splits"].get(split), record.evaluation[split]
+        if facts is None or facts["digest"] != measured["digest"]:
+            rows = f"the {measured['examples']:,} of seed {measured['seed']} that the model was measured on"
+            raise InvalidInputError(f"{dataset} has other {split} rows than {rows}")
 
 
 def _features(labels: tuple[str, ...]) -> dict[str, str]:
@@ -140,8 +203,19 @@ def _features(labels: tuple[str, ...]) -> dict[str, str]:
 
 
 def _measure_here(job: dict[str, Any]) -> dict[str, Any]:
-    with without_progress_bars(), _quiet_datasets():
-        return standalone.measure(job)
+    folder = Path(job["model"])
+    load_model(folder)  # says more clearly what does not fit together
+    try:
+        with without_progress_bars(), _quiet_datasets():
+            return standalone.measure(job)
+    except Exception as error:  # as in a process of its own: whatever goes wrong is the folder's fault
+        raise VerificationError(f"{folder} could not be loaded back: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, or of the one that it came from, which is nearer to what happened."""
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
@@ -173,16 +247,19 @@ def _measure_alone(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
     command = [sys.executable, "-I", standalone.__file__, str(job_file), str(result_file)]
     empty = scratch / "empty"
     empty.mkdir()
-    done = subprocess.run(
-        command,
-        cwd=empty,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=empty,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise VerificationError(f"{job['model']} was not loaded back within {_SECONDS} s") from None
     if done.returncode or not result_file.exists():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise VerificationError(f"{job['model']} could not be loaded back in a process without seqhub: {last}")

@@ -142,6 +142,15 @@ def test_weights_that_do_not_fit_the_config(copy: Path) -> None:
             load_model(copy)
 
 
+def test_config_with_a_field_of_the_wrong_type(copy: Path) -> None:
+    (copy / "run.json").unlink()
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"hidden_size": "eight"}))
+    with pytest.raises(CorruptFileError, match=r"no classifier that can be loaded: .*hidden_size") as caught:
+        load_model(copy)
+    assert "\n" not in str(caught.value)
+
+
 def test_config_of_another_family(copy: Path) -> None:
     (copy / "run.json").unlink()
     (copy / "config.json").write_text(json.dumps({"model_type": "rwkv", "hidden_size": 8, "num_hidden_layers": 1}))
