@@ -6,7 +6,7 @@ Everything is in records of 48 bytes (numbers are little-endian):
     files       for each: hash 32, flags u32, number of terms u32, 8 unused
                   each term: xorb hash 32, flags u32, bytes u32, first chunk u32, end u32 (not included)
                   with flag 31, for each term: range hash 32, 16 unused
-                  with flag 30: SHA-256 32 (in the order of `to_hex`), 16 unused
+                  with flag 30: SHA-256 32 (in the order of `to_hex`; hf_xet 1.8 leaves it zero for empty files), 16 unused
                 and at the end a record whose hash is all ones
     xorbs       for each: hash 32, flags u32, number of chunks u32, bytes u32, stored bytes u32
                   each chunk: hash 32, first byte u32, bytes u32, 8 unused
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from seqhub.server.refusal import Refusal
-from seqhub.server.xet.hashes import HASH_BYTES, to_hex
+from seqhub.server.xet.hashes import HASH_BYTES, NO_CHUNKS, to_hex
 
 RECORD_BYTES: Final = 48
 TAG: Final = b"HFRepoMetaData\0" + bytes.fromhex("556967456a7b815783a5bdd95ccdd14aa9")
@@ -125,7 +125,8 @@ def _read_files(raw: Buffer, at: int) -> tuple[list[ShardFile], int]:
         sha256 = None
         if flags & WITH_SHA256:
             _require(raw, at, 1)
-            sha256 = to_hex(HASH.unpack_from(raw, at)[0])
+            (claimed,) = HASH.unpack_from(raw, at)
+            sha256 = None if claimed == NO_CHUNKS else to_hex(claimed)
             at += RECORD_BYTES
         files.append(ShardFile(raw, start, hash_, count, ranges_at, sha256, size))
 

@@ -1,0 +1,103 @@
+"""What the routes of large files share: who holds a signed grant, and how a body streams into a file."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import cast
+
+from starlette.concurrency import run_in_threadpool
+
+from seqhub.server.access import Identity, Permission, absent, authorise
+from seqhub.server.http import Call
+from seqhub.server.model import Account, Kind
+from seqhub.server.refusal import Refusal
+from seqhub.server.signing import Action, Grant, Signer
+
+BATCH_BYTES = 1024 * 1024  # written at once; two of these lie in memory for each upload
+LIFE_SECONDS = 6 * 3600  # of signed addresses: the last of many files begins hours after they were asked for
+
+
+def grant_for(call: Call, action: Action, permission: Permission, **claims: str | int) -> str:
+    """Sign a grant for whoever asks now."""
+    identity = call.identity
+    grant = Grant(
+        action,
+        identity.account.name if identity.account else "",
+        identity.token.id if identity.token else 0,
+        f"{call.repo.kind}:{call.repo.full_name}",
+        permission,
+        int(time.time()) + LIFE_SECONDS,
+        **claims,  # type: ignore[arg-type]  # their types are those of Grant's fields
+    )
+    return Signer(call.store.secret).sign(grant)
+
+
+def upload_permission(call: Call, revision: str | None) -> Permission:
+    """Uploads for a pull request need no right to write: whoever may discuss may propose."""
+    proposes = revision in (None, "None") or revision.startswith("refs/pr/") or call.flag("create_pr")
+    return "discuss" if proposes else "write"
+
+
+def holder(call: Call, grant: Grant) -> Account | None:
+    """Whom a grant was given to, if the token is still valid and still allows it.
+
+    Raises:
+        Refusal: 4xx: the token was revoked or has expired, or the repository or the right to it is gone.
+    """
+    identity = Identity()
+    if grant.user:
+        account = call.store.account(grant.user)
+        tokens = [] if account is None else call.store.list_tokens(account.name)
+        token = next((token for token in tokens if token.id == grant.token), None)
+        if token is None or (token.expires is not None and token.expires <= datetime.now(UTC)):
+            raise Refusal(403, "The token for which this address was made is not valid any more.")
+        identity = Identity(account, token)
+    kind, _, full_name = grant.repo.partition(":")
+    repo = call.store.repo(cast(Kind, kind), full_name)
+    if repo is None:
+        raise absent(identity, full_name)
+    authorise(call.store, identity, grant.permission, repo)
+    return identity.account
+
+
+def uploader(call: Call, grant: Grant) -> Account:
+    """`holder` for grants that only signed-in users get."""
+    account = holder(call, grant)
+    if account is None:
+        raise Refusal(403, "This address was made for nobody; it uploads nothing.")
+    return account
+
+
+async def exactly(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """A body that must have `size` bytes; stops reading as soon as there are more."""
+    seen = 0
+    async for chunk in chunks:
+        seen += len(chunk)
+        if seen > size:
+            raise Refusal(400, f"The body has more than the {size} bytes that this address is for.")
+        yield chunk
+    if seen < size:
+        raise Refusal(400, f"The body ends after {seen} bytes; this address is for {size}.")
+
+
+async def pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -> None:
+    """Write a body in a worker thread, one batch behind the network."""
+    writing: asyncio.Task[object] | None = None
+    batch = bytearray()
+    try:
+        async for chunk in chunks:
+            batch += chunk
+            if len(batch) >= BATCH_BYTES:
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(run_in_threadpool(write, bytes(batch)))
+                batch.clear()
+        if writing is not None:
+            await writing
+        if batch:
+            await run_in_threadpool(write, bytes(batch))
+    finally:
+        if writing is not None:
+            await asyncio.wait({writing})  # the caller closes the file next
+            writing.exception()  # seen, so that asyncio does not complain of it

@@ -1,0 +1,258 @@
+"""Git LFS: the batch route, signed addresses for the bytes, and locks, which are left out.
+
+Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md (and basic-transfers.md, locking.md). Two
+transfers come on top of `basic`: huggingface_hub's `multipart` (`chunk_size` and numbered part addresses in the
+upload's header, a completion request to its href) and `xet` (the write-token route as href, its answer as headers).
+
+No answer tells whether this server holds a file that the caller has neither sent nor may read.
+"""
+
+import functools
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from seqhub.server.http import Call, Fields, Route
+from seqhub.server.parts import PartWriter, forget, joined, new_upload
+from seqhub.server.refusal import Refusal
+from seqhub.server.routes.granted import LIFE_SECONDS, exactly, grant_for, holder, pump, upload_permission, uploader
+from seqhub.server.routes.xet import SESSION_ID, connection
+from seqhub.server.signing import Action, Grant, Signer
+from seqhub.server.store.database import refusing
+from seqhub.server.wire import PREFIX_OF
+
+MAX_OBJECTS = 1000  # of one batch; clients send 256, git-lfs 100
+MAX_PARTS = 10_000
+LFS_JSON = "application/vnd.git-lfs+json"
+HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """From which size on a file is asked for in parts, and how large these are, in bytes.
+
+    One request is faster; but after a break the client sends one part again, not the whole file.
+    """
+
+    above: int = 5 * 2**30
+    part: int = 512 * 2**20
+
+
+def batch(call: Call, plan: Plan) -> Response:
+    fields = call.json()
+    operation = fields.text("operation")
+    if operation not in ("upload", "download"):
+        raise _lfs_refusal(422, f'Operation {operation[:40]!r} is unknown; "upload" and "download" are known.')
+    if fields.text("hash_algo", "sha256") != "sha256":
+        raise _lfs_refusal(409, "Only the hash algorithm sha256 is known.")
+    revision = fields.fields("ref").optional_text("name") if fields.values.get("ref") is not None else None
+    permission = upload_permission(call, revision) if operation == "upload" else "read"
+    call.require(permission)
+    offered = fields.texts("transfers", limit=20) or ["basic"]
+    wanted = [_wanted(item) for item in fields.objects("objects", limit=MAX_OBJECTS)]
+    if operation == "download":
+        transfer, answer = "basic", _downloads(call, wanted)
+    elif "xet" in offered:
+        transfer, answer = "xet", _xet_uploads(call, wanted, revision)
+    else:
+        parts = plan if "multipart" in offered else None
+        transfer = "multipart" if parts and any(size > parts.above for _, size in wanted) else "basic"
+        answer = _uploads(call, wanted, revision, parts)
+    body = {"transfer": transfer, "objects": answer, "hash_algo": "sha256"}
+    return JSONResponse(body, media_type=LFS_JSON)
+
+
+def verify(call: Call) -> Response:
+    """Asked after an upload: is it here, as this user's?"""
+    oid, size = _wanted(call.json())
+    path = call.store.blob(oid) if call.store.may_use(call.user, oid) else None
+    if path is None or path.stat().st_size != size:
+        raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
+    return JSONResponse({}, media_type=LFS_JSON)
+
+
+async def put_object(call: Call) -> Response:
+    grant = _grant(call, "upload")
+    account = await call.in_thread(uploader, call, grant)
+    writer = await call.in_thread(call.store.begin_blob)
+    try:
+        await pump(exactly(call.chunks(), grant.size), writer.write)
+        await call.in_thread(writer.finish, grant.oid, grant.size, account)
+    except BaseException as problem:
+        await call.in_thread(writer.abort)
+        raise _storage_refusal(problem) from problem
+    return Response(headers={"ETag": f'"{grant.oid}"'})
+
+
+async def put_part(call: Call) -> Response:
+    grant = _grant(call, "part")
+    await call.in_thread(uploader, call, grant)
+    try:
+        writer = await call.in_thread(PartWriter, call.store.root, grant.upload, grant.part, grant.size)
+        try:
+            await pump(exactly(call.chunks(), grant.size), writer.write)
+            etag = await call.in_thread(writer.finish)
+        finally:
+            await call.in_thread(writer.abort)
+    except OSError as problem:
+        raise _storage_refusal(problem) from problem
+    return Response(headers={"ETag": etag})
+
+
+def complete(call: Call) -> Response:
+    """Join the parts into the file that the grant names."""
+    grant = _grant(call, "complete")
+    account = uploader(call, grant)
+    fields = call.json()
+    parts = sorted(
+        (part.integer("partNumber", low=1, high=MAX_PARTS), part.text("etag").strip('"'))
+        for part in fields.objects("parts", limit=MAX_PARTS)
+    )
+    if fields.text("oid") != grant.oid or [number for number, _ in parts] != list(range(1, grant.part + 1)):
+        raise _lfs_refusal(400, f"The upload of {grant.oid} has the parts 1 to {grant.part}, each once.")
+    with refusing():
+        writer = call.store.begin_blob()
+        try:
+            for piece in joined(call.store.root, grant.upload, [etag for _, etag in parts]):
+                writer.write(piece)
+            writer.finish(grant.oid, grant.size, account)
+        except BaseException:
+            with suppress(OSError):  # the first error is the one to tell
+                writer.abort()
+            raise
+        forget(call.store.root, grant.upload)
+    return JSONResponse({"oid": grant.oid, "size": grant.size})
+
+
+def get_object(call: Call) -> Response:
+    grant = _grant(call, "download")
+    holder(call, grant)
+    path = call.store.blob(grant.oid)
+    if path is None:
+        raise _lfs_refusal(404, f"The file {grant.oid} is gone.")
+    return FileResponse(path, media_type="application/octet-stream", headers={"ETag": f'"{grant.oid}"'})
+
+
+def locks(call: Call) -> Response:
+    raise _lfs_refusal(501, "This Hub has no file locks: git push is not served, and commits over HTTP need none.")
+
+
+def _uploads(call: Call, wanted: list[tuple[str, int]], revision: str | None, parts: Plan | None) -> list[object]:
+    permission = upload_permission(call, revision)
+    verify_at = {"href": f"{_repo_url(call)}.git/info/lfs/objects/verify", "expires_in": LIFE_SECONDS}
+
+    def actions(oid: str, size: int) -> dict[str, object]:
+        if parts and size > parts.above:
+            return {"upload": _multipart(oid, size, parts), "verify": verify_at}
+        signed = grant_for(call, "upload", permission, oid=oid, size=size)
+        href = f"{call.base_url}/lfs/objects/{oid}?grant={signed}"
+        return {"upload": {"href": href, "expires_in": LIFE_SECONDS}, "verify": verify_at}
+
+    def _multipart(oid: str, size: int, plan: Plan) -> dict[str, object]:
+        upload = new_upload()
+        length = max(plan.part, -(-size // MAX_PARTS))
+        count = -(-size // length)
+        header = {"chunk_size": str(length)}
+        for number in range(1, count + 1):
+            share = min(length, size - (number - 1) * length)
+            signed = grant_for(call, "part", permission, oid=oid, upload=upload, part=number, size=share)
+            header[str(number)] = f"{call.base_url}/lfs/parts/{upload}/{number}?grant={signed}"
+        signed = grant_for(call, "complete", permission, oid=oid, size=size, upload=upload, part=count)
+        return {"href": f"{call.base_url}/lfs/complete/{upload}?grant={signed}", "header": header}
+
+    return [_upload_item(call, oid, size, actions) for oid, size in wanted]
+
+
+def _xet_uploads(call: Call, wanted: list[tuple[str, int]], revision: str | None) -> list[object]:
+    kinds = {"model": "models", "dataset": "datasets", "space": "spaces"}[call.repo.kind]
+    route = f"{call.base_url}/api/{kinds}/{call.repo.full_name}/xet-write-token/{quote(revision or 'None', safe='')}"
+    header = {**connection(call, revision), SESSION_ID: new_upload()}
+    return [_upload_item(call, *item, lambda *_: {"upload": {"href": route, "header": header}}) for item in wanted]
+
+
+def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], dict[str, object]]) -> object:
+    """One object of the answer; without actions where this user need not send it again."""
+    if size > call.store.limits.file_bytes:
+        message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
+        return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
+    if call.store.may_use(call.user, oid):
+        path = call.store.blob(oid)
+        if path is not None and path.stat().st_size == size:
+            return {"oid": oid, "size": size}
+    return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
+
+
+def _downloads(call: Call, wanted: list[tuple[str, int]]) -> list[object]:
+    here = {file.sha256: file.size for file in call.store.list_large(call.repo)}
+    answer: list[object] = []
+    for oid, size in wanted:
+        if here.get(oid) != size:
+            error = {"code": 404, "message": "Object does not exist"}
+            answer.append({"oid": oid, "size": size, "error": error})
+            continue
+        href = f"{call.base_url}/lfs/objects/{oid}?grant={grant_for(call, 'download', 'read', oid=oid, size=size)}"
+        download = {"href": href, "expires_in": LIFE_SECONDS}
+        answer.append({"oid": oid, "size": size, "authenticated": True, "actions": {"download": download}})
+    return answer
+
+
+def _wanted(fields: Fields) -> tuple[str, int]:
+    oid = fields.text("oid")
+    if len(oid) != 64 or not set(oid) <= HEX:
+        raise _lfs_refusal(422, f"{oid[:80]!r} is no SHA-256 of 64 lowercase hexadecimal digits.")
+    return oid, fields.integer("size")
+
+
+def _grant(call: Call, action: Action) -> Grant:
+    """The grant of a signed address, if it is for this very address."""
+    grant = Signer(call.store.secret).read(call.request.query_params.get("grant", ""), action)
+    here = {"oid": grant.oid, "upload": grant.upload, "part": str(grant.part)}
+    if any(here[name] != value for name, value in call.params.items()):
+        raise Refusal(403, "The signature belongs to another address.")
+    return grant
+
+
+def _repo_url(call: Call) -> str:
+    return f"{call.base_url}/{PREFIX_OF[call.repo.kind]}{call.repo.full_name}"
+
+
+def _lfs_refusal(status: int, message: str) -> Refusal:
+    """git-lfs reads `message` where other clients read `error`."""
+    return Refusal(status, message, body={"message": message})
+
+
+def _storage_refusal(problem: BaseException) -> BaseException:
+    """What a full or read-only disk means to the client; other problems as they are."""
+    try:
+        with refusing():
+            raise problem
+    except BaseException as said:
+        return said
+
+
+def make_routes(plan: Plan) -> list[Route]:
+    """The rows; tests ask for parts of small files."""
+    asked = functools.partial(batch, plan=plan)
+    rows = []
+    for suffix in (".git", ""):  # git-lfs keeps the address as the user wrote it
+        base = f"/{{prefix}}{{repo}}{suffix}/info/lfs"
+        rows += [
+            Route("POST", f"{base}/objects/batch", "read", asked, "LFS: where to send or fetch large files"),
+            Route("POST", f"{base}/objects/verify", "discuss", verify, "LFS: has the file arrived?"),
+            Route("*", f"{base}/locks", "read", locks, "LFS locks: nothing to lock without git push", state="left out"),
+            Route("*", f"{base}/locks/{{rest*}}", "read", locks, "LFS locks, as above", state="left out"),
+        ]
+    much = 2**60  # the grant says how many bytes exactly
+    rows += [
+        Route("PUT", "/lfs/objects/{oid}", "signed", put_object, "LFS: the bytes of a file", body_limit=much),
+        Route("GET", "/lfs/objects/{oid}", "signed", get_object, "LFS: the bytes of a file, to git-lfs"),
+        Route("PUT", "/lfs/parts/{upload}/{part}", "signed", put_part, "LFS: a part of a large file", body_limit=much),
+        Route("POST", "/lfs/complete/{upload}", "signed", complete, "LFS: join the parts"),
+    ]
+    return rows
+
+
+routes = make_routes(Plan())

@@ -1,0 +1,119 @@
+"""Xet uploads: tokens, xorbs, shards. Downloads are plain HTTP.
+
+The CAS address is `/xet/INSTANCE/EPOCH`: the store's instance id changes when data go away as a whole, the user's epoch
+when something of his is lost; hf_xet keeps a cache for each address. Its requests carry a token of their own, a grant.
+"""
+
+from starlette.responses import JSONResponse, Response
+
+from seqhub.server.http import Call, Route
+from seqhub.server.model import Account
+from seqhub.server.refusal import Refusal
+from seqhub.server.routes.granted import grant_for, pump, upload_permission, uploader
+from seqhub.server.signing import Grant, Signer
+from seqhub.server.store.database import refusing
+from seqhub.server.xet.hashes import from_hex
+from seqhub.server.xet.ingest import take_shard
+from seqhub.server.xet.shard import MAX_SHARD_BYTES
+from seqhub.server.xet.shelf import Incoming, Shelf, sweep
+from seqhub.server.xet.xorb import MAX_BODY_BYTES
+
+CAS_URL, ACCESS_TOKEN, EXPIRATION = "X-Xet-Cas-Url", "X-Xet-Access-Token", "X-Xet-Token-Expiration"
+SESSION_ID = "X-Xet-Session-Id"
+
+
+def connection(call: Call, revision: str | None) -> dict[str, str]:
+    """Address, token and its end for uploads to a repository, as headers."""
+    permission = upload_permission(call, revision)
+    call.require(permission)
+    with refusing():
+        sweep(call.store.root, call.store.instance_id)
+        shelf = Shelf(call.store.root, call.store.instance_id, call.user.id)
+    token = grant_for(call, "xet", permission)
+    expires = Signer(call.store.secret).read(token, "xet").expires
+    return {
+        CAS_URL: f"{call.base_url}/xet/{call.store.instance_id}/{shelf.epoch}",
+        ACCESS_TOKEN: token,
+        EXPIRATION: str(expires),
+    }
+
+
+def write_token(call: Call) -> Response:
+    headers = connection(call, call.params["revision"])
+    body = {"casUrl": headers[CAS_URL], "accessToken": headers[ACCESS_TOKEN], "exp": int(headers[EXPIRATION])}
+    return JSONResponse(body, headers={**headers, "Cache-Control": "no-store"})
+
+
+async def take_xorb(call: Call) -> Response:
+    hash_ = from_hex(call.params["hash"])
+    incoming = await call.in_thread(_begin_xorb, call, hash_)
+    try:
+        await pump(call.chunks(), incoming.feed)
+        inserted = await call.in_thread(incoming.finish)
+    except OSError:
+        with refusing():
+            raise
+    finally:
+        await call.in_thread(incoming.abort)
+    return JSONResponse({"was_inserted": inserted})
+
+
+def take_shard_of_call(call: Call) -> Response:
+    account, shelf = _sender(call)
+    with refusing():
+        take_shard(call.store, shelf, call.body, account, max_bytes=call.store.limits.file_bytes)
+    return JSONResponse({"result": 1})  # 1: taken; 0 would say that it was known
+
+
+def absent(call: Call) -> Response:
+    """hf_xet asks for these first and carries on without them, but only after a 404."""
+    raise Refusal(404, "This Hub takes xorbs and shards only by version 1, and answers no questions about chunks.")
+
+
+def _begin_xorb(call: Call, hash_: bytes) -> Incoming:
+    _, shelf = _sender(call)
+    with refusing():
+        return shelf.receive(hash_)
+
+
+def _sender(call: Call) -> tuple[Account, Shelf]:
+    """Who sends, by the CAS token, and what he sent before under this address."""
+    grant = _grant(call)
+    account = uploader(call, grant)
+    if call.params["instance"] != call.store.instance_id:
+        raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
+    return account, Shelf(call.store.root, call.store.instance_id, account.id, call.params["epoch"])
+
+
+def _grant(call: Call) -> Grant:
+    scheme, _, token = call.request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refusal(401, "The CAS token is missing.", headers={"WWW-Authenticate": 'Bearer realm="xet"'})
+    return Signer(call.store.secret).read(token.strip(), "xet")
+
+
+TOKEN = "/api/{kinds}/{repo}/xet-write-token"
+CAS = "/xet/{instance}/{epoch}"
+
+routes = [
+    Route("GET", f"{TOKEN}/{{revision}}", "discuss", write_token, "CAS address and token for uploads; hf_xet"),
+    Route(
+        "POST",
+        f"{CAS}/v1/xorbs/default/{{hash}}",
+        "signed",
+        take_xorb,
+        "a xorb: chunks of files",
+        body_limit=MAX_BODY_BYTES,
+    ),
+    Route(
+        "POST",
+        f"{CAS}/v1/shards",
+        "signed",
+        take_shard_of_call,
+        "a shard: of which chunks files consist",
+        body_limit=MAX_SHARD_BYTES,
+    ),
+    Route("*", f"{CAS}/v2/shards", "signed", absent, "404: hf_xet falls back to version 1", state="left out"),
+    Route("*", f"{CAS}/v1/xorb-grants/{{rest*}}", "signed", absent, "404: hf_xet sends xorbs here", state="left out"),
+    Route("*", f"{CAS}/v1/chunks/{{rest*}}", "signed", absent, "404: no search for chunks of others", state="left out"),
+]
