@@ -1,0 +1,59 @@
+"""Everything a Hub keeps, in one folder: a SQLite database, and large files by their content. It knows no HTTP.
+
+Beyond the contract: `tags`, `likes`, `downloads`, `count_download`, `used_bytes`, `accounts`, `count_repos`, `tag_counts`,
+`changes` (files that differ between two commits), `git_object`. `discussions` takes keywords and gives
+(page, total); `list_large` gives tuples; `liked_by` gives (repo, time); `decide(grant=True)` adds who never asked.
+"""
+
+from pathlib import Path
+
+from seqhub.server.store.accounts import Accounts
+from seqhub.server.store.blobs import BlobWriter
+from seqhub.server.store.database import Database, refusing
+from seqhub.server.store.discussions import Discussions
+from seqhub.server.store.limits import Limits
+from seqhub.server.store.listing import Listing
+from seqhub.server.store.maintenance import DATABASE, Maintenance
+from seqhub.server.store.repos import Repos
+from seqhub.server.store.social import AccessRequest, Social
+
+__all__ = ["AccessRequest", "BlobWriter", "Limits", "Store"]
+
+
+class Store(Accounts, Repos, Listing, Discussions, Social, Maintenance):
+    """A Hub's memory. Thread-safe; several processes may share one root; every method is synchronous.
+
+    Args:
+        root: The folder; made if absent.
+        limits: How much it takes in.
+
+    Raises:
+        Refusal: 503 or 507; the folder cannot be written, or was written by a newer seqhub.
+    """
+
+    def __init__(self, root: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008 # it is frozen
+        self.root = Path(root)
+        self.limits = limits
+        with refusing():
+            for folder in (self.root / "blobs", self.root / "tmp"):
+                folder.mkdir(parents=True, exist_ok=True)
+        self.database = Database(self.root / DATABASE, limits.busy_seconds)
+
+    @property
+    def instance_id(self) -> str:
+        """Random; another one after a wipe, a restore and a gc that removed something."""
+        return self._meta("instance_id").decode()
+
+    @property
+    def secret(self) -> bytes:
+        """Random key by which this Hub signs what it will check later."""
+        return self._meta("secret")
+
+    def close(self) -> None:
+        """Close the database; the Store is of no use afterwards."""
+        self.database.close()
+
+    def _meta(self, key: str) -> bytes:
+        with self.database.reading() as connection:
+            value: bytes = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
+            return value

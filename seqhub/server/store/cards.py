@@ -1,0 +1,129 @@
+"""The YAML on top of a README, read without trusting it, and the tags that follow from it."""
+
+import datetime
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from seqhub.server.model import Kind
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_EVENTS = 50_000
+_DEPTH = 32
+_ALIASES = 20
+_EVENTS_WITH_ALIASES = 5_000  # few enough that no nesting of aliases grows to anything
+_VALUES = 50_000
+_LONG_NUMBER = re.compile(r"[-+0-9_:.a-fA-FxoXO]{200,}")  # base 60 or 16 by the megabyte costs minutes
+_ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})|arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
+_TAGS = 500
+_TAG_LENGTH = 200
+
+_PREFIXED = {  # field of the card -> prefix of its tags, as huggingface.co lists them
+    "license": "license", "datasets": "dataset", "base_model": "base_model",
+    "task_categories": "task_categories", "task_ids": "task_ids", "annotations_creators": "annotations_creators",
+    "language_creators": "language_creators", "multilinguality": "multilinguality",
+    "size_categories": "size_categories", "source_datasets": "source_datasets", "models": "model",
+}  # fmt: skip
+
+
+class _TooMuch(ValueError):
+    pass
+
+
+def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
+    """The card's fields as plain JSON values; {} where there is none, or a broken, huge or malicious one.
+
+    >>> parse_card(b"---\\nlicense: mit\\n---\\n# Title", 1000)
+    {'license': 'mit'}
+    """
+    text = _front_matter(readme[: limit + 16])
+    if text is None or len(text) > limit:
+        return {}
+    try:
+        _check_events(text)
+        card = _plain(yaml.load(text, Loader=_Loader), iter(range(_VALUES)), _DEPTH)
+    except Exception:  # PyYAML raises anything, from IndexError to AttributeError, for ill-typed tags
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def card_tags(kind: Kind, card: dict[str, Any], readme: bytes) -> list[str]:
+    """The tags that huggingface.co would show: library, pipeline, own tags, then those with a prefix."""
+    found: list[str] = []
+    if kind == "model":
+        found += _texts(card.get("library_name")) + _texts(card.get("pipeline_tag"))
+    found += _texts(card.get("tags"))
+    languages = _texts(card.get("language"))
+    found += languages if kind == "model" else [f"language:{language}" for language in languages]
+    for field, prefix in _PREFIXED.items():
+        found += [f"{prefix}:{value}" for value in _texts(card.get(field))]
+    found += [f"arxiv:{a or b}" for a, b in _ARXIV.findall(readme[: 2**20].decode("utf-8", "replace"))]
+    return list(dict.fromkeys(tag for tag in found if 0 < len(tag) <= _TAG_LENGTH))[:_TAGS]
+
+
+def search_tags(kind: Kind, card: dict[str, Any], shown: list[str]) -> set[str]:
+    """Everything a filter may name: the tags shown, and the same under the names that other clients use."""
+    languages = _texts(card.get("language"))
+    found = {*shown, *languages, *(f"language:{language}" for language in languages)}
+    found |= {f"library:{name}" for name in _texts(card.get("library_name"))}
+    found |= {f"pipeline_tag:{name}" for name in _texts(card.get("pipeline_tag"))}
+    if kind == "space":
+        found |= {f"sdk:{name}" for name in _texts(card.get("sdk"))} | set(_texts(card.get("sdk")))
+    return {tag.lower() for tag in found if len(tag) <= _TAG_LENGTH + 20}
+
+
+def text_field(card: dict[str, Any], name: str) -> str | None:
+    """A field that should hold one short text, or None."""
+    value = card.get(name)
+    return value if isinstance(value, str) and 0 < len(value) <= _TAG_LENGTH else None
+
+
+def _front_matter(readme: bytes) -> str | None:
+    lines = readme.decode("utf-8", "replace").lstrip("\ufeff").lstrip().splitlines()
+    if not lines or lines[0].rstrip() != "---":
+        return None
+    for number, line in enumerate(lines[1:], 1):
+        if line.rstrip() == "---":
+            return "\n".join(lines[1:number])
+    return None
+
+
+def _check_events(text: str) -> None:
+    """Count before anything is built: events, depth, aliases, and numbers that are too long to be numbers."""
+    depth = aliases = count = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        count += 1
+        aliases += isinstance(event, yaml.AliasEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        limit = _EVENTS_WITH_ALIASES if aliases else _EVENTS
+        if depth > _DEPTH or aliases > _ALIASES or count > limit:
+            raise _TooMuch
+        if isinstance(event, yaml.ScalarEvent) and _LONG_NUMBER.match(event.value):
+            raise _TooMuch
+
+
+def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
+    """The value as JSON knows it. Aliases are counted each time they are met, so a bomb runs out of budget."""
+    if depth < 0 or next(budget, None) is None:
+        raise _TooMuch
+    if isinstance(value, dict):
+        return {str(key)[:1000]: _plain(item, budget, depth - 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item, budget, depth - 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value
+
+
+def _texts(value: Any) -> list[str]:
+    """A text, or a list of texts, as a list; whatever else as none."""
+    values = value if isinstance(value, list) else [value]
+    return [item.strip() for item in values if isinstance(item, str) and item.strip() and item.isprintable()]

@@ -1,0 +1,112 @@
+"""fsck: whether everything the database says is true."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from seqhub.server import git
+from seqhub.server.store import index, objects
+from seqhub.server.store.index import FOLDER, Point
+
+
+def check(connection: sqlite3.Connection, blobs: Path) -> Iterator[str]:
+    """What is wrong, one line each."""
+    for row in connection.execute("PRAGMA integrity_check(20)"):
+        if row[0] != "ok":
+            yield f"database: {row[0]}"
+    for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
+        yield f"database: row {rowid} of {table} names a row of {parent} that does not exist"
+    for repo, name in connection.execute("SELECT id, kind || ' ' || key FROM repos").fetchall():
+        for problem in _check_repo(connection, repo):
+            yield f"{name}: {problem}"
+    yield from _check_blobs(connection, blobs)
+
+
+def _check_repo(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
+    known: set[bytes] = set()
+    for oid, kind in connection.execute("SELECT oid, kind FROM objects WHERE repo = ?", (repo,)).fetchall():
+        try:
+            found, data = objects.read(connection, repo, oid)
+        except (KeyError, ValueError) as error:
+            yield f"{kind} {oid.hex()} cannot be read: {error.args[0]}"
+            continue
+        known.add(oid)
+        if git.object_id(found, data) != oid:
+            yield f"{kind} {oid.hex()} has other content than its id says"
+    query = (
+        "SELECT ref FROM refs LEFT JOIN commits ON commits.id = target AND commits.repo = refs.repo WHERE refs.repo = ?"
+    )
+    for (ref,) in connection.execute(query + " AND commits.id IS NULL", (repo,)).fetchall():
+        yield f"{ref} points to no commit"
+    checked: set[bytes] = set()
+    query = "SELECT oid, parent, tree, line, seq FROM commits WHERE repo = ? ORDER BY id"
+    for oid, parent, tree, line, seq in connection.execute(query, (repo,)).fetchall():
+        for needed in (oid, tree, *([parent] if parent else [])):
+            if needed not in known:
+                yield f"commit {oid.hex()} needs {needed.hex()}, which is missing"
+        if tree in known:
+            yield from _check_tree(connection, repo, tree, known, checked)
+            yield from _check_index(connection, repo, Point(line, seq), tree, oid)
+
+
+def _check_tree(
+    connection: sqlite3.Connection, repo: int, tree: bytes, known: set[bytes], checked: set[bytes]
+) -> Iterator[str]:
+    """Everything below a tree exists."""
+    if tree in checked:
+        return
+    checked.add(tree)
+    try:
+        entries = git.parse_tree(objects.read(connection, repo, tree)[1])
+    except (KeyError, ValueError) as error:
+        yield f"tree {tree.hex()} cannot be read: {error.args[0]}"
+        return
+    for mode, name, oid in entries:
+        if oid not in known:
+            yield f"tree {tree.hex()} needs {oid.hex()} for {name.decode('utf-8', 'replace')}, which is missing"
+        elif mode == git.FOLDER_MODE:
+            yield from _check_tree(connection, repo, oid, known, checked)
+
+
+def _check_index(connection: sqlite3.Connection, repo: int, point: Point, root: bytes, commit: bytes) -> Iterator[str]:
+    """The index of a commit says what its trees say, folder by folder; equal folders were compared before."""
+    chain = index.index_chain(connection, point)
+    trees = {"": root}
+    entries: dict[str, list[tuple[bytes, bytes, bytes]]] = {"": []}
+    for row in index.visible(connection, chain, "", None):
+        folder, _, name = row.path.rpartition("/")
+        if row.kind == FOLDER:
+            trees[row.path] = row.oid
+            entries[row.path] = []
+        mode = git.FOLDER_MODE if row.kind == FOLDER else git.FILE_MODE
+        if folder not in entries:
+            yield f"commit {commit.hex()}: the index has {row.path!a} without its folder"
+        else:
+            entries[folder].append((mode, name.encode(), row.oid))
+        if row.sha256 is not None and git.object_id("blob", git.pointer(row.sha256.hex(), row.size)) != row.oid:
+            yield f"commit {commit.hex()}: {row.path!a} has another pointer than its SHA-256 and size say"
+    for folder, oid in trees.items():
+        data = git.apply_edits(b"", git.edit_tree(b"", {name: (mode, id) for mode, name, id in entries[folder]}))
+        if git.object_id("tree", data) != oid:
+            yield f"commit {commit.hex()}: index and tree differ in folder {folder!a}"
+
+
+def _check_blobs(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
+    """Large files are there and hold what their names say."""
+    for key, size in connection.execute("SELECT sha256, size FROM blobs").fetchall():
+        name = key.hex()
+        path = folder / name[:2] / name
+        if not path.is_file():
+            yield f"large file {name} is missing"
+        elif path.stat().st_size != size:
+            yield f"large file {name} has {path.stat().st_size} bytes, not {size}"
+        else:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != name:
+                    yield f"large file {name} has other content than its name says"
+    query = """SELECT DISTINCT f.sha256, lines.repo FROM files AS f JOIN lines ON lines.id = f.line
+        WHERE f.sha256 IS NOT NULL AND f.sha256 NOT IN (SELECT sha256 FROM blobs) AND NOT EXISTS
+        (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256)"""
+    for key, repo in connection.execute(query).fetchall():
+        yield f"large file {key.hex()}, which repository {repo} names, is not kept"

@@ -1,0 +1,153 @@
+"""One SQLite file for many threads and processes: a pool of connections, and every failure as one clear refusal."""
+
+import errno
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.migrations import migrate
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Database:
+    """Connections to one file.
+
+    WAL with synchronous=FULL: a transaction that was acknowledged survives a power cut, and readers never wait for a
+    writer. Writers of one process queue on a lock, since SQLite's own waiting sleeps and is not fair; writers of other
+    processes are waited for by busy_timeout.
+
+    Args:
+        path: The file; made if absent.
+        busy_seconds: How long to wait for another writer before the request is refused with 503.
+
+    Raises:
+        Refusal: 503 or 507; the file cannot be opened or written, or was written by a newer seqhub.
+    """
+
+    def __init__(self, path: Path, busy_seconds: float = 30.0) -> None:
+        self.path = path
+        self._busy_seconds = busy_seconds
+        self._idle: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        self._writing = threading.Lock()
+        self._closed = False
+        self._process = os.getpid()
+        with self._connection() as connection, refusing():
+            migrate(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose statements see one state of the database."""
+        with self._connection() as connection, refusing():
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection that holds the writer's place; commits at the end, rolls back on any error."""
+        if not self._writing.acquire(timeout=self._busy_seconds):
+            raise Refusal(503, "the Hub is busy writing; try again", headers={"Retry-After": "1"})
+        try:
+            with self._connection() as connection, refusing():
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+        finally:
+            self._writing.release()
+
+    def close(self) -> None:
+        """Close every idle connection; those in use close when they are given back."""
+        with self._guard:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connection = self._take()
+        try:
+            yield connection
+        finally:
+            with self._guard:
+                keep = not self._closed and self._process == os.getpid()
+                if keep:
+                    self._idle.append(connection)
+            if not keep:
+                connection.close()
+
+    def _take(self) -> sqlite3.Connection:
+        with self._guard:
+            if self._closed:
+                raise Refusal(503, "the Hub is shutting down")
+            if self._process != os.getpid():  # SQLite's connections must not be carried across a fork
+                self._idle, self._process, self._writing = [], os.getpid(), threading.Lock()
+            if self._idle:
+                return self._idle.pop()
+        with refusing():
+            connection = sqlite3.connect(
+                self.path,
+                timeout=self._busy_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA cache_size = -8192")  # KiB a connection
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a full disk, a read-only one and a busy database into refusals that say so."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _of_sqlite(error) from error
+    except UnicodeEncodeError as error:  # JSON may hold half a surrogate pair; no text of ours does
+        raise Refusal(400, "a text holds half a character") from error
+    except OverflowError as error:
+        raise Refusal(400, "a number is out of range") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Refusal(507, f"no space left for the Hub: {error.strerror}; nothing was stored") from error
+        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}:
+            raise Refusal(503, f"the Hub cannot write: {error.strerror}; nothing was stored") from error
+        raise
+
+
+def _of_sqlite(error: sqlite3.Error) -> Exception:
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    refusals: dict[int, Callable[[], Refusal]] = {
+        sqlite3.SQLITE_FULL: lambda: Refusal(507, "no space left for the Hub's database; nothing was stored"),
+        sqlite3.SQLITE_READONLY: lambda: Refusal(503, "the Hub's database is read-only; nothing was stored"),
+        sqlite3.SQLITE_CANTOPEN: lambda: Refusal(503, "the Hub's database cannot be opened; nothing was stored"),
+        sqlite3.SQLITE_PERM: lambda: Refusal(503, "the Hub's database may not be written; nothing was stored"),
+        sqlite3.SQLITE_IOERR: lambda: Refusal(
+            507, "the disk of the Hub's database fails or is full; nothing was stored"
+        ),
+        sqlite3.SQLITE_BUSY: lambda: Refusal(503, "the Hub is busy writing; try again", headers={"Retry-After": "1"}),
+        sqlite3.SQLITE_CORRUPT: lambda: Refusal(503, "the Hub's database is damaged; run `seqhub hub fsck`"),
+        sqlite3.SQLITE_NOTADB: lambda: Refusal(503, "hub.sqlite3 is no database; restore a backup"),
+    }
+    make = refusals.get(code)
+    return make() if make else error

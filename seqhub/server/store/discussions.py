@@ -1,0 +1,209 @@
+"""Discussions and pull requests."""
+
+import sqlite3
+from typing import Any, Literal
+
+from seqhub.server.model import Comment, Commit, Discussion, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store import index
+from seqhub.server.store.base import moment, now
+from seqhub.server.store.commits import Commits, full_ref, ref_target
+from seqhub.server.store.events import add_event, event, events
+from seqhub.server.store.history import BRANCH, commit_of, difference, point_of
+from seqhub.server.store.staging import Stage
+from seqhub.server.store.writing import append, count_bytes
+
+Status = Literal["open", "closed", "merged", "draft"]
+_COLUMNS = "number, title, author, status, is_pull_request, created, target, merge_commit"
+_TITLE = 500  # characters
+_TEXT = 65_536
+
+
+class Discussions(Commits):
+    """The part of the Store that knows what is talked about, and merges."""
+
+    def open_discussion(
+        self,
+        repo: Repo,
+        title: str,
+        description: str,
+        author: str,
+        *,
+        pull_request: bool,
+        target: str = "main",
+        status: Status = "open",
+    ) -> Discussion:
+        """Begin a discussion, or a pull request whose ref refs/pr/NUMBER begins at the target's head.
+
+        Raises:
+            Refusal: 404 RevisionNotFound if the target is no branch, 400 for a title or text that is too long.
+        """
+        _check_text(title, description)
+        reference = full_ref(target)
+        with self.database.transaction() as connection:
+            if pull_request and not reference.startswith(BRANCH):
+                reference = BRANCH + reference  # is no branch, so it is not found
+            base = ref_target(connection, repo.id, reference) if pull_request else None
+            query = "SELECT coalesce(max(number), 0) + 1 FROM discussions WHERE repo = ?"
+            number: int = connection.execute(query, (repo.id,)).fetchone()[0]
+            values = (repo.id, number, title, author, status, pull_request, now(), reference.removeprefix(BRANCH), base)
+            connection.execute("INSERT INTO discussions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
+            if description or not pull_request:
+                add_event(connection, repo.id, number, author, "comment", description, {})
+            if base is not None:
+                query = "INSERT OR REPLACE INTO refs (repo, ref, target) VALUES (?, ?, ?)"
+                connection.execute(query, (repo.id, f"refs/pr/{number}", base))
+            return _find(connection, repo.id, number)
+
+    def discussions(
+        self,
+        repo: Repo,
+        *,
+        author: str | None = None,
+        pull_requests: bool | None = None,
+        status: Status | None = None,
+        page: int = 0,
+        page_size: int = 50,
+    ) -> tuple[list[Discussion], int]:
+        """One page of discussions without their comments, newest first, and how many there are on all pages.
+
+        Args:
+            repo: The repository.
+            author: Only those of this author.
+            pull_requests: Only pull requests (True), or none of them (False).
+            status: Only those; "open" means drafts, too.
+            page: Number of the page, from 0.
+            page_size: Discussions on a page.
+        """
+        where = "repo = :repo"
+        where += " AND lower(author) = lower(:author)" if author is not None else ""
+        where += " AND is_pull_request = :pull" if pull_requests is not None else ""
+        where += {None: "", "open": " AND status IN ('open', 'draft')"}.get(status, " AND status = :status")
+        values = {"repo": repo.id, "author": author, "pull": pull_requests, "status": status}
+        with self.database.reading() as connection:
+            total: int = connection.execute(f"SELECT count(*) FROM discussions WHERE {where}", values).fetchone()[0]
+            query = f"SELECT {_COLUMNS} FROM discussions WHERE {where} ORDER BY number DESC LIMIT :limit OFFSET :skip"
+            rows = connection.execute(query, values | {"limit": page_size, "skip": max(page, 0) * page_size})
+            return [_to_discussion(row, []) for row in rows], total
+
+    def discussion(self, repo: Repo, number: int) -> Discussion:
+        """A discussion with everything that was said.
+
+        Raises:
+            Refusal: 404.
+        """
+        with self.database.reading() as connection:
+            return _find(connection, repo.id, number)
+
+    def comment(self, repo: Repo, number: int, author: str, content: str) -> Comment:
+        """Say something."""
+        _check_text("-", content)
+        with self.database.transaction() as connection:
+            _find(connection, repo.id, number)
+            return add_event(connection, repo.id, number, author, "comment", content, {})
+
+    def edit_comment(self, repo: Repo, number: int, comment_id: str, content: str) -> Comment:
+        """Change what was said; who may is the caller's to decide, by the comment's author.
+
+        Raises:
+            Refusal: 404 for an unknown comment, 403 for a hidden one or an event.
+        """
+        _check_text("-", content)
+        with self.database.transaction() as connection:
+            old = event(connection, repo.id, number, comment_id)
+            if old.hidden or old.kind != "comment":
+                raise Refusal(403, "this comment cannot be edited")
+            connection.execute("UPDATE comments SET content = ?, edited = 1 WHERE id = ?", (content, comment_id))
+            return event(connection, repo.id, number, comment_id)
+
+    def hide_comment(self, repo: Repo, number: int, comment_id: str) -> Comment:
+        """Take back what was said, for good."""
+        with self.database.transaction() as connection:
+            if event(connection, repo.id, number, comment_id).kind != "comment":
+                raise Refusal(403, "this event cannot be hidden")
+            connection.execute("UPDATE comments SET content = '', hidden = 1 WHERE id = ?", (comment_id,))
+            return event(connection, repo.id, number, comment_id)
+
+    def change_status(
+        self, repo: Repo, number: int, status: Literal["open", "closed"], author: str, comment: str = ""
+    ) -> Comment:
+        """Close or open again.
+
+        Raises:
+            Refusal: 400 if it has this status already, or is merged.
+        """
+        with self.database.transaction() as connection:
+            old = _find(connection, repo.id, number).status
+            if status not in ("open", "closed") or old in (status, "merged"):
+                raise Refusal(400, f"discussion {number} is {old}; it cannot become {str(status)[:20]}")
+            query = "UPDATE discussions SET status = ? WHERE repo = ? AND number = ?"
+            connection.execute(query, (status, repo.id, number))
+            return add_event(
+                connection, repo.id, number, author, "status-change", comment, {"status": status, "old": old}
+            )
+
+    def rename(self, repo: Repo, number: int, title: str, author: str) -> Comment:
+        """Give another title."""
+        _check_text(title, "")
+        with self.database.transaction() as connection:
+            old = _find(connection, repo.id, number).title
+            query = "UPDATE discussions SET title = ? WHERE repo = ? AND number = ?"
+            connection.execute(query, (title, repo.id, number))
+            return add_event(connection, repo.id, number, author, "title-change", "", {"from": old, "to": title})
+
+    def merge(self, repo: Repo, number: int, author: str, comment: str = "") -> Commit:
+        """Bring a pull request's files to its target by one commit, as huggingface.co does.
+
+        Raises:
+            Refusal: 404 for an unknown one, 400 if it is no pull request, closed or merged, 409 if the target has
+                changed a file of it in another way.
+        """
+        with self.database.transaction() as connection:
+            pull = _find(connection, repo.id, number)
+            if not pull.is_pull_request or pull.status not in ("open", "draft"):
+                raise Refusal(400, f"discussion {number} cannot be merged: it is {pull.status} or no pull request")
+            target = full_ref(pull.target)
+            head = ref_target(connection, repo.id, target)
+            theirs = ref_target(connection, repo.id, f"refs/pr/{number}")
+            query = "SELECT base FROM discussions WHERE repo = ? AND number = ?"
+            base = connection.execute(query, (repo.id, number)).fetchone()[0]
+            chains = [index.index_chain(connection, point_of(connection, id)) for id in (base, theirs, head)]
+            stage = Stage(connection, repo, chains[2], self.blob_path)
+            for path, (before, after) in difference(connection, chains[0], chains[1]).items():
+                here = index.locate(connection, chains[2], path)
+                if not (_same(here, before) or _same(here, after)):
+                    raise Refusal(409, f"conflict: {path!a} was changed on {pull.target}, too")
+                stage.files[path] = after
+            changes = stage.changes()
+            count_bytes(connection, repo, changes, self.limits)
+            title = f"{pull.title} (#{number})"
+            new = append(connection, repo, target, head, changes, author, title, comment, self.limits)
+            commit = commit_of(connection, new)
+            query = "UPDATE discussions SET status = 'merged', merge_commit = ? WHERE repo = ? AND number = ?"
+            connection.execute(query, (bytes.fromhex(commit.oid), repo.id, number))
+            extra = {"status": "merged", "old": pull.status, "oid": commit.oid}
+            add_event(connection, repo.id, number, author, "status-change", comment, extra)
+            return commit
+
+
+def _same(a: index.Row | None, b: index.Row | None) -> bool:
+    return a is b if a is None or b is None else a.same_as(b)
+
+
+def _find(connection: sqlite3.Connection, repo: int, number: int) -> Discussion:
+    query = f"SELECT {_COLUMNS} FROM discussions WHERE repo = ? AND number = ?"
+    row = connection.execute(query, (repo, number)).fetchone()
+    if row is None:
+        raise Refusal(404, f"no discussion {number}")
+    return _to_discussion(row, events(connection, repo, number))
+
+
+def _to_discussion(row: tuple[Any, ...], comments: list[Comment]) -> Discussion:
+    number, title, author, status, is_pull_request, created, target, merged = row
+    oid = merged.hex() if merged else None
+    return Discussion(number, title, author, status, bool(is_pull_request), moment(created), target, oid, comments)
+
+
+def _check_text(title: str, text: str) -> None:
+    if not 0 < len(title.strip()) <= _TITLE or len(text) > _TEXT:
+        raise Refusal(400, f"a title has 1 to {_TITLE} characters, a text at most {_TEXT:,}")

@@ -1,0 +1,174 @@
+"""What lies at which path, at any commit of any branch, in one indexed query.
+
+A *line* is one linear history; its commits have numbers (`seq`) that count on from the line it forked from. A row of
+`files` says what a path of a line holds from commit `added` until before commit `removed`. A forked line says nothing
+until it changes a path: what it does not speak about is its parent's, up to the fork. So a commit writes what it
+changes and nothing else, and a branch costs nothing.
+"""
+
+import heapq
+import sqlite3
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+LIVE = 2**63 - 1
+FILE, FOLDER, NOTHING = 0, 1, 2
+DEEP = 8  # forks of forks after which a line gets an index of its own
+
+_COLUMNS = "line, path, added, removed, kind, oid, size, sha256, target"
+
+
+class Row(NamedTuple):
+    """A row of `files`."""
+
+    line: int
+    path: str
+    added: int
+    removed: int
+    kind: int
+    oid: bytes
+    size: int  # bytes of the content
+    sha256: bytes | None  # of a large file
+    target: int  # id of the commit that put it there
+
+    def same_as(self, other: "Row | None") -> bool:
+        return other is not None and (self.kind, self.oid, self.sha256) == (other.kind, other.oid, other.sha256)
+
+
+class Point(NamedTuple):
+    """A commit as a place in the index."""
+
+    line: int
+    seq: int
+
+
+Chain = tuple[Point, ...]
+"""Where to look for a path, in this order: a line up to a commit, the line it forked from up to the fork, ..."""
+
+
+def history_chain(connection: sqlite3.Connection, point: Point) -> Chain:
+    """The points whose lines together are the history of a commit."""
+    chain = [point]
+    while True:
+        row = connection.execute("SELECT parent, fork FROM lines WHERE id = ?", (chain[-1].line,)).fetchone()
+        if row is None or row[0] is None:
+            return tuple(chain)
+        chain.append(Point(row[0], row[1]))
+
+
+def index_chain(connection: sqlite3.Connection, point: Point) -> Chain:
+    """The points whose lines together are the index of a commit."""
+    chain = [point]
+    while True:
+        query = "SELECT parent, fork FROM lines WHERE id = ? AND inherits"
+        row = connection.execute(query, (chain[-1].line,)).fetchone()
+        if row is None:
+            return tuple(chain)
+        chain.append(Point(row[0], row[1]))
+
+
+def statement(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | None:
+    """What the youngest line that speaks of a path says, also if it says that nothing is there."""
+    for line, seq in chain:
+        query = f"SELECT {_COLUMNS} FROM files WHERE line = ? AND path = ? AND added <= ? ORDER BY added DESC LIMIT 1"
+        row = connection.execute(query, (line, path, seq)).fetchone()
+        if row is not None and row[3] > seq:
+            return Row._make(row)
+    return None
+
+
+def locate(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | None:
+    """The file or folder at a path."""
+    row = statement(connection, chain, path)
+    return None if row is None or row.kind == NOTHING else row
+
+
+def visible(connection: sqlite3.Connection, chain: Chain, low: str, high: str | None) -> Iterator[Row]:
+    """Every file and folder with low <= path < high (None: no end), by path."""
+    if len(chain) == 1:
+        yield from (row for row in _stated(connection, chain[0], low, high) if row.kind != NOTHING)
+        return
+    merged = heapq.merge(*(_stated(connection, point, low, high) for point in chain), key=attrgetter("path"))
+    for _, rows in groupby(merged, key=attrgetter("path")):  # heapq.merge is stable: the youngest line comes first
+        row = next(rows)
+        if row.kind != NOTHING:
+            yield row
+
+
+def below(connection: sqlite3.Connection, chain: Chain, folder: str, after: str | None = None) -> Iterator[Row]:
+    """Everything below a folder ("": the root), by path, beginning behind `after`."""
+    low = f"{folder}/" if folder else ""
+    return visible(connection, chain, max(low, after + "\0") if after else low, f"{folder}0" if folder else None)
+
+
+def children(connection: sqlite3.Connection, chain: Chain, folder: str, after: str | None = None) -> Iterator[Row]:
+    """What lies in a folder itself, by path; what lies deeper is jumped over, not read."""
+    prefix = f"{folder}/" if folder else ""
+    high = f"{folder}0" if folder else None  # "0" is the character behind "/"
+    low = max(prefix, after + "\0") if after else prefix
+    while True:
+        for row in visible(connection, chain, low, high):
+            name, deeper, _ = row.path[len(prefix) :].partition("/")
+            if deeper:
+                low = f"{prefix}{name}0"
+                break
+            yield row
+        else:
+            return
+
+
+def write(connection: sqlite3.Connection, chain: Chain, seq: int, target: int, changes: dict[str, Row | None]) -> None:
+    """Write commit number `seq` of line chain[0]: path -> what is there now, None for nothing."""
+    line = chain[0].line
+    ended, begun = [], []
+    for path, row in changes.items():
+        before = statement(connection, chain, path)
+        if before is not None and before.line == line:
+            ended.append((seq, line, path, before.added))
+        if row is not None:
+            begun.append((line, path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target))
+        elif len(chain) > 1:
+            begun.append((line, path, seq, LIVE, NOTHING, b"", 0, None, target))
+    connection.executemany("UPDATE files SET removed = ? WHERE line = ? AND path = ? AND added = ?", ended)
+    connection.executemany(f"INSERT INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", begun)
+
+
+def fork(connection: sqlite3.Connection, repo: int, point: Point) -> Chain:
+    """A new line behind a commit that is not the last of its own; the chain of its index, to be written to."""
+    inherited = index_chain(connection, point)
+    inherits = len(inherited) < DEEP
+    line = new_line(connection, repo, point, inherits=inherits)
+    here = Point(line, point.seq)
+    if inherits:
+        return (here, *inherited)
+    copy_rows(connection, inherited, line, point.seq, lambda row: row.target)
+    return (here,)
+
+
+def new_line(connection: sqlite3.Connection, repo: int, parent: Point | None, *, inherits: bool) -> int:
+    values = (repo, parent.line if parent else None, parent.seq if parent else -1, inherits)
+    cursor = connection.execute("INSERT INTO lines (repo, parent, fork, inherits) VALUES (?, ?, ?, ?)", values)
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def copy_rows(connection: sqlite3.Connection, chain: Chain, line: int, seq: int, target: Callable[[Row], int]) -> None:
+    """Give a line an index of its own that begins as another's."""
+    rows = [
+        (line, row.path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target(row))
+        for row in visible(connection, chain, "", None)
+    ]
+    connection.executemany(f"INSERT INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _stated(connection: sqlite3.Connection, point: Point, low: str, high: str | None) -> Iterator[Row]:
+    line, seq = point
+    tip = connection.execute("SELECT max(seq) FROM commits WHERE line = ?", (line,)).fetchone()[0]
+    # At the end of a line the partial index skips all versions that are gone.
+    when = f"removed = {LIVE}" if tip is not None and seq >= tip else "added <= :seq AND removed > :seq"
+    until = "AND path < :high" if high is not None else ""
+    query = f"SELECT {_COLUMNS} FROM files WHERE line = :line AND path >= :low {until} AND {when} ORDER BY path"
+    for row in connection.execute(query, {"line": line, "low": low, "high": high, "seq": seq}):
+        yield Row._make(row)

@@ -1,0 +1,30 @@
+"""How much one server takes in."""
+
+from dataclasses import dataclass
+
+GIGABYTE = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of storage. None: no limit.
+
+    Args:
+        file_bytes: Bytes of one large file.
+        small_bytes: Bytes of one file whose content travels in a commit and is kept in the database.
+        commit_operations: Operations of one commit.
+        repo_bytes: Bytes that all versions of all files of one repository take; equal large files count once.
+        account_bytes: Bytes of all repositories of one account.
+        repos: Repositories of one account.
+        card_bytes: Bytes of YAML that are read from a README; a longer one counts as none.
+        busy_seconds: How long a request waits for the writer before it.
+    """
+
+    file_bytes: int = 50 * GIGABYTE
+    small_bytes: int = 100 * 2**20
+    commit_operations: int = 25_000
+    repo_bytes: int | None = None
+    account_bytes: int | None = None
+    repos: int | None = None
+    card_bytes: int = 2**20
+    busy_seconds: float = 30.0

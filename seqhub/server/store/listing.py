@@ -1,0 +1,146 @@
+"""Lists of repositories, page by page: what a page costs does not grow with their number."""
+
+import base64
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from seqhub.server.model import Account, Gated, Kind, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.base import Base
+from seqhub.server.store.repos import REPO, to_repo
+
+SORTS = {
+    "updated": "updated",
+    "lastModified": "updated",
+    "last_modified": "updated",
+    "created": "created",
+    "createdAt": "created",
+    "created_at": "created",
+    "likes": "likes",
+    "downloads": "downloads",
+    "trendingScore": "likes",
+    "trending_score": "likes",
+}
+_FEW = 300  # as many repositories are looked at one by one; of more, a walk in the order of the page finds enough soon
+
+
+class Listing(Base):
+    """The part of the Store that lists repositories."""
+
+    def list_repos(
+        self,
+        kind: Kind,
+        *,
+        search: Sequence[str] = (),
+        author: str | None = None,
+        tags: Sequence[str] = (),
+        pipeline_tag: str | None = None,
+        gated: bool | Gated | None = None,
+        viewer: Account | None,
+        sort: str = "updated",
+        descending: bool = True,
+        after: str | None = None,
+        limit: int,
+    ) -> tuple[list[Repo], str | None]:
+        """One page, and what to ask the next one with.
+
+        Args:
+            kind: Which repositories.
+            search: Texts that must all stand in namespace/name, in any case of letters.
+            author: The account that owns them.
+            tags: Tags that they must all have.
+            pipeline_tag: The card's pipeline_tag.
+            gated: Whether they are gated, or how.
+            viewer: Who asks; None for anybody. Private repositories are listed for those who may read them.
+            sort: A key of `SORTS`.
+            descending: Whether the largest comes first.
+            after: What the page before gave.
+            limit: Repositories on a page.
+
+        Raises:
+            Refusal: 400 for an unknown order or a broken cursor.
+        """
+        column = SORTS.get(sort)
+        if column is None:
+            raise Refusal(400, f"no order {sort[:40]!r}; known: {', '.join(SORTS)}")
+        values: dict[str, Any] = {"kind": kind, "viewer": viewer.id if viewer else 0, "limit": limit + 1}
+        where = ["repos.kind = :kind"]
+        if author is not None:
+            where.append("repos.owner = (SELECT id FROM accounts WHERE key = :author)")
+            values["author"] = author.lower()
+        seen = "repos.private = 0 OR repos.owner = :viewer OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)"
+        where.append(f"({seen})" if viewer else "repos.private = 0")
+        if pipeline_tag is not None:
+            tags = [*tags, f"pipeline_tag:{pipeline_tag}"]
+        if isinstance(gated, bool):
+            where.append("repos.gated <> 'no'" if gated else "repos.gated = 'no'")
+        elif gated is not None:
+            where.append("repos.gated = :gated")
+            values["gated"] = gated
+        with self.database.reading() as connection:
+            where += _tag_conditions(connection, tags, values)
+            where += _search_conditions(connection, search, values)
+            if after is not None:
+                values["value"], values["id"] = _cursor(after)
+                where.append(f"(repos.{column}, repos.id) {'<' if descending else '>'} (:value, :id)")
+            order = "DESC" if descending else "ASC"
+            query = f"""{REPO.replace(" FROM", f", repos.{column} FROM", 1)} WHERE {" AND ".join(where)}
+                ORDER BY repos.{column} {order}, repos.id {order} LIMIT :limit"""
+            rows = connection.execute(query, values).fetchall()
+        repos = [to_repo(row[:-1]) for row in rows[:limit]]
+        if len(rows) <= limit or not repos:
+            return repos, None
+        return repos, base64.urlsafe_b64encode(json.dumps([rows[limit - 1][-1], repos[-1].id]).encode()).decode()
+
+    def count_repos(self) -> dict[Kind, int]:
+        """How many repositories of each kind there are, private ones included."""
+        with self.database.reading() as connection:
+            return dict(connection.execute("SELECT kind, count(*) FROM repos GROUP BY kind").fetchall())
+
+    def tag_counts(self, kind: Kind) -> list[tuple[str, int]]:
+        """Every tag of public repositories, and how many have it."""
+        query = """SELECT tag, count(*) FROM tags JOIN repos ON repos.id = tags.repo
+            WHERE kind = ? AND private = 0 GROUP BY tag ORDER BY 2 DESC, 1 LIMIT 10000"""
+        with self.database.reading() as connection:
+            return connection.execute(query, (kind,)).fetchall()
+
+
+def _tag_conditions(connection: sqlite3.Connection, tags: Sequence[str], values: dict[str, Any]) -> list[str]:
+    where = []
+    for number, tag in enumerate(dict.fromkeys(tag.lower() for tag in tags)):
+        values[f"tag{number}"] = tag
+        query = "SELECT count(*) FROM (SELECT 1 FROM tags WHERE tag = ? LIMIT ?)"
+        few = connection.execute(query, (tag, _FEW)).fetchone()[0] < _FEW
+        where.append(
+            f"repos.id IN (SELECT repo FROM tags WHERE tag = :tag{number})"
+            if few
+            else f"EXISTS (SELECT 1 FROM tags WHERE tag = :tag{number} AND repo = +repos.id)"
+        )
+    return where
+
+
+def _search_conditions(connection: sqlite3.Connection, search: Sequence[str], values: dict[str, Any]) -> list[str]:
+    """Rare texts come from the trigram index, frequent or short ones are looked for while walking."""
+    where = []
+    for number, text in enumerate(dict.fromkeys(text.lower() for text in search if text)):
+        name = f"text{number}"
+        if len(text) >= 3:
+            phrase = '"' + text.replace('"', '""').replace("\0", " ") + '"'
+            query = "SELECT count(*) FROM (SELECT 1 FROM names WHERE names MATCH ? LIMIT ?)"
+            if connection.execute(query, (phrase, _FEW)).fetchone()[0] < _FEW:
+                values[name] = phrase
+                where.append(f"repos.id IN (SELECT rowid FROM names WHERE names MATCH :{name})")
+                continue
+        values[name] = text
+        where.append(f"instr(repos.key, :{name}) > 0")
+    return where
+
+
+def _cursor(after: str) -> tuple[int, int]:
+    try:
+        value, id = json.loads(base64.urlsafe_b64decode(after.encode()))
+        return int(value), int(id)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refusal(400, "Invalid cursor") from error

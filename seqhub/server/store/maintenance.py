@@ -1,0 +1,151 @@
+"""Keeping a Hub sound: backup, restore, and the removal of what nobody names any more."""
+
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.base import Base
+from seqhub.server.store.blobs import sync_folder
+from seqhub.server.store.checking import check
+from seqhub.server.store.database import refusing
+
+DATABASE = "hub.sqlite3"
+
+
+class Maintenance(Base):
+    """The part of the Store for its administrator."""
+
+    def renew_instance(self) -> str:
+        """Another instance id, so that clients forget what they believe the Hub has."""
+        new = os.urandom(8).hex()
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (new.encode(),))
+        return new
+
+    def fsck(self) -> list[str]:
+        """Everything that is wrong, one line each; [] for a sound Hub. Reads every byte of it."""
+        with self.database.reading() as connection:
+            return list(check(connection, self.root / "blobs"))
+
+    def gc(self, grace_seconds: float = 86_400) -> dict[str, int]:
+        """Remove large files that no commit of any repository names, and what interrupted uploads left.
+
+        Args:
+            grace_seconds: What is younger stays, since its commit may still come.
+
+        Returns:
+            How many "blobs", "files" (that no row knew) and "temporary" files were removed, and their "bytes".
+        """
+        counts = {"blobs": 0, "files": 0, "temporary": 0, "bytes": 0}
+        before = time.time() - grace_seconds
+        with self.database.transaction() as connection:
+            unnamed = """FROM blobs WHERE created < ? AND sha256 NOT IN (
+                SELECT f.sha256 FROM files AS f JOIN lines ON lines.id = f.line WHERE f.sha256 IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256))"""
+            limit = int(before * 1_000_000)
+            gone = {row[0].hex() for row in connection.execute(f"SELECT sha256 {unnamed}", (limit,))}
+            connection.execute(f"DELETE {unnamed}", (limit,))
+            counts["blobs"] = len(gone)
+        # Only now, when the rows are gone for good, the files; in the writer's place, where no upload can finish.
+        with self.database.transaction() as connection, refusing():
+            for path in (self.root / "blobs").glob("??/*"):
+                known = (
+                    _is_hash(path.name)
+                    and connection.execute(
+                        "SELECT 1 FROM blobs WHERE sha256 = ?", (bytes.fromhex(path.name),)
+                    ).fetchone()
+                )
+                if not known and (path.name in gone or path.stat().st_mtime < before):
+                    counts["files"] += path.name not in gone
+                    counts["bytes"] += path.stat().st_size
+                    path.unlink()
+            for path in (self.root / "tmp").iterdir():
+                if path.stat().st_mtime < before:
+                    counts["temporary"] += 1
+                    counts["bytes"] += path.stat().st_size
+                    path.unlink()
+        if counts["blobs"] or counts["files"]:
+            self.renew_instance()
+        return counts
+
+    def backup(self, target: Path) -> None:
+        """Copy the whole Hub into a new folder while it serves: the database as of one moment, large files as links.
+
+        Raises:
+            Refusal: 409 if `target` exists, 503 if a file vanished meanwhile, 507 if the disk is full.
+        """
+        part = target.with_name(target.name + ".part")
+        if target.exists():
+            raise Refusal(409, f"{target} exists already; a backup needs a new folder")
+        with refusing():
+            shutil.rmtree(part, ignore_errors=True)
+            (part / "blobs").mkdir(parents=True)
+            try:
+                with self.database.reading() as source, closing(sqlite3.connect(part / DATABASE)) as copy:
+                    source.execute("COMMIT")  # the backup reads one state of the database by itself
+                    source.backup(copy)
+                    copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+                    names = [row[0].hex() for row in copy.execute("SELECT sha256 FROM blobs")]
+                for name in names:
+                    _link(self.root / "blobs" / name[:2] / name, part / "blobs" / name[:2] / name)
+                part.rename(target)
+                sync_folder(target.parent)
+            except FileNotFoundError as error:
+                raise Refusal(503, f"a large file vanished during the backup, try again: {error.filename}") from error
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+
+    @staticmethod
+    def restore(source: Path, root: Path) -> None:
+        """Make a Hub from a backup, in a folder that does not exist or is empty; its instance id is a new one.
+
+        Raises:
+            Refusal: 404 if `source` is no backup, 409 if `root` holds something, 503 if the backup is damaged.
+        """
+        if not (source / DATABASE).is_file():
+            raise Refusal(404, f"{source} is no backup: it has no {DATABASE}")
+        if root.exists() and any(root.iterdir()):
+            raise Refusal(409, f"{root} is not empty")
+        with refusing():
+            root.mkdir(parents=True, exist_ok=True)
+            for path in (source / "blobs").glob("??/*"):
+                _link(path, root / "blobs" / path.parent.name / path.name, link=False)
+            part = root / f".{DATABASE}.part"
+            shutil.copyfile(source / DATABASE, part)
+            with closing(sqlite3.connect(part, isolation_level=None)) as connection:
+                result = connection.execute("PRAGMA integrity_check").fetchone()[0]
+                if result != "ok":
+                    raise Refusal(503, f"the backup's database is damaged: {result}")
+                value = os.urandom(8).hex().encode()
+                connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
+            _sync_file(part)
+            part.rename(root / DATABASE)
+            sync_folder(root)
+
+
+def _link(source: Path, target: Path, *, link: bool = True) -> None:
+    """The same file at a second place; a copy where links cannot be, or must not since a later write would hit both."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        try:
+            os.link(source, target)
+            return
+        except FileNotFoundError:
+            raise
+        except OSError:
+            pass
+    shutil.copyfile(source, target)
+    _sync_file(target)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _is_hash(name: str) -> bool:
+    return len(name) == 64 and set(name) <= set("0123456789abcdef")

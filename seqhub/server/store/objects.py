@@ -1,0 +1,104 @@
+"""Git's objects in the database. A large tree is kept as the edits of an older one, so a folder of 10,000 files grows by
+a few bytes a commit.
+"""
+
+import sqlite3
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from seqhub.server import git
+
+_RAW, _ZLIB, _EDITS = 0, 1, 2
+_WORTH_PACKING = 128  # bytes
+_WORTH_EDITS = 4096  # bytes of the tree
+_CHAIN = 32  # edits of edits of edits ...
+_HEAD = struct.Struct("<III")
+
+
+class Packed(NamedTuple):
+    """An object as its row holds it."""
+
+    oid: bytes
+    kind: git.ObjectKind
+    packed: int
+    base: bytes | None
+    depth: int
+    data: bytes
+
+
+def pack(kind: git.ObjectKind, data: bytes) -> Packed:
+    """An object ready to be stored; costs hashing and compression, so done before the writer's place is taken."""
+    oid = git.object_id(kind, data)
+    if kind != "tree" and len(data) > _WORTH_PACKING:
+        small = zlib.compress(data, 1)
+        if len(small) < 0.9 * len(data):
+            return Packed(oid, kind, _ZLIB, None, 0, small)
+    return Packed(oid, kind, _RAW, None, 0, data)
+
+
+def write(connection: sqlite3.Connection, repo: int, objects: Sequence[Packed]) -> None:
+    """Store objects; those that are there already stay."""
+    connection.executemany(
+        "INSERT INTO objects (repo, oid, kind, packed, base, depth, data) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (repo, oid) DO NOTHING",
+        [(repo, *item) for item in objects],
+    )
+
+
+def read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.ObjectKind, bytes]:
+    """Kind and bytes of an object.
+
+    Raises:
+        KeyError: It is not in this repository.
+        ValueError: Its row is damaged.
+    """
+    edits: list[bytes] = []
+    wanted: bytes | None = oid
+    while True:
+        query = "SELECT kind, packed, base, data FROM objects WHERE repo = ? AND oid = ?"
+        row = connection.execute(query, (repo, wanted)).fetchone()
+        if row is None or len(edits) > _CHAIN:
+            raise KeyError(f"no object {oid.hex()} in repository {repo}")
+        kind, packed, wanted, data = row
+        if packed != _EDITS:
+            break
+        edits.append(data)
+    try:
+        content: bytes = zlib.decompress(data) if packed == _ZLIB else data
+        for text in reversed(edits):
+            content = git.apply_edits(content, _decode(text))
+    except (zlib.error, struct.error) as error:
+        raise ValueError(f"object {oid.hex()} of repository {repo} is damaged: {error}") from error
+    return kind, content
+
+
+def edited_tree(
+    connection: sqlite3.Connection,
+    repo: int,
+    base: bytes | None,
+    changes: dict[bytes, tuple[bytes, bytes] | None],
+) -> Packed:
+    """The tree `base` (None: an empty one) with entries put, replaced and removed, not yet stored."""
+    old = read(connection, repo, base)[1] if base and base != git.EMPTY_TREE else b""
+    edits = git.edit_tree(old, changes)
+    new = git.apply_edits(old, edits)
+    oid = git.object_id("tree", new)
+    if len(new) >= _WORTH_EDITS and old and oid != base:
+        text = b"".join(_HEAD.pack(start, end, len(piece)) + piece for start, end, piece in edits)
+        query = "SELECT depth FROM objects WHERE repo = ? AND oid = ?"
+        depth = connection.execute(query, (repo, base)).fetchone()[0] + 1
+        if depth <= _CHAIN and len(text) < len(new) // 8:
+            return Packed(oid, "tree", _EDITS, base, depth, text)
+    return Packed(oid, "tree", _RAW, None, 0, new)
+
+
+def _decode(text: bytes) -> list[git.Edit]:
+    edits, position = [], 0
+    while position < len(text):
+        start, end, length = _HEAD.unpack_from(text, position)
+        position += _HEAD.size
+        edits.append(git.Edit(start, end, text[position : position + length]))
+        position += length
+    return edits

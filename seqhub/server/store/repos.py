@@ -1,0 +1,199 @@
+"""Repositories: made, moved, changed, deleted, found by name."""
+
+import json
+import sqlite3
+import time
+from typing import Any
+
+from seqhub.server import git
+from seqhub.server.model import DEFAULT_BRANCH, KINDS, Account, Gated, Kind, Repo
+from seqhub.server.refusal import Refusal, repo_not_found
+from seqhub.server.store import index, objects
+from seqhub.server.store.accounts import find_account
+from seqhub.server.store.base import Base, moment, now
+from seqhub.server.store.names import check_repo_name
+from seqhub.server.store.writing import keep_commit
+
+REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created, repos.updated,
+    repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
+
+_LARGE_SUFFIXES = (
+    "7z arrow avro bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth "
+    "rar safetensors tar tflite tgz wasm xz zip zst"
+)
+GITATTRIBUTES = "".join(
+    f"{pattern} filter=lfs diff=lfs merge=lfs -text\n"
+    for pattern in [
+        *(f"*.{suffix}" for suffix in _LARGE_SUFFIXES.split()),
+        "saved_model/**/*",
+        "*.tar.*",
+        "*tfevents*",
+    ]
+)
+"""What every repository begins with: the files that clients upload as large ones."""
+
+
+class Repos(Base):
+    """The part of the Store that knows which repositories there are."""
+
+    def create_repo(
+        self,
+        kind: Kind,
+        full_name: str,
+        *,
+        private: bool = False,
+        gated: Gated = "no",
+        sdk: str | None = None,
+        author: str,
+    ) -> Repo:
+        """Make a repository with a first commit that holds .gitattributes.
+
+        Raises:
+            Refusal: 400 for a bad name, 403 for a namespace that does not exist or has too many, 409 if it exists.
+        """
+        if kind not in KINDS:
+            raise Refusal(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
+        _, name = check_repo_name(full_name)
+        with self.database.transaction() as connection:
+            owner = _free_place(connection, kind, full_name)
+            count = connection.execute("SELECT count(*) FROM repos WHERE owner = ?", (owner.id,)).fetchone()[0]
+            if self.limits.repos is not None and count >= self.limits.repos:
+                raise Refusal(403, f"{owner.name} has {count} repositories, as many as allowed")
+            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (kind, full_name.lower()))
+            values = (kind, full_name.lower(), owner.id, name, private, gated, sdk, now(), now())
+            cursor = connection.execute(
+                "INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            id = cursor.lastrowid
+            connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (id, f"{owner.name}/{name}".lower()))
+            repo = _required(connection, id or 0)
+            self._first_commit(connection, repo, author)
+            return repo
+
+    def repo(self, kind: Kind, full_name: str) -> Repo | None:
+        """The repository of that name, in any case of letters; old names are not followed."""
+        with self.database.reading() as connection:
+            row = connection.execute(REPO + " WHERE kind = ? AND repos.key = ?", (kind, full_name.lower())).fetchone()
+            return to_repo(row) if row else None
+
+    def redirect(self, kind: Kind, full_name: str) -> Repo | None:
+        """Where an old name leads now. Whether the asker may know is the caller's to decide, by this repository."""
+        with self.database.reading() as connection:
+            query = REPO + " JOIN redirects ON redirects.repo = repos.id WHERE redirects.kind = ? AND redirects.key = ?"
+            row = connection.execute(query, (kind, full_name.lower())).fetchone()
+            return to_repo(row) if row else None
+
+    def delete_repo(self, repo: Repo) -> None:
+        """Delete a repository with its history; its large files stay until `gc` finds that nobody names them.
+
+        Raises:
+            Refusal: 404; it is gone already.
+        """
+        with self.database.transaction() as connection:
+            _required(connection, repo.id, repo.full_name)
+            connection.execute("DELETE FROM files WHERE line IN (SELECT id FROM lines WHERE repo = ?)", (repo.id,))
+            connection.execute("DELETE FROM refs WHERE repo = ?", (repo.id,))
+            connection.execute("DELETE FROM names WHERE rowid = ?", (repo.id,))
+            connection.execute("DELETE FROM repos WHERE id = ?", (repo.id,))
+
+    def move_repo(self, repo: Repo, new_full_name: str) -> Repo:
+        """Give a repository another name; the old one leads to it from now on.
+
+        Raises:
+            Refusal: 400 for a bad name, 403 for a namespace that does not exist, 409 if the name is taken.
+        """
+        _, name = check_repo_name(new_full_name)
+        new, old = new_full_name.lower(), repo.full_name.lower()
+        with self.database.transaction() as connection:
+            _required(connection, repo.id, repo.full_name)
+            owner = _free_place(connection, repo.kind, new_full_name, itself=repo.id)
+            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, new))
+            if new != old:
+                connection.execute("INSERT OR REPLACE INTO redirects VALUES (?, ?, ?)", (repo.kind, old, repo.id))
+            query = "UPDATE repos SET key = ?, owner = ?, name = ? WHERE id = ?"
+            connection.execute(query, (new, owner.id, name, repo.id))
+            connection.execute("UPDATE names SET name = ? WHERE rowid = ?", (new, repo.id))
+            return _required(connection, repo.id)
+
+    def update_repo(
+        self, repo: Repo, *, private: bool | None = None, gated: Gated | None = None, sdk: str | None = None
+    ) -> Repo:
+        """Change settings; None leaves one as it is."""
+        if gated not in (None, "no", "auto", "manual"):
+            raise Refusal(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
+        with self.database.transaction() as connection:
+            _required(connection, repo.id, repo.full_name)
+            query = """UPDATE repos SET private = coalesce(?, private), gated = coalesce(?, gated), sdk = coalesce(?, sdk)
+                WHERE id = ?"""
+            connection.execute(query, (private, gated, sdk, repo.id))
+            return _required(connection, repo.id)
+
+    def card(self, repo: Repo) -> dict[str, Any]:
+        """The YAML of README.md on main as JSON values; {} if there is none or it is broken."""
+        card: dict[str, Any] = json.loads(self._column(repo, "card", "{}"))
+        return card
+
+    def tags(self, repo: Repo) -> list[str]:
+        """The tags as shown: library, pipeline, the card's own, license:..., language:..., arxiv:..."""
+        tags: list[str] = json.loads(self._column(repo, "tags", "[]"))
+        return tags
+
+    def used_bytes(self, repo: Repo) -> int:
+        """Bytes that all versions of all files take."""
+        return int(self._column(repo, "bytes", 0))
+
+    def downloads(self, repo: Repo) -> int:
+        return int(self._column(repo, "downloads", 0))
+
+    def count_download(self, repo: Repo, number: int = 1) -> None:
+        """Count downloads, best several at once: each call is a write."""
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE repos SET downloads = downloads + ? WHERE id = ?", (number, repo.id))
+
+    def _column(self, repo: Repo, column: str, default: Any) -> Any:
+        with self.database.reading() as connection:
+            row = connection.execute(f"SELECT {column} FROM repos WHERE id = ?", (repo.id,)).fetchone()
+            return row[0] if row else default
+
+    def _first_commit(self, connection: sqlite3.Connection, repo: Repo, author: str) -> None:
+        """One commit without a parent that holds one file."""
+        content = GITATTRIBUTES.encode()
+        blob = objects.pack("blob", content)
+        tree = objects.edited_tree(connection, repo.id, None, {b".gitattributes": (git.FILE_MODE, blob.oid)})
+        data = git.commit_data(tree.oid, [], author, int(time.time()), "initial commit", "")
+        packed = objects.pack("commit", data)
+        objects.write(connection, repo.id, [blob, tree])
+        line = index.new_line(connection, repo.id, None, inherits=False)
+        point = index.Point(line, 0)
+        id = keep_commit(connection, repo.id, packed, point, None, tree.oid, author, "initial commit", "")
+        row = index.Row(line, ".gitattributes", 0, index.LIVE, index.FILE, blob.oid, len(content), None, id)
+        index.write(connection, (point,), 0, id, {row.path: row})
+        values = (repo.id, f"refs/heads/{DEFAULT_BRANCH}", id)
+        connection.execute("INSERT INTO refs (repo, ref, target) VALUES (?, ?, ?)", values)
+        connection.execute("UPDATE repos SET bytes = ? WHERE id = ?", (len(content), repo.id))
+
+
+def to_repo(row: tuple[Any, ...]) -> Repo:
+    id, kind, namespace, name, private, gated, created, updated, sdk = row
+    return Repo(id, kind, namespace, name, bool(private), gated, moment(created), moment(updated), sdk)
+
+
+def _required(connection: sqlite3.Connection, id: int, full_name: str = "") -> Repo:
+    row = connection.execute(REPO + " WHERE repos.id = ?", (id,)).fetchone()
+    if row is None:
+        raise repo_not_found(full_name)
+    return to_repo(row)
+
+
+def _free_place(connection: sqlite3.Connection, kind: Kind, full_name: str, itself: int = 0) -> Account:
+    """The owner of a name that nobody has."""
+    namespace = full_name.partition("/")[0]
+    owner = find_account(connection, namespace)
+    if owner is None:
+        raise Refusal(403, f"You don't have the rights to create a {kind} under the namespace {namespace!r}")
+    query = "SELECT 1 FROM repos WHERE kind = ? AND key = ? AND id <> ?"
+    if connection.execute(query, (kind, full_name.lower(), itself)).fetchone():
+        raise Refusal(409, f"A {kind} repository called {full_name} already exists")
+    return owner

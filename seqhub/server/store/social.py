@@ -1,0 +1,118 @@
+"""Likes, and who may read gated repositories."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from seqhub.server.model import Account, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.accounts import ACCOUNT, to_account
+from seqhub.server.store.base import Base, moment, now
+from seqhub.server.store.repos import REPO, to_repo
+
+AccessStatus = Literal["pending", "accepted", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """Somebody's wish to read a gated repository."""
+
+    account: Account
+    status: AccessStatus
+    fields: dict[str, str]  # what the asker filled in
+    created: datetime
+
+
+class Social(Base):
+    """The part of the Store that knows who likes what, and who was let in."""
+
+    def like(self, repo: Repo, account: Account) -> None:
+        self._like("INSERT OR IGNORE INTO likes VALUES (?, ?, ?)", repo, (repo.id, account.id, now()))
+
+    def unlike(self, repo: Repo, account: Account) -> None:
+        self._like("DELETE FROM likes WHERE repo = ? AND account = ?", repo, (repo.id, account.id))
+
+    def likes(self, repo: Repo) -> int:
+        """How many accounts like a repository."""
+        with self.database.reading() as connection:
+            row = connection.execute("SELECT likes FROM repos WHERE id = ?", (repo.id,)).fetchone()
+            return row[0] if row else 0
+
+    def likers(self, repo: Repo) -> list[Account]:
+        query = ACCOUNT + " WHERE id IN (SELECT account FROM likes WHERE repo = ?) ORDER BY key"
+        with self.database.reading() as connection:
+            return [to_account(row) for row in connection.execute(query, (repo.id,))]
+
+    def liked_by(self, account: Account, viewer: Account | None = None) -> list[tuple[Repo, datetime]]:
+        """What an account likes and `viewer` may know of, newest first, with the time of the like."""
+        query = f"""{REPO.replace(" FROM", ", likes.created FROM", 1)} JOIN likes ON likes.repo = repos.id
+            WHERE likes.account = :account AND (repos.private = 0 OR repos.owner = :viewer
+            OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)) ORDER BY likes.created DESC"""
+        with self.database.reading() as connection:
+            rows = connection.execute(query, {"account": account.id, "viewer": viewer.id if viewer else 0})
+            return [(to_repo(row[:-1]), moment(row[-1])) for row in rows]
+
+    def request_access(self, repo: Repo, account: Account, fields: dict[str, str] | None = None) -> AccessRequest:
+        """Ask to read a gated repository; granted at once where its gate is "auto". Asking again changes nothing."""
+        status = "accepted" if repo.gated == "auto" else "pending"
+        with self.database.transaction() as connection:
+            values = (repo.id, account.id, status, json.dumps(fields or {}), now())
+            connection.execute("INSERT OR IGNORE INTO access_requests VALUES (?, ?, ?, ?, ?)", values)
+        return next(request for request in self.access_requests(repo) if request.account.id == account.id)
+
+    def access_requests(self, repo: Repo, status: AccessStatus | None = None) -> list[AccessRequest]:
+        """Requests, oldest first."""
+        columns = ", ".join(f"accounts.{name}" for name in ["id", "name", "is_org", "full_name", "email", "created"])
+        query = f"""SELECT {columns}, r.status, r.fields, r.created FROM access_requests AS r
+            JOIN accounts ON accounts.id = r.account WHERE r.repo = ? AND r.status = coalesce(?, r.status)
+            ORDER BY r.created, accounts.id"""
+        with self.database.reading() as connection:
+            rows = connection.execute(query, (repo.id, status)).fetchall()
+        return [AccessRequest(to_account(row[:6]), row[6], json.loads(row[7]), moment(row[8])) for row in rows]
+
+    def decide(self, repo: Repo, user: str, status: AccessStatus, *, grant: bool = False) -> None:
+        """Let somebody in, keep somebody out, or put the request back.
+
+        Args:
+            repo: The repository.
+            user: Who asked.
+            status: The decision.
+            grant: Make a request for a user who never asked.
+
+        Raises:
+            Refusal: 404 for an unknown user or one who did not ask, 400 for an unknown status, 409 if granted already.
+        """
+        if status not in ("pending", "accepted", "rejected"):
+            raise Refusal(400, f"no status {str(status)[:20]!r}; known: pending, accepted, rejected")
+        with self.database.transaction() as connection:
+            row = connection.execute("SELECT id FROM accounts WHERE key = ? AND NOT is_org", (user.lower(),)).fetchone()
+            if row is None:
+                raise Refusal(404, f"no user {user[:100]!r}")
+            if grant:
+                query = "SELECT 1 FROM access_requests WHERE repo = ? AND account = ? AND status = 'accepted'"
+                if connection.execute(query, (repo.id, row[0])).fetchone():
+                    raise Refusal(409, f"{user} has access already")
+                values = (repo.id, row[0], status, "{}", now())
+                connection.execute("INSERT OR IGNORE INTO access_requests VALUES (?, ?, ?, ?, ?)", values)
+            query = "UPDATE access_requests SET status = ? WHERE repo = ? AND account = ?"
+            if not connection.execute(query, (status, repo.id, row[0])).rowcount:
+                raise Refusal(404, f"{user} has not asked for access")
+
+    def may_read_gated(self, repo: Repo, account: Account | None) -> bool:
+        """Whether a gate lets this account through: its owner, the owner's members, whoever was accepted."""
+        if repo.gated == "no":
+            return True
+        if account is None:
+            return False
+        query = """SELECT EXISTS (SELECT 1 FROM repos WHERE id = :repo AND (owner = :account
+                OR owner IN (SELECT org FROM members WHERE user = :account)))
+            OR EXISTS (SELECT 1 FROM access_requests WHERE repo = :repo AND account = :account AND status = 'accepted')"""
+        with self.database.reading() as connection:
+            return bool(connection.execute(query, {"repo": repo.id, "account": account.id}).fetchone()[0])
+
+    def _like(self, change: str, repo: Repo, values: tuple[int, ...]) -> None:
+        with self.database.transaction() as connection:
+            connection.execute(change, values)
+            count = "UPDATE repos SET likes = (SELECT count(*) FROM likes WHERE repo = repos.id) WHERE id = ?"
+            connection.execute(count, (repo.id,))

@@ -1,0 +1,136 @@
+"""From operations to what a commit changes: rules of paths, rights to large files, conflicts of files and folders."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from seqhub.server import git
+from seqhub.server.model import Account, AddLarge, AddSmall, CopyFile, Delete, Operation, Repo
+from seqhub.server.refusal import Refusal, entry_not_found
+from seqhub.server.store import index, objects
+from seqhub.server.store.blobs import READABLE
+from seqhub.server.store.history import find_commit, point_of
+from seqhub.server.store.index import FILE, FOLDER, LIVE, Row
+from seqhub.server.store.limits import Limits
+from seqhub.server.store.names import check_path
+
+Prepared = tuple[Operation, str, objects.Packed | None]
+
+
+def prepare(operations: Sequence[Operation], limits: Limits) -> list[Prepared]:
+    """Everything that needs no database: checked paths, hashes, compression."""
+    spelled: dict[str, str] = {}
+    prepared: list[Prepared] = []
+    for operation in operations:
+        given = operation.path.rstrip("/") if isinstance(operation, Delete) else operation.path
+        path = check_path(given)
+        if spelled.setdefault(path, given) != given:
+            raise Refusal(422, f"two paths differ only in how Unicode spells {path!a}")
+        packed = None
+        if isinstance(operation, AddSmall):
+            if len(operation.content) > limits.small_bytes:
+                raise Refusal(413, f"{path!a} has more than {limits.small_bytes:,} bytes: upload it as a large file")
+            packed = objects.pack("blob", operation.content)
+        elif isinstance(operation, AddLarge):
+            if len(operation.sha256) != 64 or not set(operation.sha256) <= set("0123456789abcdef"):
+                raise Refusal(422, f"{path!a}: a SHA-256 has 64 hexadecimal digits")
+            packed = objects.pack("blob", git.pointer(operation.sha256, operation.size))
+        prepared.append((operation, path, packed))
+    return prepared
+
+
+class Stage:
+    """The files of one commit in the making, over those of its parent."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, repo: Repo, chain: index.Chain, blob_path: Callable[[str], Path]
+    ) -> None:
+        self.files: dict[str, Row | None] = {}
+        self._connection = connection
+        self._repo = repo
+        self._chain = chain
+        self._blob_path = blob_path
+        self._packed: dict[bytes, objects.Packed] = {}
+
+    def apply(self, operation: Operation, path: str, packed: objects.Packed | None, uploader: Account) -> None:
+        """One operation more.
+
+        Raises:
+            Refusal: 404 for a file that is not there, 400 for a large file that is not the uploader's.
+        """
+        if isinstance(operation, Delete):
+            self._delete(path, operation.is_folder)
+        elif isinstance(operation, CopyFile):
+            self.files[path] = self._source(operation)._replace(path=path)
+        else:
+            assert packed is not None
+            sha256, size = None, len(operation.content) if isinstance(operation, AddSmall) else operation.size
+            if isinstance(operation, AddLarge):
+                sha256 = bytes.fromhex(operation.sha256)
+                self._check_blob(path, operation, uploader)
+            self._packed[packed.oid] = packed
+            self.files[path] = Row(0, path, 0, LIVE, FILE, packed.oid, size, sha256, 0)
+
+    def changes(self) -> dict[str, Row | None]:
+        """The files that differ from the parent's.
+
+        Raises:
+            Refusal: 422; a path would be a file and a folder at once.
+        """
+        changed: dict[str, Row | None] = {}
+        for path, row in self.files.items():
+            before = index.locate(self._connection, self._chain, path)
+            if before is not None and before.kind == FOLDER:
+                before = None  # if anything stays in the folder, building the trees finds the conflict
+            if (row is None) != (before is None) or (row is not None and not row.same_as(before)):
+                changed[path] = row
+        return changed
+
+    def objects(self, changes: dict[str, Row | None]) -> list[objects.Packed]:
+        """The blobs that a commit of these changes needs."""
+        wanted = dict.fromkeys(row.oid for row in changes.values() if row is not None)
+        return [self._packed[oid] for oid in wanted if oid in self._packed]
+
+    def _delete(self, path: str, is_folder: bool) -> None:
+        there = index.locate(self._connection, self._chain, path)
+        if not is_folder:
+            if self.files.get(path) is None and (path in self.files or there is None or there.kind != FILE):
+                raise entry_not_found(path, "this revision")
+            self.files[path] = None
+            return
+        added = [name for name, row in self.files.items() if row is not None and name.startswith(path + "/")]
+        if not added and (there is None or there.kind != FOLDER):
+            raise entry_not_found(path, "this revision")
+        self.files.update(dict.fromkeys(added))
+        for row in index.below(self._connection, self._chain, path):
+            if row.kind == FILE:
+                self.files[row.path] = None
+
+    def _source(self, operation: CopyFile) -> Row:
+        chain = self._chain
+        if operation.source_revision is not None:
+            commit = find_commit(self._connection, self._repo.id, operation.source_revision)
+            chain = index.index_chain(self._connection, point_of(self._connection, commit))
+        row = index.locate(self._connection, chain, check_path(operation.source))
+        if row is None or row.kind != FILE:
+            raise entry_not_found(operation.source, operation.source_revision or "this revision")
+        if row.sha256 is not None:
+            query = "SELECT 1 FROM purged WHERE repo = ? AND sha256 = ?"
+            if self._connection.execute(query, (self._repo.id, row.sha256)).fetchone():
+                raise Refusal(410, f"{operation.source} was deleted for good", code="EntryNotFound")
+        return row
+
+    def _check_blob(self, path: str, operation: AddLarge, uploader: Account) -> None:
+        """To know a hash gives nothing: the uploader sent this content or can read it already."""
+        query = f"""SELECT size FROM blobs WHERE sha256 = :sha256 AND (
+            EXISTS (SELECT 1 FROM uploads WHERE sha256 = :sha256 AND account = :viewer)
+            OR EXISTS (SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
+                WHERE files.sha256 = :sha256 AND {READABLE}
+                AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256)))"""
+        key = bytes.fromhex(operation.sha256)
+        row = self._connection.execute(query, {"sha256": key, "viewer": uploader.id}).fetchone()
+        if row is None or not self._blob_path(operation.sha256).is_file():
+            raise Refusal(400, f"{path!a}: upload the content sha256:{operation.sha256} first")
+        if row[0] != operation.size:
+            raise Refusal(422, f"{path!a}: the content has {row[0]} bytes, not {operation.size}")
+        self._connection.execute("DELETE FROM purged WHERE repo = ? AND sha256 = ?", (self._repo.id, key))
