@@ -186,7 +186,7 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
 
 
 def _downloads(call: Call, wanted: list[tuple[str, int]]) -> list[object]:
-    here = {file.sha256: file.size for file in call.store.list_large(call.repo)}
+    here = {sha256: size for sha256, _, size, _, _ in call.store.list_large(call.repo)}
     answer: list[object] = []
     for oid, size in wanted:
         if here.get(oid) != size:
