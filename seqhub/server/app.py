@@ -4,14 +4,12 @@ Who asks, which repository, whether they may: decided here, once, before any han
 because revisions arrive percent-encoded (`refs%2Fpr%2F1`).
 """
 
-import asyncio
-import functools
 import inspect
 import logging
 import re
 import uuid
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -23,10 +21,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from seqhub.server import wire
 from seqhub.server.access import Identity, absent, authorise, identify
-from seqhub.server.http import Call, Route, raw_path, read_body
+from seqhub.server.http import Call, PlainHandler, Route, StreamingHandler, raw_path, read_body
 from seqhub.server.model import Kind
 from seqhub.server.refusal import Refusal
-from seqhub.server.routes import account, commits, discussions, files, gates, left_out, listing, refs, repos
+from seqhub.server.routes import account, commits, discussions, files, gates, left_out, lfs, listing, refs, repos, xet
+from seqhub.server.scan import Scanner
 from seqhub.server.settings import Settings
 from seqhub.server.store.names import RESERVED
 
@@ -47,9 +46,33 @@ _PLACEHOLDERS = {
 def table() -> list[Route]:
     """Every route, in the order in which they are tried."""
     rows: list[Route] = []
-    for group in (account, repos, commits, files, refs, discussions, gates, listing, left_out):
+    for group in (account, repos, commits, files, refs, discussions, gates, lfs, xet, left_out, listing):
         rows += group.routes
     return rows
+
+
+def compatibility() -> str:
+    """The table as `docs/hub-compatibility.md`."""
+    rows = "".join(
+        f"| {route.method.replace('*', 'any')} | `{route.pattern}` | {route.permission} | {route.state} "
+        f"| {route.purpose} |\n"
+        for route in table()
+    )
+    works = sum(route.state == "works" for route in table())
+    return f"""# What the embedded Hub answers
+
+Rendered from the table in `seqhub/server/app.py` by `seqhub.server.app.compatibility()`: {works} routes work, and what
+clients may ask for beyond that gets a clear error in JSON instead of a puzzling one. Kept by a test.
+
+`{{kinds}}` is `models`, `datasets` or `spaces`; `{{prefix}}` is nothing, `datasets/` or `spaces/`; `{{repo}}` is
+`namespace/name`, in any case of letters, and a bare name redirects to `seqhub/name`; GET answers HEAD, too.
+`/healthz` and `/metrics` stand before this table. Permissions are explained at the top of `seqhub/server/access.py`:
+`public` asks nothing, `signed` wants a signed address, `account` any user, `info` a repository that may be seen, `read`
+its files, `discuss` a signed-in reader with a token that may write, `write` and `admin` the right to it.
+
+| method | path | permission | state | for |
+| --- | --- | --- | --- | --- |
+{rows}"""
 
 
 def create_app(store: "Store", *, settings: Settings | None = None, routes: Sequence[Route] | None = None) -> Starlette:
@@ -84,6 +107,7 @@ class Dispatcher:
     def __init__(self, store: "Store", settings: Settings, routes: Sequence[Route]) -> None:
         self.store = store
         self.settings = settings
+        self.scanner = Scanner() if self.settings.scan_pickles else None
         self.rows = [(compiled(route.pattern), route) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,29 +133,27 @@ class Dispatcher:
     async def answer(self, request: Request) -> Response:
         path = raw_path(request)
         route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
+        request.scope["seqhub.route"] = route.pattern  # for log and metrics, which must not count every path
         call = Call(
             request=request,
             store=self.store,
             settings=self.settings,
             identity=Identity(),
             params=params,
+            scanner=self.scanner,
             body_limit=route.body_limit,
         )
-        admit = functools.partial(self.admit, call, route, path)
         if inspect.iscoroutinefunction(route.handler):
-            response: Response = await run_in_threadpool(admit) or await route.handler(call)
-            return response
+            redirect = await run_in_threadpool(self.admit, call, route, path)
+            return redirect or await cast(StreamingHandler, route.handler)(call)
+        handler = cast(PlainHandler, route.handler)
         if not has_body(request):
-            return await run_in_threadpool(lambda: admit() or route.handler(call))  # type: ignore[return-value]
-        redirect = await run_in_threadpool(admit)
+            return await run_in_threadpool(lambda: self.admit(call, route, path) or handler(call))
+        redirect = await run_in_threadpool(self.admit, call, route, path)
         if redirect is not None:
             return redirect
-        try:
-            async with asyncio.timeout(self.settings.body_seconds * 4):
-                call.body = await read_body(request, route.body_limit)
-        except TimeoutError:
-            raise Refusal(408, "The body did not arrive in time.") from None
-        return await run_in_threadpool(route.handler, call)  # type: ignore[arg-type]
+        call.body = await read_body(request, route.body_limit)
+        return await run_in_threadpool(handler, call)
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         allowed: set[str] = set()
@@ -187,10 +209,9 @@ class Dispatcher:
         return RedirectResponse(location + (f"?{query}" if query else ""), status_code=307)
 
 
-def kind_of(params: dict[str, str] | object) -> Kind:
+def kind_of(params: Mapping[str, str]) -> Kind:
     """The kind of repository that a path's `{kinds}` or `{prefix}` names."""
-    values = params if isinstance(params, dict) else {}
-    return wire.KIND_OF[values.get("kinds") or values.get("prefix", "").rstrip("/") or "models"]
+    return wire.KIND_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
 
 
 def decoded(value: str | None) -> str:

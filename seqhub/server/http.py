@@ -14,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from seqhub.server.access import Identity, Permission, absent, authorise, may, unauthorised
+from seqhub.server.access import Identity, Permission, absent, authorise, unauthorised
 from seqhub.server.model import Account, Commit, Kind, Repo
 from seqhub.server.refusal import Refusal
+from seqhub.server.scan import Scanner
 from seqhub.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Call:
     settings: Settings
     identity: Identity
     params: Mapping[str, str]  # what the pattern caught, percent-decoded once
+    scanner: Scanner | None = None  # None: nothing is scanned
     found_repo: Repo | None = None  # where the pattern has {repo}
     body_limit: int = JSON_LIMIT
     body: bytes = field(default=b"", repr=False)  # of plain handlers: read before they start
@@ -70,9 +72,6 @@ class Call:
 
     def require_namespace(self, permission: Permission, namespace: str) -> None:
         authorise(self.store, self.identity, permission, namespace)
-
-    def may(self, permission: Permission, repo: Repo) -> bool:
-        return may(self.store, self.identity, permission, repo)
 
     def reach(self, kind: Kind, full_name: str, permission: Permission) -> Repo:
         """A repository that a body names, if the caller may; absent and private ones get the same answer."""
@@ -128,7 +127,9 @@ class Call:
         return await run_in_threadpool(function, *args, **kwargs)
 
 
-Handler = Callable[[Call], Response] | Callable[[Call], Awaitable[Response]]
+PlainHandler = Callable[[Call], Response]
+StreamingHandler = Callable[[Call], Awaitable[Response]]
+Handler = PlainHandler | StreamingHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Route:
     Args:
         method: GET answers HEAD too.
         pattern: Raw path. `{kinds}` is models, datasets or spaces; `{prefix}` is nothing, `datasets/` or `spaces/`;
-            `{repo}` one or two segments; `{name}` one segment that may hold percent-encoded slashes; `{name*}` the rest.
+            `{repo}` one or two segments; `{name}` one segment, maybe with encoded slashes; `{name*}` the rest.
         permission: What the caller needs; asked for the repository where the pattern has one.
         handler: See the module.
         purpose: One line for `docs/hub-compatibility.md`.

@@ -41,7 +41,7 @@ def commit_reference(commit: Commit) -> Shape:
     return {"id": commit.oid, "title": commit.title, "date": timestamp(commit.date)}
 
 
-def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False) -> Shape:
+def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, suspicious: bool = False) -> Shape:
     """A file or folder in tree and paths-info.
 
     A client copies large files between repositories only where `xetHash` is set. It must not look like a real Xet hash,
@@ -60,17 +60,17 @@ def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False) ->
     if expand:
         shape["lastCommit"] = None if entry.last_commit is None else commit_reference(entry.last_commit)
         if not entry.is_folder:
-            shape["securityFileStatus"] = security_status()
+            shape["securityFileStatus"] = security_status(suspicious)
     return shape
 
 
-def security_status() -> Shape:
-    """Never "safe": no scan that could say so runs here."""
-    unscanned: Shape = {"status": "unscanned"}
+def security_status(suspicious: bool) -> Shape:
+    """Never "safe": a scan that finds nothing proves nothing."""
+    status = "suspicious" if suspicious else "unscanned"
     return {
-        "status": "unscanned",
-        "avScan": dict(unscanned),
-        "pickleImportScan": {"status": "unscanned", "pickleImports": []},
+        "status": status,
+        "avScan": {"status": "unscanned"},
+        "pickleImportScan": {"status": status, "pickleImports": []},
     }
 
 
@@ -153,11 +153,11 @@ def event(comment: Comment) -> Shape:
         data = {"edited": comment.edited, "hidden": comment.hidden, "latest": latest, "history": [latest]}
         data["numEdits"] = int(comment.edited)
     elif comment.kind == "status-change":
-        data = {"status": comment.extra.get("new", comment.extra.get("status", comment.content))}
+        data = {"status": comment.extra.get("status", "")}
     elif comment.kind == "commit":
-        data = {"subject": comment.extra.get("subject", comment.content), "oid": comment.extra.get("oid", "")}
+        data = {"subject": comment.extra.get("subject", ""), "oid": comment.extra.get("oid", "")}
     else:
-        data = {"from": comment.extra.get("old", ""), "to": comment.extra.get("new", comment.content)}
+        data = {"from": comment.extra.get("from", ""), "to": comment.extra.get("to", "")}
     return {
         "id": comment.id,
         "type": comment.kind,

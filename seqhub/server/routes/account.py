@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 from seqhub.server import cards, wire
 from seqhub.server.access import RANK
 from seqhub.server.http import Call, Route
-from seqhub.server.model import KINDS, Account
+from seqhub.server.model import KINDS, Account, Kind
 from seqhub.server.refusal import Refusal
 
 
@@ -55,7 +55,7 @@ def overview(call: Call) -> Response:
         "isPro": False,
         "isFollowing": False,
         "createdAt": wire.timestamp(account.created),
-        "numLikes": 0 if account.is_org else len(call.store.liked_by(account)),
+        "numLikes": 0 if account.is_org else len(call.store.liked_by(account, call.identity.viewer)),
         **counts,
     }
     if account.is_org:
@@ -77,10 +77,8 @@ def likes(call: Call) -> Response:
     """Only what the asking one may see: a like must not tell that a private repository exists."""
     account = known_account(call)
     items = []
-    for repo in call.store.liked_by(account):
-        if call.may("info", repo):
-            liked = {"name": repo.full_name, "type": repo.kind}
-            items.append({"createdAt": wire.timestamp(repo.updated), "repo": liked})
+    for repo, liked in call.store.liked_by(account, call.identity.viewer):
+        items.append({"createdAt": wire.timestamp(liked), "repo": {"name": repo.full_name, "type": repo.kind}})
     return JSONResponse(items)
 
 
@@ -95,14 +93,13 @@ def own_repositories(call: Call) -> Response:
     for kind in KINDS:
         found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
         for repo in found:
-            size = sum(file.size for file in call.store.list_large(repo))
             items.append(
                 {
                     "id": repo.full_name,
                     "type": kind,
                     "updatedAt": wire.timestamp(repo.updated),
                     "visibility": "private" if repo.private else "public",
-                    "storage": size,
+                    "storage": call.store.used_bytes(repo),
                 }
             )
     return JSONResponse(items)
@@ -120,7 +117,7 @@ def known_account(call: Call) -> Account:
     return account
 
 
-def count_repos(call: Call, kind: str, name: str) -> int:
+def count_repos(call: Call, kind: Kind, name: str) -> int:
     found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
     return len(found)
 

@@ -4,21 +4,21 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator, Sequence
-from pathlib import PurePosixPath
 
 from starlette.responses import JSONResponse, Response
 
 from seqhub.server import patterns, wire
 from seqhub.server.http import Call, Fields, Route, parse_object
 from seqhub.server.model import AddLarge, AddSmall, Commit, CopyFile, Delete, Entry, Operation
-from seqhub.server.refusal import Refusal, revision_not_found
+from seqhub.server.refusal import Refusal, branch_was_updated, revision_not_found
+from seqhub.server.scan import refuse_pickles
 
 MIB = 2**20
 MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
 MAX_LINE = 64 * MIB
 MAX_OPERATIONS = 25_000
 PREUPLOAD_FILES = 1000
-PICKLES = frozenset((".bin", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy", ".npz", ".dill", ".h5"))
+LARGE_FILE = 10_000_000  # bytes, as on the public Hub
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,7 +41,7 @@ def preupload(call: Call) -> Response:
         size = item.integer("size")
         sample = patterns.decoded_sample(item.text("sample", "", limit=4096))
         is_large = size > 0 and (
-            size > call.settings.large_file
+            size > LARGE_FILE
             or patterns.last_word(lfs_rules, path)
             or patterns.is_binary(sample, is_whole=size <= len(sample))
         )
@@ -83,11 +83,13 @@ def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation],
         raise Refusal(400, 'Field "summary" must not be empty.')
     message = header.text("description", "")
     parent = header.optional_text("parentCommit", limit=64)
+    if call.settings.safetensors_only:
+        refuse_pickles(operations, call.store.blob)
     answer: wire.Shape = {"success": True, "hookOutput": ""}
     if opens:
         target = ref.removeprefix("refs/heads/")
         if parent is not None and call.store.resolve(call.repo, ref).oid != call.store.resolve(call.repo, parent).oid:
-            raise Refusal(412, "The branch was updated since you opened this page. Please refresh and try again.")
+            raise branch_was_updated()
         opened = call.store.open_discussion(call.repo, title, message, call.user.name, pull_request=True, target=target)
         ref = f"refs/pr/{opened.number}"
         answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
@@ -112,8 +114,6 @@ def operation(call: Call, key: str, value: Fields) -> Operation:
         return Delete(path, is_folder=False)
     if key == "deletedFolder":
         return Delete(path.rstrip("/"), is_folder=True)
-    if call.settings.safetensors_only and PurePosixPath(path).suffix.lower() in PICKLES:
-        raise Refusal(422, f"{path} may hold a pickle; this Hub takes weights as .safetensors only.")
     if key == "file":
         return AddSmall(path, content(value))
     if key == "lfsFile":

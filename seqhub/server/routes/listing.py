@@ -9,32 +9,23 @@ from seqhub.server import wire
 from seqhub.server.http import Call, Route
 from seqhub.server.model import Commit, Gated, Kind, Repo
 from seqhub.server.refusal import Refusal
-from seqhub.server.store.cards import card_tags
+from seqhub.server.store.listing import SORTS
 
 PAGE, HIGHEST_PAGE = 100, 1000
 MAX_SIBLINGS = 200_000
-_COMMON = "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore usedStorage"
+_COMMON = (
+    "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore "
+    "usedStorage xetEnabled"
+)
 _DOWNLOADED = "downloads downloadsAllTime gated"
+_MODEL = (
+    "baseModels childrenModelCount config evalResults gguf inference inferenceProviderMapping library_name mask_token "
+    "model-index pipeline_tag safetensors spaces transformersInfo widgetData"
+)
 EXPANDABLE: Mapping[Kind, frozenset[str]] = {
-    "model": frozenset(
-        f"{_COMMON} {_DOWNLOADED} baseModels childrenModelCount config evalResults gguf inference inferenceProviderMapping "
-        "library_name mask_token model-index pipeline_tag safetensors spaces transformersInfo widgetData xetEnabled".split()
-    ),
-    "dataset": frozenset(f"{_COMMON} {_DOWNLOADED} citation description mainSize paperswithcode_id xetEnabled".split()),
-    "space": frozenset(f"{_COMMON} datasets models region runtime sdk subdomain xetEnabled".split()),
-}
-SORTS = {
-    "lastModified": "updated",
-    "last_modified": "updated",
-    "updated": "updated",
-    "createdAt": "created",
-    "created_at": "created",
-    "likes": "likes",
-    "downloads": "downloads",
-    "trendingScore": "updated",
-    "trending_score": "updated",
-    "id": "name",
-    "_id": "created",
+    "model": frozenset(f"{_COMMON} {_DOWNLOADED} {_MODEL}".split()),
+    "dataset": frozenset(f"{_COMMON} {_DOWNLOADED} citation description mainSize paperswithcode_id".split()),
+    "space": frozenset(f"{_COMMON} datasets models region runtime sdk subdomain".split()),
 }
 
 
@@ -75,6 +66,10 @@ class Description:
 
     def fields(self) -> dict[str, Callable[[], object]]:
         repo = self.repo
+
+        def downloads() -> int:
+            return self.store.downloads(repo)
+
         fields: dict[str, Callable[[], object]] = {
             "author": lambda: repo.namespace,
             "sha": lambda: self.commit.oid,
@@ -83,17 +78,17 @@ class Description:
             "private": lambda: repo.private,
             "gated": lambda: False if repo.gated == "no" else repo.gated,
             "disabled": lambda: False,
-            "likes": lambda: len(self.store.likers(repo)),
-            "tags": lambda: card_tags(repo.kind, self.card, b""),
+            "likes": lambda: self.store.likes(repo),
+            "tags": lambda: self.store.tags(repo),
             "cardData": lambda: self.card or None,
             "siblings": self.siblings,
-            "usedStorage": lambda: sum(file.size for file in self.store.list_large(repo)),
+            "usedStorage": lambda: self.store.used_bytes(repo),
             "trendingScore": lambda: 0,
         }
         if repo.kind == "space":
             fields |= {"sdk": lambda: repo.sdk, "models": list, "datasets": list, "runtime": lambda: None}
         else:
-            fields |= {"downloads": lambda: 0, "downloadsAllTime": lambda: 0}
+            fields |= {"downloads": downloads, "downloadsAllTime": downloads}
         if repo.kind == "dataset":
             fields["description"] = lambda: text_or_none(self.card.get("description"))
         if repo.kind == "model":
@@ -170,7 +165,7 @@ def list_repositories(call: Call) -> Response:
         pipeline_tag=query.get("pipeline_tag"),
         gated=gate(query.get("gated")),
         viewer=call.identity.viewer,
-        sort=SORTS[sort],
+        sort=sort,
         descending=direction == "-1",
         after=query.get("cursor"),
         limit=max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15))),
@@ -214,10 +209,10 @@ def gate(text: str | None) -> Gated | bool | None:
 
 
 def tags_by_type(call: Call) -> Response:
-    """The tags in use, grouped as the public Hub groups its catalogue."""
+    """The tags of public repositories, grouped as the public Hub groups its catalogue."""
     kind: Kind = "model" if call.params["kinds"] == "models" else "dataset"
     groups: dict[str, list[wire.Shape]] = {}
-    for tag in call.store.known_tags(kind, viewer=call.identity.viewer):
+    for tag, _ in call.store.tag_counts(kind):
         prefix, colon, label = tag.partition(":")
         group = prefix if colon else "other"
         groups.setdefault(group, []).append({"id": tag, "label": label or prefix, "type": group})

@@ -41,7 +41,7 @@ def create_tag(call: Call) -> Response:
     name = fields.text("tag", limit=255)
     if any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs(call.repo)):
         raise Refusal(409, f"Tag reference refs/tags/{name} already exists")
-    call.store.create_tag(call.repo, name, call.params["revision"], fields.optional_text("message"))
+    call.store.create_tag(call.repo, name, call.params["revision"], fields.optional_text("message"), call.user.name)
     return JSONResponse({"success": True})
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from datetime import UTC, datetime
 
 from starlette.responses import JSONResponse, Response
 
@@ -80,7 +81,7 @@ def settings(call: Call) -> Response:
         given = fields.values["gated"]
         if given is not False and given not in ("auto", "manual"):
             raise Refusal(400, 'Field "gated" must be "auto", "manual" or false.')
-        gated = given if given in ("auto", "manual") else "no"  # type: ignore[assignment]
+        gated = given if given in ("auto", "manual") else "no"
     repo = call.store.update_repo(call.repo, private=is_private(fields), gated=gated)
     shown = False if repo.gated == "no" else repo.gated
     return JSONResponse({"private": repo.private, "gated": shown})
@@ -148,26 +149,32 @@ def auth_check(call: Call) -> Response:
 
 
 def large_files(call: Call) -> Response:
-    files = call.store.list_large(call.repo)
-    return JSONResponse(
-        [
-            {
-                "fileOid": file.sha256,
-                "oid": file.sha256,
-                "filename": file.path,
-                "pushedAt": wire.timestamp(file.pushed),
-                "ref": file.ref,
-                "size": file.size,
-            }
-            for file in files
-        ]
-    )
+    where = heads_with(call)
+    items = []
+    for sha256, path, size, author, seconds in call.store.list_large(call.repo):
+        pushed = wire.timestamp(datetime.fromtimestamp(seconds, UTC))
+        item = {"fileOid": sha256, "oid": sha256, "filename": path, "pushedAt": pushed, "size": size}
+        items.append(item | {"ref": where.get(sha256), "pusher": {"name": author}})
+    return JSONResponse(items)
+
+
+def heads_with(call: Call) -> dict[str, str]:
+    """For each large file the first branch, main before others, at whose head it stands."""
+    where: dict[str, str] = {}
+    for ref in call.store.refs(call.repo):
+        if ref.ref.startswith("refs/heads/"):
+            commit = call.store.resolve(call.repo, ref.ref)
+            entries, _ = call.store.tree(call.repo, commit, "", recursive=True, limit=1_000_000)
+            for entry in entries:
+                if entry.lfs is not None:
+                    where.setdefault(entry.lfs.sha256, ref.ref)
+    return where
 
 
 def delete_large_files(call: Call) -> Response:
     deletions = call.json().fields("deletions")
     for sha256 in deletions.texts("sha", limit=MAX_BATCH):
-        call.store.delete_large(call.repo, sha256)
+        call.store.delete_large(call.repo, sha256, call.user.name)
     return JSONResponse({"success": True})
 
 
@@ -176,7 +183,7 @@ def duplicate_large_files(call: Call) -> Response:
     fields = call.json()
     target = fields.fields("target")
     call.reach(kind_field(target), target.text("name", limit=200), "write")
-    present = {file.sha256 for file in call.store.list_large(call.repo)}
+    present = {row[0] for row in call.store.list_large(call.repo)}
     asked = [item.text("sha256", limit=64) for item in fields.objects("files", limit=MAX_BATCH)]
     failed = [
         {"sha256": sha256, "error": f"{call.repo.full_name} holds no such file"}
