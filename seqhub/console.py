@@ -1,18 +1,27 @@
 """What a command says: a table, JSON or next to nothing on standard output; errors as one line on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqhub.errors import SeqhubError, VerificationError
+from seqhub.errors import InvalidInputError, SeqhubError, VerificationError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
+    from typer import Typer
 
 USER_MISTAKE, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes
+NOBODY_READS = 141  # as a shell reports a process that was ended by SIGPIPE
+
+
+class Stopped(Exception):  # noqa: N818  no error of anybody
+    """Ctrl-C, where there is more to say than that; typer would swallow a KeyboardInterrupt and its message."""
 
 
 class Form(StrEnum):
@@ -50,14 +59,31 @@ def stdout() -> "Console":
     """A console for results."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console.on_broken_pipe = _nobody_reads  # type: ignore[method-assign]  # rich would exit with 1, which is `DIFFERENT`
+    return console
 
 
 def stderr() -> "Console":
-    """A console for progress and errors."""
+    """A console for progress. Like that for results it prints what it is given: a path may hold [brackets]."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(*columns: "ProgressColumn", visible: bool) -> "Iterator[Progress]":
+    """A bar on standard error; where the work under it fails it leaves nothing, so that the error is the only line."""
+    from rich.progress import Progress
+
+    with Progress(*columns, console=stderr(), disable=not visible) as bar:
+        try:
+            yield bar
+        except BaseException:
+            bar.live.transient = True
+            bar.live.stop()
+            bar.disable = True
+            raise
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> Any:
@@ -72,6 +98,17 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequen
     return table
 
 
+def run(app: "Typer") -> None:
+    """Run a command line to its exit code: see `one_line_errors`."""
+    with one_line_errors():
+        _require_text(sys.argv[1:])
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # typer's answer to Ctrl-C, without a word
+            raise KeyboardInterrupt
+        sys.stdout.flush()  # a full disk is to be noticed here, and not while Python shuts down
+        raise SystemExit(code)
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn mistakes of a user into one line and an exit code; faults of this package keep their traceback.
@@ -80,25 +117,73 @@ def one_line_errors() -> Iterator[None]:
     """
     import typer
 
+    _open_streams()
     try:
         yield
     except VerificationError as error:
         _fail(str(error), DIFFERENT)
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        _fail("", NOBODY_READS)
     except (SeqhubError, OSError) as error:
-        _fail(str(error), USER_MISTAKE)
+        _fail(_of_the_system(error) if isinstance(error, OSError) else str(error), USER_MISTAKE)
     except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help has been printed
+            raise SystemExit(0) from None
         _fail(_wording(error), USER_MISTAKE)
-    except KeyboardInterrupt as error:
-        _fail(str(error) or "stopped", INTERRUPTED)
+    except Stopped as stop:
+        _fail(str(stop), INTERRUPTED)
+    except KeyboardInterrupt:
+        _fail("stopped", INTERRUPTED)
+
+
+def _nobody_reads() -> None:
+    raise BrokenPipeError
+
+
+def _open_streams() -> None:
+    """Give closed streams somewhere to write to, and let standard output take the name of any file."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as the process
+    if hasattr(sys.stdout, "reconfigure"):
+        unicode = sys.stdout.encoding.lower().replace("-", "").startswith("utf")
+        sys.stdout.reconfigure(errors="surrogateescape" if unicode else "replace")
+
+
+def _require_text(arguments: Iterable[str]) -> None:
+    """Refuse names that are no text: safetensors, tokenizers and YAML could not hold them, some after hours."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise InvalidInputError(f"argument {argument!r} is not UTF-8; give a name that is") from None
+
+
+def _of_the_system(error: OSError) -> str:
+    """Python's `[Errno 20] Not a directory: 'file/x'` as a person would say it."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
 def _wording(error: Any) -> str:
-    """The message of a wrong command line, with the command whose help tells more."""
+    """The message of a wrong command line: what was given, what is allowed, and the command whose help tells more."""
+    message = " ".join(str(error.format_message()).split()).rstrip(".")
+    details = getattr(error.__cause__, "errors", None)  # of pydantic, by which typer reads values
+    if details is not None:
+        message += f", given {details()[0]['input']!r}"
     context = getattr(error, "ctx", None)
-    hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-    return " ".join(str(error.format_message()).split()).rstrip(".") + hint
+    if context is None:
+        return message
+    commands = getattr(context.command, "commands", {})
+    if message.startswith("No such command"):
+        message += f"; known: {', '.join(commands)}"
+    return f"{message} (see `{context.command_path} --help`)"
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    if message:
+        sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    try:
+        sys.stdout.flush()
+    except OSError:  # what is left goes nowhere, or Python would complain about it once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(code)

@@ -9,14 +9,31 @@ import os
 import platform
 import secrets
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from seqhub.errors import CorruptFileError, SaveError
 
 FORMAT = 1  # raised when a field changes its meaning
+CHECKPOINT = "checkpoint.safetensors"  # stands in a run's folder until its record does
+
+_METRICS = {  # of one split, as `evaluation.metrics` has them: what cards, plots and `verify` go by
+    "examples": int,
+    "accuracy": float,
+    "interval": [float],
+    "loss": float,
+    "per_class": {str: {"correct": int, "total": int}},
+    "confusion": [[int]],
+    "abs_wrong": int,
+    "length": [int],
+    "mean_length": float,
+    "seed": int,
+    "digest": str,
+}
+_SPLIT = {"rows": int, "digest": str, "bytes": int, "labels": {str: int}, "mean_length": float}
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -53,6 +70,7 @@ class Record:
     """Common ways of every record: one JSON file, closed fields."""
 
     FILE_NAME = "record.json"
+    SHAPE: ClassVar[dict[str, Any]] = {}  # field -> what `_misfits` takes
 
     format: int = FORMAT
 
@@ -72,7 +90,7 @@ class Record:
         """
         path = Path(folder) / cls.FILE_NAME
         if not path.is_file():
-            raise FileNotFoundError(f"no {cls.FILE_NAME} in {folder}")
+            raise FileNotFoundError(f"no {cls.FILE_NAME} in {folder}{what_else(folder)}")
         return cls.read(path)
 
     @classmethod
@@ -89,6 +107,9 @@ class Record:
         if set(values) != names:
             wrong = ", ".join(sorted(set(values) ^ names))
             raise CorruptFileError(f"{path} lacks or has too much of: {wrong}")
+        wrong = ", ".join(_misfits(values, cls.SHAPE))
+        if wrong:
+            raise CorruptFileError(f"{path} has no value, or one of another kind, where a record has: {wrong}")
         return cls(**values)
 
 
@@ -97,6 +118,14 @@ class DatasetRecord(Record):
     """`dataset.json`: what one build of a dataset is. Beside the Parquet files of all its configs."""
 
     FILE_NAME = "dataset.json"
+    SHAPE: ClassVar[dict[str, Any]] = {
+        "task": str,
+        "task_version": int,
+        "seed": int,
+        "configs": {str: {"splits": {str: _SPLIT}, "overlap": {str: int}, "examples": [[str]]}},
+        "environment": {},
+        "command": str,
+    }
 
     task: str
     task_version: int
@@ -114,6 +143,25 @@ class RunRecord(Record):
     """`run.json`: what one training run was and what it measured. Beside the weights."""
 
     FILE_NAME = "run.json"
+    SHAPE: ClassVar[dict[str, Any]] = {
+        "address": str,
+        "model": str,
+        "model_config": {},
+        "num_parameters": int,
+        "seed": int,
+        "training": {},
+        "data": {},
+        "sequences_seen": int,
+        "optimizer_steps": int,
+        "processes": int,
+        "criteria": {str: int | None},
+        "evaluation": {str: _METRICS},
+        "probe": {},
+        "files": {str: str},
+        "timings": {str: float},
+        "environment": {},
+        "command": str,
+    }
 
     address: str  # task/config, as in qrsu/hard
     model: str  # preset: lstm, gru, ...
@@ -139,6 +187,47 @@ class RunRecord(Record):
     def name(self) -> str:
         """Name of the repository this run is published as: qrsu-hard-lstm."""
         return f"{self.address.replace('/', '-')}-{self.model}"
+
+
+def what_else(folder: Path) -> str:
+    """What a folder holds that is not what was looked for, to end a message with; nothing where that is unknown."""
+    if not folder.is_dir():
+        return ", which is no folder"
+    kinds = {
+        RunRecord.FILE_NAME: "a finished run",
+        DatasetRecord.FILE_NAME: "a dataset",
+        CHECKPOINT: "a run that is not finished; `seqhub train` with --resume goes on",
+    }
+    return next((f", which holds {kind}" for name, kind in kinds.items() if (folder / name).is_file()), "")
+
+
+def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:
+    """Places at which a JSON value is not of a shape.
+
+    A shape is a type, [shape of every item], {str: shape of every value} or {name: shape of its value}; besides such
+    names there may be others.
+
+    >>> list(_misfits({"a": [1, "2"], "b": {"x": None}}, {"a": [int], "b": {str: int | None}, "c": float}))
+    ['a.1', 'c']
+    """
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            yield where
+            return
+        for name in value if str in shape else shape:
+            place = f"{where}.{name}".lstrip(".")
+            if name in value:
+                yield from _misfits(value[name], shape.get(str, shape.get(name)), place)
+            else:
+                yield place
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            yield where
+            return
+        for number, item in enumerate(value):
+            yield from _misfits(item, shape[0], f"{where}.{number}")
+    elif isinstance(value, bool) or not isinstance(value, int | float if shape is float else shape):
+        yield where
 
 
 def environment() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from seqhub.cards import dataset_card, model_card
 from seqhub.cards.validate import validate
+from seqhub.hub.client import check_repo_id
 from seqhub.records import DatasetRecord, RunRecord, write_atomically
 
 
@@ -19,8 +20,11 @@ def write_card(folder: Path, repo_id: str | None = None) -> list[Path]:
 
     Raises:
         FileNotFoundError: The folder has no record.
+        InvalidInputError: `repo_id` is no name of a repository.
         SaveError: A file cannot be written.
     """
+    if repo_id is not None:
+        check_repo_id(repo_id)
     readme = folder / "README.md"
     if (folder / DatasetRecord.FILE_NAME).exists():
         card = dataset_card.render(DatasetRecord.load(folder), repo_id=repo_id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, grid, show, stderr
+from seqhub.console import Form, grid, progress_bar, show
 
 if TYPE_CHECKING:
     from seqhub.records import DatasetRecord
@@ -70,13 +70,16 @@ def build_folder(
     **options: Any,
 ) -> "DatasetRecord":
     """Write a dataset folder and its card; a progress bar where a person looks on."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from seqhub.cards.folder import write_card
     from seqhub.data.export import write_folder
+    from seqhub.hub.client import check_repo_id
 
-    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=stderr(), disable=not visible) as bar:
+    if repo is not None:  # before the rows are drawn: a folder must not be left without its card
+        check_repo_id(repo)
+    text = TextColumn("{task.description}", markup=False)
+    with progress_bar(text, BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), visible=visible) as bar:
         line = bar.add_task(f"building {task}", total=None)
         record = write_folder(
             task,

@@ -1,5 +1,7 @@
 """`seqhub demo`: the whole journey of one model, on this machine, with proof at the end."""
 
+import json
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqhub.console import grid, stderr, stdout
+from seqhub.console import Stopped, grid, stderr, stdout
 from seqhub.errors import OutputExistsError, VerificationError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from seqhub.evaluation.verify import Finding
     from seqhub.records import RunRecord
 
@@ -31,12 +35,12 @@ def demo_command(
     from seqhub.cli.data import build_folder
     from seqhub.cli.results import draw
 
-    task_name = ADDRESS.partition("/")[0]
+    task_name, _, level = ADDRESS.partition("/")
     dataset, model = folder / task_name, folder / f"{ADDRESS.replace('/', '-')}-{MODEL}"
     seconds: dict[str, float] = {}
-    _clear(folder)
+    _clear(folder, dataset, model)
     with _step("build", f"building {ADDRESS}: 120,000 sequences", seconds):
-        build_folder(task_name, dataset, configs=[ADDRESS.partition("/")[2]])
+        build_folder(task_name, dataset, configs=[level])
     with _timed("train", seconds):
         from seqhub.training.command import run
         from seqhub.training.config import TrainConfig
@@ -45,7 +49,10 @@ def demo_command(
         config = TrainConfig(
             address=ADDRESS, model=MODEL, output_dir=model, data=str(dataset), stop_at="both", **recipe(ADDRESS, MODEL)
         )
-        run(config, resume=False, visible=True)
+        try:
+            run(config, resume=False, visible=True)
+        except Stopped:  # what a stopped run says is how to resume it, and a demo is not resumed
+            raise Stopped(f"stopped; the next demo in {folder} starts again") from None
     with _step("evaluate", "measuring on unseen splits and on every level", seconds):
         from seqhub.evaluation.evaluate import evaluate
 
@@ -53,24 +60,33 @@ def demo_command(
     with _step("document", "drawing figures and writing the model card", seconds):
         draw(model)
         write_card(model)
-    with _step("load back", "loading it all back in a process that has no seqhub", seconds):
+    with _step("verify", "loading it all back in a process that has no seqhub", seconds):
         from seqhub.evaluation.verify import verify
 
         findings = verify(model, alone=True, dataset=dataset)
-    _summary(folder, dataset, model, record, findings, seconds)
+    _summary(dataset, model, record, findings, seconds)
     different = [finding.what for finding in findings if not finding.agrees]
     if different:
         raise VerificationError(f"{model} differs from its record in: {', '.join(different)}")
 
 
-def _clear(folder: Path) -> None:
-    """Make the folder, or empty the one that an earlier demo made."""
-    if folder.exists():
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).exists()):
-            raise OutputExistsError(f"{folder} holds something that no demo made; give another folder")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+def _clear(folder: Path, dataset: Path, model: Path) -> None:
+    """Make the folder, or take out what an earlier demo left in it, and nothing else."""
+    if folder.is_dir():
+        own = {_MARK, dataset.name, model.name}
+        names = sorted(path.name for path in folder.iterdir())
+        foreign = [name for name in names if name not in own and not name.startswith(f".{dataset.name}.")]
+        if foreign or (names and _MARK not in names):
+            raise OutputExistsError(
+                f"{folder} holds {(foreign or names)[0]}, which no demo made; give another folder or move it away"
+            )
+    elif folder.exists():
+        raise OutputExistsError(f"{folder} is a file; give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
+    for old in (dataset, model):
+        if old.exists():
+            shutil.rmtree(old)
 
 
 @contextmanager
@@ -83,19 +99,16 @@ def _timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
 @contextmanager
 def _step(name: str, text: str, seconds: dict[str, float]) -> Iterator[None]:
     """Show a spinner while a step lasts, and one line when it is done."""
+    from rich.text import Text
+
     console = stderr()
     with _timed(name, seconds), console.status(text):
         yield
-    console.print(f"  [green]done[/] {text} [dim]({seconds[name]:.1f} s)[/]")
+    console.print(Text.assemble("  ", ("done", "green"), f" {text} ", (f"({seconds[name]:.1f} s)", "dim")))
 
 
 def _summary(
-    folder: Path,
-    dataset: Path,
-    model: Path,
-    record: "RunRecord",
-    findings: "list[Finding]",
-    seconds: dict[str, float],
+    dataset: Path, model: Path, record: "RunRecord", findings: "list[Finding]", seconds: dict[str, float]
 ) -> None:
     from seqhub.tasks.registry import resolve
 
@@ -103,49 +116,62 @@ def _summary(
     test = record.evaluation["test"]
     low, high = test["interval"]
     by_accuracy, by_rule = record.criteria.values()
-    logits = next(finding.found for finding in findings if finding.what.startswith("logits"))
-    agreed = f"{sum(finding.agrees for finding in findings)} of {len(findings)} checks agree"
+    logits = next((finding.found for finding in findings if finding.what.startswith("logits")), "not compared")
     console = stdout()
     console.print()
-    console.print(f"[bold]{record.address}: {'solved' if by_accuracy else 'not solved'}[/]")
+    console.print(f"{record.address} is {'solved' if by_accuracy else 'not solved'}", style="bold")
     console.print(
         grid(
             ("", ""),
             [
-                ("accuracy", f"{test['accuracy']:.2%} of {test['examples']:,} unseen sequences "
-                 f"(95 % interval {low:.2%} to {high:.2%}; chance {task.chance:.0%})"),
-                ("sequences to 99.9 %", _sequences(by_accuracy)),
-                ("by the paper's rule", f"{_sequences(by_rule)}; Hochreiter & Schmidhuber (1997): "
-                 f"{task.paper_sequences[config.name]:,}, where {task.paper_setting}"),
-                ("model", f"{record.num_parameters:,} parameters, batches of {record.training['batch_size']}, "
-                 f"{record.training['optimizer']}, {record.training['initialization']} initialisation"),
-                ("loaded back", f"without seqhub: {agreed}, logits {logits}"),
-                ("time", ", ".join(f"{name} {spent:.1f} s" for name, spent in seconds.items())),
+                ("accuracy", f"{test['accuracy']:.2%} of {test['examples']:,} unseen sequences; chance is "
+                 f"{task.chance:.0%}\n95% interval {low:.2%} to {high:.2%}"),
+                ("training", f"99.9% right {_after(by_accuracy)}\n"
+                 f"rule of Hochreiter & Schmidhuber (1997) met {_after(by_rule)}"),
+                ("the paper", f"{task.paper_sequences[config.name]:,} sequences by the same rule, but not like for "
+                 f"like: there, {task.paper_setting}; here, {record.num_parameters:,} parameters in batches of "
+                 f"{record.training['batch_size']} by {record.training['optimizer']}, after "
+                 f"{record.training['initialization']} initialisation"),
+                ("proof", f"loaded back without seqhub, {sum(finding.agrees for finding in findings)} of "
+                 f"{len(findings)} checks agree; logits {logits}"),
+                ("time", f"{sum(seconds.values()):.1f} s ("
+                 + ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items()) + ")"),
             ],
         )
     )  # fmt: skip
-    console.print("\n[bold]files[/]")
-    console.print(
-        grid(
-            ("", ""),
-            [
-                (str(dataset), f'the data, as load_dataset("{dataset}", "{config.name}")'),
-                (str(model), "weights, tokenizer, code, record; README.md is its card, figures/ its pictures"),
-            ],
-        )
-    )
-    console.print("\n[bold]next[/]")
-    console.print(
-        grid(
-            ("", ""),
-            [
-                (f"seqhub tasks show {task.name}/nightmare", "sequences of up to 500 steps"),
-                (f"seqhub train {task.name}/nightmare", "solve them too"),
-                (f"seqhub push {model} --repo ME/{record.name} --dry-run", "what would go to a Hub"),
-            ],
-        )
-    )
+    _list(console, "files", {
+        f"{dataset}": "Parquet, record and card of the data",
+        f"{model}": "weights, tokenizer, code and record; README.md is the card, figures/ has the pictures",
+    })  # fmt: skip
+    console.print("\nfrom Python, with or without seqhub", style="bold")
+    for line in loading_lines(dataset, model, config.name):
+        console.print(f"  {line}")
+    push = shlex.join(["seqhub", "push", str(model), "--repo", f"ME/{record.name}", "--dry-run"])
+    _list(console, "next", {
+        f"seqhub tasks show {task.name}/nightmare": "the hardest level: up to 500 steps",
+        f"seqhub train {task.name}/nightmare": "solve it too",
+        push: "what would go to a Hub",
+    })  # fmt: skip
 
 
-def _sequences(count: int | None) -> str:
-    return f"{count:,} training sequences" if count else "not met"
+def loading_lines(dataset: Path, model: Path, config: str) -> list[str]:
+    """Python that loads what a demo made, for people to copy."""
+    return [
+        "from datasets import load_dataset",
+        f'rows = load_dataset({json.dumps(str(dataset))}, "{config}", split="test")',
+        "from transformers import pipeline",
+        f'classify = pipeline("text-classification", model={json.dumps(str(model))}, trust_remote_code=True)',
+        'classify(rows[0]["text"])',
+    ]
+
+
+def _list(console: "Console", title: str, lines: dict[str, str]) -> None:
+    """Lines to copy, each whole however narrow the terminal, with what they are below."""
+    console.print(f"\n{title}", style="bold")
+    for line, meaning in lines.items():
+        console.print(f"  {line}")
+        console.print(f"      {meaning}", style="dim")
+
+
+def _after(count: int | None) -> str:
+    return f"after {count:,} sequences" if count else "never"

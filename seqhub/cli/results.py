@@ -82,12 +82,14 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     from seqhub.plots.states import plot_states
     from seqhub.records import RunRecord
     from seqhub.tasks.registry import resolve
+    from seqhub.tasks.splits import Split
     from seqhub.training.history import read_history
 
     record = RunRecord.load(folder)
     task, _ = resolve(record.address)
     title = f"{record.address}, {record.model}, seed {record.seed}"
-    seen = trace(folder, text or record.probe["texts"][0])
+    history = read_history(folder)
+    seen = trace(folder, Split(record.address, "test")[0].text if text is None else text)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     written = [figures / "states.png"]
@@ -100,7 +102,6 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
         labels=task.labels,
         marked=[i for i, symbol in enumerate(seen.text) if symbol in task.marked],
     )
-    history = read_history(folder)
     if history:
         written.append(figures / "curves.png")
         plot_curves(history, written[-1], title=title, criteria=record.criteria, chance=task.chance)

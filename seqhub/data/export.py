@@ -258,6 +258,8 @@ def _lock(folder: Path) -> Iterator[bool]:
 
 
 def _refuse_occupied(folder: Path, task: str, overwrite: bool) -> None:
+    if folder.is_symlink() and not folder.exists():
+        raise OutputExistsError(f"{folder} is a link to nothing; give another folder")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:

@@ -66,9 +66,8 @@ def verify(folder: Path, *, alone: bool = False, dataset: Path | None = None) ->
     if (folder / RunRecord.FILE_NAME).is_file():
         return list(_verify_model(folder, alone, dataset))
     if not (folder / DatasetRecord.FILE_NAME).is_file():
-        raise FileNotFoundError(
-            f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME} in {folder}{what_else(folder)}"
-        )
+        names = f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME}"
+        raise FileNotFoundError(f"{names} in {folder}{what_else(folder)}")
     if alone or dataset is not None:
         raise InvalidInputError(f"{folder} holds a dataset; alone and dataset are for models")
     return list(_verify_dataset(folder))
@@ -93,9 +92,8 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[F
         for split in own:
             measured = record.evaluation[split]
             if measured["examples"] > MOST_ROWS:
-                raise CorruptFileError(
-                    f"{folder / RunRecord.FILE_NAME} claims {measured['examples']} {split} sequences"
-                )
+                claim = f"{measured['examples']} {split} sequences"
+                raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} claims {claim}; at most {MOST_ROWS:,} can be")
             table = rows_table(Split(record.address, split, measured["seed"]), 0, measured["examples"])
             table = table.replace_schema_metadata(_features(task.labels))
             found = digest(table)

@@ -28,11 +28,13 @@ def fetch(
         kind: `model` or `dataset`; the Hub is asked for the one and then the other where None.
 
     Raises:
-        InvalidInputError: Neither a folder nor the name of a repository.
+        InvalidInputError: Neither a folder nor the name of a repository, or a file.
         HubError: No Hub there, no such repository, or it refuses.
     """
     if Path(repo_id_or_folder).is_dir():
         return Path(repo_id_or_folder)
+    if Path(repo_id_or_folder).exists():
+        raise InvalidInputError(f"{repo_id_or_folder} is a file; give a folder, or a repository on a Hub")
     repo_id = str(repo_id_or_folder)
     try:
         check_repo_id(repo_id)

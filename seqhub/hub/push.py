@@ -107,10 +107,12 @@ def kind_of(folder: Path) -> Kind:
     """Whether a folder is a model or a dataset, told by the files in it.
 
     Raises:
-        InvalidInputError: There is no such folder, or it is neither or both.
+        InvalidInputError: There is no such folder, or it is neither or both, or a run that is not finished.
     """
     if not folder.is_dir():
         raise InvalidInputError(f"no folder {folder}")
+    if (folder / "checkpoint.safetensors").is_file() and not (folder / "run.json").is_file():
+        raise InvalidInputError(f"{folder} holds a run that is not finished; `seqhub train` with --resume goes on")
     kinds = [kind for kind, names in _MARKS.items() if any((folder / name).is_file() for name in names)]
     if len(kinds) != 1:
         marks = "; ".join(f"a {kind} has {' or '.join(names)}" for kind, names in _MARKS.items())

@@ -2,11 +2,10 @@
 
 import typer
 
-from seqhub.console import one_line_errors
+from seqhub.console import run
 from seqhub.training.command import train_command
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False)
     app.command()(train_command)
-    with one_line_errors():
-        raise SystemExit(app(standalone_mode=False))
+    run(app)

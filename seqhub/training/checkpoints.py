@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from seqhub.errors import CorruptFileError, InvalidConfigError
-from seqhub.records import write_atomically
+from seqhub.records import CHECKPOINT, write_atomically
 
-FILE_NAME = "checkpoint.safetensors"
+FILE_NAME = CHECKPOINT
 
 
 def save(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqhub.console import INTERRUPTED, Form, grid, show, stderr
+from seqhub.console import Form, Stopped, grid, progress_bar, show
+from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig, settings
 from seqhub.training.recipes import RECIPES, recipe
 
@@ -67,26 +68,27 @@ def train_command(
 
 def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | None":
     """Train with a progress bar where a person looks on."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from seqhub.training.train import TrainingInterrupted, train
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[state]}"))
     main_process = os.environ.get("RANK", "0") == "0"  # as torchrun and accelerate launch set it
-    try:
-        with Progress(*columns, TimeElapsedColumn(), console=stderr(), disable=not (visible and main_process)) as bar:
-            task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
+    with progress_bar(*columns, TimeElapsedColumn(), visible=visible and main_process) as bar:
+        task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
+        from seqhub.training.train import TrainingInterrupted, train  # seconds, in which somebody looks on already
 
-            def report(now: "State") -> None:
-                state = (
-                    f"{now.validation_accuracy:6.1%} right on fresh ones, {now.sequences:,} seen, loss {now.loss:.3f}"
-                )
-                bar.update(task, completed=now.validation_accuracy, state=state)
+        def report(now: "State") -> None:
+            state = f"{now.validation_accuracy:.1%} right, {now.sequences:,} seen, loss {now.loss:.3f}"
+            bar.update(task, completed=now.validation_accuracy, state=state)
 
+        try:
             return train(config, resume=resume, report=report)
-    except TrainingInterrupted as stop:
-        typer.echo(f"{stop} ({config.output_dir})", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        except TrainingInterrupted as stop:
+            raise Stopped(f"{stop} ({config.output_dir})") from None
+        except RuntimeError as error:
+            if "allocate memory" not in str(error) and "out of memory" not in str(error):
+                raise
+            size = f"hidden_size {config.hidden_size}, num_hidden_layers {config.num_hidden_layers}"
+            raise InvalidConfigError(f"{size}, batch_size {config.batch_size} do not fit into memory") from error
 
 
 def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:

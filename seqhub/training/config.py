@@ -1,6 +1,7 @@
 """Settings of one training run: the only place where their defaults stand."""
 
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
@@ -12,6 +13,14 @@ Precision = Literal["no", "bf16"]
 Tracker = Literal["tensorboard", "trackio"]
 
 STREAM, SPLITS = "stream", "splits"  # sources of training data that are no folder
+
+_MOST = {  # beyond these a slip of the keyboard is likelier than a wish, and memory or patience would end first
+    "hidden_size": 65_536,
+    "num_hidden_layers": 1_000,
+    "batch_size": 1_000_000,
+    "evaluate_size": 10_000_000,
+    "threads": 1_024,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +86,18 @@ class TrainConfig:
         whole = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
         for name in (*whole, "evaluate_every", "evaluate_size", "checkpoint_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name, most in _MOST.items():
+            self._require(name, getattr(self, name) <= most, f"at most {most:,}")
         for name in ("warmup", "weight_decay", "momentum"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
-        self._require("learning_rate", 0 < self.learning_rate < float("inf"), "above 0")
+        self._require("seed", -(2**63) <= self.seed < 2**63, "64 bits at most")
+        self._require("learning_rate", self.learning_rate > 0, "above 0")
         self._require("momentum", self.momentum < 1, "below 1")
         self._require("accuracy", 0 < self.accuracy <= 1, "above 0 and at most 1")
         self._require("max_grad_norm", self.max_grad_norm is None or self.max_grad_norm >= 0, "at least 0")
+        for each in fields(self):  # also those that this run does not use: its record, as JSON, holds them all
+            value = getattr(self, each.name)
+            self._require(each.name, not isinstance(value, float) or isfinite(value), "a finite number")
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from seqhub.errors import CorruptFileError
+
 FILE_NAME = "history.jsonl"
 
 
@@ -32,8 +34,18 @@ class History:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Rows of the history of a run, in order; none where there is no file."""
+    """Rows of the history of a run, in order; none where there is no file.
+
+    Raises:
+        CorruptFileError: A line is no row of a history.
+    """
     path = folder / FILE_NAME
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all("sequences" in row for row in rows):
+            raise ValueError("a line without sequences")
+    except (ValueError, TypeError) as error:
+        raise CorruptFileError(f"{path} is no history of a run ({error})") from None
+    return rows
