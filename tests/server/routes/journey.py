@@ -3,6 +3,8 @@
 Every step is a function of its own; the test that runs this file reads which of them ended well.
 """
 
+# ruff: noqa: PT017, PT018  # a script whose steps assert; one failing line tells enough
+
 import json
 import os
 import subprocess
@@ -27,7 +29,7 @@ nobody = HfApi(token=False)
 other = HfApi(token=os.environ["OTHER_TOKEN"])
 ME = api.whoami()["name"]
 WORK = Path(sys.argv[1])
-CARD = "---\nlicense: mit\ntags:\n- memory\npipeline_tag: text-classification\nlibrary_name: transformers\n---\n# A model\n"
+CARD = "---\nlicense: mit\ntags: [memory]\npipeline_tag: text-classification\nlibrary_name: transformers\n---\n# M\n"
 
 
 def raises(error, call, *args, text="", **kwargs):
@@ -63,7 +65,7 @@ def repositories():
     api.delete_repo(f"{ME}/Made")
     api.delete_repo(f"{ME}/Made", missing_ok=True)
     raises(RepositoryNotFoundError, api.delete_repo, f"{ME}/Made", text="Repository Not Found")
-    raises(HfHubHTTPError, api.create_repo, f"{ME}/resolve", text="400")
+    raises(HfHubHTTPError, api.create_repo, f"{ME}/resolve", text="reserved")
 
 
 def files():
@@ -94,7 +96,9 @@ def files():
     copies = [CommitOperationCopy("big.bin", "copy.bin"), CommitOperationCopy("README.md", "copy.md")]
     api.create_commit(repo, [*copies, CommitOperationDelete("nested/")], commit_message="c", parent_commit=head)
     add = CommitOperationAdd("x.txt", b"x")
-    raises(HfHubHTTPError, api.create_commit, repo, [add], commit_message="c", parent_commit=head, text="Please refresh")
+    raises(
+        HfHubHTTPError, api.create_commit, repo, [add], commit_message="c", parent_commit=head, text="Please refresh"
+    )
     found = {e.path: e for e in api.list_repo_tree(repo, recursive=True, expand=True)}
     assert found["copy.bin"].lfs.sha256 == sizes["big.bin"].lfs.sha256 and found["copy.bin"].last_commit.title == "c"
     assert found["copy.bin"].security.status != "safe"
@@ -110,7 +114,7 @@ def files():
     raises(HfHubHTTPError, api.upload_file, repo_id=repo, path_in_repo="..\\up", path_or_fileobj=b"x", text="422")
     snapshot = api.snapshot_download(repo, allow_patterns=["*.bin"], local_dir=WORK / "local")
     assert {p.name for p in Path(snapshot).glob("*.bin")} == {"big.bin", "copy.bin", "empty.bin"}
-    target = api.create_repo("copies").repo_id
+    target = api.create_repo("duplicates").repo_id
     across = CommitOperationCopy("big.bin", "there.bin", src_repo_id=repo, src_repo_type="model")
     api.create_commit(target, [across], commit_message="across")
     assert api.get_paths_info(target, "there.bin")[0].lfs.sha256 == sizes["big.bin"].lfs.sha256
@@ -174,7 +178,9 @@ def pull_requests():
     assert api.change_discussion_status(repo, talk.num, "closed", comment="done").new_status == "closed"
     assert api.hide_discussion_comment(repo, talk.num, said.id).hidden
     assert [d.num for d in api.get_repo_discussions(repo)] == [3, 2, 1]
-    assert [d.num for d in api.get_repo_discussions(repo, discussion_type="pull_request", discussion_status="open")] == [2]
+    assert [
+        d.num for d in api.get_repo_discussions(repo, discussion_type="pull_request", discussion_status="open")
+    ] == [2]
     assert [d.num for d in api.get_repo_discussions(repo, author=other.whoami()["name"])] == [3, 1]
 
 
@@ -183,7 +189,9 @@ def lists():
     for name in names[:3]:
         api.upload_file(repo_id=name, path_in_repo="README.md", path_or_fileobj=CARD.encode())
     assert {m.id for m in api.list_models(search="list-", filter="memory")} == set(names[:3])
-    assert {m.id for m in api.list_models(author=ME, search="LIST-", filter=["memory", "license:mit"])} == set(names[:3])
+    assert {m.id for m in api.list_models(author=ME, search="LIST-", filter=["memory", "license:mit"])} == set(
+        names[:3]
+    )
     assert {m.id for m in api.list_models(pipeline_tag="text-classification", search="list-")} == set(names[:3])
     newest = [m.id for m in api.list_models(search="list-", sort="created_at", limit=2)]
     assert newest == names[:2:-1], newest
@@ -209,8 +217,8 @@ def lists():
     assert api.list_liked_repos().models == [names[1]] and [u.username for u in api.list_repo_likers(names[1])] == [ME]
     api.unlike(names[1])
     assert api.list_liked_repos().total == 0
-    assert api.duplicate_repo(names[2], f"{ME}/duplicate").repo_id == f"{ME}/duplicate"
-    assert api.model_info(f"{ME}/duplicate").card_data.license == "mit"
+    assert api.duplicate_repo(names[2], f"{ME}/twin").repo_id == f"{ME}/twin"
+    assert api.model_info(f"{ME}/twin").card_data.license == "mit"
     assert api.get_user_overview(ME).num_models >= 6 and "license" in api.get_model_tags()
 
 
@@ -235,7 +243,9 @@ def data():
 
 def command_line():
     def hf(*words):
-        done = subprocess.run([str(Path(sys.executable).parent / "hf"), *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "hf"), *words], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -246,13 +256,61 @@ def command_line():
     assert (WORK / "down" / "one.txt").read_text() == "by hand"
 
 
+MODELING = """
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+class TinyConfig(PretrainedConfig):
+    model_type = "tiny"
+
+class Tiny(PreTrainedModel):
+    config_class = TinyConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.layer = torch.nn.Linear(2, 2)
+        self.post_init()
+
+    def forward(self, x):
+        return self.layer(x)
+"""
+
+
+def remote_code():
+    import torch
+    from safetensors.torch import save
+    from transformers import AutoModel
+
+    repo = api.create_repo("tiny").repo_id
+    weights = {"layer.weight": torch.eye(2), "layer.bias": torch.zeros(2)}
+    config = {"model_type": "tiny", "architectures": ["Tiny"]}
+    config["auto_map"] = {"AutoConfig": "modeling_tiny.TinyConfig", "AutoModel": "modeling_tiny.Tiny"}
+    contents = {
+        "modeling_tiny.py": MODELING.encode(),
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": save(weights, metadata={"format": "pt"}),
+    }
+    sha = api.create_commit(
+        repo, [CommitOperationAdd(path, content) for path, content in contents.items()], commit_message="model"
+    ).oid
+    model = AutoModel.from_pretrained(repo, trust_remote_code=True)
+    pinned = AutoModel.from_pretrained(repo, trust_remote_code=True, revision=sha, code_revision=sha)
+    assert torch.equal(model.layer.weight, torch.eye(2)) and torch.equal(pinned.layer.weight, torch.eye(2))
+    assert api.model_info(repo).library_name == "transformers" and api.model_info(repo).config["model_type"] == "tiny"
+    assert api.get_safetensors_metadata(repo).weight_map["layer.bias"] == "model.safetensors"
+    index = {"metadata": {}, "weight_map": {"layer.weight": "model.safetensors"}}
+    name = "model.safetensors.index.json"
+    api.upload_file(repo_id=repo, path_in_repo=name, path_or_fileobj=json.dumps(index).encode())
+    assert "layer.bias" in api.get_sharded_safetensors_metadata(repo).weight_map
+
+
 def bare_name():
     assert api.model_info("bare").id == "seqhub/bare"
     assert Path(api.hf_hub_download("bare", "a.txt")).read_text() == "bare"
     raises(RepositoryNotFoundError, api.model_info, "secret")
 
 
-STEPS = [repositories, files, references, pull_requests, lists, data, command_line, bare_name]
+STEPS = [repositories, files, references, pull_requests, lists, data, command_line, remote_code, bare_name]
 
 if __name__ == "__main__":
     wanted = sys.argv[2:]

@@ -12,7 +12,17 @@ from seqhub.server.model import AddSmall
 from seqhub.server.serve import running
 
 HERE = Path(__file__).parent
-STEPS = "repositories files references pull_requests lists data command_line bare_name".split()
+STEPS = [
+    "repositories",
+    "files",
+    "references",
+    "pull_requests",
+    "lists",
+    "data",
+    "command_line",
+    "remote_code",
+    "bare_name",
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,4 +53,4 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_the_real_client(results: dict[str, str], step: str) -> None:
-    assert results[step] == "ok"
+    assert results[step] == "ok", results[step]

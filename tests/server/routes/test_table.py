@@ -1,0 +1,108 @@
+"""The table of routes: every row declares a permission, private is absent, and the documentation is the table."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from seqhub.server import app
+from seqhub.server.access import Permission
+from seqhub.server.http import Route
+from tests.server.routes.conftest import Hub
+
+TABLE = app.table()
+DOCUMENT = Path(__file__).parents[3] / "docs" / "hub-compatibility.md"
+EXAMPLES = {
+    "kinds": "models",
+    "prefix": "",
+    "revision": "main",
+    "path*": "a.txt",
+    "rest*": "rest",
+    "number": "1",
+    "status": "pending",
+}
+
+
+def path_of(route: Route, repo: str) -> str:
+    path = route.pattern.replace("{repo}", repo)
+    for name, value in EXAMPLES.items():
+        path = path.replace(f"{{{name}}}", value)
+    return "".join(part if part.startswith("/") or "}" not in part else part for part in path.split("{")).replace(
+        "}", ""
+    )
+
+
+def name_of(route: Route) -> str:
+    return f"{route.method} {route.pattern}"
+
+
+@pytest.mark.parametrize("route", TABLE, ids=name_of)
+def test_every_route_declares_a_permission(route: Route) -> None:
+    assert route.permission in get_args(Permission)
+    assert route.purpose
+    assert route.pattern.startswith("/")
+    assert route.state == "left out" or route.permission != "public" or "{repo}" not in route.pattern
+
+
+def test_no_two_rows_answer_the_same() -> None:
+    rows = [(route.method, route.pattern) for route in TABLE]
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("who", [None, "bob"])
+@pytest.mark.parametrize(
+    "route", [r for r in TABLE if "{repo}" in r.pattern and r.permission not in ("public", "signed")], ids=name_of
+)
+def test_a_private_repository_is_as_absent_as_none(hub: Hub, route: Route, who: str | None) -> None:
+    """Same status, same headers but ids, same words but the name; anonymously and for strangers."""
+    method = "POST" if route.method == "*" else route.method
+    answers = []
+    for name in ("ada/secret", "ada/absent"):
+        answer = hub(method, path_of(route, name), who)
+        headers = {
+            k: v.replace(name, "NAME") for k, v in answer.headers.items() if k not in ("x-request-id", "content-length")
+        }
+        answers.append((answer.status_code, headers, answer.text.replace(name, "NAME")))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == (404 if who else 401)
+    assert answers[0][1]["x-error-code"] == "RepoNotFound"
+
+
+@pytest.mark.parametrize("body", [{"name": "secret", "organization": "ada"}, {"name": "absent", "organization": "ada"}])
+def test_a_body_cannot_ask_for_private_repositories_either(hub: Hub, body: dict[str, str]) -> None:
+    answer = hub("DELETE", "/api/repos/delete", "bob", json=body)
+    assert (answer.status_code, answer.headers["x-error-code"]) == (404, "RepoNotFound")
+    moved = {"fromRepo": f"ada/{body['name']}", "toRepo": "bob/mine", "type": "model"}
+    assert hub("POST", "/api/repos/move", "bob", json=moved).status_code == 404
+
+
+def test_the_old_name_of_a_private_repository_leads_nowhere(hub: Hub) -> None:
+    repo = hub.make("ada/before", private=True)
+    hub.store.move_repo(repo, "ada/after")
+    for who, status in ((None, 401), ("bob", 404)):
+        assert hub("GET", "/api/models/ada/before", who).status_code == status
+        assert hub("GET", "/ada/before/resolve/main/a.txt", who).status_code == status
+    answer = hub("GET", "/api/models/ada/before?blobs=1")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/api/models/ada/after?blobs=1")
+    answer = hub("GET", "/ada/before/resolve/refs%2Fheads%2Fmain/a%2Etxt")
+    assert answer.headers["location"] == "/ada/after/resolve/refs%2Fheads%2Fmain/a%2Etxt"
+
+
+def test_lists_show_private_repositories_to_their_people_only(hub: Hub) -> None:
+    seen = {who: {m["id"] for m in hub("GET", "/api/models?limit=1000", who).json()} for who in (None, "bob", "ada")}
+    assert "ada/secret" in seen["ada"]
+    assert "ada/secret" not in seen["bob"] | seen[None]
+
+
+def test_left_out_routes_say_so(hub: Hub) -> None:
+    for path in ("/api/buckets/x", "/api/collections", "/api/settings/webhooks", "/api/papers/1", "/oauth/authorize"):
+        for method in ("GET", "POST"):
+            answer = hub(method, path, None)
+            assert answer.status_code == 501
+            assert "not part of this Hub" in answer.json()["error"]
+
+
+def test_the_document_is_the_table() -> None:
+    assert DOCUMENT.read_text() == app.compatibility(), (
+        "render it again: python -c 'from seqhub.server.app import compatibility as c; print(c(), end=\"\")'"
+    )
