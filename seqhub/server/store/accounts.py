@@ -56,7 +56,7 @@ class Accounts(Base):
         """User name -> role in the organisation."""
         with self.database.reading() as connection:
             rows = connection.execute(
-                "SELECT accounts.name, role FROM members JOIN accounts ON accounts.id = user WHERE org = ? ORDER BY key",
+                "SELECT name, role FROM members JOIN accounts ON accounts.id = user WHERE org = ? ORDER BY key",
                 (_required(connection, org).id,),
             )
             return dict(rows.fetchall())
@@ -123,7 +123,8 @@ class Accounts(Base):
                 raise Refusal(400, f"{user} is an organisation; tokens belong to users")
             values = (account.id, name, role, _hash(secret), secret[-4:], json.dumps(list(repos)), now(), until)
             cursor = connection.execute(
-                "INSERT INTO tokens (account, name, role, hash, last4, repos, created, expires) VALUES (?,?,?,?,?,?,?,?)",
+                "INSERT INTO tokens (account, name, role, hash, last4, repos, created, expires) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
             row = connection.execute(_TOKEN + " WHERE id = ?", (cursor.lastrowid,)).fetchone()
@@ -133,7 +134,7 @@ class Accounts(Base):
         """The token with this secret and its user; None if unknown, revoked or expired."""
         digest = _hash(secret)
         with self.database.reading() as connection:
-            # The look-up compares hashes of a secret with 256 random bits: its timing tells nothing that helps to guess.
+            # The look-up compares hashes of a secret with 256 random bits: its timing helps nobody to guess.
             row = connection.execute(_TOKEN.replace(" FROM", ", hash FROM") + " WHERE hash = ?", (digest,)).fetchone()
             if row is None or not hmac.compare_digest(row[-1], digest):
                 return None

@@ -121,7 +121,7 @@ class Blobs(Base):
             return any(connection.execute(query, values).fetchone() for query in (sent, readable))
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
-        """Large files of all branches and all times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
+        """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
         query = """SELECT files.sha256, max(files.path), files.size, commits.author, min(commits.date) FROM files
             JOIN commits ON commits.id = files.target WHERE files.sha256 IS NOT NULL
             AND files.line IN (SELECT id FROM lines WHERE repo = :repo)

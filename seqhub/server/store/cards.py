@@ -30,14 +30,14 @@ _PREFIXED = {  # field of the card -> prefix of its tags, as huggingface.co list
 }  # fmt: skip
 
 
-class _TooMuch(ValueError):
+class _TooMuchError(ValueError):
     pass
 
 
 def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
-    """The card's fields as plain JSON values; {} where there is none, or a broken, huge or malicious one.
+    r"""The card's fields as plain JSON values; {} where there is none, or a broken, huge or malicious one.
 
-    >>> parse_card(b"---\\nlicense: mit\\n---\\n# Title", 1000)
+    >>> parse_card(b"---\nlicense: mit\n---\n# Title", 1000)
     {'license': 'mit'}
     """
     text = _front_matter(readme[: limit + 16])
@@ -94,22 +94,21 @@ def _front_matter(readme: bytes) -> str | None:
 
 def _check_events(text: str) -> None:
     """Count before anything is built: events, depth, aliases, and numbers that are too long to be numbers."""
-    depth = aliases = count = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        count += 1
+    depth = aliases = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         aliases += isinstance(event, yaml.AliasEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         limit = _EVENTS_WITH_ALIASES if aliases else _EVENTS
         if depth > _DEPTH or aliases > _ALIASES or count > limit:
-            raise _TooMuch
+            raise _TooMuchError
         if isinstance(event, yaml.ScalarEvent) and _LONG_NUMBER.match(event.value):
-            raise _TooMuch
+            raise _TooMuchError
 
 
 def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
     """The value as JSON knows it. Aliases are counted each time they are met, so a bomb runs out of budget."""
     if depth < 0 or next(budget, None) is None:
-        raise _TooMuch
+        raise _TooMuchError
     if isinstance(value, dict):
         return {str(key)[:1000]: _plain(item, budget, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):

@@ -70,7 +70,8 @@ class Listing(Base):
         if author is not None:
             where.append("repos.owner = (SELECT id FROM accounts WHERE key = :author)")
             values["author"] = author.lower()
-        seen = "repos.private = 0 OR repos.owner = :viewer OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)"
+        mine = "SELECT org FROM members WHERE user = :viewer"
+        seen = f"repos.private = 0 OR repos.owner = :viewer OR repos.owner IN ({mine})"
         where.append(f"({seen})" if viewer else "repos.private = 0")
         if pipeline_tag is not None:
             tags = [*tags, f"pipeline_tag:{pipeline_tag}"]

@@ -23,9 +23,9 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_account ON tokens (account);
 
 CREATE TABLE repos (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL, owner INTEGER NOT NULL REFERENCES accounts,
-    name TEXT NOT NULL, private INTEGER NOT NULL, gated TEXT NOT NULL, sdk TEXT,
-    created INTEGER NOT NULL, updated INTEGER NOT NULL, likes INTEGER NOT NULL DEFAULT 0,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL,
+    owner INTEGER NOT NULL REFERENCES accounts, name TEXT NOT NULL, private INTEGER NOT NULL, gated TEXT NOT NULL,
+    sdk TEXT, created INTEGER NOT NULL, updated INTEGER NOT NULL, likes INTEGER NOT NULL DEFAULT 0,
     downloads INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
     card TEXT NOT NULL DEFAULT '{}', tags TEXT NOT NULL DEFAULT '[]', pipeline_tag TEXT, library TEXT,
     UNIQUE (kind, key));
@@ -54,11 +54,11 @@ CREATE TABLE access_requests (
 
 CREATE TABLE objects (                                                    -- git's objects; packed: how data is kept
     id INTEGER PRIMARY KEY, repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, oid BLOB NOT NULL,
-    kind TEXT NOT NULL, packed INTEGER NOT NULL, base BLOB, depth INTEGER NOT NULL, data BLOB NOT NULL,
+    kind TEXT NOT NULL, packed INTEGER NOT NULL, base BLOB, data BLOB NOT NULL,
     UNIQUE (repo, oid));
 CREATE TABLE lines (                                                      -- a line is one linear history
     id INTEGER PRIMARY KEY, repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
-    parent INTEGER, fork INTEGER NOT NULL,                                -- forks from line `parent` after its commit `fork`
+    parent INTEGER, fork INTEGER NOT NULL,                                -- forks from `parent` after commit `fork`
     inherits INTEGER NOT NULL);                                           -- 0: its index is complete in itself
 CREATE INDEX lines_repo ON lines (repo);
 CREATE TABLE commits (
@@ -67,12 +67,12 @@ CREATE TABLE commits (
     title TEXT NOT NULL, message TEXT NOT NULL, date INTEGER NOT NULL,    -- seconds
     UNIQUE (repo, oid), UNIQUE (line, seq));
 CREATE TABLE refs (
-    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, ref TEXT NOT NULL, target INTEGER NOT NULL REFERENCES commits,
-    tag BLOB, message TEXT, PRIMARY KEY (repo, ref)) WITHOUT ROWID;
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, ref TEXT NOT NULL,
+    target INTEGER NOT NULL REFERENCES commits, tag BLOB, message TEXT, PRIMARY KEY (repo, ref)) WITHOUT ROWID;
 CREATE INDEX refs_target ON refs (target);
 CREATE TABLE files (                                                      -- what lies at a path from commit to commit
     line INTEGER NOT NULL, path TEXT NOT NULL, added INTEGER NOT NULL, removed INTEGER NOT NULL,
-    kind INTEGER NOT NULL,                                                -- 0 file, 1 folder, 2 nothing (hides the parent line's)
+    kind INTEGER NOT NULL,                                                -- 0 file, 1 folder, 2 nothing any more
     oid BLOB, size INTEGER NOT NULL, sha256 BLOB, target INTEGER NOT NULL,      -- the commit that put it there
     PRIMARY KEY (line, path, added)) WITHOUT ROWID;
 CREATE INDEX files_live ON files (line, path) WHERE removed = 9223372036854775807;
@@ -84,7 +84,8 @@ CREATE TABLE uploads (
     account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE, created INTEGER NOT NULL,
     PRIMARY KEY (sha256, account)) WITHOUT ROWID;
 CREATE TABLE purged (
-    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, sha256 BLOB NOT NULL, PRIMARY KEY (repo, sha256)) WITHOUT ROWID;
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, sha256 BLOB NOT NULL,
+    PRIMARY KEY (repo, sha256)) WITHOUT ROWID;
 
 CREATE TABLE discussions (
     repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, number INTEGER NOT NULL, title TEXT NOT NULL,
@@ -92,8 +93,9 @@ CREATE TABLE discussions (
     target TEXT NOT NULL, base INTEGER, merge_commit BLOB, PRIMARY KEY (repo, number)) WITHOUT ROWID;
 CREATE TABLE comments (
     id TEXT PRIMARY KEY, repo INTEGER NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL, author TEXT NOT NULL,
-    kind TEXT NOT NULL, content TEXT NOT NULL, created INTEGER NOT NULL, edited INTEGER NOT NULL, hidden INTEGER NOT NULL,
-    extra TEXT NOT NULL, FOREIGN KEY (repo, number) REFERENCES discussions ON DELETE CASCADE) WITHOUT ROWID;
+    kind TEXT NOT NULL, content TEXT NOT NULL, created INTEGER NOT NULL, edited INTEGER NOT NULL,
+    hidden INTEGER NOT NULL, extra TEXT NOT NULL,
+    FOREIGN KEY (repo, number) REFERENCES discussions ON DELETE CASCADE) WITHOUT ROWID;
 CREATE INDEX comments_place ON comments (repo, number, place);
 """
 

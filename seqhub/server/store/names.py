@@ -75,7 +75,7 @@ RESERVED = frozenset(
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(/|$)|\.$|^\.|^/|/$")
-# What Apple's file systems leave out when they compare names: ".g<U+200C>it" is .git there (git, utf8.c, next_hfs_char).
+# What Apple's file systems leave out when they compare names: ".g<U+200C>it" is .git there (git, utf8.c).
 _IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 

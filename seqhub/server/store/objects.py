@@ -1,5 +1,6 @@
-"""Git's objects in the database. A large tree is kept as the edits of an older one, so a folder of 10,000 files grows by
-a few bytes a commit.
+"""Git's objects in the database.
+
+A large tree is kept as the edits of an older one, so a folder of 10,000 files grows by a few bytes a commit.
 """
 
 import sqlite3
@@ -23,8 +24,7 @@ class Packed(NamedTuple):
     oid: bytes
     kind: git.ObjectKind
     packed: int
-    base: bytes | None
-    depth: int
+    base: bytes | None  # of a tree kept as edits
     data: bytes
 
 
@@ -34,14 +34,14 @@ def pack(kind: git.ObjectKind, data: bytes) -> Packed:
     if kind != "tree" and len(data) > _WORTH_PACKING:
         small = zlib.compress(data, 1)
         if len(small) < 0.9 * len(data):
-            return Packed(oid, kind, _ZLIB, None, 0, small)
-    return Packed(oid, kind, _RAW, None, 0, data)
+            return Packed(oid, kind, _ZLIB, None, small)
+    return Packed(oid, kind, _RAW, None, data)
 
 
 def write(connection: sqlite3.Connection, repo: int, objects: Sequence[Packed]) -> None:
     """Store objects; those that are there already stay."""
     connection.executemany(
-        "INSERT INTO objects (repo, oid, kind, packed, base, depth, data) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO objects (repo, oid, kind, packed, base, data) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (repo, oid) DO NOTHING",
         [(repo, *item) for item in objects],
     )
@@ -54,6 +54,12 @@ def read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.Obj
         KeyError: It is not in this repository.
         ValueError: Its row is damaged.
     """
+    kind, content, _ = _read(connection, repo, oid)
+    return kind, content
+
+
+def _read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.ObjectKind, bytes, int]:
+    """Kind, bytes, and how many edits lie between them and a whole tree."""
     edits: list[bytes] = []
     wanted: bytes | None = oid
     while True:
@@ -71,7 +77,7 @@ def read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.Obj
             content = git.apply_edits(content, _decode(text))
     except (zlib.error, struct.error) as error:
         raise ValueError(f"object {oid.hex()} of repository {repo} is damaged: {error}") from error
-    return kind, content
+    return kind, content, len(edits)
 
 
 def edited_tree(
@@ -81,17 +87,17 @@ def edited_tree(
     changes: dict[bytes, tuple[bytes, bytes] | None],
 ) -> Packed:
     """The tree `base` (None: an empty one) with entries put, replaced and removed, not yet stored."""
-    old = read(connection, repo, base)[1] if base and base != git.EMPTY_TREE else b""
+    old, depth = b"", 0
+    if base and base != git.EMPTY_TREE:
+        _, old, depth = _read(connection, repo, base)
     edits = git.edit_tree(old, changes)
     new = git.apply_edits(old, edits)
     oid = git.object_id("tree", new)
     if len(new) >= _WORTH_EDITS and old and oid != base:
         text = b"".join(_HEAD.pack(start, end, len(piece)) + piece for start, end, piece in edits)
-        query = "SELECT depth FROM objects WHERE repo = ? AND oid = ?"
-        depth = connection.execute(query, (repo, base)).fetchone()[0] + 1
-        if depth <= _CHAIN and len(text) < len(new) // 8:
-            return Packed(oid, "tree", _EDITS, base, depth, text)
-    return Packed(oid, "tree", _RAW, None, 0, new)
+        if depth < _CHAIN and len(text) < len(new) // 8:
+            return Packed(oid, "tree", _EDITS, base, text)
+    return Packed(oid, "tree", _RAW, None, new)
 
 
 def _decode(text: bytes) -> list[git.Edit]:

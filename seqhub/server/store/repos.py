@@ -14,12 +14,12 @@ from seqhub.server.store.base import Base, moment, now
 from seqhub.server.store.names import check_repo_name
 from seqhub.server.store.writing import keep_commit
 
-REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created, repos.updated,
-    repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
+REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
+    repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
 
 _LARGE_SUFFIXES = (
-    "7z arrow avro bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth "
-    "rar safetensors tar tflite tgz wasm xz zip zst"
+    "7z arrow avro bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt "
+    "pth rar safetensors tar tflite tgz wasm xz zip zst"
 )
 GITATTRIBUTES = "".join(
     f"{pattern} filter=lfs diff=lfs merge=lfs -text\n"
@@ -125,8 +125,8 @@ class Repos(Base):
             raise Refusal(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
         with self.database.transaction() as connection:
             _required(connection, repo.id, repo.full_name)
-            query = """UPDATE repos SET private = coalesce(?, private), gated = coalesce(?, gated), sdk = coalesce(?, sdk)
-                WHERE id = ?"""
+            query = """UPDATE repos SET private = coalesce(?, private), gated = coalesce(?, gated),
+                sdk = coalesce(?, sdk) WHERE id = ?"""
             connection.execute(query, (private, gated, sdk, repo.id))
             return _required(connection, repo.id)
 

@@ -107,7 +107,8 @@ class Social(Base):
             return False
         query = """SELECT EXISTS (SELECT 1 FROM repos WHERE id = :repo AND (owner = :account
                 OR owner IN (SELECT org FROM members WHERE user = :account)))
-            OR EXISTS (SELECT 1 FROM access_requests WHERE repo = :repo AND account = :account AND status = 'accepted')"""
+            OR EXISTS (SELECT 1 FROM access_requests
+                WHERE repo = :repo AND account = :account AND status = 'accepted')"""
         with self.database.reading() as connection:
             return bool(connection.execute(query, {"repo": repo.id, "account": account.id}).fetchone()[0])
 

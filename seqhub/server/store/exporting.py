@@ -1,0 +1,45 @@
+"""A repository as git itself keeps one: for clones, and to let git's own fsck judge."""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from seqhub.server import git
+from seqhub.server.model import DEFAULT_BRANCH, Repo
+from seqhub.server.store import objects
+from seqhub.server.store.base import Base
+from seqhub.server.store.database import refusing
+
+
+class Exporting(Base):
+    """The part of the Store that speaks git."""
+
+    def git_refs(self, repo: Repo) -> dict[str, str]:
+        """refs/... -> id of what git finds there: a commit, or the object of an annotated tag."""
+        query = "SELECT ref, coalesce(tag, oid) FROM refs JOIN commits ON commits.id = target WHERE refs.repo = ?"
+        with self.database.reading() as connection:
+            return {ref: oid.hex() for ref, oid in connection.execute(query + " ORDER BY ref", (repo.id,))}
+
+    def git_objects(self, repo: Repo) -> Iterator[tuple[str, git.ObjectKind, bytes]]:
+        """Id, kind and bytes of every object; also those that no ref leads to any more."""
+        with self.database.reading() as connection:
+            for (oid,) in connection.execute("SELECT oid FROM objects WHERE repo = ? ORDER BY id", (repo.id,)):
+                yield oid.hex(), *objects.read(connection, repo.id, oid)
+
+    def export_git(self, repo: Repo, folder: Path) -> None:
+        """Write a bare git repository of loose objects; large files are pointers in it.
+
+        Raises:
+            Refusal: 507 or 503; the disk is full or read-only.
+        """
+        with refusing():
+            for name in ("objects", "refs/heads", "refs/tags"):
+                (folder / name).mkdir(parents=True)
+            (folder / "HEAD").write_text(f"ref: refs/heads/{DEFAULT_BRANCH}\n")
+            (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+            for oid, kind, data in self.git_objects(repo):
+                path = folder / "objects" / oid[:2] / oid[2:]
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(zlib.compress(b"%s %d\0" % (kind.encode(), len(data)) + data, 1))
+            lines = [f"{oid} {ref}\n" for ref, oid in self.git_refs(repo).items()]
+            (folder / "packed-refs").write_text("".join(lines))
