@@ -69,11 +69,8 @@ def restore_command(
     show(Form.of(as_json, quiet), {"root": str(root)}, brief=str(root), table=lambda c: c.print(str(root)))
 
 
-def _show_facts(facts: dict[str, Any], form: Form) -> None:
-    rows = [
-        (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-        for name, value in facts.items()
-    ]
+def _show_facts(facts: dict[str, int], form: Form) -> None:
+    rows = [(name.replace("_", " "), f"{value:,}") for name, value in facts.items()]
     show(
         form,
         facts,
@@ -82,5 +79,5 @@ def _show_facts(facts: dict[str, Any], form: Form) -> None:
     )
 
 
-def _plain(counts: Any) -> dict[str, Any]:
+def _plain(counts: Any) -> dict[str, int]:
     return counts if isinstance(counts, dict) else asdict(counts)
