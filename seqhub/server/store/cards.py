@@ -12,11 +12,11 @@ from seqhub.server.model import Kind
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_EVENTS = 50_000
+_EVENTS = 100_000
 _DEPTH = 32
 _ALIASES = 20
 _EVENTS_WITH_ALIASES = 5_000  # few enough that no nesting of aliases grows to anything
-_VALUES = 50_000
+_VALUES = 100_000
 _LONG_NUMBER = re.compile(r"[-+0-9_:.a-fA-FxoXO]{200,}")  # base 60 or 16 by the megabyte costs minutes
 _ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})|arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _TAGS = 500

@@ -1,0 +1,200 @@
+"""Repositories: names, moves, lists."""
+
+import pytest
+
+from seqhub.server.model import Account, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store import Store
+from tests.server.store.conftest import Committer, paths, small, upload
+
+
+def test_names_are_unique_in_any_case(store: Store, repo: Repo) -> None:
+    assert store.repo("model", "ALICE/Lstm") == repo
+    with pytest.raises(Refusal, match=r"A model repository called .* already exists") as caught:
+        store.create_repo("model", "alice/LSTM", author="alice")
+    assert caught.value.status == 409
+    assert store.create_repo("dataset", "alice/lstm", author="alice").id != repo.id
+    with pytest.raises(Refusal, match="rights to create") as caught:
+        store.create_repo("model", "nobody/x", author="alice")
+    assert caught.value.status == 403
+
+
+def test_moving_there_and_back_leaves_no_loop(store: Store, repo: Repo) -> None:
+    moved = store.move_repo(repo, "alice/gru")
+    assert (moved.id, moved.full_name) == (repo.id, "alice/gru")
+    assert store.repo("model", "alice/lstm") is None
+    assert store.redirect("model", "Alice/LSTM") == moved
+    back = store.move_repo(moved, "alice/lstm")
+    assert store.redirect("model", "alice/lstm") is None
+    assert store.redirect("model", "alice/gru") == back
+    again = store.move_repo(back, "alice/Lstm")
+    assert (again.name, store.redirect("model", "alice/lstm")) == ("Lstm", None)
+
+
+def test_a_new_repository_takes_an_old_name(store: Store, repo: Repo) -> None:
+    store.move_repo(repo, "alice/gru")
+    new = store.create_repo("model", "alice/lstm", author="alice")
+    assert store.repo("model", "alice/lstm") == new
+    assert store.redirect("model", "alice/lstm") is None
+    with pytest.raises(Refusal) as caught:
+        store.move_repo(new, "alice/gru")
+    assert caught.value.status == 409
+
+
+def test_the_old_name_of_a_private_repository_tells_who_asks_what_it_is(store: Store, repo: Repo) -> None:
+    """hub.md 8: the old name redirected strangers. The caller gets the repository, and so whether it is private."""
+    store.update_repo(store.move_repo(repo, "alice/gru"), private=True)
+    assert store.redirect("model", "alice/lstm").private
+
+
+def test_deletion_leaves_nothing(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
+    commit(repo, small("a"), upload(store, alice, b"large"))
+    store.create_tag(repo, "v1", "main", "message")
+    store.open_discussion(repo, "title", "text", "alice", pull_request=True)
+    store.like(repo, alice)
+    store.move_repo(repo, "alice/gru")
+    store.delete_repo(repo)
+    assert store.repo("model", "alice/gru") is None
+    assert store.redirect("model", "alice/lstm") is None
+    with pytest.raises(Refusal) as caught:
+        store.delete_repo(repo)
+    assert caught.value.code == "RepoNotFound"
+    with pytest.raises(Refusal):
+        commit(repo, small("b"))
+    with store.database.reading() as connection:
+        for table in "commits refs lines files objects names tags redirects discussions comments likes".split():
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+    assert store.gc(-1)["blobs"] == 1
+    assert store.fsck() == []
+
+
+def test_settings(store: Store, repo: Repo) -> None:
+    assert store.update_repo(repo, private=True).private
+    changed = store.update_repo(repo, gated="manual")
+    assert (changed.private, changed.gated) == (True, "manual")
+    with pytest.raises(Refusal):
+        store.update_repo(repo, gated="maybe")  # type: ignore[arg-type]
+
+
+def listed(store: Store, **filters: object) -> list[str]:
+    """All names, page by page."""
+    names, after = [], None
+    while True:
+        page, after = store.list_repos("model", **({"viewer": None, "limit": 3} | filters), after=after)  # type: ignore[arg-type]
+        names += [repo.full_name for repo in page]
+        if after is None:
+            return names
+
+
+def test_lists(store: Store, alice: Account, bob: Account, commit: Committer) -> None:
+    store.create_account("lab", is_org=True)
+    store.add_member("lab", "bob", "read")
+    repos = [store.create_repo("model", f"alice/model-{n}", author="alice") for n in range(8)]
+    secret = store.create_repo("model", "alice/secret", private=True, author="alice")
+    store.create_repo("model", "lab/hidden", private=True, author="alice")
+    public = [repo.full_name for repo in repos]
+    assert listed(store) == public[::-1]
+    assert listed(store, descending=False) == public
+    assert set(listed(store, viewer=alice)) == {*public, "alice/secret"}
+    assert set(listed(store, viewer=bob)) == {*public, "lab/hidden"}
+    assert listed(store, author="LAB") == []
+    assert listed(store, author="nobody") == []
+    assert listed(store, search=["MODEL", "-3"]) == ["alice/model-3"]
+    assert listed(store, search=["alice/mod", '"x']) == []
+    assert listed(store, search=["secret"]) == []
+    assert listed(store, search=["secret"], viewer=alice) == ["alice/secret"]
+    commit(repos[2], small("a"))
+    assert listed(store)[0] == "alice/model-2"
+    assert listed(store, sort="createdAt") == public[::-1]
+    store.like(repos[5], bob)
+    store.count_download(repos[6], 3)
+    assert listed(store, sort="likes")[0] == "alice/model-5"
+    assert listed(store, sort="downloads")[0] == "alice/model-6"
+    store.update_repo(repos[1], gated="auto")
+    assert listed(store, gated=True) == listed(store, gated="auto") == ["alice/model-1"]
+    assert len(listed(store, gated=False)) == 7
+    assert [repo.full_name for repo, _ in store.liked_by(bob)] == ["alice/model-5"]
+    store.like(secret, alice)
+    assert store.liked_by(alice) == []
+    assert len(store.liked_by(alice, viewer=alice)) == 1
+    for wrong in ({"sort": "x"}, {"after": "x"}, {"after": "W10="}):
+        with pytest.raises(Refusal) as caught:
+            store.list_repos("model", viewer=None, limit=1, **wrong)  # type: ignore[arg-type]
+        assert caught.value.status == 400
+
+
+def test_search_by_frequent_and_rare_texts_agree(store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seqhub.server.store import listing
+
+    for n in range(12):
+        repo = store.create_repo("model", f"alice/m{n}", author="alice")
+        content = f"---\ntags: [all, {'even' if n % 2 == 0 else 'odd'}]\n---\n"
+        store.commit(
+            repo, "main", [small("README.md", content)], expected_parent=None, author="a", title="t", uploader=alice
+        )
+    asked = [{"tags": ["all", "even"]}, {"search": ["alice", "e/m1"]}, {"tags": ["odd"], "search": ["m1"]}, {"tags": ["none"]}]
+    few = [listed(store, **filters) for filters in asked]
+    monkeypatch.setattr(listing, "_FEW", 2)
+    assert [listed(store, **filters) for filters in asked] == few
+    assert [len(names) for names in few] == [6, 3, 2, 0]
+    assert store.tag_counts("model")[0] == ("all", 12)
+
+
+def test_revisions(store: Store, repo: Repo, commit: Committer) -> None:
+    first = store.resolve(repo, "HEAD")
+    second = commit(repo, small("a"))
+    store.create_branch(repo, "dev/x", first.oid[:8])
+    store.create_tag(repo, "v1", "dev/x", "hello")
+    for name in ("dev/x", "refs/heads/dev/x", "v1", "refs/tags/v1", first.oid, first.oid[:7], first.oid.upper()):
+        assert store.resolve(repo, name) == first
+    for name in ("HEAD", "main", "refs/heads/main", second.oid):
+        assert store.resolve(repo, name) == second
+    for name in ("none", first.oid[:6], "0" * 40, "refs/x", "", "refs/heads/", "main\0", "%00", "x" * 5000):
+        with pytest.raises(Refusal, match="Invalid rev id") as caught:
+            store.resolve(repo, name)
+        assert caught.value.code == "RevisionNotFound"
+    assert [(ref.name, ref.ref, ref.message) for ref in store.refs(repo)] == [
+        ("main", "refs/heads/main", None), ("dev/x", "refs/heads/dev/x", None), ("v1", "refs/tags/v1", "hello"),
+    ]  # fmt: skip
+    for call, words, status in (
+        (lambda: store.create_branch(repo, "main", "main"), "Reference refs/heads/main already exists", 409),
+        (lambda: store.create_branch(repo, "dev", "main"), "Reference refs/heads/dev/x already exists", 409),
+        (lambda: store.create_branch(repo, "dev/x/y", "main"), "Reference refs/heads/dev/x already exists", 409),
+        (lambda: store.create_branch(repo, "new", "none"), "Invalid rev id", 404),
+        (lambda: store.create_tag(repo, "v1", "main", None), "Reference refs/tags/v1 already exists", 409),
+        (lambda: store.delete_branch(repo, "main"), "Cannot delete refs/heads/main", 403),
+        (lambda: store.delete_branch(repo, "v1"), "Invalid rev id", 404),
+        (lambda: store.delete_tag(repo, "main"), "Invalid rev id", 404),
+        (lambda: commit(repo, small("b"), ref="refs/tags/v1"), "Invalid rev id", 404),
+        (lambda: commit(repo, small("b"), ref=first.oid), "Invalid rev id", 404),
+    ):
+        with pytest.raises(Refusal, match=words) as caught:
+            call()
+        assert caught.value.status == status
+    store.delete_branch(repo, "dev/x")
+    store.delete_tag(repo, "v1")
+    assert len(store.refs(repo)) == 1
+
+
+def test_pages_of_commits_across_forks(store: Store, repo: Repo, commit: Committer) -> None:
+    for number in range(5):
+        commit(repo, small("a", str(number)), title=f"main {number}")
+    store.create_branch(repo, "side", "main")
+    commit(repo, small("a", "main"), title="main 5")
+    for number in range(4):
+        commit(repo, small("b", str(number)), title=f"side {number}", ref="side")
+    titles, after = [], None
+    while True:
+        page, after, total = store.commits(repo, "side", after=after, limit=3)
+        titles += [found.title for found in page]
+        if after is None:
+            break
+    assert titles == [*(f"side {n}" for n in (3, 2, 1, 0)), *(f"main {n}" for n in (4, 3, 2, 1, 0)), "initial commit"]
+    assert total == len(titles)
+    squashed = store.super_squash(repo, "side", "all in one", "alice")
+    assert ([c.title for c in store.commits(repo, "side")[0]], squashed.parent) == (["all in one"], None)
+    assert paths(store, repo, "side") == {"a", "b"}
+    commit(repo, small("c"), ref="side")
+    assert store.commits(repo, "side")[2] == 2
+    with pytest.raises(Refusal):
+        store.commits(repo, "main", after="x")
