@@ -15,11 +15,30 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.signing import Action, Grant, Signer
 
 BATCH_BYTES = 1024 * 1024  # written at once; two of these lie in memory for each upload
-LIFE_SECONDS = 6 * 3600  # of signed addresses: the last of many files begins hours after they were asked for
+LIFE_SECONDS = (
+    30 * 60
+)  # of signed addresses and CAS tokens; hf_xet asks for new ones, git-lfs and huggingface_hub do not
+SLOWEST = 2**20  # bytes a second; the last file of a batch begins after all others were sent at this speed
+LONGEST_LIFE_SECONDS = 24 * 3600
 
 
-def grant_for(call: Call, action: Action, permission: Permission, **claims: str | int) -> str:
-    """Sign a grant for whoever asks now."""
+def life_of_batch(total_bytes: int) -> int:
+    """Seconds for which the addresses of one batch of files hold."""
+    return min(LIFE_SECONDS + total_bytes // SLOWEST, LONGEST_LIFE_SECONDS)
+
+
+def grant_for(
+    call: Call, action: Action, permission: Permission, *, life: int = LIFE_SECONDS, **claims: str | int
+) -> str:
+    """Sign a grant for whoever asks now.
+
+    Args:
+        call: The request.
+        action: What the grant is for.
+        permission: What the user must still have when it is used.
+        life: Seconds until it is void.
+        claims: Further fields of the grant.
+    """
     identity = call.identity
     grant = Grant(
         action,
@@ -27,7 +46,7 @@ def grant_for(call: Call, action: Action, permission: Permission, **claims: str 
         identity.token.id if identity.token else 0,
         f"{call.repo.kind}:{call.repo.full_name}",
         permission,
-        int(time.time()) + LIFE_SECONDS,
+        int(time.time()) + life,
         **claims,  # type: ignore[arg-type]  # their types are those of Grant's fields
     )
     return Signer(call.store.secret).sign(grant)

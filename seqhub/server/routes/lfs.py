@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from seqhub.server.http import Call, Fields, Route
 from seqhub.server.parts import PartWriter, forget, joined, new_upload
 from seqhub.server.refusal import Refusal
-from seqhub.server.routes.granted import LIFE_SECONDS, exactly, grant_for, holder, pump, upload_permission, uploader
+from seqhub.server.routes.granted import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
 from seqhub.server.routes.xet import SESSION_ID, connection
 from seqhub.server.signing import Action, Grant, Signer
 from seqhub.server.store.database import refusing
@@ -142,14 +142,15 @@ def locks(call: Call) -> Response:
 
 def _uploads(call: Call, wanted: list[tuple[str, int]], revision: str | None, parts: Plan | None) -> list[object]:
     permission = upload_permission(call, revision)
-    verify_at = {"href": f"{_repo_url(call)}.git/info/lfs/objects/verify", "expires_in": LIFE_SECONDS}
+    life = life_of_batch(sum(size for _, size in wanted))
+    verify_at = {"href": f"{_repo_url(call)}.git/info/lfs/objects/verify", "expires_in": life}
 
     def actions(oid: str, size: int) -> dict[str, object]:
         if parts and size > parts.above:
             return {"upload": _multipart(oid, size, parts), "verify": verify_at}
-        signed = grant_for(call, "upload", permission, oid=oid, size=size)
+        signed = grant_for(call, "upload", permission, life=life, oid=oid, size=size)
         href = f"{call.base_url}/lfs/objects/{oid}?grant={signed}"
-        return {"upload": {"href": href, "expires_in": LIFE_SECONDS}, "verify": verify_at}
+        return {"upload": {"href": href, "expires_in": life}, "verify": verify_at}
 
     def _multipart(oid: str, size: int, plan: Plan) -> dict[str, object]:
         upload = new_upload()
@@ -158,9 +159,9 @@ def _uploads(call: Call, wanted: list[tuple[str, int]], revision: str | None, pa
         header = {"chunk_size": str(length)}
         for number in range(1, count + 1):
             share = min(length, size - (number - 1) * length)
-            signed = grant_for(call, "part", permission, oid=oid, upload=upload, part=number, size=share)
+            signed = grant_for(call, "part", permission, life=life, oid=oid, upload=upload, part=number, size=share)
             header[str(number)] = f"{call.base_url}/lfs/parts/{upload}/{number}?grant={signed}"
-        signed = grant_for(call, "complete", permission, oid=oid, size=size, upload=upload, part=count)
+        signed = grant_for(call, "complete", permission, life=life, oid=oid, size=size, upload=upload, part=count)
         return {"href": f"{call.base_url}/lfs/complete/{upload}?grant={signed}", "header": header}
 
     return [_upload_item(call, oid, size, actions) for oid, size in wanted]
@@ -186,6 +187,7 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
 
 
 def _downloads(call: Call, wanted: list[tuple[str, int]]) -> list[object]:
+    life = life_of_batch(sum(size for _, size in wanted))
     here = {sha256: size for sha256, _, size, _, _ in call.store.list_large(call.repo)}
     answer: list[object] = []
     for oid, size in wanted:
@@ -193,8 +195,8 @@ def _downloads(call: Call, wanted: list[tuple[str, int]]) -> list[object]:
             error = {"code": 404, "message": "Object does not exist"}
             answer.append({"oid": oid, "size": size, "error": error})
             continue
-        href = f"{call.base_url}/lfs/objects/{oid}?grant={grant_for(call, 'download', 'read', oid=oid, size=size)}"
-        download = {"href": href, "expires_in": LIFE_SECONDS}
+        signed = grant_for(call, "download", "read", life=life, oid=oid, size=size)
+        download = {"href": f"{call.base_url}/lfs/objects/{oid}?grant={signed}", "expires_in": life}
         answer.append({"oid": oid, "size": size, "authenticated": True, "actions": {"download": download}})
     return answer
 

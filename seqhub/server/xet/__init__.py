@@ -8,6 +8,7 @@ nothing of this is needed afterwards but a note where each chunk lies (see `shel
     xorb     reads a xorb while it arrives
     shard    reads a shard
     shelf    keeps xorbs per user, first as bytes, then as places in blobs
+    stored   a xorb on the shelf
     ingest   rebuilds the files of a shard
 
 Source of the formats: the Xet protocol specification, https://huggingface.co/docs/xet (hashing, xorb, shard, api).

@@ -5,6 +5,7 @@ in it and have the size they claim, that range hashes and the hash of the file f
 which commits name a file is computed here, over the bytes, while they are written.
 """
 
+import shutil
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,8 @@ from seqhub.server.model import Account
 from seqhub.server.refusal import Refusal
 from seqhub.server.xet.hashes import Tree, file_hash, range_hash, to_hex
 from seqhub.server.xet.shard import ShardFile, Term, read_shard
-from seqhub.server.xet.shelf import LostError, Shelf, Xorb
+from seqhub.server.xet.shelf import Shelf
+from seqhub.server.xet.stored import LostError, Xorb
 
 if TYPE_CHECKING:
     from seqhub.server.store import Store
@@ -37,12 +39,15 @@ def take_shard(store: "Store", shelf: Shelf, raw: bytes, account: Account, *, ma
         SHA-256 and size of each file.
 
     Raises:
-        Refusal: 4xx: the shard is broken or lies, or names what the sender has not sent; then nothing is stored.
+        Refusal: 4xx: the shard is broken or lies, or names what the sender has not sent; 507: no room.
     """
     files = read_shard(raw)
     total = sum(file.size for file in files)
     if total > max_bytes:
         raise Refusal(413, f"The files of the shard have {total} bytes; at most {max_bytes} are allowed.")
+    free = shutil.disk_usage(store.root).free
+    if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
+        raise Refusal(507, f"The files of the shard have {total} bytes; {free} are free.")
     desk = _Desk(shelf, store)
     try:
         for file in files:

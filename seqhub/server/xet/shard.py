@@ -6,7 +6,7 @@ Everything is in records of 48 bytes (numbers are little-endian):
     files       for each: hash 32, flags u32, number of terms u32, 8 unused
                   each term: xorb hash 32, flags u32, bytes u32, first chunk u32, end u32 (not included)
                   with flag 31, for each term: range hash 32, 16 unused
-                  with flag 30: SHA-256 32 (in the order of `to_hex`; hf_xet 1.8 leaves it zero for empty files), 16 unused
+                  with flag 30: SHA-256 32 (in the order of `to_hex`; zero where unknown), 16 unused
                 and at the end a record whose hash is all ones
     xorbs       for each: hash 32, flags u32, number of chunks u32, bytes u32, stored bytes u32
                   each chunk: hash 32, first byte u32, bytes u32, 8 unused

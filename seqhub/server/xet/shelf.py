@@ -14,36 +14,22 @@ is lost (blobs removed, xorbs that no shard named for a week) is healed by a new
 has an empty cache. Uploads under way go on in the old epoch.
 """
 
-import os
 import re
 import secrets
 import shutil
-import struct
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from itertools import accumulate
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from seqhub.server.refusal import Refusal
 from seqhub.server.xet.hashes import from_hex, to_hex
+from seqhub.server.xet.stored import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb
 from seqhub.server.xet.xorb import XorbReader
 
-CHUNK: Final = struct.Struct("<32sI")
-PLACE: Final = struct.Struct("<32sQII")
-PIECE_BYTES: Final = 1024 * 1024
 EPOCH: Final = re.compile(r"[0-9a-f]{16}")
 SWEEP_SECONDS: Final = 3600.0
 PENDING_SECONDS: Final = 7 * 24 * 3600.0  # a xorb that no shard names goes after this
-
-BlobOf = Callable[[str], Path | None]
-Place = tuple[bytes, int, int, int]  # SHA-256 of a blob, byte in it, first chunk, end
-
-
-class LostError(Exception):
-    """Bytes of a xorb that was here are gone; only a new epoch helps."""
 
 
 class Shelf:
@@ -63,6 +49,8 @@ class Shelf:
         self._home = root / "xorbs" / instance / str(user)
         self.epoch = self._newest() if epoch is None else epoch
         self._folder = self._home / self.epoch
+        if epoch is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
         if not EPOCH.fullmatch(self.epoch) or not self._folder.is_dir():
             raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
 
@@ -117,118 +105,28 @@ class Incoming:
         """Check it and put it on the shelf; True if it was not there."""
         self._reader.finish(from_hex(self._name))
         self._file.close()
-        index = self._target.with_suffix(".chunks")
-        known = index.exists()
-        if known and Xorb(self._target).is_complete():
+        if self._is_known():
             self._part.unlink()
             return False
         self._part.replace(self._target.with_suffix(".bytes"))
         entries = self._part.with_suffix(".index")
         entries.write_bytes(b"".join(CHUNK.pack(*chunk) for chunk in self._reader.chunks))
-        entries.replace(index)
-        return not known
+        entries.replace(self._target.with_suffix(".chunks"))
+        return True
+
+    def _is_known(self) -> bool:
+        """Whether all of its chunks are here from an earlier time."""
+        try:
+            with closing(Xorb(self._target)) as xorb:
+                return xorb.is_complete()
+        except LostError:
+            return False
 
     def abort(self) -> None:
         """Leave nothing; also right after `finish`."""
-        self._file.close()
+        with suppress(OSError):  # on a full disk: what could not be flushed is not wanted any more
+            self._file.close()
         self._part.unlink(missing_ok=True)
-
-
-class Xorb:
-    """A xorb on the shelf.
-
-    Args:
-        path: Its files, without their suffix.
-        blob_of: Where the blob with a SHA-256 lies.
-
-    Raises:
-        LostError: It is not there.
-    """
-
-    def __init__(self, path: Path, blob_of: BlobOf = lambda sha256: None) -> None:
-        self._path, self._blob_of = path, blob_of
-        try:
-            raw = path.with_suffix(".chunks").read_bytes()
-            self.chunks: list[tuple[bytes, int]] = list(CHUNK.iter_unpack(raw))
-        except (FileNotFoundError, struct.error):  # a power cut may have left half of it
-            raise LostError from None
-        self.starts = [0, *accumulate(size for _, size in self.chunks)]
-        self._bytes: BinaryIO | None = None
-        with suppress(FileNotFoundError):
-            self._bytes = path.with_suffix(".bytes").open("rb", buffering=0)
-        self._places = self._read_places()
-        self._fresh: list[Place] = []
-
-    def is_complete(self) -> bool:
-        """Whether all of its chunks are somewhere."""
-        return self._bytes is not None or self._covered(0) >= len(self.chunks)
-
-    def read(self, first: int, end: int) -> Iterator[bytes]:
-        """Bytes of chunks `first` to `end` (not included), in pieces of at most 1 MiB.
-
-        Raises:
-            LostError: They are gone.
-        """
-        if self._bytes is not None:
-            yield from _pieces(self._bytes, self.starts[first], self.starts[end] - self.starts[first])
-            return
-        while first < end:
-            sha256, offset, start, stop = self._place_of(first)
-            stop = min(stop, end)
-            blob = self._blob_of(sha256.hex())
-            if blob is None:
-                raise LostError
-            with blob.open("rb", buffering=0) as file:
-                at = offset + self.starts[first] - self.starts[start]
-                yield from _pieces(file, at, self.starts[stop] - self.starts[first])
-            first = stop
-
-    def place(self, first: int, end: int, sha256: str, offset: int) -> None:
-        """Note that chunks `first` to `end` lie in a blob from byte `offset` on; `settle` makes it durable."""
-        if self._covered(first) < end:
-            run = (bytes.fromhex(sha256), offset, first, end)
-            self._fresh.append(run)
-            self._places = sorted([*self._places, run], key=lambda place: place[2])
-
-    def settle(self) -> None:
-        """Write the new places, and drop the bytes if they are not needed any more."""
-        if self._fresh:
-            index = self._path.with_suffix(".chunks")
-            if not self._path.with_suffix(".places").exists():
-                _sync(index)
-            with self._path.with_suffix(".places").open("ab") as file:
-                file.write(b"".join(PLACE.pack(*run) for run in self._fresh))
-                file.flush()
-                os.fsync(file.fileno())
-            _sync(index.parent)
-            self._fresh = []
-        if self._bytes is not None and self._covered(0) >= len(self.chunks):
-            self._path.with_suffix(".bytes").unlink(missing_ok=True)
-
-    def close(self) -> None:
-        if self._bytes is not None:
-            self._bytes.close()
-
-    def _read_places(self) -> list[Place]:
-        try:
-            raw = self._path.with_suffix(".places").read_bytes()
-        except FileNotFoundError:
-            return []
-        whole = len(raw) - len(raw) % PLACE.size  # a power cut may have left half a record at the end
-        return sorted(PLACE.iter_unpack(raw[:whole]), key=lambda place: place[2])
-
-    def _covered(self, first: int) -> int:
-        """End of the chunks from `first` on for which places are known."""
-        for _, _, start, stop in self._places:
-            if start <= first < stop:
-                first = stop
-        return first
-
-    def _place_of(self, chunk: int) -> Place:
-        for place in self._places[: bisect_right(self._places, chunk, key=lambda place: place[2])]:
-            if chunk < place[3]:
-                return place
-        raise LostError
 
 
 def sweep(root: Path, instance: str, *, now: float | None = None) -> bool:
@@ -249,22 +147,3 @@ def sweep(root: Path, instance: str, *, now: float | None = None) -> bool:
                 if path.stat().st_mtime < now - PENDING_SECONDS:
                     path.unlink()
     return True
-
-
-def _pieces(file: BinaryIO, at: int, length: int) -> Iterator[bytes]:
-    while length:
-        piece = os.pread(file.fileno(), min(length, PIECE_BYTES), at)
-        if not piece:
-            raise LostError
-        yield piece
-        at += len(piece)
-        length -= len(piece)
-
-
-def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -49,10 +49,11 @@ def test_mutations_never_surprise(given_files: list[tuple[list[Piece], bool, boo
         else:
             raw[at : at + 4] = data.draw(st.binary(min_size=1, max_size=8))
     try:
-        for file in read_shard(bytes(raw)):
-            assert sum(term.size for term in file.terms()) == file.size
-    except Refusal as refusal:
-        assert refusal.status in (400, 413)
+        found = read_shard(bytes(raw))
+    except Refusal:
+        return
+    for file in found:
+        assert sum(term.size for term in file.terms()) == file.size
 
 
 @given(st.binary(max_size=300))

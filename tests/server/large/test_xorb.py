@@ -59,10 +59,9 @@ def test_mutations_are_refused_or_harmless(xorb: Xorb, data: st.DataObject) -> N
             break
     try:
         content = read(bytes(raw), xorb.hash, data.draw(st.integers(1, 999)))
-    except Refusal as refusal:
-        assert refusal.status in (400, 413)
-    else:
-        assert content == b"".join(xorb.contents)
+    except Refusal:
+        return
+    assert content == b"".join(xorb.contents)
 
 
 @given(st.binary(max_size=400))

@@ -1,0 +1,176 @@
+"""The LFS routes, asked by hand for what no honest client asks."""
+
+import secrets
+import time
+
+import httpx2
+import pytest
+
+from seqhub.server.model import Account
+from seqhub.server.serve import Running
+from seqhub.server.signing import Grant, Signer
+from tests.server.large.conftest import Person, files_below, sha256
+
+
+def fresh() -> bytes:
+    return secrets.token_bytes(2000)
+
+
+def test_up_and_down(ada: Person, http: httpx2.Client) -> None:
+    content = fresh()
+    item = ada.batch(content).json()["objects"][0]
+    upload, verify = item["actions"]["upload"], item["actions"]["verify"]
+    assert "Authorization" not in upload.get("header", {})
+    what = {"oid": sha256(content), "size": len(content)}
+    assert http.post(verify["href"], json=what, headers=ada.bearer).status_code == 404
+    assert http.put(upload["href"], content=content).status_code == 200
+    assert http.post(verify["href"], json=what, headers=ada.bearer).status_code == 200
+    assert http.post(verify["href"], json={**what, "size": 1}, headers=ada.bearer).status_code == 404
+    assert "actions" not in ada.batch(content).json()["objects"][0], "it need not be sent again"
+    assert ada.commit("w.bin", sha256(content), len(content)).status_code == 200
+    download = ada.batch(content, operation="download").json()["objects"][0]["actions"]["download"]["href"]
+    assert http.get(download).content == content
+    part = http.get(download, headers={"Range": "bytes=5-9"})
+    assert (part.status_code, part.content) == (206, content[5:10])
+
+
+def test_no_oracle_for_files_of_others(ada: Person, bob: Person, http: httpx2.Client) -> None:
+    content = fresh()
+    http.put(ada.upload_address(content), content=content).raise_for_status()
+    ada.commit("secret.bin", sha256(content), len(content)).raise_for_status()
+    for wanted in (content, fresh()):
+        item = bob.batch(wanted).json()["objects"][0]
+        assert "upload" in item["actions"], "whether it is here or not, bob must send it"
+        answer = bob.batch(wanted, operation="download").json()["objects"][0]
+        assert answer["error"] == {"code": 404, "message": "Object does not exist"}
+        what = {"oid": sha256(wanted), "size": len(wanted)}
+        verify = http.post(f"/{bob.repo}.git/info/lfs/objects/verify", json=what, headers=bob.bearer)
+        assert verify.status_code == 404
+    assert bob.commit("mine.bin", sha256(content), len(content)).status_code in (400, 403, 404, 422)
+    assert bob.batch(content, repo=ada.repo, operation="download").status_code == 404, "ada's repository is private"
+    assert bob.batch(content, repo=ada.repo).status_code == 404
+    assert http.post(f"/{ada.repo}.git/info/lfs/objects/batch", json={"operation": "upload"}).status_code == 401
+
+
+def test_a_signature_is_for_one_file_of_one_size(ada: Person, http: httpx2.Client, hub: Running) -> None:
+    content, other = fresh(), fresh()
+    address, elsewhere = ada.upload_address(content), ada.upload_address(other)
+    grant = address.partition("grant=")[2]
+    before = files_below(hub.store.root)
+    assert http.put(address, content=other).status_code == 400
+    assert http.put(address, content=content[:-1]).status_code == 400
+    assert http.put(address, content=content + b"x").status_code == 400
+    assert http.put(address, content=iter([content, b"x"])).status_code == 400
+    assert http.put(address, content=b"").status_code == 400
+    assert http.put(elsewhere.partition("grant=")[0] + "grant=" + grant, content=content).status_code == 403
+    assert http.put(address[:-3] + "AAA", content=content).status_code == 403
+    assert http.put(address.partition("?")[0], content=content).status_code == 403
+    assert http.get(address).status_code == 403, "an address for uploads downloads nothing"
+    assert files_below(hub.store.root) == before
+    assert not ada.may_use(content)
+
+
+def test_replaying_an_upload_changes_nothing(ada: Person, http: httpx2.Client, hub: Running) -> None:
+    content = fresh()
+    address = ada.upload_address(content)
+    assert http.put(address, content=content).status_code == 200
+    before = files_below(hub.store.root)
+    assert http.put(address, content=content).status_code == 200
+    assert http.put(address, content=fresh()).status_code == 400
+    assert files_below(hub.store.root) == before
+
+
+def test_an_address_ends_with_time_token_and_right(hub: Running, ada: Person, bob: Person, http: httpx2.Client) -> None:
+    content = fresh()
+    signer = Signer(hub.store.secret)
+    account = hub.store.account("ada")
+    assert isinstance(account, Account)
+    token = hub.store.list_tokens("ada")[0]
+    good = Grant(
+        "upload", "ada", token.id, "model:ada/net", "write", int(time.time()) + 60, sha256(content), len(content)
+    )
+
+    def put(**changed: object) -> httpx2.Response:
+        claims = {name: getattr(good, name) for name in Grant.__slots__} | changed
+        return http.put(f"/lfs/objects/{sha256(content)}?grant={signer.sign(Grant(**claims))}", content=content)
+
+    assert put(expires=int(time.time()) - 1).status_code == 403
+    assert put(token=token.id + 1000).status_code == 403
+    assert put(user="nobody").status_code == 403
+    assert put(user="").status_code in (401, 403)
+    assert put(repo="model:ada/gone").status_code == 404
+    assert put(user="bob", token=hub.store.list_tokens("bob")[0].id).status_code == 404, "bob may not write there"
+    assert not ada.may_use(content)
+    secret, revoked = hub.store.create_token("ada", "soon gone", "write")
+    headers = {"Authorization": f"Bearer {secret}"}
+    body = {"operation": "upload", "objects": [{"oid": sha256(content), "size": len(content)}], "ref": {"name": "main"}}
+    answer = http.post("/ada/net.git/info/lfs/objects/batch", json=body, headers=headers).json()
+    hub.store.revoke_token(revoked.id)
+    assert http.put(answer["objects"][0]["actions"]["upload"]["href"], content=content).status_code == 403
+    assert put().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"operation": "steal"}, 422),
+        ({"operation": 3}, 400),
+        ({"hash_algo": "md5"}, 409),
+        ({"objects": {}}, 400),
+        ({"objects": [3]}, 400),
+        ({"objects": [{"oid": "../../etc/passwd", "size": 3}]}, 422),
+        ({"objects": [{"oid": "AB" * 32, "size": 3}]}, 422),
+        ({"objects": [{"oid": "ab" * 32, "size": -1}]}, 400),
+        ({"objects": [{"oid": "ab" * 32, "size": "3"}]}, 400),
+        ({"objects": [{"oid": "ab" * 32, "size": 3}] * 1001}, 413),
+        ({"transfers": "basic "}, 200),
+        ({"transfers": [3]}, 400),
+        ({"ref": 3}, 400),
+        ({"ref": {"name": 3}}, 400),
+        ({"ref": None}, 200),
+    ],
+)
+def test_bad_batches(ada: Person, fields: dict[str, object], status: int) -> None:
+    assert ada.batch(b"x", **fields).status_code == status
+
+
+def test_a_file_over_the_limit_is_refused_by_itself(ada: Person) -> None:
+    objects = [{"oid": "ab" * 32, "size": 2**50}, {"oid": "cd" * 32, "size": 5}]
+    first, second = ada.batch(b"", objects=objects).json()["objects"]
+    assert first["error"]["code"] == 413
+    assert "upload" in second["actions"]
+
+
+def test_xet_is_chosen_where_it_is_offered(ada: Person) -> None:
+    answer = ada.batch(fresh(), transfers=["basic", "multipart", "xet"]).json()
+    assert answer["transfer"] == "xet"
+    upload = answer["objects"][0]["actions"]["upload"]
+    assert upload["href"].endswith("/api/models/ada/net/xet-write-token/main")
+    assert upload["header"].keys() == {
+        "X-Xet-Cas-Url",
+        "X-Xet-Access-Token",
+        "X-Xet-Token-Expiration",
+        "X-Xet-Session-Id",
+    }
+    assert ada.get(upload["href"]).status_code == 200
+
+
+@pytest.mark.parametrize("suffix", [".git", ""])
+@pytest.mark.parametrize("path", ["locks", "locks/verify", "locks/3/unlock"])
+def test_locks_are_left_out_clearly(ada: Person, http: httpx2.Client, suffix: str, path: str) -> None:
+    answer = http.post(f"/{ada.repo}{suffix}/info/lfs/{path}", json={}, headers=ada.bearer)
+    assert answer.status_code == 501
+    assert "locks" in answer.json()["message"]
+
+
+def test_bob_may_send_for_a_pull_request_but_not_for_a_branch(hub: Running, bob: Person, http: httpx2.Client) -> None:
+    hub.token("carol")
+    http.post(
+        "/api/repos/create",
+        json={"name": "open", "type": "model"},
+        headers={"Authorization": f"Bearer {hub.token('carol')}"},
+    )
+    assert bob.batch(b"x", repo="carol/open").status_code == 403
+    assert bob.batch(b"x", repo="carol/open", ref={"name": "refs/pr/1"}).status_code == 200
+    for revision, status in (("None", 200), ("refs%2Fpr%2F1", 200), ("main", 403), ("main?create_pr=1", 200)):
+        assert bob.get(f"/api/models/carol/open/xet-write-token/{revision}").status_code == status

@@ -1,0 +1,124 @@
+import os
+import secrets
+import time
+from pathlib import Path
+
+import pytest
+
+from seqhub.server.parts import PENDING_SECONDS as PARTS_PENDING
+from seqhub.server.parts import PartWriter, forget, joined
+from seqhub.server.refusal import Refusal
+from seqhub.server.xet.hashes import to_hex
+from seqhub.server.xet.shelf import PENDING_SECONDS, Shelf, sweep
+from seqhub.server.xet.stored import LostError
+from tests.server.large.writers import Xorb
+
+XORB = Xorb([b"one", b"two", b"three"])
+
+
+def put(shelf: Shelf, xorb: Xorb = XORB) -> None:
+    incoming = shelf.receive(xorb.hash)
+    incoming.feed(xorb.raw)
+    incoming.finish()
+    incoming.abort()
+
+
+def read(shelf: Shelf, first: int, end: int, blobs: dict[str, Path]) -> bytes:
+    xorb = shelf.xorb(XORB.hash, blobs.get)
+    try:
+        return b"".join(xorb.read(first, end))
+    finally:
+        xorb.close()
+
+
+def test_epochs_are_kept_for_each_user(tmp_path: Path) -> None:
+    first = Shelf(tmp_path, "i", 1)
+    assert Shelf(tmp_path, "i", 1).epoch == first.epoch != Shelf(tmp_path, "i", 2).epoch
+    assert Shelf(tmp_path, "i", 1, first.epoch).epoch == first.epoch
+    first.renew()
+    assert Shelf(tmp_path, "i", 1).epoch != first.epoch
+    for user, epoch in ((2, first.epoch), (1, ".."), (1, "a" * 16)):
+        with pytest.raises(Refusal, match="not in use"):
+            Shelf(tmp_path, "i", user, epoch)
+
+
+def test_places_survive_half_a_record(tmp_path: Path) -> None:
+    """A power cut within an append leaves the start of a record; what was written before it still counts."""
+    shelf = Shelf(tmp_path, "i", 1)
+    put(shelf)
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"..onetwothree")
+    sha256 = "ab" * 32
+    xorb = shelf.xorb(XORB.hash, {sha256: blob}.get)
+    xorb.place(0, 3, sha256, 2)
+    xorb.settle()
+    xorb.close()
+    (places,) = tmp_path.rglob("*.places")
+    with places.open("ab") as file:
+        file.write(b"half")
+    assert not list(tmp_path.rglob("*.bytes"))
+    assert read(shelf, 0, 3, {sha256: blob}) == b"onetwothree"
+    assert read(shelf, 1, 2, {sha256: blob}) == b"two"
+    blob.write_bytes(b"..onet")
+    for blobs in ({}, {sha256: blob}):
+        with pytest.raises(LostError):
+            read(shelf, 1, 3, blobs)
+
+
+def test_a_torn_index_counts_as_absent(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, "i", 1)
+    put(shelf)
+    (index,) = tmp_path.rglob("*.chunks")
+    index.write_bytes(index.read_bytes()[:-1])
+    with pytest.raises(LostError):
+        read(shelf, 0, 1, {})
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(tmp_path, "i", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda path, mode, buffering: open("/dev/full", mode, buffering))  # noqa: PTH123, SIM115
+        incoming = shelf.receive(XORB.hash)
+    incoming.feed(XORB.raw)
+    with pytest.raises(OSError, match="No space"):
+        incoming.finish()
+    incoming.abort()
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in {".part", ".bytes", ".chunks"}]
+
+
+def test_sweeping(tmp_path: Path) -> None:
+    gone, shelf = Shelf(tmp_path, "before", 1), Shelf(tmp_path, "i", 1)
+    put(gone)
+    put(shelf)
+    old = Xorb([secrets.token_bytes(9)])
+    put(shelf, old)
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.stem == to_hex(old.hash):
+            os.utime(path, (0, time.time() - PENDING_SECONDS - 1))
+    assert sweep(tmp_path, "i")
+    assert not sweep(tmp_path, "i"), "at most once an hour"
+    assert not (tmp_path / "xorbs" / "before").exists()
+    assert read(shelf, 0, 3, {}) == b"onetwothree"
+    with pytest.raises(LostError):
+        b"".join(shelf.xorb(old.hash, lambda sha256: None).read(0, 1))
+
+
+def test_parts(tmp_path: Path) -> None:
+    etags = []
+    for number, content in enumerate((b"one", b"two"), start=1):
+        writer = PartWriter(tmp_path, "up", number, 3)
+        writer.write(content)
+        etags.append(writer.finish())
+        writer.abort()
+    assert b"".join(joined(tmp_path, "up", etags)) == b"onetwo"
+    for wrong in (etags[::-1], [*etags, etags[0]], ["../../x"], [""]):
+        with pytest.raises(Refusal):
+            b"".join(joined(tmp_path, "up", wrong))
+    short = PartWriter(tmp_path, "late", 1, 3)
+    short.write(b"xx")
+    with pytest.raises(Refusal, match="must have 3"):
+        short.finish()
+    short.abort()
+    os.utime(tmp_path / "parts" / "late", (0, time.time() - PARTS_PENDING - 1))
+    forget(tmp_path, "up")
+    assert list((tmp_path / "parts").iterdir()) == []
