@@ -167,7 +167,7 @@ def test_the_gate_opens(world: World) -> None:
     assert not may(world.store, identity, "read", repo)
     world.store.request_access(repo, bob)
     assert not may(world.store, identity, "read", repo)
-    world.store.decide(repo, bob, "accepted")
+    world.store.decide(repo, "bob", "accepted")
     assert may(world.store, identity, "read", repo)
     assert not may(world.store, identity, "write", repo)
     confined = identify(request(world.secrets["bob, token for ada/private"]), world.store)
