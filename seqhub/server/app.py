@@ -16,7 +16,6 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
 from seqhub.server import wire
@@ -77,8 +76,10 @@ its files, `discuss` a signed-in reader with a token that may write, `write` and
 
 def create_app(store: "Store", *, settings: Settings | None = None, routes: Sequence[Route] | None = None) -> Starlette:
     """The ASGI application over one store."""
-    dispatcher = Dispatcher(store, settings or Settings(), table() if routes is None else routes)
-    return Starlette(routes=[Mount("/", app=dispatcher)])
+    app = Starlette()
+    app.router.redirect_slashes = False
+    app.router.default = Dispatcher(store, settings or Settings(), table() if routes is None else routes)
+    return app
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

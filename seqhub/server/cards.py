@@ -9,6 +9,7 @@ from seqhub.server.store.cards import parse_card
 
 MAX_README = 1_000_000  # characters
 MAX_YAML = 256 * 1024
+MAX_DEPTH = 32
 
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
 
@@ -130,9 +131,12 @@ def _complaint(block: str) -> str:
     """What is wrong with YAML that gave no card. Events only: building values is what bombs wait for."""
     if len(block) > MAX_YAML:
         return f"the YAML has {len(block)} characters; at most {MAX_YAML} are read"
+    depth = 0
     try:
-        for _ in yaml.parse(block, Loader=yaml.SafeLoader):
-            pass
+        for event in yaml.parse(block, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:  # beyond, what is left is slow to read
+                return f"the YAML is nested deeper than {MAX_DEPTH}"
     except (yaml.YAMLError, ValueError) as problem:
         return f"invalid YAML: {' '.join(str(problem).split())}"[:300]
     return "the YAML must be a mapping of names to values, no deeper and no longer than a card"

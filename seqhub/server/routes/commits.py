@@ -154,17 +154,18 @@ async def lines(call: Call) -> AsyncIterator[bytes]:
     pending: list[bytes] = []
     waiting = 0
     async for chunk in call.chunks():
-        first, *rest = chunk.split(b"\n")
-        pending.append(first)
-        waiting += len(first)
-        if waiting > MAX_LINE:
-            raise Refusal(413, f"A line of the commit has more than {MAX_LINE} bytes: upload the file as a large one.")
-        if not rest:
-            continue
-        for line in (b"".join(pending), *rest[:-1]):
-            if line.strip():
-                yield line
-        pending, waiting = [rest[-1]], len(rest[-1])
+        for place, piece in enumerate(chunk.split(b"\n")):
+            if place:  # a line ended before this piece
+                line = b"".join(pending)
+                pending, waiting = [], 0
+                if line.strip():
+                    yield line
+            pending.append(piece)
+            waiting += len(piece)
+            if waiting > MAX_LINE:
+                raise Refusal(
+                    413, f"A line of the commit has more than {MAX_LINE} bytes: send the file as a large one."
+                )
     last = b"".join(pending)
     if last.strip():
         yield last

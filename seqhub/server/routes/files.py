@@ -93,15 +93,20 @@ def tree(call: Call) -> Response:
     expand = call.flag("expand")
     highest = EXPANDED_PAGE if expand else TREE_PAGE
     commit, folder = call.commit(), call.params.get("path", "").strip("/")
-    found, after = call.store.tree(
-        call.repo,
-        commit,
-        folder,
-        recursive=call.flag("recursive"),
-        with_last_commit=expand,
-        after=call.request.query_params.get("cursor"),
-        limit=min(call.integer("limit", highest, low=1, high=10_000), highest),
-    )
+    limit = min(call.integer("limit", highest, low=1, high=10_000), highest)
+    try:
+        found, after = call.store.tree(
+            call.repo,
+            commit,
+            folder,
+            recursive=call.flag("recursive"),
+            with_last_commit=expand,
+            after=call.request.query_params.get("cursor"),
+            limit=limit,
+        )
+    except Refusal as refusal:
+        refusal.headers[wire.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
+        raise
     shapes = [wire.tree_entry(e, expand=expand, suspicious=expand and looks_bad(call, commit, e)) for e in found]
     headers = {wire.REPO_COMMIT: commit.oid}
     if after is not None:
@@ -178,7 +183,7 @@ def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
 
 def found_file(call: Call) -> tuple[Commit, Entry]:
     commit, path = call.commit(), call.params["path"]
-    entry = call.store.entry(call.repo, commit, path)
+    entry = None if path.endswith("/") else call.store.entry(call.repo, commit, path)
     if entry is None or entry.is_folder:
         raise absent_entry(commit, path, call.params["revision"])
     return commit, entry

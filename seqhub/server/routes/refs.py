@@ -16,13 +16,14 @@ def create_branch(call: Call) -> Response:
     name, fields = call.params["branch"], call.json()
     if name.startswith("refs/"):
         raise Refusal(400, f"Invalid reference for a branch: {name}")
+    start, overwrite = fields.optional_text("startingPoint"), fields.flag("overwrite")
     if fields.flag("emptyBranch"):
         raise Refusal(501, "Empty branches are not supported by this Hub.")
     if any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
-        if not fields.flag("overwrite"):
+        if not overwrite:
             raise Refusal(409, f"Reference refs/heads/{name} already exists")
         call.store.delete_branch(call.repo, name)
-    call.store.create_branch(call.repo, name, fields.optional_text("startingPoint") or "main")
+    call.store.create_branch(call.repo, name, start or "main")
     return JSONResponse({"success": True})
 
 

@@ -27,9 +27,7 @@ def path_of(route: Route, repo: str) -> str:
     path = route.pattern.replace("{repo}", repo)
     for name, value in EXAMPLES.items():
         path = path.replace(f"{{{name}}}", value)
-    return "".join(part if part.startswith("/") or "}" not in part else part for part in path.split("{")).replace(
-        "}", ""
-    )
+    return path.replace("{", "").replace("}", "").replace("*", "")
 
 
 def name_of(route: Route) -> str:
