@@ -72,7 +72,10 @@ def test_tags_as_the_public_hub_lists_them() -> None:
         "transformers", "text-classification", "lstm", "en", "de", "license:mit", "dataset:seqhub/qrsu", "base_model:a/b",
         "task_ids:x", "arxiv:1406.1078",
     ]  # fmt: skip
-    assert card_tags("dataset", {"language": "en", "size_categories": ["n<1K"]}, b"") == ["language:en", "size_categories:n<1K"]
+    assert card_tags("dataset", {"language": "en", "size_categories": ["n<1K"]}, b"") == [
+        "language:en",
+        "size_categories:n<1K",
+    ]
 
 
 def test_the_card_follows_main(store: Store, repo: Repo, commit: Committer) -> None:

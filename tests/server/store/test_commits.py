@@ -91,9 +91,7 @@ def test_what_looks_like_a_pointer_is_only_text(
     assert not store.may_use(bob, secret.sha256)
 
 
-def test_knowing_a_hash_gives_nothing(
-    store: Store, alice: Account, bob: Account, commit: Committer
-) -> None:
+def test_knowing_a_hash_gives_nothing(store: Store, alice: Account, bob: Account, commit: Committer) -> None:
     """hub.md 8: another user's private file was readable by its sha256 through an lfsFile operation."""
     private = store.create_repo("model", "alice/secret", private=True, author="alice")
     add = upload(store, alice, b"secret" * 100)
@@ -118,7 +116,9 @@ def test_knowing_a_hash_gives_nothing(
     assert paths(store, theirs) == {"model.bin"}
 
 
-def test_members_may_use_what_their_organisation_has(store: Store, alice: Account, bob: Account, commit: Committer) -> None:
+def test_members_may_use_what_their_organisation_has(
+    store: Store, alice: Account, bob: Account, commit: Committer
+) -> None:
     store.create_account("lab", is_org=True)
     repo = store.create_repo("dataset", "lab/data", private=True, author="alice")
     add = upload(store, alice, b"x" * 50)
@@ -139,7 +139,9 @@ def test_a_large_file_must_have_the_size_it_claims(store: Store, repo: Repo, ali
 
 
 def test_quotas(tmp_path: Path) -> None:
-    limits = Limits(repo_bytes=10_000, account_bytes=15_000, repos=2, commit_operations=3, small_bytes=9000, file_bytes=99)
+    limits = Limits(
+        repo_bytes=10_000, account_bytes=15_000, repos=2, commit_operations=3, small_bytes=9000, file_bytes=99
+    )
     store = Store(tmp_path / "hub", limits=limits)
     alice = store.create_account("alice")
     one, two = (store.create_repo("model", f"alice/{name}", author="alice") for name in ("one", "two"))

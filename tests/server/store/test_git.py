@@ -49,7 +49,9 @@ def test_git_fsck_is_content_with_an_exported_repository(
     commit(repo, small("folder.txt"), small("folder-a"), small("folder0"), upload(store, alice, b"large" * 1000))
     for number in range(40):  # enough that trees become edits of edits of edits
         commit(repo, *(small(f"many/{number:03}-{i:03}", f"{number}") for i in range(60)))
-    commit(repo, Delete("folder/3", is_folder=True), title="Löschen\0<x>\n", author=" <Evil>\n. ", message="two\n\nparts")
+    commit(
+        repo, Delete("folder/3", is_folder=True), title="Löschen\0<x>\n", author=" <Evil>\n. ", message="two\n\nparts"
+    )
     store.create_branch(repo, "other/branch", "main")
     commit(repo, small("folder/3", "now a file"), ref="other/branch")
     store.create_tag(repo, "v1", "main", "an annotated tag")

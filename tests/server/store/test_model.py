@@ -56,9 +56,7 @@ def plainly(files: Files, operations: list[Operation], branches: dict[str, Files
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(step, min_size=4, max_size=14), st.integers(2, 9))
-def test_branches_hold_what_plain_dicts_hold(
-    tmp_path_factory: pytest.TempPathFactory, steps: list, deep: int
-) -> None:
+def test_branches_hold_what_plain_dicts_hold(tmp_path_factory: pytest.TempPathFactory, steps: list, deep: int) -> None:
     folder: Path = tmp_path_factory.mktemp("model")
     store = Store(folder / "hub")
     with pytest.MonkeyPatch.context() as patch:

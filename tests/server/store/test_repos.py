@@ -62,7 +62,7 @@ def test_deletion_leaves_nothing(store: Store, repo: Repo, alice: Account, commi
     with pytest.raises(Refusal):
         commit(repo, small("b"))
     with store.database.reading() as connection:
-        for table in "commits refs lines files objects names tags redirects discussions comments likes".split():
+        for table in ["commits", "refs", "lines", "files", "objects", "names", "tags", "redirects", "discussions", "comments", "likes"]:
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
     assert store.gc(-1)["blobs"] == 1
     assert store.fsck() == []
@@ -132,7 +132,12 @@ def test_search_by_frequent_and_rare_texts_agree(store: Store, alice: Account, m
         store.commit(
             repo, "main", [small("README.md", content)], expected_parent=None, author="a", title="t", uploader=alice
         )
-    asked = [{"tags": ["all", "even"]}, {"search": ["alice", "e/m1"]}, {"tags": ["odd"], "search": ["m1"]}, {"tags": ["none"]}]
+    asked = [
+        {"tags": ["all", "even"]},
+        {"search": ["alice", "e/m1"]},
+        {"tags": ["odd"], "search": ["m1"]},
+        {"tags": ["none"]},
+    ]
     few = [listed(store, **filters) for filters in asked]
     monkeypatch.setattr(listing, "_FEW", 2)
     assert [listed(store, **filters) for filters in asked] == few

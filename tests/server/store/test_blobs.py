@@ -1,0 +1,104 @@
+"""Large files: kept under their own hash or not at all."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from seqhub.server.model import Account, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store import Store, blobs
+from tests.server.store.conftest import Committer, upload
+
+
+def files(store: Store) -> list[Path]:
+    return [path for folder in ("blobs", "tmp") for path in (store.root / folder).rglob("*") if path.is_file()]
+
+
+def test_what_is_sent_is_kept_once(store: Store, alice: Account, bob: Account) -> None:
+    content = os.urandom(300_000)
+    for account in (alice, bob, alice):
+        writer = store.begin_blob()
+        for start in range(0, len(content), 65_536):
+            writer.write(content[start : start + 65_536])
+        sha256, size = writer.finish(hashlib.sha256(content).hexdigest().upper(), len(content), account)
+    assert (sha256, size) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert store.blob(sha256).read_bytes() == content
+    assert files(store) == [store.blob(sha256)]
+    assert store.may_use(bob, sha256)
+    for wrong in ("0" * 64, sha256.upper(), "../" + sha256, "", "x" * 64):
+        assert store.blob(wrong) is None
+        assert not store.may_use(bob, wrong)
+
+
+@pytest.mark.parametrize("sha256, size", [("0" * 64, None), (None, 4), (None, 6), ("x", 5)])
+def test_a_lie_about_hash_or_size_leaves_nothing(
+    store: Store, alice: Account, sha256: str | None, size: int | None
+) -> None:
+    writer = store.begin_blob()
+    writer.write(b"12345")
+    with pytest.raises(Refusal, match="as announced") as caught:
+        writer.finish(sha256, size, alice)
+    assert caught.value.status == 400
+    assert files(store) == []
+    assert not store.may_use(alice, hashlib.sha256(b"12345").hexdigest())
+
+
+def test_an_aborted_upload_leaves_nothing(store: Store) -> None:
+    writer = store.begin_blob()
+    writer.write(b"12345")
+    writer.abort()
+    writer.abort()
+    assert files(store) == []
+    with pytest.raises(ValueError, match="finished"):
+        writer.write(b"more")
+
+
+def test_the_file_is_on_disk_before_the_database_names_it(
+    store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """temp file -> fsync -> rename -> fsync of the folder -> transaction, in this order."""
+    happened: list[str] = []
+    real_fsync, real_replace = os.fsync, Path.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (happened.append(f"fsync {os.readlink(f'/proc/self/fd/{fd}')}"), real_fsync(fd))
+    )
+    monkeypatch.setattr(Path, "replace", lambda self, to: (happened.append(f"rename {to}"), real_replace(self, to)))
+    add = upload(store, alice, b"large")
+    path = store.blob(add.sha256)
+    assert happened[0].startswith(f"fsync {store.root}/tmp/")
+    assert happened[1:] == [f"fsync {store.root}/blobs", f"rename {path}", f"fsync {path.parent}"]
+
+
+def test_a_damaged_blob_is_replaced_by_a_new_upload(store: Store, alice: Account) -> None:
+    add = upload(store, alice, b"large" * 100)
+    store.blob(add.sha256).write_bytes(b"trunc")
+    assert [problem for problem in store.fsck() if "5 bytes, not 500" in problem]
+    upload(store, alice, b"large" * 100)
+    assert store.fsck() == []
+
+
+def test_gc_keeps_what_is_named_and_what_is_young(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
+    named, unnamed = upload(store, alice, b"named"), upload(store, alice, b"unnamed")
+    commit(repo, named)
+    (store.root / "tmp" / "upload").write_bytes(b"left behind")
+    (store.root / "blobs" / "stray").mkdir()
+    stray = store.root / "blobs" / "00" / ("0" * 64)
+    stray.parent.mkdir()
+    stray.write_bytes(b"of an upload that died between rename and transaction")
+    before = store.instance_id
+    assert store.gc(3600) == {"blobs": 0, "files": 0, "temporary": 0, "bytes": 0}
+    assert store.instance_id == before
+    counts = store.gc(-1)
+    assert (counts["blobs"], counts["files"], counts["temporary"]) == (1, 1, 1)
+    assert store.instance_id != before
+    assert store.blob(named.sha256) is not None
+    assert store.blob(unnamed.sha256) is None
+    with pytest.raises(Refusal):
+        commit(repo, unnamed)
+    assert store.fsck() == []
+
+
+def test_sync_folder_is_called_on_a_folder(tmp_path: Path) -> None:
+    blobs.sync_folder(tmp_path)

@@ -1,0 +1,200 @@
+"""fsck finds damage; backups restore; old and newer schemas; full and read-only disks."""
+
+import errno
+import os
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from seqhub.server.model import Account, Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store import Store, migrations
+from tests.server.store.conftest import Committer, paths, small, upload
+
+DAMAGE = {
+    "other content than its id": "UPDATE objects SET data = zeroblob(9), packed = 0 WHERE kind = 'commit'",
+    "which is missing": "DELETE FROM objects WHERE kind = 'blob'",
+    "cannot be read": "UPDATE objects SET packed = 1 WHERE kind = 'tree'",
+    "index and tree differ": "UPDATE files SET oid = zeroblob(20) WHERE path = 'a'",
+    "without its folder": "DELETE FROM files WHERE path = 'f'",
+    "another pointer": "UPDATE files SET size = size + 1 WHERE sha256 IS NOT NULL",
+    "points to no commit": "UPDATE refs SET target = 999",
+    "is not kept": "DELETE FROM blobs",
+}
+
+
+@pytest.mark.parametrize("words, statement", DAMAGE.items(), ids=DAMAGE)
+def test_fsck_finds(store: Store, repo: Repo, alice: Account, commit: Committer, words: str, statement: str) -> None:
+    commit(repo, small("a", "x" * 1000), small("f/b"), upload(store, alice, b"large"))
+    assert store.fsck() == []
+    with store.database.transaction() as connection:
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(statement)
+        connection.execute("BEGIN")
+    assert any(words in problem for problem in store.fsck())
+
+
+def test_fsck_finds_changed_and_missing_files(store: Store, alice: Account) -> None:
+    first, second = (store.blob(upload(store, alice, content).sha256) for content in (b"one", b"two"))
+    first.write_bytes(b"ONE")
+    second.unlink()
+    assert sorted(problem.split()[-1] for problem in store.fsck()) == ["missing", "says"]
+
+
+def test_backup_and_restore(store: Store, repo: Repo, alice: Account, commit: Committer, tmp_path: Path) -> None:
+    head = commit(repo, small("a"), upload(store, alice, b"large"))
+    store.backup(tmp_path / "backup")
+    commit(repo, small("later"))
+    with pytest.raises(Refusal, match="exists already"):
+        store.backup(tmp_path / "backup")
+    Store.restore(tmp_path / "backup", tmp_path / "again")
+    again = Store(tmp_path / "again")
+    assert again.fsck() == []
+    assert again.resolve(repo, "main") == head
+    assert again.content(repo, head, again.entry(repo, head, "model.bin")).read_bytes() == b"large"
+    assert again.instance_id != store.instance_id
+    assert again.secret == store.secret
+    for source, target, status in ((tmp_path, tmp_path / "x", 404), (tmp_path / "backup", tmp_path / "again", 409)):
+        with pytest.raises(Refusal) as caught:
+            Store.restore(source, target)
+        assert caught.value.status == status
+    again.close()
+
+
+def test_a_failed_backup_leaves_nothing(store: Store, alice: Account, tmp_path: Path) -> None:
+    store.blob(upload(store, alice, b"large").sha256).unlink()
+    with pytest.raises(Refusal, match="vanished"):
+        store.backup(tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir()] == ["hub"]
+
+
+def test_a_reopened_store_is_the_same(store: Store, repo: Repo) -> None:
+    again = Store(store.root)
+    assert (again.instance_id, again.secret, again.repo("model", "alice/lstm")) == (
+        store.instance_id,
+        store.secret,
+        repo,
+    )
+    new = again.renew_instance()
+    assert store.instance_id == new
+    again.close()
+    with pytest.raises(Refusal, match="shutting down"):
+        again.repo("model", "alice/lstm")
+
+
+def test_migrations_go_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(tmp_path / "hub").close()
+    steps = (*migrations.STEPS, "CREATE TABLE more (a);\nINSERT INTO more VALUES (';');")
+    broken = (*steps, "CREATE TABLE even_more (a);\nINSERT INTO nowhere VALUES (1);")
+    monkeypatch.setattr(migrations, "STEPS", broken)
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        Store(tmp_path / "hub")
+    monkeypatch.setattr(migrations, "STEPS", steps)
+    store = Store(tmp_path / "hub")
+    with store.database.reading() as connection:
+        assert connection.execute("SELECT a FROM more").fetchall() == [(";",)]
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'even_more'").fetchone() == (0,)
+    store.close()
+    monkeypatch.setattr(migrations, "STEPS", steps[:1])
+    with pytest.raises(Refusal, match="update seqhub"):
+        Store(tmp_path / "hub")
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "hub.sqlite3").write_bytes(b"x" * 10_000)
+    with pytest.raises(Refusal, match="no database") as caught:
+        Store(tmp_path / "hub")
+    assert caught.value.status == 503
+
+
+def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, commit: Committer) -> None:
+    before = commit(repo, small("a"))
+    with store.database._connection() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    noise = os.urandom(100_000).hex()
+    with pytest.raises(Refusal, match="no space left") as caught:
+        commit(repo, small("b", noise), *(small(f"c{n}") for n in range(500)))
+    assert caught.value.status == 507
+    assert store.resolve(repo, "main") == before
+    assert store.fsck() == []
+    with store.database._connection() as connection:
+        connection.execute(f"PRAGMA max_page_count = {pages + 100_000}")
+    commit(repo, small("b", noise))
+    assert paths(store, repo) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "number, status", [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EROFS, 503), (errno.EIO, 503)]
+)
+def test_a_full_disk_refuses_uploads(
+    store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(Refusal, match="nothing was stored") as caught:
+            upload(store, alice, b"large")
+    assert caught.value.status == status
+    assert not list((store.root / "tmp").iterdir())
+    upload(store, alice, b"large")
+
+
+def test_a_read_only_database_refuses(store: Store, repo: Repo, commit: Committer) -> None:
+    with store.database._connection() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(Refusal, match="read-only") as caught:
+        commit(repo, small("a"))
+    assert caught.value.status == 503
+    assert paths(store, repo) == set()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, timeout=20).returncode:
+        pytest.skip("may not mount a tmpfs here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True, timeout=20)
+
+
+def test_a_real_disk_that_fills_up_and_is_then_read_only(tiny_disk: Path) -> None:
+    store = Store(tiny_disk / "hub")
+    alice = store.create_account("alice")
+    repo = store.create_repo("model", "alice/x", author="alice")
+    common = {"expected_parent": None, "author": "a", "title": "t", "uploader": alice}
+    kept, statuses = set(), []
+    for number in range(60):
+        noise = os.urandom(100_000)
+        try:
+            if number % 2:
+                operation = upload(store, alice, noise, f"{number}.bin")
+            else:
+                operation = small(f"{number}.txt", noise.hex())
+            store.commit(repo, "main", [operation], **common)
+            kept.add(operation.path)
+        except Refusal as refusal:
+            statuses.append(refusal.status)
+    assert kept
+    assert set(statuses) == {507}
+    assert paths(store, repo) == kept
+    assert store.fsck() == []
+    store.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True, timeout=20)
+    for root in ("hub", "new"):
+        with pytest.raises(Refusal) as caught:
+            Store(tiny_disk / root).create_account("bob")
+        assert caught.value.status == 503
+    subprocess.run(["mount", "-o", "remount,rw", str(tiny_disk)], check=True, timeout=20)
+    again = Store(tiny_disk / "hub")
+    assert paths(again, repo) == kept
+    again.close()
