@@ -34,6 +34,11 @@ test-all: $(READY)  ## the same with the slow tests
 transformers-suite: $(READY)  ## transformers' own model tests on every preset (fetches its source distribution)
 	$(BIN)/python tests/models/common_suite/run.py
 
+hub-suite: $(READY)  ## huggingface_hub's and datasets' own tests against this server (fetches their sources)
+	@for suite in hub datasets; do for mode in xet lfs; do \
+		$(BIN)/python tests/server/suite/run.py --suite $$suite --mode $$mode --scratch build/hub-suite || failed=1; \
+	done; done; test -z "$$failed"
+
 format: $(READY)  ## put the code into the house form
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
@@ -56,4 +61,4 @@ cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m model_cards.render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite format lint bench release cards

@@ -1,0 +1,1 @@
+collect_ignore_glob = ["*"]  # for another project's tests, fetched when asked for: `make hub-suite`

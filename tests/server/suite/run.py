@@ -1,0 +1,257 @@
+"""Run the test suites of huggingface_hub and datasets against this server.
+
+    python tests/server/suite/run.py [--suite hub|datasets] [--mode xet|lfs] [tests ...]
+
+The suites are in the source releases on PyPI, which are fetched into a scratch folder; nothing of them is kept here.
+What the releases lack (conftest, fixtures) stands beside this file, and so do the tests left out, each with its reason
+(`exclusions.toml`), and those that cannot pass without a server (`needs_server.txt`). Needs a package index.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+from seqhub.server.serve import running
+from seqhub.server.store import Store
+
+HERE = Path(__file__).parent
+NEEDS_SERVER = HERE / "needs_server.txt"
+PACKAGES = {"hub": "huggingface_hub", "datasets": "datasets"}
+TESTS = {"hub": ["tests"], "datasets": ["tests/test_upstream_hub.py", "tests/test_hub.py"]}
+# What the suites import beyond the dependencies of seqhub; --no-deps, so that nothing installed is shadowed.
+EXTRAS = [
+    "annotated-doc",
+    "authlib",
+    "decorator",
+    "execnet",
+    "fastapi",
+    "itsdangerous",
+    "jedi",
+    "joserfc",
+    "parso",
+    "pytest-asyncio",
+    "pytest-mock",
+    "pytest-vcr",
+    "pytest-xdist",
+    "vcrpy",
+]
+# Accounts and tokens as the suites have them; they were public before they stood here.
+USERS = {
+    "__DUMMY_HUB_USER__": "hf_HubCITokenXXXXXXXXXXXXXXXXXXXXX",
+    "DVUser": "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",
+    "EnterpriseAdmin": "hf_enterprise_admin_token",
+    "__DUMMY_DATASETS_USER__": "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",
+}
+MEMBERS = {"valid_org": "__DUMMY_HUB_USER__", "EnterpriseOrgPrivate": "EnterpriseAdmin"}
+NOBODY = "http://127.0.0.1:9"  # the discard port: refuses at once
+INI = """\
+[pytest]
+addopts = -q -p no:cacheprovider --strict-markers --tb=short --disable-warnings -W error::FutureWarning
+asyncio_mode = strict
+markers =
+    api: as the suite has it
+    deprecated: a FutureWarning must come
+    git_lfs: wants git-lfs
+    inference: inference providers
+    integration: wants a server
+    no_xet: only without hf_xet
+    production: wants huggingface.co
+    transfer: as the suite has it
+    unit: wants no server
+    xet: only with hf_xet
+"""
+
+
+def pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True, timeout=1800)
+
+
+def fetch(suite: str, scratch: Path, releases: dict[str, str]) -> tuple[Path, list[Path]]:
+    """Unpack a suite, with our files among its own.
+
+    Returns:
+        The folder to run it in, and folders for the path of Python, first one first.
+    """
+    package = PACKAGES[suite]
+    site = scratch / "site"
+    if not site.exists():
+        pip("install", "--no-deps", "--target", str(site), *EXTRAS)
+    paths = [site]
+    for name, number in releases.items():
+        if number != version(name):
+            target = scratch / f"{name}-{number}-installed"
+            if not target.exists():
+                pip("install", "--no-deps", "--target", str(target), f"{name}=={number}")
+            paths.insert(0, target)
+    stem = f"{package}-{releases.get(package, version(package))}"
+    archive = scratch / f"{stem}.tar.gz"
+    if not archive.exists():
+        options = ["--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest"]
+        pip("download", *options, str(scratch), stem.replace("-", "=="))
+    with tarfile.open(archive) as tar:
+        tar.extractall(scratch, [member for member in tar.getmembers() if "/tests/" in member.name], filter="data")
+    folder = scratch / stem
+    for path in (folder / "tests", *(path for path in (folder / "tests").rglob("*") if path.is_dir())):
+        (path / "__init__.py").touch()
+    shutil.copyfile(HERE / f"conftest_{suite}.py", folder / "tests/conftest.py")
+    shutil.copyfile(HERE / "outcomes.py", folder / "tests/seqhub_outcomes.py")
+    (folder / "pytest.ini").write_text(INI)
+    if suite == "datasets":
+        (folder / "tests/fixtures").mkdir(exist_ok=True)
+        for name in ("fixtures/__init__.py", "fixtures/hub.py", "utils.py"):
+            text = "" if name.endswith("__init__.py") else "from tests.conftest import *  # noqa: F403\n"
+            (folder / "tests" / name).write_text(text)
+    return folder, paths
+
+
+def point(folder: Path, url: str) -> None:
+    """Make the suite's staging server this one."""
+    constants = folder / "tests/testing_constants.py"
+    if constants.exists():
+        lines = constants.read_text().splitlines()
+        ours = [f'ENDPOINT_STAGING = "{url}"' if line.startswith("ENDPOINT_STAGING =") else line for line in lines]
+        constants.write_text("\n".join(ours) + "\n")
+
+
+def people(store: Store) -> None:
+    """Make the accounts that the suites know."""
+    for name, secret in USERS.items():
+        store.create_account(name, full_name="Dummy User" if "DUMMY" in name else name)
+        store.create_token(name, "test suite", "admin", secret=secret)
+    for org, user in MEMBERS.items():
+        store.create_account(org, is_org=True)
+        store.add_member(org, user, "admin")
+
+
+@contextmanager
+def serving(scratch: Path, baseline: bool) -> Iterator[str]:
+    """The address of a fresh server; of nobody for the baseline."""
+    if baseline:
+        yield NOBODY
+        return
+    handler = logging.FileHandler(scratch / "server.log", mode="w")
+    for name in ("uvicorn.error", "seqhub"):
+        logging.getLogger(name).addHandler(handler)
+    with tempfile.TemporaryDirectory(dir=scratch) as root, running(root) as server:
+        people(server.store)
+        yield server.url
+
+
+def run(suite: str, folder: Path, paths: list[Path], url: str, arguments: argparse.Namespace) -> Path:
+    """Run the tests; return their report."""
+    report = folder / "report.xml"
+    report.unlink(missing_ok=True)
+    tests = [name if name.startswith("tests") else f"tests/{name}" for name in arguments.tests] or TESTS[suite]
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        environment = inherited | {
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "HF_HOME": home,
+            "HF_TOKEN": "",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "OMP_NUM_THREADS": "1",
+            "SEQHUB_SUITE_EXCLUSIONS": str(HERE / "exclusions.toml"),
+            "SEQHUB_SUITE_NAME": suite,
+            "SEQHUB_SUITE_MODE": arguments.mode,
+            "SEQHUB_SUITE_URL": url,
+            "SEQHUB_SUITE_BASELINE": "1" if arguments.baseline else "",
+            "SEQHUB_SUITE_ALL": "1" if arguments.all else "",
+        }
+        if suite == "hub":  # the other suite sets it where it wants it
+            environment["HF_ENDPOINT"] = url
+        if arguments.mode == "lfs":
+            environment["HF_HUB_DISABLE_XET"] = "1"
+        options = ["-n", str(arguments.processes), f"--timeout={arguments.limit}", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", f"--rootdir={folder}", "-c", str(folder / "pytest.ini"), *options]
+        with (folder / "output.txt").open("w") as output:
+            streams = {"stdout": output, "stderr": subprocess.STDOUT}
+            subprocess.run([*command, *tests], cwd=folder, env=environment, check=False, timeout=7200, **streams)
+    return report
+
+
+def outcomes(suite: str, report: Path) -> dict[str, tuple[str, str]]:
+    """Test id -> (passed, failed, excluded or skipped; why), of a report."""
+    found = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        where, _, owner = (case.get("classname") or "").removeprefix("tests.").partition(".")
+        id = f"{suite} {where}.py::" + "::".join(part for part in (owner, case.get("name") or "") if part)
+        parts = {part.tag: part.get("message", "") for part in case}
+        if "failure" in parts or "error" in parts:
+            found[id] = "failed", (parts.get("failure") or parts.get("error") or "").split("\n")[0]
+        elif "skipped" in parts:
+            reason = parts["skipped"]
+            found[id] = ("excluded" if reason.startswith("excluded: ") else "skipped"), reason
+        else:
+            found[id] = "passed", ""
+    return found
+
+
+def needing() -> set[str]:
+    return set(NEEDS_SERVER.read_text().splitlines()) if NEEDS_SERVER.exists() else set()
+
+
+def table(found: dict[str, tuple[str, str]], needed: set[str]) -> list[str]:
+    """What came out, as lines for a reader."""
+    counts = Counter(outcome for outcome, _ in found.values())
+    left_out = [(outcome, why) for outcome, why in found.values() if outcome in ("excluded", "skipped")]
+    reasons = Counter((outcome, why.removeprefix("excluded: ")) for outcome, why in left_out)
+    lines = [f"failed: {id}: {why}" for id, (outcome, why) in sorted(found.items()) if outcome == "failed"]
+    lines += [f"{outcome} {count:4d}: {why}" for (outcome, why), count in sorted(reasons.items())]
+    served = sum(outcome == "passed" and id in needed for id, (outcome, _) in found.items())
+    summary = ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "excluded", "skipped"))
+    return [*lines, f"{summary}; {served} of the passed need a server"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tests", nargs="*", help="test files or ids below tests/; by default all")
+    parser.add_argument("--suite", choices=PACKAGES, default="hub")
+    parser.add_argument("--mode", choices=("xet", "lfs"), default="xet")
+    parser.add_argument("--release", action="append", default=[], metavar="PACKAGE==VERSION",
+                        help="of huggingface_hub or datasets, in place of what is installed")  # fmt: skip
+    parser.add_argument("--baseline", action="store_true", help="run without a server and note what fails")
+    parser.add_argument("--all", action="store_true", help="run what is excluded, too")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=120, help="seconds for one test")
+    parser.add_argument("--scratch", type=Path, help="where to unpack; kept and used again; by default a temporary one")
+    arguments = parser.parse_args()
+    releases = dict(text.split("==") for text in arguments.release)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = (arguments.scratch or Path(temporary)).resolve()
+        scratch.mkdir(parents=True, exist_ok=True)
+        folder, paths = fetch(arguments.suite, scratch, releases)
+        with serving(scratch, arguments.baseline) as url:
+            point(folder, url)
+            report = run(arguments.suite, folder, paths, url, arguments)
+        if not report.exists():
+            sys.stderr.write((folder / "output.txt").read_text()[-4000:])
+            return 2
+        found = outcomes(arguments.suite, report)
+    if arguments.baseline:
+        failed = {id for id, (outcome, _) in found.items() if outcome == "failed"}
+        NEEDS_SERVER.write_text("".join(f"{id}\n" for id in sorted(needing() - found.keys() | failed)))
+        sys.stdout.write(f"{len(failed)} tests of {arguments.suite} do not pass without a server\n")
+        return 0
+    lines = table(found, needing())
+    title = f"{folder.name}, {arguments.mode} mode, {time.monotonic() - begun:.0f} s"
+    sys.stdout.write("\n".join([*lines[:-1], f"{title}: {lines[-1]}"]) + "\n")
+    return 1 if any(outcome == "failed" for outcome, _ in found.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
