@@ -33,7 +33,7 @@ def take_shard(store: "Store", shelf: Shelf, raw: bytes, account: Account, *, ma
         shelf: What the sender sent before.
         raw: The shard.
         account: The sender, who may name the blobs in commits afterwards.
-        max_bytes: Most bytes of one file, and of all files of the shard.
+        max_bytes: Most bytes of one file.
 
     Returns:
         SHA-256 and size of each file.
@@ -42,9 +42,9 @@ def take_shard(store: "Store", shelf: Shelf, raw: bytes, account: Account, *, ma
         Refusal: 4xx: the shard is broken or lies, or names what the sender has not sent; 507: no room.
     """
     files = read_shard(raw)
-    total = sum(file.size for file in files)
-    if total > max_bytes:
-        raise Refusal(413, f"The files of the shard have {total} bytes; at most {max_bytes} are allowed.")
+    largest, total = max((file.size for file in files), default=0), sum(file.size for file in files)
+    if largest > max_bytes:
+        raise Refusal(413, f"A file of the shard has {largest} bytes; at most {max_bytes} are allowed.")
     free = shutil.disk_usage(store.root).free
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
         raise Refusal(507, f"The files of the shard have {total} bytes; {free} are free.")

@@ -161,6 +161,8 @@ def test_lying_shards_leave_nothing(ada: Person) -> None:
         assert answer.status_code == 400, (lie, answer.text)
     huge = record(b"f" * 32, 0, 20, 0, 0) + record(xorb.hash, 0, 2**32 - 1, 0, 3) * 20
     assert cas.shard(shard(huge)).status_code == 413
+    many = record(b"f" * 32, 0, 10, 0, 0) + record(xorb.hash, 0, 2**32 - 1, 0, 3) * 10
+    assert cas.shard(shard(*[many] * 1000)).status_code == 507, "more than any disk of a test machine holds"
     for raw in (b"", b"x", good, shard(good)[:-1], secrets.token_bytes(500)):
         assert cas.shard(raw).status_code == 400
     left = {path: size for path, size in files_below(ada.hub.store.root).items() if path not in before}
