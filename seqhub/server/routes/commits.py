@@ -16,6 +16,7 @@ from seqhub.server.scan import refuse_pickles
 MIB = 2**20
 MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
 MAX_LINE = 64 * MIB
+BATCH = MIB // 4
 MAX_OPERATIONS = 25_000
 PREUPLOAD_FILES = 1000
 LARGE_FILE = 10_000_000  # bytes, as on the public Hub
@@ -60,21 +61,38 @@ async def commit(call: Call) -> Response:
     """One NDJSON body, one commit: a header, then operations."""
     opens = call.flag("create_pr")
     ref = await call.in_thread(writable_ref, call, opens=opens)
-    header: Fields | None = None
-    operations: list[Operation] = []
+    plan = Plan()
+    batch: list[bytes] = []
+    waiting = 0
     async for line in lines(call):
-        entry = await call.in_thread(parse_object, line) if len(line) > 65_536 else parse_object(line)
-        fields = Fields(entry)
-        key, value = fields.text("key", limit=40), fields.fields("value")
-        if key == "header":
-            header = value
-            continue
-        if len(operations) >= MAX_OPERATIONS:
-            raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
-        operations.append(await call.in_thread(operation, call, key, value))
-    if header is None:
+        batch.append(line)
+        waiting += len(line)
+        if waiting > BATCH:  # a thread for each line of 10,000 would cost more than reading them
+            await call.in_thread(plan.read, call, batch)
+            batch, waiting = [], 0
+    await call.in_thread(plan.read, call, batch)
+    if plan.header is None:
         raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
-    return await call.in_thread(write, call, ref, header, operations, opens)
+    return await call.in_thread(write, call, ref, plan.header, plan.operations, opens)
+
+
+class Plan:
+    """What the lines of a commit said so far."""
+
+    def __init__(self) -> None:
+        self.header: Fields | None = None
+        self.operations: list[Operation] = []
+
+    def read(self, call: Call, batch: Sequence[bytes]) -> None:
+        for line in batch:
+            fields = Fields(parse_object(line))
+            key, value = fields.text("key", limit=40), fields.fields("value")
+            if key == "header":
+                self.header = value
+                continue
+            if len(self.operations) >= MAX_OPERATIONS:
+                raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
+            self.operations.append(operation(call, key, value))
 
 
 def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool) -> Response:
