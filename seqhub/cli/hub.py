@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from seqhub.cli.hub_accounts import opened, orgs, parse_duration, tokens, users
+from seqhub.cli.hub_export import export_command
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.cli.serve import Root
 from seqhub.console import Form, grid, show
@@ -16,6 +17,7 @@ app = typer.Typer(help="accounts, tokens and the care of a Hub that `seqhub serv
 app.add_typer(users, name="user")
 app.add_typer(orgs, name="org")
 app.add_typer(tokens, name="token")
+app.command("export")(export_command)
 
 
 @app.command("fsck")

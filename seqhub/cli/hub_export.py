@@ -1,0 +1,126 @@
+"""`seqhub hub export`: every repository of a Hub's folder to another Hub."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from seqhub.cli.hub_accounts import opened
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.serve import Root
+from seqhub.console import Form, grid, show, stderr
+
+if TYPE_CHECKING:
+    from seqhub.hub.export import Revision
+    from seqhub.server.model import Repo
+    from seqhub.server.store import Store
+
+PAGE = 1000
+BRANCH, TAG = "refs/heads/", "refs/tags/"
+
+
+def export_command(
+    to: Annotated[str, typer.Option(help="address of the other Hub.", show_default=False)],
+    root: Root,
+    repo: Annotated[
+        list[str] | None,
+        typer.Option(help="only model:NAMESPACE/NAME, dataset:... or space:...; repeat.", show_default="all"),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy repositories with their revisions, branches and tags; run it again to go on after an interruption.
+
+    HF_TOKEN must hold a token of the other Hub that may write into the same namespaces.
+    """
+    from seqhub.hub.client import connect
+    from seqhub.hub.export import export
+
+    api = connect(to, None)
+    console = stderr()
+    with opened(root) as store:
+        sources = [Stored(store, found) for found in _wanted(store, repo or [])]
+        done = [export(source, api, lambda line: console.print(line, markup=False)) for source in sources]
+    rows = [(one.repo, str(one.revisions), str(one.branches), str(one.tags)) for one in done]
+    show(
+        Form.of(as_json, quiet),
+        [one._asdict() for one in done],
+        brief=[one.repo for one in done],
+        table=lambda out: out.print(
+            grid(("repository", "revisions sent", "branches", "tags made"), rows, right=(1, 2, 3))
+        ),
+    )
+
+
+class Stored:
+    """A repository of a store, as an export reads it."""
+
+    def __init__(self, store: "Store", repo: "Repo") -> None:
+        self.store, self.repo = store, repo
+        self.kind, self.full_name, self.private, self.sdk = repo.kind, repo.full_name, repo.private, repo.sdk
+        self.gated: Literal["auto", "manual", False] = False if repo.gated == "no" else repo.gated
+
+    def branches(self) -> list[str]:
+        return [ref.name for ref in self.store.refs(self.repo) if ref.ref.startswith(BRANCH)]
+
+    def tags(self) -> list[tuple[str, str, str | None]]:
+        refs = self.store.refs(self.repo)
+        return [(ref.name, ref.oid, ref.message) for ref in refs if ref.ref.startswith(TAG)]
+
+    def history(self, branch: str) -> "list[Revision]":
+        from seqhub.hub.export import Revision
+
+        found: list[Revision] = []
+        after: str | None = None
+        while True:
+            page, after, _ = self.store.commits(self.repo, BRANCH + branch, after=after, limit=PAGE)
+            found += [Revision(c.oid, c.title, c.message, c.author, c.date.isoformat()) for c in page]
+            if after is None:
+                return found[::-1]
+
+    def changes(self, old: str | None, new: str) -> Mapping[str, bytes | Path | None]:
+        before = self.store.resolve(self.repo, old) if old else None
+        commit = self.store.resolve(self.repo, new)
+        changed = self.store.changes(self.repo, before, commit)
+        return {
+            path: None if entry is None else self.store.content(self.repo, commit, entry)
+            for path, (_, entry) in changed.items()
+        }
+
+    def sizes(self, revision: str) -> dict[str, int]:
+        commit = self.store.resolve(self.repo, revision)
+        sizes: dict[str, int] = {}
+        after: str | None = None
+        while True:
+            page, after = self.store.tree(self.repo, commit, "", recursive=True, after=after, limit=PAGE)
+            sizes |= {entry.path: entry.size for entry in page if not entry.is_folder}
+            if after is None:
+                return sizes
+
+
+def _wanted(store: "Store", names: list[str]) -> "Iterator[Repo]":
+    """The repositories of these names, or all; those of every account, private ones included."""
+    from seqhub.errors import InvalidInputError
+    from seqhub.server.model import KINDS
+
+    wanted = {name.casefold() for name in names}
+    found: set[str] = set()
+    for account in store.accounts():
+        for kind in KINDS:
+            after: str | None = None
+            while True:
+                page, after = store.list_repos(
+                    kind, author=account.name, viewer=account, sort="created", after=after, limit=PAGE
+                )
+                for repo in page:
+                    key = f"{kind}:{repo.full_name}"
+                    if not wanted or key.casefold() in wanted:
+                        found.add(key.casefold())
+                        yield repo
+                if after is None:
+                    break
+    if wanted - found:
+        raise InvalidInputError(
+            f"no repository {min(wanted - found)!r}; allowed: kind:namespace/name, as in model:ada/x"
+        )

@@ -1,0 +1,39 @@
+"""The fixture that other projects use, in a test session of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = """
+import urllib.request
+
+seen = []
+
+def ask(hub):
+    assert urllib.request.urlopen(hub.url + "/healthz").status == 200
+    assert hub.store.accounts() == []
+    hub.token("ada")
+    seen.append(hub.url)
+
+def test_one(seqhub_hub):
+    ask(seqhub_hub)
+
+def test_two(seqhub_hub):
+    ask(seqhub_hub)
+    assert len(set(seen)) == 2
+"""
+
+
+def test_each_test_has_its_own_hub(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(TESTS)
+    plugins = ["-p", "no:seqhub", "-p", "seqhub.server.pytest_plugin", "-p", "no:cacheprovider"]
+    line = [sys.executable, "-m", "pytest", "-q", "-W", "error", *plugins, str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_it_loads_no_server() -> None:
+    heavy = ("uvicorn", "starlette", "sqlite3")
+    code = f"import sys, seqhub.server.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
