@@ -1,6 +1,7 @@
 """What a reader can run is run: every page's commands and Python, in order, in one fresh folder per page."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/data.md", "docs/models.md", "docs/training.md"]
+PAGES = ["README.md", "docs/data.md", "docs/hub.md", "docs/models.md", "docs/training.md"]
 SECONDS = 240
 
 # Runs the steps of a page in one process, so that a page costs one import of torch; prints what each one printed.
@@ -62,7 +63,12 @@ def test_page_runs_and_prints_what_it_says(page: str, tmp_path: Path) -> None:
     assert todo
     (tmp_path / "steps.json").write_text(json.dumps([(step.language, step.code) for step in todo]))
     done = subprocess.run(
-        [sys.executable, "-c", RUNNER, "steps.json"], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS
+        [sys.executable, "-c", RUNNER, "steps.json"],
+        cwd=tmp_path,
+        env=os.environ | {"HF_HUB_OFFLINE": "0"},  # a page may start a Hub of its own on this machine
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for step, output in zip(todo, json.loads((tmp_path / "outputs.json").read_text()), strict=True):

@@ -1,8 +1,12 @@
 """`seqhub demo`: the whole journey of one model, on this machine, with proof at the end."""
 
 import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqhub.console import Stopped, grid, stderr, stdout
-from seqhub.errors import OutputExistsError, VerificationError
+from seqhub.errors import HubError, OutputExistsError, VerificationError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,15 +34,16 @@ def demo_command(
         "runs/demo"
     ),
 ) -> None:
-    """Build qrsu/hard, solve it with an LSTM, measure, draw, document, load it back without seqhub and prove it."""
+    """Build qrsu/hard, solve it with an LSTM, measure, draw, document, publish, load it back and prove it."""
     from seqhub.cards.folder import write_card
     from seqhub.cli.data import build_folder
     from seqhub.cli.results import draw
 
     task_name, _, level = ADDRESS.partition("/")
     dataset, model = folder / task_name, folder / f"{ADDRESS.replace('/', '-')}-{MODEL}"
+    hub = folder / "hub"
     seconds: dict[str, float] = {}
-    _clear(folder, dataset, model)
+    _clear(folder, dataset, model, hub)
     with _step("build", f"building {ADDRESS}: 120,000 sequences", seconds):
         build_folder(task_name, dataset, configs=[level])
     with _timed("train", seconds):
@@ -60,22 +65,41 @@ def demo_command(
     with _step("document", "drawing figures and writing the model card", seconds):
         draw(model)
         write_card(model)
-    with _step("verify", "loading it all back in a process that has no seqhub", seconds):
-        from seqhub.evaluation.verify import verify
-
-        findings = verify(model, alone=True, dataset=dataset)
-    _summary(dataset, model, record, findings, seconds)
+    findings = _through_a_hub(hub, dataset, model, record.name, seconds)
+    _summary(dataset, model, hub, record, findings, seconds)
     different = [finding.what for finding in findings if not finding.agrees]
     if different:
         raise VerificationError(f"{model} differs from its record in: {', '.join(different)}")
 
 
-def _clear(folder: Path, dataset: Path, model: Path) -> None:
+def _through_a_hub(root: Path, dataset: Path, model: Path, name: str, seconds: dict[str, float]) -> "list[Finding]":
+    """Start a Hub, push both folders by the real client, and load them back from it where there is no seqhub."""
+    from seqhub.evaluation.verify import Published, verify
+    from seqhub.server.serve import DEFAULT_USER, running
+
+    with running(root) as hub, tempfile.TemporaryDirectory(prefix="seqhub-demo-") as home:
+        published = Published(hub.url, f"{DEFAULT_USER}/{name}", f"{DEFAULT_USER}/{dataset.name}")
+        # HF_ENDPOINT and HF_HUB_OFFLINE are read at import: the client gets a process of its own
+        client = os.environ | hub.environment(Path(home))
+        program = [sys.executable, "-c", "from seqhub.cli import main; main()", "push", "--quiet"]
+        with _step("push", f"pushing both to a Hub on this machine, {hub.url}", seconds):
+            for folder, repo in ((dataset, published.dataset), (model, published.model)):
+                command = [*program, str(folder), "--repo", repo]
+                done = subprocess.run(command, env=client, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise HubError((done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("error: "))
+        with _step("verify", "loading both back from it in a process that has no seqhub", seconds):
+            return verify(model, published=published)
+
+
+def _clear(folder: Path, *parts: Path) -> None:
     """Make the folder, or take out what an earlier demo left in it, and nothing else."""
     if folder.is_dir():
-        own = {_MARK, dataset.name, model.name}
+        own = {_MARK, *(part.name for part in parts)}
         names = sorted(path.name for path in folder.iterdir())
-        foreign = [name for name in names if name not in own and not name.startswith(f".{dataset.name}.")]
+        foreign = [
+            name for name in names if name not in own and not name.startswith(tuple(f".{part.name}." for part in parts))
+        ]
         if foreign or (names and _MARK not in names):
             raise OutputExistsError(
                 f"{folder} holds {(foreign or names)[0]}, which no demo made; give another folder or move it away"
@@ -84,7 +108,7 @@ def _clear(folder: Path, dataset: Path, model: Path) -> None:
         raise OutputExistsError(f"{folder} is a file; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
-    for old in (dataset, model):
+    for old in parts:
         if old.exists():
             shutil.rmtree(old)
 
@@ -108,7 +132,7 @@ def _step(name: str, text: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def _summary(
-    dataset: Path, model: Path, record: "RunRecord", findings: "list[Finding]", seconds: dict[str, float]
+    dataset: Path, model: Path, hub: Path, record: "RunRecord", findings: "list[Finding]", seconds: dict[str, float]
 ) -> None:
     from seqhub.tasks.registry import resolve
 
@@ -132,8 +156,8 @@ def _summary(
                  f"like: there, {task.paper_setting}; here, {record.num_parameters:,} parameters in batches of "
                  f"{record.training['batch_size']} by {record.training['optimizer']}, after "
                  f"{record.training['initialization']} initialisation"),
-                ("proof", f"loaded back without seqhub, {sum(finding.agrees for finding in findings)} of "
-                 f"{len(findings)} checks agree; logits {logits}"),
+                ("proof", "pushed to a Hub, loaded back without seqhub: "
+                 f"{sum(finding.agrees for finding in findings)} of {len(findings)} checks agree; logits {logits}"),
                 ("time", f"{sum(seconds.values()):.1f} s ("
                  + ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items()) + ")"),
             ],
@@ -142,15 +166,16 @@ def _summary(
     _list(console, "files", {
         f"{dataset}": "Parquet, record and card of the data",
         f"{model}": "weights, tokenizer, code and record; README.md is the card, figures/ has the pictures",
+        f"{hub}": "the Hub that holds both",
     })  # fmt: skip
     console.print("\nfrom Python, with or without seqhub", style="bold")
     for line in loading_lines(dataset, model, config.name):
         console.print(f"  {line}")
-    push = shlex.join(["seqhub", "push", str(model), "--repo", f"ME/{record.name}", "--dry-run"])
+    serve = shlex.join(["seqhub", "serve", "--root", str(hub)])
     _list(console, "next", {
         f"seqhub tasks show {task.name}/nightmare": "the hardest level: up to 500 steps",
         f"seqhub train {task.name}/nightmare": "solve it too",
-        push: "what would go to a Hub",
+        serve: "start that Hub again, for any Hugging Face client on this machine",
     })  # fmt: skip
 
 

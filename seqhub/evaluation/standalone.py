@@ -2,9 +2,10 @@
 
     python standalone.py JOB RESULT
 
-JOB is a JSON file: {"model": folder, "trust_remote_code": bool, "texts": [...], "cache": folder, "rows": {name: how}},
-where `how` is {"parquet": file} or {"dataset": folder, "config": name, "split": name}. RESULT is written as JSON:
-{"logits": [[...]] of the texts, one by one, "rows": {name: {"confusion": [[...]], "loss": nats}}}.
+JOB is a JSON file: {"model": folder or repository, "trust_remote_code": bool, "texts": [...], "cache": folder,
+"rows": {name: how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split":
+name}. RESULT is written as JSON: {"logits": [[...]] of the texts, one by one, "rows": {name: {"confusion": [[...]],
+"loss": nats}}}.
 """
 
 import json
@@ -36,11 +37,11 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)
     trust = job["trust_remote_code"]
     model = AutoModelForSequenceClassification.from_pretrained(
-        job["model"], trust_remote_code=trust, local_files_only=True, use_safetensors=True
+        job["model"], trust_remote_code=trust, use_safetensors=True
     )
     model.eval()
     # trust is told here too: the tokenizer needs no code, but its loader reads config.json, and would ask on stdin
-    tokenizer = AutoTokenizer.from_pretrained(job["model"], trust_remote_code=trust, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(job["model"], trust_remote_code=trust)
     with torch.inference_mode():
         logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in job["texts"]]
         rows = {name: _confusion(model, tokenizer, *_rows(how, job["cache"])) for name, how in job["rows"].items()}

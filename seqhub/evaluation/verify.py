@@ -39,7 +39,17 @@ class Finding(NamedTuple):
     agrees: bool
 
 
-def verify(folder: Path, *, alone: bool = False, dataset: Path | None = None) -> list[Finding]:
+class Published(NamedTuple):
+    """Where a model and its dataset stand on a Hub."""
+
+    endpoint: str  # address of the Hub
+    model: str  # namespace/name
+    dataset: str  # namespace/name
+
+
+def verify(
+    folder: Path, *, alone: bool = False, dataset: Path | None = None, published: Published | None = None
+) -> list[Finding]:
     """Hold a model or dataset folder against its record.
 
     A model: every file's SHA-256; the logits of the probe sequences; the rows it was measured on, made again; accuracy
@@ -52,6 +62,7 @@ def verify(folder: Path, *, alone: bool = False, dataset: Path | None = None) ->
             use it for folders you trust.
         dataset: A built dataset folder to take the rows from, by plain `datasets`; else they are drawn again. Its rows
             must be those that the model was measured on.
+        published: Load model and rows from a Hub instead, as anybody does, in a fresh process that has no seqhub.
 
     Returns:
         What was found, in order; all agree, or it is not what its record says.
@@ -64,7 +75,7 @@ def verify(folder: Path, *, alone: bool = False, dataset: Path | None = None) ->
     """
     folder = Path(folder)
     if (folder / RunRecord.FILE_NAME).is_file():
-        return list(_verify_model(folder, alone, dataset))
+        return list(_verify_model(folder, alone or published is not None, dataset, published))
     if not (folder / DatasetRecord.FILE_NAME).is_file():
         names = f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME}"
         raise FileNotFoundError(f"{names} in {folder}{what_else(folder)}")
@@ -73,7 +84,7 @@ def verify(folder: Path, *, alone: bool = False, dataset: Path | None = None) ->
     return list(_verify_dataset(folder))
 
 
-def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[Finding]:
+def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Published | None) -> Iterator[Finding]:
     record = RunRecord.load(folder)
     task, config = resolve(record.address)
     try:
@@ -100,16 +111,18 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None) -> Iterator[F
             yield Finding(f"{split} rows", measured["digest"], found, found == measured["digest"])
             pq.write_table(table, Path(scratch) / f"{split}.parquet")
             rows[split] = {"parquet": str(Path(scratch) / f"{split}.parquet")}
-            if dataset is not None:
-                rows[split] = {"dataset": str(dataset.resolve()), "config": config.name, "split": split}
+            where = published.dataset if published else str(dataset.resolve()) if dataset else None
+            if where is not None:
+                rows[split] = {"dataset": where, "config": config.name, "split": split}
         job = {
-            "model": str(folder.resolve()),
+            "model": published.model if published else str(folder.resolve()),
             "trust_remote_code": alone,
             "texts": texts,
             "cache": scratch,
             "rows": rows,
         }
-        result = _measure_alone(job, Path(scratch)) if alone else _measure_here(job)
+        endpoint = published.endpoint if published else None
+        result = _measure_alone(job, Path(scratch), endpoint) if alone else _measure_here(job)
 
     difference = float(np.abs(np.array(result["logits"]) - np.array(recorded_logits)).max())
     yield Finding(
@@ -230,7 +243,7 @@ def _quiet_datasets() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _measure_alone(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
+def _measure_alone(job: dict[str, Any], scratch: Path, endpoint: str | None = None) -> dict[str, Any]:
     """Run `standalone` in a process without seqhub, in an empty folder, with caches of its own."""
     job_file, result_file = scratch / "job.json", scratch / "result.json"
     job_file.write_text(json.dumps(job), encoding="utf-8")
@@ -242,6 +255,8 @@ def _measure_alone(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": "1",
     }
+    if endpoint is not None:
+        variables |= {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
     command = [sys.executable, "-I", standalone.__file__, str(job_file), str(result_file)]
     empty = scratch / "empty"
     empty.mkdir()
