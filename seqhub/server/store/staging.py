@@ -19,6 +19,8 @@ Prepared = tuple[Operation, str, objects.Packed | None]
 
 def prepare(operations: Sequence[Operation], limits: Limits) -> list[Prepared]:
     """Everything that needs no database: checked paths, hashes, compression."""
+    if len(operations) > limits.commit_operations:
+        raise Refusal(413, f"a commit has at most {limits.commit_operations:,} operations")
     spelled: dict[str, str] = {}
     prepared: list[Prepared] = []
     for operation in operations:
@@ -93,6 +95,7 @@ class Stage:
 
     def _delete(self, path: str, is_folder: bool) -> None:
         there = index.locate(self._connection, self._chain, path)
+        is_folder = is_folder or (there is not None and there.kind == FOLDER and path not in self.files)
         if not is_folder:
             if self.files.get(path) is None and (path in self.files or there is None or there.kind != FILE):
                 raise entry_not_found(path, "this revision")
