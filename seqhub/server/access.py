@@ -108,11 +108,11 @@ def may(store: Accounts, identity: Identity, permission: Permission, target: Rep
     return True
 
 
-def absent(identity: Identity, full_name: str) -> Refusal:
+def absent(identity: Identity) -> Refusal:
     """The answer for a repository that is not there, or not there for this client."""
     if identity.account is not None:
-        return repo_not_found(full_name)
-    refusal = repo_not_found(full_name)
+        return repo_not_found()
+    refusal = repo_not_found()
     return unauthorised(refusal.message, identity.challenge, code=refusal.code)
 
 
@@ -124,7 +124,7 @@ def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = 
 def _authorise_repo(store: Accounts, identity: Identity, permission: Permission, repo: Repo) -> None:
     role = _role(store, identity, repo)
     if repo.private and role is None:
-        raise absent(identity, repo.full_name)
+        raise absent(identity)
     if permission == "info":
         return
     if repo.gated != "no" and role is None:

@@ -197,14 +197,14 @@ class Dispatcher:
         else:
             target = self.store.repo(kind, f"{wire.DEFAULT_NAMESPACE}/{full_name}")
         if target is None:
-            raise absent(call.identity, full_name)
+            raise absent(call.identity)
         try:
             authorise(self.store, call.identity, "info", target)
         except Refusal:
-            raise absent(call.identity, full_name) from None
+            raise absent(call.identity) from None
         found = compiled(route.pattern).fullmatch(path)
         if found is None:
-            raise absent(call.identity, full_name)
+            raise absent(call.identity)
         location = path[: found.start("repo")] + target.full_name + path[found.end("repo") :]
         query = call.request.url.query
         return RedirectResponse(location + (f"?{query}" if query else ""), status_code=307)

@@ -77,7 +77,7 @@ class Call:
         """A repository that a body names, if the caller may; absent and private ones get the same answer."""
         repo = self.store.repo(kind, full_name)
         if repo is None:
-            raise absent(self.identity, full_name)
+            raise absent(self.identity)
         authorise(self.store, self.identity, permission, repo)
         return repo
 

@@ -51,13 +51,14 @@ def open_discussion(call: Call) -> Response:
     title = fields.text("title", limit=MAX_TITLE).strip()
     if not title:
         raise Refusal(400, 'Field "title" must not be empty.')
+    is_pull_request = fields.flag("pullRequest")
     opened = call.store.open_discussion(
         call.repo,
         title,
         fields.text("description", "", limit=MAX_TEXT),
         call.user.name,
-        pull_request=fields.flag("pullRequest"),
-        target="main",
+        pull_request=is_pull_request,
+        status="draft" if is_pull_request else "open",  # there is nothing in it yet
     )
     url = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     return JSONResponse({"num": opened.number, "pullRequest": opened.is_pull_request, "url": url})

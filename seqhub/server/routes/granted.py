@@ -75,7 +75,7 @@ def holder(call: Call, grant: Grant) -> Account | None:
     kind, _, full_name = grant.repo.partition(":")
     repo = call.store.repo(cast(Kind, kind), full_name)
     if repo is None:
-        raise absent(identity, full_name)
+        raise absent(identity)
     authorise(call.store, identity, grant.permission, repo)
     return identity.account
 

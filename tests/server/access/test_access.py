@@ -154,7 +154,7 @@ def test_private_looks_exactly_like_absent(world: World, who: str, permission: s
     identity = identify(request(world.secrets[who]), world.store)
     with pytest.raises(Refusal) as hidden:
         authorise(world.store, identity, permission, world.repos["ada/private"])
-    missing = absent(identity, "ada/private")
+    missing = absent(identity)
     assert vars(hidden.value) == vars(missing)
     assert hidden.value.args == missing.args
 

@@ -65,6 +65,7 @@ def repositories():
     api.delete_repo(f"{ME}/Made")
     api.delete_repo(f"{ME}/Made", missing_ok=True)
     raises(RepositoryNotFoundError, api.delete_repo, f"{ME}/Made", text="Repository Not Found")
+    assert str(raises(RepositoryNotFoundError, api.model_info, "a/b")).lower().count("repository not found") == 1
     raises(HfHubHTTPError, api.create_repo, f"{ME}/resolve", text="reserved")
 
 
@@ -94,7 +95,7 @@ def files():
     raises(RevisionNotFoundError, api.hf_hub_download, repo, "README.md", revision="absent")
     assert not api.file_exists(repo, "absent") and api.file_exists(repo, "nested/text.txt")
     copies = [CommitOperationCopy("big.bin", "copy.bin"), CommitOperationCopy("README.md", "copy.md")]
-    api.create_commit(repo, [*copies, CommitOperationDelete("nested/")], commit_message="c", parent_commit=head)
+    api.create_commit(repo, [*copies, CommitOperationDelete("nested")], commit_message="c", parent_commit=head)
     add = CommitOperationAdd("x.txt", b"x")
     raises(
         HfHubHTTPError, api.create_commit, repo, [add], commit_message="c", parent_commit=head, text="Please refresh"
@@ -132,7 +133,7 @@ def references():
     raises(HfHubHTTPError, api.create_branch, repo, branch="main", text="Reference refs/heads/main already exists")
     raises(HfHubHTTPError, api.delete_branch, repo, branch="main", text="Cannot delete refs/heads/main")
     raises(HfHubHTTPError, api.delete_branch, repo, branch="absent", text="Invalid rev id")
-    raises(RevisionNotFoundError, api.create_tag, repo, tag="v2", revision="absent")
+    raises(RevisionNotFoundError, api.create_tag, repo, tag="not a tag", revision="absent")
     raises(HfHubHTTPError, api.create_tag, repo, tag="v1", text="409")
     api.create_tag(repo, tag="v1", exist_ok=True)
     api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=b"2", revision="feature/x")
@@ -170,6 +171,9 @@ def pull_requests():
     folder.mkdir()
     (folder / "c.txt").write_text("c")
     assert api.upload_folder(repo_id=repo, folder_path=folder, create_pr=True).pr_num == 2
+    draft = api.create_pull_request(api.create_repo("drafts").repo_id, "Nothing yet")
+    assert draft.status == "draft"
+    assert api.change_discussion_status(draft.repo_id, draft.num, "open").new_status == "open"
     talk = other.create_discussion(repo, " A question ")
     said = other.comment_discussion(repo, talk.num, "first")
     assert other.edit_discussion_comment(repo, talk.num, said.id, "better").content == "better"
