@@ -1,7 +1,8 @@
 """Everything a Hub keeps, in one folder: a SQLite database, and large files by their content. It knows no HTTP.
 
 Beyond the contract: `tags`, `likes`, `downloads`, `count_download`, `used_bytes`, `accounts`, `count_repos`,
-`tag_counts`, `changes` (files that differ between two commits), `git_object`, `git_refs`, `git_objects`, `export_git`.
+`tag_counts`, `changes` (files that differ between two commits), `git_object`, `git_refs`, `git_objects`, `export_git`,
+`duplicate_repo`, `propose` (a pull request with its first commit, both or neither), `open_discussion(base=, status=)`.
 `discussions` takes keywords and gives (page, total); `list_large` gives tuples; `liked_by` gives (repo, time);
 `decide(grant=True)` adds who never asked; `edit_comment` and `hide_comment` leave it to the caller who may.
 """
@@ -12,17 +13,17 @@ from seqhub.server.store.accounts import Accounts
 from seqhub.server.store.blobs import BlobWriter
 from seqhub.server.store.database import Database, refusing
 from seqhub.server.store.discussions import Discussions
+from seqhub.server.store.duplicating import Duplicating
 from seqhub.server.store.exporting import Exporting
 from seqhub.server.store.limits import Limits
 from seqhub.server.store.listing import Listing
 from seqhub.server.store.maintenance import DATABASE, Maintenance
-from seqhub.server.store.repos import Repos
 from seqhub.server.store.social import AccessRequest, Social
 
 __all__ = ["AccessRequest", "BlobWriter", "Limits", "Store"]
 
 
-class Store(Accounts, Repos, Listing, Discussions, Social, Exporting, Maintenance):
+class Store(Accounts, Duplicating, Listing, Discussions, Social, Exporting, Maintenance):
     """A Hub's memory. Thread-safe; several processes may share one root; every method is synchronous.
 
     Args:

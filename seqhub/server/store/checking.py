@@ -40,14 +40,16 @@ def _check_repo(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
     for (ref,) in connection.execute(query + " AND commits.id IS NULL", (repo,)).fetchall():
         yield f"{ref} points to no commit"
     checked: set[bytes] = set()
-    query = "SELECT oid, parent, tree, line, seq FROM commits WHERE repo = ? ORDER BY id"
-    for oid, parent, tree, line, seq in connection.execute(query, (repo,)).fetchall():
+    query = """SELECT oid, parent, tree, line, seq, id IN (SELECT target FROM refs WHERE repo = ?)
+        OR seq = (SELECT max(seq) FROM commits AS c WHERE c.line = commits.line)
+        FROM commits WHERE repo = ? ORDER BY id"""
+    for oid, parent, tree, line, seq, whole in connection.execute(query, (repo, repo)).fetchall():
         for needed in (oid, tree, *([parent] if parent else [])):
             if needed not in known:
                 yield f"commit {oid.hex()} needs {needed.hex()}, which is missing"
         if tree in known:
             yield from _check_tree(connection, repo, tree, known, checked)
-            yield from _check_index(connection, repo, Point(line, seq), tree, oid)
+            yield from _check_index(connection, Point(line, seq), tree, oid, bool(whole))
 
 
 def _check_tree(
@@ -69,27 +71,41 @@ def _check_tree(
             yield from _check_tree(connection, repo, oid, known, checked)
 
 
-def _check_index(connection: sqlite3.Connection, repo: int, point: Point, root: bytes, commit: bytes) -> Iterator[str]:
-    """The index of a commit says what its trees say, folder by folder; equal folders were compared before."""
+def _check_index(
+    connection: sqlite3.Connection, point: Point, root: bytes, commit: bytes, whole: bool
+) -> Iterator[str]:
+    """The index of a commit says what its trees say: in every folder, or in those that the commit changed.
+
+    The whole is compared at the end of each line and wherever a ref points, so that time grows with what was committed
+    and not with commits times files.
+    """
     chain = index.index_chain(connection, point)
-    trees = {"": root}
-    entries: dict[str, list[tuple[bytes, bytes, bytes]]] = {"": []}
-    for row in index.visible(connection, chain, "", None):
-        folder, _, name = row.path.rpartition("/")
-        if row.kind == FOLDER:
-            trees[row.path] = row.oid
-            entries[row.path] = []
-        mode = git.FOLDER_MODE if row.kind == FOLDER else git.FILE_MODE
-        if folder not in entries:
-            yield f"commit {commit.hex()}: the index has {row.path!a} without its folder"
-        else:
-            entries[folder].append((mode, name.encode(), row.oid))
-        if row.sha256 is not None and git.object_id("blob", git.pointer(row.sha256.hex(), row.size)) != row.oid:
-            yield f"commit {commit.hex()}: {row.path!a} has another pointer than its SHA-256 and size say"
-    for folder, oid in trees.items():
-        data = git.apply_edits(b"", git.edit_tree(b"", {name: (mode, id) for mode, name, id in entries[folder]}))
-        if git.object_id("tree", data) != oid:
+    changed = "SELECT path FROM files WHERE line = ? AND added = ? AND kind = ? ORDER BY path"
+    folders = [""]
+    if not whole:
+        folders += [row[0] for row in connection.execute(changed, (*point, FOLDER)).fetchall()]
+    while folders:
+        folder = folders.pop()
+        row = index.locate(connection, chain, folder) if folder else None
+        entries: dict[bytes, tuple[bytes, bytes] | None] = {}
+        for child in index.children(connection, chain, folder):
+            mode = git.FOLDER_MODE if child.kind == FOLDER else git.FILE_MODE
+            entries[child.path.rpartition("/")[2].encode()] = (mode, child.oid)
+            if whole and child.kind == FOLDER:
+                folders.append(child.path)
+            if child.sha256 is not None:
+                pointer = git.pointer(child.sha256.hex(), child.size)
+                if git.object_id("blob", pointer) != child.oid:
+                    yield f"commit {commit.hex()}: {child.path!a} has another pointer than its SHA-256 and size say"
+        data = git.apply_edits(b"", git.edit_tree(b"", entries))
+        if git.object_id("tree", data) != (row.oid if row else root if not folder else b""):
             yield f"commit {commit.hex()}: index and tree differ in folder {folder!a}"
+    if whole:
+        known = {""}
+        for row in index.visible(connection, chain, "", None):
+            known |= {row.path} if row.kind == FOLDER else set()
+            if row.path.rpartition("/")[0] not in known:
+                yield f"commit {commit.hex()}: the index has {row.path!a} without its folder"
 
 
 def _check_blobs(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from seqhub.server.store import index, objects
 from seqhub.server.store.events import check_pull_request, note_commit
 from seqhub.server.store.history import BRANCH, TAG, History, commit_of, find_commit, point_of
 from seqhub.server.store.names import check_ref_name
-from seqhub.server.store.staging import Stage, prepare
+from seqhub.server.store.staging import Prepared, Stage, prepare
 from seqhub.server.store.writing import append, count_bytes, keep_commit
 
 _SHORTEST = 7  # digits of an abbreviated commit id
@@ -58,29 +58,41 @@ class Commits(History):
             Refusal: 412 if somebody else committed first, 404 for a missing branch or file, 422 for bad paths and
                 conflicts, 400 for a large file that is not the uploader's, 403 beyond a quota, 507 for a full disk.
         """
-        if len(operations) > self.limits.commit_operations:
-            raise Refusal(413, f"a commit has at most {self.limits.commit_operations:,} operations")
         prepared = prepare(operations, self.limits)
-        reference = full_ref(branch_ref)
         with self.database.transaction() as connection:
+            reference = full_ref(branch_ref)
             head = ref_target(connection, repo.id, reference)
             check_pull_request(connection, repo.id, reference)
             seen = commit_of(connection, head).oid
             given = expected_parent.lower() if expected_parent else seen
             if len(given) < _SHORTEST or not seen.startswith(given):
                 raise branch_was_updated()
-            stage = Stage(connection, repo, index.index_chain(connection, point_of(connection, head)), self.blob_path)
-            for operation, path, packed in prepared:
-                stage.apply(operation, path, packed, uploader)
-            changes = stage.changes()
-            if not changes:
-                return commit_of(connection, head)
-            count_bytes(connection, repo, changes, self.limits)
-            objects.write(connection, repo.id, stage.objects(changes))
-            new = append(connection, repo, reference, head, changes, author, title, message, self.limits)
-            commit = commit_of(connection, new)
-            note_commit(connection, repo.id, reference, commit)
-            return commit
+            return self._commit(connection, repo, reference, head, prepared, author, title, message, uploader)
+
+    def _commit(
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        reference: str,
+        head: int,
+        prepared: Sequence[Prepared],
+        author: str,
+        title: str,
+        message: str,
+        uploader: Account,
+    ) -> Commit:
+        stage = Stage(connection, repo, index.index_chain(connection, point_of(connection, head)), self.blob_path)
+        for operation, path, packed in prepared:
+            stage.apply(operation, path, packed, uploader)
+        changes = stage.changes()
+        if not changes:
+            return commit_of(connection, head)
+        count_bytes(connection, repo, changes, self.limits)
+        objects.write(connection, repo.id, stage.objects(changes))
+        new = append(connection, repo, reference, head, changes, author, title, message, self.limits)
+        commit = commit_of(connection, new)
+        note_commit(connection, repo.id, reference, commit)
+        return commit
 
     def super_squash(self, repo: Repo, branch: str, message: str, author: str) -> Commit:
         """Replace the history of a branch by one commit that holds its files; older commits stay readable by their id.

@@ -1,16 +1,17 @@
 """Discussions and pull requests."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from seqhub.server.model import Comment, Commit, Discussion, Repo
+from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import index
 from seqhub.server.store.base import moment, now
 from seqhub.server.store.commits import Commits, full_ref, ref_target
 from seqhub.server.store.events import add_event, event, events
-from seqhub.server.store.history import BRANCH, commit_of, difference, point_of
-from seqhub.server.store.staging import Stage
+from seqhub.server.store.history import BRANCH, commit_of, difference, find_commit, point_of
+from seqhub.server.store.staging import Stage, prepare
 from seqhub.server.store.writing import append, count_bytes
 
 Status = Literal["open", "closed", "merged", "draft"]
@@ -32,28 +33,76 @@ class Discussions(Commits):
         pull_request: bool,
         target: str = "main",
         status: Status = "open",
+        base: str | None = None,
     ) -> Discussion:
         """Begin a discussion, or a pull request whose ref refs/pr/NUMBER begins at the target's head.
+
+        Args:
+            repo: The repository.
+            title: Its title.
+            description: The first comment; may be empty.
+            author: Name of the author.
+            pull_request: Whether it is one.
+            target: The branch that a pull request is for.
+            status: "open", or "draft".
+            base: A revision at which a pull request begins instead.
 
         Raises:
             Refusal: 404 RevisionNotFound if the target is no branch, 400 for a title or text that is too long.
         """
+        with self.database.transaction() as connection:
+            return self._open(connection, repo, title, description, author, pull_request, target, status, base)
+
+    def propose(
+        self,
+        repo: Repo,
+        operations: Sequence[Operation],
+        *,
+        target: str = "main",
+        base: str | None = None,
+        author: str,
+        title: str,
+        message: str = "",
+        uploader: Account,
+    ) -> tuple[Discussion, Commit]:
+        """Open a pull request with its first commit, both or neither; arguments and errors as in `commit`."""
+        prepared = prepare(operations, self.limits)
+        with self.database.transaction() as connection:
+            opened = self._open(connection, repo, title, message, author, True, target, "open", base)
+            reference = f"refs/pr/{opened.number}"
+            head = ref_target(connection, repo.id, reference)
+            commit = self._commit(connection, repo, reference, head, prepared, author, title, message, uploader)
+            return _find(connection, repo.id, opened.number), commit
+
+    def _open(
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        title: str,
+        description: str,
+        author: str,
+        pull_request: bool,
+        target: str,
+        status: Status,
+        base: str | None,
+    ) -> Discussion:
         _check_text(title, description)
         reference = full_ref(target)
-        with self.database.transaction() as connection:
-            if pull_request and not reference.startswith(BRANCH):
-                reference = BRANCH + reference  # is no branch, so it is not found
-            base = ref_target(connection, repo.id, reference) if pull_request else None
-            query = "SELECT coalesce(max(number), 0) + 1 FROM discussions WHERE repo = ?"
-            number: int = connection.execute(query, (repo.id,)).fetchone()[0]
-            values = (repo.id, number, title, author, status, pull_request, now(), reference.removeprefix(BRANCH), base)
-            connection.execute("INSERT INTO discussions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
-            if description or not pull_request:
-                add_event(connection, repo.id, number, author, "comment", description, {})
-            if base is not None:
-                query = "INSERT OR REPLACE INTO refs (repo, ref, target) VALUES (?, ?, ?)"
-                connection.execute(query, (repo.id, f"refs/pr/{number}", base))
-            return _find(connection, repo.id, number)
+        if pull_request and not reference.startswith(BRANCH):
+            reference = BRANCH + reference  # is no branch, so it is not found
+        start = ref_target(connection, repo.id, reference) if pull_request else None
+        if pull_request and base is not None:
+            start = find_commit(connection, repo.id, base)
+        query = "SELECT coalesce(max(number), 0) + 1 FROM discussions WHERE repo = ?"
+        number: int = connection.execute(query, (repo.id,)).fetchone()[0]
+        values = (repo.id, number, title, author, status, pull_request, now(), reference.removeprefix(BRANCH), start)
+        connection.execute("INSERT INTO discussions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
+        if description or not pull_request:
+            add_event(connection, repo.id, number, author, "comment", description, {})
+        if start is not None:
+            query = "INSERT OR REPLACE INTO refs (repo, ref, target) VALUES (?, ?, ?)"
+            connection.execute(query, (repo.id, f"refs/pr/{number}", start))
+        return _find(connection, repo.id, number)
 
     def discussions(
         self,

@@ -33,7 +33,7 @@ CREATE INDEX repos_updated ON repos (kind, updated, id);
 CREATE INDEX repos_created ON repos (kind, created, id);
 CREATE INDEX repos_likes ON repos (kind, likes, id);
 CREATE INDEX repos_downloads ON repos (kind, downloads, id);
-CREATE INDEX repos_owner ON repos (kind, owner, updated, id);
+CREATE INDEX repos_owner ON repos (owner, kind, updated, id);
 CREATE TABLE redirects (
     kind TEXT NOT NULL, key TEXT NOT NULL, repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
     PRIMARY KEY (kind, key)) WITHOUT ROWID;

@@ -51,26 +51,39 @@ class Repos(Base):
         Raises:
             Refusal: 400 for a bad name, 403 for a namespace that does not exist or has too many, 409 if it exists.
         """
+        with self.database.transaction() as connection:
+            return self._create(connection, kind, full_name, private, gated, sdk, author)
+
+    def _create(
+        self,
+        connection: sqlite3.Connection,
+        kind: Kind,
+        full_name: str,
+        private: bool,
+        gated: Gated,
+        sdk: str | None,
+        author: str,
+    ) -> Repo:
         if kind not in KINDS:
             raise Refusal(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
         _, name = check_repo_name(full_name)
-        with self.database.transaction() as connection:
-            owner = _free_place(connection, kind, full_name)
+        owner = _free_place(connection, kind, full_name)
+        if self.limits.repos is not None:
             count = connection.execute("SELECT count(*) FROM repos WHERE owner = ?", (owner.id,)).fetchone()[0]
-            if self.limits.repos is not None and count >= self.limits.repos:
+            if count >= self.limits.repos:
                 raise Refusal(403, f"{owner.name} has {count} repositories, as many as allowed")
-            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (kind, full_name.lower()))
-            values = (kind, full_name.lower(), owner.id, name, private, gated, sdk, now(), now())
-            cursor = connection.execute(
-                "INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
-            id = cursor.lastrowid
-            connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (id, f"{owner.name}/{name}".lower()))
-            repo = _required(connection, id or 0)
-            self._first_commit(connection, repo, author)
-            return repo
+        connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (kind, full_name.lower()))
+        values = (kind, full_name.lower(), owner.id, name, private, gated, sdk, now(), now())
+        cursor = connection.execute(
+            "INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        id = cursor.lastrowid
+        connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (id, f"{owner.name}/{name}".lower()))
+        repo = _required(connection, id or 0)
+        self._first_commit(connection, repo, author)
+        return repo
 
     def repo(self, kind: Kind, full_name: str) -> Repo | None:
         """The repository of that name, in any case of letters; old names are not followed."""

@@ -32,7 +32,7 @@ def test_what_is_sent_is_kept_once(store: Store, alice: Account, bob: Account) -
         assert not store.may_use(bob, wrong)
 
 
-@pytest.mark.parametrize("sha256, size", [("0" * 64, None), (None, 4), (None, 6), ("x", 5)])
+@pytest.mark.parametrize(("sha256", "size"), [("0" * 64, None), (None, 4), (None, 6), ("x", 5)])
 def test_a_lie_about_hash_or_size_leaves_nothing(
     store: Store, alice: Account, sha256: str | None, size: int | None
 ) -> None:
@@ -62,7 +62,7 @@ def test_the_file_is_on_disk_before_the_database_names_it(
     happened: list[str] = []
     real_fsync, real_replace = os.fsync, Path.replace
     monkeypatch.setattr(
-        os, "fsync", lambda fd: (happened.append(f"fsync {os.readlink(f'/proc/self/fd/{fd}')}"), real_fsync(fd))
+        os, "fsync", lambda fd: (happened.append(f"fsync {Path(f'/proc/self/fd/{fd}').readlink()}"), real_fsync(fd))
     )
     monkeypatch.setattr(Path, "replace", lambda self, to: (happened.append(f"rename {to}"), real_replace(self, to)))
     add = upload(store, alice, b"large")

@@ -65,13 +65,27 @@ def test_plain_values() -> None:
 
 def test_tags_as_the_public_hub_lists_them() -> None:
     card = {
-        "license": "mit", "language": ["en", "de"], "library_name": "transformers", "pipeline_tag": "text-classification",
-        "tags": ["lstm", "lstm", 5, ""], "datasets": ["seqhub/qrsu"], "base_model": "a/b", "task_ids": "x",
-    }  # fmt: skip
+        "license": "mit",
+        "language": ["en", "de"],
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["lstm", "lstm", 5, ""],
+        "datasets": ["seqhub/qrsu"],
+        "base_model": "a/b",
+        "task_ids": "x",
+    }
     assert card_tags("model", card, b"see arxiv.org/abs/1406.1078 and https://arxiv.org/pdf/1406.1078") == [
-        "transformers", "text-classification", "lstm", "en", "de", "license:mit", "dataset:seqhub/qrsu", "base_model:a/b",
-        "task_ids:x", "arxiv:1406.1078",
-    ]  # fmt: skip
+        "transformers",
+        "text-classification",
+        "lstm",
+        "en",
+        "de",
+        "license:mit",
+        "dataset:seqhub/qrsu",
+        "base_model:a/b",
+        "task_ids:x",
+        "arxiv:1406.1078",
+    ]
     assert card_tags("dataset", {"language": "en", "size_categories": ["n<1K"]}, b"") == [
         "language:en",
         "size_categories:n<1K",

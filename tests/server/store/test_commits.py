@@ -34,7 +34,7 @@ def test_who_comes_second_is_told(store: Store, repo: Repo, commit: Committer) -
     assert paths(store, repo) == {"a"}
 
 
-@pytest.mark.parametrize("first, second", [("a", "a/b"), ("a/b", "a"), ("a/b/c", "a"), ("a", "a/b/c/d")])
+@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a"), ("a/b/c", "a"), ("a", "a/b/c/d")])
 def test_a_path_is_no_file_and_folder_at_once(
     store: Store, repo: Repo, commit: Committer, first: str, second: str
 ) -> None:

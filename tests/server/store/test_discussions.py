@@ -107,3 +107,23 @@ def test_the_target_must_be_a_branch(store: Store, repo: Repo) -> None:
             store.open_discussion(repo, "Title", "", "bob", pull_request=True, target=target)
         assert caught.value.code == "RevisionNotFound"
     assert store.discussions(repo) == ([], 0)
+
+
+def test_a_pull_request_with_its_first_commit_is_both_or_neither(
+    store: Store, repo: Repo, alice: Account, commit: Committer
+) -> None:
+    base = commit(repo, small("a", "old"))
+    commit(repo, small("a", "new"))
+    more = {"author": "alice", "title": "Improve", "uploader": alice}
+    with pytest.raises(Refusal):
+        store.propose(repo, [Delete("none", False)], **more)
+    assert store.discussions(repo)[1] == 0
+    assert len(store.refs(repo)) == 1
+    opened, head = store.propose(repo, [small("b")], base=base.oid[:10], message="why", **more)
+    assert head.parent == base.oid
+    assert [event.kind for event in opened.comments] == ["comment", "commit"]
+    assert store.resolve(repo, "refs/pr/1") == head
+    store.merge(repo, 1, "alice")
+    merged = store.resolve(repo, "main")
+    assert store.content(repo, merged, store.entry(repo, merged, "a")) == b"new"
+    assert paths(store, repo) == {"a", "b"}

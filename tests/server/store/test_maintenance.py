@@ -25,7 +25,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("words, statement", DAMAGE.items(), ids=DAMAGE)
+@pytest.mark.parametrize(("words", "statement"), DAMAGE.items(), ids=DAMAGE)
 def test_fsck_finds(store: Store, repo: Repo, alice: Account, commit: Committer, words: str, statement: str) -> None:
     commit(repo, small("a", "x" * 1000), small("f/b"), upload(store, alice, b"large"))
     assert store.fsck() == []
@@ -130,7 +130,7 @@ def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, com
 
 
 @pytest.mark.parametrize(
-    "number, status", [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EROFS, 503), (errno.EIO, 503)]
+    ("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EROFS, 503), (errno.EIO, 503)]
 )
 def test_a_full_disk_refuses_uploads(
     store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch, number: int, status: int

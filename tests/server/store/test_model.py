@@ -93,9 +93,9 @@ def check_steps(store: Store, steps: list, folder: Path) -> None:
                 assert len(store.commits(repo, branch)[0]) == before + (wanted != branches[branch])
                 branches[branch] = seen[commit.oid] = wanted
         except Refusal as refusal:
-            assert refusal.status in (404, 409, 422), refusal
-            if verb == "commit":
-                assert branch not in branches or wanted is None, (branches[branch], more, refusal)
+            impossible = verb != "commit" or branch not in branches or wanted is None
+            if refusal.status not in (404, 409, 422) or not impossible:
+                raise
     for oid, files in seen.items():
         commit = store.resolve(repo, oid)
         entries, _ = store.tree(repo, commit, "", recursive=True, with_last_commit=True)

@@ -1,5 +1,7 @@
 """Names that are refused, and those that are not."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +13,66 @@ from seqhub.server.store.names import check_path, check_ref_name, check_repo_nam
 from tests.server.store.conftest import Committer, paths, small
 
 BAD_PATHS = [
-    "", "/", "/etc/passwd", "a//b", "a/", ".", "..", "./a", "a/./b", "../a", "a/../b", "a/..", "..\\ddd", "a\\..\\b", "a\\b",
-    "folder/..\\..\\..\\file", ".git", ".git/config", "a/.GIT/hooks/post-checkout", ".Git", ".git.", ".git ", ".git::$DATA",
-    "git~1/x", "GIT~1", ".g\u200cit", ".gi\u200dt/x", "\ufeff.git", "C:/x", "c:x", "a\0b", "a\nb", "a\x7f", "a\x85", "\ud800",
-    "x" * 256, "é" * 128, "/".join(["x" * 100] * 11), "/".join(["x"] * 65),
-]  # fmt: skip
+    "",
+    "/",
+    "/etc/passwd",
+    "a//b",
+    "a/",
+    ".",
+    "..",
+    "./a",
+    "a/./b",
+    "../a",
+    "a/../b",
+    "a/..",
+    "..\\ddd",
+    "a\\..\\b",
+    "a\\b",
+    "folder/..\\..\\..\\file",
+    ".git",
+    ".git/config",
+    "a/.GIT/hooks/post-checkout",
+    ".Git",
+    ".git.",
+    ".git ",
+    ".git::$DATA",
+    "git~1/x",
+    "GIT~1",
+    ".g\u200cit",
+    ".gi\u200dt/x",
+    "\ufeff.git",
+    "C:/x",
+    "c:x",
+    "a\0b",
+    "a\nb",
+    "a\x7f",
+    "a\x85",
+    "\ud800",
+    "x" * 256,
+    "é" * 128,
+    "/".join(["x" * 100] * 11),
+    "/".join(["x"] * 65),
+]
 GOOD_PATHS = [
-    "a", ".gitattributes", ".gitignore", "a/.github/x", "...", "a..b", "ünï", "a b", "日本語/ファイル", "git", "a.git", "x" * 255,
-    "/".join(["x"] * 64), "-a", "aux", "%00", "a'b\"c", "💾",
-]  # fmt: skip
+    "a",
+    ".gitattributes",
+    ".gitignore",
+    "a/.github/x",
+    "...",
+    "a..b",
+    "ünï",
+    "a b",
+    "日本語/ファイル",
+    "git",
+    "a.git",
+    "x" * 255,
+    "/".join(["x"] * 64),
+    "-a",
+    "aux",
+    "%00",
+    "a'b\"c",
+    "💾",
+]
 
 
 @pytest.mark.parametrize("path", BAD_PATHS, ids=ascii)
@@ -38,10 +91,8 @@ def test_good_paths(path: str) -> None:
 
 @given(st.text())
 def test_no_path_raises_anything_else(path: str) -> None:
-    try:
+    with suppress(Refusal):
         assert check_path(check_path(path)) == check_path(path)
-    except Refusal:
-        pass
 
 
 def test_unicode_twins(store: Store, repo: Repo, commit: Committer) -> None:
@@ -66,9 +117,31 @@ def test_impossible_paths_are_absent_not_wrong(store: Store, repo: Repo) -> None
 
 
 BAD_REPOS = [
-    "", "a", "a/b/c", "/a", "a/", "a/-b", "a/b-", "a/.b", "a/b.", "a/b--c", "a/b..c", "a/b.git", "a/b.GIT", "a/b c", "a/é",
-    "a/" + "x" * 97, "a/revision", "a/Tree", "resolve/a", "datasets/x", "api/x", "a/b\n", "a/..", "a/b%2f",
-]  # fmt: skip
+    "",
+    "a",
+    "a/b/c",
+    "/a",
+    "a/",
+    "a/-b",
+    "a/b-",
+    "a/.b",
+    "a/b.",
+    "a/b--c",
+    "a/b..c",
+    "a/b.git",
+    "a/b.GIT",
+    "a/b c",
+    "a/é",
+    "a/" + "x" * 97,
+    "a/revision",
+    "a/Tree",
+    "resolve/a",
+    "datasets/x",
+    "api/x",
+    "a/b\n",
+    "a/..",
+    "a/b%2f",
+]
 
 
 @pytest.mark.parametrize("name", BAD_REPOS)
@@ -90,9 +163,34 @@ def test_good_repository_names() -> None:
 
 
 BAD_REFS = [
-    "", "HEAD", "@", "refs/pr/5", "refs/heads/x", "a b", "a..b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "a/", "/a", "a//b",
-    "a.lock", "a/b.lock/c", ".a", "a/.b", "a.", "a@{1}", "a\x00", "0" * 40, "x" * 256, "-a",
-]  # fmt: skip
+    "",
+    "HEAD",
+    "@",
+    "refs/pr/5",
+    "refs/heads/x",
+    "a b",
+    "a..b",
+    "a~1",
+    "a^",
+    "a:b",
+    "a?",
+    "a*",
+    "a[",
+    "a\\b",
+    "a/",
+    "/a",
+    "a//b",
+    "a.lock",
+    "a/b.lock/c",
+    ".a",
+    "a/.b",
+    "a.",
+    "a@{1}",
+    "a\x00",
+    "0" * 40,
+    "x" * 256,
+    "-a",
+]
 
 
 @pytest.mark.parametrize("name", BAD_REFS)

@@ -62,7 +62,19 @@ def test_deletion_leaves_nothing(store: Store, repo: Repo, alice: Account, commi
     with pytest.raises(Refusal):
         commit(repo, small("b"))
     with store.database.reading() as connection:
-        for table in ["commits", "refs", "lines", "files", "objects", "names", "tags", "redirects", "discussions", "comments", "likes"]:
+        for table in [
+            "commits",
+            "refs",
+            "lines",
+            "files",
+            "objects",
+            "names",
+            "tags",
+            "redirects",
+            "discussions",
+            "comments",
+            "likes",
+        ]:
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
     assert store.gc(-1)["blobs"] == 1
     assert store.fsck() == []
@@ -80,7 +92,7 @@ def listed(store: Store, **filters: object) -> list[str]:
     """All names, page by page."""
     names, after = [], None
     while True:
-        page, after = store.list_repos("model", **({"viewer": None, "limit": 3} | filters), after=after)  # type: ignore[arg-type]
+        page, after = store.list_repos("model", **({"viewer": None, "limit": 3} | filters), after=after)
         names += [repo.full_name for repo in page]
         if after is None:
             return names
@@ -203,3 +215,34 @@ def test_pages_of_commits_across_forks(store: Store, repo: Repo, commit: Committ
     assert store.commits(repo, "side")[2] == 2
     with pytest.raises(Refusal):
         store.commits(repo, "main", after="x")
+
+
+def test_a_duplicate_has_the_history_and_a_life_of_its_own(
+    store: Store, repo: Repo, alice: Account, bob: Account, commit: Committer
+) -> None:
+    commit(repo, small("README.md", "---\nlicense: mit\n---\n"), upload(store, alice, b"large"))
+    commit(repo, *(small(f"many/{n:04}-with-a-long-name") for n in range(200)))
+    commit(repo, small("many/x"))
+    store.create_branch(repo, "side", "main")
+    commit(repo, small("main-only"))
+    commit(repo, small("many/side"), ref="side")
+    store.create_tag(repo, "v1", "side", "message")
+    store.open_discussion(repo, "Title", "", "bob", pull_request=True)
+    new = store.duplicate_repo(repo, "bob/copy", private=True, author="bob")
+    assert new.private
+    assert [(ref.ref, ref.oid) for ref in store.refs(new)] == [
+        (ref.ref, ref.oid) for ref in store.refs(repo) if not ref.ref.startswith("refs/pr/")
+    ]
+    for revision in ("main", "side", "v1"):
+        assert store.commits(new, revision) == store.commits(repo, revision)
+        head = store.resolve(repo, revision)
+        listings = [store.tree(one, head, "", recursive=True, with_last_commit=True) for one in (repo, new)]
+        assert listings[0] == listings[1]
+    assert store.card(store.repo("model", "bob/copy")) == {"license": "mit"}
+    assert len(store.list_repos("model", tags=["license:mit"], viewer=bob, limit=5)[0]) == 2
+    commit(new, small("many/new"), by=bob)
+    assert "many/new" not in paths(store, repo)
+    store.delete_repo(repo)
+    assert store.content(new, head, store.entry(new, head, "model.bin")).read_bytes() == b"large"
+    assert store.gc(-1)["blobs"] == 0
+    assert store.fsck() == []
