@@ -1,6 +1,6 @@
 """Who am I, who is that, and is this card's YAML valid."""
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from seqhub.server import cards, wire
 from seqhub.server.access import RANK
@@ -40,6 +40,9 @@ def validate_yaml(call: Call) -> Response:
     if kind not in KINDS:
         raise Refusal(400, f'Field "repoType" must be one of {", ".join(KINDS)}.')
     errors, warnings = cards.validate(content, kind)
+    if "text/plain" in call.request.headers.get("accept", ""):  # `RepoCard.validate` shows the body as it is
+        text = "\n".join(f"- {line}" for line in errors or warnings)
+        return PlainTextResponse(text, 400 if errors else 200)
     answer = {"errors": [{"message": e} for e in errors], "warnings": [{"message": w} for w in warnings]}
     if errors:
         raise Refusal(400, "; ".join(errors), body=dict(answer))

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from seqhub.server import patterns, wire
 from seqhub.server.http import Call, Fields, Route, parse_object
 from seqhub.server.model import AddLarge, AddSmall, Commit, CopyFile, Delete, Entry, Operation
-from seqhub.server.refusal import Refusal, branch_was_updated, revision_not_found
+from seqhub.server.refusal import Refusal, revision_not_found
 from seqhub.server.scan import refuse_pickles
 
 MIB = 2**20
@@ -104,23 +104,13 @@ def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation],
     if call.settings.safetensors_only:
         refuse_pickles(operations, call.store.blob)
     answer: wire.Shape = {"success": True, "hookOutput": ""}
+    who = {"author": call.user.name, "title": title, "message": message}
     if opens:
         target = ref.removeprefix("refs/heads/")
-        if parent is not None and call.store.resolve(call.repo, ref).oid != call.store.resolve(call.repo, parent).oid:
-            raise branch_was_updated()
-        opened = call.store.open_discussion(call.repo, title, message, call.user.name, pull_request=True, target=target)
-        ref = f"refs/pr/{opened.number}"
+        opened, made = call.store.propose(call.repo, operations, target=target, base=parent, **who, uploader=call.user)
         answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
-    made = call.store.commit(
-        call.repo,
-        ref,
-        operations,
-        expected_parent=parent,
-        author=call.user.name,
-        title=title,
-        message=message,
-        uploader=call.user,
-    )
+    else:
+        made = call.store.commit(call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user)
     answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
     return JSONResponse(answer)
 

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from seqhub.server import wire
 from seqhub.server.http import Call, Fields, Route
-from seqhub.server.model import KINDS, AddLarge, AddSmall, Delete, Gated, Kind, Operation, Repo
+from seqhub.server.model import KINDS, AddSmall, Gated, Kind, Operation, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.store.names import check_repo_name
 
@@ -28,6 +28,10 @@ def create(call: Call) -> Response:
     if kind == "space" and sdk not in SDKS:
         raise Refusal(400, f'Field "sdk" of a space must be one of {", ".join(SDKS)}.')
     first = first_files(fields)
+    if kind == "space" and not any(operation.path == "README.md" for operation in first):
+        # the public Hub makes this card too: its client edits the card of a space, and never makes one
+        card = f"---\ntitle: {full_name.partition('/')[2]}\nsdk: {sdk}\n---\n"
+        first.append(AddSmall("README.md", card.encode()))
     existing = call.store.repo(kind, full_name)
     if existing is not None:
         raise already_there(call, existing)
@@ -88,7 +92,7 @@ def settings(call: Call) -> Response:
 
 
 def duplicate(call: Call) -> Response:
-    """A copy of what stands on main, in one commit of the copy: its history stays with the original."""
+    """A copy with history, branches and tags; as private as the original unless the client says otherwise."""
     fields = call.json()
     full_name = fields.text("repository", limit=200)
     namespace, _ = check_repo_name(full_name)
@@ -98,34 +102,8 @@ def duplicate(call: Call) -> Response:
     if existing is not None:
         raise already_there(call, existing)
     private = is_private(fields)
-    copy = call.store.create_repo(
-        source.kind,
-        full_name,
-        private=source.private if private is None else private,
-        gated="no",
-        sdk=source.sdk,
-        author=call.user.name,
-    )
-    commit = call.store.resolve(source, "main")
-    entries, _ = call.store.tree(source, commit, "", recursive=True, with_last_commit=False, limit=1_000_000)
-    kept = {entry.path for entry in entries}
-    operations: list[Operation] = [] if ".gitattributes" in kept else [Delete(".gitattributes", is_folder=False)]
-    for entry in entries:
-        if entry.lfs is not None:
-            operations.append(AddLarge(entry.path, entry.lfs.sha256, entry.lfs.size))
-        elif not entry.is_folder:
-            content = call.store.content(source, commit, entry)
-            operations.append(AddSmall(entry.path, content if isinstance(content, bytes) else content.read_bytes()))
-    call.store.commit(
-        copy,
-        "refs/heads/main",
-        operations,
-        expected_parent=None,
-        author=call.user.name,
-        title=f"Duplicate from {source.full_name}",
-        message="",
-        uploader=call.user,
-    )
+    private = source.private if private is None else private
+    copy = call.store.duplicate_repo(source, full_name, private=private, author=call.user.name)
     return JSONResponse({"url": wire.page_url(call.base_url, copy), "name": copy.full_name, "filesCopyPending": False})
 
 
