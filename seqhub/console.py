@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,9 +59,7 @@ def stdout() -> "Console":
     """A console for results."""
     from rich.console import Console
 
-    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    console.on_broken_pipe = _nobody_reads  # type: ignore[method-assign]  # rich would exit with 1, which is `DIFFERENT`
-    return console
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def stderr() -> "Console":
@@ -124,6 +122,10 @@ def one_line_errors() -> Iterator[None]:
         _fail(str(error), DIFFERENT)
     except BrokenPipeError:  # whoever read the output has had enough of it
         _fail("", NOBODY_READS)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich and typer make a 1 of it, which is `DIFFERENT`
+            _fail("", NOBODY_READS)
+        raise
     except (SeqhubError, OSError) as error:
         _fail(_of_the_system(error) if isinstance(error, OSError) else str(error), USER_MISTAKE)
     except typer.TyperException as error:
@@ -134,10 +136,6 @@ def one_line_errors() -> Iterator[None]:
         _fail(str(stop), INTERRUPTED)
     except KeyboardInterrupt:
         _fail("stopped", INTERRUPTED)
-
-
-def _nobody_reads() -> None:
-    raise BrokenPipeError
 
 
 def _open_streams() -> None:
@@ -181,9 +179,11 @@ def _wording(error: Any) -> str:
 
 def _fail(message: str, code: int) -> None:
     if message:
-        sys.stderr.write(f"error: {' '.join(message.split())}\n")
-    try:
-        sys.stdout.flush()
-    except OSError:  # what is left goes nowhere, or Python would complain about it once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # what is left goes nowhere, or Python would complain about it once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     raise SystemExit(code)

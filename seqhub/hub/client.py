@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
+from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is that of httpx or httpx2, by version
@@ -23,18 +24,33 @@ PATIENCE = 10.0  # seconds for the first answer; later calls are retried by hugg
 
 
 def connect(endpoint: str | None, token: str | bool | None) -> HfApi:
-    """A client for `endpoint`, or for HF_ENDPOINT, or for the public Hub; nothing is sent yet."""
-    return HfApi(endpoint=(endpoint or constants.ENDPOINT).rstrip("/"), token=token, library_name="seqhub")
+    """A client for `endpoint`, or for HF_ENDPOINT, or for the public Hub; nothing is sent yet.
+
+    Raises:
+        InvalidInputError: That is no address.
+    """
+    address = endpoint or constants.ENDPOINT
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        valid = False
+    if not valid:
+        raise InvalidInputError(
+            f"Hub address {address!r}; need one like https://huggingface.co or http://127.0.0.1:8080"
+        )
+    return HfApi(endpoint=address.rstrip("/"), token=token, library_name="seqhub")
 
 
 def check_repo_id(repo_id: str) -> None:
     """Raise InvalidInputError unless `repo_id` is `namespace/name` in the letters that Hubs allow."""
+    if repo_id.count("/") != 1:
+        raise InvalidInputError(f"repository {repo_id!r}; need namespace/name")
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise InvalidInputError(f"repository {repo_id!r}: {_one_line(error)}") from None
-    if "/" not in repo_id:
-        raise InvalidInputError(f"repository {repo_id!r}; need namespace/name")
+        rule = _one_line(error).rpartition(": '")[0]  # what follows is the name once more
+        raise InvalidInputError(f"repository {repo_id!r}; need namespace/name ({rule})") from None
 
 
 @contextmanager

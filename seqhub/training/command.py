@@ -71,7 +71,7 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[state]}"))
-    main_process = os.environ.get("RANK", "0") == "0"  # as torchrun and accelerate launch set it
+    main_process = _rank() == 0
     with progress_bar(*columns, TimeElapsedColumn(), visible=visible and main_process) as bar:
         task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
         from seqhub.training.train import TrainingInterrupted, train  # seconds, in which somebody looks on already
@@ -89,6 +89,26 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
                 raise
             size = f"hidden_size {config.hidden_size}, num_hidden_layers {config.num_hidden_layers}"
             raise InvalidConfigError(f"{size}, batch_size {config.batch_size} do not fit into memory") from error
+
+
+def _rank() -> int:
+    """Number of this process, as torchrun and accelerate launch set it; 0 without either.
+
+    Raises:
+        InvalidConfigError: Only part of their variables is there, left over in some shell: accelerate would wait for
+            processes that do not exist, or end in the depths of torch.
+    """
+    numbers, names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"), ("MASTER_ADDR",)
+    given = {name: os.environ.get(name, "") for name in (*numbers, *names)}
+    if given["LOCAL_RANK"] in ("", "-1"):
+        return 0
+    wrong = [name for name in given if not given[name] or (name in numbers and not given[name].isdecimal())]
+    if wrong or int(given["RANK"]) >= int(given["WORLD_SIZE"]):
+        values = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise InvalidConfigError(
+            f"environment is no launcher's: {values}; unset them, or use accelerate launch or torchrun"
+        )
+    return int(given["RANK"])
 
 
 def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:

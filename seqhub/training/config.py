@@ -76,6 +76,8 @@ class TrainConfig:
         if self.model not in list_presets():
             raise UnknownNameError.of("model", self.model, list_presets())
         check_stop(self.stop_at)
+        known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()
+        self._require("data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")
         for name in ("optimizer", "schedule", "precision"):
             allowed = get_args(get_type_hints(type(self))[name])
             if getattr(self, name) not in allowed:

@@ -1,5 +1,6 @@
 """What a finished run leaves in its folder: weights, config, code, tokenizer and record, all or nothing."""
 
+import math
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ import torch
 from seqhub.data.digest import digest
 from seqhub.data.sizes import SIZES
 from seqhub.data.table import rows_table
-from seqhub.errors import SaveError
+from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.loading import file_digest, without_progress_bars
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.records import DatasetRecord, RunRecord, sync_folder
@@ -66,6 +67,10 @@ def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
     with torch.inference_mode():
         rows = [torch.tensor([task.encode(text)], device=model.device) for text in texts]
         logits = [model(input_ids=row).logits[0].float().tolist() for row in rows]
+    if not all(math.isfinite(value) for row in logits for value in row):
+        raise InvalidConfigError(
+            f"training of {address} diverged in its last steps; lower learning_rate or weight_decay"
+        )
     return {"texts": texts, "logits": logits}
 
 

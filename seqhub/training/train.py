@@ -14,13 +14,14 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.data.feed import Feed, StreamFeed, TableFeed
-from seqhub.errors import OutputExistsError
+from seqhub.errors import InvalidConfigError, OutputExistsError
 from seqhub.evaluation.criteria import Accuracy, St3
 from seqhub.models.registry import build_config, build_model
 from seqhub.records import RunRecord, command_line, environment
 from seqhub.tasks.registry import resolve
 from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
 from seqhub.training.outcome import data_facts, save_run
 from seqhub.training.process import interruptions, own_accelerate_state, torch_threads
@@ -32,6 +33,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
+_TRACKED = "seqhub"  # name of the project in trackers; TensorBoard makes a folder of it
 _CHECK_BATCH = 1024  # sequences of a check that are looked at before the next ones
 _MAY_CHANGE = {"max_sequences", "stop_at", "threads", "trackers", "checkpoint_every", "epochs"}  # on resume
 
@@ -71,7 +73,7 @@ def train(
 
     Raises:
         OutputExistsError: The folder holds another run, or this one without `resume`.
-        InvalidConfigError: The checkpoint is of a run with other settings.
+        InvalidConfigError: The checkpoint is of a run with other settings, or training diverged.
         CorruptFileError: The checkpoint is truncated.
         SaveError: The disk is full; the last good checkpoint is still whole.
         TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was written.
@@ -142,7 +144,7 @@ def _train(
         now = Progress(**facts["progress"])
     history = History(config.output_dir, now.sequences, accelerator.is_main_process)
     if config.trackers:
-        accelerator.init_trackers("seqhub", config=_plain(config.facts()))
+        accelerator.init_trackers(_TRACKED, config=_plain(config.facts()))
 
     def keep() -> None:
         random_states = gather_object([torch.get_rng_state().numpy()])
@@ -213,6 +215,9 @@ def _train(
             now.seconds = time.perf_counter() - started
             now.validation_accuracy = correct / seen
             now.loss = now.since_row["loss"] / now.since_row["rows"]
+            if not math.isfinite(now.loss):  # nothing that follows could be learnt, or written down as JSON
+                rate = f"learning_rate {config.learning_rate:g}, weight_decay {config.weight_decay:g}"
+                raise InvalidConfigError(f"loss is {now.loss} after {now.sequences:,} sequences; lower {rate}")
             row = {
                 "sequences": now.sequences,
                 "loss": now.loss,
@@ -314,11 +319,20 @@ def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator) -> None
         elif not resume and folder.exists() and any(folder.iterdir()):
             started = (folder / checkpoints.FILE_NAME).exists()
             taken = "holds a run that was stopped; --resume goes on with it" if started else "is not empty"
+        elif resume and folder.exists() and not _holds_own(folder):
+            taken = "holds no run to go on with, but something else"
         else:
             folder.mkdir(parents=True, exist_ok=True)
     (taken,) = gather_object([taken])[:1]  # every process gives up, or none
     if taken:
         raise OutputExistsError(f"{folder} {taken}; give another output folder")
+
+
+def _holds_own(folder: Path) -> bool:
+    """Whether a folder has a checkpoint, or nothing but what a run leaves before its first one."""
+    names = {path.name for path in folder.iterdir()}
+    early = {HISTORY, _TRACKED} | {name for name in names if name.startswith(f".{checkpoints.FILE_NAME}.")}
+    return checkpoints.FILE_NAME in names or names <= early
 
 
 def _feed(config: TrainConfig, symbols: str, rank: int, world_size: int) -> Feed:
