@@ -23,6 +23,7 @@ SORTS = {
     "trendingScore": "likes",
     "trending_score": "likes",
 }
+_GRAM = 3  # characters of the shortest text that the index of names can find
 _FEW = 300  # as many repositories are looked at one by one; of more, a walk in the order of the page finds enough soon
 
 
@@ -112,13 +113,8 @@ def _tag_conditions(connection: sqlite3.Connection, tags: Sequence[str], values:
     where = []
     for number, tag in enumerate(dict.fromkeys(tag.lower() for tag in tags)):
         values[f"tag{number}"] = tag
-        query = "SELECT count(*) FROM (SELECT 1 FROM tags WHERE tag = ? LIMIT ?)"
-        few = connection.execute(query, (tag, _FEW)).fetchone()[0] < _FEW
-        where.append(
-            f"repos.id IN (SELECT repo FROM tags WHERE tag = :tag{number})"
-            if few
-            else f"EXISTS (SELECT 1 FROM tags WHERE tag = :tag{number} AND repo = +repos.id)"
-        )
+        few = _few(connection, "SELECT repo FROM tags WHERE tag = ? LIMIT ?", tag)
+        where.append(few or f"EXISTS (SELECT 1 FROM tags WHERE tag = :tag{number} AND repo = repos.id)")
     return where
 
 
@@ -126,17 +122,18 @@ def _search_conditions(connection: sqlite3.Connection, search: Sequence[str], va
     """Rare texts come from the trigram index, frequent or short ones are looked for while walking."""
     where = []
     for number, text in enumerate(dict.fromkeys(text.lower() for text in search if text)):
-        name = f"text{number}"
-        if len(text) >= 3:
-            phrase = '"' + text.replace('"', '""').replace("\0", " ") + '"'
-            query = "SELECT count(*) FROM (SELECT 1 FROM names WHERE names MATCH ? LIMIT ?)"
-            if connection.execute(query, (phrase, _FEW)).fetchone()[0] < _FEW:
-                values[name] = phrase
-                where.append(f"repos.id IN (SELECT rowid FROM names WHERE names MATCH :{name})")
-                continue
-        values[name] = text
-        where.append(f"instr(repos.key, :{name}) > 0")
+        values[f"text{number}"] = text
+        phrase = '"' + text.replace('"', '""').replace("\0", " ") + '"'
+        query = "SELECT rowid FROM names WHERE names MATCH ? LIMIT ?"
+        few = _few(connection, query, phrase) if len(text) >= _GRAM else None
+        where.append(few or f"instr(repos.key, :text{number}) > 0")
     return where
+
+
+def _few(connection: sqlite3.Connection, query: str, value: str) -> str | None:
+    """The condition to be one of few repositories; None if there are more than few."""
+    ids = [row[0] for row in connection.execute(query, (value, _FEW))]
+    return f"repos.id IN ({', '.join(map(str, ids))})" if len(ids) < _FEW else None
 
 
 def _cursor(after: str) -> tuple[int, int]:

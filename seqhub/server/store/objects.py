@@ -14,7 +14,7 @@ from seqhub.server import git
 _RAW, _ZLIB, _EDITS = 0, 1, 2
 _WORTH_PACKING = 128  # bytes
 _WORTH_EDITS = 4096  # bytes of the tree
-_CHAIN = 32  # edits of edits of edits ...
+_CHAIN = 12  # edits of edits of edits ...: each costs a copy of the tree when it is read
 _HEAD = struct.Struct("<III")
 
 
