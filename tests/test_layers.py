@@ -25,7 +25,7 @@ MAY_IMPORT = {  # besides the standard library and lower floors
     "tasks": {"numpy"},
     "models": {"torch", "transformers", "huggingface_hub", "tokenizers", "safetensors", "wrapt"},
     "hub": {"huggingface_hub"},
-    "server": {"starlette", "uvicorn", "anyio", "yaml", "lz4", "blake3", "picklescan", "pytest"},
+    "server": {"starlette", "uvicorn", "httptools", "anyio", "yaml", "lz4", "blake3", "picklescan", "pytest"},
     "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec"},
     "cards": {"jinja2", "huggingface_hub", "yaml"},
     "plots": {"numpy", "matplotlib"},

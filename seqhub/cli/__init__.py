@@ -5,9 +5,11 @@ import typer
 from seqhub.cli import tasks
 from seqhub.cli.data import app as data_app
 from seqhub.cli.demo import demo_command
+from seqhub.cli.hub import app as hub_app
 from seqhub.cli.publish import push_command, verify_command
 from seqhub.cli.results import card_command, evaluate_command, plot_command
-from seqhub.console import one_line_errors
+from seqhub.cli.serve import serve_command
+from seqhub.console import run
 from seqhub.training.command import train_command
 
 app = typer.Typer(
@@ -36,9 +38,10 @@ app.command("plot")(plot_command)
 app.command("push")(push_command)
 app.command("verify")(verify_command)
 app.command("demo")(demo_command)
+app.command("serve")(serve_command)
+app.add_typer(hub_app, name="hub")
 
 
 def main() -> None:
     """Run one command; exit codes are those of `seqhub.console`."""
-    with one_line_errors():
-        raise SystemExit(app(standalone_mode=False))
+    run(app)
