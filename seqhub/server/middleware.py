@@ -91,8 +91,7 @@ class _Exchange:
         self.started = time.perf_counter()
         self.status, self.received, self.sent = 499, 0, 0  # 499: the client went before there was an answer
         self._body_is_complete = False
-        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"]
-        self.id = given[0] if len(given) == 1 and SANE_ID.fullmatch(given[0]) else uuid.uuid4().hex
+        self.id = _given_id(scope) or uuid.uuid4().hex
         scope["seqhub.request_id"] = self.id
 
     async def receive(self) -> "Message":
@@ -145,6 +144,15 @@ class _Exchange:
 
 def _error(text: str) -> bytes:
     return json.dumps({"error": text}).encode()
+
+
+def _given_id(scope: "Scope") -> str | None:
+    """The id that the client gave its request; huggingface_hub's stands in the second header."""
+    for wanted in (b"x-request-id", b"x-amzn-trace-id"):
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+        if len(given) == 1 and SANE_ID.fullmatch(given[0]):
+            return given[0]
+    return None
 
 
 def _bare(host: str) -> str:

@@ -109,6 +109,8 @@ def test_request_id(given: str, kept: bool) -> None:
     headers = ask(guard(), x_request_id=given)[1]
     assert (headers["x-request-id"] == given) is kept
     assert re.fullmatch(r"[\w.:-]+", headers["x-request-id"])
+    assert (ask(guard(), x_amzn_trace_id=given)[1]["x-request-id"] == given) is kept
+    assert ask(guard(), x_amzn_trace_id="theirs", x_request_id="ours")[1]["x-request-id"] == "ours"
 
 
 def test_a_browser_runs_nothing_from_here() -> None:
