@@ -1,5 +1,6 @@
 """Fixtures and files that huggingface_hub's tests want and its source release lacks."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -11,10 +12,9 @@ from huggingface_hub import HfApi, RepoUrl, constants
 from huggingface_hub.cli import _output
 from huggingface_hub.inference._providers import hf_inference
 from huggingface_hub.utils import _auth, _detect_agent
-from huggingface_hub.utils._runtime import is_package_available
 
-from .seqhub_outcomes import exclude, hurry
-from .testing_constants import ENDPOINT_PRODUCTION, ENDPOINT_STAGING, TOKEN
+from .seqhub_outcomes import exclude, exclusions, hurry
+from .testing_constants import ENDPOINT_PRODUCTION, ENDPOINT_STAGING, TOKEN, USER
 from .testing_utils import repo_name
 
 RepoFactory = Callable[..., RepoUrl]  # the tests import the name
@@ -73,6 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
         (cards / name).write_bytes(text.encode())
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return collection_path.name in exclusions() or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     exclude(items)
 
@@ -118,9 +122,10 @@ def nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def as_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+def as_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hold tests to their marks: the way of upload they are about, warnings that must come."""
-    here = is_package_available("hf_xet") and not constants.HF_HUB_DISABLE_XET
+    here = os.environ["SEQHUB_SUITE_MODE"] == "xet"
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not here)  # a test of the suite leaves it changed
     if request.node.get_closest_marker("xet") and not here:
         pytest.skip("excluded: about Xet, which is off in this mode")
     if request.node.get_closest_marker("no_xet") and here:
@@ -161,3 +166,11 @@ def repo_factory(api: HfApi) -> Iterator[RepoFactory]:
                 api.delete_repo(repo_id, repo_type=repo_type, token=token)
 
         yield make
+
+
+@pytest.fixture
+def new_repo_id(api: HfApi) -> Iterator[str]:
+    """A name for a repository that ends with the test."""
+    repo_id = f"{USER}/{repo_name()}"
+    yield repo_id
+    api.delete_repo(repo_id, missing_ok=True)

@@ -31,8 +31,8 @@ def exclude(items: list[pytest.Item]) -> None:
         return
     patterns = exclusions()
     for item in items:
-        id = item.nodeid.removeprefix("tests/")
-        why = [text for pattern, text in patterns.items() if fnmatchcase(id, pattern)]
+        names = [item.nodeid.removeprefix("tests/"), *(f"with {name}" for name in getattr(item, "fixturenames", ()))]
+        why = [text for pattern, text in patterns.items() if any(fnmatchcase(name, pattern) for name in names)]
         why += [text for name, text in MARKED.items() if item.get_closest_marker(name)]
         if why:
             item.add_marker(pytest.mark.skip(reason=f"excluded: {why[0]}"), append=False)

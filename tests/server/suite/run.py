@@ -40,6 +40,7 @@ EXTRAS = [
     "itsdangerous",
     "jedi",
     "joserfc",
+    "opentelemetry-api",
     "parso",
     "pytest-asyncio",
     "pytest-mock",
@@ -54,7 +55,11 @@ USERS = {
     "EnterpriseAdmin": "hf_enterprise_admin_token",
     "__DUMMY_DATASETS_USER__": "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",
 }
-MEMBERS = {"valid_org": "__DUMMY_HUB_USER__", "EnterpriseOrgPrivate": "EnterpriseAdmin"}
+ORGANISATIONS = {  # name -> full name and the one member
+    "valid_org": ("Dummy Org", "__DUMMY_HUB_USER__"),
+    "valid_org_hub": ("Dummy Hub Org", "__DUMMY_HUB_USER__"),
+    "EnterpriseOrgPrivate": ("Enterprise Org", "EnterpriseAdmin"),
+}
 NOBODY = "http://127.0.0.1:9"  # the discard port: refuses at once
 INI = """\
 [pytest]
@@ -131,8 +136,8 @@ def people(store: Store) -> None:
     for name, secret in USERS.items():
         store.create_account(name, full_name="Dummy User" if "DUMMY" in name else name)
         store.create_token(name, "test suite", "admin", secret=secret)
-    for org, user in MEMBERS.items():
-        store.create_account(org, is_org=True)
+    for org, (full_name, user) in ORGANISATIONS.items():
+        store.create_account(org, is_org=True, full_name=full_name)
         store.add_member(org, user, "admin")
 
 
@@ -156,13 +161,12 @@ def run(suite: str, folder: Path, paths: list[Path], url: str, arguments: argpar
     report.unlink(missing_ok=True)
     tests = [name if name.startswith("tests") else f"tests/{name}" for name in arguments.tests] or TESTS[suite]
     with tempfile.TemporaryDirectory(dir=folder) as home:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        dropped = ("HF_", "HUGGING", "HTTP_", "HTTPS_", "NO_PROXY")  # settings of the client, and proxies
+        inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(dropped)}
         environment = inherited | {
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "HF_HOME": home,
             "HF_TOKEN": "",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "127.0.0.1,localhost",
             "OMP_NUM_THREADS": "1",
             "SEQHUB_SUITE_EXCLUSIONS": str(HERE / "exclusions.toml"),
             "SEQHUB_SUITE_NAME": suite,
