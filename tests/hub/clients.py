@@ -6,8 +6,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hub.small_hub import WRITER
-
 SECONDS = 60  # after which a client counts as hanging
 
 
@@ -24,7 +22,7 @@ class Client:
 
     endpoint: str
     home: Path
-    token: str | None = WRITER
+    token: str | None
     xet: bool = False
 
     def run(self, code: str, *arguments: object) -> str:
@@ -44,6 +42,8 @@ class Client:
                 sys.executable,
                 "-W",
                 "error",
+                "-W",
+                "ignore:Use 'content=:DeprecationWarning",  # huggingface_hub's own way to upload by LFS
                 "-c",
                 f"import sys\nfrom pathlib import Path\n{code}",
                 *map(str, arguments),

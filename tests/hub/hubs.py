@@ -1,0 +1,47 @@
+"""The embedded Hub with a user `me`, and what a test asks of what it stores."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqhub.server.model import Kind, Repo
+from seqhub.server.serve import Running, running
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A server that runs, and the tokens of its user."""
+
+    running: Running
+    writer: str
+    reader: str
+
+    @property
+    def url(self) -> str:
+        return self.running.url
+
+    def repo(self, kind: Kind, name: str) -> Repo:
+        found = self.running.store.repo(kind, name)
+        assert found is not None
+        return found
+
+    def files(self, kind: Kind, name: str, revision: str = "main") -> dict[str, bytes]:
+        """Path -> content at a revision; without the file that every repository begins with."""
+        store, repo = self.running.store, self.repo(kind, name)
+        commit = store.resolve(repo, revision)
+        entries, _ = store.tree(repo, commit, "", recursive=True, with_last_commit=False)
+        content = {e.path: store.content(repo, commit, e) for e in entries if not e.is_folder}
+        content.pop(".gitattributes", None)
+        return {path: it.read_bytes() if isinstance(it, Path) else it for path, it in content.items()}
+
+    def log(self, kind: Kind, name: str) -> list[str]:
+        """Titles of the commits on main, newest first."""
+        commits, *_ = self.running.store.commits(self.repo(kind, name), "main")
+        return [commit.title for commit in commits]
+
+
+@contextmanager
+def a_hub(root: Path) -> Iterator[Hub]:
+    with running(root) as server:
+        yield Hub(server, server.token("me"), server.token("me", "read"))
