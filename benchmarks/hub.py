@@ -1,0 +1,390 @@
+"""The embedded Hub: commits, large files and lists, against bare SQLite, a plain HTTP copy and a small Hub.
+
+Servers are `seqhub serve` in processes of their own, clients are huggingface_hub in others. Large files are 256 MiB, a
+quarter of the 1 GiB of the goal, and are measured in at most three rounds, so that all of it takes minutes.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.timing import Goal, Row, row_of_pairs
+
+MIB = 2**20
+LIMIT = 120  # seconds for any one process or request
+PROCESSES, THREADS, COMMITS = 2, 4, 25
+MANY, LARGE = 10_000, 256 * MIB
+SERVE = "from seqhub.cli import main; main()"
+
+
+def run(rounds: int) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [row for part in (_commits, _files, _transfers, _lists) for row in part(Path(folder), rounds)]
+
+
+@dataclass
+class Server:
+    """A server in a process of its own."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    token: str
+
+    def child(self, folder: Path, *line: str, lfs: bool = False) -> list[Any]:
+        """What a client in a process of its own measured; `line` names a function of CHILDREN and what it takes."""
+        home = tempfile.mkdtemp(dir=folder)
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": self.url,
+            "HF_TOKEN": self.token,
+            "HF_HOME": home,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": str(int(lfs)),
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+        command = [sys.executable, "-m", "benchmarks.hub", *line]
+        try:
+            done = subprocess.run(
+                command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=2 * LIMIT
+            )
+        finally:
+            shutil.rmtree(home)
+        found: list[Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def peak_mib(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (kib,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(kib) / 1024
+
+    def line(self) -> "Line":
+        return Line(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=LIMIT), self.token)
+
+
+@dataclass
+class Line:
+    """One connection that stays open."""
+
+    connection: http.client.HTTPConnection
+    token: str
+
+    def ask(self, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        self.connection.request("GET" if body is None else "POST", path, body, headers)
+        response = self.connection.getresponse()
+        said = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{path}: {response.status} {said[:300]!r}")
+        return response
+
+    def commit(self, repo: str, files: dict[str, bytes]) -> float:
+        """Seconds that one commit takes."""
+        lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "files"}}]
+        for path, content in files.items():
+            value = {"path": path, "content": b64encode(content).decode(), "encoding": "base64"}
+            lines.append({"key": "file", "value": value})
+        body = b"\n".join(json.dumps(line).encode() for line in lines)
+        return seconds(lambda: self.ask(f"/api/models/{repo}/commit/main", body))
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[Server]:
+    """`seqhub serve` of a root on which the user ada exists."""
+    from seqhub.server.serve import Running
+    from seqhub.server.store import Store
+
+    store = Store(root)
+    token = Running("", store).token("ada")
+    store.close()
+    line = [sys.executable, "-c", SERVE, "serve", "--root", str(root), "--port", "0", "--no-access-log"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with process:
+        try:
+            assert process.stdout is not None
+            yield Server(process, process.stdout.readline().strip().partition("=")[2], token)
+        finally:
+            process.kill()
+
+
+def seconds(job: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    job()
+    return time.perf_counter() - started
+
+
+def _commits(folder: Path, rounds: int) -> Iterator[Row]:
+    """Many clients on one repository, and one writer in this process."""
+    from seqhub.server.model import AddSmall
+    from seqhub.server.serve import Running
+    from seqhub.server.store import Store
+
+    root = folder / "commits"
+    store = Store(root)
+    Running("", store).token("ada")
+    crowded = store.create_repo("model", "ada/crowded", author="ada")
+    with serving(root) as server, ThreadPoolExecutor(PROCESSES) as pool:
+        taken = list(pool.map(lambda name: server.child(folder, "commits", "ada/crowded", name), "ab"))
+    present = {
+        entry.path for entry in store.tree(crowded, store.resolve(crowded, "main"), "", recursive=True, limit=10_000)[0]
+    }
+    wanted = {f"{name}/{thread}/{number}" for name in "ab" for thread in range(THREADS) for number in range(COMMITS)}
+    case = f"{PROCESSES * THREADS} clients, {COMMITS} commits each"
+    yield Row(case=f"{case}: lost", unit="commits", theirs=None, ours=len(wanted - present), goal=("ours", "<=", 0))
+    rate = len(wanted) / max(taken_by_one for (taken_by_one,) in taken)
+    yield Row(case=f"{case}: rate", unit="commits/s", theirs=None, ours=rate)
+
+    bare = sqlite3.connect(root / "bare.sqlite3", isolation_level=None)
+    bare.execute("PRAGMA journal_mode = WAL")
+    bare.execute("PRAGMA synchronous = FULL")
+    bare.execute("CREATE TABLE files (id INTEGER PRIMARY KEY, content BLOB)")
+    alone = store.create_repo("model", "ada/alone", author="ada")
+    ada = store.account("ada")
+    assert ada is not None
+    turn = iter(range(10**6))
+
+    def insert() -> None:
+        bare.execute("INSERT INTO files (content) VALUES (?)", (os.urandom(200),))
+
+    def commit() -> None:
+        added = AddSmall(f"file{next(turn)}", os.urandom(200))
+        store.commit(alone, "main", [added], expected_parent=None, author="ada", title="file", uploader=ada)
+
+    yield _seconds_row(
+        "one small file in the store, and one bare insert", insert, commit, 60 * rounds, ("ratio", "<=", 3.0)
+    )
+    bare.close()
+    store.close()
+
+
+def _seconds_row(case: str, theirs: Callable[[], object], ours: Callable[[], object], times: int, goal: Goal) -> Row:
+    """Both in turn, many times: the ratio is that of the medians, as one pause of the disk is longer than either."""
+    pairs = [(seconds(theirs), seconds(ours)) for _ in range(times)]
+    first, second = (median(side) * 1000 for side in zip(*pairs, strict=True))
+    return Row(case=case, unit="ms", theirs=first, ours=second, ratio=second / first, goal=goal)
+
+
+def _files(folder: Path, rounds: int) -> Iterator[Row]:
+    """Repositories with many files, through HTTP."""
+    from seqhub.server.serve import Running
+    from seqhub.server.store import Store
+
+    root = folder / "files"
+    store = Store(root)
+    Running("", store).token("ada")
+    for number in range(rounds):
+        store.create_repo("model", f"ada/many{number}", author="ada")
+    empties = 20 * rounds
+    for number in range(empties):
+        store.create_repo("model", f"ada/empty{number}", author="ada")
+    store.close()
+    with serving(root) as server:
+        line = server.line()
+        files = {f"folder{number % 100}/file{number}.txt": f"file {number}".encode() for number in range(MANY)}
+        taken = [line.commit(f"ada/many{number}", files) for number in range(rounds)]
+        yield Row(
+            case="10,000 files in one commit", unit="s", theirs=None, ours=median(taken), goal=("ours", "<=", 3.0)
+        )
+        turns = iter(range(empties)), iter(range(empties))
+        yield _seconds_row(
+            "one more file on 10,000, and a file into an empty repository",
+            lambda: line.commit(f"ada/empty{next(turns[0])}", {"one.txt": b"one"}),
+            lambda: line.commit("ada/many0", {f"one{next(turns[1])}.txt": b"one"}),
+            empties,
+            ("ratio", "<=", 2.0),
+        )
+        listed = median(server.child(folder, "tree", "ada/many0", str(rounds)))
+        yield Row(case="recursive listing of 10,000", unit="s", theirs=None, ours=listed, goal=("ours", "<=", 0.5))
+        yield Row(case="server's peak memory meanwhile", unit="MiB", theirs=None, ours=server.peak_mib())
+
+
+def _transfers(folder: Path, rounds: int) -> Iterator[Row]:
+    rounds = min(rounds, 3)
+    root = folder / "large"
+    root.mkdir()
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    with serving(root) as server, _plain(folder / "plain") as plain:
+        for number in range(rounds):
+            for way in ("LFS", "Xet"):
+                file = folder / "large.bin"
+                with file.open("wb") as out:
+                    for _ in range(LARGE // MIB):
+                        out.write(os.urandom(MIB))
+                theirs = _copy(plain, file, folder / "copy.bin")
+                ours = server.child(
+                    folder, "transfer", f"ada/{way.lower()}{number}", str(file), str(folder), lfs=way == "LFS"
+                )
+                for direction, (one, other) in zip(("up", "down"), zip(theirs, ours, strict=True), strict=True):
+                    pairs.setdefault(f"{way} {direction}", []).append((LARGE / MIB / one, LARGE / MIB / other))
+        for name, found in pairs.items():
+            goal: Goal = ("ratio", ">=", 1 / 3 if name.startswith("LFS") else 0.1)
+            yield row_of_pairs(f"256 MiB (of the 1 GiB) by {name}, and a plain copy", found, unit="MiB/s", goal=goal)
+        peak = server.peak_mib()
+        yield Row(case="server's peak memory meanwhile", unit="MiB", theirs=None, ours=peak, goal=("ours", "<=", 200.0))
+
+
+class _PlainHandler(BaseHTTPRequestHandler):
+    """PUT keeps a file, GET gives it back."""
+
+    file: Path
+
+    def do_PUT(self) -> None:
+        left = int(self.headers["Content-Length"])
+        with self.file.open("wb") as out:
+            while left:
+                piece = self.rfile.read(min(left, MIB))
+                out.write(piece)
+                left -= len(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.file.stat().st_size))
+        self.end_headers()
+        with self.file.open("rb") as content:
+            shutil.copyfileobj(content, self.wfile, MIB)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def _plain(file: Path) -> Iterator[str]:
+    line = [sys.executable, "-m", "benchmarks.hub", "plain", str(file)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def _copy(netloc: str, source: Path, target: Path) -> tuple[float, float]:
+    """Seconds of a file up and down."""
+
+    def up() -> None:
+        line = http.client.HTTPConnection(netloc, timeout=LIMIT, blocksize=MIB)
+        with source.open("rb") as content:
+            line.request("PUT", "/", content, {"Content-Length": str(source.stat().st_size)})
+        line.getresponse().read()
+        line.close()
+
+    def down() -> None:
+        line = http.client.HTTPConnection(netloc, timeout=LIMIT)
+        line.request("GET", "/")
+        with target.open("wb") as out:
+            shutil.copyfileobj(line.getresponse(), out, MIB)
+        line.close()
+
+    return seconds(up), seconds(down)
+
+
+def _lists(folder: Path, rounds: int) -> Iterator[Row]:
+    """Pages of a Hub with 100 repositories and of one with 10,000."""
+    from seqhub.server.serve import Running
+    from seqhub.server.store import Store
+
+    for count in (100, MANY):
+        store = Store(folder / f"hub{count}")
+        Running("", store).token("ada")
+        for number in range(count):
+            store.create_repo("model", f"ada/net-{number:05}", author="ada")
+        store.close()
+    with serving(folder / "hub100") as few, serving(folder / f"hub{MANY}") as many:
+        lines = few.line(), many.line()
+        pages = {
+            "page of 50": ["?limit=50"] * 2,
+            "next page of 50": [
+                "?" + urlsplit(line.ask("/api/models?limit=50").headers["Link"]).query for line in lines
+            ],
+            "page of one author, by likes": ["?limit=50&author=ada&sort=likes"] * 2,
+            "search with many hits": ["?limit=50&search=net"] * 2,
+            "search with one hit": ["?limit=50&search=net-00042"] * 2,
+            "search with no hit": ["?limit=50&search=lstm"] * 2,
+        }
+        for name, queries in pages.items():
+            asking = [
+                partial(line.ask, "/api/models" + query.partition(">")[0])
+                for line, query in zip(lines, queries, strict=True)
+            ]
+            case = f"{name} of 10,000 repositories, and of 100"
+            yield _seconds_row(case, asking[0], asking[1], 10 * rounds, ("ratio", "<=", 2.0))
+
+
+def commits_child(repo: str, name: str) -> list[float]:
+    """Seconds that the threads of one process take."""
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    def work(thread: int) -> None:
+        api = HfApi()
+        for number in range(COMMITS):
+            added = CommitOperationAdd(f"{name}/{thread}/{number}", os.urandom(50).hex().encode())
+            api.create_commit(repo, [added], commit_message="one file")
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [seconds(lambda: list(pool.map(work, range(THREADS))))]
+
+
+def tree_child(repo: str, rounds: str) -> list[float]:
+    from huggingface_hub import HfApi
+
+    def look() -> None:
+        if sum(1 for _ in HfApi().list_repo_tree(repo, recursive=True)) < MANY:
+            raise RuntimeError("files are missing")
+
+    return [seconds(look) for _ in range(int(rounds))]
+
+
+def transfer_child(repo: str, file: str, folder: str) -> list[float]:
+    """Seconds of a file up and down."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    api = HfApi()
+    api.create_repo(repo)
+    up = seconds(lambda: api.upload_file(path_or_fileobj=file, path_in_repo="large.bin", repo_id=repo))
+    with tempfile.TemporaryDirectory(dir=folder) as target:
+        down = seconds(lambda: hf_hub_download(repo, "large.bin", local_dir=target))
+        if Path(target, "large.bin").stat().st_size != Path(file).stat().st_size:
+            raise RuntimeError("the file came back in another size")
+    return [up, down]
+
+
+def plain_child(file: str) -> list[float]:
+    handler = type("Handler", (_PlainHandler,), {"file": Path(file)})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        print(f"127.0.0.1:{server.server_port}", flush=True)
+        server.serve_forever()
+    return []
+
+
+CHILDREN: dict[str, Callable[..., list[float]]] = {
+    "commits": commits_child,
+    "tree": tree_child,
+    "transfer": transfer_child,
+    "plain": plain_child,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(CHILDREN[sys.argv[1]](*sys.argv[2:])))

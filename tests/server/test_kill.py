@@ -1,0 +1,344 @@
+"""Real servers killed at random moments, on a disk that fills up, on a root that turns read-only, while clients push.
+
+Every scenario ends alike: what a client was told is in the repository is there byte for byte, and `fsck` is clean.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqhub.server.serve import Running
+from seqhub.server.store import Store
+
+log = logging.getLogger(__name__)  # the counts; `pytest -rP` shows them
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KILLS = 50
+LIMIT = 120  # seconds for any one thing to happen
+REPO = "ada/net"
+SERVER = (sys.executable, "-c", "from seqhub.cli import main; main()", "serve", "--no-access-log")
+CLIENT = """
+import hashlib, json, os, random, sys, threading, time
+from huggingface_hub import CommitOperationAdd, HfApi
+
+repo, name, size, patience = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+chance, stop = random.Random(name), threading.Event()
+threading.Thread(target=lambda: (os.read(0, 1), stop.set()), daemon=True).start()
+
+def say(**fields):
+    os.write(1, json.dumps(fields).encode() + b"\\n")
+
+def push(files):
+    for attempt in range(patience):
+        try:
+            added = [CommitOperationAdd(path, content) for path, content in files.items()]
+            return HfApi().create_commit(repo, added, commit_message=name).oid
+        except Exception as error:
+            say(error=f"{type(error).__name__}: {error} {error.__cause__ or ''}")
+            time.sleep(0.1)
+
+number, oid = 0, ""
+while oid is not None and not stop.is_set():
+    small, large = chance.randbytes(20).hex().encode(), chance.randbytes(size)
+    files = {f"{name}/{number}.txt": small, f"{name}/{number}.bin": large}
+    number += 1
+    oid = push(files)
+    if oid is not None:
+        for path, content in files.items():
+            say(oid=oid, path=path, sha256=hashlib.sha256(content).hexdigest())
+"""
+
+
+@dataclass
+class Client:
+    """A process that pushes one commit of a small and a large file after the other.
+
+    Args:
+        process: It stops after the commit that is under way once its input ends, or at `patience` failures in a row.
+        said: Where its words go.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    said: Path
+
+    def words(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.said.read_text().split("\n")[:-1]]
+
+    def acknowledged(self) -> list[dict[str, Any]]:
+        return [word for word in self.words() if "oid" in word]
+
+    def errors(self) -> list[str]:
+        return [word["error"] for word in self.words() if "error" in word]
+
+    def finish(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self.process.wait(LIMIT) == 0, self.said.with_suffix(".err").read_text()[-3000:]
+
+
+@dataclass
+class Lab:
+    """A root with a user and a repository, the port of its servers, and a folder for its clients."""
+
+    root: Path
+    folder: Path
+    port: int
+    token: str
+    inside: Sequence[str] = ()  # what puts a command into the namespace in which the root is mounted
+
+    @contextmanager
+    def server(self) -> "Iterator[subprocess.Popen[bytes]]":
+        """A server that takes requests; killed at the end."""
+        line = [*self.inside, *SERVER, "--root", str(self.root), "--port", str(self.port)]
+        with (self.folder / "server.err").open("ab") as errors:
+            process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors)
+        with process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline().startswith(b"export HF_ENDPOINT="), self.complaints()
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
+    def clients(self, prefix: str, *, size: int, patience: int) -> Iterator[list[Client]]:
+        """One that sends large files by Xet, one that sends them by LFS, and one with small files mostly."""
+        found = []
+        try:
+            for name, no_xet, bytes_ in (("xet", "0", size), ("lfs", "1", size), ("small", "1", 1000)):
+                label = f"{prefix}-{name}"
+                environment = {
+                    **os.environ,
+                    **Running(f"http://127.0.0.1:{self.port}", None).environment(  # type: ignore[arg-type]
+                        self.folder / f"home-{name}", token=self.token
+                    ),
+                    "HF_HUB_DISABLE_XET": no_xet,
+                    "HF_XET_CLIENT_RETRY_BASE_DELAY": "200ms",
+                }
+                said = self.folder / f"{label}.jsonl"
+                with said.open("wb") as out, said.with_suffix(".err").open("wb") as errors:
+                    line = [sys.executable, "-c", CLIENT, REPO, label, str(bytes_), str(patience)]
+                    process = subprocess.Popen(line, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=errors)
+                found.append(Client(process, said))
+            yield found
+        finally:
+            for client in found:
+                client.process.kill()
+                client.process.communicate()
+
+    def complaints(self) -> str:
+        return (self.folder / "server.err").read_text()[-3000:]
+
+
+def prepared(root: Path) -> str:
+    store = Store(root)
+    try:
+        token = Running("", store).token("ada")
+        store.create_repo("model", REPO, author="ada")
+        return token
+    finally:
+        store.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_until_each(clients: Sequence[Client], more_than: int = 0) -> None:
+    deadline = time.monotonic() + LIMIT
+    while any(len(client.acknowledged()) <= more_than for client in clients):
+        assert time.monotonic() < deadline, [(client.said.name, client.errors()[-3:]) for client in clients]
+        time.sleep(0.05)
+
+
+def check(root: Path, acknowledged: Sequence[dict[str, Any]]) -> None:
+    """Every acknowledged file is in its commit and in the newest one, with the bytes that were sent."""
+    store = Store(root)
+    try:
+        assert store.fsck() == []
+        repo = store.repo("model", REPO)
+        assert repo is not None
+        head = store.resolve(repo, "main")
+        for word in acknowledged:
+            for commit in (head, store.resolve(repo, word["oid"])):
+                entry = store.entry(repo, commit, word["path"])
+                assert entry is not None, word
+                content = store.content(repo, commit, entry)
+                data = content.read_bytes() if isinstance(content, Path) else content
+                assert hashlib.sha256(data).hexdigest() == word["sha256"], word
+        store.gc(-1)
+        assert store.fsck() == []
+    finally:
+        store.close()
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """Every client tries each commit until it is acknowledged, so its ending says that it came through."""
+    chance = random.Random(20)
+    lab = Lab(tmp_path / "hub", tmp_path, free_port(), prepared(tmp_path / "hub"))
+    with lab.clients("kill", size=300_000, patience=10_000) as clients:
+        with lab.server():
+            wait_until_each(clients)
+        for number in range(1, KILLS):
+            with lab.server() as process:
+                time.sleep(chance.uniform(0, 1.5))
+                os.kill(process.pid, signal.SIGKILL)
+                assert process.wait(LIMIT) == -signal.SIGKILL
+            if number % 10 == 0:
+                check_only(lab.root)
+        with lab.server():
+            counts = [len(client.acknowledged()) for client in clients]
+            for client, count in zip(clients, counts, strict=True):
+                wait_until_each([client], more_than=count)
+            for client in clients:
+                client.finish()
+    acknowledged = [word for client in clients for word in client.acknowledged()]
+    failures = [error for client in clients for error in client.errors()]
+    check(lab.root, acknowledged)
+    log.warning(f"{KILLS} kills, {len(acknowledged)} files acknowledged, {len(failures)} attempts failed")
+    assert failures, "the kills must have met requests, some of which the clients do not repeat by themselves"
+    assert not {error for error in failures if " 500 " in error}
+    assert "Traceback" not in lab.complaints()
+
+
+def check_only(root: Path) -> None:
+    store = Store(root)
+    try:
+        assert store.fsck() == []
+    finally:
+        store.close()
+
+
+class Disk:
+    """A tmpfs that only the processes of one namespace see; it ends with the process that holds it."""
+
+    def __init__(self, place: Path, size: str) -> None:
+        self.place = place
+        place.mkdir()
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        self.inside = ("nsenter", "--target", str(self.holder.pid), "--mount")
+        self.run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place))
+
+    @property
+    def seen(self) -> Path:
+        """The same folder for processes outside."""
+        return Path(f"/proc/{self.holder.pid}/root") / self.place.relative_to("/")
+
+    def run(self, *line: str) -> None:
+        assert self.holder.stdin is not None
+        assert self.holder.stdout is not None
+        try:
+            self.holder.stdin.write(" ".join([*line, "2>&1; echo done $?\n"]).encode())
+            self.holder.stdin.flush()
+        except BrokenPipeError:
+            pass
+        said = b""
+        while not said.startswith(b"done "):
+            said = self.holder.stdout.readline()
+            if not said.startswith(b"done 0"):
+                pytest.skip(f"no file system can be mounted here: {said.decode().strip() or 'unshare failed'}")
+
+    def close(self) -> None:
+        self.holder.kill()
+        self.holder.communicate()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
+        pytest.skip("unshare and nsenter of util-linux are not installed")
+    disk = Disk(tmp_path / "disk", "24m")
+    try:
+        yield disk
+    finally:
+        disk.close()
+
+
+def lab_on(disk: Disk, folder: Path) -> Lab:
+    """A root is made outside and copied in, since SQLite follows links by name and would leave the namespace."""
+    token = prepared(folder / "made")
+    shutil.copytree(folder / "made", disk.seen / "hub")
+    return Lab(disk.place / "hub", folder, free_port(), token, disk.inside)
+
+
+def check_copy(disk: Disk, folder: Path, acknowledged: Sequence[dict[str, Any]]) -> None:
+    shutil.copytree(disk.seen / "hub", folder)
+    check(folder, acknowledged)
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, disk: Disk) -> None:
+    lab = lab_on(disk, tmp_path)
+    with lab.server():
+        with lab.clients("fill", size=700_000, patience=6) as clients:
+            for client in clients:  # they end when there is no room
+                assert client.process.wait(2 * LIMIT) == 0
+        acknowledged = [word for client in clients for word in client.acknowledged()]
+        failures = [error for client in clients for error in client.errors()]
+        assert acknowledged
+        assert all("507" in error for error in failures), failures
+        check_copy(disk, tmp_path / "full", acknowledged)
+        disk.run("mount", "-o", "remount,size=96m", str(disk.place))
+        with lab.clients("room", size=10_000, patience=20) as clients:
+            wait_until_each(clients)
+            for client in clients:
+                client.finish()
+        later = [word for client in clients for word in client.acknowledged()]
+    check_copy(disk, tmp_path / "after", acknowledged + later)
+    kinds = Counter("507" if "507" in error else error[:80] for error in failures)
+    log.warning(f"{len(acknowledged)} + {len(later)} files acknowledged; failures: {dict(kinds)}")
+    assert "Traceback" not in lab.complaints()
+
+
+def test_a_root_that_turns_read_only(tmp_path: Path, disk: Disk) -> None:
+    lab = lab_on(disk, tmp_path)
+    disk.run("mount", "-o", "remount,size=200m", str(disk.place))
+    with lab.server():
+        with lab.clients("before", size=200_000, patience=1) as clients:
+            wait_until_each(clients)
+            disk.run("mount", "--bind", str(disk.place), str(disk.place))
+            disk.run("mount", "-o", "remount,ro,bind", str(disk.place))
+            for client in clients[:2]:  # they send large files, for which new files must be made
+                assert client.process.wait(LIMIT) == 0
+            clients[2].finish()
+        acknowledged = [word for client in clients for word in client.acknowledged()]
+        failures = [error for client in clients for error in client.errors()]
+    assert failures
+    assert all("503" in error for error in failures), failures
+    refused = subprocess.run(
+        [*lab.inside, *SERVER, "--root", str(lab.root), "--port", str(lab.port)],
+        capture_output=True, text=True, timeout=LIMIT, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ")
+    assert refused.stderr.count("\n") == 1
+    disk.run("umount", str(disk.place))
+    check_copy(disk, tmp_path / "copy", acknowledged)
+    log.warning(f"{len(acknowledged)} files acknowledged, {len(failures)} attempts refused")
+    with lab.server(), lab.clients("again", size=10_000, patience=20) as clients:
+        wait_until_each(clients)
+        for client in clients:
+            client.finish()
+    check_copy(
+        disk, tmp_path / "after", [*acknowledged, *(word for client in clients for word in client.acknowledged())]
+    )
+    assert "Traceback" not in lab.complaints()
