@@ -23,7 +23,20 @@ from seqhub.server.access import Identity, absent, authorise, identify
 from seqhub.server.http import Call, PlainHandler, Route, StreamingHandler, raw_path, read_body
 from seqhub.server.model import Kind
 from seqhub.server.refusal import Refusal
-from seqhub.server.routes import account, commits, discussions, files, gates, left_out, lfs, listing, refs, repos, xet
+from seqhub.server.routes import (
+    account,
+    commits,
+    discussions,
+    files,
+    gates,
+    git_http,
+    left_out,
+    lfs,
+    listing,
+    refs,
+    repos,
+    xet,
+)
 from seqhub.server.scan import Scanner
 from seqhub.server.settings import Settings
 from seqhub.server.store.names import RESERVED
@@ -45,7 +58,7 @@ _PLACEHOLDERS = {
 def table() -> list[Route]:
     """Every route, in the order in which they are tried."""
     rows: list[Route] = []
-    for group in (account, repos, commits, files, refs, discussions, gates, lfs, xet, left_out, listing):
+    for group in (account, repos, commits, files, refs, discussions, gates, git_http, lfs, xet, left_out, listing):
         rows += group.routes
     return rows
 

@@ -1,0 +1,273 @@
+"""`git clone`, `fetch` and `pull` over smart HTTP; read-only.
+
+Source: git, Documentation/gitprotocol-http and gitprotocol-pack, version 0, which every client accepts; upload-pack.c
+where they leave a question. A request holds the whole conversation so far, so nothing is kept between requests.
+"""
+
+import logging
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from starlette.responses import Response, StreamingResponse
+
+from seqhub.server import git, wire
+from seqhub.server.http import Call, Route
+from seqhub.server.model import DEFAULT_BRANCH
+from seqhub.server.packing import ERROR, FLUSH, Graph, Reader, banded, lacking, lines, pack, pkt
+from seqhub.server.refusal import Refusal
+
+logger = logging.getLogger(__name__)
+
+HEAD = f"refs/heads/{DEFAULT_BRANCH}"
+TAG = "refs/tags/"
+BODY_LIMIT = 16 * 2**20  # 300,000 wants and haves
+CAPABILITIES = (
+    "multi_ack_detailed side-band-64k shallow include-tag allow-reachable-sha1-in-want object-format=sha1 agent=seqhub"
+)
+NO_STORE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
+NO_PUSH = "git push is not part of this Hub: upload with huggingface_hub (`hf upload`, HfApi.create_commit)."
+_OID = re.compile(rb"[0-9a-f]{40}")
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request of a client that fetches."""
+
+    wants: dict[bytes, None] = field(default_factory=dict)
+    capabilities: frozenset[bytes] = frozenset()
+    shallow: set[bytes] = field(default_factory=set)  # commits whose parents the client does not have
+    depth: int | None = None
+    haves: dict[bytes, None] = field(default_factory=dict)
+    goes_on: bool = False  # there is something after the wants; else the client asks where a shallow clone would end
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tips:
+    """What the refs of a repository lead to."""
+
+    refs: dict[str, bytes]
+    peeled: dict[bytes, bytes]  # of annotated tags: their commits
+
+
+def advertise(call: Call) -> Response:
+    """The refs, as the first answer of every conversation."""
+    service = call.request.query_params.get("service")
+    if service == "git-receive-pack":
+        return refuse_push(call)
+    if service != "git-upload-pack":
+        raise Refusal(403, "Only git's smart HTTP protocol is spoken here: ?service=git-upload-pack is expected.")
+    found = tips(call, Graph(reader(call)))
+    rows = [(b"HEAD", found.refs[HEAD])] if HEAD in found.refs else []
+    for ref, oid in found.refs.items():
+        rows.append((ref.encode(), oid))
+        if oid in found.peeled:
+            rows.append((ref.encode() + b"^{}", found.peeled[oid]))
+    capabilities = CAPABILITIES + (f" symref=HEAD:{HEAD}" if HEAD in found.refs else "")
+    rows = rows or [(b"capabilities^{}", bytes(20))]
+    body = [pkt(b"# service=git-upload-pack\n"), FLUSH]
+    for place, (name, oid) in enumerate(rows):
+        extra = b"" if place else b"\0" + capabilities.encode()
+        body.append(pkt(oid.hex().encode() + b" " + name + extra + b"\n"))
+    body.append(FLUSH)
+    return Response(b"".join(body), media_type="application/x-git-upload-pack-advertisement", headers=NO_STORE)
+
+
+def upload_pack(call: Call) -> Response:
+    """Negotiate what both sides have; once the client says `done`, send what it lacks."""
+    try:
+        asked = parsed(unpacked(call))
+    except ValueError as problem:
+        raise Refusal(400, f"This is no request to git-upload-pack: {problem}.") from None
+    if not asked.wants:  # git tries out with an empty request whether a large one would be let in
+        return answer([])
+    graph = Graph(reader(call))
+    found = tips(call, graph)
+    stranger = unreachable(graph, found, asked)
+    if stranger is not None:
+        return answer([pkt(b"ERR upload-pack: not our ref " + stranger.hex().encode() + b"\n")])
+    first: list[bytes] = []
+    ends: set[bytes] = asked.shallow
+    if asked.depth is not None:
+        starts = [tip for tip in map(graph.commit_behind, asked.wants) if tip is not None]
+        inside, cut = graph.within(starts, asked.depth)
+        opened = (asked.shallow & inside) - cut
+        first += [pkt(b"shallow " + oid.hex().encode()) for oid in sorted(cut - asked.shallow)]
+        first += [pkt(b"unshallow " + oid.hex().encode()) for oid in sorted(opened)]
+        first.append(FLUSH)
+        ends = cut | (asked.shallow - opened)
+        if not asked.goes_on:
+            return answer(first)
+    common = [oid for oid in asked.haves if graph.commit_behind(oid) == oid]
+    last = common[-1].hex().encode() if common else b""
+    if b"multi_ack_detailed" in asked.capabilities:
+        first += [pkt(b"ACK %s common\n" % oid.hex().encode()) for oid in common]
+    if not asked.done:
+        if common and b"multi_ack_detailed" in asked.capabilities:
+            first += [pkt(b"ACK %s ready\n" % last), pkt(b"NAK\n")]
+        else:
+            first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
+        return answer(first)
+    first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
+    return answer(sent(call, graph, found, asked, first, common, ends))
+
+
+def sent(
+    call: Call, graph: Graph, found: Tips, asked: Asked, first: list[bytes], common: list[bytes], ends: set[bytes]
+) -> Iterator[bytes]:
+    """The end of the negotiation and the pack, in pieces of 64 KiB."""
+    yield b"".join(first)
+    has_bands = b"side-band-64k" in asked.capabilities
+    tags = found.peeled.items() if b"include-tag" in asked.capabilities else ()
+    try:
+        oids = lacking(graph, asked.wants, common, ends=ends, client_ends=asked.shallow, tags=tags)
+        whole = pack(graph.read, oids)
+        yield from banded(whole) if has_bands else whole
+    except Exception:
+        if not has_bands:
+            raise  # the pack breaks off, which the client sees by its checksum
+        request_id = call.request.scope.get("seqhub.request_id", "")
+        logger.exception("request %s: a pack of %s broke off", request_id, call.repo.full_name)
+        yield pkt(ERROR + f"internal error; the server's log has it as {request_id}\n".encode())
+
+
+def refuse_push(call: Call) -> Response:
+    """Plain text, since git shows its user nothing else."""
+    return Response(
+        NO_PUSH + "\n", 501, {wire.ERROR_MESSAGE: wire.header_text(NO_PUSH)}, media_type="text/plain; charset=utf-8"
+    )
+
+
+def reader(call: Call) -> Reader:
+    """Objects of the repository by their 20 bytes."""
+
+    def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:
+        if oid == git.EMPTY_TREE:  # known to everybody; of a repository without files
+            return "tree", b""
+        return call.store.git_object(call.repo, oid.hex())
+
+    return read
+
+
+def tips(call: Call, graph: Graph) -> Tips:
+    refs = {ref: bytes.fromhex(oid) for ref, oid in call.store.git_refs(call.repo).items()}
+    peeled = {oid: graph.commit_behind(oid) for ref, oid in refs.items() if ref.startswith(TAG)}
+    return Tips(refs, {tag: oid for tag, oid in peeled.items() if oid is not None and oid != tag})
+
+
+def unreachable(graph: Graph, found: Tips, asked: Asked) -> bytes | None:
+    """A wanted object that no ref leads to, if there is one.
+
+    A ref may have moved on since the client saw it, so what lies before a tip is as good as a tip.
+    """
+    known = {*found.refs.values(), *found.peeled.values()}
+    others = [oid for oid in asked.wants if oid not in known]
+    if not others:
+        return None
+    history = graph.history(oid for oid in known if oid not in found.peeled)
+    return next((oid for oid in others if oid not in history), None)
+
+
+def parsed(body: bytes) -> Asked:
+    """A request to git-upload-pack.
+
+    Raises:
+        ValueError: It is none.
+    """
+    asked = Asked()
+    in_wants = True
+    for line in lines(body):
+        if line is None:
+            if not in_wants:  # the end of a batch of haves, which is answered
+                asked.goes_on = True
+            in_wants = False
+            continue
+        word, _, rest = line.partition(b" ")
+        if in_wants and word == b"want":
+            value, _, capabilities = rest.partition(b" ")
+            if capabilities:
+                asked.capabilities = frozenset(capabilities.split())
+            asked.wants[oid_of(value)] = None
+        elif in_wants and word == b"shallow":
+            asked.shallow.add(oid_of(rest))
+        elif in_wants and word == b"deepen":
+            if not (rest.isdigit() and len(rest) <= 10 and int(rest) > 0):
+                raise ValueError(f"a depth of {rest[:40]!r}")
+            asked.depth = int(rest)
+        elif not in_wants and word == b"have":
+            asked.haves[oid_of(rest)] = None
+            asked.goes_on = True
+        elif not in_wants and line == b"done":
+            asked.done = asked.goes_on = True
+            break
+        else:
+            raise ValueError(f"unexpected line {line[:60]!r}")
+    return asked
+
+
+def oid_of(text: bytes) -> bytes:
+    if not _OID.fullmatch(text):
+        raise ValueError(f"{text[:60]!r} is no object id")
+    return bytes.fromhex(text.decode())
+
+
+def unpacked(call: Call) -> bytes:
+    """The body, which git compresses when it is long; not more of it than the route allows.
+
+    Raises:
+        ValueError: It is not gzip although it says so.
+    """
+    encoding = call.request.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        return call.body
+    if encoding not in ("gzip", "x-gzip"):
+        raise Refusal(415, f"Content-Encoding {encoding[:40]!r} is unknown; gzip is known.")
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        body = stream.decompress(call.body, call.body_limit + 1)
+    except zlib.error as problem:
+        raise ValueError(f"the body is not gzip ({problem})") from None
+    if len(body) > call.body_limit:
+        raise Refusal(413, f"The body has more than the {call.body_limit} bytes that are allowed here.")
+    if not stream.eof:
+        raise ValueError("the gzip body is cut")
+    return body
+
+
+def answer(chunks: Iterable[bytes]) -> Response:
+    """Small answers in one piece, packs as a stream."""
+    kind = "application/x-git-upload-pack-result"
+    if isinstance(chunks, list):
+        return Response(b"".join(chunks), media_type=kind, headers=NO_STORE)
+    return StreamingResponse(chunks, media_type=kind, headers=NO_STORE)
+
+
+def make_routes() -> list[Route]:
+    rows = []
+    for suffix in (".git", ""):  # git keeps the address as the user wrote it
+        base = f"/{{prefix}}{{repo}}{suffix}"
+        rows += [
+            Route("GET", f"{base}/info/refs", "read", advertise, "`git clone`, `git fetch`: which refs there are"),
+            Route(
+                "POST",
+                f"{base}/git-upload-pack",
+                "read",
+                upload_pack,
+                "`git clone`, `git fetch`: the objects",
+                body_limit=BODY_LIMIT,
+            ),
+            Route(
+                "POST",
+                f"{base}/git-receive-pack",
+                "read",
+                refuse_push,
+                "`git push`: upload with huggingface_hub",
+                state="left out",
+            ),
+        ]
+    return rows
+
+
+routes = make_routes()
