@@ -123,12 +123,17 @@ def nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def as_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hold tests to their marks: the way of upload they are about, warnings that must come."""
-    here = os.environ["SEQHUB_SUITE_MODE"] == "xet"
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not here)  # a test of the suite leaves it changed
-    if request.node.get_closest_marker("xet") and not here:
-        pytest.skip("excluded: about Xet, which is off in this mode")
-    if request.node.get_closest_marker("no_xet") and here:
+    """Hold tests to their marks: the way of upload they are about, warnings that must come.
+
+    As in the suite's own conftest, a test about Xet has it on whatever the mode; the table tells how many these are.
+    """
+    about_xet = request.node.get_closest_marker("xet") is not None
+    wanted = about_xet or os.environ["SEQHUB_SUITE_MODE"] == "xet"
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not wanted)  # a test of the suite leaves it changed
+    if about_xet:
+        monkeypatch.delenv("HF_HUB_DISABLE_XET", raising=False)
+        request.node.user_properties.append(("about", "xet"))
+    if request.node.get_closest_marker("no_xet") and wanted:
         pytest.skip("excluded: about LFS alone, and Xet is on in this mode")
     if request.node.get_closest_marker("git_lfs"):
         pytest.skip("excluded: wants git-lfs")

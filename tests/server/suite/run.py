@@ -187,12 +187,14 @@ def run(suite: str, folder: Path, paths: list[Path], url: str, arguments: argpar
     return report
 
 
-def outcomes(suite: str, report: Path) -> dict[str, tuple[str, str]]:
-    """Test id -> (passed, failed, excluded or skipped; why), of a report."""
-    found = {}
+def outcomes(suite: str, report: Path) -> tuple[dict[str, tuple[str, str]], set[str]]:
+    """Test id -> (passed, failed, excluded or skipped; why), of a report; and the ids of tests about Xet."""
+    found, about_xet = {}, set()
     for case in ElementTree.parse(report).iter("testcase"):
         where, _, owner = (case.get("classname") or "").removeprefix("tests.").partition(".")
         id = f"{suite} {where}.py::" + "::".join(part for part in (owner, case.get("name") or "") if part)
+        if case.find("properties/property[@value='xet']") is not None:
+            about_xet.add(id)
         parts = {part.tag: part.get("message", "") for part in case}
         if "failure" in parts or "error" in parts:
             found[id] = "failed", (parts.get("failure") or parts.get("error") or "").split("\n")[0]
@@ -201,23 +203,24 @@ def outcomes(suite: str, report: Path) -> dict[str, tuple[str, str]]:
             found[id] = ("excluded" if reason.startswith("excluded: ") else "skipped"), reason
         else:
             found[id] = "passed", ""
-    return found
+    return found, about_xet
 
 
 def needing() -> set[str]:
     return set(NEEDS_SERVER.read_text().splitlines()) if NEEDS_SERVER.exists() else set()
 
 
-def table(found: dict[str, tuple[str, str]], needed: set[str]) -> list[str]:
+def table(found: dict[str, tuple[str, str]], needed: set[str], about_xet: set[str]) -> list[str]:
     """What came out, as lines for a reader."""
     counts = Counter(outcome for outcome, _ in found.values())
     left_out = [(outcome, why) for outcome, why in found.values() if outcome in ("excluded", "skipped")]
     reasons = Counter((outcome, why.removeprefix("excluded: ")) for outcome, why in left_out)
     lines = [f"failed: {id}: {why}" for id, (outcome, why) in sorted(found.items()) if outcome == "failed"]
     lines += [f"{outcome} {count:4d}: {why}" for (outcome, why), count in sorted(reasons.items())]
-    served = sum(outcome == "passed" and id in needed for id, (outcome, _) in found.items())
+    served = {id for id, (outcome, _) in found.items() if outcome == "passed" and id in needed}
     summary = ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "excluded", "skipped"))
-    return [*lines, f"{summary}; {served} of the passed need a server"]
+    summary += f"; {len(served)} of the passed need a server, {len(served & about_xet)} of these are marked as Xet's"
+    return [*lines, summary]
 
 
 def main() -> int:
@@ -245,13 +248,13 @@ def main() -> int:
         if not report.exists():
             sys.stderr.write((folder / "output.txt").read_text()[-4000:])
             return 2
-        found = outcomes(arguments.suite, report)
+        found, about_xet = outcomes(arguments.suite, report)
     if arguments.baseline:
         failed = {id for id, (outcome, _) in found.items() if outcome == "failed"}
         NEEDS_SERVER.write_text("".join(f"{id}\n" for id in sorted(needing() - found.keys() | failed)))
         sys.stdout.write(f"{len(failed)} tests of {arguments.suite} do not pass without a server\n")
         return 0
-    lines = table(found, needing())
+    lines = table(found, needing(), about_xet)
     title = f"{folder.name}, {arguments.mode} mode, {time.monotonic() - begun:.0f} s"
     sys.stdout.write("\n".join([*lines[:-1], f"{title}: {lines[-1]}"]) + "\n")
     return 1 if any(outcome == "failed" for outcome, _ in found.values()) else 0
