@@ -149,7 +149,7 @@ def _error(text: str) -> bytes:
 def _given_id(scope: "Scope") -> str | None:
     """The id that the client gave its request; huggingface_hub's stands in the second header."""
     for wanted in (b"x-request-id", b"x-amzn-trace-id"):
-        given = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+        given: list[str] = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
         if len(given) == 1 and SANE_ID.fullmatch(given[0]):
             return given[0]
     return None

@@ -3,7 +3,7 @@
 from seqhub.errors import SeqhubError
 
 
-class Refusal(SeqhubError):
+class Refusal(SeqhubError):  # noqa: N818  it is an answer, and most of them are nobody's fault
     """A request that is answered with 4xx (or 503, 507): the client's fault, or a full disk; never a crash.
 
     Args:
