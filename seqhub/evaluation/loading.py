@@ -47,7 +47,7 @@ def load_model(folder: Path) -> "PreTrainedModel":
     if (folder / RunRecord.FILE_NAME).is_file():
         check_files(folder, RunRecord.load(folder))
     try:
-        with without_progress_bars():
+        with quiet_transformers():
             model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
@@ -64,14 +64,38 @@ def load_model(folder: Path) -> "PreTrainedModel":
 
 
 @contextmanager
-def without_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing bars for files of a few kilobytes; its setting is given back."""
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers from drawing bars for files of a few kilobytes, and from reporting what an error will say.
+
+    Its settings are given back.
+    """
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def quiet_datasets() -> Iterator[None]:
+    """Keep `datasets` from drawing a bar for every split and from logging what it raises too.
+
+    Its settings are given back.
+    """
+    from datasets.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()

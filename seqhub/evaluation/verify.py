@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from seqhub.data.table import rows_table
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation import standalone
 from seqhub.evaluation.evaluate import MOST_ROWS
-from seqhub.evaluation.loading import check_files, load_model, without_progress_bars
+from seqhub.evaluation.loading import check_files, load_model, quiet_datasets, quiet_transformers
 from seqhub.records import DatasetRecord, RunRecord, what_else
 from seqhub.tasks.base import Task
 from seqhub.tasks.registry import get_task, resolve
@@ -147,7 +146,7 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
             for split, recorded in facts["splits"].items():
                 what = f"{config} {split}"
                 try:
-                    with _quiet_datasets():
+                    with quiet_datasets():
                         rows = datasets.load_dataset(str(folder.resolve()), config, split=split, cache_dir=scratch)
                     table = rows.with_format("arrow")[:]
                     found = digest(table)
@@ -217,7 +216,7 @@ def _measure_here(job: dict[str, Any]) -> dict[str, Any]:
     folder = Path(job["model"])
     load_model(folder)  # says more clearly what does not fit together
     try:
-        with without_progress_bars(), _quiet_datasets():
+        with quiet_transformers(), quiet_datasets():
             return standalone.measure(job)
     except Exception as error:  # as in a process of its own: whatever goes wrong is the folder's fault
         raise VerificationError(f"{folder} could not be loaded back: {_reason(error)}") from error
@@ -227,20 +226,6 @@ def _reason(error: Exception) -> str:
     """The first line of an error, or of the one that it came from, which is nearer to what happened."""
     lines = str(error.__cause__ or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-@contextmanager
-def _quiet_datasets() -> Iterator[None]:
-    """Keep `datasets` from drawing a bar for every split; its setting is given back."""
-    from datasets.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _measure_alone(job: dict[str, Any], scratch: Path, endpoint: str | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from seqhub.data.digest import digest
 from seqhub.data.sizes import SIZES
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, SaveError
-from seqhub.evaluation.loading import file_digest, without_progress_bars
+from seqhub.evaluation.loading import file_digest, quiet_transformers
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.records import DatasetRecord, RunRecord, sync_folder
 from seqhub.tasks.base import Task
@@ -40,7 +40,7 @@ def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: Ru
     try:
         beside = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
         try:
-            with without_progress_bars():
+            with quiet_transformers():
                 model.save_pretrained(beside)
             symbol_tokenizer(task.symbols).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from seqhub.data.feed import Feed, StreamFeed, TableFeed
 from seqhub.errors import InvalidConfigError, OutputExistsError
 from seqhub.evaluation.criteria import Accuracy, St3
+from seqhub.evaluation.loading import quiet_datasets
 from seqhub.models.registry import build_config, build_model
 from seqhub.records import RunRecord, command_line, environment
 from seqhub.tasks.registry import resolve
@@ -341,7 +342,8 @@ def _feed(config: TrainConfig, symbols: str, rank: int, world_size: int) -> Feed
     if config.data == SPLITS:
         from seqhub.data.builder import load_dataset
 
-        rows = load_dataset(config.address, split="train")
+        with quiet_datasets():
+            rows = load_dataset(config.address, split="train")
     else:
         from seqhub.data.export import load_folder
 

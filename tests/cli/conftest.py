@@ -1,0 +1,99 @@
+"""One small model and one small dataset, made once through the command line; and a place full of what goes wrong."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from seqhub.training.config import TrainConfig
+from seqhub.training.train import Progress, train
+from tests.cli.calls import tree, well
+
+SIZES = ["--train-size", "500", "--validation-size", "200", "--test-size", "200"]
+SETTINGS: dict[str, Any] = {
+    "address": "qrsu/easy",
+    "seed": 4,
+    "max_sequences": 960,
+    "evaluate_every": 160,
+    "evaluate_size": 160,
+    "checkpoint_every": 160,
+    "stop_at": "none",
+}
+
+
+class Made(NamedTuple):
+    run: Path
+    data: Path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A model that solves qrsu/easy, measured, drawn and documented; and a dataset with this config only."""
+    place = tmp_path_factory.mktemp("made")
+    run, data = place / "run", place / "data"
+    well("train", "qrsu/easy", "--output-dir", run, "--quiet")
+    well("evaluate", run, "--rows", 200, "--sibling-rows", 50, "--quiet")
+    well("plot", run, "--quiet")
+    well("card", run, "--quiet")
+    well("data", "build", "qrsu", "--config", "easy", "--out", data, *SIZES, "--quiet")
+    return Made(run, data)
+
+
+@pytest.fixture
+def run(made: Made, tmp_path: Path) -> Path:
+    """A run of the test's own."""
+    return Path(shutil.copytree(made.run, tmp_path / "run"))
+
+
+@pytest.fixture
+def data(made: Made, tmp_path: Path) -> Path:
+    """A dataset of the test's own."""
+    return Path(shutil.copytree(made.data, tmp_path / "data"))
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.fixture(scope="session")
+def mess(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with everything that a command may be pointed at by mistake; nobody may change anything in it."""
+    place = tmp_path_factory.mktemp("mess")
+    shutil.copytree(made.run, place / "run")
+    shutil.copytree(made.data, place / "data")
+    (place / "file").write_text("a file")
+    (place / "empty").mkdir()
+    (place / "loop").symlink_to("loop")
+    (place / "nowhere").symlink_to("missing")
+
+    def stop(now: Progress) -> None:
+        if now.sequences >= 480:
+            raise StopError
+
+    for name in ("stopped", "half-saved"):
+        with pytest.raises(StopError):
+            train(TrainConfig(output_dir=place / name, **SETTINGS), report=stop)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(made.run / name, place / "half-saved")
+
+    few = Path(shutil.copytree(made.run, place / "measured-on-few"))
+    well("evaluate", few, "--rows", 50, "--sibling-rows", 0, "--quiet")
+    truncated = Path(shutil.copytree(made.run, place / "truncated"))
+    weights = (truncated / "model.safetensors").read_bytes()
+    (truncated / "model.safetensors").write_bytes(weights[:-9])
+    family = Path(shutil.copytree(made.run, place / "family"))
+    (family / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 1}))
+    bare = Path(shutil.copytree(family, place / "bare-family"))
+    (bare / "run.json").unlink()
+    foreign = Path(shutil.copytree(made.run, place / "foreign-address"))
+    record = json.loads((foreign / "run.json").read_text())
+    (foreign / "run.json").write_text(json.dumps(record | {"address": "copying/t100"}))
+    (Path(shutil.copytree(made.run, place / "no-json")) / "run.json").write_text("{")
+    (Path(shutil.copytree(made.run, place / "no-history")) / "history.jsonl").write_text("no JSON\n")
+
+    before = tree(place)
+    yield place
+    assert tree(place) == before

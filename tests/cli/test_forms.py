@@ -1,0 +1,171 @@
+"""What commands say: a table for people, JSON for programs, a line or two for scripts."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqhub.records import DatasetRecord, RunRecord
+from seqhub.tasks.registry import get_task, list_tasks, resolve
+from tests.cli.calls import well
+from tests.cli.conftest import SETTINGS, SIZES, Made
+
+SHORT = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items() if name != "address"]
+
+
+def three(*arguments: object) -> tuple[list[str], Any, list[str]]:
+    """Lines of the table, JSON, lines of `--quiet`."""
+    table = well(*arguments).splitlines()
+    assert table
+    assert all(len(line) <= 80 for line in table), table
+    assert not any("[/" in line or "None" in line or "\x1b" in line for line in table)
+    return table, json.loads(well(*arguments, "--json")), well(*arguments, "--quiet").splitlines()
+
+
+def test_tasks_ls() -> None:
+    table, values, quiet = three("tasks", "ls")
+    assert [each["task"] for each in values] == list(list_tasks())
+    assert quiet == [f"{each['task']}/{config}" for each in values for config in each["configs"]]
+    for address in quiet:
+        resolve(address)
+    assert [line.split()[0] for line in table[1:] if not line.startswith(" ")] == list(list_tasks())
+
+
+@pytest.mark.parametrize(
+    "address", [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
+)
+def test_tasks_show(address: str) -> None:
+    task, config = resolve(address)
+    table, values, quiet = three("tasks", "show", address)
+    assert [line.split("\t") for line in quiet] == [[label, text] for text, label in values["examples"]]
+    assert len(quiet) == 5
+    assert all(task.solve(text) == label for text, label in values["examples"])
+    assert values["labels"] == list(task.labels)
+    assert {
+        name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
+    }.items() >= config.parameters().items()
+    for name in ("rule", "symbols", "chance", *config.parameters()):
+        assert any(line.startswith(f"{name} ") for line in table), name
+    text = "".join(line.strip() for line in table)
+    assert all(example in text for example, _ in values["examples"])
+
+
+def test_data_build(tmp_path: Path) -> None:
+    build = ["data", "build", "qrsu", "--config", "easy", "--config", "hard", "--out", tmp_path / "data", *SIZES]
+    assert well(*build, "--quiet") == f"{tmp_path / 'data'}\n"
+    values = json.loads(well(*build, "--overwrite", "--json"))
+    assert values == json.loads((tmp_path / "data" / "dataset.json").read_text())
+    table = well(*build, "--overwrite").splitlines()
+    rows = [line.split() for line in table[1:-1]]
+    recorded = {
+        (config, split): [f"{facts['rows']:,}", f"{facts['bytes']:,}", facts["digest"][:16]]
+        for config, part in DatasetRecord.load(tmp_path / "data").configs.items()
+        for split, facts in part["splits"].items()
+    }
+    assert {(config, split): rest for config, split, *rest in rows} == recorded
+    assert all(len(line) <= 80 for line in table[:-1])
+    assert table[-1] == f"written to {tmp_path / 'data'}"
+
+
+def test_train(tmp_path: Path) -> None:
+    train = ["train", "qrsu/easy", *SHORT, "--output-dir"]
+    assert well(*train, tmp_path / "one", "--quiet") == f"{tmp_path / 'one'}\n"
+    values = json.loads(well(*train, tmp_path / "two", "--json"))
+    assert values == json.loads((tmp_path / "two" / "run.json").read_text())
+    table = well(*train, tmp_path / "three").splitlines()
+    assert table[0].split() == ["qrsu/easy", "lstm", "seed", "4"]
+    assert {line.split()[0] for line in table[1:]} == {*values["criteria"], "presented", "parameters", "folder"}
+
+
+def test_train_says_where_it_stands_on_standard_error_only(tmp_path: Path) -> None:
+    from tests.cli.calls import call
+
+    ended = call("train", "qrsu/easy", *SHORT, "--output-dir", tmp_path / "run")
+    assert "960 seen, loss" in ended.err
+    assert all(len(line) <= 80 for line in ended.err.splitlines())
+    assert "seen" not in ended.out
+
+
+def test_evaluate(run: Path) -> None:
+    table, values, quiet = three("evaluate", run, "--rows", 100, "--sibling-rows", 20)
+    assert values == RunRecord.load(run).evaluation
+    siblings = [f"{config.name}/test" for config in get_task("qrsu").configs if config.name != "easy"]
+    assert list(values) == ["validation", "test", *siblings]
+    assert quiet == [f"{part}\t{metrics['accuracy']:.6f}" for part, metrics in values.items()]
+    assert [line.split()[0] for line in table] == ["split", *values]
+
+
+def test_card_of_a_run_and_of_a_dataset(run: Path, data: Path) -> None:
+    for folder, files in ((run, ["README.md", ".eval_results/seqhub.yaml"]), (data, ["README.md"])):
+        paths = [str(folder / name) for name in files]
+        for name in files:
+            (folder / name).unlink()
+        assert json.loads(well("card", folder, "--json")) == paths
+        assert well("card", folder, "--quiet").splitlines() == paths
+        assert well("card", folder).splitlines() == paths
+        assert all(Path(path).stat().st_size for path in paths)
+
+
+def test_plot(run: Path) -> None:
+    paths = [str(run / "figures" / f"{name}.png") for name in ("states", "curves", "lengths")]
+    shutil.rmtree(run / "figures")
+    assert json.loads(well("plot", run, "--json")) == paths
+    assert well("plot", run, "--text", "BaXbcYdE", "--quiet").splitlines() == paths
+    assert well("plot", run).splitlines() == paths
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_a_run_that_was_never_measured_has_a_card_figures_and_a_verdict(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"evaluation": {}}))
+    shutil.rmtree(run / ".eval_results")
+    assert well("plot", run, "--quiet").count("\n") == 2
+    assert well("card", run, "--quiet") == f"{run / 'README.md'}\n"
+    assert "has not been measured" in (run / "README.md").read_text()
+    assert well("verify", run, "--quiet") == "ok\tfiles\nok\tlogits of 8 sequences\n"
+    assert "run.json" in well("push", run, "--repo", "me/run", "--dry-run", "--quiet")
+
+
+def test_push_dry_run(made: Made) -> None:
+    table, values, quiet = three("push", made.run, "--repo", "me/run", "--dry-run")
+    assert values["commit"] is None
+    assert quiet == [file["name"] for file in values["files"]]
+    assert {"README.md", "config.json", "model.safetensors", "run.json", "figures/states.png"} <= set(quiet)
+    for line, file in zip(table[1:-1], values["files"], strict=True):
+        assert line.split() == [file["name"], f"{file['size']:,}"]
+        assert (made.run / file["name"]).stat().st_size == file["size"]
+    assert table[-1] == "nothing was sent"
+
+
+@pytest.mark.parametrize("kind", ["run", "data"])
+def test_verify(made: Made, kind: str) -> None:
+    table, values, quiet = three("verify", getattr(made, kind))
+    assert all(finding["agrees"] for finding in values)
+    assert quiet == [f"ok\t{finding['what']}" for finding in values]
+    assert len(table) == 1 + len(values), "each finding is one line"
+    assert all(line.startswith("ok ") for line in table[1:])
+
+
+def test_verify_says_what_differs_in_every_form_and_ends_with_1(run: Path) -> None:
+    from tests.cli.calls import call
+
+    with (run / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    for form, expected in (
+        (["--quiet"], "DIFFERENT\tfiles\n"),
+        ([], "model.safetensors is"),
+        (["--json"], '"agrees": false'),
+    ):
+        ended = call("verify", run, *form)
+        assert ended.code == 1
+        assert expected in ended.out
+        assert ended.err == f"error: {run} differs from its record in: files\n"
+
+
+def test_names_are_printed_as_they_are(made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / "[bold]a[/] :smile: [link=x]"
+    shutil.copytree(made.run, folder)
+    assert well("plot", folder, "--quiet") == well("plot", folder)
+    assert str(folder) in well("plot", folder)
