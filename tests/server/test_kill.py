@@ -317,13 +317,13 @@ def test_a_root_that_turns_read_only(tmp_path: Path, disk: Disk) -> None:
             wait_until_each(clients)
             disk.run("mount", "--bind", str(disk.place), str(disk.place))
             disk.run("mount", "-o", "remount,ro,bind", str(disk.place))
-            for client in clients[:2]:  # they send large files, for which new files must be made
+            for client in clients:  # each sends files for which new files must be made, and ends at the first refusal
                 assert client.process.wait(LIMIT) == 0
-            clients[2].finish()
         acknowledged = [word for client in clients for word in client.acknowledged()]
         failures = [error for client in clients for error in client.errors()]
     assert failures
-    assert all("503" in error for error in failures), failures
+    # hf_xet may lose the answer to a body that it is still sending
+    assert all("503" in error or "error sending request" in error for error in failures), failures
     refused = subprocess.run(
         [*lab.inside, *SERVER, "--root", str(lab.root), "--port", str(lab.port)],
         capture_output=True, text=True, timeout=LIMIT, check=False,
