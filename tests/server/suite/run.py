@@ -34,6 +34,7 @@ TESTS = {"hub": ["tests"], "datasets": ["tests/test_upstream_hub.py", "tests/tes
 EXTRAS = [
     "annotated-doc",
     "authlib",
+    "charset-normalizer",
     "decorator",
     "execnet",
     "fastapi",
@@ -46,6 +47,8 @@ EXTRAS = [
     "pytest-mock",
     "pytest-vcr",
     "pytest-xdist",
+    "requests",
+    "urllib3",
     "vcrpy",
 ]
 # Accounts and tokens as the suites have them; they were public before they stood here.
