@@ -1,4 +1,4 @@
-"""Real servers killed at random moments, on a disk that fills up, on a root that turns read-only, while clients push.
+"""Real servers killed at random moments, and on a disk that fills up, while clients push.
 
 Every scenario ends alike: what a client was told is in the repository is there byte for byte, and `fsck` is clean.
 """
@@ -197,7 +197,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     with lab.clients("kill", size=300_000, patience=10_000) as clients:
         with lab.server():
             wait_until_each(clients)
-        for number in range(1, KILLS):
+        for number in range(1, KILLS + 1):
             with lab.server() as process:
                 time.sleep(chance.uniform(0, 1.5))
                 os.kill(process.pid, signal.SIGKILL)
@@ -306,39 +306,4 @@ def test_a_disk_that_fills_up(tmp_path: Path, disk: Disk) -> None:
     check_copy(disk, tmp_path / "after", acknowledged + later)
     kinds = Counter("507" if "507" in error else error[:80] for error in failures)
     log.warning(f"{len(acknowledged)} + {len(later)} files acknowledged; failures: {dict(kinds)}")
-    assert "Traceback" not in lab.complaints()
-
-
-def test_a_root_that_turns_read_only(tmp_path: Path, disk: Disk) -> None:
-    lab = lab_on(disk, tmp_path)
-    disk.run("mount", "-o", "remount,size=200m", str(disk.place))
-    with lab.server():
-        with lab.clients("before", size=200_000, patience=1) as clients:
-            wait_until_each(clients)
-            disk.run("mount", "--bind", str(disk.place), str(disk.place))
-            disk.run("mount", "-o", "remount,ro,bind", str(disk.place))
-            for client in clients:  # each sends files for which new files must be made, and ends at the first refusal
-                assert client.process.wait(LIMIT) == 0
-        acknowledged = [word for client in clients for word in client.acknowledged()]
-        failures = [error for client in clients for error in client.errors()]
-    assert failures
-    # hf_xet may lose the answer to a body that it is still sending
-    assert all("503" in error or "error sending request" in error for error in failures), failures
-    refused = subprocess.run(
-        [*lab.inside, *SERVER, "--root", str(lab.root), "--port", str(lab.port)],
-        capture_output=True, text=True, timeout=LIMIT, check=False,
-    )  # fmt: skip
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("error: ")
-    assert refused.stderr.count("\n") == 1
-    disk.run("umount", str(disk.place))
-    check_copy(disk, tmp_path / "copy", acknowledged)
-    log.warning(f"{len(acknowledged)} files acknowledged, {len(failures)} attempts refused")
-    with lab.server(), lab.clients("again", size=10_000, patience=20) as clients:
-        wait_until_each(clients)
-        for client in clients:
-            client.finish()
-    check_copy(
-        disk, tmp_path / "after", [*acknowledged, *(word for client in clients for word in client.acknowledged())]
-    )
     assert "Traceback" not in lab.complaints()
