@@ -34,7 +34,9 @@ TESTS = {"hub": ["tests"], "datasets": ["tests/test_upstream_hub.py", "tests/tes
 EXTRAS = [
     "annotated-doc",
     "authlib",
+    "cffi",
     "charset-normalizer",
+    "cryptography",
     "decorator",
     "execnet",
     "fastapi",
@@ -43,6 +45,7 @@ EXTRAS = [
     "joserfc",
     "opentelemetry-api",
     "parso",
+    "pycparser",
     "pytest-asyncio",
     "pytest-mock",
     "pytest-vcr",
