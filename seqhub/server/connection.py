@@ -22,6 +22,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             super().__init__(*args, **kwargs)
             self._inside: Literal["nothing", "headers", "body"] = "nothing"
             self._header_bytes = 0
+            self._headers_ended = False  # in the bytes that came last
             self._sending_timer: asyncio.TimerHandle | None = None  # the client owes us bytes
             self._reading_timer: asyncio.TimerHandle | None = None  # we owe the client bytes that it does not take
 
@@ -31,12 +32,16 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
 
         def data_received(self, data: bytes) -> None:
             outside_body = self._inside != "body"
+            self._headers_ended = False
             super().data_received(data)
-            if outside_body and self._inside != "body":  # headers that are not complete, or blank lines before them
+            if not outside_body or self._inside == "body":
+                return
+            if not self._headers_ended:  # headers that are not complete, or blank lines before them
                 self._header_bytes += len(data)
-                self._expect_bytes(settings.header_seconds)
                 if self._header_bytes > settings.max_header_bytes:
                     self.transport.abort()
+            if not self._headers_ended or self._inside == "headers":  # and not for a whole request that came at once
+                self._expect_bytes(settings.header_seconds)
 
         def on_message_begin(self) -> None:
             self._inside = "headers"
@@ -45,6 +50,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
         def on_headers_complete(self) -> None:
             self._inside = "body"
             self._header_bytes = 0
+            self._headers_ended = True
             self._got_bytes()
             super().on_headers_complete()
 

@@ -129,6 +129,17 @@ def test_long_headers_end(tmp_path: Path) -> None:
         assert talk(hub.url, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 5000) == b""
 
 
+def test_a_whole_request_in_one_piece_is_neither_headers_nor_slow(tmp_path: Path) -> None:
+    """As a body of some 80 kB on loopback: it may be longer than headers may, and take longer to answer."""
+    with running(tmp_path, max_header_bytes=4096, header_seconds=0.05) as hub:
+        body = json.dumps({"content": "---\n", "repoType": "model", "more": "x" * 9000}).encode()
+        head = "POST /api/validate-yaml HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        for _ in range(5):  # the loop has the whole of it in one piece, if it comes so
+            assert talk(hub.url, request + last).count(b"HTTP/1.1 200") == 2
+
+
 def test_a_slow_body_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, body_seconds=0.05) as hub:
         head = f"POST /api/repos/create HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {hub.token('ada')}\r\n"
