@@ -229,10 +229,11 @@ def _reason(error: Exception) -> str:
 
 
 def _measure_alone(job: dict[str, Any], scratch: Path, endpoint: str | None = None) -> dict[str, Any]:
-    """Run `standalone` in a process without seqhub, in an empty folder, with caches of its own."""
+    """Run `standalone` in a process without seqhub, in an empty folder, with caches of its own and nobody's token."""
     job_file, result_file = scratch / "job.json", scratch / "result.json"
     job_file.write_text(json.dumps(job), encoding="utf-8")
-    variables = os.environ | {
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING_FACE_"))}
+    variables |= {
         "HF_HOME": str(scratch / "hf-home"),
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -242,6 +243,8 @@ def _measure_alone(job: dict[str, Any], scratch: Path, endpoint: str | None = No
     }
     if endpoint is not None:
         variables |= {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        for name in ("NO_PROXY", "no_proxy"):  # a Hub on this machine is not to be looked for behind a proxy
+            variables[name] = ",".join(filter(None, (variables.get(name), "127.0.0.1", "localhost")))
     command = [sys.executable, "-I", standalone.__file__, str(job_file), str(result_file)]
     empty = scratch / "empty"
     empty.mkdir()

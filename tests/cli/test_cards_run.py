@@ -1,0 +1,59 @@
+"""The Python on a card is run: with the folder on this machine in place of the repository that the card names."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from seqhub.records import RunRecord
+from seqhub.tasks.splits import Split
+from tests.cli.calls import well
+from tests.cli.conftest import Made
+from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
+
+
+def python_of(folder: Path, repo_id: str) -> list[str]:
+    """Blocks of Python in a folder's card."""
+    well("card", folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    assert any(f'"{repo_id}"' in block for block in blocks)
+    return [block.replace(f'"{repo_id}"', repr(str(folder))) for block in blocks]
+
+
+@pytest.fixture
+def rule(made: Made) -> tuple[str, str]:
+    """The example of the card and its class."""
+    text, label = Split(RunRecord.load(made.run).address, "test")[0]
+    return text, label
+
+
+def test_a_model_card_without_seqhub(made: Made, rule: tuple[str, str], tmp_path: Path) -> None:
+    remote, with_seqhub = [], []
+    for block in python_of(made.run, "seqhub/qrsu-easy-lstm"):
+        (with_seqhub if "import seqhub" in block else remote).append(block)
+    assert len(remote) == 2
+    assert len(with_seqhub) == 1
+    assert all("trust_remote_code=True" in block for block in remote)
+
+    text, label = rule
+    by_pipeline, by_hand = remote
+    assert by_pipeline.splitlines()[-1] == f'classify("{text}")  # the rule says {label}'
+    said = f"print(classify('{text}')[0]['label'])\n"
+    assert run_python(f"{WITHOUT_SEQHUB}\n{by_pipeline}\n{said}\n{by_hand}", tmp_path).split() == [label, label]
+
+    (block,) = with_seqhub
+    assert "trust_remote_code" not in block
+    printed = run_python(f"{block}\nprint(type(model).__module__)", tmp_path)
+    assert printed.strip() == "seqhub.models.recurrent.modeling_recurrent"
+
+
+def test_a_dataset_card_without_seqhub_and_with_it(made: Made, tmp_path: Path) -> None:
+    plain, drawn = python_of(made.data, "seqhub/qrsu")
+    assert "import seqhub" in drawn
+    first = Split("qrsu/easy", "test")[0]
+    printed = run_python(f"{WITHOUT_SEQHUB}\n{plain}", tmp_path)
+    assert f"'text': '{first.text}'" in printed
+    assert printed.split()[-1] == first.label
+    assert f"'{first.text}'" in run_python(f"{drawn}\nprint(rows[0])", tmp_path)

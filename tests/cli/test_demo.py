@@ -1,0 +1,98 @@
+"""`seqhub demo` from end to end, and the lines that it tells people to copy."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.calls import program
+
+SECONDS = 180
+
+# Stands before the code of a reader who has not installed seqhub.
+WITHOUT_SEQHUB = """
+import sys
+class NoSeqhub:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "seqhub":
+            raise ImportError("seqhub is kept out of this process on purpose")
+sys.meta_path.insert(0, NoSeqhub())
+"""
+
+
+def run_python(code: str, folder: Path) -> str:
+    """Standard output of code in a process of its own, in `folder`."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_demo_keeps_what_it_promises(tmp_path: Path) -> None:
+    """Also in a folder of an earlier demo, and whatever Hub, token and mode the user has set."""
+    folder = tmp_path / "there" / "demo"
+    (folder / "qrsu-hard-lstm").mkdir(parents=True)
+    (folder / ".seqhub-demo").touch()
+    (folder / "qrsu-hard-lstm" / "checkpoint.safetensors").write_text("of a demo that was stopped")
+    nobody = "http://127.0.0.1:9"
+    settings = {
+        "HF_ENDPOINT": nobody, "HF_TOKEN": "hf_none", "HF_HUB_OFFLINE": "1",
+        "HTTP_PROXY": nobody, "http_proxy": nobody, "NO_PROXY": "example.org", "no_proxy": "example.org",
+    }  # fmt: skip
+    ended = program("demo", "there/demo", folder=tmp_path, seconds=SECONDS, **settings)
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+    assert not list(folder.rglob("checkpoint*"))
+
+    # what it measured
+    text = " ".join(ended.out.split())
+    assert "qrsu/hard is solved" in text
+    assert re.search(r"the paper 31,390 sequences", text)
+    found = re.search(r"(\d+) of (\d+) checks agree", text)
+    assert found
+    assert found[1] == found[2]
+    met = re.search(r"rule of Hochreiter & Schmidhuber \(1997\) met after ([\d,]+) sequences", text)
+    assert met
+    assert 2000 <= int(met[1].replace(",", "")) < 31_390
+
+    # how it looks: only lines to copy and what stands below them may be wider than the terminal
+    summary = ended.out.partition("\nfiles\n")[0]
+    assert all(len(line) <= 80 for line in summary.splitlines())
+    assert not re.search(r"\[/|\[bold|\x1b", ended.out)
+    assert {path.name for path in (folder / "qrsu-hard-lstm" / "figures").iterdir()} == {
+        "states.png", "curves.png", "lengths.png",
+    }  # fmt: skip
+    for path in re.findall(r"^  (there/demo/\S+)$", ended.out, flags=re.MULTILINE):
+        assert (tmp_path / path).is_dir()
+
+    # the lines to copy
+    python = re.search(r"^from Python.*\n((?:  .*\n)+)", ended.out, flags=re.MULTILINE)
+    assert python
+    lines = [line.strip() for line in python[1].splitlines()]
+    lines[-1] = f"print({lines[-1]}[0]['label'], rows.features['label'].int2str(rows[0]['label']))"
+    answer, label = run_python("\n".join([WITHOUT_SEQHUB, *lines]), tmp_path).split()
+    assert answer == label
+
+
+def test_the_lines_to_copy_survive_any_folder_name(tmp_path: Path) -> None:
+    from seqhub.cli.demo import loading_lines
+
+    name = Path('a "b" c\'d\\e')
+    lines = loading_lines(name, name, "hard")
+    calls = {"load_dataset": lambda folder, *_, **__: folder, "pipeline": lambda *_, model, **__: model}
+    for line in lines:
+        if line.startswith(("rows", "classify =")):
+            exec(line, calls)
+    assert calls["rows"] == calls["classify"] == str(name)
+
+
+def test_the_makefile_lists_its_targets() -> None:
+    make = shutil.which("make")
+    assert make
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run([make], cwd=root, capture_output=True, text=True, timeout=SECONDS, check=True)
+    phony = re.search(r"^\.PHONY: (.*)$", (root / "Makefile").read_text(), flags=re.MULTILINE)
+    assert phony
+    assert [line.split()[1] for line in done.stdout.splitlines()] == phony[1].split()
