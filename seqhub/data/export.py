@@ -40,6 +40,7 @@ from seqhub.tasks.splits import SPLITS, Split
 
 EXAMPLES = 5  # rows of `train` that the record shows
 
+_MOST_ROWS = 100_000_000  # of a split: beyond, memory ends first
 _ROW_GROUP = 64 * BLOCK_SIZE  # rows: what a reader of Parquet takes at once
 _CARD = "README.md"  # rendered into the folder by others; a new build replaces it
 
@@ -65,7 +66,7 @@ def write_folder(
         folder: Where to; made if it is not there.
         configs: Names of configs, in the order they are to stand; None for all.
         seed: Another seed gives other rows of the same law.
-        train_size: Rows of each config's split, at least 1.
+        train_size: Rows of each config's split, 1 to 100 million.
         validation_size: As above.
         test_size: As above.
         overwrite: Replace an earlier data set of the same task.
@@ -73,7 +74,7 @@ def write_folder(
 
     Raises:
         UnknownNameError: No such task or config.
-        InvalidInputError: A size below one, no config or one twice, or a seed that is no whole number.
+        InvalidInputError: A size below one or too large, no config or one twice, or a seed that is no whole number.
         OutputExistsError: The folder holds something else, or a data set and `overwrite` is not given.
         SaveError: The disk is full or cannot be written; what was there before is still whole.
     """
@@ -156,6 +157,9 @@ def _check(task: str, names: list[str], sizes: dict[str, int]) -> None:
     if not names or len(set(names)) != len(names):
         raise InvalidInputError(f"configs {', '.join(names) or 'none'} of {task}; give one or more, each once")
     check_sizes(sizes, task)
+    for split, size in sizes.items():
+        if size > _MOST_ROWS:
+            raise InvalidInputError(f"{split}_size {size} for {task}; a split has at most {_MOST_ROWS:,} rows")
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:

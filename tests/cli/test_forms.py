@@ -9,7 +9,7 @@ import pytest
 
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks, resolve
-from tests.cli.calls import well
+from tests.cli.calls import call, well
 from tests.cli.conftest import SETTINGS, SIZES, Made
 
 SHORT = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items() if name != "address"]
@@ -80,12 +80,17 @@ def test_train(tmp_path: Path) -> None:
 
 
 def test_train_says_where_it_stands_on_standard_error_only(tmp_path: Path) -> None:
-    from tests.cli.calls import call
-
     ended = call("train", "qrsu/easy", *SHORT, "--output-dir", tmp_path / "run")
     assert "960 seen, loss" in ended.err
     assert all(len(line) <= 80 for line in ended.err.splitlines())
     assert "seen" not in ended.out
+
+
+def test_training_on_a_split_says_no_more_than_it_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` draws a bar for every split it makes, whoever asked for quiet."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    ended = call("train", "qrsu/easy", *SHORT, "--data", "splits", "--output-dir", tmp_path / "run", "--quiet")
+    assert ended == (0, f"{tmp_path / 'run'}\n", "")
 
 
 def test_evaluate(run: Path) -> None:
@@ -149,8 +154,6 @@ def test_verify(made: Made, kind: str) -> None:
 
 
 def test_verify_says_what_differs_in_every_form_and_ends_with_1(run: Path) -> None:
-    from tests.cli.calls import call
-
     with (run / "model.safetensors").open("ab") as file:
         file.write(b"\0")
     for form, expected in (
@@ -167,5 +170,5 @@ def test_verify_says_what_differs_in_every_form_and_ends_with_1(run: Path) -> No
 def test_names_are_printed_as_they_are(made: Made, tmp_path: Path) -> None:
     folder = tmp_path / "[bold]a[/] :smile: [link=x]"
     shutil.copytree(made.run, folder)
-    assert well("plot", folder, "--quiet") == well("plot", folder)
-    assert str(folder) in well("plot", folder)
+    assert well("card", folder, "--quiet") == well("card", folder)
+    assert str(folder) in well("card", folder)

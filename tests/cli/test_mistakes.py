@@ -46,6 +46,7 @@ BUILDS = [
     ("qrsu --config easy --config easy", "configs easy, easy of qrsu; give one or more, each once"),
     *((f"qrsu --{split}-size {size}", f"{split}_size {size} ") for split in ("train", "test") for size in (0, -1)),
     *((f"qrsu --train-size {size}", f"given '{size}'") for size in ("x", "1.5", "nan", "1e3")),
+    (f"qrsu --test-size {HUGE}", f"test_size {HUGE} for qrsu; a split has at most 100,000,000 rows"),
     ("qrsu --seed x", "Invalid value for '--seed'"),
     ("qrsu --out file", "file holds something that is no data set"),
     ("qrsu --out file/below", "cannot write file/below"),

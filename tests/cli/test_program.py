@@ -10,7 +10,6 @@ import pytest
 
 from tests.cli.calls import PROGRAM, SECONDS, finish, program, start, tree
 from tests.cli.conftest import Made
-from tests.cli.test_forms import SHORT
 
 MANY = "1000000"  # rows that take longer than a test may
 
@@ -119,9 +118,3 @@ def test_errors_are_one_line_also_where_libraries_like_to_talk(made: Made, tmp_p
     ended = program("evaluate", "run", folder=tmp_path)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert "do not fit together" in ended.err
-
-
-def test_training_on_a_split_says_no_more_than_it_is_asked(tmp_path: Path) -> None:
-    """`datasets` draws a bar for every split it makes, on the standard error that it found when it was imported."""
-    ended = program("train", "qrsu/easy", *SHORT, "--data", "splits", "--output-dir", "run", "-q", folder=tmp_path)
-    assert ended == (0, "run\n", "")
