@@ -92,12 +92,16 @@ def _train(
     report: Callable[[Progress], None] | None,
     stack: ExitStack,
 ) -> RunRecord | None:
-    accelerator = Accelerator(
-        cpu=config.cpu,
-        mixed_precision=config.precision,
-        log_with=list(config.trackers) or None,
-        project_dir=config.output_dir,
-    )
+    try:
+        accelerator = Accelerator(
+            cpu=config.cpu,
+            mixed_precision=config.precision,
+            log_with=list(config.trackers) or None,
+            project_dir=config.output_dir,
+        )
+    except ValueError as error:  # somebody else's Accelerator, or transformers' Trainer, has settled them already
+        reason = f"this process already trains with other ones ({str(error).partition('.')[0]})"
+        raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
     task, _ = resolve(config.address)
     rank, world_size = accelerator.process_index, accelerator.num_processes
 

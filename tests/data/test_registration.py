@@ -184,7 +184,7 @@ def stock():
     seqhub.register()
 
 
-def test_installing_is_idempotent_and_reversible(stock):
+def test_installing_is_idempotent_and_reversible(stock, tmp_path):
     seqhub.register()
     hooked = datasets.load.dataset_module_factory
     assert hooked is not stock
@@ -196,7 +196,7 @@ def test_installing_is_idempotent_and_reversible(stock):
     registration.uninstall()
     assert datasets.load.dataset_module_factory is datasets.inspect.dataset_module_factory is stock
     with pytest.raises(ConnectionError):  # a reference that somebody kept is stock again, too
-        hooked("qrsu")
+        hooked("qrsu", cache_dir=str(tmp_path))  # offline, `datasets` takes what other tests left in the usual cache
 
 
 def test_modules_that_imported_the_function_get_the_hook_too(stock, monkeypatch):

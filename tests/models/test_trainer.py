@@ -9,6 +9,14 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from seqhub.models.registry import build_config, build_model, list_presets
 from seqhub.models.tokenizer import symbol_tokenizer
+from seqhub.training.process import own_accelerate_state
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Trainer settles device and precision for the whole process; the tests after this one choose their own."""
+    with own_accelerate_state():
+        yield
 
 
 @pytest.mark.parametrize("preset", list_presets())

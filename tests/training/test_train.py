@@ -12,6 +12,7 @@ from seqhub.errors import InvalidConfigError, OutputExistsError, UnknownNameErro
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
+from seqhub.training.process import own_accelerate_state
 from seqhub.training.recipes import RECIPES, recipe
 from seqhub.training.train import learning_rate, train
 from tests.training.processes import run
@@ -104,6 +105,16 @@ def test_bf16_trains(tmp_path: Path) -> None:
     record = train(config(tmp_path / "run", precision="bf16", **SHORT))
     assert record is not None
     assert all(tensor.dtype == torch.float32 for tensor in load_file(tmp_path / "run" / "model.safetensors").values())
+
+
+def test_a_process_that_trains_otherwise_already_is_told_so(tmp_path: Path) -> None:
+    from accelerate import Accelerator
+
+    with own_accelerate_state():
+        Accelerator(cpu=True)
+        with pytest.raises(InvalidConfigError, match=r"^precision bf16, cpu False: this process already .*\)$"):
+            train(config(tmp_path / "run", precision="bf16", **SHORT))
+    assert not (tmp_path / "run").exists()
 
 
 def test_finite_data_end_with_their_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
