@@ -14,7 +14,7 @@ from seqhub.tasks.registry import get_task, list_tasks
 
 ROOT = Path(__file__).parent.parent
 MEASURED = ROOT / "benchmarks" / "results"
-SPEED = ("generate", "build", "feed", "access", "train", "startup")  # benchmarks whose goals the README shows
+SPEED = ("generate", "build", "feed", "access", "train", "startup", "hub")  # benchmarks whose goals the README shows
 
 
 def rendered() -> dict[str, str]:
@@ -62,6 +62,8 @@ def speed() -> str:
     """Every benchmark that has a goal, as it was last measured."""
     lines = ["| what | the usual way | here | unit | ratio |", "| --- | ---: | ---: | --- | ---: |"]
     for name in SPEED:
+        if not (MEASURED / f"{name}.json").exists():
+            continue  # not yet measured for the record
         for row in _benchmark(name):
             if row["goal"] is not None:
                 numbers = (_number(row["theirs"]), _number(row["ours"]), row["unit"], _number(row["ratio"]))
