@@ -27,6 +27,7 @@ HEADS = {
     "base": "AutoModel",
     "sequence": "AutoModelForSequenceClassification",
     "token": "AutoModelForTokenClassification",
+    "causal": "AutoModelForCausalLM",
 }
 
 
@@ -49,6 +50,11 @@ def list_presets() -> tuple[str, ...]:
     ('gru', 'lstm', 'rnn_relu', 'rnn_tanh')
     """
     return tuple(sorted(_presets()))
+
+
+def list_heads(family: str) -> tuple[str, ...]:
+    """List the heads that a family has: those whose Auto class stands in its `AUTO_MAP`."""
+    return tuple(head for head, auto_class in HEADS.items() if auto_class in _auto_map(family))
 
 
 def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
@@ -86,22 +92,28 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
     return config
 
 
-def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "base"]) -> PreTrainedModel:
+def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "causal", "base"]) -> PreTrainedModel:
     """Build a model with first weights drawn from torch's global generator.
 
     Args:
         config: Of one of the families here.
-        head: `sequence` for one label per sequence, `token` for one per step, `base` for states only.
+        head: `sequence` for one label per sequence, `token` for one per step, `causal` to predict the next id, `base`
+            for states only.
 
     Raises:
-        UnknownNameError: If the head or the config's family does not exist.
+        UnknownNameError: If the config's family does not exist or has no such head.
+        InvalidConfigError: If the head cannot stand on this config.
     """
-    if head not in HEADS:
-        raise UnknownNameError.of("head", head, HEADS)
     families = {_load(family, "AutoConfig").model_type: family for family in list_families()}
     if config.model_type not in families:
         raise UnknownNameError.of("model type", config.model_type, families)
-    model: PreTrainedModel = _load(families[config.model_type], HEADS[head])(config)
+    family = families[config.model_type]
+    if head not in list_heads(family):
+        raise UnknownNameError.of(f"head of family {family!r} named", head, list_heads(family))
+    try:
+        model: PreTrainedModel = _load(family, HEADS[head])(config)
+    except ValueError as error:
+        raise InvalidConfigError(f"head {head!r}: {error}") from error
     return model
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from seqhub.models.registry import build_config, build_model, list_presets
+from seqhub.models.registry import build_config, build_model, list_heads, list_presets
 
-Head = Literal["sequence", "token", "base"]
+Head = Literal["sequence", "token", "causal", "base"]
 Rows = tuple[tuple[int, ...], ...]
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "embedding": {"inputs": "embedding", "embedding_size": 6},
 }
 PRESETS = list_presets()
+HEADS = list_heads("recurrent")
 CASES = [pytest.param(preset, name, id=f"{preset}-{name}") for preset in PRESETS for name in VARIANTS]
 
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, BertConfig
 
 from seqhub.errors import InvalidConfigError, SeqhubError, UnknownNameError
 from seqhub.models import registry
-from seqhub.models.registry import HEADS, build_config, build_model, list_families, list_presets
+from seqhub.models.registry import HEADS, build_config, build_model, list_families, list_heads, list_presets
 
 
 def test_the_folder_is_the_registry():
@@ -26,12 +26,12 @@ def test_no_preset_belongs_to_two_families():
 
 @pytest.mark.parametrize("family", list_families())
 def test_auto_map_names_what_there_is(family):
-    assert registry._auto_map(family).keys() == {"AutoConfig", *HEADS.values()}
+    assert {"AutoConfig", "AutoModel"} <= registry._auto_map(family).keys() <= {"AutoConfig", *HEADS.values()}
     for auto_class in registry._auto_map(family):
         assert registry._load(family, auto_class)._auto_class == auto_class
 
 
-@pytest.mark.parametrize("head", sorted(HEADS))
+@pytest.mark.parametrize("head", list_heads("recurrent"))
 @pytest.mark.parametrize("preset", list_presets())
 def test_every_preset_is_built_with_every_head(preset, head):
     model = build_model(build_config(preset, num_labels=3), head)
@@ -63,14 +63,17 @@ def test_mistakes_are_one_clear_line(preset, overrides, error, message):
 
 
 def test_unknown_head_and_unknown_family():
-    with pytest.raises(UnknownNameError, match="no head 'causal'; known: base, sequence, token"):
-        build_model(build_config("gru"), "causal")
+    with pytest.raises(UnknownNameError, match="no head of family 'recurrent' named 'tokens'; known: base, sequence,"):
+        build_model(build_config("gru"), "tokens")
     with pytest.raises(UnknownNameError, match="no model type 'bert'; known: seqhub_recurrent"):
         build_model(BertConfig(), "base")
 
 
 def test_registration_is_idempotent_and_reversible():
-    config, auto_classes = build_config("lstm"), [getattr(transformers, name) for name in HEADS.values()]
+    config, auto_classes = (
+        build_config("lstm"),
+        [getattr(transformers, HEADS[head]) for head in list_heads("recurrent")],
+    )
     try:
         for _ in range(2):
             registry.unregister()
@@ -83,7 +86,7 @@ def test_registration_is_idempotent_and_reversible():
         for _ in range(2):
             registry.register()
     assert type(AutoConfig.for_model("seqhub_recurrent")) is type(config)
-    for head, auto_class in zip(HEADS, auto_classes, strict=True):
+    for head, auto_class in zip(list_heads("recurrent"), auto_classes, strict=True):
         assert type(auto_class.from_config(config)) is type(build_model(config, head))
 
 

@@ -11,7 +11,7 @@ from seqhub.models.recurrent.modeling_recurrent import (
     RecurrentForTokenClassification,
     RecurrentModel,
 )
-from seqhub.models.registry import HEADS, build_config, list_presets
+from seqhub.models.registry import build_config, list_heads, list_presets
 
 from ...test_configuration_common import ConfigTester
 from ...test_modeling_common import ModelTesterMixin, ids_tensor
@@ -69,6 +69,6 @@ class CommonTests(ModelTesterMixin):
         self.config_tester.run_common_tests()
 
 
-assert len(CommonTests.all_model_classes) == len(HEADS)
+assert len(CommonTests.all_model_classes) == len(list_heads("recurrent"))
 for _preset in list_presets():
     globals()[f"Test_{_preset}"] = type(f"Test_{_preset}", (CommonTests, unittest.TestCase), {"preset": _preset})
