@@ -36,11 +36,13 @@ def get(url: str, path: str, token: str | None = None, **headers: str) -> tuple[
         connection.close()
 
 
-def talk(url: str, sent: bytes) -> bytes:
-    """Everything that the server says to these bytes until it hangs up."""
+def talk(url: str, *sent: bytes) -> bytes:
+    """Everything that the server says to these pieces until it hangs up."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     with socket.create_connection((host, port), timeout=LIMIT) as line:
-        line.sendall(sent)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pieces are sent as they are
+        for piece in sent:
+            line.sendall(piece)
         heard = b""
         try:
             while piece := line.recv(65536):
@@ -139,6 +141,46 @@ def test_a_whole_request_in_one_piece_is_neither_headers_nor_slow(tmp_path: Path
         last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         for _ in range(5):  # the loop has the whole of it in one piece, if it comes so
             assert talk(hub.url, request + last).count(b"HTTP/1.1 200") == 2
+
+
+@contextmanager
+def served(app: Any, **settings: Any) -> Iterator[str]:
+    """An application of one's own behind the server's connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(Settings(**settings), app)
+        thread = threading.Thread(target=server.run_to_end, args=([listener],))
+        thread.start()
+        try:
+            server.settled.wait(LIMIT)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(LIMIT)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 9000])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_an_answer_may_take_longer_than_headers(body: bytes, pieces: int) -> None:
+    """However the request came; the application waits for the connection's end, which must not come first."""
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        status = 200
+        try:
+            async with asyncio.timeout(0.3):
+                await receive()  # says when the connection is lost
+                status = 500
+        except TimeoutError:
+            pass
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    head = f"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with served(slow, max_header_bytes=4096, header_seconds=0.05) as url:
+        for _ in range(2):
+            assert talk(url, *([head + body] if pieces == 1 else [head, body])).startswith(b"HTTP/1.1 200")
 
 
 def test_a_slow_body_is_refused(tmp_path: Path) -> None:
@@ -254,15 +296,8 @@ def test_a_client_that_reads_nothing_is_cut_off() -> None:
             await asyncio.sleep(0)  # once the connection is lost, send no longer waits for anything
         over.set()
 
-    settings = Settings(send_seconds=0.05)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(settings, endless)
-        thread = threading.Thread(target=server.run_to_end, args=([listener],))
-        thread.start()
-        server.settled.wait(LIMIT)
-        with socket.create_connection(listener.getsockname(), timeout=LIMIT) as line:
+    with served(endless, send_seconds=0.05) as url:
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT) as line:
             line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert over.wait(LIMIT)
-        server.should_exit = True
-        thread.join(LIMIT)
-        assert not thread.is_alive()
