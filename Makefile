@@ -34,9 +34,12 @@ test-all: $(READY)  ## the same with the slow tests
 transformers-suite: $(READY)  ## transformers' own model tests on every preset (fetches its source distribution)
 	$(BIN)/python tests/models/common_suite/run.py
 
+CLIENT :=  # other releases than those installed, as in CLIENT="huggingface_hub==1.31.0 datasets==5.0.0"
+
 hub-suite: $(READY)  ## huggingface_hub's and datasets' own tests against this server (fetches their sources)
 	@for suite in hub datasets; do for mode in xet lfs; do \
-		$(BIN)/python tests/server/suite/run.py --suite $$suite --mode $$mode --scratch build/hub-suite || failed=1; \
+		$(BIN)/python tests/server/suite/run.py --suite $$suite --mode $$mode --scratch build/hub-suite \
+			$(CLIENT:%=--release %) || failed=1; \
 	done; done; test -z "$$failed"
 
 format: $(READY)  ## put the code into the house form
