@@ -250,12 +250,51 @@ def test_push_is_refused_in_words(run: Git, repo: Repo) -> None:
     assert "upload with huggingface_hub" in said
 
 
-@pytest.mark.skipif(not HAS_LFS, reason="git-lfs is not installed")
+needs_lfs = pytest.mark.skipif(not HAS_LFS, reason="git-lfs is not installed")
+
+
+@needs_lfs
 def test_lfs_brings_large_files(run: Git, repo: Repo) -> None:
     clone = run.clone("ada/net")
     run("lfs", "install", "--local", at=clone)
     run("lfs", "pull", at=clone, GIT_LFS_SKIP_SMUDGE="0")
     assert (clone / "big.bin").read_bytes() == b"\0" * 300_000
+
+
+@needs_lfs
+@pytest.mark.parametrize(("kind", "suffix"), [("model", ""), ("dataset", ".git")])
+def test_one_clone_with_lfs_has_the_contents(run: Git, kind: Kind, suffix: str) -> None:
+    """git-lfs installed for good, as its users have it; the repository is private, so it signs in for itself, too."""
+    name = f"heavy{len(suffix)}"
+    repo = run.make(name, kind, private=True)
+    run("lfs", "install")
+    ada = run.store.account("ada")
+    assert ada is not None
+    contents = {f"weights/{n}.bin": os.urandom(1000 * n) for n in range(1, 6)}
+    for path, content in contents.items():
+        writer = run.store.begin_blob()
+        writer.write(content)
+        run.commit(repo, AddLarge(path, *writer.finish(None, None, ada)))
+    prefix, target = "" if kind == "model" else "datasets/", run.home / "clone"
+    address = run.address(f"{prefix}ada/{name}{suffix}", token=run.token)
+    run("clone", "-q", address, str(target), GIT_LFS_SKIP_SMUDGE="0")
+    found = files(target)
+    assert {path: found[path] for path in contents} == contents
+    assert found["big.bin"] == b"\0" * 300_000
+    assert run("status", "--porcelain", at=target) == ""
+    run("lfs", "fsck", at=target)
+
+
+@needs_lfs
+def test_lfs_says_what_was_deleted_for_good(run: Git) -> None:
+    repo = run.make("purged")
+    run("lfs", "install")
+    clone = run.clone("ada/purged")
+    sha256 = run.store.list_large(repo)[0][0]
+    run.store.delete_large(repo, sha256)
+    run("checkout", "-q", "HEAD", at=clone, GIT_LFS_SKIP_SMUDGE="0")
+    said = run("lfs", "pull", at=clone, fails=True, GIT_LFS_SKIP_SMUDGE="0")
+    assert f"[{sha256}] Object does not exist" in said
 
 
 def post(run: Git, body: bytes, **headers: str) -> httpx2.Response:
