@@ -66,7 +66,7 @@ def test_gradients_of_layer_by_autograd_check(preset, bidirectional):
     inputs = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
 
     def run(inputs, *parameters):
-        states, cells = torch.func.functional_call(
+        states, cells, _ = torch.func.functional_call(
             layer, dict(zip(dict(layer.named_parameters()), parameters, strict=True)), (inputs, None, preset == "lstm")
         )
         return states if cells is None else (states, cells)

@@ -14,7 +14,7 @@ kernel (7x slower at H = 4, T = 110).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,18 +28,60 @@ from .configuration_recurrent import RecurrentConfig
 
 
 @dataclass
+class RecurrentState:
+    """Where each sequence of a batch stands: after its last real step, or where it stood if a chunk held none.
+
+    The next steps of the same sequences start from it. `generate` carries it under the name of `past_key_values`,
+    and so do the models here. It is never changed by a forward pass, which returns a new one.
+
+    Args:
+        hidden: (layers, B, H), the hidden state of every layer.
+        cell: (layers, B, H), the cell state of every layer of an LSTM; None of other cells.
+        steps: Number of steps that led here, padding included.
+    """
+
+    hidden: Tensor
+    cell: Tensor | None = None
+    steps: int = 0
+
+    is_compileable: ClassVar[bool] = False  # asked by `generate`, and so is the next
+    is_croppable: ClassVar[bool] = False  # back by a step
+
+    def of_layer(self, index: int) -> Any:
+        """What one layer starts from, as PyTorch's recurrences take it: (1, B, H), of an LSTM a pair of them."""
+        hidden = self.hidden[index : index + 1]
+        return hidden if self.cell is None else (hidden, self.cell[index : index + 1])
+
+    def detach(self) -> "RecurrentState":
+        """The same state without its history: where truncated backpropagation through time is cut."""
+        return RecurrentState(self.hidden.detach(), None if self.cell is None else self.cell.detach(), self.steps)
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """The steps, under the name by which `generate` asks for them; the same for all layers."""
+        return self.steps
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Go on with the rows of `beam_idx`, (B,), as beam search wants it: in place."""
+        self.hidden = self.hidden.index_select(1, beam_idx)
+        if self.cell is not None:
+            self.cell = self.cell.index_select(1, beam_idx)
+
+
+@dataclass
 class RecurrentModelOutput(ModelOutput):
     """States of the recurrence. Values at padded steps mean nothing.
 
     Args:
         last_hidden_state: (B, T, H), output of the last layer.
         pooler_output: (B, H), one vector per sequence, made as `config.pooling` says.
+        past_key_values: Where the sequences stand; with `use_cache`.
         hidden_states: What entered the first layer, (B, T, F), then the output of each layer, (B, T, H).
         cell_states: The cell state of each LSTM layer, (B, T, H); with `output_hidden_states`.
     """
 
     last_hidden_state: Tensor | None = None
     pooler_output: Tensor | None = None
+    past_key_values: RecurrentState | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     cell_states: tuple[Tensor, ...] | None = None
 
@@ -51,12 +93,14 @@ class RecurrentClassifierOutput(ModelOutput):
     Args:
         loss: Scalar, if labels were given.
         logits: (B, num_labels), or with a label per step (B, T, num_labels).
+        past_key_values: As in `RecurrentModelOutput`.
         hidden_states: As in `RecurrentModelOutput`.
         cell_states: As in `RecurrentModelOutput`.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+    past_key_values: RecurrentState | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     cell_states: tuple[Tensor, ...] | None = None
 
@@ -85,14 +129,18 @@ class Padding:
             self.back = (mask.cumsum(1) - 1).clamp(min=0)
 
     @classmethod
-    def of(cls, mask: Tensor) -> "Padding | None":
+    def of(cls, mask: Tensor, *, empty_rows: bool) -> "Padding | None":
         """Read a mask, (B, T), not 0 at real steps; None if every step is real."""
         mask = mask.bool()
         lengths = mask.sum(1)
         counts = lengths.tolist()
-        if 0 in counts:
+        if 0 in counts and not empty_rows:
             raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
-        return None if min(counts) == mask.size(1) else cls(mask, lengths, max(counts))
+        return None if min(counts) == mask.size(1) else cls(mask, lengths, max(*counts, 1))
+
+    def last(self, states: Tensor) -> Tensor:
+        """Pick the last real step, (B, F), of (B, L, F); of a row without one, any."""
+        return states[torch.arange(len(states), device=states.device), self.lengths - 1]
 
     def reverse(self, states: Tensor) -> Tensor:
         """Reverse the real steps of each row of (B, L, F)."""
@@ -152,37 +200,45 @@ class RecurrentLayer(GradientCheckpointingLayer):
         return nn.RNN(width, config.hidden_size, batch_first=True, nonlinearity=config.cell.removeprefix("rnn_"))
 
     def forward(
-        self, inputs: Tensor, padding: Padding | None = None, output_cell_states: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Run the recurrence from a zero state.
+        self,
+        inputs: Tensor,
+        padding: Padding | None = None,
+        output_cell_states: bool = False,
+        start: Any = None,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Run the recurrence.
 
         Args:
             inputs: (B, T, F), real steps at the front.
             padding: Of `inputs`.
             output_cell_states: Whether to return the second item.
+            start: The state before the first step as PyTorch's recurrence takes it: (1, B, H), of an LSTM a pair of
+                them; None for zero. Not of a recurrence in both directions.
 
         Returns:
-            Hidden states and cell states, each (B, T, H).
+            Hidden states and cell states, each (B, T, H); of an LSTM the cell states (B, 1, H) after step T, of the
+            forward direction.
         """
         if self.dropout:
             inputs = F.dropout(inputs, self.dropout, self.training)
-        states = self.recurrence(inputs)[0]
-        cells = cell_states(self.recurrence, inputs, states) if output_cell_states else None
+        states, last = self.recurrence(inputs, start)
+        end = last[1].transpose(0, 1) if isinstance(last, tuple) else None
+        cells = cell_states(self.recurrence, inputs, states, start) if output_cell_states else None
         if self.recurrence_reverse is None:
-            return states, cells
+            return states, cells, end
         inputs = self._reverse(inputs, padding)
         states_back = self.recurrence_reverse(inputs)[0]
         if cells is not None:
             cells_back = cell_states(self.recurrence_reverse, inputs, states_back)
             cells = torch.cat((cells, self._reverse(cells_back, padding)), dim=-1)
-        return torch.cat((states, self._reverse(states_back, padding)), dim=-1), cells
+        return torch.cat((states, self._reverse(states_back, padding)), dim=-1), cells, end
 
     @staticmethod
     def _reverse(states: Tensor, padding: Padding | None) -> Tensor:
         return states.flip(1) if padding is None else padding.reverse(states)
 
 
-def cell_states(lstm: nn.RNNBase, inputs: Tensor, states: Tensor) -> Tensor:
+def cell_states(lstm: nn.RNNBase, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
     """Recover the cell states of nn.LSTM, which returns only the last one.
 
     With all hidden states known, the gates of all steps are one matrix product; what is left of the recurrence is
@@ -192,16 +248,56 @@ def cell_states(lstm: nn.RNNBase, inputs: Tensor, states: Tensor) -> Tensor:
         lstm: One layer, one direction.
         inputs: (B, T, F), what it read.
         states: (B, T, H), what it returned.
+        start: Hidden and cell state before the first step, each (1, B, H); None for zero.
     """
     previous = F.pad(states, (0, 0, 1, -1))  # h_(t-1), zero at the first step
+    if start is not None:
+        previous = torch.cat((start[0].transpose(0, 1), previous[:, 1:]), dim=1)
     (weight_ih, weight_hh, bias_ih, bias_hh), *_ = lstm.all_weights
     gates = F.linear(inputs, weight_ih, bias_ih) + F.linear(previous, weight_hh, bias_hh)
     i, f, g, _ = gates.chunk(4, dim=-1)
     keep, new = f.sigmoid(), i.sigmoid() * g.tanh()
-    cells = [new[:, 0]]
+    cells = [new[:, 0] if start is None else keep[:, 0] * start[1][0] + new[:, 0]]
     for step in range(1, inputs.size(1)):
         cells.append(keep[:, step] * cells[-1] + new[:, step])
     return torch.stack(cells, dim=1)
+
+
+def state_after(
+    hidden: list[Tensor], cells: list[Tensor], padding: Padding | None, before: RecurrentState | None, steps: int
+) -> RecurrentState:
+    """Take the state after the last real step of each row.
+
+    Args:
+        hidden: Hidden states of every layer, (B, L, H) with real steps at the front.
+        cells: Cell states of every layer likewise, of which only the last is looked at where nothing is padded; empty
+            if the cell has none.
+        padding: Of `hidden`.
+        before: The state that the steps started from; None for zero.
+        steps: T.
+    """
+
+    def last(states: list[Tensor], start: Tensor | None) -> Tensor:
+        if padding is None:
+            return torch.stack([each[:, -1] for each in states])
+        ends = torch.stack([padding.last(each) for each in states])
+        return torch.where(padding.lengths.view(1, -1, 1) > 0, ends, torch.zeros_like(ends) if start is None else start)
+
+    cell = last(cells, before.cell if before else None) if cells else None
+    return RecurrentState(
+        last(hidden, before.hidden if before else None), cell, steps + (before.steps if before else 0)
+    )
+
+
+def newest_steps(mask: Tensor, given: Tensor, state: RecurrentState | None) -> Tensor:
+    """Take the part of a mask of all steps so far that is of the input, (B, T)."""
+    rows, steps = given.shape[:2]
+    if state is not None and mask.shape == (rows, state.steps + steps):
+        return mask[:, -steps:]
+    longer = "" if state is None else f", or all steps so far, {(rows, state.steps + steps)}"
+    raise ValueError(
+        f"attention_mask must have the input's (batch, steps), {(rows, steps)}{longer}, got {tuple(mask.shape)}"
+    )
 
 
 class RecurrentPreTrainedModel(PreTrainedModel):
@@ -211,6 +307,7 @@ class RecurrentPreTrainedModel(PreTrainedModel):
     config: RecurrentConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012 (typed by its base)
     _no_split_modules = ["RecurrentLayer"]  # noqa: RUF012 (typed by its base)
 
     @torch.no_grad()
@@ -279,52 +376,86 @@ class RecurrentModel(RecurrentPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        past_key_values: RecurrentState | None = None,
+        use_cache: bool = False,
     ) -> RecurrentModelOutput | tuple[Any, ...]:
-        """Run all layers from a zero state.
+        """Run all layers, from a zero state or from where earlier steps of the same sequences ended.
 
         Args:
             input_ids: (B, T), ids in [0, vocab_size).
             attention_mask: (B, T), 0 at padded steps. If None, `pad_token_id` in `input_ids` marks them; with other
-                inputs no step is padded.
+                inputs no step is padded. With `past_key_values` it may also be that of all steps so far, those of
+                the input being the last.
             input_values: (B, T, num_features), for a model of `inputs="values"`.
             inputs_embeds: (B, T, F), what `input_ids` would become: one-hot or embedded vectors.
             output_hidden_states: Whether to return the states of every layer; by default as the config says.
             return_dict: False for the values alone, as the heads want them: for a small batch, making a `ModelOutput`
                 takes longer than looking up the input. By default as the config says.
+            past_key_values: Where the sequences stand, as an earlier call returned it; None for a zero state.
+            use_cache: Whether to return where they stand at the end. A row may then be all padding, and stays there.
 
         Raises:
-            ValueError: If not exactly one fitting input is given, an id is out of range, or a row has no real step.
+            ValueError: If not exactly one fitting input is given, an id is out of range, a row has no real step, or a
+                state is given or wanted of a model that also reads backward.
         """
         given = self._only_input(input_ids, input_values, inputs_embeds)
+        if past_key_values is not None or use_cache:
+            self._check_state(past_key_values, given.size(0))
         attention_mask = self.real_steps(input_ids, attention_mask)
         if attention_mask is not None and attention_mask.shape != given.shape[:2]:
-            raise ValueError(
-                f"attention_mask must have the input's (batch, steps), {tuple(given.shape[:2])}, "
-                f"got {tuple(attention_mask.shape)}"
-            )
+            attention_mask = newest_steps(attention_mask, given, past_key_values)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
-        output_cell_states = bool(output_hidden_states) and self.cell == "lstm"
 
-        padding = None if attention_mask is None else Padding.of(attention_mask)
+        padding = None if attention_mask is None else Padding.of(attention_mask, empty_rows=use_cache)
+        # The last cell state is at hand where it is that of the last step of every row
+        output_cell_states = self.cell == "lstm" and bool(output_hidden_states or (use_cache and padding is not None))
         states = self._embed(given, padding)
-        hidden_states, cells = [states], []
-        for layer in self.layers:
-            states, layer_cells = layer(states, padding, output_cell_states)
+        hidden_states, cells, ends = [states], [], []
+        for index, layer in enumerate(self.layers):
+            start = None if past_key_values is None else past_key_values.of_layer(index)
+            states, layer_cells, end = layer(states, padding, output_cell_states, start)
             hidden_states.append(states)
             if layer_cells is not None:
                 cells.append(layer_cells)
+            if end is not None:
+                ends.append(end)
         pooled = self._pool(states, padding)
+        state = None
+        if use_cache:
+            state = state_after(hidden_states[1:], cells or ends, padding, past_key_values, given.size(1))
 
         if padding is not None and padding.order is not None:  # back to where the caller has the steps
             hidden_states = [take_steps(each, padding.back) for each in hidden_states]
             cells = [take_steps(each, padding.back) for each in cells]
         values: tuple[Any, ...] = (hidden_states[-1], pooled)
-        if output_hidden_states:
-            values += (tuple(hidden_states), tuple(cells)) if cells else (tuple(hidden_states),)
         if return_dict is None:
             return_dict = self.config.return_dict
-        return RecurrentModelOutput(*values) if return_dict else values
+        if return_dict:
+            output = RecurrentModelOutput(hidden_states[-1], pooled, state)
+            if output_hidden_states:
+                output.hidden_states, output.cell_states = tuple(hidden_states), tuple(cells) or None
+            return output
+        if use_cache:
+            values += (state,)
+        if output_hidden_states:
+            values += (tuple(hidden_states), tuple(cells)) if cells else (tuple(hidden_states),)
+        return values
+
+    def _check_state(self, state: RecurrentState | None, rows: int) -> None:
+        if self.forward_size is not None:
+            raise ValueError("a bidirectional model has no state to carry: its backward half starts at the last step")
+        if state is None:
+            return
+        wanted = (len(self.layers), rows, self.config.hidden_size)
+        if (state.cell is None) != (self.cell != "lstm") or any(
+            each is not None and each.shape != wanted for each in (state.hidden, state.cell)
+        ):
+            parts = "hidden and cell" if self.cell == "lstm" else "hidden"
+            given = ", ".join(
+                f"{name} {tuple(each.shape)}" for name, each in vars(state).items() if isinstance(each, Tensor)
+            )
+            raise ValueError(f"past_key_values must hold {parts} of {wanted} (layers, batch, hidden_size), got {given}")
 
     def real_steps(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
         """The mask, (B, T), or what stands for one that was not given."""
@@ -375,10 +506,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             return states.mean(1) if padding is None else padding.fill(states, 0).sum(1) / padding.lengths.unsqueeze(1)
         if self.pooling == "max":
             return (states if padding is None else padding.fill(states, -torch.inf)).amax(1)
-        if padding is None:
-            last = states[:, -1]
-        else:
-            last = states[torch.arange(len(states), device=states.device), padding.lengths - 1]
+        last = states[:, -1] if padding is None else padding.last(states)
         if self.forward_size is None:
             return last
         return torch.cat((last[:, : self.forward_size], states[:, 0, self.forward_size :]), dim=-1)
@@ -432,7 +560,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         )
         logits = self.classifier(pooled)
         loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
-        return RecurrentClassifierOutput(loss, logits, *states)
+        return RecurrentClassifierOutput(loss, logits, None, *states)
 
     def _loss(self, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
         problem = self.config.problem_type
@@ -461,6 +589,8 @@ class RecurrentForTokenClassification(RecurrentClassifier):
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         output_hidden_states: bool | None = None,
+        past_key_values: RecurrentState | None = None,
+        use_cache: bool = False,
     ) -> RecurrentClassifierOutput:
         """Score each step.
 
@@ -472,20 +602,30 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step.
             num_items_in_batch: As in `RecurrentForSequenceClassification.forward`.
             output_hidden_states: Whether to return the states of every layer.
+            past_key_values: Where the sequences stand; as in `RecurrentModel.forward`, and so is `use_cache`.
+            use_cache: Whether to return where they stand at the end, so that a long sequence may be given in chunks.
         """
-        attention_mask = self.model.real_steps(input_ids, attention_mask)
         last_hidden_state, _, *states = self.model(
-            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=False
+            input_ids,
+            attention_mask,
+            input_values,
+            inputs_embeds,
+            output_hidden_states,
+            return_dict=False,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
         )
+        state = states.pop(0) if use_cache else None
         logits = self.classifier(last_hidden_state)
         loss = None
         if labels is not None:
             if labels.shape != logits.shape[:2]:
                 raise ValueError(f"labels must be (batch, steps), {tuple(logits.shape[:2])}, got {tuple(labels.shape)}")
+            attention_mask = self.model.real_steps(input_ids, attention_mask)
             if attention_mask is not None:
-                labels = labels.masked_fill(attention_mask == 0, -100)
+                labels = labels.masked_fill(attention_mask[:, -labels.size(1) :] == 0, -100)
             loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten().long(), num_items_in_batch)
-        return RecurrentClassifierOutput(loss, logits, *states)
+        return RecurrentClassifierOutput(loss, logits, state, *states)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
