@@ -1,7 +1,8 @@
 """Finds models. The folder is the registry: every package below `seqhub.models` is a family.
 
-Family `recurrent` is `seqhub.models.recurrent`, whose door holds `PRESETS`. Beside it stand `configuration_recurrent`
-(the config class and `AUTO_MAP`, which names all classes) and `modeling_recurrent`. No two families share a preset.
+Family `recurrent` is `seqhub.models.recurrent`, whose door holds `PRESETS` and what they take, `INPUTS`. Beside it
+stand `configuration_recurrent` (the config class and `AUTO_MAP`, which names all classes) and `modeling_recurrent`. No
+two families share a preset.
 
 torch and transformers are imported by the functions that need them, not by this module.
 """
@@ -36,20 +37,26 @@ def list_families() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(models.__path__) if module.ispkg))
 
 
+def _door(family: str) -> Any:
+    return import_module(f"seqhub.models.{family}")
+
+
 @cache
 def _presets() -> dict[str, tuple[str, dict[str, Any]]]:
     """Family and settings of every preset."""
-    doors = {family: import_module(f"seqhub.models.{family}") for family in list_families()}
-    return {preset: (family, door.PRESETS[preset]) for family, door in doors.items() for preset in door.PRESETS}
+    return {
+        preset: (family, settings) for family in list_families() for preset, settings in _door(family).PRESETS.items()
+    }
 
 
-def list_presets() -> tuple[str, ...]:
-    """List the presets of all families.
+def list_presets(takes: Literal["input_ids", "input_values"] | None = None) -> tuple[str, ...]:
+    """List the presets of all families, or of those that take symbols or real values.
 
-    >>> list_presets()
+    >>> list_presets("input_ids")
     ('gru', 'lstm', 'rnn_relu', 'rnn_tanh')
     """
-    return tuple(sorted(_presets()))
+    families = [family for family in list_families() if takes in (None, *_door(family).INPUTS)]
+    return tuple(sorted(preset for family in families for preset in _door(family).PRESETS))
 
 
 def list_heads(family: str) -> tuple[str, ...]:
@@ -70,9 +77,9 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
 
     >>> build_config("gru", hidden_size=16).hidden_size
     16
-    >>> build_config("grew")
+    >>> build_config("gru", hidden_size=0)
     Traceback (most recent call last):
-    seqhub.errors.UnknownNameError: no model 'grew'; known: gru, lstm, rnn_relu, rnn_tanh
+    seqhub.errors.InvalidConfigError: model 'gru': hidden_size must be >= 1, got 0
     """
     from huggingface_hub.errors import StrictDataclassError
 

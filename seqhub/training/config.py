@@ -75,6 +75,8 @@ class TrainConfig:
         resolve(self.address)
         if self.model not in list_presets():
             raise UnknownNameError.of("model", self.model, list_presets())
+        if self.model not in (fit := list_presets("input_ids")):
+            raise InvalidConfigError(f"model {self.model} for {self.address}, which has symbols; need {', '.join(fit)}")
         check_stop(self.stop_at)
         known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()
         self._require("data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")

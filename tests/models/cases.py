@@ -1,4 +1,4 @@
-"""Every preset in the shapes that matter, and batches to ask them with."""
+"""Every preset of the recurrent family in the shapes that matter, and batches of ids to ask them with."""
 
 from functools import cache
 from typing import Any, Literal
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from seqhub.models.registry import build_config, build_model, list_heads, list_presets
+from seqhub.models import recurrent
+from seqhub.models.registry import build_config, build_model, list_heads
 
 Head = Literal["sequence", "token", "causal", "base"]
 Rows = tuple[tuple[int, ...], ...]
@@ -23,7 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "max": {"pooling": "max"},
     "embedding": {"inputs": "embedding", "embedding_size": 6},
 }
-PRESETS = list_presets()
+PRESETS = sorted(recurrent.PRESETS)
 HEADS = list_heads("recurrent")
 CASES = [pytest.param(preset, name, id=f"{preset}-{name}") for preset in PRESETS for name in VARIANTS]
 

@@ -8,10 +8,7 @@ from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
 from seqhub.models.recurrent import modeling_recurrent
-from seqhub.models.registry import list_presets
-from tests.models.cases import CASES, VARIANTS, build, padded, ragged, trained
-
-PRESETS = list_presets()
+from tests.models.cases import CASES, PRESETS, VARIANTS, build, padded, ragged, trained
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)

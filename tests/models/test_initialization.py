@@ -9,10 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from seqhub.models.registry import list_presets
-from tests.models.cases import HEADS, VARIANTS, build
+from tests.models.cases import HEADS, PRESETS, VARIANTS, build
 
-PRESETS = list_presets()
 GATED = [preset for preset in PRESETS if preset in ("gru", "lstm")]
 PLAIN = [preset for preset in PRESETS if preset not in GATED]
 

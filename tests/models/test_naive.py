@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from seqhub.models.registry import list_presets
 from tests.models import naive
-from tests.models.cases import CASES, VARIANTS, alone, build, padded, ragged
+from tests.models.cases import CASES, PRESETS, VARIANTS, alone, build, padded, ragged
 
-PRESETS = list_presets()
 # The embedding is only a look-up in front
 WRITTEN_OUT = [case for case in CASES if case.values[1] != "embedding"]
 

@@ -14,11 +14,10 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, BertConfig, pipeline
 
 from seqhub.models.registry import HEADS as AUTO_CLASSES
-from seqhub.models.registry import list_presets, register
+from seqhub.models.registry import register
 from seqhub.models.tokenizer import symbol_tokenizer
-from tests.models.cases import CASES, HEADS, VARIANTS, build, padded, ragged, trained
+from tests.models.cases import CASES, HEADS, PRESETS, VARIANTS, build, padded, ragged, trained
 
-PRESETS = list_presets()
 IDS = padded(ragged(20), "right")[0]
 
 

@@ -19,7 +19,7 @@ def forgotten():
         yield
 
 
-@pytest.mark.parametrize("preset", list_presets())
+@pytest.mark.parametrize("preset", list_presets("input_ids"))
 def test_two_steps_and_an_evaluation(tmp_path, preset):
     tokenizer = symbol_tokenizer("XYabcdBE")
     texts = ["BXaXE", "BYcbXE", "BXYE", "BYdYE"] * 3

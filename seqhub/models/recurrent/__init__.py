@@ -11,4 +11,5 @@ presets can be listed without torch.
 
 from typing import Any
 
+INPUTS = ("input_ids", "input_values")
 PRESETS: dict[str, dict[str, Any]] = {cell: {"cell": cell} for cell in ("gru", "lstm", "rnn_relu", "rnn_tanh")}

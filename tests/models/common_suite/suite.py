@@ -70,5 +70,5 @@ class CommonTests(ModelTesterMixin):
 
 
 assert len(CommonTests.all_model_classes) == len(list_heads("recurrent"))
-for _preset in list_presets():
+for _preset in list_presets("input_ids"):
     globals()[f"Test_{_preset}"] = type(f"Test_{_preset}", (CommonTests, unittest.TestCase), {"preset": _preset})

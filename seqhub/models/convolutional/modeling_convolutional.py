@@ -1,0 +1,191 @@
+"""Convolutional models: rows of real values in, one label per sequence out.
+
+This file and `configuration_convolutional.py` travel with the weights, so they import only torch, transformers,
+huggingface_hub and each other.
+
+Shapes: B sequences, T steps, F values per step, C channels.
+
+Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands. The real steps are brought to
+the front, and a window that reaches beyond them does not count.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils.generic import ModelOutput, can_return_tuple
+
+from .configuration_convolutional import ConvolutionalConfig
+
+
+@dataclass
+class ConvolutionalModelOutput(ModelOutput):
+    """What the filters saw.
+
+    Args:
+        last_hidden_state: (B, L, C) for the L windows of the longest row: window n covers the real steps n to
+            n + `kernel_size` - 1. Those beyond a row's last one mean nothing.
+        pooler_output: (B, `config.output_size`), one vector per sequence.
+    """
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+
+
+@dataclass
+class ConvolutionalClassifierOutput(ModelOutput):
+    """Scores of a classifier, before any softmax.
+
+    Args:
+        loss: Scalar, if labels were given.
+        logits: (B, num_labels).
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+
+
+class ConvolutionalPreTrainedModel(PreTrainedModel):
+    """First weights, loading and saving."""
+
+    config_class = ConvolutionalConfig
+    config: ConvolutionalConfig
+    base_model_prefix = "model"
+    main_input_name = "input_values"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw first weights as PyTorch does; weights loaded from a file stay."""
+        if isinstance(module, nn.Conv1d | nn.Linear):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            for parameter in module.parameters():
+                init.uniform_(parameter, -bound, bound)
+
+
+class ConvolutionalModel(ConvolutionalPreTrainedModel):
+    """The convolution without a head."""
+
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: ConvolutionalConfig) -> None:
+        super().__init__(config)
+        self.convolution = nn.Conv1d(config.num_features, config.channels, config.kernel_size)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @can_return_tuple
+    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> ConvolutionalModelOutput:
+        """Slide the filters over the real steps of each row.
+
+        Args:
+            input_values: (B, T, num_features).
+            attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
+
+        Raises:
+            ValueError: If the shapes do not fit, or a row has too few real steps, or with `pooling="flatten"` not
+                the `num_steps` of the config.
+        """
+        values, lengths = real_steps_first(input_values, attention_mask, self.config.num_features)
+        least, steps = self.config.kernel_size, self.config.num_steps
+        for row, length in enumerate(lengths.tolist()):
+            if length < least or length != (steps or length):
+                need = f"at least kernel_size={least}" if steps is None else f"exactly num_steps={steps}"
+                raise ValueError(f"every row needs {need} real steps, row {row} has {length}")
+
+        windows = self.convolution(values.to(self.convolution.weight.dtype).transpose(1, 2)).relu().transpose(1, 2)
+        counts = (lengths - least + 1).unsqueeze(1)
+        beyond = (torch.arange(windows.size(1), device=windows.device) >= counts).unsqueeze(2)
+        if self.config.pooling == "flatten":
+            pooled = windows.flatten(1)
+        elif self.config.pooling == "mean":
+            pooled = windows.masked_fill(beyond, 0).sum(1) / counts
+        else:
+            pooled = windows.masked_fill(beyond, -torch.inf).amax(1)
+        return ConvolutionalModelOutput(windows, pooled)
+
+
+class ConvolutionalForSequenceClassification(ConvolutionalPreTrainedModel):
+    """The convolution and a linear readout: classes, or regression by `config.problem_type`."""
+
+    _auto_class = "AutoModelForSequenceClassification"
+
+    def __init__(self, config: ConvolutionalConfig) -> None:
+        super().__init__(config)
+        self.model = ConvolutionalModel(config)
+        self.classifier = nn.Linear(config.output_size, config.num_labels or 1)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> ConvolutionalClassifierOutput:
+        """Score each sequence.
+
+        Args:
+            input_values: (B, T, num_features).
+            attention_mask: (B, T), 0 at padded steps.
+            labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
+                `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
+                (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
+                by the type of the labels, integer or float.
+            num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
+                Trainer counts them. By default the labels in this batch.
+        """
+        pooled = self.model(input_values, attention_mask, return_dict=True).pooler_output
+        logits = self.classifier(pooled)
+        loss = None if labels is None else classifier_loss(self.config.problem_type, logits, labels, num_items_in_batch)
+        return ConvolutionalClassifierOutput(loss, logits)
+
+
+def real_steps_first(values: Tensor, mask: Tensor | None, num_features: int) -> tuple[Tensor, Tensor]:
+    """Bring the real steps of each row to the front.
+
+    Args:
+        values: (B, T, num_features).
+        mask: (B, T), 0 at padded steps; None if there are none.
+        num_features: What the config says.
+
+    Returns:
+        The steps, (B, L, num_features), zero behind the last real one of each row; and how many are real, (B,).
+    """
+    if values.dim() != 3 or values.size(2) != num_features or 0 in values.shape:
+        raise ValueError(f"input_values must be (batch, steps, num_features={num_features}), got {tuple(values.shape)}")
+    if mask is None:
+        return values, torch.full((len(values),), values.size(1), device=values.device)
+    if mask.shape != values.shape[:2]:
+        raise ValueError(
+            f"attention_mask must have the input's (batch, steps), {tuple(values.shape[:2])}, got {tuple(mask.shape)}"
+        )
+    mask = mask.bool()
+    lengths = mask.sum(1)
+    real = torch.arange(int(lengths.max()), device=values.device) < lengths.unsqueeze(1)
+    first = values.new_zeros(*real.shape, num_features)
+    first[real] = values[mask]
+    return first, lengths
+
+
+def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
+    """Take the loss that `ConvolutionalForSequenceClassification.forward` describes."""
+    if problem is None and logits.size(1) == 1:
+        problem = "regression"
+    if problem == "single_label_classification" or (problem is None and not labels.is_floating_point()):
+        return mean_loss(F.cross_entropy, logits, labels.long(), count)
+    if labels.numel() != logits.numel():
+        raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
+    loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
+    return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+
+
+def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
+    """Take the mean of a loss over the labels, or its sum divided by `count`; in float32 where logits are less."""
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

@@ -1,0 +1,106 @@
+"""Every preset of every family on real values: its shapes, and batches to ask it with."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from seqhub.models.registry import build_config, build_model, list_families, list_heads, list_presets
+
+
+class Shape(NamedTuple):
+    """Settings beyond the preset's, and the rows that the model then takes."""
+
+    settings: dict[str, Any]
+    step: tuple[int, ...]  # shape of one step
+    steps: tuple[int, int]  # fewest and most in a row
+
+
+SHAPES: dict[str, dict[str, Shape]] = {
+    "recurrent": {
+        "plain": Shape({"inputs": "values", "num_features": 3, "hidden_size": 5}, (3,), (1, 9)),
+    },
+    "convolutional": {
+        "max": Shape({"num_features": 3, "channels": 5, "kernel_size": 3}, (3,), (3, 9)),
+        "mean": Shape({"num_features": 3, "channels": 5, "pooling": "mean"}, (3,), (2, 9)),
+        "flatten": Shape({"num_features": 3, "channels": 2, "pooling": "flatten", "num_steps": 6}, (3,), (6, 6)),
+    },
+}
+
+
+class Case(NamedTuple):
+    preset: str
+    shape: Shape
+    head: str
+
+
+def family_of(preset: str) -> str:
+    return build_config(preset).model_type.removeprefix("seqhub_")
+
+
+CASES = [
+    pytest.param(Case(preset, shape, head), id=f"{preset}-{name}-{head}")
+    for preset in list_presets()
+    for name, shape in SHAPES[family_of(preset)].items()
+    for head in list_heads(family_of(preset))
+    if head != "causal"  # which predicts ids
+]
+assert SHAPES.keys() == set(list_families())
+
+
+def build(case: Case, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    return build_model(build_config(case.preset, num_labels=4, **case.shape.settings | overrides), case.head).eval()
+
+
+def rows_for(case: Case, seed: int, count: int = 6) -> list[Tensor]:
+    """Rows of as many steps as the model allows."""
+    random = torch.Generator().manual_seed(seed)
+    least, most = case.shape.steps
+    lengths = torch.randint(least, most + 1, (count,), generator=random)
+    return [torch.randn(int(length), *case.shape.step, generator=random) for length in lengths]
+
+
+def padded(rows: list[Tensor], side: str, width: int, fill: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Values and mask; `side` is left, right or mixed, where row i starts at step i as far as there is room."""
+    values = torch.full((len(rows), width, *rows[0].shape[1:]), fill)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        start = {"left": width - len(row), "right": 0, "mixed": min(i, width - len(row))}[side]
+        values[i, start : start + len(row)] = row
+        mask[i, start : start + len(row)] = 1
+    return values, mask
+
+
+def answers(model: PreTrainedModel, values: Tensor, mask: Tensor) -> list[Tensor]:
+    """What a caller reads of each row: scores, or the pooled vector of a model without a head; only of real steps."""
+    output = model(input_values=values, attention_mask=mask)
+    batch = output.logits if "logits" in output else output.pooler_output
+    return [each[real.bool()] if batch.dim() > 2 else each for each, real in zip(batch, mask, strict=True)]
+
+
+def loss(model: PreTrainedModel, values: Tensor, mask: Tensor) -> Tensor:
+    """A loss that depends on everything the model answers."""
+    return torch.cat([row.flatten().float() - 1 for row in answers(model, values, mask)]).square().mean()
+
+
+@cache
+@torch.enable_grad()
+def _trained(preset: str, name: str, head: str) -> PreTrainedModel:
+    case = Case(preset, SHAPES[family_of(preset)][name], head)
+    model = build(case).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    for step in range(5):
+        optimizer.zero_grad()
+        loss(model, *padded(rows_for(case, step), "right", case.shape.steps[1])).backward()
+        optimizer.step()
+    return model.eval()
+
+
+def trained(case: Case) -> PreTrainedModel:
+    """A few large steps, after which no weight is near its first value; eval mode. Do not change it."""
+    (name,) = (name for name, shape in SHAPES[family_of(case.preset)].items() if shape == case.shape)
+    return _trained(case.preset, name, case.head)
