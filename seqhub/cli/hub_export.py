@@ -1,5 +1,6 @@
 """`seqhub hub export`: every repository of a Hub's folder to another Hub."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,7 +33,8 @@ def export_command(
 ) -> None:
     """Copy repositories with their revisions, branches and tags; run it again to go on after an interruption.
 
-    HF_TOKEN must hold a token of the other Hub that may write into the same namespaces.
+    HF_TOKEN must hold a token of the other Hub that may write into the same namespaces. Pull requests, discussions,
+    likes and access requests stay behind, and are counted.
     """
     from seqhub.hub.client import connect
     from seqhub.hub.export import export
@@ -42,15 +44,25 @@ def export_command(
     with opened(root) as store:
         sources = [Stored(store, found) for found in _wanted(store, repo or [])]
         done = [export(source, api, lambda line: console.print(line, markup=False)) for source in sources]
-    rows = [(one.repo, str(one.revisions), str(one.branches), str(one.tags)) for one in done]
+    rows = [(one.repo, str(one.revisions), str(one.branches), str(one.tags), _counted(one.left_behind)) for one in done]
     show(
         Form.of(as_json, quiet),
         [one._asdict() for one in done],
         brief=[one.repo for one in done],
         table=lambda out: out.print(
-            grid(("repository", "revisions sent", "branches", "tags made"), rows, right=(1, 2, 3))
+            grid(("repository", "revisions sent", "branches", "tags made", "left behind"), rows, right=(1, 2, 3))
         ),
     )
+    left: Counter[str] = Counter()
+    for one in done:
+        left.update(one.left_behind)
+    if left:
+        console.print(f"left behind, since the other Hub would put your name to them: {_counted(left)}", markup=False)
+
+
+def _counted(left: Mapping[str, int]) -> str:
+    """Plural names and their numbers as a reader wants them: 1 like, 2 discussions."""
+    return ", ".join(f"{count} {what if count != 1 else what.removesuffix('s')}" for what, count in left.items())
 
 
 class Stored:
@@ -68,13 +80,13 @@ class Stored:
         refs = self.store.refs(self.repo)
         return [(ref.name, ref.oid, ref.message) for ref in refs if ref.ref.startswith(TAG)]
 
-    def history(self, branch: str) -> "list[Revision]":
+    def history(self, revision: str) -> "list[Revision]":
         from seqhub.hub.export import Revision
 
         found: list[Revision] = []
         after: str | None = None
         while True:
-            page, after, _ = self.store.commits(self.repo, BRANCH + branch, after=after, limit=PAGE)
+            page, after, _ = self.store.commits(self.repo, revision, after=after, limit=PAGE)
             found += [Revision(c.oid, c.title, c.message, c.author, c.date.isoformat()) for c in page]
             if after is None:
                 return found[::-1]
@@ -97,6 +109,14 @@ class Stored:
             sizes |= {entry.path: entry.size for entry in page if not entry.is_folder}
             if after is None:
                 return sizes
+
+    def left_behind(self) -> dict[str, int]:
+        return {
+            "pull requests": self.store.discussions(self.repo, pull_requests=True, page_size=1)[1],
+            "discussions": self.store.discussions(self.repo, pull_requests=False, page_size=1)[1],
+            "likes": self.store.likes(self.repo),
+            "access requests": len(self.store.access_requests(self.repo)),
+        }
 
 
 def _wanted(store: "Store", names: list[str]) -> "Iterator[Repo]":

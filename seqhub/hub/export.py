@@ -1,10 +1,12 @@
 """Whole repositories to another Hub, revision by revision.
 
 Nothing is noted on this side: every revision says in its description which one it is a copy of, so an export that was
-cut off goes on where the other Hub's own history ends. Pull requests, discussions and likes stay behind, and the other
-Hub sets its own author and time; those of the original stand in the description.
+cut off goes on where the other Hub's own history ends. The other Hub sets its own author and time; those of the
+original stand in the description. What people said and did around a repository stays behind and is counted: the other
+Hub would put whoever exports in their place.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,8 @@ from seqhub.hub.client import hub_errors
 
 MARK = re.compile(r"^seqhub-export: ([0-9a-f]{40})\b", re.MULTILINE)
 ADVICE = "run the same command again to go on"
+INITIAL = "initial commit"  # how Hubs call what they put into a new repository themselves
+STRAY = "seqhub-export-"  # begins the names of branches that are there only until a tag holds what they carry
 
 
 class Revision(NamedTuple):
@@ -45,14 +49,17 @@ class Source(Protocol):
     def tags(self) -> Sequence[tuple[str, str, str | None]]:
         """Name, revision and message of each."""
 
-    def history(self, branch: str) -> Sequence[Revision]:
-        """Revisions of a branch, oldest first."""
+    def history(self, revision: str) -> Sequence[Revision]:
+        """Revisions up to a branch's or to a revision's, oldest first."""
 
     def changes(self, old: str | None, new: str) -> Mapping[str, bytes | Path | None]:
         """Contents by path; None for a file that is no longer there."""
 
     def sizes(self, revision: str) -> Mapping[str, int]:
         """Bytes by path."""
+
+    def left_behind(self) -> Mapping[str, int]:
+        """What belongs to it and is not exported, and how many of it there are: "pull requests", "likes", ..."""
 
 
 class Exported(NamedTuple):
@@ -62,6 +69,7 @@ class Exported(NamedTuple):
     revisions: int  # sent now
     branches: int
     tags: int  # made now
+    left_behind: Mapping[str, int]  # by what it is; nothing where there is none
 
 
 def export(source: Source, api: HfApi, progress: Callable[[str], None]) -> Exported:
@@ -94,16 +102,22 @@ class _Export:
         there = api.list_repo_refs(name, repo_type=kind)
         known = {branch.name for branch in there.branches}
         for branch in source.branches():
-            self._branch(branch, exists=branch in known)
+            self._branch(branch, f"refs/heads/{branch}", exists=branch in known)
         missing = [tag for tag in source.tags() if tag[0] not in {tag.name for tag in there.tags}]
         for tag, oid, message in missing:
-            if oid not in self.copies:
-                raise HubError(f"{name}: tag {tag!r} points to a revision of no branch, which is not exported")
+            if oid not in self.copies:  # of no branch any more: a squash or a deleted branch left it to its tag
+                self._branch(STRAY + oid, oid, exists=STRAY + oid in known)
+                known.add(STRAY + oid)
             api.create_tag(name, tag=tag, revision=self.copies[oid], tag_message=message, repo_type=kind, exist_ok=True)
-        return Exported(f"{kind}:{name}", self.sent, len(source.branches()), len(missing))
+        for branch in known:
+            if branch.startswith(STRAY):
+                api.delete_branch(name, branch=branch, repo_type=kind)
+        left = {what: count for what, count in source.left_behind().items() if count}
+        return Exported(f"{kind}:{name}", self.sent, len(source.branches()), len(missing), left)
 
-    def _branch(self, branch: str, *, exists: bool) -> None:
-        revisions = self.source.history(branch)
+    def _branch(self, branch: str, revision: str, *, exists: bool) -> None:
+        """Bring a revision and its history over, to a branch of this name."""
+        revisions = self.source.history(revision)
         start = self._known(revisions)
         if not exists:
             self._make(branch, None if start < 0 else self.copies[revisions[start].oid])
@@ -126,16 +140,16 @@ class _Export:
     def _found_there(self, branch: str, revisions: Sequence[Revision]) -> int:
         """Read from the other Hub what an earlier run has sent; the number of the last revision of it."""
         numbers = {revision.oid: number for number, revision in enumerate(revisions)}
-        last, foreign = -1, 0
+        last, foreign = -1, False
         commits = self.api.list_repo_commits(self.source.full_name, repo_type=self.source.kind, revision=branch)
         for commit in reversed(commits):  # oldest first
             mark = MARK.search(f"{commit.title}\n{commit.message}")
             if mark and mark[1] in numbers:
                 last = numbers[mark[1]]
                 self.copies[mark[1]] = commit.commit_id
-            elif mark is None:
-                foreign += 1
-        if foreign > 1 or (commits and last >= 0 and not MARK.search(f"{commits[0].title}\n{commits[0].message}")):
+            elif mark is None and (commit.title != INITIAL or last >= 0):
+                foreign = True
+        if foreign:
             name = self.source.full_name
             raise HubError(f"{branch} of {name} at {self.api.endpoint} holds revisions that no export made")
         if commits and last >= 0:  # a first revision that changed nothing there has no copy of its own
@@ -144,11 +158,15 @@ class _Export:
 
     def _send(self, branch: str, old: str | None, revision: Revision) -> str:
         name, kind = self.source.full_name, self.source.kind
-        changes = self.source.changes(old, revision.oid)
+        changes = dict(self.source.changes(old, revision.oid))
+        if old is None:  # the other Hub put files of its own there, perhaps the same
+            there = {path: file.blob_id for path, file in self._files(branch).items()}
+            changes = dict.fromkeys(path for path in there if path not in changes) | {
+                path: content for path, content in changes.items() if there.get(path, "") != _blob_id(content)
+            }
+            if not changes:
+                return str(self.api.repo_info(name, repo_type=kind, revision=branch).sha)
         operations = [_operation(path, content) for path, content in changes.items()]
-        if old is None:
-            there = self.api.list_repo_files(name, repo_type=kind, revision=branch)
-            operations += [CommitOperationDelete(path, is_folder=False) for path in there if path not in changes]
         origin = f"seqhub-export: {revision.oid}\nby {revision.author} on {revision.date}"
         done = self.api.create_commit(
             name,
@@ -163,18 +181,28 @@ class _Export:
         self.progress(f"{kind}:{name} {branch} {revision.oid[:8]} {revision.title}")
         return str(done.oid)
 
-    def _compare(self, branch: str, oid: str) -> None:
+    def _files(self, branch: str) -> dict[str, RepoFile]:
+        """Every file of a branch there, by path."""
         name, kind = self.source.full_name, self.source.kind
         entries = self.api.list_repo_tree(name, repo_type=kind, revision=branch, recursive=True)
-        there = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
+        return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+
+    def _compare(self, branch: str, oid: str) -> None:
+        there = {path: file.size for path, file in self._files(branch).items()}
         different = sorted(path for path, _ in there.items() ^ dict(self.source.sizes(oid)).items())
         if different:
-            raise HubError(
-                f"{branch} of {name} differs at {self.api.endpoint} after the export, first in {different[0]!r}"
-            )
+            name, where = self.source.full_name, self.api.endpoint
+            raise HubError(f"{branch} of {name} differs at {where} after the export, first in {different[0]!r}")
 
 
 def _operation(path: str, content: bytes | Path | None) -> CommitOperationAdd | CommitOperationDelete:
     if content is None:
         return CommitOperationDelete(path, is_folder=False)
     return CommitOperationAdd(path, content)
+
+
+def _blob_id(content: bytes | Path | None) -> str | None:
+    """Git's id of a small file; None for others."""
+    if not isinstance(content, bytes):
+        return None
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

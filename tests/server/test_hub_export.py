@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from seqhub.server.model import AddLarge, AddSmall, Delete, Operation, Repo
 from seqhub.server.serve import Running, running
 from seqhub.server.store import Store
@@ -47,23 +49,23 @@ def filled(store: Store) -> Repo:
     return repo
 
 
-def run(root: Path, hub: Running, home: Path, *more: str, code: int = 0) -> str:
-    line = [
-        "-c",
-        "from seqhub.cli import main; main()",
-        "hub",
-        "export",
-        "--root",
-        str(root),
-        "--to",
-        hub.url,
-        "--json",
-    ]
+def command(root: Path, hub: Running, *more: str) -> list[str]:
+    line = "from seqhub.cli import main; main()"
+    return [sys.executable, "-c", line, "hub", "export", "--root", str(root), "--to", hub.url, *more]
+
+
+def run(root: Path, hub: Running, home: Path, *more: str, code: int = 0, note: str = "") -> str:
     environment = os.environ | hub.environment(home, token=hub.token("ada"))
     done = subprocess.run(
-        [sys.executable, *line, *more], env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        command(root, hub, "--json", *more),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
     )
     assert done.returncode == code, done.stderr
+    assert note in done.stderr
     return done.stdout if code == 0 else done.stderr
 
 
@@ -108,6 +110,106 @@ def test_history_arrives_and_goes_on(tmp_path: Path) -> None:
             assert "no export made" in run(source.root, hub, tmp_path / "home", "--repo", "dataset:ada/d", code=2)
     finally:
         source.close()
+
+
+def test_what_stays_behind_is_counted(tmp_path: Path) -> None:
+    source = Store(tmp_path / "source")
+    try:
+        repo = filled(source)
+        bob = source.create_account("bob")
+        source.open_discussion(repo, "why?", "so", "bob", pull_request=False)
+        source.open_discussion(repo, "how?", "", "bob", pull_request=False)
+        source.propose(repo, [AddSmall("new.txt", b"n")], author="bob", title="new", uploader=bob)
+        source.like(repo, bob)
+        source.request_access(repo, bob)
+        with running(tmp_path / "target") as hub:
+            note = "left behind, since the other Hub would put your name to them: "
+            counts = "1 pull request, 2 discussions, 1 like, 1 access request"
+            done = json.loads(run(source.root, hub, tmp_path / "home", note=note + counts))
+            left = {"pull requests": 1, "discussions": 2, "likes": 1, "access requests": 1}
+            assert [one["left_behind"] for one in done] == [{}, left]
+            there = hub.store.repo("dataset", "ada/d")
+            assert there is not None
+            assert [ref.ref for ref in hub.store.refs(there)] == ["refs/heads/main", "refs/heads/side", "refs/tags/v1"]
+    finally:
+        source.close()
+
+
+def test_tags_keep_what_a_squash_leaves_to_them(tmp_path: Path) -> None:
+    source = Store(tmp_path / "source")
+    try:
+        repo = filled(source)
+        source.delete_branch(repo, "side")
+        source.super_squash(repo, "main", "all at once", "ada")
+        source.create_tag(repo, "v2", "main", None)
+        with running(tmp_path / "target") as hub:
+            for sent in (4, 0):  # one squashed revision, three of the tag
+                done = json.loads(run(source.root, hub, tmp_path / "home", "--repo", "dataset:ada/d"))
+                assert done[0]["revisions"] == sent
+            for tag in ("v1", "v2"):
+                assert files(hub.store, tag) == files(source, tag), tag
+            assert titles(hub.store, "v1")[-2:] == ["one", "two"]
+            there = hub.store.repo("dataset", "ada/d")
+            assert there is not None
+            assert [ref.ref for ref in hub.store.refs(there)] == ["refs/heads/main", "refs/tags/v1", "refs/tags/v2"]
+    finally:
+        source.close()
+
+
+def test_a_space_that_another_hub_begins_with_a_card(tmp_path: Path) -> None:
+    source = Store(tmp_path / "source")
+    try:
+        source.create_account("ada")
+        repo = source.create_repo("space", "ada/s", sdk="static", author="ada")
+        commit(source, repo, "page", AddSmall("index.html", b"<p>"))
+        with running(tmp_path / "target") as hub:
+            for sent in (2, 0):
+                assert json.loads(run(source.root, hub, tmp_path / "home"))[0]["revisions"] == sent
+    finally:
+        source.close()
+
+
+@pytest.mark.timeout(300)
+def test_goes_on_after_kill_9(tmp_path: Path) -> None:
+    """Killed after each second revision, with the next one under way, until a run comes through."""
+    source = Store(tmp_path / "source")
+    try:
+        repo = filled(source)
+        ada = source.account("ada")
+        assert ada is not None
+        for number in range(4):
+            writer = source.begin_blob()
+            writer.write(os.urandom(2_000_000))
+            commit(source, repo, f"large {number}", AddLarge("big.bin", *writer.finish(None, None, ada)))
+        with running(tmp_path / "target") as hub:
+            environment = os.environ | hub.environment(tmp_path / "home", token=hub.token("ada"))
+            environment["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # so that each line tells of a revision
+            kills = 0
+            while kills < 10 and not killed_or_done(command(source.root, hub), environment, lines=2):
+                kills += 1
+            assert 3 <= kills < 10
+            for revision in ("main", "side", "v1"):
+                assert files(hub.store, revision) == files(source, revision), revision
+            expected = ["one", "two", "three", *(f"large {number}" for number in range(4))]
+            assert titles(hub.store, "main")[1:] == expected
+            assert titles(hub.store, "side")[1:] == ["one", "two", "aside"]
+            assert all(one["revisions"] == 0 for one in json.loads(run(source.root, hub, tmp_path / "home")))
+    finally:
+        source.close()
+
+
+def killed_or_done(line: list[str], environment: dict[str, str], lines: int) -> bool:
+    """Whether a command ended by itself, and well, before it had told that many lines; if not, it was killed there."""
+    with subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as child:
+        try:
+            assert child.stderr is not None
+            told = [text for _, text in zip(range(lines), child.stderr, strict=False)]
+            if len(told) == lines:
+                return False
+            assert child.wait(LIMIT) == 0, told
+            return True
+        finally:
+            child.kill()
 
 
 def test_mistakes_take_one_line(tmp_path: Path) -> None:
