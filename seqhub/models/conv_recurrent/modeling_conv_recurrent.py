@@ -1,0 +1,250 @@
+"""Convolutional recurrent models: spectrograms in, one label per sequence or per step out.
+
+This file and `configuration_conv_recurrent.py` travel with the weights, so they import only torch, transformers,
+huggingface_hub and each other.
+
+Shapes: B sequences, T steps of time, F frequency bins, N real steps of the whole batch, H states.
+
+Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands. The convolution does not mix
+steps, so it is given the N real ones, one after the other; what batch normalisation learns of a batch is that of the
+real steps alone. The recurrence meets them at the front of each row.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils.generic import ModelOutput, can_return_tuple
+
+from .configuration_conv_recurrent import ConvRecurrentConfig
+
+
+@dataclass
+class ConvRecurrentModelOutput(ModelOutput):
+    """States of the recurrence.
+
+    Args:
+        last_hidden_state: (B, T, H), output of the last layer; zero at padded steps.
+        pooler_output: (B, H), one vector per sequence, made as `config.pooling` says.
+    """
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+
+
+@dataclass
+class ConvRecurrentClassifierOutput(ModelOutput):
+    """Scores of a classifier, before any softmax.
+
+    Args:
+        loss: Scalar, if labels were given.
+        logits: (B, num_labels), or with a label per step (B, T, num_labels).
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+
+
+class ConvRecurrentPreTrainedModel(PreTrainedModel):
+    """First weights, loading and saving."""
+
+    config_class = ConvRecurrentConfig
+    config: ConvRecurrentConfig
+    base_model_prefix = "model"
+    main_input_name = "input_values"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw first weights as PyTorch does; weights loaded from a file stay."""
+        if isinstance(module, nn.RNNBase):
+            bound = 1 / math.sqrt(module.hidden_size)
+        elif isinstance(module, nn.Conv1d | nn.Linear):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+        else:
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # normalisation, and what it has seen
+            return
+        for parameter in module.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+
+class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
+    """The blocks and the recurrence without a head."""
+
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: ConvRecurrentConfig) -> None:
+        super().__init__(config)
+        # Over frequency, of one step at a time: what Conv2d with kernel (k, 1) and stride (s, 1) does to F x T
+        self.blocks = nn.Sequential()
+        widths = [1, *config.channels]
+        for width, channels, kernel, stride, pool, pool_stride in zip(
+            widths, config.channels, config.kernel_sizes, config.strides, config.pool_sizes, config.pool_strides,
+            strict=False,
+        ):  # fmt: skip
+            convolution, normalisation = nn.Conv1d(width, channels, kernel, stride), nn.BatchNorm1d(channels)
+            self.blocks.append(nn.Sequential(convolution, normalisation, nn.ReLU(), nn.MaxPool1d(pool, pool_stride)))
+        self.recurrence = recurrence(config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @can_return_tuple
+    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> ConvRecurrentModelOutput:
+        """Filter each real step and run over the steps from a zero state.
+
+        Args:
+            input_values: (B, T, num_features): time first, then frequency.
+            attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
+
+        Raises:
+            ValueError: If the shapes do not fit, or a row has no real step.
+        """
+        mask, lengths = read_mask(input_values, attention_mask, self.config.num_features)
+        steps = input_values[mask].to(self.dtype)  # (N, F)
+        filtered = self.blocks(steps.unsqueeze(1)).flatten(1)  # (N, channels x bins)
+
+        front = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)  # (B, L)
+        rows = filtered.new_zeros(*front.shape, filtered.size(1))
+        rows[front] = filtered
+        states = self.recurrence(rows)[0]
+        if self.config.pooling == "last":
+            pooled = states[torch.arange(len(states), device=states.device), lengths - 1]
+        elif self.config.pooling == "mean":
+            pooled = states.masked_fill(~front.unsqueeze(2), 0).sum(1) / lengths.unsqueeze(1)
+        else:
+            pooled = states.masked_fill(~front.unsqueeze(2), -torch.inf).amax(1)
+
+        back = states.new_zeros(*mask.shape, states.size(2))  # where the caller has the steps
+        back[mask] = states[front]
+        return ConvRecurrentModelOutput(back, pooled)
+
+
+class ConvRecurrentClassifier(ConvRecurrentPreTrainedModel):
+    """What the heads share."""
+
+    def __init__(self, config: ConvRecurrentConfig) -> None:
+        super().__init__(config)
+        self.model = ConvRecurrentModel(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 1)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+
+class ConvRecurrentForSequenceClassification(ConvRecurrentClassifier):
+    """A linear readout of the pooled states: classes, or regression by `config.problem_type`."""
+
+    _auto_class = "AutoModelForSequenceClassification"
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> ConvRecurrentClassifierOutput:
+        """Score each sequence.
+
+        Args:
+            input_values: (B, T, num_features).
+            attention_mask: (B, T), 0 at padded steps.
+            labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
+                `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
+                (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
+                by the type of the labels, integer or float.
+            num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
+                Trainer counts them. By default the labels in this batch.
+        """
+        logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).pooler_output)
+        loss = None if labels is None else classifier_loss(self.config.problem_type, logits, labels, num_items_in_batch)
+        return ConvRecurrentClassifierOutput(loss, logits)
+
+
+class ConvRecurrentForTokenClassification(ConvRecurrentClassifier):
+    """A linear readout of every step."""
+
+    _auto_class = "AutoModelForTokenClassification"
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> ConvRecurrentClassifierOutput:
+        """Score each step.
+
+        Args:
+            input_values: (B, T, num_features).
+            attention_mask: (B, T), 0 at padded steps.
+            labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step.
+            num_items_in_batch: As in `ConvRecurrentForSequenceClassification.forward`.
+        """
+        logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).last_hidden_state)
+        loss = None
+        if labels is not None:
+            if labels.shape != logits.shape[:2]:
+                raise ValueError(f"labels must be (batch, steps), {tuple(logits.shape[:2])}, got {tuple(labels.shape)}")
+            if attention_mask is not None:
+                labels = labels.masked_fill(attention_mask == 0, -100)
+            loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten().long(), num_items_in_batch)
+        return ConvRecurrentClassifierOutput(loss, logits)
+
+
+def recurrence(config: ConvRecurrentConfig) -> nn.RNNBase:
+    """Make the recurrence over (B, L, `config.recurrence_size`)."""
+    sizes = config.recurrence_size, config.hidden_size, config.num_hidden_layers
+    if config.cell == "lstm":
+        return nn.LSTM(*sizes, batch_first=True)
+    if config.cell == "gru":
+        return nn.GRU(*sizes, batch_first=True)
+    return nn.RNN(*sizes, batch_first=True, nonlinearity=config.cell.removeprefix("rnn_"))
+
+
+def read_mask(values: Tensor, mask: Tensor | None, num_features: int) -> tuple[Tensor, Tensor]:
+    """Check the shapes of a batch.
+
+    Args:
+        values: (B, T, num_features).
+        mask: (B, T), 0 at padded steps; None if there are none.
+        num_features: What the config says.
+
+    Returns:
+        The mask as booleans, and the real steps of each row, (B,).
+    """
+    if values.dim() != 3 or values.size(2) != num_features or 0 in values.shape:
+        raise ValueError(f"input_values must be (batch, steps, num_features={num_features}), got {tuple(values.shape)}")
+    shape = values.shape[:2]
+    if mask is None:
+        mask = torch.ones(shape, dtype=torch.bool, device=values.device)
+    if mask.shape != shape:
+        raise ValueError(
+            f"attention_mask must have the input's (batch, steps), {tuple(shape)}, got {tuple(mask.shape)}"
+        )
+    mask = mask.bool()
+    lengths = mask.sum(1)
+    if (counts := lengths.tolist()).count(0):
+        raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
+    return mask, lengths
+
+
+def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
+    """Take the loss that `ConvRecurrentForSequenceClassification.forward` describes."""
+    if problem is None and logits.size(1) == 1:
+        problem = "regression"
+    if problem == "single_label_classification" or (problem is None and not labels.is_floating_point()):
+        return mean_loss(F.cross_entropy, logits, labels.long(), count)
+    if labels.numel() != logits.numel():
+        raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
+    loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
+    return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+
+
+def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
+    """Take the mean of a loss over the labels, or its sum divided by `count`; in float32 where logits are less."""
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count
