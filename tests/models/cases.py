@@ -45,7 +45,7 @@ def trained(preset: str, variant: str, head: Head = "sequence") -> PreTrainedMod
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     rows = ragged(1)
     ids, mask = padded(rows, "right")
-    labels = torch.randint(4, ids.shape if head == "token" else ids.shape[:1])
+    labels = ids if head == "causal" else torch.randint(4, ids.shape if head == "token" else ids.shape[:1])
     for _ in range(5):
         optimizer.zero_grad()
         model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()

@@ -13,6 +13,7 @@ AUTO_MAP = {
     "AutoModel": "modeling_recurrent.RecurrentModel",
     "AutoModelForSequenceClassification": "modeling_recurrent.RecurrentForSequenceClassification",
     "AutoModelForTokenClassification": "modeling_recurrent.RecurrentForTokenClassification",
+    "AutoModelForCausalLM": "modeling_recurrent.RecurrentForCausalLM",
 }
 
 
@@ -58,6 +59,7 @@ class RecurrentConfig(PreTrainedConfig):
     """
 
     model_type = "seqhub_recurrent"
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (typed by its base); what Trainer gathers
     # As `register_for_auto_class()` sets it: this file is copied beside the weights. Set here because that call
     # imports the Auto classes, whose import hook asks for this half-made module.
     _auto_class = "AutoConfig"
@@ -88,10 +90,15 @@ class RecurrentConfig(PreTrainedConfig):
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
+    def num_symbols(self) -> int:
+        """Number of ids without that of padding, which is neither read nor predicted."""
+        return self.vocab_size - (self.pad_token_id is not None)
+
+    @property
     def input_size(self) -> int:
         """Width of the vectors that enter the first layer."""
         if self.inputs == "one_hot":
-            return self.vocab_size - (self.pad_token_id is not None)
+            return self.num_symbols
         return self.embedding_size if self.inputs == "embedding" else self.num_features  # type: ignore[return-value]
 
     @property

@@ -1,4 +1,4 @@
-"""Recurrent models: symbols or values in, one label per sequence or per step out.
+"""Recurrent models: symbols or values in, one label per sequence or per step out, or the next symbol.
 
 This file and `configuration_recurrent.py` travel with the weights, so they import only torch, transformers,
 huggingface_hub and each other.
@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
+from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.generic import ModelOutput, can_return_tuple
@@ -88,11 +88,11 @@ class RecurrentModelOutput(ModelOutput):
 
 @dataclass
 class RecurrentClassifierOutput(ModelOutput):
-    """Scores of a classifier, before any softmax.
+    """Scores of classes, before any softmax.
 
     Args:
         loss: Scalar, if labels were given.
-        logits: (B, num_labels), or with a label per step (B, T, num_labels).
+        logits: (B, num_labels), with a label per step (B, T, num_labels), of next ids (B, T, vocab_size).
         past_key_values: As in `RecurrentModelOutput`.
         hidden_states: As in `RecurrentModelOutput`.
         cell_states: As in `RecurrentModelOutput`.
@@ -626,6 +626,106 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 labels = labels.masked_fill(attention_mask[:, -labels.size(1) :] == 0, -100)
             loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten().long(), num_items_in_batch)
         return RecurrentClassifierOutput(loss, logits, state, *states)
+
+
+class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
+    """The recurrence and a linear readout of every step: which id comes next.
+
+    Padding is never predicted: it has no row in the readout, as it has no column in the one-hot vectors, and its logit
+    is the lowest number there is. `generate` goes on from the state, one step for each new id.
+
+    Raises:
+        ValueError: If the config is of a model that reads backward, and so has seen what it should predict, or that
+            reads real values.
+    """
+
+    _auto_class = "AutoModelForCausalLM"
+    _is_stateful = True  # no way back to an earlier step, which assisted generation would need
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        if config.bidirectional:
+            raise ValueError("next ids are predicted from the steps before, got bidirectional=True")
+        if config.inputs == "values":
+            raise ValueError("next ids need inputs 'one_hot' or 'embedding', got inputs='values'")
+        super().__init__(config)
+        self.model = RecurrentModel(config)
+        self.lm_head = nn.Linear(config.output_size, config.num_symbols)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # the model makes its own `RecurrentState`
+
+    def get_output_embeddings(self) -> None:
+        """None: the readout is not a table of all ids."""
+
+    def resize_token_embeddings(self, *_: Any, **__: Any) -> nn.Embedding:
+        """Refused: every id but that of padding has its row in the readout; build a model of another `vocab_size`."""
+        raise ValueError(f"vocab_size is part of the weights and stays {self.config.vocab_size}")
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+        past_key_values: RecurrentState | None = None,
+        use_cache: bool = False,
+        logits_to_keep: int = 0,
+    ) -> RecurrentClassifierOutput:
+        """Score the ids that may come after each step.
+
+        Args:
+            input_ids: As in `RecurrentModel.forward`.
+            attention_mask: (B, T), 0 at padded steps.
+            inputs_embeds: (B, T, F).
+            labels: (B, T), the ids themselves: step t is held against label t + 1, here and not by the caller. -100,
+                the padding id, and pairs of which one step is padded do not count. The loss is in nats per step.
+            num_items_in_batch: As in `RecurrentForSequenceClassification.forward`.
+            output_hidden_states: Whether to return the states of every layer.
+            past_key_values: Where the sequences stand; as in `RecurrentModel.forward`, and so is `use_cache`.
+            use_cache: Whether to return where they stand at the end.
+            logits_to_keep: Number of last steps to score; 0 for all.
+        """
+        last_hidden_state, _, *states = self.model(
+            input_ids,
+            attention_mask,
+            None,
+            inputs_embeds,
+            output_hidden_states,
+            return_dict=False,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+        )
+        state = states.pop(0) if use_cache else None
+        logits = self._with_padding(self.lm_head(last_hidden_state[:, -logits_to_keep:]))
+        loss = None
+        if labels is not None:
+            labels = self._next_ids(labels, logits, self.model.real_steps(input_ids, attention_mask))
+            loss = mean_loss(F.cross_entropy, logits[:, :-1].flatten(0, 1), labels.flatten(), num_items_in_batch)
+        return RecurrentClassifierOutput(loss, logits, state, *states)
+
+    def _with_padding(self, scores: Tensor) -> Tensor:
+        """Make logits of all ids, (B, T, vocab_size), of scores in the order of the one-hot columns."""
+        pad = self.model.pad_token_id
+        if pad is None:
+            return scores
+        return F.pad(scores, (1, 0), value=torch.finfo(scores.dtype).min).roll(pad, -1)
+
+    def _next_ids(self, labels: Tensor, logits: Tensor, mask: Tensor | None) -> Tensor:
+        """Make what each step but the last is held against, (B, T - 1), -100 where nothing is."""
+        if labels.shape != logits.shape[:2]:
+            raise ValueError(f"labels must be (batch, steps), {tuple(logits.shape[:2])}, got {tuple(labels.shape)}")
+        following = labels[:, 1:].long()
+        if self.model.pad_token_id is not None:
+            following = following.masked_fill(following == self.model.pad_token_id, -100)
+        if mask is not None:
+            real = mask[:, -labels.size(1) :] != 0
+            following = following.masked_fill(~(real[:, 1:] & real[:, :-1]), -100)
+        return following
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
