@@ -239,7 +239,7 @@ def main() -> int:
     parser.add_argument("--baseline", action="store_true", help="run without a server and note what fails")
     parser.add_argument("--all", action="store_true", help="run what is excluded, too")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--limit", type=int, default=120, help="seconds for one test")
+    parser.add_argument("--limit", type=int, default=300, help="seconds for one test; one builds 100,000 mocks")
     parser.add_argument("--scratch", type=Path, help="where to unpack; kept and used again; by default a temporary one")
     arguments = parser.parse_args()
     releases = dict(text.split("==") for text in arguments.release)
