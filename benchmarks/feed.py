@@ -62,7 +62,7 @@ def usual_loader(rows: Dataset, batch_size: int, shuffle: bool) -> "DataLoader[A
 
 
 def own_feed(published: Dataset, batch_size: int, shuffle: bool) -> TableFeed:
-    return TableFeed(published, TASK.symbols, batch_size, shuffle=shuffle)
+    return TableFeed(published, TASK.layout(TASK.configs[0]), batch_size, shuffle=shuffle)
 
 
 def read(batches: Iterable[Any], count: int) -> None:

@@ -20,18 +20,22 @@ from seqhub.errors import CorruptFileError, SaveError
 FORMAT = 1  # raised when a field changes its meaning
 CHECKPOINT = "checkpoint.safetensors"  # stands in a run's folder until its record does
 
-_METRICS = {  # of one split, as `evaluation.metrics` has them: what cards, plots and `verify` go by
+_METRICS = {  # of one split, whatever is to be learnt: what cards, plots and `verify` go by
     "examples": int,
     "accuracy": float,
-    "interval": [float],
     "loss": float,
-    "per_class": {str: {"correct": int, "total": int}},
-    "confusion": [[int]],
-    "abs_wrong": int,
     "length": [int],
     "mean_length": float,
     "seed": int,
     "digest": str,
+}
+_CLASSES = {"per_class": {str: {"correct": int, "total": int}}, "confusion": [[int]]}
+_METRICS_OF: dict[str, dict[str, Any]] = {  # target -> what else `evaluation.metrics` says of it
+    "class": {**_CLASSES, "interval": [float], "abs_wrong": int},
+    "step_class": {**_CLASSES, "steps": int, "whole": int},
+    "next_symbol": {"steps": int, "whole": int},
+    "number": {"interval": [float], "mse": float, "mean_absolute_error": float, "tolerance": float},
+    "inputs": {"interval": [float], "mse": float, "worst_mse": float, "tolerance": float},
 }
 _SPLIT = {"rows": int, "digest": str, "bytes": int, "labels": {str: int}, "mean_length": float}
 
@@ -132,7 +136,8 @@ class DatasetRecord(Record):
     seed: int
     configs: dict[str, dict[str, Any]]
     """config -> {"splits": {split: {"rows", "digest", "bytes", "labels": {label: rows}, "mean_length"}},
-    "overlap": {"train/test": number of distinct texts in both, ...}, "examples": [[text, label], ...]}"""
+    "overlap": {"train/test": number of distinct sequences in both, ...}, "examples": [[inputs, target], ...]}; "labels"
+    counts steps where each has a class; without classes it is empty, and "numbers" has least, mean and largest"""
     seconds: float
     environment: dict[str, Any] = field(default_factory=dict)
     command: str = ""
@@ -177,11 +182,18 @@ class RunRecord(Record):
     """criterion -> training sequences presented until it was met first, None where it was not"""
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     """"split" of the address itself, or "config/split" of its siblings -> metrics (see evaluation.metrics)"""
-    probe: dict[str, Any] = field(default_factory=dict)  # {"texts": [...], "logits": [[...]]} for `verify`
+    probe: dict[str, Any] = field(default_factory=dict)
+    """{"texts" or "input_values": sequences, "logits": what the model gave each, alone}, for `verify`"""
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256 of weights, config, code and tokenizer
     timings: dict[str, float] = field(default_factory=dict)  # seconds by stage
     environment: dict[str, Any] = field(default_factory=dict)
     command: str = ""
+
+    def require_metrics(self, target: str) -> None:
+        """Raise CorruptFileError unless every evaluation has the metrics of a target (see `tasks.base.Layout`)."""
+        wrong = ", ".join(_misfits(self.evaluation, {str: _METRICS_OF[target]}, "evaluation"))
+        if wrong:
+            raise CorruptFileError(f"the record of {self.name} has no value, or one of another kind, for: {wrong}")
 
     @property
     def name(self) -> str:

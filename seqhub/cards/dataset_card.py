@@ -40,6 +40,7 @@ def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
         task=task,
         repo_id=repo_id,
         default=default,
+        chance=task.chance(configs[default]),
         parameters={name: _parameters(config.parameters()) for name, config in configs.items()},
         splits=[
             (name, split, facts)

@@ -31,7 +31,7 @@ def render(records: Sequence[RunRecord]) -> str:
                 "address": address,
                 "criteria": criteria,
                 "records": sorted(members, key=lambda record: _order(record, criteria)),
-                "chance": task.chance,
+                "chance": task.chance(config),
                 "paper_sequences": task.paper_sequences.get(config.name),
             }
         )

@@ -50,6 +50,7 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         record=record,
         task=task,
         config=config,
+        chance=task.chance(config),
         repo_id=repo_id,
         dataset_id=dataset_id,
         example=Split(record.address, "test")[0],

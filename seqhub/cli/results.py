@@ -86,10 +86,10 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     from seqhub.training.history import read_history
 
     record = RunRecord.load(folder)
-    task, _ = resolve(record.address)
+    task, config = resolve(record.address)
     title = f"{record.address}, {record.model}, seed {record.seed}"
     history = read_history(folder)
-    seen = trace(folder, Split(record.address, "test")[0].text if text is None else text)
+    seen = trace(folder, Split(record.address, "test")[0].inputs if text is None else text)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     written = [figures / "states.png"]
@@ -104,7 +104,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     )
     if history:
         written.append(figures / "curves.png")
-        plot_curves(history, written[-1], title=title, criteria=record.criteria, chance=task.chance)
+        plot_curves(history, written[-1], title=title, criteria=record.criteria, chance=task.chance(config))
     if "test" in record.evaluation:
         written.append(figures / "lengths.png")
         plot_lengths(record, written[-1])

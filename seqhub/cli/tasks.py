@@ -52,7 +52,7 @@ def show_command(
         "rule": task.rule,
         "symbols": task.symbols,
         "labels": list(task.labels),
-        "chance": task.chance,
+        "chance": task.chance(config),
         "version": task.version,
         **config.parameters(),
         "paper_sequences": task.paper_sequences.get(config.name),
@@ -61,10 +61,10 @@ def show_command(
     def table(console: "Console") -> None:
         console.print(grid(("fact", "value"), [(name, _plain(value)) for name, value in facts.items()]))
         console.print()
-        console.print(grid(("label", "example"), [(example.label, example.text) for example in examples]))
+        console.print(grid(("label", "example"), [(example.target, example.inputs) for example in examples]))
 
     result = facts | {"examples": [list(example) for example in examples]}
-    show(Form.of(as_json, quiet), result, brief=[f"{e.label}\t{e.text}" for e in examples], table=table)
+    show(Form.of(as_json, quiet), result, brief=[f"{e.target}\t{e.inputs}" for e in examples], table=table)
 
 
 def _plain(value: object) -> str:

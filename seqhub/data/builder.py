@@ -27,16 +27,17 @@ from datasets import (
     Features,
     IterableDataset,
     IterableDatasetDict,
+    List,
     SplitGenerator,
     Value,
     Version,
 )
 
 from seqhub.data.fingerprint import fingerprint
-from seqhub.data.sizes import SIZES, check_sizes
+from seqhub.data.sizes import check_size, chosen_sizes, published_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import Layout, Task
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import SPLITS, Split
@@ -51,19 +52,19 @@ class SequenceTaskConfig(BuilderConfig):
 
     Args:
         seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows, at least 1.
-        validation_size: Rows, at least 1.
-        test_size: Rows, at least 1.
+        train_size: Rows, at least 1; None for as many as are published.
+        validation_size: As above.
+        test_size: As above.
     """
 
     seed: int = 0
-    train_size: int = SIZES["train"]
-    validation_size: int = SIZES["validation"]
-    test_size: int = SIZES["test"]
+    train_size: int | None = None
+    validation_size: int | None = None
+    test_size: int | None = None
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Rows of each split."""
+    def given_sizes(self) -> dict[str, int | None]:
+        """Rows of each split, None for those that are published."""
         return {split: getattr(self, f"{split}_size") for split in SPLITS}
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Features | None = None) -> str:
@@ -84,7 +85,9 @@ class SequenceTaskConfig(BuilderConfig):
             raise InvalidConfigError(f"data_dir or data_files for {self.name}, whose rows are drawn, not read")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InvalidInputError(f"seed {self.seed!r} for {self.name}; a seed is a whole number")
-        check_sizes(self.sizes, self.name)
+        for split, size in self.given_sizes.items():
+            if size is not None:
+                check_size(split, size, self.name)
 
 
 class SequenceTask(ArrowBasedBuilder):
@@ -94,13 +97,16 @@ class SequenceTask(ArrowBasedBuilder):
     DEFAULT_WRITER_BATCH_SIZE = _ROWS_AT_ONCE
 
     def _info(self) -> DatasetInfo:
-        task, _ = resolve(f"{self.dataset_name}/{self.config.name}")
-        return DatasetInfo(description=f"{task.title}. {task.rule}", citation=task.source, features=features_of(task))
+        task, config = resolve(f"{self.dataset_name}/{self.config.name}")
+        return DatasetInfo(
+            description=f"{task.title}. {task.rule}", citation=task.source, features=features_of(task.layout(config))
+        )
 
     def _split_generators(self, dl_manager: object) -> list[SplitGenerator]:
+        sizes = chosen_sizes(f"{self.dataset_name}/{self.config.name}", self.config.given_sizes)
         return [
             SplitGenerator(name=split, gen_kwargs={"split": split, "ranges": _shards(rows)})
-            for split, rows in self.config.sizes.items()
+            for split, rows in sizes.items()
         ]
 
     def _generate_tables(self, split: str, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, pa.Table]]:
@@ -115,9 +121,9 @@ def get_builder(
     config: str | None = None,
     *,
     seed: int = 0,
-    train_size: int = SIZES["train"],
-    validation_size: int = SIZES["validation"],
-    test_size: int = SIZES["test"],
+    train_size: int | None = None,
+    validation_size: int | None = None,
+    test_size: int | None = None,
     cache_dir: str | None = None,
 ) -> SequenceTask:
     """The `datasets` builder of a config, made through public parts of `datasets` only.
@@ -126,9 +132,9 @@ def get_builder(
         task: Name of a task, as in `qrsu`; or task and config in one, as in `qrsu/hard`.
         config: Name of one of its configs; may be left out where there is but one.
         seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows of that split, at least 1.
-        validation_size: Rows of that split, at least 1.
-        test_size: Rows of that split, at least 1.
+        train_size: Rows of that split, at least 1; None for as many as are published.
+        validation_size: As above.
+        test_size: As above.
         cache_dir: Where `datasets` keeps what it built; None for its usual place.
 
     Raises:
@@ -143,7 +149,12 @@ def get_builder(
         if len(known) > 1:
             raise UnknownNameError(f"no config given for {task}; pick one of: {', '.join(known)}")
         config = known[0]
-    resolve(f"{task}/{config}")  # a name that does not exist is refused before `datasets` makes a folder for it
+    # whatever is wrong is refused before `datasets` makes a folder for it
+    address = f"{task}/{config}"
+    given = {"train": train_size, "validation": validation_size, "test": test_size}
+    chosen_sizes(address, given)
+    published = published_sizes(address)
+    own = {f"{split}_size": None if size == published[split] else size for split, size in given.items()}
     return SequenceTask(
         dataset_name=task,
         config_name=config,
@@ -151,9 +162,7 @@ def get_builder(
         cache_dir=cache_dir,
         version=_version(found),
         seed=seed,
-        train_size=train_size,
-        validation_size=validation_size,
-        test_size=test_size,
+        **own,
     )
 
 
@@ -164,9 +173,9 @@ def load_dataset(
     split: str | None = None,
     streaming: bool = False,
     seed: int = 0,
-    train_size: int = SIZES["train"],
-    validation_size: int = SIZES["validation"],
-    test_size: int = SIZES["test"],
+    train_size: int | None = None,
+    validation_size: int | None = None,
+    test_size: int | None = None,
     num_proc: int | None = None,
     cache_dir: str | None = None,
 ) -> Dataset | DatasetDict | IterableDataset | IterableDatasetDict:
@@ -178,9 +187,9 @@ def load_dataset(
         split: `train`, `validation`, `test` or an expression of `datasets` like `train[:10%]`; None for all.
         streaming: Draw the rows while they are read, and write nothing.
         seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows of that split, at least 1.
-        validation_size: Rows of that split, at least 1.
-        test_size: Rows of that split, at least 1.
+        train_size: Rows of that split, at least 1; None for as many as are published.
+        validation_size: As above.
+        test_size: As above.
         num_proc: Processes that draw; the rows are the same for any number.
         cache_dir: Where `datasets` keeps what it built; None for its usual place.
 
@@ -206,9 +215,16 @@ def load_dataset(
     return builder.as_dataset(split=split)
 
 
-def features_of(task: Task[Any]) -> Features:
-    """The columns of a task: its sequence as a string, and its label."""
-    return Features({"text": Value("string"), "label": ClassLabel(names=list(task.labels))})
+def features_of(layout: Layout) -> Features:
+    """The columns of a layout as `datasets` types."""
+    classes = ClassLabel(names=list(layout.labels)) if layout.labels else None
+    types = {
+        "text": Value("string"),
+        "input_values": List(List(Value("float32"), length=layout.num_features)),
+        "label": Value("float32") if classes is None else classes,
+        "labels": List(classes),
+    }
+    return Features({name: types[name] for name in layout.columns})
 
 
 def configs_of(task: Task[Any]) -> list[SequenceTaskConfig]:

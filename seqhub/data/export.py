@@ -12,6 +12,7 @@ looks like a data set. Equal arguments give Parquet files with equal bytes (by t
 
 import fcntl
 import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -29,11 +30,11 @@ import pyarrow.parquet as pq
 
 from seqhub.data.builder import features_of
 from seqhub.data.digest import digest
-from seqhub.data.sizes import SIZES, check_sizes
+from seqhub.data.sizes import chosen_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.records import DatasetRecord, command_line, environment, sync_folder
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import NO_LABEL, Alphabet, Layout
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import SPLITS, Split
@@ -42,6 +43,7 @@ EXAMPLES = 5  # rows of `train` that the record shows
 
 _MOST_ROWS = 100_000_000  # of a split: beyond, memory ends first
 _ROW_GROUP = 64 * BLOCK_SIZE  # rows: what a reader of Parquet takes at once
+_SHOWN_STEPS, _SHOWN_VALUES = 6, 4  # of real values in an example
 _CARD = "README.md"  # rendered into the folder by others; a new build replaces it
 
 Progress = Callable[[int, int], None]  # rows done, rows in all
@@ -53,9 +55,9 @@ def write_folder(
     *,
     configs: Sequence[str] | None = None,
     seed: int = 0,
-    train_size: int = SIZES["train"],
-    validation_size: int = SIZES["validation"],
-    test_size: int = SIZES["test"],
+    train_size: int | None = None,
+    validation_size: int | None = None,
+    test_size: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> DatasetRecord:
@@ -66,7 +68,7 @@ def write_folder(
         folder: Where to; made if it is not there.
         configs: Names of configs, in the order they are to stand; None for all.
         seed: Another seed gives other rows of the same law.
-        train_size: Rows of each config's split, 1 to 100 million.
+        train_size: Rows of each config's split, 1 to 100 million; None for as many as are published.
         validation_size: As above.
         test_size: As above.
         overwrite: Replace an earlier data set of the same task.
@@ -80,19 +82,19 @@ def write_folder(
     """
     found = get_task(task)
     names = [config.name for config in found.configs] if configs is None else list(configs)
-    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
-    _check(task, names, sizes)
+    given = {"train": train_size, "validation": validation_size, "test": test_size}
+    sizes = _checked_sizes(task, names, given)
     splits = {name: {split: Split(f"{task}/{name}", split, seed) for split in SPLITS} for name in names}
     started = time.perf_counter()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _scratch(folder, task, overwrite) as scratch:
-            tell = _counter(progress, len(names) * sum(sizes.values()))
+            tell = _counter(progress, sum(sum(rows.values()) for rows in sizes.values()))
             record = DatasetRecord(
                 task=task,
                 task_version=found.version,
                 seed=seed,
-                configs={name: _write_config(scratch / name, splits[name], sizes, found, tell) for name in names},
+                configs={name: _write_config(scratch / name, splits[name], sizes[name], tell) for name in names},
                 seconds=round(time.perf_counter() - started, 3),
                 environment=environment(),
                 command=command_line(),
@@ -129,7 +131,7 @@ def load_folder(folder: Path, address: str, split: str) -> pa.Table:
         raise UnknownNameError.of(f"split of {folder}", split, splits)
     path = folder / config / _file_name(split)
     try:
-        rows = pq.read_table(path, columns=["text", "label"])
+        rows = pq.read_table(path, columns=list(Split(address, split).layout.columns))
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise CorruptFileError(f"{path} cannot be read: {reason}") from error
@@ -151,15 +153,16 @@ def _file_name(split: str) -> str:
     return f"{split}-00000-of-00001.parquet"
 
 
-def _check(task: str, names: list[str], sizes: dict[str, int]) -> None:
+def _checked_sizes(task: str, names: list[str], given: dict[str, int | None]) -> dict[str, dict[str, int]]:
+    """Rows of each split of each config."""
     for name in names:
         resolve(f"{task}/{name}")
     if not names or len(set(names)) != len(names):
         raise InvalidInputError(f"configs {', '.join(names) or 'none'} of {task}; give one or more, each once")
-    check_sizes(sizes, task)
-    for split, size in sizes.items():
-        if size > _MOST_ROWS:
+    for split, size in given.items():
+        if size is not None and size > _MOST_ROWS:
             raise InvalidInputError(f"{split}_size {size} for {task}; a split has at most {_MOST_ROWS:,} rows")
+    return {name: chosen_sizes(f"{task}/{name}", given) for name in names}
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
@@ -175,12 +178,13 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
 
 
 def _write_config(
-    folder: Path, splits: dict[str, Split], sizes: dict[str, int], task: Task[Any], tell: Callable[[int], None]
+    folder: Path, splits: dict[str, Split], sizes: dict[str, int], tell: Callable[[int], None]
 ) -> dict[str, Any]:
     """Write the splits of one config; what the record says of it."""
     folder.mkdir()
-    schema = features_of(task).arrow_schema  # its metadata tell `datasets` the names of the labels
-    tables = {}
+    layout = splits["train"].layout
+    schema = features_of(layout).arrow_schema  # its metadata tell `datasets` the names of the labels
+    facts, distinct = {}, {}
     for name, split in splits.items():
         parts = []
         with (folder / _file_name(name)).open("xb") as file:
@@ -192,30 +196,73 @@ def _write_config(
                     tell(len(part))
             file.flush()
             os.fsync(file.fileno())
-        tables[name] = pa.concat_tables(parts)
+        table = pa.concat_tables(parts)
+        facts[name] = _facts(table, layout, folder / _file_name(name))
+        distinct[name] = _distinct(table[layout.columns[0]])
     sync_folder(folder)
-    first = tables["train"].slice(0, EXAMPLES)
+    (first,) = splits["train"].batches(0, min(EXAMPLES, sizes["train"]))
     return {
-        "splits": {name: _facts(table, task, folder / _file_name(name)) for name, table in tables.items()},
-        "overlap": _overlap({name: table["text"] for name, table in tables.items()}),
-        "examples": [[row["text"], task.labels[row["label"]]] for row in first.to_pylist()],
+        "splits": facts,
+        "overlap": _overlap(distinct),
+        "examples": [[_readable(inputs), _readable(target)] for inputs, target in splits["train"].examples(first)],
     }
 
 
-def _facts(table: pa.Table, task: Task[Any], path: Path) -> dict[str, Any]:
-    counts = np.bincount(table["label"].to_numpy(), minlength=len(task.labels))
-    return {
+def _facts(table: pa.Table, layout: Layout, path: Path) -> dict[str, Any]:
+    inputs = table[layout.columns[0]]
+    lengths = pc.list_value_length(inputs) if layout.alphabet is None else _symbols(inputs, layout.alphabet)
+    facts = {
         "rows": len(table),
         "digest": digest(table),
         "bytes": path.stat().st_size,
-        "labels": dict(zip(task.labels, counts.tolist(), strict=True)),
-        "mean_length": pc.mean(pc.utf8_length(table["text"])).as_py(),
+        "labels": {},
+        "mean_length": pc.mean(lengths).as_py(),
     }
+    if layout.labels:
+        column = table["label"] if layout.target == "class" else pc.list_flatten(table["labels"])
+        numbers = column.to_numpy()
+        counts = np.bincount(numbers[numbers != NO_LABEL], minlength=len(layout.labels))
+        facts["labels"] = dict(zip(layout.labels, counts.tolist(), strict=True))
+    elif layout.target == "number":
+        numbers = table["label"].to_numpy()
+        facts["numbers"] = [float(numbers.min()), float(numbers.mean(dtype=np.float64)), float(numbers.max())]
+    return facts
 
 
-def _overlap(texts: dict[str, pa.ChunkedArray]) -> dict[str, int]:
-    """How many different texts stand in both, for each pair of splits."""
-    distinct = {name: pc.unique(column) for name, column in texts.items()}
+def _symbols(texts: pa.ChunkedArray, alphabet: Alphabet) -> pa.ChunkedArray:
+    """How many symbols each text has."""
+    if not alphabet.separator:
+        return pc.utf8_length(texts)
+    return pc.add(pc.count_substring(texts, alphabet.separator), 1)
+
+
+def _readable(value: Any) -> str:
+    """Inputs or target of a row, as a card shows them."""
+    if isinstance(value, np.ndarray):
+        steps = [[round(float(number), 3) for number in step] for step in value[:_SHOWN_STEPS, :_SHOWN_VALUES]]
+        more = " ..." if len(value) > _SHOWN_STEPS or value.shape[1] > _SHOWN_VALUES else ""
+        return f"{' x '.join(map(str, value.shape))}: {steps}{more}"
+    if isinstance(value, list):
+        return " ".join("-" if each is None else str(each) for each in value)
+    return "" if value is None else str(value)
+
+
+def _distinct(column: pa.ChunkedArray) -> pa.Array:
+    """The different sequences of a column; of real values, their hashes."""
+    if pa.types.is_string(column.type):
+        return pc.unique(column)
+    hashes = set()
+    for chunk in column.chunks:
+        values = chunk.flatten().flatten().to_numpy().tobytes()
+        width = chunk.type.value_type.list_size * 4
+        ends = np.cumsum(pc.list_value_length(chunk).to_numpy().astype(np.int64)) * width
+        starts = [0, *ends[:-1].tolist()]
+        hashes |= {hashlib.sha256(values[a:b]).digest() for a, b in zip(starts, ends.tolist(), strict=True)}
+    return pa.array(sorted(hashes), pa.binary())
+
+
+def _overlap(distinct: dict[str, pa.Array]) -> dict[str, int]:
+    """How many different sequences stand in both, for each pair of splits."""
     return {
         f"{one}/{other}": pc.sum(pc.is_in(distinct[other], value_set=distinct[one]), min_count=0).as_py()
         for one, other in combinations(distinct, 2)

@@ -17,6 +17,7 @@ def fingerprint(task: Task[Any]) -> str:
     """
     modules = {base.__module__ for base in type(task).__mro__ if base.__module__.startswith("seqhub.")}
     modules |= {
+        "seqhub.tasks.alphabet",
         "seqhub.tasks.rng",
         "seqhub.tasks.splits",
         "seqhub.data.sizes",

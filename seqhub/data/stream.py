@@ -27,7 +27,7 @@ of shards, and makes every rank draw everything otherwise; this one is divided b
 
 
 def stream(address: str, split: str = "train", seed: int = 0) -> IterableDataset:
-    """Examples `text` and `label` of a split, without end.
+    """Examples of a split, without end: the columns that its layout names.
 
     Works with `split_dataset_by_node`, DataLoader workers (at most `NUM_SHARDS` readers in all) and
     `state_dict()` / `load_state_dict()`. `.shuffle()` leaves the order of the blocks, as they are drawn independently.
@@ -40,13 +40,17 @@ def stream(address: str, split: str = "train", seed: int = 0) -> IterableDataset
     Raises:
         UnknownNameError: No such task, config or split.
         InvalidInputError: A seed that is no whole number.
+        InvalidConfigError: The rows of that config are given, not drawn.
 
     >>> examples = stream("qrsu/easy", seed=3)
-    >>> next(iter(examples))["text"] == Split("qrsu/easy", "train", seed=3)[0].text
+    >>> next(iter(examples))["text"] == Split("qrsu/easy", "train", seed=3)[0].inputs
     True
     """
-    blocks = _Blocks(Split(address, split, seed))
-    info = DatasetInfo(features=features_of(blocks.split.task), citation=blocks.split.task.source)
+    rows = Split(address, split, seed)
+    if rows.size is not None:
+        raise InvalidConfigError(f"a stream of {address}, whose {rows.size:,} {split} rows are given; load the dataset")
+    blocks = _Blocks(rows)
+    info = DatasetInfo(features=blocks.features, citation=rows.task.source)
     return IterableDataset(blocks, info=info, split=NamedSplit(split))
 
 
@@ -70,12 +74,10 @@ class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its meth
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         block, example = self._position()
         while True:
-            batch = self.split.blocks(self.first + block * self.step, 1)
-            rows = list(zip(batch.texts(), batch.labels.tolist(), strict=True))
+            rows = self._table(block).to_pylist()
             for number in range(example, BLOCK_SIZE):
-                text, label = rows[number]
                 self._move(block, number + 1)
-                yield f"{block}_{number}", {"text": text, "label": label}
+                yield f"{block}_{number}", rows[number]
             block, example = block + 1, 0
 
     @property
@@ -86,14 +88,18 @@ class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its meth
         block, example = self._position()
         schema = self.features.arrow_schema
         while True:
-            table = batch_table(self.split.blocks(self.first + block * self.step, 1)).cast(schema)
+            table = self._table(block).cast(schema)
             self._move(block + 1, 0)
             yield str(block), table.slice(example)
             block, example = block + 1, 0
 
+    def _table(self, block: int) -> pa.Table:
+        """Block number `block` of those that this reader has."""
+        return batch_table(self.split.blocks(self.first + block * self.step, 1), self.split.layout)
+
     @property
     def features(self) -> Any:
-        return features_of(self.split.task)
+        return features_of(self.split.layout)
 
     @property
     def is_typed(self) -> bool:

@@ -4,30 +4,75 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.tasks.base import Batch
+from seqhub.tasks.base import Alphabet, Batch, Layout
 from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:  # drawing rows and digesting them need no `datasets`, which takes a second or two to import
     from datasets import Dataset
 
-SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int64())])
+
+def schema_of(layout: Layout) -> pa.Schema:
+    """Names and types of the columns of a layout.
+
+    `text` string, or `input_values`, a list of steps of F float32 each; then `label`, int64 or float32, or `labels`, a
+    list of int64, one a step.
+    """
+    types = {
+        "text": pa.string(),
+        "input_values": pa.list_(pa.list_(pa.float32(), layout.num_features)) if layout.num_features else None,
+        "label": pa.float32() if layout.target == "number" else pa.int64(),
+        "labels": pa.list_(pa.int64()),
+    }
+    return pa.schema([(name, types[name]) for name in layout.columns])
 
 
-def batch_table(batch: Batch) -> pa.Table:
-    """The columns `text` and `label` of a batch."""
+def batch_table(batch: Batch, layout: Layout) -> pa.Table:
+    """The columns of a batch."""
     offsets = np.zeros(len(batch) + 1, dtype=np.int32)
     np.cumsum(batch.lengths, out=offsets[1:])
-    characters = batch.characters.tobytes().translate(None, delete=b"\0")  # twice as fast as picking by a mask
-    text = pa.StringArray.from_buffers(len(batch), pa.py_buffer(offsets), pa.py_buffer(characters))
-    return pa.table([text, pa.array(batch.labels, pa.int64())], schema=SCHEMA)
+    if layout.alphabet is None:
+        columns = [_lists(offsets, _vectors(batch.inputs[_real(batch)]))]
+    elif layout.alphabet.bytewise:
+        characters = batch.inputs.tobytes().translate(None, delete=b"\0")  # twice as fast as picking by a mask
+        columns = [pa.StringArray.from_buffers(len(batch), pa.py_buffer(offsets), pa.py_buffer(characters))]
+    else:
+        columns = [_texts(offsets, batch.inputs[_real(batch)], layout.alphabet)]
+    if layout.target == "step_class":
+        columns.append(_lists(offsets, pa.array(batch.labels[_real(batch)], pa.int64())))
+    elif layout.target in ("class", "number"):
+        columns.append(pa.array(batch.labels))
+    return pa.table(columns, schema=schema_of(layout))
+
+
+def _real(batch: Batch) -> NDArray[np.bool_]:
+    """(N, T), True before the padding."""
+    real: NDArray[np.bool_] = np.arange(batch.inputs.shape[1]) < batch.lengths[:, None]
+    return real
+
+
+def _lists(offsets: NDArray[np.int32], values: pa.Array) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """Rows of (M, F) as Arrow lists of F values."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), steps.shape[1])
+
+
+def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], alphabet: Alphabet) -> pa.Array:
+    """Texts of the ids of all rows one after the other, cut by `offsets`."""
+    symbols = pa.array(["", *alphabet.symbols], pa.string())
+    words = pc.take(symbols, pa.array(ids.astype(np.int32)))
+    return pc.binary_join(_lists(offsets, words), alphabet.separator)
 
 
 def rows_table(split: Split, start: int, stop: int) -> pa.Table:
     """Rows `start` to `stop` (not included) of a split."""
-    tables = [batch_table(batch) for batch in split.batches(start, stop)]
-    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    tables = [batch_table(batch, split.layout) for batch in split.batches(start, stop)]
+    return pa.concat_tables(tables) if tables else schema_of(split.layout).empty_table()
 
 
 def as_table(rows: "Dataset | pa.Table") -> pa.Table:

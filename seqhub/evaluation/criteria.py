@@ -38,7 +38,7 @@ class Accuracy:
         self.threshold = threshold
         self.met_at: int | None = None
 
-    def check(self, sequences_seen: int, correct: int, total: int) -> None:
+    def check(self, sequences_seen: int, correct: float, total: int) -> None:
         """Take in one check after `sequences_seen` training sequences."""
         if self.met_at is None and correct >= self.threshold * total:
             self.met_at = sequences_seen

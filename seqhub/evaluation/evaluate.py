@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqhub.data.digest import digest
-from seqhub.data.feed import StreamFeed
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.loading import load_model
-from seqhub.evaluation.metrics import classification_metrics
+from seqhub.evaluation.tally import Tally
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
@@ -70,32 +69,31 @@ def evaluate(
 
 
 def measure(model: "PreTrainedModel", address: str, split: str, rows: int, seed: int = 0) -> dict[str, Any]:
-    """Metrics of a model on the first rows of a split, with what identifies these rows."""
-    task, _ = resolve(address)
-    probabilities, labels = predict(model, address, split, rows, seed)
-    lengths = np.concatenate([batch.lengths for batch in Split(address, split, seed).batches(0, rows)])
-    return classification_metrics(probabilities, labels, task.labels) | {
+    """Metrics of a model on the first rows of a split, all where there are fewer, with what identifies these rows."""
+    drawn = Split(address, split, seed)
+    rows = rows if drawn.size is None else min(rows, drawn.size)
+    table = rows_table(drawn, 0, rows)
+    lengths = np.concatenate([batch.lengths for batch in drawn.batches(0, rows)])
+    return tally(model, drawn, rows).metrics() | {
         "length": [int(lengths.min()), int(lengths.max())],
         "mean_length": float(lengths.mean()),
         "seed": seed,
-        "digest": digest(rows_table(Split(address, split, seed), 0, rows)),
+        "digest": digest(table),
     }
 
 
-def predict(
-    model: "PreTrainedModel", address: str, split: str, rows: int, seed: int = 0
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Class probabilities (N, C) and labels (N,) on the first N rows of a split."""
+def tally(model: "PreTrainedModel", split: Split, rows: int) -> Tally:
+    """What a model makes of the first rows of a split."""
     import torch
 
-    probabilities, labels = [], []
-    done = 0
+    from seqhub.data.feed import feed_of
+
+    result = Tally(split.layout, rows)
     with torch.inference_mode():
-        for batch in StreamFeed(address, split, seed, min(BATCH_SIZE, rows)):
-            labels.append(batch.pop("labels").numpy())
+        for batch in feed_of(split, min(BATCH_SIZE, rows)):
+            labels = batch.pop("labels")
             logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-            probabilities.append(logits.double().softmax(dim=-1).cpu().numpy())
-            done += len(labels[-1])
-            if done >= rows:
+            result.add(logits, labels, batch["attention_mask"])
+            if result.full:
                 break
-    return np.concatenate(probabilities)[:rows], np.concatenate(labels)[:rows]
+    return result

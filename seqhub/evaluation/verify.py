@@ -172,7 +172,7 @@ def _wrong_labels(task: Task[Any], rows: pa.Table) -> int:
     return sum(names.get(label) != name for name, label in zip(right, labels, strict=True))
 
 
-def _solve(task: Task[Any], text: str) -> str:
+def _solve(task: Task[Any], text: str) -> Any:
     try:
         return task.solve(text)
     except InvalidInputError:

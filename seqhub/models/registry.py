@@ -99,6 +99,24 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
     return config
 
 
+def config_fields(preset: str) -> frozenset[str]:
+    """Fields that the config class of a preset's family has itself, as in `hidden_size`.
+
+    Raises:
+        UnknownNameError: If the preset does not exist.
+
+    >>> "num_hidden_layers" in config_fields("lstm"), "num_hidden_layers" in config_fields("cnn")
+    (True, False)
+    """
+    from transformers import PreTrainedConfig
+
+    if preset not in _presets():
+        raise UnknownNameError.of("model", preset, list_presets())
+    common = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+    config_class = _load(_presets()[preset][0], "AutoConfig")
+    return frozenset(field.name for field in dataclasses.fields(config_class)) - common
+
+
 def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "causal", "base"]) -> PreTrainedModel:
     """Build a model with first weights drawn from torch's global generator.
 

@@ -36,8 +36,10 @@ def tidy(axes: Axes, *, grid: bool = True) -> None:
         axes.set_axisbelow(True)
 
 
-def draw_chance(axes: Axes, chance: float) -> None:
-    """A line at the accuracy of the best guess that ignores the input, named beside the axes."""
+def draw_chance(axes: Axes, chance: float | None) -> None:
+    """A line at the accuracy of the best guess that ignores the input, named beside the axes; none where it is None."""
+    if chance is None:
+        return
     axes.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
     axes.annotate(
         "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",

@@ -17,7 +17,7 @@ def plot_curves(
     *,
     title: str,
     criteria: Mapping[str, int | None],
-    chance: float,
+    chance: float | None,
 ) -> None:
     """Draw loss (log axis) above training and validation accuracy, with a mark where each criterion was met.
 
@@ -26,7 +26,7 @@ def plot_curves(
         path: The PNG to write.
         title: One line above the figure.
         criteria: Criterion -> training sequences presented until it was met, None where it was not.
-        chance: Accuracy of the best guess that ignores the input, in [0, 1].
+        chance: Accuracy of the best guess that ignores the input, in [0, 1]; None for targets without classes.
 
     Raises:
         InvalidInputError: There are no rows.

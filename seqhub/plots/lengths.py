@@ -30,7 +30,7 @@ def plot_lengths(record: RunRecord, path: Path) -> None:
     figure = new_figure(3.6)
     axes = figure.subplots()
     figure.suptitle(f"{record.name}: accuracy by sequence length", fontsize=TITLE, x=0.01, ha="left")
-    draw_chance(axes, task.chance)
+    draw_chance(axes, task.chance(trained))
     for name, result in results.items():
         color = VERMILION if name == trained.name else BLUE
         low, high = result["interval"]

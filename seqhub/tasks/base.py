@@ -1,49 +1,117 @@
 """The shape of a task: facts, named configs, one vectorised generator, one slow rule."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.errors import InvalidConfigError
+from seqhub.tasks.alphabet import PAD_ID, Alphabet
 from seqhub.tasks.rng import BlockRandom
 
-PAD_ID = 0  # id of padding in every encoding; symbol number k of a task has id k + 1
+__all__ = ["NO_LABEL", "PAD_ID", "Alphabet", "Batch", "Example", "IntRange", "Layout", "Support", "Task", "TaskConfig"]
+
+NO_LABEL = -100  # per-step label of a step that does not count, as the losses of PyTorch and transformers have it
 
 IntRange = tuple[int, int]  # both ends included
 
+Target = Literal["class", "number", "step_class", "next_symbol", "inputs"]
+
 
 class Example(NamedTuple):
-    """One labelled sequence, as a person reads it."""
+    """One sequence with what is to be learnt of it, as a person reads it."""
 
-    text: str
-    label: str
+    inputs: Any  # a text, or real values (T, F)
+    target: Any  # a class name, a number, a class name per step; None where the inputs themselves are the target
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the rows of a config hold: everything that the stages after the task need to know of it.
+
+    Args:
+        alphabet: Of texts; None where the inputs are real values.
+        step_shape: Of the real values at one step; they are published flattened, in C order.
+        target: What is to be learnt: one `class` or `number` a sequence, a class per step (`step_class`), the
+            `next_symbol` of every step, or the `inputs` themselves, which are to be reconstructed.
+        labels: Class names in the order of their numbers; for the targets that have classes.
+        tolerance: Largest absolute error at which a `number` counts as right; for `inputs`, largest mean squared
+            error of a sequence.
+
+    >>> Layout(alphabet=Alphabet("ab"), labels=("even", "odd")).columns
+    ('text', 'label')
+    >>> Layout(step_shape=(2, 2), target="inputs", tolerance=1e-4).num_features
+    4
+    """
+
+    alphabet: Alphabet | None = None
+    step_shape: tuple[int, ...] = ()
+    target: Target = "class"
+    labels: tuple[str, ...] = ()
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        classes = self.target in ("class", "step_class")
+        for holds, rule in (
+            ((self.alphabet is None) != (not self.step_shape), "an alphabet or a step_shape, not both"),
+            (all(size >= 1 for size in self.step_shape), "sizes of 1 or more in step_shape"),
+            (classes == bool(self.labels), "labels for targets that have classes, and for no others"),
+            (
+                (self.target in ("number", "inputs")) == (self.tolerance > 0),
+                "a tolerance above 0 for real targets only",
+            ),
+            (self.target != "next_symbol" or self.alphabet is not None, "an alphabet for target next_symbol"),
+            (self.target != "inputs" or self.alphabet is None, "a step_shape for target inputs"),
+        ):
+            if not holds:
+                raise InvalidConfigError(f"a layout needs {rule}; given {self}")
+
+    @property
+    def num_features(self) -> int:
+        """Real values at one step; 0 for texts."""
+        return math.prod(self.step_shape) if self.step_shape else 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the published columns."""
+        inputs = "text" if self.alphabet is not None else "input_values"
+        target = {"class": "label", "number": "label", "step_class": "labels"}.get(self.target)
+        return (inputs,) if target is None else (inputs, target)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences of one character per symbol, padded on the right.
+    """Sequences padded on the right, with their targets.
 
-    Shapes: N examples, T at least the longest of them.
+    Shapes: N examples, T at least the longest of them, F values at a step.
+
+    Args:
+        inputs: Of texts whose symbols are ASCII characters (`Alphabet.bytewise`), their codes, (N, T) uint8; of other
+            texts, ids, (N, T) uint16; 0 where padded. Of real values, (N, T, F) float32, 0.0 where padded.
+        lengths: (N,) int64, steps before the padding, 1 or more.
+        labels: By `Layout.target`: `class` (N,) int64, `number` (N,) float32, `step_class` (N, T) int64 with NO_LABEL
+            where a step does not count, the padded ones included; else (N, 0).
     """
 
-    characters: NDArray[np.uint8]  # (N, T), ASCII codes, 0 where padded
-    lengths: NDArray[np.int64]  # (N,), steps before the padding
-    labels: NDArray[np.int64]  # (N,), index into `Task.labels`
+    inputs: NDArray[Any]
+    lengths: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.lengths)
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> "Batch":
         """Pick rows, as a NumPy array would."""
-        return Batch(self.characters[rows], self.lengths[rows], self.labels[rows])
+        return Batch(self.inputs[rows], self.lengths[rows], self.labels[rows])
 
     def texts(self) -> list[str]:
-        """The sequences as strings, without padding."""
-        return [row[:n].tobytes().decode("ascii") for row, n in zip(self.characters, self.lengths, strict=True)]
+        """The sequences of a bytewise alphabet as strings, without padding."""
+        return [row[:n].tobytes().decode("ascii") for row, n in zip(self.inputs, self.lengths, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +144,43 @@ C = TypeVar("C", bound=TaskConfig)
 
 
 class Task(ABC, Generic[C]):
-    """A synthetic task on symbol sequences, with one label a sequence."""
+    """A task on sequences.
+
+    Most tasks draw without end: they have `generate`. One whose rows are given once and for all, like real images, has
+    `rows` instead.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]  # raised whenever any published byte changes
     title: ClassVar[str]  # one line, for lists and cards
-    symbols: ClassVar[str]  # one character each
-    labels: ClassVar[tuple[str, ...]]
+    symbols: ClassVar[Sequence[str]] = ()  # of texts: one character each, or words with `separator` between
+    separator: ClassVar[str] = ""
+    labels: ClassVar[tuple[str, ...]] = ()
     rule: ClassVar[str]  # the rule in one or two sentences, for cards
     source: ClassVar[str]  # BibTeX of where the task comes from
     configs: ClassVar[tuple[TaskConfig, ...]]
     marked: ClassVar[str] = ""  # those of `symbols` that decide the label; pictures point at them
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`
     paper_setting: ClassVar[str] = ""  # how that experiment differs from a run here, to follow "in the paper, "
+    limits: ClassVar[str] = "The data are synthetic: they test memory over many steps, and nothing about language."
 
-    @abstractmethod
     def generate(self, config: C, random: BlockRandom) -> Batch:
         """Draw `random.size` labelled sequences; field after field, so that each block stands alone."""
+        raise NotImplementedError(f"{self.name}/{config.name} is a given set of rows")
+
+    def rows(self, config: C, split: str) -> Batch | None:
+        """All rows of a split where they are given once and for all, or None where they are drawn."""
+        return None
 
     @abstractmethod
-    def solve(self, sequence: str) -> str:
+    def solve(self, sequence: Any) -> Any:
         """The rule itself, on one sequence: slow, plain, and what the tests trust.
+
+        Args:
+            sequence: A text, or real values (T, F).
+
+        Returns:
+            The target as in `Example`: a class name, a number, or a class name per step (None where it does not count).
 
         Raises:
             InvalidInputError: The sequence is none that this task can draw.
@@ -106,66 +190,40 @@ class Task(ABC, Generic[C]):
         """Every sequence of `config` with its weight, or None where there are too many to list."""
         return None
 
-    @property
-    def chance(self) -> float:
-        """Accuracy of the best guess that ignores the input."""
-        return 1 / len(self.labels)
+    def layout(self, config: C) -> Layout:
+        """What the rows of `config` hold; here, of texts with one class each."""
+        return Layout(alphabet=self.alphabet, labels=self.labels)
 
-    def solve_batch(self, sequences: Sequence[str]) -> list[str]:
+    def sizes(self, config: C) -> Mapping[str, int] | None:
+        """Rows of each split to publish of a config that is drawn, where the usual ones do not suit it."""
+        return None
+
+    def chance(self, config: C) -> float | None:
+        """Accuracy of the best guess that ignores the input; None for targets without classes."""
+        labels = self.layout(config).labels
+        return 1 / len(labels) if labels else None
+
+    @cached_property
+    def alphabet(self) -> Alphabet:
+        """Of the texts of this task."""
+        return Alphabet(self.symbols, self.separator, self.name)
+
+    def solve_batch(self, sequences: Sequence[Any]) -> list[Any]:
         """Apply `solve` to each sequence."""
         return [self.solve(sequence) for sequence in sequences]
 
-    def encode(self, sequence: str) -> list[int]:
-        """Turn a string into ids from 1 on, in the order of `symbols`.
-
-        Raises:
-            InvalidInputError: The string is empty or holds a symbol outside the alphabet; the message
-                names symbol and position.
-        """
-        if not sequence:
-            raise InvalidInputError(f"empty sequence; {self.name} needs at least one of {self.symbols!r}")
-        for position, symbol in enumerate(sequence):
-            if symbol not in self.symbols:
-                where = f"position {position} of {_shorten(sequence)}"
-                raise InvalidInputError(f"symbol {symbol!r} at {where}; {self.name} has {self.symbols!r}")
-        return [self.symbols.index(symbol) + 1 for symbol in sequence]
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, see `Alphabet.encode`."""
+        return self.alphabet.encode(text)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """Turn ids into a string; padding, wherever it stands, is left out.
+        """The text of ids, see `Alphabet.decode`."""
+        return self.alphabet.decode(ids)
 
-        Raises:
-            InvalidInputError: An id beyond the alphabet, or nothing but padding.
-        """
-        outside = [(step, i) for step, i in enumerate(ids) if not 0 <= i <= len(self.symbols)]
-        if outside:
-            step, i = outside[0]
-            raise InvalidInputError(f"id {i} at position {step}; {self.name} has ids {PAD_ID} to {len(self.symbols)}")
-        sequence = "".join(self.symbols[i - 1] for i in ids if i != PAD_ID)
-        if not sequence:
-            raise InvalidInputError(
-                f"nothing but padding in {len(ids)} ids; a {self.name} sequence has a symbol or more"
-            )
-        return sequence
-
-    def encode_batch(self, sequences: Sequence[str]) -> NDArray[np.int64]:
-        """Ids (N, T) of N strings, padded on the right with 0 to the longest; errors name the row."""
-        if not sequences:
-            raise InvalidInputError(f"no sequences; {self.name} needs at least one")
-        rows = []
-        for number, sequence in enumerate(sequences):
-            try:
-                rows.append(self.encode(sequence))
-            except InvalidInputError as error:
-                raise InvalidInputError(f"row {number}: {error}") from None
-        ids = np.full((len(rows), max(map(len, rows))), PAD_ID, dtype=np.int64)
-        for row, encoded in zip(ids, rows, strict=True):
-            row[: len(encoded)] = encoded
-        return ids
+    def encode_batch(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Ids (N, T) of N texts, see `Alphabet.encode_batch`."""
+        return self.alphabet.encode_batch(texts)
 
     def decode_batch(self, ids: NDArray[np.integer]) -> list[str]:
-        """Strings of the rows of ids (N, T)."""
-        return [self.decode(row) for row in ids]
-
-
-def _shorten(sequence: str, width: int = 40) -> str:
-    return repr(sequence if len(sequence) <= width else sequence[: width - 3] + "...")
+        """Texts of the rows of ids (N, T)."""
+        return self.alphabet.decode_batch(ids)

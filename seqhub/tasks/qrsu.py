@@ -61,6 +61,10 @@ class Qrsu(Task[QrsuConfig]):
     symbols = "XYabcdBE"
     marked = "XY"
     labels = ("Q", "R", "S", "U")
+    limits = (
+        "The data are synthetic: they test whether a model can keep two facts over many steps, and nothing about "
+        "language."
+    )
     rule = (
         "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for two steps "
         "that hold X or Y. The label is their pair in order of appearance: XX is Q, XY is R, YX is S, YY is U."
@@ -143,7 +147,7 @@ class Qrsu(Task[QrsuConfig]):
             parts.append(self._write(config, np.full(len(label), length), first, second, label, digits))
             weights.append(np.full(len(label), 4 ** (longest - length)))
         batch = Batch(
-            np.concatenate([part.characters for part in parts]),
+            np.concatenate([part.inputs for part in parts]),
             np.concatenate([part.lengths for part in parts]),
             np.concatenate([part.labels for part in parts]),
         )

@@ -9,7 +9,7 @@ from seqhub import tasks
 from seqhub.errors import UnknownNameError
 from seqhub.tasks.base import Task, TaskConfig
 
-_MACHINERY = {"base", "registry", "rng", "splits"}
+_MACHINERY = {"alphabet", "base", "registry", "rng", "splits"}
 
 
 @cache

@@ -9,6 +9,8 @@ So a prefix, a shard, one example, or many workers in any order see the same byt
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,14 @@ def philox_key(facts: Mapping[str, object]) -> int:
     """
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+
+
+@cache
+def _quantiles() -> NDArray[np.float32]:
+    """Middle quantiles of 65,536 equal shares of the standard normal distribution: (65536,)."""
+    law = NormalDist()
+    upper = np.array([law.inv_cdf((k + 0.5) / 65_536) for k in range(32_768, 65_536)], dtype=np.float32)
+    return np.concatenate([-upper[::-1], upper])
 
 
 class BlockRandom:
@@ -56,6 +66,25 @@ class BlockRandom:
         """
         words = self._take(4).view("<u4").astype(np.uint64)
         return ((words * np.uint64(high - low + 1)) >> np.uint64(32)).astype(np.int64) + low
+
+    def integers_2d(self, low: int, high: int, count: int) -> NDArray[np.int64]:
+        """Uniform integers as above, `count` for each example: (size, count)."""
+        words = self._take(4 * count).view("<u4").reshape(self.size, count).astype(np.uint64)
+        return ((words * np.uint64(high - low + 1)) >> np.uint64(32)).astype(np.int64) + low
+
+    def uniform(self, count: int) -> NDArray[np.float32]:
+        """Uniform numbers in [0, 1), multiples of 2**-24: (size, count)."""
+        words = self._take(4 * count).view("<u4").reshape(self.size, count)
+        return (words >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+    def normal(self, count: int) -> NDArray[np.float32]:
+        """Numbers of the standard normal distribution: (size, count).
+
+        Each is one of its 65,536 equally likely quantiles, looked up: as fast as NumPy's own, and the same number on
+        every machine, which no formula with a logarithm in it promises. None is beyond 4.3.
+        """
+        quantiles: NDArray[np.float32] = np.take(_quantiles(), self.uint16(count))
+        return quantiles
 
     def uint16(self, count: int) -> NDArray[np.uint16]:
         """Uniform 16-bit words: (size, count)."""

@@ -1,11 +1,11 @@
-"""Endless splits of a task: example i of any of them, a range, or the whole, always the same bytes.
+"""Splits of a task: example i of any of them, a range, or the whole, always the same bytes.
 
-A split is drawn by blocks (see `rng`). Where a config can draw only few different sequences, its splits are made
-disjoint: each sequence belongs to one split, chosen by a hash of its content, whatever the seed.
+A split without end is drawn by blocks (see `rng`). Where a config can draw only few different sequences, its splits
+are made disjoint: each sequence belongs to one split, chosen by a hash of its content, whatever the seed.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,28 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError, UnknownNameError
-from seqhub.tasks.base import Batch, Example, Support, Task, TaskConfig
+from seqhub.tasks.base import NO_LABEL, Batch, Example, Support, Task, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
 
 SPLITS = {"train": 8, "validation": 1, "test": 1}  # tenths of a listable support that each split owns
 
 _BLOCKS_AT_ONCE = 8  # large enough to drown Python's overhead, small enough to stay in cache
+_VALUES_AT_ONCE = 1 << 24  # real values in the blocks drawn together: 64 MiB, of however many blocks
 
 
 class Split:
-    """An endless, random-access sequence of labelled examples.
+    """A random-access sequence of examples: without end where they are drawn, else all rows that there are.
 
     Args:
         address: Task and config, as in `qrsu/hard`.
         name: `train`, `validation` or `test`.
-        seed: Another seed gives other draws from the same law, any whole number.
+        seed: Another seed gives other draws from the same law, any whole number; 0 where the rows are given.
+
+    Attributes:
+        layout: What the rows hold.
+        size: How many there are; None for no end.
+
+    Raises:
+        UnknownNameError: No such task, config or split.
+        InvalidInputError: A seed that is no whole number, or another than 0 for rows that are given.
 
     >>> split = Split("qrsu/easy", "test", seed=0)
     >>> split[4_000_000] == split[4_000_000]
     True
-    >>> [split[2], split[3]] == [Example(t, split.task.labels[i])
-    ...     for batch in split.batches(2, 4) for t, i in zip(batch.texts(), batch.labels)]
+    >>> [split[2], split[3]] == [example for batch in split.batches(2, 4) for example in split.examples(batch)]
     True
     """
 
@@ -44,8 +52,13 @@ class Split:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInputError(f"seed {seed!r} of {address}; a seed is a whole number")
         self.task, self.config = resolve(address)
+        self.layout = self.task.layout(self.config)
         self.name = name
         self.seed = seed
+        self._rows = self.task.rows(self.config, name)
+        self.size = None if self._rows is None else len(self._rows)
+        if self.size is not None and seed != 0:
+            raise InvalidInputError(f"seed {seed} of {address}, whose rows are given, not drawn; need 0")
         self.key = philox_key(
             {
                 "task": self.task.name,
@@ -57,7 +70,9 @@ class Split:
         )
 
     def blocks(self, first: int, count: int) -> Batch:
-        """Examples of `count` whole blocks of 1,024 from block `first` on."""
+        """Examples of `count` blocks of 1,024 from block `first` on; the last of given rows may be shorter."""
+        if self._rows is not None:
+            return self._rows[first * BLOCK_SIZE : (first + count) * BLOCK_SIZE]
         random = BlockRandom(self.key, first, count)
         part = _part_of_support(self.task, self.config, self.name)
         if part is None:
@@ -67,12 +82,19 @@ class Split:
         return batch[np.searchsorted(ceilings, drawn, side="right")]
 
     def batches(self, start: int, stop: int | None = None) -> Iterator[Batch]:
-        """Examples `start` to `stop` (not included; None for no end), in batches of up to 8 blocks."""
+        """Examples `start` to `stop` (not included; None for all that there are), in batches of up to 8 blocks."""
         if start < 0 or (stop is not None and stop < start):
             raise InvalidInputError(f"examples {start} to {stop} of {self.task.name}; need 0 <= start <= stop")
+        if self.size is not None:
+            if start > self.size or (stop is not None and stop > self.size):
+                given = f"{self.task.name}/{self.config.name} {self.name}"
+                raise InvalidInputError(f"examples {start} to {stop} of {given}, which has {self.size:,}")
+            stop = self.size if stop is None else stop
+        values = BLOCK_SIZE * self.config.length[1] * self.layout.num_features
+        most = min(_BLOCKS_AT_ONCE, max(1, _VALUES_AT_ONCE // values)) if values else _BLOCKS_AT_ONCE
         while stop is None or start < stop:
             first = start // BLOCK_SIZE
-            count = _BLOCKS_AT_ONCE if stop is None else min(_BLOCKS_AT_ONCE, -(-stop // BLOCK_SIZE) - first)
+            count = most if stop is None else min(most, -(-stop // BLOCK_SIZE) - first)
             end = (first + count) * BLOCK_SIZE
             end = end if stop is None else min(end, stop)
             offset = first * BLOCK_SIZE
@@ -82,7 +104,27 @@ class Split:
     def __getitem__(self, index: int) -> Example:
         """Example number `index`, from 0 on; costs one block."""
         (batch,) = self.batches(index, index + 1)
-        return Example(batch.texts()[0], self.task.labels[batch.labels[0]])
+        return self.examples(batch)[0]
+
+    def examples(self, batch: Batch) -> list[Example]:
+        """The rows of a batch as a person reads them."""
+        alphabet, names = self.layout.alphabet, self.layout.labels
+        inputs: Sequence[Any]
+        if alphabet is None:
+            inputs = [values[:n] for values, n in zip(batch.inputs, batch.lengths, strict=True)]
+        else:
+            inputs = batch.texts() if alphabet.bytewise else alphabet.decode_batch(batch.inputs)
+        targets: Sequence[Any] = [None] * len(batch)
+        if self.layout.target == "class":
+            targets = [names[label] for label in batch.labels]
+        elif self.layout.target == "number":
+            targets = batch.labels.tolist()
+        elif self.layout.target == "step_class":
+            targets = [
+                [None if label == NO_LABEL else names[label] for label in row[:n]]
+                for row, n in zip(batch.labels, batch.lengths, strict=True)
+            ]
+        return [Example(*pair) for pair in zip(inputs, targets, strict=True)]
 
 
 @lru_cache(maxsize=32)
@@ -102,7 +144,8 @@ def _part_of_support(task: Task[Any], config: TaskConfig, name: str) -> tuple[Ba
 def owner_of(support: Support) -> NDArray[np.int64]:
     """Which split, as an index into SPLITS, owns each sequence of a support: (N,)."""
     shares = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
-    hashes = np.array([hashlib.sha256(text.encode()).digest()[:8] for text in support.batch.texts()]).view(">u8")
+    sequences = zip(support.batch.inputs, support.batch.lengths, strict=True)
+    hashes = np.array([hashlib.sha256(row[:n].tobytes()).digest()[:8] for row, n in sequences]).view(">u8")
     owners = np.empty(len(support.batch), dtype=np.int64)
     strata = np.stack([support.batch.labels, support.weights])
     for stratum in np.unique(strata, axis=1).T:

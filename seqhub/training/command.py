@@ -1,6 +1,7 @@
 """The command line of a run: `seqhub train`, `python -m seqhub.training` and whatever launches either."""
 
 import inspect
+import json
 import os
 from dataclasses import MISSING
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from seqhub.records import RunRecord
     from seqhub.training.train import Progress as State
 
-_OWN = {"address", "output_dir", "trackers"}  # settings whose options are written out below
+_OWN = {"address", "output_dir", "trackers", "model_options"}  # settings whose options are written out below
 
 
 def default_folder(address: str, model: str, seed: int) -> Path:
@@ -40,6 +41,10 @@ def train_command(
     tracker: Annotated[
         list[str] | None, typer.Option(help="tensorboard or trackio, beside history.jsonl; may be repeated.")
     ] = None,
+    model_option: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE, a further field of the model's config class; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the record.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print the folder only.")] = False,
     **options: Any,
@@ -52,18 +57,35 @@ def train_command(
     model = options["model"] or "lstm"
     given = {name: value for name, value in options.items() if value is not None}
     folder = output_dir or default_folder(address, model, given.get("seed", 0))
+    recommended = recipe(address, model, recipe_name)
     config = TrainConfig(
         **{
             "address": address,
             "output_dir": folder,
             "trackers": tuple(tracker or ()),
-            **recipe(address, model, recipe_name),
+            **recommended,
             **given,
+            "model_options": recommended.get("model_options", {}) | dict(map(_model_option, model_option or ())),
         }
     )
     record = run(config, resume=resume, visible=form is Form.TABLE)
     if record is not None:  # the main process
         show(form, vars(record), brief=str(folder), table=lambda console: _summary(console, record, folder))
+
+
+def _model_option(text: str) -> tuple[str, Any]:
+    """Name and value of `NAME=VALUE`; the value is JSON where it can be, else the text as it is.
+
+    >>> _model_option("pooling=mean"), _model_option("step_shape=[2, 2]")
+    (('pooling', 'mean'), ('step_shape', [2, 2]))
+    """
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InvalidConfigError(f"model option {text!r}; need NAME=VALUE, as in pooling=mean")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | None":

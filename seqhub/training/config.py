@@ -1,6 +1,7 @@
 """Settings of one training run: the only place where their defaults stand."""
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
@@ -41,6 +42,8 @@ class TrainConfig:
     initialization: Annotated[str, "default, forget_bias, chrono or identity"] = "default"
     forget_bias: Annotated[float, "bias of the forget gate, for initialization=forget_bias"] = 1.0
     chrono_max_steps: Annotated[int | None, "longest lag that chrono prepares for, in steps"] = None
+    model_options: Annotated[dict[str, Any], "further fields of the model's config class"] = field(default_factory=dict)
+    single_logit: Annotated[bool, "one logit for two classes, with a logistic loss, instead of two"] = False
 
     data: Annotated[str, "stream (endless fresh draws), splits (the task's train split) or a built folder"] = STREAM
     epochs: Annotated[int, "passes over the data, unless they are a stream"] = 1
@@ -107,18 +110,26 @@ class TrainConfig:
         if not holds:
             raise InvalidConfigError(f"{name} {getattr(self, name)}; need {rule} ({self.address})")
 
-    def model_settings(self) -> dict[str, Any]:
-        """What is asked of the model's config class, beyond vocabulary and labels."""
+    def model_settings(self, fields: Collection[str]) -> dict[str, Any]:
+        """What is asked of the model's config class, beyond what the task decides.
+
+        Args:
+            fields: Those that the class has. A setting that it lacks is left out where nobody chose it.
+        """
+        usual = ("hidden_size", "num_hidden_layers", "initialization")
         settings: dict[str, Any] = {
-            "hidden_size": self.hidden_size,
-            "num_hidden_layers": self.num_hidden_layers,
-            "initialization": self.initialization,
+            name: getattr(self, name)
+            for name in usual
+            if name in fields or getattr(self, name) != getattr(type(self), name)
         }
         if self.initialization == "forget_bias":
             settings["forget_bias"] = self.forget_bias
         if self.initialization == "chrono":
             settings["chrono_max_steps"] = self.chrono_max_steps
-        return settings
+        twice = ", ".join(sorted(self.model_options.keys() & {*usual, "forget_bias", "chrono_max_steps"}))
+        if twice:
+            raise InvalidConfigError(f"{twice} among model_options; it is a setting by itself ({self.address})")
+        return settings | self.model_options
 
     def facts(self) -> dict[str, Any]:
         """Every setting but the folders of this machine, as plain JSON values."""

@@ -1,6 +1,5 @@
 """What a finished run leaves in its folder: weights, config, code, tokenizer and record, all or nothing."""
 
-import math
 import os
 import shutil
 import tempfile
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seqhub.data.digest import digest
-from seqhub.data.sizes import SIZES
+from seqhub.data.sizes import published_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.loading import file_digest, quiet_transformers
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.records import DatasetRecord, RunRecord, sync_folder
 from seqhub.tasks.base import Task
-from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
@@ -42,7 +40,9 @@ def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: Ru
         try:
             with quiet_transformers():
                 model.save_pretrained(beside)
-            symbol_tokenizer(task.symbols).save_pretrained(beside)
+            alphabet = Split(record.address).layout.alphabet
+            if alphabet is not None:
+                symbol_tokenizer("".join(alphabet.symbols)).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
             for name in record.files:
@@ -61,22 +61,33 @@ def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: Ru
 
 def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
     """A few test sequences and the logits that the model in memory gives them, one by one."""
-    task, _ = resolve(address)
-    texts = [Split(address, "test")[i].text for i in range(_PROBES)]
+    split = Split(address, "test")
+    (batch,) = split.batches(0, _PROBES if split.size is None else min(_PROBES, split.size))
+    sequences = [inputs for inputs, _ in split.examples(batch)]
+    logits = []
     model.eval()
     with torch.inference_mode():
-        rows = [torch.tensor([task.encode(text)], device=model.device) for text in texts]
-        logits = [model(input_ids=row).logits[0].float().tolist() for row in rows]
-    if not all(math.isfinite(value) for row in logits for value in row):
+        for sequence in sequences:
+            if split.layout.alphabet is not None:
+                given = {"input_ids": torch.tensor([split.layout.alphabet.encode(sequence)], device=model.device)}
+            else:
+                given = {"input_values": torch.tensor(sequence[None], device=model.device)}
+            logits.append(model(**given).logits[0].float())
+    if not all(bool(row.isfinite().all()) for row in logits):
         raise InvalidConfigError(
             f"training of {address} diverged in its last steps; lower learning_rate or weight_decay"
         )
-    return {"texts": texts, "logits": logits}
+    if split.layout.alphabet is not None:
+        return {"texts": sequences, "logits": [row.tolist() for row in logits]}
+    return {
+        "input_values": [sequence.tolist() for sequence in sequences],
+        "logits": [row.tolist() for row in logits],
+    }
 
 
 def data_facts(config: TrainConfig, sequences: int) -> dict[str, Any]:
     """Which rows a run was trained on, for its record: those presented of a stream, those of a finite split."""
-    seed, rows = 0, SIZES["train"]
+    seed, rows = 0, published_sizes(config.address)["train"]
     if config.data == STREAM:
         seed, rows = config.seed, sequences
     elif config.data != SPLITS:

@@ -13,15 +13,19 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from seqhub.data.feed import Feed, StreamFeed, TableFeed
+from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
 from seqhub.errors import InvalidConfigError, OutputExistsError
 from seqhub.evaluation.criteria import Accuracy, St3
+from seqhub.evaluation.judging import right_share
 from seqhub.evaluation.loading import quiet_datasets
-from seqhub.models.registry import build_config, build_model
+from seqhub.models.registry import build_model, config_fields
 from seqhub.records import RunRecord, command_line, environment
+from seqhub.tasks.base import Layout
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.splits import Split
 from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.fitting import HEADS, model_config
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
 from seqhub.training.outcome import data_facts, save_run
@@ -51,7 +55,7 @@ class Progress:
     steps: int = 0
     seconds: float = 0.0  # spent in this run, all its processes' lives together
     check_seconds: float = 0.0  # of these, in checks on fresh data
-    since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0})
+    since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0.0})
     validation_accuracy: float | None = None
     loss: float | None = None
 
@@ -103,27 +107,19 @@ def _train(
         reason = f"this process already trains with other ones ({str(error).partition('.')[0]})"
         raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
     task, _ = resolve(config.address)
+    layout = Split(config.address).layout
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
     # data: the same global batches for any number of processes, of which each takes its slice
-    feed = _feed(config, task.symbols, rank, world_size)
-    fresh = StreamFeed(config.address, "validation", config.seed, _CHECK_BATCH, rank, world_size)
+    feed = _feed(config, rank, world_size)
+    fresh = _fresh(config, rank, world_size)
     total = config.max_sequences
     if isinstance(feed, TableFeed):
         total = min(total, config.epochs * feed.rows_per_epoch)
 
     # model: its vocabulary and labels are the task's
     torch.manual_seed(config.seed)
-    model = build_model(
-        build_config(
-            config.model,
-            vocab_size=1 + len(task.symbols),
-            id2label=dict(enumerate(task.labels)),
-            label2id={label: i for i, label in enumerate(task.labels)},
-            **config.model_settings(),
-        ),
-        head="sequence",
-    )
+    model = build_model(model_config(config), HEADS[layout.target])
     bare_model = model
     model = accelerator.prepare(model)
     # Not prepared: what accelerate's wrapper adds serves fp16 and gradient accumulation, and takes 0.3 ms a step
@@ -171,7 +167,7 @@ def _train(
 
     # train
     started = time.perf_counter() - now.seconds
-    window = Window()
+    window = Window(layout)
     model.train()
     solved = False
     batches = iter(feed)
@@ -198,7 +194,7 @@ def _train(
 
         before, now.sequences = now.sequences, now.sequences + rows
         now.steps += 1
-        window.add(output.logits.detach(), batch["labels"])
+        window.add(output.logits.detach(), batch["labels"], batch["attention_mask"])
         check_due = before // config.evaluate_every != now.sequences // config.evaluate_every
         stop_now = bool(interrupted) and world_size == 1  # alone, a process may stop anywhere; together, at a check
         if not (check_due or stop_now or now.sequences >= total):
@@ -209,12 +205,12 @@ def _train(
         st3.update(errors[:, 0], errors[:, 1])
         now.since_row["rows"] += len(errors)
         now.since_row["loss"] += float(errors[:, 2].sum())
-        now.since_row["correct"] += int(errors[:, 3].sum())
+        now.since_row["correct"] += float(errors[:, 3].sum())
 
         # check on fresh data
         if check_due or now.sequences >= total:
             began = time.perf_counter()
-            correct, seen = check(accelerator, bare_model, fresh, config)
+            correct, seen = check(accelerator, bare_model, layout, fresh, config)
             accuracy.check(now.sequences, correct, seen)
             now.check_seconds += time.perf_counter() - began
             now.seconds = time.perf_counter() - started
@@ -232,7 +228,7 @@ def _train(
                 "validation_accuracy": now.validation_accuracy,
                 "validation_examples": seen,
             }
-            now.since_row = {"rows": 0, "loss": 0.0, "correct": 0}
+            now.since_row = {"rows": 0, "loss": 0.0, "correct": 0.0}
             history.append(row)
             if config.trackers:
                 accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=now.sequences)
@@ -257,7 +253,7 @@ def _train(
         record = RunRecord(
             address=config.address,
             model=config.model,
-            model_config=config.model_settings(),
+            model_config=config.model_settings(config_fields(config.model)),
             num_parameters=sum(p.numel() for p in bare_model.parameters()),
             seed=config.seed,
             training=config.facts(),
@@ -278,21 +274,25 @@ def _train(
     return record
 
 
-def check(accelerator: Accelerator, model: torch.nn.Module, fresh: Feed, config: TrainConfig) -> tuple[int, int]:
-    """Right answers and sequences looked at, on up to `evaluate_size` fresh ones.
+def check(
+    accelerator: Accelerator, model: torch.nn.Module, layout: Layout, fresh: Feed, config: TrainConfig
+) -> tuple[float, int]:
+    """Right answers and sequences looked at, on up to `evaluate_size` fresh ones, or all where they are given.
 
-    A check that can no longer reach the threshold ends early: what it would have said is known.
+    Of a sequence with a class or symbol per step, the share of right steps counts. A check that can no longer reach
+    the threshold ends early: what it would have said is known.
     """
     allowed = int((1 - config.accuracy) * config.evaluate_size)  # wrong answers
     model.eval()
-    correct = seen = 0
+    correct, seen = 0.0, 0
+    before = fresh.rows_seen
     with torch.inference_mode(), accelerator.autocast():
         for batch in fresh:
-            labels = batch.pop("labels").to(accelerator.device)
-            ids = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
-            right = (model(**ids).logits.argmax(dim=-1) == labels).sum()
-            correct += int(accelerator.reduce(right))
-            seen += fresh.batch_size
+            batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
+            labels = batch.pop("labels")
+            right = right_share(layout, model(**batch).logits, labels, batch["attention_mask"]).sum()
+            correct += float(accelerator.reduce(right))
+            seen = fresh.rows_seen - before
             if seen >= config.evaluate_size or seen - correct > allowed:
                 break
     model.train()
@@ -340,7 +340,7 @@ def _holds_own(folder: Path) -> bool:
     return checkpoints.FILE_NAME in names or names <= early
 
 
-def _feed(config: TrainConfig, symbols: str, rank: int, world_size: int) -> Feed:
+def _feed(config: TrainConfig, rank: int, world_size: int) -> Feed:
     if config.data == STREAM:
         return StreamFeed(config.address, "train", config.seed, config.batch_size, rank, world_size)
     if config.data == SPLITS:
@@ -353,9 +353,15 @@ def _feed(config: TrainConfig, symbols: str, rank: int, world_size: int) -> Feed
 
         rows = load_folder(Path(config.data), config.address, "train")
     return TableFeed(
-        rows, symbols, config.batch_size, shuffle=True, seed=config.seed, rank=rank, world_size=world_size,
-        drop_last=len(rows) % config.batch_size < world_size,
+        rows, Split(config.address).layout, config.batch_size, shuffle=True, seed=config.seed, rank=rank,
+        world_size=world_size, drop_last=len(rows) % config.batch_size < world_size,
     )  # fmt: skip
+
+
+def _fresh(config: TrainConfig, rank: int, world_size: int) -> Feed:
+    """What checks look at: other draws than the training's, or all validation rows where they are given."""
+    drawn = Split(config.address, "validation").size is None
+    return feed_of(Split(config.address, "validation", config.seed if drawn else 0), _CHECK_BATCH, rank, world_size)
 
 
 def _optimizer(config: TrainConfig, parameters: Sequence[Tensor], device: torch.device) -> torch.optim.Optimizer:

@@ -99,7 +99,7 @@ def test_every_decimal_on_the_card_stands_in_the_record(record: RunRecord, card:
     values = leaves(asdict(record))
     for metrics in record.evaluation.values():
         values += [part["correct"] / part["total"] for part in metrics["per_class"].values()]
-    values.append(get_task("qrsu").chance)
+    values.append(get_task("qrsu").chance(get_task("qrsu").configs[0]))
     texts = " ".join(str(value) for value in values if isinstance(value, str))
     decimals = re.findall(r"(?<![\w.])\d+\.\d+(?:e-\d+)?(?![\w.]\d)", prose(card))
     assert len(decimals) > 40

@@ -131,7 +131,7 @@ def test_unknown_names_list_the_known_ones(arguments, error, message, cache):
         (
             {"train_size": 0},
             InvalidInputError,
-            "train_size 0 for easy; a split has a whole number of rows, 1 or more",
+            "train_size 0 for (qrsu/)?easy; a split has a whole number of rows, 1 or more",
         ),
         ({"test_size": -3}, InvalidInputError, "test_size -3"),
         ({"validation_size": 2.5}, InvalidInputError, "validation_size 2.5"),

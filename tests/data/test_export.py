@@ -67,9 +67,9 @@ def test_overlap_counts_distinct_texts(folder):
     record = write_folder("qrsu", folder, configs=["easy", "hard"], **SMALL)
     assert record.configs["easy"]["overlap"] == {"train/validation": 0, "train/test": 0, "validation/test": 0}
     texts = {"a": ["x", "x", "y"], "b": ["x", "z", "x"], "c": ["y", "x"]}
-    from seqhub.data.export import _overlap
+    from seqhub.data.export import _distinct, _overlap
 
-    shared = _overlap({name: pa.chunked_array([column]) for name, column in texts.items()})
+    shared = _overlap({name: _distinct(pa.chunked_array([column])) for name, column in texts.items()})
     assert shared == {"a/b": 1, "a/c": 2, "b/c": 1}
 
 

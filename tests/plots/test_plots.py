@@ -52,7 +52,7 @@ def curves(path: Path, met: int | None = 2_560) -> None:
 
 
 def states(path: Path, address: str = "qrsu/hard") -> None:
-    text = Split(address, "test")[0].text
+    text = Split(address, "test")[0].inputs
     random = np.random.default_rng(0)
     cell = random.normal(size=(len(text), 8)).cumsum(0)
     probabilities = random.dirichlet(np.ones(4), len(text))

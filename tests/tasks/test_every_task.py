@@ -24,7 +24,7 @@ each_split = pytest.mark.parametrize(("address", "split"), ADDRESSED_SPLITS)
 
 
 def assert_equal(one: Batch, two: Batch) -> None:
-    np.testing.assert_array_equal(one.characters, two.characters)
+    np.testing.assert_array_equal(one.inputs, two.inputs)
     np.testing.assert_array_equal(one.lengths, two.lengths)
     np.testing.assert_array_equal(one.labels, two.labels)
 
@@ -40,13 +40,13 @@ def test_labels_agree_with_the_rule(address, split):
 def test_batches_have_the_promised_form(address, split):
     task, config = resolve(address)
     batch = first_rows(address, split)
-    assert (batch.characters.dtype, batch.lengths.dtype, batch.labels.dtype) == (np.uint8, np.int64, np.int64)
-    assert batch.characters.shape == (2048, config.length[1])
+    assert (batch.inputs.dtype, batch.lengths.dtype, batch.labels.dtype) == (np.uint8, np.int64, np.int64)
+    assert batch.inputs.shape == (2048, config.length[1])
     assert batch.lengths.min() >= config.length[0]
     assert batch.lengths.max() <= config.length[1]
     assert set(batch.labels.tolist()) == set(range(len(task.labels)))
     steps = np.arange(config.length[1])
-    np.testing.assert_array_equal(batch.characters == 0, steps >= batch.lengths[:, None])
+    np.testing.assert_array_equal(batch.inputs == 0, steps >= batch.lengths[:, None])
     assert set("".join(batch.texts())) <= set(task.symbols)
 
 
@@ -79,8 +79,8 @@ def test_every_way_to_a_row_gives_the_same(data, address, split):
     assert [text for part in parts for text in part.texts()] == texts
     index = data.draw(st.integers(start, stop - 1))
     example = rows[index]
-    assert example.text == texts[index - start]
-    assert example.label == rows.task.labels[whole.labels[index - start]]
+    assert example.inputs == texts[index - start]
+    assert example.target == rows.task.labels[whole.labels[index - start]]
 
 
 @each_address
@@ -96,10 +96,10 @@ def test_endless_batches_are_those_with_an_end(address):
 
 @each_split
 def test_labels_are_balanced(address, split):
-    task, _ = resolve(address)
+    task, config = resolve(address)
     batch = first_rows(address, split, 20_000)
     assert_follows(np.bincount(batch.labels, minlength=len(task.labels)))
-    assert task.chance == 1 / len(task.labels)
+    assert task.chance(config) == 1 / len(task.labels)
 
 
 @each_address

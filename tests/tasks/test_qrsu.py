@@ -39,22 +39,22 @@ def test_configs_are_those_of_the_course():
 def test_ranges_are_kept_and_both_ends_reached(name, split):
     length, first, second = RANGES[name]
     batch = first_rows(f"qrsu/{name}", split, 20_000)
-    one, two = marks(batch.characters)
+    one, two = marks(batch.inputs)
     assert (batch.lengths.min(), batch.lengths.max()) == length
     assert (one.min(), one.max()) == first
     assert (two.min(), two.max()) == second
     rows = np.arange(len(batch))
-    assert set(batch.characters[:, 0].tolist()) == {ord("B")}
-    assert set(batch.characters[rows, batch.lengths - 1].tolist()) == {ord("E")}
-    assert ((batch.characters == ord("B")).sum(axis=1) == 1).all()
-    assert ((batch.characters == ord("E")).sum(axis=1) == 1).all()
+    assert set(batch.inputs[:, 0].tolist()) == {ord("B")}
+    assert set(batch.inputs[rows, batch.lengths - 1].tolist()) == {ord("E")}
+    assert ((batch.inputs == ord("B")).sum(axis=1) == 1).all()
+    assert ((batch.inputs == ord("E")).sum(axis=1) == 1).all()
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @each_config
 def test_lengths_and_steps_are_uniform_and_independent_of_the_label(name, split):
     batch = first_rows(f"qrsu/{name}", split, 32_000)
-    one, two = marks(batch.characters)
+    one, two = marks(batch.inputs)
     fields = list(zip((batch.lengths, one, two), RANGES[name], strict=True))
     if name == "easy":  # its splits share few strings, by label and length alone
         fields = fields[:1]
@@ -70,7 +70,7 @@ def test_lengths_and_steps_are_uniform_and_independent_of_the_label(name, split)
 def test_noise_is_uniform_at_every_step(name):
     batch = first_rows(f"qrsu/{name}", rows=20_000)
     shortest = RANGES[name][0][0]
-    counts = [(batch.characters[:, :shortest] == ord(symbol)).sum(axis=0) for symbol in "abcd"]
+    counts = [(batch.inputs[:, :shortest] == ord(symbol)).sum(axis=0) for symbol in "abcd"]
     steps = np.stack(counts, axis=1)[1 : shortest - 1]
     for step in steps[steps.sum(axis=1) > 100]:
         assert_follows(step)
@@ -80,7 +80,7 @@ def test_noise_is_uniform_at_every_step(name):
 def test_neighbouring_steps_are_independent(name):
     batch = first_rows(f"qrsu/{name}", rows=20_000)
     quiet = slice(RANGES[name][1][1] + 1, RANGES[name][2][0])  # between the marks: noise alone
-    noise = np.searchsorted(np.frombuffer(b"abcd", np.uint8), batch.characters[:, quiet])
+    noise = np.searchsorted(np.frombuffer(b"abcd", np.uint8), batch.inputs[:, quiet])
     for distance in (1, 8):  # within a word of noise, and from one word to the next
         pairs = noise[:, :-distance] * 4 + noise[:, distance:]
         assert_follows(np.bincount(pairs.ravel(), minlength=16))
@@ -121,7 +121,7 @@ def test_rows_follow_the_law_of_the_course(name):
     their_lengths = (characters != 0).sum(axis=1)
     pad = characters.shape[1] - their_lengths
     ours = first_rows(f"qrsu/{name}", rows=4000)
-    one, two = marks(ours.characters)
+    one, two = marks(ours.inputs)
     their_one, their_two = marks(characters)
     low = RANGES[name][0][0]
     for mine, other in (

@@ -1,0 +1,124 @@
+"""Metrics of one split, gathered batch by batch, for every kind of target."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+from seqhub.evaluation.metrics import classification_metrics, wilson_interval
+from seqhub.tasks.base import NO_LABEL, Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Tally:
+    """Takes in outputs and targets, and says what `run.json` keeps of them.
+
+    Every target has `examples` (sequences), `accuracy` in [0, 1] and `loss`; see `metrics` for the rest.
+
+    Args:
+        layout: What is to be learnt.
+        rows: Sequences to take in; more are left out.
+    """
+
+    def __init__(self, layout: Layout, rows: int) -> None:
+        self.layout = layout
+        self.rows = rows
+        self.examples = 0
+        self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._counts = {"steps": 0, "right": 0, "whole": 0}
+        self._loss = 0.0
+        self._confusion = np.zeros((len(layout.labels), len(layout.labels)), dtype=np.int64)
+
+    @property
+    def full(self) -> bool:
+        """Whether all rows are in."""
+        return self.examples >= self.rows
+
+    def add(self, logits: "Tensor", labels: "Tensor", mask: "Tensor") -> None:
+        """Take in a batch; shapes as in `judging.right_share`."""
+        from seqhub.evaluation.judging import class_scores, judge
+
+        left = self.rows - self.examples
+        logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
+        self.examples += len(labels)
+        if self.layout.target in ("number", "inputs"):
+            self._parts.append((judge(self.layout, logits, labels, mask).numpy().astype(np.float64), labels.numpy()))
+            return
+        if self.layout.target == "next_symbol":
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        probabilities = class_scores(logits).double().softmax(dim=-1).numpy()
+        if self.layout.target == "class":
+            self._parts.append((probabilities, labels.numpy()))
+        else:
+            self._count(probabilities, labels.numpy())
+
+    def _count(self, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+        """Take in a class or a symbol per step: as counts, as the probabilities of all steps would fill the memory."""
+        if not np.isfinite(probabilities).all():
+            raise InvalidInputError("probabilities hold NaN or infinity")
+        counted = labels != NO_LABEL
+        predicted = probabilities.argmax(axis=-1)
+        hits = (predicted == labels) | ~counted
+        self._counts["whole"] += int(hits.all(axis=1).sum())
+        self._counts["right"] += int((hits & counted).sum())
+        self._counts["steps"] += int(counted.sum())
+        of_label = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
+        self._loss -= float(np.log(np.maximum(of_label[counted], np.finfo(np.float64).tiny)).sum())
+        if self.layout.labels:
+            np.add.at(self._confusion, (labels[counted], predicted[counted]), 1)
+
+    def metrics(self) -> dict[str, Any]:
+        """Plain JSON values.
+
+        Returns:
+            For `class`, what `classification_metrics` returns. For `step_class`, of all steps that count: `steps`,
+            `accuracy`, `loss` in nats per step, `per_class`, `confusion`, and `whole`, sequences without a wrong step.
+            For `next_symbol` the same without classes. For `number`: `accuracy`, the share within `tolerance`, with its
+            Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For `inputs`: `accuracy`, the share of
+            sequences with a mean squared error within `tolerance`, its `interval`, `mse` (also as `loss`), the mean
+            over sequences, and `worst_mse`.
+        """
+        if not self.examples:
+            raise InvalidInputError("no sequences to measure; need one or more")
+        target = self.layout.target
+        if target == "class":
+            probabilities, labels = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+            return classification_metrics(probabilities, labels, self.layout.labels)
+        return self._step_metrics() if target in ("step_class", "next_symbol") else self._real_metrics()
+
+    def _step_metrics(self) -> dict[str, Any]:
+        steps = self._counts["steps"]
+        metrics: dict[str, Any] = {
+            "examples": self.examples,
+            "steps": steps,
+            "accuracy": self._counts["right"] / steps,
+            "loss": self._loss / steps,
+            "whole": self._counts["whole"],
+        }
+        if self.layout.labels:
+            metrics["per_class"] = {
+                name: {"correct": int(self._confusion[i, i]), "total": int(self._confusion[i].sum())}
+                for i, name in enumerate(self.layout.labels)
+            }
+            metrics["confusion"] = self._confusion.tolist()
+        return metrics
+
+    def _real_metrics(self) -> dict[str, Any]:
+        judged = np.concatenate([part for part, _ in self._parts])
+        if not np.isfinite(judged).all():
+            raise InvalidInputError("outputs hold NaN or infinity")
+        right = int(judged[:, 3].sum())
+        metrics = {
+            "examples": self.examples,
+            "accuracy": right / self.examples,
+            "interval": list(wilson_interval(right, self.examples)),
+            "loss": float(judged[:, 2].mean()),
+            "mse": float(judged[:, 2].mean()),
+            "tolerance": self.layout.tolerance,
+        }
+        if self.layout.target == "number":
+            return metrics | {"mean_absolute_error": float(judged[:, 1].mean())}
+        return metrics | {"worst_mse": float(judged[:, 2].max())}

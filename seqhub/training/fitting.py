@@ -1,0 +1,63 @@
+"""Which model fits a task: the head for its target, and the fields of the config class that its rows decide."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from seqhub.errors import InvalidConfigError
+from seqhub.models.registry import build_config, config_fields
+from seqhub.tasks.base import Layout
+from seqhub.tasks.splits import Split
+from seqhub.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+HEADS: dict[str, Literal["sequence", "token", "causal", "base"]] = {  # target -> head; `base` reconstructs its inputs
+    "class": "sequence",
+    "number": "sequence",
+    "step_class": "token",
+    "next_symbol": "causal",
+    "inputs": "base",
+}
+
+
+def model_config(config: TrainConfig) -> "PreTrainedConfig":
+    """The config of the model that a run trains.
+
+    Raises:
+        UnknownNameError: A setting that the model does not have.
+        InvalidConfigError: The model does not take what the task has, or a value is not allowed.
+    """
+    layout = Split(config.address).layout
+    fields = config_fields(config.model)
+    return build_config(config.model, **_facts(config, layout, fields), **config.model_settings(fields))
+
+
+def _facts(config: TrainConfig, layout: Layout, fields: frozenset[str]) -> dict[str, Any]:
+    """What the rows decide."""
+    facts: dict[str, Any] = {}
+    if layout.alphabet is not None:
+        if "vocab_size" not in fields:
+            raise InvalidConfigError(f"model {config.model} takes real values; {config.address} has texts")
+        facts["vocab_size"] = 1 + len(layout.alphabet)
+    elif "step_shape" in fields:
+        facts["step_shape"] = list(layout.step_shape)
+    else:
+        if "num_features" not in fields:
+            raise InvalidConfigError(f"model {config.model} takes texts; {config.address} has real values")
+        facts["num_features"] = layout.num_features
+        if "inputs" in fields:
+            facts["inputs"] = "values"
+    if (layout.target == "inputs") != ("step_shape" in fields):
+        what = "is to be reconstructed" if layout.target == "inputs" else f"has a {layout.target} to learn"
+        raise InvalidConfigError(f"model {config.model} does not fit {config.address}, which {what}")
+    if layout.labels:
+        facts["id2label"] = dict(enumerate(layout.labels))
+        facts["label2id"] = {label: i for i, label in enumerate(layout.labels)}
+    elif layout.target == "number":
+        facts |= {"num_labels": 1, "problem_type": "regression"}
+    if config.single_logit:
+        if layout.target != "class" or len(layout.labels) != 2:
+            raise InvalidConfigError(f"single_logit is for two classes a sequence; {config.address} has other targets")
+        facts |= {"id2label": {0: layout.labels[1]}, "label2id": {layout.labels[1]: 0}}
+        facts["problem_type"] = "multi_label_classification"
+    return facts

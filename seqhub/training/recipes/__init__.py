@@ -1,0 +1,41 @@
+"""What solves a task: settings found by search, shipped with every config.
+
+The folder is the registry: module `seqhub.training.recipes.NAME` holds the recipes of task NAME, a function of a
+config and a model each. `solve` is the recipe of this package; a task may have others, like `tutorial`, the settings
+of the course that it comes from. A task without a module of its own has `solve` in its general form (see `general`).
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from seqhub.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from seqhub.tasks.base import TaskConfig
+
+Recipe = Callable[["TaskConfig", str], dict[str, Any]]
+
+RECIPES = ("solve", "tutorial")
+
+
+def recipe(address: str, model: str = "lstm", name: str = "solve") -> dict[str, Any]:
+    """Settings of `TrainConfig` for one address and model.
+
+    Raises:
+        UnknownNameError: No such task or config, or it has no such recipe.
+
+    >>> recipe("qrsu/hard")["chrono_max_steps"]
+    110
+    """
+    from seqhub.tasks.registry import resolve  # not above: it takes NumPy, which `--help` can do without
+    from seqhub.training.recipes import general
+
+    task, config = resolve(address)
+    module = f"{__name__}.{task.name}"
+    own = import_module(module) if find_spec(module) else general
+    known: dict[str, Recipe] = {each: getattr(own, each) for each in RECIPES if hasattr(own, each)}
+    if name not in known:
+        raise UnknownNameError.of(f"recipe of {task.name}", name, known)
+    return known[name](config, model)

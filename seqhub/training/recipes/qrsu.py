@@ -1,0 +1,20 @@
+"""Recipes of `qrsu`: the general one, and that of the course notebook."""
+
+from typing import Any
+
+from seqhub.tasks.base import TaskConfig
+from seqhub.training.recipes.general import solve
+
+__all__ = ["solve", "tutorial"]
+
+
+def tutorial(config: TaskConfig, model: str) -> dict[str, Any]:
+    """Batches of 32, RMSprop at 1e-3, width 4, PyTorch's own initialisation (see `tasks.qrsu` for the course)."""
+    return {
+        "hidden_size": 4,
+        "optimizer": "rmsprop",
+        "learning_rate": 1e-3,
+        "batch_size": 32,
+        "max_grad_norm": None,
+        "evaluate_every": 992,
+    }
