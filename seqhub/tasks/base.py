@@ -190,6 +190,10 @@ class Task(ABC, Generic[C]):
         """Every sequence of `config` with its weight, or None where there are too many to list."""
         return None
 
+    def splits_overlap(self, config: C) -> bool:
+        """Whether given rows stand in more than one split, because whoever gave them had it so."""
+        return False
+
     def layout(self, config: C) -> Layout:
         """What the rows of `config` hold; here, of texts with one class each."""
         return Layout(alphabet=self.alphabet, labels=self.labels)

@@ -16,6 +16,15 @@ def first_rows(address: str, split: str = "train", rows: int = 2048, seed: int =
     return Split(address, split, seed).blocks(0, -(-rows // BLOCK_SIZE))[:rows]
 
 
+def contents(batch: Batch) -> list[tuple[bytes, object]]:
+    """Each row without its padding, as something that can be compared and kept in a set: inputs, then target."""
+    per_step = batch.labels.ndim == 2
+    return [
+        (values[:n].tobytes(), label[:n].tolist() if per_step else label.item())
+        for values, n, label in zip(batch.inputs, batch.lengths, batch.labels, strict=True)
+    ]
+
+
 def chi_squared_bound(freedom: int) -> float:
     """What chi-squared of `freedom` degrees exceeds once in 30,000 draws (Wilson & Hilferty, 1931).
 
