@@ -75,6 +75,27 @@ def test_loss_of_accumulated_batches_is_that_of_one():
     torch.testing.assert_close(sum(parts), model(ids, labels=ids).loss)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_chunks_of_a_text_have_the_loss_of_the_whole(preset):
+    """By labels shifted beforehand, since the last step of a chunk is held against the first id of the next."""
+    model = trained(preset, "deep", "causal")
+    ids, mask = padded(ragged(47), "left", width=12)
+    following = torch.cat((ids[:, 1:], torch.zeros(6, 1, dtype=torch.long)), dim=1)
+    count, state, total = int((mask[:, 1:] * mask[:, :-1]).sum()), None, torch.zeros(())
+    for part in range(0, 12, 4):
+        chunk = slice(part, part + 4)
+        output = model(
+            ids[:, chunk],
+            mask[:, chunk],
+            shift_labels=following[:, chunk],
+            num_items_in_batch=count,
+            past_key_values=state,
+            use_cache=True,
+        )
+        total, state = total + output.loss, output.past_key_values
+    torch.testing.assert_close(total, model(ids, mask, labels=ids).loss)
+
+
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 def test_a_step_does_not_see_those_after_it(preset, variant):
     model, ids = trained(preset, variant, "causal"), torch.randint(1, 9, (3, 8))

@@ -675,6 +675,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         past_key_values: RecurrentState | None = None,
         use_cache: bool = False,
         logits_to_keep: int = 0,
+        shift_labels: Tensor | None = None,
     ) -> RecurrentClassifierOutput:
         """Score the ids that may come after each step.
 
@@ -689,6 +690,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             past_key_values: Where the sequences stand; as in `RecurrentModel.forward`, and so is `use_cache`.
             use_cache: Whether to return where they stand at the end.
             logits_to_keep: Number of last steps to score; 0 for all.
+            shift_labels: (B, T), what each step is held against, in place of `labels`: of a chunk of a longer text,
+                whose last step is held against the first id of the next chunk.
         """
         last_hidden_state, _, *states = self.model(
             input_ids,
@@ -703,9 +706,10 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         state = states.pop(0) if use_cache else None
         logits = self._with_padding(self.lm_head(last_hidden_state[:, -logits_to_keep:]))
         loss = None
-        if labels is not None:
-            labels = self._next_ids(labels, logits, self.model.real_steps(input_ids, attention_mask))
-            loss = mean_loss(F.cross_entropy, logits[:, :-1].flatten(0, 1), labels.flatten(), num_items_in_batch)
+        if labels is not None or shift_labels is not None:
+            mask = self.model.real_steps(input_ids, attention_mask)
+            targets = self._targets(labels, shift_labels, mask, logits.shape[:2])
+            loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), targets.flatten(), num_items_in_batch)
         return RecurrentClassifierOutput(loss, logits, state, *states)
 
     def _with_padding(self, scores: Tensor) -> Tensor:
@@ -715,17 +719,21 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             return scores
         return F.pad(scores, (1, 0), value=torch.finfo(scores.dtype).min).roll(pad, -1)
 
-    def _next_ids(self, labels: Tensor, logits: Tensor, mask: Tensor | None) -> Tensor:
-        """Make what each step but the last is held against, (B, T - 1), -100 where nothing is."""
-        if labels.shape != logits.shape[:2]:
-            raise ValueError(f"labels must be (batch, steps), {tuple(logits.shape[:2])}, got {tuple(labels.shape)}")
-        following = labels[:, 1:].long()
+    def _targets(self, labels: Tensor | None, shifted: Tensor | None, mask: Tensor | None, shape: torch.Size) -> Tensor:
+        """Make what each step is held against, (B, T), -100 where nothing is."""
+        given = labels if shifted is None else shifted
+        if given is None or given.shape != shape:
+            got = None if given is None else tuple(given.shape)
+            raise ValueError(f"labels must be (batch, steps), {tuple(shape)}, got {got}")
+        targets = given.long() if shifted is not None else F.pad(given[:, 1:].long(), (0, 1), value=-100)
         if self.model.pad_token_id is not None:
-            following = following.masked_fill(following == self.model.pad_token_id, -100)
-        if mask is not None:
-            real = mask[:, -labels.size(1) :] != 0
-            following = following.masked_fill(~(real[:, 1:] & real[:, :-1]), -100)
-        return following
+            targets = targets.masked_fill(targets == self.model.pad_token_id, -100)
+        if mask is None:
+            return targets
+        real = mask[:, -shape[1] :] != 0
+        if shifted is None:
+            real = real & F.pad(real[:, 1:], (0, 1))
+        return targets.masked_fill(~real, -100)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:

@@ -17,8 +17,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 HERE = Path(__file__).parent
-# The release holds the mixins but not the folders these come from. Their own tests are not run: models here neither
-# generate nor promise an export.
+# The release holds the mixins but not the folders these come from, so their own tests are not run; nor do models here
+# promise an export.
 STUBS = {
     "exporters/test_export.py": "class ExportTesterMixin:\n    pass\n",
     "generation/test_utils.py": "class GenerationTesterMixin:\n    pass\n",

@@ -7,6 +7,7 @@ from transformers.models.auto import modeling_auto
 
 from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
 from seqhub.models.recurrent.modeling_recurrent import (
+    RecurrentForCausalLM,
     RecurrentForSequenceClassification,
     RecurrentForTokenClassification,
     RecurrentModel,
@@ -21,6 +22,7 @@ from ...test_modeling_common import ModelTesterMixin, ids_tensor
 modeling_auto.MODEL_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentModel"
 modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForSequenceClassification"
 modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForTokenClassification"
+modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForCausalLM"
 
 
 class Tester:
@@ -69,6 +71,16 @@ class CommonTests(ModelTesterMixin):
         self.config_tester.run_common_tests()
 
 
-assert len(CommonTests.all_model_classes) == len(list_heads("recurrent"))
+class CausalTests(CommonTests):
+    """Apart, since the vocabulary of this head is part of its weights: resizing the embedding is refused."""
+
+    all_model_classes = (RecurrentForCausalLM,)
+    all_generative_model_classes = ()  # the release holds no tests of `generate`; ours are tests/models/test_causal.py
+    test_resize_embeddings = False
+
+
+assert len(CommonTests.all_model_classes + CausalTests.all_model_classes) == len(list_heads("recurrent"))
 for _preset in list_presets("input_ids"):
-    globals()[f"Test_{_preset}"] = type(f"Test_{_preset}", (CommonTests, unittest.TestCase), {"preset": _preset})
+    for _name, _tests in (("", CommonTests), ("_causal", CausalTests)):
+        _name = f"Test_{_preset}{_name}"
+        globals()[_name] = type(_name, (_tests, unittest.TestCase), {"preset": _preset})
