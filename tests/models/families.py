@@ -28,6 +28,10 @@ SHAPES: dict[str, dict[str, Shape]] = {
         "mean": Shape({"num_features": 3, "channels": 5, "pooling": "mean"}, (3,), (2, 9)),
         "flatten": Shape({"num_features": 3, "channels": 2, "pooling": "flatten", "num_steps": 6}, (3,), (6, 6)),
     },
+    "locally_connected": {
+        "tiled": Shape({"num_steps": 8, "num_features": 3, "kernel_size": 6, "stride": 6}, (3,), (8, 8)),
+        "overlapping": Shape({"num_steps": 7, "num_features": 2, "stride": 2, "padding": 2}, (2,), (7, 7)),
+    },
     "conv_recurrent": {
         "plain": Shape({"num_features": 12, "hidden_size": 5}, (12,), (1, 9)),
         "mean": Shape({"num_features": 6, "kernel_sizes": [3], "hidden_size": 5, "pooling": "mean"}, (6,), (1, 9)),

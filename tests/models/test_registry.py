@@ -15,7 +15,7 @@ from seqhub.models.registry import HEADS, build_config, build_model, list_famili
 
 
 def test_the_folder_is_the_registry():
-    assert list_families() == ("conv_recurrent", "convolutional", "recurrent")
+    assert list_families() == ("conv_recurrent", "convolutional", "locally_connected", "recurrent")
     assert list_presets("input_ids") == ("gru", "lstm", "rnn_relu", "rnn_tanh")
     assert list_presets("input_values") == list_presets()
 
