@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from transformers import AutoTokenizer, TokenizersBackend
 
 from seqhub.errors import InvalidInputError
-from seqhub.models.tokenizer import symbol_tokenizer
+from seqhub.models.tokenizer import encode, symbol_tokenizer, word_tokenizer
 
 SYMBOLS = "XYabcdBE"
 AWKWARD = " .,'\n\tn?!äé日\u0301😀[]<>P"
@@ -64,3 +64,88 @@ def test_what_is_no_symbol_is_refused(tmp_path, text):
 def test_symbols_must_be_distinct(symbols):
     with pytest.raises(InvalidInputError, match=f"symbols must be distinct characters, at least one, got '{symbols}'"):
         symbol_tokenizer(symbols)
+
+
+WORDS = ["not", "a", "good", "film", "good,", "[PAD]", "[UNK]", "日本"]
+
+
+@pytest.fixture(scope="module", params=["made", "loaded"])
+def word_tokenizers(request, tmp_path_factory):
+    """Without and with an unknown id."""
+    made = [word_tokenizer(WORDS, unknown=unknown) for unknown in (False, True)]
+    if request.param == "made":
+        return made
+    loaded = []
+    for tokenizer in made:
+        folder = tmp_path_factory.mktemp("tokenizer")
+        tokenizer.save_pretrained(folder)
+        loaded.append(AutoTokenizer.from_pretrained(folder))
+    return loaded
+
+
+@given(words=st.lists(st.sampled_from(WORDS), max_size=8), space=st.sampled_from([" ", "  ", "\n", "\t "]))
+@settings(max_examples=50)
+def test_word_ids_are_positions_and_decode_gives_the_words_back(word_tokenizers, words, space):
+    for tokenizer in word_tokenizers:
+        ids = tokenizer(space.join(words))["input_ids"]
+        assert ids == [WORDS.index(word) + 1 for word in words]
+        assert tokenizer.decode([*ids, 0], skip_special_tokens=True) == " ".join(words)
+
+
+def test_other_words_are_refused_or_all_one_id(word_tokenizers):
+    strict, lenient = word_tokenizers
+    for text in ("good bad", "Good", "[no word]", "[other word]", "goodfilm"):
+        with pytest.raises(InvalidInputError, match="the vocabulary is not, a, good, film"):
+            encode(strict, [text])
+        ids = lenient(text)["input_ids"]
+        assert set(ids) <= {3, 9}
+        assert 9 in ids
+    assert (len(strict), len(lenient)) == (9, 10)
+    assert (strict.pad_token_id, strict.unk_token, lenient.pad_token_id, lenient.unk_token_id) == (0, None, 0, 9)
+
+
+@pytest.mark.parametrize("words", [[], ["a", "a"], "abc", ["a b"], [""], ["a", " b"]])
+def test_words_must_be_distinct_and_words(words):
+    with pytest.raises(
+        InvalidInputError, match=r"^(words must be a list of distinct words|'.*' is no word; )"
+    ) as error:
+        word_tokenizer(words)
+    assert "\n" not in str(error.value)
+
+
+@given(text=st.text(st.sampled_from(SYMBOLS + "?é[\n"), min_size=1, max_size=9))
+@settings(max_examples=50)
+def test_unknown_characters_share_one_id_if_wanted(text):
+    tokenizer = symbol_tokenizer(SYMBOLS, unknown=True)
+    assert tokenizer(text)["input_ids"] == [SYMBOLS.index(c) + 1 if c in SYMBOLS else 9 for c in text]
+
+
+def test_saved_tokenizer_keeps_its_unknown_id(tmp_path):
+    symbol_tokenizer(SYMBOLS, unknown=True).save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded("B[UNK]E")["input_ids"] == [7, 9, 9, 9, 9, 9, 8]
+    assert loaded.unk_token_id == 9
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["BXE", "BQE"], r"^symbol 'Q' at position 1 of row 11; the alphabet is 'XYabcdBE'$"),
+        (["BE", "BE", "BX\n"], r"^symbol '\\n' at position 2 of row 12; the alphabet is 'XYabcdBE'$"),
+        (["[PAD]"], r"^symbol '\[' at position 0 of row 10; "),
+        (["BE", "", "Q"], r"^symbol 'Q' at position 0 of row 12; "),
+        (["BE", ""], r"^empty text in row 11; a sequence has a symbol or more$"),
+        ([""], r"^empty text in row 10; "),
+    ],
+)
+def test_what_cannot_be_read_is_named(texts, message):
+    with pytest.raises(InvalidInputError, match=message):
+        encode(symbol_tokenizer(SYMBOLS), texts, first_row=10)
+
+
+def test_large_vocabularies_are_cut_short():
+    words = [f"word{number}" for number in range(500)]
+    with pytest.raises(
+        InvalidInputError, match=r"^word 'x' at position 6 of row 0; .* word0, word1.*\.\.\. \(500 in all\)$"
+    ):
+        encode(word_tokenizer(words), ["word7 x"])
