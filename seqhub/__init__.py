@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the same names a
     from seqhub.evaluation.evaluate import evaluate
     from seqhub.evaluation.verify import verify
     from seqhub.hub.push import push
+    from seqhub.models.predict import predict_label, predict_logits, predict_proba
     from seqhub.models.registry import build_config, build_model
     from seqhub.tasks.registry import get_task, list_tasks, resolve
     from seqhub.training.config import TrainConfig
@@ -31,6 +32,9 @@ _HOME = {
     "evaluate": "seqhub.evaluation.evaluate",
     "verify": "seqhub.evaluation.verify",
     "push": "seqhub.hub.push",
+    "predict_label": "seqhub.models.predict",
+    "predict_logits": "seqhub.models.predict",
+    "predict_proba": "seqhub.models.predict",
     "build_config": "seqhub.models.registry",
     "build_model": "seqhub.models.registry",
     "get_task": "seqhub.tasks.registry",
@@ -50,6 +54,9 @@ __all__ = [
     "get_task",
     "list_tasks",
     "load_dataset",
+    "predict_label",
+    "predict_logits",
+    "predict_proba",
     "push",
     "register",
     "resolve",
