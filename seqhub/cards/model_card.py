@@ -61,7 +61,7 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         wrong=lambda metrics: metrics["examples"] - sum(row[i] for i, row in enumerate(metrics["confusion"])),
         paper_sequences=task.paper_sequences.get(config.name),
         differences=_differences(record),
-        figures=[(path, _CAPTIONS.get(PurePosixPath(path).stem, path)) for path in figures],
+        figures=[(path, _caption(PurePosixPath(path).stem)) for path in figures],
         bibliography=bibliography(task.source, record.model, str(record.model_config.get("initialization"))),
     )
 
@@ -117,6 +117,12 @@ def _front_matter(record: RunRecord, dataset_id: str) -> ModelCardData:
         metrics=["accuracy"] if results else None,
         eval_results=results or None,
     )
+
+
+def _caption(name: str) -> str:
+    """What a figure shows; of those that only one task has, their file says it: `input-and-output.png`."""
+    words = name.replace("-", " ")
+    return _CAPTIONS.get(name) or words[:1].upper() + words[1:]
 
 
 def _by_config(record: RunRecord) -> dict[tuple[str, str], Mapping[str, Any]]:

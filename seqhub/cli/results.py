@@ -7,9 +7,11 @@ import typer
 
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.console import Form, grid, show, stderr
+from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from seqhub.records import RunRecord
+    from seqhub.tasks.base import Layout
 
 Folder = Annotated[Path, typer.Argument(help="folder of a finished run.", show_default=False)]
 
@@ -75,11 +77,20 @@ def plot_command(
 
 
 def draw(folder: Path, text: str | None = None) -> list[Path]:
-    """Write figures/*.png into a run's folder; those for which nothing was measured are left out."""
-    from seqhub.evaluation.trace import trace
+    """Write figures/*.png into a run's folder; what does not suit it, or was not measured, is left out.
+
+    Args:
+        folder: Of a finished run.
+        text: Sequence whose states are drawn; None for the first test row.
+
+    Raises:
+        InvalidInputError: A text for a task that has real values, or with symbols that it does not have.
+    """
+    from seqhub.evaluation.trace import watcher
     from seqhub.plots.curves import plot_curves
-    from seqhub.plots.lengths import plot_lengths
+    from seqhub.plots.lengths import levels, plot_lengths
     from seqhub.plots.states import plot_states
+    from seqhub.plots.tasks import draw_own
     from seqhub.records import RunRecord
     from seqhub.tasks.registry import resolve
     from seqhub.tasks.splits import Split
@@ -87,28 +98,53 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
 
     record = RunRecord.load(folder)
     task, config = resolve(record.address)
+    layout = task.layout(config)
     title = f"{record.address}, {record.model}, seed {record.seed}"
     history = read_history(folder)
-    seen = trace(folder, Split(record.address, "test")[0].inputs if text is None else text)
+    if text is not None and layout.alphabet is None:
+        raise InvalidInputError(f"text {text!r} for {record.address}, which has real values; leave it out")
+    watch = watcher(folder)
+    seen = watch(Split(record.address, "test")[0].inputs if text is None else text)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
-    written = [figures / "states.png"]
-    plot_states(
-        seen.text,
-        seen.states,
-        written[0],
-        title=title,
-        probabilities=seen.probabilities,
-        labels=task.labels,
-        marked=[i for i, symbol in enumerate(seen.text) if symbol in task.marked],
-    )
+    written = []
+    if seen.states:
+        written.append(figures / "states.png")
+        symbols = (
+            []
+            if layout.alphabet is None
+            else [layout.alphabet.symbols[i - 1] for i in layout.alphabet.encode(seen.inputs)]
+        )
+        plot_states(
+            symbols or seen.inputs,
+            seen.states,
+            written[-1],
+            title=title,
+            readout=seen.readout,
+            labels=_readout_names(layout),
+            marked=[i for i, symbol in enumerate(symbols) if symbol in tuple(task.marked)],
+        )
     if history:
         written.append(figures / "curves.png")
-        plot_curves(history, written[-1], title=title, criteria=record.criteria, chance=task.chance(config))
-    if "test" in record.evaluation:
+        plot_curves(
+            history,
+            written[-1],
+            title=title,
+            criteria=record.criteria,
+            chance=task.chance(config),
+            loss_unit=layout.loss_unit,
+        )
+    if levels(record):
         written.append(figures / "lengths.png")
         plot_lengths(record, written[-1])
-    return written
+    return written + draw_own(figures, record, watch)
+
+
+def _readout_names(layout: "Layout") -> tuple[str, ...]:
+    """Of the classes or symbols that a head scores, padding included; none of a number."""
+    if layout.target == "next_symbol" and layout.alphabet is not None:
+        return "padding", *layout.alphabet.symbols
+    return layout.labels
 
 
 def card_command(

@@ -13,6 +13,7 @@ from seqhub.errors import InvalidInputError
 from seqhub.evaluation.loading import load_model
 from seqhub.evaluation.tally import Tally
 from seqhub.records import RunRecord
+from seqhub.tasks.base import Task, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -33,7 +34,9 @@ def evaluate(
     seed: int = 0,
     report: Callable[[str], None] | None = None,
 ) -> RunRecord:
-    """Add to the record of a run what its model does on `validation` and `test`, and on `test` of every sibling config.
+    """Add to the record of a run what its model does on `validation` and `test`, and on `test` of its siblings.
+
+    Siblings are the other configs of the task that have rows of the same kind.
 
     Args:
         folder: A model folder with its run.json.
@@ -55,7 +58,9 @@ def evaluate(
     model = load_model(folder)
     parts = {split: (record.address, split, rows) for split in _SPLITS}
     if sibling_rows:
-        siblings = [sibling.name for sibling in task.configs if sibling.name != config.name]
+        siblings = [
+            sibling.name for sibling in task.configs if sibling != config and _fits(model, task, config, sibling)
+        ]
         parts |= {f"{name}/test": (f"{task.name}/{name}", "test", sibling_rows) for name in siblings}
 
     started = time.perf_counter()
@@ -66,6 +71,12 @@ def evaluate(
     record.timings["evaluate"] = round(time.perf_counter() - started, 3)
     record.save(folder)
     return record
+
+
+def _fits(model: "PreTrainedModel", task: Task[Any], config: TaskConfig, sibling: TaskConfig) -> bool:
+    """Whether a model of one config can be asked about another: same kind of rows, of a length that it reads."""
+    fixed = getattr(model.config, "num_steps", None)
+    return task.layout(sibling) == task.layout(config) and (fixed is None or sibling.length == (fixed, fixed))
 
 
 def measure(model: "PreTrainedModel", address: str, split: str, rows: int, seed: int = 0) -> dict[str, Any]:

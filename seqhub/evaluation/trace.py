@@ -1,42 +1,80 @@
 """What a model does inside, step by step, on one sequence: arrays for pictures."""
 
+import inspect
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from seqhub.errors import InvalidInputError
+from seqhub.evaluation.judging import class_scores
 from seqhub.evaluation.loading import load_model
+from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import resolve
+from seqhub.tasks.base import Layout
+from seqhub.tasks.splits import Split
 
-Floats = NDArray[np.floating[Any]]
-
-
-class Trace(NamedTuple):
-    """One sequence seen by the last layer of a model. T steps, H units, C classes."""
-
-    text: str
-    states: dict[str, Floats]  # "hidden" and, of an LSTM, "cell": (T, H) each
-    probabilities: Floats  # (T, C), what the head would say if the sequence ended here
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 
-def trace(folder: Path, text: str) -> Trace:
-    """Run the model of `folder` over one sequence.
+def watcher(folder: Path) -> Watch:
+    """Load the model of a run once, to run it over one sequence after the other.
 
-    Raises:
-        InvalidInputError: A symbol outside the task's alphabet.
+    Returns:
+        A function of a text, or of real values (T, F); it raises InvalidInputError for symbols outside the task's
+        alphabet and for values that are not finite or not so many at a step.
     """
+    layout = Split(RunRecord.load(folder).address).layout
+    model = load_model(folder)
+    return lambda inputs: _trace(model, layout, inputs)
+
+
+def _trace(model: "PreTrainedModel", layout: Layout, inputs: Any) -> Trace:
     import torch
 
-    task, _ = resolve(RunRecord.load(folder).address)
-    model = load_model(folder)
+    given = _given(layout, inputs)
     with torch.inference_mode():
-        output = model(input_ids=torch.tensor([task.encode(text)]), output_hidden_states=True)
-        hidden = output.hidden_states[-1]
-        head = model.get_submodule("classifier")
-        probabilities = head(hidden).softmax(dim=-1)
-    states = {"hidden": hidden[0].numpy()}
-    if output.cell_states is not None:
-        states["cell"] = output.cell_states[-1][0].numpy()
-    return Trace(text, states, probabilities[0].numpy())
+        output = model(**given)
+        states = _states(model, given)
+        readout = _readout(model, layout, output.logits, states.get("hidden"))
+    logits = output.logits[0].float().numpy()
+    return Trace(inputs, logits, {name: each[0].float().numpy() for name, each in states.items()}, readout)
+
+
+def _given(layout: Layout, inputs: Any) -> "dict[str, Tensor]":
+    import torch
+
+    if layout.alphabet is not None:
+        return {"input_ids": torch.tensor([layout.alphabet.encode(inputs)])}
+    values = np.array(inputs, dtype=np.float32)
+    if values.ndim != 2 or values.shape[1] != layout.num_features or not len(values) or not np.isfinite(values).all():
+        raise InvalidInputError(f"values of shape {values.shape}; need finite ones of (steps, {layout.num_features})")
+    return {"input_values": torch.from_numpy(values)[None]}
+
+
+def _states(model: "PreTrainedModel", given: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """Of the last layer, (1, T, H) each; nothing where the family has none at each step."""
+    if "AutoModelForTokenClassification" not in model.config.to_dict()["auto_map"]:
+        return {}
+    body = model.base_model
+    more = (
+        {"output_hidden_states": True} if "output_hidden_states" in inspect.signature(body.forward).parameters else {}
+    )
+    output = body(**given, **more)
+    states = {"hidden": output.last_hidden_state}
+    cells = getattr(output, "cell_states", None)
+    return states | {"cell": cells[-1]} if cells else states
+
+
+def _readout(model: "PreTrainedModel", layout: Layout, logits: "Tensor", hidden: "Tensor | None") -> Any:
+    """See `Trace.readout`; what a head makes of pooled states says nothing about one step."""
+    if layout.target in ("step_class", "next_symbol"):
+        return logits[0].float().softmax(dim=-1).numpy()
+    config = model.config
+    by_step = getattr(config, "pooling", None) == "last" and not getattr(config, "bidirectional", False)
+    if layout.target == "inputs" or hidden is None or not by_step:
+        return None
+    scores = model.get_submodule("classifier")(hidden)[0].float()
+    return (class_scores(scores).softmax(dim=-1) if layout.target == "class" else scores).numpy()

@@ -18,6 +18,7 @@ def plot_curves(
     title: str,
     criteria: Mapping[str, int | None],
     chance: float | None,
+    loss_unit: str = "nats",
 ) -> None:
     """Draw loss (log axis) above training and validation accuracy, with a mark where each criterion was met.
 
@@ -27,6 +28,7 @@ def plot_curves(
         title: One line above the figure.
         criteria: Criterion -> training sequences presented until it was met, None where it was not.
         chance: Accuracy of the best guess that ignores the input, in [0, 1]; None for targets without classes.
+        loss_unit: What the loss is counted in.
 
     Raises:
         InvalidInputError: There are no rows.
@@ -42,7 +44,7 @@ def plot_curves(
     loss.plot(*losses, color=BLUE, linewidth=1.4)
     if any(value > 0 for value in losses[1]):  # float32 probabilities reach exactly 1, and a log axis has no 0
         loss.set_yscale("log")
-    loss.set_ylabel("training loss (nats)", fontsize=LABEL)
+    loss.set_ylabel(f"training loss ({loss_unit})", fontsize=LABEL)
 
     draw_chance(accuracy, chance)
     accuracy.plot(*_column(history, "accuracy"), color=BLUE, linewidth=1.4, label="training sequences")

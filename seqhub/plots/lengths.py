@@ -1,6 +1,7 @@
 """How far a run carries: accuracy at every level of a task, most of them never trained on."""
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, PercentFormatter, ScalarFormatter
 
@@ -10,8 +11,23 @@ from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
 
 
+def levels(record: RunRecord) -> dict[str, dict[str, Any]]:
+    """Test metrics of each level, where there are levels of different length to compare; else nothing."""
+    results = _results(record)
+    return results if len({metrics["mean_length"] for metrics in results.values()}) > 1 else {}
+
+
+def _results(record: RunRecord) -> dict[str, dict[str, Any]]:
+    """Test metrics of each level that was tested, in the order of the task."""
+    task, trained = resolve(record.address)
+    keys = {name: "test" if name == trained.name else f"{name}/test" for name in (c.name for c in task.configs)}
+    return {name: record.evaluation[key] for name, key in keys.items() if key in record.evaluation}
+
+
 def plot_lengths(record: RunRecord, path: Path) -> None:
-    """Draw test accuracy with its 95 % interval against sequence length, one point for each level that was tested.
+    """Draw test accuracy against sequence length, one point for each level that was tested.
+
+    Where one answer a sequence was counted, each point has its 95 % interval.
 
     Args:
         record: Its evaluation holds `test`, and `LEVEL/test` for each other level.
@@ -22,8 +38,7 @@ def plot_lengths(record: RunRecord, path: Path) -> None:
         SaveError: The file cannot be written.
     """
     task, trained = resolve(record.address)
-    keys = {name: "test" if name == trained.name else f"{name}/test" for name in (c.name for c in task.configs)}
-    results = {name: record.evaluation[key] for name, key in keys.items() if key in record.evaluation}
+    results = _results(record)
     if not results:
         raise InvalidInputError(f"no test results in run {record.name}; its evaluation needs 'test' or 'LEVEL/test'")
 
@@ -33,8 +48,8 @@ def plot_lengths(record: RunRecord, path: Path) -> None:
     draw_chance(axes, task.chance(trained))
     for name, result in results.items():
         color = VERMILION if name == trained.name else BLUE
-        low, high = result["interval"]
         (shortest, longest), mean, accuracy = result["length"], result["mean_length"], result["accuracy"]
+        low, high = result.get("interval", (accuracy, accuracy))
         axes.errorbar(
             mean, accuracy, xerr=[[mean - shortest], [longest - mean]], yerr=[[accuracy - low], [high - accuracy]],
             color=color, marker="o", markersize=6, linewidth=1.4, capsize=3,
@@ -49,7 +64,8 @@ def plot_lengths(record: RunRecord, path: Path) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("steps in a sequence (shortest, mean, longest)", fontsize=LABEL)
-    axes.set_ylabel("test accuracy, 95 % interval", fontsize=LABEL)
+    with_interval = all("interval" in result for result in results.values())
+    axes.set_ylabel(f"test accuracy{', 95 % interval' if with_interval else ''}", fontsize=LABEL)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylim(0, 1.04)
     tidy(axes)

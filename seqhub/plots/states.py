@@ -12,96 +12,114 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.plots.canvas import CYCLE, LABEL, SMALL, TITLE, new_figure, save, tidy
 
-_LEGIBLE_STEPS = 120  # more letters than this do not fit into the width of a card
+_LEGIBLE = 120  # more letters than this do not fit into the width of a card
 _INCHES_PER_UNIT = 0.16
+_MOST_LINES = 8  # more features or classes than this are a heat map: lines could not be told apart
+
+Floats = NDArray[np.floating[Any]]
 
 
 def plot_states(
-    symbols: str,
-    states: Mapping[str, NDArray[np.floating[Any]]],
+    inputs: Sequence[str] | Floats,
+    states: Mapping[str, Floats],
     path: Path,
     *,
     title: str,
-    probabilities: NDArray[np.floating[Any]] | None,
+    readout: Floats | None,
     labels: Sequence[str],
     marked: Collection[int] = (),
 ) -> None:
-    """Draw each state as a heat map over time, units by row, the symbols above and the class probabilities below.
+    """Draw each state as a heat map over time, units by row, the input above and what the head reads out below.
 
-    Up to 120 steps every symbol is written out; of longer sequences only the first, the last and the marked ones.
+    Symbols are written out up to 120 letters; of longer sequences only the first, the last and the marked ones. Real
+    values are lines, or a heat map where there are more than 8 at a step.
 
     Args:
-        symbols: The sequence, T characters.
+        inputs: The sequence: T symbols, or values (T, F).
         states: Name -> (T, H), value of each unit after each step; each map has its own colour scale around 0.
         path: The PNG to write.
         title: One line above the figure.
-        probabilities: (T, C), what the classifier would say if the sequence ended at each step; None leaves it out.
-        labels: C class names.
+        readout: (T, C) probabilities, or (T, 1) estimates of a number, see `plots.trace.Trace`; None leaves it out.
+        labels: C class names; none for a number.
         marked: Steps, counted from 0, whose symbols decide the class.
 
     Raises:
         InvalidInputError: Lengths that differ, or steps outside the sequence.
         SaveError: The file cannot be written.
     """
-    _check(symbols, states, probabilities, labels, marked)
-    marked = sorted(marked)
-    heights = [0.35, *(max(1.0, _INCHES_PER_UNIT * state.shape[1]) for state in states.values())]
-    if probabilities is not None:
-        heights.append(1.3)
+    _check(inputs, states, readout, labels, marked)
+    marked, T = sorted(marked), len(inputs)
+    values = inputs if isinstance(inputs, np.ndarray) else None
+    heights = [_height(values), *(max(1.0, _INCHES_PER_UNIT * state.shape[1]) for state in states.values())]
+    if readout is not None:
+        heights.append(max(1.3, _height(readout)))
     figure = new_figure(sum(heights) + 0.9)
     figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
     panels: list[Axes] = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[
         :, 0
     ].tolist()
 
-    _write_symbols(panels[0], symbols, marked)
+    if values is None:
+        _write_symbols(panels[0], list(inputs), marked)
+    else:
+        _draw_values(panels[0], values, [""] * values.shape[1], "input")
     for axes, (name, state) in zip(panels[1:], states.items(), strict=False):
         limit = float(np.abs(state).max()) or 1.0
         image = axes.imshow(
             state.T, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest",
-            extent=(-0.5, len(symbols) - 0.5, state.shape[1] + 0.5, 0.5),
+            extent=(-0.5, T - 0.5, state.shape[1] + 0.5, 0.5),
         )  # fmt: skip
         axes.set_ylabel(f"{name} unit", fontsize=LABEL)
         axes.set_yticks([1, state.shape[1]] if state.shape[1] > 1 else [1])
         bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=12, ticks=[-limit, 0, limit])
         bar.ax.set_yticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"], fontsize=SMALL)
         bar.outline.set_visible(False)
-    if probabilities is not None:
-        _draw_probabilities(panels[-1], probabilities, labels)
-    for axes in panels[1:]:
+    if readout is not None:
+        _draw_values(panels[-1], readout, labels or [""], "probability" if labels else "estimate")
+        if labels and not panels[-1].images:
+            panels[-1].set_ylim(-0.03, 1.03)
+    for axes in panels[0 if values is not None else 1 :]:
         tidy(axes, grid=False)
         halo = [withStroke(linewidth=2.2, foreground="white")] if axes.images else []  # to be seen on any colour
         for step in marked:
             axes.axvline(step, color="black", linewidth=0.8, path_effects=halo)
     panels[-1].set_xlabel("step", fontsize=LABEL)
-    panels[-1].set_xlim(-0.5, len(symbols) - 0.5)
+    panels[-1].set_xlim(-0.5, T - 0.5)
     save(figure, path)
 
 
 def _check(
-    symbols: str,
-    states: Mapping[str, NDArray[np.floating[Any]]],
-    probabilities: NDArray[np.floating[Any]] | None,
+    inputs: Sequence[str] | Floats,
+    states: Mapping[str, Floats],
+    readout: Floats | None,
     labels: Sequence[str],
     marked: Collection[int],
 ) -> None:
-    T = len(symbols)
+    T = len(inputs)
     for name, state in states.items():
         if state.ndim != 2 or len(state) != T:
-            raise InvalidInputError(f"state {name!r} of shape {state.shape} for {T} symbols; need ({T}, units)")
-    if probabilities is not None and probabilities.shape != (T, len(labels)):
-        raise InvalidInputError(f"probabilities {probabilities.shape} for {T} symbols and {len(labels)} labels")
+            raise InvalidInputError(f"state {name!r} of shape {state.shape} for {T} steps; need ({T}, units)")
+    if readout is not None and readout.shape != (T, len(labels) or 1):
+        raise InvalidInputError(f"readout {readout.shape} for {T} steps and {len(labels)} labels")
     outside = [step for step in marked if not 0 <= step < T]
     if not states or outside:
         wrong = f"marked steps {outside} of {T}" if outside else "no states"
         raise InvalidInputError(f"{wrong}; need a state or more and marked steps from 0 to {T - 1}")
 
 
-def _write_symbols(axes: Axes, symbols: str, marked: Sequence[int]) -> None:
+def _height(values: Floats | None) -> float:
+    """Inches for the input or the readout."""
+    if values is None:
+        return 0.35
+    return 1.0 if values.shape[1] <= _MOST_LINES else max(1.0, min(3.0, 0.06 * values.shape[1]))
+
+
+def _write_symbols(axes: Axes, symbols: Sequence[str], marked: Sequence[int]) -> None:
     """The sequence as text; marked symbols stand raised in a box of their own."""
     axes.set_axis_off()
-    legible = len(symbols) <= _LEGIBLE_STEPS
-    size = min(10.0, 760 / len(symbols)) if legible else 10.0  # points: as wide as a step, and no larger than 10
+    letters = len(symbols) * max(map(len, symbols))  # as if all were as wide as the widest
+    legible = letters <= _LEGIBLE
+    size = min(10.0, 760 / letters) if legible else 10.0  # points: as wide as a step, and no larger than 10
     for step, symbol in enumerate(symbols):
         if step in marked:
             axes.text(
@@ -114,10 +132,16 @@ def _write_symbols(axes: Axes, symbols: str, marked: Sequence[int]) -> None:
     axes.set_ylim(-0.5, 1)
 
 
-def _draw_probabilities(axes: Axes, probabilities: NDArray[np.floating[Any]], labels: Sequence[str]) -> None:
-    for number, name in enumerate(labels):
-        axes.plot(probabilities[:, number], color=CYCLE[number % len(CYCLE)], linewidth=1.5, label=name)
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("probability", fontsize=LABEL)
-    legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=SMALL, frameon=False, handlelength=1)
-    legend.set_in_layout(False)  # it has the column of the colour bars, and must not widen it
+def _draw_values(axes: Axes, values: Floats, names: Sequence[str], what: str) -> None:
+    """Values (T, C) over time: lines, or a heat map with the first column on top where there are many."""
+    axes.set_ylabel(what, fontsize=LABEL)
+    if values.shape[1] > _MOST_LINES:
+        axes.imshow(values.T, aspect="auto", cmap="Greys", interpolation="nearest",
+                    extent=(-0.5, len(values) - 0.5, values.shape[1] + 0.5, 0.5))  # fmt: skip
+        axes.set_yticks([1, values.shape[1]])
+        return
+    for number, name in enumerate(names):
+        axes.plot(values[:, number], color=CYCLE[number % len(CYCLE)], linewidth=1.5, label=name)
+    if any(names):
+        legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=SMALL, frameon=False, handlelength=1)
+        legend.set_in_layout(False)  # it has the column of the colour bars, and must not widen it

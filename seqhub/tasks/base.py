@@ -77,6 +77,11 @@ class Layout:
         return math.prod(self.step_shape) if self.step_shape else 0
 
     @property
+    def loss_unit(self) -> str:
+        """What a loss is counted in: the cross-entropy of classes and symbols, or the mean squared error."""
+        return "mean squared error" if self.tolerance else "nats"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the published columns."""
         inputs = "text" if self.alphabet is not None else "input_values"
@@ -159,7 +164,7 @@ class Task(ABC, Generic[C]):
     rule: ClassVar[str]  # the rule in one or two sentences, for cards
     source: ClassVar[str]  # BibTeX of where the task comes from
     configs: ClassVar[tuple[TaskConfig, ...]]
-    marked: ClassVar[str] = ""  # those of `symbols` that decide the label; pictures point at them
+    marked: ClassVar[Sequence[str]] = ()  # those of `symbols` that decide the label; pictures point at them
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`
     paper_setting: ClassVar[str] = ""  # how that experiment differs from a run here, to follow "in the paper, "
     limits: ClassVar[str] = "The data are synthetic: they test memory over many steps, and nothing about language."

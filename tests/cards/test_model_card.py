@@ -152,7 +152,7 @@ def test_a_run_that_only_trained_has_a_card_without_results() -> None:
 def test_only_figures_that_are_named_are_shown(card: str, record: RunRecord) -> None:
     assert re.findall(r"!\[(.+)\]\((.+)\)", card) == [
         ("Loss and accuracy against the training sequences presented", "figures/curves.png"),
-        ("figures/of-my-own.png", "figures/of-my-own.png"),
+        ("Of my own", "figures/of-my-own.png"),
     ]
     assert "![" not in render(record)
 

@@ -13,7 +13,7 @@ from seqhub.data.export import write_folder
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.loading import file_digest, load_model
-from seqhub.evaluation.trace import trace
+from seqhub.evaluation.trace import watcher
 from seqhub.evaluation.verify import verify
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.training.config import TrainConfig
@@ -185,15 +185,18 @@ def test_evaluation_leaves_the_trained_part_alone(copy: Path) -> None:
 
 def test_trace_ends_where_the_classifier_does(model: Path) -> None:
     text = RunRecord.load(model).probe["texts"][0]
-    seen = trace(model, text)
+    watch = watcher(model)
+    seen = watch(text)
     logits = torch.tensor(RunRecord.load(model).probe["logits"][0])
-    torch.testing.assert_close(torch.tensor(seen.probabilities[-1]), logits.softmax(dim=0), rtol=1e-4, atol=1e-6)
+    assert seen.readout is not None
+    torch.testing.assert_close(torch.tensor(seen.readout[-1]), logits.softmax(dim=0), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(torch.tensor(seen.logits), logits, rtol=1e-4, atol=1e-5)
     assert {name: states.shape for name, states in seen.states.items()} == {
         "hidden": (len(text), 8),
         "cell": (len(text), 8),
     }
     with pytest.raises(InvalidInputError, match="symbol 'Z' at position 2"):
-        trace(model, "BaZ")
+        watch("BaZ")
 
 
 def test_dataset_record_lists_what_was_measured(dataset: Path) -> None:

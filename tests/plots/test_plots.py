@@ -12,9 +12,10 @@ from matplotlib.image import imread
 
 from seqhub.errors import InvalidInputError, SaveError
 from seqhub.evaluation.metrics import wilson_interval
-from seqhub.plots.canvas import GREEN, VERMILION
+from seqhub.plots import tasks as own_pictures
+from seqhub.plots.canvas import BLUE, GREEN, VERMILION
 from seqhub.plots.curves import plot_curves
-from seqhub.plots.lengths import plot_lengths
+from seqhub.plots.lengths import levels, plot_lengths
 from seqhub.plots.states import plot_states
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
@@ -58,7 +59,7 @@ def states(path: Path, address: str = "qrsu/hard") -> None:
     probabilities = random.dirichlet(np.ones(4), len(text))
     marked = {step for step, symbol in enumerate(text) if symbol in "XY"}
     plot_states(
-        text, {"hidden": np.tanh(cell), "cell": cell}, path, title="a sequence", probabilities=probabilities,
+        text, {"hidden": np.tanh(cell), "cell": cell}, path, title="a sequence", readout=probabilities,
         labels="QRSU", marked=marked,
     )  # fmt: skip
 
@@ -128,14 +129,14 @@ def test_sequences_of_any_length_are_drawn(address: str, tmp_path: Path) -> None
 
 
 def test_a_state_that_never_moved_is_drawn(tmp_path: Path) -> None:
-    plot_states("B", {"hidden": np.zeros((1, 1))}, tmp_path / "s.png", title="", probabilities=None, labels="")
+    plot_states("B", {"hidden": np.zeros((1, 1))}, tmp_path / "s.png", title="", readout=None, labels="")
     assert (tmp_path / "s.png").stat().st_size > 1_000
 
 
 @pytest.mark.parametrize(
     ("shapes", "marked", "message"),
     [
-        ({"hidden": (5, 2)}, (), r"state 'hidden' of shape \(5, 2\) for 4 symbols; need \(4, units\)"),
+        ({"hidden": (5, 2)}, (), r"state 'hidden' of shape \(5, 2\) for 4 steps; need \(4, units\)"),
         ({"hidden": (4, 2)}, (1, 4), r"marked steps \[4\] of 4; need a state or more and marked steps from 0 to 3"),
         ({}, (), "no states; need a state or more"),
     ],
@@ -145,13 +146,77 @@ def test_states_that_do_not_fit_their_sequence_are_refused(
 ) -> None:
     given = {name: np.zeros(shape) for name, shape in shapes.items()}
     with pytest.raises(InvalidInputError, match=message):
-        plot_states("BXYE", given, tmp_path / "s.png", title="", probabilities=None, labels="QRSU", marked=marked)
+        plot_states("BXYE", given, tmp_path / "s.png", title="", readout=None, labels="QRSU", marked=marked)
 
 
-def test_probabilities_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"probabilities \(4, 3\) for 4 symbols and 4 labels"):
+@pytest.mark.parametrize(("features", "classes"), [(1, 0), (2, 3), (28, 10)])
+def test_real_values_are_drawn_above_the_states(features: int, classes: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    values = random.normal(size=(20, features))
+    readout = random.dirichlet(np.ones(classes), 20) if classes else values[:, :1]
+    plot_states(
+        values, {"hidden": np.tanh(values)}, tmp_path / "s.png", title="", readout=readout,
+        labels=[str(number) for number in range(classes)],
+    )  # fmt: skip
+    assert pixels_of(tmp_path / "s.png", BLUE) > 500 or (features > 8 and classes > 8)
+    with pytest.raises(InvalidInputError, match=r"state 'hidden' of shape \(20, \d+\) for 19 steps"):
+        plot_states(values[1:], {"hidden": values}, tmp_path / "t.png", title="", readout=None, labels=())
+
+
+def test_words_are_written_out_where_they_fit(tmp_path: Path) -> None:
+    words = ["good", "bad"] * 5
+    for number, symbols in enumerate((words, words * 30)):
+        path = tmp_path / f"{number}.png"
+        plot_states(symbols, {"h": np.ones((len(symbols), 2))}, path, title="", readout=None, labels=(), marked=[3])
+    assert (tmp_path / "0.png").stat().st_size > (tmp_path / "1.png").stat().st_size
+
+
+def test_only_levels_of_different_length_are_compared(tmp_path: Path) -> None:
+    alike = {"test": metrics(2_560, [100, 110]), "nightmare/test": metrics(2_000, [100, 110])}
+    assert levels(run({"test": metrics(2_560, [100, 110])})) == {}
+    assert levels(run(alike)) == {}
+    steps = {"test": metrics(2_560, [100, 110]), "easy/test": metrics(700, [7, 8])}
+    assert list(levels(run(steps))) == ["easy", "hard"]
+    for each in steps.values():
+        del each["interval"]  # classes per step have none
+    plot_lengths(run(steps), tmp_path / "l.png")
+    assert pixels_of(tmp_path / "l.png", VERMILION) > 50
+
+
+OWN = """
+from pathlib import Path
+from seqhub.plots.canvas import new_figure, save
+
+def figures(folder, record, watch):
+    figure = new_figure(1.0)
+    figure.subplots().plot(watch("ab"))
+    save(figure, folder / "input-and-output.png")
+    return [folder / "input-and-output.png"]
+"""
+
+
+def test_a_module_named_as_the_task_draws_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "qrsu.py").write_text(OWN)
+    monkeypatch.setattr(own_pictures, "__path__", [str(tmp_path / "modules")])
+    watched = []
+
+    def watch(inputs: str) -> list[int]:
+        watched.append(inputs)
+        return [1, 2]
+
+    try:
+        assert own_pictures.draw_own(tmp_path, run({}), watch) == [tmp_path / "input-and-output.png"]  # type: ignore[arg-type]
+    finally:
+        sys.modules.pop("seqhub.own_pictures.qrsu", None)
+    assert watched == ["ab"]
+    assert (tmp_path / "input-and-output.png").stat().st_size > 1_000
+
+
+def test_a_readout_that_does_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"readout \(4, 3\) for 4 steps and 4 labels"):
         plot_states(
-            "BXYE", {"h": np.zeros((4, 2))}, tmp_path / "s.png", title="", probabilities=np.ones((4, 3)), labels="QRSU"
+            "BXYE", {"h": np.zeros((4, 2))}, tmp_path / "s.png", title="", readout=np.ones((4, 3)), labels="QRSU"
         )
 
 
