@@ -17,7 +17,7 @@ class Trace(NamedTuple):
     states: dict[str, Floats]
     """"hidden" and, of an LSTM, "cell" of the last layer: (T, H) each; empty where a model has no state at each step"""
     readout: Floats | None
-    """(T, C) probabilities or (T, 1) estimates at each step: of the step's own target, or as if the sequence ended there;
+    """(T, C) probabilities or (T, 1) estimates at each step: of its own target, or as if the sequence ended there;
     None where the head reads no single step"""
 
 
