@@ -32,6 +32,10 @@ SHAPES: dict[str, dict[str, Shape]] = {
         "tiled": Shape({"num_steps": 8, "num_features": 3, "kernel_size": 6, "stride": 6}, (3,), (8, 8)),
         "overlapping": Shape({"num_steps": 7, "num_features": 2, "stride": 2, "padding": 2}, (2,), (7, 7)),
     },
+    "sequence_autoencoder": {
+        "point": Shape({"step_shape": [1], "hidden_size": 5}, (1,), (1, 9)),
+        "image": Shape({"step_shape": [2, 3], "hidden_size": 5, "num_hidden_layers": 2}, (2, 3), (1, 9)),
+    },
     "conv_recurrent": {
         "plain": Shape({"num_features": 12, "hidden_size": 5}, (12,), (1, 9)),
         "mean": Shape({"num_features": 6, "kernel_sizes": [3], "hidden_size": 5, "pooling": "mean"}, (6,), (1, 9)),

@@ -15,7 +15,13 @@ from seqhub.models.registry import HEADS, build_config, build_model, list_famili
 
 
 def test_the_folder_is_the_registry():
-    assert list_families() == ("conv_recurrent", "convolutional", "locally_connected", "recurrent")
+    assert list_families() == (
+        "conv_recurrent",
+        "convolutional",
+        "locally_connected",
+        "recurrent",
+        "sequence_autoencoder",
+    )
     assert list_presets("input_ids") == ("gru", "lstm", "rnn_relu", "rnn_tanh")
     assert list_presets("input_values") == list_presets()
 
@@ -50,7 +56,7 @@ def test_overrides_do_not_stay():
 @pytest.mark.parametrize(
     ("preset", "overrides", "error", "message"),
     [
-        ("grew", {}, UnknownNameError, r"^no model 'grew'; known: cnn, .*gru, .*lstm, .*rnn_relu, .*rnn_tanh$"),
+        ("grew", {}, UnknownNameError, f"^no model 'grew'; known: {', '.join(list_presets())}$"),
         ("gru", {"hiden_size": 4}, UnknownNameError, r"'hiden_size'; known: .*hidden_size.*num_labels"),
         ("gru", {"hidden_size": 0}, InvalidConfigError, r"^model 'gru': hidden_size must be >= 1, got 0$"),
         ("gru", {"hidden_size": "4"}, InvalidConfigError, r"^model 'gru': .*'hidden_size' expected int, got str"),

@@ -1,0 +1,133 @@
+"""Sequence autoencoders: sequences of steps of any shape in, the same out again, through one vector.
+
+This file and `configuration_sequence_autoencoder.py` travel with the weights, so they import only torch, transformers,
+huggingface_hub and each other.
+
+Shapes: B sequences, T steps, L real steps of the longest row, S values of a step, H = `hidden_size`.
+
+Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands. Inside, the real steps of each
+row are brought to the front; the loss counts them alone.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils.generic import ModelOutput, can_return_tuple
+
+from .configuration_sequence_autoencoder import SequenceAutoencoderConfig
+
+
+@dataclass
+class SequenceAutoencoderOutput(ModelOutput):
+    """The reconstruction, and the vector that it was made from.
+
+    Args:
+        loss: Scalar, if labels were given.
+        logits: The reconstruction, in the shape of the input; zero at padded steps.
+        latent: (B, H), all that the decoder knows of a sequence.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    latent: Tensor | None = None
+
+
+class SequenceAutoencoderModel(PreTrainedModel):
+    """Encoder, decoder and output projection.
+
+    The encoder's last layer is at the last real step in a state that is the latent vector. The decoder reads that at
+    every step, and its states are projected to the values of a step, which may therefore be of any size.
+    """
+
+    config_class = SequenceAutoencoderConfig
+    config: SequenceAutoencoderConfig
+    main_input_name = "input_values"
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: SequenceAutoencoderConfig) -> None:
+        super().__init__(config)
+        self.encoder = recurrence(config, config.step_size)
+        self.decoder = recurrence(config, config.hidden_size)
+        self.projection = nn.Linear(config.hidden_size, config.step_size)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw first weights as PyTorch does; weights loaded from a file stay."""
+        if isinstance(module, nn.RNNBase | nn.Linear):
+            bound = 1 / math.sqrt(self.config.hidden_size)
+            for parameter in module.parameters():
+                init.uniform_(parameter, -bound, bound)
+
+    @can_return_tuple
+    def forward(
+        self, input_values: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
+    ) -> SequenceAutoencoderOutput:
+        """Encode each sequence and reconstruct it.
+
+        Args:
+            input_values: (B, T, *step_shape), or with each step flattened (B, T, S).
+            attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
+            labels: What is to be reconstructed, in the shape of the input; as a rule the input itself. The loss is the
+                squared error, its mean taken over the values of all real steps.
+
+        Raises:
+            ValueError: If the shapes do not fit, or a row has no real step.
+        """
+        mask, lengths = self._read_mask(input_values, attention_mask)
+        front = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)  # (B, L)
+        steps = input_values[mask].flatten(1).to(self.dtype)  # (real steps of all rows, S)
+        rows = steps.new_zeros(*front.shape, steps.size(1))
+        rows[front] = steps
+
+        states = self.encoder(rows)[0]
+        latent = states[torch.arange(len(states), device=states.device), lengths - 1]
+        decoded = self.decoder(latent.unsqueeze(1).expand(-1, front.size(1), -1))[0]
+        values = self.projection(decoded[front]).unflatten(1, input_values.shape[2:])
+
+        logits = values.new_zeros(input_values.shape)
+        logits[mask] = values
+        loss = None
+        if labels is not None:
+            if labels.shape != input_values.shape:
+                raise ValueError(
+                    f"labels must have the input's shape, {tuple(input_values.shape)}, got {tuple(labels.shape)}"
+                )
+            accurate = torch.promote_types(values.dtype, torch.float32)
+            loss = F.mse_loss(values.to(accurate), labels[mask].to(accurate))
+        return SequenceAutoencoderOutput(loss, logits, latent)
+
+    def _read_mask(self, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Check the shapes; return the mask as booleans, and the real steps of each row, (B,)."""
+        shape, size = self.config.step_shape, self.config.step_size
+        if list(values.shape[2:]) not in (list(shape), [size]) or 0 in values.shape:
+            allowed = ", ".join(map(str, shape))
+            flat = f" or (batch, steps, {size})" if len(shape) > 1 else ""
+            raise ValueError(f"input_values must be (batch, steps, {allowed}){flat}, got {tuple(values.shape)}")
+        if mask is None:
+            mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+        if mask.shape != values.shape[:2]:
+            raise ValueError(
+                f"attention_mask must have the input's (batch, steps), {tuple(values.shape[:2])}, "
+                f"got {tuple(mask.shape)}"
+            )
+        mask = mask.bool()
+        lengths = mask.sum(1)
+        if (counts := lengths.tolist()).count(0):
+            raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
+        return mask, lengths
+
+
+def recurrence(config: SequenceAutoencoderConfig, width: int) -> nn.RNNBase:
+    """Make a recurrence over (B, L, width)."""
+    sizes = width, config.hidden_size, config.num_hidden_layers
+    if config.cell == "lstm":
+        return nn.LSTM(*sizes, batch_first=True)
+    if config.cell == "gru":
+        return nn.GRU(*sizes, batch_first=True)
+    return nn.RNN(*sizes, batch_first=True, nonlinearity=config.cell.removeprefix("rnn_"))
