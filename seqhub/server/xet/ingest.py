@@ -53,7 +53,9 @@ def take_shard(store: "Store", shelf: Shelf, raw: bytes, account: Account, *, ma
         for file in files:
             _check(file, desk)
         return [_rebuild(file, desk, store, account) for file in files]
-    except LostError:
+    except (LostError, Refusal) as problem:
+        if isinstance(problem, Refusal) and (problem.status != 400 or desk.is_sound()):
+            raise
         # the client believes that it sent something: only another address makes it forget (see shelf)
         shelf.renew()
         raise Refusal(
@@ -69,6 +71,7 @@ class _Desk:
     def __init__(self, shelf: Shelf, store: "Store") -> None:
         self._shelf, self._store = shelf, store
         self._open: OrderedDict[bytes, Xorb] = OrderedDict()
+        self._used: set[bytes] = set()
 
     def xorb(self, hash_: bytes) -> Xorb:
         if hash_ not in self._open:
@@ -77,8 +80,16 @@ class _Desk:
                 oldest.settle()
                 oldest.close()
             self._open[hash_] = self._shelf.xorb(hash_, self._blob_of)
+            self._used.add(hash_)
         self._open.move_to_end(hash_)
         return self._open[hash_]
+
+    def is_sound(self) -> bool:
+        """Whether every xorb asked for is what it was when it came; if so, what does not fit is the shard."""
+        try:
+            return all(self.xorb(hash_).is_sound() for hash_ in sorted(self._used))
+        except LostError:
+            return False
 
     def settle(self) -> None:
         for xorb in self._open.values():

@@ -8,10 +8,11 @@ earlier uploads, also after the server was restarted. So a xorb stays known for 
         HASH.bytes     the decoded chunks; removed when places cover all of them
         HASH.places    for each run of chunks: SHA-256 of a blob 32, byte in it u64, first chunk u32, end u32
 
-Places are appended, and only after the blob that they name was made durable. The CAS address holds instance and epoch,
-and each user has epochs of his own, so a client never counts on xorbs that another user of the same machine sent. What
-is lost (blobs removed, xorbs that no shard named for a week) is healed by a new epoch: under the new address the client
-has an empty cache. Uploads under way go on in the old epoch.
+Places are appended, and only after the blob that they name was made durable. Bytes are not: after a power cut a xorb
+may be torn, which shows when files are rebuilt from it, and is treated as a loss. The CAS address holds instance and
+epoch, and each user has epochs of his own, so a client never counts on xorbs that another user of the same machine
+sent. What is lost (blobs removed, bytes torn, xorbs that no shard named for a week) is healed by a new epoch: under the
+new address the client has an empty cache. Uploads under way go on in the old epoch.
 """
 
 import re
@@ -24,7 +25,7 @@ from typing import BinaryIO, Final
 
 from seqhub.server.refusal import Refusal
 from seqhub.server.xet.hashes import from_hex, to_hex
-from seqhub.server.xet.stored import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb
+from seqhub.server.xet.stored import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb, sync
 from seqhub.server.xet.xorb import XorbReader
 
 EPOCH: Final = re.compile(r"[0-9a-f]{16}")
@@ -78,6 +79,8 @@ class Shelf:
             with suppress(FileExistsError):  # another process was first
                 path.hardlink_to(fresh)
             fresh.unlink()
+        if not EPOCH.fullmatch(path.read_bytes().decode("ascii", "replace")):  # torn by a power cut
+            self.renew()
         return path.read_text()
 
     def _new_epoch(self) -> Path:
@@ -86,6 +89,7 @@ class Shelf:
         (self._home / name).mkdir(parents=True)
         note = self._home / f"newest.{name}"
         note.write_text(name)
+        sync(note)
         return note
 
 

@@ -9,6 +9,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from seqhub.server.xet.hashes import chunk_hash, from_hex, tree_root
+
 CHUNK: Final = struct.Struct("<32sI")
 PLACE: Final = struct.Struct("<32sQII")
 PIECE_BYTES: Final = 1024 * 1024
@@ -39,6 +41,8 @@ class Xorb:
             self.chunks: list[tuple[bytes, int]] = list(CHUNK.iter_unpack(raw))
         except (FileNotFoundError, struct.error):  # a power cut may have left half of it
             raise LostError from None
+        if not self.chunks:  # or nothing
+            raise LostError
         self.starts = [0, *accumulate(size for _, size in self.chunks)]
         self._bytes: BinaryIO | None = None
         with suppress(FileNotFoundError):
@@ -49,6 +53,18 @@ class Xorb:
     def is_complete(self) -> bool:
         """Whether all of its chunks are somewhere."""
         return self._bytes is not None or self._covered(0) >= len(self.chunks)
+
+    def is_sound(self) -> bool:
+        """Whether index and bytes are what the xorb's hash says; reads all of it."""
+        if tree_root(self.chunks) != from_hex(self._path.name):
+            return False
+        try:
+            return all(
+                chunk_hash(b"".join(self.read(number, number + 1))) == hash_
+                for number, (hash_, _) in enumerate(self.chunks)
+            )
+        except LostError:
+            return False
 
     def read(self, first: int, end: int) -> Iterator[bytes]:
         """Bytes of chunks `first` to `end` (not included), in pieces of at most 1 MiB.
@@ -82,12 +98,12 @@ class Xorb:
         if self._fresh:
             index = self._path.with_suffix(".chunks")
             if not self._path.with_suffix(".places").exists():
-                _sync(index)
+                sync(index)
             with self._path.with_suffix(".places").open("ab") as file:
                 file.write(b"".join(PLACE.pack(*run) for run in self._fresh))
                 file.flush()
                 os.fsync(file.fileno())
-            _sync(index.parent)
+            sync(index.parent)
             self._fresh = []
         if self._bytes is not None and self._covered(0) >= len(self.chunks):
             self._path.with_suffix(".bytes").unlink(missing_ok=True)
@@ -128,7 +144,7 @@ def _pieces(file: BinaryIO, at: int, length: int) -> Iterator[bytes]:
         length -= len(piece)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Make a file, or the names in a folder, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -74,6 +74,16 @@ def test_a_torn_index_counts_as_absent(tmp_path: Path) -> None:
         read(shelf, 0, 1, {})
 
 
+@pytest.mark.parametrize("torn", [b"", bytes(16), b"\xff" * 16])
+def test_a_torn_note_of_the_epoch_is_renewed(tmp_path: Path, torn: bytes) -> None:
+    before = Shelf(tmp_path, "i", 1).epoch
+    (note,) = tmp_path.rglob("newest")
+    note.write_bytes(torn)
+    after = Shelf(tmp_path, "i", 1).epoch
+    assert after != before
+    assert Shelf(tmp_path, "i", 1).epoch == after
+
+
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(tmp_path, "i", 1)
     with monkeypatch.context() as patched:

@@ -102,6 +102,31 @@ def test_lost_bytes_heal_by_another_address(ada: Person) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("suffix", [".bytes", ".chunks"])
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_what_a_power_cut_tore_heals_by_another_address(ada: Person, suffix: str, is_empty: bool) -> None:
+    """Files may come back empty, or as long as they were and full of zeros."""
+    xorb, cas = fresh(), ada.cas()
+    cas.xorb(xorb)
+    (torn,) = ada.hub.store.root.glob(f"xorbs/*/*/*/{to_hex(xorb.hash)}{suffix}")
+    torn.write_bytes(bytes(0 if is_empty else torn.stat().st_size))
+    content = b"".join(xorb.contents)
+    named = shard(file_records(whole(xorb), sha256=sha256(content)))
+    assert cas.shard(named).status_code == 404
+    again = ada.cas()
+    assert again.url != cas.url
+    assert again.xorb(xorb).json() == {"was_inserted": True}
+    assert again.shard(named).status_code == 200
+    assert ada.may_use(content)
+
+
+def test_a_lie_about_a_sound_xorb_changes_no_address(ada: Person) -> None:
+    xorb, cas = fresh(), ada.cas()
+    cas.xorb(xorb)
+    assert cas.shard(shard(file_records(whole(xorb), sha256=sha256(b"another")))).status_code == 400
+    assert ada.cas().url == cas.url
+
+
 def test_lying_xorbs_leave_nothing(ada: Person) -> None:
     xorb, cas = fresh(), ada.cas()
     before = files_below(ada.hub.store.root)
