@@ -22,7 +22,7 @@ from seqhub.server import wire
 from seqhub.server.access import Identity, absent, authorise, identify
 from seqhub.server.http import Call, PlainHandler, Route, StreamingHandler, raw_path, read_body
 from seqhub.server.model import Kind
-from seqhub.server.refusal import Refusal
+from seqhub.server.refusal import CODES, Refusal
 from seqhub.server.routes import (
     account,
     commits,
@@ -245,8 +245,10 @@ def has_body(request: Request) -> bool:
 
 def refusal_answer(refusal: Refusal) -> Response:
     """Every error in one shape: JSON, and the headers from which clients choose exceptions."""
-    headers = {wire.ERROR_MESSAGE: wire.header_text(refusal.message), **refusal.headers}
-    if refusal.code:
-        headers[wire.ERROR_CODE] = refusal.code
+    headers = {
+        wire.ERROR_MESSAGE: wire.header_text(refusal.message),
+        wire.ERROR_CODE: refusal.code or CODES[refusal.status],
+        **refusal.headers,
+    }
     body = {"error": refusal.message.encode(errors="replace").decode(), **refusal.body}
     return JSONResponse(body, refusal.status, headers)

@@ -9,8 +9,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from seqhub.server import wire
 from seqhub.server.metrics import CONTENT_TYPE, Metrics
-from seqhub.server.refusal import Refusal
+from seqhub.server.refusal import CODES, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,11 +65,11 @@ class Guard:
     async def _answer(self, scope: "Scope", exchange: "_Exchange") -> None:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1:
-            await exchange.answer(400, "application/json", _error("exactly one Host header is expected"))
+            await exchange.refuse(400, "exactly one Host header is expected")
         elif not self._knows(hosts[0]):
             # A page elsewhere can point its own name at this machine (DNS rebinding); the name gives it away.
             text = f"this server is not {hosts[0][:100]!r}; start it with --allow-host to answer to that name"
-            await exchange.answer(421, "application/json", _error(text))
+            await exchange.refuse(421, text)
         elif scope["path"] in ("/healthz", "/metrics") and scope["method"] in ("GET", "HEAD"):
             scope["seqhub.route"] = scope["path"]
             if scope["path"] == "/metrics":
@@ -118,8 +119,12 @@ class _Exchange:
             self.sent += len(message.get("body", b""))
         await self._send(message)
 
-    async def answer(self, status: int, content_type: str, body: bytes) -> None:
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    async def refuse(self, status: int, text: str) -> None:
+        code = (wire.ERROR_CODE.lower().encode(), CODES[status].encode())
+        await self.answer(status, "application/json", json.dumps({"error": text}).encode(), code)
+
+    async def answer(self, status: int, content_type: str, body: bytes, *more: tuple[bytes, bytes]) -> None:
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode()), *more]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         body = b"" if self.scope["method"] == "HEAD" else body
         await self.send({"type": "http.response.body", "body": body})
@@ -140,10 +145,6 @@ class _Exchange:
             "received": self.received,
             "sent": self.sent,
         }
-
-
-def _error(text: str) -> bytes:
-    return json.dumps({"error": text}).encode()
 
 
 def _given_id(scope: "Scope") -> str | None:

@@ -1,6 +1,31 @@
 """Everything the server refuses, with what its clients read: a status, a code in `X-Error-Code`, one line of text."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from seqhub.errors import SeqhubError
+
+CODES: Final[Mapping[int, str]] = {  # where a refusal names no code of its own; programs may tell them apart by it
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    408: "TooSlow",
+    409: "Conflict",
+    410: "Gone",
+    412: "Outdated",
+    413: "TooLarge",
+    415: "UnsupportedType",
+    416: "RangeNotSatisfiable",
+    421: "ForeignHost",
+    422: "Unprocessable",
+    429: "TooManyRequests",
+    500: "InternalError",
+    501: "NotImplemented",
+    503: "Unavailable",
+    507: "NoSpace",
+}
 
 
 class Refusal(SeqhubError):  # noqa: N818  it is an answer, and most of them are nobody's fault
@@ -9,7 +34,8 @@ class Refusal(SeqhubError):  # noqa: N818  it is an answer, and most of them are
     Args:
         status: HTTP status.
         message: One line: what was given, what is allowed.
-        code: For `X-Error-Code`: RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo or None.
+        code: For `X-Error-Code`: RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo choose clients' exceptions;
+            None for the status's own in `CODES`.
         headers: Further headers of the answer.
         body: Further fields of the JSON body, beside `error`.
     """

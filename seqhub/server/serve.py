@@ -22,6 +22,7 @@ from seqhub.server.connection import limited_protocol
 from seqhub.server.metrics import Metrics
 from seqhub.server.middleware import Guard, access_log, is_loopback
 from seqhub.server.model import Role
+from seqhub.server.refusal import Refusal
 from seqhub.server.settings import Settings
 from seqhub.server.store import Store
 
@@ -189,8 +190,16 @@ class Server(uvicorn.Server):
 
 @contextmanager
 def _opened(root: Path) -> Iterator[Store]:
-    store = Store(root)
     try:
+        store = Store(root)
+    except Refusal as refusal:
+        raise HubError(f"{root} cannot be served: {refusal}") from refusal
+    try:
+        try:
+            store.require_writable()  # SQLite alone would open on a file system that is read-only
+        except Refusal as refusal:
+            if refusal.status != 507:  # what is on a full disk can be read, and room be made
+                raise HubError(f"{root} cannot be served: it cannot be written") from refusal
         yield store
     finally:
         store.close()

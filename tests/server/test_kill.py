@@ -1,4 +1,4 @@
-"""Real servers killed at random moments, and on a disk that fills up, while clients push.
+"""Real servers killed at random moments, on a disk that fills up, on one that turns read-only, while clients push.
 
 Every scenario ends alike: what a client was told is in the repository is there byte for byte, and `fsck` is clean.
 """
@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -228,16 +229,21 @@ def check_only(root: Path) -> None:
 
 
 class Disk:
-    """A tmpfs that only the processes of one namespace see; it ends with the process that holds it."""
+    """A file system that only the processes of one namespace see; it ends with the process that holds it.
 
-    def __init__(self, place: Path, size: str) -> None:
+    Args:
+        place: Where it is mounted; made here.
+        mount: What is mounted, and how.
+    """
+
+    def __init__(self, place: Path, *mount: str) -> None:
         self.place = place
         place.mkdir()
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self.inside = ("nsenter", "--target", str(self.holder.pid), "--mount")
-        self.run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place))
+        self.run("mount", *mount, str(place))
 
     @property
     def seen(self) -> Path:
@@ -263,21 +269,42 @@ class Disk:
         self.holder.communicate()
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
-        pytest.skip("unshare and nsenter of util-linux are not installed")
-    disk = Disk(tmp_path / "disk", "24m")
+@contextmanager
+def mounted(place: Path, *mount: str) -> Iterator[Disk]:
+    for tool in ("unshare", "nsenter"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} of util-linux is not installed")
+    disk = Disk(place, *mount)
     try:
         yield disk
     finally:
         disk.close()
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=24m", "none") as disk:
+        yield disk
+
+
+@pytest.fixture
+def failing_disk(tmp_path: Path) -> Iterator[Disk]:
+    """One that can be told to fail: ext4 is read-only from then on, also for files that are open."""
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("mkfs.ext4 of e2fsprogs is not installed")
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(200 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True, timeout=LIMIT)
+    with mounted(tmp_path / "disk", "-o", "loop", str(image)) as disk:
+        yield disk
+
+
 def lab_on(disk: Disk, folder: Path) -> Lab:
     """A root is made outside and copied in, since SQLite follows links by name and would leave the namespace."""
     token = prepared(folder / "made")
     shutil.copytree(folder / "made", disk.seen / "hub")
+    disk.run("sync")  # the copy is not the server's: it is to survive whatever the disk does next
     return Lab(disk.place / "hub", folder, free_port(), token, disk.inside)
 
 
@@ -307,3 +334,61 @@ def test_a_disk_that_fills_up(tmp_path: Path, disk: Disk) -> None:
     kinds = Counter("507" if "507" in error else error[:80] for error in failures)
     log.warning(f"{len(acknowledged)} + {len(later)} files acknowledged; failures: {dict(kinds)}")
     assert "Traceback" not in lab.complaints()
+
+
+def test_a_disk_that_turns_read_only(tmp_path: Path, failing_disk: Disk) -> None:
+    """What was acknowledged is there after the disk is mounted anew, that is as its journal has it."""
+    disk = failing_disk
+    lab = lab_on(disk, tmp_path)
+    with lab.server():
+        with lab.clients("before", size=200_000, patience=1) as clients:
+            wait_until_each(clients)
+            disk.run("mount", "-o", "remount,abort", str(disk.place))
+            for client in clients:  # they end at the first refusal
+                assert client.process.wait(LIMIT) == 0
+        acknowledged = [word for client in clients for word in client.acknowledged()]
+        failures = [error for client in clients for error in client.errors()]
+        assert len(failures) == len(clients)
+        assert all("503" in error for error in failures), failures
+        with lab.clients("later", size=200_000, patience=1) as clients:
+            for client in clients:
+                assert client.process.wait(LIMIT) == 0
+                assert not client.acknowledged()
+                assert "the Hub is read-only at present; nothing was stored" in client.errors()[0]
+        for word in acknowledged:
+            url = f"http://127.0.0.1:{lab.port}/{REPO}/resolve/main/{word['path']}"
+            with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+                assert hashlib.sha256(answer.read()).hexdigest() == word["sha256"]
+    refused = start_in_vain(lab)
+    disk.run("umount", str(disk.place))
+    disk.run("mount", "-o", "loop", str(tmp_path / "image"), str(disk.place))
+    check_copy(disk, tmp_path / "copy", acknowledged)
+    log.warning(f"{len(acknowledged)} files acknowledged, {len(failures)} attempts refused; {refused}")
+    with lab.server(), lab.clients("again", size=10_000, patience=20) as clients:
+        wait_until_each(clients)
+        for client in clients:
+            client.finish()
+    acknowledged += [word for client in clients for word in client.acknowledged()]
+    check_copy(disk, tmp_path / "after", acknowledged)
+    assert "Traceback" not in lab.complaints()
+
+
+def test_a_root_that_is_read_only_from_the_start(tmp_path: Path, disk: Disk) -> None:
+    lab = lab_on(disk, tmp_path)
+    before = sorted(path.name for path in disk.seen.rglob("*"))
+    disk.run("mount", "-o", "remount,ro", str(disk.place))
+    start_in_vain(lab)
+    assert sorted(path.name for path in disk.seen.rglob("*")) == before
+    disk.run("mount", "-o", "remount,rw", str(disk.place))
+    with lab.server():
+        pass
+
+
+def start_in_vain(lab: Lab) -> str:
+    """The one line with which a server refuses to start."""
+    line = [*lab.inside, *SERVER, "--root", str(lab.root), "--port", str(lab.port)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {lab.root} cannot be served: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr.strip()

@@ -29,6 +29,7 @@ def preupload(call: Call) -> Response:
     Large is what the repository's own .gitattributes say, what is over the size limit, and what is not text.
     """
     ref = writable_ref(call, opens=call.flag("create_pr"))
+    call.store.require_writable()
     fields = call.json()
     asked = fields.objects("files", limit=PREUPLOAD_FILES)
     commit = call.store.resolve(call.repo, ref)

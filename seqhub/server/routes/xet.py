@@ -26,6 +26,7 @@ def connection(call: Call, revision: str | None) -> dict[str, str]:
     """Address, token and its end for uploads to a repository, as headers."""
     permission = upload_permission(call, revision)
     call.require(permission)
+    call.store.require_writable()
     with refusing():
         sweep(call.store.root, call.store.instance_id)
         shelf = Shelf(call.store.root, call.store.instance_id, call.user.id)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -65,6 +66,10 @@ class Database:
                 finally:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
+        except Refusal as refusal:
+            if refusal.status == 507:  # SQLite says no more than that the disk fails
+                require_writable(self.path.parent)
+            raise
         finally:
             self._writing.release()
 
@@ -116,6 +121,22 @@ class Database:
             return connection
 
 
+def read_only() -> Refusal:
+    return Refusal(503, "the Hub is read-only at present; nothing was stored", code="ReadOnly")
+
+
+def require_writable(folder: Path) -> None:
+    """Make and remove an empty file: what a file system that turned read-only says of itself is not to be relied on.
+
+    Raises:
+        Refusal: 503 or 507; it cannot be written.
+    """
+    probe = folder / f"probe-{secrets.token_hex(8)}"
+    with refusing():
+        probe.touch(exist_ok=False)
+        probe.unlink()
+
+
 @contextmanager
 def refusing() -> Iterator[None]:
     """Turn a full disk, a read-only one and a busy database into refusals that say so."""
@@ -130,7 +151,9 @@ def refusing() -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise Refusal(507, f"no space left for the Hub: {error.strerror}; nothing was stored") from error
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}:
+        if error.errno == errno.EROFS:
+            raise read_only() from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
             raise Refusal(503, f"the Hub cannot write: {error.strerror}; nothing was stored") from error
         raise
 
@@ -139,7 +162,7 @@ def _of_sqlite(error: sqlite3.Error) -> Exception:
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
     refusals: dict[int, Callable[[], Refusal]] = {
         sqlite3.SQLITE_FULL: lambda: Refusal(507, "no space left for the Hub's database; nothing was stored"),
-        sqlite3.SQLITE_READONLY: lambda: Refusal(503, "the Hub's database is read-only; nothing was stored"),
+        sqlite3.SQLITE_READONLY: read_only,
         sqlite3.SQLITE_CANTOPEN: lambda: Refusal(503, "the Hub's database cannot be opened; nothing was stored"),
         sqlite3.SQLITE_PERM: lambda: Refusal(503, "the Hub's database may not be written; nothing was stored"),
         sqlite3.SQLITE_IOERR: lambda: Refusal(

@@ -11,7 +11,7 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store.base import Base
 from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.checking import check
-from seqhub.server.store.database import refusing
+from seqhub.server.store.database import refusing, require_writable
 
 DATABASE = "hub.sqlite3"
 
@@ -25,6 +25,14 @@ class Maintenance(Base):
         with self.database.transaction() as connection:
             connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (new.encode(),))
         return new
+
+    def require_writable(self) -> None:
+        """Say at once that uploads will be refused: clients repeat each of them for minutes.
+
+        Raises:
+            Refusal: 503 or 507; the folder cannot be written.
+        """
+        require_writable(self.root / "tmp")
 
     def fsck(self) -> list[str]:
         """Everything that is wrong, one line each; [] for a sound Hub. Reads every byte of it."""

@@ -35,6 +35,7 @@ def refused(answer: Any, *statuses: int) -> None:
     assert answer.status_code in statuses, (answer.status_code, answer.text[:300])
     assert answer.json()["error"]
     assert answer.headers["x-error-message"].isascii()
+    assert answer.headers["x-error-code"].isalpha()
     assert answer.headers["x-request-id"]
 
 
