@@ -154,7 +154,7 @@ def test_wrong_input_is_one_clear_line(case):
     steps = case.shape.steps[1]
     values, mask = torch.ones(2, steps, *step), torch.ones(2, steps)
     for given, message in [
-        ({"input_values": values[..., :-1]}, "input_values must be .*, got |input.size.* Expected 3, got 2"),
+        ({"input_values": values[..., :-1]}, "input_values must .*, got "),
         ({"input_values": values[0, ..., 0]}, "input_values must be .*, got "),
         ({"input_values": values[:0]}, r"input_values must be .*, got \(0, "),
         ({"input_values": values[:, :0]}, "input_values must be .*, got "),
