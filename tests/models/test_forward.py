@@ -232,7 +232,8 @@ IDS, VALUES = torch.ones(2, 3, dtype=torch.long), torch.ones(2, 3, 8)
         ({"input_ids": IDS[0]}, r"input_ids must be \(batch, steps\), each at least 1, got \(3,\)"),
         ({"input_ids": IDS[:, :0]}, r"each at least 1, got \(2, 0\)"),
         ({"input_ids": IDS[:0]}, r"each at least 1, got \(0, 3\)"),
-        ({"inputs_embeds": VALUES[0]}, r"inputs_embeds must be \(batch, steps, features\)"),
+        ({"inputs_embeds": VALUES[0]}, r"inputs_embeds must be \(batch, steps, 8\), .*got \(3, 8\)$"),
+        ({"inputs_embeds": VALUES[..., :7]}, r"inputs_embeds must be \(batch, steps, 8\), .*got \(2, 3, 7\)$"),
         ({"input_ids": IDS, "attention_mask": IDS[:, :2]}, r"\(2, 3\), got \(2, 2\)"),
         ({"input_ids": IDS + 8}, r"input_ids must be in \[0, 9\), got 9 to 9"),
         ({"input_ids": IDS - 2}, r"input_ids must be in \[0, 9\), got -1 to -1"),
@@ -249,6 +250,8 @@ def test_wrong_input_of_other_kinds():
     values = build("lstm", inputs="values", num_features=8)
     with pytest.raises(ValueError, match="takes input_values, got input_ids"):
         values(input_ids=IDS)
+    with pytest.raises(ValueError, match=r"input_values must be \(batch, steps, 8\), .*got \(2, 3, 7\)$"):
+        values(input_values=VALUES[..., :7])
     with pytest.raises(ValueError, match=r"input_ids must be in \[0, 9\)"):
         build("lstm", inputs="embedding", embedding_size=3)(input_ids=IDS + 8)
     with pytest.raises(ValueError, match=r"labels must be \(batch, steps\), \(2, 3\), got \(2,\)"):

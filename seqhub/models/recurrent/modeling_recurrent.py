@@ -362,6 +362,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         # Copies: a transformers config takes a microsecond to look up an attribute, a module a hundredth of it
         self.cell, self.inputs, self.pooling = config.cell, config.inputs, config.pooling
         self.vocab_size, self.pad_token_id = config.vocab_size, config.pad_token_id
+        self.input_size = config.input_size
         self.forward_size = config.hidden_size if config.bidirectional else None
         if config.inputs == "values":
             self.main_input_name = "input_values"
@@ -386,7 +387,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
             attention_mask: (B, T), 0 at padded steps. If None, `pad_token_id` in `input_ids` marks them; with other
                 inputs no step is padded. With `past_key_values` it may also be that of all steps so far, those of
                 the input being the last.
-            input_values: (B, T, num_features), for a model of `inputs="values"`.
+            input_values: (B, T, num_features), for a model of `inputs="values"`. NaN and infinity are not looked for
+                here, at the price of every training step, but where data come in.
             inputs_embeds: (B, T, F), what `input_ids` would become: one-hot or embedded vectors.
             output_hidden_states: Whether to return the states of every layer; by default as the config says.
             return_dict: False for the values alone, as the heads want them: for a small batch, making a `ModelOutput`
@@ -395,8 +397,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
             use_cache: Whether to return where they stand at the end. A row may then be all padding, and stays there.
 
         Raises:
-            ValueError: If not exactly one fitting input is given, an id is out of range, a row has no real step, or a
-                state is given or wanted of a model that also reads backward.
+            ValueError: If not exactly one fitting input is given, an id is out of range, steps have another number of
+                features, a row has no real step, or a state is given or wanted of a model that also reads backward.
         """
         given = self._only_input(input_ids, input_values, inputs_embeds)
         if past_key_values is not None or use_cache:
@@ -473,8 +475,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
             got = " and ".join(given) or "neither"
             raise ValueError(f"a model of inputs={self.inputs!r} takes {' or '.join(allowed)}, got {got}")
         name, tensor = given.popitem()
-        if tensor.dim() != (2 if name == "input_ids" else 3) or 0 in tensor.shape:
-            wanted = "(batch, steps)" if name == "input_ids" else "(batch, steps, features)"
+        vectors = name != "input_ids"
+        if tensor.dim() != 2 + vectors or 0 in tensor.shape or (vectors and tensor.size(-1) != self.input_size):
+            wanted = f"(batch, steps, {self.input_size})" if vectors else "(batch, steps)"
             raise ValueError(f"{name} must be {wanted}, each at least 1, got {tuple(tensor.shape)}")
         return tensor
 
