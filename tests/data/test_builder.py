@@ -5,22 +5,29 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from datasets import ClassLabel, DatasetDict, Features, IterableDataset, Value
+from datasets import ClassLabel, DatasetDict, Features, IterableDataset, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.data import fingerprint as fingerprints
-from seqhub.data.builder import _shards, get_builder, load_dataset
+from seqhub.data.builder import _shards, features_of, get_builder, load_dataset
 from seqhub.data.digest import digest
 from seqhub.data.fingerprint import fingerprint
 from seqhub.data.sizes import SIZES
-from seqhub.data.table import rows_table
+from seqhub.data.table import rows_table, schema_of
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
+from seqhub.tasks.base import Alphabet, Layout
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import SPLITS, Split
+from tests.tasks.cases import rows_for, seed_for
 
 CASES = [(name, config.name) for name in list_tasks() for config in get_task(name).configs]
 SMALL = {"train_size": 3000, "validation_size": 1024, "test_size": 1}
+
+
+def sizes_for(address: str) -> dict[str, int]:
+    """Small sizes that a config has."""
+    return {f"{split}_size": rows_for(address, split, SMALL[f"{split}_size"]) for split in SPLITS}
 
 
 @pytest.fixture
@@ -30,13 +37,30 @@ def cache(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(("task", "config"), CASES)
 def test_rows_are_those_of_the_split(task, config, cache):
-    rows = load_dataset(task, config, seed=3, cache_dir=cache, **SMALL)
+    address = f"{task}/{config}"
+    seed, sizes = seed_for(address, 3), sizes_for(address)
+    rows = load_dataset(task, config, seed=seed, cache_dir=cache, **sizes)
     assert isinstance(rows, DatasetDict)
-    labels = list(get_task(task).labels)
     assert list(rows) == list(SPLITS)
-    for split, count in zip(SPLITS, SMALL.values(), strict=True):
-        assert rows[split].features == Features({"text": Value("string"), "label": ClassLabel(names=labels)})
-        assert digest(rows[split]) == digest(rows_table(Split(f"{task}/{config}", split, seed=3), 0, count))
+    for split in SPLITS:
+        assert tuple(rows[split].features) == Split(address).layout.columns
+        assert digest(rows[split]) == digest(rows_table(Split(address, split, seed), 0, sizes[f"{split}_size"]))
+
+
+def test_features_follow_the_layout():
+    letters, labels = Alphabet("ab"), ("no", "yes")
+    text, names, step = Value("string"), ClassLabel(names=["no", "yes"]), List(Value("float32"), length=4)
+    for layout, features in (
+        (Layout(alphabet=letters, labels=labels), {"text": text, "label": names}),
+        (Layout(alphabet=letters, labels=labels, target="step_class"), {"text": text, "labels": List(names)}),
+        (Layout(alphabet=letters, target="next_symbol"), {"text": text}),
+        (Layout(alphabet=letters, target="number", tolerance=1), {"text": text, "label": Value("float32")}),
+        (Layout(step_shape=(2, 2), labels=labels), {"input_values": List(step), "label": names}),
+        (Layout(step_shape=(4,), target="inputs", tolerance=1), {"input_values": List(step)}),
+    ):
+        assert features_of(layout) == Features(features)
+        assert tuple(schema_of(layout).names) == layout.columns
+        assert schema_of(layout).types == features_of(layout).arrow_schema.types
 
 
 def test_published_sizes(cache):
@@ -54,10 +78,11 @@ def test_record_batches_hold_8192_rows(cache):
 
 @pytest.mark.parametrize(("task", "config"), CASES)
 def test_a_stream_has_the_rows_of_the_table(task, config, cache):
-    table = load_dataset(task, config, split="train", cache_dir=cache, **SMALL)
-    stream = load_dataset(task, config, split="train", streaming=True, cache_dir=cache, **SMALL)
+    sizes = sizes_for(f"{task}/{config}")
+    table = load_dataset(task, config, split="train", cache_dir=cache, **sizes)
+    stream = load_dataset(task, config, split="train", streaming=True, cache_dir=cache, **sizes)
     assert isinstance(stream, IterableDataset)
-    assert stream.num_shards == 2
+    assert stream.num_shards == len(_shards(sizes["train_size"]))
     assert list(stream) == table.to_list()
     assert not list(Path(cache).rglob("*.arrow.incomplete"))
 

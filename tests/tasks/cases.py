@@ -16,6 +16,17 @@ def first_rows(address: str, split: str = "train", rows: int = 2048, seed: int =
     return Split(address, split, seed).blocks(0, -(-rows // BLOCK_SIZE))[:rows]
 
 
+def seed_for(address: str, seed: int) -> int:
+    """`seed` where the rows of an address are drawn; 0, the only one, where they are given."""
+    return seed if Split(address).size is None else 0
+
+
+def rows_for(address: str, split: str, rows: int) -> int:
+    """`rows`, or all that there are where they are given and fewer."""
+    size = Split(address, split).size
+    return rows if size is None else min(rows, size)
+
+
 def contents(batch: Batch) -> list[tuple[bytes, object]]:
     """Each row without its padding, as something that can be compared and kept in a set: inputs, then target."""
     per_step = batch.labels.ndim == 2
