@@ -64,7 +64,7 @@ def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
 
 def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], alphabet: Alphabet) -> pa.Array:
     """Texts of the ids of all rows one after the other, cut by `offsets`."""
-    symbols = pa.array(["", *alphabet.symbols], pa.string())
+    symbols = pa.array(["", *alphabet.entries], pa.string())
     words = pc.take(symbols, pa.array(ids.astype(np.int32)))
     return pc.binary_join(_lists(offsets, words), alphabet.separator)
 

@@ -21,25 +21,30 @@ class Alphabet:
         symbols: Distinct: one character each, written one after the other; or, with a separator, words.
         separator: What stands between two symbols of a text: nothing, or a space.
         name: Whose symbols they are, for messages.
+        unknown: What stands in a text for everything that is no symbol and has the id after the last one; with
+            nothing here, what is no symbol is refused.
 
     Raises:
         InvalidInputError: No symbol, one twice, or one that a text could not be told apart by.
 
     >>> Alphabet("ab").encode("abba"), Alphabet(("good", "bad"), " ").encode("bad good")
     ([1, 2, 2, 1], [2, 1])
+    >>> Alphabet(("good", "bad"), " ", unknown="[other]").encode("very bad")
+    [3, 2]
     """
 
     symbols: Sequence[str]
     separator: str = ""
     name: str = "the alphabet"
+    unknown: str = ""
 
     def __post_init__(self) -> None:
         if self.separator not in ("", " "):
             raise InvalidInputError(f"separator {self.separator!r} of {self.name}; need nothing or a space")
-        if not 1 <= len(self.symbols) <= MOST_SYMBOLS or len(set(self.symbols)) != len(self.symbols):
+        if not self.symbols or len(self) > MOST_SYMBOLS or len(set(self.entries)) != len(self):
             shown = _shorten(" ".join(self.symbols))
             raise InvalidInputError(f"symbols {shown} of {self.name}; need 1 to {MOST_SYMBOLS:,} different ones")
-        for symbol in self.symbols:
+        for symbol in self.entries:
             if self.separator and (not symbol or symbol.split() != [symbol]):
                 raise InvalidInputError(f"symbol {symbol!r} of {self.name}; a word has no space in it")
             if not self.separator and len(symbol) != 1:
@@ -48,20 +53,29 @@ class Alphabet:
                 )
 
     def __len__(self) -> int:
-        return len(self.symbols)
+        return len(self.entries)
+
+    @cached_property
+    def entries(self) -> tuple[str, ...]:
+        """What has an id, in the order of ids from 1 on: the symbols, and then `unknown`, if any."""
+        return (*self.symbols, self.unknown) if self.unknown else tuple(self.symbols)
 
     @cached_property
     def bytewise(self) -> bool:
         """Whether a symbol is one printable ASCII character, so that a text is its bytes."""
-        return not self.separator and all(symbol.isascii() and symbol.isprintable() for symbol in self.symbols)
+        return (
+            not self.separator
+            and not self.unknown
+            and all(symbol.isascii() and symbol.isprintable() for symbol in self.symbols)
+        )
 
     @cached_property
     def ids(self) -> dict[str, int]:
         """Id of each symbol, from 1 on."""
-        return {symbol: number for number, symbol in enumerate(self.symbols, start=1)}
+        return {symbol: number for number, symbol in enumerate(self.entries, start=1)}
 
     def encode(self, text: str) -> list[int]:
-        """Turn a text into ids from 1 on.
+        """Turn a text into ids from 1 on; of what is no symbol, that of `unknown` where there is one.
 
         Raises:
             InvalidInputError: The text is empty or holds something outside the alphabet; the message names it and
@@ -70,6 +84,8 @@ class Alphabet:
         found = text.split(self.separator) if self.separator and text else list(text)
         if not found:
             raise InvalidInputError(f"empty sequence; {self.name} needs at least one of {self._shown}")
+        if self.unknown:
+            return [self.ids.get(symbol, len(self)) for symbol in found]
         for position, symbol in enumerate(found):
             if symbol not in self.ids:
                 where = f"position {position} of {_shorten(text)}"
@@ -86,7 +102,7 @@ class Alphabet:
         if outside:
             step, i = outside[0]
             raise InvalidInputError(f"id {i} at position {step}; {self.name} has ids {PAD_ID} to {len(self)}")
-        text = self.separator.join(self.symbols[i - 1] for i in ids if i != PAD_ID)
+        text = self.separator.join(self.entries[i - 1] for i in ids if i != PAD_ID)
         if not text:
             raise InvalidInputError(
                 f"nothing but padding in {len(ids)} ids; a {self.name} sequence has a symbol or more"

@@ -13,15 +13,15 @@ from seqhub.data.sizes import published_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.loading import file_digest, quiet_transformers
-from seqhub.models.tokenizer import symbol_tokenizer
+from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.records import DatasetRecord, RunRecord, sync_folder
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import Alphabet, Task
 from seqhub.tasks.splits import Split
 from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, TokenizersBackend
 
 _PROBES = 8  # sequences whose logits the record keeps
 
@@ -42,7 +42,7 @@ def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: Ru
                 model.save_pretrained(beside)
             alphabet = Split(record.address).layout.alphabet
             if alphabet is not None:
-                symbol_tokenizer("".join(alphabet.symbols)).save_pretrained(beside)
+                tokenizer(alphabet).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
             for name in record.files:
@@ -57,6 +57,13 @@ def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: Ru
         raise SaveError(f"cannot write the model into {folder}: {reason}; its checkpoint is still there") from error
     record.save(folder)
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
+
+
+def tokenizer(alphabet: Alphabet) -> "TokenizersBackend":
+    """What gives a text the ids that its alphabet gives it, for `transformers`."""
+    if alphabet.separator:
+        return word_tokenizer(alphabet.symbols, unknown=bool(alphabet.unknown))
+    return symbol_tokenizer("".join(alphabet.symbols), unknown=bool(alphabet.unknown))
 
 
 def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
