@@ -131,6 +131,17 @@ def test_a_missing_weight_is_drawn_and_the_others_stay(case, tmp_path):
 
 
 @every_case
+@torch.no_grad()
+def test_outputs_may_be_tuples(case):
+    values, mask = padded(rows_for(case, 10), "right", case.shape.steps[1])
+    named = build(case)(input_values=values, attention_mask=mask)
+    for model, settings in [(build(case), {"return_dict": False}), (build(case, return_dict=False), {})]:
+        plain = model(input_values=values, attention_mask=mask, **settings)
+        assert isinstance(plain, tuple)
+        assert all(torch.equal(one, other) for one, other in zip(plain, named.to_tuple(), strict=True))
+
+
+@every_case
 def test_weights_depend_on_the_seed_only(case):
     one, two, other = (dict(build(case, seed=seed).named_parameters()) for seed in (1, 1, 2))
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -24,7 +24,10 @@ STUBS = {
     "generation/test_utils.py": "class GenerationTesterMixin:\n    pass\n",
     "utils/test_configuration_utils.py": "config_common_kwargs = {'return_dict': False}\n",
 }
-SUITE = "tests/models/recurrent/test_modeling_recurrent.py"  # suite.py, where its relative imports hold
+SUITES = {  # where their relative imports hold
+    "suite.py": "tests/models/recurrent/test_modeling_recurrent.py",
+    "suite_values.py": "tests/models/recurrent/test_modeling_values.py",
+}
 TIME_LIMIT = 1800  # seconds
 
 
@@ -45,9 +48,10 @@ def fetch(scratch: Path) -> Path:
     for name, text in STUBS.items():
         (tests / name).parent.mkdir(exist_ok=True)
         (tests / name).write_text(text)
-    ours = tests.parent / SUITE
-    ours.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(HERE / "suite.py", ours)
+    for name, place in SUITES.items():
+        ours = tests.parent / place
+        ours.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(HERE / name, ours)
     for folder in (tests, *(path for path in tests.rglob("*") if path.is_dir())):
         (folder / "__init__.py").touch()
     return tests.parent
@@ -60,7 +64,7 @@ def run(folder: Path, scratch: Path) -> Path:
     options = f"-q -p no:cacheprovider --tb=short --disable-warnings -c {os.devnull}".split()
     paths = [str(scratch / "site"), str(HERE.parents[2])]
     subprocess.run(
-        [sys.executable, "-m", "pytest", *options, f"--rootdir={folder}", f"--junitxml={report}", SUITE],
+        [sys.executable, "-m", "pytest", *options, f"--rootdir={folder}", f"--junitxml={report}", *SUITES.values()],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         timeout=TIME_LIMIT,
