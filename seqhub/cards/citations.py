@@ -60,6 +60,8 @@ _METHODS = {
     "chrono": (_CHRONO,),
     "identity": (_IDENTITY,),
 }
+for _cell in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+    _METHODS |= {f"cnn_{_cell}": _METHODS[_cell], f"{_cell}_autoencoder": _METHODS[_cell]}
 
 
 def bibliography(source: str, *methods: str) -> str:

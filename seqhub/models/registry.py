@@ -123,7 +123,7 @@ def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "ca
     Args:
         config: Of one of the families here.
         head: `sequence` for one label per sequence, `token` for one per step, `causal` to predict the next id, `base`
-            for states only.
+            for states only, or for an autoencoder, which has no head.
 
     Raises:
         UnknownNameError: If the config's family does not exist or has no such head.
