@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from seqhub.server import wire
 from seqhub.server.access import Identity, absent, authorise, identify
-from seqhub.server.http import Call, PlainHandler, Route, StreamingHandler, raw_path, read_body
+from seqhub.server.http import Call, PlainHandler, Route, StreamingHandler, Turns, raw_path, read_body
 from seqhub.server.model import Kind
 from seqhub.server.refusal import CODES, Refusal
 from seqhub.server.routes import (
@@ -122,6 +122,7 @@ class Dispatcher:
         self.store = store
         self.settings = settings
         self.scanner = Scanner() if self.settings.scan_pickles else None
+        self.turns = Turns()
         self.rows = [(compiled(route.pattern), route) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,6 +156,7 @@ class Dispatcher:
             identity=Identity(),
             params=params,
             scanner=self.scanner,
+            turns=self.turns,
             body_limit=route.body_limit,
         )
         if inspect.iscoroutinefunction(route.handler):

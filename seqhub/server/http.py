@@ -4,6 +4,7 @@ A handler is either a plain function, which runs in a worker thread with the who
 coroutine function, which reads the stream itself through `call.chunks()`. Either returns a response or raises Refusal.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,18 @@ State = Literal["works", "left out"]
 T = TypeVar("T")
 
 
+class Turns:
+    """Who may hold a large body in memory now; others wait, with their bodies unread."""
+
+    def __init__(self) -> None:
+        self.small, self.large = asyncio.Semaphore(8), asyncio.Semaphore(1)
+
+    def for_body(self, request: Request, small_bytes: int) -> asyncio.Semaphore:
+        declared = request.headers.get("content-length", "")
+        is_small = declared.isascii() and declared.isdigit() and int(declared[:18]) <= small_bytes
+        return self.small if is_small else self.large
+
+
 @dataclass(slots=True)
 class Call:
     """One request, after the table has decided who asks, for which repository, and that they may."""
@@ -40,6 +53,7 @@ class Call:
     identity: Identity
     params: Mapping[str, str]  # what the pattern caught, percent-decoded once
     scanner: Scanner | None = None  # None: nothing is scanned
+    turns: Turns = field(default_factory=Turns, repr=False)
     found_repo: Repo | None = None  # where the pattern has {repo}
     body_limit: int = JSON_LIMIT
     body: bytes = field(default=b"", repr=False)  # of plain handlers: read before they start

@@ -20,6 +20,7 @@ from seqhub.server.xet.xorb import MAX_BODY_BYTES
 
 CAS_URL, ACCESS_TOKEN, EXPIRATION = "X-Xet-Cas-Url", "X-Xet-Access-Token", "X-Xet-Token-Expiration"
 SESSION_ID = "X-Xet-Session-Id"
+SMALL_SHARD_BYTES = 2**20  # of files with 1 GiB together, about
 
 
 def connection(call: Call, revision: str | None) -> dict[str, str]:
@@ -59,10 +60,20 @@ async def take_xorb(call: Call) -> Response:
     return JSONResponse({"was_inserted": inserted})
 
 
-def take_shard_of_call(call: Call) -> Response:
-    account, shelf = _sender(call)
-    with refusing():
-        take_shard(call.store, shelf, call.body, account, max_bytes=call.store.limits.file_bytes)
+async def take_shard_of_call(call: Call) -> Response:
+    """Shards are read in memory: few small ones at a time and one large one, after its sender is known."""
+    account, shelf = await call.in_thread(_sender, call)
+    async with call.turns.for_body(call.request, SMALL_SHARD_BYTES):
+        raw = bytearray()
+        try:
+            async for chunk in call.chunks():
+                raw += chunk
+            with refusing():
+                await call.in_thread(
+                    take_shard, call.store, shelf, raw, account, max_bytes=call.store.limits.file_bytes
+                )
+        finally:
+            raw.clear()  # a refusal would hold it, by its traceback, until its answer is written
     return JSONResponse({"result": 1})  # 1: taken; 0 would say that it was known
 
 

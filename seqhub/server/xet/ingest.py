@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from seqhub.server.model import Account
 from seqhub.server.refusal import Refusal
 from seqhub.server.xet.hashes import Tree, file_hash, range_hash, to_hex
-from seqhub.server.xet.shard import ShardFile, Term, read_shard
+from seqhub.server.xet.shard import Buffer, ShardFile, Term, read_shard
 from seqhub.server.xet.shelf import Shelf
 from seqhub.server.xet.stored import LostError, Xorb
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OPEN_XORBS: Final = 32
 
 
-def take_shard(store: "Store", shelf: Shelf, raw: bytes, account: Account, *, max_bytes: int) -> list[tuple[str, int]]:
+def take_shard(store: "Store", shelf: Shelf, raw: Buffer, account: Account, *, max_bytes: int) -> list[tuple[str, int]]:
     """Store every file of a shard.
 
     Args:
@@ -115,12 +115,12 @@ def _check(file: ShardFile, desk: _Desk) -> None:
 
 def _chunks_of(term: Term, number: int, desk: _Desk) -> Sequence[tuple[bytes, int]]:
     xorb = desk.xorb(term.xorb)
-    if term.end > len(xorb.chunks):
-        raise Refusal(400, f"Term {number} names chunks up to {term.end} of a xorb that has {len(xorb.chunks)}.")
+    if term.end > xorb.n_chunks:
+        raise Refusal(400, f"Term {number} names chunks up to {term.end} of a xorb that has {xorb.n_chunks}.")
     size = xorb.starts[term.end] - xorb.starts[term.first]
     if size != term.size:
         raise Refusal(400, f"Term {number} claims {term.size} bytes; its chunks have {size}.")
-    chunks = xorb.chunks[term.first : term.end]
+    chunks = xorb.chunks(term.first, term.end)
     if term.range_hash is not None and range_hash(hash_ for hash_, _ in chunks) != term.range_hash:
         raise Refusal(400, f"Term {number} has another range hash than its chunks.")
     return chunks

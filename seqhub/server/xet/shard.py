@@ -32,13 +32,15 @@ WITH_RANGE_HASHES: Final = 1 << 31
 WITH_SHA256: Final = 1 << 30
 MAX_SHARD_BYTES: Final = 64 * 1024 * 1024 + 64 * 1024  # clients close a shard at 64 MiB
 MAX_FILES: Final = 100_000
+USUAL_CHUNK_BYTES: Final = 8 * 1024  # clients cut no smaller ones, except at the end of a file
+SHORT_CHUNKS: Final = 1000  # of one file, and 8 more for each term
 
 HEADER: Final = struct.Struct("<32s2Q")
 FILE: Final = struct.Struct("<32s2I8x")
 TERM: Final = struct.Struct("<32s4I")
 HASH: Final = struct.Struct("<32s16x")
 
-Buffer = bytes | memoryview
+Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +134,17 @@ def _read_files(raw: Buffer, at: int) -> tuple[list[ShardFile], int]:
 
 
 def _check_terms(raw: Buffer, at: int, count: int) -> int:
-    total = 0
+    total = chunks = 0
     for number in range(count):
         _, _, size, first, end = TERM.unpack_from(raw, at + number * RECORD_BYTES)
         if not first < end or not size:
             raise Refusal(400, f"Term {number} of a file in the shard has chunks {first} to {end} and {size} bytes.")
         total += size
+        chunks += end - first
+    if chunks > total // USUAL_CHUNK_BYTES + 8 * count + SHORT_CHUNKS:  # hours of hashing could be asked for in a line
+        raise Refusal(
+            400, f"A file of the shard has {chunks} chunks in {total} bytes; clients cut at {USUAL_CHUNK_BYTES}."
+        )
     return total
 
 

@@ -2,6 +2,7 @@
 
 import os
 import struct
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -37,31 +38,36 @@ class Xorb:
     def __init__(self, path: Path, blob_of: BlobOf = lambda sha256: None) -> None:
         self._path, self._blob_of = path, blob_of
         try:
-            raw = path.with_suffix(".chunks").read_bytes()
-            self.chunks: list[tuple[bytes, int]] = list(CHUNK.iter_unpack(raw))
-        except (FileNotFoundError, struct.error):  # a power cut may have left half of it
+            self._index = path.with_suffix(".chunks").read_bytes()
+        except FileNotFoundError:
             raise LostError from None
-        if not self.chunks:  # or nothing
+        self.n_chunks, rest = divmod(len(self._index), CHUNK.size)
+        if rest or not self.n_chunks:  # a power cut may have left half of it, or nothing
             raise LostError
-        self.starts = [0, *accumulate(size for _, size in self.chunks)]
+        sizes = (size for _, size in CHUNK.iter_unpack(self._index))
+        self.starts = array("Q", accumulate(sizes, initial=0))  # of a million chunks that a hostile shard may name
         self._bytes: BinaryIO | None = None
         with suppress(FileNotFoundError):
             self._bytes = path.with_suffix(".bytes").open("rb", buffering=0)
         self._places = self._read_places()
         self._fresh: list[Place] = []
 
+    def chunks(self, first: int, end: int) -> list[tuple[bytes, int]]:
+        """Hash and size of chunks `first` to `end` (not included)."""
+        return list(CHUNK.iter_unpack(self._index[first * CHUNK.size : end * CHUNK.size]))
+
     def is_complete(self) -> bool:
         """Whether all of its chunks are somewhere."""
-        return self._bytes is not None or self._covered(0) >= len(self.chunks)
+        return self._bytes is not None or self._covered(0) >= self.n_chunks
 
     def is_sound(self) -> bool:
         """Whether index and bytes are what the xorb's hash says; reads all of it."""
-        if tree_root(self.chunks) != from_hex(self._path.name):
+        chunks = self.chunks(0, self.n_chunks)
+        if tree_root(chunks) != from_hex(self._path.name):
             return False
         try:
             return all(
-                chunk_hash(b"".join(self.read(number, number + 1))) == hash_
-                for number, (hash_, _) in enumerate(self.chunks)
+                chunk_hash(b"".join(self.read(number, number + 1))) == hash_ for number, (hash_, _) in enumerate(chunks)
             )
         except LostError:
             return False
@@ -105,7 +111,7 @@ class Xorb:
                 os.fsync(file.fileno())
             sync(index.parent)
             self._fresh = []
-        if self._bytes is not None and self._covered(0) >= len(self.chunks):
+        if self._bytes is not None and self._covered(0) >= self.n_chunks:
             self._path.with_suffix(".bytes").unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -77,6 +77,7 @@ GOOD = shard(file_records([Piece(XORBS[0], 0, 3)]), xorbs=XORBS)
         (shard(record(b"f" * 32, 0, 2**32 - 1, 0, 0)), "claims 4294967295 more records"),
         (shard(record(b"f" * 32, 0, 1, 0, 0) + record(b"x" * 32, 0, 5, 3, 3)), "chunks 3 to 3"),
         (shard(record(b"f" * 32, 0, 1, 0, 0) + record(b"x" * 32, 0, 0, 0, 3)), "0 bytes"),
+        (shard(record(b"f" * 32, 0, 1, 0, 0) + record(b"x" * 32, 0, 8192, 0, 8192)), "8192 chunks in 8192 bytes"),
         (GOOD[:-48] + record(b"x" * 32, 0, 9, 0, 0) + END, "claims 9 more records"),
     ],
 )
