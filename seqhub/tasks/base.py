@@ -217,8 +217,8 @@ class Task(ABC, Generic[C]):
         """Of the texts of this task."""
         return Alphabet(self.symbols, self.separator, self.name)
 
-    def solve_batch(self, sequences: Sequence[Any]) -> list[Any]:
-        """Apply `solve` to each sequence."""
+    def solve_batch(self, sequences: Sequence[Any], config: C | None = None) -> list[Any]:
+        """Apply `solve` to each sequence; `config` matters only where the rule differs between configs."""
         return [self.solve(sequence) for sequence in sequences]
 
     def encode(self, text: str) -> list[int]:

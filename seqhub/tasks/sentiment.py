@@ -1,0 +1,174 @@
+"""Good or bad: sentences of a small grammar in which a word far away turns the meaning round.
+
+Source: Pang, Lee & Vaithyanathan (2002), "Thumbs up? Sentiment Classification using Machine Learning Techniques",
+EMNLP, who classified reviews of films by their words and marked those after a negation; the grammar is made here.
+
+A sentence has two clauses, one on the film and one on something else. Each says who, at length, of which occasion, and
+what they said; the label is what the sentence says of the *film*. An affirming subject (`everybody`) leaves the
+adjective as it is, a negating one (`nobody`) turns it round:
+
+    >>> TASK.solve(
+    ...     "nobody on good seats in bad weather said that the film was awful "
+    ...     "but everybody in the rain who never slept found that the dinner was great"
+    ... )
+    'good'
+
+The other clause always has a subject and an adjective of the opposite kinds, and the occasions between hold `good`,
+`bad`, `not` and `never` out of scope. So every sentence has one affirming and one negating subject, one praising and
+one damning adjective, and everything else is drawn without a look at the label: how often a word occurs says nothing,
+and any rule over counts of words is right half of the time. `short` has 6 to 9 words between subject and verb, `long`
+21 to 30. Chance level is 1/2. Sentences and labels of your own are `sentiment/own`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.base import PAD_ID, Batch, IntRange, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+NEGATING = ("nobody", "none", "neither")
+AFFIRMING = ("everybody", "all", "both")
+PRAISING = ("good", "great", "fine", "lovely")
+DAMNING = ("bad", "awful", "poor", "dull")
+TOPIC = "film"
+OTHERS = ("dinner", "weather", "music", "hall")
+VERBS = ("said", "found", "thought")
+LINKS = ("while", "but", "and", "whereas")
+OCCASIONS = (
+    "in the evening", "with old friends", "from the village", "after the dinner", "without a coat", "on good seats",
+    "in bad weather", "who never slept", "not yet forty", "near the door", "at the back", "in the rain",
+    "with great hopes", "in awful shoes", "before the storm", "not too tired",
+)  # fmt: skip
+
+_OCCASION = 3  # words
+_REST = 6  # words of a clause after its occasions: verb, that, the, topic, was, adjective
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentimentConfig(TaskConfig):
+    """How far the two words that decide are apart."""
+
+    occasions: IntRange  # in each clause, 3 words each, both ends included
+
+    def __post_init__(self) -> None:
+        low, high = self.occasions
+        lengths = tuple(2 * (1 + _OCCASION * each + _REST) + 1 for each in (low, high))
+        self.require(0 <= low <= high and self.length == lengths, f"0 <= low <= high occasions and length={lengths}")
+
+
+class Sentiment(Task[SentimentConfig]):
+    """Negation at a distance, among adjectives and negations out of scope."""
+
+    name = "sentiment"
+    version = 1
+    title = "Good or bad sentences with negation at a distance"
+    symbols = tuple(
+        dict.fromkeys(
+            " ".join(
+                (*NEGATING, *AFFIRMING, *PRAISING, *DAMNING, TOPIC, *OTHERS, *VERBS, *LINKS, "that the was", *OCCASIONS)
+            ).split()
+        )
+    )
+    separator = " "
+    labels = ("good", "bad")
+    marked = (*NEGATING, *AFFIRMING, TOPIC, *PRAISING, *DAMNING)
+    rule = (
+        "A sentence has two clauses, one of which is on the film. The label is the adjective said of the film, good or "
+        "bad, turned round if that clause starts with nobody, none or neither. The other clause has a subject and an "
+        "adjective of the opposite kinds, so that counts of words say nothing."
+    )
+    limits = (
+        "Sentences of a grammar with 59 words, made so that order alone decides: they show what a network can read "
+        "that a bag of words cannot, and nothing about real reviews."
+    )
+    source = """@inproceedings{pang2002thumbs,
+  author    = {Pang, Bo and Lee, Lillian and Vaithyanathan, Shivakumar},
+  title     = {Thumbs up? Sentiment Classification using Machine Learning Techniques},
+  booktitle = {Proceedings of the Conference on Empirical Methods in Natural Language Processing (EMNLP)},
+  pages     = {79--86},
+  year      = {2002}
+}"""
+    configs = (
+        SentimentConfig(name="short", length=(27, 33), occasions=(2, 3)),
+        SentimentConfig(name="long", length=(57, 75), occasions=(7, 10)),
+    )
+
+    def generate(self, config: SentimentConfig, random: BlockRandom) -> Batch:
+        topic_first = random.integers(0, 1)
+        negated = random.integers(0, 1)  # the clause on the film
+        damned = random.integers(0, 1)  # there
+        link = self._words(random, LINKS)
+        subjects = self._words(random, AFFIRMING), self._words(random, NEGATING)
+        adjectives = self._words(random, PRAISING), self._words(random, DAMNING)
+        topics = np.full(random.size, self.alphabet.ids[TOPIC]), self._words(random, OTHERS)
+        clauses = [
+            self._clause(
+                config,
+                random,
+                subject=np.where(negated ^ other, subjects[1], subjects[0]),
+                topic=topics[other],
+                adjective=np.where(damned ^ other, adjectives[1], adjectives[0]),
+            )
+            for other in (0, 1)
+        ]
+        order = topic_first[:, None].astype(bool)
+        ids = np.concatenate(
+            [np.where(order, *clauses), link[:, None], np.where(order, clauses[1], clauses[0])], axis=1
+        )
+        lengths = (ids != PAD_ID).sum(axis=1)
+        words_first = np.argsort(ids == PAD_ID, axis=1, kind="stable")
+        ids = np.take_along_axis(ids, words_first, axis=1)[:, : config.length[1]]
+        return Batch(ids.astype(np.uint16), lengths, negated ^ damned)
+
+    def _clause(
+        self,
+        config: SentimentConfig,
+        random: BlockRandom,
+        subject: NDArray[np.int64],
+        topic: NDArray[np.int64],
+        adjective: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Ids (N, T) of a clause, PAD_ID where it has fewer occasions than the most."""
+        count = random.integers(*config.occasions)
+        most = config.occasions[1]
+        drawn = random.integers_2d(0, len(OCCASIONS) - 1, most)
+        known = np.array([self.alphabet.encode(occasion) for occasion in OCCASIONS])
+        occasions = np.where((np.arange(most) < count[:, None])[:, :, None], known[drawn], PAD_ID)
+        that, the, was = (np.full(random.size, self.alphabet.ids[word]) for word in ("that", "the", "was"))
+        rest = [self._words(random, VERBS), that, the, topic, was, adjective]
+        return np.column_stack([subject, occasions.reshape(random.size, -1), *rest])
+
+    def _words(self, random: BlockRandom, words: tuple[str, ...]) -> NDArray[np.int64]:
+        """Ids (N,) of one of these words for each sentence."""
+        return np.array([self.alphabet.ids[word] for word in words])[random.integers(0, len(words) - 1)]
+
+    def solve(self, sequence: str) -> str:
+        words = sequence.split(" ")
+        links = [step for step, word in enumerate(words) if word in LINKS]
+        if len(links) == 1:
+            halves = [_read(words[: links[0]]), _read(words[links[0] + 1 :])]
+            found = [half for half in halves if half and half[1] == TOPIC]
+            if all(halves) and len(found) == 1:
+                ((subject, _, adjective),) = found
+                return self.labels[(subject in NEGATING) ^ (adjective in DAMNING)]
+        raise InvalidInputError(
+            f"{sequence[:60]!r} is no {self.name} sentence: two clauses, one of them on the {TOPIC}"
+        )
+
+
+def _read(clause: list[str]) -> tuple[str, str, str] | None:
+    """Subject, topic and adjective of a clause, or None where it is none."""
+    subject, middle, rest = clause[:1], clause[1:-_REST], clause[-_REST:]
+    occasions = {" ".join(middle[step : step + _OCCASION]) for step in range(0, len(middle), _OCCASION)}
+    if subject[0:1] and subject[0] in NEGATING + AFFIRMING and occasions <= set(OCCASIONS) and len(rest) == _REST:
+        verb, that, the, topic, was, adjective = rest
+        known = verb in VERBS and topic in (TOPIC, *OTHERS) and adjective in PRAISING + DAMNING
+        if known and (that, the, was) == ("that", "the", "was"):
+            return subject[0], topic, adjective
+    return None
+
+
+TASK = Sentiment()
