@@ -36,7 +36,7 @@ class TrainConfig:
     address: Annotated[str, "task/config, as in qrsu/hard"]
     output_dir: Annotated[Path, "folder of this run; must not hold another one"]
 
-    model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu"] = "lstm"
+    model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu; more for real values"] = "lstm"
     hidden_size: Annotated[int, "width of the hidden state"] = 8
     num_hidden_layers: Annotated[int, "stacked recurrences"] = 1
     initialization: Annotated[str, "default, forget_bias, chrono or identity"] = "default"
@@ -153,8 +153,8 @@ class Setting(NamedTuple):
 def settings() -> tuple[Setting, ...]:
     """All settings, in order.
 
-    >>> settings()[2]
-    Setting(name='model', type=<class 'str'>, help='preset of the model: lstm, gru, rnn_tanh, rnn_relu', default='lstm')
+    >>> settings()[4]
+    Setting(name='num_hidden_layers', type=<class 'int'>, help='stacked recurrences', default=1)
     """
     hints = get_type_hints(TrainConfig, include_extras=True)
     return tuple(
