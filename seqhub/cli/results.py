@@ -110,11 +110,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     written = []
     if seen.states:
         written.append(figures / "states.png")
-        symbols = (
-            []
-            if layout.alphabet is None
-            else [layout.alphabet.symbols[i - 1] for i in layout.alphabet.encode(seen.inputs)]
-        )
+        symbols = [] if layout.alphabet is None else layout.alphabet.split(seen.inputs)
         plot_states(
             symbols or seen.inputs,
             seen.states,
@@ -143,7 +139,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
 def _readout_names(layout: "Layout") -> tuple[str, ...]:
     """Of the classes or symbols that a head scores, padding included; none of a number."""
     if layout.target == "next_symbol" and layout.alphabet is not None:
-        return "padding", *layout.alphabet.symbols
+        return "padding", *layout.alphabet.entries
     return layout.labels
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqhub.data.digest import digest
+from seqhub.data.sizes import published_sizes
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.loading import load_model
@@ -29,7 +30,7 @@ _SPLITS = ("validation", "test")
 def evaluate(
     folder: Path,
     *,
-    rows: int = 10_000,
+    rows: int | None = None,
     sibling_rows: int = 2_000,
     seed: int = 0,
     report: Callable[[str], None] | None = None,
@@ -40,7 +41,7 @@ def evaluate(
 
     Args:
         folder: A model folder with its run.json.
-        rows: Sequences of each of its own splits; the default is all that are published.
+        rows: Sequences of each of its own splits; None for all that are published.
         sibling_rows: Sequences of each other config of the task; 0 for none.
         seed: Seed of the data; 0 is the published one.
         report: Called with the name of each part before it is measured.
@@ -51,12 +52,13 @@ def evaluate(
         InvalidInputError: A number of rows below one, or above ten million.
     """
     for name, number, least in (("rows", rows, 1), ("sibling_rows", sibling_rows, 0)):
-        if not least <= number <= MOST_ROWS:
+        if number is not None and not least <= number <= MOST_ROWS:
             raise InvalidInputError(f"{name} {number}; need {least} to {MOST_ROWS:,}")
     record = RunRecord.load(folder)
     task, config = resolve(record.address)
     model = load_model(folder)
-    parts = {split: (record.address, split, rows) for split in _SPLITS}
+    published = published_sizes(record.address)
+    parts = {split: (record.address, split, published[split] if rows is None else rows) for split in _SPLITS}
     if sibling_rows:
         siblings = [
             sibling.name for sibling in task.configs if sibling != config and _fits(model, task, config, sibling)

@@ -4,13 +4,23 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from seqhub.errors import CorruptFileError
+from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
+from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+HEADS: dict[str, Literal["sequence", "token", "causal", "base"]] = {  # target -> head; `base` reconstructs its inputs
+    "class": "sequence",
+    "number": "sequence",
+    "step_class": "token",
+    "next_symbol": "causal",
+    "inputs": "base",
+}
 
 
 def file_digest(path: Path) -> str:
@@ -30,7 +40,9 @@ def check_files(folder: Path, record: RunRecord) -> None:
 
 
 def load_model(folder: Path) -> "PreTrainedModel":
-    """The classifier of a model folder, ready to evaluate, by the classes of this package and without remote code.
+    """The model of a folder, ready to evaluate, by the classes of this package and without remote code.
+
+    Its head is that for the target of the task in the record; without a record, one label a sequence.
 
     Raises:
         FileNotFoundError: No such folder, or no config.json in it.
@@ -44,23 +56,26 @@ def load_model(folder: Path) -> "PreTrainedModel":
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no model in {folder}: it has no config.json")
+    head = "sequence"
     if (folder / RunRecord.FILE_NAME).is_file():
-        check_files(folder, RunRecord.load(folder))
+        record = RunRecord.load(folder)
+        check_files(folder, record)
+        head = HEADS[Split(record.address).layout.target]
     try:
         with quiet_transformers():
-            model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+            model, info = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
     except (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise CorruptFileError(f"{folder} holds no classifier that can be loaded: {reason[:200]}") from error
+        raise CorruptFileError(f"{folder} holds no model that can be loaded: {reason[:200]}") from error
     wrong = {kind: names for kind, names in info.items() if names and kind != "error_msgs"}
     if wrong:
         what = "; ".join(f"{kind.replace('_', ' ')}: {sorted(map(str, names))[0]}" for kind, names in wrong.items())
         raise CorruptFileError(f"weights and config.json of {folder} do not fit together ({what})")
     model.eval()
-    classifier: PreTrainedModel = model
-    return classifier
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
     python standalone.py JOB RESULT
 
-JOB is a JSON file: {"model": folder or repository, "trust_remote_code": bool, "texts": [...], "cache": folder,
-"rows": {name: how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split":
-name}. RESULT is written as JSON: {"logits": [[...]] of the texts, one by one, "rows": {name: {"confusion": [[...]],
-"loss": nats}}}.
+JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
+`tasks.base.Layout`, "tolerance": number, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows": {name:
+how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
+
+RESULT is written as JSON: {"logits": what the model gives each sequence of the probe, alone, "rows": {name: {"counted":
+sequences, or steps where each has a target, "right": how many of them, "loss": mean in nats, or mean squared error,
+"confusion": of classes only, counts by true class (row) and answer (column)}}}.
 """
 
 import json
@@ -18,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 _BATCH_SIZE = 500
+_NO_LABEL = -100  # of a step that does not count
 
 
 class _NoSeqhub(MetaPathFinder):
@@ -32,49 +36,113 @@ class _NoSeqhub(MetaPathFinder):
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Do one job, see the top of this file."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    import transformers
 
     torch.set_num_threads(1)
     trust = job["trust_remote_code"]
-    model = AutoModelForSequenceClassification.from_pretrained(
-        job["model"], trust_remote_code=trust, use_safetensors=True
-    )
+    auto_class = getattr(transformers, job["auto_class"])
+    model = auto_class.from_pretrained(job["model"], trust_remote_code=trust, use_safetensors=True)
     model.eval()
-    # trust is told here too: the tokenizer needs no code, but its loader reads config.json, and would ask on stdin
-    tokenizer = AutoTokenizer.from_pretrained(job["model"], trust_remote_code=trust)
+    tokenizer = None
+    if "texts" in job["probe"]:
+        # trust is told here too: the tokenizer needs no code, but its loader reads config.json, and would ask on stdin
+        tokenizer = transformers.AutoTokenizer.from_pretrained(job["model"], trust_remote_code=trust)
+    (probes,) = job["probe"].values()
     with torch.inference_mode():
-        logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in job["texts"]]
-        rows = {name: _confusion(model, tokenizer, *_rows(how, job["cache"])) for name, how in job["rows"].items()}
+        logits = [model(**_inputs(tokenizer, [probe])).logits[0].tolist() for probe in probes]
+        rows = {name: _measured(model, tokenizer, _rows(how, job["cache"]), job) for name, how in job["rows"].items()}
     return {"logits": logits, "rows": rows}
 
 
-def _rows(how: dict[str, str], cache: str) -> tuple[Any, list[str]]:
-    """The rows of a split, and its class names in the order of the label ids."""
+def _rows(how: dict[str, str], cache: str) -> Any:
+    """The rows of a split."""
     from datasets import load_dataset
 
     if "parquet" in how:
-        dataset = load_dataset("parquet", data_files=how["parquet"], split="train", cache_dir=cache)
-    else:
-        dataset = load_dataset(how["dataset"], how["config"], split=how["split"], cache_dir=cache)
-    return dataset, dataset.features["label"].names
+        return load_dataset("parquet", data_files=how["parquet"], split="train", cache_dir=cache)
+    return load_dataset(how["dataset"], how["config"], split=how["split"], cache_dir=cache)
 
 
-def _confusion(model: Any, tokenizer: Any, dataset: Any, names: list[str]) -> dict[str, Any]:
-    """Counts by true class (row) and answer (column), and mean cross-entropy in nats."""
+def _inputs(tokenizer: Any, sequences: list[Any]) -> dict[str, Any]:
+    """A batch of texts, or of real values (steps, features), padded on the right."""
     import torch
 
-    own = [model.config.id2label[i] for i in range(len(model.config.id2label))]
-    if names != own:
-        raise ValueError(f"the dataset's classes are {names}, the model's {own}")
-    confusion = torch.zeros(len(names), len(names), dtype=torch.int64)
-    loss = 0.0
+    if tokenizer is not None:
+        return dict(tokenizer(sequences, padding=True, return_tensors="pt"))
+    values = [torch.tensor(each, dtype=torch.float32) for each in sequences]
+    pad = torch.nn.utils.rnn.pad_sequence
+    masks = [torch.ones(len(each), dtype=torch.int64) for each in values]
+    return {"input_values": pad(values, batch_first=True), "attention_mask": pad(masks, batch_first=True)}
+
+
+def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """What the model makes of a split, see RESULT."""
+    import torch
+
+    counted, right, loss = 0, 0, 0.0
+    confusion = None
+    if job["target"] in ("class", "step_class"):
+        names = _class_names(model, dataset)
+        confusion = torch.zeros(len(names), len(names), dtype=torch.int64)
     for batch in _batches(dataset):
-        inputs = tokenizer(batch["text"], padding=True, return_tensors="pt")
-        labels = torch.tensor(batch["label"])
-        logits = model(**inputs).logits
-        loss += float(torch.nn.functional.cross_entropy(logits.double(), labels, reduction="sum"))
-        confusion.index_put_((labels, logits.argmax(dim=-1)), torch.ones(1, dtype=torch.int64), accumulate=True)
-    return {"confusion": confusion.tolist(), "loss": loss / len(dataset)}
+        inputs = _inputs(tokenizer, batch["input_values" if tokenizer is None else "text"])
+        logits = model(**inputs).logits.float()
+        if job["target"] in ("number", "inputs"):
+            errors, losses = _real_errors(logits, inputs, batch.get("label"))
+            counted += len(errors)
+            right += int((errors <= job["tolerance"]).sum())
+            loss += float(losses.double().sum())
+            continue
+        scores, labels = _scored(logits, inputs, batch, job["target"])
+        answers = scores.argmax(dim=-1)
+        counted += len(labels)
+        right += int((answers == labels).sum())
+        loss += float(torch.nn.functional.cross_entropy(scores.double(), labels, reduction="sum"))
+        if confusion is not None:
+            confusion.index_put_((labels, answers), torch.ones(1, dtype=torch.int64), accumulate=True)
+    result = {"counted": counted, "right": right, "loss": loss / counted}
+    return result if confusion is None else result | {"confusion": confusion.tolist()}
+
+
+def _class_names(model: Any, dataset: Any) -> list[str]:
+    """The classes of a dataset, which must be the model's; a single logit has the name of the second class."""
+    features = dataset.features
+    names: list[str] = (features["labels"].feature if "labels" in features else features["label"]).names
+    own = [model.config.id2label[i] for i in range(len(model.config.id2label))]
+    if own != (names[1:] if len(own) == 1 else names):
+        raise ValueError(f"the dataset's classes are {names}, the model's {own}")
+    return names
+
+
+def _scored(logits: Any, inputs: dict[str, Any], batch: dict[str, Any], target: str) -> tuple[Any, Any]:
+    """Scores (N, C) and labels (N,) of all sequences, or of all steps that count."""
+    import torch
+
+    if logits.size(-1) == 1:  # the single logit of the second of two classes, against 0
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)
+    if target == "class":
+        return logits, torch.tensor(batch["label"])
+    if target == "step_class":
+        steps = [torch.tensor(each) for each in batch["labels"]]
+        labels = torch.nn.utils.rnn.pad_sequence(steps, batch_first=True, padding_value=_NO_LABEL)
+    else:  # the next symbol is the one a step later
+        labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, _NO_LABEL)[:, 1:]
+        logits = logits[:, :-1]
+    counts = labels != _NO_LABEL
+    return logits[counts], labels[counts]
+
+
+def _real_errors(logits: Any, inputs: dict[str, Any], numbers: list[float] | None) -> tuple[Any, Any]:
+    """What a tolerance is held against, (B,), and the squared error, (B,): of numbers, or of whole sequences."""
+    import torch
+
+    if numbers is not None:
+        errors = (logits[..., 0] - torch.tensor(numbers)).abs()
+        return errors, errors.square()
+    mask = inputs["attention_mask"]
+    by_step = (logits.flatten(2) - inputs["input_values"].flatten(2)).square().mean(dim=-1)
+    errors = (by_step * mask).sum(dim=1) / mask.sum(dim=1)
+    return errors, errors
 
 
 def _batches(dataset: Any) -> Iterator[dict[str, list[Any]]]:

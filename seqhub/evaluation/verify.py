@@ -1,6 +1,7 @@
 """Load back what was published and hold it against its record: files, rows, logits and numbers."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seqhub.data.digest import digest
@@ -18,14 +20,18 @@ from seqhub.data.table import rows_table
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation import standalone
 from seqhub.evaluation.evaluate import MOST_ROWS
-from seqhub.evaluation.loading import check_files, load_model, quiet_datasets, quiet_transformers
+from seqhub.evaluation.loading import HEADS, check_files, load_model, quiet_datasets, quiet_transformers
+from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import DatasetRecord, RunRecord, what_else
-from seqhub.tasks.base import Task
-from seqhub.tasks.registry import get_task, resolve
+from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
 LOGIT_TOLERANCE = 1e-4  # float32 rounding differs between processors and batch shapes
+MSE_TOLERANCE = 1e-6  # relative
 
+_NUMBER_TOLERANCE = 1e-6  # between a number by the rule and the float32 that is published
+_ROWS_AT_ONCE = 4096
 _SECONDS = 600  # until a process that loads a model back is given up
 
 
@@ -51,9 +57,9 @@ def verify(
 ) -> list[Finding]:
     """Hold a model or dataset folder against its record.
 
-    A model: every file's SHA-256; the logits of the probe sequences; the rows it was measured on, made again; accuracy
-    and confusion matrix on them. A dataset, loaded by plain `datasets`: rows, digest and labels of every split, against
-    its record, against the task's rule, and against the rows that the task draws.
+    A model: every file's SHA-256; the logits of the probe sequences; the rows it was measured on, made again; accuracy,
+    loss and confusion matrix on them, or mean squared error. A dataset, loaded by plain `datasets`: rows, digest and
+    targets of every split, against its record, against the task's rule, and against the rows that the task draws.
 
     Args:
         folder: Holds run.json or dataset.json.
@@ -86,6 +92,7 @@ def verify(
 def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Published | None) -> Iterator[Finding]:
     record = RunRecord.load(folder)
     task, config = resolve(record.address)
+    layout = task.layout(config)
     try:
         check_files(folder, record)
     except CorruptFileError as error:
@@ -93,7 +100,8 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
         return
     yield Finding("files", f"{len(record.files)} SHA-256", "the same", True)
 
-    texts, recorded_logits = _probe(record, folder, len(task.labels))
+    record.require_metrics(layout.target)
+    probe, recorded_logits = _probe(record, folder, layout)
     own = [split for split in record.evaluation if "/" not in split]
     if dataset is not None:
         _require_rows(dataset, record, own)
@@ -101,11 +109,12 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
         rows: dict[str, Any] = {}
         for split in own:
             measured = record.evaluation[split]
-            if measured["examples"] > MOST_ROWS:
+            drawn = Split(record.address, split, measured["seed"])
+            most = MOST_ROWS if drawn.size is None else drawn.size
+            if measured["examples"] > most:
                 claim = f"{measured['examples']} {split} sequences"
-                raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} claims {claim}; at most {MOST_ROWS:,} can be")
-            table = rows_table(Split(record.address, split, measured["seed"]), 0, measured["examples"])
-            table = table.replace_schema_metadata(_features(task.labels))
+                raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} claims {claim}; at most {most:,} can be")
+            table = rows_table(drawn, 0, measured["examples"]).cast(_schema(layout))
             found = digest(table)
             yield Finding(f"{split} rows", measured["digest"], found, found == measured["digest"])
             pq.write_table(table, Path(scratch) / f"{split}.parquet")
@@ -115,24 +124,45 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
                 rows[split] = {"dataset": where, "config": config.name, "split": split}
         job = {
             "model": published.model if published else str(folder.resolve()),
+            "auto_class": AUTO_CLASSES[HEADS[layout.target]],
             "trust_remote_code": alone,
-            "texts": texts,
+            "target": layout.target,
+            "tolerance": layout.tolerance,
+            "probe": probe,
             "cache": scratch,
             "rows": rows,
         }
         endpoint = published.endpoint if published else None
         result = _measure_alone(job, Path(scratch), endpoint) if alone else _measure_here(job)
 
-    difference = float(np.abs(np.array(result["logits"]) - np.array(recorded_logits)).max())
+    pairs = zip(result["logits"], recorded_logits, strict=True)
+    difference = max(_largest_difference(found, recorded) for found, recorded in pairs)
     yield Finding(
-        f"logits of {len(texts)} sequences", f"within {LOGIT_TOLERANCE:g}", f"{difference:.1e} off",
+        f"logits of {len(recorded_logits)} sequences", f"within {LOGIT_TOLERANCE:g}", f"{difference:.1e} off",
         difference <= LOGIT_TOLERANCE,
     )  # fmt: skip
     for split in own:
-        recorded, found = record.evaluation[split]["confusion"], result["rows"][split]["confusion"]
-        share = float(np.trace(found) / np.sum(found))
-        agrees = found == recorded and abs(result["rows"][split]["loss"] - record.evaluation[split]["loss"]) < 1e-4
-        yield Finding(f"{split} accuracy", f"{record.evaluation[split]['accuracy']:.4f}", f"{share:.4f}", agrees)
+        yield from _compare(split, record.evaluation[split], result["rows"][split], layout)
+
+
+def _compare(split: str, recorded: dict[str, Any], found: dict[str, Any], layout: Layout) -> Iterator[Finding]:
+    """What was measured of one split, then and now."""
+    share = found["right"] / found["counted"]
+    agrees = found["counted"] == recorded.get("steps", recorded["examples"])
+    agrees &= abs(share - recorded["accuracy"]) < 1e-9
+    if not layout.tolerance:
+        agrees &= found.get("confusion") == recorded.get("confusion")
+        agrees &= abs(found["loss"] - recorded["loss"]) < 1e-4
+    yield Finding(f"{split} accuracy", f"{recorded['accuracy']:.4f}", f"{share:.4f}", agrees)
+    if layout.tolerance:
+        near = abs(found["loss"] - recorded["mse"]) <= MSE_TOLERANCE * recorded["mse"]
+        yield Finding(f"{split} mean squared error", f"{recorded['mse']:.7g}", f"{found['loss']:.7g}", near)
+
+
+def _largest_difference(one: Any, other: Any) -> float:
+    """Of any two logits of a sequence; infinite where they are not equally many."""
+    a, b = np.array(one), np.array(other)
+    return float(np.abs(a - b).max()) if a.shape == b.shape else float("inf")
 
 
 def _verify_dataset(folder: Path) -> Iterator[Finding]:
@@ -140,55 +170,119 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
     from datasets.exceptions import DatasetsError
 
     record = DatasetRecord.load(folder)
-    task = get_task(record.task)
     with tempfile.TemporaryDirectory(prefix="seqhub-verify-") as scratch:
         for config, facts in record.configs.items():
-            for split, recorded in facts["splits"].items():
-                what = f"{config} {split}"
+            for name, recorded in facts["splits"].items():
+                what = f"{config} {name}"
+                split = Split(f"{record.task}/{config}", name, record.seed)
                 try:
                     with quiet_datasets():
-                        rows = datasets.load_dataset(str(folder.resolve()), config, split=split, cache_dir=scratch)
+                        rows = datasets.load_dataset(str(folder.resolve()), config, split=name, cache_dir=scratch)
                     table = rows.with_format("arrow")[:]
                     found = digest(table)
-                    wrong = _wrong_labels(task, table)
+                    wrong = _wrong_targets(split, table)
                 except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DatasetsError) as error:
                     yield Finding(what, "rows that load", _reason(error), False)
                     continue
                 yield Finding(f"{what} rows", str(recorded["rows"]), str(len(rows)), len(rows) == recorded["rows"])
                 yield Finding(f"{what} digest", recorded["digest"], found, found == recorded["digest"])
-                drawn = digest(rows_table(Split(f"{record.task}/{config}", split, record.seed), 0, len(rows)))
+                drawn = digest(rows_table(split, 0, len(rows) if split.size is None else min(len(rows), split.size)))
                 yield Finding(f"{what} drawn again", found, drawn, drawn == found)
                 yield Finding(f"{what} labels by the rule", "0 wrong", f"{wrong} wrong", wrong == 0)
 
 
-def _wrong_labels(task: Task[Any], rows: pa.Table) -> int:
-    """How many rows have another label than the task's rule gives them; texts that it cannot draw have none."""
-    texts, labels = rows["text"].to_pylist(), rows["label"].to_pylist()
+def _wrong_targets(split: Split, rows: pa.Table) -> int:
+    """How many rows have another target than the task's rule gives them; sequences that it cannot draw have none."""
+    wrong = 0
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows.slice(start, _ROWS_AT_ONCE)
+        sequences = _sequences(part, split.layout)
+        try:
+            right = split.task.solve_batch(sequences, split.config)
+        except InvalidInputError:
+            right = [_solve(split, sequence) for sequence in sequences]
+        pairs = zip(right, _targets(part, split.layout), strict=True)
+        wrong += sum(not _same_target(one, other) for one, other in pairs)
+    return wrong
+
+
+def _solve(split: Split, sequence: Any) -> Any:
     try:
-        right = task.solve_batch(texts)
+        return split.task.solve_batch([sequence], split.config)[0]
     except InvalidInputError:
-        right = [_solve(task, text) for text in texts]
-    names = dict(enumerate(task.labels))
-    return sum(names.get(label) != name for name, label in zip(right, labels, strict=True))
+        return NotImplemented  # equal to no target
 
 
-def _solve(task: Task[Any], text: str) -> Any:
-    try:
-        return task.solve(text)
-    except InvalidInputError:
-        return "none"
+def _sequences(rows: pa.Table, layout: Layout) -> list[Any]:
+    """Texts, or values (T, F)."""
+    column = rows[layout.columns[0]]
+    if layout.alphabet is not None:
+        texts: list[Any] = column.to_pylist()
+        return texts
+    lengths = pc.list_value_length(column).to_numpy()
+    values = pc.list_flatten(pc.list_flatten(column)).to_numpy().reshape(int(lengths.sum()), -1)
+    return np.split(values, np.cumsum(lengths)[:-1])
 
 
-def _probe(record: RunRecord, folder: Path, classes: int) -> tuple[list[str], list[list[float]]]:
+def _targets(rows: pa.Table, layout: Layout) -> list[Any]:
+    """As in `tasks.base.Example`; a label that is no class is itself."""
+    names = dict(enumerate(layout.labels))
+    if layout.target == "class":
+        return [names.get(label, label) for label in rows["label"].to_pylist()]
+    if layout.target == "step_class":
+        return [
+            [None if label == NO_LABEL else names.get(label, label) for label in labels]
+            for labels in rows["labels"].to_pylist()
+        ]
+    return rows["label"].to_pylist() if layout.target == "number" else [None] * len(rows)
+
+
+def _same_target(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= _NUMBER_TOLERANCE
+    return bool(one == other)
+
+
+def _probe(record: RunRecord, folder: Path, layout: Layout) -> tuple[dict[str, list[Any]], list[Any]]:
     """The sequences that the record has logits of, and these."""
-    texts, logits = record.probe.get("texts"), record.probe.get("logits")
-    if texts and isinstance(texts, list) and isinstance(logits, list) and len(texts) == len(logits):
-        task, _ = resolve(record.address)
-        for text in texts:
-            task.encode(str(text))
-        if all(isinstance(row, list) and len(row) == classes for row in logits):
-            return texts, logits
+    kind = "input_values" if layout.alphabet is None else "texts"
+    sequences, logits = record.probe.get(kind), record.probe.get("logits")
+    if sequences and isinstance(sequences, list) and isinstance(logits, list) and len(sequences) == len(logits):
+        lengths = [_steps(sequence, layout) for sequence in sequences]
+        if all(_are_logits(row, steps, layout) for row, steps in zip(logits, lengths, strict=True)):
+            return {kind: sequences}, logits
     raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} has no sequences with their logits to compare the model by")
+
+
+def _steps(sequence: Any, layout: Layout) -> int:
+    """How many steps a sequence of a record has; 0 where it is none of the task's."""
+    if layout.alphabet is not None:
+        return len(layout.alphabet.encode(str(sequence)))
+    shape = _shape(sequence)
+    return shape[0] if len(shape) == 2 and shape[1] == layout.num_features else 0
+
+
+def _are_logits(row: Any, steps: int, layout: Layout) -> bool:
+    """Whether these can be what a model gave a sequence of so many steps."""
+    shape, classes = _shape(row), len(layout.labels)
+    if layout.target == "class":
+        fits = shape == (classes,) or (classes == 2 and shape == (1,))  # a single logit is that of the second class
+    elif layout.target == "number":
+        fits = shape == (1,)
+    elif layout.target == "inputs":
+        fits = shape[:1] == (steps,) and math.prod(shape[1:]) == layout.num_features
+    else:
+        fits = shape == (steps, classes if layout.alphabet is None or classes else 1 + len(layout.alphabet))
+    return steps > 0 and fits
+
+
+def _shape(values: Any) -> tuple[int, ...]:
+    """Of nested lists of finite numbers; (0,) where they are anything else."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return (0,)
+    return array.shape if np.isfinite(array).all() else (0,)
 
 
 def _require_rows(dataset: Path, record: RunRecord, splits: list[str]) -> None:
@@ -204,12 +298,11 @@ def _require_rows(dataset: Path, record: RunRecord, splits: list[str]) -> None:
             raise InvalidInputError(f"{dataset} has other {split} rows than {rows}")
 
 
-def _features(labels: tuple[str, ...]) -> dict[str, str]:
-    """Schema metadata that tells `datasets` the class names, as its own files have it."""
-    from datasets import ClassLabel, Features, Value
+def _schema(layout: Layout) -> pa.Schema:
+    """Of the columns, with metadata that tell `datasets` the class names, as its own files have it."""
+    from seqhub.data.builder import features_of  # not above: it imports `datasets`, which takes a second or two
 
-    schema = Features({"text": Value("string"), "label": ClassLabel(names=list(labels))}).arrow_schema
-    return {key.decode(): value.decode() for key, value in schema.metadata.items()}
+    return features_of(layout).arrow_schema
 
 
 def _measure_here(job: dict[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,14 @@ class Alphabet:
         """Id of each symbol, from 1 on."""
         return {symbol: number for number, symbol in enumerate(self.entries, start=1)}
 
+    def split(self, text: str) -> list[str]:
+        """Cut a text into what would be its symbols.
+
+        >>> Alphabet(("good", "bad"), " ").split("good bad")
+        ['good', 'bad']
+        """
+        return text.split(self.separator) if self.separator and text else list(text)
+
     def encode(self, text: str) -> list[int]:
         """Turn a text into ids from 1 on; of what is no symbol, that of `unknown` where there is one.
 
@@ -81,7 +89,7 @@ class Alphabet:
             InvalidInputError: The text is empty or holds something outside the alphabet; the message names it and
                 its position, counted in symbols from 0.
         """
-        found = text.split(self.separator) if self.separator and text else list(text)
+        found = self.split(text)
         if not found:
             raise InvalidInputError(f"empty sequence; {self.name} needs at least one of {self._shown}")
         if self.unknown:

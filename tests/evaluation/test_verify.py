@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit_the_config(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     for change in ({"hidden_size": 16}, {"num_hidden_layers": 2}):
         (copy / "config.json").write_text(json.dumps(config | change))
-        with pytest.raises(CorruptFileError, match=r"fit together|no classifier"):
+        with pytest.raises(CorruptFileError, match=r"fit together|no model"):
             load_model(copy)
 
 
@@ -146,7 +146,7 @@ def test_config_with_a_field_of_the_wrong_type(copy: Path) -> None:
     (copy / "run.json").unlink()
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"hidden_size": "eight"}))
-    with pytest.raises(CorruptFileError, match=r"no classifier that can be loaded: .*hidden_size") as caught:
+    with pytest.raises(CorruptFileError, match=r"no model that can be loaded: .*hidden_size") as caught:
         load_model(copy)
     assert "\n" not in str(caught.value)
 
@@ -154,7 +154,7 @@ def test_config_with_a_field_of_the_wrong_type(copy: Path) -> None:
 def test_config_of_another_family(copy: Path) -> None:
     (copy / "run.json").unlink()
     (copy / "config.json").write_text(json.dumps({"model_type": "rwkv", "hidden_size": 8, "num_hidden_layers": 1}))
-    with pytest.raises(CorruptFileError, match="no classifier that can be loaded"):
+    with pytest.raises(CorruptFileError, match="no model that can be loaded"):
         load_model(copy)
     (copy / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 1}))
     with pytest.raises(CorruptFileError, match="do not fit together"):
@@ -165,7 +165,7 @@ def test_truncated_weights_without_a_record(copy: Path) -> None:
     (copy / "run.json").unlink()
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CorruptFileError, match="no classifier that can be loaded"):
+    with pytest.raises(CorruptFileError, match="no model that can be loaded"):
         load_model(copy)
 
 

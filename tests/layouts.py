@@ -1,0 +1,46 @@
+"""One config of the registry for each kind of row there is, and a small run of it."""
+
+from pathlib import Path
+
+from seqhub.records import RunRecord
+from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.splits import Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.train import train
+
+
+def kind(address: str) -> str:
+    """What its rows hold, in a word each: texts or values, the target, and whether the rows are given."""
+    split = Split(address)
+    alphabet = split.layout.alphabet
+    inputs = "values" if alphabet is None else "words" if alphabet.separator else "texts"
+    return f"{inputs}-{split.layout.target}{'' if split.size is None else '-given'}"
+
+
+def _values(address: str) -> int:
+    """How much the longest row holds."""
+    split = Split(address)
+    return split.config.length[1] * max(1, split.layout.num_features)
+
+
+def _smallest() -> dict[str, str]:
+    addresses = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
+    found: dict[str, str] = {}
+    for address in sorted(addresses, key=_values, reverse=True):
+        found[kind(address)] = address
+    return dict(sorted(found.items()))
+
+
+KINDS = _smallest()
+"""Kind -> the config that has it with the fewest values in a row."""
+
+
+def small_run(address: str, folder: Path, **settings: object) -> RunRecord:
+    """Train a recurrence of width 4 on 64 sequences: it learns next to nothing, and leaves all that a run leaves."""
+    split = Split(address)
+    model = "lstm_autoencoder" if split.layout.target == "inputs" else "lstm"
+    given = {"data": "stream" if split.size is None else "splits", "max_sequences": 64, "stop_at": "none"}
+    small = {"hidden_size": 4, "evaluate_every": 64, "evaluate_size": 32}
+    record = train(TrainConfig(address=address, model=model, output_dir=folder, **(given | small | settings)))
+    assert record is not None
+    return record
