@@ -114,6 +114,7 @@ class TableFeed(Feed):
         layout: What the rows hold.
         shuffle: False keeps the order of the rows.
         seed: Seed of the order.
+        order_seed: Where given, the order is that of torch's `DataLoader` instead, see `torch_order`.
         drop_last: Leave out the last batch of an epoch where it is not full.
 
     Raises:
@@ -129,6 +130,7 @@ class TableFeed(Feed):
         *,
         shuffle: bool,
         seed: int = 0,
+        order_seed: int | None = None,
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
@@ -140,6 +142,7 @@ class TableFeed(Feed):
         self._width(self._columns.lengths)  # a pad_to too small shows here rather than in some epoch
         self.shuffle = shuffle
         self.seed = seed
+        self.order_seed = order_seed
         self.drop_last = drop_last
         if not len(self):
             raise InvalidConfigError(f"{table.num_rows} rows give no full batch of {batch_size}; allow drop_last=False")
@@ -172,12 +175,31 @@ class TableFeed(Feed):
         rows = len(self._columns)
         if not self.shuffle:
             return np.arange(rows)
+        if self.order_seed is not None:
+            return torch_order(rows, self.order_seed, epoch)
         random = np.random.Philox(key=philox_key({"order": "epoch", "seed": self.seed, "epoch": epoch}))
         return np.argsort(random.random_raw(rows), kind="stable")
 
     def _identity(self) -> dict[str, Any]:
-        facts = ("batch_size", "shuffle", "seed", "drop_last")
+        facts = ("batch_size", "shuffle", "seed", "order_seed", "drop_last")
         return {"rows": len(self._columns), **{name: getattr(self, name) for name in facts}}
+
+
+def torch_order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Row numbers of an epoch in the order of `DataLoader(shuffle=True)` after `torch.manual_seed(seed)`.
+
+    So goes a plain PyTorch program in which nothing else draws: each epoch takes two words of the generator, one for
+    workers to be seeded by and one for the permutation.
+
+    Returns:
+        (rows,), a permutation.
+
+    >>> torch_order(4, seed=42, epoch=0).tolist() == torch_order(4, seed=42, epoch=0).tolist()
+    True
+    """
+    words = torch.empty(2 * (epoch + 1), dtype=torch.int64).random_(generator=torch.Generator().manual_seed(seed))
+    order: NDArray[np.int64] = torch.randperm(rows, generator=torch.Generator().manual_seed(int(words[-1]))).numpy()
+    return order
 
 
 def feed_of(split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> "Feed":

@@ -50,6 +50,13 @@ class TrainConfig:
     max_sequences: Annotated[int, "training sequences after which a run ends unsolved"] = 100_000
     batch_size: Annotated[int, "sequences per optimizer step, over all processes"] = 16
     seed: Annotated[int, "seed of weights, data and order"] = 0
+    weights_seed: Annotated[int | None, "draw first weights as torch's modules do after torch.manual_seed of this"] = (
+        None
+    )
+    order_seed: Annotated[int | None, "order rows as torch's DataLoader does after torch.manual_seed of this"] = None
+
+    chunk_steps: Annotated[int, "cut sequences into chunks of so many steps, an optimizer step each; 0 for whole"] = 0
+    carry_state: Annotated[bool, "start a chunk from the state, without its gradient, that the one before left"] = True
 
     optimizer: Annotated[Optimizer, "adam, adamw, rmsprop or sgd"] = "adam"
     learning_rate: Annotated[float, "at the start, or after warm-up"] = 1e-2
@@ -75,11 +82,14 @@ class TrainConfig:
         from seqhub.models.registry import list_presets
         from seqhub.tasks.registry import resolve
 
-        resolve(self.address)
+        task, task_config = resolve(self.address)
+        layout = task.layout(task_config)
         if self.model not in list_presets():
             raise UnknownNameError.of("model", self.model, list_presets())
-        if self.model not in (fit := list_presets("input_ids")):
-            raise InvalidConfigError(f"model {self.model} for {self.address}, which has symbols; need {', '.join(fit)}")
+        texts = layout.alphabet is not None
+        if self.model not in (fit := list_presets("input_ids" if texts else "input_values")):
+            kind = "symbols" if texts else "real values"
+            raise InvalidConfigError(f"model {self.model} for {self.address}, which has {kind}; need {', '.join(fit)}")
         check_stop(self.stop_at)
         known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()
         self._require("data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")
@@ -95,9 +105,17 @@ class TrainConfig:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name, most in _MOST.items():
             self._require(name, getattr(self, name) <= most, f"at most {most:,}")
-        for name in ("warmup", "weight_decay", "momentum"):
+        for name in ("warmup", "weight_decay", "momentum", "chunk_steps"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
-        self._require("seed", -(2**63) <= self.seed < 2**63, "64 bits at most")
+        for name in ("seed", "weights_seed", "order_seed"):
+            self._require(name, -(2**63) <= (getattr(self, name) or 0) < 2**63, "64 bits at most")
+        own = self.weights_seed is None or self.initialization == "default"
+        self._require("weights_seed", own, f"initialization default with it, not {self.initialization}")
+        self._require(
+            "order_seed", self.order_seed is None or self.data != STREAM, f"data {SPLITS} or a folder with it"
+        )
+        per_step = not self.chunk_steps or layout.target == "step_class"
+        self._require("chunk_steps", per_step, "0 for a task without a class per step")
         self._require("learning_rate", self.learning_rate > 0, "above 0")
         self._require("momentum", self.momentum < 1, "below 1")
         self._require("accuracy", 0 < self.accuracy <= 1, "above 0 and at most 1")

@@ -1,23 +1,41 @@
 """Which model fits a task: the head for its target, and the fields of the config class that its rows decide."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from seqhub.errors import InvalidConfigError
-from seqhub.models.registry import build_config, config_fields
+from seqhub.evaluation.loading import HEADS
+from seqhub.models.registry import build_config, build_model, config_fields
 from seqhub.tasks.base import Layout
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedConfig, PreTrainedModel
 
-HEADS: dict[str, Literal["sequence", "token", "causal", "base"]] = {  # target -> head; `base` reconstructs its inputs
-    "class": "sequence",
-    "number": "sequence",
-    "step_class": "token",
-    "next_symbol": "causal",
-    "inputs": "base",
-}
+
+def fresh_model(config: TrainConfig) -> "PreTrainedModel":
+    """The model that a run trains, with its first weights, from torch's global generator.
+
+    Raises:
+        UnknownNameError: A setting that the model does not have.
+        InvalidConfigError: The model does not take what the task has, or cannot be given chunks; or a value is not
+            allowed.
+    """
+    torch.manual_seed(config.seed)
+    model = build_model(model_config(config), HEADS[Split(config.address).layout.target])
+    stateful = "past_key_values" in signature(model.forward).parameters
+    if config.chunk_steps and (not stateful or getattr(model.config, "bidirectional", False)):
+        reason = "it has no state to carry from one to the next"
+        raise InvalidConfigError(f"chunk_steps {config.chunk_steps} for model {config.model}: {reason}")
+    if config.weights_seed is not None:
+        torch.manual_seed(config.weights_seed)
+        for module in model.modules():  # in the order of their making, as a program of plain modules draws
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+    return model
 
 
 def model_config(config: TrainConfig) -> "PreTrainedConfig":

@@ -18,14 +18,15 @@ from seqhub.errors import InvalidConfigError, OutputExistsError
 from seqhub.evaluation.criteria import Accuracy, St3
 from seqhub.evaluation.judging import right_share
 from seqhub.evaluation.loading import quiet_datasets
-from seqhub.models.registry import build_model, config_fields
+from seqhub.models.registry import config_fields
 from seqhub.records import RunRecord, command_line, environment
-from seqhub.tasks.base import Layout
+from seqhub.tasks.base import NO_LABEL, Layout
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 from seqhub.training import checkpoints
+from seqhub.training.chunks import chunks
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
-from seqhub.training.fitting import HEADS, model_config
+from seqhub.training.fitting import fresh_model
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
 from seqhub.training.outcome import data_facts, save_run
@@ -118,9 +119,7 @@ def _train(
         total = min(total, config.epochs * feed.rows_per_epoch)
 
     # model: its vocabulary and labels are the task's
-    torch.manual_seed(config.seed)
-    model = build_model(model_config(config), HEADS[layout.target])
-    bare_model = model
+    model = bare_model = fresh_model(config)
     model = accelerator.prepare(model)
     # Not prepared: what accelerate's wrapper adds serves fp16 and gradient accumulation, and takes 0.3 ms a step
     parameters = list(bare_model.parameters())
@@ -184,17 +183,34 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, now.sequences, total)
 
-        output = model(**batch)
-        loss = output.loss if share == 1 else output.loss * share
-        loss.backward()  # accelerate's own would only divide by one here, which takes a node of the graph
-        if config.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        logits: list[Tensor] = []
+        state = None
+        for part in chunks(batch, config.chunk_steps):
+            extra: dict[str, Any] = {"past_key_values": state, "use_cache": True} if config.chunk_steps else {}
+            learns = True
+            if layout.target == "step_class":  # the steps that count, not the rows, are equal parts of the loss
+                counted = accelerator.reduce((part["labels"] != NO_LABEL).sum())
+                extra["num_items_in_batch"], share = counted / world_size, 1
+                learns = bool(counted)  # else the state moves on, and nothing is learnt
+            with torch.set_grad_enabled(learns):
+                output = model(**part, **extra)
+            logits.append(output.logits.detach())
+            if config.chunk_steps and config.carry_state:
+                state = output.past_key_values.detach()
+            if not learns:
+                continue
+            loss = output.loss if share == 1 else output.loss * share
+            loss.backward()  # accelerate's own would only divide by one here, which takes a node of the graph
+            if config.max_grad_norm:
+                torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            now.steps += 1
 
         before, now.sequences = now.sequences, now.sequences + rows
-        now.steps += 1
-        window.add(output.logits.detach(), batch["labels"], batch["attention_mask"])
+        window.add(
+            logits[0] if len(logits) == 1 else torch.cat(logits, dim=1), batch["labels"], batch["attention_mask"]
+        )
         check_due = before // config.evaluate_every != now.sequences // config.evaluate_every
         stop_now = bool(interrupted) and world_size == 1  # alone, a process may stop anywhere; together, at a check
         if not (check_due or stop_now or now.sequences >= total):
@@ -353,8 +369,9 @@ def _feed(config: TrainConfig, rank: int, world_size: int) -> Feed:
 
         rows = load_folder(Path(config.data), config.address, "train")
     return TableFeed(
-        rows, Split(config.address).layout, config.batch_size, shuffle=True, seed=config.seed, rank=rank,
-        world_size=world_size, drop_last=len(rows) % config.batch_size < world_size,
+        rows, Split(config.address).layout, config.batch_size, shuffle=True, seed=config.seed,
+        order_seed=config.order_seed, rank=rank, world_size=world_size,
+        drop_last=len(rows) % config.batch_size < world_size,
     )  # fmt: skip
 
 

@@ -1,0 +1,88 @@
+"""Echo: say, at every step, which symbol stood there some steps before.
+
+Source: the course "NYU Deep Learning" (Canziani & LeCun, 2020), notebook 09 and its generator `EchoData`.
+A sequence is noise over {0, 1}; the class of a step is the symbol `echo_step` steps before it:
+
+    >>> TASK.solve("1011001", echo_step=3)
+    [None, None, None, '1', '0', '1', '1']
+
+The first `echo_step` steps have no echo. The course calls it 0 there, a class that nothing in the input decides; here
+they do not count, in no loss and in no accuracy.
+
+The course cuts one row of 40,000 steps into chunks, and the state is carried from each to the next. A sequence here
+has 200 steps, enough for twenty chunks of ten; how it is cut is a setting of the training (`chunk_steps`), not of the
+data. Chance level is 1/2.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.base import NO_LABEL, Batch, Layout, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+_ZERO = ord("0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EchoConfig(TaskConfig):
+    """All sequences of a config are equally long."""
+
+    echo_step: int  # steps between a symbol and its echo
+
+    def __post_init__(self) -> None:
+        self.require(
+            self.length[0] == self.length[1] and 1 <= self.echo_step < self.length[0],
+            "a single length, and echo_step from 1 to one below it",
+        )
+
+
+class Echo(Task[EchoConfig]):
+    """Binary noise, and the same noise some steps later."""
+
+    name = "echo"
+    version = 1
+    title = "Echo of a binary signal some steps later, at every step"
+    symbols = "01"
+    labels = ("0", "1")
+    rule = (
+        "A sequence is uniform noise over 0 and 1. The class of each step is the symbol that stood `echo_step` steps "
+        "before it; the first `echo_step` steps have none and do not count."
+    )
+    limits = "The data are synthetic: they test whether the most recent few symbols are kept, in order, all the time."
+    source = """@misc{canziani2020nyu,
+  author = {Canziani, Alfredo and LeCun, Yann},
+  title  = {{NYU} Deep Learning, {DS-GA} 1008, notebook 09: signal echoing},
+  year   = {2020},
+  url    = {https://github.com/Atcold/NYU-DLSP20}
+}"""
+    configs = tuple(EchoConfig(name=f"step{step}", length=(200, 200), echo_step=step) for step in (1, 3, 10))
+
+    def layout(self, config: EchoConfig) -> Layout:
+        return Layout(alphabet=self.alphabet, target="step_class", labels=self.labels)
+
+    def sizes(self, config: EchoConfig) -> Mapping[str, int]:
+        return {"train": 10_000, "validation": 1_000, "test": 1_000}  # of 200 labels each
+
+    def generate(self, config: EchoConfig, random: BlockRandom) -> Batch:
+        steps = config.length[1]
+        words = random.uint16(-(-steps // 16))
+        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, :steps]
+        labels = np.full(bits.shape, NO_LABEL, np.int64)
+        labels[:, config.echo_step :] = bits[:, : -config.echo_step]
+        return Batch(bits + np.uint8(_ZERO), np.full(random.size, steps), labels)
+
+    def solve(self, sequence: str, echo_step: int = 3) -> list[str | None]:
+        if not sequence or set(sequence) - set(self.symbols):
+            raise InvalidInputError(f"{sequence[:40]!r} is no echo sequence: one symbol or more of 0 and 1")
+        return [None if step < echo_step else sequence[step - echo_step] for step in range(len(sequence))]
+
+    def solve_batch(self, sequences: Sequence[Any], config: EchoConfig | None = None) -> list[Any]:
+        echo_step = 3 if config is None else config.echo_step
+        return [self.solve(sequence, echo_step) for sequence in sequences]
+
+
+TASK = Echo()

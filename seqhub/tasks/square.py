@@ -1,0 +1,119 @@
+"""Which way round: the corners of a square, one after the other, clockwise or counter-clockwise.
+
+Source: D. Voigt Godoy (2021), "Deep Learning with PyTorch Step-by-Step", chapter 8, and the course built on it.
+A sequence visits the corners A (-1, -1), B (-1, 1), C (1, 1), D (1, -1) from any of them on, in this order
+(clockwise) or in the opposite one, with noise of deviation 0.1 on every coordinate:
+
+    >>> TASK.solve([[-0.9, -1.1], [-1.0, 0.8], [1.2, 1.0], [0.9, -1.0]])
+    'clockwise'
+
+`fixed` has all four corners, `variable` the first two to four of them: two tell the direction. `tutorial` is the
+very data of the source, 128 sequences to train on (its seed 13) and 128 to test on (its seed 19). The source also
+watches its test rows while it trains; here `validation` is 128 rows of a third seed, 17, so that nothing is ever
+chosen by the rows of `test`. Chance level is 1/2.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.base import Batch, Layout, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+CORNERS = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]], dtype=np.float32)  # A B C D, clockwise
+NOISE = 0.1  # deviation of each coordinate
+
+_TUTORIAL_SEEDS = {"train": 13, "validation": 17, "test": 19}
+_TUTORIAL_ROWS = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquareConfig(TaskConfig):
+    """Between two and four corners."""
+
+    given: bool = False  # the rows of the source, instead of fresh ones
+
+    def __post_init__(self) -> None:
+        self.require(2 <= self.length[0] <= self.length[1] <= len(CORNERS), "2 <= shortest <= longest <= 4")
+
+
+class Square(Task[SquareConfig]):
+    """Points in the plane, and the direction in which they follow each other."""
+
+    name = "square"
+    version = 1
+    title = "Direction in which the corners of a square are visited, from noisy points"
+    labels = ("counter-clockwise", "clockwise")
+    rule = (
+        "A sequence of two to four points in the plane visits neighbouring corners of the square (-1, -1), (-1, 1), "
+        "(1, 1), (1, -1), from any corner on, with normal noise of deviation 0.1 on each coordinate. The label is the "
+        "direction: clockwise in the order above, counter-clockwise in the opposite one."
+    )
+    limits = "The data are synthetic: four noisy points, of which any two that follow each other decide the class."
+    source = """@book{godoy2021deep,
+  author    = {Godoy, Daniel Voigt},
+  title     = {Deep Learning with {PyTorch} Step-by-Step: A Beginner's Guide},
+  publisher = {Leanpub},
+  year      = {2021}
+}"""
+    configs = (
+        SquareConfig(name="fixed", length=(4, 4)),
+        SquareConfig(name="variable", length=(2, 4)),
+        SquareConfig(name="tutorial", length=(4, 4), given=True),
+    )
+
+    def layout(self, config: SquareConfig) -> Layout:
+        return Layout(step_shape=(2,), labels=self.labels)
+
+    def generate(self, config: SquareConfig, random: BlockRandom) -> Batch:
+        bases = random.integers(0, 3)
+        lengths = random.integers(*config.length)
+        labels = random.integers(0, 1)
+        longest = config.length[1]
+        noise = random.normal(2 * longest).reshape(-1, longest, 2) * np.float32(NOISE)
+        points = _corners(bases, labels)[:, :longest] + noise
+        points[np.arange(longest) >= lengths[:, None]] = 0
+        return Batch(points, lengths, labels)
+
+    def rows(self, config: SquareConfig, split: str) -> Batch | None:
+        return _tutorial_rows(_TUTORIAL_SEEDS[split]) if config.given else None
+
+    def solve(self, sequence: Any) -> str:
+        points = np.asarray(sequence)
+        if points.ndim != 2 or points.shape[1] != 2 or not 2 <= len(points) <= len(CORNERS):
+            raise InvalidInputError(f"points of shape {points.shape}; a square sequence has 2 to 4 points of 2 values")
+        corners = [int(np.square(CORNERS - point).sum(axis=1).argmin()) for point in points]
+        turns = {(after - before) % 4 for before, after in pairwise(corners)}
+        if turns not in ({1}, {3}):
+            visited = "".join("ABCD"[corner] for corner in corners)
+            raise InvalidInputError(f"corners {visited}; a square sequence goes round, as ABCD or ADCB")
+        return self.labels[turns == {1}]
+
+
+def _corners(bases: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """All four corners, (N, 4, 2): clockwise from a base on, or the same backwards."""
+    steps = np.arange(4)
+    order = np.where(labels[:, None] == 1, steps, steps[::-1])
+    corners: NDArray[np.float32] = CORNERS[(bases[:, None] + order) % 4]
+    return corners
+
+
+def _tutorial_rows(seed: int) -> Batch:
+    """The source's sequences of a seed: its calls in their order, on a legacy generator of their own.
+
+    NumPy has frozen the values of that generator. They are drawn as float64 and rounded once, to float32, as the source
+    does when it makes tensors of them.
+    """
+    random = np.random.RandomState(seed)
+    bases = random.randint(4, size=_TUTORIAL_ROWS)
+    labels = random.randint(2, size=_TUTORIAL_ROWS).astype(np.int64)
+    noise = random.randn(_TUTORIAL_ROWS, 4, 2) * NOISE
+    points = (_corners(bases, labels) + noise).astype(np.float32)
+    return Batch(points, np.full(_TUTORIAL_ROWS, 4), labels)
+
+
+TASK = Square()
