@@ -1,7 +1,9 @@
 """What all figures share: one size, one palette, one way to the disk."""
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,9 +22,9 @@ _PIXELS_PER_INCH = 200  # twice that, for dense screens
 TITLE, LABEL, SMALL = 12, 10, 9  # font sizes in points
 
 
-def new_figure(height: float) -> Figure:
-    """An empty figure of card width and `height` inches."""
-    figure = Figure(figsize=(WIDTH, height), dpi=_PIXELS_PER_INCH, layout="constrained", facecolor="white")
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of `height` inches, as wide as a card unless told."""
+    figure = Figure(figsize=(width, height), dpi=_PIXELS_PER_INCH, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -56,3 +58,27 @@ def save(figure: Figure, path: Path) -> None:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomically(path, buffer.getvalue())
+
+
+def save_animation(figure: Figure, draw: Callable[[Figure, int], None], frames: int, path: Path) -> None:
+    """Write a GIF that repeats without end, at 12 frames a second.
+
+    Args:
+        figure: Drawn anew for each frame.
+        draw: Draws one frame, given its number, from 0 on.
+        frames: How many.
+        path: The GIF to write.
+
+    Raises:
+        SaveError: The file cannot be written; what was there before is whole.
+    """
+    from matplotlib.animation import PillowWriter
+
+    writer = PillowWriter(fps=12)
+    with TemporaryDirectory() as scratch:  # the writer takes a path only
+        file = Path(scratch) / "animation.gif"
+        with writer.saving(figure, str(file), dpi=_PIXELS_PER_INCH // 2):
+            for frame in range(frames):
+                draw(figure, frame)
+                writer.grab_frame()
+        write_atomically(path, file.read_bytes())
