@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seqhub.server import git
 from seqhub.server.store import index, objects
-from seqhub.server.store.index import FOLDER, Point
+from seqhub.server.store.index import FOLDER, LIVE, Point, Row
 
 
 def check(connection: sqlite3.Connection, blobs: Path) -> Iterator[str]:
@@ -43,69 +43,136 @@ def _check_repo(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
     query = """SELECT oid, parent, tree, line, seq, id IN (SELECT target FROM refs WHERE repo = ?)
         OR seq = (SELECT max(seq) FROM commits AS c WHERE c.line = commits.line)
         FROM commits WHERE repo = ? ORDER BY id"""
+    yield from _check_times(connection, repo)
+    _note_changes(connection, repo)
     for oid, parent, tree, line, seq, whole in connection.execute(query, (repo, repo)).fetchall():
         for needed in (oid, tree, *([parent] if parent else [])):
             if needed not in known:
                 yield f"commit {oid.hex()} needs {needed.hex()}, which is missing"
         if tree in known:
             yield from _check_tree(connection, repo, tree, known, checked)
-            yield from _check_index(connection, Point(line, seq), tree, oid, bool(whole))
+            point = Point(line, seq)
+            yield from _check_step(connection, repo, point, tree, oid, parent)
+            if whole:
+                yield from _check_index(connection, point, tree, oid)
+
+
+def _note_changes(connection: sqlite3.Connection, repo: int) -> None:
+    """By commit, the paths whose rows begin or end there; `files` itself is ordered by path."""
+    connection.execute("DROP TABLE IF EXISTS temp.changed")
+    connection.execute(
+        f"""CREATE TEMP TABLE changed AS SELECT line, added AS seq, path FROM files
+            WHERE line IN (SELECT id FROM lines WHERE repo = :repo)
+            UNION SELECT line, removed, path FROM files
+            WHERE line IN (SELECT id FROM lines WHERE repo = :repo) AND removed < {LIVE}""",
+        {"repo": repo},
+    )
+    connection.execute("CREATE INDEX temp.changed_at ON changed (line, seq)")
+
+
+def _check_times(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
+    """No row ends before it begins, or after the next one of its path begins."""
+    query = """SELECT path FROM (
+            SELECT path, added, removed, lead(added) OVER (PARTITION BY line, path ORDER BY added) AS next
+            FROM files WHERE line IN (SELECT id FROM lines WHERE repo = ?))
+        WHERE removed <= added OR removed > next"""
+    for (path,) in connection.execute(query, (repo,)):
+        yield f"the index has {path!a} twice at one time, or never"
 
 
 def _check_tree(
     connection: sqlite3.Connection, repo: int, tree: bytes, known: set[bytes], checked: set[bytes]
 ) -> Iterator[str]:
-    """Everything below a tree exists."""
-    if tree in checked:
-        return
-    checked.add(tree)
-    try:
-        entries = git.parse_tree(objects.read(connection, repo, tree)[1])
-    except (KeyError, ValueError) as error:
-        yield f"tree {tree.hex()} cannot be read: {error.args[0]}"
-        return
-    for mode, name, oid in entries:
-        if oid not in known:
-            yield f"tree {tree.hex()} needs {oid.hex()} for {name.decode('utf-8', 'replace')}, which is missing"
-        elif mode == git.FOLDER_MODE:
-            yield from _check_tree(connection, repo, oid, known, checked)
+    """Everything below a tree exists. Of a tree that is an edited one, what the edits added is looked at."""
+    waiting = [tree]
+    while waiting:
+        tree = waiting.pop()
+        if tree in checked:
+            continue
+        checked.add(tree)
+        try:
+            base, data = objects.added_entries(connection, repo, tree)
+            entries = git.parse_tree(data)
+        except (KeyError, ValueError) as error:
+            yield f"tree {tree.hex()} cannot be read: {error.args[0]}"
+            continue
+        waiting += [] if base is None else [base]
+        for mode, name, oid in entries:
+            if oid not in known:
+                yield f"tree {tree.hex()} needs {oid.hex()} for {name.decode('utf-8', 'replace')}, which is missing"
+            elif mode == git.FOLDER_MODE:
+                waiting.append(oid)
 
 
-def _check_index(
-    connection: sqlite3.Connection, point: Point, root: bytes, commit: bytes, whole: bool
+def _check_step(
+    connection: sqlite3.Connection, repo: int, point: Point, root: bytes, commit: bytes, parent: bytes | None
 ) -> Iterator[str]:
-    """The index of a commit says what its trees say: in every folder, or in those that the commit changed.
+    """What the index says of the paths that a commit changed leads from the trees of its parent to its own.
 
-    The whole is compared at the end of each line and wherever a ref points, so that time grows with what was committed
-    and not with commits times files.
+    Together with `_check_index` at the end of each line, that says so of all paths at all commits, in time that grows
+    with what was committed and not with commits times files.
     """
-    chain = index.index_chain(connection, point)
-    changed = "SELECT path FROM files WHERE line = ? AND added = ? AND kind = ? ORDER BY path"
-    folders = [""]
-    if not whole:
-        folders += [row[0] for row in connection.execute(changed, (*point, FOLDER)).fetchall()]
-    while folders:
-        folder = folders.pop()
-        row = index.locate(connection, chain, folder) if folder else None
-        entries: dict[bytes, tuple[bytes, bytes] | None] = {}
-        for child in index.children(connection, chain, folder):
-            mode = git.FOLDER_MODE if child.kind == FOLDER else git.FILE_MODE
-            entries[child.path.rpartition("/")[2].encode()] = (mode, child.oid)
-            if whole and child.kind == FOLDER:
-                folders.append(child.path)
-            if child.sha256 is not None:
-                pointer = git.pointer(child.sha256.hex(), child.size)
-                if git.object_id("blob", pointer) != child.oid:
-                    yield f"commit {commit.hex()}: {child.path!a} has another pointer than its SHA-256 and size say"
-        data = git.apply_edits(b"", git.edit_tree(b"", entries))
-        if git.object_id("tree", data) != (row.oid if row else root if not folder else b""):
+    chain, before = index.index_chain(connection, point), None
+    if parent is not None:
+        query = "SELECT line, seq, tree FROM commits WHERE repo = ? AND oid = ?"
+        row = connection.execute(query, (repo, parent)).fetchone()
+        if row is None:
+            return  # said already
+        before = (index.index_chain(connection, Point(row[0], row[1])), row[2])
+    folders: dict[str, dict[bytes, tuple[bytes, bytes] | None]] = {"": {}}
+    for (path,) in connection.execute("SELECT path FROM temp.changed WHERE line = ? AND seq = ?", point).fetchall():
+        row = index.locate(connection, chain, path)
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, {})[name.encode()] = None if row is None else _entry(row)
+        if row is not None and row.kind == FOLDER:
+            folders.setdefault(path, {})  # it became another, so something in it did
+        if row is not None and row.sha256 is not None:
+            pointer = git.pointer(row.sha256.hex(), row.size)
+            if git.object_id("blob", pointer) != row.oid:
+                yield f"commit {commit.hex()}: {path!a} has another pointer than its SHA-256 and size say"
+    for folder, entries in folders.items():
+        now = _folder(connection, chain, folder, root)
+        if now is None and not any(entries.values()):
+            continue  # the whole folder went, as the entries of the one around it say
+        old = b""
+        if before is not None:
+            tree = _folder(connection, before[0], folder, before[1])
+            try:
+                old = b"" if tree is None or tree == git.EMPTY_TREE else objects.read(connection, repo, tree)[1]
+            except (KeyError, ValueError):
+                continue  # said already
+        if git.object_id("tree", git.apply_edits(old, git.edit_tree(old, entries))) != now:
             yield f"commit {commit.hex()}: index and tree differ in folder {folder!a}"
-    if whole:
-        known = {""}
-        for row in index.visible(connection, chain, "", None):
-            known |= {row.path} if row.kind == FOLDER else set()
-            if row.path.rpartition("/")[0] not in known:
-                yield f"commit {commit.hex()}: the index has {row.path!a} without its folder"
+
+
+def _check_index(connection: sqlite3.Connection, point: Point, root: bytes, commit: bytes) -> Iterator[str]:
+    """The index of a commit says what its trees say, in every folder."""
+    chain = index.index_chain(connection, point)
+    oids = {"": root}
+    for row in index.visible(connection, chain, "", None):
+        if row.kind == FOLDER:
+            oids[row.path] = row.oid
+        if row.path.rpartition("/")[0] not in oids:
+            yield f"commit {commit.hex()}: the index has {row.path!a} without its folder"
+    for folder, oid in oids.items():
+        children = index.children(connection, chain, folder)
+        entries: dict[bytes, tuple[bytes, bytes] | None] = {
+            row.path.rpartition("/")[2].encode(): _entry(row) for row in children
+        }
+        if git.object_id("tree", git.apply_edits(b"", git.edit_tree(b"", entries))) != oid:
+            yield f"commit {commit.hex()}: index and tree differ in folder {folder!a}"
+
+
+def _folder(connection: sqlite3.Connection, chain: index.Chain, folder: str, root: bytes) -> bytes | None:
+    """The tree of a folder as the index has it; None where there is no folder."""
+    if not folder:
+        return root
+    row = index.locate(connection, chain, folder)
+    return row.oid if row is not None and row.kind == FOLDER else None
+
+
+def _entry(row: Row) -> tuple[bytes, bytes]:
+    return git.FOLDER_MODE if row.kind == FOLDER else git.FILE_MODE, row.oid
 
 
 def _check_blobs(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:

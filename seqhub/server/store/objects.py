@@ -80,6 +80,22 @@ def _read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.Ob
     return kind, content, len(edits)
 
 
+def added_entries(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[bytes | None, bytes]:
+    """Of a tree that is kept as edits of another: the other's id, and the entries it has beyond it; else all of them.
+
+    Raises:
+        KeyError, ValueError: As `read`.
+    """
+    query = "SELECT base, data FROM objects WHERE repo = ? AND oid = ? AND packed = ?"
+    row = connection.execute(query, (repo, oid, _EDITS)).fetchone()
+    if row is None:
+        return None, read(connection, repo, oid)[1]
+    try:
+        return row[0], b"".join(edit.text for edit in _decode(row[1]))
+    except struct.error as error:
+        raise ValueError(f"object {oid.hex()} of repository {repo} is damaged: {error}") from error
+
+
 def edited_tree(
     connection: sqlite3.Connection,
     repo: int,

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import Account, Repo
+from seqhub.server.model import Account, Delete, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import Store, migrations
+from seqhub.server.store.checking import check
 from tests.server.store.conftest import Committer, paths, small, upload
 
 DAMAGE = {
@@ -36,6 +37,40 @@ def test_fsck_finds(store: Store, repo: Repo, alice: Account, commit: Committer,
         connection.execute(statement)
         connection.execute("BEGIN")
     assert any(words in problem for problem in store.fsck())
+
+
+CHANGES = (
+    "UPDATE files SET oid = zeroblob(20)",
+    "UPDATE files SET path = path || 'x'",
+    "UPDATE files SET kind = 1 - kind",
+    "UPDATE OR IGNORE files SET added = added - 1",
+    "UPDATE OR IGNORE files SET added = added + 1",
+    "UPDATE files SET removed = 9223372036854775807 - (removed = 9223372036854775807)",
+    "DELETE FROM files",
+)
+
+
+def test_fsck_finds_every_change_of_the_index(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
+    """Also in the middle of a history, whose commits are compared with their parents alone."""
+    commit(repo, *(small(f"d/{folder}/{name}") for folder in "ef" for name in "ab"), small("p"))
+    middle = commit(repo, small("d/e/a", "new"), upload(store, alice, b"large"))
+    commit(repo, Delete("d/f", is_folder=True))
+    commit(repo, small("d/f", "a file now"))
+    store.create_branch(repo, "side", middle.oid)
+    commit(repo, small("s"), Delete("d/e/b", is_folder=False), ref="side")
+    commit(repo, small("d/e/a", "other"), ref="side")
+    commit(repo, Delete("p", is_folder=False))
+    assert store.fsck() == []
+    with store.database.reading() as connection:
+        rows = connection.execute("SELECT line, path, added FROM files WHERE kind < 2").fetchall()
+    assert len(rows) > 20
+    for row in rows:
+        for change in CHANGES:
+            with store.database.reading() as connection:  # it is rolled back at the end
+                connection.execute(f"{change} WHERE line = ? AND path = ? AND added = ?", row)
+                (is_changed,) = connection.execute("SELECT changes()").fetchone()
+                assert not is_changed or list(check(connection, store.root / "blobs")), (row, change)
+    assert store.fsck() == []
 
 
 def test_fsck_finds_changed_and_missing_files(store: Store, alice: Account) -> None:
