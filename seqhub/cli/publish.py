@@ -43,7 +43,10 @@ def verify_command(
         typer.Option("--alone", help="load the model in a process without seqhub, by the code in its repository."),
     ] = False,
     dataset: Annotated[
-        Path | None, typer.Option(help="built dataset folder to take the rows from.", show_default="drawn again")
+        Path | None,
+        typer.Option(
+            help="built dataset folder, or file of the run, to take the rows from.", show_default="drawn again"
+        ),
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")

@@ -23,6 +23,9 @@ def evaluate_command(
         int, typer.Option(help="test sequences of each other config of the task; 0 for none.")
     ] = 2_000,
     seed: Annotated[int, typer.Option(help="seed of the data; 0 is the published one.")] = 0,
+    data: Annotated[
+        Path | None, typer.Option(help="file that the run was trained on, where it was one.", show_default="none")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -34,7 +37,7 @@ def evaluate_command(
         report = (lambda part: status.update(f"measuring on {part}")) if form is Form.TABLE else None
         if report is None:
             status.stop()
-        record = evaluate(folder, rows=rows, sibling_rows=sibling_rows, seed=seed, report=report)
+        record = evaluate(folder, rows=rows, sibling_rows=sibling_rows, seed=seed, data=data, report=report)
     show(
         form,
         record.evaluation,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqhub.data.digest import digest
-from seqhub.data.sizes import published_sizes
+from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.loading import load_model
 from seqhub.evaluation.tally import Tally
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Task, TaskConfig
+from seqhub.tasks.base import OWN, Task, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -33,6 +33,7 @@ def evaluate(
     rows: int | None = None,
     sibling_rows: int = 2_000,
     seed: int = 0,
+    data: Path | None = None,
     report: Callable[[str], None] | None = None,
 ) -> RunRecord:
     """Add to the record of a run what its model does on `validation` and `test`, and on `test` of its siblings.
@@ -44,32 +45,34 @@ def evaluate(
         rows: Sequences of each of its own splits; None for all that are published.
         sibling_rows: Sequences of each other config of the task; 0 for none.
         seed: Seed of the data; 0 is the published one.
+        data: The file that the run was trained on, if it was one; it has no siblings.
         report: Called with the name of each part before it is measured.
 
     Raises:
         FileNotFoundError: No model or no record there.
         CorruptFileError: See `load_model`.
-        InvalidInputError: A number of rows below one, or above ten million.
+        InvalidInputError: A number of rows below one, or above ten million; the rows of a file are wanted and not
+            given, or are others than the run was trained on.
     """
     for name, number, least in (("rows", rows, 1), ("sibling_rows", sibling_rows, 0)):
         if number is not None and not least <= number <= MOST_ROWS:
             raise InvalidInputError(f"{name} {number}; need {least} to {MOST_ROWS:,}")
     record = RunRecord.load(folder)
     task, config = resolve(record.address)
+    source = Source.of_run(record, data)
     model = load_model(folder)
-    published = published_sizes(record.address)
-    parts = {split: (record.address, split, published[split] if rows is None else rows) for split in _SPLITS}
-    if sibling_rows:
+    parts = {name: (source.split(name, seed), source.sizes[name] if rows is None else rows) for name in _SPLITS}
+    if sibling_rows and config is not OWN:
         siblings = [
             sibling.name for sibling in task.configs if sibling != config and _fits(model, task, config, sibling)
         ]
-        parts |= {f"{name}/test": (f"{task.name}/{name}", "test", sibling_rows) for name in siblings}
+        parts |= {f"{name}/test": (Split(f"{task.name}/{name}", "test", seed), sibling_rows) for name in siblings}
 
     started = time.perf_counter()
-    for key, (address, split, count) in parts.items():
+    for key, (split, count) in parts.items():
         if report is not None:
-            report(f"{address} {split}")
-        record.evaluation[key] = measure(model, address, split, count, seed)
+            report(f"{split.task.name}/{split.config.name} {split.name}")
+        record.evaluation[key] = measure(model, split, count)
     record.timings["evaluate"] = round(time.perf_counter() - started, 3)
     record.save(folder)
     return record
@@ -81,16 +84,15 @@ def _fits(model: "PreTrainedModel", task: Task[Any], config: TaskConfig, sibling
     return task.layout(sibling) == task.layout(config) and (fixed is None or sibling.length == (fixed, fixed))
 
 
-def measure(model: "PreTrainedModel", address: str, split: str, rows: int, seed: int = 0) -> dict[str, Any]:
+def measure(model: "PreTrainedModel", split: Split, rows: int) -> dict[str, Any]:
     """Metrics of a model on the first rows of a split, all where there are fewer, with what identifies these rows."""
-    drawn = Split(address, split, seed)
-    rows = rows if drawn.size is None else min(rows, drawn.size)
-    table = rows_table(drawn, 0, rows)
-    lengths = np.concatenate([batch.lengths for batch in drawn.batches(0, rows)])
-    return tally(model, drawn, rows).metrics() | {
+    rows = rows if split.size is None else min(rows, split.size)
+    table = rows_table(split, 0, rows)
+    lengths = np.concatenate([batch.lengths for batch in split.batches(0, rows)])
+    return tally(model, split, rows).metrics() | {
         "length": [int(lengths.min()), int(lengths.max())],
         "mean_length": float(lengths.mean()),
-        "seed": seed,
+        "seed": split.seed,
         "digest": digest(table),
     }
 

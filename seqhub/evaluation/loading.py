@@ -4,23 +4,15 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from seqhub.errors import CorruptFileError
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
-from seqhub.tasks.splits import Split
+from seqhub.tasks.registry import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-HEADS: dict[str, Literal["sequence", "token", "causal", "base"]] = {  # target -> head; `base` reconstructs its inputs
-    "class": "sequence",
-    "number": "sequence",
-    "step_class": "token",
-    "next_symbol": "causal",
-    "inputs": "base",
-}
 
 
 def file_digest(path: Path) -> str:
@@ -56,11 +48,12 @@ def load_model(folder: Path) -> "PreTrainedModel":
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no model in {folder}: it has no config.json")
-    head = "sequence"
+    head: str = "sequence"
     if (folder / RunRecord.FILE_NAME).is_file():
         record = RunRecord.load(folder)
         check_files(folder, record)
-        head = HEADS[Split(record.address).layout.target]
+        task, config = resolve(record.address)
+        head = task.layout(config).head
     try:
         with quiet_transformers():
             model, info = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(

@@ -16,14 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seqhub.data.digest import digest
+from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation import standalone
 from seqhub.evaluation.evaluate import MOST_ROWS
-from seqhub.evaluation.loading import HEADS, check_files, load_model, quiet_datasets, quiet_transformers
+from seqhub.evaluation.loading import check_files, load_model, quiet_datasets, quiet_transformers
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import DatasetRecord, RunRecord, what_else
-from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.tasks.base import NO_LABEL, OWN, Layout
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -66,7 +67,7 @@ def verify(
         alone: Load the model in a fresh process that has no seqhub, by the code in its own folder. That code is run:
             use it for folders you trust.
         dataset: A built dataset folder to take the rows from, by plain `datasets`; else they are drawn again. Its rows
-            must be those that the model was measured on.
+            must be those that the model was measured on. Of a run on a file, that file, which must be given.
         published: Load model and rows from a Hub instead, as anybody does, in a fresh process that has no seqhub.
 
     Returns:
@@ -75,7 +76,8 @@ def verify(
     Raises:
         FileNotFoundError: The folder holds no record.
         CorruptFileError: A record that cannot be read, or weights that do not fit their config.json.
-        InvalidInputError: `alone` or `dataset` for a dataset, or a dataset of other rows.
+        InvalidInputError: `alone` or `dataset` for a dataset, or a dataset or file of other rows, or no file where the
+            run was on one.
         VerificationError: The model cannot be loaded back; the message says why.
     """
     folder = Path(folder)
@@ -91,8 +93,10 @@ def verify(
 
 def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Published | None) -> Iterator[Finding]:
     record = RunRecord.load(folder)
-    task, config = resolve(record.address)
-    layout = task.layout(config)
+    _, config = resolve(record.address)
+    file, dataset = (dataset, None) if config is OWN else (None, dataset)
+    source = Source.of_run(record, file)
+    layout = source.layout
     try:
         check_files(folder, record)
     except CorruptFileError as error:
@@ -109,7 +113,7 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
         rows: dict[str, Any] = {}
         for split in own:
             measured = record.evaluation[split]
-            drawn = Split(record.address, split, measured["seed"])
+            drawn = source.split(split, measured["seed"])
             most = MOST_ROWS if drawn.size is None else drawn.size
             if measured["examples"] > most:
                 claim = f"{measured['examples']} {split} sequences"
@@ -120,11 +124,11 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
             pq.write_table(table, Path(scratch) / f"{split}.parquet")
             rows[split] = {"parquet": str(Path(scratch) / f"{split}.parquet")}
             where = published.dataset if published else str(dataset.resolve()) if dataset else None
-            if where is not None:
+            if where is not None and config is not OWN:
                 rows[split] = {"dataset": where, "config": config.name, "split": split}
         job = {
             "model": published.model if published else str(folder.resolve()),
-            "auto_class": AUTO_CLASSES[HEADS[layout.target]],
+            "auto_class": AUTO_CLASSES[layout.head],
             "trust_remote_code": alone,
             "target": layout.target,
             "tolerance": layout.tolerance,

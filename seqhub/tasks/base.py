@@ -77,6 +77,18 @@ class Layout:
         return math.prod(self.step_shape) if self.step_shape else 0
 
     @property
+    def head(self) -> Literal["sequence", "token", "causal", "base"]:
+        """What a model needs for the target, see `models.registry.HEADS`; `base` reconstructs its inputs."""
+        heads: dict[Target, Literal["sequence", "token", "causal", "base"]] = {
+            "class": "sequence",
+            "number": "sequence",
+            "step_class": "token",
+            "next_symbol": "causal",
+            "inputs": "base",
+        }
+        return heads[self.target]
+
+    @property
     def loss_unit(self) -> str:
         """What a loss is counted in: the cross-entropy of classes and symbols, or the mean squared error."""
         return "mean squared error" if self.tolerance else "nats"
@@ -145,6 +157,9 @@ class TaskConfig:
             raise InvalidConfigError(f"config {self.name!r} needs {rule}; given {given}")
 
 
+OWN = TaskConfig(name="own", length=(1, 65_536))
+"""The config of tasks that can also be learnt from a file of the user's (`Task.own`), which then has the rows."""
+
 C = TypeVar("C", bound=TaskConfig)
 
 
@@ -164,7 +179,9 @@ class Task(ABC, Generic[C]):
     rule: ClassVar[str]  # the rule in one or two sentences, for cards
     source: ClassVar[str]  # BibTeX of where the task comes from
     configs: ClassVar[tuple[TaskConfig, ...]]
+    own: ClassVar[Literal["", "lines", "csv"]] = ""  # what a file for the config OWN holds; nothing: there is none
     marked: ClassVar[Sequence[str]] = ()  # those of `symbols` that decide the label; pictures point at them
+    license: ClassVar[str] = "apache-2.0"  # of the rows, in the Hub's spelling
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`
     paper_setting: ClassVar[str] = ""  # how that experiment differs from a run here, to follow "in the paper, "
     limits: ClassVar[str] = "The data are synthetic: they test memory over many steps, and nothing about language."

@@ -30,6 +30,7 @@ class CharCompletion(Task[TaskConfig]):
     version = 1
     title = "Character completion of three phrases"
     symbols = " acdefghimnoruvwy"
+    own = "lines"
     rule = (
         "A sequence is a phrase, padded with spaces on the right. What is to be learnt at each character is the next."
     )

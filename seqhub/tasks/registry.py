@@ -7,7 +7,7 @@ from typing import Any
 
 from seqhub import tasks
 from seqhub.errors import UnknownNameError
-from seqhub.tasks.base import Task, TaskConfig
+from seqhub.tasks.base import OWN, Task, TaskConfig
 
 _MACHINERY = {"alphabet", "base", "registry", "rng", "splits"}
 
@@ -31,7 +31,7 @@ def resolve(address: str) -> tuple[Task[Any], TaskConfig]:
     """Turn "qrsu/hard" into its task and config: the one place that parses it."""
     name, _, config_name = address.partition("/")
     task = get_task(name)
-    by_name = {config.name: config for config in task.configs}
+    by_name = {config.name: config for config in (*task.configs, *([OWN] if task.own else []))}
     if config_name not in by_name:
         raise UnknownNameError.of(f"config of {name}", config_name, by_name)
     return task, by_name[config_name]

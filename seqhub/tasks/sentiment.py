@@ -75,6 +75,7 @@ class Sentiment(Task[SentimentConfig]):
     separator = " "
     labels = ("good", "bad")
     marked = (*NEGATING, *AFFIRMING, TOPIC, *PRAISING, *DAMNING)
+    own = "csv"
     rule = (
         "A sentence has two clauses, one of which is on the film. The label is the adjective said of the film, good or "
         "bad, turned round if that clause starts with nobody, none or neither. The other clause has a subject and an "

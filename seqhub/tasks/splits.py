@@ -7,13 +7,13 @@ are made disjoint: each sequence belongs to one split, chosen by a hash of its c
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError, UnknownNameError
-from seqhub.tasks.base import NO_LABEL, Batch, Example, Support, Task, TaskConfig
+from seqhub.tasks.base import NO_LABEL, OWN, Batch, Example, Layout, Support, Task, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
 
@@ -23,6 +23,13 @@ _BLOCKS_AT_ONCE = 8  # large enough to drown Python's overhead, small enough to 
 _VALUES_AT_ONCE = 1 << 24  # real values in the blocks drawn together: 64 MiB, of however many blocks
 
 
+class FileRows(NamedTuple):
+    """All rows of a file of the user's, which stand in place of a task's (see `data.own`)."""
+
+    layout: Layout
+    splits: dict[str, Batch]
+
+
 class Split:
     """A random-access sequence of examples: without end where they are drawn, else all rows that there are.
 
@@ -30,6 +37,7 @@ class Split:
         address: Task and config, as in `qrsu/hard`.
         name: `train`, `validation` or `test`.
         seed: Another seed gives other draws from the same law, any whole number; 0 where the rows are given.
+        file: Rows of the user's, for the config `own`.
 
     Attributes:
         layout: What the rows hold.
@@ -37,7 +45,8 @@ class Split:
 
     Raises:
         UnknownNameError: No such task, config or split.
-        InvalidInputError: A seed that is no whole number, or another than 0 for rows that are given.
+        InvalidInputError: A seed that is no whole number, or another than 0 for rows that are given; or the rows
+            of a file are wanted and there is none.
 
     >>> split = Split("qrsu/easy", "test", seed=0)
     >>> split[4_000_000] == split[4_000_000]
@@ -46,16 +55,20 @@ class Split:
     True
     """
 
-    def __init__(self, address: str, name: str = "train", seed: int = 0) -> None:
+    def __init__(self, address: str, name: str = "train", seed: int = 0, file: FileRows | None = None) -> None:
         if name not in SPLITS:
             raise UnknownNameError.of(f"split of {address}", name, SPLITS)
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInputError(f"seed {seed!r} of {address}; a seed is a whole number")
         self.task, self.config = resolve(address)
-        self.layout = self.task.layout(self.config)
+        if self.config is OWN and file is None:
+            raise InvalidInputError(f"{address} has the rows of a file, and none is given here")
+        if self.config is not OWN and file is not None:
+            raise InvalidInputError(f"rows of a file for {address}; need the config {OWN.name!r}")
+        self.layout = self.task.layout(self.config) if file is None else file.layout
         self.name = name
         self.seed = seed
-        self._rows = self.task.rows(self.config, name)
+        self._rows = self.task.rows(self.config, name) if file is None else file.splits[name]
         self.size = None if self._rows is None else len(self._rows)
         if self.size is not None and seed != 0:
             raise InvalidInputError(f"seed {seed} of {address}, whose rows are given, not drawn; need 0")

@@ -211,7 +211,7 @@ def test_unknown_tasks_list_the_known_ones(address):
 @each_task
 @pytest.mark.parametrize("config", ["", "/", "tough", "easy/train", "Easy"])
 def test_unknown_configs_list_the_known_ones(task, config):
-    known = ", ".join(config.name for config in task.configs)
+    known = ", ".join([config.name for config in task.configs] + (["own"] if task.own else []))
     with pytest.raises(UnknownNameError, match=f"no config of {task.name} '{config}'; known: {known}$"):
         resolve(f"{task.name}/{config}")
 
