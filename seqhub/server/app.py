@@ -121,7 +121,7 @@ class Dispatcher:
     def __init__(self, store: "Store", settings: Settings, routes: Sequence[Route]) -> None:
         self.store = store
         self.settings = settings
-        self.scanner = Scanner() if self.settings.scan_pickles else None
+        self.scanner = Scanner(store) if self.settings.scan_pickles else None
         self.turns = Turns()
         self.rows = [(compiled(route.pattern), route) for route in routes]
 

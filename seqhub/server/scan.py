@@ -9,9 +9,11 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from threading import Lock
-from typing import IO, Literal
+from typing import IO, Literal, Protocol
 
 from seqhub.server.model import AddLarge, AddSmall, CopyFile, Operation
 from seqhub.server.refusal import Refusal
@@ -117,13 +119,23 @@ def _is_pickle(content: bytes | Path) -> bool:
         return any(PurePosixPath(name).suffix.lower() in PICKLES for name in names)
 
 
+class Memory(Protocol):
+    """What keeps results for good."""
+
+    def scan_result(self, content: str, ending: str, scanner: str) -> str | None: ...
+    def keep_scan_result(self, content: str, ending: str, scanner: str, status: str) -> None: ...
+
+
 class Scanner:
     """Scans in one thread of its own and remembers by content; what is not known yet is "not scanned".
 
-    Nothing is kept on disk: a file is scanned when it is committed, and after a restart when it is first asked for.
+    Args:
+        memory: Has the results of earlier times. What another version of the scanner said is asked anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._scanner = _installed()
         self._lock = Lock()
         self._known: OrderedDict[tuple[str, str], Status] = OrderedDict()
         self._waiting: dict[tuple[str, str], Future[None]] = {}
@@ -142,7 +154,14 @@ class Scanner:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-            if may_hold_pickle(path) and key not in self._waiting and len(self._waiting) < MOST_WAITING:
+        if not may_hold_pickle(path):
+            return "not scanned"
+        kept = None if self._scanner is None else self._memory.scan_result(*key, self._scanner)
+        with self._lock:
+            if kept is not None:
+                self._remember(key, "suspicious" if kept == "suspicious" else "not scanned")
+                return self._known[key]
+            if key not in self._waiting and len(self._waiting) < MOST_WAITING:
                 self._waiting[key] = self._worker.submit(self._scan, key, path, opened)
         return "not scanned"
 
@@ -156,13 +175,26 @@ class Scanner:
         self._worker.shutdown(cancel_futures=True)
 
     def _scan(self, key: tuple[str, str], path: str, opened: Opened) -> None:
-        try:
+        status: Status = "not scanned"
+        with suppress(OSError, Refusal):  # deleted meanwhile, or a disk that is full
             content = opened()
-            status: Status = "not scanned" if content is None else scan(path, content)
-        except (OSError, Refusal):  # deleted meanwhile
-            status = "not scanned"
+            if content is not None:
+                status = scan(path, content)
+                if self._scanner is not None:
+                    self._memory.keep_scan_result(*key, self._scanner, status)
         with self._lock:
-            self._known[key] = status
+            self._remember(key, status)
             self._waiting.pop(key, None)
-            while len(self._known) > MOST_KNOWN:
-                self._known.popitem(last=False)
+
+    def _remember(self, key: tuple[str, str], status: Status) -> None:
+        self._known[key] = status
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+
+
+def _installed() -> str | None:
+    """Name and version of the scanner; None without one."""
+    try:
+        return f"picklescan {version('picklescan')}"
+    except PackageNotFoundError:
+        return None

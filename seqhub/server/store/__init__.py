@@ -18,12 +18,13 @@ from seqhub.server.store.exporting import Exporting
 from seqhub.server.store.limits import Limits
 from seqhub.server.store.listing import Listing
 from seqhub.server.store.maintenance import DATABASE, Maintenance
+from seqhub.server.store.scans import Scans
 from seqhub.server.store.social import AccessRequest, Social
 
 __all__ = ["AccessRequest", "BlobWriter", "Limits", "Store"]
 
 
-class Store(Accounts, Duplicating, Listing, Discussions, Social, Exporting, Maintenance):
+class Store(Accounts, Duplicating, Listing, Discussions, Social, Scans, Exporting, Maintenance):
     """A Hub's memory. Thread-safe; several processes may share one root; every method is synchronous.
 
     Args:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import secrets
+import sqlite3
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -54,7 +55,8 @@ class BlobWriter:
         """Make the bytes a blob which `account` may commit; its SHA-256 and size.
 
         Raises:
-            Refusal: 400 if hash or size is not the one expected, 507 if the disk is full; nothing is kept then.
+            Refusal: 400 if hash or size is not the one expected, 413 if too much waits for a commit already, 507 if the
+                disk is full; nothing is kept then.
         """
         if self._file is None:
             raise ValueError("this upload is finished")
@@ -120,6 +122,27 @@ class Blobs(Base):
         with self.database.reading() as connection:
             return any(connection.execute(query, values).fetchone() for query in (sent, readable))
 
+    def require_room(self, account: Account, size: int) -> None:
+        """Before `size` bytes more are taken from `account`.
+
+        Raises:
+            Refusal: 413; too much of what it sent waits for a commit.
+        """
+        with self.database.reading() as connection:
+            self._require_room(connection, account, size)
+
+    def _require_room(self, connection: sqlite3.Connection, account: Account, size: int) -> None:
+        limit = self.limits.waiting_bytes
+        if limit is None:
+            return
+        query = (
+            "SELECT coalesce(sum(size), 0) FROM uploads JOIN blobs USING (sha256) WHERE account = ? AND committed = 0"
+        )
+        (waiting,) = connection.execute(query, (account.id,)).fetchone()
+        if waiting + size > limit:
+            text = f"{waiting:,} bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
+            raise Refusal(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
+
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
         """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
         query = """SELECT files.sha256, max(files.path), files.size, commits.author, min(commits.date) FROM files
@@ -138,6 +161,9 @@ class Blobs(Base):
         path = self.blob_path(sha256)
         key, time_now = bytes.fromhex(sha256), now()
         with self.database.transaction() as connection:
+            mine = "SELECT 1 FROM uploads WHERE sha256 = ? AND account = ?"
+            if connection.execute(mine, (key, account.id)).fetchone() is None:  # the same again takes no room
+                self._require_room(connection, account, size)
             if not path.is_file() or path.stat().st_size != size:
                 if not path.parent.is_dir():
                     path.parent.mkdir(exist_ok=True)
@@ -150,7 +176,11 @@ class Blobs(Base):
                 "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET created = excluded.created",
                 (key, size, time_now),
             )
-            connection.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", (key, account.id, time_now))
+            connection.execute(
+                "INSERT INTO uploads (sha256, account, created) VALUES (?, ?, ?) "
+                "ON CONFLICT (sha256, account) DO UPDATE SET created = excluded.created",
+                (key, account.id, time_now),
+            )
 
 
 def sync_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ class Limits:
         commit_operations: Operations of one commit.
         repo_bytes: Bytes that all versions of all files of one repository take; equal large files count once.
         account_bytes: Bytes of all repositories of one account.
+        waiting_bytes: Bytes of the large files that one account has sent and not committed.
         repos: Repositories of one account.
         card_bytes: Bytes of YAML that are read from a README; a longer one counts as none.
         busy_seconds: How long a request waits for the writer before it.
@@ -25,6 +26,7 @@ class Limits:
     commit_operations: int = 25_000
     repo_bytes: int | None = None
     account_bytes: int | None = None
+    waiting_bytes: int | None = 200 * GIGABYTE
     repos: int | None = None
     card_bytes: int = 2**20
     busy_seconds: float = 30.0

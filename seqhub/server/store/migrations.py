@@ -99,7 +99,16 @@ CREATE TABLE comments (
 CREATE INDEX comments_place ON comments (repo, number, place);
 """
 
-STEPS: tuple[str, ...] = (_FIRST,)
+_SCANS_AND_WAITING = """
+CREATE TABLE scans (
+    content TEXT NOT NULL, ending TEXT NOT NULL, status TEXT NOT NULL, scanner TEXT NOT NULL,
+    PRIMARY KEY (content, ending)) WITHOUT ROWID;
+ALTER TABLE uploads ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;      -- 1 once a commit of the account named it
+UPDATE uploads SET committed = 1 WHERE sha256 IN (SELECT sha256 FROM files WHERE sha256 IS NOT NULL);
+CREATE INDEX uploads_waiting ON uploads (account) WHERE committed = 0;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

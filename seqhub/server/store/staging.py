@@ -137,3 +137,5 @@ class Stage:
         if row[0] != operation.size:
             raise Refusal(422, f"{path!a}: the content has {row[0]} bytes, not {operation.size}")
         self._connection.execute("DELETE FROM purged WHERE repo = ? AND sha256 = ?", (self._repo.id, key))
+        note = "UPDATE uploads SET committed = 1 WHERE sha256 = ? AND account = ?"
+        self._connection.execute(note, (key, uploader.id))

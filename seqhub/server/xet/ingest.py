@@ -39,7 +39,8 @@ def take_shard(store: "Store", shelf: Shelf, raw: Buffer, account: Account, *, m
         SHA-256 and size of each file.
 
     Raises:
-        Refusal: 4xx: the shard is broken or lies, or names what the sender has not sent; 507: no room.
+        Refusal: 4xx: the shard is broken or lies, names what the sender has not sent, or more than may wait for a
+            commit; 507: no room.
     """
     files = read_shard(raw)
     largest, total = max((file.size for file in files), default=0), sum(file.size for file in files)
@@ -48,6 +49,7 @@ def take_shard(store: "Store", shelf: Shelf, raw: Buffer, account: Account, *, m
     free = shutil.disk_usage(store.root).free
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
         raise Refusal(507, f"The files of the shard have {total} bytes; {free} are free.")
+    store.require_room(account, total)
     desk = _Desk(shelf, store)
     try:
         for file in files:

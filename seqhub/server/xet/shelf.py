@@ -67,6 +67,10 @@ class Shelf:
         """
         return Xorb(self._folder / to_hex(hash_), blob_of)
 
+    def waiting_bytes(self) -> int:
+        """Bytes of xorbs that no shard has named in full."""
+        return sum(path.stat().st_size for path in self._home.glob("*/*.bytes"))
+
     def renew(self) -> None:
         """Begin a new epoch: from the next upload on, clients forget what they think is here."""
         fresh = self._new_epoch()

@@ -12,6 +12,7 @@ import pytest
 from seqhub.server.model import AddLarge, AddSmall, CopyFile, Delete
 from seqhub.server.refusal import Refusal
 from seqhub.server.scan import Scanner, refuse_pickles, scan
+from seqhub.server.store import Store
 
 pytest.importorskip("picklescan")
 
@@ -121,8 +122,9 @@ def test_the_policy_lets_the_rest_pass() -> None:
     )
 
 
-def test_the_scanner_answers_at_once_and_knows_later() -> None:
-    scanner = Scanner()
+def test_the_scanner_answers_at_once_and_knows_later(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    scanner = Scanner(store)
     try:
         asked = []
 
@@ -140,3 +142,26 @@ def test_the_scanner_answers_at_once_and_knows_later() -> None:
         assert len(asked) == 1
     finally:
         scanner.close()
+        store.close()
+
+
+def test_a_restart_forgets_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    first = Scanner(store)
+    first.status("oid", "a.pkl", lambda: EVIL)
+    first.settle()
+    first.close()
+    store.close()
+
+    again = Store(tmp_path)
+    second = Scanner(again)
+    assert second.status("oid", "a.pkl", pytest.fail) == "suspicious"
+    second.close()
+    monkeypatch.setattr("seqhub.server.scan.version", lambda name: "999")
+    newer = Scanner(again)
+    asked = []
+    assert newer.status("oid", "a.pkl", lambda: asked.append(1)) == "not scanned"
+    newer.settle()
+    assert asked, "another version may know more"
+    newer.close()
+    again.close()

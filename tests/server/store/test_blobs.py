@@ -8,7 +8,7 @@ import pytest
 
 from seqhub.server.model import Account, Repo
 from seqhub.server.refusal import Refusal
-from seqhub.server.store import Store, blobs
+from seqhub.server.store import Limits, Store, blobs
 from tests.server.store.conftest import Committer, upload
 
 
@@ -43,6 +43,29 @@ def test_a_lie_about_hash_or_size_leaves_nothing(
     assert caught.value.status == 400
     assert files(store) == []
     assert not store.may_use(alice, hashlib.sha256(b"12345").hexdigest())
+
+
+def test_what_waits_for_a_commit_is_limited(tmp_path: Path) -> None:
+    store = Store(tmp_path / "small", limits=Limits(waiting_bytes=100))
+    alice, bob = store.create_account("alice"), store.create_account("bob")
+    repo = store.create_repo("model", "alice/x", author="alice")
+    first = upload(store, alice, b"a" * 60)
+    assert upload(store, alice, b"a" * 60) == first, "the same counts once"
+    with pytest.raises(Refusal, match="60 bytes that you sent wait for a commit, and 41 more") as caught:
+        upload(store, alice, b"b" * 41)
+    assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
+    with pytest.raises(Refusal):
+        store.require_room(alice, 41)
+    assert len(files(store)) == 1
+    upload(store, bob, b"b" * 100)
+    upload(store, alice, b"c" * 40)
+    store.commit(repo, "main", [first], expected_parent=None, author="alice", title="t", uploader=alice)
+    upload(store, alice, b"d" * 60)
+    upload(store, alice, b"a" * 60)  # committed before
+    store.gc(-1)
+    upload(store, alice, b"e" * 100)
+    assert store.fsck() == []
+    store.close()
 
 
 def test_an_aborted_upload_leaves_nothing(store: Store) -> None:
