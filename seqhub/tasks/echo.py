@@ -10,8 +10,8 @@ The first `echo_step` steps have no echo. The course calls it 0 there, a class t
 they do not count, in no loss and in no accuracy.
 
 The course cuts one row of 40,000 steps into chunks, and the state is carried from each to the next. A sequence here
-has 200 steps, enough for twenty chunks of ten; how it is cut is a setting of the training (`chunk_steps`), not of the
-data. Chance level is 1/2.
+has 200 steps, enough for twenty chunks of ten, or in `step3-ragged` 20 to 200; how it is cut is a setting of the
+training (`chunk_steps`), not of the data. Chance level is 1/2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import NO_LABEL, Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import NO_LABEL, PAD_ID, Batch, Layout, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
 _ZERO = ord("0")
@@ -29,15 +29,12 @@ _ZERO = ord("0")
 
 @dataclass(frozen=True, kw_only=True)
 class EchoConfig(TaskConfig):
-    """All sequences of a config are equally long."""
+    """One delay for all steps."""
 
     echo_step: int  # steps between a symbol and its echo
 
     def __post_init__(self) -> None:
-        self.require(
-            self.length[0] == self.length[1] and 1 <= self.echo_step < self.length[0],
-            "a single length, and echo_step from 1 to one below it",
-        )
+        self.require(1 <= self.echo_step < self.length[0] <= self.length[1], "1 <= echo_step < shortest <= longest")
 
 
 class Echo(Task[EchoConfig]):
@@ -59,7 +56,12 @@ class Echo(Task[EchoConfig]):
   year   = {2020},
   url    = {https://github.com/Atcold/NYU-DLSP20}
 }"""
-    configs = tuple(EchoConfig(name=f"step{step}", length=(200, 200), echo_step=step) for step in (1, 3, 10))
+    configs = (
+        EchoConfig(name="step1", length=(200, 200), echo_step=1),
+        EchoConfig(name="step3", length=(200, 200), echo_step=3),
+        EchoConfig(name="step10", length=(200, 200), echo_step=10),
+        EchoConfig(name="step3-ragged", length=(20, 200), echo_step=3),
+    )
 
     def layout(self, config: EchoConfig) -> Layout:
         return Layout(alphabet=self.alphabet, target="step_class", labels=self.labels)
@@ -68,12 +70,16 @@ class Echo(Task[EchoConfig]):
         return {"train": 10_000, "validation": 1_000, "test": 1_000}  # of 200 labels each
 
     def generate(self, config: EchoConfig, random: BlockRandom) -> Batch:
-        steps = config.length[1]
-        words = random.uint16(-(-steps // 16))
-        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, :steps]
+        lengths = random.integers(*config.length)
+        longest = config.length[1]
+        words = random.uint16(-(-longest // 16))
+        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, :longest]
         labels = np.full(bits.shape, NO_LABEL, np.int64)
         labels[:, config.echo_step :] = bits[:, : -config.echo_step]
-        return Batch(bits + np.uint8(_ZERO), np.full(random.size, steps), labels)
+        characters = bits + np.uint8(_ZERO)
+        padded = np.arange(longest) >= lengths[:, None]
+        characters[padded], labels[padded] = PAD_ID, NO_LABEL
+        return Batch(characters, lengths, labels)
 
     def solve(self, sequence: str, echo_step: int = 3) -> list[str | None]:
         if not sequence or set(sequence) - set(self.symbols):

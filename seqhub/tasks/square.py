@@ -86,6 +86,8 @@ class Square(Task[SquareConfig]):
         points = np.asarray(sequence)
         if points.ndim != 2 or points.shape[1] != 2 or not 2 <= len(points) <= len(CORNERS):
             raise InvalidInputError(f"points of shape {points.shape}; a square sequence has 2 to 4 points of 2 values")
+        if not np.isfinite(points).all():
+            raise InvalidInputError(f"point {points[~np.isfinite(points).all(axis=1)][0]}; need finite values")
         corners = [int(np.square(CORNERS - point).sum(axis=1).argmin()) for point in points]
         turns = {(after - before) % 4 for before, after in pairwise(corners)}
         if turns not in ({1}, {3}):
