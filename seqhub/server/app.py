@@ -6,6 +6,7 @@ because revisions arrive percent-encoded (`refs%2Fpr%2F1`).
 
 import inspect
 import logging
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from seqhub.server import wire
 from seqhub.server.access import Identity, absent, authorise, identify
+from seqhub.server.attempts import Attempts
 from seqhub.server.http import Call, PlainHandler, Route, StreamingHandler, Turns, raw_path, read_body
 from seqhub.server.model import Kind
 from seqhub.server.refusal import CODES, Refusal
@@ -123,6 +125,7 @@ class Dispatcher:
         self.settings = settings
         self.scanner = Scanner(store) if self.settings.scan_pickles else None
         self.turns = Turns()
+        self.attempts = Attempts(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(compiled(route.pattern), route) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +192,7 @@ class Dispatcher:
         """Identify and authorise; a response only where the repository stands under another name."""
         if route.permission == "signed":
             return None
-        call.identity = identify(call.request, self.store)
+        call.identity = self.identify(call.request)
         if "repo" not in call.params:
             authorise(self.store, call.identity, route.permission)
             return None
@@ -201,6 +204,23 @@ class Dispatcher:
         authorise(self.store, call.identity, route.permission, repo)
         call.found_repo = repo
         return None
+
+    def identify(self, request: Request) -> Identity:
+        """Who asks; whoever tries many wrong tokens is told to wait, and may still use a right one."""
+        try:
+            return identify(request, self.store)
+        except Refusal as refusal:
+            if refusal.status != 401:
+                raise
+            wait = math.ceil(self.attempts.wrong(request.client.host if request.client else ""))
+            if not wait:
+                raise
+            text = f"{self.settings.max_wrong_tokens} in {self.settings.wrong_token_seconds:g} seconds"
+            raise Refusal(
+                429,
+                f"More wrong tokens came from your address than {text}: try again in {wait} s, or with a right one.",
+                headers={"Retry-After": str(wait)},
+            ) from None
 
     def redirect(self, call: Call, route: Route, path: str, kind: Kind, full_name: str) -> Response:
         """To where a moved repository is now, or from a bare name to the default namespace.

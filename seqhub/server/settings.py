@@ -15,6 +15,8 @@ class Settings:
         allowed_hosts: Names that the `Host` header may carry beside loopback names and `host`.
         safetensors_only: Refuse commits of files that may hold pickles.
         scan_pickles: Look into committed files that may hold pickles, where picklescan is installed.
+        max_wrong_tokens: Wrong tokens of one address in `wrong_token_seconds`; more are answered with 429.
+        wrong_token_seconds: See there.
         max_connections: Connections at one moment; requests on more are answered with 503.
         max_header_bytes: Most bytes before the end of a request's headers.
         header_seconds: Longest wait for the end of a request's headers.
@@ -29,6 +31,8 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     safetensors_only: bool = False
     scan_pickles: bool = True
+    max_wrong_tokens: int = 100
+    wrong_token_seconds: float = 60
     max_connections: int = 512
     max_header_bytes: int = 2**16
     header_seconds: float = 20
