@@ -80,7 +80,12 @@ def _of(counts: list[int | None]) -> list[int]:
 def _sequences(address: str, name: str, seed: int, stop_at: str = "accuracy") -> tuple[int | None, int | None]:
     """Training sequences until the accuracy was reached and until `st3` was met, None where they were not."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = recipe(address, "lstm", name) | {"stop_at": stop_at, "checkpoint_every": 10**9}
+        settings = recipe(address, "lstm", name) | {
+            "stop_at": stop_at,
+            "max_sequences": 100_000,
+            "evaluate_size": 10_240,
+            "checkpoint_every": 10**9,
+        }
         record = train(TrainConfig(address=address, output_dir=Path(folder) / "run", seed=seed, **settings))
     assert record is not None
     accuracy, st3 = record.criteria.values()
