@@ -137,7 +137,8 @@ class DatasetRecord(Record):
     configs: dict[str, dict[str, Any]]
     """config -> {"splits": {split: {"rows", "digest", "bytes", "labels": {label: rows}, "mean_length"}},
     "overlap": {"train/test": number of distinct sequences in both, ...}, "examples": [[inputs, target], ...]}; "labels"
-    counts steps where each has a class; without classes it is empty, and "numbers" has least, mean and largest"""
+    counts steps where each has a class; without classes it is empty, and "numbers" has least, mean and largest; where
+    symbols are words, "characters" are the bytes of all texts"""
     seconds: float
     environment: dict[str, Any] = field(default_factory=dict)
     command: str = ""

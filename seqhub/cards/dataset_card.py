@@ -1,16 +1,18 @@
 """Dataset cards: the record of a build and its task in, Markdown out, with the metadata that `datasets` reads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from huggingface_hub import DatasetCardData
 
+from seqhub.cards import wording
 from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import NAMESPACE, fill, split_repo_id
 from seqhub.records import DatasetRecord
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import Layout, Task
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.splits import Split
 
 _SIZES = {"n<1K": 10**3, "1K<n<10K": 10**4, "10K<n<100K": 10**5, "100K<n<1M": 10**6, "1M<n<10M": 10**7}  # rows below
 _EXAMPLES = 5
@@ -32,14 +34,22 @@ def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
     configs = {name: resolve(f"{record.task}/{name}")[1] for name in record.configs}
     task = resolve(f"{record.task}/{next(iter(configs))}")[0]
     default = _default(task, list(configs))
+    layouts = {name: task.layout(config) for name, config in configs.items()}
+    given = [name for name in configs if Split(f"{task.name}/{name}").size is not None]
     shown = next((name for name, facts in record.configs.items() if facts.get("examples")), None)
     return fill(
         "dataset_card",
-        front_matter=_front_matter(record, task, default).to_yaml(),
+        front_matter=_front_matter(record, task, default, layouts, given).to_yaml(),
         record=record,
         task=task,
         repo_id=repo_id,
         default=default,
+        say=wording,
+        layout=layouts[default],
+        inputs_are=wording.inputs_are(task, layouts),
+        labels=_labels(layouts),
+        given=given,
+        drawn=[name for name in configs if name not in given],
         chance=task.chance(configs[default]),
         parameters={name: _parameters(config.parameters()) for name, config in configs.items()},
         splits=[
@@ -64,18 +74,27 @@ def _default(task: Task[Any], names: list[str]) -> str:
     return next((name for name in names if name in task.paper_sequences), names[0])
 
 
-def _front_matter(record: DatasetRecord, task: Task[Any], default: str) -> DatasetCardData:
+def _labels(layouts: Mapping[str, Layout]) -> tuple[str, ...]:
+    """The classes of all configs, each once."""
+    return tuple(dict.fromkeys(label for layout in layouts.values() for label in layout.labels))
+
+
+def _front_matter(
+    record: DatasetRecord, task: Task[Any], default: str, layouts: Mapping[str, Layout], given: Sequence[str]
+) -> DatasetCardData:
     """Metadata in the shape that `Dataset.push_to_hub` gives them."""
     rows = sum(facts["rows"] for content in record.configs.values() for facts in content["splits"].values())
+    synthetic = len(given) < len(layouts)
+    origin = "machine-generated" if synthetic else "found"
     return DatasetCardData(
         pretty_name=task.title,
-        license="apache-2.0",
-        annotations_creators=["machine-generated"],
-        language_creators=["machine-generated"],
+        license=task.license,
+        annotations_creators=[origin],
+        language_creators=[origin] if layouts[default].alphabet is not None else None,
         source_datasets=["original"],
-        task_categories=["text-classification"],
+        task_categories=[wording.hub_task(layouts[default])],
         size_categories=[next((name for name, limit in _SIZES.items() if rows < limit), "n>10M")],
-        tags=["seqhub", "sequence-memory", "synthetic", task.name],
+        tags=["seqhub", "sequence-memory", *(["synthetic"] if synthetic else []), task.name],
         configs=[
             {
                 "config_name": name,
@@ -84,19 +103,15 @@ def _front_matter(record: DatasetRecord, task: Task[Any], default: str) -> Datas
             }
             for name, content in record.configs.items()
         ],
-        dataset_info=[_info(name, content["splits"], task) for name, content in record.configs.items()],
+        dataset_info=[_info(name, content["splits"], layouts[name]) for name, content in record.configs.items()],
     )
 
 
-def _info(name: str, splits: Mapping[str, Mapping[str, Any]], task: Task[Any]) -> dict[str, Any]:
-    names = {str(i): label for i, label in enumerate(task.labels)}
-    sizes = {split: _loaded_size(facts) for split, facts in splits.items()}
+def _info(name: str, splits: Mapping[str, Mapping[str, Any]], layout: Layout) -> dict[str, Any]:
+    sizes = {split: _loaded_size(facts, layout) for split, facts in splits.items()}
     return {
         "config_name": name,
-        "features": [
-            {"name": "text", "dtype": "string"},
-            {"name": "label", "dtype": {"class_label": {"names": names}}},
-        ],
+        "features": [_feature(column, layout) for column in layout.columns],
         "splits": [
             {"name": split, "num_bytes": sizes[split], "num_examples": facts["rows"]} for split, facts in splits.items()
         ],
@@ -105,16 +120,34 @@ def _info(name: str, splits: Mapping[str, Mapping[str, Any]], task: Task[Any]) -
     }
 
 
-def _loaded_size(facts: Mapping[str, Any]) -> int:
-    """Bytes of a split in memory, as `datasets` counts them: characters, and for each row an offset and a label."""
+def _feature(column: str, layout: Layout) -> dict[str, Any]:
+    """A column as `datasets` writes its type into a card."""
+    classes = {"class_label": {"names": {str(i): label for i, label in enumerate(layout.labels)}}}
+    if column == "input_values":
+        return {"name": column, "list": {"list": "float32", "length": layout.num_features}}
+    if column == "labels":
+        return {"name": column, "list": classes}
+    return {"name": column, "dtype": "string" if column == "text" else classes if layout.labels else "float32"}
+
+
+def _loaded_size(facts: Mapping[str, Any], layout: Layout) -> int:
+    """Bytes of a split in memory, as `datasets` counts them: values and characters, and an offset for each list."""
     rows: int = facts["rows"]
-    characters: float = rows * facts["mean_length"]
-    return round(characters) + (4 + 8) * rows
+    steps = round(rows * facts["mean_length"])
+    characters: int = facts.get("characters", steps)  # of words; a symbol of one character is one byte
+    inputs: int = characters if layout.alphabet is not None else 4 * layout.num_features * steps
+    target: int = {"class": 8 * rows, "number": 4 * rows, "step_class": 8 * steps + 4 * rows}.get(layout.target, 0)
+    return 4 * rows + inputs + target
 
 
 def _parameters(values: Mapping[str, object]) -> dict[str, str]:
-    """Parameters of a config as text: ranges as `low to high`."""
-    return {
-        name: f"{value[0]} to {value[1]}" if isinstance(value, tuple) and len(value) == 2 else str(value)
-        for name, value in values.items()
-    }
+    """Parameters of a config as text: ranges as `low to high`, or one number."""
+    return {name: _parameter(value) for name, value in values.items()}
+
+
+def _parameter(value: object) -> str:
+    if isinstance(value, tuple):
+        return (" to " if len(value) == 2 else " x ").join(map(str, dict.fromkeys(value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)

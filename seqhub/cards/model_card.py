@@ -7,9 +7,12 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
+from seqhub.cards import wording
 from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import NAMESPACE, fill, split_repo_id
+from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
+from seqhub.tasks.base import Layout
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -43,6 +46,12 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
     repo_id = repo_id or f"{NAMESPACE}/{record.name}"
     dataset_id = f"{split_repo_id(repo_id)[0]}/{task.name}"
     results = _by_config(record)
+    layout = task.layout(config)
+    record.require_metrics(layout.target)
+    split = Split(record.address, "test")
+    example = split[0]
+    start = _start(layout, example.inputs)
+    levels = _levels(results, [level.name for level in task.configs])
     main = next((split for split in ("test", "validation") if split in record.evaluation), None)
     return fill(
         "model_card",
@@ -50,18 +59,26 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         record=record,
         task=task,
         config=config,
+        layout=layout,
+        say=wording,
+        auto_class=AUTO_CLASSES[layout.head],
         chance=task.chance(config),
         repo_id=repo_id,
         dataset_id=dataset_id,
-        example=Split(record.address, "test")[0],
+        example=example,
+        start=start,
+        rest=len(example.inputs) - len(start),
+        given=split.size is not None,
+        seen=split.size is not None and task.splits_overlap(config),
+        accuracy_is=wording.accuracy_is(split),
         main=main,
         own={name: metrics for (level, name), metrics in results.items() if level == config.name},
-        levels=_levels(results, [level.name for level in task.configs]),
+        levels=levels,
+        lengths_differ=len({tuple(metrics["length"]) for _, metrics in levels}) > 1,
         results=results,
-        wrong=lambda metrics: metrics["examples"] - sum(row[i] for i, row in enumerate(metrics["confusion"])),
         paper_sequences=task.paper_sequences.get(config.name),
         differences=_differences(record),
-        figures=[(path, _caption(PurePosixPath(path).stem)) for path in figures],
+        figures=[(path, _caption(PurePosixPath(path).stem, record, layout)) for path in figures],
         bibliography=bibliography(task.source, record.model, str(record.model_config.get("initialization"))),
     )
 
@@ -73,15 +90,16 @@ def render_eval_results(record: RunRecord, *, repo_id: str | None = None) -> str
         record: What the run left.
         repo_id: As for `render`.
     """
-    task, _ = resolve(record.address)
+    task, config = resolve(record.address)
+    layout = task.layout(config)
     namespace = split_repo_id(repo_id)[0] if repo_id else NAMESPACE
     entries = [
         EvalResultEntry(
             dataset_id=f"{namespace}/{task.name}",
             task_id=level,
             value=metrics["accuracy"],
-            notes=f"accuracy on {metrics['examples']} sequences of the test split (data seed {metrics['seed']}); one "
-            f"model (training seed {record.seed}), trained on {record.address}",
+            notes=f"accuracy on {wording.counted(layout, metrics)} of the test split (data seed {metrics['seed']}); "
+            f"one model (training seed {record.seed}), trained on {record.address}",
         )
         for (level, split), metrics in _by_config(record).items()
         if split == "test"
@@ -91,10 +109,11 @@ def render_eval_results(record: RunRecord, *, repo_id: str | None = None) -> str
 
 
 def _front_matter(record: RunRecord, dataset_id: str) -> ModelCardData:
-    task, _ = resolve(record.address)
+    task, config = resolve(record.address)
+    layout = task.layout(config)
     results = [
         EvalResult(
-            task_type="text-classification",
+            task_type=wording.hub_task(layout),
             dataset_type=dataset_id,
             dataset_name=task.name,
             dataset_config=level,
@@ -105,24 +124,38 @@ def _front_matter(record: RunRecord, dataset_id: str) -> ModelCardData:
             metric_value=metrics[metric],
         )
         for (level, split), metrics in _by_config(record).items()
-        for metric, name in (("accuracy", "Accuracy"), ("loss", "Cross-entropy in nats"))
+        for metric, name in wording.measured(layout)
     ]
     return ModelCardData(
         model_name=record.name,
         license="apache-2.0",
         library_name="transformers",
-        pipeline_tag="text-classification",
+        pipeline_tag=wording.hub_task(layout),
         tags=["seqhub", "sequence-memory", task.name, record.model],
         datasets=[dataset_id],
-        metrics=["accuracy"] if results else None,
+        metrics=["accuracy", *(["mse"] if layout.tolerance else [])] if results else None,
         eval_results=results or None,
     )
 
 
-def _caption(name: str) -> str:
+def _caption(name: str, record: RunRecord, layout: Layout) -> str:
     """What a figure shows; of those that only one task has, their file says it: `input-and-output.png`."""
+    if name == "states" and not (layout.target == "class" and record.model == "lstm"):
+        return "State over one test sequence, under its input, and what is read out after each step"
+    if name == "lengths" and layout.target in ("step_class", "next_symbol"):
+        return "Test accuracy against sequence length"
     words = name.replace("-", " ")
     return _CAPTIONS.get(name) or words[:1].upper() + words[1:]
+
+
+def _start(layout: Layout, inputs: Any) -> str:
+    """The text that the example on the card is given: all of it, or its first third where the rest is to be written."""
+    if layout.alphabet is None:
+        return ""
+    if layout.target != "next_symbol":
+        return str(inputs)
+    symbols = layout.alphabet.split(inputs)
+    return layout.alphabet.separator.join(symbols[: -(-len(symbols) // 3)])
 
 
 def _by_config(record: RunRecord) -> dict[tuple[str, str], Mapping[str, Any]]:

@@ -14,7 +14,7 @@ _REQUIRED = {
     "model": ("license", "library_name", "pipeline_tag", "tags", "datasets"),
     "dataset": ("license", "pretty_name", "task_categories", "size_categories", "tags", "configs", "dataset_info"),
 }
-_RANGES = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf)}
+_RANGES = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf), "mse": (0.0, math.inf)}
 
 
 def validate(card: str, kind: Literal["model", "dataset"]) -> None:

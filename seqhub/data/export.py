@@ -218,6 +218,8 @@ def _facts(table: pa.Table, layout: Layout, path: Path) -> dict[str, Any]:
         "labels": {},
         "mean_length": pc.mean(lengths).as_py(),
     }
+    if layout.alphabet is not None and layout.alphabet.separator:
+        facts["characters"] = pc.sum(pc.binary_length(inputs)).as_py()
     if layout.labels:
         column = table["label"] if layout.target == "class" else pc.list_flatten(table["labels"])
         numbers = column.to_numpy()

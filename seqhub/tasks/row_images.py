@@ -53,6 +53,7 @@ class RowImages(Task[RowImagesConfig]):
         "A sequence is the rows of an image of a handwritten digit, from top to bottom, each value the share of ink of "
         "one pixel. The label is the digit that was written."
     )
+    license = "cc-by-4.0"
     limits = (
         "1,797 small images by 13 writers: good for comparing recurrent networks with each other, far too few and too "
         "easy to say how one would read digits in the wild."

@@ -1,0 +1,220 @@
+"""What cards say differently of rows of different kinds: one function for each thing that is said."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from typing import Any
+
+from seqhub.cards.rendering import count, share
+from seqhub.records import RunRecord
+from seqhub.tasks.base import Layout, Task, TaskConfig
+from seqhub.tasks.splits import Split
+
+_TAGS = {  # whether the inputs are texts, target -> the Hub's name for it
+    (True, "class"): "text-classification",
+    (True, "number"): "text-classification",  # as the Hub has scores of texts
+    (True, "step_class"): "token-classification",
+    (True, "next_symbol"): "text-generation",
+    (False, "class"): "tabular-classification",
+    (False, "number"): "tabular-regression",
+    (False, "step_class"): "tabular-classification",
+    (False, "inputs"): "feature-extraction",
+}
+_NETWORKS = {  # presets -> what they are; others are recurrent
+    "*_autoencoder": "sequence autoencoder",
+    "cnn_*": "convolutional recurrent network",
+    "cnn": "convolutional network",
+    "fully_connected": "fully connected network",
+    "locally_connected": "locally connected network",
+}
+_SHARE_OF = {  # target -> of what `accuracy` is the share
+    "class": "right classes",
+    "step_class": "steps with the right class",
+    "next_symbol": "right next symbols",
+    "number": "numbers within {:g}",
+    "inputs": "sequences with a mean squared error within {:g}",
+}
+_MOST_NAMED = 40  # symbols or classes; of more, how many there are
+
+
+def hub_task(layout: Layout) -> str:
+    """The Hub's name for what is to be done, as in `pipeline_tag`."""
+    return _TAGS[layout.alphabet is not None, layout.target]
+
+
+def network(preset: str) -> str:
+    """What kind of network a preset is.
+
+    >>> network("lstm"), network("cnn_gru")
+    ('recurrent network', 'convolutional recurrent network')
+    """
+    return next((name for pattern, name in _NETWORKS.items() if fnmatch(preset, pattern)), "recurrent network")
+
+
+def steps(config: TaskConfig) -> str:
+    """How long sequences are: `100 to 110`, or one number."""
+    low, high = config.length
+    return f"{low} to {high}" if low != high else str(low)
+
+
+def step_noun(layout: Layout) -> str:
+    """What a sequence consists of."""
+    if layout.alphabet is None:
+        values = layout.num_features
+        return f"steps of {values} value{'s' if values > 1 else ''}"
+    return "words" if layout.alphabet.separator else "symbols"
+
+
+def learnt(layout: Layout) -> str:
+    """What is to be learnt, to follow the length of the sequences."""
+    named = names(layout.labels)
+    return {
+        "class": f"classes {named}",
+        "step_class": f"a class at each step, {named}",
+        "next_symbol": "the next symbol to be said at each",
+        "number": "one number each",
+        "inputs": "to be written out again from one vector",
+    }[layout.target]
+
+
+def names(given: Any, separator: str = ", ") -> str:
+    """Names one after the other; of very many, how many."""
+    return separator.join(given) if len(given) <= _MOST_NAMED else f"{len(given)} in all"
+
+
+def inputs_are(task: Task[Any], layouts: Mapping[str, Layout]) -> str:
+    """What the inputs and targets of a task's configs are, in one or two sentences.
+
+    Args:
+        task: Whose they are.
+        layouts: Config -> layout; all have texts, or all real values.
+    """
+    layout = next(iter(layouts.values()))
+    if layout.alphabet is not None:
+        kind = "Vocabulary" if layout.alphabet.separator else "Alphabet"
+        spoken = [repr(symbol) if symbol.isspace() else symbol for symbol in layout.alphabet.symbols]
+        said = f"{kind}: {names(spoken, ' ')}."
+    else:
+        sizes = {name: each.num_features for name, each in layouts.items()}
+        shared = len(set(sizes.values())) == 1
+        each = str(layout.num_features) if shared else ", ".join(f"{size} in `{name}`" for name, size in sizes.items())
+        said = f"Real values at each step: {each}."
+    if layout.target == "number":
+        return f"{said} The target is one number, right within {layout.tolerance:g}."
+    if layout.target == "inputs":
+        return f"{said} The target is the sequence itself, right within a mean squared error of {layout.tolerance:g}."
+    if layout.target == "next_symbol":
+        return f"{said} The target at each step is the next symbol."
+    classes = "Classes" if layout.target == "class" else "Classes of each step"
+    return f"{said} {classes}: {names(layout.labels)}."
+
+
+def chance_is(chance: float | None) -> str:
+    """To end a sentence on accuracy with; nothing where there is no chance level."""
+    return "" if chance is None else f"; chance level is {share(chance)}"
+
+
+def headline(layout: Layout, metrics: Mapping[str, Any], split: str, seen: bool, chance: float | None) -> str:
+    """The result in one sentence.
+
+    Args:
+        layout: What was to be learnt.
+        metrics: Of one split.
+        split: Its name.
+        seen: Whether its sequences stand in the training rows too.
+        chance: Of the config.
+    """
+    unseen = "" if seen else "unseen "
+    sequences = f"{count(metrics['examples'])} {unseen}{split} sequences"
+    if layout.target == "class":
+        said = f"Its accuracy on {sequences} is **{share(metrics['accuracy'])}**"
+    elif layout.target in ("step_class", "next_symbol"):
+        what = "steps" if layout.labels else "next symbols"
+        right = f"the share **{share(metrics['accuracy'])}** is right"
+        said = f"Of the {count(metrics['steps'])} {what} of {sequences}, {right}"
+    else:
+        within = "a mean squared error within" if layout.target == "inputs" else "within"
+        whole = f"the mean squared error of all is **{metrics['mse']:.3g}**"
+        said = f"The share **{share(metrics['accuracy'])}** of {sequences} is {within} {layout.tolerance:g}; {whole}"
+        said = said.replace("is a mean", "has a mean")
+    return f"{said}{chance_is(chance)}." + (" They are the rows it was trained on." if seen else "")
+
+
+def accuracy_is(split: Split) -> str:
+    """What the criterion `accuracy` means."""
+    of = _SHARE_OF[split.layout.target].format(split.layout.tolerance)
+    return f"the share of {of} on {'fresh sequences' if split.size is None else 'validation sequences'}"
+
+
+def result_table(layout: Layout) -> tuple[tuple[str, ...], str]:
+    """Headings of the results of one split, behind its name, and what they mean."""
+    if layout.target == "class":
+        heads = ("sequences", "accuracy", "95 % interval", "wrong", "ABS(0.3) wrong", "loss (nats)", "data seed")
+        return heads, (
+            "The interval is Wilson's, for the sequences drawn and not for other seeds. *ABS(0.3) wrong* counts the "
+            "sequences of which some class probability is 0.3 or more from its target, the rule of Hochreiter & "
+            "Schmidhuber (1997); *wrong* those whose likeliest class is not the right one."
+        )
+    if layout.target in ("step_class", "next_symbol"):
+        heads = ("sequences", "steps", "accuracy", "wrong steps", "whole sequences right", "loss (nats)", "data seed")
+        return heads, (
+            "Accuracy and loss are over all steps that count. The steps of a sequence depend on each other, so there "
+            "is no interval."
+        )
+    within = f"within {layout.tolerance:g}"
+    last = "mean absolute error" if layout.target == "number" else "worst sequence"
+    meaning = (
+        f"the numbers that are no further than {layout.tolerance:g} from the right ones"
+        if layout.target == "number"
+        else f"the sequences with a mean squared error of {layout.tolerance:g} or less"
+    )
+    return ("sequences", within, "95 % interval", "wrong", "mean squared error", last, "data seed"), (
+        f"*Within* is the share of {meaning}. The interval is Wilson's, for the sequences drawn and not for other "
+        "seeds."
+    )
+
+
+def result_row(layout: Layout, metrics: Mapping[str, Any]) -> list[str]:
+    """Cells under the headings of `result_table`."""
+    accuracy, seed = share(metrics["accuracy"]), str(metrics["seed"])
+    wrong = count(wrong_answers(metrics))
+    if layout.target == "class":
+        loss = f"{metrics['loss']:.3g}"
+        return [count(metrics["examples"]), accuracy, interval(metrics), wrong, count(metrics["abs_wrong"]), loss, seed]
+    if layout.target in ("step_class", "next_symbol"):
+        whole, loss = count(metrics["whole"]), f"{metrics['loss']:.3g}"
+        return [count(metrics["examples"]), count(metrics["steps"]), accuracy, wrong, whole, loss, seed]
+    last = metrics["mean_absolute_error" if layout.target == "number" else "worst_mse"]
+    numbers = [f"{metrics['mse']:.3g}", f"{last:.3g}"]
+    return [count(metrics["examples"]), accuracy, interval(metrics), wrong, *numbers, seed]
+
+
+def interval(metrics: Mapping[str, Any]) -> str:
+    """The 95 % interval of an accuracy; a dash where there is none."""
+    bounds = metrics.get("interval")
+    return f"{share(bounds[0])} to {share(bounds[1])}" if bounds else "–"
+
+
+def wrong_answers(metrics: Mapping[str, Any]) -> int:
+    """Sequences or, where each has a target, steps that are wrong."""
+    total = int(metrics.get("steps", metrics["examples"]))
+    return total - round(total * float(metrics["accuracy"]))
+
+
+def measured(layout: Layout) -> tuple[tuple[str, str], ...]:
+    """Metrics for the metadata of a card: their keys, and their names for people."""
+    if layout.tolerance:
+        return ("accuracy", f"Share within {layout.tolerance:g}"), ("mse", "Mean squared error")
+    return ("accuracy", "Accuracy"), ("loss", "Cross-entropy in nats")
+
+
+def counted(layout: Layout, metrics: Mapping[str, Any]) -> str:
+    """What an accuracy was taken over."""
+    if "steps" in metrics:
+        return f"{metrics['steps']} steps of {metrics['examples']} sequences"
+    within = f", right within {layout.tolerance:g}," if layout.tolerance else ""
+    return f"{metrics['examples']} sequences{within}"
+
+
+def single_logit(record: RunRecord) -> bool:
+    """Whether a run has one logit for two classes."""
+    return bool(record.training.get("single_logit"))

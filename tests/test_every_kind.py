@@ -1,0 +1,299 @@
+"""Every kind of row goes the whole way: a run is measured, proved, drawn and described, and so is a data set."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from seqhub.cards.folder import write_card
+from seqhub.cli.results import draw
+from seqhub.data.export import write_folder
+from seqhub.errors import CorruptFileError
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.evaluation.trace import watcher
+from seqhub.evaluation.verify import verify
+from seqhub.records import RunRecord
+from seqhub.tasks.splits import SPLITS, Split
+from tests.cards.test_model_card import assert_tables_are_well_formed, body, prose
+from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
+from tests.layouts import KINDS, kind, small_run
+
+Make = Callable[[str], Path]
+each_kind = pytest.mark.parametrize("address", KINDS.values(), ids=KINDS)
+
+
+@pytest.fixture(scope="module")
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A measured run of an address, made once."""
+    folders: dict[str, Path] = {}
+
+    def make(address: str) -> Path:
+        if address not in folders:
+            folders[address] = tmp_path_factory.mktemp("run") / "model"
+            small_run(address, folders[address])
+            evaluate(folders[address], rows=rows_of(address), sibling_rows=20)
+        return folders[address]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A built data set of one config, made once."""
+    folders: dict[str, Path] = {}
+
+    def make(address: str) -> Path:
+        if address not in folders:
+            task, _, config = address.partition("/")
+            folders[address] = tmp_path_factory.mktemp("data") / task
+            sizes = {} if Split(address).size else {f"{split}_size": 200 for split in SPLITS}
+            write_folder(task, folders[address], configs=[config], **sizes)
+            write_card(folders[address])
+        return folders[address]
+
+    return make
+
+
+def rows_of(address: str) -> int | None:
+    return 200 if Split(address).size is None else None
+
+
+def different(folder: Path, **options: Any) -> list[str]:
+    return [finding.what for finding in verify(folder, **options) if not finding.agrees]
+
+
+@each_kind
+def test_a_run_agrees_with_its_record_by_the_folder_and_by_the_data_set(
+    address: str, run_of: Make, data_of: Make
+) -> None:
+    findings = verify(run_of(address), dataset=data_of(address))
+    assert [finding for finding in findings if not finding.agrees] == []
+    real = ["mean squared error"] if Split(address).layout.tolerance else []
+    expected = [f"{split} {what}" for split in ("validation", "test") for what in ("accuracy", *real)]
+    assert [finding.what for finding in findings if finding.what.endswith(("accuracy", "error"))] == expected
+
+
+@pytest.mark.slow
+@each_kind
+@pytest.mark.timeout(300)
+def test_a_run_agrees_where_there_is_no_seqhub(address: str, run_of: Make, data_of: Make) -> None:
+    assert different(run_of(address), alone=True, dataset=data_of(address)) == []
+
+
+@each_kind
+def test_an_embellished_record_is_caught(address: str, run_of: Make, tmp_path: Path) -> None:
+    path = run_of(address) / "run.json"
+    honest = path.read_text()
+    layout = Split(address).layout
+    try:
+        for name, what in (("accuracy", "accuracy"), ("mse" if layout.tolerance else "loss", "mean squared error")):
+            record = json.loads(honest)
+            record["evaluation"]["test"][name] *= 1.001
+            record["evaluation"]["test"][name] += 0.001
+            path.write_text(json.dumps(record))
+            assert different(run_of(address)) == [f"test {what if layout.tolerance else 'accuracy'}"]
+        record = json.loads(honest)
+        logits = np.array(record["probe"]["logits"][0])
+        record["probe"]["logits"][0] = (logits + 0.01).tolist()
+        path.write_text(json.dumps(record))
+        assert different(run_of(address)) == [f"logits of {len(record['probe']['logits'])} sequences"]
+        record["probe"]["logits"][0] = logits.repeat(3, axis=-1).tolist()
+        path.write_text(json.dumps(record))
+        with pytest.raises(CorruptFileError, match="no sequences with their logits"):
+            verify(run_of(address))
+    finally:
+        path.write_text(honest)
+
+
+@each_kind
+def test_a_record_with_the_metrics_of_another_target_is_refused(address: str, run_of: Make) -> None:
+    record = RunRecord.load(run_of(address))
+    record.require_metrics(Split(address).layout.target)
+    for name in ("per_class", "mse", "whole"):
+        record.evaluation["test"].pop(name, None)
+    with pytest.raises(CorruptFileError, match=r"for: evaluation\.test\.(per_class|mse|whole)"):
+        record.require_metrics(Split(address).layout.target)
+
+
+@each_kind
+def test_what_a_model_does_inside_has_a_row_for_each_step(address: str, run_of: Make) -> None:
+    record = RunRecord.load(run_of(address))
+    layout = Split(address).layout
+    example = Split(address, "test")[0]
+    seen = watcher(run_of(address))(example.inputs)
+    steps = len(layout.alphabet.encode(example.inputs)) if layout.alphabet is not None else len(example.inputs)
+    np.testing.assert_allclose(seen.logits, record.probe["logits"][0], atol=1e-4)
+    assert all(state.shape == (steps, 4) for state in seen.states.values())
+    assert bool(seen.states) == (layout.target != "inputs")
+    if seen.readout is not None:
+        assert len(seen.readout) == steps
+        if layout.target != "number":
+            np.testing.assert_allclose(seen.readout.sum(axis=1), 1, atol=1e-5)
+
+
+@each_kind
+def test_a_data_set_agrees_with_its_record_and_the_rule(address: str, data_of: Make) -> None:
+    findings = verify(data_of(address))
+    assert len(findings) == 3 * 4
+    assert [finding for finding in findings if not finding.agrees] == []
+
+
+@each_kind
+def test_a_changed_row_of_a_data_set_is_caught(address: str, data_of: Make) -> None:
+    config = address.partition("/")[2]
+    (path,) = (data_of(address) / config).glob("test-*.parquet")
+    honest = path.read_bytes()
+    try:
+        table = pq.read_table(path)
+        name = table.column_names[-1]  # the target, or the inputs where there is nothing else
+        values = table[name].to_pylist()
+        values[1] = _changed(values[1], Split(address).layout.labels)
+        column = pa.array(values, table.schema.field(name).type)
+        pq.write_table(table.set_column(table.num_columns - 1, table.schema.field(name), column), path)
+        wrong = different(data_of(address))
+    finally:
+        path.write_bytes(honest)
+    assert wrong[:2] == [f"{config} test digest", f"{config} test drawn again"]
+    assert wrong[2:] == [f"{config} test labels by the rule"]
+
+
+def _changed(value: Any, labels: tuple[str, ...]) -> Any:
+    """Another target than the right one, or inputs that are none of the task's."""
+    if isinstance(value, str):
+        return value[::-1]
+    if isinstance(value, list):
+        return [*value[:-1], _changed(value[-1], labels)]
+    return (value + 1) % len(labels) if labels else value + 0.5
+
+
+@each_kind
+def test_a_run_is_drawn_and_described(address: str, run_of: Make) -> None:
+    folder, layout = run_of(address), Split(address).layout
+    pictures = {path.name for path in draw(folder)}
+    assert pictures >= {"curves.png", *(["states.png"] if layout.target != "inputs" else [])}
+    assert pictures == {path.name for path in (folder / "figures").iterdir()}
+    write_card(folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert_tables_are_well_formed(body(card))
+    assert not re.search(r"\{\{|\}\}|\{%|None|\bnan\b|undefined|TODO", prose(card))
+    assert ("chance level" in card) == bool(layout.labels)
+    assert ("## By class" in card) == bool(layout.labels)
+    assert ("mean squared error" in card) == bool(layout.tolerance)
+    if layout.alphabet is None:
+        assert not re.search(r"symbol|text|tokenizer", prose(card).split("## Data")[0], flags=re.IGNORECASE)
+    for block in python_of(card):
+        ast.parse(block)
+
+
+@each_kind
+def test_a_data_set_is_described(address: str, data_of: Make) -> None:
+    card = (data_of(address) / "README.md").read_text(encoding="utf-8")
+    split = Split(address)
+    assert_tables_are_well_formed(body(card))
+    assert not re.search(r"\{\{|\}\}|\{%|None|\bnan\b|undefined|TODO", prose(card))
+    assert ("are given, not drawn" in card) == (split.size is not None)
+    assert ("Philox" in card) == (split.size is None)
+    assert ("The best guess" in card) == bool(split.layout.labels)
+    if split.layout.alphabet is None:
+        assert not re.search(r"symbol|\btext\b|alphabet", prose(card).replace(split.task.rule, ""), flags=re.IGNORECASE)
+    for block in python_of(card):
+        ast.parse(block)
+
+
+def python_of(card: str) -> list[str]:
+    """The blocks of Python on a card."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 2
+    return blocks
+
+
+PUSHED = """
+import json, sys
+from datasets import DatasetInfo, load_dataset
+from datasets.info import DatasetInfosDict
+from datasets.splits import SplitDict, SplitInfo
+from huggingface_hub import DatasetCard, DatasetCardData
+
+cache, *folders = sys.argv[1:]
+for folder in folders:
+    (ours,) = DatasetCard.load(folder + "/README.md").data.dataset_info
+    name = ours["config_name"]
+    rows = load_dataset(folder, name, cache_dir=cache)
+    sizes = {split: rows[split]._estimate_nbytes() for split in rows}  # as in Dataset.push_to_hub
+    info = DatasetInfo(
+        features=rows["train"].features,
+        splits=SplitDict({s: SplitInfo(s, num_bytes=n, num_examples=len(rows[s])) for s, n in sizes.items()}),
+        download_size=ours["download_size"], dataset_size=sum(sizes.values()),
+    )
+    theirs = DatasetCardData()
+    DatasetInfosDict({name: info}).to_dataset_card_data(theirs)
+    assert ours == theirs.dataset_info, (folder, ours, theirs.dataset_info)
+assert "seqhub" not in sys.modules
+"""
+
+
+@pytest.mark.timeout(180)
+def test_the_metadata_are_what_push_to_hub_would_write(data_of: Make, tmp_path: Path) -> None:
+    folders = [str(data_of(address)) for address in KINDS.values()]
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", PUSHED, str(tmp_path), *folders],
+        env=os.environ | {"SEQHUB_NO_HOOK": "1", "HF_HUB_OFFLINE": "1"},
+        check=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.timeout(300)
+def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, data_of: Make, tmp_path: Path) -> None:
+    """With the folders on this machine in place of the repositories that the cards name."""
+    code = [WITHOUT_SEQHUB]
+    for address in KINDS.values():
+        write_card(run_of(address))
+        card = (run_of(address) / "README.md").read_text(encoding="utf-8")
+        model, dataset = f'"seqhub/{RunRecord.load(run_of(address)).name}"', f'"seqhub/{address.partition("/")[0]}"'
+        code.append(f"print({address!r})")
+        for block in python_of(card):
+            if "import seqhub" not in block:
+                code.append(
+                    block.replace(model, repr(str(run_of(address)))).replace(dataset, repr(str(data_of(address))))
+                )
+    printed = run_python("\n".join(code), tmp_path).splitlines()
+    for address in KINDS.values():
+        layout = Split(address).layout
+        said = printed[printed.index(address) + 1]
+        if layout.target == "class":
+            assert said in layout.labels
+        elif layout.target == "step_class":
+            assert set(ast.literal_eval(said)) <= set(layout.labels)
+        elif layout.target == "next_symbol":
+            assert len(said) == len(Split(address, "test")[0].inputs)
+        else:
+            assert np.isfinite([float(number) for number in said.split()]).all()
+
+
+@pytest.mark.timeout(300)
+def test_the_python_on_a_dataset_card_runs_without_seqhub(data_of: Make, tmp_path: Path) -> None:
+    code = [WITHOUT_SEQHUB]
+    for address in KINDS.values():
+        card = (data_of(address) / "README.md").read_text(encoding="utf-8")
+        plain, made = python_of(card)
+        assert "import seqhub" in made
+        code.append(plain.replace(f'"seqhub/{address.partition("/")[0]}"', repr(str(data_of(address)))))
+    run_python("\n".join(code), tmp_path)
+
+
+def test_all_that_a_layout_can_be_is_there() -> None:
+    """Kinds of which there is no task yet would go untested."""
+    targets = {Split(address).layout.target for address in KINDS.values()}
+    assert targets >= {"class", "step_class", "next_symbol"}
+    assert {kind(address).split("-")[0] for address in KINDS.values()} == {"texts", "words", "values"}
