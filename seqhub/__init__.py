@@ -11,7 +11,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from seqhub._hooks import register, unregister
+from seqhub._hooks import offer_kernels, register, unregister
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the same names are looked up lazily
     from seqhub.data.builder import get_builder, load_dataset
@@ -81,5 +81,6 @@ def __dir__() -> list[str]:
     return __all__
 
 
+offer_kernels()
 if os.environ.get("SEQHUB_NO_HOOK") != "1":
     register()

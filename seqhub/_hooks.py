@@ -5,12 +5,18 @@ one, `AutoConfig.register`. Both wait for the library's own import: `import seqh
 """
 
 import sys
+from importlib import import_module
 from types import ModuleType
 
 import wrapt
 
 _active = False  # register() and unregister() are called any number of times
 _waiting = False  # wrapt keeps its hooks for ever, so they are placed once and ask `_active`
+
+
+def offer_kernels() -> None:
+    """Load the native recurrence before any model: what it may do for them, models look up and never import."""
+    wrapt.register_post_import_hook(lambda _: import_module("seqhub.kernels.hook"), "transformers.modeling_utils")
 
 
 def register() -> None:

@@ -1,5 +1,7 @@
 """The wheel holds everything: run from its contents alone, away from the checkout."""
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,36 +11,62 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 120
+COMPILER = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+LIBRARY = Path("seqhub/kernels/recurrence.so")
+
+
+def wheel(folder: Path, **variables: str) -> Path:
+    """The contents of a wheel built from a copy, so that the checkout stays clean."""
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "seqhub", source / "seqhub", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    command = ["wheel", "--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(folder), str(source)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *command],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=os.environ | variables,
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("seqhub-*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
 
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The contents of a wheel built from a copy, so that the checkout stays clean."""
-    import shutil
+    return wheel(tmp_path_factory.mktemp("wheel"), CXXFLAGS="-O0")  # for the sake of time
 
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "seqhub", source / "seqhub", ignore=shutil.ignore_patterns("__pycache__"))
-    command = ["wheel", "--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(folder), str(source)]
-    done = subprocess.run([sys.executable, "-m", "pip", *command], capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("seqhub-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+
+def test_without_a_compiler_only_the_library_is_missing(unpacked: Path, tmp_path: Path) -> None:
+    site = wheel(tmp_path, CXX="no-such-compiler")
+    assert (unpacked / LIBRARY).exists() == (COMPILER is not None)
+    assert not (site / LIBRARY).exists()
+    assert (site / LIBRARY).with_name("library.py").exists()
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
+def test_its_native_library_needs_nothing_else(unpacked: Path, tmp_path: Path) -> None:
+    code = (
+        f"import ctypes\nlibrary = ctypes.CDLL({str(unpacked / LIBRARY)!r})\n"
+        "assert library.seqhub_has(b'baseline')\n"
+        "assert not library.seqhub_has(b'no such set')\n"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True, timeout=SECONDS)
 
 
 def test_every_file_of_the_package_is_in_it_and_nothing_else(unpacked: Path) -> None:
     wanted = {
         path.relative_to(ROOT)
         for path in (ROOT / "seqhub").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
     }
     packed = {path.relative_to(unpacked) for path in (unpacked / "seqhub").rglob("*") if path.is_file()}
-    assert packed == wanted
+    assert {path for path in packed if path.suffix != ".so"} == wanted
     assert {path.name.partition("-")[0] for path in unpacked.iterdir()} == {"seqhub"}
 
 

@@ -96,7 +96,8 @@ def test_gradients_reach_through_a_state_and_stop_where_it_is_detached(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_gradient_checkpointing_carries_the_state(preset):
+def test_gradient_checkpointing_carries_the_state(preset, monkeypatch):
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")  # there is nothing to checkpoint in the native recurrence
     model = copy.deepcopy(trained(preset, "deep", "token")).train()
     ids, mask = padded(ragged(31), "left")
     gradients = []

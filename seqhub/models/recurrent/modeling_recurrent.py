@@ -9,9 +9,13 @@ Padding: a step with `attention_mask` 0 is as if it were not there, wherever it 
 logits, to rounding, padded on the left, on the right, not at all, or alone. Inside, the real steps are brought to the
 front, so that no recurrence meets padding before it is done. Nothing is packed: that would cost nn.LSTM its fused CPU
 kernel (7x slower at H = 4, T = 110).
+
+Where seqhub has been imported it may run the recurrences natively, many times faster for small networks and to the same
+results: see `RecurrentModel._native`. Nothing here needs it.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -69,7 +73,7 @@ class RecurrentState:
 
 @dataclass
 class RecurrentModelOutput(ModelOutput):
-    """States of the recurrence. Values at padded steps mean nothing.
+    """States of the recurrence. They are zero at padded steps.
 
     Args:
         last_hidden_state: (B, T, H), output of the last layer.
@@ -110,23 +114,21 @@ def take_steps(states: Tensor, index: Tensor) -> Tensor:
     return states.gather(1, index.unsqueeze(-1).expand(-1, -1, states.size(-1)))
 
 
+@dataclass
 class Padding:
     """Where the real steps of a batch stand, and where they stand at the front: in the first L steps.
 
-    Attributes:
+    Args:
         lengths: (B,), real steps of each row; L is the largest.
-        real: (B, L), True at real steps at the front.
+        real: (B, L), True at real steps at the front; or (B, T), True at real steps where they are left in place.
         order: (B, L), index that brings them to the front; None if they are there already and L = T.
         back: (B, T), index that puts them back.
     """
 
-    def __init__(self, mask: Tensor, lengths: Tensor, longest: int) -> None:
-        self.lengths = lengths
-        self.real = torch.arange(longest, device=mask.device) < lengths.unsqueeze(1)
-        self.order: Tensor | None = None
-        if not torch.equal(self.real, mask):
-            self.order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :longest]
-            self.back = (mask.cumsum(1) - 1).clamp(min=0)
+    lengths: Tensor
+    real: Tensor
+    order: Tensor | None = None
+    back: Tensor | None = None
 
     @classmethod
     def of(cls, mask: Tensor, *, empty_rows: bool) -> "Padding | None":
@@ -136,7 +138,14 @@ class Padding:
         counts = lengths.tolist()
         if 0 in counts and not empty_rows:
             raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
-        return None if min(counts) == mask.size(1) else cls(mask, lengths, max(*counts, 1))
+        if min(counts) == mask.size(1):
+            return None
+        longest = max(*counts, 1)
+        real = torch.arange(longest, device=mask.device) < lengths.unsqueeze(1)
+        if torch.equal(real, mask):
+            return cls(lengths, real)
+        order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :longest]
+        return cls(lengths, real, order, back=(mask.cumsum(1) - 1).clamp(min=0))
 
     def last(self, states: Tensor) -> Tensor:
         """Pick the last real step, (B, F), of (B, L, F); of a row without one, any."""
@@ -364,6 +373,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         self.vocab_size, self.pad_token_id = config.vocab_size, config.pad_token_id
         self.input_size = config.input_size
         self.forward_size = config.hidden_size if config.bidirectional else None
+        self.dropout = config.dropout if config.num_hidden_layers > 1 else 0.0
         if config.inputs == "values":
             self.main_input_name = "input_values"
         self.gradient_checkpointing = False
@@ -379,6 +389,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         return_dict: bool | None = None,
         past_key_values: RecurrentState | None = None,
         use_cache: bool = False,
+        pooled_only: bool = False,
     ) -> RecurrentModelOutput | tuple[Any, ...]:
         """Run all layers, from a zero state or from where earlier steps of the same sequences ended.
 
@@ -395,6 +406,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 takes longer than looking up the input. By default as the config says.
             past_key_values: Where the sequences stand, as an earlier call returned it; None for a zero state.
             use_cache: Whether to return where they stand at the end. A row may then be all padding, and stays there.
+            pooled_only: Whether nobody looks at `last_hidden_state`, which may then have no elements.
 
         Raises:
             ValueError: If not exactly one fitting input is given, an id is out of range, steps have another number of
@@ -409,13 +421,47 @@ class RecurrentModel(RecurrentPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
 
+        ran = None
+        if not output_hidden_states:
+            ran = self._native(given, attention_mask, past_key_values, pooled_only)
+        if ran is None:
+            pooled_only = pooled_only and not output_hidden_states
+            ran = self._plain(
+                given, attention_mask, past_key_values, use_cache, bool(output_hidden_states), pooled_only
+            )
+        hidden_states, cells, pooled, state = ran
+
+        values: tuple[Any, ...] = (hidden_states[-1], pooled)
+        if return_dict is None:
+            return_dict = self.config.return_dict
+        if return_dict:
+            output = RecurrentModelOutput(hidden_states[-1], pooled, state if use_cache else None)
+            if output_hidden_states:
+                output.hidden_states, output.cell_states = tuple(hidden_states), tuple(cells) or None
+            return output
+        if use_cache:
+            values += (state,)
+        if output_hidden_states:
+            values += (tuple(hidden_states), tuple(cells)) if cells else (tuple(hidden_states),)
+        return values
+
+    def _plain(
+        self,
+        given: Tensor,
+        attention_mask: Tensor | None,
+        before: RecurrentState | None,
+        use_cache: bool,
+        output_hidden_states: bool,
+        pooled_only: bool,
+    ) -> tuple[list[Tensor], list[Tensor], Tensor, RecurrentState | None]:
+        """Run the layers: hidden states, those of the input first, cell states, pooled states, where the rows stand."""
         padding = None if attention_mask is None else Padding.of(attention_mask, empty_rows=use_cache)
         # The last cell state is at hand where it is that of the last step of every row
-        output_cell_states = self.cell == "lstm" and bool(output_hidden_states or (use_cache and padding is not None))
+        output_cell_states = self.cell == "lstm" and (output_hidden_states or (use_cache and padding is not None))
         states = self._embed(given, padding)
         hidden_states, cells, ends = [states], [], []
         for index, layer in enumerate(self.layers):
-            start = None if past_key_values is None else past_key_values.of_layer(index)
+            start = None if before is None else before.of_layer(index)
             states, layer_cells, end = layer(states, padding, output_cell_states, start)
             hidden_states.append(states)
             if layer_cells is not None:
@@ -425,24 +471,51 @@ class RecurrentModel(RecurrentPreTrainedModel):
         pooled = self._pool(states, padding)
         state = None
         if use_cache:
-            state = state_after(hidden_states[1:], cells or ends, padding, past_key_values, given.size(1))
+            state = state_after(hidden_states[1:], cells or ends, padding, before, given.size(1))
 
-        if padding is not None and padding.order is not None:  # back to where the caller has the steps
-            hidden_states = [take_steps(each, padding.back) for each in hidden_states]
-            cells = [take_steps(each, padding.back) for each in cells]
-        values: tuple[Any, ...] = (hidden_states[-1], pooled)
-        if return_dict is None:
-            return_dict = self.config.return_dict
-        if return_dict:
-            output = RecurrentModelOutput(hidden_states[-1], pooled, state)
-            if output_hidden_states:
-                output.hidden_states, output.cell_states = tuple(hidden_states), tuple(cells) or None
-            return output
-        if use_cache:
-            values += (state,)
-        if output_hidden_states:
-            values += (tuple(hidden_states), tuple(cells)) if cells else (tuple(hidden_states),)
-        return values
+        if attention_mask is not None and padding is not None and not pooled_only:
+            padded = attention_mask.unsqueeze(-1) == 0
+
+            def place(each: Tensor) -> Tensor:
+                """To where the caller has the steps."""
+                return (each if padding.back is None else take_steps(each, padding.back)).masked_fill(padded, 0)
+
+            hidden_states, cells = [place(each) for each in hidden_states], [place(each) for each in cells]
+        return hidden_states, cells, pooled, state
+
+    def _native(
+        self, given: Tensor, attention_mask: Tensor | None, before: RecurrentState | None, pooled_only: bool
+    ) -> tuple[list[Tensor], list[Tensor], Tensor, RecurrentState | None] | None:
+        """Let seqhub's library run the layers, if it is in this process and will: same results, or None.
+
+        It is looked up and not imported, since this file must run where seqhub is not installed.
+        """
+        kernels: Any = sys.modules.get("seqhub.kernels.hook")
+        if kernels is None or (self.training and (self.dropout or self.gradient_checkpointing)):
+            return None
+        ran = kernels.run(
+            given if given.dim() == 2 and self.inputs == "one_hot" else self._embed(given, None),
+            attention_mask,
+            self.layers,
+            self.cell,
+            self.vocab_size,
+            self.pad_token_id,
+            None if before is None else before.hidden,
+            None if before is None else before.cell,
+            not pooled_only or self.pooling != "last",
+        )
+        if ran is None:
+            return None
+        states, hidden, cell = ran
+        if self.forward_size is None:
+            steps = given.size(1) + (before.steps if before else 0)
+            state, last = RecurrentState(hidden, cell, steps), hidden[-1]
+        else:
+            state, last = None, torch.cat((hidden[-2], hidden[-1]), dim=-1)
+        if self.pooling != "last":
+            real = None if attention_mask is None else attention_mask.bool()
+            last = self._pool(states, None if real is None else Padding(real.sum(1), real))
+        return [states], [], last, state
 
     def _check_state(self, state: RecurrentState | None, rows: int) -> None:
         if self.forward_size is not None:
@@ -559,7 +632,13 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
             output_hidden_states: Whether to return the states of every layer.
         """
         _, pooled, *states = self.model(
-            input_ids, attention_mask, input_values, inputs_embeds, output_hidden_states, return_dict=False
+            input_ids,
+            attention_mask,
+            input_values,
+            inputs_embeds,
+            output_hidden_states,
+            return_dict=False,
+            pooled_only=True,
         )
         logits = self.classifier(pooled)
         loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)

@@ -1,0 +1,165 @@
+"""What the models of the family `recurrent` ask, if this module is loaded: will you run this natively?
+
+Their files travel with weights and import nothing of seqhub; they look this module up in `sys.modules`. `import
+seqhub` sees to it that it is there before any model is (`seqhub._hooks`). Copies of those files that were saved with
+older weights ask, too: the signature of `run` is kept as long as its name.
+"""
+
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqhub.kernels.library import LibraryMissingError, instruction_sets, spans_function
+from seqhub.kernels.operator import recurrence
+
+_ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
+_TYPES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+_FLOATS = (torch.float32, torch.float64)
+_INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
+
+
+def reason() -> str | None:
+    """Why no recurrence of this process runs natively; None where it does.
+
+    SEQHUB_KERNELS=0 in the environment turns the library off, at any time.
+    """
+    if os.environ.get("SEQHUB_KERNELS") == "0":
+        return "turned off by SEQHUB_KERNELS=0"
+    return _missing()
+
+
+@lru_cache
+def _missing() -> str | None:
+    try:
+        instruction_sets()
+    except LibraryMissingError as error:
+        return str(error)
+    return None
+
+
+def run(
+    inputs: Tensor,
+    mask: Tensor | None,
+    layers: Iterable[nn.Module],
+    cell: str,
+    vocab_size: int,
+    pad_token_id: int | None,
+    h_0: Tensor | None,
+    c_0: Tensor | None,
+    output_states: bool,
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """Run the layers of a recurrent model, if the library fits and is not slower.
+
+    Args:
+        inputs: (B, T) ids, of which id i stands for the one-hot vector number (i - pad - 1) mod vocab_size, and padding
+            for the zero vector; or (B, T, F) values.
+        mask: (B, T), not 0 at real steps; None if all are.
+        layers: With a `recurrence` each, and a `recurrence_reverse` or None, of one layer and direction each.
+        cell: One of `_TYPES`.
+        vocab_size: Number of ids.
+        pad_token_id: Id of padding, or None.
+        h_0: (layers, B, H), initial states; None for zero.
+        c_0: The same of the cells of an LSTM.
+        output_states: Whether the first item of what is returned is wanted.
+
+    Returns:
+        States of the last layer, (B, T, D * H), zero at steps that are not real; last states, (layers * D, B, H); those
+        of the cells of an LSTM. Or None where the plain modules are to run.
+
+    Raises:
+        InvalidInputError: An id is out of range.
+    """
+    if reason() is not None:
+        return None
+    modules: list[Any] = []
+    for layer in layers:
+        if _has_hooks(layer):
+            return None
+        modules += (
+            [layer.recurrence] if layer.recurrence_reverse is None else [layer.recurrence, layer.recurrence_reverse]
+        )
+    bidirectional = layer.recurrence_reverse is not None
+    if not _fits(inputs, mask, modules, cell):
+        return None
+    spans = None
+    if mask is not None:
+        found = _spans(mask)
+        if found is None:
+            return None
+        spans = found if found.numel() else None
+    states, h_n, c_n = recurrence(
+        inputs,
+        [weight for module in modules for weight in module._parameters.values()],
+        cell,
+        columns=_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None,
+        spans=spans,
+        h_0=h_0,
+        c_0=c_0,
+        bidirectional=bidirectional,
+        output_states=output_states,
+    )
+    return states, h_n, c_n if cell == "lstm" else None
+
+
+def _fits(inputs: Tensor, mask: Tensor | None, modules: list[nn.RNNBase], cell: str) -> bool:
+    """Whether these are plain tensors and modules that nobody listens to, of sizes at which the library is faster."""
+    kind = _TYPES.get(cell)
+    for module in modules:
+        if type(module) is not kind or _has_hooks(module):
+            return False
+    weight: Any = modules[0]._parameters["weight_hh_l0"]
+    ids = inputs.dim() == 2
+    return (
+        weight.dtype in _FLOATS
+        and inputs.dtype is (torch.int64 if ids else weight.dtype)
+        and _is_plain(weight)
+        and _is_plain(inputs)
+        and (mask is None or _is_plain(mask))
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch._C._get_tracing_state()
+        and not torch._C._are_functorch_transforms_active()
+        and worthwhile(len(inputs), weight.size(-1))
+    )
+
+
+def worthwhile(batch: int, hidden: int) -> bool:
+    """Whether the library is at least as fast as torch's own recurrence.
+
+    It computes a whole vector of sequences at once, however few there are, so single sequences are worth it only where
+    the plain module spends its time on dispatch rather than on arithmetic.
+    """
+    return hidden <= 128 and (batch >= 8 or hidden <= 32)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.layout is torch.strided
+
+
+def _has_hooks(module: Any) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def _spans(mask: Tensor) -> Tensor | None:
+    """Spans (2, B) of the real steps, without elements where all are; None where a row has a gap, or no real step."""
+    rows, steps = mask.shape
+    mask = (mask if mask.dtype in _INTEGERS else mask.bool()).contiguous()
+    spans = torch.empty((2, rows), dtype=torch.int64)
+    outcome = spans_function()(mask.data_ptr(), mask.element_size(), rows, steps, spans.data_ptr())
+    if outcome == _ALL_REAL:
+        return spans[:0]
+    return spans if outcome == _SPANS else None
+
+
+@lru_cache(maxsize=64)
+def _columns(vocab_size: int, pad: int | None) -> Tensor:
+    ids = torch.arange(vocab_size)
+    if pad is None:
+        return ids.int()
+    return torch.where(ids == pad, -1, (ids - pad - 1) % vocab_size).int()

@@ -1,0 +1,92 @@
+"""The native library: where it is, which instruction set of it runs, and why there may be none.
+
+It is built with the package where a C++ compiler is there (`setup.py`), holds the same code compiled for several
+instruction sets, and knows neither Python nor torch: one call gets the address of a `Problem` (native/problem.h).
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from seqhub.errors import UnknownNameError
+
+PATH = Path(__file__).parent / "recurrence.so"
+INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # the best first; each is in the library where the compiler knows it
+
+
+class LibraryMissingError(OSError):
+    """There is no native library, or it cannot be loaded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The functions of one instruction set. They release the GIL and take the bytes of a `Problem`."""
+
+    instruction_set: str
+    saved_bytes: "ctypes._NamedFuncPointer"
+    forward_scratch: "ctypes._NamedFuncPointer"
+    backward_scratch: "ctypes._NamedFuncPointer"
+    forward: "ctypes._NamedFuncPointer"
+    backward: "ctypes._NamedFuncPointer"
+
+
+@cache
+def instruction_sets(path: Path = PATH) -> tuple[str, ...]:
+    """The instruction sets that the library holds and this machine has, the best first.
+
+    Raises:
+        LibraryMissingError: There is no library.
+    """
+    native = _open(path)
+    native.seqhub_has.argtypes = [ctypes.c_char_p]
+    return tuple(
+        name
+        for name in INSTRUCTION_SETS
+        if native.seqhub_has(name.encode()) and hasattr(native, f"seqhub_forward_{name}")
+    )
+
+
+@cache
+def library(instruction_set: str | None = None, path: Path = PATH) -> Library:
+    """The library for an instruction set, by default the best one.
+
+    Raises:
+        LibraryMissingError: There is no library.
+        UnknownNameError: The machine or the library does not have that instruction set.
+    """
+    known = instruction_sets(path)
+    chosen = known[0] if instruction_set is None else instruction_set
+    if chosen not in known:
+        raise UnknownNameError.of("instruction set", chosen, known)
+    native = _open(path)
+    functions = {}
+    for name in ("saved_bytes", "forward_scratch", "backward_scratch", "forward", "backward"):
+        function = getattr(native, f"seqhub_{name}_{chosen}")
+        function.argtypes = [ctypes.c_char_p]
+        function.restype = ctypes.c_int64
+        functions[name] = function
+    return Library(chosen, **functions)
+
+
+@cache
+def spans_function(path: Path = PATH) -> "ctypes._NamedFuncPointer":
+    """`seqhub_spans` of native/spans.cpp.
+
+    Raises:
+        LibraryMissingError: There is no library.
+    """
+    function = _open(path).seqhub_spans
+    function.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
+    function.restype = ctypes.c_int64
+    return function
+
+
+@cache
+def _open(path: Path) -> ctypes.CDLL:
+    if not path.is_file():
+        raise LibraryMissingError("not built: there was no C++ compiler when seqhub was installed")
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise LibraryMissingError(f"cannot be loaded: {error}") from error

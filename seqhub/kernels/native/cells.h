@@ -1,0 +1,86 @@
+// One step of each cell for a pack of units of LANES sequences, forward and backward; in PyTorch's form and gate order.
+//
+// ROWS      sums per unit; RECURRENT and INPUT name those that h and x enter, in the order of the weights' rows
+// KEPT      values per unit and step that backward needs, besides h and c
+// forward   sums (ROWS), c and h before -> kept, c and h after
+// backward  gradients of h and c after, kept, c and h before, h after -> gradients of the sums, of c before, and of h
+//           before as far as it does not pass through the sums
+#pragma once
+#include "squash.h"
+
+namespace {
+
+template <class S, bool RELU>
+struct Rnn {
+  static constexpr int ROWS = 1, KEPT = 0, GATES = 1;
+  static constexpr int RECURRENT[] = {0}, INPUT[] = {0};
+  static constexpr bool HAS_C = false;
+  template <class V>
+  static INLINE void forward(const V* sum, V, V, V*, V&, V& h) {
+    if constexpr (RELU) {
+      h = rectified(sum[0]);
+    } else {
+      h = tanh(sum[0]);
+    }
+  }
+  template <class V>
+  static INLINE void backward(V dh, V, const V*, V, V, V h, V* dsum, V&, V& direct) {
+    if constexpr (RELU) {
+      dsum[0] = where_positive(h, dh);
+    } else {
+      dsum[0] = dh * (S(1) - h * h);
+    }
+    direct = V{};
+  }
+};
+
+template <class S>
+struct Gru {
+  static constexpr int ROWS = 4, KEPT = 4, GATES = 3;  // r, z, the part of n that h enters, the part that x enters
+  static constexpr int RECURRENT[] = {0, 1, 2}, INPUT[] = {0, 1, 3};
+  static constexpr bool HAS_C = false;
+  template <class V>
+  static INLINE void forward(const V* sum, V, V before, V* kept, V&, V& h) {
+    V r = logistic(sum[0]), z = logistic(sum[1]), n = tanh(sum[3] + r * sum[2]);
+    h = n + z * (before - n);
+    kept[0] = r, kept[1] = z, kept[2] = n, kept[3] = sum[2];
+  }
+  template <class V>
+  static INLINE void backward(V dh, V, const V* kept, V, V before, V, V* dsum, V&, V& direct) {
+    V r = kept[0], z = kept[1], n = kept[2];
+    V dn = dh * (S(1) - z) * (S(1) - n * n);
+    dsum[0] = dn * kept[3] * r * (S(1) - r);
+    dsum[1] = dh * (before - n) * z * (S(1) - z);
+    dsum[2] = dn * r;
+    dsum[3] = dn;
+    direct = dh * z;
+  }
+};
+
+template <class S>
+struct Lstm {
+  static constexpr int ROWS = 4, KEPT = 5, GATES = 4;
+  static constexpr int RECURRENT[] = {0, 1, 2, 3}, INPUT[] = {0, 1, 2, 3};
+  static constexpr bool HAS_C = true;
+  template <class V>
+  static INLINE void forward(const V* sum, V before, V, V* kept, V& c, V& h) {
+    V i = logistic(sum[0]), f = logistic(sum[1]), g = tanh(sum[2]), o = logistic(sum[3]);
+    c = f * before + i * g;
+    V squashed = tanh(c);
+    h = o * squashed;
+    kept[0] = i, kept[1] = f, kept[2] = g, kept[3] = o, kept[4] = squashed;
+  }
+  template <class V>
+  static INLINE void backward(V dh, V dc, const V* kept, V before, V, V, V* dsum, V& dc_before, V& direct) {
+    V i = kept[0], f = kept[1], g = kept[2], o = kept[3], squashed = kept[4];
+    dc = dc + dh * o * (S(1) - squashed * squashed);
+    dsum[0] = dc * g * i * (S(1) - i);
+    dsum[1] = dc * before * f * (S(1) - f);
+    dsum[2] = dc * i * (S(1) - g * g);
+    dsum[3] = dh * squashed * o * (S(1) - o);
+    dc_before = dc * f;
+    direct = V{};
+  }
+};
+
+}  // namespace

@@ -1,0 +1,133 @@
+// Weights into the order in which Scan reads them, and gradients back into PyTorch's (gate, unit) rows.
+#pragma once
+#include "scan.h"
+
+namespace {
+
+// Memory of one call, laid out twice: first to learn the size, then to hand it out. Everything starts on a cache line.
+struct Arena {
+  char* base = nullptr;
+  int64_t used = 0;
+  bool too_large = false;
+
+  template <class T>
+  T* take(int64_t a, int64_t b = 1, int64_t c = 1, int64_t d = 1) {
+    int64_t bytes = sizeof(T);
+    for (int64_t factor : {a, b, c, d}) too_large |= __builtin_mul_overflow(bytes, factor, &bytes);
+    too_large |= __builtin_add_overflow(bytes, 63, &bytes);
+    T* at = base ? (T*)(base + used) : nullptr;
+    too_large |= __builtin_add_overflow(used, bytes & ~int64_t(63), &used);
+    return at;
+  }
+};
+
+INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Where a layer's input comes from, and how wide its vectors are.
+struct Parts {
+  int count;         // 0: ids
+  int64_t real[2];   // columns of weight_ih
+  int64_t padded[2];
+  int64_t columns;   // all of them
+};
+
+template <class S, class C>
+struct Packing {
+  using Code = Scan<S, C, 1>;
+  static constexpr int GATES = C::GATES, ROWS = C::ROWS, UNITS = Code::UNITS;
+
+  static void lay_out(Arena& arena, int64_t units, const Parts& parts, bool back, Weights<S>& w) {
+    w.units = units;
+    w.parts = parts.count;
+    w.recurrent = arena.take<S>(units, units, GATES);
+    w.bias = arena.take<S>(units, ROWS);
+    for (int p = 0; p < parts.count; p++) w.input[p] = arena.take<S>(units, parts.padded[p], GATES);
+    if (!parts.count) {
+      w.ids = parts.columns + 1;
+      w.table = arena.take<S>(round_up(w.ids, LANES<S>), units, ROWS);
+    }
+    if (!back) return;
+    w.recurrent_back = arena.take<S>(units, units, GATES);
+    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.take<S>(units, parts.padded[p], GATES);
+  }
+
+  static void lay_out(Arena& arena, int64_t units, const Parts& parts, Gradients<S>& g) {
+    g.recurrent = arena.take<S>(units, units, GATES);
+    g.bias = arena.take<S>(units, ROWS);
+    for (int p = 0; p < parts.count; p++) g.input[p] = arena.take<S>(units, parts.padded[p], GATES);
+    if (!parts.count) g.table = arena.take<S>(round_up(parts.columns + 1, TILE_J), units, GATES);
+  }
+
+  // The rest of the memory was set to zero: padding.
+  static void pack(const S* const* parameters, int64_t hidden, const Parts& parts, bool back, Weights<S>& w) {
+    const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
+    const bool permuted = PERMUTED_TABLES && w.ids <= PERMUTED_TABLES * LANES<S>;
+    const int64_t width = round_up(w.ids, LANES<S>);
+    for (int gate = 0; gate < GATES; gate++)
+      for (int64_t unit = 0; unit < hidden; unit++) {
+        const int64_t row = gate * hidden + unit;
+        w.bias[unit * ROWS + C::RECURRENT[gate]] += bias_hh[row];
+        w.bias[unit * ROWS + C::INPUT[gate]] += bias_ih[row];
+        for (int64_t j = 0; j < hidden; j++) {
+          forward_place(w.recurrent, w.units, j, unit, gate) = weight_hh[row * hidden + j];
+          if (back) back_place(w.recurrent_back, w.units, w.units, j, unit, gate) = weight_hh[row * hidden + j];
+        }
+        const S* weights = weight_ih + row * parts.columns;
+        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
+          for (int64_t j = 0; j < parts.real[p]; j++) {
+            forward_place(w.input[p], parts.padded[p], j, unit, gate) = weights[j];
+            if (back) back_place(w.input_back[p], w.units, parts.padded[p], j, unit, gate) = weights[j];
+          }
+      }
+    if (parts.count) return;
+    for (int64_t unit = 0; unit < hidden; unit++)
+      for (int gate = 0; gate < GATES; gate++) {
+        const int64_t row = unit * ROWS + C::INPUT[gate];
+        for (int64_t id = 0; id < w.ids; id++)
+          w.table[permuted ? row * width + id : id * w.units * ROWS + row] =
+              w.bias[row] + (id < parts.columns ? weight_ih[(gate * hidden + unit) * parts.columns + id] : S(0));
+      }
+  }
+
+  static S& forward_place(S* packed, int64_t width, int64_t j, int64_t unit, int gate) {
+    return packed[((unit / UNITS * width + j) * UNITS + unit % UNITS) * GATES + gate];
+  }
+  static S& back_place(S* packed, int64_t units, int64_t width, int64_t j, int64_t unit, int gate) {
+    const int tile = Code::back_tile(width);
+    return packed[(j / tile * units * GATES + unit * GATES + gate) * tile + j % tile];
+  }
+  static S tile_place(const S* packed, int64_t units, int64_t j, int64_t unit, int gate) {
+    const int64_t k = unit * GATES + gate;
+    return packed[(j / TILE_J * (units * GATES / TILE_K) + k / TILE_K) * TILE + k % TILE_K * TILE_J + j % TILE_J];
+  }
+
+  static void unpack(const Gradients<S>& g, int64_t units, int64_t hidden, const Parts& parts, S* const* out) {
+    S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
+    const int64_t ids = parts.columns + 1;
+    auto of_id = [&](int64_t id, int64_t unit, int gate) {
+      return ids <= MOST_MASKED_IDS ? tile_place(g.table, units, id, unit, gate)
+                                    : g.table[id * units * GATES + unit * GATES + gate];
+    };
+    for (int gate = 0; gate < GATES; gate++)
+      for (int64_t unit = 0; unit < hidden; unit++) {
+        const int64_t row = gate * hidden + unit;
+        S of_row[ROWS];
+        for (int r = 0; r < ROWS; r++) of_row[r] = g.bias[unit * ROWS + r];
+        for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = tile_place(g.recurrent, units, j, unit, gate);
+        S* weights = weight_ih + row * parts.columns;
+        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
+          for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = tile_place(g.input[p], units, j, unit, gate);
+        if (!parts.count) {
+          for (int64_t id = 0; id < parts.columns; id++) weights[id] = of_id(id, unit, gate);
+          for (int other = 0; other < GATES; other++) {
+            S& sum = of_row[C::INPUT[other]] = S(0);
+            for (int64_t id = 0; id < ids; id++) sum += of_id(id, unit, other);
+          }
+        }
+        bias_ih[row] = of_row[C::INPUT[gate]];
+        bias_hh[row] = of_row[C::RECURRENT[gate]];
+      }
+  }
+};
+
+}  // namespace

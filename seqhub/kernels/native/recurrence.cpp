@@ -1,0 +1,460 @@
+// All layers, both directions, the whole batch. Compiled once per instruction set; ISA names it in the symbols.
+#include "pack.h"
+#include "problem.h"
+
+#define JOIN2(a, b) a##_##b
+#define JOIN(a, b) JOIN2(a, b)
+
+namespace {
+
+// Activations that leave the last cache are made again in backward, stretch by stretch, where that is faster than memory:
+// LSTM of 4, B 1024, T 1000: 1.6x; of 16: 1.2x; of 64: 0.9x.
+constexpr int64_t MOST_SAVED = 16 << 20;  // bytes
+constexpr int64_t MOST_UNITS = 32;
+constexpr int64_t BLOCK_BYTES = 256 << 10;    // of what backward works on between two looks at the weights
+constexpr int64_t LONGEST = int64_t(1) << 31; // of any dimension
+
+template <class S, class C>
+struct Run {
+  static constexpr int L = LANES<S>;
+  const Problem& p;
+  const int64_t B, T, H, D, N, units;
+
+  explicit Run(const Problem& problem)
+      : p(problem), B(p.batch), T(p.steps), H(p.hidden), D(p.directions), N(p.layers),
+        units(round_up(p.hidden, UNIT_PADDING)) {}
+
+  // ---- what is saved between forward and backward: for each block of lanes, layer and direction
+  //      h of all steps, then c and what the cell keeps: of all steps, or only c at the first step of each stretch
+
+  bool keeps_all() const {
+    return !C::KEPT || units > MOST_UNITS || per_lane(T, T) * double(round_up(B, L)) * sizeof(S) <= MOST_SAVED;
+  }
+  double per_lane(double c_steps, double kept_steps) const {
+    return double(N) * D * units * ((T + 1) + (C::HAS_C ? c_steps + 1 : 0) + C::KEPT * kept_steps);
+  }
+  int64_t stretch() const {  // steps that backward takes at once
+    const int64_t bytes = int64_t(sizeof(S)) * 2 * L * units * (C::ROWS + C::KEPT + 3);
+    int64_t length = BLOCK_BYTES / bytes;
+    return length < 8 ? (T < 8 ? T : 8) : length > T ? T : length;
+  }
+  int64_t stretches() const { return (T + stretch() - 1) / stretch(); }
+
+  struct Saved {
+    S *h, *c, *kept;
+  };
+  Saved lay_out_saved(Arena& arena, int lanes, bool all) const {
+    Saved s{};
+    s.h = arena.take<S>(T + 1, units, lanes);
+    if (C::HAS_C) s.c = arena.take<S>(all ? T + 1 : stretches(), units, lanes);
+    if (all) s.kept = arena.take<S>(T, units, C::KEPT, lanes);
+    return s;
+  }
+  int64_t saved_bytes() const {
+    Arena arena;
+    for (int64_t row = 0; row < B && !arena.too_large;) {
+      const int groups = B - row > L ? 2 : 1;
+      Arena one;
+      lay_out_saved(one, groups * L, keeps_all());
+      int64_t blocks = groups == 1 ? 1 : (B - row) / (2 * L) ? (B - row) / (2 * L) : 1, bytes;
+      arena.too_large |= one.too_large || __builtin_mul_overflow(one.used, N * D, &bytes) ||
+                         __builtin_mul_overflow(bytes, blocks, &bytes) ||
+                         __builtin_add_overflow(arena.used, bytes, &arena.used);
+      row += blocks * groups * L;
+    }
+    return arena.too_large ? -1 : arena.used;
+  }
+
+  // ---- the batch: rows by length, longest first, so that a block ends together
+
+  int64_t start_of(int64_t row) const { return p.spans ? p.spans[row] : 0; }
+  int64_t length_of(int64_t row) const { return p.spans ? p.spans[B + row] : T; }
+
+  int64_t check() const {
+    for (int64_t row = 0; row < B; row++) {
+      const int64_t start = start_of(row), length = length_of(row);
+      if (start < 0 || length < 1 || length > T || start > T - length) return WRONG_SPAN | row << 8;
+      if (!p.vocabulary) continue;
+      const int64_t* ids = (const int64_t*)p.inputs + row * T + start;
+      bool wrong = false;
+      for (int64_t t = 0; t < length; t++) wrong |= (uint64_t)ids[t] >= (uint64_t)p.vocabulary;
+      if (wrong) return WRONG_ID | row << 8;
+    }
+    for (int64_t id = 0; id < p.vocabulary; id++)
+      if (p.columns[id] < -1 || p.columns[id] >= p.features) return WRONG_PROBLEM;
+    return DONE;
+  }
+
+  void sort(int64_t* order, int64_t* counts) const {  // counting sort; counts: (T + 1,), zero
+    for (int64_t row = 0; row < B; row++) counts[T - length_of(row)]++;
+    for (int64_t n = 0, before = 0; n <= T; n++) {
+      const int64_t here = counts[n];
+      counts[n] = before;
+      before += here;
+    }
+    for (int64_t row = 0; row < B; row++) order[counts[T - length_of(row)]++] = row;
+  }
+
+  // ---- the memory of one call
+
+  struct Memory {
+    int64_t *order, *counts;
+    Weights<S>* weights;
+    Gradients<S>* gradients;
+    Int<S>*ids, *lengths;
+    S *values, *d_values;
+    Saved* traces;       // [layer][direction], of the block at hand
+    Saved* scratch;      // one: c and kept where they are not saved
+    S *dh, *dc, *d_sums;
+    S* d_out[2][2];      // [of this layer, of the one below][direction]
+  };
+
+  Parts parts_of(int64_t layer) const {
+    Parts parts{};
+    if (layer) {
+      parts.count = int(D);
+      for (int d = 0; d < D; d++) parts.real[d] = H, parts.padded[d] = units;
+      parts.columns = D * H;
+    } else {
+      parts.columns = p.features;
+      if (!p.vocabulary) parts.count = 1, parts.real[0] = p.features, parts.padded[0] = round_up(p.features, TILE_J);
+    }
+    return parts;
+  }
+
+  void lay_out(Arena& arena, bool back, Memory& m) const {
+    const int lanes = B > L ? 2 * L : L;
+    m.order = arena.take<int64_t>(B);
+    m.counts = arena.take<int64_t>(T + 1);
+    m.weights = arena.take<Weights<S>>(N, D);
+    if (back) m.gradients = arena.take<Gradients<S>>(N, D);
+    for (int64_t layer = 0; layer < N; layer++)
+      for (int64_t d = 0; d < D; d++) {
+        Weights<S> w{};
+        Gradients<S> g{};
+        Packing<S, C>::lay_out(arena, units, parts_of(layer), back, w);
+        if (back) Packing<S, C>::lay_out(arena, units, parts_of(layer), g);
+        if (!arena.base) continue;
+        m.weights[layer * D + d] = w;
+        if (back) m.gradients[layer * D + d] = g;
+      }
+    m.lengths = arena.take<Int<S>>(lanes);
+    const int64_t padded = round_up(p.features, TILE_J);
+    if (p.vocabulary)
+      m.ids = arena.take<Int<S>>(T, lanes);
+    else
+      m.values = arena.take<S>(T, padded, lanes);
+    m.traces = arena.take<Saved>(N, D);
+    m.scratch = arena.take<Saved>(1);
+    const bool all = p.saved && keeps_all();
+    const int64_t kept = !back ? 1 : all ? 0 : stretch();  // steps of scratch
+    Saved s{};
+    if (C::HAS_C && !all) s.c = arena.take<S>(kept + 1, units, lanes);
+    if (!all) s.kept = arena.take<S>(kept, units, C::KEPT, lanes);
+    if (arena.base) *m.scratch = s;
+    if (!p.saved)  // only what the next layer and the output read
+      for (int64_t layer = 0; layer < (N > 1 ? 2 : 1); layer++)
+        for (int64_t d = 0; d < D; d++) {
+          S* h = arena.take<S>(T + 1, units, lanes);
+          if (!arena.base) continue;
+          for (int64_t each = layer; each < N; each += 2) m.traces[each * D + d] = {h, nullptr, nullptr};
+        }
+    if (!back) return;
+    if (p.d_inputs) m.d_values = arena.take<S>(T, padded, lanes);
+    m.dh = arena.take<S>(units, lanes);
+    m.dc = arena.take<S>(units, lanes);
+    m.d_sums = arena.take<S>(stretch(), units, C::ROWS, lanes);
+    for (int which = 0; which < 2; which++)
+      for (int64_t d = 0; d < D; d++)
+        if (which ? N > 1 : N > 1 || p.d_states) m.d_out[which][d] = arena.take<S>(T, units, lanes);
+  }
+
+  int64_t scratch_bytes(bool back) const {
+    Memory m{};
+    Arena arena;
+    lay_out(arena, back, m);
+    return arena.too_large ? -1 : arena.used;
+  }
+
+  // ---- between the caller's layout and that of a block
+
+  template <int G>
+  struct Block {
+    static constexpr int GL = G * L;
+    const Run& run;
+    Memory& m;
+    int64_t rows[GL];
+    int64_t count, steps;
+
+    Block(const Run& r, Memory& memory, int64_t first) : run(r), m(memory), count(0), steps(0) {
+      for (int lane = 0; lane < GL; lane++) {
+        const bool real = first + lane < run.B;
+        rows[lane] = real ? m.order[first + lane] : -1;
+        m.lengths[lane] = real ? Int<S>(run.length_of(rows[lane])) : 0;
+        count += real;
+        if (m.lengths[lane] > steps) steps = m.lengths[lane];
+      }
+    }
+
+    void read_inputs() {
+      const Problem& p = run.p;
+      const int64_t F = p.features, padded = round_up(F, TILE_J);
+      if (!p.vocabulary) memset(m.values, 0, sizeof(S) * steps * padded * GL);
+      for (int lane = 0; lane < GL; lane++) {
+        const int64_t length = m.lengths[lane], from = lane < count ? rows[lane] * run.T + run.start_of(rows[lane]) : 0;
+        if (p.vocabulary) {
+          const int64_t* ids = (const int64_t*)p.inputs + from;
+          for (int64_t t = 0; t < length; t++) {
+            const int32_t column = p.columns[ids[t]];
+            m.ids[t * GL + lane] = column < 0 ? Int<S>(F) : column;
+          }
+          for (int64_t t = length; t < steps; t++) m.ids[t * GL + lane] = Int<S>(F);
+        } else {
+          const S* values = (const S*)p.inputs + from * F;
+          for (int64_t t = 0; t < length; t++)
+            for (int64_t f = 0; f < F; f++) m.values[(t * padded + f) * GL + lane] = values[t * F + f];
+        }
+      }
+    }
+
+    // one vector per sequence: (B, H) of a layer and direction
+    void read_state(const void* from, int64_t which, S* to) {
+      memset(to, 0, sizeof(S) * run.units * GL);
+      if (!from) return;
+      for (int lane = 0; lane < count; lane++)
+        for (int64_t j = 0; j < run.H; j++) to[j * GL + lane] = ((const S*)from)[(which * run.B + rows[lane]) * run.H + j];
+    }
+    void write_state(const S* from, int64_t which, void* to) {
+      if (!to) return;
+      for (int lane = 0; lane < count; lane++)
+        for (int64_t j = 0; j < run.H; j++) ((S*)to)[(which * run.B + rows[lane]) * run.H + j] = from[j * GL + lane];
+    }
+
+    // one vector per step: (B, T, width), of which `real` columns from `column` on
+    void write_series(Series<S> from, void* to, int64_t width, int64_t column, int64_t real) {
+      for (int lane = 0; lane < count; lane++) {
+        S* row = (S*)to + rows[lane] * run.T * width + column;
+        const int64_t start = run.start_of(rows[lane]), end = start + m.lengths[lane];
+        for (int64_t t = 0; t < run.T; t++) {
+          if (t >= start && t < end)
+            for (int64_t j = 0; j < real; j++) row[t * width + j] = from.at(t - start, GL)[j * GL + lane];
+          else
+            memset(row + t * width, 0, sizeof(S) * real);
+        }
+      }
+    }
+    void read_series(const void* from, S* to, int64_t width, int64_t column, int64_t real) {
+      memset(to, 0, sizeof(S) * steps * run.units * GL);
+      for (int lane = 0; lane < count; lane++) {
+        const S* row = (const S*)from + (rows[lane] * run.T + run.start_of(rows[lane])) * width + column;
+        for (int64_t t = 0; t < m.lengths[lane]; t++)
+          for (int64_t j = 0; j < real; j++) to[(t * run.units + j) * GL + lane] = row[t * width + j];
+      }
+    }
+
+    // ---- the passes
+
+    Series<S> output(int64_t layer, int64_t d) const {
+      S* h = m.traces[layer * run.D + d].h;
+      return d ? Series<S>{h, run.units, steps, -1} : Series<S>{h, run.units, 1, 1};
+    }
+
+    Scan<S, C, G> scan(int64_t layer, int64_t d) const {
+      Input<S> x{};
+      x.ids = m.ids;
+      if (layer)
+        for (int each = 0; each < run.D; each++) x.parts[each] = output(layer - 1, each);
+      else
+        x.parts[0] = {m.values, round_up(run.p.features, TILE_J), 0, 1};
+      return {m.weights[layer * run.D + d], x, m.lengths, steps, d == 1};
+    }
+
+    Trace<S> trace(const Saved& s, const Saved& states, int64_t first, bool rolling) const {
+      const int64_t stride = rolling ? 0 : run.units * GL;
+      return {states.h, s.c, s.kept, stride, stride * C::KEPT, first};
+    }
+
+    void forward(bool all, int64_t stretch) {
+      const Problem& p = run.p;
+      const int64_t state = sizeof(S) * run.units * GL;
+      read_inputs();
+      for (int64_t layer = 0; layer < run.N; layer++)
+        for (int64_t d = 0; d < run.D; d++) {
+          const int64_t which = layer * run.D + d;
+          const Saved &saved = m.traces[which], &used = all ? saved : *m.scratch;
+          const Scan<S, C, G> code = scan(layer, d);
+          read_state(p.h0, which, saved.h);
+          if (C::HAS_C) read_state(p.c0, which, used.c);
+          for (int64_t from = 0, n = 0, to; from < steps; from = to, n++) {
+            to = all || !p.saved || from + stretch > steps ? steps : from + stretch;
+            if (C::HAS_C && !all && p.saved) memcpy(saved.c + n * run.units * GL, used.c, state);
+            code.forward(trace(used, saved, all ? 0 : from, !all), from, to);
+          }
+          write_state(saved.h + steps * run.units * GL, which, p.h_n);
+          if (C::HAS_C) write_state(used.c + (all ? steps : 0) * run.units * GL, which, p.c_n);
+          if (p.states && layer == run.N - 1) write_series(output(layer, d), p.states, run.D * run.H, d * run.H, run.H);
+        }
+    }
+
+    void backward(bool all, int64_t stretch) {
+      const Problem& p = run.p;
+      const int64_t units = run.units;
+      read_inputs();
+      S *const *d_out = m.d_out[0], *const *d_below = m.d_out[1];
+      if (p.d_states)
+        for (int64_t d = 0; d < run.D; d++) read_series(p.d_states, d_out[d], run.D * run.H, d * run.H, run.H);
+      for (int64_t layer = run.N - 1; layer >= 0; layer--) {
+        Series<S> d_parts[2];
+        for (int64_t d = 0; layer && d < run.D; d++) {
+          memset(d_below[d], 0, sizeof(S) * steps * units * GL);
+          d_parts[d] = {d_below[d], units, 0, 1};
+        }
+        const int64_t padded = round_up(p.features, TILE_J);
+        if (!layer && p.d_inputs) {
+          memset(m.d_values, 0, sizeof(S) * steps * padded * GL);
+          d_parts[0] = {m.d_values, padded, 0, 1};
+        }
+        const bool has_out = layer < run.N - 1 || p.d_states;
+        for (int64_t d = 0; d < run.D; d++) {
+          const int64_t which = layer * run.D + d;
+          const Saved& saved = m.traces[which];
+          const Scan<S, C, G> code = scan(layer, d);
+          read_state(p.d_h_n, which, m.dh);
+          read_state(p.d_c_n, which, m.dc);
+          for (int64_t n = (steps + stretch - 1) / stretch - 1; n >= 0; n--) {
+            const int64_t from = n * stretch, to = from + stretch > steps ? steps : from + stretch;
+            const Trace<S> made = trace(all ? saved : *m.scratch, saved, all ? 0 : from, false);
+            if (!all) {  // make the stretch again; h comes out as it is
+              if (C::HAS_C) memcpy(made.c, saved.c + n * units * GL, sizeof(S) * units * GL);
+              code.forward(made, from, to);
+            }
+            code.backward(made, from, to, has_out ? d_out[d] : nullptr, m.dh, m.dc, m.d_sums);
+            code.gather(made, from, to, m.d_sums, m.gradients[which], layer || p.d_inputs ? d_parts : nullptr);
+          }
+          write_state(m.dh, which, p.d_h0);
+          if (C::HAS_C) write_state(m.dc, which, p.d_c0);
+        }
+        if (!layer && p.d_inputs) write_series(d_parts[0], p.d_inputs, p.features, 0, p.features);
+        S* const* below = d_below;
+        d_below = d_out;
+        d_out = below;
+      }
+    }
+  };
+
+  int64_t operator()(bool back) const {
+    if (p.saved && p.saved_bytes != saved_bytes()) return WRONG_PROBLEM;
+    if (!p.scratch || p.scratch_bytes < scratch_bytes(back)) return WRONG_PROBLEM;
+    if (const int64_t outcome = check()) return outcome;
+    Memory m{};
+    Arena arena;
+    arena.base = (char*)p.scratch;
+    lay_out(arena, back, m);
+
+    const int64_t sets = N * D;
+    const S* const* parameters = (const S* const*)p.parameters;
+    memset(m.counts, 0, sizeof(int64_t) * (T + 1));
+    sort(m.order, m.counts);
+    for (int64_t set = 0; set < sets; set++) {
+      zero(m, set, back);
+      Packing<S, C>::pack(parameters + 4 * set, H, parts_of(set / D), back, m.weights[set]);
+    }
+
+    Arena saved;
+    saved.base = (char*)p.saved;
+    const bool all = p.saved && keeps_all();
+    for (int64_t row = 0; row < B;) {
+      const int groups = B - row > L ? 2 : 1;
+      if (p.saved)
+        for (int64_t set = 0; set < sets; set++) m.traces[set] = lay_out_saved(saved, groups * L, all);
+      if (groups == 2)
+        pass(Block<2>(*this, m, row), all, back);
+      else
+        pass(Block<1>(*this, m, row), all, back);
+      row += groups * L;
+    }
+    if (back)
+      for (int64_t set = 0; set < sets; set++)
+        Packing<S, C>::unpack(m.gradients[set], units, H, parts_of(set / D), (S* const*)p.parameters + 4 * (sets + set));
+    return DONE;
+  }
+
+  template <class B_>
+  void pass(B_ block, bool all, bool back) const {
+    if (back)
+      block.backward(all, stretch());
+    else
+      block.forward(all, stretch());
+  }
+
+  // Padding of weights, and the sums of gradients.
+  void zero(Memory& m, int64_t set, bool back) const {
+    const Weights<S>& w = m.weights[set];
+    const Parts parts = parts_of(set / D);
+    const int64_t square = units * units * C::GATES;
+    auto clear = [](S* at, int64_t count) { memset(at, 0, sizeof(S) * count); };
+    clear(w.recurrent, square);
+    clear(w.bias, units * C::ROWS);
+    if (!parts.count) clear(w.table, round_up(w.ids, L) * units * C::ROWS);
+    for (int part = 0; part < parts.count; part++) clear(w.input[part], parts.padded[part] * units * C::GATES);
+    if (!back) return;
+    const Gradients<S>& g = m.gradients[set];
+    clear(w.recurrent_back, square);
+    clear(g.recurrent, square);
+    clear(g.bias, units * C::ROWS);
+    if (!parts.count) clear(g.table, round_up(parts.columns + 1, TILE_J) * units * C::GATES);
+    for (int part = 0; part < parts.count; part++) {
+      clear(w.input_back[part], parts.padded[part] * units * C::GATES);
+      clear(g.input[part], parts.padded[part] * units * C::GATES);
+    }
+  }
+};
+
+template <class S, class F>
+int64_t by_cell(const Problem& p, F run) {
+  switch (p.cell) {
+    case RNN_TANH:
+      return run(Run<S, Rnn<S, false>>(p));
+    case RNN_RELU:
+      return run(Run<S, Rnn<S, true>>(p));
+    case GRU:
+      return run(Run<S, Gru<S>>(p));
+    case LSTM:
+      return run(Run<S, Lstm<S>>(p));
+    default:
+      return WRONG_PROBLEM;
+  }
+}
+
+template <class F>
+int64_t by_type(const Problem& p, F run) {
+  for (int64_t size : {p.layers, p.batch, p.steps, p.features, p.hidden})
+    if (size < 1 || size >= LONGEST) return WRONG_PROBLEM;
+  if ((p.directions != 1 && p.directions != 2) || p.vocabulary < 0 || p.vocabulary >= LONGEST) return WRONG_PROBLEM;
+  return p.is_double ? by_cell<double>(p, run) : by_cell<float>(p, run);
+}
+
+}  // namespace
+
+extern "C" {
+
+// Bytes that forward leaves for backward, and those that a call works in; -1 where they cannot be counted.
+EXPORTED int64_t JOIN(seqhub_saved_bytes, ISA)(const Problem* p) {
+  return by_type(*p, [](const auto& run) { return run.saved_bytes(); });
+}
+EXPORTED int64_t JOIN(seqhub_forward_scratch, ISA)(const Problem* p) {
+  return by_type(*p, [](const auto& run) { return run.scratch_bytes(false); });
+}
+EXPORTED int64_t JOIN(seqhub_backward_scratch, ISA)(const Problem* p) {
+  return by_type(*p, [](const auto& run) { return run.scratch_bytes(true); });
+}
+
+EXPORTED int64_t JOIN(seqhub_forward, ISA)(const Problem* p) {
+  return by_type(*p, [](const auto& run) { return run(false); });
+}
+
+EXPORTED int64_t JOIN(seqhub_backward, ISA)(const Problem* p) {
+  if (!p->saved) return WRONG_PROBLEM;
+  return by_type(*p, [](const auto& run) { return run(true); });
+}
+}

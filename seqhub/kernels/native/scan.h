@@ -1,0 +1,328 @@
+// The recurrence over time for one block of G * LANES sequences, in one direction of one layer.
+//
+// Everything is laid out [step][unit or sum][sequence]; the sums of a unit are neighbours. Units are padded to a
+// multiple of four with zero weights, which leaves their states zero. A step at which a sequence is not active (it has
+// ended, or in the reverse direction not begun) leaves its state as it was.
+#pragma once
+#include "cells.h"
+
+#define PACK _Pragma("GCC unroll 8") for (int n = 0; n < N; n++)  // each vector of a tile
+
+namespace {
+
+constexpr bool WIDE = VECTOR_BYTES == 64;  // 32 registers rather than 16
+constexpr int UNIT_PADDING = 4;
+constexpr int PERMUTED_TABLES = VECTOR_BYTES >= 32 ? 4 : 0;  // vectors that a table row may have to be permuted
+constexpr int TILE_K = WIDE ? 4 : 2, TILE_J = 4, TILE = TILE_K * TILE_J;  // of weight gradients
+constexpr int MOST_MASKED_IDS = 32;  // up to here gradients of the table are masked sums, beyond they are scattered
+
+template <class C>
+constexpr int input_position(int row) {  // of a sum's row among those that x enters, or -1
+  for (int i = 0; i < C::GATES; i++)
+    if (C::INPUT[i] == row) return i;
+  return -1;
+}
+
+// A sequence of vectors [step][width][G * LANES] that is read at time t.
+template <class S>
+struct Series {
+  S* data;
+  int64_t width, first, direction;  // at time t: entry first + direction * t
+  INLINE S* at(int64_t t, int lanes) const { return data + (first + direction * t) * width * lanes; }
+};
+
+template <class S>
+struct Weights {
+  int64_t units;      // padded
+  int tiles_of_units; // units whose sums are made together
+  S* recurrent;       // [tile][unit before][unit of tile][gate]
+  int parts;          // of real-valued input; 0 where ids enter
+  S* input[2];        // of each part: [tile][feature][unit of tile][gate]
+  S* bias;            // [unit][row]
+  int64_t ids;        // columns of the table, that of the zero vector included
+  S* table;           // input weights and bias of each id, [unit][row][id] or, beyond what is permuted, [id][unit][row]
+  S* recurrent_back;  // [tile of units before][unit][gate][unit of tile]
+  S* input_back[2];   // [tile of features][unit][gate][feature of tile]
+};
+
+template <class S>
+struct Input {
+  const Int<S>* ids;   // [time][G * LANES]
+  Series<S> parts[2];
+};
+
+// Where forward leaves its steps; a stride of zero keeps only the last.
+template <class S>
+struct Trace {
+  S* h;               // [step + 1][unit][sequence], the initial state first
+  S *c, *kept;        // entry 0 belongs to step `first`
+  int64_t c_stride, kept_stride, first;
+};
+
+template <class S>
+struct Gradients {
+  S* recurrent;  // [tile of units before][tile of gates][TILE]
+  S* input[2];
+  S* table;      // as above with ids for units, or [id][gate]
+  S* bias;       // [unit][row]
+};
+
+template <class S, class C, int G>
+struct Scan {
+  using V = Vec<S>;
+  static constexpr int L = LANES<S>, GL = G * L, ROWS = C::ROWS, GATES = C::GATES;
+  static constexpr int UNITS = ROWS == 1 ? 4 : WIDE ? 2 : 1;  // of a tile; its sums fit the registers
+  static constexpr int KEPT = C::KEPT ? C::KEPT : 1;          // no array is empty
+  static constexpr int N = UNITS * G;                         // vectors of a tile
+  using P = Pack<S, N>;
+
+  const Weights<S>& w;
+  Input<S> x;
+  const Int<S>* lengths;  // (GL,)
+  int64_t steps;          // the longest of them
+  bool reverse;
+
+  // of vector n of the tile that begins with unit `first`, where every unit has `count` vectors, number k
+  static INLINE int64_t place(int64_t first, int n, int count = 1, int k = 0) {
+    return ((first + n / G) * count + k) * GL + n % G * L;
+  }
+  INLINE int64_t time(int64_t step) const { return reverse ? steps - 1 - step : step; }
+
+  INLINE void active(int64_t t, IVec<S>* mask) const {
+#pragma GCC unroll 2
+    for (int g = 0; g < G; g++) mask[g] = load_int<S>(lengths + g * L) > splat_int<S>(Int<S>(t));
+  }
+
+  INLINE V look_up(int64_t row, int64_t ids, IVec<S> id) const {
+    if (PERMUTED_TABLES && ids <= PERMUTED_TABLES * L) {
+      int64_t width = (ids + L - 1) / L * L;
+      const S* table = w.table + row * width;
+      V found = __builtin_shuffle(load<S>(table), id);
+      for (int64_t from = L; from < ids; from += L)
+        found = id >= splat_int<S>(Int<S>(from)) ? __builtin_shuffle(load<S>(table + from), id) : found;
+      return found;
+    }
+    V found;
+    for (int lane = 0; lane < L; lane++) found[lane] = w.table[id[lane] * w.units * ROWS + row];
+    return found;
+  }
+
+  // sums[unit][ROW[gate]] += weights[.][unit][gate] * vectors[.] over `count` vectors
+  template <const int* ROW>
+  static INLINE void multiply(const S* weights, const S* vectors, int64_t count, V (&sum)[UNITS][ROWS][G]) {
+    for (int64_t j = 0; j < count; j++, weights += UNITS * GATES, vectors += GL) {
+      V v[G];
+#pragma GCC unroll 2
+      for (int g = 0; g < G; g++) v[g] = load<S>(vectors + g * L);
+#pragma GCC unroll 4
+      for (int u = 0; u < UNITS; u++)
+#pragma GCC unroll 4
+        for (int r = 0; r < GATES; r++)
+#pragma GCC unroll 2
+          for (int g = 0; g < G; g++) sum[u][ROW[r]][g] += v[g] * weights[u * GATES + r];
+    }
+  }
+
+  APART void forward(const Trace<S>& trace, int64_t from, int64_t to) const {
+    const int64_t units = w.units;
+    for (int64_t step = from; step < to; step++) {
+      const int64_t t = time(step), entry = step - trace.first;
+      const S *h_before = trace.h + step * units * GL, *c_before = trace.c + entry * trace.c_stride;
+      S *h_after = trace.h + (step + 1) * units * GL, *c_after = trace.c + (entry + 1) * trace.c_stride;
+      S* kept_at = trace.kept + entry * trace.kept_stride;
+      IVec<S> mask[G], id[G] = {};
+      active(t, mask);
+      if (!w.parts)
+#pragma GCC unroll 2
+        for (int g = 0; g < G; g++) id[g] = load_int<S>(x.ids + t * GL + g * L);
+
+      for (int64_t tile = 0, first = 0; first < units; tile++, first += UNITS) {
+        V sum[UNITS][ROWS][G];
+#pragma GCC unroll 4
+        for (int u = 0; u < UNITS; u++)
+#pragma GCC unroll 4
+          for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 2
+            for (int g = 0; g < G; g++) {
+              const int64_t row = (first + u) * ROWS + r;
+              sum[u][r][g] = !w.parts && input_position<C>(r) >= 0 ? look_up(row, w.ids, id[g]) : splat<S>(w.bias[row]);
+            }
+        multiply<C::RECURRENT>(w.recurrent + tile * units * UNITS * GATES, h_before, units, sum);
+        for (int part = 0; part < w.parts; part++) {
+          const int64_t width = x.parts[part].width;
+          multiply<C::INPUT>(w.input[part] + tile * width * UNITS * GATES, x.parts[part].at(t, GL), width, sum);
+        }
+        P own[ROWS], kept[KEPT], c{}, h, c_old{}, h_old;
+        PACK h_old.v[n] = load<S>(h_before + place(first, n));
+        if constexpr (C::HAS_C) PACK c_old.v[n] = load<S>(c_before + place(first, n));
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++) PACK own[r].v[n] = sum[n / G][r][n % G];
+        C::forward(own, c_old, h_old, kept, c, h);
+#pragma GCC unroll 5
+        for (int k = 0; k < C::KEPT; k++) PACK store<S>(kept_at + place(first, n, C::KEPT, k), kept[k].v[n]);
+        PACK store<S>(h_after + place(first, n), mask[n % G] ? h.v[n] : h_old.v[n]);
+        if constexpr (C::HAS_C) PACK store<S>(c_after + place(first, n), mask[n % G] ? c.v[n] : c_old.v[n]);
+      }
+    }
+  }
+
+  // result[j] += sum over the gates of weights[tile][gate][j] * d_sums[ROW of gate], for all j
+  template <const int* ROW, int J>
+  static void multiply_back(const S* weights, const S* d_sums, int64_t units, int64_t width, S* result) {
+    for (int64_t first = 0; first < width; first += J) {
+      V sum[J][G];
+#pragma GCC unroll 8
+      for (int j = 0; j < J; j++)
+#pragma GCC unroll 2
+        for (int g = 0; g < G; g++) sum[j][g] = load<S>(result + (first + j) * GL + g * L);
+      const S* d = d_sums;
+      for (int64_t unit = 0; unit < units; unit++, d += ROWS * GL)
+#pragma GCC unroll 4
+        for (int r = 0; r < GATES; r++, weights += J)
+#pragma GCC unroll 2
+          for (int g = 0; g < G; g++) {
+            V v = load<S>(d + ROW[r] * GL + g * L);
+#pragma GCC unroll 8
+            for (int j = 0; j < J; j++) sum[j][g] += v * weights[j];
+          }
+#pragma GCC unroll 8
+      for (int j = 0; j < J; j++)
+#pragma GCC unroll 2
+        for (int g = 0; g < G; g++) store<S>(result + (first + j) * GL + g * L, sum[j][g]);
+    }
+  }
+  static constexpr int back_tile(int64_t width) { return WIDE && width % 8 == 0 ? 8 : 4; }
+  template <const int* ROW>
+  static void multiply_back(const S* weights, const S* d_sums, int64_t units, int64_t width, S* result) {
+    if (back_tile(width) == 8)
+      multiply_back<ROW, 8>(weights, d_sums, units, width, result);
+    else
+      multiply_back<ROW, 4>(weights, d_sums, units, width, result);
+  }
+
+  // Gradients of the sums of steps [from, to), into d_sums, entry 0 for step `from`; dh and dc go from after to before.
+  APART void backward(const Trace<S>& trace, int64_t from, int64_t to, const S* d_out, S* dh, S* dc, S* d_sums) const {
+    const int64_t units = w.units;
+    for (int64_t step = to - 1; step >= from; step--) {
+      const int64_t t = time(step), entry = step - trace.first;
+      const S *h_before = trace.h + step * units * GL, *h_after = h_before + units * GL;
+      const S *c_before = trace.c + entry * trace.c_stride, *kept_at = trace.kept + entry * trace.kept_stride;
+      S* d_sums_at = d_sums + (step - from) * units * ROWS * GL;
+      IVec<S> mask[G];
+      active(t, mask);
+      for (int64_t first = 0; first < units; first += UNITS) {
+        P d, d_active, kept[KEPT], c{}, d_c{}, d_c_active{}, d_own[ROWS], d_c_before{}, direct, before, after;
+        PACK d.v[n] = load<S>(dh + place(first, n));
+        if (d_out) PACK d.v[n] += load<S>(d_out + t * units * GL + place(first, n));
+        PACK before.v[n] = load<S>(h_before + place(first, n));
+        PACK after.v[n] = load<S>(h_after + place(first, n));
+#pragma GCC unroll 5
+        for (int k = 0; k < C::KEPT; k++) PACK kept[k].v[n] = load<S>(kept_at + place(first, n, C::KEPT, k));
+        PACK d_active.v[n] = mask[n % G] ? d.v[n] : V{};
+        if constexpr (C::HAS_C) {
+          PACK c.v[n] = load<S>(c_before + place(first, n));
+          PACK d_c.v[n] = load<S>(dc + place(first, n));
+          PACK d_c_active.v[n] = mask[n % G] ? d_c.v[n] : V{};
+        }
+        C::backward(d_active, d_c_active, kept, c, before, after, d_own, d_c_before, direct);
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++) PACK store<S>(d_sums_at + place(first, n, ROWS, r), d_own[r].v[n]);
+        PACK store<S>(dh + place(first, n), mask[n % G] ? direct.v[n] : d.v[n]);
+        if constexpr (C::HAS_C) PACK store<S>(dc + place(first, n), mask[n % G] ? d_c_before.v[n] : d_c.v[n]);
+      }
+      multiply_back<C::RECURRENT>(w.recurrent_back, d_sums_at, units, units, dh);
+    }
+  }
+
+  // One tile of a weight gradient: d_sums[gate] times operand[j], summed over steps and sequences.
+  template <const int* ROW, class Operand>
+  static INLINE void tile_of_products(const S* d_sums, int64_t units, int64_t gate, int64_t count, Operand operand,
+                                      S* result) {
+    const S* d[TILE_K];
+    for (int k = 0; k < TILE_K; k++) d[k] = d_sums + ((gate + k) / GATES * ROWS + ROW[(gate + k) % GATES]) * GL;
+    V sum[TILE] = {};
+    for (int64_t step = 0; step < count; step++) {
+      const int64_t offset = step * units * ROWS * GL;
+#pragma GCC unroll 2
+      for (int g = 0; g < G; g++) {
+        V v[TILE_K];
+#pragma GCC unroll 4
+        for (int k = 0; k < TILE_K; k++) v[k] = load<S>(d[k] + offset + g * L);
+#pragma GCC unroll 4
+        for (int j = 0; j < TILE_J; j++) {
+          auto other = operand(step, j, g);
+#pragma GCC unroll 4
+          for (int k = 0; k < TILE_K; k++) {
+            if constexpr (std::is_same_v<decltype(other), V>)
+              sum[k * TILE_J + j] += v[k] * other;
+            else
+              sum[k * TILE_J + j] += other ? v[k] : V{};
+          }
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int n = 0; n < TILE; n += L) store<S>(result + n, load<S>(result + n) + sums<S>(sum + n));
+  }
+
+  // All weight gradients of steps [from, to), and that of the input where it is wanted (d_parts).
+  APART void gather(const Trace<S>& trace, int64_t from, int64_t to, const S* d_sums, const Gradients<S>& grads,
+              const Series<S>* d_parts) const {
+    const int64_t units = w.units, gates = units * GATES, count = to - from;
+    S* result = grads.recurrent;
+    for (int64_t j = 0; j < units; j += TILE_J)
+      for (int64_t k = 0; k < gates; k += TILE_K, result += TILE) {
+        const S* h = trace.h + from * units * GL + j * GL;
+        tile_of_products<C::RECURRENT>(
+            d_sums, units, k, count, [=](int64_t s, int i, int g) { return load<S>(h + s * units * GL + i * GL + g * L); },
+            result);
+      }
+    for (int part = 0; part < w.parts; part++) {
+      const Series<S>& series = x.parts[part];
+      const int64_t stride = (reverse ? -1 : 1) * series.direction * series.width * GL;
+      result = grads.input[part];
+      for (int64_t j = 0; j < series.width; j += TILE_J)
+        for (int64_t k = 0; k < gates; k += TILE_K, result += TILE) {
+          const S* values = series.at(time(from), GL) + j * GL;
+          tile_of_products<C::INPUT>(
+              d_sums, units, k, count, [=](int64_t s, int i, int g) { return load<S>(values + s * stride + i * GL + g * L); },
+              result);
+        }
+      if (d_parts)
+        for (int64_t s = 0; s < count; s++)
+          multiply_back<C::INPUT>(w.input_back[part], d_sums + s * units * ROWS * GL, units, series.width,
+                                  d_parts[part].at(time(from + s), GL));
+    }
+    if (!w.parts && w.ids <= MOST_MASKED_IDS) {
+      const Int<S>* ids = x.ids + time(from) * GL;
+      const int64_t stride = reverse ? -GL : GL;
+      result = grads.table;
+      for (int64_t j = 0; j < w.ids; j += TILE_J)
+        for (int64_t k = 0; k < gates; k += TILE_K, result += TILE)
+          tile_of_products<C::INPUT>(
+              d_sums, units, k, count,
+              [=](int64_t s, int i, int g) {
+                return load_int<S>(ids + s * stride + g * L) == splat_int<S>(Int<S>(j + i));
+              },
+              result);
+    } else if (!w.parts) {
+      for (int64_t s = 0; s < count; s++)
+        for (int lane = 0; lane < GL; lane++) {
+          if (lengths[lane] <= time(from + s)) continue;
+          const S* d = d_sums + s * units * ROWS * GL + lane;
+          S* row = grads.table + x.ids[time(from + s) * GL + lane] * gates;
+          for (int64_t unit = 0; unit < units; unit++)
+            for (int r = 0; r < GATES; r++) row[unit * GATES + r] += d[(unit * ROWS + C::INPUT[r]) * GL];
+        }
+    }
+    for (int64_t row = 0; row < units * ROWS; row++) {
+      if (!w.parts && input_position<C>(row % ROWS) >= 0) continue;  // is the sum over the table
+      V sum{};
+      for (int64_t s = 0; s < count; s++)
+        for (int g = 0; g < G; g++) sum += load<S>(d_sums + (s * units * ROWS + row) * GL + g * L);
+      for (int lane = 0; lane < L; lane++) grads.bias[row] += sum[lane];
+    }
+  }
+};
+
+}  // namespace

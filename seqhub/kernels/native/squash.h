@@ -1,0 +1,64 @@
+// exp-based tanh and logistic function: an ulp or two in float, the same in double, and NaN stays NaN.
+#pragma once
+#include "vector.h"
+
+namespace {
+
+template <class S>
+struct Exp;
+
+// expm1(r) = r + r^2 q(r) for |r| <= ln(2) / 2; q by Chebyshev interpolation, relative errors 2.4e-8 and 4.1e-17
+template <>
+struct Exp<float> {
+  static constexpr float Q[] = {0.5f,           0.16666576989698775683f,   0.041666554617204574203f,
+                                0.00836317905f, 0.0013926183587713494542f};
+  static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;  // the high part times n is exact
+  static constexpr float ROUND = 12582912.0f;                                 // 1.5 * 2^23: added, it rounds
+  static constexpr int MANTISSA = 23, BIAS = 127;
+  static constexpr float LIMIT = 80.0f, TANH_LIMIT = 20.0f;
+};
+template <>
+struct Exp<double> {
+  static constexpr double Q[] = {0.50000000000000010221,    0.16666666666666667453,   0.041666666666624127873,
+                                 0.0083333333333300618325,  0.0013888888917213716901, 0.00019841269863053616878,
+                                 0.000024801521295954375131, 2.7557268459997064772e-6, 2.7620088445409748161e-7,
+                                 2.5100385495510319078e-8};
+  static constexpr double LN2_HIGH = 0.693147180369123816490, LN2_LOW = 1.90821492927058770002e-10;
+  static constexpr double ROUND = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr int MANTISSA = 52, BIAS = 1023;
+  static constexpr double LIMIT = 708.0, TANH_LIMIT = 44.0;
+};
+
+// exp(x) = scale * (1 + rest)
+template <class S, int N>
+INLINE void exp_parts(const Pack<S, N>& x, Pack<S, N>& scale, Pack<S, N>& rest) {
+  using E = Exp<S>;
+  const Pack<S, N> shifted = x * S(1.44269504088896340736) + E::ROUND;
+  const Pack<S, N> n = shifted - E::ROUND;
+  const Pack<S, N> r = x - n * E::LN2_HIGH - n * E::LN2_LOW;
+  constexpr int TERMS = sizeof(E::Q) / sizeof(S);
+  Pack<S, N> q = r * E::Q[TERMS - 1] + E::Q[TERMS - 2];
+#pragma GCC unroll 16
+  for (int i = TERMS - 3; i >= 0; i--) q = q * r + E::Q[i];
+  rest = r + r * r * q;
+#pragma GCC unroll 8
+  for (int i = 0; i < N; i++)  // the low bits of `shifted` are n
+    scale.v[i] = (Vec<S>)(((typename Types<S>::Bits)shifted.v[i] + E::BIAS) << E::MANTISSA);
+}
+
+template <class S, int N>
+INLINE Pack<S, N> logistic(const Pack<S, N>& x) {
+  Pack<S, N> scale, rest;
+  exp_parts(clamp(S(-1) * x, Exp<S>::LIMIT), scale, rest);
+  return inverse(S(1) + (scale * rest + scale));
+}
+
+template <class S, int N>
+INLINE Pack<S, N> tanh(const Pack<S, N>& x) {
+  Pack<S, N> scale, rest;
+  exp_parts(clamp(x + x, Exp<S>::TANH_LIMIT), scale, rest);
+  const Pack<S, N> expm1 = scale * rest + (scale - S(1));  // without cancellation: scale is 1 where x is small
+  return expm1 * inverse(expm1 + S(2));
+}
+
+}  // namespace

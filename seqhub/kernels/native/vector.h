@@ -1,0 +1,177 @@
+// Vectors of sequences: lane b of every vector belongs to sequence b of a block, so no step ever mixes lanes.
+//
+// Included once per instruction set; everything has internal linkage, or the linker would merge the sets' templates
+// and a machine could meet instructions it does not have.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+#include <type_traits>
+#include <utility>
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16  // SSE2, NEON, or whatever the compiler makes of it
+#endif
+#define VECTOR __attribute__((vector_size(VECTOR_BYTES)))
+#define UNALIGNED(type) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(type)), may_alias))
+#define INLINE inline __attribute__((always_inline))
+#define APART __attribute__((noinline))  // big, and called from several places
+
+namespace {
+
+template <class S>
+struct Types;
+
+template <>
+struct Types<float> {
+  typedef int32_t Integer;
+  typedef float V VECTOR;
+  typedef int32_t I VECTOR;
+  typedef uint32_t Bits VECTOR;
+  typedef float Loaded UNALIGNED(float);
+  typedef int32_t LoadedI UNALIGNED(int32_t);
+};
+
+template <>
+struct Types<double> {
+  typedef int64_t Integer;
+  typedef double V VECTOR;
+  typedef int64_t I VECTOR;
+  typedef uint64_t Bits VECTOR;
+  typedef double Loaded UNALIGNED(double);
+  typedef int64_t LoadedI UNALIGNED(int64_t);
+};
+
+template <class S>
+using Vec = typename Types<S>::V;
+template <class S>
+using IVec = typename Types<S>::I;
+template <class S>
+using Int = typename Types<S>::Integer;
+template <class S>
+constexpr int LANES = VECTOR_BYTES / sizeof(S);
+
+template <class S>
+INLINE Vec<S> load(const S* p) {
+  return *(const typename Types<S>::Loaded*)p;
+}
+template <class S>
+INLINE void store(S* p, Vec<S> v) {
+  *(typename Types<S>::Loaded*)p = v;
+}
+template <class S>
+INLINE IVec<S> load_int(const Int<S>* p) {
+  return *(const typename Types<S>::LoadedI*)p;
+}
+template <class S>
+INLINE Vec<S> splat(S x) {
+  return Vec<S>{} + x;
+}
+template <class S>
+INLINE IVec<S> splat_int(Int<S> x) {
+  return IVec<S>{} + x;
+}
+
+// N vectors that go through the same arithmetic side by side: the chain of operations that ends in a tanh is long, and
+// a core is busy only where several of them are under way.
+template <class S, int N>
+struct Pack {
+  Vec<S> v[N];
+};
+#define EACH                \
+  Pack<S, N> out;           \
+  _Pragma("GCC unroll 8") for (int n = 0; n < N; n++) out.v[n] =
+#define OPERATOR(sign)                                                    \
+  template <class S, int N>                                               \
+  INLINE Pack<S, N> operator sign(const Pack<S, N>& a, const Pack<S, N>& b) { \
+    EACH a.v[n] sign b.v[n];                                              \
+    return out;                                                           \
+  }                                                                       \
+  template <class S, int N>                                               \
+  INLINE Pack<S, N> operator sign(const Pack<S, N>& a, S b) {             \
+    EACH a.v[n] sign b;                                                   \
+    return out;                                                           \
+  }                                                                       \
+  template <class S, int N>                                               \
+  INLINE Pack<S, N> operator sign(S a, const Pack<S, N>& b) {             \
+    EACH a sign b.v[n];                                                   \
+    return out;                                                           \
+  }
+OPERATOR(+) OPERATOR(-) OPERATOR(*)
+
+// x where it is within [-limit, limit], else the nearer end; NaN stays NaN.
+template <class S>
+INLINE Vec<S> clamp_one(Vec<S> x, S limit) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 4) return _mm512_max_ps(_mm512_set1_ps(-limit), _mm512_min_ps(_mm512_set1_ps(limit), x));
+#elif defined(__AVX2__)
+  if constexpr (sizeof(S) == 4) return _mm256_max_ps(_mm256_set1_ps(-limit), _mm256_min_ps(_mm256_set1_ps(limit), x));
+#elif defined(__SSE2__)
+  if constexpr (sizeof(S) == 4) return _mm_max_ps(_mm_set1_ps(-limit), _mm_min_ps(_mm_set1_ps(limit), x));
+#endif
+  x = x > limit ? splat<S>(limit) : x;
+  return x < -limit ? splat<S>(-limit) : x;
+}
+
+template <class S, int N>
+INLINE Pack<S, N> clamp(const Pack<S, N>& x, S limit) {
+  EACH clamp_one<S>(x.v[n], limit);
+  return out;
+}
+
+// 1 / x, in float to an ulp or two: an estimate and one step of Newton, which is several times faster than division.
+template <class S, int N>
+INLINE Pack<S, N> inverse(const Pack<S, N>& x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 4) {
+    Pack<S, N> y;
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) y.v[n] = _mm512_rcp14_ps(x.v[n]);
+    return y + y * (S(1) - x * y);
+  }
+#endif
+  EACH S(1) / x.v[n];
+  return out;
+}
+
+// x where it is positive, else zero; NaN stays NaN
+template <class S, int N>
+INLINE Pack<S, N> rectified(const Pack<S, N>& x) {
+  EACH x.v[n] < S(0) ? Vec<S>{} : x.v[n];
+  return out;
+}
+// x where `where` is positive (or NaN), else zero
+template <class S, int N>
+INLINE Pack<S, N> where_positive(const Pack<S, N>& where, const Pack<S, N>& x) {
+  EACH where.v[n] <= S(0) ? Vec<S>{} : x.v[n];
+  return out;
+}
+
+// One vector whose lane i is the sum of all lanes of vector i; LANES of them, by halving.
+template <class S, int D, size_t... i>
+INLINE Vec<S> fold(Vec<S> a, Vec<S> b, std::index_sequence<i...>) {
+  constexpr int L = LANES<S>;
+  return __builtin_shufflevector(a, b, int(i & D ? L + i : i)...) +
+         __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : (i ^ D))...);
+}
+template <class S, int D = 1>
+INLINE Vec<S> sums(Vec<S>* v) {
+  constexpr int L = LANES<S>;
+  if constexpr (D == L) {
+    return v[0];
+  } else {
+#pragma GCC unroll 16
+    for (int n = 0; n < L / (2 * D); n++) v[n] = fold<S, D>(v[2 * n], v[2 * n + 1], std::make_index_sequence<L>());
+    return sums<S, 2 * D>(v);
+  }
+}
+
+}  // namespace
