@@ -25,6 +25,7 @@ from seqhub.evaluation.verify import verify
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import SPLITS, Split
 from tests.cards.test_model_card import assert_tables_are_well_formed, body, prose
+from tests.cli.calls import well
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
 from tests.layouts import KINDS, kind, small_run
 
@@ -193,6 +194,22 @@ def test_a_run_is_drawn_and_described(address: str, run_of: Make) -> None:
         assert not re.search(r"symbol|text|tokenizer", prose(card).split("## Data")[0], flags=re.IGNORECASE)
     for block in python_of(card):
         ast.parse(block)
+
+
+@each_kind
+def test_the_command_line_says_what_was_measured(address: str, run_of: Make) -> None:
+    record = RunRecord.load(run_of(address))
+    layout = Split(address).layout
+    rows = [] if rows_of(address) is None else ["--rows", 200]
+    table = well("evaluate", run_of(address), "--sibling-rows", 20, *rows).splitlines()
+    assert [line.split()[0] for line in table] == ["split", *record.evaluation]
+    assert ("mean squared error" in table[0], "right steps" in table[0], "95 % interval" in table[0]) == (
+        layout.tolerance > 0,
+        layout.target in ("step_class", "next_symbol"),
+        layout.target in ("class", "number", "inputs"),
+    )
+    assert f"{record.evaluation['test']['accuracy']:.2%}" in table[2]
+    assert RunRecord.load(run_of(address)).evaluation == record.evaluation
 
 
 @each_kind

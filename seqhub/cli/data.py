@@ -28,9 +28,11 @@ def build_command(
         list[str] | None, typer.Option(help="config to build; may be repeated.", show_default="all")
     ] = None,
     seed: Annotated[int, typer.Option(help="seed of the rows; 0 is the published one.")] = 0,
-    train_size: Annotated[int, typer.Option(help="rows of train.")] = 100_000,
-    validation_size: Annotated[int, typer.Option(help="rows of validation.")] = 10_000,
-    test_size: Annotated[int, typer.Option(help="rows of test.")] = 10_000,
+    train_size: Annotated[int | None, typer.Option(help="rows of train.", show_default="as published")] = None,
+    validation_size: Annotated[
+        int | None, typer.Option(help="rows of validation.", show_default="as published")
+    ] = None,
+    test_size: Annotated[int | None, typer.Option(help="rows of test.", show_default="as published")] = None,
     repo: Annotated[
         str | None, typer.Option(help="repository that the card names.", show_default="seqhub/TASK")
     ] = None,

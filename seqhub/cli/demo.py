@@ -149,7 +149,7 @@ def _summary(
             ("", ""),
             [
                 ("accuracy", f"{test['accuracy']:.2%} of {test['examples']:,} unseen sequences; chance is "
-                 f"{task.chance:.0%}\n95% interval {low:.2%} to {high:.2%}"),
+                 f"{task.chance(config):.0%}\n95% interval {low:.2%} to {high:.2%}"),
                 ("training", f"99.9% right {_after(by_accuracy)}\n"
                  f"rule of Hochreiter & Schmidhuber (1997) met {_after(by_rule)}"),
                 ("the paper", f"{task.paper_sequences[config.name]:,} sequences by the same rule, but not like for "

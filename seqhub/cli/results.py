@@ -1,7 +1,7 @@
 """`seqhub evaluate`, `card`, `plot`: what a run measured, in numbers, words and pictures."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,9 @@ Folder = Annotated[Path, typer.Argument(help="folder of a finished run.", show_d
 
 def evaluate_command(
     folder: Folder,
-    rows: Annotated[int, typer.Option(help="sequences of validation and of test.")] = 10_000,
+    rows: Annotated[
+        int | None, typer.Option(help="sequences of validation and of test.", show_default="as published")
+    ] = None,
     sibling_rows: Annotated[
         int, typer.Option(help="test sequences of each other config of the task; 0 for none.")
     ] = 2_000,
@@ -47,23 +49,32 @@ def evaluate_command(
 
 
 def evaluation_table(record: "RunRecord") -> object:
-    """One line per split: accuracy with its interval, loss, and answers that the paper would call wrong."""
-    rows = []
-    for part, metrics in record.evaluation.items():
-        low, high = metrics["interval"]
-        rows.append(
-            (
-                part,
-                f"{metrics['examples']:,}",
-                f"{metrics['accuracy']:.2%}",
-                f"{low:.2%} to {high:.2%}",
-                f"{metrics['loss']:.4f}",
-                f"{metrics['abs_wrong']:,}",
-            )
-        )
-    return grid(
-        ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3"), rows, right=(1, 2, 4, 5)
-    )
+    """One line per split: what was right, and how far off the rest was, in the words of the task's target."""
+    from seqhub.tasks.registry import resolve
+
+    task, config = resolve(record.address)
+    layout = task.layout(config)
+    if layout.tolerance:
+        within = f"within {layout.tolerance:g}"
+        heads: tuple[str, ...] = ("split", "sequences", within, "95 % interval", "mean squared error")
+    elif layout.target == "class":
+        heads = ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3")
+    else:
+        heads = ("split", "sequences", "steps", "right steps", "whole right", "loss (nats)")
+    rows = [(part, *_cells(metrics, layout.target)) for part, metrics in record.evaluation.items()]
+    return grid(heads, rows, right=tuple(i for i, head in enumerate(heads) if i and "interval" not in head))
+
+
+def _cells(metrics: dict[str, Any], target: str) -> tuple[str, ...]:
+    """Of one split, without its name."""
+    sequences, accuracy, loss = f"{metrics['examples']:,}", f"{metrics['accuracy']:.2%}", f"{metrics['loss']:.4f}"
+    if target in ("step_class", "next_symbol"):
+        return sequences, f"{metrics['steps']:,}", accuracy, f"{metrics['whole']:,}", loss
+    low, high = metrics["interval"]
+    interval = f"{low:.2%} to {high:.2%}"
+    if target == "class":
+        return sequences, accuracy, interval, loss, f"{metrics['abs_wrong']:,}"
+    return sequences, accuracy, interval, f"{metrics['mse']:.3g}"
 
 
 def plot_command(

@@ -1,6 +1,6 @@
 """`seqhub tasks`: what there is to learn."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,14 @@ from seqhub.console import Form, grid, show
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_TARGETS = {
+    "class": "a class",
+    "number": "a number",
+    "step_class": "a class at each step",
+    "next_symbol": "the next symbol at each step",
+    "inputs": "the sequence itself",
+}
 
 app = typer.Typer(help="list the tasks, and show one of them.", no_args_is_help=True)
 
@@ -41,17 +49,21 @@ def show_command(
 ) -> None:
     """Show the facts of one config and five examples."""
     from seqhub.tasks.registry import resolve
-    from seqhub.tasks.splits import Split
+    from seqhub.tasks.splits import Split, readable
 
     task, config = resolve(address)
     split = Split(address, "train")
-    examples = [split[i] for i in range(5)]
+    layout = split.layout
+    examples = [split[i] for i in range(5 if split.size is None else min(5, split.size))]
     facts = {
         "address": address,
         "title": task.title,
         "rule": task.rule,
         "symbols": task.symbols,
-        "labels": list(task.labels),
+        "values": layout.num_features or None,
+        "target": _TARGETS[layout.target],
+        "labels": list(layout.labels),
+        "tolerance": layout.tolerance or None,
         "chance": task.chance(config),
         "version": task.version,
         **config.parameters(),
@@ -61,17 +73,23 @@ def show_command(
     def table(console: "Console") -> None:
         console.print(grid(("fact", "value"), [(name, _plain(value)) for name, value in facts.items()]))
         console.print()
-        console.print(grid(("label", "example"), [(example.target, example.inputs) for example in examples]))
+        console.print(grid(("target", "example"), lines))
 
-    result = facts | {"examples": [list(example) for example in examples]}
-    show(Form.of(as_json, quiet), result, brief=[f"{e.target}\t{e.inputs}" for e in examples], table=table)
+    lines = [(readable(example.target), readable(example.inputs)) for example in examples]
+    result = facts | {"examples": [[_json(inputs), target] for inputs, target in examples]}
+    show(Form.of(as_json, quiet), result, brief=["\t".join(line) for line in lines], table=table)
+
+
+def _json(inputs: Any) -> Any:
+    """A text, or real values as nested lists."""
+    return inputs if isinstance(inputs, str) else inputs.tolist()
 
 
 def _plain(value: object) -> str:
     if isinstance(value, tuple):
-        return " to ".join(map(str, value))
+        return (" to " if len(value) == 2 else " ").join(map(str, value)) or "-"
     if isinstance(value, list):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value)) or "-"
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

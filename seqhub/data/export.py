@@ -37,13 +37,12 @@ from seqhub.records import DatasetRecord, command_line, environment, sync_folder
 from seqhub.tasks.base import NO_LABEL, Alphabet, Layout
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
-from seqhub.tasks.splits import SPLITS, Split
+from seqhub.tasks.splits import SPLITS, Split, readable
 
 EXAMPLES = 5  # rows of `train` that the record shows
 
 _MOST_ROWS = 100_000_000  # of a split: beyond, memory ends first
 _ROW_GROUP = 64 * BLOCK_SIZE  # rows: what a reader of Parquet takes at once
-_SHOWN_STEPS, _SHOWN_VALUES = 6, 4  # of real values in an example
 _CARD = "README.md"  # rendered into the folder by others; a new build replaces it
 
 Progress = Callable[[int, int], None]  # rows done, rows in all
@@ -204,7 +203,7 @@ def _write_config(
     return {
         "splits": facts,
         "overlap": _overlap(distinct),
-        "examples": [[_readable(inputs), _readable(target)] for inputs, target in splits["train"].examples(first)],
+        "examples": [[readable(inputs), readable(target)] for inputs, target in splits["train"].examples(first)],
     }
 
 
@@ -236,17 +235,6 @@ def _symbols(texts: pa.ChunkedArray, alphabet: Alphabet) -> pa.ChunkedArray:
     if not alphabet.separator:
         return pc.utf8_length(texts)
     return pc.add(pc.count_substring(texts, alphabet.separator), 1)
-
-
-def _readable(value: Any) -> str:
-    """Inputs or target of a row, as a card shows them."""
-    if isinstance(value, np.ndarray):
-        steps = [[round(float(number), 3) for number in step] for step in value[:_SHOWN_STEPS, :_SHOWN_VALUES]]
-        more = " ..." if len(value) > _SHOWN_STEPS or value.shape[1] > _SHOWN_VALUES else ""
-        return f"{' x '.join(map(str, value.shape))}: {steps}{more}"
-    if isinstance(value, list):
-        return " ".join("-" if each is None else str(each) for each in value)
-    return "" if value is None else str(value)
 
 
 def _distinct(column: pa.ChunkedArray) -> pa.Array:

@@ -20,6 +20,7 @@ from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
 SPLITS = {"train": 8, "validation": 1, "test": 1}  # tenths of a listable support that each split owns
 
 _BLOCKS_AT_ONCE = 8  # large enough to drown Python's overhead, small enough to stay in cache
+_SHOWN_STEPS, _SHOWN_VALUES = 6, 4  # of real values, for people
 _VALUES_AT_ONCE = 1 << 24  # real values in the blocks drawn together: 64 MiB, of however many blocks
 
 
@@ -138,6 +139,23 @@ class Split:
                 for row, n in zip(batch.labels, batch.lengths, strict=True)
             ]
         return [Example(*pair) for pair in zip(inputs, targets, strict=True)]
+
+
+def readable(value: Any) -> str:
+    """Inputs or target of an example in one line; of real values the shape and the first few.
+
+    >>> readable(np.array([[0.5, 1.0], [0.25, 0.0]])), readable(["a", None])
+    ('2 x 2: [[0.5, 1.0], [0.25, 0.0]]', 'a -')
+    """
+    if isinstance(value, np.ndarray):
+        steps = [[round(float(number), 3) for number in step] for step in value[:_SHOWN_STEPS, :_SHOWN_VALUES]]
+        more = " ..." if len(value) > _SHOWN_STEPS or value.shape[1] > _SHOWN_VALUES else ""
+        return f"{' x '.join(map(str, value.shape))}: {steps}{more}"
+    if isinstance(value, list):
+        return " ".join("-" if each is None else str(each) for each in value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
 
 
 @lru_cache(maxsize=32)

@@ -54,6 +54,6 @@ def test_a_dataset_card_without_seqhub_and_with_it(made: Made, tmp_path: Path) -
     assert "import seqhub" in drawn
     first = Split("qrsu/easy", "test")[0]
     printed = run_python(f"{WITHOUT_SEQHUB}\n{plain}", tmp_path)
-    assert f"'text': '{first.text}'" in printed
-    assert printed.split()[-1] == first.label
-    assert f"'{first.text}'" in run_python(f"{drawn}\nprint(rows[0])", tmp_path)
+    assert f"'text': '{first.inputs}'" in printed
+    assert printed.split()[-1] == first.target
+    assert f"'{first.inputs}'" in run_python(f"{drawn}\nprint(rows[0])", tmp_path)
