@@ -3,6 +3,7 @@
 The folder is the registry: module `seqhub.training.recipes.NAME` holds the recipes of task NAME, a function of a
 config and a model each. `solve` is the recipe of this package; a task may have others, like `tutorial`, the settings
 of the course that it comes from. A task without a module of its own has `solve` in its general form (see `general`).
+A module of a task that is made for another model than an LSTM names it: `MODEL`.
 """
 
 from collections.abc import Callable
@@ -20,14 +21,16 @@ Recipe = Callable[["TaskConfig", str], dict[str, Any]]
 RECIPES = ("solve", "tutorial")
 
 
-def recipe(address: str, model: str = "lstm", name: str = "solve") -> dict[str, Any]:
-    """Settings of `TrainConfig` for one address and model.
+def recipe(address: str, model: str | None = None, name: str = "solve") -> dict[str, Any]:
+    """Settings of `TrainConfig` for one address and model; without a model, that of the task stands among them.
 
     Raises:
         UnknownNameError: No such task or config, or it has no such recipe.
 
-    >>> recipe("qrsu/hard")["chrono_max_steps"]
+    >>> recipe("qrsu/hard", "lstm")["chrono_max_steps"]
     110
+    >>> recipe("qrsu/hard")["model"], recipe("windows/k4-n8")["model"]
+    ('lstm', 'locally_connected')
     """
     from seqhub.tasks.registry import resolve  # not above: it takes NumPy, which `--help` can do without
     from seqhub.training.recipes import general
@@ -38,4 +41,7 @@ def recipe(address: str, model: str = "lstm", name: str = "solve") -> dict[str, 
     known: dict[str, Recipe] = {each: getattr(own, each) for each in RECIPES if hasattr(own, each)}
     if name not in known:
         raise UnknownNameError.of(f"recipe of {task.name}", name, known)
-    return known[name](config, model)
+    if model is not None:
+        return known[name](config, model)
+    model = getattr(own, "MODEL", "lstm")
+    return {"model": model, **known[name](config, model)}

@@ -1,0 +1,208 @@
+"""Chirps: spectrograms of a tone that glides up or down in noise.
+
+Source: made for this package, after the many tutorials that read spectrograms with a CNN and an LSTM; the transform is
+that of Allen (1977), "Short Term Spectral Analysis, Synthesis, and Modification by Discrete Fourier Transform".
+
+Audio is really made: at 1,024 samples a second, noise of one of many levels, and in it a tone whose frequency rises or
+falls evenly, by about 200 Hz in about half a second. A step is a window of 64 samples (Hann), one every 32: 1/32 of a
+second. Its 32 values are the power at 16, 32 ... 512 Hz, as a decimal logarithm above the mean of the quietest noise,
+not below -1. `direction` asks which way the tone glides. `onset` asks when it starts, in seconds from the start of the
+audio: the start of a window, 2/32 to 21/32. An answer counts as right within 1/32.
+
+    >>> low, high = np.full((40, 32), 0.5), np.eye(32)[8:20] * 4
+    >>> np.concatenate([low[:10], high, low]).shape, TASK.solve(np.concatenate([low[:10], high, low]))
+    ((62, 32), 'rising')
+    >>> TASK.solve(np.concatenate([low[:10], high, low]), "onset")  # window 10 hears the second half of it only
+    0.34375
+
+The spectrogram reversed in time is that of the other direction, so whatever forgets the order of the steps, or mixes
+them up with the frequencies, knows nothing. Chance level of `direction` is 1/2; the best constant answer to `onset` has
+a squared error of 0.0325.
+
+Samples are whole numbers, and so are the coefficients of the transform. No sum of their products reaches 2**24, hence
+float32 holds each of them exactly, in whatever order a machine adds; the logarithm is looked up. So the values, which
+are multiples of 1/1024, are the same everywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.base import Batch, IntRange, Layout, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+RATE = 1024  # samples a second
+HOP = 32  # samples from one window to the next
+BINS = 32  # frequencies kept; a window has twice as many samples
+GRID = 1024  # values are multiples of 1 / GRID
+LOUDNESS = 600  # amplitude of the tone, in units of a sample
+QUIETEST, LOUDEST = 16, 64  # deviations of the noise, in the same unit
+
+_STEPS_A_SECOND = RATE // HOP
+_WINDOW = 2 * BINS  # samples
+_TURN = 32  # bits of a phase that goes round once
+_CENT = 1 << 20  # frequency in phase a sample: 1/64 of the distance between two bins
+_SINES = 1024  # of one turn
+_COEFFICIENT = 512  # the largest of the transform, a whole number like all others
+_ROWS_AT_ONCE = 64  # whose waves stay in the cache
+_MANTISSA = 11  # bits of a power that its logarithm depends on
+_FLOOR = -1.0
+_HEARD = 2.85  # a value above is never noise; where a tone fills half a window, the largest always is
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChirpsConfig(TaskConfig):
+    """Ranges are in windows, both ends included."""
+
+    target: Literal["class", "number"]
+    onset: IntRange  # where the tone starts
+    duration: IntRange
+
+    def __post_init__(self) -> None:
+        self.require(
+            self.onset[0] >= 2 and self.onset[1] + self.duration[1] <= self.length[0] + 1,
+            "two windows of noise first, and the end of the tone within the shortest audio",
+        )
+
+
+class Chirps(Task[ChirpsConfig]):
+    """Direction and onset of a gliding tone."""
+
+    name = "chirps"
+    version = 1
+    title = "Direction and onset of a gliding tone, from spectrograms"
+    rule = (
+        "Synthesised audio holds a tone in noise whose frequency rises or falls evenly. A sequence is its spectrogram: "
+        "40 to 64 windows, 1/32 of a second apart, of 32 logarithmic powers. The label is the direction, or the time "
+        "in seconds at which the tone starts."
+    )
+    limits = (
+        "The audio is synthetic: one clear tone in even noise. It tests whether a model reads time and frequency as "
+        "such, and says nothing about recordings."
+    )
+    source = """@article{allen1977short,
+  author  = {Allen, Jont B.},
+  title   = {Short Term Spectral Analysis, Synthesis, and Modification by Discrete {Fourier} Transform},
+  journal = {IEEE Transactions on Acoustics, Speech, and Signal Processing},
+  volume  = {25},
+  number  = {3},
+  pages   = {235--238},
+  year    = {1977}
+}"""
+    directions = ("rising", "falling")
+    configs = (
+        ChirpsConfig(name="direction", length=(40, 64), target="class", onset=(2, 21), duration=(12, 20)),
+        ChirpsConfig(name="onset", length=(40, 64), target="number", onset=(2, 21), duration=(12, 20)),
+    )
+
+    def layout(self, config: ChirpsConfig) -> Layout:
+        if config.target == "number":
+            return Layout(step_shape=(BINS,), target="number", tolerance=1 / _STEPS_A_SECOND)
+        return Layout(step_shape=(BINS,), labels=self.directions)
+
+    def sizes(self, config: ChirpsConfig) -> dict[str, int]:
+        return {"train": 8_000, "validation": 1_000, "test": 1_000}  # of up to 2,048 values each
+
+    def generate(self, config: ChirpsConfig, random: BlockRandom) -> Batch:
+        lengths = random.integers(*config.length)
+        onsets = random.integers(*config.onset)
+        durations = random.integers(*config.duration)
+        falling = random.integers(0, 1)
+        lowest = random.integers(5 * 64, 9 * 64)  # Hz / 16 * 64
+        glide = random.integers(12 * 64, 16 * 64)
+        start = random.integers(0, _SINES - 1)  # phase
+        deviation = random.integers(QUIETEST, LOUDEST)
+        hops = config.length[1] + 1  # a window is two of them
+        audio = random.normal(hops * HOP)
+        audio *= deviation[:, None].astype(np.float32)
+        np.rint(audio, out=audio)
+
+        first = (lowest + glide * falling) * _CENT
+        change = (1 - 2 * falling) * glide * _CENT // (durations * HOP)  # a sample
+        n = np.arange(config.duration[1] * HOP)
+        phase = first[:, None] * n + change[:, None] * (n * (n - 1) // 2) + (start * (2**_TURN // _SINES))[:, None]
+        tone = np.take(_sines(), phase >> (_TURN - 10) & (_SINES - 1))
+        tone[n >= durations[:, None] * HOP] = 0
+        by_hop = audio.reshape(-1, hops, HOP)
+        heard = onsets[:, None] + np.arange(config.duration[1])
+        by_hop[np.arange(len(lengths))[:, None], heard] += tone.reshape(-1, config.duration[1], HOP)
+
+        values = spectrogram(audio)
+        values[np.arange(config.length[1]) >= lengths[:, None]] = 0
+        seconds = (onsets / _STEPS_A_SECOND).astype(np.float32)
+        return Batch(values, lengths, seconds if config.target == "number" else falling)
+
+    def solve(self, sequence: Any, question: str = "direction") -> Any:
+        """As `Task.solve`; `question` is the name of a config."""
+        values = np.asarray(sequence, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != BINS or not np.isfinite(values).all():
+            raise InvalidInputError(f"values of shape {values.shape}; a spectrogram has finite ones of (steps, {BINS})")
+        heard = np.flatnonzero(values.max(axis=1, initial=_FLOOR) > _HEARD)
+        if len(heard) < 2:
+            raise InvalidInputError(f"{len(heard)} windows with a value above {_HEARD}; a tone fills more")
+        if question == "onset":
+            return (int(heard[0]) + 1) / _STEPS_A_SECOND  # the window before hears it in its second half
+        return self.directions[int(values[heard[0]].argmax() > values[heard[-1]].argmax())]
+
+    def solve_batch(self, sequences: Sequence[Any], config: ChirpsConfig | None = None) -> list[Any]:
+        question = "direction" if config is None else config.name
+        return [self.solve(sequence, question) for sequence in sequences]
+
+
+def spectrogram(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logarithmic powers of audio.
+
+    Args:
+        audio: (N, samples), whole numbers below 1,024; samples must be a multiple of `HOP`, two or more.
+
+    Returns:
+        (N, samples / HOP - 1, BINS), see the top of this file.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(audio, _WINDOW, axis=1)[:, ::HOP]
+    values = np.empty((*windows.shape[:2], BINS), dtype=np.float32)
+    for first in range(0, len(audio), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        # A product a row: too small for BLAS to share among threads, whose waiting costs more where cores are busy
+        waves = np.ascontiguousarray(windows[rows]) @ _coefficients()
+        np.square(waves, out=waves)
+        powers = waves[..., :BINS] + waves[..., BINS:]
+        leading = powers.view(np.uint32) >> np.uint32(23 - _MANTISSA)
+        np.take(_logarithms(), leading, out=values[rows], mode="clip")  # none is outside; needs no copy
+    return values
+
+
+@cache
+def _sines() -> NDArray[np.float32]:
+    """One turn of the tone, as whole samples: (_SINES,)."""
+    samples: NDArray[np.float32] = np.rint(LOUDNESS * np.sin(2 * np.pi * np.arange(_SINES) / _SINES)).astype(np.float32)
+    return samples
+
+
+@cache
+def _coefficients() -> NDArray[np.float32]:
+    """Real, then imaginary parts of the waves of a window, as whole numbers: (_WINDOW, 2 * BINS)."""
+    samples = np.arange(_WINDOW)
+    turns = 2 * np.pi * np.outer(samples, np.arange(1, BINS + 1)) / _WINDOW
+    hann = _COEFFICIENT * (0.5 - 0.5 * np.cos(2 * np.pi * samples / _WINDOW))
+    waves: NDArray[np.float32] = np.rint(hann[:, None] * np.hstack([np.cos(turns), np.sin(turns)])).astype(np.float32)
+    return waves
+
+
+@cache
+def _logarithms() -> NDArray[np.float32]:
+    """The value of every power that float32 has, by its leading bits: (2**(8 + _MANTISSA),)."""
+    bits = np.arange(2 ** (8 + _MANTISSA), dtype=np.uint32) << np.uint32(23 - _MANTISSA)
+    middle = bits + np.uint32(1 << (22 - _MANTISSA))
+    powers = np.minimum(middle, np.float32(np.finfo(np.float32).max).view(np.uint32)).view(np.float32)
+    quietest = QUIETEST**2 * np.square(_coefficients(), dtype=np.float64).sum() / BINS  # mean power of that noise
+    exact = np.maximum(np.log10(powers.astype(np.float64) / quietest), _FLOOR)
+    values: NDArray[np.float32] = (np.rint(exact * GRID) / GRID).astype(np.float32)
+    return values
+
+
+TASK = Chirps()

@@ -1,0 +1,110 @@
+"""Windows: a row is cut into windows, and in each of them the place of the largest value is a vote.
+
+Source: made for this package, to show what a locally connected layer is for; LeCun (1989), "Generalization and
+Network Design Strategies", compares such layers with dense ones and with filters that share their weights.
+
+A row of k * N values has N windows of k. In each window one value, the peak, stands out of the others. What its place
+means differs from window to window: a peak at place p of window n is a vote for class (p + n) mod k. More than half
+of the votes are for one class, which is the label:
+
+    >>> TASK.solve([9, 1, 1, 2,  0, 1, 0, 8,  7, 0, 0, 0])  # votes for 0, for 3 + 1 = 0 and for 0 + 2
+    '0'
+
+So a filter that all windows share cannot tell, nor can anything that forgets the order within a window: to both, rows
+of all classes look alike. A dense layer can, with N times the weights. Chance level is 1/k.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.base import Batch, Layout, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowsConfig(TaskConfig):
+    """`window` values a window; `length` is that of all windows together."""
+
+    window: int
+
+    def __post_init__(self) -> None:
+        shortest, longest = self.length
+        self.require(
+            self.window >= 2 and shortest == longest and longest % self.window == 0 and longest >= self.window,
+            "a fixed length of whole windows, of two values or more",
+        )
+
+    @property
+    def windows(self) -> int:
+        """Windows of a row."""
+        return self.length[1] // self.window
+
+
+class Windows(Task[WindowsConfig]):
+    """The class that most windows vote for."""
+
+    name = "windows"
+    version = 1
+    title = "Votes of windows, each with a meaning of its own"
+    rule = (
+        "A row has windows of k values, each with one peak of at least 0.75 among values below 0.5. A peak at place p "
+        "of window n, both counted from 0, is a vote for class (p + n) mod k. The label is the class with more than "
+        "half of the votes."
+    )
+    limits = "The data are synthetic: they test whether a model tells windows and places apart, and nothing else."
+    source = """@techreport{lecun1989generalization,
+  author      = {LeCun, Yann},
+  title       = {Generalization and Network Design Strategies},
+  institution = {University of Toronto},
+  number      = {CRG-TR-89-4},
+  year        = {1989}
+}"""
+    configs = (
+        WindowsConfig(name="k4-n8", length=(32, 32), window=4),
+        WindowsConfig(name="k8-n16", length=(128, 128), window=8),
+    )
+
+    def layout(self, config: WindowsConfig) -> Layout:
+        return Layout(step_shape=(1,), labels=tuple(str(place) for place in range(config.window)))
+
+    def sizes(self, config: WindowsConfig) -> dict[str, int]:
+        return {"train": 20_000, "validation": 2_000, "test": 2_000}
+
+    def generate(self, config: WindowsConfig, random: BlockRandom) -> Batch:
+        k, windows = config.window, config.windows
+        labels = random.integers(0, k - 1)
+        dissent = random.integers_2d(1, k - 1, windows)  # added to the label where a window votes for another class
+        order = random.uniform(windows).argsort(axis=1, kind="stable")
+        heights = random.uniform(windows)
+        values = random.uniform(windows * k).reshape(-1, windows, k) / 2
+        votes = np.where(order <= windows // 2, labels[:, None], labels[:, None] + dissent)
+        places = (votes - np.arange(windows)) % k
+        np.put_along_axis(values, places[..., None], (np.float32(0.75) + heights / 4)[..., None], axis=2)
+        return Batch(values.reshape(-1, windows * k, 1), np.full(len(labels), windows * k), labels)
+
+    def solve(self, sequence: Any, window: int = 4) -> str:
+        """As `Task.solve`; `window` is the k of the config."""
+        values = np.asarray(sequence, dtype=np.float64)
+        if values.size == 0 or values.size % window or values.size != len(values) or not np.isfinite(values).all():
+            raise InvalidInputError(
+                f"values of shape {values.shape}; a row holds whole windows of {window} finite ones"
+            )
+        votes = Counter(int(part.argmax() + n) % window for n, part in enumerate(values.reshape(-1, window)))
+        (winner, most), total = votes.most_common(1)[0], votes.total()
+        if 2 * most <= total:
+            raise InvalidInputError(
+                f"class {winner} has {most} of {total} votes; a row of windows has a class with more"
+            )
+        return str(winner)
+
+    def solve_batch(self, sequences: Sequence[Any], config: WindowsConfig | None = None) -> list[Any]:
+        window = 4 if config is None else config.window
+        return [self.solve(sequence, window) for sequence in sequences]
+
+
+TASK = Windows()
