@@ -1,11 +1,12 @@
-"""Step 1 of a data release: draw every task and write it as a folder, with its card.
+"""Step 1 of a data release: write every task, or those named, as a folder with its card.
 
-    python -m dataset_scripts.build [FOLDER]
+    python -m dataset_scripts.build [FOLDER [TASK ...]]
 
 Writes FOLDER/<task> (FOLDER is `build/datasets` unless given) and keeps record and card in `dataset_scripts/cards`.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from seqhub.cards.folder import write_card
@@ -16,9 +17,9 @@ FOLDER = Path("build/datasets")
 CARDS = Path(__file__).parent / "cards"
 
 
-def build(folder: Path) -> None:
-    """Write every task below `folder`."""
-    for task in list_tasks():
+def build(folder: Path, tasks: Sequence[str]) -> None:
+    """Write tasks below `folder`."""
+    for task in tasks:
         record = write_folder(task, folder / task, overwrite=True)
         write_card(folder / task)
         CARDS.mkdir(exist_ok=True)
@@ -29,4 +30,4 @@ def build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    build(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER, sys.argv[2:] or list_tasks())

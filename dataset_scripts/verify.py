@@ -1,11 +1,12 @@
 """Step 3 of a data release: load back what was published and hold it against its record and the task's rule.
 
-    python -m dataset_scripts.verify NAMESPACE | FOLDER
+    python -m dataset_scripts.verify NAMESPACE|FOLDER [TASK ...]
 
 Exits with 1 on any difference.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from seqhub.evaluation.verify import verify
@@ -13,10 +14,10 @@ from seqhub.hub.fetch import fetch
 from seqhub.tasks.registry import list_tasks
 
 
-def verify_all(where: str) -> int:
-    """Verify every task of a namespace, or below a folder; the number of differences."""
+def verify_all(where: str, tasks: Sequence[str]) -> int:
+    """Verify tasks of a namespace, or below a folder; the number of differences."""
     different = 0
-    for task in list_tasks():
+    for task in tasks:
         folder = Path(where) / task
         findings = verify(folder if folder.is_dir() else fetch(f"{where}/{task}"))
         wrong = [finding for finding in findings if not finding.agrees]
@@ -28,6 +29,6 @@ def verify_all(where: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python -m dataset_scripts.verify NAMESPACE | FOLDER")
-    raise SystemExit(min(1, verify_all(sys.argv[1])))
+    if len(sys.argv) < 2:
+        raise SystemExit("usage: python -m dataset_scripts.verify NAMESPACE|FOLDER [TASK ...]")
+    raise SystemExit(min(1, verify_all(sys.argv[1], sys.argv[2:] or list_tasks())))

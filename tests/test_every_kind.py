@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from seqhub.cards import leaderboard
 from seqhub.cards.folder import write_card
 from seqhub.cli.results import draw
 from seqhub.data.export import write_folder
@@ -314,3 +316,15 @@ def test_all_that_a_layout_can_be_is_there() -> None:
     targets = {Split(address).layout.target for address in KINDS.values()}
     assert targets >= {"class", "step_class", "next_symbol"}
     assert {kind(address).split("-")[0] for address in KINDS.values()} == {"texts", "words", "values"}
+
+
+def test_the_leaderboard_holds_runs_of_every_kind(run_of: Make) -> None:
+    records = [RunRecord.load(run_of(address)) for address in KINDS.values()]
+    page = leaderboard.render(records)
+    assert_tables_are_well_formed(page)
+    assert not re.search(r"None|undefined", page)
+    for record in records:
+        accuracy = f"{record.evaluation['test']['accuracy']:.4f}"
+        assert re.search(rf"^\| \[{record.name}\]\({record.name}/\) \|.* {accuracy} \|", page, flags=re.MULTILINE)
+    bare = [replace(record, evaluation={}) for record in records]
+    assert_tables_are_well_formed(leaderboard.render(bare))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seqhub.cards import wording
 from seqhub.cards.rendering import fill
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import list_tasks, resolve
@@ -31,11 +32,12 @@ def render(records: Sequence[RunRecord]) -> str:
                 "address": address,
                 "criteria": criteria,
                 "records": sorted(members, key=lambda record: _order(record, criteria)),
+                "layout": task.layout(config),
                 "chance": task.chance(config),
                 "paper_sequences": task.paper_sequences.get(config.name),
             }
         )
-    return fill("leaderboard", groups=groups)
+    return fill("leaderboard", groups=groups, say=wording)
 
 
 def _rank(address: str) -> tuple[int, int]:

@@ -127,7 +127,7 @@ def headline(layout: Layout, metrics: Mapping[str, Any], split: str, seen: bool,
     sequences = f"{count(metrics['examples'])} {unseen}{split} sequences"
     if layout.target == "class":
         said = f"Its accuracy on {sequences} is **{share(metrics['accuracy'])}**"
-    elif layout.target in ("step_class", "next_symbol"):
+    elif by_step(layout):
         what = "steps" if layout.labels else "next symbols"
         right = f"the share **{share(metrics['accuracy'])}** is right"
         said = f"Of the {count(metrics['steps'])} {what} of {sequences}, {right}"
@@ -154,7 +154,7 @@ def result_table(layout: Layout) -> tuple[tuple[str, ...], str]:
             "sequences of which some class probability is 0.3 or more from its target, the rule of Hochreiter & "
             "Schmidhuber (1997); *wrong* those whose likeliest class is not the right one."
         )
-    if layout.target in ("step_class", "next_symbol"):
+    if by_step(layout):
         heads = ("sequences", "steps", "accuracy", "wrong steps", "whole sequences right", "loss (nats)", "data seed")
         return heads, (
             "Accuracy and loss are over all steps that count. The steps of a sequence depend on each other, so there "
@@ -180,12 +180,24 @@ def result_row(layout: Layout, metrics: Mapping[str, Any]) -> list[str]:
     if layout.target == "class":
         loss = f"{metrics['loss']:.3g}"
         return [count(metrics["examples"]), accuracy, interval(metrics), wrong, count(metrics["abs_wrong"]), loss, seed]
-    if layout.target in ("step_class", "next_symbol"):
+    if by_step(layout):
         whole, loss = count(metrics["whole"]), f"{metrics['loss']:.3g}"
         return [count(metrics["examples"]), count(metrics["steps"]), accuracy, wrong, whole, loss, seed]
     last = metrics["mean_absolute_error" if layout.target == "number" else "worst_mse"]
     numbers = [f"{metrics['mse']:.3g}", f"{last:.3g}"]
     return [count(metrics["examples"]), accuracy, interval(metrics), wrong, *numbers, seed]
+
+
+def by_step(layout: Layout) -> bool:
+    """Whether steps were counted, which depend on each other: then an accuracy has no interval."""
+    return layout.target in ("step_class", "next_symbol")
+
+
+def accuracy_head(layout: Layout) -> str:
+    """Heading of test accuracies."""
+    if by_step(layout):
+        return "test steps right"
+    return f"test within {layout.tolerance:g}" if layout.tolerance else "test accuracy"
 
 
 def interval(metrics: Mapping[str, Any]) -> str:
