@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,10 +24,10 @@ from hypothesis.stateful import (
 )
 
 KINDS = ["model", "dataset"]
-NAMES = ["one", "two", "three"]
+NAMES = ["one", "one", "two"]  # most steps should meet what earlier ones made
 PATHS = ["a.txt", "b.txt", "d/a.txt", "d/b.bin", "d/e/c.txt", "d", "d/e"]
 CONTENTS = [b"x", b"y", b"", b"z" * 5000, b"\0binary", bytes(range(256)) * 50]
-BRANCHES = ["main", "dev", "feature/new"]
+BRANCHES = ["main", "main", "dev", "feature/new"]
 TAGS = ["v1", "v2"]
 Files = dict[str, bytes]
 
@@ -62,15 +62,14 @@ class Clients(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.prefix = f"ada/e{next(numbers)}"
-        self.repos: dict[tuple[str, str], Repository] = {}
-        self.moved: dict[tuple[str, str], Repository] = {}  # old names that still lead somewhere
+        self.kind = ""
+        self.repos: dict[str, Repository] = {}
+        self.moved: dict[str, Repository] = {}  # old names that still lead somewhere
 
-    def call(
-        self, method: Callable[..., Any], *arguments: Any, kind: str, fails: bool | int = False, **named: Any
-    ) -> Any:
+    def call(self, method: Callable[..., Any], *arguments: Any, fails: bool | int = False, **named: Any) -> Any:
         """Fails with a 4xx of the Hub, or with this status, or not at all."""
         try:
-            answer, error = method(*arguments, repo_type=kind, **named), None
+            answer, error = method(*arguments, repo_type=self.kind, **named), None
         except HfHubHTTPError as caught:
             answer, error = None, caught
         if fails is False:
@@ -86,54 +85,53 @@ class Clients(RuleBasedStateMachine):
     def id(self, name: str) -> str:
         return f"{self.prefix}-{name}"
 
-    def found(self, kind: str, name: str) -> Repository | None:
+    def found(self, name: str) -> Repository | None:
         """By its name, or by a name that it had."""
-        return self.repos.get((kind, name)) or self.moved.get((kind, name))
+        return self.repos.get(name) or self.moved.get(name)
 
     @initialize(kind=st.sampled_from(KINDS))
     def begin(self, kind: str) -> None:
-        self.create(kind, "one")
+        self.kind = kind
+        self.create("one")
 
-    @rule(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES))
-    def create(self, kind: str, name: str) -> None:
-        key = kind, name
-        self.call(api.create_repo, self.id(name), kind=kind, fails=409 if key in self.repos else False)
-        if key not in self.repos:
-            self.moved.pop(key, None)
-            first = api.list_repo_commits(self.id(name), repo_type=kind)
-            content = Path(api.hf_hub_download(self.id(name), ".gitattributes", repo_type=kind)).read_bytes()
-            self.repos[key] = Repository({"main": Branch({".gitattributes": content}, [first[0].commit_id])})
+    @rule(name=st.sampled_from(NAMES))
+    def create(self, name: str) -> None:
+        self.call(api.create_repo, self.id(name), fails=409 if name in self.repos else False)
+        if name not in self.repos:
+            self.moved.pop(name, None)
+            first = api.list_repo_commits(self.id(name), repo_type=self.kind)
+            content = Path(api.hf_hub_download(self.id(name), ".gitattributes", repo_type=self.kind)).read_bytes()
+            self.repos[name] = Repository({"main": Branch({".gitattributes": content}, [first[0].commit_id])})
 
-    @rule(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES))
-    def delete(self, kind: str, name: str) -> None:
-        gone = self.repos.pop((kind, name), None)
-        if gone is not None or (kind, name) not in self.moved:
-            self.call(api.delete_repo, self.id(name), kind=kind, fails=gone is None and 404)
+    @rule(name=st.sampled_from(NAMES))
+    def delete(self, name: str) -> None:
+        gone = self.repos.pop(name, None)
+        if gone is not None or name not in self.moved:
+            self.call(api.delete_repo, self.id(name), fails=gone is None and 404)
         self.moved = {key: repo for key, repo in self.moved.items() if repo is not gone}
 
     @precondition(lambda self: self.repos)
-    @rule(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES), new=st.sampled_from(NAMES))
-    def move(self, kind: str, name: str, new: str) -> None:
-        here, there = (kind, name), (kind, new)
+    @rule(name=st.sampled_from(NAMES), new=st.sampled_from(NAMES))
+    def move(self, name: str, new: str) -> None:
+        here, there = name, new
         if here not in self.repos or here == there:
             return
         fails = there in self.repos
-        self.call(api.move_repo, self.id(name), self.id(new), kind=kind, fails=fails)
+        self.call(api.move_repo, self.id(name), self.id(new), fails=fails)
         if not fails:
             self.moved.pop(there, None)
             self.moved[here] = self.repos[there] = self.repos.pop(here)
 
     @rule(
-        kind=st.sampled_from(KINDS),
         name=st.sampled_from(NAMES),
         branch=st.sampled_from(BRANCHES),
         adds=st.dictionaries(st.sampled_from(PATHS), st.sampled_from(CONTENTS), max_size=3),
         deletes=st.sets(st.sampled_from(PATHS), max_size=1),
         parent=st.sampled_from(["none", "head", "older"]),
     )
-    def commit(self, kind: str, name: str, branch: str, adds: Files, deletes: set[str], parent: str) -> None:
+    def commit(self, name: str, branch: str, adds: Files, deletes: set[str], parent: str) -> None:
         deletes = deletes - adds.keys()
-        repo = self.found(kind, name)
+        repo = self.found(name)
         there = None if repo is None else repo.branches.get(branch)
         if not adds and not deletes:
             return
@@ -147,7 +145,7 @@ class Clients(RuleBasedStateMachine):
         deleted = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         done = self.call(
             api.create_commit, self.id(name), [*added, *deleted], commit_message="change", revision=branch,
-            parent_commit=expected, kind=kind, fails=412 if is_stale and new is not None else new is None,
+            parent_commit=expected, fails=412 if is_stale and new is not None else new is None,
         )  # fmt: skip
         if done is not None and there is not None and new is not None:
             assert (done.oid != there.commits[-1]) == changes
@@ -155,93 +153,98 @@ class Clients(RuleBasedStateMachine):
             there.commits += [done.oid] if changes else []
 
     @rule(
-        kind=st.sampled_from(KINDS),
         name=st.sampled_from(NAMES),
         branch=st.sampled_from(BRANCHES),
         revision=st.sampled_from([*BRANCHES, *TAGS]),
     )
-    def branch(self, kind: str, name: str, branch: str, revision: str) -> None:
-        repo = self.found(kind, name)
+    def branch(self, name: str, branch: str, revision: str) -> None:
+        repo = self.found(name)
         start = None if repo is None else repo.revision(revision)
         exists = repo is not None and branch in repo.branches
         fails = start is None or exists
-        self.call(api.create_branch, self.id(name), branch=branch, revision=revision, kind=kind, fails=fails)
+        self.call(api.create_branch, self.id(name), branch=branch, revision=revision, fails=fails)
         if repo is not None and start is not None and not exists:
             repo.branches[branch] = Branch(start.files, list(start.commits))
 
-    @rule(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES), branch=st.sampled_from(BRANCHES))
-    def delete_branch(self, kind: str, name: str, branch: str) -> None:
-        repo = self.found(kind, name)
+    @rule(name=st.sampled_from(NAMES), branch=st.sampled_from(BRANCHES))
+    def delete_branch(self, name: str, branch: str) -> None:
+        repo = self.found(name)
         fails = repo is None or branch == "main" or branch not in repo.branches
-        self.call(api.delete_branch, self.id(name), branch=branch, kind=kind, fails=fails)
+        self.call(api.delete_branch, self.id(name), branch=branch, fails=fails)
         if repo is not None and not fails:
             del repo.branches[branch]
 
     @rule(
-        kind=st.sampled_from(KINDS),
         name=st.sampled_from(NAMES),
         tag=st.sampled_from(TAGS),
         revision=st.sampled_from(BRANCHES),
     )
-    def tag(self, kind: str, name: str, tag: str, revision: str) -> None:
-        repo = self.found(kind, name)
+    def tag(self, name: str, tag: str, revision: str) -> None:
+        repo = self.found(name)
         there = None if repo is None else repo.branches.get(revision)
         fails = repo is None or there is None or tag in repo.tags
-        self.call(api.create_tag, self.id(name), tag=tag, revision=revision, kind=kind, fails=fails)
+        self.call(api.create_tag, self.id(name), tag=tag, revision=revision, fails=fails)
         if repo is not None and there is not None and not fails:
             repo.tags[tag] = Branch(there.files, list(there.commits))
 
-    @rule(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES), tag=st.sampled_from(TAGS))
-    def delete_tag(self, kind: str, name: str, tag: str) -> None:
-        repo = self.found(kind, name)
+    @rule(name=st.sampled_from(NAMES), tag=st.sampled_from(TAGS))
+    def delete_tag(self, name: str, tag: str) -> None:
+        repo = self.found(name)
         fails = repo is None or tag not in repo.tags
-        self.call(api.delete_tag, self.id(name), tag=tag, kind=kind, fails=fails)
+        self.call(api.delete_tag, self.id(name), tag=tag, fails=fails)
         if repo is not None and not fails:
             del repo.tags[tag]
 
     @rule(
-        kind=st.sampled_from(KINDS),
         name=st.sampled_from(NAMES),
         revision=st.sampled_from([*BRANCHES, *TAGS]),
         path=st.sampled_from(PATHS),
     )
-    def download(self, kind: str, name: str, revision: str, path: str) -> None:
-        repo = self.found(kind, name)
+    def download(self, name: str, revision: str, path: str) -> None:
+        repo = self.found(name)
         there = None if repo is None else repo.revision(revision)
         content = None if there is None else there.files.get(path)
         fails = content is None
-        local = self.call(api.hf_hub_download, self.id(name), path, revision=revision, kind=kind, fails=fails)
+        local = self.call(api.hf_hub_download, self.id(name), path, revision=revision, fails=fails)
         if local is not None:
             assert Path(local).read_bytes() == content
 
-    @rule(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES), revision=st.sampled_from([*BRANCHES, *TAGS]))
-    def list_files(self, kind: str, name: str, revision: str) -> None:
-        repo = self.found(kind, name)
+    @rule(name=st.sampled_from(NAMES), revision=st.sampled_from([*BRANCHES, *TAGS]))
+    def files(self, name: str, revision: str) -> None:
+        self.list_files(name, revision)
+
+    def list_files(self, name: str, revision: str) -> None:
+        repo = self.found(name)
         there = None if repo is None else repo.revision(revision)
         items = self.call(
             lambda *given, **named: list(api.list_repo_tree(*given, **named)),
-            self.id(name), revision=revision, recursive=True, kind=kind, fails=there is None,
+            self.id(name), revision=revision, recursive=True, fails=there is None,
         )  # fmt: skip
         if there is not None:
             sizes = {item.path: item.size for item in items if hasattr(item, "size")}
             assert sizes == {path: len(content) for path, content in there.files.items()}
-            commits = api.list_repo_commits(self.id(name), repo_type=kind, revision=revision)
+            commits = api.list_repo_commits(self.id(name), repo_type=self.kind, revision=revision)
             assert [commit.commit_id for commit in commits] == there.commits[::-1]
 
     @invariant()
     def every_name_leads_where_it_should(self) -> None:
-        for (kind, name), repo in [*self.repos.items(), *self.moved.items()]:
-            refs = api.list_repo_refs(self.id(name), repo_type=kind)
+        for name, repo in [*self.repos.items(), *self.moved.items()]:
+            refs = api.list_repo_refs(self.id(name), repo_type=self.kind)
             assert {ref.name: ref.target_commit for ref in refs.branches} == {
                 branch: there.commits[-1] for branch, there in repo.branches.items()
             }
             assert {ref.name for ref in refs.tags} == repo.tags.keys()
 
     @invariant()
-    def lists_name_what_is_there(self) -> None:
-        for kind, listed in (("model", api.list_models), ("dataset", api.list_datasets)):
-            found = {repo.id for repo in listed(author="ada") if repo.id.startswith(f"{self.prefix}-")}
-            assert found == {self.id(name) for known, name in self.repos if known == kind}
+    def the_list_names_what_is_there(self) -> None:
+        listed = api.list_models if self.kind == "model" else api.list_datasets
+        found = {repo.id for repo in listed(author="ada") if repo.id.startswith(f"{self.prefix}-")}
+        assert found == {self.id(name) for name in self.repos}
+
+    def teardown(self) -> None:
+        for name, repo in self.repos.items():
+            for revision in [*repo.branches, *repo.tags]:
+                self.list_files(name, revision)
 
 
 if __name__ == "__main__":
@@ -251,6 +254,7 @@ if __name__ == "__main__":
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],  # to shrink a failure would take longer than the test may
     )
     run_state_machine_as_test(Clients, settings=chosen)
     sys.stdout.write("ok\n")

@@ -23,7 +23,7 @@ def run(tmp_path: Path, examples: int, steps: int, *, xet: bool, limit: int) -> 
 
 
 def test_a_few_clients(tmp_path: Path) -> None:
-    run(tmp_path, 8, 15, xet=False, limit=240)
+    run(tmp_path, 20, 20, xet=False, limit=240)
 
 
 @pytest.mark.slow
