@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from seqhub.data.digest import digest
@@ -83,15 +84,21 @@ class Source:
             InvalidInputError: The run was trained on a file, and it is not given, or has other rows by now.
         """
         source = cls(record.address, file, record.training.get("data_options"))
-        if file is not None:
-            training = source.split()
-            assert training.size is not None
-            if digest(rows_table(training, 0, training.size)) != record.data["digest"]:
-                raise InvalidInputError(f"{file} has other rows than the {record.data['source']} of this run had")
+        if source.identity not in ({}, {"rows": record.data["digest"]}):
+            raise InvalidInputError(f"{file} has other rows than the {record.data['source']} of this run had")
         return source
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What says of a file that it is the same one, by its training rows; of a task nothing."""
+        return {} if self._file is None else {"rows": digest(self.table())}
+
+    def table(self, name: str = "train") -> pa.Table:
+        """All rows of a split, those published where they are drawn."""
+        return rows_table(self.split(name), 0, self.sizes[name])
+
     def split(self, name: str = "train", seed: int = 0) -> Split:
-        """Rows of a split."""
+        """A split, to take rows from."""
         return Split(self.address, name, seed, self._file)
 
 

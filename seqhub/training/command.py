@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seqhub.records import RunRecord
     from seqhub.training.train import Progress as State
 
-_OWN = {"address", "output_dir", "trackers", "model_options"}  # settings whose options are written out below
+_OWN = {"address", "output_dir", "trackers", "model_options", "data_options"}  # their options are written out below
 
 
 def default_folder(address: str, model: str, seed: int) -> Path:
@@ -45,6 +45,10 @@ def train_command(
         list[str] | None,
         typer.Option(help="NAME=VALUE, a further field of the model's config class; may be repeated."),
     ] = None,
+    data_option: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE, how to read a file given as --data, as in label=stars; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the record.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print the folder only.")] = False,
     **options: Any,
@@ -65,7 +69,8 @@ def train_command(
             "trackers": tuple(tracker or ()),
             **recommended,
             **given,
-            "model_options": recommended.get("model_options", {}) | dict(map(_model_option, model_option or ())),
+            "model_options": recommended.get("model_options", {}) | dict(map(_named_value, model_option or ())),
+            "data_options": recommended.get("data_options", {}) | dict(map(_named_value, data_option or ())),
         }
     )
     record = run(config, resume=resume, visible=form is Form.TABLE)
@@ -73,15 +78,15 @@ def train_command(
         show(form, vars(record), brief=str(folder), table=lambda console: _summary(console, record, folder))
 
 
-def _model_option(text: str) -> tuple[str, Any]:
+def _named_value(text: str) -> tuple[str, Any]:
     """Name and value of `NAME=VALUE`; the value is JSON where it can be, else the text as it is.
 
-    >>> _model_option("pooling=mean"), _model_option("step_shape=[2, 2]")
+    >>> _named_value("pooling=mean"), _named_value("step_shape=[2, 2]")
     (('pooling', 'mean'), ('step_shape', [2, 2]))
     """
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise InvalidConfigError(f"model option {text!r}; need NAME=VALUE, as in pooling=mean")
+        raise InvalidConfigError(f"option {text!r}; need NAME=VALUE, as in pooling=mean")
     try:
         return name, json.loads(value)
     except ValueError:

@@ -45,7 +45,10 @@ class TrainConfig:
     model_options: Annotated[dict[str, Any], "further fields of the model's config class"] = field(default_factory=dict)
     single_logit: Annotated[bool, "one logit for two classes, with a logistic loss, instead of two"] = False
 
-    data: Annotated[str, "stream (endless fresh draws), splits (the task's train split) or a built folder"] = STREAM
+    data: Annotated[str, "stream (endless fresh draws), splits (the task's train split), a built folder or a file"] = (
+        STREAM
+    )
+    data_options: Annotated[dict[str, Any], "how to read a file"] = field(default_factory=dict)
     epochs: Annotated[int, "passes over the data, unless they are a stream"] = 1
     max_sequences: Annotated[int, "training sequences after which a run ends unsolved"] = 100_000
     batch_size: Annotated[int, "sequences per optimizer step, over all processes"] = 16
@@ -80,6 +83,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         from seqhub.evaluation.criteria import check_stop  # not above: it takes NumPy, which `--help` can do without
         from seqhub.models.registry import list_presets
+        from seqhub.tasks.base import OWN
         from seqhub.tasks.registry import resolve
 
         task, task_config = resolve(self.address)
@@ -91,8 +95,13 @@ class TrainConfig:
             kind = "symbols" if texts else "real values"
             raise InvalidConfigError(f"model {self.model} for {self.address}, which has {kind}; need {', '.join(fit)}")
         check_stop(self.stop_at)
-        known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()
-        self._require("data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")
+        if task_config is OWN:
+            what = {"lines": "a text", "csv": "a CSV of texts and labels"}[task.own]
+            self._require("data", Path(self.data).is_file(), f"the file that has the rows, {what}")
+        else:
+            known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()
+            self._require("data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")
+            self._require("data_options", not self.data_options, "none without a file")
         for name in ("optimizer", "schedule", "precision"):
             allowed = get_args(get_type_hints(type(self))[name])
             if getattr(self, name) not in allowed:
@@ -148,6 +157,14 @@ class TrainConfig:
         if twice:
             raise InvalidConfigError(f"{twice} among model_options; it is a setting by itself ({self.address})")
         return settings | self.model_options
+
+    @property
+    def file(self) -> Path | None:
+        """The file that has the rows, where it is not the task that has them."""
+        from seqhub.tasks.base import OWN
+        from seqhub.tasks.registry import resolve
+
+        return Path(self.data) if resolve(self.address)[1] is OWN else None
 
     def facts(self) -> dict[str, Any]:
         """Every setting but the folders of this machine, as plain JSON values."""

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seqhub.errors import InvalidConfigError
-from seqhub.evaluation.loading import HEADS
 from seqhub.models.registry import build_config, build_model, config_fields
 from seqhub.tasks.base import Layout
-from seqhub.tasks.splits import Split
+from seqhub.tasks.registry import resolve
 from seqhub.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-def fresh_model(config: TrainConfig) -> "PreTrainedModel":
-    """The model that a run trains, with its first weights, from torch's global generator.
+def fresh_model(config: TrainConfig, layout: Layout) -> "PreTrainedModel":
+    """The model that a run trains on rows of a layout, with its first weights, from torch's global generator.
 
     Raises:
         UnknownNameError: A setting that the model does not have.
@@ -25,7 +24,7 @@ def fresh_model(config: TrainConfig) -> "PreTrainedModel":
             allowed.
     """
     torch.manual_seed(config.seed)
-    model = build_model(model_config(config), HEADS[Split(config.address).layout.target])
+    model = build_model(model_config(config, layout), layout.head)
     stateful = "past_key_values" in signature(model.forward).parameters
     if config.chunk_steps and (not stateful or getattr(model.config, "bidirectional", False)):
         reason = "it has no state to carry from one to the next"
@@ -38,16 +37,22 @@ def fresh_model(config: TrainConfig) -> "PreTrainedModel":
     return model
 
 
-def model_config(config: TrainConfig) -> "PreTrainedConfig":
+def model_config(config: TrainConfig, layout: Layout) -> "PreTrainedConfig":
     """The config of the model that a run trains.
 
     Raises:
         UnknownNameError: A setting that the model does not have.
         InvalidConfigError: The model does not take what the task has, or a value is not allowed.
     """
-    layout = Split(config.address).layout
     fields = config_fields(config.model)
-    return build_config(config.model, **_facts(config, layout, fields), **config.model_settings(fields))
+    facts, settings = _facts(config, layout, fields), config.model_settings(fields)
+    if decided := ", ".join(sorted(facts.keys() & settings.keys())):
+        raise InvalidConfigError(f"{decided} among model_options; the rows of {config.address} decide it")
+    shortest, longest = resolve(config.address)[1].length
+    whole_rows = "num_steps" in fields and ("pooling" not in fields or settings.get("pooling") == "flatten")
+    if whole_rows and shortest == longest:
+        settings = {"num_steps": longest, **settings}
+    return build_config(config.model, **facts, **settings)
 
 
 def _facts(config: TrainConfig, layout: Layout, fields: frozenset[str]) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seqhub.data.digest import digest
-from seqhub.data.sizes import published_sizes
+from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.loading import file_digest, quiet_transformers
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.records import DatasetRecord, RunRecord, sync_folder
-from seqhub.tasks.base import Alphabet, Task
-from seqhub.tasks.splits import Split
+from seqhub.tasks.base import Alphabet
 from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _PROBES = 8  # sequences whose logits the record keeps
 
 
-def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: RunRecord) -> None:
+def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: RunRecord) -> None:
     """Write everything into a folder beside, move it in, and write the record last: it marks a finished run.
 
     Raises:
@@ -34,15 +33,14 @@ def save_run(folder: Path, model: "PreTrainedModel", task: Task[Any], record: Ru
     """
     from safetensors import SafetensorError
 
-    record.probe = probe(model, record.address)
+    record.probe = probe(model, source)
     try:
         beside = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
         try:
             with quiet_transformers():
                 model.save_pretrained(beside)
-            alphabet = Split(record.address).layout.alphabet
-            if alphabet is not None:
-                tokenizer(alphabet).save_pretrained(beside)
+            if source.layout.alphabet is not None:
+                tokenizer(source.layout.alphabet).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
             for name in record.files:
@@ -66,9 +64,9 @@ def tokenizer(alphabet: Alphabet) -> "TokenizersBackend":
     return symbol_tokenizer("".join(alphabet.symbols), unknown=bool(alphabet.unknown))
 
 
-def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
+def probe(model: "PreTrainedModel", source: Source) -> dict[str, Any]:
     """A few test sequences and the logits that the model in memory gives them, one by one."""
-    split = Split(address, "test")
+    split = source.split("test")
     (batch,) = split.batches(0, _PROBES if split.size is None else min(_PROBES, split.size))
     sequences = [inputs for inputs, _ in split.examples(batch)]
     logits = []
@@ -82,7 +80,7 @@ def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
             logits.append(model(**given).logits[0].float())
     if not all(bool(row.isfinite().all()) for row in logits):
         raise InvalidConfigError(
-            f"training of {address} diverged in its last steps; lower learning_rate or weight_decay"
+            f"training of {source.address} diverged in its last steps; lower learning_rate or weight_decay"
         )
     if split.layout.alphabet is not None:
         return {"texts": sequences, "logits": [row.tolist() for row in logits]}
@@ -92,16 +90,16 @@ def probe(model: "PreTrainedModel", address: str) -> dict[str, Any]:
     }
 
 
-def data_facts(config: TrainConfig, sequences: int) -> dict[str, Any]:
+def data_facts(config: TrainConfig, source: Source, sequences: int) -> dict[str, Any]:
     """Which rows a run was trained on, for its record: those presented of a stream, those of a finite split."""
-    seed, rows = 0, published_sizes(config.address)["train"]
+    seed, rows = 0, source.sizes["train"]
     if config.data == STREAM:
         seed, rows = config.seed, sequences
-    elif config.data != SPLITS:
+    elif config.data != SPLITS and config.file is None:
         built = DatasetRecord.load(Path(config.data))
         _, _, name = config.address.partition("/")
         seed, rows = built.seed, built.configs[name]["splits"]["train"]["rows"]
-    split = Split(config.address, "train", seed)
+    split = source.split("train", seed)
     return {
         "task_version": split.task.version,
         "source": config.facts()["data"],

@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
+from seqhub.data.own import Source
 from seqhub.errors import InvalidConfigError, OutputExistsError
 from seqhub.evaluation.criteria import Accuracy, St3
 from seqhub.evaluation.judging import right_share
@@ -21,8 +22,6 @@ from seqhub.evaluation.loading import quiet_datasets
 from seqhub.models.registry import config_fields
 from seqhub.records import RunRecord, command_line, environment
 from seqhub.tasks.base import NO_LABEL, Layout
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.splits import Split
 from seqhub.training import checkpoints
 from seqhub.training.chunks import chunks
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
@@ -107,19 +106,19 @@ def _train(
     except ValueError as error:  # somebody else's Accelerator, or transformers' Trainer, has settled them already
         reason = f"this process already trains with other ones ({str(error).partition('.')[0]})"
         raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
-    task, _ = resolve(config.address)
-    layout = Split(config.address).layout
+    source = Source(config.address, config.file, config.data_options)
+    layout = source.layout
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
     # data: the same global batches for any number of processes, of which each takes its slice
-    feed = _feed(config, rank, world_size)
-    fresh = _fresh(config, rank, world_size)
+    feed = _feed(config, source, rank, world_size)
+    fresh = _fresh(config, source, rank, world_size)
     total = config.max_sequences
     if isinstance(feed, TableFeed):
         total = min(total, config.epochs * feed.rows_per_epoch)
 
     # model: its vocabulary and labels are the task's
-    model = bare_model = fresh_model(config)
+    model = bare_model = fresh_model(config, layout)
     model = accelerator.prepare(model)
     # Not prepared: what accelerate's wrapper adds serves fp16 and gradient accumulation, and takes 0.3 ms a step
     parameters = list(bare_model.parameters())
@@ -134,7 +133,7 @@ def _train(
     now = Progress()
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
         tensors, facts = saved
-        asked = config.facts() | {"processes": world_size}
+        asked = config.facts() | source.identity | {"processes": world_size}
         checkpoints.require_same_run(config.output_dir / checkpoints.FILE_NAME, facts["config"], asked, _MAY_CHANGE)
         _restore(tensors, facts, bare_model, optimizer, rank)
         feed.load_state_dict(facts["feed"])
@@ -153,7 +152,7 @@ def _train(
             tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
             tensors |= {f"random.{r}": torch.from_numpy(state) for r, state in enumerate(random_states)}
             facts = {
-                "config": config.facts() | {"processes": world_size},
+                "config": config.facts() | source.identity | {"processes": world_size},
                 "groups": groups,
                 "feed": feed.state_dict(),
                 "fresh": fresh.state_dict(),
@@ -273,7 +272,7 @@ def _train(
             num_parameters=sum(p.numel() for p in bare_model.parameters()),
             seed=config.seed,
             training=config.facts(),
-            data=data_facts(config, now.sequences),
+            data=data_facts(config, source, now.sequences),
             sequences_seen=now.sequences,
             optimizer_steps=now.steps,
             processes=world_size,
@@ -282,7 +281,7 @@ def _train(
             environment=environment() | {"device": accelerator.device.type},
             command=command_line(),
         )
-        save_run(config.output_dir, bare_model, task, record)
+        save_run(config.output_dir, bare_model, source, record)
     accelerator.wait_for_everyone()
     if world_size > 1:
         accelerator.free_memory()  # ends the reducer of a distributed model before the processes part
@@ -356,10 +355,12 @@ def _holds_own(folder: Path) -> bool:
     return checkpoints.FILE_NAME in names or names <= early
 
 
-def _feed(config: TrainConfig, rank: int, world_size: int) -> Feed:
+def _feed(config: TrainConfig, source: Source, rank: int, world_size: int) -> Feed:
     if config.data == STREAM:
         return StreamFeed(config.address, "train", config.seed, config.batch_size, rank, world_size)
-    if config.data == SPLITS:
+    if config.file is not None:
+        rows = source.table()
+    elif config.data == SPLITS:
         from seqhub.data.builder import load_dataset
 
         with quiet_datasets():
@@ -369,16 +370,16 @@ def _feed(config: TrainConfig, rank: int, world_size: int) -> Feed:
 
         rows = load_folder(Path(config.data), config.address, "train")
     return TableFeed(
-        rows, Split(config.address).layout, config.batch_size, shuffle=True, seed=config.seed,
+        rows, source.layout, config.batch_size, shuffle=True, seed=config.seed,
         order_seed=config.order_seed, rank=rank, world_size=world_size,
         drop_last=len(rows) % config.batch_size < world_size,
     )  # fmt: skip
 
 
-def _fresh(config: TrainConfig, rank: int, world_size: int) -> Feed:
+def _fresh(config: TrainConfig, source: Source, rank: int, world_size: int) -> Feed:
     """What checks look at: other draws than the training's, or all validation rows where they are given."""
-    drawn = Split(config.address, "validation").size is None
-    return feed_of(Split(config.address, "validation", config.seed if drawn else 0), _CHECK_BATCH, rank, world_size)
+    drawn = source.split("validation").size is None
+    return feed_of(source.split("validation", config.seed if drawn else 0), _CHECK_BATCH, rank, world_size)
 
 
 def _optimizer(config: TrainConfig, parameters: Sequence[Tensor], device: torch.device) -> torch.optim.Optimizer:

@@ -2,13 +2,27 @@
 
 from typing import Any
 
-from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.base import OWN, TaskConfig
 
 _PHRASES = 3
 
 
 def solve(config: TaskConfig, model: str) -> dict[str, Any]:
-    """A wider network than the course had, until it knows all that can be known: 41 of 42 characters."""
+    """A wider network than the course had, until it knows all that can be known: 41 of 42 characters.
+
+    Of a file there is no telling what can be known, so a run on one takes all its epochs.
+    """
+    if config is OWN:
+        return {
+            "hidden_size": 128,
+            "optimizer": "adam",
+            "learning_rate": 3e-3,
+            "epochs": 20,
+            "max_sequences": 10_000_000,
+            "batch_size": 16,
+            "stop_at": "none",
+            "evaluate_every": 1_600,
+        }
     return {
         "data": "splits",
         "hidden_size": 32,
