@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/data.md", "docs/hub.md", "docs/models.md", "docs/training.md"]
+PAGES += sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "tasks").glob("*.md"))
 SECONDS = 240
 
 # Runs the steps of a page in one process, so that a page costs one import of torch; prints what each one printed.

@@ -10,6 +10,7 @@ import model_cards.render
 from seqhub.cards.validate import validate
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.training.recipes import recipe
 
 ROOT = Path(__file__).parent.parent
 DATASET_CARDS = dataset_scripts.render.rendered()
@@ -31,7 +32,7 @@ def test_model_cards_and_leaderboard(name: str) -> None:
         validate(text, "model")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/cli.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/cli.md", "docs/tasks/square.md"])
 def test_pages_with_rendered_parts(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == docs.render.rendered()[name]
 
@@ -62,6 +63,7 @@ def test_every_config_has_a_released_model_measured_on_released_rows() -> None:
     for name in list_tasks():
         data = DatasetRecord.read(ROOT / "dataset_scripts" / "cards" / f"{name}.json")
         for config in get_task(name).configs:
-            run = RunRecord.load(ROOT / "model_cards" / f"{name}-{config.name}-lstm")
+            model = recipe(f"{name}/{config.name}")["model"]
+            run = RunRecord.load(ROOT / "model_cards" / f"{name}-{config.name}-{model}")
             for split in ("validation", "test"):
                 assert run.evaluation[split]["digest"] == data.configs[config.name]["splits"][split]["digest"]

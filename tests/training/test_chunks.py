@@ -1,0 +1,168 @@
+"""Truncated backpropagation through time: chunks, each an optimizer step, and the state that they hand on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from seqhub.data.feed import StreamFeed
+from seqhub.errors import InvalidConfigError
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.evaluation.loading import load_model
+from seqhub.tasks.base import NO_LABEL
+from seqhub.tasks.splits import Split
+from seqhub.training.chunks import chunks
+from seqhub.training.config import TrainConfig
+from seqhub.training.fitting import fresh_model
+from seqhub.training.history import read_history
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+from tests.training.processes import run
+from tests.training.test_resume import StopError, stop_after, what_was_learnt
+
+FIVE: dict[str, Any] = recipe("echo/step3") | {"chunk_steps": 5, "max_sequences": 640, "evaluate_size": 640}
+
+
+def right_by_place(folder: Path, chunk_steps: int, *, carry: bool) -> list[float]:
+    """Share of right steps by their place in a chunk, of fresh sequences given chunk by chunk."""
+    model = load_model(folder)
+    batch = next(iter(StreamFeed("echo/step3", "test", batch_size=256)))
+    right = torch.zeros(chunk_steps)
+    seen = torch.zeros(chunk_steps)
+    state = None
+    for part in chunks(batch, chunk_steps):
+        labels = part.pop("labels")
+        with torch.inference_mode():
+            output = model(**part, past_key_values=state, use_cache=True)
+        state = output.past_key_values if carry else None
+        right += ((output.logits.argmax(dim=-1) == labels) & (labels != NO_LABEL)).sum(dim=0)
+        seen += (labels != NO_LABEL).sum(dim=0)
+    return (right / seen).tolist()
+
+
+def test_with_carried_state_every_echo_is_right(tmp_path: Path) -> None:
+    record = train(TrainConfig(address="echo/step3", output_dir=tmp_path / "run", **FIVE))
+    assert record is not None
+    assert record.criteria["accuracy>=0.999"] is not None
+    record = evaluate(tmp_path / "run", rows=500, sibling_rows=0)
+    test = record.evaluation["test"]
+    assert (test["accuracy"], test["steps"], test["whole"]) == (1.0, 500 * 197, 500)
+    assert right_by_place(tmp_path / "run", 5, carry=True) == [1.0] * 5
+
+
+def test_without_it_echoes_beyond_the_chunk_stay_at_chance(tmp_path: Path) -> None:
+    config = TrainConfig(address="echo/step3", output_dir=tmp_path / "run", carry_state=False, **FIVE)
+    train(config)
+    shares = right_by_place(tmp_path / "run", 5, carry=False)
+    assert all(abs(share - 0.5) < 0.03 for share in shares[:3])  # 10,000 steps or so each: six deviations
+    assert shares[3:] == [1.0, 1.0]
+    seen = read_history(tmp_path / "run")[-1]["accuracy"]  # while it was trained: two places of five right, three even
+    assert abs(seen - 0.7) < 0.02
+
+
+def test_an_echo_as_long_as_the_chunk_is_not_learnt(tmp_path: Path) -> None:
+    """Its gradient would have to reach beyond the chunk; looked at in whole sequences all the same."""
+    settings = FIVE | {"chunk_steps": 10, "max_sequences": 320, "carry_state": False}
+    train(TrainConfig(address="echo/step10", output_dir=tmp_path / "run", **settings))
+    record = evaluate(tmp_path / "run", rows=200, sibling_rows=0)
+    assert abs(record.evaluation["test"]["accuracy"] - 0.5) < 0.02
+
+
+@pytest.mark.parametrize("address", ["echo/step3", "echo/step3-ragged", "echo/step10"])
+@pytest.mark.parametrize("carry", [True, False])
+def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, address: str, carry: bool) -> None:
+    """The weights after one batch; of rows of any length, and with a first chunk in which no step counts."""
+    settings = {"optimizer": "sgd", "learning_rate": 0.5, "max_grad_norm": None, "stop_at": "none"}
+    sizes = {"model": "rnn_tanh", "hidden_size": 3, "batch_size": 4, "max_sequences": 4, "evaluate_size": 4}
+    config = TrainConfig(
+        address=address, output_dir=tmp_path / "run", chunk_steps=10, carry_state=carry, **settings, **sizes
+    )
+    with torch.random.fork_rng():
+        model: Any = fresh_model(config, Split(address).layout)
+    recurrence, readout = model.model.layers[0].recurrence, model.classifier
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    batch = next(iter(StreamFeed(address, "train", 0, 4)))
+    hidden = torch.zeros(1, 4, 3)
+    steps = 0
+    for start in range(0, batch["labels"].size(1), 10):
+        ids, labels = (batch[name][:, start : start + 10] for name in ("input_ids", "labels"))
+        vectors = nn.functional.one_hot(ids, 3)[..., 1:].float()
+        states, last = recurrence(vectors, hidden)  # padding is on the right, so it reaches no step that counts
+        hidden = last.detach() if carry else torch.zeros(1, 4, 3)
+        if (labels != NO_LABEL).any():
+            nn.functional.cross_entropy(readout(states).flatten(0, 1), labels.flatten()).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            steps += 1
+
+    record = train(config)
+    assert record is not None
+    assert record.optimizer_steps == steps
+    learnt = load_file(tmp_path / "run" / "model.safetensors")
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(learnt[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+SHORT: dict[str, Any] = {
+    "address": "echo/step3-ragged",
+    "chunk_steps": 7,
+    "num_hidden_layers": 2,
+    "max_sequences": 512,
+    "evaluate_every": 64,
+    "evaluate_size": 64,
+    "checkpoint_every": 128,
+    "stop_at": "none",
+}
+
+
+def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
+    train(TrainConfig(output_dir=tmp_path / "whole", **SHORT))
+    with pytest.raises(StopError):
+        train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), report=stop_after(320))
+    train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), resume=True)
+    assert what_was_learnt(tmp_path / "stopped") == what_was_learnt(tmp_path / "whole")
+
+
+def test_chunks_of_another_length_are_another_run(tmp_path: Path) -> None:
+    with pytest.raises(StopError):
+        train(TrainConfig(output_dir=tmp_path, **SHORT), report=stop_after(320))
+    with pytest.raises(InvalidConfigError, match="chunk_steps=7 there and 8 here"):
+        train(TrainConfig(output_dir=tmp_path, **SHORT | {"chunk_steps": 8}), resume=True)
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    """Where one of them has no step left that counts, too."""
+    settings: dict[str, Any] = {"chunk_steps": 7, "optimizer": "sgd", "learning_rate": 0.5, "stop_at": "none"}
+    settings |= {"max_sequences": 48, "batch_size": 6, "evaluate_every": 48, "evaluate_size": 64}
+    alone = recipe("echo/step3-ragged") | settings
+    train(TrainConfig(address="echo/step3-ragged", output_dir=tmp_path / "one", cpu=True, **alone))
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    code, _, errors = run(["echo/step3-ragged", "--output-dir=two", "--quiet", *options], folder=tmp_path, processes=2)
+    assert code == 0, errors
+    records = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")]
+    assert [record["processes"] for record in records] == [1, 2]
+    assert records[0]["optimizer_steps"] == records[1]["optimizer_steps"]
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"chunk_steps": -1}, "chunk_steps -1; need at least 0"),
+        ({"address": "qrsu/easy", "chunk_steps": 5}, "chunk_steps 5; need 0 for a task without a class per step"),
+        (
+            {"chunk_steps": 5, "model_options": {"bidirectional": True}},
+            "^chunk_steps 5 for model lstm: it has no state",
+        ),
+    ],
+)
+def test_what_cannot_be_cut_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        train(TrainConfig(**{"address": "echo/step3", "output_dir": tmp_path / "run", **settings}))
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,80 @@
+"""Square by its book's recipe, seed for seed: the one loop learns what a plain PyTorch program learns."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import RESULTS
+from benchmarks.square import ADDRESS, CELLS, SEEDS, PlainModel, ours, plain
+from seqhub.errors import InvalidConfigError
+from seqhub.records import RunRecord
+from seqhub.tasks.splits import Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.fitting import fresh_model
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+
+def test_the_books_seeds_give_the_books_result() -> None:
+    assert ours("rnn_tanh", 21) == plain("rnn_tanh", 21) == (50, 75)
+
+
+@pytest.mark.parametrize("seed", [3, 7])
+def test_other_seeds_give_what_a_plain_program_gives(seed: int) -> None:
+    """And what the results say that was measured."""
+    assert ours("rnn_tanh", seed) == plain("rnn_tanh", seed)
+    rows = {row["case"]: row for row in json.loads((RESULTS / "square.json").read_text())["rows"]}
+    each = [rows[f"rnn_tanh: {name}"]["each"] for name in ("counter-clockwise", "clockwise")]
+    assert ours("rnn_tanh", seed) == tuple(counts[SEEDS.index(seed)] for counts in each)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_gated_twins_are_right_every_time(cell: str, seed: int) -> None:
+    assert ours(cell, seed) == (53, 75)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_first_weights_are_those_of_plain_modules(tmp_path: Path, cell: str) -> None:
+    settings = recipe(ADDRESS, cell, "tutorial")
+    with torch.random.fork_rng():
+        model = fresh_model(
+            TrainConfig(address=ADDRESS, model=cell, output_dir=tmp_path, **settings), Split(ADDRESS).layout
+        )
+        torch.manual_seed(21)
+        expected = PlainModel(CELLS[cell])
+    drawn = zip(model.parameters(), expected.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in drawn)
+
+
+@pytest.mark.parametrize("model", ["rnn_tanh", "rnn_relu", "gru", "lstm", "cnn"])
+@pytest.mark.parametrize("address", ["square/fixed", "square/variable", "square/tutorial"])
+def test_every_config_is_solved(tmp_path: Path, address: str, model: str) -> None:
+    settings: dict[str, Any] = recipe(address, model) | {"evaluate_size": 2048}
+    train(TrainConfig(address=address, model=model, output_dir=tmp_path / "run", **settings))
+    (met, _) = RunRecord.load(tmp_path / "run").criteria.values()
+    assert met is not None
+
+
+def test_the_convolution_of_the_book_has_nine_weights(tmp_path: Path) -> None:
+    train(TrainConfig(address=ADDRESS, model="cnn", output_dir=tmp_path / "run", **recipe(ADDRESS, "cnn", "tutorial")))
+    record = RunRecord.load(tmp_path / "run")
+    assert record.num_parameters == 9
+    assert record.criteria["accuracy>=0.999"] is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"weights_seed": 1, "initialization": "identity"}, "weights_seed 1; need initialization default with it"),
+        ({"order_seed": 1}, "order_seed 1; need data splits or a folder with it"),
+        ({"order_seed": 2**63, "data": "splits"}, "order_seed .*; need 64 bits at most"),
+    ],
+)
+def test_seeds_that_would_do_nothing_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        TrainConfig(**{"address": ADDRESS, "model": "rnn_tanh", "output_dir": tmp_path, **settings})
