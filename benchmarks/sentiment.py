@@ -1,0 +1,87 @@
+"""Sentences in which a negation far away decides: a bag of words, and an LSTM by the shipped recipe.
+
+The bag of words is a logistic regression on how often each word occurs, fitted on 20,000 sentences by L-BFGS until it
+moves no more, with a little weight decay. Ours is `seqhub train` by the recipe `solve`. Both are measured on the 10,000
+published test sentences. Nothing here is timed, so `rounds` changes nothing.
+"""
+
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.timing import Row
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.tasks.registry import get_task
+from seqhub.tasks.splits import Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+ADDRESSES = tuple(f"sentiment/{config.name}" for config in get_task("sentiment").configs)
+SEEDS = range(1, 6)
+LEAST, MOST_OF_A_BAG = 0.99, 0.75
+_TRAINING, _TEST = 20_000, 10_000  # sentences
+
+
+def run(rounds: int) -> list[Row]:
+    del rounds
+    torch.set_num_threads(1)
+    rows = []
+    for address in ADDRESSES:
+        bag = bag_of_words(address)
+        pairs = [ours(address, seed) for seed in SEEDS]
+        right, seen = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        rows += [
+            Row(case=f"{address}: bag of words", unit="share right", theirs=None, ours=bag,
+                goal=("ours", "<=", MOST_OF_A_BAG)),
+            Row(case=f"{address}: LSTM, worst of {len(SEEDS)} seeds", unit="share right", theirs=bag, ours=min(right),
+                goal=("ours", ">=", LEAST), each=right),
+            Row(case=f"{address}: sentences to 99.9 %, median", unit="sentences", theirs=None, ours=median(seen),
+                each=seen),
+        ]  # fmt: skip
+    return rows
+
+
+def bag_of_words(address: str, training: int = _TRAINING, test: int = _TEST) -> float:
+    """Share of test sentences that the bag of words has right."""
+    counts, labels = _counts(Split(address), training)
+    weights, bias = torch.zeros(counts.size(1), requires_grad=True), torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = nn.functional.binary_cross_entropy_with_logits(counts @ weights + bias, labels)
+        value = value + 1e-4 * weights.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)
+    counts, labels = _counts(Split(address, "test"), test)
+    with torch.no_grad():
+        return float(((counts @ weights + bias > 0) == labels.bool()).float().mean())
+
+
+def _counts(split: Split, rows: int) -> tuple[Tensor, Tensor]:
+    """How often each word is in each sentence (N, words), and labels (N,), both float32."""
+    assert split.layout.alphabet is not None
+    counts = np.zeros((rows, len(split.layout.alphabet) + 1), np.float32)
+    labels, start = [], 0
+    for batch in split.batches(0, rows):
+        places = np.arange(start, start + len(batch))
+        np.add.at(counts, (places[:, None], batch.inputs), 1)
+        labels.append(batch.labels)
+        start += len(batch)
+    return torch.from_numpy(counts[:, 1:]), torch.from_numpy(np.concatenate(labels)).float()  # without padding
+
+
+def ours(address: str, seed: int) -> tuple[float, float]:
+    """Share of test sentences that the LSTM has right, and training sentences until it had 99.9 % of fresh ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = recipe(address, "lstm") | {"model": "lstm", "seed": seed, "cpu": True}
+        train(TrainConfig(address=address, output_dir=Path(folder) / "run", **settings))
+        record = evaluate(Path(folder) / "run", rows=_TEST, sibling_rows=0)
+    return record.evaluation["test"]["accuracy"], record.criteria["accuracy>=0.999"] or float("nan")

@@ -1,0 +1,123 @@
+"""What is special about the three phrases: a fixed order of symbols, what can be known, and what two seeds come to."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import RESULTS
+from benchmarks.char_completion import ADDRESS, MODEL, MOST_LOSS, SEEDS, Outcome, ours, plain
+from seqhub.errors import InvalidInputError
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.evaluation.loading import load_model
+from seqhub.models.tokenizer import encode
+from seqhub.tasks.char_completion import PHRASES, TASK
+from seqhub.tasks.splits import SPLITS, Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+
+def test_symbols_are_those_of_the_phrases_in_alphabetical_order() -> None:
+    assert list(TASK.symbols) == sorted(set("".join(PHRASES)))
+    assert len(TASK.symbols) == 17
+
+
+def test_phrases_are_padded_with_spaces_and_stand_in_every_split() -> None:
+    assert [phrase.rstrip() for phrase in PHRASES] == ["hey how are you", "good i am fine", "have a nice day"]
+    for name in SPLITS:
+        split = Split(ADDRESS, name)
+        assert [example.inputs for example in split.examples(split.blocks(0, 1))] == list(PHRASES)
+        assert split.blocks(0, 1).lengths.tolist() == [15, 15, 15]
+
+
+def test_one_of_42_characters_cannot_be_known() -> None:
+    """The best answer to each beginning, the same for equal ones, is right 41 times."""
+    following: dict[str, Counter[str]] = {}
+    for phrase in PHRASES:
+        for step in range(1, 15):
+            following.setdefault(phrase[:step], Counter())[phrase[step]] += 1
+    assert sum(counts.total() for counts in following.values()) == 42
+    assert sum(max(counts.values()) for counts in following.values()) == 41
+
+
+@pytest.mark.parametrize("start", ["", "h", "x", "good i am fine  ", "ood"])
+def test_only_a_beginning_of_one_phrase_is_completed(start: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"[02] phrases of char_completion start with"):
+        TASK.complete(start)
+
+
+def test_a_text_that_is_no_phrase_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="'good i am fine' is no phrase"):
+        TASK.solve("good i am fine")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_loop_learns_what_a_plain_program_learns(seed: int) -> None:
+    here, there = ours(seed), plain(seed)
+    assert here.completed == there.completed == "good i am fine "
+    assert here.loss_100 <= MOST_LOSS
+    assert here[:2] == pytest.approx(there[:2], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_seed_completes_the_phrase_and_is_as_recorded(seed: int) -> None:
+    here = ours(seed)
+    assert here.loss_100 <= MOST_LOSS
+    assert here.completed == "good i am fine "
+    rows = {row["case"]: row["each"] for row in json.loads((RESULTS / "char_completion.json").read_text())["rows"]}
+    recorded = Outcome(
+        *(rows[f"loss at epoch {epoch}, median"][seed - 1] for epoch in (10, 100)), completed="good i am fine "
+    )
+    assert here[:2] == pytest.approx(recorded[:2], rel=1e-2)
+
+
+def test_the_released_results_meet_what_is_asked() -> None:
+    rows = {row["case"]: row for row in json.loads((RESULTS / "char_completion.json").read_text())["rows"]}
+    assert rows["completed exactly"]["each"] == [1] * 20
+    assert max(rows["loss at epoch 100, median"]["each"]) <= MOST_LOSS
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tutorial"
+    train(TrainConfig(address=ADDRESS, output_dir=folder, **recipe(ADDRESS, MODEL, "tutorial") | {"model": MODEL}))
+    return folder
+
+
+def test_the_loss_is_the_mean_over_42_characters(finished: Path) -> None:
+    record = evaluate(finished)
+    assert record.num_parameters == 593
+    test = record.evaluation["test"]
+    assert test["steps"] == 42
+    model, ids = load_model(finished), torch.from_numpy(TASK.encode_batch(PHRASES))
+    probabilities = model(ids).logits.softmax(-1).detach()
+    by_hand = [-math.log(probabilities[row, step, ids[row, step + 1]]) for row in range(3) for step in range(14)]
+    assert test["loss"] == pytest.approx(sum(by_hand) / 42, rel=1e-5)
+
+
+def test_each_new_character_costs_one_step(finished: Path) -> None:
+    model, seen = load_model(finished), []
+    model.model.layers[0].recurrence.register_forward_pre_hook(lambda _, given: seen.append(given[0].size(1)))
+    model.generate(torch.tensor([TASK.encode("good")]), max_new_tokens=11, do_sample=False)
+    assert seen == [4] + [1] * 10
+
+
+def test_the_saved_tokenizer_refuses_other_characters_with_their_place(finished: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(finished)
+    assert tokenizer("good i")["input_ids"] == TASK.encode("good i")
+    with pytest.raises(InvalidInputError, match="symbol 'G' at position 0 of row 1; the alphabet is ' acdef"):
+        encode(tokenizer, ["good", "Good"])
+
+
+def test_the_shipped_recipe_knows_all_that_can_be_known(tmp_path: Path) -> None:
+    for model in ("lstm", "gru", "rnn_tanh"):
+        folder = tmp_path / model
+        train(TrainConfig(address=ADDRESS, output_dir=folder, **recipe(ADDRESS, model) | {"model": model}))
+        assert evaluate(folder).evaluation["test"]["accuracy"] == pytest.approx(41 / 42)

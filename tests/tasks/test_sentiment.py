@@ -1,0 +1,134 @@
+"""What is special about the sentences: counts of words say nothing, word order says all."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import RESULTS
+from benchmarks.sentiment import ADDRESSES, LEAST, MOST_OF_A_BAG, bag_of_words, ours
+from seqhub.errors import InvalidInputError
+from seqhub.records import RunRecord
+from seqhub.tasks.sentiment import AFFIRMING, DAMNING, NEGATING, PRAISING, TASK, TOPIC
+from seqhub.tasks.splits import Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+from tests.tasks.cases import assert_same_law
+
+SENTENCE = "nobody on good seats said that the film was awful but all in the rain found that the hall was great"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_every_word_is_as_frequent_in_good_sentences_as_in_bad_ones(address: str) -> None:
+    (batch,) = Split(address).batches(0, 8192)
+    words = [batch.inputs[batch.labels == label].ravel() for label in (0, 1)]
+    assert_same_law(*(np.bincount(part, minlength=len(TASK.symbols) + 1)[1:] for part in words))
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_each_kind_of_deciding_word_stands_there_once(address: str) -> None:
+    split = Split(address)
+    for example in split.examples(split.blocks(0, 2)):
+        words = example.inputs.split(" ")
+        assert sorted(word in NEGATING for word in words if word in NEGATING + AFFIRMING) == [False, True]
+        said = [words[place + 1] for place, word in enumerate(words) if word == "was"]
+        assert sorted(word in PRAISING for word in said) == [False, True]
+        assert set(said) <= set(PRAISING + DAMNING)
+        assert words.count(TOPIC) == 1
+
+
+def test_the_rule_follows_scope_and_not_nearness() -> None:
+    assert TASK.solve(SENTENCE) == "good"
+    assert TASK.solve(SENTENCE.replace("nobody", "everybody")) == "bad"
+    assert TASK.solve(SENTENCE.replace("awful", "fine")) == "bad"
+    assert TASK.solve(SENTENCE.replace(" all ", " none ")) == "good"  # out of scope
+    assert TASK.solve(SENTENCE.replace("on good seats", "in bad weather")) == "good"  # out of scope
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "the film was good",
+        SENTENCE.replace("film", "music"),
+        SENTENCE.replace("hall", "film"),
+        SENTENCE.replace("but", "and but"),
+        SENTENCE.replace("on good seats", "on good"),
+        SENTENCE.replace("was awful", "was seats"),
+        SENTENCE.replace("nobody", "film"),
+        f"{SENTENCE} ",
+    ],
+)
+def test_what_the_grammar_cannot_write_is_refused(wrong: str) -> None:
+    with pytest.raises(InvalidInputError, match="is no sentiment sentence"):
+        TASK.solve(wrong)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_bag_of_words_stays_under_three_quarters(address: str) -> None:
+    assert bag_of_words(address, training=4_000, test=4_000) < MOST_OF_A_BAG
+
+
+def test_a_bag_of_words_would_find_a_word_that_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The baseline above can win: where the adjective alone decides, it does."""
+    from seqhub.tasks import base, sentiment
+
+    def plain(self: object, config: object, random: object) -> base.Batch:
+        batch = generate(self, config, random)
+        the, good, bad = (TASK.alphabet.ids[word] for word in ("the", "good", "bad"))
+        clue = np.where(batch.labels == 0, good, bad)[:, None]
+        return base.Batch(np.where(batch.inputs == the, clue, batch.inputs), batch.lengths, batch.labels)
+
+    generate = sentiment.Sentiment.generate
+    monkeypatch.setattr(sentiment.Sentiment, "generate", plain)
+    assert bag_of_words("sentiment/short", training=2_000, test=2_000) > 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_every_seed_reads_what_a_bag_of_words_cannot(address: str, seed: int) -> None:
+    right, _ = ours(address, seed)
+    assert right >= LEAST
+
+
+def test_the_released_results_meet_what_is_asked() -> None:
+    rows = json.loads((RESULTS / "sentiment.json").read_text())["rows"]
+    assert [row["met"] for row in rows if row["goal"]] == [True] * 4
+    assert all(min(row["each"]) >= LEAST for row in rows if "LSTM" in row["case"])
+
+
+ALONE = """
+import json, sys
+
+sys.modules["seqhub"] = None  # as if it were not installed
+from transformers import pipeline
+
+classify = pipeline("text-classification", sys.argv[1], trust_remote_code=True)
+print(json.dumps([answer["label"] for answer in classify(json.loads(sys.argv[2]))]))
+"""
+
+
+def test_a_pipeline_without_seqhub_answers_good_or_bad(tmp_path: Path) -> None:
+    settings = recipe("sentiment/short", "lstm") | {"model": "lstm"}
+    train(TrainConfig(address="sentiment/short", output_dir=tmp_path / "run", **settings))
+    (criterion, _) = RunRecord.load(tmp_path / "run").criteria.values()
+    assert criterion is not None
+    split = Split("sentiment/short", "test")
+    examples = split.examples(split.blocks(0, 1))[:100]
+    texts = json.dumps([example.inputs for example in examples])
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(tmp_path / "run"), texts],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert sum(answer == example.target for answer, example in zip(answers, examples, strict=True)) >= 99

@@ -1,0 +1,165 @@
+"""Runs on a file of the user's: what they leave, and what they refuse once the file is another one."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqhub.data.own import Source
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.verify import verify
+from seqhub.records import RunRecord
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+FILES = {"char_completion/own": "my.txt", "sentiment/own": "my.csv"}
+OPTIONS = {"char_completion/own": {"window": 24}, "sentiment/own": {"text": "review", "label": "stars"}}
+SMALL = {"hidden_size": 16, "epochs": 12, "learning_rate": 1e-2}
+
+
+def write(folder: Path, name: str, rows: int = 120) -> Path:
+    """Sentences that end as they begin, or whose last word is their label among others."""
+    file = folder / name
+    if name.endswith(".txt"):
+        file.write_text("\n".join(f"{'xyz'[n % 3]} row {n} ends in {'xyz'[n % 3]}" for n in range(rows)))
+    else:
+        with file.open("w", newline="") as out:
+            lines = ((("worse", "better")[n % 2], f"row w{n} of w{n // 2} is {'bd'[n % 2]}") for n in range(rows))
+            csv.writer(out).writerows([("stars", "review"), *lines])
+    return file
+
+
+def settings(address: str, folder: Path, output: Path, **changes: object) -> TrainConfig:
+    given = {"address": address, "output_dir": output, "model": "lstm", "data": str(folder / FILES[address])}
+    return TrainConfig(**{**recipe(address, "lstm"), **given, "data_options": OPTIONS[address], **SMALL, **changes})
+
+
+@pytest.fixture(scope="module", params=FILES)
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
+    address: str = request.param
+    folder = tmp_path_factory.mktemp("own")
+    write(folder, FILES[address])
+    train(settings(address, folder, folder / "run"))
+    return address, folder / FILES[address], folder / "run"
+
+
+def test_the_record_names_the_file_and_its_rows_but_no_folder(finished: tuple[str, Path, Path]) -> None:
+    address, file, run = finished
+    record = RunRecord.load(run)
+    source = Source(address, file, OPTIONS[address])
+    assert record.data["source"] == record.training["data"] == file.name
+    assert record.training["data_options"] == OPTIONS[address]
+    assert {"rows": record.data["digest"]} == source.identity
+    assert record.data["rows"] == source.sizes["train"]
+    assert record.sequences_seen == 12 * source.sizes["train"]
+    assert str(file.parent) not in (run / "run.json").read_text()
+
+
+def test_the_file_alone_is_needed_to_measure_and_to_prove(finished: tuple[str, Path, Path]) -> None:
+    address, file, run = finished
+    record = evaluate(run, data=file)
+    assert set(record.evaluation) == {"validation", "test"}
+    assert record.evaluation["test"]["examples"] == Source(address, file, OPTIONS[address]).sizes["test"]
+    assert record.evaluation["test"]["accuracy"] > (0.5 if address.startswith("char") else 0.99)
+    assert all(finding.agrees for finding in verify(run, dataset=file))
+
+
+def test_without_the_file_or_with_another_nothing_is_measured(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
+    address, file, run = finished
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(InvalidInputError, match=f"^{address} has the rows of a file, and none is given here$"):
+        evaluate(run)
+    with pytest.raises(InvalidInputError, match=f"^{address} has the rows of a file"):
+        verify(run)
+    other = write(tmp_path, file.name, rows=121)
+    with pytest.raises(InvalidInputError, match=f"{other} has other rows than the {file.name} of this run had$"):
+        evaluate(run, data=other)
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_a_file_for_a_run_that_was_on_none_is_refused(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
+    short = {"max_sequences": 32, "evaluate_size": 32, "evaluate_every": 32, "stop_at": "none"}
+    train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **short))
+    with pytest.raises(InvalidInputError, match="for qrsu/easy, which has rows of its own"):
+        evaluate(tmp_path / "run", data=finished[1])
+
+
+def test_the_saved_tokenizer_has_the_alphabet_of_the_file(finished: tuple[str, Path, Path]) -> None:
+    from transformers import AutoTokenizer
+
+    address, file, run = finished
+    source = Source(address, file, OPTIONS[address])
+    assert source.layout.alphabet is not None
+    tokenizer = AutoTokenizer.from_pretrained(run)
+    texts = [example.inputs for batch in source.split("test").batches(0) for example in source.split().examples(batch)]
+    assert [tokenizer(text)["input_ids"] for text in texts] == [source.layout.alphabet.encode(text) for text in texts]
+    assert load_model(run).config.vocab_size == 1 + len(source.layout.alphabet)
+
+
+def test_words_to_come_have_an_id_and_an_answer(finished: tuple[str, Path, Path]) -> None:
+    address, _, run = finished
+    if address != "sentiment/own":
+        return
+    from transformers import AutoTokenizer, pipeline
+
+    tokenizer = AutoTokenizer.from_pretrained(run)
+    unknown = len(tokenizer) - 1
+    assert tokenizer("row nobody ever saw is d")["input_ids"][1:4] == [unknown] * 3
+    classify = pipeline("text-classification", model=load_model(run), tokenizer=tokenizer)
+    answers = classify(["row nobody ever saw is d", "row nobody ever saw is b"])
+    assert [answer["label"] for answer in answers] == ["better", "worse"]
+
+
+@pytest.mark.parametrize("address", FILES)
+def test_a_stopped_run_goes_on_with_the_same_rows_alone(address: str, tmp_path: Path) -> None:
+    """Equal in number, other in content: the checkpoint knows them."""
+    from seqhub.training.train import Progress, TrainingInterrupted
+
+    def stop(now: Progress) -> None:
+        if now.sequences >= 192:
+            raise KeyboardInterrupt
+
+    file = write(tmp_path, FILES[address])
+    often = {"evaluate_every": 96, "checkpoint_every": 96}
+    with pytest.raises((KeyboardInterrupt, TrainingInterrupted)):
+        train(settings(address, tmp_path, tmp_path / "run", **often), report=stop)
+    text = file.read_text()
+    file.write_text(text.replace("is b", "is d").replace("ends", "stops"))
+    with pytest.raises(InvalidConfigError, match="is of another run: rows="):
+        train(settings(address, tmp_path, tmp_path / "run", **often), resume=True)
+    file.write_text(text)
+    train(settings(address, tmp_path, tmp_path / "run", **often), resume=True)
+    train(settings(address, tmp_path, tmp_path / "whole", **often))
+    weights = [load_model(tmp_path / name).state_dict() for name in ("run", "whole")]
+    assert all(torch.equal(one, weights[1][name]) for name, one in weights[0].items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": "stream"}, "data stream; need the file that has the rows, a CSV of texts and labels"),
+        ({"data": "nowhere.csv"}, "data nowhere.csv; need the file"),
+        ({"address": "char_completion/own", "data": "splits"}, "data splits; need the file that has the rows, a text"),
+        ({"address": "sentiment/short"}, r"data .*my\.csv; need stream, splits or a folder"),
+        ({"address": "sentiment/short", "data": "stream"}, "data_options .*; need none without a file"),
+    ],
+)
+def test_settings_that_do_not_go_with_a_file_are_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    write(tmp_path, "my.csv")
+    good = settings("sentiment/own", tmp_path, tmp_path / "run")
+    with pytest.raises(InvalidConfigError, match=message):
+        replace(good, **change)
+
+
+def test_a_file_that_cannot_be_read_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_bytes(b"review,stars\n\xff")
+    with pytest.raises(InvalidInputError, match=r"byte 0xff at position 13 of .*my\.csv; need a text in UTF-8"):
+        train(settings("sentiment/own", tmp_path, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
