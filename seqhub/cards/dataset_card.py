@@ -7,7 +7,7 @@ from huggingface_hub import DatasetCardData
 
 from seqhub.cards import wording
 from seqhub.cards.citations import bibliography
-from seqhub.cards.rendering import NAMESPACE, fill, split_repo_id
+from seqhub.cards.rendering import NAMESPACE, count, fill, split_repo_id
 from seqhub.records import DatasetRecord
 from seqhub.tasks.base import Layout, Task
 from seqhub.tasks.registry import resolve
@@ -16,6 +16,7 @@ from seqhub.tasks.splits import Split
 
 _SIZES = {"n<1K": 10**3, "1K<n<10K": 10**4, "10K<n<100K": 10**5, "100K<n<1M": 10**6, "1M<n<10M": 10**7}  # rows below
 _EXAMPLES = 5
+_NUMBERS = ("least", "mean", "largest")
 
 
 def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
@@ -47,7 +48,9 @@ def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
         say=wording,
         layout=layouts[default],
         inputs_are=wording.inputs_are(task, layouts),
-        labels=_labels(layouts),
+        columns_are=_columns_are(layouts),
+        columns=_columns(layouts),
+        cells=lambda facts: _cells(facts, layouts),
         given=given,
         drawn=[name for name in configs if name not in given],
         chance=task.chance(configs[default]),
@@ -79,6 +82,32 @@ def _labels(layouts: Mapping[str, Layout]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label for layout in layouts.values() for label in layout.labels))
 
 
+def _columns_are(layouts: Mapping[str, Layout]) -> str:
+    """What the columns beside the number of rows are."""
+    targets = {layout.target for layout in layouts.values()}
+    counts = [
+        f"count the {what} of each class"
+        for target, what in (("class", "rows"), ("step_class", "steps"))
+        if target in targets
+    ]
+    numbers = ["are the least, the mean and the largest target"] if "number" in targets else []
+    said = ", or ".join(counts + numbers)
+    return f"The columns on the right {said}." if said else ""
+
+
+def _columns(layouts: Mapping[str, Layout]) -> tuple[str, ...]:
+    """Their headings."""
+    return (*_labels(layouts), *(_NUMBERS if any(layout.target == "number" for layout in layouts.values()) else ()))
+
+
+def _cells(facts: Mapping[str, Any], layouts: Mapping[str, Layout]) -> list[str]:
+    """What stands in them for one split; nothing where a config has no such thing."""
+    counts = [count(facts["labels"].get(label, 0)) if facts["labels"] else "" for label in _labels(layouts)]
+    if not any(layout.target == "number" for layout in layouts.values()):
+        return counts
+    return [*counts, *(f"{number:.3f}" for number in facts["numbers"])] if "numbers" in facts else [*counts, "", "", ""]
+
+
 def _front_matter(
     record: DatasetRecord, task: Task[Any], default: str, layouts: Mapping[str, Layout], given: Sequence[str]
 ) -> DatasetCardData:
@@ -92,7 +121,9 @@ def _front_matter(
         annotations_creators=[origin],
         language_creators=[origin] if layouts[default].alphabet is not None else None,
         source_datasets=["original"],
-        task_categories=[wording.hub_task(layouts[default])],
+        task_categories=list(
+            dict.fromkeys(wording.hub_task(layout) for layout in (layouts[default], *layouts.values()))
+        ),
         size_categories=[next((name for name, limit in _SIZES.items() if rows < limit), "n>10M")],
         tags=["seqhub", "sequence-memory", *(["synthetic"] if synthetic else []), task.name],
         configs=[

@@ -82,7 +82,7 @@ def names(given: Any, separator: str = ", ") -> str:
 
 
 def inputs_are(task: Task[Any], layouts: Mapping[str, Layout]) -> str:
-    """What the inputs and targets of a task's configs are, in one or two sentences.
+    """What the inputs and targets of a task's configs are, in a few sentences.
 
     Args:
         task: Whose they are.
@@ -98,14 +98,27 @@ def inputs_are(task: Task[Any], layouts: Mapping[str, Layout]) -> str:
         shared = len(set(sizes.values())) == 1
         each = str(layout.num_features) if shared else ", ".join(f"{size} in `{name}`" for name, size in sizes.items())
         said = f"Real values at each step: {each}."
+    targets: dict[str, list[str]] = {}
+    for name, own in layouts.items():
+        targets.setdefault(_target_is(own), []).append(name)
+    if len(targets) == 1:
+        return f"{said} {next(iter(targets))}."
+    return " ".join([said, *(f"In {_quoted(configs)}: {target}." for target, configs in targets.items())])
+
+
+def _target_is(layout: Layout) -> str:
     if layout.target == "number":
-        return f"{said} The target is one number, right within {layout.tolerance:g}."
+        return f"The target is one number, right within {layout.tolerance:g}"
     if layout.target == "inputs":
-        return f"{said} The target is the sequence itself, right within a mean squared error of {layout.tolerance:g}."
+        return f"The target is the sequence itself, right within a mean squared error of {layout.tolerance:g}"
     if layout.target == "next_symbol":
-        return f"{said} The target at each step is the next symbol."
+        return "The target at each step is the next symbol"
     classes = "Classes" if layout.target == "class" else "Classes of each step"
-    return f"{said} {classes}: {names(layout.labels)}."
+    return f"{classes}: {names(layout.labels)}"
+
+
+def _quoted(configs: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in configs)
 
 
 def chance_is(chance: float | None) -> str:
@@ -137,6 +150,16 @@ def headline(layout: Layout, metrics: Mapping[str, Any], split: str, seen: bool,
         said = f"The share **{share(metrics['accuracy'])}** of {sequences} is {within} {layout.tolerance:g}; {whole}"
         said = said.replace("is a mean", "has a mean")
     return f"{said}{chance_is(chance)}." + (" They are the rows it was trained on." if seen else "")
+
+
+def st3_is(layout: Layout, task: Task[Any]) -> str:
+    """What the criterion `st3` means."""
+    whose = "the paper" if task.paper_sequences else "Hochreiter & Schmidhuber (1997)"
+    output = "output" if layout.tolerance else "class probability"
+    return (
+        f"the stopping rule of {whose}: on the 2,000 most recent training sequences every {output} was within 0.3 of "
+        "its target, and their average error was below 0.1"
+    )
 
 
 def accuracy_is(split: Split) -> str:

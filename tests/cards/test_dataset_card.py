@@ -186,3 +186,20 @@ def test_the_size_category_counts_all_rows(rows: int, category: str, record: Dat
     facts = record.configs["easy"]["splits"]["train"] | {"rows": rows}
     card = render(dataset_record(configs={"easy": {"splits": {"train": facts}}}))
     assert DatasetCard(card).data.size_categories == [category]
+
+
+def test_a_task_may_have_configs_of_several_kinds() -> None:
+    """`chirps` has a class in one config and a number in the other; both stand in one table."""
+    splits = {"rows": 10, "digest": "ab" * 32, "bytes": 900, "mean_length": 50.0}
+    classes = splits | {"labels": {"rising": 4, "falling": 6}}
+    numbers = splits | {"labels": {}, "numbers": [0.1, 0.25, 0.5]}
+    card = render(
+        dataset_record(
+            task="chirps", configs={"direction": {"splits": {"test": classes}}, "onset": {"splits": {"test": numbers}}}
+        )
+    )
+    assert_tables_are_well_formed(body(card))
+    assert "| direction | test | 10 | 50.0 | 900 B | 4 | 6 |  |  |  |" in card
+    assert "| onset | test | 10 | 50.0 | 900 B |  |  | 0.100 | 0.250 | 0.500 |" in card
+    assert "In `direction`: Classes: rising, falling. In `onset`: The target is one number" in card
+    assert DatasetCard(card).data.task_categories == ["tabular-classification", "tabular-regression"]
