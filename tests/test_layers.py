@@ -27,7 +27,7 @@ MAY_IMPORT = {  # besides the standard library and lower floors
     "kernels": {"torch"},
     "hub": {"huggingface_hub"},
     "server": {"starlette", "uvicorn", "httptools", "anyio", "yaml", "lz4", "blake3", "picklescan", "pytest"},
-    "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec"},
+    "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec", "transformers"},
     "cards": {"jinja2", "huggingface_hub", "yaml"},
     "plots": {"numpy", "matplotlib"},
     "evaluation": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "datasets", "pyarrow"},

@@ -12,12 +12,7 @@ from seqhub.console import Form, grid, progress_bar, show
 if TYPE_CHECKING:
     from seqhub.records import DatasetRecord
 
-app = typer.Typer(help="build datasets as Parquet folders.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `build` a subcommand although it is the only one."""
+app = typer.Typer(help="Parquet of tasks, images and texts.", no_args_is_help=True)
 
 
 @app.command("build")
@@ -92,3 +87,74 @@ def build_folder(
         )
     write_card(folder, repo)
     return record
+
+
+@app.command("images")
+def images_command(
+    source: Annotated[str, typer.Argument(help="dataset repository, as in ylecun/mnist, or folder.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.", show_default=False)],
+    config: Annotated[str | None, typer.Option(help="config of the dataset.", show_default="the only one")] = None,
+    image: Annotated[str | None, typer.Option(help="column with the images.", show_default="the only one")] = None,
+    label: Annotated[str | None, typer.Option(help="column with the labels.", show_default="the only one")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn images into sequences of rows.
+
+    `seqhub train row_images/own --data FILE` learns from them.
+    """
+    from seqhub.data.images import Images
+    from seqhub.data.vectors import write_vectors
+
+    images = Images(source, config, image, label, endpoint=endpoint)
+    counts = write_vectors(out, images.rows(), overwrite=overwrite)
+    _show_written(Form.of(as_json, quiet), out, counts, images.left_out)
+
+
+@app.command("embed")
+def embed_command(
+    file: Annotated[Path, typer.Argument(help="CSV of texts and labels.", show_default=False)],
+    encoder: Annotated[str, typer.Option(help="encoder of transformers: repository or folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.", show_default=False)],
+    text: Annotated[str, typer.Option(help="column with the texts.")] = "text",
+    label: Annotated[str, typer.Option(help="column with the labels.")] = "label",
+    window: Annotated[int, typer.Option(help="tokens of a chunk.")] = 200,
+    overlap: Annotated[int, typer.Option(help="tokens that a chunk shares with the one before.")] = 50,
+    cache: Annotated[
+        Path | None, typer.Option(help="folder that keeps vectors for the next time.", show_default="OUT.cache")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn texts into chunk vectors.
+
+    `seqhub train documents/own --data FILE` learns from them.
+    """
+    from seqhub.data.embedding import Encoder, embedded_csv
+    from seqhub.data.vectors import write_vectors
+    from seqhub.evaluation.loading import quiet_transformers
+
+    cache = cache or out.with_name(f"{out.name}.cache")
+    with quiet_transformers():
+        maker = Encoder(encoder, window=window, overlap=overlap, cache=cache)
+        counts = write_vectors(out, embedded_csv(file, maker, text, label), overwrite=overwrite)
+    _show_written(Form.of(as_json, quiet), out, counts, [])
+
+
+def _show_written(form: Form, out: Path, counts: dict[str, int], left_out: Sequence[str]) -> None:
+    rows = [(name or "by content", f"{count:,}") for name, count in counts.items()]
+    notes = [f"splits left out: {', '.join(left_out)}"] if left_out else []
+    show(
+        form,
+        {"file": str(out), "rows": {name or "by content": count for name, count in counts.items()},
+         "left_out": list(left_out)},
+        brief=str(out),
+        table=lambda console: console.print(
+            grid(("split", "rows"), rows, right=(1,)), *notes, f"written to {out}", sep="\n"
+        ),
+    )  # fmt: skip

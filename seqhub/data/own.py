@@ -5,6 +5,7 @@
     csv     a header, and in each line a text and a label, in the columns that `text` and `label` name. Words are what
             white space separates. With `unknown`, words that stand once in the training rows, or never, share one id
             that is there for every word to come; without it every word of the file has its own and others are refused.
+    vectors sequences of real vectors with a label each, see `vectors`.
 
 Rows go to a split by their content: the different texts, ranked by SHA-256, eight tenths for training, then one each
 for validation and test. So equal texts share a split, and the same file gives the same splits everywhere.
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from seqhub.data.digest import digest
 from seqhub.data.sizes import published_sizes
 from seqhub.data.table import rows_table
+from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.records import RunRecord
 from seqhub.tasks.alphabet import MOST_SYMBOLS, Alphabet
@@ -133,7 +135,7 @@ def _read_lines(file: Path, address: str, options: Mapping[str, Any]) -> FileRow
 
 def _read_csv(file: Path, address: str, options: Mapping[str, Any]) -> FileRows:
     chosen = _options(CsvOptions, options, address)
-    pairs = list(_csv_pairs(file, chosen))
+    pairs = list(csv_pairs(file, chosen))
     rows, labels = [text for text, _ in pairs], [label for _, label in pairs]
     owners = _owners(rows, file, "texts")
     names = sorted(set(labels))
@@ -157,7 +159,13 @@ def _read_csv(file: Path, address: str, options: Mapping[str, Any]) -> FileRows:
     return _file_rows(layout, rows, np.array([numbers[label] for label in labels]), owners, file)
 
 
-_READERS = {"lines": _read_lines, "csv": _read_csv}
+def _read_vectors(file: Path, address: str, options: Mapping[str, Any]) -> FileRows:
+    if options:
+        raise UnknownNameError.of(f"data option of {address}", next(iter(options)), ["none"])
+    return read_vectors(file)
+
+
+_READERS = {"lines": _read_lines, "csv": _read_csv, "vectors": _read_vectors}
 
 
 def _options(kind: type[Any], given: Mapping[str, Any], address: str) -> Any:
@@ -194,7 +202,7 @@ def _text_of(file: Path) -> str:
     return text
 
 
-def _csv_pairs(file: Path, chosen: CsvOptions) -> Iterator[tuple[str, str]]:
+def csv_pairs(file: Path, chosen: CsvOptions) -> Iterator[tuple[str, str]]:
     """Text, its words with one space between, and label of each line."""
     reader = csv.reader(io.StringIO(_text_of(file), newline=""))
     try:

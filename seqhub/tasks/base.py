@@ -179,7 +179,9 @@ class Task(ABC, Generic[C]):
     rule: ClassVar[str]  # the rule in one or two sentences, for cards
     source: ClassVar[str]  # BibTeX of where the task comes from
     configs: ClassVar[tuple[TaskConfig, ...]]
-    own: ClassVar[Literal["", "lines", "csv"]] = ""  # what a file for the config OWN holds; nothing: there is none
+    own: ClassVar[Literal["", "lines", "csv", "vectors"]] = (
+        ""  # what a file for the config OWN holds; "": no such config
+    )
     marked: ClassVar[Sequence[str]] = ()  # those of `symbols` that decide the label; pictures point at them
     license: ClassVar[str] = "apache-2.0"  # of the rows, in the Hub's spelling
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`

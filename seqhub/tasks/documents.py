@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import OWN, Batch, Layout, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom, philox_key
 
 TOPICS = 10  # the first two are the planted ones
@@ -54,6 +54,7 @@ class Documents(Task[DocumentsConfig]):
     version = 1
     title = "Order of two planted topics among the chunk vectors of a document"
     labels = ("question-first", "answer-first")
+    own = "vectors"
     rule = (
         "A sequence is a document: a vector for each of its chunks, which is that of one of ten topics with normal "
         "noise of deviation 0.5. The topics question and answer stand in every document, in one chunk each. The label "
@@ -76,7 +77,8 @@ class Documents(Task[DocumentsConfig]):
     )
 
     def layout(self, config: DocumentsConfig) -> Layout:
-        return Layout(step_shape=(config.width,), labels=self.labels)
+        width = 1 if config is OWN else config.width  # a file says its own
+        return Layout(step_shape=(width,), labels=self.labels)
 
     def sizes(self, config: DocumentsConfig) -> Mapping[str, int]:
         return {"train": 4_096, "validation": 1_024, "test": 1_024}  # a row of width768 has some 25,000 bytes

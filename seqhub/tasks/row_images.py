@@ -7,7 +7,8 @@ Networks of Rectified Linear Units", who read MNIST pixel by pixel, and the many
 
 `digits8` has the images as they are, `digits28` the same at the size of MNIST: bilinear, pixel centres at
 (i + 1/2) * 8 / 28. Values are shares of the most ink, 0 to 1. The rows are given, not drawn; eight tenths of each
-digit are for training, chosen by a hash of the image, the same ones in both configs.
+digit are for training, chosen by a hash of the image, the same ones in both configs. Images of a Hub, like those of
+MNIST, are `row_images/own`.
 
     >>> image = TASK.rows(TASK.configs[1], "test").inputs[0]
     >>> image.shape, TASK.solve(image)
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Layout, Support, Task, TaskConfig
+from seqhub.tasks.base import OWN, Batch, Layout, Support, Task, TaskConfig
 from seqhub.tasks.splits import SPLITS, owner_of
 
 _MOST_INK = 16
@@ -49,6 +50,7 @@ class RowImages(Task[RowImagesConfig]):
     version = 1
     title = "Handwritten digits read row by row"
     labels = tuple("0123456789")
+    own = "vectors"
     rule = (
         "A sequence is the rows of an image of a handwritten digit, from top to bottom, each value the share of ink of "
         "one pixel. The label is the digit that was written."
@@ -71,7 +73,8 @@ class RowImages(Task[RowImagesConfig]):
     )
 
     def layout(self, config: RowImagesConfig) -> Layout:
-        return Layout(step_shape=(config.pixels,), labels=self.labels)
+        pixels = 1 if config is OWN else config.pixels  # a file says its own
+        return Layout(step_shape=(pixels,), labels=self.labels)
 
     def rows(self, config: RowImagesConfig, split: str) -> Batch:
         return _rows(config.pixels, split)

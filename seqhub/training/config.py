@@ -96,7 +96,7 @@ class TrainConfig:
             raise InvalidConfigError(f"model {self.model} for {self.address}, which has {kind}; need {', '.join(fit)}")
         check_stop(self.stop_at)
         if task_config is OWN:
-            what = {"lines": "a text", "csv": "a CSV of texts and labels"}[task.own]
+            what = {"lines": "a text", "csv": "a CSV of texts and labels", "vectors": "Parquet of vectors"}[task.own]
             self._require("data", Path(self.data).is_file(), f"the file that has the rows, {what}")
         else:
             known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()

@@ -1,0 +1,159 @@
+"""Files of labelled vectors: what was written comes back, each row in its split, and what is wrong is one line."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from seqhub.data import vectors
+from seqhub.data.own import Source
+from seqhub.data.vectors import VectorRow, read_vectors, write_vectors
+from seqhub.errors import InvalidInputError, OutputExistsError, UnknownNameError
+from seqhub.tasks.base import Batch
+from seqhub.tasks.splits import SPLITS
+
+ADDRESSES = ["documents/own", "row_images/own"]
+
+
+def rows_of(number: int, splits: tuple[str | None, ...] = (None,), width: int = 3) -> list[VectorRow]:
+    random = np.random.default_rng(0)
+    return [
+        VectorRow(
+            random.normal(size=(1 + n % 5, width)).astype(np.float32),
+            ("no", "yes")[n // 7 % 2],
+            splits[n % len(splits)],
+        )
+        for n in range(number)
+    ]
+
+
+def contents(part: Batch, names: tuple[str, ...]) -> set[tuple[bytes, str]]:
+    return {
+        (values[:n].tobytes(), names[label])
+        for values, n, label in zip(part.inputs, part.lengths, part.labels, strict=True)
+    }
+
+
+@pytest.mark.parametrize("number", [30, 1024, 2500])
+def test_rows_come_back_each_in_one_split(number: int, tmp_path: Path) -> None:
+    rows = rows_of(number)
+    assert write_vectors(tmp_path / "rows.parquet", rows) == {"": number}
+    layout, parts = read_vectors(tmp_path / "rows.parquet")
+    assert layout.step_shape == (3,)
+    assert layout.labels == ("no", "yes")
+    assert set.union(*(contents(part, layout.labels) for part in parts.values())) == {
+        (row.values.tobytes(), row.label) for row in rows
+    }
+    assert [len(part) for part in parts.values()] == pytest.approx([0.8 * number, 0.1 * number, 0.1 * number], abs=1)
+    again = read_vectors(tmp_path / "rows.parquet").splits
+    assert all(np.array_equal(parts[split].inputs, again[split].inputs) for split in SPLITS)
+
+
+def test_named_splits_are_kept_and_missing_ones_are_taken_from_training(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    for names, sizes in (
+        (("train", "test"), (89, 11, 100)),
+        (("train", "validation", "test"), (67, 67, 66)),
+        (("train", "train", "validation"), (119, 66, 15)),
+        (("test", None, None, "validation"), (100, 50, 50)),
+    ):
+        rows = rows_of(200, names)
+        write_vectors(file, rows, overwrite=True)
+        layout, parts = read_vectors(file)
+        for split in set(names) - {"train", None}:
+            assert contents(parts[split], layout.labels) == {
+                (row.values.tobytes(), row.label) for row in rows if row.split == split
+            }
+        assert tuple(len(part) for part in parts.values()) == sizes
+
+
+def test_equal_sequences_share_a_split_and_order_does_not_matter(tmp_path: Path) -> None:
+    rows = rows_of(60)
+    write_vectors(tmp_path / "one.parquet", rows)
+    write_vectors(tmp_path / "two.parquet", [*reversed(rows), *rows])
+    one, two = (read_vectors(tmp_path / name) for name in ("one.parquet", "two.parquet"))
+    for split in SPLITS:
+        assert contents(one.splits[split], one.layout.labels) == contents(two.splits[split], two.layout.labels)
+        assert len(two.splits[split]) == 2 * len(one.splits[split])
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_source_has_the_rows_of_the_file(address: str, tmp_path: Path) -> None:
+    write_vectors(tmp_path / "rows.parquet", rows_of(60))
+    source = Source(address, tmp_path / "rows.parquet")
+    assert source.sizes == {"train": 48, "validation": 6, "test": 6}
+    assert source.layout.num_features == 3
+    with pytest.raises(UnknownNameError, match=f"no data option of {address} 'window'"):
+        Source(address, tmp_path / "rows.parquet", {"window": 3})
+
+
+def test_labels_that_are_numbers_stand_in_their_order(tmp_path: Path) -> None:
+    steps = pa.array([[[float(n)]] for n in range(110)])
+    for labels in (pa.array([n % 11 for n in range(110)]), pa.array([str(n % 11) for n in range(110)])):
+        pq.write_table(pa.table({"input_values": steps, "label": labels}), tmp_path / "rows.parquet")
+        layout, parts = read_vectors(tmp_path / "rows.parquet")
+        assert layout.labels == tuple(map(str, range(11)))
+        assert (parts["train"].inputs[:, 0, 0] % 11 == parts["train"].labels).all()
+
+
+STEPS: list[Any] = [[[1.0 * n, 2.0]] for n in range(20)]
+LABELS: list[Any] = ["a", "b"] * 10
+WRONG: list[tuple[dict[str, list[Any]], str]] = [
+    ({"label": LABELS}, "columns label; a feed needs input_values and label"),
+    ({"input_values": STEPS}, "columns input_values; need input_values and label"),
+    ({"input_values": [[], *STEPS[1:]], "label": LABELS}, "no steps in row 0; a sequence has one or more"),
+    ({"input_values": [*STEPS[:7], [], *STEPS[8:]], "label": LABELS}, "no steps in row 7"),
+    ({"input_values": [*STEPS[:-1], [[1.0, 2.0], [1.0]]], "label": LABELS}, "1 values at step 1 of row 19; .* needs 2"),
+    ({"input_values": [*STEPS[:-1], [[1.0, float("nan")]]], "label": LABELS}, "nan at step 0 of row 19"),
+    ({"input_values": [[[float("-inf"), 0.0]], *STEPS[1:]], "label": LABELS}, "-inf at step 0 of row 0"),
+    ({"input_values": [None, *STEPS[1:]], "label": LABELS}, "no input_values in row 0"),
+    ({"input_values": [1.0] * 20, "label": LABELS}, "a column of type double; a feed needs lists"),
+    ({"input_values": [[1.0]] * 20, "label": LABELS}, "steps of type double"),
+    ({"input_values": STEPS, "label": [None, *LABELS[1:]]}, "no label in row 0; every row needs one"),
+    ({"input_values": STEPS, "label": [0.5] * 20}, "label 0.5; need texts or whole numbers"),
+    ({"input_values": STEPS, "label": ["a"] * 20}, "1 different labels; need 2 to 100"),
+    ({"input_values": STEPS, "label": LABELS, "split": ["dev"] * 20}, "split 'dev' in row 0; need train, validation"),
+    ({"input_values": STEPS[:2] * 10, "label": LABELS}, "2 different sequences to share out; need 10 or more"),
+    ({"input_values": STEPS, "label": LABELS, "split": ["test", "train"] * 10}, "label 'a' has no row among those for"),
+]
+
+
+@pytest.mark.parametrize(("columns", "message"), WRONG)
+def test_what_cannot_be_learnt_from_is_told_with_its_place(
+    columns: dict[str, list[Any]], message: str, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    with pytest.raises(InvalidInputError, match=rf"rows\.parquet: {message}") as caught:
+        read_vectors(tmp_path / "rows.parquet")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_none_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "rows.parquet"
+    with pytest.raises(InvalidInputError, match=r"rows\.parquet cannot be read as Parquet: "):
+        read_vectors(file)
+    file.write_text("text,label\n")
+    with pytest.raises(InvalidInputError, match=r"rows\.parquet cannot be read as Parquet: ") as caught:
+        read_vectors(file)
+    assert "\n" not in str(caught.value)
+    write_vectors(file, rows_of(40), overwrite=True)
+    monkeypatch.setattr(vectors, "_MOST_VALUES", 100)
+    with pytest.raises(InvalidInputError, match="40 rows of up to 5 steps of 3 values; need"):
+        read_vectors(file)
+
+
+def test_nothing_is_replaced_or_left_half_written(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    write_vectors(file, rows_of(20))
+    before = file.read_bytes()
+    with pytest.raises(OutputExistsError, match=r"rows\.parquet is there; overwrite it, or give another file"):
+        write_vectors(file, rows_of(30))
+    with pytest.raises(InvalidInputError, match="steps of 4 values after steps of 3; need one width"):
+        write_vectors(file, [*rows_of(1500), *rows_of(1, width=4)], overwrite=True)
+    with pytest.raises(InvalidInputError, match="no rows for"):
+        write_vectors(file, [], overwrite=True)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]

@@ -1,0 +1,88 @@
+"""What is special about row_images: real digits, the same ones in both sizes, resized as anybody would."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.tasks.row_images import TASK, RowImagesConfig
+from seqhub.tasks.splits import SPLITS, Split
+from tests.tasks.cases import first_rows
+
+module = import_module("seqhub.tasks.row_images")
+
+
+def interpolated(image: np.ndarray, pixels: int) -> np.ndarray:
+    """Bilinear, one pixel after the other: where its centre lies between those of the four around it."""
+    side = len(image)
+    result = np.empty((pixels, pixels))
+    places = [min(max((pixel + 0.5) * side / pixels - 0.5, 0), side - 1) for pixel in range(pixels)]
+    for row, y in enumerate(places):
+        for column, x in enumerate(places):
+            top, left = min(int(y), side - 2), min(int(x), side - 2)
+            down, right = y - top, x - left
+            above = image[top, left] * (1 - right) + image[top, left + 1] * right
+            below = image[top + 1, left] * (1 - right) + image[top + 1, left + 1] * right
+            result[row, column] = above * (1 - down) + below * down
+    return result
+
+
+def test_the_large_images_are_the_small_ones_interpolated() -> None:
+    for split in SPLITS:
+        small, large = (first_rows(f"row_images/{config.name}", split) for config in TASK.configs)
+        assert len(small) == len(large)
+        np.testing.assert_array_equal(small.labels, large.labels)
+        for one, other in list(zip(small.inputs, large.inputs, strict=True))[:60]:
+            np.testing.assert_allclose(other, interpolated(one, 28), atol=1e-6)
+
+
+def test_they_are_what_torch_makes_of_them() -> None:
+    import torch
+
+    small, large = (first_rows(f"row_images/{config.name}", "test") for config in TASK.configs)
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(small.inputs)[:, None], size=(28, 28), mode="bilinear", align_corners=False
+    )
+    np.testing.assert_allclose(large.inputs, resized[:, 0].numpy(), atol=1e-5)
+
+
+def test_values_are_shares_of_the_most_ink() -> None:
+    small = first_rows("row_images/digits8", "train").inputs
+    np.testing.assert_array_equal(np.unique(small), np.arange(17, dtype=np.float32) / 16)
+    assert first_rows("row_images/digits28", "train").inputs.min() >= 0
+    assert first_rows("row_images/digits28", "train").inputs.max() <= 1
+
+
+def test_all_images_stand_in_one_split_and_every_digit_in_each() -> None:
+    parts = {split: first_rows("row_images/digits8", split) for split in SPLITS}
+    assert {split: len(part) for split, part in parts.items()} == {"train": 1_438, "validation": 180, "test": 179}
+    images, labels = module._published()
+    assert len({image.tobytes() for image in images}) == len(images) == 1_797
+    for digit in range(10):
+        counts = [int((part.labels == digit).sum()) for part in parts.values()]
+        assert sum(counts) == (labels == digit).sum()
+        assert np.allclose(np.array(counts) / sum(counts), (0.8, 0.1, 0.1), atol=0.01)
+
+
+def test_the_file_in_the_package_is_that_of_scikit_learn() -> None:
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn, which ships the same images, is not there")
+    given = datasets.load_digits()
+    images, labels = module._published()
+    np.testing.assert_array_equal(images, given.images)
+    np.testing.assert_array_equal(labels, given.target)
+
+
+def test_the_licence_is_that_of_the_images() -> None:
+    assert TASK.license == "cc-by-4.0"
+
+
+def test_the_picture_of_another_thing_is_refused() -> None:
+    image = Split("row_images/digits28", "test")[0].inputs
+    assert TASK.solve(image) in TASK.labels
+    for wrong in (image[:27], image[:, :27], image + np.float32(1e-6), image[0], np.zeros((3, 3)), []):
+        with pytest.raises(InvalidInputError, match="are no image of row_images"):
+            TASK.solve(wrong)
+    for length, pixels in (((28, 28), 27), ((7, 7), 7)):
+        with pytest.raises(InvalidConfigError, match="8 or more"):
+            RowImagesConfig(name="x", length=length, pixels=pixels)
