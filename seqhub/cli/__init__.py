@@ -5,7 +5,9 @@ import typer
 from seqhub.cli import tasks
 from seqhub.cli.data import app as data_app
 from seqhub.cli.demo import demo_command
+from seqhub.cli.env import env_command
 from seqhub.cli.hub import app as hub_app
+from seqhub.cli.lr_range import lr_range_command
 from seqhub.cli.publish import push_command, verify_command
 from seqhub.cli.results import card_command, evaluate_command, plot_command
 from seqhub.cli.serve import serve_command
@@ -32,6 +34,7 @@ def _version(version: bool = typer.Option(False, "--version", help="print the ve
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
+app.command("lr-range")(lr_range_command)
 app.command("evaluate")(evaluate_command)
 app.command("card")(card_command)
 app.command("plot")(plot_command)
@@ -39,6 +42,7 @@ app.command("push")(push_command)
 app.command("verify")(verify_command)
 app.command("demo")(demo_command)
 app.command("serve")(serve_command)
+app.command("env")(env_command)
 app.add_typer(hub_app, name="hub")
 
 

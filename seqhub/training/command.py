@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
     from seqhub.records import RunRecord
     from seqhub.training.train import Progress as State
 
-_OWN = {"address", "output_dir", "trackers", "model_options", "data_options"}  # their options are written out below
+# Settings whose options are written out below
+_OWN = {"address", "output_dir", "trackers", "record", "model_options", "data_options"}
+
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help=f"settings that replace the defaults below: {' or '.join(RECIPES)}.")
+]
+ModelOption = Annotated[
+    list[str] | None, typer.Option(help="NAME=VALUE, a further field of the model's config class; may be repeated.")
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=VALUE, how to read a file given as --data, as in label=stars; may be repeated."),
+]
 
 
 def default_folder(address: str, model: str, seed: int) -> Path:
@@ -34,21 +47,17 @@ def train_command(
     output_dir: Annotated[
         Path | None, typer.Option(help="folder of this run.", show_default="runs/TASK-CONFIG-MODEL")
     ] = None,
-    recipe_name: Annotated[
-        str, typer.Option("--recipe", help=f"settings that replace the defaults below: {' or '.join(RECIPES)}.")
-    ] = "solve",
+    recipe_name: RecipeName = "solve",
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint in the folder, if any.")] = False,
     tracker: Annotated[
         list[str] | None, typer.Option(help="tensorboard or trackio, beside history.jsonl; may be repeated.")
     ] = None,
-    model_option: Annotated[
+    recorded: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE, a further field of the model's config class; may be repeated."),
+        typer.Option("--record", help="gradients or activations: their norms, into history.jsonl; may be repeated."),
     ] = None,
-    data_option: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=VALUE, how to read a file given as --data, as in label=stars; may be repeated."),
-    ] = None,
+    model_option: ModelOption = None,
+    data_option: DataOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the record.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print the folder only.")] = False,
     **options: Any,
@@ -58,24 +67,39 @@ def train_command(
     On several GPUs: accelerate launch -m seqhub.training qrsu/hard
     """
     form = Form.of(as_json, quiet)
-    model = options["model"] or "lstm"
+    own = {"output_dir": output_dir, "trackers": tuple(tracker or ()), "record": tuple(recorded or ())}
+    config = configured(address, recipe_name, model_option, data_option, options | own)
+    record = run(config, resume=resume, visible=form is Form.TABLE)
+    if record is not None:  # the main process
+        show(
+            form,
+            vars(record),
+            brief=str(config.output_dir),
+            table=lambda console: _summary(console, record, config.output_dir),
+        )
+
+
+def configured(
+    address: str,
+    recipe_name: str,
+    model_option: list[str] | None,
+    data_option: list[str] | None,
+    options: Mapping[str, Any],
+) -> TrainConfig:
+    """Settings of a command line: those of the recipe, and before it each option that was given, is not None."""
     given = {name: value for name, value in options.items() if value is not None}
-    folder = output_dir or default_folder(address, model, given.get("seed", 0))
-    recommended = recipe(address, model, recipe_name)
-    config = TrainConfig(
+    recommended = recipe(address, given.get("model"), recipe_name)
+    model = given.get("model") or recommended["model"]
+    return TrainConfig(
         **{
             "address": address,
-            "output_dir": folder,
-            "trackers": tuple(tracker or ()),
+            "output_dir": default_folder(address, model, given.get("seed", 0)),
             **recommended,
             **given,
             "model_options": recommended.get("model_options", {}) | dict(map(_named_value, model_option or ())),
             "data_options": recommended.get("data_options", {}) | dict(map(_named_value, data_option or ())),
         }
     )
-    record = run(config, resume=resume, visible=form is Form.TABLE)
-    if record is not None:  # the main process
-        show(form, vars(record), brief=str(folder), table=lambda console: _summary(console, record, folder))
 
 
 def _named_value(text: str) -> tuple[str, Any]:
@@ -146,13 +170,13 @@ def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
     console.print(grid((f"{record.address} {record.model}", f"seed {record.seed}"), rows))
 
 
-def _with_settings(command: Any) -> Any:
+def with_settings(command: Any, without: Collection[str] = ()) -> Any:
     """Give a command one option for each setting of `TrainConfig`: names, texts and defaults stand there only."""
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     added = []
     for name, kind, text, default in settings():
-        if name in _OWN or default is MISSING:
+        if name in _OWN or name in without or default is MISSING:
             continue
         plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
         option = typer.Option(help=f"{text}.", show_default=str(default).lower())
@@ -166,4 +190,4 @@ def _with_settings(command: Any) -> Any:
     return command
 
 
-train_command = _with_settings(train_command)
+train_command = with_settings(train_command)

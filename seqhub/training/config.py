@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
-Schedule = Literal["constant", "linear", "cosine"]
+Schedule = Literal["constant", "linear", "cosine", "step"]
 Precision = Literal["no", "bf16"]
 Tracker = Literal["tensorboard", "trackio"]
+Recorded = Literal["gradients", "activations"]
 
 STREAM, SPLITS = "stream", "splits"  # sources of training data that are no folder
 
@@ -63,7 +64,9 @@ class TrainConfig:
 
     optimizer: Annotated[Optimizer, "adam, adamw, rmsprop or sgd"] = "adam"
     learning_rate: Annotated[float, "at the start, or after warm-up"] = 1e-2
-    schedule: Annotated[Schedule, "constant, linear or cosine decay to zero at max_sequences"] = "constant"
+    schedule: Annotated[Schedule, "constant, linear or cosine decay to zero at max_sequences, or step"] = "constant"
+    decay: Annotated[float, "factor on the learning rate, for schedule=step; above 1 it rises"] = 0.1
+    decay_every: Annotated[int, "training sequences from one factor to the next; 0 for a pass over the data"] = 0
     warmup: Annotated[int, "sequences over which the learning rate rises from zero"] = 0
     weight_decay: Annotated[float, "decoupled for adamw, L2 for the others"] = 0.0
     momentum: Annotated[float, "for sgd and rmsprop"] = 0.0
@@ -79,6 +82,7 @@ class TrainConfig:
     cpu: Annotated[bool, "stay on the CPU even where there is a GPU"] = False
     threads: Annotated[int, "CPU threads of torch; more than one is slower for recurrences this small"] = 1
     trackers: Annotated[tuple[Tracker, ...], "tensorboard and trackio; history.jsonl is always written"] = ()
+    record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
 
     def __post_init__(self) -> None:
         from seqhub.evaluation.criteria import check_stop  # not above: it takes NumPy, which `--help` can do without
@@ -109,12 +113,15 @@ class TrainConfig:
         for tracker in self.trackers:
             if tracker not in get_args(Tracker):
                 raise UnknownNameError.of("tracker", tracker, get_args(Tracker))
+        for recorded in self.record:
+            if recorded not in get_args(Recorded):
+                raise UnknownNameError.of("record", recorded, get_args(Recorded))
         whole = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
         for name in (*whole, "evaluate_every", "evaluate_size", "checkpoint_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name, most in _MOST.items():
             self._require(name, getattr(self, name) <= most, f"at most {most:,}")
-        for name in ("warmup", "weight_decay", "momentum", "chunk_steps"):
+        for name in ("warmup", "weight_decay", "momentum", "chunk_steps", "decay_every"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("seed", "weights_seed", "order_seed"):
             self._require(name, -(2**63) <= (getattr(self, name) or 0) < 2**63, "64 bits at most")
@@ -126,6 +133,9 @@ class TrainConfig:
         per_step = not self.chunk_steps or layout.target == "step_class"
         self._require("chunk_steps", per_step, "0 for a task without a class per step")
         self._require("learning_rate", self.learning_rate > 0, "above 0")
+        self._require("decay", self.decay > 0, "above 0")
+        passes = self.schedule != "step" or self.data != STREAM
+        self._require("decay_every", passes or self.decay_every > 0, f"1 or more with data {STREAM}, which never ends")
         self._require("momentum", self.momentum < 1, "below 1")
         self._require("accuracy", 0 < self.accuracy <= 1, "above 0 and at most 1")
         self._require("max_grad_norm", self.max_grad_norm is None or self.max_grad_norm >= 0, "at least 0")
@@ -170,7 +180,7 @@ class TrainConfig:
         """Every setting but the folders of this machine, as plain JSON values."""
         values = asdict(self)
         del values["output_dir"]
-        values["trackers"] = list(self.trackers)
+        values["trackers"], values["record"] = list(self.trackers), list(self.record)
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
         return values

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from seqhub.data.columns import drawn_columns, tensors
 from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
 from seqhub.data.own import Source
-from seqhub.errors import InvalidConfigError, OutputExistsError
+from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
 from seqhub.evaluation.criteria import Accuracy, St3
 from seqhub.evaluation.judging import right_share
 from seqhub.evaluation.loading import quiet_datasets
@@ -23,6 +24,7 @@ from seqhub.models.registry import config_fields
 from seqhub.records import RunRecord, command_line, environment
 from seqhub.tasks.base import NO_LABEL, Layout
 from seqhub.training import checkpoints
+from seqhub.training.capture import Sums, capture, leaves
 from seqhub.training.chunks import chunks
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.fitting import fresh_model
@@ -40,7 +42,12 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 _TRACKED = "seqhub"  # name of the project in trackers; TensorBoard makes a folder of it
 _CHECK_BATCH = 1024  # sequences of a check that are looked at before the next ones
+_TRIED = 256  # sequences that a model is shown before a run leaves anything behind
 _MAY_CHANGE = {"max_sequences", "stop_at", "threads", "trackers", "checkpoint_every", "epochs"}  # on resume
+
+
+class DivergedError(InvalidConfigError):
+    """The loss is no longer finite: nothing that follows could be learnt, or written down as JSON."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -55,6 +62,7 @@ class Progress:
     steps: int = 0
     seconds: float = 0.0  # spent in this run, all its processes' lives together
     check_seconds: float = 0.0  # of these, in checks on fresh data
+    recorded: Sums = field(default_factory=dict)  # norms since the last check, see `capture`
     since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0.0})
     validation_accuracy: float | None = None
     loss: float | None = None
@@ -113,9 +121,10 @@ def _train(
     # data: the same global batches for any number of processes, of which each takes its slice
     feed = _feed(config, source, rank, world_size)
     fresh = _fresh(config, source, rank, world_size)
-    total = config.max_sequences
+    total, epoch = config.max_sequences, 0
     if isinstance(feed, TableFeed):
-        total = min(total, config.epochs * feed.rows_per_epoch)
+        epoch = feed.rows_per_epoch
+        total = min(total, config.epochs * epoch)
 
     # model: its vocabulary and labels are the task's
     model = bare_model = fresh_model(config, layout)
@@ -123,6 +132,8 @@ def _train(
     # Not prepared: what accelerate's wrapper adds serves fp16 and gradient accumulation, and takes 0.3 ms a step
     parameters = list(bare_model.parameters())
     optimizer = _optimizer(config, parameters, accelerator.device)
+
+    _try(config, source, bare_model, accelerator.device)
 
     # the folder, once nothing in the settings can be wrong any more; from here on a stop is a checkpoint
     prepare_folder(config.output_dir, resume, accelerator)
@@ -141,6 +152,7 @@ def _train(
         accuracy.load_state_dict(facts["accuracy"])
         st3.load_state_dict(facts["st3"])
         now = Progress(**facts["progress"])
+    recorded = stack.enter_context(capture(leaves(bare_model), config.record))
     history = History(config.output_dir, now.sequences, accelerator.is_main_process)
     if config.trackers:
         accelerator.init_trackers(_TRACKED, config=_plain(config.facts()))
@@ -180,7 +192,7 @@ def _train(
             batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
         if config.schedule != "constant" or config.warmup:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, now.sequences, total)
+                group["lr"] = learning_rate(config, now.sequences, total, epoch)
 
         logits: list[Tensor] = []
         state = None
@@ -191,7 +203,7 @@ def _train(
                 counted = accelerator.reduce((part["labels"] != NO_LABEL).sum())
                 extra["num_items_in_batch"], share = counted / world_size, 1
                 learns = bool(counted)  # else the state moves on, and nothing is learnt
-            with torch.set_grad_enabled(learns):
+            with torch.set_grad_enabled(learns), _refusals(config):
                 output = model(**part, **extra)
             logits.append(output.logits.detach())
             if config.chunk_steps and config.carry_state:
@@ -218,6 +230,7 @@ def _train(
         # take in what was presented since the last check, in the order of presentation
         errors = window.collect()
         st3.update(errors[:, 0], errors[:, 1])
+        recorded.add_to(now.recorded)
         now.since_row["rows"] += len(errors)
         now.since_row["loss"] += float(errors[:, 2].sum())
         now.since_row["correct"] += float(errors[:, 3].sum())
@@ -226,14 +239,15 @@ def _train(
         if check_due or now.sequences >= total:
             began = time.perf_counter()
             correct, seen = check(accelerator, bare_model, layout, fresh, config)
+            recorded.clear()  # of what passed through the model in the check
             accuracy.check(now.sequences, correct, seen)
             now.check_seconds += time.perf_counter() - began
             now.seconds = time.perf_counter() - started
             now.validation_accuracy = correct / seen
             now.loss = now.since_row["loss"] / now.since_row["rows"]
-            if not math.isfinite(now.loss):  # nothing that follows could be learnt, or written down as JSON
+            if not math.isfinite(now.loss):
                 rate = f"learning_rate {config.learning_rate:g}, weight_decay {config.weight_decay:g}"
-                raise InvalidConfigError(f"loss is {now.loss} after {now.sequences:,} sequences; lower {rate}")
+                raise DivergedError(f"loss is {now.loss} after {now.sequences:,} sequences; lower {rate}")
             row = {
                 "sequences": now.sequences,
                 "loss": now.loss,
@@ -242,7 +256,9 @@ def _train(
                 "seconds": round(now.seconds, 3),
                 "validation_accuracy": now.validation_accuracy,
                 "validation_examples": seen,
+                **{name: total / count for name, (total, count) in now.recorded.items()},
             }
+            now.recorded = {}
             now.since_row = {"rows": 0, "loss": 0.0, "correct": 0.0}
             history.append(row)
             if config.trackers:
@@ -301,7 +317,7 @@ def check(
     model.eval()
     correct, seen = 0.0, 0
     before = fresh.rows_seen
-    with torch.inference_mode(), accelerator.autocast():
+    with torch.inference_mode(), accelerator.autocast(), _refusals(config):
         for batch in fresh:
             batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
             labels = batch.pop("labels")
@@ -314,15 +330,23 @@ def check(
     return correct, seen
 
 
-def learning_rate(config: TrainConfig, sequences: int, total: int) -> float:
+def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -> float:
     """The rate after so many training sequences: a function of nothing else, so that resuming is exact.
 
+    Args:
+        config: With the schedule.
+        sequences: Presented so far.
+        total: That the run will present.
+        epoch: Of them in a pass over the data; of no meaning where they are a stream.
+
     >>> config = TrainConfig(address="qrsu/easy", output_dir=Path(), schedule="linear", learning_rate=0.1, warmup=100)
-    >>> [round(learning_rate(config, n, 1000), 3) for n in (0, 50, 100, 550, 1000)]
+    >>> [round(learning_rate(config, n, 1000, 0), 3) for n in (0, 50, 100, 550, 1000)]
     [0.0, 0.05, 0.1, 0.05, 0.0]
     """
     if sequences < config.warmup:
         return config.learning_rate * sequences / config.warmup
+    if config.schedule == "step":
+        return config.learning_rate * config.decay ** (sequences // (config.decay_every or epoch))
     done = (sequences - config.warmup) / max(1, total - config.warmup)
     factor = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[config.schedule]
     return config.learning_rate * factor
@@ -379,7 +403,30 @@ def _feed(config: TrainConfig, source: Source, rank: int, world_size: int) -> Fe
 def _fresh(config: TrainConfig, source: Source, rank: int, world_size: int) -> Feed:
     """What checks look at: other draws than the training's, or all validation rows where they are given."""
     drawn = source.split("validation").size is None
-    return feed_of(source.split("validation", config.seed if drawn else 0), _CHECK_BATCH, rank, world_size)
+    batch_size = min(_CHECK_BATCH, max(config.evaluate_size, world_size))
+    return feed_of(source.split("validation", config.seed if drawn else 0), batch_size, rank, world_size)
+
+
+def _try(config: TrainConfig, source: Source, model: torch.nn.Module, device: torch.device) -> None:
+    """Show the model some rows before anything is made."""
+    rows = source.split().blocks(0, 1)[:_TRIED]
+    batch = tensors(drawn_columns(rows, source.layout), int(rows.lengths.max()))
+    batch = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+    model.eval()
+    with torch.no_grad(), _refusals(config):
+        model(**batch)
+
+
+@contextmanager
+def _refusals(config: TrainConfig) -> Iterator[None]:
+    """Rows that the model refuses are a setting that does not fit them."""
+    try:
+        yield
+    except SeqhubError:
+        raise
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InvalidConfigError(f"model {config.model} for {config.address}: {reason}") from error
 
 
 def _optimizer(config: TrainConfig, parameters: Sequence[Tensor], device: torch.device) -> torch.optim.Optimizer:

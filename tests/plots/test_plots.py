@@ -16,6 +16,7 @@ from seqhub.plots import tasks as own_pictures
 from seqhub.plots.canvas import BLUE, GREEN, VERMILION
 from seqhub.plots.curves import plot_curves
 from seqhub.plots.lengths import levels, plot_lengths
+from seqhub.plots.rates import plot_rates
 from seqhub.plots.states import plot_states
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
@@ -74,7 +75,13 @@ def lengths(path: Path) -> None:
     plot_lengths(run(evaluation), path)
 
 
-DRAWINGS: list[Callable[[Path], None]] = [curves, states, lengths]
+def rates(path: Path) -> None:
+    steps = np.geomspace(1e-5, 1, 100)
+    losses = 1.4 - np.exp(-np.square(np.log10(steps) + 2)) + 1e3 * (steps > 0.9)
+    plot_rates(steps.tolist(), losses.tolist(), losses.tolist(), path, title="a test", loss_unit="nats", marked=5e-3)
+
+
+DRAWINGS: list[Callable[[Path], None]] = [curves, states, lengths, rates]
 
 
 def pixels_of(path: Path, color: str) -> int:

@@ -94,11 +94,27 @@ def test_optimizers_and_schedules_change_every_weight(tmp_path: Path, optimizer:
 
 def test_schedule_is_a_function_of_sequences_alone(tmp_path: Path) -> None:
     cosine = config(tmp_path, schedule="cosine", learning_rate=1.0, warmup=100)
-    rates = [learning_rate(cosine, n, 1100) for n in range(0, 1101, 10)]
+    rates = [learning_rate(cosine, n, 1100, 0) for n in range(0, 1101, 10)]
     assert rates[0] == 0
     assert max(rates) == rates[10] == 1
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_step_decay_is_that_of_torch_by_batch_and_by_epoch(tmp_path: Path) -> None:
+    """`StepLR` stepped after every batch, or after every pass over 100 rows in batches of 16."""
+    settings = {"schedule": "step", "data": "splits", "learning_rate": 0.5, "decay": 0.5, "batch_size": 16}
+    per_epoch, per_batch = config(tmp_path, **settings), config(tmp_path, **settings, decay_every=3 * 16)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    by_batch = torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, gamma=0.5)
+    for batch in range(12):
+        assert learning_rate(per_batch, batch * 16, 10_000, 100) == pytest.approx(by_batch.get_last_lr()[0])
+        optimizer.step()
+        by_batch.step()
+    rates = [
+        learning_rate(per_epoch, epoch * 100 + batch * 16, 10_000, 100) for epoch in range(3) for batch in range(7)
+    ]
+    assert rates == [0.5] * 7 + [0.25] * 7 + [0.125] * 7
 
 
 def test_bf16_trains(tmp_path: Path) -> None:
@@ -152,7 +168,10 @@ def test_trackers_write_beside_the_history(tmp_path: Path, tracker: str, monkeyp
         ({"model": "cnn"}, InvalidConfigError, "^model cnn for qrsu/easy, which has symbols; need gru, lstm, rnn_relu"),
         ({"stop_at": "acc"}, UnknownNameError, "no criterion 'acc'; known: accuracy, st3, both, none"),
         ({"optimizer": "adem"}, UnknownNameError, "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
-        ({"schedule": "step"}, UnknownNameError, "no schedule 'step'; known: constant"),
+        ({"schedule": "poly"}, UnknownNameError, "no schedule 'poly'; known: constant, linear, cosine, step"),
+        ({"schedule": "step"}, InvalidConfigError, "decay_every 0; need 1 or more with data stream, which never ends"),
+        ({"decay": 0.0}, InvalidConfigError, "decay 0.0; need above 0"),
+        ({"record": ("weights",)}, UnknownNameError, "no record 'weights'; known: gradients, activations"),
         ({"trackers": ("wandb",)}, UnknownNameError, "no tracker 'wandb'; known: tensorboard, trackio"),
         ({"batch_size": 0}, InvalidConfigError, "batch_size 0; need at least 1"),
         ({"learning_rate": -1.0}, InvalidConfigError, "learning_rate -1.0; need above 0"),
@@ -173,6 +192,43 @@ def test_settings_that_the_model_refuses_leave_no_folder(tmp_path: Path) -> None
     with pytest.raises(InvalidConfigError, match="chrono"):
         train(bad)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model_options": {"num_steps": 9}}, r"^model locally_connected for windows/k4-n8: .*num_steps=9 real steps"),
+        (
+            {"model_options": {"num_features": 9}},
+            r"^num_features among model_options; the rows of windows/k4-n8 decide",
+        ),
+        ({"model": "cnn", "model_options": {"kernel_size": 99}}, r"^model cnn for windows/k4-n8: "),
+    ],
+)
+def test_rows_that_the_model_refuses_are_one_line_and_leave_no_folder(
+    tmp_path: Path, settings: dict[str, object], message: str
+) -> None:
+    bad = TrainConfig(
+        **{"address": "windows/k4-n8", "output_dir": tmp_path / "run", "model": "locally_connected", **settings}
+    )
+    with pytest.raises(InvalidConfigError, match=message) as caught:
+        train(bad)
+    assert "\n" not in str(caught.value)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [{}, {"num_steps": 32}])
+def test_models_of_whole_rows_take_their_steps_from_the_rows(tmp_path: Path, options: dict[str, int]) -> None:
+    settings = {"max_sequences": 64, "evaluate_every": 64, "evaluate_size": 64, "stop_at": "none"}
+    fitted = TrainConfig(
+        address="windows/k4-n8",
+        output_dir=tmp_path / "run",
+        model="locally_connected",
+        model_options=options,
+        **settings,
+    )
+    train(fitted)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["num_steps"] == 32
 
 
 def test_folder_of_another_run_is_left_alone(solved: Path) -> None:

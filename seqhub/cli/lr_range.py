@@ -1,0 +1,71 @@
+"""`seqhub lr-range`: which learning rate to start from."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, grid, show, stderr
+from seqhub.training.command import DataOption, ModelOption, RecipeName, configured, with_settings
+
+# Settings that the test decides itself, or that mean nothing in it
+_DECIDED = {
+    "learning_rate", "schedule", "warmup", "decay", "decay_every", "epochs", "max_sequences", "stop_at", "accuracy",
+    "evaluate_every", "evaluate_size", "checkpoint_every",
+}  # fmt: skip
+
+
+def lr_range_command(
+    address: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to draw.", show_default="lr-range-TASK-CONFIG-MODEL.png")
+    ] = None,
+    lowest: Annotated[float, typer.Option(help="learning rate of the first step.")] = 1e-5,
+    highest: Annotated[float, typer.Option(help="learning rate of the last step.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="optimizer steps, unless the loss diverges before.")] = 200,
+    recipe_name: RecipeName = "solve",
+    model_option: ModelOption = None,
+    data_option: DataOption = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> None:
+    """Let the learning rate of a run rise step by step, and draw what the loss does.
+
+    The run is as `seqhub train` would start it, and is thrown away.
+    """
+    config = configured(address, recipe_name, model_option, data_option, options)
+    path = picture or Path(f"lr-range-{address.replace('/', '-')}-{config.model}.png")
+    form = Form.of(as_json, quiet)
+    with stderr().status(f"{address} {config.model}") as status:
+        if form is not Form.TABLE:
+            status.stop()
+        from seqhub.plots.rates import plot_rates
+        from seqhub.tasks.registry import resolve
+        from seqhub.training.lr_range import lr_range, steepest
+
+        course = lr_range(config, lowest=lowest, highest=highest, steps=steps)
+    task, task_config = resolve(address)
+    best = steepest(course)
+    plot_rates(
+        [step.learning_rate for step in course],
+        [step.loss for step in course],
+        [step.smoothed for step in course],
+        path,
+        title=f"{address}, {config.model}, seed {config.seed}: learning-rate range test",
+        loss_unit=task.layout(task_config).loss_unit,
+        marked=None if best is None else best.learning_rate,
+    )
+    falls = None if best is None else best.learning_rate
+    result = {"picture": str(path), "falls_fastest_at": falls, "steps": [vars(step) for step in course]}
+    rows = [
+        ("loss falls fastest at", "nowhere" if falls is None else f"{falls:.3g}"),
+        ("lowest at", f"{min(course, key=lambda step: step.smoothed).learning_rate:.3g}"),
+        ("ended at", f"{course[-1].learning_rate:.3g}, after {len(course)} of {steps} steps"),
+        ("picture", str(path)),
+    ]
+    show(form, result, brief=str(path), table=lambda console: console.print(grid((address, config.model), rows)))
+
+
+lr_range_command = with_settings(lr_range_command, without=_DECIDED)

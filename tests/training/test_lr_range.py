@@ -1,0 +1,115 @@
+"""The range test: the same loop, rates that rise by one factor, an end where the loss diverges, nothing left behind."""
+
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seqhub.errors import InvalidConfigError
+from seqhub.training.config import TrainConfig
+from seqhub.training.history import read_history
+from seqhub.training.lr_range import RangeStep, lr_range, steepest
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+from tests.cli.calls import call, refused
+
+
+def config(address: str = "qrsu/easy", **settings: Any) -> TrainConfig:
+    return TrainConfig(**{"address": address, "output_dir": Path("never-made"), **recipe(address), **settings})
+
+
+def test_rates_rise_by_one_factor_from_the_lowest_to_the_highest() -> None:
+    course = lr_range(config(), lowest=1e-6, highest=1e-3, steps=31)
+    assert len(course) == 31
+    assert course[0].learning_rate == 1e-6
+    assert course[-1].learning_rate == pytest.approx(1e-3)
+    factors = [after.learning_rate / before.learning_rate for before, after in pairwise(course)]
+    assert factors == pytest.approx([1000 ** (1 / 30)] * 30)
+
+
+def test_losses_are_those_of_the_loop_itself(tmp_path: Path) -> None:
+    """A run of the same batches at a constant rate begins with the same loss, and steps so small change nothing."""
+    course = lr_range(config(), lowest=1e-12, highest=2e-12, steps=10)
+    still = config(
+        output_dir=tmp_path / "run", learning_rate=1e-12, max_sequences=160, stop_at="none", evaluate_every=1
+    )
+    train(still)
+    assert [step.loss for step in course] == pytest.approx([row["loss"] for row in read_history(tmp_path / "run")])
+    assert course[0].smoothed == pytest.approx(course[0].loss)
+
+
+def test_it_ends_where_the_loss_diverges() -> None:
+    course = lr_range(config(max_grad_norm=0, optimizer="sgd"), lowest=1e-3, highest=1e9, steps=100)
+    assert 10 <= len(course) < 100
+    assert all(step.loss < float("inf") for step in course)
+
+
+@pytest.mark.parametrize("address", ["square/tutorial", "char_completion/tutorial", "echo/step3"])
+def test_every_kind_of_run_has_one(address: str) -> None:
+    course = lr_range(config(address), lowest=1e-4, highest=1e-2, steps=12)
+    assert len(course) == 12
+
+
+def test_nothing_is_left_and_the_caller_has_his_state_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = torch.get_rng_state()
+    lr_range(config(), steps=10)
+    assert torch.equal(before, torch.get_rng_state())
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lowest": 0.0}, "^learning rates from 0 to 1; need 0 < lowest < highest$"),
+        ({"lowest": 1.0}, "^learning rates from 1 to 1; need"),
+        ({"highest": float("inf")}, "^learning rates from 1e-05 to inf; need"),
+        ({"lowest": float("nan")}, "^learning rates from nan to 1; need"),
+        ({"steps": 9}, "^9 steps of a range test; need 10 to 100,000$"),
+    ],
+)
+def test_wrong_numbers_are_one_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        lr_range(config(), **settings)
+
+
+def test_a_loss_that_never_falls_has_no_steepest_step() -> None:
+    rising = [RangeStep(10.0**n, float(n), float(n)) for n in range(20)]
+    assert steepest(rising) is None
+    assert steepest(rising[:1]) is None
+
+
+def test_the_command_draws_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = call("lr-range", "qrsu/easy", "--steps", 40, "--quiet")
+    assert (ended.code, ended.out) == (0, "lr-range-qrsu-easy-lstm.png\n"), ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["lr-range-qrsu-easy-lstm.png"]
+    assert (tmp_path / "lr-range-qrsu-easy-lstm.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("line", "about"),
+    [
+        ("lr-range qrsu/eazy", "no config of qrsu 'eazy'"),
+        ("lr-range qrsu/easy --steps 3", "3 steps of a range test"),
+        ("lr-range qrsu/easy --lowest 2", "need 0 < lowest < highest"),
+        ("lr-range qrsu/easy --model cnn", "which has symbols"),
+        ("lr-range qrsu/easy --learning-rate 1", "No such option: --learning-rate"),
+    ],
+)
+def test_mistakes_at_the_command_line_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, about: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(lambda: call(*line.split()), about=about, folder=tmp_path)
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    refused(
+        lambda: call("lr-range", "qrsu/easy", "--steps", 10, "--picture", tmp_path / "no" / "folder.png"),
+        about="folder.png", folder=tmp_path,
+    )  # fmt: skip
