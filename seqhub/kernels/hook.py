@@ -5,7 +5,6 @@ seqhub` sees to it that it is there before any model is (`seqhub._hooks`). Copie
 older weights ask, too: the signature of `run` is kept as long as its name.
 """
 
-import os
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -13,32 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqhub.kernels.library import LibraryMissingError, instruction_sets, spans_function
+from seqhub.kernels.library import reason, spans_function
 from seqhub.kernels.operator import recurrence
 
 _ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
 _TYPES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _FLOATS = (torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
-
-
-def reason() -> str | None:
-    """Why no recurrence of this process runs natively; None where it does.
-
-    SEQHUB_KERNELS=0 in the environment turns the library off, at any time.
-    """
-    if os.environ.get("SEQHUB_KERNELS") == "0":
-        return "turned off by SEQHUB_KERNELS=0"
-    return _missing()
-
-
-@lru_cache
-def _missing() -> str | None:
-    try:
-        instruction_sets()
-    except LibraryMissingError as error:
-        return str(error)
-    return None
 
 
 def run(

@@ -5,6 +5,7 @@ instruction sets, and knows neither Python nor torch: one call gets the address 
 """
 
 import ctypes
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,14 +32,22 @@ class Library:
     backward: "ctypes._NamedFuncPointer"
 
 
+def reason() -> str | None:
+    """Why recurrences do not run natively; None where they may.
+
+    SEQHUB_KERNELS=0 in the environment turns the library off, at any time.
+    """
+    return "turned off by SEQHUB_KERNELS=0" if os.environ.get("SEQHUB_KERNELS") == "0" else _missing()
+
+
 @cache
-def instruction_sets(path: Path = PATH) -> tuple[str, ...]:
+def instruction_sets() -> tuple[str, ...]:
     """The instruction sets that the library holds and this machine has, the best first.
 
     Raises:
         LibraryMissingError: There is no library.
     """
-    native = _open(path)
+    native = _native()
     native.seqhub_has.argtypes = [ctypes.c_char_p]
     return tuple(
         name
@@ -48,21 +57,20 @@ def instruction_sets(path: Path = PATH) -> tuple[str, ...]:
 
 
 @cache
-def library(instruction_set: str | None = None, path: Path = PATH) -> Library:
+def library(instruction_set: str | None = None) -> Library:
     """The library for an instruction set, by default the best one.
 
     Raises:
         LibraryMissingError: There is no library.
         UnknownNameError: The machine or the library does not have that instruction set.
     """
-    known = instruction_sets(path)
+    known = instruction_sets()
     chosen = known[0] if instruction_set is None else instruction_set
     if chosen not in known:
         raise UnknownNameError.of("instruction set", chosen, known)
-    native = _open(path)
     functions = {}
     for name in ("saved_bytes", "forward_scratch", "backward_scratch", "forward", "backward"):
-        function = getattr(native, f"seqhub_{name}_{chosen}")
+        function = getattr(_native(), f"seqhub_{name}_{chosen}")
         function.argtypes = [ctypes.c_char_p]
         function.restype = ctypes.c_int64
         functions[name] = function
@@ -70,23 +78,32 @@ def library(instruction_set: str | None = None, path: Path = PATH) -> Library:
 
 
 @cache
-def spans_function(path: Path = PATH) -> "ctypes._NamedFuncPointer":
+def spans_function() -> "ctypes._NamedFuncPointer":
     """`seqhub_spans` of native/spans.cpp.
 
     Raises:
         LibraryMissingError: There is no library.
     """
-    function = _open(path).seqhub_spans
+    function = _native().seqhub_spans
     function.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
     function.restype = ctypes.c_int64
     return function
 
 
 @cache
-def _open(path: Path) -> ctypes.CDLL:
-    if not path.is_file():
-        raise LibraryMissingError("not built: there was no C++ compiler when seqhub was installed")
+def _missing() -> str | None:
     try:
-        return ctypes.CDLL(str(path))
+        instruction_sets()
+    except LibraryMissingError as error:
+        return str(error)
+    return None
+
+
+@cache
+def _native() -> ctypes.CDLL:
+    if not PATH.is_file():
+        raise LibraryMissingError("not built: no C++ compiler, or one that failed, when seqhub was installed")
+    try:
+        return ctypes.CDLL(str(PATH))
     except OSError as error:
         raise LibraryMissingError(f"cannot be loaded: {error}") from error

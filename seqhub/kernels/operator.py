@@ -24,6 +24,7 @@ CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 
 _NUMBER_OF = {cell: number for number, cell in enumerate(CELLS)}
 _PER_SET = 4  # weight_ih, weight_hh, bias_ih, bias_hh
+_LONGEST = 1 << 31  # of any dimension, as in native/recurrence.cpp
 _WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in native/problem.h
 
 
@@ -123,9 +124,16 @@ class _Call:
             raise InvalidInputError(f"weights of {self.dtype}; need float32 or float64")
         self.by_ids = columns is not None
         wanted = torch.int64 if self.by_ids else self.dtype
-        if inputs.dtype != wanted or inputs.dim() != (2 if self.by_ids else 3) or not inputs.numel():
+        sizes = inputs.shape
+        if (
+            inputs.dtype != wanted
+            or len(sizes) != (2 if self.by_ids else 3)
+            or not 0 < min(sizes) <= max(sizes) < _LONGEST
+        ):
             what = "ids (batch, steps)" if self.by_ids else "values (batch, steps, features)"
-            raise InvalidInputError(f"inputs {_words(inputs)}; need {what}, {wanted}, with no size of zero")
+            raise InvalidInputError(
+                f"inputs {_words(inputs)}; need {what}, {wanted}, no size of zero or of {_LONGEST} and more"
+            )
         self.batch, self.steps = inputs.shape[:2]
         self.features, self.hidden = weights[0].size(-1), weights[1].size(-1)
         if not self.by_ids and inputs.size(2) != self.features:

@@ -2,9 +2,20 @@
 #pragma once
 #include "scan.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace {
 
-// Memory of one call, laid out twice: first to learn the size, then to hand it out. Everything starts on a cache line.
+// Memory of one call, laid out twice: first to learn the size, then to hand it out. Everything starts on a cache line,
+// and under the address sanitizer ends before one that nobody may touch.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr int64_t GAP = 64;
+#else
+constexpr int64_t GAP = 0;
+#endif
+
 struct Arena {
   char* base = nullptr;
   int64_t used = 0;
@@ -16,7 +27,13 @@ struct Arena {
     for (int64_t factor : {a, b, c, d}) too_large |= __builtin_mul_overflow(bytes, factor, &bytes);
     too_large |= __builtin_add_overflow(bytes, 63, &bytes);
     T* at = base ? (T*)(base + used) : nullptr;
-    too_large |= __builtin_add_overflow(used, bytes & ~int64_t(63), &used);
+#if defined(__SANITIZE_ADDRESS__)
+    if (base) {
+      ASAN_UNPOISON_MEMORY_REGION(at, bytes - 63);
+      ASAN_POISON_MEMORY_REGION((char*)at + (bytes & ~int64_t(63)), GAP);
+    }
+#endif
+    too_large |= __builtin_add_overflow(used, (bytes & ~int64_t(63)) + GAP, &used);
     return at;
   }
 };
@@ -36,7 +53,8 @@ struct Packing {
   using Code = Scan<S, C, 1>;
   static constexpr int GATES = C::GATES, ROWS = C::ROWS, UNITS = Code::UNITS;
 
-  static void lay_out(Arena& arena, int64_t units, const Parts& parts, bool back, Weights<S>& w) {
+  static void lay_out(Arena& arena, int64_t hidden, int64_t units, const Parts& parts, bool back, Weights<S>& w) {
+    w.hidden = hidden;
     w.units = units;
     w.parts = parts.count;
     w.recurrent = arena.take<S>(units, units, GATES);

@@ -132,7 +132,7 @@ struct Run {
       for (int64_t d = 0; d < D; d++) {
         Weights<S> w{};
         Gradients<S> g{};
-        Packing<S, C>::lay_out(arena, units, parts_of(layer), back, w);
+        Packing<S, C>::lay_out(arena, H, units, parts_of(layer), back, w);
         if (back) Packing<S, C>::lay_out(arena, units, parts_of(layer), g);
         if (!arena.base) continue;
         m.weights[layer * D + d] = w;
@@ -230,8 +230,9 @@ struct Run {
         for (int64_t j = 0; j < run.H; j++) ((S*)to)[(which * run.B + rows[lane]) * run.H + j] = from[j * GL + lane];
     }
 
-    // one vector per step: (B, T, width), of which `real` columns from `column` on
-    void write_series(Series<S> from, void* to, int64_t width, int64_t column, int64_t real) {
+    // one vector per step: (B, T, width), from `column` on
+    void write_series(Series<S> from, void* to, int64_t width, int64_t column) {
+      const int64_t real = from.real;
       for (int lane = 0; lane < count; lane++) {
         S* row = (S*)to + rows[lane] * run.T * width + column;
         const int64_t start = run.start_of(rows[lane]), end = start + m.lengths[lane];
@@ -243,12 +244,12 @@ struct Run {
         }
       }
     }
-    void read_series(const void* from, S* to, int64_t width, int64_t column, int64_t real) {
+    void read_series(const void* from, S* to, int64_t width, int64_t column) {
       memset(to, 0, sizeof(S) * steps * run.units * GL);
       for (int lane = 0; lane < count; lane++) {
         const S* row = (const S*)from + (rows[lane] * run.T + run.start_of(rows[lane])) * width + column;
         for (int64_t t = 0; t < m.lengths[lane]; t++)
-          for (int64_t j = 0; j < real; j++) to[(t * run.units + j) * GL + lane] = row[t * width + j];
+          for (int64_t j = 0; j < run.H; j++) to[(t * run.units + j) * GL + lane] = row[t * width + j];
       }
     }
 
@@ -256,7 +257,7 @@ struct Run {
 
     Series<S> output(int64_t layer, int64_t d) const {
       S* h = m.traces[layer * run.D + d].h;
-      return d ? Series<S>{h, run.units, steps, -1} : Series<S>{h, run.units, 1, 1};
+      return d ? Series<S>{h, run.units, run.H, steps, -1} : Series<S>{h, run.units, run.H, 1, 1};
     }
 
     Scan<S, C, G> scan(int64_t layer, int64_t d) const {
@@ -265,7 +266,7 @@ struct Run {
       if (layer)
         for (int each = 0; each < run.D; each++) x.parts[each] = output(layer - 1, each);
       else
-        x.parts[0] = {m.values, round_up(run.p.features, TILE_J), 0, 1};
+        x.parts[0] = {m.values, round_up(run.p.features, TILE_J), run.p.features, 0, 1};
       return {m.weights[layer * run.D + d], x, m.lengths, steps, d == 1};
     }
 
@@ -292,7 +293,7 @@ struct Run {
           }
           write_state(saved.h + steps * run.units * GL, which, p.h_n);
           if (C::HAS_C) write_state(used.c + (all ? steps : 0) * run.units * GL, which, p.c_n);
-          if (p.states && layer == run.N - 1) write_series(output(layer, d), p.states, run.D * run.H, d * run.H, run.H);
+          if (p.states && layer == run.N - 1) write_series(output(layer, d), p.states, run.D * run.H, d * run.H);
         }
     }
 
@@ -302,17 +303,17 @@ struct Run {
       read_inputs();
       S *const *d_out = m.d_out[0], *const *d_below = m.d_out[1];
       if (p.d_states)
-        for (int64_t d = 0; d < run.D; d++) read_series(p.d_states, d_out[d], run.D * run.H, d * run.H, run.H);
+        for (int64_t d = 0; d < run.D; d++) read_series(p.d_states, d_out[d], run.D * run.H, d * run.H);
       for (int64_t layer = run.N - 1; layer >= 0; layer--) {
         Series<S> d_parts[2];
         for (int64_t d = 0; layer && d < run.D; d++) {
           memset(d_below[d], 0, sizeof(S) * steps * units * GL);
-          d_parts[d] = {d_below[d], units, 0, 1};
+          d_parts[d] = {d_below[d], units, run.H, 0, 1};
         }
         const int64_t padded = round_up(p.features, TILE_J);
         if (!layer && p.d_inputs) {
           memset(m.d_values, 0, sizeof(S) * steps * padded * GL);
-          d_parts[0] = {m.d_values, padded, 0, 1};
+          d_parts[0] = {m.d_values, padded, p.features, 0, 1};
         }
         const bool has_out = layer < run.N - 1 || p.d_states;
         for (int64_t d = 0; d < run.D; d++) {
@@ -334,7 +335,7 @@ struct Run {
           write_state(m.dh, which, p.d_h0);
           if (C::HAS_C) write_state(m.dc, which, p.d_c0);
         }
-        if (!layer && p.d_inputs) write_series(d_parts[0], p.d_inputs, p.features, 0, p.features);
+        if (!layer && p.d_inputs) write_series(d_parts[0], p.d_inputs, p.features, 0);
         S* const* below = d_below;
         d_below = d_out;
         d_out = below;

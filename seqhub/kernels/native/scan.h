@@ -23,16 +23,17 @@ constexpr int input_position(int row) {  // of a sum's row among those that x en
   return -1;
 }
 
-// A sequence of vectors [step][width][G * LANES] that is read at time t.
+// A sequence of vectors [step][width][G * LANES] that is read at time t; of the width the first `real` ones count.
 template <class S>
 struct Series {
   S* data;
-  int64_t width, first, direction;  // at time t: entry first + direction * t
+  int64_t width, real, first, direction;  // at time t: entry first + direction * t
   INLINE S* at(int64_t t, int lanes) const { return data + (first + direction * t) * width * lanes; }
 };
 
 template <class S>
 struct Weights {
+  int64_t hidden;     // units that are not padding, which is never read: infinity times its zero weight would be NaN
   int64_t units;      // padded
   int tiles_of_units; // units whose sums are made together
   S* recurrent;       // [tile][unit before][unit of tile][gate]
@@ -147,10 +148,10 @@ struct Scan {
               const int64_t row = (first + u) * ROWS + r;
               sum[u][r][g] = !w.parts && input_position<C>(r) >= 0 ? look_up(row, w.ids, id[g]) : splat<S>(w.bias[row]);
             }
-        multiply<C::RECURRENT>(w.recurrent + tile * units * UNITS * GATES, h_before, units, sum);
+        multiply<C::RECURRENT>(w.recurrent + tile * units * UNITS * GATES, h_before, w.hidden, sum);
         for (int part = 0; part < w.parts; part++) {
-          const int64_t width = x.parts[part].width;
-          multiply<C::INPUT>(w.input[part] + tile * width * UNITS * GATES, x.parts[part].at(t, GL), width, sum);
+          const Series<S>& series = x.parts[part];
+          multiply<C::INPUT>(w.input[part] + tile * series.width * UNITS * GATES, series.at(t, GL), series.real, sum);
         }
         P own[ROWS], kept[KEPT], c{}, h, c_old{}, h_old;
         PACK h_old.v[n] = load<S>(h_before + place(first, n));
@@ -168,15 +169,15 @@ struct Scan {
 
   // result[j] += sum over the gates of weights[tile][gate][j] * d_sums[ROW of gate], for all j
   template <const int* ROW, int J>
-  static void multiply_back(const S* weights, const S* d_sums, int64_t units, int64_t width, S* result) {
-    for (int64_t first = 0; first < width; first += J) {
+  void multiply_back(const S* weights, const S* d_sums, int64_t width, S* result) const {
+    for (int64_t first = 0; first < width; first += J, weights += (w.units - w.hidden) * GATES * J) {
       V sum[J][G];
 #pragma GCC unroll 8
       for (int j = 0; j < J; j++)
 #pragma GCC unroll 2
         for (int g = 0; g < G; g++) sum[j][g] = load<S>(result + (first + j) * GL + g * L);
       const S* d = d_sums;
-      for (int64_t unit = 0; unit < units; unit++, d += ROWS * GL)
+      for (int64_t unit = 0; unit < w.hidden; unit++, d += ROWS * GL)
 #pragma GCC unroll 4
         for (int r = 0; r < GATES; r++, weights += J)
 #pragma GCC unroll 2
@@ -193,11 +194,11 @@ struct Scan {
   }
   static constexpr int back_tile(int64_t width) { return WIDE && width % 8 == 0 ? 8 : 4; }
   template <const int* ROW>
-  static void multiply_back(const S* weights, const S* d_sums, int64_t units, int64_t width, S* result) {
+  void multiply_back(const S* weights, const S* d_sums, int64_t width, S* result) const {
     if (back_tile(width) == 8)
-      multiply_back<ROW, 8>(weights, d_sums, units, width, result);
+      multiply_back<ROW, 8>(weights, d_sums, width, result);
     else
-      multiply_back<ROW, 4>(weights, d_sums, units, width, result);
+      multiply_back<ROW, 4>(weights, d_sums, width, result);
   }
 
   // Gradients of the sums of steps [from, to), into d_sums, entry 0 for step `from`; dh and dc go from after to before.
@@ -230,7 +231,7 @@ struct Scan {
         PACK store<S>(dh + place(first, n), mask[n % G] ? direct.v[n] : d.v[n]);
         if constexpr (C::HAS_C) PACK store<S>(dc + place(first, n), mask[n % G] ? d_c_before.v[n] : d_c.v[n]);
       }
-      multiply_back<C::RECURRENT>(w.recurrent_back, d_sums_at, units, units, dh);
+      multiply_back<C::RECURRENT>(w.recurrent_back, d_sums_at, units, dh);
     }
   }
 
@@ -290,7 +291,7 @@ struct Scan {
         }
       if (d_parts)
         for (int64_t s = 0; s < count; s++)
-          multiply_back<C::INPUT>(w.input_back[part], d_sums + s * units * ROWS * GL, units, series.width,
+          multiply_back<C::INPUT>(w.input_back[part], d_sums + s * units * ROWS * GL, series.width,
                                   d_parts[part].at(time(from + s), GL));
     }
     if (!w.parts && w.ids <= MOST_MASKED_IDS) {

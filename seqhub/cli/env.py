@@ -1,0 +1,28 @@
+"""`seqhub env`: what this process would run on."""
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, grid, show
+
+
+def env_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Show versions, the machine's size, and whether recurrences run natively, with the reason where they do not."""
+    from seqhub.kernels.library import instruction_sets, reason
+    from seqhub.records import environment
+
+    facts = environment()
+    why_not = reason()
+    path = "torch" if why_not else instruction_sets()[0]
+    flat = {name: facts[name] for name in ("python", "platform", "cores")} | facts["versions"]
+    recurrence = f"torch ({why_not})" if why_not else f"native ({path})"
+    show(
+        Form.of(as_json, quiet),
+        facts | {"recurrence": path, "reason": why_not},
+        brief=[path],
+        table=lambda console: console.print(
+            grid(
+                ("fact", "value"),
+                [(name, "-" if value is None else str(value)) for name, value in flat.items()]
+                + [("recurrence", recurrence)],
+            )
+        ),
+    )

@@ -1,0 +1,114 @@
+"""What the native recurrence must not be given: one clear error each, never a crash or a wrong number."""
+
+import pytest
+import torch
+
+from seqhub.errors import InvalidInputError
+from seqhub.kernels.operator import recurrence
+from tests.kernels.cases import CELLS, SETS, Case, assert_same, of_seqhub
+
+pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
+OF_VALUES = {"by_ids": False, "double": True}
+
+
+def run(case: Case, **other: object) -> object:
+    arguments = {
+        "inputs": case.inputs,
+        "weights": case.weights,
+        "cell": case.cell,
+        "columns": case.columns,
+        "spans": case.spans,
+        "bidirectional": case.directions == 2,
+    }
+    return recurrence(**arguments | other)
+
+
+def changed(tensor: torch.Tensor, where: tuple[int, ...], value: int) -> torch.Tensor:
+    tensor = tensor.clone()
+    tensor[where] = value
+    return tensor
+
+
+IDS, VALUES = Case("lstm", side="right"), Case("lstm", **OF_VALUES)
+WRONG = {
+    "id too large": (IDS, lambda c: {"inputs": changed(c.inputs, (2, 0), 4)}, r"\[0, 4\), got \d to 4"),
+    "id negative": (IDS, lambda c: {"inputs": changed(c.inputs, (2, 0), -1)}, "got -1 to"),
+    "id huge": (IDS, lambda c: {"inputs": changed(c.inputs, (0, 0), 2**62)}, f"to {2**62}"),
+    "ids of another type": (IDS, lambda c: {"inputs": c.inputs.int()}, "torch.int32; need ids"),
+    "ids of three dimensions": (IDS, lambda c: {"inputs": c.inputs.unsqueeze(0)}, "need ids"),
+    "no row": (IDS, lambda c: {"inputs": c.inputs[:0]}, "no size of zero"),
+    "no step": (IDS, lambda c: {"inputs": c.inputs[:, :0]}, "no size of zero"),
+    "length zero": (IDS, lambda c: {"spans": changed(c.spans, (1, 3), 0)}, "row 3 has 0 steps"),
+    "length negative": (IDS, lambda c: {"spans": changed(c.spans, (1, 3), -5)}, "row 3 has -5 steps"),
+    "length beyond": (IDS, lambda c: {"spans": changed(c.spans, (1, 3), 8)}, "row 3 has 8 steps"),
+    "length huge": (IDS, lambda c: {"spans": changed(c.spans, (1, 3), 2**63 - 1)}, "row 3 has"),
+    "start negative": (IDS, lambda c: {"spans": changed(c.spans, (0, 1), -1)}, "row 1 has"),
+    "start beyond": (IDS, lambda c: {"spans": changed(c.spans, (0, 1), 7)}, "from step 7 on"),
+    "start huge": (IDS, lambda c: {"spans": changed(c.spans, (0, 1), 2**63 - 1)}, "row 1 has"),
+    "spans of other rows": (IDS, lambda c: {"spans": c.spans[:, :3]}, r"spans \(2, 3\)"),
+    "spans of another type": (IDS, lambda c: {"spans": c.spans.int()}, "need .* torch.int64"),
+    "column beyond": (IDS, lambda c: {"columns": changed(c.columns, (1,), 3)}, "columns name a column"),
+    "column negative": (IDS, lambda c: {"columns": changed(c.columns, (1,), -2)}, "columns name a column"),
+    "no columns": (IDS, lambda c: {"columns": None}, "need values"),
+    "columns of another type": (IDS, lambda c: {"columns": c.columns.long()}, "torch.int32"),
+    "columns with values": (VALUES, lambda c: {"columns": IDS.columns}, "need ids"),
+    "other features": (VALUES, lambda c: {"inputs": c.inputs[..., :2]}, "2 features; weight_ih has 3"),
+    "values of another type": (VALUES, lambda c: {"inputs": c.inputs.float()}, "torch.float32"),
+    "unknown cell": (IDS, lambda c: {"cell": "lstn"}, "known: rnn_tanh"),
+    "weights of another cell": (IDS, lambda c: {"cell": "gru"}, r"need \(12, 3\)"),
+    "too few weights": (IDS, lambda c: {"weights": c.weights[:3]}, "need 4 of each layer"),
+    "weights of one direction": (IDS, lambda c: {"bidirectional": True}, "need 8 of each layer"),
+    "half precision": (IDS, lambda c: {"weights": [w.half() for w in c.weights]}, "need float32 or float64"),
+    "mixed precision": (IDS, lambda c: {"weights": [c.weights[0], *[w.float() for w in c.weights[1:]]]}, "weight 1"),
+    "no weights": (IDS, lambda c: {"weights": []}, "0 weights"),
+    "h_0 of other rows": (IDS, lambda c: {"h_0": c.h_0[:, :2]}, "h_0"),
+    "c_0 of another type": (IDS, lambda c: {"c_0": c.c_0.float()}, "c_0"),
+    "no such instruction set": (IDS, lambda c: {"instruction_set": "avx1024"}, "known: .*baseline"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_one_clear_error(name):
+    case, change, message = WRONG[name]
+    run(case)
+    with pytest.raises(ValueError, match=message) as error:
+        run(case, **change(case))
+    assert "\n" not in str(error.value)
+
+
+def test_cell_states_are_of_an_lstm():
+    case = Case("gru")
+    with pytest.raises(InvalidInputError, match="c_0 is only for cell 'lstm'"):
+        run(case, c_0=case.c_0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_arrays_of_any_layout(cell):
+    """Parts of larger tensors and read-only arrays are read where they are; nothing is written into them."""
+    for by_ids in (True, False):
+        case = Case(cell, batch=6, by_ids=by_ids, start=True)
+        wanted = of_seqhub(case)
+        case.inputs = torch.stack((case.inputs, case.inputs + 1), dim=-1)[..., 0]
+        case.spans = case.spans.t().contiguous().t()
+        case.h_0 = case.h_0.transpose(0, 2).contiguous().transpose(0, 2)
+        case.d_outputs = [torch.stack((each, each), dim=-1)[..., 1] for each in case.d_outputs]
+        assert not case.inputs.is_contiguous()
+        assert_same(of_seqhub(case), wanted, 0)
+        expanded = torch.ones((), dtype=torch.float64).expand(1, 6, 4)
+        run(case, h_0=expanded)
+
+
+def test_sizes_that_no_memory_holds():
+    weights = [torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1), torch.zeros(1)]
+    ids, columns = torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, dtype=torch.int32)
+    for shape in ((2**40, 2**20), (2**31, 1), (1, 2**31)):  # one id, told to be many
+        with pytest.raises(InvalidInputError, match="no size of zero or of 2147483648 and more"):
+            recurrence(ids.expand(shape), weights, "rnn_tanh", columns=columns, output_states=False)
+
+
+def test_sizes_that_cannot_be_counted():
+    from seqhub.kernels.library import library
+    from seqhub.kernels.operator import _bytes
+
+    with pytest.raises(MemoryError, match="does not fit"):
+        _bytes(library(), "saved_bytes", (3, 1, 2**30, 2, 2**30, 2**30, 1, 2**30, 0), (True, True, True))

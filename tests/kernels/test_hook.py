@@ -1,0 +1,220 @@
+"""Models run natively where they may, to the same results, and plainly where they may not."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from seqhub.kernels import hook, library
+from seqhub.models.registry import build_config, build_model, list_presets
+from tests.cli.calls import well
+from tests.kernels.cases import CELLS, SETS
+
+pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
+IDS = torch.randint(1, 9, (9, 12), generator=torch.Generator().manual_seed(0))
+LEFT = torch.arange(12) >= torch.arange(9).unsqueeze(1) % 5
+GAP = LEFT & (torch.arange(12) != 8)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each call of a model was run natively."""
+    calls: list[bool] = []
+    run = hook.run
+
+    def watched(*arguments: object) -> object:
+        result = run(*arguments)
+        calls.append(result is not None)
+        return result
+
+    monkeypatch.setattr(hook, "run", watched)
+    return calls
+
+
+def model(cell: str = "lstm", head: str = "sequence", **settings: object) -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(build_config(cell, hidden_size=5, **settings), head).double().eval()
+
+
+def both(ran, monkeypatch, net, **given):
+    """Outputs and gradients, natively and plainly."""
+    results = []
+    for native in (True, False):
+        monkeypatch.setenv("SEQHUB_KERNELS", "1" if native else "0")
+        net.zero_grad()
+        ran.clear()
+        output = net(**given)
+        assert ran == [native]
+        output.loss.backward()
+        results.append([output.logits.detach(), *[p.grad for p in net.parameters()]])
+    return results
+
+
+@pytest.mark.parametrize("mask", [LEFT, LEFT.flip(1), None], ids=["left", "right", "none"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_same_results(ran, monkeypatch, cell, pooling, mask):
+    for bidirectional, layers, inputs in ((False, 1, "one_hot"), (True, 2, "one_hot"), (False, 2, "embedding")):
+        settings = {"embedding_size": 6} if inputs == "embedding" else {}
+        net = model(cell, pooling=pooling, bidirectional=bidirectional, num_hidden_layers=layers, inputs=inputs,
+                    **settings)  # fmt: skip
+        native, plain = both(ran, monkeypatch, net, input_ids=IDS, attention_mask=mask, labels=IDS[:, 0] % 2)
+        for one, two in zip(native, plain, strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+
+
+def test_same_labels_of_every_step_and_of_values(ran, monkeypatch):
+    net = model(head="token")
+    pairs = [both(ran, monkeypatch, net, input_ids=IDS, attention_mask=LEFT, labels=IDS % 2)]
+    net = model(inputs="values", num_features=2)
+    values = torch.randn(9, 12, 2, dtype=torch.float64)
+    pairs.append(both(ran, monkeypatch, net, input_values=values, attention_mask=LEFT, labels=IDS[:, 0] % 2))
+    for native, plain in pairs:
+        for one, two in zip(native, plain, strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_sequence_in_chunks(ran, cell):
+    net = model(cell, head="token", num_hidden_layers=2)
+    whole = net(IDS)
+    first = net(IDS[:, :5], use_cache=True)
+    second = net(IDS[:, 5:], past_key_values=first.past_key_values, use_cache=True)
+    assert ran == [True] * 3
+    torch.testing.assert_close(torch.cat((first.logits, second.logits), dim=1), whole.logits, rtol=0, atol=1e-12)
+    assert second.past_key_values.steps == 12
+
+
+def plain_reasons():
+    def hooked(net):
+        net.model.layers[0].recurrence.register_forward_hook(lambda *_: None)
+
+    def replaced(net):
+        class Other(nn.LSTM):
+            pass
+
+        other = Other(8, 5, batch_first=True).double()
+        other.load_state_dict(net.model.layers[0].recurrence.state_dict())
+        net.model.layers[0].recurrence = other
+
+    def half(net):
+        net.bfloat16()
+
+    nothing = lambda net: None  # noqa: E731
+    yield "a mask with gaps", nothing, {"attention_mask": GAP}
+    yield "all states wanted", None, {}
+    yield "somebody listens", hooked, {}
+    yield "another class", replaced, {}
+    yield "another type", half, {}
+
+
+@pytest.mark.parametrize(
+    ("change", "given"), [case[1:] for case in plain_reasons()], ids=[c[0] for c in plain_reasons()]
+)
+def test_plain_where_it_must(ran, monkeypatch, change, given):
+    net, wanted = model(), model()
+    monkeypatch.setenv("SEQHUB_KERNELS", "1")
+    if change is None:
+        net(IDS, output_hidden_states=True)
+        assert ran == []
+        return
+    change(net), change(wanted)
+    found = net(IDS, **given).logits
+    assert ran == [False]
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")
+    assert torch.equal(found, wanted(IDS, **given).logits)
+
+
+def test_plain_under_transforms(ran):
+    net = model()
+    parameters = dict(net.named_parameters())
+
+    def loss(parameters):
+        return torch.func.functional_call(net, parameters, (IDS,)).logits.square().sum()
+
+    gradients = torch.func.grad(loss)(parameters)
+    assert True not in ran
+    loss(parameters).backward()
+    assert ran[-1]
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, parameters[name].grad)
+
+
+def test_dropout_and_checkpointing_are_plain(ran):
+    net = model(num_hidden_layers=2, dropout=0.5).train()
+    net(IDS)
+    assert ran == []
+    net.eval()(IDS)
+    assert ran == [True]
+    net = model().train()
+    net.activation_checkpointing_enable()
+    net(IDS)
+    assert ran == [True]
+
+
+def test_wrong_ids_are_named():
+    with pytest.raises(ValueError, match=r"input_ids must be in \[0, 9\), got \d to 9"):
+        model()(torch.where(IDS == 8, 9, IDS))
+
+
+def test_rows_of_padding_only_are_refused():
+    mask = LEFT.clone()
+    mask[3] = False
+    with pytest.raises(ValueError, match="row 3 is all padding"):
+        model()(IDS, mask)
+
+
+def test_the_library_can_be_missing(monkeypatch, tmp_path):
+    code = (
+        "from pathlib import Path\nfrom seqhub.kernels import library\n"
+        f"library.PATH = Path({str(tmp_path / 'none.so')!r})\n"
+        "import torch\nfrom seqhub.models.registry import build_config, build_model\n"
+        "build_model(build_config('lstm'), 'sequence')(torch.ones(2, 3, dtype=torch.long))\n"
+        "print(library.reason())\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.stdout.startswith("not built"), done.stderr
+    (tmp_path / "none.so").write_bytes(b"no library")
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.stdout.startswith("cannot be loaded"), done.stderr
+
+
+def test_env_says_what_runs(monkeypatch):
+    monkeypatch.delenv("SEQHUB_KERNELS", raising=False)
+    facts = json.loads(well("env", "--json"))
+    assert (facts["recurrence"], facts["reason"]) == (SETS[0], None)
+    assert well("env", "--quiet") == f"{SETS[0]}\n"
+    assert f"native ({SETS[0]})" in well("env")
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")
+    assert "torch (turned off by SEQHUB_KERNELS=0)" in well("env")
+
+
+def test_every_preset_that_is_a_recurrence_is_known(ran):
+    known = [preset for preset in list_presets() if preset in CELLS]
+    assert known == sorted(CELLS)
+    for preset in known:
+        model(preset)(IDS)
+    assert ran == [True] * len(known)
+
+
+def test_loaded_whenever_models_are():
+    for first in ("import seqhub, transformers.modeling_utils", "import transformers.modeling_utils, seqhub"):
+        code = f"{first}; import sys; print('seqhub.kernels.hook' in sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=100,
+            env=os.environ | {"SEQHUB_NO_HOOK": "1"},
+        )  # fmt: skip
+        assert done.stdout == "True\n", done.stderr
+
+
+def test_the_interface_of_saved_models_stays():
+    """Copies of the modelling file beside saved weights call `run` with these; a change needs a new name."""
+    import inspect
+
+    names = ["inputs", "mask", "layers", "cell", "vocab_size", "pad_token_id", "h_0", "c_0", "output_states"]
+    assert list(inspect.signature(hook.run).parameters) == names
+    assert library.reason() is None
