@@ -21,18 +21,21 @@ if TYPE_CHECKING:
     from seqhub.records import RunRecord
     from seqhub.training.train import Progress as State
 
-# Settings whose options are written out below
+# Settings whose options are written out below; `metavar` keeps the column of types so narrow that all names are whole
 _OWN = {"address", "output_dir", "trackers", "record", "model_options", "data_options"}
 
 RecipeName = Annotated[
     str, typer.Option("--recipe", help=f"settings that replace the defaults below: {' or '.join(RECIPES)}.")
 ]
 ModelOption = Annotated[
-    list[str] | None, typer.Option(help="NAME=VALUE, a further field of the model's config class; may be repeated.")
+    list[str] | None,
+    typer.Option(metavar="<str>", help="NAME=VALUE, a further field of the model's config class; may be repeated."),
 ]
 DataOption = Annotated[
     list[str] | None,
-    typer.Option(help="NAME=VALUE, how to read a file given as --data, as in label=stars; may be repeated."),
+    typer.Option(
+        metavar="<str>", help="NAME=VALUE, how to read a file given as --data, as in label=stars; may be repeated."
+    ),
 ]
 
 
@@ -50,11 +53,16 @@ def train_command(
     recipe_name: RecipeName = "solve",
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint in the folder, if any.")] = False,
     tracker: Annotated[
-        list[str] | None, typer.Option(help="tensorboard or trackio, beside history.jsonl; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="<str>", help="tensorboard or trackio, beside history.jsonl; may be repeated."),
     ] = None,
     recorded: Annotated[
         list[str] | None,
-        typer.Option("--record", help="gradients or activations: their norms, into history.jsonl; may be repeated."),
+        typer.Option(
+            "--record",
+            metavar="<str>",
+            help="gradients or activations: their norms, into history.jsonl; may be repeated.",
+        ),
     ] = None,
     model_option: ModelOption = None,
     data_option: DataOption = None,
