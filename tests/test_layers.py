@@ -29,7 +29,7 @@ MAY_IMPORT = {  # besides the standard library and lower floors
     "server": {"starlette", "uvicorn", "httptools", "anyio", "yaml", "lz4", "blake3", "picklescan", "pytest"},
     "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec", "transformers"},
     "cards": {"jinja2", "huggingface_hub", "yaml"},
-    "plots": {"numpy", "matplotlib"},
+    "plots": {"numpy", "matplotlib", "safetensors"},
     "evaluation": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "datasets", "pyarrow"},
     "training": {"numpy", "torch", "accelerate", "safetensors", "typer", "rich", "transformers"},
     "cli": {"typer", "rich"},

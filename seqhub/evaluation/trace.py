@@ -8,11 +8,12 @@ import numpy as np
 
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.judging import class_scores
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.loading import load_model, quiet_transformers
+from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Layout
-from seqhub.tasks.splits import Split
+from seqhub.tasks.registry import resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,31 +24,50 @@ def watcher(folder: Path) -> Watch:
     """Load the model of a run once, to run it over one sequence after the other.
 
     Returns:
-        A function of a text, or of real values (T, F); it raises InvalidInputError for symbols outside the task's
-        alphabet and for values that are not finite or not so many at a step.
+        A function of a text, or of real values (T, F); it raises InvalidInputError for symbols that the tokenizer of
+        the run does not know, and for values that are not finite or not so many at a step.
     """
-    layout = Split(RunRecord.load(folder).address).layout
+    from transformers import AutoTokenizer
+
+    task, config = resolve(RunRecord.load(folder).address)
+    layout, tokenizer = task.layout(config), None
     model = load_model(folder)
-    return lambda inputs: _trace(model, layout, inputs)
+    if layout.alphabet is not None:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return lambda inputs: _trace(model, layout, inputs, _given(layout, tokenizer, inputs))
 
 
-def _trace(model: "PreTrainedModel", layout: Layout, inputs: Any) -> Trace:
+def _trace(model: "PreTrainedModel", layout: Layout, inputs: Any, given: "dict[str, Tensor]") -> Trace:
     import torch
 
-    given = _given(layout, inputs)
+    if layout.alphabet is None:
+        inputs = given["input_values"][0].numpy()
     with torch.inference_mode():
         output = model(**given)
         states = _states(model, given)
         readout = _readout(model, layout, output.logits, states.get("hidden"))
     logits = output.logits[0].float().numpy()
-    return Trace(inputs, logits, {name: each[0].float().numpy() for name, each in states.items()}, readout)
+    arrays = {name: each[0].float().numpy() for name, each in states.items()}
+    return Trace(inputs, logits, arrays, readout, _saliency(model, layout, given))
 
 
-def _given(layout: Layout, inputs: Any) -> "dict[str, Tensor]":
+def _saliency(model: "PreTrainedModel", layout: Layout, given: "dict[str, Tensor]") -> Any:
+    """See `Trace.saliency`."""
     import torch
 
-    if layout.alphabet is not None:
-        return {"input_ids": torch.tensor([layout.alphabet.encode(inputs)])}
+    if layout.alphabet is not None or layout.target not in ("class", "number"):
+        return None
+    values = given["input_values"].clone().requires_grad_()
+    score = model(**given | {"input_values": values}).logits.max()
+    return torch.autograd.grad(score, values)[0][0].numpy()
+
+
+def _given(layout: Layout, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
+    import torch
+
+    if tokenizer is not None:
+        return dict(encode(tokenizer, [inputs]))
     values = np.array(inputs, dtype=np.float32)
     if values.ndim != 2 or values.shape[1] != layout.num_features or not len(values) or not np.isfinite(values).all():
         raise InvalidInputError(f"values of shape {values.shape}; need finite ones of (steps, {layout.num_features})")

@@ -19,6 +19,9 @@ class Trace(NamedTuple):
     readout: Floats | None
     """(T, C) probabilities or (T, 1) estimates at each step: of its own target, or as if the sequence ended there;
     None where the head reads no single step"""
+    saliency: Floats | None = None
+    """(T, F) gradient of the answer, the score of the likeliest class or the number, with respect to each value; None
+    of texts and of other targets"""
 
 
 Watch = Callable[[Any], Trace]

@@ -16,7 +16,7 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
         "schedule": "cosine",
         "batch_size": 32,
         "max_sequences": 40_000,
-        "accuracy": 0.99,
+        "accuracy": 0.99 if config.name == "direction" else 0.9,  # of the onsets; the others are near misses
         "evaluate_every": 1_600,
         "evaluate_size": 1_000,
     }

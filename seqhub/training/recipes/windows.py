@@ -15,6 +15,6 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
         window = cast(WindowsConfig, config).window
         shape = {"num_steps": config.length[1], "kernel_size": window, "stride": window, "local_features": 2 * window}
         settings["model_options"] = shape
-    else:
+    elif model != "cnn":  # a filter that all windows share has no such width
         settings["hidden_size"] = 32
     return settings

@@ -1,0 +1,83 @@
+"""Pictures of chirps, windows and ramps, from models that saw a few sequences only; and saliency."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from seqhub.cli.results import draw
+from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.trace import watcher
+from seqhub.plots.tasks.windows import draw_weights, hidden_weights
+from seqhub.tasks.splits import Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+OWN = {
+    "chirps/direction": "spectrograms-with-saliency.png",
+    "chirps/onset": "spectrograms-with-saliency.png",
+    "windows/k4-n8": "weights.png",
+    "ramps/pair": "reconstructions.png",
+    "ramps/image": "reconstructions.png",
+    "ramps/tutorial": "reconstructions.png",
+}
+
+
+def trained(folder: Path, address: str, model: str | None = None) -> Path:
+    short = {"max_sequences": 64, "evaluate_every": 32, "evaluate_size": 32, "stop_at": "none"}
+    settings = recipe(address, model) | ({} if model is None else {"model": model})
+    train(TrainConfig(address=address, output_dir=folder / "run", **settings | short))
+    return folder / "run"
+
+
+@pytest.mark.parametrize("address", OWN)
+def test_own_pictures_are_drawn_and_the_same_again(address: str, tmp_path: Path) -> None:
+    run = trained(tmp_path, address)
+    (own,) = (path for path in draw(run) if path.name not in ("states.png", "curves.png"))
+    assert own.name == OWN[address]
+    first = own.read_bytes()
+    draw(run)
+    assert own.read_bytes() == first
+    picture = imread(own)[..., :3]
+    assert picture.shape[1] == 1600
+    assert picture.std() > 0.05
+
+
+def test_other_models_of_windows_have_no_picture_of_weights(tmp_path: Path) -> None:
+    run = trained(tmp_path, "windows/k4-n8", "cnn")
+    assert "weights.png" not in {path.name for path in draw(run)}
+
+
+def test_drawn_weights_are_those_that_the_model_applies(tmp_path: Path) -> None:
+    layers = {}
+    for model in ("locally_connected", "fully_connected"):
+        run = trained(tmp_path / model, "windows/k4-n8", model)
+        hidden, layers[model] = load_model(run).model.hidden, hidden_weights(run)
+        with torch.inference_mode():
+            effect = hidden(torch.eye(32)) - hidden(torch.zeros(32, 32))
+        np.testing.assert_allclose(effect.flatten(1).numpy().T, layers[model], atol=1e-6)
+    assert np.count_nonzero(layers["locally_connected"]) * 8 == np.count_nonzero(layers["fully_connected"]) == 2048
+    draw_weights(layers, tmp_path / "weights.png", title="both")
+    assert imread(tmp_path / "weights.png").shape[1] == 1600
+
+
+def test_saliency_is_the_slope_of_the_answer(tmp_path: Path) -> None:
+    watch = watcher(trained(tmp_path, "windows/k4-n8"))
+    values = Split("windows/k4-n8", "test")[0].inputs
+    trace, step = watch(values), 1e-3
+    assert trace.saliency is not None
+    assert trace.saliency.shape == values.shape
+    best = trace.logits.argmax()
+    slopes = []
+    for place in range(len(values)):
+        moved = values.copy()
+        moved[place] += step
+        slopes.append((watch(moved).logits[best] - trace.logits[best]) / step)
+    np.testing.assert_allclose(trace.saliency[:, 0], slopes, atol=5e-3)
+
+
+def test_texts_have_no_saliency(tmp_path: Path) -> None:
+    assert watcher(trained(tmp_path, "qrsu/easy"))("BaXbYdE").saliency is None
