@@ -190,6 +190,11 @@ class RunRecord(Record):
     environment: dict[str, Any] = field(default_factory=dict)
     command: str = ""
 
+    @property
+    def probes(self) -> list[Any]:
+        """The sequences of `probe`: the first ones of the test split, as texts or nested lists of values."""
+        return self.probe.get("texts") or self.probe.get("input_values") or []
+
     def require_metrics(self, target: str) -> None:
         """Raise CorruptFileError unless every evaluation has the metrics of a target (see `tasks.base.Layout`)."""
         wrong = ", ".join(_misfits(self.evaluation, {str: _METRICS_OF[target]}, "evaluation"))

@@ -25,7 +25,10 @@ from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.trace import watcher
 from seqhub.evaluation.verify import verify
 from seqhub.records import RunRecord
+from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import SPLITS, Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.train import train
 from tests.cards.test_model_card import assert_tables_are_well_formed, body, prose
 from tests.cli.calls import well
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
@@ -196,6 +199,26 @@ def test_a_run_is_drawn_and_described(address: str, run_of: Make) -> None:
         assert not re.search(r"symbol|text|tokenizer", prose(card).split("## Data")[0], flags=re.IGNORECASE)
     for block in python_of(card):
         ast.parse(block)
+
+
+@pytest.mark.parametrize("address", ["char_completion/own", "sentiment/own"])
+def test_a_run_on_a_file_of_the_users_is_drawn_and_described_by_its_record(address: str, tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "run"
+    lines = [f"{word} film number {i},{label}" for i in range(30) for word, label in (("fine", "yes"), ("dull", "no"))]
+    file.write_text("\n".join(["text,label", *lines]) if address == "sentiment/own" else "\n".join(lines))
+    settings = {"data": str(file), "max_sequences": 32, "evaluate_every": 32, "stop_at": "none", "hidden_size": 4}
+    train(TrainConfig(address=address, output_dir=folder, **settings))
+    evaluate(folder, data=file)
+    file.unlink()
+    assert [path.name for path in draw(folder)] == ["states.png", "curves.png"]
+    write_card(folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert_tables_are_well_formed(body(card))
+    task, _ = resolve(address)
+    assert task.rule not in card
+    assert "chance level" not in card
+    assert "--dataset FILE" in card
+    assert ("classes no, yes." in card) == (address == "sentiment/own")
 
 
 @each_kind

@@ -1,6 +1,7 @@
 """Model cards: a run record and its task in, Markdown out. Nothing is trained, loaded or fetched here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,7 +13,7 @@ from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import NAMESPACE, fill, split_repo_id
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Layout
+from seqhub.tasks.base import OWN, Example, Layout, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -48,8 +49,11 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
     results = _by_config(record)
     layout = task.layout(config)
     record.require_metrics(layout.target)
-    split = Split(record.address, "test")
-    example = split[0]
+    own_file = config is OWN
+    if own_file:  # what the task does not know of a file, the record does
+        layout, config = _of_file(record, layout)
+    example = Example(record.probes[0], None) if own_file else Split(record.address, "test")[0]
+    given = own_file or Split(record.address).size is not None
     start = _start(layout, example.inputs)
     levels = _levels(results, [level.name for level in task.configs])
     main = next((split for split in ("test", "validation") if split in record.evaluation), None)
@@ -62,15 +66,16 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         layout=layout,
         say=wording,
         auto_class=AUTO_CLASSES[layout.head],
-        chance=task.chance(config),
+        chance=None if own_file else task.chance(config),
         repo_id=repo_id,
         dataset_id=dataset_id,
         example=example,
         start=start,
         rest=len(example.inputs) - len(start),
-        given=split.size is not None,
-        seen=split.size is not None and task.splits_overlap(config),
-        accuracy_is=wording.accuracy_is(split),
+        given=given,
+        own_file=own_file,
+        seen=given and task.splits_overlap(config),
+        accuracy_is=wording.accuracy_is(layout, given),
         main=main,
         own={name: metrics for (level, name), metrics in results.items() if level == config.name},
         levels=levels,
@@ -146,6 +151,14 @@ def _caption(name: str, record: RunRecord, layout: Layout) -> str:
         return "Test accuracy against sequence length"
     words = name.replace("-", " ")
     return _CAPTIONS.get(name) or words[:1].upper() + words[1:]
+
+
+def _of_file(record: RunRecord, layout: Layout) -> tuple[Layout, TaskConfig]:
+    """Classes and lengths of a run on a file of the user's, as far as it was measured."""
+    parts = list(record.evaluation.values())
+    lengths = [length for metrics in parts for length in metrics["length"]] or list(OWN.length)
+    labels = tuple(parts[0]["per_class"]) if parts and layout.labels else layout.labels
+    return replace(layout, labels=labels), replace(OWN, length=(min(lengths), max(lengths)))
 
 
 def _start(layout: Layout, inputs: Any) -> str:

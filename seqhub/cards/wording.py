@@ -7,7 +7,6 @@ from typing import Any
 from seqhub.cards.rendering import count, share
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Layout, Task, TaskConfig
-from seqhub.tasks.splits import Split
 
 _TAGS = {  # whether the inputs are texts, target -> the Hub's name for it
     (True, "class"): "text-classification",
@@ -162,10 +161,10 @@ def st3_is(layout: Layout, task: Task[Any]) -> str:
     )
 
 
-def accuracy_is(split: Split) -> str:
-    """What the criterion `accuracy` means."""
-    of = _SHARE_OF[split.layout.target].format(split.layout.tolerance)
-    return f"the share of {of} on {'fresh sequences' if split.size is None else 'validation sequences'}"
+def accuracy_is(layout: Layout, given: bool) -> str:
+    """What the criterion `accuracy` means, of rows that are given or drawn."""
+    of = _SHARE_OF[layout.target].format(layout.tolerance)
+    return f"the share of {of} on {'validation' if given else 'fresh'} sequences"
 
 
 def result_table(layout: Layout) -> tuple[tuple[str, ...], str]:

@@ -107,7 +107,6 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     from seqhub.plots.tasks import draw_own
     from seqhub.records import RunRecord
     from seqhub.tasks.registry import resolve
-    from seqhub.tasks.splits import Split
     from seqhub.training.history import read_history
 
     record = RunRecord.load(folder)
@@ -118,7 +117,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     if text is not None and layout.alphabet is None:
         raise InvalidInputError(f"text {text!r} for {record.address}, which has real values; leave it out")
     watch = watcher(folder)
-    seen = watch(Split(record.address, "test")[0].inputs if text is None else text)
+    seen = watch(record.probes[0] if text is None else text)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     written = []
@@ -131,7 +130,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
             written[-1],
             title=title,
             readout=seen.readout,
-            labels=_readout_names(layout),
+            labels=_readout_names(folder, layout),
             marked=[i for i, symbol in enumerate(symbols) if symbol in tuple(task.marked)],
         )
     if history:
@@ -150,11 +149,17 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     return written + draw_own(figures, record, watch)
 
 
-def _readout_names(layout: "Layout") -> tuple[str, ...]:
-    """Of the classes or symbols that a head scores, padding included; none of a number."""
-    if layout.target == "next_symbol" and layout.alphabet is not None:
-        return "padding", *layout.alphabet.entries
-    return layout.labels
+def _readout_names(folder: Path, layout: "Layout") -> tuple[str, ...]:
+    """Of the classes or symbols that the head of a run scores, padding included; none of a number."""
+    import json
+
+    if layout.target == "next_symbol":
+        vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+        return tuple(sorted(vocabulary, key=vocabulary.get))
+    if not layout.labels:
+        return ()
+    names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
+    return tuple(names.values()) if len(names) > 1 else layout.labels
 
 
 def card_command(

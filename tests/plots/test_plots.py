@@ -215,7 +215,7 @@ def test_a_module_named_as_the_task_draws_its_own_pictures(tmp_path: Path, monke
     try:
         assert own_pictures.draw_own(tmp_path, run({}), watch) == [tmp_path / "input-and-output.png"]  # type: ignore[arg-type]
     finally:
-        sys.modules.pop("seqhub.own_pictures.qrsu", None)
+        sys.modules.pop(f"{own_pictures.__name__}.qrsu", None)
     assert watched == ["ab"]
     assert (tmp_path / "input-and-output.png").stat().st_size > 1_000
 
