@@ -26,6 +26,9 @@ def rendered() -> dict[str, str]:
         "docs/tasks/square.md": _fill(
             (ROOT / "docs" / "tasks" / "square.md").read_text(encoding="utf-8"), "seeds", square_seeds()
         ),
+        "docs/tasks/row_images.md": _fill(
+            (ROOT / "docs" / "tasks" / "row_images.md").read_text(encoding="utf-8"), "seeds", digit_seeds()
+        ),
     }
 
 
@@ -86,6 +89,26 @@ def square_seeds() -> str:
     least = rows[f"{cells[0]}: seed 21"]["ours"]
     as_good = sum(count >= least for count in rows[f"{cells[0]}: all"]["each"])
     lines += ["", f"Seed 21 has {least:.0f} of 128; {as_good} of these {len(seeds)} seeds reach that."]
+    return "\n".join(lines)
+
+
+def digit_seeds() -> str:
+    """Percent of the test images that are right, seed by seed, from the row_images benchmark."""
+    rows = {row["case"]: row for row in _benchmark("row_images")}
+    lstm, plain = rows["lstm: all"], rows["rnn_tanh: all"]
+    sides = {
+        "`lstm`, shipped recipe": lstm["each"],
+        "`rnn_tanh`, shipped recipe": plain["each"],
+        "plain program, Adam at 0.01": plain["each_of_theirs"],
+    }
+    lines = [
+        "| | " + " | ".join(f"seed {seed}" for seed in range(len(lstm["each"]))) + " | median |",
+        "| --- |" + " ---: |" * (len(lstm["each"]) + 1),
+    ]
+    lines += [
+        f"| {name} | " + " | ".join(f"{value:.1f}" for value in (*each, median(each))) + " |"
+        for name, each in sides.items()
+    ]
     return "\n".join(lines)
 
 

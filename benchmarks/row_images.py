@@ -1,0 +1,94 @@
+"""Digits read row by row, 28 rows of 28: test images right, by a plain PyTorch program and by ours.
+
+The plain program is the tutorial's, which stops before any data: two layers of `nn.RNN` (tanh), 28 -> 128, a linear
+layer on the last step, Adam at 0.01, batches of 100. Here it gets the digits, in the order of `DataLoader` and as many
+passes as ours. Ours is `seqhub train row_images/digits28` by its recipe: with the LSTM, which it is made for and the
+goal is for, and with the tutorial's plain cell. Both are told by the 179 test images after the last pass, so nothing is
+chosen by a look at them. Nothing here is timed, so `rounds` changes nothing.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.timing import Goal, Row
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.tasks.splits import Split
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+ADDRESS = "row_images/digits28"
+SEEDS = range(10)
+
+
+class PlainModel(nn.Module):
+    """Two plain recurrences and ten logits from the last step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrence = nn.RNN(28, 128, num_layers=2, batch_first=True)
+        self.readout = nn.Linear(128, 10)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        logits: Tensor = self.readout(self.recurrence(rows)[0][:, -1])
+        return logits
+
+
+def run(rounds: int) -> list[Row]:
+    del rounds
+    torch.set_num_threads(1)
+    theirs = [plain(seed) for seed in SEEDS]
+    rows = []
+    for model in ("lstm", "rnn_tanh"):
+        here = [ours(model, seed) for seed in SEEDS]
+        rows += rows_of(model, theirs, here)
+    return rows
+
+
+def rows_of(model: str, theirs: Sequence[float], here: Sequence[float]) -> list[Row]:
+    """Median and worst of all seeds."""
+    goal: Goal | None = ("ours", ">=", 96.0) if model == "lstm" else None
+    return [
+        Row(case=f"{model}: all", unit="%", theirs=median(theirs), ours=median(here), each=here, each_of_theirs=theirs),
+        Row(case=f"{model}: worst seed", unit="%", theirs=min(theirs), ours=min(here), goal=goal),
+    ]
+
+
+def tensors(name: str) -> tuple[Tensor, Tensor]:
+    """Images (N, 28, 28) and digits (N,) of a split."""
+    split = Split(ADDRESS, name)
+    batch = split.blocks(0, 2)
+    assert len(batch) == split.size
+    return torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels)
+
+
+def plain(seed: int) -> float:
+    """Percent right by the plain program."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = PlainModel()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        loader = DataLoader(TensorDataset(*tensors("train")), batch_size=100, shuffle=True)
+        for _ in range(recipe(ADDRESS, "rnn_tanh")["epochs"]):
+            for images, digits in loader:
+                nn.functional.cross_entropy(model(images), digits).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+    images, digits = tensors("test")
+    with torch.no_grad():
+        return 100 * (model(images).argmax(dim=1) == digits).float().mean().item()
+
+
+def ours(model: str, seed: int) -> float:
+    """Percent right by the one loop of this package, as its record has it."""
+    settings = recipe(ADDRESS, model) | {"seed": seed}
+    with tempfile.TemporaryDirectory() as folder:
+        train(TrainConfig(address=ADDRESS, model=model, output_dir=Path(folder) / "run", cpu=True, **settings))
+        record = evaluate(Path(folder) / "run", sibling_rows=0)
+    return 100 * float(record.evaluation["test"]["accuracy"])

@@ -1,0 +1,27 @@
+"""Pictures of row_images and documents, of small runs: they are drawn where the head reads single steps or not."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from seqhub.cli.results import draw
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+
+@pytest.mark.parametrize("model", ["gru", "cnn"])
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [("row_images/digits8", "digits-row-by-row.png"), ("documents/width64", "chunks-and-answer.png")],
+)
+def test_the_picture_is_drawn(address: str, name: str, model: str, tmp_path: Path) -> None:
+    settings = recipe(address, "gru") | {"max_sequences": 160, "evaluate_size": 64, "hidden_size": 8}
+    if model == "cnn":
+        settings = {each: value for each, value in settings.items() if "hidden" not in each}
+    train(TrainConfig(address=address, model=model, output_dir=tmp_path / "run", cpu=True, **settings))
+    drawn = {path.name: path for path in draw(tmp_path / "run")}
+    with Image.open(drawn[name]) as image:
+        assert image.width == 1600
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 20
