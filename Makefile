@@ -42,6 +42,16 @@ hub-suite: $(READY)  ## huggingface_hub's and datasets' own tests against this s
 			$(CLIENT:%=--release %) || failed=1; \
 	done; done; test -z "$$failed"
 
+SANITIZED := build/sanitized/seqhub/kernels/recurrence.so
+$(SANITIZED): setup.py $(wildcard seqhub/kernels/native/*)
+	CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
+		$(BIN)/python setup.py --quiet build_ext --build-lib build/sanitized
+
+sanitize: $(READY) $(SANITIZED)  ## the tests of the native recurrence under address and undefined-behaviour sanitizers
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
+		$(BIN)/python -m pytest tests/kernels --timeout=3000
+
 format: $(READY)  ## put the code into the house form
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
@@ -64,4 +74,4 @@ cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m model_cards.render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite sanitize format lint bench release cards

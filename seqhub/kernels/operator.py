@@ -74,7 +74,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, call: "_Call", inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, *weights: Tensor
+        ctx: Any, call: "Call", inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, *weights: Tensor
     ) -> Any:
         saved = torch.empty(call.saved_bytes(), dtype=torch.uint8)
         outputs = call.forward(inputs, h_0, c_0, weights, saved)
@@ -97,7 +97,7 @@ class _Recurrence(torch.autograd.Function):
         return None, d_inputs, d_h_0, d_c_0, *d_weights
 
 
-class _Call:
+class Call:
     """One recurrence: its sizes and how it is handed to the library."""
 
     def __init__(
@@ -158,7 +158,7 @@ class _Call:
             if weight.shape != shape or weight.dtype is not self.dtype or not weight.numel():
                 raise InvalidInputError(f"weight {number} {_words(weight)}; need {shape} {self.dtype}")
 
-    def with_tensors(self, columns: Tensor | None, spans: Tensor | None) -> "_Call":
+    def with_tensors(self, columns: Tensor | None, spans: Tensor | None) -> "Call":
         self.columns, self.spans = columns, spans
         return self
 
@@ -295,7 +295,7 @@ def _with_gradients(
     c_0: Tensor | None,
     *how: Any,
 ) -> Any:
-    call = _Call(inputs, columns, spans, weights, *how)
+    call = Call(inputs, columns, spans, weights, *how)
     tensors = (inputs, h_0, c_0, *weights)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         return _Recurrence.apply(call, *tensors)  # type: ignore[no-untyped-call]
@@ -311,7 +311,7 @@ def _without_gradients(
     c_0: Tensor | None,
     *how: Any,
 ) -> Any:
-    return _Call(inputs, columns, spans, weights, *how).forward(inputs, h_0, c_0, weights, None)
+    return Call(inputs, columns, spans, weights, *how).forward(inputs, h_0, c_0, weights, None)
 
 
 _LIBRARY = torch.library.Library("seqhub", "DEF")
