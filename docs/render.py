@@ -19,16 +19,14 @@ SPEED = ("generate", "build", "feed", "access", "train", "startup", "hub")  # be
 
 def rendered() -> dict[str, str]:
     """Path from the root of the repository -> what should stand there."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = _page("README.md")
     return {
         "README.md": _fill(_fill(readme, "results", results()), "speed", speed()),
         "docs/cli.md": command_line(),
-        "docs/tasks/square.md": _fill(
-            (ROOT / "docs" / "tasks" / "square.md").read_text(encoding="utf-8"), "seeds", square_seeds()
-        ),
-        "docs/tasks/row_images.md": _fill(
-            (ROOT / "docs" / "tasks" / "row_images.md").read_text(encoding="utf-8"), "seeds", digit_seeds()
-        ),
+        "docs/concepts.md": _fill(_page("docs/concepts.md"), "gradients", gradients()),
+        "docs/tasks/qrsu.md": _fill(_page("docs/tasks/qrsu.md"), "seeds", qrsu_seeds()),
+        "docs/tasks/row_images.md": _fill(_page("docs/tasks/row_images.md"), "seeds", digit_seeds()),
+        "docs/tasks/square.md": _fill(_page("docs/tasks/square.md"), "seeds", square_seeds()),
     }
 
 
@@ -92,6 +90,54 @@ def square_seeds() -> str:
     return "\n".join(lines)
 
 
+def qrsu_seeds() -> str:
+    """What the recipe of qrsu's course makes of each seed, from the tutorial benchmark."""
+    rows = {row["case"]: row for row in _benchmark("tutorial")}
+    cells = [case.partition(":")[0] for case in rows if case.endswith(": at 100 %")]
+    seeds = len(rows[f"{cells[0]}: after 100 epochs"]["each"])
+    lines = [
+        "| model | by | epochs | " + " | ".join(f"seed {seed}" for seed in range(1, seeds + 1)) + " |",
+        "| --- | --- | ---: |" + " ---: |" * seeds,
+    ]
+    for cell in cells:
+        for side, each in (("plain PyTorch", "each_of_theirs"), ("`seqhub train`", "each")):
+            for epochs in (10, 100):
+                values = " | ".join(f"{value:.1f} %" for value in rows[f"{cell}: after {epochs} epochs"][each])
+                lines.append(f"| `{cell}` | {side} | {epochs} | {values} |")
+    lines.append("")
+    for cell in cells:
+        solved, first = rows[f"{cell}: at 100 %"], rows[f"{cell}: first at 100 %"]
+        lines.append(
+            f"- `{cell}`: at 100 % after 100 epochs are {solved['ours']:.0f} of {seeds} seeds here and "
+            f"{solved['theirs']:.0f} by the plain program; first so after {_span(first['each'])} epochs here and "
+            f"{_span(first['each_of_theirs'])} there."
+        )
+    return "\n".join(lines)
+
+
+def _span(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{min(known):.0f} to {max(known):.0f}"
+
+
+def gradients() -> str:
+    """How much of the gradient is left at some lags, from the numbers of the figure beside it."""
+    numbers = json.loads((ROOT / "docs" / "concepts.json").read_text(encoding="utf-8"))
+    lags = (10, 50, 100)
+    lines = [
+        "| network | "
+        + " | ".join(f"lag {lag}" for lag in lags)
+        + f" | solved after {numbers['sequences']:,} sequences |",
+        "| --- |" + " ---: |" * len(lags) + " ---: |",
+    ]
+    for network, found in numbers["networks"].items():
+        left = " | ".join(f"{median(course[lag] for course in found['first']):.1e}" for lag in lags)
+        solved = sum(accuracy > 0.99 for accuracy in found["accuracy"])
+        lines.append(f"| `{network}` | {left} | {solved} of {len(numbers['seeds'])} seeds |")
+    lines += ["", "With the first weights, medians over the seeds."]
+    return "\n".join(lines)
+
+
 def digit_seeds() -> str:
     """Percent of the test images that are right, seed by seed, from the row_images benchmark."""
     rows = {row["case"]: row for row in _benchmark("row_images")}
@@ -145,6 +191,10 @@ def write() -> None:
 def _benchmark(name: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))["rows"]
     return rows
+
+
+def _page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def _fill(text: str, section: str, content: str) -> str:

@@ -32,7 +32,9 @@ def test_model_cards_and_leaderboard(name: str) -> None:
         validate(text, "model")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/cli.md", "docs/tasks/square.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/cli.md", "docs/concepts.md", "docs/tasks/qrsu.md", "docs/tasks/square.md"]
+)
 def test_pages_with_rendered_parts(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == docs.render.rendered()[name]
 

@@ -22,7 +22,7 @@ def lr_range_command(
         Path | None, typer.Option(help="PNG to draw.", show_default="lr-range-TASK-CONFIG-MODEL.png")
     ] = None,
     lowest: Annotated[float, typer.Option(help="learning rate of the first step.")] = 1e-5,
-    highest: Annotated[float, typer.Option(help="learning rate of the last step.")] = 1.0,
+    highest: Annotated[float, typer.Option(help="learning rate of the last step.")] = 10.0,
     steps: Annotated[int, typer.Option(help="optimizer steps, unless the loss diverges before.")] = 200,
     recipe_name: RecipeName = "solve",
     model_option: ModelOption = None,

@@ -39,7 +39,7 @@ def plot_rates(
     figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
     axes.plot(rates, losses, color=GREY, linewidth=0.8, alpha=0.6, label="each batch")
     axes.plot(rates, smoothed, color=BLUE, linewidth=1.8, label="moving average")
-    low, high = min(smoothed), max(smoothed)
+    low, high = min(losses), max(smoothed)
     axes.set_ylim(
         max(0.0, low - 0.1 * (high - low)), low + 1.15 * (high - low)
     )  # a last batch may be beyond all others

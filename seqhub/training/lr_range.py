@@ -39,7 +39,7 @@ class _Diverged(Exception):  # noqa: N818  the end of the test, and no error
     pass
 
 
-def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 1.0, steps: int = 100) -> list[RangeStep]:
+def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0, steps: int = 200) -> list[RangeStep]:
     """Let the learning rate rise from `lowest` to `highest` in `steps` steps, and see what the loss does.
 
     The test ends early where the smoothed loss is four times its lowest value, or no longer finite. Nothing is left

@@ -65,10 +65,10 @@ def test_nothing_is_left_and_the_caller_has_his_state_back(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lowest": 0.0}, "^learning rates from 0 to 1; need 0 < lowest < highest$"),
-        ({"lowest": 1.0}, "^learning rates from 1 to 1; need"),
+        ({"lowest": 0.0}, "^learning rates from 0 to 10; need 0 < lowest < highest$"),
+        ({"lowest": 10.0}, "^learning rates from 10 to 10; need"),
         ({"highest": float("inf")}, "^learning rates from 1e-05 to inf; need"),
-        ({"lowest": float("nan")}, "^learning rates from nan to 1; need"),
+        ({"lowest": float("nan")}, "^learning rates from nan to 10; need"),
         ({"steps": 9}, "^9 steps of a range test; need 10 to 100,000$"),
     ],
 )
@@ -96,7 +96,7 @@ def test_the_command_draws_and_says_where(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("lr-range qrsu/eazy", "no config of qrsu 'eazy'"),
         ("lr-range qrsu/easy --steps 3", "3 steps of a range test"),
-        ("lr-range qrsu/easy --lowest 2", "need 0 < lowest < highest"),
+        ("lr-range qrsu/easy --lowest 20", "need 0 < lowest < highest"),
         ("lr-range qrsu/easy --model cnn", "which has symbols"),
         ("lr-range qrsu/easy --learning-rate 1", "No such option: --learning-rate"),
     ],
