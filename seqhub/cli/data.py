@@ -109,8 +109,10 @@ def images_command(
     """
     from seqhub.data.images import Images
     from seqhub.data.vectors import write_vectors
+    from seqhub.evaluation.loading import quiet_datasets
 
-    images = Images(source, config, image, label, endpoint=endpoint)
+    with quiet_datasets():
+        images = Images(source, config, image, label, endpoint=endpoint)
     counts = write_vectors(out, images.rows(), overwrite=overwrite)
     _show_written(Form.of(as_json, quiet), out, counts, images.left_out)
 

@@ -1,6 +1,7 @@
 """What a model does inside, step by step, on one sequence: arrays for pictures."""
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from seqhub.evaluation.loading import load_model, quiet_transformers
 from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Layout
+from seqhub.tasks.base import OWN, Layout
 from seqhub.tasks.registry import resolve
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def watcher(folder: Path) -> Watch:
     task, config = resolve(RunRecord.load(folder).address)
     layout, tokenizer = task.layout(config), None
     model = load_model(folder)
+    if config is OWN and layout.alphabet is None:  # how wide the steps of a file were, the model still knows
+        layout = replace(layout, step_shape=(model.config.num_features,))
     if layout.alphabet is not None:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizerFast
 
+from seqhub.cli.results import draw
 from seqhub.data.embedding import Encoder, embedded_csv
 from seqhub.data.own import Source
 from seqhub.data.vectors import write_vectors
@@ -119,11 +120,11 @@ def write_csv(file: Path, rows: list[tuple[str, str]]) -> Path:
 
 def test_texts_of_a_csv_can_be_learnt(bert: str, tmp_path: Path) -> None:
     """From texts to a measured run; the class is the half of the vocabulary that the first words come from."""
-    draw = random.Random(0)
+    chance = random.Random(0)
     rows = []
     for n in range(120):
         half = WORDS[:20] if n % 2 else WORDS[20:]
-        rows.append((" ".join(draw.choices(half, k=6) + draw.choices(WORDS, k=draw.randint(0, 20))), "ab"[n % 2]))
+        rows.append((" ".join(chance.choices(half, k=6) + chance.choices(WORDS, k=chance.randint(0, 20))), "ab"[n % 2]))
     source = write_csv(tmp_path / "texts.csv", rows)
     encoder = Encoder(bert, window=8, overlap=0)
     file = tmp_path / "texts.parquet"
@@ -134,6 +135,7 @@ def test_texts_of_a_csv_can_be_learnt(bert: str, tmp_path: Path) -> None:
     record = evaluate(tmp_path / "run", data=file)
     assert record.training["data"] == "texts.parquet"
     assert record.evaluation["test"]["examples"] == 12
+    assert {path.name for path in draw(tmp_path / "run")} == {"states.png", "curves.png"}  # without the file
     with pytest.raises(InvalidInputError, match=r"no text in line 2 of .*empty\.csv"):
         list(embedded_csv(write_csv(tmp_path / "empty.csv", [("", "a")]), encoder))
 
@@ -187,14 +189,14 @@ def test_a_real_encoder_puts_what_is_on_one_topic_together(minilm: str) -> None:
 @pytest.mark.timeout(900)
 def test_the_order_of_topics_in_real_texts_is_learnt(minilm: str, tmp_path: Path) -> None:
     """The synthetic rule in words: cooking before astronomy, or after it, among passages on other things."""
-    draw = random.Random(0)
+    chance = random.Random(0)
     rows = []
     for n in range(400):
-        others = draw.choices(list(TOPICS)[2:], k=draw.randint(2, 5))
-        places = sorted(draw.sample(range(len(others) + 2), 2))
+        others = chance.choices(list(TOPICS)[2:], k=chance.randint(2, 5))
+        places = sorted(chance.sample(range(len(others) + 2), 2))
         for place, topic in zip(places, ("cooking", "astronomy") if n % 2 else ("astronomy", "cooking"), strict=True):
             others.insert(place, topic)
-        passages = [" ".join(draw.sample(TOPICS[topic], 3)) for topic in others]
+        passages = [" ".join(chance.sample(TOPICS[topic], 3)) for topic in others]
         rows.append((" ".join(passages), "cooking-first" if n % 2 else "astronomy-first"))
     source = write_csv(tmp_path / "texts.csv", rows)
     file = tmp_path / "texts.parquet"

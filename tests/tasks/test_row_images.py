@@ -1,10 +1,13 @@
 """What is special about row_images: real digits, the same ones in both sizes, resized as anybody would."""
 
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seqhub.cards.folder import write_card
+from seqhub.data.export import write_folder
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.row_images import TASK, RowImagesConfig
 from seqhub.tasks.splits import SPLITS, Split
@@ -73,8 +76,12 @@ def test_the_file_in_the_package_is_that_of_scikit_learn() -> None:
     np.testing.assert_array_equal(labels, given.target)
 
 
-def test_the_licence_is_that_of_the_images() -> None:
-    assert TASK.license == "cc-by-4.0"
+def test_the_card_has_the_licence_of_the_images(tmp_path: Path) -> None:
+    write_folder("row_images", tmp_path / "digits", configs=["digits8"])
+    write_card(tmp_path / "digits")
+    card = (tmp_path / "digits" / "README.md").read_text(encoding="utf-8")
+    assert "\nlicense: cc-by-4.0\n" in card
+    assert "Alpaydin" in card
 
 
 def test_the_picture_of_another_thing_is_refused() -> None:
