@@ -23,10 +23,12 @@ def render(records: Sequence[RunRecord]) -> str:
     groups: list[Mapping[str, Any]] = []
     for address in sorted({record.address for record in records}, key=_rank):
         members = [record for record in records if record.address == address]
-        criteria = sorted(
-            {name for record in members for name in record.criteria}, key=lambda name: (name != _FIRST, name)
-        )
         task, config = resolve(address)
+        paper = config.name in task.paper_sequences
+        criteria = sorted(  # a rule that no run of a task met, nor its paper used, says nothing there
+            {name for record in members for name, met in record.criteria.items() if met or paper or name != _FIRST},
+            key=lambda name: (name != _FIRST, name),
+        )
         groups.append(
             {
                 "address": address,
