@@ -21,7 +21,7 @@ from seqhub.tasks.splits import Split
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-BATCH_SIZE = 500  # sequences
+BATCH_SIZE = 1_000  # sequences
 MOST_ROWS = 10_000_000  # sequences of a split: beyond, memory ends before patience does
 
 _SPLITS = ("validation", "test")
@@ -103,11 +103,11 @@ def tally(model: "PreTrainedModel", split: Split, rows: int) -> Tally:
 
     from seqhub.data.feed import feed_of
 
-    result = Tally(split.layout, rows)
+    result, device = Tally(split.layout, rows), model.device
     with torch.inference_mode():
         for batch in feed_of(split, min(BATCH_SIZE, rows)):
             labels = batch.pop("labels")
-            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+            logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
             result.add(logits, labels, batch["attention_mask"])
             if result.full:
                 break

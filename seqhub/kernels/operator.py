@@ -64,7 +64,7 @@ def recurrence(
         InvalidInputError: A type, shape, id or span that is not as above.
         MemoryError: Sizes beyond the machine.
     """
-    return torch.ops.seqhub.recurrence(  # type: ignore[no-any-return]
+    return _OPERATOR(  # type: ignore[no-any-return]
         inputs, columns, spans, weights, h_0, c_0, cell, bidirectional, output_states, instruction_set
     )
 
@@ -146,6 +146,11 @@ class Call:
         self.columns = None if columns is None else columns.contiguous()
         self.spans = None if spans is None else spans.contiguous()
         self.library: Library = library(instruction_set or None)
+        self.sizes = (
+            *(_NUMBER_OF[cell], int(self.dtype is torch.float64), self.layers, self.directions),
+            *(self.batch, self.steps, self.features, self.hidden),
+            0 if columns is None else columns.numel(),
+        )
 
     def _check_weights(self, weights: list[Tensor]) -> None:
         rows, hidden = self.gates * self.hidden, self.hidden
@@ -162,14 +167,9 @@ class Call:
         self.columns, self.spans = columns, spans
         return self
 
-    def _sizes(self) -> tuple[int, ...]:
-        sizes = (_NUMBER_OF[self.cell], self.dtype is torch.float64, self.layers, self.directions)
-        return *sizes, self.batch, self.steps, self.features, self.hidden
-
     def saved_bytes(self) -> int:
         """Size of what forward leaves for backward."""
-        sizes = (*self._sizes(), 0 if self.columns is None else self.columns.numel())
-        return _bytes(self.library, "saved_bytes", sizes, (True, False, False))
+        return _bytes(self.library, "saved_bytes", self.sizes, (True, False, False))
 
     def forward(
         self, inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, weights: Any, saved: Tensor | None
@@ -213,20 +213,21 @@ class Call:
     def _run(
         self, which: str, inputs: Tensor, states: Any, saved: Tensor | None, outputs: Any, gradients: Any, weights: Any
     ) -> None:
-        held = [None if t is None else t.contiguous() for t in (inputs, self.columns, self.spans, *states)]
-        others = [None if t is None else t.contiguous() for t in (*outputs, *gradients, *weights)]
-        d_states, d_inputs = others[3], others[6]
-        sizes = (*self._sizes(), 0 if self.columns is None else self.columns.numel())
-        flags = saved is not None, d_states is not None, d_inputs is not None
-        scratch = _SCRATCH.of(_bytes(self.library, f"{which}_scratch", sizes, flags))
-        numbers = (
-            *sizes,
-            *[0 if tensor is None else tensor.data_ptr() for tensor in held],
+        # copies, where there are any, live until the call has ended
+        given = [_contiguous(tensor) for tensor in (inputs, self.columns, self.spans, *states)]
+        d_outputs, made = [_contiguous(tensor) for tensor in gradients[:3]], gradients[3:]
+        parameters = [_contiguous(tensor) for tensor in weights]
+        flags = saved is not None, d_outputs[0] is not None, made[0] is not None
+        scratch = _SCRATCH.of(_bytes(self.library, f"{which}_scratch", self.sizes, flags))
+        numbers = [
+            *self.sizes,
+            *map(_address, given),
             *((0, 0) if saved is None else (saved.data_ptr(), saved.numel())),
             scratch.data_ptr(),
             scratch.numel(),
-            *[0 if tensor is None else tensor.data_ptr() for tensor in others],
-        )
+            *map(_address, (*outputs, *d_outputs, *made)),
+            *map(_address, parameters),
+        ]
         outcome = getattr(self.library, which)(struct.pack(f"{len(numbers)}q", *numbers))
         if outcome:
             self._refuse(outcome, inputs)
@@ -277,6 +278,14 @@ def _bytes(native: Library, function: str, sizes: tuple[int, ...], flags: tuple[
     return size
 
 
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return tensor if tensor is None or tensor.is_contiguous() else tensor.contiguous()
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
 def _require(tensor: Tensor, name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     if tensor.shape != shape or tensor.dtype is not dtype or not tensor.numel():
         raise InvalidInputError(f"{name} {_words(tensor)}; need {shape} {dtype}")
@@ -321,3 +330,4 @@ _LIBRARY.define(
 )
 _LIBRARY.impl("recurrence", _with_gradients, "AutogradCPU")
 _LIBRARY.impl("recurrence", _without_gradients, "CPU")
+_OPERATOR = torch.ops.seqhub.recurrence.default
