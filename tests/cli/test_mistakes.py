@@ -137,10 +137,10 @@ RUNS = [
     ("evaluate run --sibling-rows -1", "sibling_rows -1; need 0 to "),
     ("evaluate run --rows x", "given 'x'"),
     ("evaluate run --seed x", "given 'x'"),
-    ("plot run --text Z", "symbol 'Z' at position 0 of 'Z'; qrsu has 'XYabcdBE'"),
-    ("plot run --text BaXbéE", "symbol 'é' at position 4 of 'BaXbéE'; qrsu has 'XYabcdBE'"),
+    ("plot run --text Z", "symbol 'Z' at position 0 of row 0; the alphabet is 'XYabcdBE'"),
+    ("plot run --text BaXbéE", "symbol 'é' at position 4 of row 0; the alphabet is 'XYabcdBE'"),
     ("plot run --text BaXb_E", "symbol '_' at position 4"),
-    ("plot run --text=", "empty sequence"),
+    ("plot run --text=", "empty text in row 0"),
     *((f"{command} --repo {repo}", "need namespace/name") for command in ("card run", "card data", "push run --dry-run")
       for repo in ("bad", "a/b/c", "../x", "me/x.git", "me/é", "https://huggingface.co/me/x", f"me/{'x' * 97}")),
     ("push run --repo=", "repository ''; need namespace/name"),
