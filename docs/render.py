@@ -24,6 +24,7 @@ def rendered() -> dict[str, str]:
         "README.md": _fill(_fill(readme, "results", results()), "speed", speed()),
         "docs/cli.md": command_line(),
         "docs/concepts.md": _fill(_page("docs/concepts.md"), "gradients", gradients()),
+        "docs/tasks/README.md": _fill(_page("docs/tasks/README.md"), "released", released()),
         "docs/tasks/qrsu.md": _fill(_page("docs/tasks/qrsu.md"), "seeds", qrsu_seeds()),
         "docs/tasks/row_images.md": _fill(_page("docs/tasks/row_images.md"), "seeds", digit_seeds()),
         "docs/tasks/square.md": _fill(_page("docs/tasks/square.md"), "seeds", square_seeds()),
@@ -61,6 +62,31 @@ def results() -> str:
         f"LSTM of width 8 by the shipped recipe; `python -m benchmarks solve`. The recipe of the tutorial, through the "
         f"same loop, solves `qrsu/hard` with {theirs:.0f} of {their_seeds} seeds in 100,000 sequences.",
     ]
+    return "\n".join(lines)
+
+
+def released() -> str:
+    """What each released model does on unseen rows, from the records in `model_cards`."""
+    lines = [
+        "| config | model | weights | training sequences | test | of |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name in list_tasks():
+        for config in get_task(name).configs:
+            for folder in sorted((ROOT / "model_cards").glob(f"{name}-{config.name}-*")):
+                record = RunRecord.load(folder)
+                if record.address != f"{name}/{config.name}":
+                    continue  # of another config whose name begins with this one's
+                test = record.evaluation["test"]
+                right = f"{test['accuracy']:.2%} right"
+                if "mse" in test:
+                    right = f"MSE {test['mse']:.1e}, {test['accuracy']:.1%} within {test['tolerance']:.3g}"
+                elif "steps" in test:
+                    right = f"{test['accuracy']:.2%} of steps right"
+                lines.append(
+                    f"| `{record.address}` | [`{record.model}`](../../model_cards/{folder.name}/README.md) "
+                    f"| {record.num_parameters:,} | {record.sequences_seen:,} | {right} | {test['examples']:,} |"
+                )
     return "\n".join(lines)
 
 

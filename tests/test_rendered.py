@@ -15,6 +15,7 @@ from seqhub.training.recipes import recipe
 ROOT = Path(__file__).parent.parent
 DATASET_CARDS = dataset_scripts.render.rendered()
 MODEL_CARDS = model_cards.render.rendered()
+PAGES = docs.render.rendered()
 
 
 @pytest.mark.parametrize("name", DATASET_CARDS)
@@ -32,11 +33,9 @@ def test_model_cards_and_leaderboard(name: str) -> None:
         validate(text, "model")
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/cli.md", "docs/concepts.md", "docs/tasks/qrsu.md", "docs/tasks/square.md"]
-)
+@pytest.mark.parametrize("name", PAGES)
 def test_pages_with_rendered_parts(name: str) -> None:
-    assert (ROOT / name).read_text(encoding="utf-8") == docs.render.rendered()[name]
+    assert (ROOT / name).read_text(encoding="utf-8") == PAGES[name]
 
 
 def test_every_task_has_been_released_with_its_present_rows() -> None:
