@@ -16,6 +16,7 @@ from seqhub.kernels.library import reason, spans_function
 from seqhub.kernels.operator import recurrence
 
 _ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
+_LANES = 16  # sequences of the widest vector
 _TYPES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _FLOATS = (torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
@@ -103,17 +104,25 @@ def _fits(inputs: Tensor, mask: Tensor | None, modules: list[nn.RNNBase], cell: 
         and not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
         and not torch._C._are_functorch_transforms_active()
-        and worthwhile(len(inputs), weight.size(-1))
+        and worthwhile(cell, len(inputs), weight.size(-1))
     )
 
 
-def worthwhile(batch: int, hidden: int) -> bool:
-    """Whether the library is at least as fast as torch's own recurrence.
+def worthwhile(cell: str, batch: int, hidden: int) -> bool:
+    """Whether the library was at least as fast as torch's own module, forward alone and with backward.
 
-    It computes a whole vector of sequences at once, however few there are, so single sequences are worth it only where
-    the plain module spends its time on dispatch rather than on arithmetic.
+    Measured in single precision on 1 to 256 sequences of 110 steps (`docs/performance.md`). The library computes whole
+    vectors of sequences, however few there are, which a wide LSTM of torch beats with matrix products.
     """
-    return hidden <= 128 and (batch >= 8 or hidden <= 32)
+    if cell != "lstm":
+        return hidden <= 64 or (hidden <= 128 and batch >= 2)
+    filled = batch / (-(-batch // _LANES) * _LANES)
+    return (
+        hidden <= 16
+        or (hidden <= 32 and batch >= 8)
+        or (hidden <= 64 and batch >= 12 and filled >= 0.75)
+        or (hidden <= 128 and batch >= 32 and filled >= 0.9)
+    )
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -10,7 +10,7 @@ It is a `torch.library.Library` around a `torch.autograd.Function`, which costs 
 import struct
 import threading
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -76,11 +76,11 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, call: "Call", inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, *weights: Tensor
     ) -> Any:
-        saved = torch.empty(call.saved_bytes(), dtype=torch.uint8)
-        outputs = call.forward(inputs, h_0, c_0, weights, saved)
-        ctx.call = call
+        activations = _Activations(call.saved_bytes())
+        outputs = call.forward(inputs, h_0, c_0, weights, activations.memory)
+        ctx.call, ctx.activations = call, activations
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(inputs, call.columns, call.spans, saved, *weights)
+        ctx.save_for_backward(inputs, call.columns, call.spans, *weights)
         if not call.output_states:
             ctx.mark_non_differentiable(outputs[0])
         return outputs
@@ -88,11 +88,11 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *d_outputs: Tensor | None) -> Any:
-        inputs, columns, spans, saved, *weights = ctx.saved_tensors
+        inputs, columns, spans, *weights = ctx.saved_tensors
         _, need_inputs, need_h_0, need_c_0, *_ = ctx.needs_input_grad
         call = ctx.call.with_tensors(columns, spans)
         d_inputs, d_h_0, d_c_0, d_weights = call.backward(
-            inputs, weights, saved, d_outputs, need_inputs, need_h_0, need_c_0
+            inputs, weights, ctx.activations.memory, d_outputs, need_inputs, need_h_0, need_c_0
         )
         return None, d_inputs, d_h_0, d_c_0, *d_weights
 
@@ -222,7 +222,7 @@ class Call:
         numbers = [
             *self.sizes,
             *map(_address, given),
-            *((0, 0) if saved is None else (saved.data_ptr(), saved.numel())),
+            *((0, 0) if saved is None else (saved.data_ptr(), self.saved_bytes())),
             scratch.data_ptr(),
             scratch.numel(),
             *map(_address, (*outputs, *d_outputs, *made)),
@@ -246,10 +246,29 @@ class Call:
         raise InvalidInputError("columns name a column that weight_ih does not have")
 
 
-class _Scratch(threading.local):
-    """Memory that calls of a thread work in: kept, since fresh pages would cost more than small calls do."""
+_MOST_KEPT = 1 << 24  # bytes
 
-    MOST_KEPT = 1 << 24  # bytes
+
+class _Activations:
+    """What forward leaves for backward. The memory is handed on: fresh pages would cost more than small calls do."""
+
+    _SPARE: ClassVar[list[Tensor]] = []  # one, of what was used last
+
+    def __init__(self, size: int) -> None:
+        try:
+            spare = self._SPARE.pop()
+        except IndexError:
+            spare = None
+        fits = spare is not None and size <= spare.numel()
+        self.memory = spare if spare is not None and fits else torch.empty(size, dtype=torch.uint8)
+
+    def __del__(self) -> None:
+        if not self._SPARE and self.memory.numel() <= _MOST_KEPT:
+            self._SPARE.append(self.memory)
+
+
+class _Scratch(threading.local):
+    """Memory that the calls of a thread work in, kept for the same reason."""
 
     def __init__(self) -> None:
         self.tensor = torch.empty(0, dtype=torch.uint8)
@@ -259,7 +278,7 @@ class _Scratch(threading.local):
         if size <= self.tensor.numel():
             return self.tensor
         fresh = torch.empty(size, dtype=torch.uint8)
-        if size <= self.MOST_KEPT:
+        if size <= _MOST_KEPT:
             self.tensor = fresh
         return fresh
 
