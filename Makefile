@@ -11,7 +11,7 @@ help:  ## list the targets
 
 install: $(READY)  ## make .venv and install seqhub into it, with all extras, at the pinned versions
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt setup.py $(wildcard seqhub/kernels/native/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "seqhub needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "setting up $(VENV): a minute or two, this once"
