@@ -210,10 +210,26 @@ class Call:
         self._run("backward", inputs, (None, None), saved, (None,) * 3, gradients, [*weights, *d_weights])
         return d_inputs, d_h_0, d_c_0, d_weights
 
-    def _run(
+    def _run(self, which: str, inputs: Tensor, *tensors: Any) -> None:
+        problem, _held = self.problem(which, inputs, *tensors)
+        outcome = getattr(self.library, which)(problem)
+        if outcome:
+            self._refuse(outcome, inputs)
+
+    def problem(
         self, which: str, inputs: Tensor, states: Any, saved: Tensor | None, outputs: Any, gradients: Any, weights: Any
-    ) -> None:
-        # copies, where there are any, live until the call has ended
+    ) -> tuple[bytes, list[Any]]:
+        """What `Library.forward` or `backward` is called with, and what must live until the call has ended.
+
+        Args:
+            which: `forward` or `backward`.
+            inputs: As in `recurrence`.
+            states: h_0 and c_0, or None.
+            saved: What forward leaves for backward; None where there will be none.
+            outputs: States, h_n and c_n.
+            gradients: Of outputs, inputs, h_0 and c_0.
+            weights: And for backward their gradients.
+        """
         given = [_contiguous(tensor) for tensor in (inputs, self.columns, self.spans, *states)]
         d_outputs, made = [_contiguous(tensor) for tensor in gradients[:3]], gradients[3:]
         parameters = [_contiguous(tensor) for tensor in weights]
@@ -228,9 +244,7 @@ class Call:
             *map(_address, (*outputs, *d_outputs, *made)),
             *map(_address, parameters),
         ]
-        outcome = getattr(self.library, which)(struct.pack(f"{len(numbers)}q", *numbers))
-        if outcome:
-            self._refuse(outcome, inputs)
+        return struct.pack(f"{len(numbers)}q", *numbers), [given, d_outputs, parameters, scratch]
 
     def _refuse(self, outcome: int, inputs: Tensor) -> None:
         kind, row = outcome & 0xFF, outcome >> 8

@@ -124,7 +124,16 @@ struct Scan {
     }
   }
 
-  APART void forward(const Trace<S>& trace, int64_t from, int64_t to) const {
+  void forward(const Trace<S>& trace, int64_t from, int64_t to) const {
+    if (PERMUTED_TABLES && !w.parts && w.ids <= L)
+      forward_steps<true>(trace, from, to);
+    else
+      forward_steps<false>(trace, from, to);
+  }
+
+  // ONE: ids enter, and a row of their table is one vector; nothing is left to decide in the midst of the sums
+  template <bool ONE>
+  APART void forward_steps(const Trace<S>& trace, int64_t from, int64_t to) const {
     const int64_t units = w.units;
     for (int64_t step = from; step < to; step++) {
       const int64_t t = time(step), entry = step - trace.first;
@@ -146,10 +155,15 @@ struct Scan {
 #pragma GCC unroll 2
             for (int g = 0; g < G; g++) {
               const int64_t row = (first + u) * ROWS + r;
-              sum[u][r][g] = !w.parts && input_position<C>(r) >= 0 ? look_up(row, w.ids, id[g]) : splat<S>(w.bias[row]);
+              if (ONE && input_position<C>(r) >= 0)
+                sum[u][r][g] = __builtin_shuffle(load<S>(w.table + row * L), id[g]);
+              else if (!w.parts && input_position<C>(r) >= 0)
+                sum[u][r][g] = look_up(row, w.ids, id[g]);
+              else
+                sum[u][r][g] = splat<S>(w.bias[row]);
             }
         multiply<C::RECURRENT>(w.recurrent + tile * units * UNITS * GATES, h_before, w.hidden, sum);
-        for (int part = 0; part < w.parts; part++) {
+        for (int part = 0; !ONE && part < w.parts; part++) {
           const Series<S>& series = x.parts[part];
           multiply<C::INPUT>(w.input[part] + tile * series.width * UNITS * GATES, series.at(t, GL), series.real, sum);
         }
