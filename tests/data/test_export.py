@@ -73,6 +73,9 @@ def test_every_config_is_written_and_described(task, folder):
             } | (
                 {"numbers": pytest.approx([numbers.min(), numbers.mean(), numbers.max()])}
                 if layout.target == "number" else {}
+            ) | (
+                {"characters": sum(len(text.encode()) for text in table["text"].to_pylist())}
+                if layout.alphabet is not None and layout.alphabet.separator else {}
             )  # fmt: skip
         shown = [Split(address, "train", seed)[i] for i in range(min(5, rows_for(address, "train", 5)))]
         assert len(facts["examples"]) == len(shown)
