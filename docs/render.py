@@ -195,7 +195,9 @@ def speed() -> str:
                 numbers = (_number(row["theirs"]), _number(row["ours"]), row["unit"], _number(row["ratio"]))
                 lines.append(f"| {name}: {row['case']} | " + " | ".join(numbers) + " |")
     machine = json.loads((MEASURED / f"{SPEED[0]}.json").read_text(encoding="utf-8"))["environment"]
-    lines += ["", f"Both sides in one run, medians, {machine['cores']} cores, one thread: `python -m benchmarks all`."]
+    threads = "one thread (the Hub and its clients: as many as they take)"
+    how = f"Both sides in one run, medians, {machine['cores']} cores, {threads}"
+    lines += ["", f"{how}: `python -m benchmarks all`."]
     return "\n".join(lines)
 
 
