@@ -147,6 +147,7 @@ def _spans(mask: Tensor) -> Tensor | None:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is made in that mode could never be saved for a backward pass, and this is kept
 def _columns(vocab_size: int, pad: int | None) -> Tensor:
     ids = torch.arange(vocab_size)
     if pad is None:

@@ -35,6 +35,20 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
+@pytest.mark.parametrize("settings", [{}, {"pad_token_id": None}, {"inputs": "embedding", "embedding_size": 3}])
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_was_first_run_in_inference_mode_can_be_trained(
+    cell: str, settings: dict[str, object], ran: list[bool]
+) -> None:
+    hook._columns.cache_clear()
+    network = model(cell, **settings)
+    with torch.inference_mode():
+        network(input_ids=IDS)
+    network(input_ids=IDS, labels=torch.zeros(len(IDS), dtype=torch.long)).loss.backward()
+    assert ran == [True, True]
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 def model(cell: str = "lstm", head: str = "sequence", **settings: object) -> nn.Module:
     torch.manual_seed(0)
     return build_model(build_config(cell, hidden_size=5, **settings), head).double().eval()
