@@ -14,7 +14,19 @@ from seqhub.errors import InvalidConfigError
 from seqhub.tasks.alphabet import PAD_ID, Alphabet
 from seqhub.tasks.rng import BlockRandom
 
-__all__ = ["NO_LABEL", "PAD_ID", "Alphabet", "Batch", "Example", "IntRange", "Layout", "Support", "Task", "TaskConfig"]
+__all__ = [
+    "NO_LABEL",
+    "PAD_ID",
+    "Alphabet",
+    "Batch",
+    "Example",
+    "IntRange",
+    "Layout",
+    "Success",
+    "Support",
+    "Task",
+    "TaskConfig",
+]
 
 NO_LABEL = -100  # per-step label of a step that does not count, as the losses of PyTorch and transformers have it
 
@@ -101,6 +113,46 @@ class Layout:
         return (inputs,) if target is None else (inputs, target)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Success:
+    """When the source of a task calls a run successful: a rule of Hochreiter & Schmidhuber (1997), with its numbers.
+
+    Errors are absolute differences of outputs from their targets, and a sequence is wrong if its worst output is
+    `tolerance` or more off, ABS(tolerance).
+
+    Args:
+        rule: `st3`: of the last `window` training sequences at most `wrong` are wrong, and their mean error is below
+            `mean_error`. `st2`: at a check, the same of `window` fresh sequences. `streak`: `window` training sequences
+            in a row are right, and what counts is the first of them. `legal`: at every step of all train and test
+            texts the symbols that may follow are the most active outputs.
+        section: Of the paper.
+        tolerance: See above; above 0, or 0 for `legal`, which has none.
+        window: Sequences that the rule looks at; 0 for `legal`, which looks at all.
+        mean_error: Bound of the mean error; None for no bound.
+        wrong: How many may be wrong.
+
+    >>> Success(rule="streak", section="5.2", tolerance=0.25, window=10_000).wrong
+    0
+    """
+
+    rule: Literal["st3", "st2", "streak", "legal"]
+    section: str
+    tolerance: float = 0.0
+    window: int = 0
+    mean_error: float | None = None
+    wrong: int = 0
+
+    def __post_init__(self) -> None:
+        legal = self.rule == "legal"
+        for holds, rule in (
+            ((self.tolerance > 0) != legal and (self.window > 0) != legal, "a tolerance and a window, unless legal"),
+            (self.mean_error is None or self.rule in ("st3", "st2"), "no mean_error but for st3 and st2"),
+            (0 <= self.wrong <= self.window and (not self.wrong or self.rule in ("st3", "st2")), "wrong in its window"),
+        ):
+            if not holds:
+                raise InvalidConfigError(f"a success needs {rule}; given {self}")
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Sequences padded on the right, with their targets.
@@ -185,6 +237,7 @@ class Task(ABC, Generic[C]):
     marked: ClassVar[Sequence[str]] = ()  # those of `symbols` that decide the label; pictures point at them
     license: ClassVar[str] = "apache-2.0"  # of the rows, in the Hub's spelling
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`
+    paper_wrong: ClassVar[dict[str, float]] = {}  # config -> share of the test sequences that were wrong there
     paper_setting: ClassVar[str] = ""  # how that experiment differs from a run here, to follow "in the paper, "
     limits: ClassVar[str] = "The data are synthetic: they test memory over many steps, and nothing about language."
 
@@ -224,6 +277,10 @@ class Task(ABC, Generic[C]):
 
     def sizes(self, config: C) -> Mapping[str, int] | None:
         """Rows of each split to publish of a config that is drawn, where the usual ones do not suit it."""
+        return None
+
+    def success(self, config: C) -> Success | None:
+        """When `source` calls a run successful, or None where it says nothing of the kind."""
         return None
 
     def chance(self, config: C) -> float | None:

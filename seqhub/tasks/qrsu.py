@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._qrsu_tutorial import tutorial_stream
-from seqhub.tasks.base import Batch, IntRange, Support, Task, TaskConfig
+from seqhub.tasks.base import Batch, IntRange, Success, Support, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
 __all__ = ["TASK", "Qrsu", "QrsuConfig", "tutorial_stream"]
@@ -86,9 +86,13 @@ class Qrsu(Task[QrsuConfig]):
         QrsuConfig(name="nightmare", length=(300, 500), first=(10, 80), second=(250, 290)),
     )
     paper_sequences: ClassVar = {"hard": 31_390}  # section 5.6, Table 9
+    paper_wrong: ClassVar = {"hard": 1 / 2560}
     paper_setting = (
         "a network of 156 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
+
+    def success(self, config: QrsuConfig) -> Success:
+        return Success(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
 
     def generate(self, config: QrsuConfig, random: BlockRandom) -> Batch:
         lengths = random.integers(*config.length)

@@ -181,7 +181,10 @@ def test_facts_are_complete(task):
     assert len({config.name for config in task.configs}) == len(task.configs) > 0
     for config in task.configs:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", config.name)  # it becomes part of a repository's name
-    assert set(task.paper_sequences) <= {config.name for config in task.configs}
+    names = {config.name for config in task.configs}
+    assert set(task.paper_wrong) <= set(task.paper_sequences) <= names
+    assert all(0 <= share < 1 for share in task.paper_wrong.values())
+    assert all(task.success(config) for config in task.configs if config.name in task.paper_sequences)
     assert set(task.marked) <= set(task.symbols)
     assert task.title
     assert task.rule
