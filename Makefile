@@ -52,6 +52,9 @@ sanitize: $(READY) $(SANITIZED)  ## the tests of the native recurrence under add
 		ASAN_OPTIONS=detect_leaks=0 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
 		$(BIN)/python -m pytest tests/kernels --timeout=3000
 
+wheel: $(READY)  ## build the wheel, and test it in a clean environment (needs a package index)
+	$(BIN)/python tests/wheel_release.py
+
 format: $(READY)  ## put the code into the house form
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
@@ -74,4 +77,4 @@ cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m model_cards.render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite sanitize format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite sanitize wheel format lint bench release cards
