@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
-Schedule = Literal["constant", "linear", "cosine", "step"]
+Schedule = Literal["constant", "linear", "cosine", "step", "error"]
 Precision = Literal["no", "bf16"]
 Tracker = Literal["tensorboard", "trackio"]
 Recorded = Literal["gradients", "activations"]
@@ -64,12 +64,18 @@ class TrainConfig:
 
     optimizer: Annotated[Optimizer, "adam, adamw, rmsprop or sgd"] = "adam"
     learning_rate: Annotated[float, "at the start, or after warm-up"] = 1e-2
-    schedule: Annotated[Schedule, "constant, linear or cosine decay to zero at max_sequences, or step"] = "constant"
+    schedule: Annotated[Schedule, "constant, linear or cosine decay to zero at max_sequences, step or error"] = (
+        "constant"
+    )
     decay: Annotated[float, "factor on the learning rate, for schedule=step; above 1 it rises"] = 0.1
     decay_every: Annotated[int, "training sequences from one factor to the next; 0 for a pass over the data"] = 0
+    error_reference: Annotated[float, "largest error below which the rate falls with it, for schedule=error"] = 0.1
+    error_floor: Annotated[float, "least factor on the learning rate, for schedule=error"] = 0.01
     warmup: Annotated[int, "sequences over which the learning rate rises from zero"] = 0
     weight_decay: Annotated[float, "decoupled for adamw, L2 for the others"] = 0.0
     momentum: Annotated[float, "for sgd and rmsprop"] = 0.0
+    beta1: Annotated[float, "memory of the mean of gradients, for adam and adamw"] = 0.9
+    beta2: Annotated[float, "memory of the mean of their squares, for adam and adamw"] = 0.999
     max_grad_norm: Annotated[float | None, "clip the norm of all gradients to this; 0 for no clipping"] = 1.0
 
     stop_at: Annotated[str, "criterion that ends the run: accuracy, st3, both or none"] = "accuracy"
@@ -123,6 +129,8 @@ class TrainConfig:
             self._require(name, getattr(self, name) <= most, f"at most {most:,}")
         for name in ("warmup", "weight_decay", "momentum", "chunk_steps", "decay_every"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("beta1", "beta2"):
+            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("seed", "weights_seed", "order_seed"):
             self._require(name, -(2**63) <= (getattr(self, name) or 0) < 2**63, "64 bits at most")
         own = self.weights_seed is None or self.initialization == "default"
@@ -134,6 +142,8 @@ class TrainConfig:
         self._require("chunk_steps", per_step, "0 for a task without a class per step")
         self._require("learning_rate", self.learning_rate > 0, "above 0")
         self._require("decay", self.decay > 0, "above 0")
+        self._require("error_reference", self.error_reference > 0, "above 0")
+        self._require("error_floor", 0 <= self.error_floor <= 1, "at least 0 and at most 1")
         passes = self.schedule != "step" or self.data != STREAM
         self._require("decay_every", passes or self.decay_every > 0, f"1 or more with data {STREAM}, which never ends")
         self._require("momentum", self.momentum < 1, "below 1")

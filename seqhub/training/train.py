@@ -18,7 +18,7 @@ from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
 from seqhub.data.own import Source
 from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
 from seqhub.evaluation.criteria import Accuracy, St3
-from seqhub.evaluation.judging import right_share
+from seqhub.evaluation.judging import judge, right_share
 from seqhub.evaluation.loading import quiet_datasets
 from seqhub.models.registry import config_fields
 from seqhub.records import RunRecord, command_line, environment
@@ -42,6 +42,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 _TRACKED = "seqhub"  # name of the project in trackers; TensorBoard makes a folder of it
 _CHECK_BATCH = 1024  # sequences of a check that are looked at before the next ones
+_ERROR_MEMORY = 0.005  # weight of one step in the mean that schedule=error goes by
 _TRIED = 256  # sequences that a model is shown before a run leaves anything behind
 _MAY_CHANGE = {"max_sequences", "stop_at", "threads", "trackers", "checkpoint_every", "epochs"}  # on resume
 
@@ -62,6 +63,7 @@ class Progress:
     steps: int = 0
     seconds: float = 0.0  # spent in this run, all its processes' lives together
     check_seconds: float = 0.0  # of these, in checks on fresh data
+    error: float = 1.0  # exponential mean over steps of their largest error, for schedule=error
     recorded: Sums = field(default_factory=dict)  # norms since the last check, see `capture`
     since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0.0})
     validation_accuracy: float | None = None
@@ -190,7 +192,7 @@ def _train(
         share = len(batch["labels"]) * world_size / rows  # gradients are averaged over processes, whatever their rows
         if accelerator.device.type != "cpu":
             batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
-        if config.schedule != "constant" or config.warmup:
+        if config.schedule not in ("constant", "error") or config.warmup:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, now.sequences, total, epoch)
 
@@ -214,6 +216,12 @@ def _train(
             loss.backward()  # accelerate's own would only divide by one here, which takes a node of the graph
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            if config.schedule == "error":
+                judged = judge(layout, output.logits.detach(), part["labels"], part["attention_mask"])
+                now.error += _ERROR_MEMORY * (_largest(accelerator, judged[:, 0]) - now.error)
+                factor = max(config.error_floor, min(1.0, now.error / config.error_reference))
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
             optimizer.step()
             optimizer.zero_grad()
             now.steps += 1
@@ -333,6 +341,8 @@ def check(
 def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -> float:
     """The rate after so many training sequences: a function of nothing else, so that resuming is exact.
 
+    With schedule=error the training loop multiplies it by a factor that depends on the errors.
+
     Args:
         config: With the schedule.
         sequences: Presented so far.
@@ -348,8 +358,16 @@ def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -
     if config.schedule == "step":
         return config.learning_rate * config.decay ** (sequences // (config.decay_every or epoch))
     done = (sequences - config.warmup) / max(1, total - config.warmup)
-    factor = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[config.schedule]
+    factor = {"constant": 1.0, "error": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[
+        config.schedule
+    ]
     return config.learning_rate * factor
+
+
+def _largest(accelerator: Accelerator, errors: Tensor) -> float:
+    """Of one step, over all processes, of which some may have no rows."""
+    mine = torch.cat([errors, errors.new_zeros(1)]).max()
+    return float(accelerator.gather(mine).max())
 
 
 def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator) -> None:
@@ -434,6 +452,7 @@ def _optimizer(config: TrainConfig, parameters: Sequence[Tensor], device: torch.
     if config.optimizer in ("sgd", "rmsprop"):
         settings["momentum"] = config.momentum
     if config.optimizer in ("adam", "adamw"):
+        settings["betas"] = (config.beta1, config.beta2)
         settings["fused"] = device.type in ("cpu", "cuda")  # one call instead of a dozen a tensor
     return OPTIMIZERS[config.optimizer](parameters, **settings)
 

@@ -168,7 +168,7 @@ def test_trackers_write_beside_the_history(tmp_path: Path, tracker: str, monkeyp
         ({"model": "cnn"}, InvalidConfigError, "^model cnn for qrsu/easy, which has symbols; need gru, lstm, rnn_relu"),
         ({"stop_at": "acc"}, UnknownNameError, "no criterion 'acc'; known: accuracy, st3, both, none"),
         ({"optimizer": "adem"}, UnknownNameError, "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
-        ({"schedule": "poly"}, UnknownNameError, "no schedule 'poly'; known: constant, linear, cosine, step"),
+        ({"schedule": "poly"}, UnknownNameError, "no schedule 'poly'; known: constant, linear, cosine, step, error"),
         ({"schedule": "step"}, InvalidConfigError, "decay_every 0; need 1 or more with data stream, which never ends"),
         ({"decay": 0.0}, InvalidConfigError, "decay 0.0; need above 0"),
         ({"record": ("weights",)}, UnknownNameError, "no record 'weights'; known: gradients, activations"),
