@@ -51,6 +51,28 @@ def test_forget_bias(preset):
             assert is_uniform(weights, 1 / math.sqrt(64))
 
 
+def test_input_gate_bias():
+    for recurrence in recurrences(wide("lstm", initialization="forget_bias", forget_bias=3, input_gate_bias=-1)):
+        own, other = recurrence.bias_ih_l0.view(-1, 64), recurrence.bias_hh_l0.view(-1, 64)
+        assert own[0].eq(-1).all()
+        assert own[1].eq(3).all()
+        assert other[:2].eq(0).all()
+        assert is_uniform(own[2:], 1 / math.sqrt(64))
+
+
+@pytest.mark.parametrize("preset", GATED)
+def test_latch(preset):
+    """Adds to the weights of the candidate on itself, and to nothing else."""
+    drawn, latched = (recurrences(wide(preset, latch=latch)) for latch in (0, 3.0))
+    for one, other in zip(drawn, latched, strict=True):
+        for name, weights in one.named_parameters():
+            added = other.get_parameter(name) - weights
+            if name == "weight_hh_l0":
+                torch.testing.assert_close(added[128:192], 3 * torch.eye(64))
+                added = torch.cat([added[:128], added[192:]])
+            assert added.eq(0).all()
+
+
 @pytest.mark.parametrize("preset", GATED)
 def test_chrono(preset):
     for recurrence in recurrences(wide(preset, initialization="chrono", chrono_max_steps=110)):
@@ -96,6 +118,7 @@ def test_identity(preset):
 SCHEMES = [
     *[(preset, "default", {}) for preset in PRESETS],
     *[(preset, "forget_bias", {}) for preset in GATED],
+    ("lstm", "forget_bias", {"input_gate_bias": -1.0, "latch": 3.0}),
     *[(preset, "chrono", {"chrono_max_steps": 50}) for preset in GATED],
     *[(preset, "identity", {}) for preset in PLAIN],
 ]
@@ -130,6 +153,18 @@ def test_no_weight_lives_outside_the_file():
         for settings in VARIANTS.values():
             model = build(preset, **settings)
             assert list(model.buffers()) == []
+
+
+def test_a_config_from_before_a_setting_was_there_loads_as_it_was(tmp_path: Path):
+    model = build("lstm", initialization="forget_bias")
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text())
+    del config["input_gate_bias"], config["latch"]
+    file.write_text(json.dumps(config))
+    loaded = type(model).from_pretrained(tmp_path)
+    assert (loaded.config.input_gate_bias, loaded.config.latch) == (None, 0)
+    assert all(torch.equal(weights, model.state_dict()[name]) for name, weights in loaded.state_dict().items())
 
 
 @pytest.mark.parametrize("preset", PRESETS)

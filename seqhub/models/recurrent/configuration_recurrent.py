@@ -46,6 +46,12 @@ class RecurrentConfig(PreTrainedConfig):
               of deviation 0.001; Le, Jaitly & Hinton (2015), "A Simple Way to Initialize Recurrent Networks of
               Rectified Linear Units".
         forget_bias: Value for `initialization="forget_bias"`.
+        input_gate_bias: Beside `forget_bias`, the bias of the LSTM's input gate: below zero, little is written at
+            first; a remedy of Hochreiter & Schmidhuber (1997), section 4, against abuse and drift of the cell state. If
+            None, it stays as drawn.
+        latch: What is added to the weight of each unit of a GRU or LSTM on its own candidate. A unit s = tanh(w s + x)
+            with w > 1 has two stable states and holds one of them against noise: Bengio, Simard & Frasconi (1994),
+            "Learning Long-Term Dependencies with Gradient Descent is Difficult", section III.
         chrono_max_steps: Longest lag in steps, >= 3; needed by `initialization="chrono"`, refused otherwise.
         pad_token_id: Id of padding. It has no column in the one-hot vectors: a padded step is the zero vector. If
             None, every id is a symbol and only `attention_mask` tells padding.
@@ -76,6 +82,8 @@ class RecurrentConfig(PreTrainedConfig):
     pooling: Literal["last", "mean", "max"] = "last"
     initialization: Literal["default", "forget_bias", "chrono", "identity"] = "default"
     forget_bias: float | int = 1.0
+    input_gate_bias: float | int | None = None
+    latch: float | int = 0.0
     chrono_max_steps: int | None = None
     pad_token_id: int | None = 0
 
@@ -131,6 +139,20 @@ class RecurrentConfig(PreTrainedConfig):
             (self.num_hidden_layers >= 1, f"num_hidden_layers must be >= 1, got {self.num_hidden_layers}"),
             (0 <= self.dropout < 1, f"dropout must be in [0, 1), got {self.dropout}"),
             (math.isfinite(self.forget_bias), f"forget_bias must be finite, got {self.forget_bias}"),
+            (math.isfinite(self.latch), f"latch must be finite, got {self.latch}"),
+            (
+                gated or self.latch == 0,
+                f"latch is a weight on the candidate of cell 'gru' or 'lstm', got {self.latch} with cell={self.cell!r}",
+            ),
+            (
+                math.isfinite(self.input_gate_bias or 0),
+                f"input_gate_bias must be finite, got {self.input_gate_bias}",
+            ),
+            (
+                self.input_gate_bias is None or (self.cell, self.initialization) == ("lstm", "forget_bias"),
+                f"input_gate_bias is for cell='lstm' with initialization='forget_bias', got cell={self.cell!r} with "
+                f"initialization={self.initialization!r}",
+            ),
             (self.vocab_size >= 2 or not by_ids, f"vocab_size must be >= 2, got {self.vocab_size}"),
             (
                 pad is None or 0 <= pad < self.vocab_size or not by_ids,

@@ -356,6 +356,10 @@ class RecurrentPreTrainedModel(PreTrainedModel):
                 init.copy_(parameter[size : 2 * size], keep)
                 if scheme == "chrono" and isinstance(module, nn.LSTM):
                     init.copy_(parameter[:size], -keep)
+                elif self.config.input_gate_bias is not None:
+                    init.constant_(parameter[:size], self.config.input_gate_bias * name.startswith("bias_ih"))
+            if self.config.latch and name.startswith("weight_hh"):  # the candidate is the third of both cells
+                parameter[2 * size : 3 * size].diagonal().add_(self.config.latch)
 
 
 class RecurrentModel(RecurrentPreTrainedModel):
