@@ -3,14 +3,18 @@
 `CourseGenerator` follows the generator of the course "NYU Deep Learning" (Canziani & LeCun, 2020, notebook 08) step
 by step: one sequence at a time, as a string, encoded symbol by symbol through dictionaries, made one-hot and padded
 by the helpers that Keras has for it. Its batches equal those of `seqhub.tasks.qrsu.tutorial_stream` bit by bit
-(tests/tasks/test_tutorial_stream.py), which takes the same random numbers by a shorter way.
+(tests/tasks/test_tutorial_stream.py), which takes the same random numbers by a shorter way. `CourseModel` and
+`course_loop` are the network of that notebook and its training.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 _RANGES = {  # of length, first and second mark, upper ends excluded
     "easy": ((7, 9), (1, 3), (4, 6)),
@@ -73,3 +77,63 @@ def pad_sequences(sequences: Sequence[NDArray[Any]], width: int) -> NDArray[np.i
             kept = np.asarray(sequence[-width:], dtype=np.int32)
             padded[number, -len(kept) :] = kept
     return padded
+
+
+class CourseModel(nn.Module):
+    """A recurrence, and a linear layer at every step."""
+
+    def __init__(self, cell: str, hidden: int) -> None:
+        super().__init__()
+        if cell in ("gru", "lstm"):
+            self.recurrence = {"gru": nn.GRU, "lstm": nn.LSTM}[cell](8, hidden, batch_first=True)
+        else:
+            self.recurrence = nn.RNN(8, hidden, batch_first=True, nonlinearity=cell.removeprefix("rnn_"))
+        self.linear = nn.Linear(hidden, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, T, 4) of x (B, T, 8)."""
+        return self.linear(self.recurrence(x)[0])
+
+
+def course_steps(model: CourseModel, optimizer: torch.optim.Optimizer, level: str, sequences: int, seed: int) -> int:
+    """Train as the course does, and return the number of right answers."""
+    generator, criterion = CourseGenerator(level, seed=seed), nn.CrossEntropyLoss()
+    correct = 0
+    model.train()
+    for _ in range(sequences // 32):
+        x, y = generator.batch()
+        data, target = torch.from_numpy(x).float(), torch.from_numpy(y).long()
+        labels = target.argmax(dim=1)
+        output = model(data)[:, -1, :]
+        loss = criterion(output, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        correct += int((output.argmax(dim=1) == labels).sum().item())
+    return correct
+
+
+def course_test(model: CourseModel, level: str, sequences: int, seed: int) -> tuple[int, float]:
+    """Right answers and summed loss on fresh sequences, as the course tests."""
+    generator, criterion = CourseGenerator(level, seed=seed), nn.CrossEntropyLoss()
+    correct, loss = 0, 0.0
+    model.eval()
+    with torch.no_grad():
+        for _ in range(sequences // 32):
+            x, y = generator.batch()
+            data, target = torch.from_numpy(x).float(), torch.from_numpy(y).long()
+            labels = target.argmax(dim=1)
+            output = model(data)[:, -1, :]
+            loss += criterion(output, labels).item()
+            correct += int((output.argmax(dim=1) == labels).sum().item())
+    return correct, loss
+
+
+def course_loop(level: str, cell: str, hidden: int, sequences: int) -> float:
+    """Sequences per second of the course's training, its generator included."""
+    model = CourseModel(cell, hidden)
+    optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
+    started = time.perf_counter()
+    course_steps(model, optimizer, level, sequences, seed=8382)
+    return sequences / (time.perf_counter() - started)

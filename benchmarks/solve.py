@@ -88,5 +88,5 @@ def _sequences(address: str, name: str, seed: int, stop_at: str = "accuracy") ->
         }
         record = train(TrainConfig(address=address, output_dir=Path(folder) / "run", seed=seed, **settings))
     assert record is not None
-    accuracy, st3 = record.criteria.values()
+    accuracy, st3, *_ = record.criteria.values()
     return accuracy, st3

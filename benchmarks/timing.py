@@ -1,8 +1,10 @@
 """Timing on shared machines: both sides in turn, medians, and the ratio of neighbours."""
 
 import operator
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal, NamedTuple
@@ -77,6 +79,20 @@ def rate(job: Job) -> float:
     started = time.perf_counter()
     job.run()
     return job.items / (time.perf_counter() - started)
+
+
+@contextmanager
+def native(on: bool) -> Iterator[None]:
+    """With the native recurrence, or with torch's own modules."""
+    before = os.environ.get("SEQHUB_KERNELS")
+    os.environ["SEQHUB_KERNELS"] = str(int(on))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SEQHUB_KERNELS"]
+        else:
+            os.environ["SEQHUB_KERNELS"] = before
 
 
 def number(value: float | None) -> str:

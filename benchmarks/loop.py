@@ -1,0 +1,104 @@
+"""Training on QRSU: the Accelerate script against the course's loop, and against the same steps written out by hand.
+
+Batches of 32, RMSprop, one thread. The course's loop draws its batches, makes them one-hot, reads every step's logits
+and every loss. The bare loop gets ready one-hot tensors and does nothing but forward, loss, backward and optimizer
+step; its width and optimizer are those of the recipe that solves (LSTM of 8, Adam, clipping). Rates of the script are
+those of its record, without the checks on fresh data. Once with the native recurrence, once with torch's own modules.
+"""
+
+import itertools
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.baselines import course_loop
+from benchmarks.timing import Goal, Row, native, row_of_pairs
+from seqhub.data.feed import StreamFeed
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.train import train
+
+_SEQUENCES = 8_192
+_SYMBOLS, _CLASSES = 8, 4
+_CASES: list[tuple[str, str, int, bool, float | None]] = [  # level, cell, width, natively, ratio asked
+    ("hard", "rnn_relu", 4, True, 15),
+    ("hard", "lstm", 4, True, 5),
+    ("hard", "lstm", 16, True, 4),
+    ("hard", "gru", 4, True, 10),
+    ("easy", "lstm", 4, True, None),
+    ("hard", "lstm", 4, False, 2),
+    ("easy", "lstm", 4, False, None),
+]
+
+
+def run(rounds: int) -> list[Row]:
+    torch.set_num_threads(1)
+    rows = []
+    for level, cell, hidden, natively, asked in _CASES:
+        settings = recipe(f"qrsu/{level}", "lstm", "tutorial") | {"model": cell, "hidden_size": hidden}
+        with native(natively):
+            pairs = [
+                (course_loop(level, cell, hidden, _SEQUENCES), _script(f"qrsu/{level}", settings))
+                for _ in range(rounds + 1)
+            ][1:]
+        goal: Goal | None = None if asked is None else ("ratio", ">=", asked)
+        case = f"{level}, {cell} {hidden}, {_path(natively)}, against the course's loop"
+        rows.append(row_of_pairs(case, pairs, unit="sequences/s", goal=goal))
+    return rows + [_against_a_bare_loop(natively, rounds) for natively in (True, False)]
+
+
+def _path(natively: bool) -> str:
+    return "native" if natively else "torch's modules"
+
+
+def _against_a_bare_loop(natively: bool, rounds: int) -> Row:
+    address = "qrsu/hard"
+    settings = recipe(address, "lstm") | {"model": "lstm"}
+    with native(natively):
+        pairs = [(1e6 / _bare(address), 1e6 / _script(address, settings)) for _ in range(rounds + 1)][1:]
+    return Row(
+        case=f"hard, {_path(natively)}, time against a bare loop",
+        unit="us/sequence",
+        theirs=median(bare for bare, _ in pairs),
+        ours=median(ours for _, ours in pairs),
+        ratio=median(ours / bare for bare, ours in pairs),
+        goal=("ratio", "<=", 1.35),
+    )
+
+
+def _script(address: str, settings: dict[str, Any]) -> float:
+    """Sequences per second of `seqhub train`."""
+    sizes = {"max_sequences": _SEQUENCES, "evaluate_every": _SEQUENCES, "evaluate_size": 64, "checkpoint_every": 10**9}
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = settings | sizes | {"stop_at": "none"}
+        config = TrainConfig(address=address, output_dir=Path(folder) / "run", **chosen)
+        record = train(config)
+    assert record is not None
+    return record.sequences_seen / (record.timings["train"] - record.timings["of which checks"])
+
+
+def _bare(address: str) -> float:
+    """Sequences per second of hand-written steps on ready tensors."""
+    settings = recipe(address, "lstm")
+    size = settings["batch_size"]
+    ready = []
+    for batch in itertools.islice(StreamFeed(address, batch_size=size), _SEQUENCES // size):
+        one_hot = nn.functional.one_hot(batch["input_ids"], _SYMBOLS + 1)[..., 1:].float()
+        ready.append((one_hot, batch["attention_mask"].sum(dim=1) - 1, batch["labels"]))
+    recurrence, linear = nn.LSTM(_SYMBOLS, settings["hidden_size"], batch_first=True), nn.Linear(8, _CLASSES)
+    parameters = [*recurrence.parameters(), *linear.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=settings["learning_rate"], fused=True)
+    rows = torch.arange(size)
+    started = time.perf_counter()
+    for x, last, labels in ready:
+        loss = nn.functional.cross_entropy(linear(recurrence(x)[0][rows, last]), labels)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, settings["max_grad_norm"])
+        optimizer.step()
+        optimizer.zero_grad()
+    return _SEQUENCES / (time.perf_counter() - started)
