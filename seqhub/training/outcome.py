@@ -13,8 +13,9 @@ from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.loading import file_digest, quiet_transformers
+from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
-from seqhub.records import DatasetRecord, RunRecord, sync_folder
+from seqhub.records import DatasetRecord, RunRecord, command_line, environment, sync_folder
 from seqhub.tasks.base import Alphabet
 from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
@@ -23,6 +24,49 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TokenizersBackend
 
 _PROBES = 8  # sequences whose logits the record keeps
+
+
+def record_of(
+    config: TrainConfig,
+    source: Source,
+    model: "PreTrainedModel",
+    *,
+    sequences: int,
+    steps: int,
+    criteria: dict[str, int | None],
+    seconds: float,
+    check_seconds: float,
+    processes: int = 1,
+) -> RunRecord:
+    """What a run has to say of itself, before anything of it is saved.
+
+    Args:
+        config: Its settings.
+        source: Of its rows.
+        model: What it trained.
+        sequences: Presented, all processes together.
+        steps: Of the optimizer.
+        criteria: Each with the training sequences until it was met, None where it was not.
+        seconds: That it took.
+        check_seconds: Of them, those in checks on fresh data.
+        processes: That took part.
+    """
+    return RunRecord(
+        address=config.address,
+        model=config.model,
+        model_config=config.model_settings(config_fields(config.model)),
+        num_parameters=sum(p.numel() for p in model.parameters()),
+        seed=config.seed,
+        training=config.facts(),
+        data=data_facts(config, source, sequences),
+        sequences_seen=sequences,
+        optimizer_steps=steps,
+        processes=processes,
+        criteria=criteria,
+        timings={"train": round(seconds, 3), "of which checks": round(check_seconds, 3)},
+        environment=environment() | {"device": model.device.type},
+        command=command_line(),
+    )
 
 
 def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: RunRecord) -> None:
