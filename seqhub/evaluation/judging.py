@@ -9,7 +9,7 @@ from torch import Tensor
 from seqhub.tasks.base import NO_LABEL, Layout
 
 
-def right_share(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def right_share(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
     """How much of each sequence is right, 0 to 1: (B,) float32.
 
     A class is right where it is the likeliest, a number or a reconstruction where it is within `layout.tolerance`. Of
@@ -21,11 +21,12 @@ def right_share(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor) ->
             `step_class` and `next_symbol` (B, T, C); `inputs` (B, T, F).
         labels: As a feed gives them.
         mask: (B, T), 1 at real steps.
+        logistic: Whether the outputs are logistic units, as `predict.logistic_outputs` says of a model.
     """
     if layout.target == "class":
         return (class_scores(logits).argmax(dim=-1) == labels).float()
     if layout.target == "number":
-        return ((logits[..., 0] - labels).abs() <= layout.tolerance).float()
+        return ((_number(logits, logistic) - labels).abs() <= layout.tolerance).float()
     if layout.target == "inputs":
         return (_squared_error(logits, labels, mask) <= layout.tolerance).float()
     logits, labels = _aligned(layout, logits, labels)
@@ -34,19 +35,21 @@ def right_share(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor) ->
     return right.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
-def judge(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def judge(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
     """(B, 4): error of the worst output, mean error of the outputs, loss, and `right_share`.
 
     Errors are absolute differences from the targets: of class probabilities from 1 and 0, or of real outputs. The loss
-    is the mean cross-entropy in nats, or the mean squared error.
+    is the mean cross-entropy in nats, or the mean squared error. Logistic outputs are held against 1 and 0, each by
+    itself, or against the number; their loss is half the sum of the squared errors of all outputs and steps.
     """
     logits = logits.float()
-    right = right_share(layout, logits, labels, mask)
+    right = right_share(layout, logits, labels, mask, logistic)
+    against_classes = _logistic_against_classes if logistic else _against_classes
     if layout.target == "class":
-        worst, mean, loss = _against_classes(class_scores(logits), labels)
+        worst, mean, loss = against_classes(logits, labels)
     elif layout.target == "number":
-        worst = mean = (logits[..., 0] - labels).abs()
-        loss = worst.square()
+        worst = mean = (_number(logits, logistic) - labels).abs()
+        loss = worst.square() / (2 if logistic else 1)
     elif layout.target == "inputs":
         error = (logits.flatten(2) - labels.flatten(2)).abs() * mask.unsqueeze(-1)
         worst = error.amax(dim=(1, 2))
@@ -56,9 +59,10 @@ def judge(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor) -> Tenso
         logits, labels = _aligned(layout, logits, labels)
         counted = labels != NO_LABEL
         steps = counted.sum(dim=1).clamp(min=1)
-        by_step = _against_classes(class_scores(logits), labels.clamp(min=0))
+        by_step = against_classes(logits, labels.clamp(min=0))
         worst = by_step[0].masked_fill(~counted, 0).amax(dim=1)
-        mean, loss = (each.masked_fill(~counted, 0).sum(dim=1) / steps for each in by_step[1:])
+        mean, loss = (each.masked_fill(~counted, 0).sum(dim=1) for each in by_step[1:])
+        mean, loss = mean / steps, loss if logistic else loss / steps
     return torch.stack([worst, mean, loss, right], dim=1)
 
 
@@ -74,11 +78,24 @@ def _aligned(layout: Layout, logits: Tensor, labels: Tensor) -> tuple[Tensor, Te
 
 def _against_classes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Worst error, mean error and cross-entropy of scores (..., C) against classes (...)."""
+    logits = class_scores(logits)
     log_probabilities = logits.log_softmax(dim=-1)
     targets = torch.nn.functional.one_hot(labels, logits.size(-1))
     difference = (log_probabilities.exp() - targets).abs()
     loss = -log_probabilities.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return difference.amax(dim=-1), difference.mean(dim=-1), loss
+
+
+def _logistic_against_classes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Worst error, mean error and half the sum of squared errors of logistic outputs."""
+    single = logits.size(-1) == 1
+    targets = labels.unsqueeze(-1) if single else torch.nn.functional.one_hot(labels, logits.size(-1))
+    difference = (logits.sigmoid() - targets).abs()
+    return difference.amax(dim=-1), difference.mean(dim=-1), difference.square().sum(dim=-1) / 2
+
+
+def _number(logits: Tensor, logistic: bool) -> Tensor:
+    return logits[..., 0].sigmoid() if logistic else logits[..., 0]
 
 
 def _squared_error(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

@@ -71,7 +71,8 @@ def predict_proba(
 
     Returns:
         As `predict_logits`, but float64 and in [0, 1]. By `config.problem_type`: classes that exclude each other
-        (softmax, the last axis sums to 1); `multi_label_classification` (sigmoid, each class by itself), of which a
+        (softmax, the last axis sums to 1), or of a model with `config.logistic_outputs` what each of its outputs says
+        (sigmoid, whose sum may be anything); `multi_label_classification` (sigmoid, each class by itself), of which a
         single logit is two classes, (N, 2): no and yes.
 
     Raises:
@@ -100,11 +101,16 @@ def predict_label(
     return [_labels(model, each) for each in logits]
 
 
+def logistic_outputs(model: PreTrainedModel) -> bool:
+    """Whether a model answers by logistic units instead of softmax or linear ones."""
+    return bool(getattr(model.config, "logistic_outputs", False))
+
+
 def _probabilities(model: PreTrainedModel, logits: Tensor) -> Tensor:
     import torch
 
     logits = logits.double()
-    if model.config.problem_type != "multi_label_classification":
+    if model.config.problem_type != "multi_label_classification" and not logistic_outputs(model):
         return logits.softmax(dim=-1)
     if model.config.num_labels == 1:
         return torch.cat((-logits, logits), dim=-1).sigmoid()
@@ -117,7 +123,7 @@ def _labels(model: PreTrainedModel, logits: Tensor) -> Any:
         return [_labels(model, step) for step in logits]
     names: Any = model.config.id2label
     if _is_regression(model):
-        values: list[float] = logits.double().tolist()
+        values: list[float] = (logits.double().sigmoid() if logistic_outputs(model) else logits.double()).tolist()
         return values if len(values) > 1 else values[0]
     if model.config.problem_type != "multi_label_classification":
         return names[int(logits.argmax())]

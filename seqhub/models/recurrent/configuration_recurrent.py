@@ -35,6 +35,9 @@ class RecurrentConfig(PreTrainedConfig):
         dropout: Probability between stacked layers, in [0, 1); without effect with a single one.
         pooling: How the steps become one vector: the `last` real step (of the backward direction: the first), or
             `mean` or `max` over the real steps.
+        logistic_outputs: Whether the outputs of a head are logistic units with half the squared error as loss, as in
+            Hochreiter & Schmidhuber (1997): the logits are what these units squash, and targets are 1 for the label and
+            0 for all others, or numbers in [0, 1]. If False, they are linear, with a loss by the kind of label.
         initialization: First weights, which decide whether long lags are learnt at all. `default` is PyTorch's:
             uniform in +-1/sqrt(hidden_size). The others start there and then set
 
@@ -80,6 +83,7 @@ class RecurrentConfig(PreTrainedConfig):
     bidirectional: bool = False
     dropout: float | int = 0.0
     pooling: Literal["last", "mean", "max"] = "last"
+    logistic_outputs: bool = False
     initialization: Literal["default", "forget_bias", "chrono", "identity"] = "default"
     forget_bias: float | int = 1.0
     input_gate_bias: float | int | None = None

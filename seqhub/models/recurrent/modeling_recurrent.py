@@ -92,7 +92,7 @@ class RecurrentModelOutput(ModelOutput):
 
 @dataclass
 class RecurrentClassifierOutput(ModelOutput):
-    """Scores of classes, before any softmax.
+    """Scores of classes, before any softmax or logistic function.
 
     Args:
         loss: Scalar, if labels were given.
@@ -600,6 +600,7 @@ class RecurrentClassifier(RecurrentPreTrainedModel):
         self.num_labels: int = config.num_labels or 1  # never None once the config is made
         self.model = RecurrentModel(config)
         self.classifier = nn.Linear(config.output_size, self.num_labels)
+        self.logistic_outputs = config.logistic_outputs
         self.main_input_name = self.model.main_input_name
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -630,7 +631,8 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
             labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
                 `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
                 (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
-                by the type of the labels, integer or float.
+                by the type of the labels, integer or float. With `config.logistic_outputs` these are the targets of
+                `logistic_loss`, class indices as one-hot vectors.
             num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
                 Trainer counts them. By default the labels in this batch.
             output_hidden_states: Whether to return the states of every layer.
@@ -649,13 +651,18 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         return RecurrentClassifierOutput(loss, logits, None, *states)
 
     def _loss(self, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
+        if self.logistic_outputs and self.num_labels > 1 and not labels.is_floating_point():
+            return logistic_loss(logits, F.one_hot(labels.long(), self.num_labels), count)
         problem = self.config.problem_type
         if problem is None and self.num_labels == 1:
             problem = "regression"
-        if problem == "single_label_classification" or (problem is None and not labels.is_floating_point()):
+        by_class = problem == "single_label_classification" or (problem is None and not labels.is_floating_point())
+        if by_class and not self.logistic_outputs:
             return mean_loss(F.cross_entropy, logits, labels.long(), count)
         if labels.numel() != logits.numel():
             raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
+        if self.logistic_outputs:
+            return logistic_loss(logits, labels.reshape(logits.shape), count)
         loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
         return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
 
@@ -685,7 +692,8 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             attention_mask: (B, T), 0 at padded steps.
             input_values: (B, T, num_features).
             inputs_embeds: (B, T, F).
-            labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step.
+            labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step, or that of
+                `logistic_loss`.
             num_items_in_batch: As in `RecurrentForSequenceClassification.forward`.
             output_hidden_states: Whether to return the states of every layer.
             past_key_values: Where the sequences stand; as in `RecurrentModel.forward`, and so is `use_cache`.
@@ -710,7 +718,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             attention_mask = self.model.real_steps(input_ids, attention_mask)
             if attention_mask is not None:
                 labels = labels.masked_fill(attention_mask[:, -labels.size(1) :] == 0, -100)
-            loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten().long(), num_items_in_batch)
+            loss = step_loss(logits, labels.long(), num_items_in_batch, self.logistic_outputs)
         return RecurrentClassifierOutput(loss, logits, state, *states)
 
 
@@ -735,6 +743,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             raise ValueError("next ids need inputs 'one_hot' or 'embedding', got inputs='values'")
         super().__init__(config)
         self.model = RecurrentModel(config)
+        self.logistic_outputs = config.logistic_outputs
         self.lm_head = nn.Linear(config.output_size, config.num_symbols)
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -770,7 +779,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             attention_mask: (B, T), 0 at padded steps.
             inputs_embeds: (B, T, F).
             labels: (B, T), the ids themselves: step t is held against label t + 1, here and not by the caller. -100,
-                the padding id, and pairs of which one step is padded do not count. The loss is in nats per step.
+                the padding id, and pairs of which one step is padded do not count. The loss is in nats per step, or
+                that of `logistic_loss`.
             num_items_in_batch: As in `RecurrentForSequenceClassification.forward`.
             output_hidden_states: Whether to return the states of every layer.
             past_key_values: Where the sequences stand; as in `RecurrentModel.forward`, and so is `use_cache`.
@@ -795,7 +805,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         if labels is not None or shift_labels is not None:
             mask = self.model.real_steps(input_ids, attention_mask)
             targets = self._targets(labels, shift_labels, mask, logits.shape[:2])
-            loss = mean_loss(F.cross_entropy, logits.flatten(0, 1), targets.flatten(), num_items_in_batch)
+            loss = step_loss(logits, targets, num_items_in_batch, self.logistic_outputs)
         return RecurrentClassifierOutput(loss, logits, state, *states)
 
     def _with_padding(self, scores: Tensor) -> Tensor:
@@ -827,3 +837,30 @@ def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count
+
+
+def logistic_loss(logits: Tensor, targets: Tensor, count: Tensor | int | None, counted: Tensor | None = None) -> Tensor:
+    """Half the squared errors of logistic outputs, summed over all outputs and steps of a sequence.
+
+    It is the error of Hochreiter & Schmidhuber (1997), appendix A.1, for which their learning rates are meant.
+
+    Args:
+        logits: (B, ..., C), what the outputs squash.
+        targets: Of their shape.
+        count: What the sum over the batch is divided by; by default its number of sequences.
+        counted: (B, ...), whether a step counts; None if all do.
+    """
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    errors = (logits.sigmoid() - targets).square().sum(-1)
+    if counted is not None:
+        errors = errors * counted
+    return errors.sum() / (2 * (len(logits) if count is None else count))
+
+
+def step_loss(logits: Tensor, labels: Tensor, count: Tensor | int | None, logistic: bool) -> Tensor:
+    """Loss of class indices, (B, T), -100 where none counts, against logits, (B, T, C)."""
+    if not logistic:
+        return mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten(), count)
+    counted = labels != -100
+    return logistic_loss(logits, F.one_hot(labels.masked_fill(~counted, 0), logits.size(-1)), count, counted)

@@ -1,0 +1,97 @@
+"""Logistic outputs with half the squared error, the loss against a plain sum, and what is told of such outputs."""
+
+import numpy as np
+import pytest
+import torch
+
+import seqhub
+from seqhub.evaluation.judging import judge
+from seqhub.models.tokenizer import symbol_tokenizer
+from seqhub.tasks.base import Alphabet, Layout
+from tests.models import naive
+from tests.models.cases import PRESETS, build, padded, ragged
+
+ALPHABET = Alphabet("abcdefgh")
+LAYOUTS = {
+    "sequence": Layout(alphabet=ALPHABET, labels=tuple("QRSU")),
+    "single": Layout(alphabet=ALPHABET, labels=("no", "yes")),
+    "number": Layout(alphabet=ALPHABET, target="number", tolerance=0.1),
+    "token": Layout(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU")),
+    "causal": Layout(alphabet=ALPHABET, target="next_symbol"),
+}
+ROWS = ragged(3)
+
+
+def model_for(kind: str, preset: str):
+    settings = {
+        "single": {"num_labels": 1, "problem_type": "multi_label_classification"},
+        "number": {"num_labels": 1, "problem_type": "regression"},
+    }.get(kind, {})
+    head = kind if kind in ("token", "causal") else "sequence"
+    return build(preset, head, logistic_outputs=True, **settings)
+
+
+def labels_for(kind: str, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    if kind == "number":
+        return torch.rand(len(ids), generator=random)
+    if kind == "causal":
+        return ids.masked_fill(mask == 0, -100)
+    if kind == "token":
+        return torch.randint(4, ids.shape, generator=random).masked_fill(mask == 0, -100)
+    return torch.randint(2 if kind == "single" else 4, ids.shape[:1], generator=random)
+
+
+def errors_of(kind: str, scores: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Differences of all outputs of one sequence from their targets, (..., C), written out."""
+    scores = np.maximum(scores, -700)  # that of padding, which is never predicted, is the lowest number there is
+    if kind in ("single", "number"):
+        return naive.sigmoid(scores) - label
+    if kind == "causal":
+        scores, label = scores[:-1], label[1:]
+    counts = label != -100
+    return naive.sigmoid(scores[counts]) - np.eye(scores.shape[-1])[label[counts]]
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_loss_and_verdict_are_those_of_a_plain_sum(preset, kind):
+    rows = tuple((1, *row) for row in ROWS)
+    ids, mask = padded(rows, "right")
+    labels = labels_for(kind, ids, mask)
+    output = model_for(kind, preset)(input_ids=ids, attention_mask=mask, labels=labels)
+    judged = judge(LAYOUTS[kind], output.logits.detach(), labels, mask, logistic=True)
+    losses = []
+    for scores, label, verdict in zip(output.logits.detach().double().numpy(), labels.numpy(), judged, strict=True):
+        errors = np.abs(errors_of(kind, scores, label))
+        losses.append((errors**2).sum() / 2)
+        worst, mean, loss, _ = verdict.tolist()
+        assert (worst, mean, loss) == pytest.approx((errors.max(), errors.mean(), losses[-1]), rel=1e-5)
+        if kind == "number":
+            assert verdict[3] == (errors[0] <= 0.1)
+        elif kind == "single":
+            assert verdict[3] == (errors[0] < 0.5)
+    assert output.loss.item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sequence", "token", "causal"])
+def test_the_sum_is_divided_by_what_is_counted(kind):
+    ids, mask = padded(ROWS, "left")
+    labels = labels_for(kind, ids, mask)
+    model = model_for(kind, "lstm")
+    whole = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    part = model(input_ids=ids, attention_mask=mask, labels=labels, num_items_in_batch=30).loss
+    torch.testing.assert_close(part, whole * len(ids) / 30)
+
+
+@pytest.mark.parametrize("preset", ["gru", "lstm"])
+def test_each_output_speaks_for_itself(preset):
+    texts, tokenizer = ["abba", "ch"], symbol_tokenizer("abcdefgh")
+    for kind in ("sequence", "single"):
+        model = model_for(kind, preset)
+        logits = seqhub.predict_logits(model, texts, tokenizer).double().numpy()
+        expected = naive.sigmoid(logits if kind == "sequence" else np.concatenate([-logits, logits], axis=1))
+        np.testing.assert_allclose(seqhub.predict_proba(model, texts, tokenizer).numpy(), expected, atol=1e-15)
+    model = model_for("number", preset)
+    logits = seqhub.predict_logits(model, texts, tokenizer).double().numpy()[:, 0]
+    assert seqhub.predict_label(model, texts, tokenizer) == pytest.approx(naive.sigmoid(logits).tolist())
