@@ -8,6 +8,7 @@ number of them.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from seqhub.data.columns import Columns, drawn_columns, read_columns, tensors
 from seqhub.data.table import as_table, rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.base import Layout
-from seqhub.tasks.rng import philox_key
+from seqhub.tasks.rng import BLOCK_SIZE, philox_key
 from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:  # a feed of fresh examples needs no `datasets`, which takes a second or two to import
@@ -65,6 +66,17 @@ class Feed(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Yield batches from the current position on."""
+
+    @abstractmethod
+    def columns(self, batches: int) -> Columns:
+        """The rows of the next batches of all processes one after the other, fewer at the end of an epoch.
+
+        The position moves on as if they had been iterated over; what comes is as wide as the feed finds it, not cut to
+        the longest row.
+
+        Args:
+            batches: How many, 1 or more.
+        """
 
     @property
     @abstractmethod
@@ -144,6 +156,7 @@ class TableFeed(Feed):
         self.seed = seed
         self.order_seed = order_seed
         self.drop_last = drop_last
+        self._ordered: tuple[int, NDArray[np.int64]] | None = None  # an epoch and its order
         if not len(self):
             raise InvalidConfigError(f"{table.num_rows} rows give no full batch of {batch_size}; allow drop_last=False")
 
@@ -161,6 +174,12 @@ class TableFeed(Feed):
             width = self._width(self._columns.lengths[rows])
             yield tensors(self._columns[rows[self._slice(len(rows))]], width)
 
+    def columns(self, batches: int) -> Columns:
+        epoch, first = self.epoch, self.batch
+        last = min(first + batches, len(self))
+        self.epoch, self.batch = (epoch, last) if last < len(self) else (epoch + 1, 0)
+        return self._columns[self._order(epoch)[first * self.batch_size : last * self.batch_size]]
+
     @property
     def rows_per_epoch(self) -> int:
         """Rows of one pass, over all processes."""
@@ -171,6 +190,12 @@ class TableFeed(Feed):
         return self.epoch * self.rows_per_epoch + self.batch * self.batch_size
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Row numbers of an epoch in order: (N,)."""
+        if self._ordered is None or self._ordered[0] != epoch:
+            self._ordered = epoch, self._draw_order(epoch)
+        return self._ordered[1]
+
+    def _draw_order(self, epoch: int) -> NDArray[np.int64]:
         """Row numbers of an epoch in order: those of Philox words when sorted, so NumPy keeps it for ever."""
         rows = len(self._columns)
         if not self.shuffle:
@@ -245,6 +270,7 @@ class StreamFeed(Feed):
         if self.split.size is not None:
             raise InvalidConfigError(f"fresh examples of {address}, whose {self.split.size:,} {split} rows are given")
         self._width(np.array([self.split.config.length[1]]))
+        self._ahead: tuple[int, Columns] | None = None  # what `columns` has drawn, after the number of its first row
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         size = self.batch_size
@@ -262,6 +288,21 @@ class StreamFeed(Feed):
                 rows = slice(start + mine.start, start + mine.stop)
                 yield tensors(columns[rows], self._width(columns.lengths[start : start + size]))
             left = columns[whole:]
+
+    def columns(self, batches: int) -> Columns:
+        start = self.batch * self.batch_size
+        stop = start + batches * self.batch_size
+        self.batch += batches
+        pieces: list[Columns] = []
+        if self._ahead is not None and self._ahead[0] == start:  # else somebody has moved the position
+            pieces.append(self._ahead[1])
+        have = start + sum(map(len, pieces))
+        if have < stop:  # draw whole blocks, and keep what is left of the last one
+            end = -(-stop // BLOCK_SIZE) * BLOCK_SIZE
+            pieces += [drawn_columns(batch, self.split.layout) for batch in self.split.batches(have, end)]
+        drawn = reduce(Columns.followed_by, pieces)
+        self._ahead = stop, drawn[stop - start :]
+        return drawn[: stop - start]
 
     @property
     def rows_seen(self) -> int:

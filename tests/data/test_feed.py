@@ -207,6 +207,30 @@ def test_resume_on_another_number_of_processes(which):
     assert_equal_batches(joined, whole[10:])
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: StreamFeed("qrsu/easy", "train", seed=3, batch_size=48),
+        lambda: TableFeed(rows_of(1000), QRSU_LAYOUT, 48, shuffle=True, seed=3),
+        lambda: TableFeed(rows_of(1000), QRSU_LAYOUT, 48, shuffle=False, drop_last=True),
+    ],
+)
+@settings(max_examples=20)
+@given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6), moved=st.booleans())
+def test_columns_are_the_rows_of_the_batches_that_come_next(make, sizes, moved):
+    feed, same = make(), make()
+    for size in sizes:
+        rows = feed.columns(size)
+        batches = list(islice(same, size))  # to the end of the epoch at most
+        ids = np.concatenate([np.pad(b["input_ids"].numpy(), ((0, 0), (0, 20)))[:, :20] for b in batches])
+        assert (np.pad(rows.inputs, ((0, 0), (0, 20)))[:, :20] == ids).all()
+        assert rows.labels.tolist() == torch.cat([batch["labels"] for batch in batches]).tolist()
+        assert feed.state_dict() == same.state_dict()
+        if moved:  # what was drawn ahead is of no use, then
+            for each in (feed, same):
+                each.load_state_dict(each.state_dict() | {"batch": 1})
+
+
 def test_a_broken_loop_goes_on_where_it_stopped():
     feed = feeds()[0]
     for _ in feed:
