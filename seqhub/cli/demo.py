@@ -139,7 +139,7 @@ def _summary(
     task, config = resolve(record.address)
     test = record.evaluation["test"]
     low, high = test["interval"]
-    by_accuracy, by_rule = record.criteria.values()
+    by_accuracy, by_rule, *_ = record.criteria.values()
     logits = next((finding.found for finding in findings if finding.what.startswith("logits")), "not compared")
     console = stdout()
     console.print()

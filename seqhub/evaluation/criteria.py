@@ -6,25 +6,77 @@ Each counts *training sequences presented*, all processes together.
     st3        Hochreiter & Schmidhuber (1997), sections 5.4 to 5.6: the average training error is below 0.1 and the
                2,000 most recent training sequences were all right, every output within 0.3 of its target; both
                are taken over the last 2,000 sequences
+    paper      what the source of the task itself calls a success, where it does: `tasks.base.Success`
+
+Two kinds there are. `St3` and `Streak` watch the training sequences, however they are cut into pieces; `Accuracy`,
+`St2` and `Legal` look at a model at the checks of a run, so what they count is rounded up to the next check.
 """
 
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import UnknownNameError
 from seqhub.evaluation.metrics import TOLERANCE
+from seqhub.tasks.base import OWN, Batch, Success, Task
+from seqhub.tasks.registry import resolve
+from seqhub.tasks.splits import Split
 
-CRITERIA = ("accuracy", "st3")
-STOPS = (*CRITERIA, "both", "none")
+CRITERIA = ("accuracy", "st3", "paper")
+STOPS = (*CRITERIA, "both", "none")  # both: accuracy and st3
 
 
 def check_stop(name: str) -> None:
     """Raise UnknownNameError unless a run can stop at `name`."""
     if name not in STOPS:
         raise UnknownNameError.of("criterion", name, STOPS)
+
+
+def success_of(address: str) -> Success | None:
+    """What the source of a task calls a success; None where it says nothing, or where the rows are the user's."""
+    task, config = resolve(address)
+    return None if config is OWN else task.success(config)
+
+
+class Asked(Protocol):
+    """A model in training, which a check asks about sequences of a task; `evaluation.asking` asks one of torch."""
+
+    def errors(self, rows: Batch) -> NDArray[np.floating]:
+        """(N, 4), what `judging.judge` says of its outputs."""
+
+    def scores(self, rows: Batch) -> NDArray[np.floating]:
+        """(N, T, C), its outputs at every step, column k for the symbol of id k."""
+
+
+class Criterion:
+    """Remembers when it was met; subclasses look at the training sequences (`update`) or at a model (`check`).
+
+    Attributes:
+        met_at: Training sequences to success; None where it was not met so far.
+    """
+
+    met_at: int | None = None
+
+    def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
+        """Take in training sequences in the order of presentation.
+
+        Args:
+            worst: (N,), difference of each sequence's worst output from its target.
+            mean: (N,), mean absolute difference of its outputs from their targets.
+        """
+
+    def check(self, sequences_seen: int, model: Asked) -> None:
+        """Look at a model after `sequences_seen` training sequences."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as plain JSON values."""
+        return {"met_at": self.met_at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.met_at = state["met_at"]
 
 
 class Accuracy:
@@ -52,8 +104,14 @@ class Accuracy:
         self.met_at = state["met_at"]
 
 
-class St3:
-    """The paper's third stopping rule, on the training sequences as they are presented.
+class St3(Criterion):
+    """The paper's third stopping rule, on the training sequences as they are presented (sections 5.4 to 5.6).
+
+    Args:
+        window: Most recent training sequences that it looks at.
+        tolerance: A sequence is wrong whose worst output is that far off, or further.
+        mean_error: What the mean error over the window is to be below; None for no bound.
+        wrong: How many sequences of the window may be wrong.
 
     >>> rule = St3(window=3)
     >>> rule.update(np.array([0.9, 0.01, 0.02, 0.03, 0.04]), np.array([0.4, 0.01, 0.01, 0.01, 0.01]))
@@ -61,50 +119,241 @@ class St3:
     4
     """
 
-    def __init__(self, window: int = 2000, tolerance: float = TOLERANCE, mean_error: float = 0.1) -> None:
+    def __init__(
+        self, window: int = 2000, tolerance: float = TOLERANCE, mean_error: float | None = 0.1, wrong: int = 0
+    ) -> None:
         self.window = window
         self.tolerance = tolerance
-        self.mean_error = mean_error
-        self.met_at: int | None = None
+        self.mean_error = float("inf") if mean_error is None else mean_error
+        self.wrong = wrong
         self._seen = 0
-        self._streak = 0  # sequences since the last wrong one
+        self._wrong_at: deque[int] = deque()  # numbers of the wrong sequences in the window, counted from 1
         self._recent: deque[float] = deque(maxlen=window)
         self._sum = 0.0
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
-        """Take in training sequences in the order of presentation.
-
-        Args:
-            worst: (N,), difference of each sequence's worst output from its target.
-            mean: (N,), mean absolute difference of its outputs from their targets.
-        """
         if self.met_at is not None:
             self._seen += len(worst)
             return
         for largest, average in zip(worst.tolist(), mean.tolist(), strict=True):
             self._seen += 1
-            self._streak = self._streak + 1 if largest < self.tolerance else 0
+            if not largest < self.tolerance:  # so that NaN is wrong
+                self._wrong_at.append(self._seen)
+            if self._wrong_at and self._wrong_at[0] <= self._seen - self.window:
+                self._wrong_at.popleft()
             if len(self._recent) == self.window:
                 self._sum -= self._recent[0]
             self._recent.append(average)
             self._sum += average
-            if self.met_at is None and self._streak >= self.window and self._sum / self.window < self.mean_error:
+            if (
+                self.met_at is None
+                and self._seen >= self.window
+                and len(self._wrong_at) <= self.wrong
+                and self._sum / self.window < self.mean_error
+            ):
                 self.met_at = self._seen
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {
-            "met_at": self.met_at,
+        return super().state_dict() | {
             "seen": self._seen,
-            "streak": self._streak,
+            "wrong_at": list(self._wrong_at),
             "recent": list(self._recent),
             "sum": self._sum,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.met_at = state["met_at"]
+        super().load_state_dict(state)
         self._seen = state["seen"]
-        self._streak = state["streak"]
+        self._wrong_at = deque(state["wrong_at"])
         self._recent = deque(state["recent"], maxlen=self.window)
         self._sum = state["sum"]
+
+
+class Streak(Criterion):
+    """So many training sequences in a row are right; what counts are those before them (section 5.2).
+
+    It is known only at the end of the run of right sequences, which are still learnt from.
+
+    Args:
+        window: Right sequences in a row.
+        tolerance: A sequence is wrong whose worst output is that far off, or further.
+
+    >>> rule = Streak(window=3, tolerance=0.25)
+    >>> rule.update(np.array([0.9, 0.1, 0.5, 0.1, 0.1]), np.zeros(5))
+    >>> rule.met_at
+    >>> rule.update(np.array([0.1]), np.zeros(1))
+    >>> rule.met_at
+    3
+    """
+
+    def __init__(self, window: int, tolerance: float) -> None:
+        self.window = window
+        self.tolerance = tolerance
+        self._seen = 0
+        self._start = 0  # sequences up to the last wrong one
+
+    def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
+        wrong_at = self._seen + 1 + np.flatnonzero(~(worst < self.tolerance))
+        self._seen += len(worst)
+        for number in [*wrong_at.tolist(), self._seen + 1]:
+            if self.met_at is None and number - 1 - self._start >= self.window:
+                self.met_at = self._start
+            if number <= self._seen:
+                self._start = number
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"seen": self._seen, "start": self._start}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._seen, self._start = state["seen"], state["start"]
+
+
+class St2(Criterion):
+    """The paper's second stopping rule: few of the fresh sequences of a check are wrong, and all near (section 5.3).
+
+    Each check looks at the next rows of a split without end, so no sequence twice.
+
+    Args:
+        fresh: Where the sequences come from.
+        window: Sequences of a check.
+        tolerance: A sequence is wrong whose worst output is that far off, or further.
+        mean_error: What the mean error over the sequences is to be below; None for no bound.
+        wrong: How many of them may be wrong.
+    """
+
+    def __init__(
+        self, fresh: Split, window: int = 256, tolerance: float = 0.2, mean_error: float | None = None, wrong: int = 0
+    ) -> None:
+        self.fresh = fresh
+        self.window = window
+        self.tolerance = tolerance
+        self.mean_error = float("inf") if mean_error is None else mean_error
+        self.wrong = wrong
+        self._checks = 0
+
+    def check(self, sequences_seen: int, model: Asked) -> None:
+        if self.met_at is not None:
+            return
+        first = self._checks * self.window
+        self._checks += 1
+        errors = np.concatenate([model.errors(rows) for rows in self.fresh.batches(first, first + self.window)])
+        wrong = int((~(errors[:, 0] < self.tolerance)).sum())
+        if wrong <= self.wrong and float(errors[:, 1].mean()) < self.mean_error:
+            self.met_at = sequences_seen
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"checks": self._checks}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._checks = state["checks"]
+
+
+class Legal(Criterion):
+    """At every step of every given text the symbols that may follow are the most active outputs (section 5.1).
+
+    Args:
+        splits: The texts: train and test of a task that says what is `legal`.
+    """
+
+    def __init__(self, *splits: Split) -> None:
+        self.splits = splits
+
+    def check(self, sequences_seen: int, model: Asked) -> None:
+        if self.met_at is None and not any(illegal(split, split.size or 0, model, 1) for split in self.splits):
+            self.met_at = sequences_seen
+
+
+def illegal(split: Split, rows: int, model: Asked, enough: int | None = None) -> int:
+    """Count texts with a step at which a symbol that may not follow is as active as one that may, or more.
+
+    Args:
+        split: Of a task that says what is `legal`.
+        rows: How many texts, the first ones.
+        model: Whose outputs.
+        enough: Stop counting at so many.
+    """
+    count = 0
+    for batch in split.batches(0, rows):
+        scores = model.scores(batch)[:, : batch.inputs.shape[1]]
+        may_follow, counted = _legal_steps(split, batch, scores.shape)
+        least = np.where(may_follow, scores, np.inf).min(axis=2)
+        most = np.where(may_follow, -np.inf, scores).max(axis=2)
+        count += int((~(least > most) & counted).any(axis=1).sum())
+        if enough is not None and count >= enough:
+            break
+    return count
+
+
+def _legal_steps(split: Split, batch: Batch, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which ids may follow each step, (N, T, C), and which steps have one that follows, (N, T)."""
+    task: Task[Any] = split.task
+    may_follow = np.zeros(shape, dtype=bool)
+    for row, (text, _) in enumerate(split.examples(batch)):
+        for step, symbols in enumerate(task.legal(text)):
+            may_follow[row, step, task.encode(symbols)] = True
+    return may_follow, np.arange(shape[1]) < batch.lengths[:, None] - 1
+
+
+class Criteria:
+    """All criteria of one run, under the names that its record gives them.
+
+    Args:
+        address: Task and config, as in `qrsu/hard`.
+        accuracy: Threshold of `accuracy`, in (0, 1].
+        seed: Of the fresh sequences that the task's own criterion looks at.
+    """
+
+    def __init__(self, address: str, accuracy: float, seed: int = 0) -> None:
+        self.accuracy = Accuracy(accuracy)
+        self.st3 = St3()
+        self.paper = _criterion(address, seed)
+
+    def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
+        """Take in training sequences, see `Criterion.update`."""
+        self.st3.update(worst, mean)
+        if self.paper is not None:
+            self.paper.update(worst, mean)
+
+    def check(self, sequences_seen: int, correct: float, total: int, model: Asked) -> None:
+        """Take in a check: right answers on fresh sequences, and the model itself."""
+        self.accuracy.check(sequences_seen, correct, total)
+        if self.paper is not None:
+            self.paper.check(sequences_seen, model)
+
+    def met(self, stop_at: str) -> bool:
+        """Whether what a run stops at is reached."""
+        met = {name: criterion.met_at is not None for name, criterion in self._by_name().items()}
+        return {**met, "both": met["accuracy"] and met["st3"], "none": False}[stop_at]
+
+    def met_at(self) -> dict[str, int | None]:
+        """Training sequences to each criterion, as a record has it; `accuracy` with its threshold."""
+        names = {"accuracy": f"accuracy>={self.accuracy.threshold:g}"}
+        return {names.get(name, name): criterion.met_at for name, criterion in self._by_name().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as plain JSON values."""
+        return {name: criterion.state_dict() for name, criterion in self._by_name().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name, criterion in self._by_name().items():
+            criterion.load_state_dict(state[name])
+
+    def _by_name(self) -> dict[str, Accuracy | Criterion]:
+        paper = {} if self.paper is None else {"paper": self.paper}
+        return {"accuracy": self.accuracy, "st3": self.st3, **paper}
+
+
+def _criterion(address: str, seed: int) -> Criterion | None:
+    """What watches for the success of a task, if its source says what that is."""
+    success = success_of(address)
+    if success is None:
+        return None
+    if success.rule == "legal":
+        return Legal(Split(address, "train"), Split(address, "test"))
+    if success.rule == "streak":
+        return Streak(success.window, success.tolerance)
+    numbers = (success.window, success.tolerance, success.mean_error, success.wrong)
+    return St3(*numbers) if success.rule == "st3" else St2(Split(address, "validation", seed), *numbers)

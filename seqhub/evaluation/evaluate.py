@@ -11,10 +11,12 @@ from seqhub.data.digest import digest
 from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
+from seqhub.evaluation.asking import AskedModel
+from seqhub.evaluation.criteria import illegal, success_of
 from seqhub.evaluation.loading import load_model
 from seqhub.evaluation.tally import Tally
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, Task, TaskConfig
+from seqhub.tasks.base import OWN, Success, Task, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -89,12 +91,20 @@ def measure(model: "PreTrainedModel", split: Split, rows: int) -> dict[str, Any]
     rows = rows if split.size is None else min(rows, split.size)
     table = rows_table(split, 0, rows)
     lengths = np.concatenate([batch.lengths for batch in split.batches(0, rows)])
-    return tally(model, split, rows).metrics() | {
+    metrics = tally(model, split, rows).metrics()
+    if (success := _success(split)) is not None and success.rule == "legal":
+        wrong = illegal(split, rows, AskedModel(model, split.layout))
+        metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
+    return metrics | {
         "length": [int(lengths.min()), int(lengths.max())],
         "mean_length": float(lengths.mean()),
         "seed": split.seed,
         "digest": digest(table),
     }
+
+
+def _success(split: Split) -> Success | None:
+    return success_of(f"{split.task.name}/{split.config.name}")
 
 
 def tally(model: "PreTrainedModel", split: Split, rows: int) -> Tally:
@@ -103,7 +113,7 @@ def tally(model: "PreTrainedModel", split: Split, rows: int) -> Tally:
 
     from seqhub.data.feed import feed_of
 
-    result, device = Tally(split.layout, rows), model.device
+    result, device = Tally(split.layout, rows, _success(split)), model.device
     with torch.inference_mode():
         for batch in feed_of(split, min(BATCH_SIZE, rows)):
             labels = batch.pop("labels")

@@ -44,7 +44,10 @@ def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.intege
 
 
 def classification_metrics(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer], names: Sequence[str]
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    names: Sequence[str],
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Everything that a card says about one split, as plain JSON values.
 
@@ -52,11 +55,12 @@ def classification_metrics(
         probabilities: (N, C), rows sum to 1.
         labels: (N,), class indices.
         names: C class names.
+        tolerance: An output is wrong that is this far off its target, or further.
 
     Returns:
         `examples` N; `accuracy` in [0, 1] with `interval` [low, high] (Wilson, 95 %); `loss`, mean cross-entropy in
         nats; `per_class` name -> {correct, total}; `confusion` C rows of C counts, true class by row;
-        `abs_wrong`, examples with an output 0.3 or more off its target, and `abs_error`, the mean absolute
+        `abs_wrong`, examples with an output `tolerance` or more off its target, and `abs_error`, the mean absolute
         difference of all outputs from their targets.
     """
     if len(labels) == 0 or probabilities.shape != (len(labels), len(names)):
@@ -79,6 +83,6 @@ def classification_metrics(
             name: {"correct": int(confusion[i, i]), "total": int(confusion[i].sum())} for i, name in enumerate(names)
         },
         "confusion": confusion.tolist(),
-        "abs_wrong": int((largest_error(probabilities, labels) >= TOLERANCE).sum()),
+        "abs_wrong": int((largest_error(probabilities, labels) >= tolerance).sum()),
         "abs_error": float(((1 - of_label) + others).mean() / len(names)),
     }

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.metrics import classification_metrics, wilson_interval
-from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.evaluation.metrics import TOLERANCE, classification_metrics, wilson_interval
+from seqhub.tasks.base import NO_LABEL, Layout, Success
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,15 +21,18 @@ class Tally:
     Args:
         layout: What is to be learnt.
         rows: Sequences to take in; more are left out.
+        success: By whose tolerance a sequence is wrong for the source of its task; None where it has none.
     """
 
-    def __init__(self, layout: Layout, rows: int) -> None:
+    def __init__(self, layout: Layout, rows: int, success: Success | None = None) -> None:
         self.layout = layout
         self.rows = rows
+        self.tolerance = success.tolerance if success is not None else 0.0
         self.examples = 0
         self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._counts = {"steps": 0, "right": 0, "whole": 0}
         self._loss = 0.0
+        self._off = 0  # sequences with an output further off than the task's source allows
         self._confusion = np.zeros((len(layout.labels), len(layout.labels)), dtype=np.int64)
 
     @property
@@ -44,6 +47,8 @@ class Tally:
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
         self.examples += len(labels)
+        if self.tolerance:
+            self._off += int((~(judge(self.layout, logits, labels, mask)[:, 0] < self.tolerance)).sum())
         if self.layout.target in ("number", "inputs"):
             self._parts.append((judge(self.layout, logits, labels, mask).numpy().astype(np.float64), labels.numpy()))
             return
@@ -79,15 +84,22 @@ class Tally:
             For `next_symbol` the same without classes. For `number`: `accuracy`, the share within `tolerance`, with its
             Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For `inputs`: `accuracy`, the share of
             sequences with a mean squared error within `tolerance`, its `interval`, `mse` (also as `loss`), the mean
-            over sequences, and `worst_mse`.
+            over sequences, and `worst_mse`. For a task whose source says when a sequence is wrong, also `paper`: the
+            `tolerance` of every output there, the number of `wrong` sequences and their `share`.
         """
         if not self.examples:
             raise InvalidInputError("no sequences to measure; need one or more")
         target = self.layout.target
         if target == "class":
             probabilities, labels = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
-            return classification_metrics(probabilities, labels, self.layout.labels)
-        return self._step_metrics() if target in ("step_class", "next_symbol") else self._real_metrics()
+            tolerance = self.tolerance or TOLERANCE
+            found = classification_metrics(probabilities, labels, self.layout.labels, tolerance)
+        else:
+            found = self._step_metrics() if target in ("step_class", "next_symbol") else self._real_metrics()
+        if self.tolerance:
+            share = self._off / self.examples
+            found["paper"] = {"tolerance": self.tolerance, "wrong": self._off, "share": share}
+        return found
 
     def _step_metrics(self) -> dict[str, Any]:
         steps = self._counts["steps"]

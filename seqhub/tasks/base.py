@@ -123,7 +123,7 @@ class Success:
     Args:
         rule: `st3`: of the last `window` training sequences at most `wrong` are wrong, and their mean error is below
             `mean_error`. `st2`: at a check, the same of `window` fresh sequences. `streak`: `window` training sequences
-            in a row are right, and what counts is the first of them. `legal`: at every step of all train and test
+            in a row are right, and what counts are those before them. `legal`: at every step of all train and test
             texts the symbols that may follow are the most active outputs.
         section: Of the paper.
         tolerance: See above; above 0, or 0 for `legal`, which has none.
@@ -282,6 +282,10 @@ class Task(ABC, Generic[C]):
     def success(self, config: C) -> Success | None:
         """When `source` calls a run successful, or None where it says nothing of the kind."""
         return None
+
+    def legal(self, sequence: Any) -> list[str]:
+        """Which symbols may follow each step of a text but its last; for tasks whose success is to know them."""
+        raise NotImplementedError(f"{self.name} has no grammar")
 
     def chance(self, config: C) -> float | None:
         """Accuracy of the best guess that ignores the input; None for targets without classes."""

@@ -78,7 +78,9 @@ class TrainConfig:
     beta2: Annotated[float, "memory of the mean of their squares, for adam and adamw"] = 0.999
     max_grad_norm: Annotated[float | None, "clip the norm of all gradients to this; 0 for no clipping"] = 1.0
 
-    stop_at: Annotated[str, "criterion that ends the run: accuracy, st3, both or none"] = "accuracy"
+    stop_at: Annotated[
+        str, "criterion that ends the run: accuracy, st3, paper (what the task's source calls a success), both or none"
+    ] = "accuracy"
     accuracy: Annotated[float, "share of right classes on fresh sequences that counts as solved"] = 0.999
     evaluate_every: Annotated[int, "training sequences between two checks"] = 320
     evaluate_size: Annotated[int, "fresh sequences per check; a check that must fail ends early"] = 10_240
@@ -91,7 +93,7 @@ class TrainConfig:
     record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
 
     def __post_init__(self) -> None:
-        from seqhub.evaluation.criteria import check_stop  # not above: it takes NumPy, which `--help` can do without
+        from seqhub.evaluation.criteria import check_stop, success_of  # not above: NumPy, which `--help` does without
         from seqhub.models.registry import list_presets
         from seqhub.tasks.base import OWN
         from seqhub.tasks.registry import resolve
@@ -105,6 +107,8 @@ class TrainConfig:
             kind = "symbols" if texts else "real values"
             raise InvalidConfigError(f"model {self.model} for {self.address}, which has {kind}; need {', '.join(fit)}")
         check_stop(self.stop_at)
+        own = self.stop_at != "paper" or success_of(self.address) is not None
+        self._require("stop_at", own, "accuracy, st3, both or none for a task whose source has no criterion of its own")
         if task_config is OWN:
             what = {"lines": "a text", "csv": "a CSV of texts and labels", "vectors": "Parquet of vectors"}[task.own]
             self._require("data", Path(self.data).is_file(), f"the file that has the rows, {what}")

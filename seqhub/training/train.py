@@ -17,11 +17,11 @@ from seqhub.data.columns import drawn_columns, tensors
 from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
 from seqhub.data.own import Source
 from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
-from seqhub.evaluation.criteria import Accuracy, St3
+from seqhub.evaluation.asking import AskedModel
+from seqhub.evaluation.criteria import Criteria
 from seqhub.evaluation.judging import judge, right_share
 from seqhub.evaluation.loading import quiet_datasets
-from seqhub.models.registry import config_fields
-from seqhub.records import RunRecord, command_line, environment
+from seqhub.records import RunRecord
 from seqhub.tasks.base import NO_LABEL, Layout
 from seqhub.training import checkpoints
 from seqhub.training.capture import Sums, capture, leaves
@@ -30,7 +30,7 @@ from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.fitting import fresh_model
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
-from seqhub.training.outcome import data_facts, save_run
+from seqhub.training.outcome import record_of, save_run
 from seqhub.training.process import interruptions, own_accelerate_state, torch_threads
 from seqhub.training.window import Window
 
@@ -142,7 +142,7 @@ def _train(
     interrupted = stack.enter_context(interruptions())
 
     # criteria, and everything else that a checkpoint keeps
-    accuracy, st3 = Accuracy(config.accuracy), St3()
+    criteria = Criteria(config.address, config.accuracy, config.seed)
     now = Progress()
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
         tensors, facts = saved
@@ -151,8 +151,7 @@ def _train(
         _restore(tensors, facts, bare_model, optimizer, rank)
         feed.load_state_dict(facts["feed"])
         fresh.load_state_dict(facts["fresh"])
-        accuracy.load_state_dict(facts["accuracy"])
-        st3.load_state_dict(facts["st3"])
+        criteria.load_state_dict(facts["criteria"])
         now = Progress(**facts["progress"])
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
     history = History(config.output_dir, now.sequences, accelerator.is_main_process)
@@ -170,8 +169,7 @@ def _train(
                 "groups": groups,
                 "feed": feed.state_dict(),
                 "fresh": fresh.state_dict(),
-                "accuracy": accuracy.state_dict(),
-                "st3": st3.state_dict(),
+                "criteria": criteria.state_dict(),
                 "progress": vars(now),
             }
             checkpoints.save(config.output_dir, tensors, facts)
@@ -237,7 +235,7 @@ def _train(
 
         # take in what was presented since the last check, in the order of presentation
         errors = window.collect()
-        st3.update(errors[:, 0], errors[:, 1])
+        criteria.update(errors[:, 0], errors[:, 1])
         recorded.add_to(now.recorded)
         now.since_row["rows"] += len(errors)
         now.since_row["loss"] += float(errors[:, 2].sum())
@@ -247,8 +245,8 @@ def _train(
         if check_due or now.sequences >= total:
             began = time.perf_counter()
             correct, seen = check(accelerator, bare_model, layout, fresh, config)
+            criteria.check(now.sequences, correct, seen, AskedModel(bare_model, layout))
             recorded.clear()  # of what passed through the model in the check
-            accuracy.check(now.sequences, correct, seen)
             now.check_seconds += time.perf_counter() - began
             now.seconds = time.perf_counter() - started
             now.validation_accuracy = correct / seen
@@ -273,7 +271,7 @@ def _train(
                 accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=now.sequences)
             if report is not None and accelerator.is_main_process:
                 report(now)
-            solved = _met(config.stop_at, accuracy, st3)
+            (solved,) = gather_object([criteria.met(config.stop_at)])[:1]  # each asks its model; the first one decides
 
         now.seconds = time.perf_counter() - started
         if not solved and any(gather_object([bool(interrupted)])):
@@ -289,21 +287,16 @@ def _train(
     accelerator.wait_for_everyone()
     record = None
     if accelerator.is_main_process:
-        record = RunRecord(
-            address=config.address,
-            model=config.model,
-            model_config=config.model_settings(config_fields(config.model)),
-            num_parameters=sum(p.numel() for p in bare_model.parameters()),
-            seed=config.seed,
-            training=config.facts(),
-            data=data_facts(config, source, now.sequences),
-            sequences_seen=now.sequences,
-            optimizer_steps=now.steps,
+        record = record_of(
+            config,
+            source,
+            bare_model,
+            sequences=now.sequences,
+            steps=now.steps,
+            criteria=criteria.met_at(),
+            seconds=now.seconds,
+            check_seconds=now.check_seconds,
             processes=world_size,
-            criteria={f"accuracy>={config.accuracy:g}": accuracy.met_at, "st3": st3.met_at},
-            timings={"train": round(now.seconds, 3), "of which checks": round(now.check_seconds, 3)},
-            environment=environment() | {"device": accelerator.device.type},
-            command=command_line(),
         )
         save_run(config.output_dir, bare_model, source, record)
     accelerator.wait_for_everyone()
@@ -468,11 +461,6 @@ def _restore(
     model.load_state_dict(weights)
     checkpoints.restore_optimizer(optimizer, tensors, facts["groups"])
     torch.set_rng_state(tensors[f"random.{rank}"])
-
-
-def _met(stop_at: str, accuracy: Accuracy, st3: St3) -> bool:
-    met = {"accuracy": accuracy.met_at is not None, "st3": st3.met_at is not None}
-    return {**met, "both": all(met.values()), "none": False}[stop_at]
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

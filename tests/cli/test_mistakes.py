@@ -87,7 +87,7 @@ SETTINGS: list[tuple[str, str]] = [
     ("--schedule step", "decay_every 0; need 1 or more with data stream"),
     ("--record weights", "no record 'weights'; known: gradients, activations"),
     ("--precision fp16", "no precision 'fp16'; known: no, bf16"),
-    ("--stop-at acc", "no criterion 'acc'; known: accuracy, st3, both, none"),
+    ("--stop-at acc", "no criterion 'acc'; known: accuracy, st3, paper, both, none"),
     ("--tracker wandb", "no tracker 'wandb'; known: tensorboard, trackio"),
     ("--recipe foo", "no recipe of qrsu 'foo'; known: solve, tutorial"),
     ("--initialization foo", "'default', 'forget_bias', 'chrono', 'identity'"),

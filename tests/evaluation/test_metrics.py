@@ -1,15 +1,13 @@
-"""Metrics and criteria against slow and plain ones."""
+"""Metrics against slow and plain ones."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqhub.errors import InvalidInputError, UnknownNameError
-from seqhub.evaluation.criteria import Accuracy, St3, check_stop
+from seqhub.errors import InvalidInputError
 from seqhub.evaluation.metrics import classification_metrics, largest_error, wilson_interval
 
 
@@ -37,6 +35,8 @@ def test_metrics_against_a_plain_loop() -> None:
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     labels = random.integers(0, 4, 300)
     found = classification_metrics(probabilities, labels, "QRSU")
+    wider = classification_metrics(probabilities, labels, "QRSU", tolerance=0.6)
+    assert found["abs_wrong"] > wider["abs_wrong"] == int((largest_error(probabilities, labels) >= 0.6).sum())
     wrong_by_abs = sum(
         any(abs(p - (k == label)) >= 0.3 for k, p in enumerate(row))
         for row, label in zip(probabilities, labels, strict=True)
@@ -68,49 +68,6 @@ def test_broken_probabilities(probabilities: np.ndarray, message: str) -> None:
         classification_metrics(probabilities, np.array([0, 1]), "AB")
 
 
-def plain_st3(worst: list[float], mean: list[float], window: int, tolerance: float, bound: float) -> int | None:
-    for end in range(window, len(worst) + 1):
-        last = slice(end - window, end)
-        if all(w < tolerance for w in worst[last]) and sum(mean[last]) / window < bound:
-            return end
-    return None
-
-
-@given(
-    st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.2)), min_size=1, max_size=60),
-    st.lists(st.integers(0, 60), max_size=5),
-    st.integers(1, 8),
-)
-def test_st3_finds_the_first_window_however_it_is_fed(
-    errors: list[tuple[float, float]], cuts: list[int], window: int
-) -> None:
-    worst, mean = (np.array(column) for column in zip(*errors, strict=True))
-    rule = St3(window=window)
-    edges = [0, *sorted(min(cut, len(worst)) for cut in cuts), len(worst)]
-    for start, stop in pairwise(edges):
-        copy = St3(window=window)
-        copy.load_state_dict(rule.state_dict())  # a checkpoint between any two pieces changes nothing
-        rule = copy
-        rule.update(worst[start:stop], mean[start:stop])
-    expected = plain_st3(worst.tolist(), mean.tolist(), window, 0.3, 0.1)
-    if rule.met_at != expected:  # only where a mean lies on the bound itself may rounding decide
-        assert min(abs(mean[i - window : i].mean() - 0.1) for i in range(window, len(mean) + 1)) < 1e-9
-
-
-def test_accuracy_remembers_the_first_time() -> None:
-    rule = Accuracy(0.999)
-    rule.check(320, 998, 1000)
-    assert rule.met_at is None
-    rule.check(640, 999, 1000)
-    rule.check(960, 0, 1000)
-    assert rule.met_at == 640
-
-
 def test_largest_error_is_symmetric_in_two_classes() -> None:
     p = np.linspace(0, 1, 11)
     np.testing.assert_allclose(largest_error(np.stack([p, 1 - p], axis=1), np.zeros(11, int)), 1 - p)
-
-
-def test_unknown_criterion_lists_the_known() -> None:
-    with pytest.raises(UnknownNameError, match="no criterion 'acc'; known: accuracy, st3, both, none"):
-        check_stop("acc")

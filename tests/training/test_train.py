@@ -35,6 +35,7 @@ def test_the_recipe_solves_easy_by_both_criteria(solved: Path) -> None:
     record = RunRecord.load(solved)
     assert 0 < record.criteria["accuracy>=0.999"] <= record.criteria["st3"] <= record.sequences_seen
     assert record.criteria["st3"] >= 2000
+    assert record.criteria["paper"] == record.criteria["st3"]  # one rule, where the task is that of section 5.6
     assert record.num_parameters == 612
     assert record.optimizer_steps * 16 == record.sequences_seen
     assert record.data["rows"] == record.sequences_seen
@@ -166,7 +167,12 @@ def test_trackers_write_beside_the_history(tmp_path: Path, tracker: str, monkeyp
         ({"address": "qrsu/eazy"}, UnknownNameError, "no config of qrsu 'eazy'; known: easy, normal"),
         ({"model": "lstn"}, UnknownNameError, "no model 'lstn'; known: .*gru, .*lstm"),
         ({"model": "cnn"}, InvalidConfigError, "^model cnn for qrsu/easy, which has symbols; need gru, lstm, rnn_relu"),
-        ({"stop_at": "acc"}, UnknownNameError, "no criterion 'acc'; known: accuracy, st3, both, none"),
+        ({"stop_at": "acc"}, UnknownNameError, "no criterion 'acc'; known: accuracy, st3, paper, both, none"),
+        (
+            {"stop_at": "paper", "address": "square/fixed"},
+            InvalidConfigError,
+            "stop_at paper; need accuracy, st3, both or none for a task whose source has no criterion of its own",
+        ),
         ({"optimizer": "adem"}, UnknownNameError, "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
         ({"schedule": "poly"}, UnknownNameError, "no schedule 'poly'; known: constant, linear, cosine, step, error"),
         ({"schedule": "step"}, InvalidConfigError, "decay_every 0; need 1 or more with data stream, which never ends"),

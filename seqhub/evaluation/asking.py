@@ -1,0 +1,58 @@
+"""A model of torch, asked about sequences of a task: what criteria and evaluation want to know of it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.tasks.base import Batch, Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+_AT_ONCE = 256  # sequences
+
+
+class AskedModel:
+    """Outputs of a model, with its mode left as it is.
+
+    Args:
+        model: Any of this package's for the target of `layout`.
+        layout: What the rows hold.
+    """
+
+    def __init__(self, model: "PreTrainedModel", layout: Layout) -> None:
+        self.model = model
+        self.layout = layout
+
+    def errors(self, rows: Batch) -> NDArray[np.floating]:
+        """(N, 4), what `judging.judge` says of its outputs."""
+        from seqhub.evaluation.judging import judge
+
+        judged = [judge(self.layout, *given).cpu().double().numpy() for given in self._outputs(rows)]
+        return np.concatenate(judged)
+
+    def scores(self, rows: Batch) -> NDArray[np.floating]:
+        """(N, T, C), its outputs at every step, column k for the symbol of id k."""
+        return np.concatenate([logits.float().cpu().numpy() for logits, _, _ in self._outputs(rows)])
+
+    def _outputs(self, rows: Batch) -> "list[tuple[Tensor, Tensor, Tensor]]":
+        """Logits, labels and mask of all rows, some at a time, all as wide as the longest."""
+        import torch
+
+        from seqhub.data.columns import drawn_columns, tensors
+
+        columns, width = drawn_columns(rows, self.layout), int(rows.lengths.max())
+        training, found = self.model.training, []
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                for first in range(0, len(rows), _AT_ONCE):
+                    batch = tensors(columns[slice(first, first + _AT_ONCE)], width)
+                    batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+                    labels = batch.pop("labels")
+                    found.append((self.model(**batch).logits, labels, batch["attention_mask"]))
+        finally:
+            self.model.train(training)
+        return found
