@@ -12,8 +12,9 @@ from pathlib import Path
 
 from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig
+from seqhub.training.course import DivergedError, Progress
 from seqhub.training.history import read_history
-from seqhub.training.train import DivergedError, Progress, TrainingInterrupted, train
+from seqhub.training.train import TrainingInterrupted, train
 
 _MEMORY = 0.9  # of the smoothed loss
 _DIVERGED = 4.0  # times the lowest smoothed loss

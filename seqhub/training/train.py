@@ -1,10 +1,8 @@
 """Train one classifier on one task. Reads top to bottom; every number it uses is in `TrainConfig`."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,25 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.data.columns import drawn_columns, tensors
-from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
+from seqhub.data.feed import Feed
 from seqhub.data.own import Source
 from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
 from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import Criteria
 from seqhub.evaluation.judging import judge, right_share
-from seqhub.evaluation.loading import quiet_datasets
 from seqhub.records import RunRecord
 from seqhub.tasks.base import NO_LABEL, Layout
 from seqhub.training import checkpoints
-from seqhub.training.capture import Sums, capture, leaves
+from seqhub.training.capture import capture, leaves
 from seqhub.training.chunks import chunks
-from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.config import TrainConfig
+from seqhub.training.course import Progress, learning_rate
 from seqhub.training.fitting import fresh_model
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
 from seqhub.training.outcome import record_of, save_run
 from seqhub.training.process import interruptions, own_accelerate_state, torch_threads
+from seqhub.training.rows import fresh_rows, length_of, training_rows, wrong_allowed
 from seqhub.training.window import Window
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -41,33 +40,12 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 _TRACKED = "seqhub"  # name of the project in trackers; TensorBoard makes a folder of it
-_CHECK_BATCH = 1024  # sequences of a check that are looked at before the next ones
-_ERROR_MEMORY = 0.005  # weight of one step in the mean that schedule=error goes by
 _TRIED = 256  # sequences that a model is shown before a run leaves anything behind
 _MAY_CHANGE = {"max_sequences", "stop_at", "threads", "trackers", "checkpoint_every", "epochs"}  # on resume
 
 
-class DivergedError(InvalidConfigError):
-    """The loss is no longer finite: nothing that follows could be learnt, or written down as JSON."""
-
-
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM: everything is saved, and the message says how to go on."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands; kept in checkpoints, shown in progress bars."""
-
-    sequences: int = 0  # presented, all processes together
-    steps: int = 0
-    seconds: float = 0.0  # spent in this run, all its processes' lives together
-    check_seconds: float = 0.0  # of these, in checks on fresh data
-    error: float = 1.0  # exponential mean over steps of their largest error, for schedule=error
-    recorded: Sums = field(default_factory=dict)  # norms since the last check, see `capture`
-    since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0.0})
-    validation_accuracy: float | None = None
-    loss: float | None = None
 
 
 def train(
@@ -121,12 +99,9 @@ def _train(
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
     # data: the same global batches for any number of processes, of which each takes its slice
-    feed = _feed(config, source, rank, world_size)
-    fresh = _fresh(config, source, rank, world_size)
-    total, epoch = config.max_sequences, 0
-    if isinstance(feed, TableFeed):
-        epoch = feed.rows_per_epoch
-        total = min(total, config.epochs * epoch)
+    feed = training_rows(config, source, rank, world_size)
+    fresh = fresh_rows(config, source, rank, world_size)
+    total, epoch = length_of(config, feed)
 
     # model: its vocabulary and labels are the task's
     model = bare_model = fresh_model(config, layout)
@@ -216,8 +191,7 @@ def _train(
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
                 judged = judge(layout, output.logits.detach(), part["labels"], part["attention_mask"])
-                now.error += _ERROR_MEMORY * (_largest(accelerator, judged[:, 0]) - now.error)
-                factor = max(config.error_floor, min(1.0, now.error / config.error_reference))
+                factor = now.error_factor(_largest(accelerator, judged[:, 0]), config)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
             optimizer.step()
@@ -237,9 +211,7 @@ def _train(
         errors = window.collect()
         criteria.update(errors[:, 0], errors[:, 1])
         recorded.add_to(now.recorded)
-        now.since_row["rows"] += len(errors)
-        now.since_row["loss"] += float(errors[:, 2].sum())
-        now.since_row["correct"] += float(errors[:, 3].sum())
+        now.add(errors)
 
         # check on fresh data
         if check_due or now.sequences >= total:
@@ -249,23 +221,7 @@ def _train(
             recorded.clear()  # of what passed through the model in the check
             now.check_seconds += time.perf_counter() - began
             now.seconds = time.perf_counter() - started
-            now.validation_accuracy = correct / seen
-            now.loss = now.since_row["loss"] / now.since_row["rows"]
-            if not math.isfinite(now.loss):
-                rate = f"learning_rate {config.learning_rate:g}, weight_decay {config.weight_decay:g}"
-                raise DivergedError(f"loss is {now.loss} after {now.sequences:,} sequences; lower {rate}")
-            row = {
-                "sequences": now.sequences,
-                "loss": now.loss,
-                "accuracy": now.since_row["correct"] / now.since_row["rows"],
-                "learning_rate": optimizer.param_groups[0]["lr"],
-                "seconds": round(now.seconds, 3),
-                "validation_accuracy": now.validation_accuracy,
-                "validation_examples": seen,
-                **{name: total / count for name, (total, count) in now.recorded.items()},
-            }
-            now.recorded = {}
-            now.since_row = {"rows": 0, "loss": 0.0, "correct": 0.0}
+            row = now.row(config, correct, seen, optimizer.param_groups[0]["lr"])
             history.append(row)
             if config.trackers:
                 accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=now.sequences)
@@ -314,7 +270,7 @@ def check(
     Of a sequence with a class or symbol per step, the share of right steps counts. A check that can no longer reach
     the threshold ends early: what it would have said is known.
     """
-    allowed = int((1 - config.accuracy) * config.evaluate_size)  # wrong answers
+    allowed = wrong_allowed(config)
     model.eval()
     correct, seen = 0.0, 0
     before = fresh.rows_seen
@@ -329,32 +285,6 @@ def check(
                 break
     model.train()
     return correct, seen
-
-
-def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -> float:
-    """The rate after so many training sequences: a function of nothing else, so that resuming is exact.
-
-    With schedule=error the training loop multiplies it by a factor that depends on the errors.
-
-    Args:
-        config: With the schedule.
-        sequences: Presented so far.
-        total: That the run will present.
-        epoch: Of them in a pass over the data; of no meaning where they are a stream.
-
-    >>> config = TrainConfig(address="qrsu/easy", output_dir=Path(), schedule="linear", learning_rate=0.1, warmup=100)
-    >>> [round(learning_rate(config, n, 1000, 0), 3) for n in (0, 50, 100, 550, 1000)]
-    [0.0, 0.05, 0.1, 0.05, 0.0]
-    """
-    if sequences < config.warmup:
-        return config.learning_rate * sequences / config.warmup
-    if config.schedule == "step":
-        return config.learning_rate * config.decay ** (sequences // (config.decay_every or epoch))
-    done = (sequences - config.warmup) / max(1, total - config.warmup)
-    factor = {"constant": 1.0, "error": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[
-        config.schedule
-    ]
-    return config.learning_rate * factor
 
 
 def _largest(accelerator: Accelerator, errors: Tensor) -> float:
@@ -388,34 +318,6 @@ def _holds_own(folder: Path) -> bool:
     names = {path.name for path in folder.iterdir()}
     early = {HISTORY, _TRACKED} | {name for name in names if name.startswith(f".{checkpoints.FILE_NAME}.")}
     return checkpoints.FILE_NAME in names or names <= early
-
-
-def _feed(config: TrainConfig, source: Source, rank: int, world_size: int) -> Feed:
-    if config.data == STREAM:
-        return StreamFeed(config.address, "train", config.seed, config.batch_size, rank, world_size)
-    if config.file is not None:
-        rows = source.table()
-    elif config.data == SPLITS:
-        from seqhub.data.builder import load_dataset
-
-        with quiet_datasets():
-            rows = load_dataset(config.address, split="train")
-    else:
-        from seqhub.data.export import load_folder
-
-        rows = load_folder(Path(config.data), config.address, "train")
-    return TableFeed(
-        rows, source.layout, config.batch_size, shuffle=True, seed=config.seed,
-        order_seed=config.order_seed, rank=rank, world_size=world_size,
-        drop_last=len(rows) % config.batch_size < world_size,
-    )  # fmt: skip
-
-
-def _fresh(config: TrainConfig, source: Source, rank: int, world_size: int) -> Feed:
-    """What checks look at: other draws than the training's, or all validation rows where they are given."""
-    drawn = source.split("validation").size is None
-    batch_size = min(_CHECK_BATCH, max(config.evaluate_size, world_size))
-    return feed_of(source.split("validation", config.seed if drawn else 0), batch_size, rank, world_size)
 
 
 def _try(config: TrainConfig, source: Source, model: torch.nn.Module, device: torch.device) -> None:

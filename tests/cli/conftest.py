@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from seqhub.training.config import TrainConfig
-from seqhub.training.train import Progress, train
+from seqhub.training.course import Progress
+from seqhub.training.train import train
 from tests.cli.calls import tree, well
 
 SIZES = ["--train-size", "500", "--validation-size", "200", "--test-size", "200"]

@@ -13,8 +13,9 @@ from seqhub.errors import UnknownNameError
 from seqhub.models.registry import build_config, build_model
 from seqhub.training.capture import capture, leaves
 from seqhub.training.config import TrainConfig
+from seqhub.training.course import Progress
 from seqhub.training.history import read_history
-from seqhub.training.train import Progress, train
+from seqhub.training.train import train
 
 SETTINGS: dict[str, Any] = {
     "address": "qrsu/easy", "max_sequences": 640, "evaluate_every": 160, "evaluate_size": 64, "stop_at": "none",

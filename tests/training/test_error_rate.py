@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from seqhub.data.feed import StreamFeed
 from seqhub.data.own import Source
 from seqhub.training.config import TrainConfig
+from seqhub.training.course import Progress
 from seqhub.training.fitting import fresh_model
 from seqhub.training.history import read_history
-from seqhub.training.train import Progress, train
+from seqhub.training.train import train
 from tests.training.processes import run
 
 SETTINGS: dict[str, Any] = {

@@ -12,8 +12,9 @@ import pytest
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
+from seqhub.training.course import Progress
 from seqhub.training.history import read_history
-from seqhub.training.train import Progress, TrainingInterrupted, train
+from seqhub.training.train import TrainingInterrupted, train
 from tests.training.processes import finish, run, start, wait_for
 
 SETTINGS: dict[str, Any] = {

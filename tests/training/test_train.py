@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from seqhub.errors import InvalidConfigError, OutputExistsError, UnknownNameError
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
+from seqhub.training.course import learning_rate
 from seqhub.training.history import read_history
 from seqhub.training.process import own_accelerate_state
 from seqhub.training.recipes import RECIPES, recipe
-from seqhub.training.train import learning_rate, train
+from seqhub.training.train import train
 from tests.training.processes import run
 
 SHORT = {"max_sequences": 640, "stop_at": "none", "evaluate_size": 1024}
