@@ -2,6 +2,7 @@
 
 Each side runs in a process of its own, which reports time, peak memory and bytes on disk. Ours writes 1,000,000 rows;
 theirs writes 50,000, and its rate is taken as that of 1,000,000, as it works row by row and flushes every thousand.
+Below that, both write the same number of rows, once.
 """
 
 import json
@@ -19,10 +20,11 @@ from benchmarks.timing import Row, row_of_pairs
 
 _THEIRS = 50_000  # rows
 _OURS = 1_000_000
+_EQUAL = (1_000, 10_000, 100_000)  # rows that both sides write, for the curve
 
 
 def run(rounds: int) -> list[Row]:
-    pairs = [(_child("theirs"), _child("ours")) for _ in range(rounds)]
+    pairs = [(_child("theirs", _THEIRS), _child("ours", _OURS)) for _ in range(rounds)]
 
     def column(name: str) -> list[tuple[float, float]]:
         return [(theirs[name], ours[name]) for theirs, ours in pairs]
@@ -31,10 +33,17 @@ def run(rounds: int) -> list[Row]:
         row_of_pairs("time", column("rows_per_second"), unit="rows/s", goal=("ratio", ">=", 60.0)),
         row_of_pairs("peak memory", column("peak_mib"), unit="MiB", goal=("ratio", "<=", 1.4)),
         row_of_pairs("size on disk", column("bytes_per_row"), unit="bytes/row", goal=("ours", "<=", 125.0)),
+        *map(_curve, _EQUAL),
     ]
 
 
-def from_generator(cache: str) -> int:
+def _curve(rows: int) -> Row:
+    """Seconds for as many rows on both sides, once."""
+    theirs, ours = (rows / _child(side, rows)["rows_per_second"] for side in ("theirs", "ours"))
+    return Row(case=f"{rows:,} rows", unit="s", theirs=theirs, ours=ours, ratio=theirs / ours)
+
+
+def from_generator(cache: str, rows: int) -> int:
     from datasets import Dataset
 
     from benchmarks.baselines import CourseGenerator
@@ -42,42 +51,42 @@ def from_generator(cache: str) -> int:
     course = CourseGenerator("hard")
 
     def examples() -> Iterator[dict[str, Any]]:
-        for _ in range(_THEIRS):
+        for _ in range(rows):
             text, name = course.pair()
             yield {"text": text, "label": course.number_of_class[name]}
 
     return len(Dataset.from_generator(examples, cache_dir=cache))
 
 
-def builder(cache: str) -> int:
+def builder(cache: str, rows: int) -> int:
     from seqhub.data.builder import load_dataset
 
-    rows = load_dataset("qrsu", "hard", train_size=_OURS, validation_size=1, test_size=1, cache_dir=cache)
-    return sum(map(len, rows.values()))
+    splits = load_dataset("qrsu", "hard", train_size=rows, validation_size=1, test_size=1, cache_dir=cache)
+    return sum(map(len, splits.values()))
 
 
-SIDES: dict[str, tuple[Callable[[str], int], str]] = {  # what to time, and what to import before
+SIDES: dict[str, tuple[Callable[[str, int], int], str]] = {  # what to time, and what to import before
     "theirs": (from_generator, "datasets"),
     "ours": (builder, "seqhub.data.builder"),
 }
 
 
-def _child(side: str) -> dict[str, float]:
-    done = subprocess.run([sys.executable, "-m", __name__, side], capture_output=True, text=True, check=True)
+def _child(side: str, rows: int) -> dict[str, float]:
+    done = subprocess.run([sys.executable, "-m", __name__, side, str(rows)], capture_output=True, text=True, check=True)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def measure(side: str) -> dict[str, float]:
+def measure(side: str, rows: int) -> dict[str, float]:
     """What one side takes in this process; imports are not timed but count as memory."""
     run, module = SIDES[side]
     import_module(module)
     with tempfile.TemporaryDirectory() as cache:
         started = time.perf_counter()
-        rows = run(cache)
+        written = run(cache, rows)
         seconds = time.perf_counter() - started
         size = sum(path.stat().st_size for path in Path(cache).rglob("*.arrow"))
-    return {"rows_per_second": rows / seconds, "peak_mib": _peak_mib(), "bytes_per_row": size / rows}
+    return {"rows_per_second": written / seconds, "peak_mib": _peak_mib(), "bytes_per_row": size / written}
 
 
 def _peak_mib() -> float:
@@ -94,4 +103,4 @@ def _peak_mib() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1])))
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))

@@ -43,7 +43,7 @@ def run(rounds: int) -> list[Row]:
         settings = recipe(f"qrsu/{level}", "lstm", "tutorial") | {"model": cell, "hidden_size": hidden}
         with native(natively):
             pairs = [
-                (course_loop(level, cell, hidden, _SEQUENCES), _script(f"qrsu/{level}", settings))
+                (course_loop(level, cell, hidden, _SEQUENCES), script(f"qrsu/{level}", settings, _SEQUENCES))
                 for _ in range(rounds + 1)
             ][1:]
         goal: Goal | None = None if asked is None else ("ratio", ">=", asked)
@@ -60,7 +60,7 @@ def _against_a_bare_loop(natively: bool, rounds: int) -> Row:
     address = "qrsu/hard"
     settings = recipe(address, "lstm") | {"model": "lstm"}
     with native(natively):
-        pairs = [(1e6 / _bare(address), 1e6 / _script(address, settings)) for _ in range(rounds + 1)][1:]
+        pairs = [(1e6 / _bare(address), 1e6 / script(address, settings, _SEQUENCES)) for _ in range(rounds + 1)][1:]
     return Row(
         case=f"hard, {_path(natively)}, time against a bare loop",
         unit="us/sequence",
@@ -71,9 +71,9 @@ def _against_a_bare_loop(natively: bool, rounds: int) -> Row:
     )
 
 
-def _script(address: str, settings: dict[str, Any]) -> float:
+def script(address: str, settings: dict[str, Any], sequences: int) -> float:
     """Sequences per second of `seqhub train`."""
-    sizes = {"max_sequences": _SEQUENCES, "evaluate_every": _SEQUENCES, "evaluate_size": 64, "checkpoint_every": 10**9}
+    sizes = {"max_sequences": sequences, "evaluate_every": sequences, "evaluate_size": 64, "checkpoint_every": 10**9}
     with tempfile.TemporaryDirectory() as folder:
         chosen = settings | sizes | {"stop_at": "none"}
         config = TrainConfig(address=address, output_dir=Path(folder) / "run", **chosen)

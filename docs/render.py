@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from docs import speed as speed_page
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 
@@ -24,6 +25,7 @@ def rendered() -> dict[str, str]:
         "README.md": _fill(_fill(readme, "results", results()), "speed", speed()),
         "docs/cli.md": command_line(),
         "docs/concepts.md": _fill(_page("docs/concepts.md"), "gradients", gradients()),
+        "docs/performance.md": _fill(_page("docs/performance.md"), "measured", speed_page.tables()),
         "docs/tasks/README.md": _fill(_page("docs/tasks/README.md"), "released", released()),
         "docs/tasks/qrsu.md": _fill(_page("docs/tasks/qrsu.md"), "seeds", qrsu_seeds()),
         "docs/tasks/row_images.md": _fill(_page("docs/tasks/row_images.md"), "seeds", digit_seeds()),
@@ -192,7 +194,12 @@ def speed() -> str:
             continue  # not yet measured for the record
         for row in _benchmark(name):
             if row["goal"] is not None:
-                numbers = (_number(row["theirs"]), _number(row["ours"]), row["unit"], _number(row["ratio"]))
+                numbers = (
+                    speed_page.short(row["theirs"]),
+                    speed_page.short(row["ours"]),
+                    row["unit"],
+                    speed_page.short(row["ratio"]),
+                )
                 lines.append(f"| {name}: {row['case']} | " + " | ".join(numbers) + " |")
     machine = json.loads((MEASURED / f"{SPEED[0]}.json").read_text(encoding="utf-8"))["environment"]
     threads = "one thread (the Hub and its clients: as many as they take)"
@@ -229,14 +236,6 @@ def _fill(text: str, section: str, content: str) -> str:
     """Replace what stands between the two comments that name a section."""
     pattern = rf"(<!-- {section}:[^>]*-->\n).*?(<!-- /{section} -->)"
     return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.DOTALL)
-
-
-def _number(value: float | None) -> str:
-    """Three digits, thousands apart; nothing for nothing."""
-    if value is None:
-        return ""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
 
 
 if __name__ == "__main__":

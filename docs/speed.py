@@ -1,0 +1,121 @@
+"""What `docs/performance.md` shows of the benchmarks: tables, and one figure of four curves.
+
+`python -m docs.speed` draws the figure again from benchmarks/results; the tables are part of `make cards`.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "benchmarks" / "results"
+FIGURE = HERE / "images" / "performance.png"
+ORDER = ("step", "loop", "sweep", "eval", "generate", "feed", "build", "access", "threads", "startup", "solve")
+
+_CASE = re.compile(r"(?P<cell>\w+) (?P<width>\d+), T=(?P<length>\d+), B=(?P<batch>\d+), (?P<side>\w+)")
+_COLORS = {"rnn_tanh": VERMILION, "gru": GREEN, "lstm": BLUE}
+
+
+def measured(name: str) -> dict[str, Any]:
+    """A benchmark as it was last run."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def tables() -> str:
+    """Every benchmark of this page: the rows that have a goal, or all where none has."""
+    parts = []
+    for name in ORDER:
+        if not (RESULTS / f"{name}.json").exists():
+            continue  # not yet measured for the record
+        result = measured(name)
+        rows = [row for row in result["rows"] if row["goal"]] or result["rows"]
+        machine = result["environment"]
+        parts += [
+            f"### `{name}`",
+            "",
+            result["title"],
+            "",
+            "| case | theirs | ours | unit | ratio | goal | |",
+            "| --- | ---: | ---: | --- | ---: | --- | --- |",
+            *(_line(row) for row in rows),
+            "",
+            f"Medians of {result['rounds']} rounds; {machine['cores']} cores, {machine['platform']}, Python "
+            f"{machine['python']}, torch {machine['versions']['torch']}. All {len(result['rows'])} rows are in "
+            f"[{name}.json](../benchmarks/results/{name}.json).",
+            "",
+        ]
+    return "\n".join(parts).rstrip()
+
+
+def _line(row: dict[str, Any]) -> str:
+    goal = f"{row['goal'][0]} {row['goal'][1]} {short(row['goal'][2])}" if row["goal"] else ""
+    verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
+    cells = (row["case"], short(row["theirs"]), short(row["ours"]), row["unit"], short(row["ratio"]), goal, verdict)
+    return f"| {' | '.join(cells)} |"
+
+
+def short(value: float | None) -> str:
+    """Three digits, thousands apart; nothing for nothing."""
+    if value is None:
+        return ""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+
+
+def draw(path: Path = FIGURE) -> None:
+    """Cost of a training step by length, width and batch, and of a data set by its rows."""
+    steps = [(match.groupdict(), row) for row in measured("step")["rows"] if (match := _CASE.fullmatch(row["case"]))]
+    figure = new_figure(6.4)
+    (by_length, by_width), (by_batch, by_rows) = figure.subplots(2, 2)
+    _curves(by_length, steps, "length", {"cell": "lstm", "width": "4", "batch": "32"})
+    by_length.set(title="LSTM of 4, batches of 32", xlabel="steps of a sequence")
+    for cell in _COLORS:
+        _curves(by_width, steps, "width", {"cell": cell, "length": "110", "batch": "32"})
+    by_width.set(title="110 steps, batches of 32", xlabel="width")
+    _curves(by_batch, steps, "batch", {"cell": "lstm", "width": "4", "length": "110"})
+    by_batch.set(title="LSTM of 4, 110 steps", xlabel="sequences of a batch")
+    for axes in (by_length, by_width, by_batch):
+        axes.set_ylabel("µs a sequence", fontsize=LABEL)
+    _rows(by_rows)
+    for axes in (by_length, by_width, by_batch, by_rows):
+        axes.set(xscale="log", yscale="log")
+        axes.title.set_fontsize(LABEL)
+        axes.xaxis.label.set_fontsize(LABEL)
+        tidy(axes)
+        axes.legend(fontsize=SMALL, frameon=False)
+    figure.suptitle("Time of a training step, and of a data set", fontsize=TITLE)
+    save(figure, path)
+
+
+def _curves(axes: Axes, steps: list[tuple[dict[str, str], dict[str, Any]]], by: str, where: dict[str, str]) -> None:
+    """Solid through autograd, dashed by torch's own module."""
+    chosen = where | {"side": "autograd"}
+    rows = sorted(
+        (int(facts[by]), row) for facts, row in steps if all(facts[name] == value for name, value in chosen.items())
+    )
+    color = _COLORS[where["cell"]]
+    places = [place for place, _ in rows]
+    axes.plot(
+        places, [1e6 / row["ours"] for _, row in rows], color=color, marker="o", markersize=3, label=where["cell"]
+    )
+    axes.plot(places, [1e6 / row["theirs"] for _, row in rows], color=color, linestyle="--", label="torch's module")
+
+
+def _rows(axes: Axes) -> None:
+    rows = {row["case"]: row for row in measured("build")["rows"] if row["case"].endswith(" rows")}
+    counts = [int(case.removesuffix(" rows").replace(",", "")) for case in rows]
+    axes.plot(counts, [row["ours"] for row in rows.values()], color=BLUE, marker="o", markersize=3, label="seqhub")
+    theirs = [row["theirs"] for row in rows.values()]
+    axes.plot(counts, theirs, color=GREY, linestyle="--", label="Dataset.from_generator")
+    axes.set(title="qrsu/hard on disk", xlabel="rows")
+    axes.set_ylabel("s", fontsize=LABEL)
+
+
+if __name__ == "__main__":
+    draw()
