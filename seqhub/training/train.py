@@ -348,6 +348,9 @@ def _optimizer(config: TrainConfig, parameters: Sequence[Tensor], device: torch.
         settings["momentum"] = config.momentum
     if config.optimizer in ("adam", "adamw"):
         settings["betas"] = (config.beta1, config.beta2)
+    if config.optimizer == "rmsprop":
+        settings["foreach"] = True  # one call for all tensors, of each of its few operations
+    else:
         settings["fused"] = device.type in ("cpu", "cuda")  # one call instead of a dozen a tensor
     return OPTIMIZERS[config.optimizer](parameters, **settings)
 
