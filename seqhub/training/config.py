@@ -79,7 +79,7 @@ class TrainConfig:
     max_grad_norm: Annotated[float | None, "clip the norm of all gradients to this; 0 for no clipping"] = 1.0
 
     stop_at: Annotated[
-        str, "criterion that ends the run: accuracy, st3, paper (what the task's source calls a success), both or none"
+        str, "criterion that ends the run: accuracy, st3, paper (the rule of its source), both or none"
     ] = "accuracy"
     accuracy: Annotated[float, "share of right classes on fresh sequences that counts as solved"] = 0.999
     evaluate_every: Annotated[int, "training sequences between two checks"] = 320
