@@ -54,6 +54,11 @@ def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
         given=given,
         drawn=[name for name in configs if name not in given],
         chance=task.chance(configs[default]),
+        constants={
+            name: (constant, layouts[name].tolerance)
+            for name, config in configs.items()
+            if (constant := task.constant(config)) is not None
+        },
         parameters={name: _parameters(config.parameters()) for name, config in configs.items()},
         splits=[
             (name, split, facts)

@@ -19,6 +19,7 @@ __all__ = [
     "PAD_ID",
     "Alphabet",
     "Batch",
+    "Constant",
     "Example",
     "IntRange",
     "Layout",
@@ -40,6 +41,14 @@ class Example(NamedTuple):
 
     inputs: Any  # a text, or real values (T, F)
     target: Any  # a class name, a number, a class name per step; None where the inputs themselves are the target
+
+
+class Constant(NamedTuple):
+    """The best answer to a `number` that ignores the input, and what it is worth on test rows."""
+
+    value: float
+    squared_error: float  # mean
+    within: float  # share of the targets that are within the tolerance of it
 
 
 @dataclass(frozen=True)
@@ -291,6 +300,14 @@ class Task(ABC, Generic[C]):
         """Accuracy of the best guess that ignores the input; None for targets without classes."""
         labels = self.layout(config).labels
         return 1 / len(labels) if labels else None
+
+    def constant(self, config: C) -> Constant | None:
+        """The answer with the least mean squared error of those that ignore the input; None but for a `number`."""
+        return None
+
+    def certain(self, config: C, split: str) -> bool:
+        """Whether `solve` knows every target of a split; not where noise hides them, or is part of them."""
+        return True
 
     @cached_property
     def alphabet(self) -> Alphabet:

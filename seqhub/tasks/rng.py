@@ -49,10 +49,13 @@ class BlockRandom:
         key: Philox key, 128 bits.
         first_block: Number of the first block.
         blocks: How many blocks follow each other.
+        split: Which split the blocks are of. The key differs between splits anyway; this is for tasks whose law
+            differs, too: targets that are noisy to learn from and exact to be measured by.
     """
 
-    def __init__(self, key: int, first_block: int, blocks: int) -> None:
+    def __init__(self, key: int, first_block: int, blocks: int, split: str = "train") -> None:
         self.size = blocks * BLOCK_SIZE  # examples
+        self.split = split
         self._streams = [np.random.Philox(key=key, counter=[0, 0, 0, first_block + b]) for b in range(blocks)]
 
     def _take(self, bytes_per_example: int) -> NDArray[np.uint64]:

@@ -87,7 +87,7 @@ class Split:
         """Examples of `count` blocks of 1,024 from block `first` on; the last of given rows may be shorter."""
         if self._rows is not None:
             return self._rows[first * BLOCK_SIZE : (first + count) * BLOCK_SIZE]
-        random = BlockRandom(self.key, first, count)
+        random = BlockRandom(self.key, first, count, self.name)
         part = _part_of_support(self.task, self.config, self.name)
         if part is None:
             return self.task.generate(self.config, random)

@@ -1,0 +1,130 @@
+"""The adding problem: the sum of two marked numbers, long after they came.
+
+Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), section 5.4 (`hs97`);
+Arjovsky, Shah & Bengio (2016), "Unitary Evolution Recurrent Neural Networks", section 5.2 (`urnn`); Bai, Kolter &
+Koltun (2018), "An Empirical Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling",
+section 4.2 (`tcn`). A step is a pair of a value and a marker; what is to be said at the end is a function of the values
+that are marked by 1. What goes by this name in the three papers differs in everything else:
+
+    config      length        values   marks                                     target
+    hs97-tT     T to T + T/10 [-1, 1)  one of the first 10 pairs, then one of    0.5 + (X1 + X2) / 4
+                                       the first T/2 - 1 not marked yet; both
+                                       ends have marker -1
+    urnn-tT     T             [0, 1)   one in each half                          X1 + X2
+    tcn-tT      T             [0, 1)   any two                                   X1 + X2
+
+In `hs97` a mark that falls on the first pair is hidden by the -1 there, and its value counts as 0:
+
+    >>> TASK.solve([[0.9, -1], [0.5, 1], [-0.1, 0], [-0.25, 1], [0.3, -1]]), TASK.solve([[0.5, 1], [0.25, 1]])
+    (0.5625, 0.75)
+
+Values are multiples of 2**-15 (`hs97`) or 2**-16, so float32 holds every target exactly. An answer counts as right
+within 0.04, the bound of 1997; the other papers know only the mean squared error, which is 1/6 for the best constant
+answer, 1. That of `hs97` is 0.5, with an error of 0.039.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from seqhub.tasks._marked_pairs import draw_paper, draw_values, marked_values, unseen_share
+from seqhub.tasks.base import Batch, Constant, Layout, Success, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+TOLERANCE = 0.04
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddingConfig(TaskConfig):
+    """A length, and whose rules hold: see the top of this file."""
+
+    rules: Literal["hs97", "urnn", "tcn"]
+
+    def __post_init__(self) -> None:
+        fixed = self.length[0] == self.length[1]
+        self.require(20 <= self.length[0] <= self.length[1], "20 steps or more")
+        self.require(self.rules == "hs97" or fixed, "a fixed length but for hs97")
+
+
+class Adding(Task[AddingConfig]):
+    """The sum of two marked values."""
+
+    name = "adding"
+    version = 1
+    title = "The adding problem: the sum of two marked numbers of a long sequence"
+    rule = (
+        "A sequence is of pairs of a random value and a marker, and two pairs are marked by 1. The target is their "
+        "sum, in the configs hs97 scaled to 0.5 + sum / 4, where values are of [-1, 1) instead of [0, 1), both ends "
+        "have marker -1, and a mark hidden there counts as 0."
+    )
+    source = """@article{hochreiter1997long,
+  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
+  title   = {Long Short-Term Memory},
+  journal = {Neural Computation},
+  volume  = {9},
+  number  = {8},
+  pages   = {1735--1780},
+  year    = {1997}
+}"""
+    configs = (
+        AddingConfig(name="hs97-t100", length=(100, 110), rules="hs97"),
+        AddingConfig(name="hs97-t500", length=(500, 550), rules="hs97"),
+        AddingConfig(name="hs97-t1000", length=(1000, 1100), rules="hs97"),
+        AddingConfig(name="urnn-t100", length=(100, 100), rules="urnn"),
+        AddingConfig(name="urnn-t200", length=(200, 200), rules="urnn"),
+        AddingConfig(name="urnn-t400", length=(400, 400), rules="urnn"),
+        AddingConfig(name="urnn-t750", length=(750, 750), rules="urnn"),
+        AddingConfig(name="tcn-t200", length=(200, 200), rules="tcn"),
+        AddingConfig(name="tcn-t400", length=(400, 400), rules="tcn"),
+        AddingConfig(name="tcn-t600", length=(600, 600), rules="tcn"),
+    )
+    paper_sequences: ClassVar = {"hs97-t100": 74_000, "hs97-t500": 209_000, "hs97-t1000": 853_000}  # Table 7
+    paper_wrong: ClassVar = {"hs97-t100": 1 / 2560, "hs97-t500": 0.0, "hs97-t1000": 1 / 2560}
+    paper_setting = (
+        "a network of 93 weights without forget gates learned online, one sequence at a time, by gradient descent"
+    )
+
+    def layout(self, config: AddingConfig) -> Layout:
+        return Layout(step_shape=(2,), target="number", tolerance=TOLERANCE)
+
+    def sizes(self, config: AddingConfig) -> dict[str, int]:
+        shortest = config.length[0]
+        return {"train": 10**6 // shortest, "validation": 250_000 // shortest, "test": 250_000 // shortest}
+
+    def success(self, config: AddingConfig) -> Success | None:
+        if config.rules != "hs97":
+            return None
+        return Success(rule="st3", section="5.4", tolerance=TOLERANCE, window=2_000, mean_error=0.01)
+
+    def constant(self, config: AddingConfig) -> Constant:
+        reach = 2 * TOLERANCE  # of the difference of a sum of two values of [0, 1) from 1, in halves of their range
+        if config.rules != "hs97":
+            return Constant(1.0, 1 / 6, 1 - (1 - TOLERANCE) ** 2)
+        alone = unseen_share(config.length)  # sequences of which a single value counts
+        within = alone * 2 * reach + (1 - alone) * (1 - (1 - reach) ** 2)
+        return Constant(0.5, (2 - alone) / 48, within)
+
+    def generate(self, config: AddingConfig, random: BlockRandom) -> Batch:
+        if config.rules == "hs97":
+            pairs, lengths, values, counts = draw_paper(random, config.length, signed=True)
+            return Batch(pairs, lengths, 0.5 + (values * counts).sum(axis=1) / np.float32(4))
+        steps = config.length[1]
+        if config.rules == "urnn":
+            first = random.integers(0, steps // 2 - 1)
+            second = random.integers(steps // 2, steps - 1)
+        else:
+            first = random.integers(0, steps - 1)
+            second = random.integers(0, steps - 2)
+            second += second >= first
+        pairs = draw_values(random, steps, signed=False)
+        rows = np.arange(len(first))
+        pairs[rows, first, 1] = pairs[rows, second, 1] = 1
+        return Batch(pairs, np.full(len(first), steps), pairs[rows, first, 0] + pairs[rows, second, 0])
+
+    def solve(self, sequence: Any) -> float:
+        values, paper = marked_values(sequence, self.name)
+        return 0.5 + sum(values) / 4 if paper else sum(values)
+
+
+TASK = Adding()

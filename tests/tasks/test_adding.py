@@ -1,0 +1,106 @@
+"""What is special about adding and multiplication: where the marks are, in each paper, and what they hide."""
+
+import numpy as np
+import pytest
+
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.tasks import adding, multiplication
+from seqhub.tasks.adding import AddingConfig
+from seqhub.tasks.multiplication import MultiplicationConfig
+from seqhub.tasks.registry import resolve
+from tests.tasks.cases import assert_follows, first_rows
+
+PAPER = ["adding/hs97-t100", "adding/hs97-t500", "multiplication/hs97-t100"]
+ROWS = 8192
+
+
+def mark_counts(address: str, rows: int = ROWS) -> np.ndarray:
+    """How often each step is marked by 1."""
+    counts: np.ndarray = (first_rows(address, rows=rows).inputs[:, :, 1] == 1).sum(axis=0)
+    return counts
+
+
+@pytest.mark.parametrize("address", PAPER)
+def test_marks_are_where_the_paper_has_them(address):
+    shortest = resolve(address)[1].length[0]
+    batch = first_rows(address, rows=ROWS)
+    markers, last = batch.inputs[:, :, 1], batch.lengths - 1
+    rows = np.arange(len(batch))
+    assert (markers[:, 0] == -1).all()
+    assert (markers[rows, last] == -1).all()
+    assert (markers == -1).sum() == 2 * len(batch)
+    marks = (markers == 1).sum(axis=1)
+    assert set(marks.tolist()) == {1, 2}
+    assert set(np.unique(markers).tolist()) == {-1, 0, 1}
+    half = shortest // 2  # the first mark is on one of ten pairs, the second on one of the first half - 1 others
+    at = np.arange(half)
+    shares = np.where(at < 10, 0.9, 1.0) / (half - 1) + np.where(at < 10, 0.1, 0)
+    counts = mark_counts(address)
+    assert not counts[half:].any()
+    assert_follows(counts[1:half], shares[1:half])
+    alone = (marks == 1).mean()
+    expected = shares[0]
+    assert abs(alone - expected) < 5 * (expected / len(batch)) ** 0.5
+    assert last.min() - (half - 1) == half  # the paper's shortest lag
+
+
+@pytest.mark.parametrize("address", ["adding/urnn-t100", "adding/urnn-t200"])
+def test_each_half_has_a_mark_in_urnn(address):
+    counts = mark_counts(address)
+    halves = (first_rows(address).inputs[:, :, 1] == 1).reshape(2048, 2, -1).sum(axis=2)
+    assert (halves == 1).all()
+    assert_follows(counts)
+
+
+def test_two_different_steps_are_marked_in_tcn_at_any_distance():
+    marks = first_rows("adding/tcn-t200", rows=ROWS).inputs[:, :, 1] == 1
+    assert (marks.sum(axis=1) == 2).all()
+    assert_follows(marks.sum(axis=0))
+    first = marks.argmax(axis=1)
+    distance = marks.shape[1] - 1 - marks[:, ::-1].argmax(axis=1) - first
+    assert_follows(np.bincount(distance, minlength=200)[1:150], np.arange(199, 50, -1).astype(float))
+
+
+@pytest.mark.parametrize(
+    ("address", "low", "high"),
+    [("adding/hs97-t100", -1, 1), ("adding/urnn-t100", 0, 1), ("multiplication/hs97-t100", 0, 1)],
+)
+def test_values_fill_their_range_evenly(address, low, high):
+    values = first_rows(address).inputs[:, :100, 0]
+    assert low <= values.min() < low + 1e-3
+    assert high - 1e-3 < values.max() < high
+    assert_follows(np.histogram(values, bins=64, range=(low, high))[0])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([0.5, 1.0], r"pairs of shape \(2,\); adding has two finite ones or more of \(steps, 2\)"),
+        ([[0.5, 1.0], [float("inf"), 1.0]], "finite"),
+        ([[0.5, 1.0], [0.5, 0.5]], "markers other than 0 and 1"),
+        ([[0.5, -1.0], [0.5, 1.0], [0.5, 1.0]], "with -1 at both ends or at none"),
+        ([[0.5, 1.0], [0.5, 0.0]], "1 pairs marked by 1; adding has two"),
+        ([[0.5, 1.0], [0.5, 1.0], [0.5, 1.0]], "3 pairs marked by 1"),
+        ([[0.5, -1.0], [0.5, 0.0], [0.5, -1.0]], "0 pairs marked by 1"),
+    ],
+)
+def test_what_is_no_sequence_is_refused(pairs, message):
+    with pytest.raises(InvalidInputError, match=message):
+        adding.TASK.solve(pairs)
+
+
+def test_configs_that_cannot_be_are_refused():
+    with pytest.raises(InvalidConfigError, match="a fixed length but for hs97"):
+        AddingConfig(name="x", length=(100, 110), rules="tcn")
+    for config in (AddingConfig, MultiplicationConfig):
+        with pytest.raises(InvalidConfigError, match="20 steps or more"):
+            config(name="x", length=(10, 11), **({"rules": "hs97"} if config is AddingConfig else {}))
+
+
+def test_success_is_that_of_sections_5_4_and_5_5():
+    success = {config.name: adding.TASK.success(config) for config in adding.TASK.configs}
+    assert {name for name, each in success.items() if each is not None} == set(adding.TASK.paper_sequences)
+    first = success["hs97-t100"]
+    assert (first.rule, first.tolerance, first.mean_error, first.window, first.wrong) == ("st3", 0.04, 0.01, 2000, 0)
+    product = multiplication.TASK.success(multiplication.TASK.configs[0])
+    assert (product.rule, product.tolerance, product.mean_error, product.wrong) == ("st3", 0.04, None, 139)
