@@ -24,7 +24,7 @@ MAY_IMPORT = {  # besides the standard library and lower floors
     "records": set(),
     "tasks": {"numpy"},
     "models": {"torch", "transformers", "huggingface_hub", "tokenizers", "safetensors", "wrapt"},
-    "kernels": {"torch"},
+    "kernels": {"numpy", "torch"},
     "hub": {"huggingface_hub"},
     "server": {"starlette", "uvicorn", "httptools", "anyio", "yaml", "lz4", "blake3", "picklescan", "pytest"},
     "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec", "transformers"},

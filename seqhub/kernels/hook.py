@@ -76,7 +76,7 @@ def run(
         inputs,
         [weight for module in modules for weight in module._parameters.values()],
         cell,
-        columns=_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None,
+        columns=one_hot_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None,
         spans=spans,
         h_0=h_0,
         c_0=c_0,
@@ -148,7 +148,8 @@ def _spans(mask: Tensor) -> Tensor | None:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # what is made in that mode could never be saved for a backward pass, and this is kept
-def _columns(vocab_size: int, pad: int | None) -> Tensor:
+def one_hot_columns(vocab_size: int, pad: int | None) -> Tensor:
+    """The column of the one-hot vector that each id stands for, -1 for padding: (vocab_size,) int32."""
     ids = torch.arange(vocab_size)
     if pad is None:
         return ids.int()

@@ -1,12 +1,13 @@
 """The native library: where it is, which instruction set of it runs, and why there may be none.
 
 It is built with the package where a C++ compiler is there (`setup.py`), holds the same code compiled for several
-instruction sets, and knows neither Python nor torch: one call gets the address of a `Problem` (native/problem.h).
+instruction sets, and knows neither Python nor torch: one call gets the address of a `Problem` or a `FitProblem`
+(native/problem.h).
 """
 
 import ctypes
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class LibraryMissingError(OSError):
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The functions of one instruction set. They release the GIL and take the bytes of a `Problem`."""
+    """The functions of one instruction set. They release the GIL and take the bytes of a struct of native/problem.h."""
 
     instruction_set: str
     saved_bytes: "ctypes._NamedFuncPointer"
@@ -30,6 +31,8 @@ class Library:
     backward_scratch: "ctypes._NamedFuncPointer"
     forward: "ctypes._NamedFuncPointer"
     backward: "ctypes._NamedFuncPointer"
+    fit_scratch: "ctypes._NamedFuncPointer"
+    fit: "ctypes._NamedFuncPointer"
 
 
 def reason() -> str | None:
@@ -69,7 +72,7 @@ def library(instruction_set: str | None = None) -> Library:
     if chosen not in known:
         raise UnknownNameError.of("instruction set", chosen, known)
     functions = {}
-    for name in ("saved_bytes", "forward_scratch", "backward_scratch", "forward", "backward"):
+    for name in (field.name for field in fields(Library) if field.name != "instruction_set"):
         function = getattr(_native(), f"seqhub_{name}_{chosen}")
         function.argtypes = [ctypes.c_char_p]
         function.restype = ctypes.c_int64

@@ -40,7 +40,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_what_was_first_run_in_inference_mode_can_be_trained(
     cell: str, settings: dict[str, object], ran: list[bool]
 ) -> None:
-    hook._columns.cache_clear()
+    hook.one_hot_columns.cache_clear()
     network = model(cell, **settings)
     with torch.inference_mode():
         network(input_ids=IDS)

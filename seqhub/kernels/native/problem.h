@@ -6,8 +6,11 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
+// A new cell goes to the end: a struct in cells.h, a case in by_cell (recurrence.cpp), a name in CELLS (operator.py).
 enum Cell { RNN_TANH, RNN_RELU, GRU, LSTM };
-enum Outcome { DONE, WRONG_PROBLEM, WRONG_ID, WRONG_SPAN };  // low byte; the rest is a row
+enum Outcome { DONE, WRONG_PROBLEM, WRONG_ID, WRONG_SPAN, WRONG_LABEL };  // low byte; the rest is a row
+enum Target { CLASS, NUMBER, STEP_CLASS, NEXT_SYMBOL };
+enum Optimizer { ADAM, ADAMW, RMSPROP, SGD };
 enum Steps { ALL_REAL, SPANS, NEITHER };  // what a mask says; neither: a row has gaps, or no real step
 
 struct Problem {
@@ -28,4 +31,31 @@ struct Problem {
   void *d_h0, *d_c0;
   void* parameters[];  // weight_ih, weight_hh, bias_ih, bias_hh of each layer and direction; for backward as many
                        // for their gradients
+};
+
+// What one call of training is about, packed likewise: `sequences` in order, `batch` of them to a step of the optimizer.
+struct FitProblem {
+  int64_t cell, is_double, layers, directions, features, hidden;
+  int64_t vocabulary;      // as above
+  int64_t target, outputs, logistic;
+  int64_t all_outputs;     // over which errors are averaged: those that are always right, too
+  int64_t optimizer, trains;  // without training, rows are judged, and nothing changes
+  double first, second;    // betas, or momentum and smoothing
+  double weight_decay, max_norm;           // of the gradient; 0: any
+  double reference, floor;                 // of ErrorRate; reference 0: none
+  double tolerance;
+  int64_t batch, sequences, steps, id_bytes;
+  const void* inputs;      // (sequences, steps) ids of `id_bytes` each, or (sequences, steps, features)
+  const int32_t* columns;  // (vocabulary,) as above; -2 for an id that must not occur
+  const int64_t* lengths;  // (sequences,)
+  const void* labels;      // (sequences,) int64 or, of NUMBER, of the weights' type; (sequences, steps) int64, -100 where
+                           // a step does not count; null of NEXT_SYMBOL
+  const double* rates;     // of each step
+  void *parameters;        // as above, one after the other, then weight and bias of the head, then zeros to a multiple of
+                           // sixteen; and of the same length the two moments
+  void *first_moments, *second_moments;
+  double* progress;        // error mean, first ^ steps, second ^ steps
+  double* rows;            // (sequences, 4) worst error, mean error, loss, right: before the step of each
+  void* scratch;
+  int64_t scratch_bytes;
 };

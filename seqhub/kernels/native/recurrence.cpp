@@ -18,17 +18,23 @@ template <class S, class C>
 struct Run {
   static constexpr int L = LANES<S>;
   const Problem& p;
-  const int64_t B, T, H, D, N, units;
+  int64_t B;               // in training, that of the batch at hand, and so are the next two
+  const int64_t *starts;   // null: 0
+  const int64_t *lengths;  // null: T
+  const int64_t T, H, D, N, units;
+  const int64_t kept_rows;  // whose activations are kept at the same time
 
   explicit Run(const Problem& problem)
-      : p(problem), B(p.batch), T(p.steps), H(p.hidden), D(p.directions), N(p.layers),
-        units(round_up(p.hidden, UNIT_PADDING)) {}
+      : Run(problem, problem.spans, problem.spans ? problem.spans + problem.batch : nullptr, problem.batch) {}
+  Run(const Problem& problem, const int64_t* starts_, const int64_t* lengths_, int64_t kept_rows_)
+      : p(problem), B(p.batch), starts(starts_), lengths(lengths_), T(p.steps), H(p.hidden), D(p.directions),
+        N(p.layers), units(round_up(p.hidden, UNIT_PADDING)), kept_rows(kept_rows_) {}
 
   // ---- what is saved between forward and backward: for each block of lanes, layer and direction
   //      h of all steps, then c and what the cell keeps: of all steps, or only c at the first step of each stretch
 
   bool keeps_all() const {
-    return !C::KEPT || units > MOST_UNITS || per_lane(T, T) * double(round_up(B, L)) * sizeof(S) <= MOST_SAVED;
+    return !C::KEPT || units > MOST_UNITS || per_lane(T, T) * double(round_up(kept_rows, L)) * sizeof(S) <= MOST_SAVED;
   }
   double per_lane(double c_steps, double kept_steps) const {
     return double(N) * D * units * ((T + 1) + (C::HAS_C ? c_steps + 1 : 0) + C::KEPT * kept_steps);
@@ -67,8 +73,8 @@ struct Run {
 
   // ---- the batch: rows by length, longest first, so that a block ends together
 
-  int64_t start_of(int64_t row) const { return p.spans ? p.spans[row] : 0; }
-  int64_t length_of(int64_t row) const { return p.spans ? p.spans[B + row] : T; }
+  int64_t start_of(int64_t row) const { return starts ? starts[row] : 0; }
+  int64_t length_of(int64_t row) const { return lengths ? lengths[row] : T; }
 
   int64_t check() const {
     for (int64_t row = 0; row < B; row++) {
@@ -196,24 +202,33 @@ struct Run {
       }
     }
 
+    int64_t first_of(int lane) const { return lane < count ? rows[lane] * run.T + run.start_of(rows[lane]) : 0; }
+
     void read_inputs() {
-      const Problem& p = run.p;
-      const int64_t F = p.features, padded = round_up(F, TILE_J);
-      if (!p.vocabulary) memset(m.values, 0, sizeof(S) * steps * padded * GL);
+      if (run.p.vocabulary)
+        read_ids((const int64_t*)run.p.inputs);
+      else
+        read_values();
+    }
+    template <class Id>
+    void read_ids(const Id* inputs) {
+      const Int<S> none = Int<S>(run.p.features);
       for (int lane = 0; lane < GL; lane++) {
-        const int64_t length = m.lengths[lane], from = lane < count ? rows[lane] * run.T + run.start_of(rows[lane]) : 0;
-        if (p.vocabulary) {
-          const int64_t* ids = (const int64_t*)p.inputs + from;
-          for (int64_t t = 0; t < length; t++) {
-            const int32_t column = p.columns[ids[t]];
-            m.ids[t * GL + lane] = column < 0 ? Int<S>(F) : column;
-          }
-          for (int64_t t = length; t < steps; t++) m.ids[t * GL + lane] = Int<S>(F);
-        } else {
-          const S* values = (const S*)p.inputs + from * F;
-          for (int64_t t = 0; t < length; t++)
-            for (int64_t f = 0; f < F; f++) m.values[(t * padded + f) * GL + lane] = values[t * F + f];
+        const Id* ids = inputs + first_of(lane);
+        for (int64_t t = 0; t < m.lengths[lane]; t++) {
+          const int32_t column = run.p.columns[ids[t]];
+          m.ids[t * GL + lane] = column < 0 ? none : column;
         }
+        for (int64_t t = m.lengths[lane]; t < steps; t++) m.ids[t * GL + lane] = none;
+      }
+    }
+    void read_values() {
+      const int64_t F = run.p.features, padded = round_up(F, TILE_J);
+      memset(m.values, 0, sizeof(S) * steps * padded * GL);
+      for (int lane = 0; lane < GL; lane++) {
+        const S* values = (const S*)run.p.inputs + first_of(lane) * F;
+        for (int64_t t = 0; t < m.lengths[lane]; t++)
+          for (int64_t f = 0; f < F; f++) m.values[(t * padded + f) * GL + lane] = values[t * F + f];
       }
     }
 
@@ -278,7 +293,6 @@ struct Run {
     void forward(bool all, int64_t stretch) {
       const Problem& p = run.p;
       const int64_t state = sizeof(S) * run.units * GL;
-      read_inputs();
       for (int64_t layer = 0; layer < run.N; layer++)
         for (int64_t d = 0; d < run.D; d++) {
           const int64_t which = layer * run.D + d;
@@ -297,13 +311,16 @@ struct Run {
         }
     }
 
-    void backward(bool all, int64_t stretch) {
+    void read_gradients() {
+      if (run.p.d_states)
+        for (int64_t d = 0; d < run.D; d++) read_series(run.p.d_states, m.d_out[0][d], run.D * run.H, d * run.H);
+    }
+
+    // d_last: gradients of the last layer's last states, laid out as these; null where the caller of the library has them
+    void backward(bool all, int64_t stretch, S* const* d_last = nullptr) {
       const Problem& p = run.p;
       const int64_t units = run.units;
-      read_inputs();
       S *const *d_out = m.d_out[0], *const *d_below = m.d_out[1];
-      if (p.d_states)
-        for (int64_t d = 0; d < run.D; d++) read_series(p.d_states, d_out[d], run.D * run.H, d * run.H);
       for (int64_t layer = run.N - 1; layer >= 0; layer--) {
         Series<S> d_parts[2];
         for (int64_t d = 0; layer && d < run.D; d++) {
@@ -322,6 +339,7 @@ struct Run {
           const Scan<S, C, G> code = scan(layer, d);
           read_state(p.d_h_n, which, m.dh);
           read_state(p.d_c_n, which, m.dc);
+          if (d_last && layer == run.N - 1) memcpy(m.dh, d_last[d], sizeof(S) * units * GL);
           for (int64_t n = (steps + stretch - 1) / stretch - 1; n >= 0; n--) {
             const int64_t from = n * stretch, to = from + stretch > steps ? steps : from + stretch;
             const Trace<S> made = trace(all ? saved : *m.scratch, saved, all ? 0 : from, false);
@@ -382,10 +400,10 @@ struct Run {
 
   template <class B_>
   void pass(B_ block, bool all, bool back) const {
-    if (back)
-      block.backward(all, stretch());
-    else
-      block.forward(all, stretch());
+    block.read_inputs();
+    if (!back) return block.forward(all, stretch());
+    block.read_gradients();
+    block.backward(all, stretch());
   }
 
   // Padding of weights, and the sums of gradients.
@@ -411,51 +429,76 @@ struct Run {
   }
 };
 
-template <class S, class F>
-int64_t by_cell(const Problem& p, F run) {
+// Calls make.of<S, C>() for the number type and the cell that a problem names.
+template <class S, class Make>
+int64_t by_cell(const Problem& p, Make make) {
   switch (p.cell) {
     case RNN_TANH:
-      return run(Run<S, Rnn<S, false>>(p));
+      return make.template of<S, Rnn<S, false>>();
     case RNN_RELU:
-      return run(Run<S, Rnn<S, true>>(p));
+      return make.template of<S, Rnn<S, true>>();
     case GRU:
-      return run(Run<S, Gru<S>>(p));
+      return make.template of<S, Gru<S>>();
     case LSTM:
-      return run(Run<S, Lstm<S>>(p));
+      return make.template of<S, Lstm<S>>();
     default:
       return WRONG_PROBLEM;
   }
 }
 
-template <class F>
-int64_t by_type(const Problem& p, F run) {
+template <class Make>
+int64_t by_type(const Problem& p, Make make) {
   for (int64_t size : {p.layers, p.batch, p.steps, p.features, p.hidden})
     if (size < 1 || size >= LONGEST) return WRONG_PROBLEM;
   if ((p.directions != 1 && p.directions != 2) || p.vocabulary < 0 || p.vocabulary >= LONGEST) return WRONG_PROBLEM;
-  return p.is_double ? by_cell<double>(p, run) : by_cell<float>(p, run);
+  return p.is_double ? by_cell<double>(p, make) : by_cell<float>(p, make);
+}
+
+template <class Use>
+struct Recurrence {
+  const Problem& p;
+  Use use;
+  template <class S, class C>
+  int64_t of() const {
+    return use(Run<S, C>(p));
+  }
+};
+template <class Use>
+int64_t with_run(const Problem& p, Use use) {
+  return by_type(p, Recurrence<Use>{p, use});
 }
 
 }  // namespace
+
+#include "fit.h"
 
 extern "C" {
 
 // Bytes that forward leaves for backward, and those that a call works in; -1 where they cannot be counted.
 EXPORTED int64_t JOIN(seqhub_saved_bytes, ISA)(const Problem* p) {
-  return by_type(*p, [](const auto& run) { return run.saved_bytes(); });
+  return with_run(*p, [](const auto& run) { return run.saved_bytes(); });
 }
 EXPORTED int64_t JOIN(seqhub_forward_scratch, ISA)(const Problem* p) {
-  return by_type(*p, [](const auto& run) { return run.scratch_bytes(false); });
+  return with_run(*p, [](const auto& run) { return run.scratch_bytes(false); });
 }
 EXPORTED int64_t JOIN(seqhub_backward_scratch, ISA)(const Problem* p) {
-  return by_type(*p, [](const auto& run) { return run.scratch_bytes(true); });
+  return with_run(*p, [](const auto& run) { return run.scratch_bytes(true); });
 }
 
 EXPORTED int64_t JOIN(seqhub_forward, ISA)(const Problem* p) {
-  return by_type(*p, [](const auto& run) { return run(false); });
+  return with_run(*p, [](const auto& run) { return run(false); });
 }
 
 EXPORTED int64_t JOIN(seqhub_backward, ISA)(const Problem* p) {
   if (!p->saved) return WRONG_PROBLEM;
-  return by_type(*p, [](const auto& run) { return run(true); });
+  return with_run(*p, [](const auto& run) { return run(true); });
+}
+
+// Bytes that training works in; -1 where they cannot be counted.
+EXPORTED int64_t JOIN(seqhub_fit_scratch, ISA)(const FitProblem* f) {
+  return with_fitting(*f, [](const auto& fitting) { return fitting.scratch_bytes(); });
+}
+EXPORTED int64_t JOIN(seqhub_fit, ISA)(const FitProblem* f) {
+  return with_fitting(*f, [](auto& fitting) { return fitting(); });
 }
 }

@@ -46,6 +46,30 @@ INLINE void exp_parts(const Pack<S, N>& x, Pack<S, N>& scale, Pack<S, N>& rest) 
     scale.v[i] = (Vec<S>)(((typename Types<S>::Bits)shifted.v[i] + E::BIAS) << E::MANTISSA);
 }
 
+template <class S>
+INLINE Vec<S> exp(Vec<S> x) {
+  Pack<S, 1> scale, rest;
+  exp_parts(clamp(Pack<S, 1>{{x}}, Exp<S>::LIMIT), scale, rest);
+  return (scale * rest + scale).v[0];
+}
+
+// Of a positive x that is no denormal: exponent ln 2 + 2 artanh((m - 1) / (m + 1)) with a mantissa m about 1.
+template <class S>
+INLINE Vec<S> log(Vec<S> x) {
+  using E = Exp<S>;
+  using Bits = typename Types<S>::Bits;
+  constexpr int TERMS = sizeof(S) == 4 ? 5 : 11;
+  const Bits third = Bits{} + (Int<S>(1) << E::MANTISSA) / 3;  // a mantissa above 4/3 is halved
+  const IVec<S> exponent = (IVec<S>)((((Bits)x + 2 * third) >> E::MANTISSA) - E::BIAS);
+  const Vec<S> m = (Vec<S>)((Bits)x - ((Bits)exponent << E::MANTISSA));
+  const Vec<S> s = (m - S(1)) / (m + S(1)), square = s * s;
+  Vec<S> sum = splat<S>(S(1) / (2 * TERMS + 1));
+#pragma GCC unroll 11
+  for (int term = TERMS; term > 0; term--) sum = sum * square + S(1) / (2 * term - 1);
+  const Vec<S> n = __builtin_convertvector(exponent, Vec<S>);
+  return n * S(0.693147180559945309417) + S(2) * s * sum + (x - x);  // NaN stays NaN
+}
+
 template <class S, int N>
 INLINE Pack<S, N> logistic(const Pack<S, N>& x) {
   Pack<S, N> scale, rest;

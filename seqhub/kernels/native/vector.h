@@ -155,6 +155,19 @@ INLINE Pack<S, N> where_positive(const Pack<S, N>& where, const Pack<S, N>& x) {
   return out;
 }
 
+template <class S>
+INLINE Vec<S> root(Vec<S> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 4) return _mm512_sqrt_ps(x);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(S) == 4) return _mm256_sqrt_ps(x);
+#elif defined(__SSE2__)
+  if constexpr (sizeof(S) == 4) return _mm_sqrt_ps(x);
+#endif
+  for (int lane = 0; lane < LANES<S>; lane++) x[lane] = __builtin_sqrt(x[lane]);
+  return x;
+}
+
 // One vector whose lane i is the sum of all lanes of vector i; LANES of them, by halving.
 template <class S, int D, size_t... i>
 INLINE Vec<S> fold(Vec<S> a, Vec<S> b, std::index_sequence<i...>) {

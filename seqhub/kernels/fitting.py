@@ -1,0 +1,372 @@
+"""Training of recurrent models natively: many steps of an optimizer in one call.
+
+What a step costs in torch, whatever is computed, is hundreds of microseconds; that of a small network natively is tens.
+Weights, losses, gradient clipping and optimizers are those of the models and of torch, to rounding
+(`tests/kernels/test_fitting.py`).
+
+Shapes: N sequences of T steps, F values at a step, B of them to a step of the optimizer.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.kernels.hook import one_hot_columns
+from seqhub.kernels.library import Library, library, reason
+from seqhub.kernels.operator import CELLS
+
+_CELLS = tuple(CELLS)  # these, the targets and the optimizers are in the order of native/problem.h
+_TARGETS = {
+    "class": "RecurrentForSequenceClassification",
+    "number": "RecurrentForSequenceClassification",
+    "step_class": "RecurrentForTokenClassification",
+    "next_symbol": "RecurrentForCausalLM",
+}
+_OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+_SMOOTHING = 0.99  # of RMSprop, as torch.optim has it
+_PADDING = 16  # of the buffers of all parameters
+_JUDGED_AT_ONCE = 256
+_WRONG_ID, _WRONG_SPAN, _WRONG_LABEL = 2, 3, 4  # outcomes in native/problem.h
+_NO_LABEL = -100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What the head is to learn, and when a sequence is right.
+
+    Args:
+        target: A class of each sequence, a number, a class of each step, or the symbol that comes next.
+        outputs: Of the head: classes or symbols; 1 for a number, or for a single logit of the second of two classes.
+        logistic: Whether outputs are squashed and have the squared error, as in Hochreiter & Schmidhuber (1997). Else
+            classes have the cross-entropy, and numbers are linear with the squared error.
+        tolerance: Largest error of a number that counts as right.
+    """
+
+    target: Literal["class", "number", "step_class", "next_symbol"]
+    outputs: int
+    logistic: bool = False
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.target not in _TARGETS:
+            raise InvalidConfigError(f"target {self.target!r}; known: {', '.join(_TARGETS)}")
+        if self.outputs < 1 or (self.target == "number" and self.outputs > 1):
+            raise InvalidConfigError(f"outputs {self.outputs} for target {self.target!r}; need 1, or more for classes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How gradients become steps: an optimizer of torch.optim by its name there, with its defaults.
+
+    Args:
+        name: `adam`, `adamw`, `rmsprop` or `sgd`.
+        betas: Of Adam and AdamW, each in [0, 1).
+        momentum: Of RMSprop and SGD.
+        weight_decay: As each of them has it.
+        max_grad_norm: The gradient of all weights together is scaled down to this norm; 0 for any norm.
+    """
+
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    max_grad_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in _OPTIMIZERS:
+            raise InvalidConfigError(f"optimizer {self.name!r}; known: {', '.join(_OPTIMIZERS)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise InvalidConfigError(f"betas {self.betas}; need each in [0, 1)")
+        if not min(self.momentum, self.weight_decay, self.max_grad_norm) >= 0:
+            raise InvalidConfigError(
+                f"momentum {self.momentum}, weight_decay {self.weight_decay}, max_grad_norm {self.max_grad_norm}; "
+                "need each >= 0"
+            )
+
+
+@dataclass(frozen=True)
+class ErrorRate:
+    """A learning rate that falls as the error falls.
+
+    The rate of each step is multiplied by max(floor, min(1, e / reference)). e is the exponential mean, of rate 0.005
+    and from 1 on, of each step's largest error of a sequence's worst output, that of the step itself included.
+
+    Args:
+        reference: Mean error below which the rate falls, > 0.
+        floor: The rate falls no further than to this share of itself, in [0, 1].
+    """
+
+    reference: float
+    floor: float
+
+    def __post_init__(self) -> None:
+        if not (self.reference > 0 and 0 <= self.floor <= 1):
+            raise InvalidConfigError(f"reference {self.reference}, floor {self.floor}; need > 0 and in [0, 1]")
+
+
+def unfit(model: nn.Module, objective: Objective) -> str | None:
+    """Why a model cannot be trained natively; None where it can."""
+    if (missing := reason()) is not None:
+        return missing
+    config: Any = getattr(model, "config", None)
+    if getattr(config, "model_type", None) != "seqhub_recurrent":
+        return f"{type(model).__name__} is no recurrent model"
+    if type(model).__name__ != _TARGETS[objective.target]:
+        return f"{type(model).__name__} does not learn a {objective.target}"
+    if config.cell not in CELLS:
+        return f"cell {config.cell!r} is not among {', '.join(CELLS)}"
+    if config.inputs == "embedding":
+        return "embeddings are not trained natively"
+    if config.dropout and config.num_hidden_layers > 1:
+        return "dropout between layers draws random numbers of torch"
+    parameters = list(model.parameters())
+    dtypes = {parameter.dtype for parameter in parameters}
+    if dtypes not in ({torch.float32}, {torch.float64}) or any(each.device.type != "cpu" for each in parameters):
+        return "only weights in float32 or float64 on a CPU are trained natively"
+    if not all(each.requires_grad for each in parameters):
+        return "some weights are not to be trained"
+    if objective.target in ("class", "number") and config.pooling != "last":
+        return f"pooling {config.pooling!r}; natively the last state is read"
+    if _head(model).out_features != objective.outputs:
+        return f"the head has {_head(model).out_features} outputs, not {objective.outputs}"
+    return None
+
+
+def _head(model: Any) -> nn.Linear:
+    head: nn.Linear = model.lm_head if hasattr(model, "lm_head") else model.classifier
+    return head
+
+
+class Fit:
+    """A copy of a model's weights in training. Calls of one `Fit` are made by one thread at a time.
+
+    Args:
+        model: A `RecurrentFor...`, which is read now and then left alone.
+        objective: What its head is to learn.
+        method: The optimizer.
+        error_rate: Whether the learning rate follows the error.
+        columns: (V,), int32: for each id or character code of the inputs the column of the one-hot vector that it
+            stands for, -1 for the zero vector, -2 if it must not occur. By default that of the model's ids.
+        instruction_set: One of `library.instruction_sets()`; by default the best.
+
+    Raises:
+        InvalidConfigError: What `unfit` says.
+        InvalidInputError: Weights that are not finite.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        method: Method,
+        error_rate: ErrorRate | None = None,
+        *,
+        columns: NDArray[np.int32] | None = None,
+        instruction_set: str | None = None,
+    ) -> None:
+        if (why := unfit(model, objective)) is not None:
+            raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {why}")
+        self.objective, self.method, self.error_rate = objective, method, error_rate
+        config: Any = model.config
+        weights = _weights(model)
+        self._dtype = np.dtype(np.float64 if weights[0].dtype is torch.float64 else np.float32)
+        self._features = config.input_size
+        self._columns: NDArray[np.int32] | None = None
+        if config.inputs == "one_hot":
+            own = one_hot_columns(config.vocab_size, config.pad_token_id).numpy()
+            self._columns = np.ascontiguousarray(own if columns is None else columns, dtype=np.int32)
+        elif columns is not None:
+            raise InvalidInputError("columns are of ids, and the model reads values")
+        self._sizes = (
+            _CELLS.index(config.cell), int(self._dtype == np.float64), config.num_hidden_layers,
+            2 if config.bidirectional else 1, self._features, config.hidden_size,
+            0 if self._columns is None else len(self._columns),
+            tuple(_TARGETS).index(objective.target), objective.outputs, int(objective.logistic),
+            config.vocab_size if objective.target == "next_symbol" else objective.outputs,
+            _OPTIMIZERS.index(method.name),
+        )  # fmt: skip
+        self._shapes = [weight.shape for weight in weights]
+        count = sum(weight.numel() for weight in weights)
+        # parameters and two moments of each
+        self._values = np.zeros((3, -(-count // _PADDING) * _PADDING), self._dtype)
+        np.concatenate([weight.detach().numpy().ravel() for weight in weights], out=self._values[0, :count])
+        if not np.isfinite(self._values).all():
+            raise InvalidInputError("the model's weights hold NaN or infinity; need finite ones")
+        self._progress = np.ones(3)  # of the error, and of the powers of two betas
+        self._library: Library = library(instruction_set)
+        self._scratch = torch.empty(0, dtype=torch.uint8)
+
+    def train(
+        self,
+        inputs: NDArray[Any],
+        lengths: NDArray[np.int64],
+        labels: NDArray[Any] | None,
+        batch_size: int,
+        learning_rates: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Take a step of the optimizer for every `batch_size` sequences, in their order; the last may have fewer.
+
+        A step at which no label counts changes nothing.
+
+        Args:
+            inputs: (N, T), uint8 or uint16 ids or character codes; or (N, T, F) values. Padded on the right.
+            lengths: (N,), steps before the padding, >= 1.
+            labels: (N,) class indices, int64, or numbers, float32; (N, T) class indices, int64, -100 where a step does
+                not count; of next symbols not looked at.
+            batch_size: B.
+            learning_rates: One for each step, in the order of these.
+
+        Returns:
+            (N, 4): worst error, mean error, loss and share of what is right of each sequence, as
+            `seqhub.evaluation.judging.judge` has them, by the weights before the step.
+
+        Raises:
+            InvalidInputError: A type, shape, length, id or label that is not as above; nothing was trained.
+            MemoryError: Sizes beyond the machine.
+        """
+        rates = np.ascontiguousarray(learning_rates, dtype=np.float64)
+        steps = -(-len(inputs) // batch_size) if batch_size > 0 else 0
+        if rates.shape != (steps,) or not steps or not np.isfinite(rates).all():
+            raise InvalidInputError(
+                f"learning_rates {rates.shape} for {len(inputs)} sequences by {batch_size}; need ({steps},), finite, "
+                "and a sequence or more for a step"
+            )
+        return self._run(inputs, lengths, labels, batch_size, rates)
+
+    def judge(
+        self, inputs: NDArray[Any], lengths: NDArray[np.int64], labels: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """The same rows without training."""
+        return self._run(inputs, lengths, labels, _JUDGED_AT_ONCE, None)
+
+    def state(self) -> bytes:
+        """Weights, moments and the mean error: where the training stands."""
+        return self._values.tobytes() + self._progress.tobytes()
+
+    def restore(self, state: bytes) -> None:
+        """Go back to where the training stood.
+
+        Raises:
+            InvalidInputError: A state of another model.
+        """
+        at = self._values.nbytes
+        if len(state) != at + self._progress.nbytes:
+            raise InvalidInputError(f"a state of {len(state)} bytes; this model's has {at + self._progress.nbytes}")
+        self._values[:] = np.frombuffer(state[:at], self._dtype).reshape(self._values.shape)
+        self._progress[:] = np.frombuffer(state[at:])
+
+    @torch.no_grad()
+    def write_to(self, model: nn.Module) -> None:
+        """Give a model the weights as they are now.
+
+        Raises:
+            InvalidInputError: A model of other shapes.
+        """
+        weights = _weights(model)
+        if [weight.shape for weight in weights] != self._shapes:
+            raise InvalidInputError("the model to write to has weights of other shapes than the one that was read")
+        flat = torch.from_numpy(self._values[0])
+        for weight in weights:
+            weight.copy_(flat[: weight.numel()].view(weight.shape))
+            flat = flat[weight.numel() :]
+
+    def _run(
+        self,
+        inputs: NDArray[Any],
+        lengths: NDArray[np.int64],
+        labels: NDArray[Any] | None,
+        batch_size: int,
+        rates: NDArray[np.float64] | None,
+    ) -> NDArray[np.float64]:
+        inputs = self._checked_inputs(inputs)
+        count, steps = inputs.shape[:2]
+        lengths = _checked(lengths, "lengths", np.dtype(np.int64), (count,))
+        wanted = self._checked_labels(labels, count, steps)
+        rows = np.zeros((count, 4))
+        method, error = self.method, self.error_rate
+        first, second = method.betas if method.name in ("adam", "adamw") else (method.momentum, _SMOOTHING)
+        numbers = [
+            *self._sizes, rates is not None,
+            first, second, method.weight_decay, method.max_grad_norm,
+            *((0.0, 0.0) if error is None else (error.reference, error.floor)), self.objective.tolerance,
+            batch_size, count, steps, inputs.itemsize,
+        ]  # fmt: skip
+        form = "13q7d4q12q"
+        size = self._library.fit_scratch(struct.pack(form, *numbers, *(0,) * 12))
+        if size < 0:
+            raise MemoryError(f"training on {count} x {steps} steps by {batch_size} does not fit")
+        if size > self._scratch.numel():
+            self._scratch = torch.empty(size, dtype=torch.uint8)
+        arrays = (inputs, self._columns, lengths, wanted, rates, *self._values, self._progress, rows)
+        addresses = [0 if array is None else array.ctypes.data for array in arrays]
+        addresses += [self._scratch.data_ptr(), size]
+        outcome = self._library.fit(struct.pack(form, *numbers, *addresses))
+        if outcome:
+            self._refuse(outcome, inputs, lengths, wanted)
+        return rows
+
+    def _checked_inputs(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        if self._columns is None:
+            if inputs.ndim != 3 or inputs.shape[2] != self._features or not inputs.size or inputs.dtype.kind != "f":
+                what = f"float values (sequences, steps, {self._features})"
+                raise InvalidInputError(f"inputs {inputs.shape} {inputs.dtype}; need {what}, no size of zero")
+            return np.ascontiguousarray(inputs, dtype=self._dtype)
+        if inputs.ndim != 2 or not inputs.size or inputs.dtype not in (np.uint8, np.uint16):
+            what = "ids (sequences, steps), uint8 or uint16"
+            raise InvalidInputError(f"inputs {inputs.shape} {inputs.dtype}; need {what}, no size of zero")
+        return np.ascontiguousarray(inputs)
+
+    def _checked_labels(self, labels: NDArray[Any] | None, count: int, steps: int) -> NDArray[Any] | None:
+        target = self.objective.target
+        if target == "next_symbol":
+            return None
+        shape = (count, steps) if target == "step_class" else (count,)
+        if labels is None:
+            raise InvalidInputError(f"no labels; need {shape} of target {target!r}")
+        if target == "number":
+            if not np.isfinite(labels).all():
+                raise InvalidInputError("labels hold NaN or infinity; need finite numbers")
+            return _checked(labels.astype(self._dtype), "labels", self._dtype, shape)
+        return _checked(labels, "labels", np.dtype(np.int64), shape)
+
+    def _refuse(
+        self, outcome: int, inputs: NDArray[Any], lengths: NDArray[np.int64], labels: NDArray[Any] | None
+    ) -> None:
+        kind, row = outcome & 0xFF, outcome >> 8
+        if kind == _WRONG_SPAN:
+            raise InvalidInputError(f"row {row} has {lengths[row]} steps; need at least 1, within {inputs.shape[1]}")
+        if kind == _WRONG_ID and self._columns is not None:
+            known = np.flatnonzero(self._columns != -2)
+            ids = inputs[row, : lengths[row]]
+            at = int(np.flatnonzero(~np.isin(ids, known))[0])
+            raise InvalidInputError(f"row {row} has id {ids[at]} at step {at}; need one that columns know")
+        if kind == _WRONG_LABEL and labels is not None:
+            classes = max(self.objective.outputs, 2)
+            given = np.atleast_1d(labels[row])[: lengths[row]]
+            wrong = given[((given < 0) | (given >= classes)) & ((given != _NO_LABEL) | (labels.ndim == 1))]
+            raise InvalidInputError(f"row {row} has label {wrong[0]}; need one in [0, {classes})")
+        raise InvalidInputError("columns name a column that weight_ih does not have")
+
+
+def _weights(model: Any) -> list[Tensor]:
+    """In the order of native/problem.h: of each layer and direction, then the head's."""
+    modules = [
+        module
+        for layer in model.model.layers
+        for module in (layer.recurrence, layer.recurrence_reverse)
+        if module is not None
+    ]
+    head = _head(model)
+    return [*(weight for module in modules for weight in module._parameters.values()), head.weight, head.bias]
+
+
+def _checked(array: NDArray[Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if array.shape != shape or array.dtype != dtype:
+        raise InvalidInputError(f"{name} {array.shape} {array.dtype}; need {shape} {dtype}")
+    return np.ascontiguousarray(array)

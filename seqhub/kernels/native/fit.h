@@ -1,0 +1,328 @@
+// Training: many steps of an optimizer in one call. Each is, block by block, forward, the readout with its judgement and
+// its gradient, and backward while the activations are in cache; then the gradient is clipped and the step taken.
+#pragma once
+#include "head.h"
+#include "optimizers.h"
+
+namespace {
+
+constexpr double MEAN_RATE = 0.005;  // of ErrorRate
+constexpr int PARAMETER_PADDING = 16;
+constexpr int64_t HEAD_BYTES = 64 << 10;  // of the outputs that are made between two looks at the readout's gradients
+
+inline Problem problem_of(const FitProblem& f) {
+  Problem p{};
+  p.cell = f.cell, p.is_double = f.is_double, p.layers = f.layers, p.directions = f.directions;
+  p.batch = f.batch < f.sequences ? f.batch : f.sequences, p.steps = f.steps, p.features = f.features;
+  p.hidden = f.hidden, p.vocabulary = f.vocabulary, p.inputs = f.inputs, p.columns = f.columns;
+  p.saved = (void*)&f;  // is only asked whether it is there, and so is d_states
+  if (f.target == STEP_CLASS || f.target == NEXT_SYMBOL) p.d_states = &f;
+  return p;
+}
+
+template <class S, class C>
+struct Fitting {
+  static constexpr int L = LANES<S>;
+  using R = Run<S, C>;
+
+  const FitProblem& f;
+  Problem& p;  // of the batch at hand
+  R run;
+  const bool by_step;
+  const int64_t width, padded;  // states that the head reads, its outputs with padding
+  const int64_t head_at, size;  // where its parameters begin, and how many there are of all with padding
+
+  Fitting(const FitProblem& fit, Problem& problem)
+      : f(fit), p(problem), run(p, nullptr, f.lengths, p.batch < 2 * L ? p.batch : 2 * L), by_step(p.d_states),
+        width(run.D * run.units), padded(round_up(f.outputs, OUTPUT_PADDING)), head_at(place_sets(nullptr, nullptr)),
+        size(round_up(head_at + f.outputs * (run.D * run.H + 1), PARAMETER_PADDING)) {}
+
+  // Finds the tensors of the recurrence in a buffer of all parameters; returns how many numbers they are.
+  int64_t place_sets(S* buffer, S** sets) const {
+    int64_t used = 0;
+    for (int64_t set = 0; set < run.N * run.D; set++) {
+      const int64_t rows = C::GATES * run.H, sizes[] = {rows * run.parts_of(set / run.D).columns, rows * run.H, rows, rows};
+      for (int n = 0; n < 4; n++) {
+        if (sets) sets[4 * set + n] = buffer + used;
+        used += sizes[n];
+      }
+    }
+    return used;
+  }
+
+  Kind kind() const {
+    if (f.target == NUMBER) return f.logistic ? LOGISTIC_NUMBER : LINEAR_NUMBER;
+    return f.logistic ? LOGISTIC : f.outputs == 1 ? LOGIT : SOFTMAX;
+  }
+
+  // ---- the memory of one call
+
+  struct Memory {
+    typename R::Memory run;
+    char* saved;              // activations of one block
+    S **sets, **d_sets;       // the recurrence's tensors, and their gradients
+    S *gradient;              // (size,)
+    S *weight, *bias;         // of the head, padded
+    S *d_weight[2], *d_bias;
+    Int<S>* labels;           // [step][sequence] of a block
+    S* numbers;               // [sequence]
+    S* outputs;               // [step][output][sequence] of some steps
+    S* d_last[2];
+    bool* refused;            // of each id: whether it must not occur
+  };
+
+  int64_t head_steps() const {
+    const int64_t steps = HEAD_BYTES / int64_t(sizeof(S) * 2 * L * padded);
+    return !by_step || steps < 1 ? 1 : steps > run.T ? run.T : steps;
+  }
+  int lanes() const { return p.batch > L ? 2 * L : L; }
+
+  void lay_out(Arena& arena, Memory& m) const {
+    run.lay_out(arena, true, m.run);
+    Arena one;
+    for (int64_t set = 0; set < run.N * run.D; set++) run.lay_out_saved(one, lanes(), run.keeps_all());
+    arena.too_large |= one.too_large;
+    m.saved = arena.take<char>(one.used);
+    m.sets = arena.take<S*>(run.N * run.D, 4);
+    m.d_sets = arena.take<S*>(run.N * run.D, 4);
+    m.gradient = arena.take<S>(size);
+    m.weight = arena.take<S>(padded, width);
+    m.bias = arena.take<S>(padded);
+    for (int64_t d = 0; d < run.D; d++) {
+      m.d_weight[d] = arena.take<S>(padded, run.units);
+      m.d_last[d] = arena.take<S>(run.units, lanes());
+    }
+    m.d_bias = arena.take<S>(padded);
+    if (f.target == CLASS || f.target == STEP_CLASS) m.labels = arena.take<Int<S>>(by_step ? run.T : 1, lanes());
+    if (f.target == NUMBER) m.numbers = arena.take<S>(lanes());
+    m.outputs = arena.take<S>(head_steps(), padded, lanes());
+    m.refused = arena.take<bool>(f.vocabulary + 1);
+  }
+
+  int64_t scratch_bytes() const {
+    Memory m{};
+    Arena arena;
+    lay_out(arena, m);
+    return arena.too_large ? -1 : arena.used;
+  }
+
+  // ---- what may be wrong with the rows, before anything is done with them
+
+  template <class Id>
+  bool has_wrong_id(const bool* refused, const Id* ids, int64_t length) const {
+    bool wrong = false;
+    for (int64_t t = 0; t < length; t++) wrong |= ids[t] >= f.vocabulary || refused[ids[t]];
+    return wrong;
+  }
+  bool is_class(int64_t label) const { return label >= 0 && label < (f.outputs == 1 ? 2 : f.outputs); }
+
+  int64_t check(bool* refused) const {
+    for (int64_t id = 0; id < f.vocabulary; id++) {
+      refused[id] = f.columns[id] == -2;
+      if (f.columns[id] < -2 || f.columns[id] >= f.features) return WRONG_PROBLEM;
+    }
+    const int64_t* labels = (const int64_t*)f.labels;
+    for (int64_t row = 0; row < f.sequences; row++) {
+      const int64_t length = f.lengths[row], at = row * f.steps;
+      if (length < 1 || length > f.steps) return WRONG_SPAN | row << 8;
+      if (f.vocabulary && (f.id_bytes == 1 ? has_wrong_id(refused, (const uint8_t*)f.inputs + at, length)
+                                           : has_wrong_id(refused, (const uint16_t*)f.inputs + at, length)))
+        return WRONG_ID | row << 8;
+      bool wrong = f.target == CLASS && !is_class(labels[row]);
+      if (f.target == STEP_CLASS)
+        for (int64_t t = 0; t < length; t++) wrong |= !is_class(labels[at + t]) && labels[at + t] != -100;
+      if (wrong) return WRONG_LABEL | row << 8;
+    }
+    return DONE;
+  }
+
+  // ---- one batch
+
+  int64_t counted(int64_t row) const {  // targets of a sequence
+    int64_t count = !by_step;
+    const int64_t at = row * f.steps;
+    if (f.target == STEP_CLASS)
+      for (int64_t t = 0; t < f.lengths[row]; t++) count += ((const int64_t*)f.labels)[at + t] >= 0;
+    if (f.target == NEXT_SYMBOL)
+      for (int64_t t = 1; t < f.lengths[row]; t++)
+        count += f.columns[f.id_bytes == 1 ? ((const uint8_t*)f.inputs)[at + t] : ((const uint16_t*)f.inputs)[at + t]] >= 0;
+    return count;
+  }
+
+  template <int G>
+  void block(Memory& m, int64_t row, int64_t first, S scale) const {
+    constexpr int GL = G * L;
+    typename R::template Block<G> b(run, m.run, row);
+    Arena saved;
+    saved.base = m.saved;
+    const bool all = run.keeps_all();
+    for (int64_t set = 0; set < run.N * run.D; set++) m.run.traces[set] = run.lay_out_saved(saved, GL, all);
+    if (!f.vocabulary)
+      b.read_values();
+    else if (f.id_bytes == 1)
+      b.read_ids((const uint8_t*)p.inputs);
+    else
+      b.read_ids((const uint16_t*)p.inputs);
+    b.forward(all, run.stretch());
+
+    Head<S, G> head{kind(), f.outputs, padded, run.units, run.D, S(f.all_outputs), S(f.tolerance), m.weight, m.bias,
+                    {m.d_weight[0], m.d_weight[1]}, m.d_bias};
+    Tally<S, G> tally{};
+    Series<S> h[2];
+    for (int64_t d = 0; d < run.D; d++) {
+      h[d] = b.output(run.N - 1, d);
+      if (!by_step) h[d] = {h[d].data, run.units, run.H, b.steps, 0};  // the state after all steps
+    }
+    const Int<S>* labels = m.labels;
+    if (f.target == NEXT_SYMBOL) labels = m.run.ids + GL;  // what is no symbol has a column beyond the outputs
+    if (f.target == CLASS || f.target == STEP_CLASS) read_labels(b, m.labels, first);
+    if (f.target == NUMBER)
+      for (int lane = 0; lane < GL; lane++)
+        m.numbers[lane] = lane < b.count ? ((const S*)f.labels)[first + b.rows[lane]] : S(0);
+
+    const int64_t steps = !by_step ? 1 : b.steps - (f.target == NEXT_SYMBOL), most = head_steps();
+    for (int64_t from = 0; from < steps; from += most) {
+      const int64_t count = from + most > steps ? steps - from : most;
+      for (int64_t n = 0; n < count; n++) {
+        const int64_t t = from + n;
+        const S* at[2];
+        S *z = m.outputs + n * padded * GL, *d_h[2];
+        for (int64_t d = 0; d < run.D; d++) {
+          at[d] = h[d].at(t, GL);
+          d_h[d] = by_step ? m.run.d_out[0][d] + t * run.units * GL : m.d_last[d];
+        }
+        head.outputs_of(at, z);
+        if (f.target == NUMBER)
+          head.against_numbers(z, m.numbers, m.run.lengths, scale, tally);
+        else
+          head.against_classes(z, labels + t * GL, scale, tally);
+        if (f.trains) head.back(z, d_h);
+      }
+      if (f.trains) head.gather(m.outputs, count, h, from);
+    }
+    if (by_step && f.trains && steps < b.steps)  // nothing follows the last symbol
+      for (int64_t d = 0; d < run.D; d++)
+        memset(m.run.d_out[0][d] + steps * run.units * GL, 0, sizeof(S) * run.units * GL);
+
+    for (int lane = 0; lane < b.count; lane++) {
+      const int g = lane / L, i = lane % L;
+      const double count = tally.count[g][i] > 0 ? tally.count[g][i] : 1;
+      double* out = f.rows + 4 * (first + b.rows[lane]);
+      out[0] = tally.worst[g][i], out[1] = tally.mean[g][i] / count;
+      out[2] = tally.loss[g][i] / count, out[3] = tally.right[g][i] / count;
+    }
+    if (f.trains) b.backward(all, run.stretch(), by_step ? nullptr : m.d_last);
+  }
+
+  template <class B_>
+  void read_labels(const B_& b, Int<S>* to, int64_t first) const {
+    constexpr int GL = B_::GL;
+    for (int lane = 0; lane < GL; lane++) {
+      const int64_t row = lane < b.count ? first + b.rows[lane] : 0, length = b.m.lengths[lane];
+      if (!by_step) to[lane] = lane < b.count ? Int<S>(((const int64_t*)f.labels)[row]) : -1;
+      const int64_t* labels = (const int64_t*)f.labels + row * f.steps;
+      for (int64_t t = 0; by_step && t < b.steps; t++) to[t * GL + lane] = t < length ? Int<S>(labels[t]) : -1;
+    }
+  }
+
+  // Gradients of `count` sequences from `first` on, and their rows.
+  bool batch(Memory& m, int64_t first, int64_t count) {
+    run.B = count;
+    run.lengths = f.lengths + first;
+    const int64_t bytes = f.vocabulary ? f.id_bytes : f.features * int64_t(sizeof(S));
+    p.inputs = (const char*)f.inputs + first * f.steps * bytes;
+    int64_t targets = 0;
+    for (int64_t row = first; row < first + count; row++) targets += counted(row);
+
+    memset(m.run.counts, 0, sizeof(int64_t) * (run.T + 1));
+    run.sort(m.run.order, m.run.counts);
+    const int64_t sets = run.N * run.D;
+    for (int64_t set = 0; set < sets; set++) {
+      run.zero(m.run, set, true);
+      Packing<S, C>::pack(m.sets + 4 * set, run.H, run.parts_of(set / run.D), true, m.run.weights[set]);
+    }
+    const S* head = (const S*)f.parameters + head_at;
+    for (int64_t row = 0; row < f.outputs * run.D; row++)
+      memcpy(m.weight + row * run.units, head + row * run.H, sizeof(S) * run.H);
+    memcpy(m.bias, head + f.outputs * run.D * run.H, sizeof(S) * f.outputs);
+    for (int64_t d = 0; d < run.D; d++) memset(m.d_weight[d], 0, sizeof(S) * padded * run.units);
+    memset(m.d_bias, 0, sizeof(S) * padded);
+
+    const S scale = S(1.0 / (targets ? targets : 1));
+    for (int64_t row = 0; row < count;) {
+      const int groups = count - row > L ? 2 : 1;
+      if (groups == 2)
+        block<2>(m, row, first, scale);
+      else
+        block<1>(m, row, first, scale);
+      row += groups * L;
+    }
+    return targets > 0;
+  }
+
+  // The gradients, in the order of the parameters.
+  void collect(Memory& m) const {
+    for (int64_t set = 0; set < run.N * run.D; set++)
+      Packing<S, C>::unpack(m.run.gradients[set], run.units, run.H, run.parts_of(set / run.D), m.d_sets + 4 * set);
+    S* head = m.gradient + head_at;
+    for (int64_t o = 0; o < f.outputs; o++)
+      for (int64_t d = 0; d < run.D; d++)
+        for (int64_t j = 0; j < run.H; j++)
+          *head++ = m.d_weight[d][(j / TILE_J * (padded / TILE_K) + o / TILE_K) * TILE + o % TILE_K * TILE_J + j % TILE_J];
+    memcpy(head, m.d_bias, sizeof(S) * f.outputs);
+  }
+
+  int64_t operator()() {
+    if (!f.scratch || f.scratch_bytes < scratch_bytes()) return WRONG_PROBLEM;
+    Memory m{};
+    Arena arena;
+    arena.base = (char*)f.scratch;
+    lay_out(arena, m);
+    if (const int64_t outcome = check(m.refused)) return outcome;
+    place_sets((S*)f.parameters, m.sets);
+    place_sets(m.gradient, m.d_sets);
+    memset(m.gradient, 0, sizeof(S) * size);
+    memset(m.weight, 0, sizeof(S) * padded * width);
+    memset(m.bias, 0, sizeof(S) * padded);
+
+    for (int64_t first = 0, step = 0; first < f.sequences; first += p.batch, step++) {
+      const int64_t count = f.sequences - first < p.batch ? f.sequences - first : p.batch;
+      const bool learns = batch(m, first, count) && f.trains;
+      if (!learns) continue;
+      double rate = f.rates[step];
+      if (f.reference > 0) {
+        double worst = 0;
+        for (int64_t row = first; row < first + count; row++) worst = f.rows[4 * row] <= worst ? worst : f.rows[4 * row];
+        f.progress[0] += MEAN_RATE * (worst - f.progress[0]);
+        const double share = f.progress[0] / f.reference;
+        rate *= share > 1 ? 1 : share < f.floor ? f.floor : share;
+      }
+      collect(m);
+      if (f.max_norm > 0) clip(m.gradient, size, f.max_norm);
+      update(f, rate, m.gradient, size);
+    }
+    return DONE;
+  }
+};
+
+template <class Use>
+struct MakeFitting {
+  const FitProblem& f;
+  Problem& p;
+  Use use;
+  template <class S, class C>
+  int64_t of() const {
+    Fitting<S, C> fitting(f, p);
+    return use(fitting);
+  }
+};
+
+template <class Use>
+int64_t with_fitting(const FitProblem& f, Use use) {
+  for (int64_t size : {f.sequences, f.batch, f.outputs, f.all_outputs})
+    if (size < 1 || size >= LONGEST) return WRONG_PROBLEM;
+  Problem p = problem_of(f);
+  return by_type(p, MakeFitting<Use>{f, p, use});
+}
+
+}  // namespace

@@ -1,0 +1,181 @@
+// A linear readout of states, what it is worth and its gradient, for one block of G * LANES sequences.
+//
+// Laid out as everything in Scan: [step][output][sequence]. Outputs are padded to a multiple of four with zero weights.
+#pragma once
+#include "problem.h"
+#include "scan.h"
+
+namespace {
+
+constexpr int OUTPUT_PADDING = 4;
+
+// What the outputs are held against. A softmax is that of cross-entropy; a LOGIT is one for the second of two classes;
+// LOGISTIC outputs, one of each class or one for the second of two, and both kinds of NUMBER have the squared error.
+enum Kind { SOFTMAX, LOGIT, LOGISTIC, LINEAR_NUMBER, LOGISTIC_NUMBER };
+
+// Sums over the steps of each sequence that count.
+template <class S, int G>
+struct Tally {
+  Vec<S> worst[G], mean[G], loss[G], right[G], count[G];
+};
+
+template <class S, int G>
+struct Head {
+  using V = Vec<S>;
+  using Sums = Scan<S, Rnn<S, false>, G>;  // one sum per output
+  static constexpr int L = LANES<S>, GL = G * L, K = OUTPUT_PADDING;
+
+  Kind kind;
+  int64_t outputs, padded, units, parts;  // outputs with padding, units with padding of each of the parts (directions)
+  S all_outputs, tolerance;
+  const S *weight, *bias;  // (padded, parts * units), (padded,)
+  S *d_weight[2], *d_bias; // of each part, tile by tile as in Gradients; (padded,)
+
+  void outputs_of(const S* const* h, S* z) const {
+    for (int64_t first = 0; first < padded; first += K) {
+      V sum[K][G];
+#pragma GCC unroll 4
+      for (int k = 0; k < K; k++)
+#pragma GCC unroll 2
+        for (int g = 0; g < G; g++) sum[k][g] = splat<S>(bias[first + k]);
+      for (int64_t part = 0; part < parts; part++) {
+        const S* w = weight + (first * parts + part) * units;
+        for (int64_t j = 0; j < units; j++) {
+          V v[G];
+#pragma GCC unroll 2
+          for (int g = 0; g < G; g++) v[g] = load<S>(h[part] + j * GL + g * L);
+#pragma GCC unroll 4
+          for (int k = 0; k < K; k++)
+#pragma GCC unroll 2
+            for (int g = 0; g < G; g++) sum[k][g] += v[g] * w[k * parts * units + j];
+        }
+      }
+#pragma GCC unroll 4
+      for (int k = 0; k < K; k++)
+#pragma GCC unroll 2
+        for (int g = 0; g < G; g++) store<S>(z + (first + k) * GL + g * L, sum[k][g]);
+    }
+  }
+
+  // d_h = gradients of the states that d are the gradients of the outputs for
+  void back(const S* d, S* const* d_h) const {
+    for (int64_t part = 0; part < parts; part++)
+      for (int64_t first = 0; first < units; first += UNIT_PADDING) {
+        V sum[UNIT_PADDING][G] = {};
+        for (int64_t o = 0; o < outputs; o++) {
+          const S* w = weight + (o * parts + part) * units + first;
+#pragma GCC unroll 2
+          for (int g = 0; g < G; g++) {
+            const V v = load<S>(d + o * GL + g * L);
+#pragma GCC unroll 4
+            for (int j = 0; j < UNIT_PADDING; j++) sum[j][g] += v * w[j];
+          }
+        }
+#pragma GCC unroll 4
+        for (int j = 0; j < UNIT_PADDING; j++)
+#pragma GCC unroll 2
+          for (int g = 0; g < G; g++) store<S>(d_h[part] + (first + j) * GL + g * L, sum[j][g]);
+      }
+  }
+
+  // Adds the gradients of weights and biases: d of `count` steps, and the states of these.
+  void gather(const S* d, int64_t count, const Series<S>* h, int64_t from) const {
+    for (int64_t part = 0; part < parts; part++) {
+      const S* states = h[part].at(from, GL);
+      const int64_t stride = h[part].direction * units * GL;
+      S* result = d_weight[part];
+      for (int64_t j = 0; j < units; j += TILE_J)
+        for (int64_t k = 0; k < padded; k += TILE_K, result += TILE)
+          Sums::template tile_of_products<Rnn<S, false>::RECURRENT>(
+              d, padded, k, count,
+              [=](int64_t s, int i, int g) { return load<S>(states + s * stride + (j + i) * GL + g * L); }, result);
+    }
+    for (int64_t o = 0; o < outputs; o++) {
+      V sum{};
+      for (int64_t s = 0; s < count; s++)
+        for (int g = 0; g < G; g++) sum += load<S>(d + (s * padded + o) * GL + g * L);
+      for (int lane = 0; lane < L; lane++) d_bias[o] += sum[lane];
+    }
+  }
+
+  static INLINE V magnitude(V x) { return x < S(0) ? -x : x; }
+  static INLINE V logistic_of(V x) { return logistic(Pack<S, 1>{{x}}).v[0]; }
+
+  // Classes: outputs z become the gradients of `scale` times the loss, zero where no class counts.
+  void against_classes(S* z, const Int<S>* labels, S scale, Tally<S, G>& tally) const {
+    for (int g = 0; g < G; g++, z += L, labels += L) {
+      const IVec<S> label = load_int<S>(labels);
+      const IVec<S> counts = label >= splat_int<S>(0) & label < splat_int<S>(Int<S>(kind == LOGIT ? 2 : classes()));
+      V worst{}, mean{}, loss{};
+      IVec<S> best{};
+      if (kind == LOGIT) {
+        const V x = load<S>(z), target = label == splat_int<S>(1) ? splat<S>(1) : V{};
+        const V difference = logistic_of(x) - target;
+        worst = mean = magnitude(difference);  // of the other class, it is the same
+        const V small = exp<S>(-magnitude(x));
+        loss = (x > S(0) ? x : V{}) - x * target + log<S>(small + S(1));
+        best = x > S(0) ? splat_int<S>(1) : IVec<S>{};
+        store<S>(z, counts ? difference * scale : V{});
+      } else {
+        V top = load<S>(z);
+        for (int64_t o = 1; o < outputs; o++) {
+          const V x = load<S>(z + o * GL);
+          best = x > top ? splat_int<S>(Int<S>(o)) : best;
+          top = x > top ? x : top;
+        }
+        if (outputs == 1) best = top > S(0) ? splat_int<S>(1) : IVec<S>{};
+        V sum{}, inverse_sum{};
+        if (kind == SOFTMAX) {
+          V of_label{};
+          for (int64_t o = 0; o < outputs; o++) {
+            const V x = load<S>(z + o * GL) - top, e = exp<S>(x);
+            of_label = label == splat_int<S>(Int<S>(o)) ? x : of_label;
+            sum += e;
+            store<S>(z + o * GL, e);
+          }
+          inverse_sum = splat<S>(1) / sum;
+          loss = log<S>(sum) - of_label;
+        }
+        const Int<S> first = outputs == 1;  // a single output stands for the second class
+        for (int64_t o = 0; o < outputs; o++) {
+          const V x = load<S>(z + o * GL), y = kind == SOFTMAX ? x * inverse_sum : logistic_of(x);
+          const V difference = y - (label == splat_int<S>(Int<S>(o) + first) ? splat<S>(1) : V{});
+          const V size = magnitude(difference);
+          worst = size <= worst ? worst : size;
+          mean += size;
+          V d = difference * scale;
+          if (kind == LOGISTIC) {
+            loss += size * size;
+            d = d * (S(2) / S(outputs)) * y * (S(1) - y);
+          }
+          store<S>(z + o * GL, counts ? d : V{});
+        }
+        if (kind == LOGISTIC) loss = loss / S(outputs);
+      }
+      add(counts, worst, mean / all_outputs, loss, best == label, tally, g);
+    }
+  }
+
+  // Numbers: the same.
+  void against_numbers(S* z, const S* labels, const Int<S>* lengths, S scale, Tally<S, G>& tally) const {
+    for (int g = 0; g < G; g++, z += L, labels += L, lengths += L) {
+      const V x = load<S>(z), y = kind == LOGISTIC_NUMBER ? logistic_of(x) : x, difference = y - load<S>(labels);
+      const V size = magnitude(difference), slope = kind == LOGISTIC_NUMBER ? y * (S(1) - y) : splat<S>(1);
+      const IVec<S> counts = load_int<S>(lengths) > splat_int<S>(0);
+      store<S>(z, counts ? difference * slope * (S(2) * scale) : V{});
+      add(counts, size, size, size * size, size <= tolerance, tally, g);
+    }
+  }
+
+  int64_t classes() const { return outputs == 1 ? 2 : outputs; }
+
+  static INLINE void add(IVec<S> counts, V worst, V mean, V loss, IVec<S> right, Tally<S, G>& tally, int g) {
+    tally.worst[g] = counts ? (worst <= tally.worst[g] ? tally.worst[g] : worst) : tally.worst[g];
+    tally.mean[g] += counts ? mean : V{};
+    tally.loss[g] += counts ? loss : V{};
+    tally.right[g] += counts & right ? splat<S>(1) : V{};
+    tally.count[g] += counts ? splat<S>(1) : V{};
+  }
+};
+
+}  // namespace

@@ -1,0 +1,62 @@
+// The gradient's norm and the optimizers, as torch.nn.utils.clip_grad_norm_ and torch.optim have them, over one buffer
+// of all parameters that is padded with zeros to whole vectors.
+#pragma once
+#include "problem.h"
+#include "vector.h"
+
+namespace {
+
+template <class S>
+void clip(S* gradient, int64_t size, double most) {
+  constexpr int L = LANES<S>;
+  Vec<S> squares{};
+  for (int64_t i = 0; i < size; i += L) squares += load<S>(gradient + i) * load<S>(gradient + i);
+  double norm = 0;
+  for (int lane = 0; lane < L; lane++) norm += squares[lane];
+  const double factor = most / (__builtin_sqrt(norm) + 1e-6);
+  if (factor >= 1) return;
+  for (int64_t i = 0; i < size; i += L) store<S>(gradient + i, load<S>(gradient + i) * S(factor));
+}
+
+// One step; progress: as in FitProblem.
+template <class S>
+void update(const FitProblem& f, double rate, const S* gradient, int64_t size) {
+  constexpr int L = LANES<S>;
+  constexpr double EPSILON = 1e-8;
+  S *parameters = (S*)f.parameters, *firsts = (S*)f.first_moments, *seconds = (S*)f.second_moments;
+  f.progress[1] *= f.first;
+  f.progress[2] *= f.second;
+  const bool adam = f.optimizer == ADAM || f.optimizer == ADAMW;
+  const S first = S(f.first), second = S(f.second), epsilon = S(EPSILON), decay = S(f.weight_decay);
+  const S one_less_first = S(1 - f.first), one_less_second = S(1 - f.second);
+  const S step = S(adam ? rate / (1 - f.progress[1]) : rate);
+  const S correction = S(1 / __builtin_sqrt(1 - f.progress[2])), kept = S(1 - rate * f.weight_decay);
+  for (int64_t i = 0; i < size; i += L) {
+    Vec<S> p = load<S>(parameters + i), g = load<S>(gradient + i);
+    if (f.optimizer == ADAMW)
+      p *= kept;
+    else
+      g += decay * p;
+    if (adam) {
+      const Vec<S> m = load<S>(firsts + i), v = load<S>(seconds + i);
+      const Vec<S> m_new = m + one_less_first * (g - m), v_new = second * v + one_less_second * g * g;
+      store<S>(firsts + i, m_new);
+      store<S>(seconds + i, v_new);
+      p -= step * m_new / (root<S>(v_new) * correction + epsilon);
+    } else {
+      if (f.optimizer == RMSPROP) {
+        const Vec<S> v_new = second * load<S>(seconds + i) + one_less_second * g * g;
+        store<S>(seconds + i, v_new);
+        g = g / (root<S>(v_new) + epsilon);
+      }
+      if (f.first != 0) {
+        g += first * load<S>(firsts + i);
+        store<S>(firsts + i, g);
+      }
+      p -= step * g;
+    }
+    store<S>(parameters + i, p);
+  }
+}
+
+}  // namespace

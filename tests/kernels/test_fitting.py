@@ -1,0 +1,406 @@
+"""Native training against the plain model and torch.optim: weights and judged rows, step by step."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.evaluation.judging import judge
+from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
+from seqhub.models.registry import build_config, build_model
+from seqhub.tasks.base import NO_LABEL, Alphabet, Layout
+from tests.kernels.cases import CELLS, SETS
+
+pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
+HEADS = {"class": "sequence", "number": "sequence", "step_class": "token", "next_symbol": "causal"}
+SYMBOLS, CLASSES, FEATURES, TOLERANCE = 6, 3, 2, 0.5
+
+
+@dataclass
+class Rows:
+    """Ragged sequences with targets of one kind, as NumPy arrays and as a torch model takes them."""
+
+    target: str = "class"
+    values: bool = False
+    count: int = 42
+    steps: int = 9
+    classes: int = CLASSES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        random = np.random.default_rng(self.seed)
+        self.lengths = random.integers(1, self.steps + 1, self.count)
+        real = np.arange(self.steps) < self.lengths[:, None]
+        if self.values:
+            inputs = random.normal(size=(self.count, self.steps, FEATURES)).astype(np.float32)
+            self.inputs: Any = inputs * real[..., None]
+        else:
+            self.inputs = random.integers(1, SYMBOLS + 1, (self.count, self.steps)).astype(np.uint8) * real
+        self.labels: Any = random.integers(0, self.classes, self.count)
+        if self.target == "number":
+            self.labels = random.normal(size=self.count).astype(np.float32)
+        if self.target == "step_class":
+            self.labels = random.integers(0, self.classes, (self.count, self.steps))
+            self.labels[~real | (random.random(real.shape) < 0.3)] = NO_LABEL
+        if self.target == "next_symbol":
+            self.labels = np.empty((self.count, 0), np.int64)
+        self.real = real.astype(np.int64)
+
+    def batch(self, rows: slice) -> dict[str, Tensor]:
+        """As a feed gives them."""
+        name = "input_values" if self.values else "input_ids"
+        inputs = torch.from_numpy(self.inputs[rows] if self.values else self.inputs[rows].astype(np.int64))
+        labels = torch.from_numpy(self.labels[rows])
+        if self.target == "next_symbol":
+            labels = inputs.masked_fill(inputs == 0, NO_LABEL)
+        return {name: inputs, "attention_mask": torch.from_numpy(self.real[rows]), "labels": labels}
+
+
+def network(rows: Rows, cell: str = "lstm", double: bool = False, outputs: int = CLASSES, **settings: Any) -> nn.Module:
+    torch.manual_seed(0)
+    given: dict[str, Any] = {"hidden_size": 5, "vocab_size": SYMBOLS + 1, **settings}
+    if rows.values:
+        given |= {"inputs": "values", "num_features": FEATURES}
+    if rows.target == "number":
+        given |= {"num_labels": 1, "problem_type": "regression"}
+    elif rows.target != "next_symbol":
+        given |= {"num_labels": outputs}
+        if outputs == 1:
+            given |= {"problem_type": "multi_label_classification"}
+    model = build_model(build_config(cell, **given), HEADS[rows.target])
+    return model.double() if double else model
+
+
+def objective(rows: Rows, outputs: int = CLASSES) -> Objective:
+    outputs = {"number": 1, "next_symbol": SYMBOLS}.get(rows.target, outputs)
+    return Objective(target=rows.target, outputs=outputs, tolerance=TOLERANCE)  # type: ignore[arg-type]
+
+
+def plain(
+    model: nn.Module, rows: Rows, method: Method, size: int, rates: np.ndarray, error_rate: ErrorRate | None = None
+) -> np.ndarray:
+    """The same training by the model's own loss and torch.optim."""
+    kinds: dict[str, Any] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+        "sgd": torch.optim.SGD,
+    }
+    settings: dict[str, Any] = {"lr": 1.0, "weight_decay": method.weight_decay}
+    settings |= {"betas": method.betas} if method.name in ("adam", "adamw") else {"momentum": method.momentum}
+    optimizer = kinds[method.name](model.parameters(), **settings)
+    layout = layout_of(rows)
+    judged, mean = [], 1.0
+    for step, rate in enumerate(rates):
+        batch = rows.batch(slice(step * size, (step + 1) * size))
+        extra = {"num_items_in_batch": (batch["labels"] != NO_LABEL).sum()} if rows.target == "step_class" else {}
+        dtype = next(model.parameters()).dtype
+        given = {name: each.to(dtype) if each.is_floating_point() else each for name, each in batch.items()}
+        output = model(**given, **extra)
+        here = judge(layout, output.logits.detach(), batch["labels"], batch["attention_mask"]).numpy()
+        judged.append(here)
+        if rows.target == "step_class" and not extra["num_items_in_batch"]:
+            continue
+        if error_rate is not None:
+            mean = 0.995 * mean + 0.005 * float(here[:, 0].max())
+            rate = rate * max(error_rate.floor, min(1.0, mean / error_rate.reference))
+        output.loss.backward()
+        if method.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), method.max_grad_norm)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+    return np.concatenate(judged)
+
+
+def layout_of(rows: Rows) -> Layout:
+    how: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"alphabet": Alphabet("abcdef")}
+    if rows.target == "number":
+        how |= {"tolerance": TOLERANCE}
+    elif rows.target != "next_symbol":
+        how |= {"labels": tuple(f"c{n}" for n in range(rows.classes))}
+    return Layout(target=rows.target, **how)  # type: ignore[arg-type]
+
+
+def check(
+    rows: Rows,
+    method: Method,
+    size: int = 5,
+    double: bool = False,
+    outputs: int = CLASSES,
+    rate: float = 0.02,
+    error_rate: ErrorRate | None = None,
+    instruction_set: str | None = None,
+    **settings: Any,
+) -> None:
+    """20 steps or so by both, and their weights and rows held against each other."""
+    ours, theirs = (network(rows, double=double, outputs=outputs, **settings) for _ in range(2))
+    rates = np.linspace(rate, rate / 2, -(-rows.count // size))
+    wanted = plain(theirs, rows, method, size, rates, error_rate)
+    fit = Fit(ours, objective(rows, outputs), method, error_rate, instruction_set=instruction_set)
+    found = fit.train(rows.inputs, rows.lengths, rows.labels, size, rates)
+    fit.write_to(ours)
+    tolerance = 1e-10 if double else 1e-5
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-6 if double else tolerance)
+    for (name, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(
+            one, two, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+PLAIN = Method(name="adam", max_grad_norm=1.0)
+METHODS = [
+    PLAIN,
+    Method(name="adam", betas=(0.0, 0.9), weight_decay=0.1),
+    Method(name="adamw", weight_decay=0.1, max_grad_norm=0.1),
+    Method(name="rmsprop"),
+    Method(name="rmsprop", momentum=0.5, weight_decay=0.1),
+    Method(name="sgd"),
+    Method(name="sgd", momentum=0.9, weight_decay=0.1, max_grad_norm=0.5),
+]
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("target", HEADS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_and_target(cell: str, target: str, instruction_set: str) -> None:
+    for layers, values in itertools.product((1, 2), (False, True)):
+        if values and target == "next_symbol":
+            continue
+        how = {"cell": cell, "num_hidden_layers": layers, "instruction_set": instruction_set}
+        check(Rows(target, values), PLAIN, double=True, bidirectional=layers == 2 and target != "next_symbol", **how)
+        check(Rows(target, values, count=19), PLAIN, rate=0.005, **how)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_every_optimizer(method: Method) -> None:
+    for target in ("class", "number"):
+        check(Rows(target), method, double=True)
+        check(Rows(target), method, rate=0.005)
+
+
+def test_a_single_logit_stands_for_the_second_of_two_classes() -> None:
+    check(Rows(classes=2), PLAIN, double=True, outputs=1)
+
+
+@pytest.mark.parametrize("target", HEADS)
+def test_batches_of_several_blocks(target: str) -> None:
+    check(Rows(target, count=200, steps=30), PLAIN, size=70, double=True)
+    check(Rows(target, count=200, steps=30), PLAIN, size=70, rate=0.005)
+
+
+def test_the_rate_follows_the_error() -> None:
+    for reference, floor in ((0.99, 0.7), (0.9, 0.99)):
+        check(Rows(), PLAIN, double=True, error_rate=ErrorRate(reference, floor))
+
+
+def test_a_step_at_which_nothing_counts_changes_nothing() -> None:
+    rows = Rows("step_class", count=10)
+    rows.labels[:] = NO_LABEL
+    fit = Fit(network(rows), objective(rows), PLAIN)
+    before = fit.state()
+    assert not fit.train(rows.inputs, rows.lengths, rows.labels, 5, np.ones(2)).any()
+    assert fit.state() == before
+    rows = Rows("next_symbol", count=4)
+    rows.lengths[:] = 1
+    fit = Fit(network(rows), objective(rows), PLAIN)
+    before = fit.state()
+    fit.train(rows.inputs, rows.lengths, None, 4, np.ones(1))
+    assert fit.state() == before
+
+
+def test_judging_is_what_training_says_before_the_step() -> None:
+    for target in HEADS:
+        rows = Rows(target, count=30)
+        fit = Fit(network(rows), objective(rows), PLAIN)
+        before = fit.state()
+        judged = fit.judge(rows.inputs, rows.lengths, rows.labels)
+        assert fit.state() == before
+        trained = fit.train(rows.inputs, rows.lengths, rows.labels, 30, np.array([0.1]))
+        np.testing.assert_array_equal(judged, trained)
+        assert not np.array_equal(fit.judge(rows.inputs, rows.lengths, rows.labels), judged)
+
+
+def test_a_state_is_all_that_training_goes_on_from() -> None:
+    rows = Rows(count=40)
+    fit, other = (Fit(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1)) for _ in range(2))
+    halves = [(rows.inputs[part], rows.lengths[part], rows.labels[part], 4, np.full(5, 0.02))
+              for part in (slice(20), slice(20, 40))]  # fmt: skip
+    fit.train(*halves[0])
+    middle = fit.state()
+    wanted = fit.train(*halves[1])
+    end = fit.state()
+    for each in (fit, other):
+        each.restore(middle)
+        np.testing.assert_array_equal(each.train(*halves[1]), wanted)
+        assert each.state() == end
+    whole = Fit(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1))
+    whole.train(rows.inputs, rows.lengths, rows.labels, 4, np.full(10, 0.02))
+    assert whole.state() == end
+    with pytest.raises(InvalidInputError, match=f"a state of {len(end) - 1} bytes; this model's has {len(end)}"):
+        fit.restore(end[:-1])
+
+
+def test_two_threads_give_what_one_gives() -> None:
+    def run(seed: int) -> bytes:
+        rows = Rows(count=300, steps=40, seed=seed)
+        fit = Fit(network(rows), objective(rows), PLAIN)
+        for _ in range(5):
+            fit.train(rows.inputs, rows.lengths, rows.labels, 8, np.full(38, 0.01))
+        return fit.state()
+
+    alone = [run(seed) for seed in range(6)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, range(6), timeout=100)) == alone
+
+
+def test_character_codes_are_looked_up() -> None:
+    rows = Rows()
+    codes = np.frombuffer(b"\0abcdef", np.uint8)[rows.inputs]
+    columns = np.full(256, -2, np.int32)
+    columns[np.frombuffer(b"abcdef", np.uint8)] = np.arange(SYMBOLS)
+    by_id, by_code, wide = (
+        Fit(network(rows), objective(rows), PLAIN, columns=given) for given in (None, columns, columns)
+    )
+    for fit, inputs in ((by_id, rows.inputs), (by_code, codes), (wide, codes.astype(np.uint16))):
+        fit.train(inputs, rows.lengths, rows.labels, 5, np.full(9, 0.02))
+    assert by_id.state() == by_code.state() == wide.state()
+    codes[3, 0] = ord("?")
+    with pytest.raises(InvalidInputError, match="row 3 has id 63 at step 0"):
+        by_code.train(codes, rows.lengths, rows.labels, 5, np.full(9, 0.02))
+
+
+def test_arrays_that_nobody_may_write_to(tmp_path: Any) -> None:
+    """Mapped from files that are open for reading: a write would end the process."""
+    rows = Rows(count=20)
+    wanted = Fit(network(rows), objective(rows), PLAIN)
+    wanted.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(4, 0.02))
+    mapped = []
+    for name, array in (("inputs", rows.inputs), ("lengths", rows.lengths), ("labels", rows.labels)):
+        np.save(tmp_path / f"{name}.npy", array)
+        mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    fit = Fit(network(rows), objective(rows), PLAIN)
+    fit.train(*mapped, 5, np.full(4, 0.02))
+    assert fit.state() == wanted.state()
+
+
+def changed(array: Any, where: Any, value: Any) -> Any:
+    array = array.copy()
+    array[where] = value
+    return array
+
+
+WRONG: dict[str, tuple[str, Any, str]] = {
+    "id outside": ("class", lambda r: {"inputs": changed(r.inputs, (2, 0), 7)}, "row 2 has id 7 at step 0"),
+    "ids of another type": ("class", lambda r: {"inputs": r.inputs.astype(np.int64)}, "int64; need ids"),
+    "no rows": ("class", lambda r: {"inputs": r.inputs[:0]}, "need"),
+    "no steps": ("class", lambda r: {"inputs": r.inputs[:, :0]}, "no size of zero"),
+    "length zero": ("class", lambda r: {"lengths": changed(r.lengths, 3, 0)}, "row 3 has 0 steps"),
+    "length beyond": ("class", lambda r: {"lengths": changed(r.lengths, 3, 10)}, "row 3 has 10 steps"),
+    "length negative": ("class", lambda r: {"lengths": changed(r.lengths, 3, -1)}, "row 3 has -1 steps"),
+    "lengths of other rows": ("class", lambda r: {"lengths": r.lengths[:-1]}, r"lengths \(41,\)"),
+    "class outside": ("class", lambda r: {"labels": changed(r.labels, 4, 3)}, r"row 4 has label 3; need .* \[0, 3\)"),
+    "class missing": ("class", lambda r: {"labels": changed(r.labels, 4, -100)}, "row 4 has label -100"),
+    "class of a step": ("step_class", lambda r: {"labels": changed(r.labels, (5, 0), 9)}, "row 5 has label 9"),
+    "labels of another type": ("class", lambda r: {"labels": r.labels.astype(np.int32)}, "int32; need"),
+    "no labels": ("class", lambda r: {"labels": None}, "no labels"),
+    "a number that is none": ("number", lambda r: {"labels": changed(r.labels, 1, np.nan)}, "NaN or infinity"),
+    "too few rates": ("class", lambda r: {"learning_rates": np.ones(8)}, r"need \(9,\)"),
+    "a rate that is none": ("class", lambda r: {"learning_rates": np.full(9, np.nan)}, "finite"),
+    "no batch": ("class", lambda r: {"batch_size": 0}, "by 0"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_one_clear_error_and_nothing_trained(name: str) -> None:
+    target, change, message = WRONG[name]
+    rows = Rows(target)
+    given = {"inputs": rows.inputs, "lengths": rows.lengths, "labels": rows.labels}
+    given |= {"batch_size": 5, "learning_rates": np.full(9, 0.02)}
+    fit = Fit(network(rows), objective(rows), PLAIN)
+    before = fit.state()
+    with pytest.raises(InvalidInputError, match=message) as error:
+        fit.train(**given | change(rows))
+    assert "\n" not in str(error.value)
+    assert fit.state() == before
+    fit.train(**given)
+
+
+def test_values_of_another_width_or_type() -> None:
+    rows = Rows(values=True)
+    fit = Fit(network(rows), objective(rows), PLAIN)
+    for inputs in (rows.inputs[..., :1], rows.inputs[..., 0], rows.inputs.astype(np.int64)):
+        with pytest.raises(InvalidInputError, match=r"need float values \(sequences, steps, 2\)"):
+            fit.judge(inputs, rows.lengths, rows.labels)
+
+
+def test_weights_that_are_not_finite() -> None:
+    for value in (torch.nan, torch.inf):
+        model = network(Rows())
+        with torch.no_grad():
+            model.classifier.weight[0, 0] = value
+        with pytest.raises(InvalidInputError, match="weights hold NaN or infinity"):
+            Fit(model, objective(Rows()), PLAIN)
+
+
+def test_sizes_beyond_the_machine() -> None:
+    rows = Rows()
+    fit = Fit(network(rows), objective(rows), PLAIN)
+    inputs = np.lib.stride_tricks.as_strided(np.ones(1, np.uint8), (1, 2**40), (0, 0))
+    with pytest.raises((MemoryError, InvalidInputError)):
+        fit.judge(inputs, np.ones(1, np.int64), np.zeros(1, np.int64))
+
+
+def test_training_that_diverges_says_so_in_its_rows() -> None:
+    rows = Rows()
+    fit = Fit(network(rows), objective(rows), Method(name="sgd", weight_decay=10))
+    judged = fit.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(9, 1e38))
+    assert not np.isfinite(judged[-2:, 2]).any()
+
+
+def test_what_is_trained_by_torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows()
+    assert unfit(network(rows), objective(rows)) is None
+    for model, wanted in (
+        (network(rows, inputs="embedding", embedding_size=2), "embeddings"),
+        (network(rows, pooling="mean"), "pooling 'mean'"),
+        (network(rows, num_hidden_layers=2, dropout=0.5), "dropout"),
+        (network(rows, outputs=4), "4 outputs, not 3"),
+        (network(rows).bfloat16(), "float32 or float64"),
+        (network(Rows("step_class")), "RecurrentForTokenClassification does not learn a class"),
+        (nn.Linear(1, 1), "Linear is no recurrent model"),
+    ):
+        assert wanted in (unfit(model, objective(rows)) or "")
+        with pytest.raises(InvalidConfigError, match="cannot be trained natively"):
+            Fit(model, objective(rows), PLAIN)
+    frozen = network(rows)
+    next(frozen.parameters()).requires_grad_(False)
+    assert unfit(frozen, objective(rows)) == "some weights are not to be trained"
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")
+    assert unfit(network(rows), objective(rows)) == "turned off by SEQHUB_KERNELS=0"
+
+
+def test_settings_that_cannot_hold() -> None:
+    for make in (
+        lambda: Objective(target="classes", outputs=2),  # type: ignore[arg-type]
+        lambda: Objective(target="number", outputs=2),
+        lambda: Method(name="lion"),  # type: ignore[arg-type]
+        lambda: Method(betas=(0.9, 1.0)),
+        lambda: Method(momentum=-1),
+        lambda: ErrorRate(0.0, 0.1),
+        lambda: ErrorRate(0.1, 2.0),
+    ):
+        with pytest.raises(InvalidConfigError):
+            make()
+
+
+def test_only_models_of_the_same_shapes_are_written_to() -> None:
+    rows = Rows()
+    with pytest.raises(InvalidInputError, match="other shapes"):
+        Fit(network(rows), objective(rows), PLAIN).write_to(network(rows, hidden_size=6))
