@@ -1,0 +1,195 @@
+"""A whole run on the CPU in native calls: all steps between two checks are one call (see `seqhub.kernels.fitting`).
+
+It is the run that `train` makes of the same settings: the same first weights, batches, checks, criteria and record, and
+losses that differ by rounding. Nothing is written, nothing of the process is changed and no lock of Python's is held
+while it computes, so many of them, each in a thread of its own, keep all cores busy.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seqhub.data.columns import Columns, drawn_columns
+from seqhub.data.feed import Feed
+from seqhub.data.own import Source
+from seqhub.evaluation.asking import AskedModel
+from seqhub.evaluation.criteria import Criteria
+from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
+from seqhub.records import RunRecord
+from seqhub.tasks.base import Batch, Layout
+from seqhub.training.config import TrainConfig
+from seqhub.training.course import Progress, learning_rate
+from seqhub.training.fitting import fresh_model
+from seqhub.training.outcome import record_of
+from seqhub.training.rows import fresh_rows, length_of, training_rows, wrong_allowed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_AT_ONCE = 4096  # sequences of one call, so that a run stops soon when it is told to, and its rows stay few
+_DRAWING = threading.Lock()  # first weights come from torch's global generator
+
+
+class AbandonedError(Exception):
+    """The run was told to stop before its end; nothing is left of it."""
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """A finished run, of which nothing is saved yet."""
+
+    model: "PreTrainedModel"
+    record: RunRecord
+    history: list[dict[str, Any]]  # a row per check
+
+
+def first_model(config: TrainConfig, layout: Layout) -> "PreTrainedModel":
+    """The model of `fresh_model`, from any thread; torch's global generator is left as it was."""
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        return fresh_model(config, layout)
+
+
+def unfit_for_whole_runs(config: TrainConfig) -> str | None:
+    """Why runs of these settings are not made natively; None where they are.
+
+    Raises:
+        UnknownNameError: A setting that the model does not have.
+        InvalidConfigError: The model does not take what the task has, or a value is not allowed.
+    """
+    for name, plain in (("precision", "no"), ("trackers", ()), ("record", ()), ("chunk_steps", 0)):
+        if getattr(config, name) != plain:
+            return f"{name} {getattr(config, name)}"
+    layout = Source(config.address, config.file, config.data_options).layout
+    if layout.target == "inputs":
+        return f"{config.address} is to be reconstructed"
+    model = first_model(config, layout)
+    return unfit(model, _objective(model, layout))
+
+
+def whole_run(
+    config: TrainConfig, source: Source | None = None, stopped: Callable[[], bool] = lambda: False
+) -> WholeRun:
+    """Train to the end.
+
+    Args:
+        config: All settings; the folder is not looked at.
+        source: Of the rows, where the caller has it already.
+        stopped: Asked before every call; when it says so, the run is given up.
+
+    Raises:
+        InvalidConfigError: What `unfit_for_whole_runs` says, or training diverged.
+        AbandonedError: `stopped` said so.
+    """
+    source = source or Source(config.address, config.file, config.data_options)
+    layout = source.layout
+    feed, fresh = training_rows(config, source), fresh_rows(config, source)
+    total, epoch = length_of(config, feed)
+    model = first_model(config, layout)
+    fit = _fit(config, model, layout)
+    asked = _AskedFit(fit, model, layout)
+    criteria = Criteria(config.address, config.accuracy, config.seed)
+    now, history = Progress(), []
+
+    started = time.perf_counter()
+    solved = False
+    while now.sequences < total and not solved:
+        until = min(total, (now.sequences // config.evaluate_every + 1) * config.evaluate_every)
+        rate = config.learning_rate
+        while now.sequences < until:
+            if stopped():
+                raise AbandonedError
+            at_once = max(1, min(until - now.sequences, _AT_ONCE) // config.batch_size)
+            rows = feed.columns(at_once)
+            first, size = now.sequences, config.batch_size
+            rates = np.array([learning_rate(config, first + n, total, epoch) for n in range(0, len(rows), size)])
+            errors = fit.train(rows.inputs, rows.lengths, rows.labels, size, rates)
+            rate = float(rates[-1])
+            if config.schedule == "error":
+                for worst in np.maximum.reduceat(errors[:, 0], np.arange(0, len(rows), size)).tolist():
+                    factor = now.error_factor(worst, config)
+                rate *= factor
+            now.sequences += len(rows)
+            now.steps += len(rates)
+            criteria.update(errors[:, 0], errors[:, 1])
+            now.add(errors)
+
+        began = time.perf_counter()
+        correct, seen = _check(fit, fresh, config)
+        criteria.check(now.sequences, correct, seen, asked)
+        now.check_seconds += time.perf_counter() - began
+        now.seconds = time.perf_counter() - started
+        history.append(now.row(config, correct, seen, rate))
+        solved = criteria.met(config.stop_at)
+
+    now.seconds = time.perf_counter() - started
+    fit.write_to(model)
+    record = record_of(
+        config,
+        source,
+        model,
+        sequences=now.sequences,
+        steps=now.steps,
+        criteria=criteria.met_at(),
+        seconds=now.seconds,
+        check_seconds=now.check_seconds,
+    )
+    return WholeRun(model, record, history)
+
+
+def _objective(model: Any, layout: Layout) -> Objective:
+    head = model.lm_head if layout.target == "next_symbol" else model.classifier
+    return Objective(
+        target=layout.target,  # type: ignore[arg-type]  # `inputs` has no head
+        outputs=head.out_features,
+        logistic=bool(getattr(model.config, "logistic_outputs", False)),
+        tolerance=layout.tolerance,
+    )
+
+
+def _fit(config: TrainConfig, model: "PreTrainedModel", layout: Layout) -> Fit:
+    method = Method(
+        name=config.optimizer,
+        betas=(config.beta1, config.beta2),
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm or 0.0,
+    )
+    error_rate = ErrorRate(config.error_reference, config.error_floor) if config.schedule == "error" else None
+    return Fit(model, _objective(model, layout), method, error_rate)
+
+
+def _check(fit: Fit, fresh: Feed, config: TrainConfig) -> tuple[float, int]:
+    """Right answers and sequences looked at: those of `train.check`."""
+    allowed, epoch = wrong_allowed(config), fresh.epoch
+    correct, seen = 0.0, 0
+    while seen < config.evaluate_size and seen - correct <= allowed and fresh.epoch == epoch:
+        rows = fresh.columns(1)
+        correct += float(_judged(fit, rows)[:, 3].sum())
+        seen += len(rows)
+    return correct, seen
+
+
+def _judged(fit: Fit, rows: Columns) -> NDArray[np.float64]:
+    return fit.judge(rows.inputs, rows.lengths, rows.labels)
+
+
+class _AskedFit:
+    """What criteria want to know of a model in training, see `criteria.Asked`."""
+
+    def __init__(self, fit: Fit, model: "PreTrainedModel", layout: Layout) -> None:
+        self._fit = fit
+        self._model = model
+        self._layout = layout
+
+    def errors(self, rows: Batch) -> NDArray[np.floating]:
+        return _judged(self._fit, drawn_columns(rows, self._layout))
+
+    def scores(self, rows: Batch) -> NDArray[np.floating]:
+        self._fit.write_to(self._model)
+        return AskedModel(self._model, self._layout).scores(rows)

@@ -1,0 +1,149 @@
+"""Whole runs in native calls: they are the runs that `train` makes."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seqhub.data.own import Source
+from seqhub.kernels.library import reason
+from seqhub.training.config import TrainConfig
+from seqhub.training.course import DivergedError
+from seqhub.training.fitting import fresh_model
+from seqhub.training.history import read_history
+from seqhub.training.train import train
+from seqhub.training.whole import AbandonedError, first_model, unfit_for_whole_runs, whole_run
+
+pytestmark = pytest.mark.skipif(reason() is not None, reason="no native library")
+
+SETTINGS: dict[str, Any] = {
+    "address": "qrsu/easy",
+    "initialization": "chrono",
+    "chrono_max_steps": 8,
+    "learning_rate": 0.01,
+    "max_sequences": 640,
+    "evaluate_every": 100,
+    "evaluate_size": 1500,
+    "stop_at": "none",
+    "cpu": True,
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "classes": {},
+    "a single logit": {"address": "square/fixed", "single_logit": True, "model": "gru"},
+    "a class per step": {"address": "echo/step3-ragged", "evaluate_size": 100},
+    "next symbols": {"address": "char_completion/tutorial", "data": "splits", "epochs": 40, "batch_size": 2},
+    "an epoch that ends early": {"data": "splits", "batch_size": 48, "max_sequences": 5000, "evaluate_every": 2000},
+    "the order of torch": {"data": "splits", "order_seed": 3, "weights_seed": 5, "initialization": "default"},
+    "errors": {"schedule": "error", "error_reference": 0.95, "optimizer": "adamw", "beta1": 0.5, "beta2": 0.9},
+    "momentum": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1, "schedule": "linear", "warmup": 64},
+    "two layers": {"num_hidden_layers": 2, "optimizer": "rmsprop", "max_grad_norm": 0.0, "weight_decay": 0.01},
+    "both directions": {"model": "rnn_tanh", "model_options": {"bidirectional": True}, "schedule": "cosine"},
+}
+
+
+def settings_of(kind: str) -> dict[str, Any]:
+    settings = SETTINGS | KINDS[kind]
+    if settings["initialization"] != "chrono" or settings.get("model", "").startswith("rnn"):
+        settings |= {"initialization": "default", "chrono_max_steps": None}
+    return settings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_run_is_the_run_of_train(tmp_path: Path, kind: str) -> None:
+    config = TrainConfig(output_dir=tmp_path / "run", seed=7 if kind == "classes" else 0, **settings_of(kind))
+    record = train(config)
+    assert record is not None
+    assert unfit_for_whole_runs(config) is None
+    whole = whole_run(config)
+
+    same = ("address", "model", "model_config", "num_parameters", "seed", "training", "data", "sequences_seen")
+    for name in (*same, "optimizer_steps", "processes", "criteria", "environment"):
+        assert getattr(whole.record, name) == getattr(record, name), name
+    rows = read_history(config.output_dir)
+    assert [row.keys() for row in whole.history] == [row.keys() for row in rows]
+    for ours, theirs in zip(whole.history, rows, strict=True):
+        assert ours["sequences"] == theirs["sequences"]
+        for name in ("loss", "learning_rate", "accuracy", "validation_accuracy"):
+            assert ours[name] == pytest.approx(theirs[name], rel=2e-3, abs=2e-3), name
+    for name, learnt in load_file(config.output_dir / "model.safetensors").items():
+        torch.testing.assert_close(whole.model.state_dict()[name], learnt, rtol=0.02, atol=2e-3)
+
+
+def test_a_criterion_ends_it_at_the_same_check(tmp_path: Path) -> None:
+    settings = SETTINGS | {"learning_rate": 0.02, "max_sequences": 20_000, "stop_at": "both", "evaluate_every": 320}
+    config = TrainConfig(output_dir=tmp_path / "run", **settings)
+    record, whole = train(config), whole_run(config)
+    assert record is not None
+    assert None not in record.criteria.values()
+    assert set(whole.record.criteria) == set(record.criteria)
+    for name, met_at in whole.record.criteria.items():  # rounding may move it by a check or two in 2,000 sequences
+        assert met_at == pytest.approx(record.criteria[name], abs=960)
+    assert whole.record.sequences_seen % 320 == 0
+
+
+def test_threads_make_the_runs_that_one_thread_makes(tmp_path: Path) -> None:
+    config = TrainConfig(output_dir=tmp_path, **SETTINGS)
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    alone = [whole_run(replace(config, seed=seed)) for seed in range(6)]
+    found: dict[int, Any] = {}
+    threads = [
+        threading.Thread(target=lambda s=seed: found.update({s: whole_run(replace(config, seed=s))}))
+        for seed in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for seed, run in enumerate(alone):
+        for name, tensor in run.model.state_dict().items():
+            assert (found[seed].model.state_dict()[name] == tensor).all()
+        without_clock = [
+            [{k: v for k, v in row.items() if k != "seconds"} for row in each.history] for each in (run, found[seed])
+        ]
+        assert without_clock[0] == without_clock[1]
+    assert (torch.get_rng_state() == before).all()
+
+
+def test_first_weights_are_those_of_the_seed(tmp_path: Path) -> None:
+    config = TrainConfig(output_dir=tmp_path, seed=4, **SETTINGS)
+    layout = Source(config.address).layout
+    ours, theirs = first_model(config, layout).state_dict(), fresh_model(config, layout).state_dict()
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_what_is_not_run_natively_is_named(tmp_path: Path) -> None:
+    def why(**changes: Any) -> str | None:
+        return unfit_for_whole_runs(TrainConfig(output_dir=tmp_path, **SETTINGS | changes))
+
+    assert why() is None
+    assert why(precision="bf16") == "precision bf16"
+    assert "embeddings" in str(why(model_options={"inputs": "embedding", "embedding_size": 4}))
+    plain = {"initialization": "default", "chrono_max_steps": None}
+    assert "reconstructed" in str(why(address="ramps/scalar", model="lstm_autoencoder", **plain))
+
+
+def test_a_run_that_diverges_says_so(tmp_path: Path) -> None:
+    settings = SETTINGS | {"optimizer": "sgd", "learning_rate": 3e38, "max_grad_norm": 0.0}
+    with pytest.raises(DivergedError, match=r"loss is nan|loss is inf"):
+        whole_run(TrainConfig(output_dir=tmp_path, **settings))
+
+
+def test_a_run_is_given_up_when_told_so(tmp_path: Path) -> None:
+    calls = iter([False, False, True])
+    with pytest.raises(AbandonedError):
+        whole_run(TrainConfig(output_dir=tmp_path, **SETTINGS), stopped=lambda: next(calls))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sequences_are_presented_in_the_order_of_the_stream(tmp_path: Path) -> None:
+    """The digest of the record is that of the rows presented, whatever the pieces they came in."""
+    digests = {
+        whole_run(TrainConfig(output_dir=tmp_path, **SETTINGS | {"evaluate_every": every})).record.data["digest"]
+        for every in (16, 640)
+    }
+    assert len(digests) == 1
