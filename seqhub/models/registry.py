@@ -53,7 +53,7 @@ def list_presets(takes: Literal["input_ids", "input_values"] | None = None) -> t
     """List the presets of all families, or of those that take symbols or real values.
 
     >>> list_presets("input_ids")
-    ('gru', 'lstm', 'rnn_relu', 'rnn_tanh')
+    ('gru', 'lstm', 'lstm_hs97', 'rnn_relu', 'rnn_tanh')
     """
     families = [family for family in list_families() if takes in (None, *_door(family).INPUTS)]
     return tuple(sorted(preset for family in families for preset in _door(family).PRESETS))

@@ -25,6 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "embedding": {"inputs": "embedding", "embedding_size": 6},
 }
 PRESETS = sorted(recurrent.PRESETS)
+WITH_CELLS = ("lstm", "lstm_hs97")  # whose states are more than the hidden ones
 HEADS = list_heads("recurrent")
 CASES = [pytest.param(preset, name, id=f"{preset}-{name}") for preset in PRESETS for name in VARIANTS]
 

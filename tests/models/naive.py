@@ -40,9 +40,89 @@ def run_cell(cell: str, weights: Weights, prefix: str, inputs: Sequence[Vector])
     return states, cells
 
 
+def gate_numbers(config) -> tuple[list[int], list[int] | None]:
+    """The rows of the input gate and of the output gate of each memory cell among the units."""
+    size, blocks = config.hidden_size, config.hidden_size // config.block_size
+    admit = [size + cell // config.block_size for cell in range(size)]
+    return admit, [number + blocks for number in admit] if config.output_gates else None
+
+
+def run_blocks(config, weights: Weights, prefix: str, inputs: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
+    """Outputs of the memory cells, and their states with the activations of the gates, of one direction of a layer."""
+    steps = block_steps(config, weights, prefix, inputs)
+    return [step["output"] for step in steps], [np.concatenate([step["state"], step["gates"]]) for step in steps]
+
+
+def block_steps(config, weights: Weights, prefix: str, inputs: Sequence[Vector]) -> list[dict[str, Vector]]:
+    """All activations, step by step, as in appendix A.1 of Hochreiter & Schmidhuber (1997)."""
+    weight_ih, weight_hh, bias = (weights.get(f"{prefix}.{name}_l0") for name in ("weight_ih", "weight_hh", "bias"))
+    size, units = config.hidden_size, len(weight_ih)
+    admit, show = gate_numbers(config)
+    state, before, steps = np.zeros(size), np.zeros(units), []
+    for x in inputs:
+        net = weight_ih @ x
+        if weight_hh is not None:
+            net += weight_hh @ before
+        if bias is not None:
+            net[units - len(bias) :] += bias
+        active = sigmoid(net)
+        new = active[:size] if config.squash_input == "g1" else 4 * active[:size] - 2
+        state = state + active[admit] * new
+        squashed = state if config.squash_output == "id" else 2 * sigmoid(state) - 1
+        output = squashed if show is None else active[show] * squashed
+        step = {"active": active, "new": new, "state": state, "squashed": squashed, "output": output}
+        steps.append(step | {"gates": active[size:], "before": before})
+        before = np.concatenate([output, active[size:]])
+    return steps
+
+
+def truncated_gradients(
+    config, weights: Weights, prefix: str, inputs: Sequence[Vector], errors: Sequence[Vector]
+) -> Weights:
+    """Gradients of the weights, by the forward recursion of the appendix: errors stay within the cells.
+
+    Args:
+        config: Of a model of `lstm_hs97`.
+        weights: Its weights.
+        prefix: Of one direction of one layer.
+        inputs: Of all steps.
+        errors: Derivatives of the loss in the outputs of the cells, of all steps.
+    """
+    names = [f"{prefix}.{name}_l0" for name in ("weight_ih", "weight_hh", "bias")]
+    size, admit_and_show = config.hidden_size, gate_numbers(config)
+    admit, show = admit_and_show
+    units = len(weights[names[0]])
+    sources = len(inputs[0]) + units + 1  # the input, the units of the step before, and the bias
+    gradient = np.zeros((units, sources))
+    of_cell, of_admit = np.zeros((size, sources)), np.zeros((size, sources))  # of the state in the weights
+    for x, step, error in zip(inputs, block_steps(config, weights, prefix, inputs), errors, strict=True):
+        source = np.concatenate([x, step["before"], [1.0]])
+        slope = step["active"] * (1 - step["active"])
+        for cell in range(size):
+            slope_in = slope[cell] * (1 if config.squash_input == "g1" else 4)
+            of_cell[cell] += step["active"][admit[cell]] * slope_in * source
+            of_admit[cell] += step["new"][cell] * slope[admit[cell]] * source
+            slope_out = 1 if config.squash_output == "id" else (1 - step["squashed"][cell] ** 2) / 2
+            at_state = error[cell] * slope_out * (1 if show is None else step["active"][show[cell]])
+            gradient[cell] += at_state * of_cell[cell]
+            gradient[admit[cell]] += at_state * of_admit[cell]
+            if show is not None:
+                gradient[show[cell]] += error[cell] * step["squashed"][cell] * slope[show[cell]] * source
+    width = len(inputs[0])
+    parts = dict(zip(names, (gradient[:, :width], gradient[:, width:-1], gradient[:, -1]), strict=True))
+    return {name: part[-len(weights[name]) :] for name, part in parts.items() if name in weights}
+
+
 def one_hot(ids: Sequence[int], vocab_size: int) -> list[Vector]:
     """Padding, id 0, has no column."""
     return [np.eye(vocab_size)[i][1:] for i in ids]
+
+
+def run_direction(config, weights: Weights, prefix: str, inputs: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
+    """Hidden and cell states of one direction of one layer."""
+    if config.cell == "lstm_hs97":
+        return run_blocks(config, weights, prefix, inputs)
+    return run_cell(config.cell, weights, prefix, inputs)
 
 
 def run_layers(config, weights: Weights, inputs: Sequence[Vector]) -> list[tuple[list[Vector], list[Vector]]]:
@@ -50,9 +130,9 @@ def run_layers(config, weights: Weights, inputs: Sequence[Vector]) -> list[tuple
     layers = []
     for index in range(config.num_hidden_layers):
         prefix = f"model.layers.{index}.recurrence"
-        states, cells = run_cell(config.cell, weights, prefix, inputs)
+        states, cells = run_direction(config, weights, prefix, inputs)
         if config.bidirectional:
-            back_states, back_cells = run_cell(config.cell, weights, f"{prefix}_reverse", inputs[::-1])
+            back_states, back_cells = run_direction(config, weights, f"{prefix}_reverse", inputs[::-1])
             states = [np.concatenate(pair) for pair in zip(states, back_states[::-1], strict=True)]
             cells = [np.concatenate(pair) for pair in zip(cells, back_cells[::-1], strict=True)]
         layers.append((states, cells))
@@ -65,13 +145,18 @@ def pool(config, states: Sequence[Vector]) -> Vector:
         return np.mean(states, axis=0)
     if config.pooling == "max":
         return np.max(states, axis=0)
+    if not config.bidirectional:
+        return states[-1]
     size = config.hidden_size
     return np.concatenate([states[-1][:size], states[0][size:]])
 
 
 def logits(config, weights: Weights, inputs: Sequence[Vector]) -> Vector:
     states, _ = run_layers(config, weights, inputs)[-1]
-    return weights["classifier.weight"] @ pool(config, states) + weights["classifier.bias"]
+    if config.connectivity == "below":
+        states = [np.concatenate(pair) for pair in zip(states, inputs, strict=True)]
+    scores = weights["classifier.weight"] @ pool(config, states)
+    return scores + weights["classifier.bias"] if "classifier.bias" in weights else scores
 
 
 def cross_entropy(logits: Vector, label: int) -> float:

@@ -28,10 +28,12 @@ def wide_awake(preset: str, variant: str = "plain") -> nn.Module:
     """A model whose next id depends on what it read, which a trained one on eight rows may not."""
     model = copy.deepcopy(trained(preset, variant, "causal"))
     torch.manual_seed(3)
+    # the biases of memory blocks, that forget nothing, must not outweigh what was read
+    scale = {"weight_hh": 0.3} | ({"bias": 0.3} if preset == "lstm_hs97" else {})
     with torch.no_grad():
         for name, weights in model.named_parameters():
             if "embed" not in name:
-                weights.copy_(torch.randn_like(weights) * (0.3 if "weight_hh" in name else 1))
+                weights.copy_(torch.randn_like(weights) * next((by for part, by in scale.items() if part in name), 1.0))
     return model
 
 

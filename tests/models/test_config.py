@@ -27,8 +27,11 @@ from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
         ({"forget_bias": float("inf")}, "forget_bias must be finite, got inf"),
         ({"latch": float("nan")}, "latch must be finite, got nan"),
         ({"latch": 1.0, "cell": "rnn_tanh"}, "latch is a weight .* 'gru' or 'lstm', got 1.0 with cell='rnn_tanh'"),
-        ({"input_gate_bias": 1.0}, "with initialization='forget_bias', got cell='lstm' with initialization='default'"),
-        ({"input_gate_bias": 1.0, "cell": "gru", "initialization": "forget_bias"}, "for cell='lstm' .* cell='gru'"),
+        ({"input_gate_bias": 1.0}, "'lstm' with 'forget_bias', got cell='lstm' with initialization='default'"),
+        (
+            {"input_gate_bias": 1.0, "cell": "gru", "initialization": "forget_bias"},
+            "also for 'lstm' with 'forget_bias', got cell='gru'",
+        ),
         ({"input_gate_bias": float("inf"), "initialization": "forget_bias"}, "input_gate_bias must be finite, got inf"),
         ({"vocab_size": 1}, "vocab_size must be >= 2, got 1"),
         ({"pad_token_id": 9}, r"pad_token_id must be None or in \[0, 9\), got 9"),

@@ -101,6 +101,7 @@ def test_to_disk_and_back_is_exact(case, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "config.json",
         f"configuration_{family}.py",
+        *(["memory_blocks.py"] if family == "recurrent" else []),
         "model.safetensors",
         f"modeling_{family}.py",
     ]

@@ -8,7 +8,7 @@ from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
 from seqhub.models.recurrent import modeling_recurrent
-from tests.models.cases import CASES, PRESETS, VARIANTS, build, padded, ragged, trained
+from tests.models.cases import CASES, PRESETS, VARIANTS, WITH_CELLS, build, padded, ragged, trained
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)
@@ -23,8 +23,9 @@ def test_shapes(preset, variant):
     assert base.last_hidden_state.shape == (6, 14, width)
     assert base.pooler_output.shape == (6, width)
     assert [states.shape for states in base.hidden_states] == [(6, 14, features)] + [(6, 14, width)] * layers
-    if preset == "lstm":
-        assert [states.shape for states in base.cell_states] == [(6, 14, width)] * layers
+    if preset in WITH_CELLS:
+        memory = width * (3 if preset == "lstm_hs97" else 1)  # a cell, an input gate and an output gate
+        assert [states.shape for states in base.cell_states] == [(6, 14, memory)] * layers
     else:
         assert base.cell_states is None
     assert build(preset, **settings)(ids, mask).logits.shape == (6, 4)
@@ -52,10 +53,11 @@ def test_size_is_the_tutorials(preset, parameters):
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 def test_size(preset, variant):
     model = build(preset, **VARIANTS[variant])
-    gates = {"lstm": 4, "gru": 3}.get(preset, 1)
+    gates = {"lstm": 4, "gru": 3, "lstm_hs97": 3}.get(preset, 1)
     config, total, width = model.config, 0, model.config.input_size
     for _ in range(config.num_hidden_layers):
-        total += (1 + config.bidirectional) * gates * 5 * (width + 5 + 2)
+        read = width + (3 * 5 + 1 if preset == "lstm_hs97" else 5 + 2)  # all units and a bias, or two biases
+        total += (1 + config.bidirectional) * gates * 5 * read
         width = config.output_size
     total += 4 * (width + 1) + 9 * (config.embedding_size or 0)
     assert model.num_parameters() == total

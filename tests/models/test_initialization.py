@@ -12,7 +12,7 @@ from torch import nn
 from tests.models.cases import HEADS, PRESETS, VARIANTS, build
 
 GATED = [preset for preset in PRESETS if preset in ("gru", "lstm")]
-PLAIN = [preset for preset in PRESETS if preset not in GATED]
+PLAIN = [preset for preset in PRESETS if preset.startswith("rnn")]
 
 
 def recurrences(model) -> list[nn.RNNBase]:
@@ -121,6 +121,7 @@ SCHEMES = [
     ("lstm", "forget_bias", {"input_gate_bias": -1.0, "latch": 3.0}),
     *[(preset, "chrono", {"chrono_max_steps": 50}) for preset in GATED],
     *[(preset, "identity", {}) for preset in PLAIN],
+    ("lstm_hs97", "hs97", {"input_gate_bias": [-1, -2, -3, -4, -5], "output_gate_bias": -2}),
 ]
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.models import naive
-from tests.models.cases import CASES, PRESETS, VARIANTS, alone, build, padded, ragged
+from tests.models.cases import CASES, PRESETS, VARIANTS, WITH_CELLS, alone, build, padded, ragged
 
 # The embedding is only a look-up in front
 WRITTEN_OUT = [case for case in CASES if case.values[1] != "embedding"]
@@ -24,7 +24,7 @@ def test_states_and_logits(preset, variant):
         inputs = naive.one_hot(row, 9)
         for layer, (states, cells) in enumerate(naive.run_layers(model.config, weights, inputs)):
             np.testing.assert_allclose(output.hidden_states[layer + 1][0].detach().numpy(), states, atol=1e-12)
-            if preset == "lstm":
+            if preset in WITH_CELLS:
                 np.testing.assert_allclose(output.cell_states[layer][0].detach().numpy(), cells, atol=1e-12)
         np.testing.assert_allclose(
             output.logits[0].detach().numpy(), naive.logits(model.config, weights, inputs), atol=1e-12
@@ -34,7 +34,8 @@ def test_states_and_logits(preset, variant):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_gradients(preset):
     """Of the mean loss of a padded batch, by central differences of the NumPy forward."""
-    model = build(preset, seed=2, hidden_size=3, num_hidden_layers=2, bidirectional=True, vocab_size=4)
+    settings = {"gradient": "full"} if preset == "lstm_hs97" else {}
+    model = build(preset, seed=2, hidden_size=3, num_hidden_layers=2, bidirectional=True, vocab_size=4, **settings)
     weights, step = weights_of(model), 1e-6
     rows, labels = ((1, 2, 3, 3), (2,), (3, 1)), [0, 3, 1]
     ids, mask = padded(rows, "left")
@@ -59,20 +60,25 @@ def test_gradients(preset):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_gradients_of_layer_by_autograd_check(preset, bidirectional):
     """Of hidden and cell states, in the inputs and in all weights."""
-    model = build(preset, "base", seed=3, hidden_size=2, bidirectional=bidirectional, inputs="values", num_features=2)
+    settings = {"hidden_size": 2, "bidirectional": bidirectional, "inputs": "values", "num_features": 2}
+    if preset == "lstm_hs97":
+        settings["gradient"] = "full"
+    model = build(preset, "base", seed=3, **settings)
     layer = model.double().layers[0]
     inputs = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
 
     def run(inputs, *parameters):
         states, cells, _ = torch.func.functional_call(
-            layer, dict(zip(dict(layer.named_parameters()), parameters, strict=True)), (inputs, None, preset == "lstm")
+            layer,
+            dict(zip(dict(layer.named_parameters()), parameters, strict=True)),
+            (inputs, None, preset in WITH_CELLS),
         )
         return states if cells is None else (states, cells)
 
     assert torch.autograd.gradcheck(run, (inputs, *layer.parameters()))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset != "lstm_hs97"])
 def test_layers_are_those_of_torch(preset):
     """The tutorials viewed h_n as (batch, -1) and mixed layers, directions and rows."""
     model = build(preset, "base", num_hidden_layers=3)

@@ -22,7 +22,7 @@ def test_the_folder_is_the_registry():
         "recurrent",
         "sequence_autoencoder",
     )
-    assert list_presets("input_ids") == ("gru", "lstm", "rnn_relu", "rnn_tanh")
+    assert list_presets("input_ids") == ("gru", "lstm", "lstm_hs97", "rnn_relu", "rnn_tanh")
     assert list_presets("input_values") == list_presets()
 
 

@@ -33,6 +33,7 @@ def test_round_trip_is_exact(tmp_path, preset, variant):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "config.json",
         "configuration_recurrent.py",
+        "memory_blocks.py",
         "model.safetensors",
         "modeling_recurrent.py",
     ]

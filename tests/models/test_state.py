@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from tests.models.cases import PRESETS, alone, build, padded, ragged, trained
+from tests.models.cases import PRESETS, WITH_CELLS, alone, build, padded, ragged, trained
 
 FORWARD = ["plain", "deep", "max", "embedding"]
 CASES = [pytest.param(preset, variant, id=f"{preset}-{variant}") for preset in PRESETS for variant in FORWARD]
@@ -43,11 +43,11 @@ def test_chunks_are_the_whole(preset, variant, data, rows, steps):
         state = part.past_key_values
         logits.append(part.logits)
         hidden.append(part.hidden_states[-1])
-        cells.append(part.cell_states[-1] if preset == "lstm" else part.logits)
+        cells.append(part.cell_states[-1] if preset in WITH_CELLS else part.logits)
     real = mask.bool()
     close(torch.cat(logits, 1)[real], whole.logits[real])
     close(torch.cat(hidden, 1)[real], whole.hidden_states[-1][real])
-    if preset == "lstm":
+    if preset in WITH_CELLS:
         close(torch.cat(cells, 1)[real], whole.cell_states[-1][real])
         close(state.cell, whole.past_key_values.cell)
     close(state.hidden, whole.past_key_values.hidden)
@@ -62,12 +62,12 @@ def test_state_is_that_of_the_last_real_step_of_each_row(preset, variant, side):
     rows = tuple((5, *row, 2, 3)[:3] for row in ragged(30)) if side == "none" else ragged(30)
     ids, mask = padded(rows, *("right", 3) if side == "none" else (side, 15))
     state = model(ids, mask, use_cache=True).past_key_values
-    assert (state.cell is not None) == (preset == "lstm")
+    assert (state.cell is not None) == (preset in WITH_CELLS)
     for number, row in enumerate(rows):
         single = model(alone(row), output_hidden_states=True)
         for layer in range(model.config.num_hidden_layers):
             close(state.hidden[layer, number], single.hidden_states[layer + 1][0, -1])
-            if preset == "lstm":
+            if preset in WITH_CELLS:
                 close(state.cell[layer, number], single.cell_states[layer][0, -1])
 
 
@@ -159,7 +159,7 @@ def test_beams_are_reordered(preset):
     state.reorder_cache(torch.tensor([2, 2, 0]))
     other = model(ids[[2, 2, 0]], use_cache=True).past_key_values
     close(state.hidden, other.hidden)
-    if preset == "lstm":
+    if preset in WITH_CELLS:
         close(state.cell, other.cell)
 
 
@@ -183,9 +183,9 @@ def test_wrong_states_are_one_clear_line():
     for model, inputs, message in [
         (both, {"use_cache": True}, "a bidirectional model has no state to carry"),
         (both, {"past_key_values": of_gru}, "a bidirectional model has no state to carry"),
-        (lstm, {"past_key_values": of_gru}, r"must hold hidden and cell of \(1, 2, 5\) .* got hidden \(1, 2, 5\)$"),
-        (gru, {"past_key_values": of_lstm}, r"must hold hidden of \(1, 2, 5\) .* got hidden .*, cell \(1, 2, 5\)$"),
-        (gru, {"input_ids": ids[:1], "past_key_values": of_gru}, r"of \(1, 1, 5\) .* got hidden \(1, 2, 5\)$"),
+        (lstm, {"past_key_values": of_gru}, r"hidden \(1, 2, 5\) and cell \(1, 2, 5\), .* got hidden \(1, 2, 5\)$"),
+        (gru, {"past_key_values": of_lstm}, r"hold hidden \(1, 2, 5\), .* got hidden .* and cell \(1, 2, 5\)$"),
+        (gru, {"input_ids": ids[:1], "past_key_values": of_gru}, r"hidden \(1, 1, 5\), .* got hidden \(1, 2, 5\)$"),
         (gru, {"attention_mask": torch.ones(2, 5), "past_key_values": of_gru},
          r"\(batch, steps\), \(2, 3\), or all steps so far, \(2, 6\), got \(2, 5\)$"),
     ]:  # fmt: skip

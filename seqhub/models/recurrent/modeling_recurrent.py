@@ -1,7 +1,7 @@
 """Recurrent models: symbols or values in, one label per sequence or per step out, or the next symbol.
 
-This file and `configuration_recurrent.py` travel with the weights, so they import only torch, transformers,
-huggingface_hub and each other.
+This file, `configuration_recurrent.py` and `memory_blocks.py` travel with the weights, so they import only torch,
+transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F features of the input, H = `config.output_size` (both directions side by side).
 
@@ -29,6 +29,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_recurrent import RecurrentConfig
+from .memory_blocks import MemoryBlocks
 
 
 @dataclass
@@ -40,7 +41,8 @@ class RecurrentState:
 
     Args:
         hidden: (layers, B, H), the hidden state of every layer.
-        cell: (layers, B, H), the cell state of every layer of an LSTM; None of other cells.
+        cell: (layers, B, H), the cell state of every layer of an LSTM; of `lstm_hs97` (layers, B, U) of its cells and
+            then the activations of its gates; None of other cells.
         steps: Number of steps that led here, padding included.
     """
 
@@ -80,7 +82,8 @@ class RecurrentModelOutput(ModelOutput):
         pooler_output: (B, H), one vector per sequence, made as `config.pooling` says.
         past_key_values: Where the sequences stand; with `use_cache`.
         hidden_states: What entered the first layer, (B, T, F), then the output of each layer, (B, T, H).
-        cell_states: The cell state of each LSTM layer, (B, T, H); with `output_hidden_states`.
+        cell_states: The cell state of each LSTM layer, (B, T, H), of `lstm_hs97` with the activations of its gates,
+            (B, T, U); with `output_hidden_states`.
     """
 
     last_hidden_state: Tensor | None = None
@@ -201,7 +204,9 @@ class RecurrentLayer(GradientCheckpointingLayer):
         self.recurrence_reverse = self._recurrence(config, width) if config.bidirectional else None
 
     @staticmethod
-    def _recurrence(config: RecurrentConfig, width: int) -> nn.RNNBase:
+    def _recurrence(config: RecurrentConfig, width: int) -> nn.RNNBase | MemoryBlocks:
+        if config.cell == "lstm_hs97":
+            return MemoryBlocks(config, width)
         if config.cell == "lstm":
             return nn.LSTM(width, config.hidden_size, batch_first=True)
         if config.cell == "gru":
@@ -247,8 +252,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
         return states.flip(1) if padding is None else padding.reverse(states)
 
 
-def cell_states(lstm: nn.RNNBase, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
-    """Recover the cell states of nn.LSTM, which returns only the last one.
+def cell_states(lstm: nn.RNNBase | MemoryBlocks, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
+    """Recover the cell states of nn.LSTM, which returns only the last one, or ask memory blocks for them.
 
     With all hidden states known, the gates of all steps are one matrix product; what is left of the recurrence is
     c_t = f_t c_(t-1) + i_t g_t, elementwise.
@@ -259,6 +264,8 @@ def cell_states(lstm: nn.RNNBase, inputs: Tensor, states: Tensor, start: Any = N
         states: (B, T, H), what it returned.
         start: Hidden and cell state before the first step, each (1, B, H); None for zero.
     """
+    if isinstance(lstm, MemoryBlocks):
+        return lstm.unroll(inputs, start)[1]
     previous = F.pad(states, (0, 0, 1, -1))  # h_(t-1), zero at the first step
     if start is not None:
         previous = torch.cat((start[0].transpose(0, 1), previous[:, 1:]), dim=1)
@@ -324,10 +331,14 @@ class RecurrentPreTrainedModel(PreTrainedModel):
         """Draw first weights as `config.initialization` says; weights loaded from a file stay."""
         if isinstance(module, nn.RNNBase):
             self._init_recurrence(module)
+        elif isinstance(module, MemoryBlocks):
+            self._init_blocks(module)
         elif isinstance(module, nn.Linear):  # as PyTorch does
-            bound = 1 / math.sqrt(module.in_features)
+            as_in_1997 = self.config.initialization == "hs97"
+            bound = self.config.init_range if as_in_1997 else 1 / math.sqrt(module.in_features)
             init.uniform_(module.weight, -bound, bound)
-            init.uniform_(module.bias, -bound, bound)
+            if module.bias is not None:
+                init.uniform_(module.bias, -bound, bound)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight)
 
@@ -357,9 +368,25 @@ class RecurrentPreTrainedModel(PreTrainedModel):
                 if scheme == "chrono" and isinstance(module, nn.LSTM):
                     init.copy_(parameter[:size], -keep)
                 elif self.config.input_gate_bias is not None:
-                    init.constant_(parameter[:size], self.config.input_gate_bias * name.startswith("bias_ih"))
+                    init.constant_(parameter[:size], self.config.input_gate_bias if name.startswith("bias_ih") else 0.0)  # type: ignore[arg-type]
             if self.config.latch and name.startswith("weight_hh"):  # the candidate is the third of both cells
                 parameter[2 * size : 3 * size].diagonal().add_(self.config.latch)
+
+    def _init_blocks(self, module: MemoryBlocks) -> None:
+        config, blocks = self.config, module.num_blocks
+        bound = config.init_range if config.initialization == "hs97" else 1 / math.sqrt(module.hidden_size)
+        for name, parameter in module.named_parameters():
+            if getattr(parameter, "_is_hf_initialized", False):
+                continue  # loaded
+            init.uniform_(parameter, -bound, bound)
+            if name == "bias_l0":
+                gates = parameter[-module.num_gates :]
+                for part, value in (
+                    (gates[:blocks], config.input_gate_bias),
+                    (gates[blocks:], config.output_gate_bias),
+                ):
+                    if value is not None:
+                        init.copy_(part, torch.as_tensor(value, device=part.device).to(part.dtype).expand(blocks))
 
 
 class RecurrentModel(RecurrentPreTrainedModel):
@@ -376,6 +403,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         self.cell, self.inputs, self.pooling = config.cell, config.inputs, config.pooling
         self.vocab_size, self.pad_token_id = config.vocab_size, config.pad_token_id
         self.input_size = config.input_size
+        self.memory_size, self.reads_below = config.memory_size, config.connectivity == "below"
         self.forward_size = config.hidden_size if config.bidirectional else None
         self.dropout = config.dropout if config.num_hidden_layers > 1 else 0.0
         if config.inputs == "values":
@@ -461,7 +489,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         """Run the layers: hidden states, those of the input first, cell states, pooled states, where the rows stand."""
         padding = None if attention_mask is None else Padding.of(attention_mask, empty_rows=use_cache)
         # The last cell state is at hand where it is that of the last step of every row
-        output_cell_states = self.cell == "lstm" and (output_hidden_states or (use_cache and padding is not None))
+        output_cell_states = self.memory_size > 0 and (output_hidden_states or (use_cache and padding is not None))
         states = self._embed(given, padding)
         hidden_states, cells, ends = [states], [], []
         for index, layer in enumerate(self.layers):
@@ -472,10 +500,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 cells.append(layer_cells)
             if end is not None:
                 ends.append(end)
-        pooled = self._pool(states, padding)
         state = None
         if use_cache:
             state = state_after(hidden_states[1:], cells or ends, padding, before, given.size(1))
+        if self.reads_below:  # a head has the input beside the cells
+            hidden_states[-1] = torch.cat((states, hidden_states[0]), dim=-1)
+        pooled = self._pool(hidden_states[-1], padding)
 
         if attention_mask is not None and padding is not None and not pooled_only:
             padded = attention_mask.unsqueeze(-1) == 0
@@ -526,15 +556,14 @@ class RecurrentModel(RecurrentPreTrainedModel):
             raise ValueError("a bidirectional model has no state to carry: its backward half starts at the last step")
         if state is None:
             return
-        wanted = (len(self.layers), rows, self.config.hidden_size)
-        if (state.cell is None) != (self.cell != "lstm") or any(
-            each is not None and each.shape != wanted for each in (state.hidden, state.cell)
-        ):
-            parts = "hidden and cell" if self.cell == "lstm" else "hidden"
-            given = ", ".join(
-                f"{name} {tuple(each.shape)}" for name, each in vars(state).items() if isinstance(each, Tensor)
-            )
-            raise ValueError(f"past_key_values must hold {parts} of {wanted} (layers, batch, hidden_size), got {given}")
+        parts: dict[str, tuple[Tensor | None, int]] = {"hidden": (state.hidden, self.config.hidden_size)}
+        if self.memory_size or state.cell is not None:
+            parts["cell"] = (state.cell, self.memory_size)
+        wanted = {name: (len(self.layers), rows, width) for name, (_, width) in parts.items() if width}
+        given = {name: tuple(each.shape) for name, (each, _) in parts.items() if each is not None}
+        if given != wanted:
+            need, got = (" and ".join(f"{name} {shape}" for name, shape in each.items()) for each in (wanted, given))
+            raise ValueError(f"past_key_values must hold {need}, (layers, batch, width) each, got {got}")
 
     def real_steps(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
         """The mask, (B, T), or what stands for one that was not given."""
@@ -599,7 +628,7 @@ class RecurrentClassifier(RecurrentPreTrainedModel):
         super().__init__(config)
         self.num_labels: int = config.num_labels or 1  # never None once the config is made
         self.model = RecurrentModel(config)
-        self.classifier = nn.Linear(config.output_size, self.num_labels)
+        self.classifier = nn.Linear(config.output_size, self.num_labels, bias=config.biased_units == "all")
         self.logistic_outputs = config.logistic_outputs
         self.main_input_name = self.model.main_input_name
         self.post_init()  # type: ignore[no-untyped-call]
@@ -744,7 +773,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.model = RecurrentModel(config)
         self.logistic_outputs = config.logistic_outputs
-        self.lm_head = nn.Linear(config.output_size, config.num_symbols)
+        self.lm_head = nn.Linear(config.output_size, config.num_symbols, bias=config.biased_units == "all")
         self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
