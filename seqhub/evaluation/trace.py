@@ -10,6 +10,7 @@ import numpy as np
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.judging import class_scores
 from seqhub.evaluation.loading import load_model, quiet_transformers
+from seqhub.models.predict import logistic_outputs
 from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
@@ -100,4 +101,6 @@ def _readout(model: "PreTrainedModel", layout: Layout, logits: "Tensor", hidden:
     if layout.target == "inputs" or hidden is None or not by_step:
         return None
     scores = model.get_submodule("classifier")(hidden)[0].float()
-    return (class_scores(scores).softmax(dim=-1) if layout.target == "class" else scores).numpy()
+    if layout.target == "class":
+        return class_scores(scores).softmax(dim=-1).numpy()
+    return (scores.sigmoid() if logistic_outputs(model) else scores).numpy()

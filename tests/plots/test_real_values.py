@@ -20,6 +20,10 @@ OWN = {
     "chirps/direction": "spectrograms-with-saliency.png",
     "chirps/onset": "spectrograms-with-saliency.png",
     "windows/k4-n8": "weights.png",
+    "two_sequence/3a-t100-n3": "answer-at-each-step.png",
+    "two_sequence/3c-t100-n3": "answer-at-each-step.png",
+    "adding/hs97-t100": "answer-at-each-step.png",
+    "multiplication/hs97-t100": "answer-at-each-step.png",
     "ramps/pair": "reconstructions.png",
     "ramps/image": "reconstructions.png",
     "ramps/tutorial": "reconstructions.png",
@@ -81,3 +85,13 @@ def test_saliency_is_the_slope_of_the_answer(tmp_path: Path) -> None:
 
 def test_texts_have_no_saliency(tmp_path: Path) -> None:
     assert watcher(trained(tmp_path, "qrsu/easy"))("BaXbYdE").saliency is None
+
+
+@pytest.mark.parametrize("address", ["two_sequence/3c-t100-n3", "adding/hs97-t100"])
+def test_the_drawn_answer_at_the_last_step_is_the_answer(address: str, tmp_path: Path) -> None:
+    run = trained(tmp_path, address)
+    trace = watcher(run)(Split(address, "test")[0].inputs)
+    answer = float(trace.logits[0])
+    logistic = address.startswith("two_sequence")
+    assert trace.readout is not None
+    assert float(trace.readout[-1, 0]) == pytest.approx(1 / (1 + np.exp(-answer)) if logistic else answer, abs=1e-6)

@@ -1,0 +1,5 @@
+"""Pictures of `multiplication`: those of `adding`."""
+
+from seqhub.plots.tasks.adding import figures
+
+__all__ = ["figures"]

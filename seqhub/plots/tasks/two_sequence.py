@@ -1,0 +1,23 @@
+"""Pictures of `two_sequence`: whether the answer lasts as long as the noise."""
+
+from pathlib import Path
+from typing import cast
+
+from seqhub.plots.answers import draw_answers
+from seqhub.plots.trace import Watch
+from seqhub.records import RunRecord
+from seqhub.tasks.splits import Split
+from seqhub.tasks.two_sequence import TwoSequenceConfig
+
+
+def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
+    """Two of the first test rows, one of each signal."""
+    split = Split(record.address, "test")
+    rows = sorted((split[i] for i in range(16)), key=lambda row: row.target)
+    examples = [rows[0], rows[-1]]
+    signal = list(range(cast(TwoSequenceConfig, split.config).signal))
+    path = folder / "answer-at-each-step.png"
+    traces = [watch(example.inputs) for example in examples]
+    title = f"{record.address}, {record.model}, seed {record.seed}"
+    draw_answers(examples, traces, [signal, signal], path, title=title)
+    return [path]

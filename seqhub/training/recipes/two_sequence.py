@@ -1,0 +1,31 @@
+"""Recipes of `two_sequence`: gates that stay open, or latches where the noise is long."""
+
+from typing import Any, cast
+
+from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.two_sequence import TwoSequenceConfig
+from seqhub.training.recipes import general
+
+_LONG = 500  # steps from which on noise that adds up would wash the signal out
+
+
+def solve(config: TaskConfig, model: str) -> dict[str, Any]:
+    """Batches of 4 up to the paper's own criterion; a number is answered by a logistic unit, as there."""
+    variant = cast(TwoSequenceConfig, config)
+    settings = general.solve(config, model)
+    if model == "lstm":
+        settings |= {"batch_size": 4, "learning_rate": 1e-2}
+        if config.length[0] >= _LONG:
+            del settings["chrono_max_steps"]
+            settings |= {"initialization": "forget_bias", "forget_bias": 6.0}
+            settings["model_options"] = {"input_gate_bias": 0.0, "latch": 3.0}
+    if variant.noisy_target:
+        settings["model_options"] = {"logistic_outputs": True}
+    else:
+        settings["single_logit"] = True
+    return settings | {
+        "stop_at": "paper",
+        "evaluate_every": 1_000,
+        "evaluate_size": 2_560,
+        "max_sequences": 600_000 if variant.noisy_target else 100_000,
+    }
