@@ -1,23 +1,29 @@
-"""Drawing QRSU: the generator of the course against `Split.batches`.
+"""Drawing examples: the generator of QRSU's course, and one usual loop for every other task, against `Split.batches`.
 
 The course's side draws 31 batches of 32, one of its epochs; ours draws 262,144 rows as characters, lengths and labels.
-Below that, both make what a network eats: one-hot batches there, batches of 32 rows of ids as tensors here.
+Below that, both make what a network eats: one-hot batches there, batches of 32 rows of ids as tensors here. Of other
+tasks, the usual loop makes one example after another (`benchmarks/usual.py`), as texts or arrays with their targets.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from benchmarks.baselines import CourseGenerator
 from benchmarks.timing import Goal, Job, Row, compare
+from benchmarks.usual import USUAL, draw
 from seqhub.data.feed import StreamFeed
 from seqhub.tasks.qrsu import TASK, tutorial_stream
+from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.splits import Split
 
 _THEIRS = 31  # batches
 _OURS = 1 << 18  # rows
 _GOAL: Goal = ("ratio", ">=", 300.0)
+_USUAL_SECONDS = 0.3  # of work on each side in each round, about
+_ASKED = {"adding": 40.0, "multiplication": 40.0, "embedded_reber": 40.0}  # of the others 100
 
 
 def run(rounds: int) -> list[Row]:
@@ -33,7 +39,33 @@ def run(rounds: int) -> list[Row]:
     tensors = Job(partial(_exhaust, iter(StreamFeed("qrsu/hard", batch_size=32)), _OURS // 32), _OURS)
     rows.append(compare("hard, against tutorial_stream", shorter, ours, rounds, unit="sequences/s"))
     rows.append(compare("hard, to batches of 32 tensors", hard, tensors, rounds, unit="sequences/s"))
-    return rows
+    return rows + [_against_usual(address, rounds) for address in _others()]
+
+
+def _others() -> list[str]:
+    """A config of every other task that is drawn: its first, for longer ones cost the same by the step."""
+    first = {name: next(each for each in get_task(name).configs if not getattr(each, "given", 0)) for name in USUAL}
+    return [f"{name}/{config.name}" for name, config in first.items()]
+
+
+def _against_usual(address: str, rounds: int) -> Row:
+    task, config = resolve(address)
+    split = Split(address)
+    theirs, ours = (
+        _job(partial(draw, task.name, config), 64),
+        _job(lambda count: _exhaust(split.batches(0, count), count), 8_192),
+    )
+    goal: Goal = ("ratio", ">=", _ASKED.get(task.name, 100.0))
+    return compare(address, theirs, ours, rounds, unit="sequences/s", goal=goal)
+
+
+def _job(draw_some: Callable[[int], object], count: int) -> Job:
+    """As many as take long enough to be timed."""
+    draw_some(count)
+    started = time.perf_counter()
+    draw_some(count)
+    times = max(1, round(_USUAL_SECONDS / (time.perf_counter() - started)))
+    return Job(partial(draw_some, times * count), times * count)
 
 
 def _course(course: CourseGenerator) -> None:
