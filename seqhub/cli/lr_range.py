@@ -12,7 +12,8 @@ from seqhub.training.command import DataOption, ModelOption, RecipeName, configu
 # Settings that the test decides itself, or that mean nothing in it
 _DECIDED = {
     "learning_rate", "schedule", "warmup", "decay", "decay_every", "error_reference", "error_floor", "epochs",
-    "max_sequences", "stop_at", "accuracy", "evaluate_every", "evaluate_size", "checkpoint_every",
+    "max_sequences", "stop_at", "strictness", "allowed_wrong", "accuracy", "evaluate_every", "evaluate_size",
+    "checkpoint_every",
 }  # fmt: skip
 
 

@@ -13,14 +13,15 @@ Two kinds there are. `St3` and `Streak` watch the training sequences, however th
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqhub.errors import UnknownNameError
+from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.evaluation.metrics import TOLERANCE
-from seqhub.tasks.base import OWN, Batch, Success, Task
+from seqhub.tasks.base import OWN, Batch, Success
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -34,10 +35,32 @@ def check_stop(name: str) -> None:
         raise UnknownNameError.of("criterion", name, STOPS)
 
 
-def success_of(address: str) -> Success | None:
-    """What the source of a task calls a success; None where it says nothing, or where the rows are the user's."""
+def success_of(address: str, strictness: int = 1, allowed_wrong: int | None = None) -> Success | None:
+    """What the source of a task calls a success; None where it says nothing, or where the rows are the user's.
+
+    Args:
+        address: Task and config, as in `qrsu/hard`.
+        strictness: Times as many sequences as the source looks at, 1 or more.
+        allowed_wrong: How many of those that the source looks at may be wrong, instead of as many as it says.
+
+    Raises:
+        InvalidConfigError: The rule of that source does not know the one or the other.
+    """
     task, config = resolve(address)
-    return None if config is OWN else task.success(config)
+    success = None if config is OWN else task.success(config)
+    if success is None and (strictness, allowed_wrong) != (1, None):
+        raise InvalidConfigError(f"strictness and allowed_wrong are for tasks whose source has a rule, not {address}")
+    if success is not None and strictness != 1:
+        if success.rule == "legal":
+            raise InvalidConfigError(f"strictness {strictness}; need 1 for {address}, whose rule looks at all texts")
+        success = success.over(strictness)
+    if success is not None and allowed_wrong is not None:
+        most = success.window // strictness
+        if success.rule not in ("st2", "st3") or not 0 <= allowed_wrong <= most:
+            rule = f"0 to {most:,}" if success.rule in ("st2", "st3") else f"none by the rule {success.rule}"
+            raise InvalidConfigError(f"allowed_wrong {allowed_wrong}; need {rule} ({address})")
+        success = replace(success, wrong=allowed_wrong * strictness)
+    return success
 
 
 class Asked(Protocol):
@@ -288,11 +311,12 @@ def illegal(split: Split, rows: int, model: Asked, enough: int | None = None) ->
 
 def _legal_steps(split: Split, batch: Batch, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which ids may follow each step, (N, T, C), and which steps have one that follows, (N, T)."""
-    task: Task[Any] = split.task
+    task, alphabet = split.task, split.layout.alphabet
+    assert alphabet is not None, "a grammar is one of texts"
     may_follow = np.zeros(shape, dtype=bool)
     for row, (text, _) in enumerate(split.examples(batch)):
         for step, symbols in enumerate(task.legal(text)):
-            may_follow[row, step, task.encode(symbols)] = True
+            may_follow[row, step, alphabet.encode(symbols)] = True
     return may_follow, np.arange(shape[1]) < batch.lengths[:, None] - 1
 
 
@@ -303,12 +327,13 @@ class Criteria:
         address: Task and config, as in `qrsu/hard`.
         accuracy: Threshold of `accuracy`, in (0, 1].
         seed: Of the fresh sequences that the task's own criterion looks at.
+        success: What that is, see `success_of`.
     """
 
-    def __init__(self, address: str, accuracy: float, seed: int = 0) -> None:
+    def __init__(self, address: str, accuracy: float, seed: int = 0, success: Success | None = None) -> None:
         self.accuracy = Accuracy(accuracy)
         self.st3 = St3()
-        self.paper = _criterion(address, seed)
+        self.paper = None if success is None else _criterion(success, address, seed)
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
         """Take in training sequences, see `Criterion.update`."""
@@ -346,11 +371,8 @@ class Criteria:
         return {"accuracy": self.accuracy, "st3": self.st3, **paper}
 
 
-def _criterion(address: str, seed: int) -> Criterion | None:
-    """What watches for the success of a task, if its source says what that is."""
-    success = success_of(address)
-    if success is None:
-        return None
+def _criterion(success: Success, address: str, seed: int) -> Criterion:
+    """What watches for the success of a task."""
     if success.rule == "legal":
         return Legal(Split(address, "train"), Split(address, "test"))
     if success.rule == "streak":

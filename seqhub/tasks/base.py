@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
@@ -160,6 +160,14 @@ class Success:
         ):
             if not holds:
                 raise InvalidConfigError(f"a success needs {rule}; given {self}")
+
+    def over(self, times: int) -> "Success":
+        """The same rule on `times` as many sequences, of which the same share may be wrong; not for `legal`.
+
+        >>> Success(rule="st2", section="5.3", tolerance=0.2, window=256, wrong=5).over(10).wrong
+        50
+        """
+        return replace(self, window=self.window * times, wrong=self.wrong * times)
 
 
 @dataclass(frozen=True, slots=True)

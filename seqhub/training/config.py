@@ -4,9 +4,12 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from seqhub.tasks.base import Success
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Schedule = Literal["constant", "linear", "cosine", "step", "error"]
@@ -81,6 +84,8 @@ class TrainConfig:
     stop_at: Annotated[
         str, "criterion that ends the run: accuracy, st3, paper (the rule of its source), both or none"
     ] = "accuracy"
+    strictness: Annotated[int, "times as many sequences as the criterion of the source looks at"] = 1
+    allowed_wrong: Annotated[int | None, "how many of the source's own number of them may be wrong"] = None
     accuracy: Annotated[float, "share of right classes on fresh sequences that counts as solved"] = 0.999
     evaluate_every: Annotated[int, "training sequences between two checks"] = 320
     evaluate_size: Annotated[int, "fresh sequences per check; a check that must fail ends early"] = 10_240
@@ -93,7 +98,7 @@ class TrainConfig:
     record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
 
     def __post_init__(self) -> None:
-        from seqhub.evaluation.criteria import check_stop, success_of  # not above: NumPy, which `--help` does without
+        from seqhub.evaluation.criteria import check_stop  # not above: NumPy, which `--help` does without
         from seqhub.models.registry import list_presets
         from seqhub.tasks.base import OWN
         from seqhub.tasks.registry import resolve
@@ -107,7 +112,8 @@ class TrainConfig:
             kind = "symbols" if texts else "real values"
             raise InvalidConfigError(f"model {self.model} for {self.address}, which has {kind}; need {', '.join(fit)}")
         check_stop(self.stop_at)
-        own = self.stop_at != "paper" or success_of(self.address) is not None
+        self._require("strictness", self.strictness >= 1, "at least 1")
+        own = self.stop_at != "paper" or self.success is not None
         self._require("stop_at", own, "accuracy, st3, both or none for a task whose source has no criterion of its own")
         if task_config is OWN:
             what = {"lines": "a text", "csv": "a CSV of texts and labels", "vectors": "Parquet of vectors"}[task.own]
@@ -160,6 +166,13 @@ class TrainConfig:
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             raise InvalidConfigError(f"{name} {getattr(self, name)}; need {rule} ({self.address})")
+
+    @property
+    def success(self) -> "Success | None":
+        """When this run is successful by the source of its task; None where that says nothing of the kind."""
+        from seqhub.evaluation.criteria import success_of
+
+        return success_of(self.address, self.strictness, self.allowed_wrong)
 
     def model_settings(self, fields: Collection[str]) -> dict[str, Any]:
         """What is asked of the model's config class, beyond what the task decides.

@@ -117,7 +117,7 @@ def _train(
     interrupted = stack.enter_context(interruptions())
 
     # criteria, and everything else that a checkpoint keeps
-    criteria = Criteria(config.address, config.accuracy, config.seed)
+    criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
     now = Progress()
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
         tensors, facts = saved

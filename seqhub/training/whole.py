@@ -93,7 +93,7 @@ def whole_run(
     model = first_model(config, layout)
     fit = _fit(config, model, layout)
     asked = _AskedFit(fit, model, layout)
-    criteria = Criteria(config.address, config.accuracy, config.seed)
+    criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
     now, history = Progress(), []
 
     started = time.perf_counter()
