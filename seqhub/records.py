@@ -11,6 +11,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -207,6 +208,47 @@ class RunRecord(Record):
         return f"{self.address.replace('/', '-')}-{self.model}"
 
 
+@dataclass(kw_only=True)
+class SweepRecord(Record):
+    """`sweep.json`: what came of the same settings from many seeds. Beside a folder of each seed with its record."""
+
+    FILE_NAME = "sweep.json"
+    SHAPE: ClassVar[dict[str, Any]] = {
+        "address": str,
+        "model": str,
+        "model_config": {},
+        "num_parameters": int,
+        "training": {},
+        "native": bool,
+        "threads": int,
+        "solved_by": [str],
+        "runs": [{"seed": int, "criteria": {str: int | None}, "sequences_seen": int, "seconds": float, "test": {}}],
+        "failed": {str: str},
+        "summary": {"seeds": int, "solved": int, "criteria": {}, "test": {}},
+        "timings": {str: float},
+        "environment": {},
+        "command": str,
+    }
+
+    address: str
+    model: str
+    model_config: dict[str, Any]
+    num_parameters: int
+    training: dict[str, Any]  # every field of TrainConfig but the folder and the seed
+    native: bool  # whether the runs were whole runs in native calls
+    threads: int  # runs at a time
+    solved_by: list[str]  # the criteria that a run has to meet to count as solved
+    runs: list[dict[str, Any]]
+    """of each finished seed, in order: {"seed", "criteria", "sequences_seen", "seconds", "test": metrics}"""
+    failed: dict[str, str]  # seed -> why it has no record
+    summary: dict[str, Any]
+    """{"seeds", "solved": numbers, "criteria": {name: sequences to it}, "test": {metric: value}}; of each criterion and
+    metric {"count", "median", "mean", "least", "most"} over the runs that have it"""
+    timings: dict[str, float]  # seconds: "runs" of all together; "wall" of the command, where one did it all
+    environment: dict[str, Any]
+    command: str
+
+
 def what_else(folder: Path) -> str:
     """What a folder holds that is not what was looked for, to end a message with; nothing where that is unknown."""
     if not folder.is_dir():
@@ -214,6 +256,7 @@ def what_else(folder: Path) -> str:
     kinds = {
         RunRecord.FILE_NAME: "a finished run",
         DatasetRecord.FILE_NAME: "a dataset",
+        SweepRecord.FILE_NAME: "a sweep, which has a run for each seed in a folder of its own",
         CHECKPOINT: "a run that is not finished; `seqhub train` with --resume goes on",
     }
     return next((f", which holds {kind}" for name, kind in kinds.items() if (folder / name).is_file()), "")
@@ -265,6 +308,7 @@ def command_line() -> str:
     return " ".join(arguments)
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -1,7 +1,8 @@
 """Measure a saved model on unseen splits and write the numbers into its record."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import illegal, success_of
 from seqhub.evaluation.loading import load_model
 from seqhub.evaluation.tally import Tally
+from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.tasks.base import OWN, Success, Task, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 BATCH_SIZE = 1_000  # sequences
@@ -89,17 +92,53 @@ def _fits(model: "PreTrainedModel", task: Task[Any], config: TaskConfig, sibling
 def measure(model: "PreTrainedModel", split: Split, rows: int) -> dict[str, Any]:
     """Metrics of a model on the first rows of a split, all where there are fewer, with what identifies these rows."""
     rows = rows if split.size is None else min(rows, split.size)
-    table = rows_table(split, 0, rows)
-    lengths = np.concatenate([batch.lengths for batch in split.batches(0, rows)])
-    metrics = tally(model, split, rows).metrics()
+    return _metrics(model, split, rows, _batches(split, rows)) | _identity(split, rows)
+
+
+class Exam:
+    """Rows that many models are measured on: drawn and identified once, and kept in memory.
+
+    Args:
+        split: Whose first rows, as `measure` takes them.
+        rows: How many.
+    """
+
+    def __init__(self, split: Split, rows: int) -> None:
+        self.split = split
+        self.rows = rows if split.size is None else min(rows, split.size)
+        self._batches = list(islice(_batches(split, self.rows), -(-self.rows // min(BATCH_SIZE, self.rows))))
+        self._identity = _identity(split, self.rows)
+
+    def measure(self, model: "PreTrainedModel") -> dict[str, Any]:
+        """What `measure` says of the model."""
+        return _metrics(model, self.split, self.rows, self._batches) | self._identity
+
+
+def _batches(split: Split, rows: int) -> Iterator[dict[str, "Tensor"]]:
+    """Batches of a split from its first row on; the last that is wanted may have more rows than are."""
+    from seqhub.data.feed import feed_of
+
+    return iter(feed_of(split, min(BATCH_SIZE, rows)))
+
+
+def _metrics(
+    model: "PreTrainedModel", split: Split, rows: int, batches: Iterable[dict[str, "Tensor"]]
+) -> dict[str, Any]:
+    metrics = _tally(model, split, rows, batches).metrics()
     if (success := _success(split)) is not None and success.rule == "legal":
         wrong = illegal(split, rows, AskedModel(model, split.layout))
         metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
-    return metrics | {
+    return metrics
+
+
+def _identity(split: Split, rows: int) -> dict[str, Any]:
+    """What says which rows these are."""
+    lengths = np.concatenate([batch.lengths for batch in split.batches(0, rows)])
+    return {
         "length": [int(lengths.min()), int(lengths.max())],
         "mean_length": float(lengths.mean()),
         "seed": split.seed,
-        "digest": digest(table),
+        "digest": digest(rows_table(split, 0, rows)),
     }
 
 
@@ -109,16 +148,17 @@ def _success(split: Split) -> Success | None:
 
 def tally(model: "PreTrainedModel", split: Split, rows: int) -> Tally:
     """What a model makes of the first rows of a split."""
+    return _tally(model, split, rows, _batches(split, rows))
+
+
+def _tally(model: "PreTrainedModel", split: Split, rows: int, batches: Iterable[dict[str, "Tensor"]]) -> Tally:
     import torch
 
-    from seqhub.data.feed import feed_of
-
-    result, device = Tally(split.layout, rows, _success(split)), model.device
+    result, device = Tally(split.layout, rows, _success(split), logistic_outputs(model)), model.device
     with torch.inference_mode():
-        for batch in feed_of(split, min(BATCH_SIZE, rows)):
-            labels = batch.pop("labels")
-            logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
-            result.add(logits, labels, batch["attention_mask"])
+        for batch in batches:
+            given = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+            result.add(model(**given).logits, batch["labels"], batch["attention_mask"])
             if result.full:
                 break
     return result

@@ -33,6 +33,11 @@ class History:
                 file.write(json.dumps(row) + "\n")
 
 
+def write_history(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the history of a run that has ended."""
+    (folder / FILE_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """Rows of the history of a run, in order; none where there is no file.
 

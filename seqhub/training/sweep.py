@@ -1,0 +1,431 @@
+"""The same settings from many seeds: one run each, as many at a time as there are cores.
+
+A sweep's folder holds a folder of each seed, `seed-3`, with the record and history of its run, and `sweep.json` once
+all have ended. Runs that fit are whole runs in native calls, each in a thread (`whole`); others are made by `train`,
+each in a process (`workers`). A seed that fails leaves `failure.txt` in place of a record, and the others go on.
+"""
+
+import os
+import queue
+import shutil
+import statistics
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seqhub.data.own import Source
+from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError
+from seqhub.evaluation.evaluate import MOST_ROWS, Exam
+from seqhub.records import RunRecord, SweepRecord, command_line, environment
+from seqhub.training import checkpoints
+from seqhub.training.config import TrainConfig
+from seqhub.training.history import write_history
+from seqhub.training.outcome import save_run
+from seqhub.training.process import interruptions, torch_threads
+from seqhub.training.whole import AbandonedError, unfit_for_whole_runs, whole_run
+from seqhub.training.workers import StoppedError, Worker
+
+TEST_ROWS = 2_560  # as in Hochreiter & Schmidhuber (1997)
+FAILURE = "failure.txt"
+
+_MOST_SEEDS = 1_000_000
+_MAY_CHANGE = {"seed", "threads"}  # from seed to seed, and on resume
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: finished seeds are kept, and the message says how to go on."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a sweep stands."""
+
+    total: int
+    done: int  # with a record
+    solved: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """What is to be run: settings, seeds, and what is made of each.
+
+    Args:
+        config: Of all runs; its seed is of no meaning, its folder that of the sweep.
+        seeds: In order.
+        threads: Runs at a time.
+        test_rows: Test sequences that each model is measured on, the same for all; 0 for none.
+        keep_models: Whether weights, config and tokenizer are kept, too.
+
+    Raises:
+        InvalidConfigError: No seeds, one twice, or numbers out of range.
+    """
+
+    config: TrainConfig
+    seeds: tuple[int, ...]
+    threads: int
+    test_rows: int = TEST_ROWS
+    keep_models: bool = False
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("seeds", 1 <= len(self.seeds) <= _MOST_SEEDS, f"1 to {_MOST_SEEDS:,} of them"),
+            ("seeds", len(set(self.seeds)) == len(self.seeds), "each once"),
+            ("threads", 1 <= self.threads <= 1_024, "1 to 1,024"),
+            ("test_rows", 0 <= self.test_rows <= MOST_ROWS, f"0 to {MOST_ROWS:,}"),
+        ):
+            if not holds:
+                given = len(self.seeds) if name == "seeds" else getattr(self, name)
+                raise InvalidConfigError(f"{name} {given}; need {rule}")
+        for seed in (min(self.seeds), max(self.seeds)):
+            replace(self.config, seed=seed)  # says what is wrong with it
+
+    def folder(self, seed: int) -> Path:
+        """Where the run of a seed is."""
+        return self.config.output_dir / f"seed-{seed}"
+
+    def of(self, seed: int) -> TrainConfig:
+        """The settings of one run."""
+        return replace(self.config, seed=seed, output_dir=self.folder(seed))
+
+
+def sweep(
+    config: TrainConfig,
+    seeds: Iterable[int],
+    *,
+    threads: int | None = None,
+    test_rows: int = TEST_ROWS,
+    keep_models: bool = False,
+    resume: bool = False,
+    run: Callable[[Seeds, Sequence[int], Callable[[int], None]], None] | None = None,
+    report: Callable[[Standing], None] | None = None,
+) -> SweepRecord:
+    """Run the same settings from many seeds, and leave a record of all in `config.output_dir`.
+
+    Args:
+        config: Settings of all runs, as `train` takes them; their seed is of no meaning.
+        seeds: Of the runs.
+        threads: Runs at a time; the cores that this process may use by default.
+        test_rows: Test sequences that each model is measured on, the same for all; 0 for none.
+        keep_models: Whether the folder of each seed gets weights, config and tokenizer, too.
+        resume: Go on with the seeds that have no record yet; those that failed are tried again. A sweep that has ended
+            is returned as it is.
+        run: What makes the runs; `run_here` by default, or `cluster.run_on_cluster` with its settings.
+        report: Called whenever a seed has ended.
+
+    Raises:
+        OutputExistsError: The folder holds something else, or this sweep without `resume`.
+        InvalidConfigError: The folder holds a sweep of other settings; or no run of these settings can be made.
+        SaveError: The disk is full.
+        SweepInterrupted: Ctrl-C or SIGTERM.
+    """
+    plan = Seeds(
+        config=config,
+        seeds=tuple(seeds),
+        threads=threads or available_cores(),
+        test_rows=test_rows,
+        keep_models=keep_models,
+    )
+    native = unfit_for_whole_runs(config) is None
+    before = _prepare(plan, resume)
+    started = time.perf_counter()
+    left = [seed for seed in plan.seeds if seed not in before]
+    if not left and (config.output_dir / SweepRecord.FILE_NAME).exists():
+        known = SweepRecord.load(config.output_dir)
+        if [run["seed"] for run in known.runs] == list(plan.seeds):
+            return known
+
+    done = dict(before)
+
+    def ended(seed: int) -> None:
+        record = finished_run(plan, seed)
+        if record is not None:
+            done[seed] = record
+        if report is not None:
+            solved = sum(_solved(plan.config, record) for record in done.values())
+            failed = sum((plan.folder(each) / FAILURE).exists() for each in left if each not in done)
+            report(Standing(len(plan.seeds), len(done), solved, failed))
+
+    if left:
+        (run or run_here)(plan, left, ended)
+    record = _summed_up(plan, done, native)
+    if not before:
+        record.timings["wall"] = round(time.perf_counter() - started, 3)
+    record.save(config.output_dir)
+    return record
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> None:
+    """Make the runs of some seeds on this machine.
+
+    Args:
+        plan: What is to be run.
+        left: Seeds of it that have no record.
+        ended: Called in this thread when a seed has its record, or has failed.
+
+    Raises:
+        SaveError: The disk is full; finished seeds are kept.
+        SweepInterrupted: Ctrl-C or SIGTERM.
+    """
+    native = unfit_for_whole_runs(plan.config) is None
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for seed in left:
+        waiting.put(seed)
+    results: queue.SimpleQueue[tuple[int, BaseException | None]] = queue.SimpleQueue()
+    stop = threading.Event()
+    one: Callable[..., None] = partial(_natively, plan, _Shared.of(plan)) if native else partial(_by_torch, plan)
+
+    def work() -> None:
+        worker = Worker()
+        try:
+            while not stop.is_set():
+                try:
+                    seed = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                results.put((seed, _outcome(plan, seed, partial(one, seed, worker, stop.is_set))))
+        finally:
+            worker.close()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(plan.threads, len(left)))]
+    open_seeds = set(left)
+    with torch_threads(plan.config.threads), interruptions() as interrupted:
+        for thread in threads:
+            thread.start()
+        failure: BaseException | None = None
+        while open_seeds and not (stop.is_set() and not any(thread.is_alive() for thread in threads)):
+            try:
+                seed, error = results.get(timeout=0.05)
+            except queue.Empty:
+                if interrupted:
+                    stop.set()
+                continue
+            if isinstance(error, (AbandonedError, StoppedError)):
+                continue
+            open_seeds.discard(seed)
+            if error is not None:
+                failure = error
+                stop.set()
+            else:
+                ended(seed)
+            if interrupted:
+                stop.set()
+        for thread in threads:
+            thread.join()
+    if failure is not None:
+        raise failure
+    if open_seeds:
+        done = len(plan.seeds) - len(open_seeds)
+        raise SweepInterrupted(
+            f"stopped after {done:,} of {len(plan.seeds):,} seeds; the same command with --resume goes on from there"
+        )
+
+
+def finished_run(plan: Seeds, seed: int) -> RunRecord | None:
+    """The record of a seed that has ended well; None where it has not, or not yet."""
+    folder = plan.folder(seed)
+    if not (folder / RunRecord.FILE_NAME).is_file():
+        return None
+    try:
+        record = RunRecord.load(folder)
+    except CorruptFileError:  # of a machine that lost its power
+        return None
+    return record if not plan.test_rows or "test" in record.evaluation else None
+
+
+def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException | None:
+    """Make one run. What goes wrong with it is left in its folder; what concerns the whole sweep is returned."""
+    folder = plan.folder(seed)
+    (folder / FAILURE).unlink(missing_ok=True)
+    try:
+        one()
+    except (AbandonedError, StoppedError, OSError) as error:
+        return error
+    except Exception as error:
+        expected = isinstance(error, InvalidConfigError)
+        text = str(error) if expected else "".join(traceback.format_exception(error))
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / FAILURE).write_text(text.rstrip() + "\n", encoding="utf-8")
+        except OSError as full:
+            return SaveError(f"cannot write {folder / FAILURE}: {full.strerror or full}")
+    return None
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What is the same for all seeds, and made once."""
+
+    source: Source
+    exam: Exam | None
+
+    @classmethod
+    def of(cls, plan: Seeds) -> "_Shared":
+        config = plan.config
+        source = Source(config.address, config.file, config.data_options)
+        return cls(source, Exam(source.split("test"), plan.test_rows) if plan.test_rows else None)
+
+
+def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: Callable[[], bool]) -> None:
+    """One whole run, and its folder, which appears at once and whole."""
+    run = whole_run(plan.of(seed), shared.source, stopped)
+    if shared.exam is not None:
+        began = time.perf_counter()
+        run.model.eval()
+        run.record.evaluation["test"] = shared.exam.measure(run.model)
+        run.record.timings["evaluate"] = round(time.perf_counter() - began, 3)
+    beside = plan.config.output_dir / f".seed-{seed}"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    write_history(beside, run.history)
+    if plan.keep_models:
+        save_run(beside, run.model, shared.source, run.record)
+    else:
+        run.record.save(beside)
+    shutil.rmtree(plan.folder(seed), ignore_errors=True)
+    beside.replace(plan.folder(seed))
+
+
+def _by_torch(plan: Seeds, seed: int, worker: Worker, stopped: Callable[[], bool]) -> None:
+    worker.run(train_one, plan, seed, stopped=stopped)
+
+
+def train_one(plan: Seeds, seed: int) -> None:
+    """One run of `train`, measured; goes on from its checkpoint, if it left one. For a process of its own."""
+    from seqhub.evaluation.loading import load_model
+    from seqhub.training.train import TrainingInterrupted, train
+
+    folder = plan.folder(seed)
+    if not (folder / RunRecord.FILE_NAME).exists():
+        try:
+            train(plan.of(seed), resume=True)
+        except TrainingInterrupted:
+            raise StoppedError from None
+    record = RunRecord.load(folder)
+    exam = _Shared.of(plan).exam
+    if exam is not None:
+        began = time.perf_counter()
+        record.evaluation["test"] = exam.measure(load_model(folder))
+        record.timings["evaluate"] = round(time.perf_counter() - began, 3)
+    files = [] if plan.keep_models else list(record.files)
+    if files:
+        record.files, record.probe = {}, {}
+    record.save(folder)
+    for name in files:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _prepare(plan: Seeds, resume: bool) -> dict[int, RunRecord]:
+    """Make the folder, unless it holds something else; the seeds that are finished already."""
+    folder = plan.config.output_dir
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file; give another output folder")
+    if folder.exists() and any(folder.iterdir()):
+        ours = any(path.name.startswith(("seed-", ".seed-", SweepRecord.FILE_NAME)) for path in folder.iterdir())
+        if not ours:
+            raise OutputExistsError(f"{folder} is not empty; give another output folder")
+        if not resume:
+            raise OutputExistsError(f"{folder} holds a sweep; --resume goes on with it, or give another output folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".seed-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    done = {}
+    for seed in plan.seeds:
+        record = finished_run(plan, seed)
+        if record is not None:
+            path = plan.folder(seed) / RunRecord.FILE_NAME
+            checkpoints.require_same_run(path, record.training, plan.config.facts(), _MAY_CHANGE)
+            done[seed] = record
+    return done
+
+
+def solved_by(config: TrainConfig) -> list[str]:
+    """The criteria, by the names that records have for them, that a run of these settings has to meet to be solved."""
+    accuracy = f"accuracy>={config.accuracy:g}"
+    return {"st3": ["st3"], "paper": ["paper"], "both": [accuracy, "st3"]}.get(config.stop_at, [accuracy])
+
+
+def _solved(config: TrainConfig, record: RunRecord) -> bool:
+    return all(record.criteria[name] is not None for name in solved_by(config))
+
+
+def _summed_up(plan: Seeds, done: dict[int, RunRecord], native: bool) -> SweepRecord:
+    records = [done[seed] for seed in plan.seeds if seed in done]
+    failed = {
+        str(seed): (plan.folder(seed) / FAILURE).read_text(encoding="utf-8").strip().splitlines()[-1]
+        for seed in plan.seeds
+        if seed not in done
+    }
+    if not records:
+        seed, reason = next(iter(failed.items()))
+        raise InvalidConfigError(f"all {len(failed)} seeds failed; seed {seed}: {reason}")
+    criteria = {name: [record.criteria[name] for record in records] for name in records[0].criteria}
+    test = [_numbers(record.evaluation.get("test", {})) for record in records]
+    solved = sum(_solved(plan.config, record) for record in records)
+    summary = {
+        "seeds": len(plan.seeds),
+        "solved": solved,
+        "criteria": {name: spread(counts) for name, counts in criteria.items()},
+        "test": {name: spread([each.get(name) for each in test]) for name in test[0]},
+    }
+    first = records[0]
+    return SweepRecord(
+        address=first.address,
+        model=first.model,
+        model_config=first.model_config,
+        num_parameters=first.num_parameters,
+        training={name: value for name, value in plan.config.facts().items() if name != "seed"},
+        native=native,
+        threads=plan.threads,
+        solved_by=solved_by(plan.config),
+        runs=[
+            {
+                "seed": record.seed,
+                "criteria": record.criteria,
+                "sequences_seen": record.sequences_seen,
+                "seconds": round(sum(record.timings.get(name, 0.0) for name in ("train", "evaluate")), 3),
+                "test": each,
+            }
+            for record, each in zip(records, test, strict=True)
+        ],
+        failed=failed,
+        summary=summary,
+        timings={"runs": round(sum(sum(r.timings.get(n, 0.0) for n in ("train", "evaluate")) for r in records), 3)},
+        environment=environment(),
+        command=command_line(),
+    )
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """Those of the metrics of a split that are one number each and say something of the model."""
+    found = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    found |= {f"paper_{name}": value for name, value in metrics.get("paper", {}).items() if name != "tolerance"}
+    return {name: value for name, value in found.items() if name not in ("examples", "steps", "seed", "mean_length")}
+
+
+def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
+    """How many values there are, and their median, mean and range; of those that are there.
+
+    >>> spread([3, None, 1, 5])
+    {'count': 3, 'median': 3, 'mean': 3, 'least': 1, 'most': 5}
+    """
+    there = [value for value in values if value is not None]
+    if not there:
+        return {"count": 0, "median": None, "mean": None, "least": None, "most": None}
+    return {
+        "count": len(there),
+        "median": statistics.median(there),
+        "mean": statistics.mean(there),
+        "least": min(there),
+        "most": max(there),
+    }
