@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from seqhub.models.predict import logistic_outputs
 from seqhub.tasks.base import Batch, Layout
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class AskedModel:
         """(N, 4), what `judging.judge` says of its outputs."""
         from seqhub.evaluation.judging import judge
 
-        judged = [judge(self.layout, *given).cpu().double().numpy() for given in self._outputs(rows)]
+        logistic = logistic_outputs(self.model)
+        judged = [judge(self.layout, *given, logistic).cpu().double().numpy() for given in self._outputs(rows)]
         return np.concatenate(judged)
 
     def scores(self, rows: Batch) -> NDArray[np.floating]:

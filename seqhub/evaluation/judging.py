@@ -71,6 +71,13 @@ def class_scores(logits: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(logits), logits], dim=-1) if logits.size(-1) == 1 else logits
 
 
+def class_outputs(logits: Tensor, logistic: bool) -> Tensor:
+    """What the outputs say of each class, in [0, 1]: probabilities, or logistic outputs, each by itself."""
+    if not logistic:
+        return class_scores(logits).softmax(dim=-1)
+    return (torch.cat([-logits, logits], dim=-1) if logits.size(-1) == 1 else logits).sigmoid()
+
+
 def _aligned(layout: Layout, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Scores and labels of the same step: a next symbol is the one a step later."""
     return (logits[:, :-1], labels[:, 1:]) if layout.target == "next_symbol" else (logits, labels)

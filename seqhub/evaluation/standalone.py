@@ -7,8 +7,9 @@ JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_r
 how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
 
 RESULT is written as JSON: {"logits": what the model gives each sequence of the probe, alone, "rows": {name: {"counted":
-sequences, or steps where each has a target, "right": how many of them, "loss": mean in nats, or mean squared error,
-"confusion": of classes only, counts by true class (row) and answer (column)}}}.
+sequences, or steps where each has a target, "right": how many of them, "loss": mean in nats, or mean squared error, or
+half the squared errors of the logistic outputs of classes, "confusion": of classes only, counts by true class (row) and
+answer (column)}}}.
 """
 
 import json
@@ -80,6 +81,7 @@ def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
     import torch
 
     counted, right, loss = 0, 0, 0.0
+    logistic = getattr(model.config, "logistic_outputs", False)
     confusion = None
     if job["target"] in ("class", "step_class"):
         names = _class_names(model, dataset)
@@ -88,7 +90,7 @@ def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
         inputs = _inputs(tokenizer, batch["input_values" if tokenizer is None else "text"])
         logits = model(**inputs).logits.float()
         if job["target"] in ("number", "inputs"):
-            errors, losses = _real_errors(logits, inputs, batch.get("label"))
+            errors, losses = _real_errors(logits.sigmoid() if logistic else logits, inputs, batch.get("label"))
             counted += len(errors)
             right += int((errors <= job["tolerance"]).sum())
             loss += float(losses.double().sum())
@@ -97,7 +99,13 @@ def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
         answers = scores.argmax(dim=-1)
         counted += len(labels)
         right += int((answers == labels).sum())
-        loss += float(torch.nn.functional.cross_entropy(scores.double(), labels, reduction="sum"))
+        if logistic:
+            single = logits.size(-1) == 1
+            outputs = (scores[:, 1:] if single else scores).double().sigmoid()
+            targets = labels[:, None] if single else torch.nn.functional.one_hot(labels, scores.size(-1))
+            loss += float((outputs - targets).square().sum()) / 2
+        else:
+            loss += float(torch.nn.functional.cross_entropy(scores.double(), labels, reduction="sum"))
         if confusion is not None:
             confusion.index_put_((labels, answers), torch.ones(1, dtype=torch.int64), accumulate=True)
     result = {"counted": counted, "right": right, "loss": loss / counted}

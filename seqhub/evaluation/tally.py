@@ -22,16 +22,19 @@ class Tally:
         layout: What is to be learnt.
         rows: Sequences to take in; more are left out.
         success: By whose tolerance a sequence is wrong for the source of its task; None where it has none.
+        logistic: Whether outputs are logistic units; as in `judging.right_share`.
     """
 
-    def __init__(self, layout: Layout, rows: int, success: Success | None = None) -> None:
+    def __init__(self, layout: Layout, rows: int, success: Success | None = None, logistic: bool = False) -> None:
         self.layout = layout
         self.rows = rows
+        self.logistic = logistic
         self.tolerance = success.tolerance if success is not None else 0.0
         self.examples = 0
         self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._counts = {"steps": 0, "right": 0, "whole": 0}
         self._loss = 0.0
+        self._squared = 0.0  # the loss, where it is of squares
         self._off = 0  # sequences with an output further off than the task's source allows
         self._confusion = np.zeros((len(layout.labels), len(layout.labels)), dtype=np.int64)
 
@@ -42,19 +45,22 @@ class Tally:
 
     def add(self, logits: "Tensor", labels: "Tensor", mask: "Tensor") -> None:
         """Take in a batch; shapes as in `judging.right_share`."""
-        from seqhub.evaluation.judging import class_scores, judge
+        from seqhub.evaluation.judging import class_outputs, judge
 
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
         self.examples += len(labels)
-        if self.tolerance:
-            self._off += int((~(judge(self.layout, logits, labels, mask)[:, 0] < self.tolerance)).sum())
+        if self.tolerance or self.logistic or self.layout.target in ("number", "inputs"):
+            judged = judge(self.layout, logits, labels, mask, self.logistic).numpy().astype(np.float64)
+            self._squared += float(judged[:, 2].sum())
+            if self.tolerance:
+                self._off += int((~(judged[:, 0] < self.tolerance)).sum())
         if self.layout.target in ("number", "inputs"):
-            self._parts.append((judge(self.layout, logits, labels, mask).numpy().astype(np.float64), labels.numpy()))
+            self._parts.append((judged, labels.numpy()))
             return
         if self.layout.target == "next_symbol":
             logits, labels = logits[:, :-1], labels[:, 1:]
-        probabilities = class_scores(logits).double().softmax(dim=-1).numpy()
+        probabilities = class_outputs(logits.double(), self.logistic).numpy()
         if self.layout.target == "class":
             self._parts.append((probabilities, labels.numpy()))
         else:
@@ -85,7 +91,8 @@ class Tally:
             Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For `inputs`: `accuracy`, the share of
             sequences with a mean squared error within `tolerance`, its `interval`, `mse` (also as `loss`), the mean
             over sequences, and `worst_mse`. For a task whose source says when a sequence is wrong, also `paper`: the
-            `tolerance` of every output there, the number of `wrong` sequences and their `share`.
+            `tolerance` of every output there, the number of `wrong` sequences and their `share`. The `loss` of logistic
+            outputs is half their squared error, in place of nats.
         """
         if not self.examples:
             raise InvalidInputError("no sequences to measure; need one or more")
@@ -94,6 +101,8 @@ class Tally:
             probabilities, labels = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
             tolerance = self.tolerance or TOLERANCE
             found = classification_metrics(probabilities, labels, self.layout.labels, tolerance)
+            if self.logistic:
+                found["loss"] = self._squared / self.examples
         else:
             found = self._step_metrics() if target in ("step_class", "next_symbol") else self._real_metrics()
         if self.tolerance:
@@ -107,7 +116,7 @@ class Tally:
             "examples": self.examples,
             "steps": steps,
             "accuracy": self._counts["right"] / steps,
-            "loss": self._loss / steps,
+            "loss": (self._squared if self.logistic else self._loss) / steps,
             "whole": self._counts["whole"],
         }
         if self.layout.labels:
@@ -128,7 +137,7 @@ class Tally:
             "accuracy": right / self.examples,
             "interval": list(wilson_interval(right, self.examples)),
             "loss": float(judged[:, 2].mean()),
-            "mse": float(judged[:, 2].mean()),
+            "mse": float(judged[:, 2].mean()) * (2 if self.logistic else 1),
             "tolerance": self.layout.tolerance,
         }
         if self.layout.target == "number":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.judging import class_scores
+from seqhub.evaluation.judging import class_outputs
 from seqhub.evaluation.loading import load_model, quiet_transformers
 from seqhub.models.predict import logistic_outputs
 from seqhub.models.tokenizer import encode
@@ -95,12 +95,12 @@ def _states(model: "PreTrainedModel", given: "dict[str, Tensor]") -> "dict[str, 
 def _readout(model: "PreTrainedModel", layout: Layout, logits: "Tensor", hidden: "Tensor | None") -> Any:
     """See `Trace.readout`; what a head makes of pooled states says nothing about one step."""
     if layout.target in ("step_class", "next_symbol"):
-        return logits[0].float().softmax(dim=-1).numpy()
+        return class_outputs(logits[0].float(), logistic_outputs(model)).numpy()
     config = model.config
     by_step = getattr(config, "pooling", None) == "last" and not getattr(config, "bidirectional", False)
     if layout.target == "inputs" or hidden is None or not by_step:
         return None
     scores = model.get_submodule("classifier")(hidden)[0].float()
     if layout.target == "class":
-        return class_scores(scores).softmax(dim=-1).numpy()
+        return class_outputs(scores, logistic_outputs(model)).numpy()
     return (scores.sigmoid() if logistic_outputs(model) else scores).numpy()

@@ -101,7 +101,7 @@ def predict_label(
     return [_labels(model, each) for each in logits]
 
 
-def logistic_outputs(model: PreTrainedModel) -> bool:
+def logistic_outputs(model: Any) -> bool:
     """Whether a model answers by logistic units instead of softmax or linear ones."""
     return bool(getattr(model.config, "logistic_outputs", False))
 

@@ -18,6 +18,7 @@ from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
 from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import Criteria
 from seqhub.evaluation.judging import judge, right_share
+from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.tasks.base import NO_LABEL, Layout
 from seqhub.training import checkpoints
@@ -152,7 +153,8 @@ def _train(
 
     # train
     started = time.perf_counter() - now.seconds
-    window = Window(layout)
+    logistic = logistic_outputs(bare_model)
+    window = Window(layout, logistic)
     model.train()
     solved = False
     batches = iter(feed)
@@ -190,7 +192,7 @@ def _train(
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
-                judged = judge(layout, output.logits.detach(), part["labels"], part["attention_mask"])
+                judged = judge(layout, output.logits.detach(), part["labels"], part["attention_mask"], logistic)
                 factor = now.error_factor(_largest(accelerator, judged[:, 0]), config)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
@@ -278,7 +280,8 @@ def check(
         for batch in fresh:
             batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
             labels = batch.pop("labels")
-            right = right_share(layout, model(**batch).logits, labels, batch["attention_mask"]).sum()
+            logits, logistic = model(**batch).logits, logistic_outputs(model)
+            right = right_share(layout, logits, labels, batch["attention_mask"], logistic).sum()
             correct += float(accelerator.reduce(right))
             seen = fresh.rows_seen - before
             if seen >= config.evaluate_size or seen - correct > allowed:

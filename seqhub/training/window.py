@@ -16,10 +16,12 @@ class Window:
 
     Args:
         layout: What is to be learnt.
+        logistic: Whether outputs are logistic units; as in `judging.right_share`.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, logistic: bool = False) -> None:
         self.layout = layout
+        self.logistic = logistic
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, logits: Tensor, labels: Tensor, mask: Tensor) -> None:
@@ -31,9 +33,9 @@ class Window:
         rows = [len(labels) for _, labels, _ in self._kept]
         if self.layout.target == "class":  # all of one shape, so judged at once
             logits, labels = (torch.cat([step[part] for step in self._kept]) for part in (0, 1))
-            judged = judge(self.layout, logits, labels, labels)
+            judged = judge(self.layout, logits, labels, labels, self.logistic)
         else:
-            judged = torch.cat([judge(self.layout, *step) for step in self._kept])
+            judged = torch.cat([judge(self.layout, *step, self.logistic) for step in self._kept])
         self._kept = []
         by_process = gather_object([judged.cpu().double().split(rows)])
         by_step = zip(*by_process, strict=True)

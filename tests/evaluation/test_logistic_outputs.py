@@ -1,0 +1,67 @@
+"""What is measured of logistic outputs, inside and by a stranger: squared errors, and each output by itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from seqhub.evaluation.judging import judge
+from seqhub.evaluation.tally import Tally
+from seqhub.tasks.base import NO_LABEL, Alphabet, Layout, Success
+
+ALPHABET = Alphabet("abcd")
+CLASS = Layout(alphabet=ALPHABET, labels=tuple("QRSU"))
+TWO = Layout(alphabet=ALPHABET, labels=("no", "yes"))
+NUMBER = Layout(alphabet=ALPHABET, target="number", tolerance=0.1)
+STEPS = Layout(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU"))
+SUCCESS = Success(rule="streak", section="2", tolerance=0.3, window=10)
+
+
+def squash(logits: torch.Tensor) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.double().numpy()))
+
+
+def tallied(layout: Layout, logits: torch.Tensor, labels: torch.Tensor) -> dict:
+    tally = Tally(layout, len(labels), SUCCESS, logistic=True)
+    tally.add(logits, labels, torch.ones(logits.shape[:2]))
+    return tally.metrics()
+
+
+@pytest.mark.parametrize(("layout", "outputs"), [(CLASS, 4), (TWO, 2), (TWO, 1)])
+def test_classes(layout: Layout, outputs: int) -> None:
+    random = torch.Generator().manual_seed(1)
+    logits = 2 * torch.randn(50, outputs, generator=random)
+    labels = torch.randint(len(layout.labels), (50,), generator=random)
+    targets = labels[:, None].numpy() if outputs == 1 else np.eye(outputs)[labels.numpy()]
+    errors = np.abs(squash(logits) - targets)
+    found = tallied(layout, logits, labels)
+    assert found["loss"] == pytest.approx((errors**2).sum() / 2 / 50)
+    assert found["abs_error"] == pytest.approx(errors.mean())
+    assert found["abs_wrong"] == found["paper"]["wrong"] == (errors.max(axis=1) >= 0.3).sum()
+    best = (squash(logits)[:, 0] > 0.5) if outputs == 1 else squash(logits).argmax(axis=1)
+    assert found["accuracy"] == np.mean(best == labels.numpy())
+
+
+def test_numbers() -> None:
+    random = torch.Generator().manual_seed(2)
+    logits, labels = torch.randn(60, 1, generator=random), torch.rand(60, generator=random)
+    errors = np.abs(squash(logits)[:, 0] - labels.numpy())
+    found = tallied(NUMBER, logits, labels)
+    assert found["mse"] == pytest.approx((errors**2).mean())
+    assert found["loss"] == pytest.approx((errors**2).mean() / 2)
+    assert found["mean_absolute_error"] == pytest.approx(errors.mean())
+    assert found["accuracy"] == np.mean(errors <= 0.1)
+    assert found["paper"]["wrong"] == (errors >= 0.3).sum()
+
+
+def test_steps() -> None:
+    random = torch.Generator().manual_seed(3)
+    logits = 2 * torch.randn(20, 7, 4, generator=random)
+    labels = torch.randint(4, (20, 7), generator=random)
+    labels[:5, 4:] = NO_LABEL
+    counted = (labels != NO_LABEL).numpy()
+    errors = np.abs(squash(logits) - np.eye(4)[labels.clamp(min=0).numpy()]) * counted[..., None]
+    found = tallied(STEPS, logits, labels)
+    assert found["loss"] == pytest.approx((errors**2).sum() / 2 / counted.sum())
+    assert found["paper"]["wrong"] == (errors.max(axis=(1, 2)) >= 0.3).sum()
+    judged = judge(STEPS, logits, labels, torch.ones(20, 7), logistic=True).numpy()
+    np.testing.assert_allclose(judged[:, 2], (errors**2).sum(axis=(1, 2)) / 2, rtol=1e-5)
