@@ -31,7 +31,7 @@ MAY_IMPORT = {  # besides the standard library and lower floors
     "cards": {"jinja2", "huggingface_hub", "yaml"},
     "plots": {"numpy", "matplotlib", "safetensors"},
     "evaluation": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "datasets", "pyarrow"},
-    "training": {"numpy", "torch", "accelerate", "safetensors", "typer", "rich", "transformers"},
+    "training": {"numpy", "torch", "accelerate", "safetensors", "submitit", "typer", "rich", "transformers"},
     "cli": {"typer", "rich"},
     "dataset_scripts": set(),
     "model_cards": set(),

@@ -11,6 +11,7 @@ from seqhub.cli.lr_range import lr_range_command
 from seqhub.cli.publish import push_command, verify_command
 from seqhub.cli.results import card_command, evaluate_command, plot_command
 from seqhub.cli.serve import serve_command
+from seqhub.cli.sweep import sweep_command
 from seqhub.console import run
 from seqhub.training.command import train_command
 
@@ -34,6 +35,7 @@ def _version(version: bool = typer.Option(False, "--version", help="print the ve
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
+app.command("sweep")(sweep_command)
 app.command("lr-range")(lr_range_command)
 app.command("evaluate")(evaluate_command)
 app.command("card")(card_command)

@@ -104,16 +104,16 @@ def configured(
             "output_dir": default_folder(address, model, given.get("seed", 0)),
             **recommended,
             **given,
-            "model_options": recommended.get("model_options", {}) | dict(map(_named_value, model_option or ())),
-            "data_options": recommended.get("data_options", {}) | dict(map(_named_value, data_option or ())),
+            "model_options": recommended.get("model_options", {}) | dict(map(named_value, model_option or ())),
+            "data_options": recommended.get("data_options", {}) | dict(map(named_value, data_option or ())),
         }
     )
 
 
-def _named_value(text: str) -> tuple[str, Any]:
+def named_value(text: str) -> tuple[str, Any]:
     """Name and value of `NAME=VALUE`; the value is JSON where it can be, else the text as it is.
 
-    >>> _named_value("pooling=mean"), _named_value("step_shape=[2, 2]")
+    >>> named_value("pooling=mean"), named_value("step_shape=[2, 2]")
     (('pooling', 'mean'), ('step_shape', [2, 2]))
     """
     name, equals, value = text.partition("=")

@@ -1,0 +1,142 @@
+"""`seqhub sweep`: the same settings from many seeds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, Stopped, grid, progress_bar, show, stderr
+from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.training.command import DataOption, ModelOption, RecipeName, configured, named_value, with_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from seqhub.records import SweepRecord
+    from seqhub.training.sweep import Standing
+
+ENGINES = ("local", "submitit")
+_DECIDED = {"seed", "threads", "checkpoint_every"}  # by the sweep itself
+
+
+def sweep_command(
+    address: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    seeds: Annotated[int, typer.Option(help="how many seeds.")] = 10,
+    first_seed: Annotated[int, typer.Option(help="the first of them; the others follow.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="runs at a time.", show_default="the cores there are")] = None,
+    test_rows: Annotated[
+        int, typer.Option(help="test sequences that each model is measured on, the same for all; 0 for none.")
+    ] = 2_560,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="folder of the sweep.", show_default="runs/TASK-CONFIG-MODEL-sweep")
+    ] = None,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="keep weights, config and tokenizer of each seed, too.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the seeds that are missing or have failed.")
+    ] = False,
+    engine: Annotated[
+        str, typer.Option(help="local, or submitit for jobs of a SLURM cluster that shares the folder.")
+    ] = "local",
+    jobs: Annotated[int, typer.Option(help="jobs among which submitit shares the seeds.")] = 1,
+    job_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="<str>", help="NAME=VALUE, of submitit, as in slurm_partition=cpu; may be repeated."),
+    ] = None,
+    recipe_name: RecipeName = "solve",
+    model_option: ModelOption = None,
+    data_option: DataOption = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> None:
+    """Train from many seeds, as many at a time as there are cores, and sum them up."""
+    if engine not in ENGINES:
+        raise UnknownNameError.of("engine", engine, ENGINES)
+    if seeds < 1:
+        raise InvalidConfigError(f"seeds {seeds}; need at least 1")
+    config = configured(address, recipe_name, model_option, data_option, options | {"output_dir": output_dir})
+    if output_dir is None:
+        config = _in_its_own_folder(config)
+    form = Form.of(as_json, quiet)
+    with progress_bar(*_columns(), visible=form is Form.TABLE) as bar:
+        task = bar.add_task(f"{address} {config.model}", total=seeds, state="starting")
+        from seqhub.training.cluster import Cluster  # seconds, in which somebody looks on already
+        from seqhub.training.sweep import SweepInterrupted, run_here, sweep
+        from seqhub.training.whole import unfit_for_whole_runs
+
+        why = unfit_for_whole_runs(config)
+        if why is not None and form is Form.TABLE:
+            stderr().print(f"not natively, so slower, each run in a process: {why}")
+
+        def report(now: "Standing") -> None:
+            failed = f", {now.failed:,} failed" if now.failed else ""
+            bar.update(task, completed=now.done + now.failed, state=f"{now.solved:,} of {now.done:,} solved{failed}")
+
+        try:
+            record = sweep(
+                config,
+                range(first_seed, first_seed + seeds),
+                threads=threads,
+                test_rows=test_rows,
+                keep_models=keep_models,
+                resume=resume,
+                run=Cluster(jobs, dict(map(named_value, job_option or ()))) if engine == "submitit" else run_here,
+                report=report,
+            )
+        except SweepInterrupted as stop:
+            raise Stopped(f"{stop} ({config.output_dir})") from None
+    show(
+        form,
+        vars(record),
+        brief=str(config.output_dir),
+        table=lambda console: _summary(console, record, config.output_dir),
+    )
+
+
+def _in_its_own_folder(config: Any) -> Any:
+    from dataclasses import replace
+
+    from seqhub.training.command import default_folder
+
+    usual = default_folder(config.address, config.model, 0)
+    return replace(config, output_dir=usual.with_name(f"{usual.name}-sweep"))
+
+
+def _columns() -> tuple[Any, ...]:
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    texts = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
+    return SpinnerColumn(), texts[0], BarColumn(24), MofNCompleteColumn(), texts[1], TimeElapsedColumn()
+
+
+def _summary(console: "Console", record: "SweepRecord", folder: Path) -> None:
+    """One line per criterion and per metric of the test sequences, then what else there is to say."""
+    summary = record.summary
+    heads = (f"{record.address} {record.model}", "seeds", "median", "mean", "least", "most")
+    rows = [
+        (f"sequences to {name}", *_cells(values, summary["seeds"], "{:,.0f}"))
+        for name, values in summary["criteria"].items()
+    ]
+    rows += [
+        (f"test {name.replace('_', ' ')}", *_cells(values, summary["seeds"], "{:.4g}"))
+        for name, values in summary["test"].items()
+    ]
+    console.print(grid(heads, rows, right=(1, 2, 3, 4, 5)))
+    for seed, reason in record.failed.items():
+        console.print(f"seed {seed} failed: {reason}")
+    times = f"{record.timings['runs']:.1f} s of runs"
+    if "wall" in record.timings:
+        times += f" in {record.timings['wall']:.1f} s, {record.threads} at a time"
+    console.print(f"{summary['solved']} of {summary['seeds']} seeds solved ({', '.join(record.solved_by)}); {times}")
+    console.print(str(folder))
+
+
+def _cells(values: dict[str, Any], seeds: int, form: str) -> tuple[str, ...]:
+    numbers = [values[name] for name in ("median", "mean", "least", "most")]
+    return f"{values['count']} of {seeds}", *("-" if number is None else form.format(number) for number in numbers)
+
+
+sweep_command = with_settings(sweep_command, without=_DECIDED)
