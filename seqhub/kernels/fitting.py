@@ -43,8 +43,9 @@ class Objective:
     Args:
         target: A class of each sequence, a number, a class of each step, or the symbol that comes next.
         outputs: Of the head: classes or symbols; 1 for a number, or for a single logit of the second of two classes.
-        logistic: Whether outputs are squashed and have the squared error, as in Hochreiter & Schmidhuber (1997). Else
-            classes have the cross-entropy, and numbers are linear with the squared error.
+        logistic: Whether outputs are squashed, and the loss is half the squared error of all outputs and steps of a
+            sequence, as in Hochreiter & Schmidhuber (1997). Else classes have the cross-entropy, and numbers are
+            linear with the squared error.
         tolerance: Largest error of a number that counts as right.
     """
 
@@ -119,6 +120,8 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
         return f"{type(model).__name__} is no recurrent model"
     if type(model).__name__ != _TARGETS[objective.target]:
         return f"{type(model).__name__} does not learn a {objective.target}"
+    if config.logistic_outputs != objective.logistic:
+        return f"its logistic_outputs is {config.logistic_outputs}, that of the objective {objective.logistic}"
     if config.cell not in CELLS:
         return f"cell {config.cell!r} is not among {', '.join(CELLS)}"
     if config.inputs == "embedding":

@@ -77,9 +77,9 @@ def network(rows: Rows, cell: str = "lstm", double: bool = False, outputs: int =
     return model.double() if double else model
 
 
-def objective(rows: Rows, outputs: int = CLASSES) -> Objective:
+def objective(rows: Rows, outputs: int = CLASSES, logistic: bool = False) -> Objective:
     outputs = {"number": 1, "next_symbol": SYMBOLS}.get(rows.target, outputs)
-    return Objective(target=rows.target, outputs=outputs, tolerance=TOLERANCE)  # type: ignore[arg-type]
+    return Objective(target=rows.target, outputs=outputs, logistic=logistic, tolerance=TOLERANCE)  # type: ignore[arg-type]
 
 
 def plain(
@@ -103,7 +103,8 @@ def plain(
         dtype = next(model.parameters()).dtype
         given = {name: each.to(dtype) if each.is_floating_point() else each for name, each in batch.items()}
         output = model(**given, **extra)
-        here = judge(layout, output.logits.detach(), batch["labels"], batch["attention_mask"]).numpy()
+        logistic = model.config.logistic_outputs  # type: ignore[union-attr]
+        here = judge(layout, output.logits.detach(), batch["labels"], batch["attention_mask"], logistic).numpy()
         judged.append(here)
         if rows.target == "step_class" and not extra["num_items_in_batch"]:
             continue
@@ -143,7 +144,8 @@ def check(
     ours, theirs = (network(rows, double=double, outputs=outputs, **settings) for _ in range(2))
     rates = np.linspace(rate, rate / 2, -(-rows.count // size))
     wanted = plain(theirs, rows, method, size, rates, error_rate)
-    fit = Fit(ours, objective(rows, outputs), method, error_rate, instruction_set=instruction_set)
+    asked = objective(rows, outputs, settings.get("logistic_outputs", False))
+    fit = Fit(ours, asked, method, error_rate, instruction_set=instruction_set)
     found = fit.train(rows.inputs, rows.lengths, rows.labels, size, rates)
     fit.write_to(ours)
     tolerance = 1e-10 if double else 1e-5
@@ -187,6 +189,14 @@ def test_every_optimizer(method: Method) -> None:
 
 def test_a_single_logit_stands_for_the_second_of_two_classes() -> None:
     check(Rows(classes=2), PLAIN, double=True, outputs=1)
+
+
+@pytest.mark.parametrize("target", HEADS)
+def test_logistic_outputs(target: str) -> None:
+    check(Rows(target), PLAIN, double=True, logistic_outputs=True)
+    check(Rows(target), PLAIN, rate=0.005, logistic_outputs=True)
+    if target == "class":
+        check(Rows(classes=2), PLAIN, double=True, outputs=1, logistic_outputs=True)
 
 
 @pytest.mark.parametrize("target", HEADS)

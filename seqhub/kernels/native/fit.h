@@ -206,10 +206,10 @@ struct Fitting {
 
     for (int lane = 0; lane < b.count; lane++) {
       const int g = lane / L, i = lane % L;
-      const double count = tally.count[g][i] > 0 ? tally.count[g][i] : 1;
+      const double count = tally.count[g][i] > 0 ? tally.count[g][i] : 1;  // of logistic outputs, errors are summed
       double* out = f.rows + 4 * (first + b.rows[lane]);
       out[0] = tally.worst[g][i], out[1] = tally.mean[g][i] / count;
-      out[2] = tally.loss[g][i] / count, out[3] = tally.right[g][i] / count;
+      out[2] = tally.loss[g][i] / (f.logistic ? 1 : count), out[3] = tally.right[g][i] / count;
     }
     if (f.trains) b.backward(all, run.stretch(), by_step ? nullptr : m.d_last);
   }
@@ -248,7 +248,8 @@ struct Fitting {
     for (int64_t d = 0; d < run.D; d++) memset(m.d_weight[d], 0, sizeof(S) * padded * run.units);
     memset(m.d_bias, 0, sizeof(S) * padded);
 
-    const S scale = S(1.0 / (targets ? targets : 1));
+    const bool by_sequence = f.logistic && f.target != STEP_CLASS;  // what the model's loss is the mean over; else targets
+    const S scale = S(1.0 / (by_sequence || !targets ? count : targets));
     for (int64_t row = 0; row < count;) {
       const int groups = count - row > L ? 2 : 1;
       if (groups == 2)

@@ -10,7 +10,8 @@ namespace {
 constexpr int OUTPUT_PADDING = 4;
 
 // What the outputs are held against. A softmax is that of cross-entropy; a LOGIT is one for the second of two classes;
-// LOGISTIC outputs, one of each class or one for the second of two, and both kinds of NUMBER have the squared error.
+// LOGISTIC outputs, one of each class or one for the second of two, have half the squared error, and so does a
+// LOGISTIC_NUMBER; a LINEAR_NUMBER has all of it.
 enum Kind { SOFTMAX, LOGIT, LOGISTIC, LINEAR_NUMBER, LOGISTIC_NUMBER };
 
 // Sums over the steps of each sequence that count.
@@ -145,12 +146,11 @@ struct Head {
           mean += size;
           V d = difference * scale;
           if (kind == LOGISTIC) {
-            loss += size * size;
-            d = d * (S(2) / S(outputs)) * y * (S(1) - y);
+            loss += S(0.5) * size * size;
+            d = d * y * (S(1) - y);
           }
           store<S>(z + o * GL, counts ? d : V{});
         }
-        if (kind == LOGISTIC) loss = loss / S(outputs);
       }
       add(counts, worst, mean / all_outputs, loss, best == label, tally, g);
     }
@@ -159,11 +159,12 @@ struct Head {
   // Numbers: the same.
   void against_numbers(S* z, const S* labels, const Int<S>* lengths, S scale, Tally<S, G>& tally) const {
     for (int g = 0; g < G; g++, z += L, labels += L, lengths += L) {
-      const V x = load<S>(z), y = kind == LOGISTIC_NUMBER ? logistic_of(x) : x, difference = y - load<S>(labels);
-      const V size = magnitude(difference), slope = kind == LOGISTIC_NUMBER ? y * (S(1) - y) : splat<S>(1);
+      const bool half = kind == LOGISTIC_NUMBER;
+      const V x = load<S>(z), y = half ? logistic_of(x) : x, difference = y - load<S>(labels);
+      const V size = magnitude(difference), slope = half ? y * (S(1) - y) : splat<S>(2);
       const IVec<S> counts = load_int<S>(lengths) > splat_int<S>(0);
-      store<S>(z, counts ? difference * slope * (S(2) * scale) : V{});
-      add(counts, size, size, size * size, size <= tolerance, tally, g);
+      store<S>(z, counts ? difference * slope * scale : V{});
+      add(counts, size, size, size * size * S(half ? 0.5 : 1), size <= tolerance, tally, g);
     }
   }
 
