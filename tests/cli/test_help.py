@@ -33,8 +33,9 @@ def options(command: Any) -> set[str]:
 def documented() -> dict[str, set[str]]:
     """Options by command, as docs/cli.md lists them."""
     sections = re.split(r"^#+ `(.*)`$", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = re.compile(r"^\* `(-[^`<]*)", flags=re.MULTILINE)
     return {
-        name: set(re.findall(r"-{1,2}[a-z][a-z-]*", " ".join(re.findall(r"^\* `(-[^`<]*)", text, flags=re.MULTILINE))))
+        name: set(re.findall(r"-{1,2}[a-z][a-z0-9-]*", " ".join(lines.findall(text))))
         for name, text in zip(sections[1::2], sections[2::2], strict=True)
     }
 
