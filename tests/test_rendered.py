@@ -60,11 +60,17 @@ def test_released_rows_are_the_rows_that_are_drawn_now() -> None:
                 assert digest(drawn) == recorded["digest"], f"{name}/{config} {split}"
 
 
-def test_every_config_has_a_released_model_measured_on_released_rows() -> None:
+def test_released_models_were_measured_on_released_rows() -> None:
+    """Every config has one; of the tasks with numbers of a paper, whose rows are swept over many seeds, a few do."""
+    released = {record.address: record for record in map(RunRecord.read, (ROOT / "model_cards").glob("*/run.json"))}
     for name in list_tasks():
         data = DatasetRecord.read(ROOT / "dataset_scripts" / "cards" / f"{name}.json")
-        for config in get_task(name).configs:
-            model = recipe(f"{name}/{config.name}")["model"]
-            run = RunRecord.load(ROOT / "model_cards" / f"{name}-{config.name}-{model}")
+        task = get_task(name)
+        for config in task.configs:
+            run = released.get(f"{name}/{config.name}")
+            if run is None and task.paper_sequences:
+                continue
+            assert run is not None, f"{name}/{config.name}"
+            assert run.model == recipe(run.address)["model"]
             for split in ("validation", "test"):
                 assert run.evaluation[split]["digest"] == data.configs[config.name]["splits"][split]["digest"]

@@ -9,7 +9,11 @@ or Y. The class is the pair in the order it was seen:
 
 `hard` has the lengths and positions of the paper; the levels and the letters B (first) and E (last) follow the
 course "NYU Deep Learning" (Canziani & LeCun, 2020), whose generator `tutorial_stream` reproduces bit by bit. The
-paper itself opens with E and closes with B: the same task under another name for two symbols.
+paper itself opens with E and closes with B, the same task under another name for two symbols: `hs97` does as the paper.
+
+    >>> TASK.solve("EaXbcYdB")
+    'R'
+
 Chance level is 1/4. Nothing but the two marked steps carries information about the label.
 """
 
@@ -21,19 +25,14 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._qrsu_tutorial import tutorial_stream
-from seqhub.tasks.base import Batch, IntRange, Success, Support, Task, TaskConfig
+from seqhub.tasks._temporal_order import ENDS, TemporalOrder
+from seqhub.tasks.base import Batch, IntRange, Support, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
 __all__ = ["TASK", "Qrsu", "QrsuConfig", "tutorial_stream"]
 
 CLASS_OF = {"XX": "Q", "XY": "R", "YX": "S", "YY": "U"}
-NOISE = "abcd"
 _LARGEST_LISTED_SUPPORT = 100_000  # sequences
-
-# (65536,) words of 8 ASCII characters: the noise that 16 random bits stand for, two bits a step
-_EIGHT_STEPS = np.frombuffer(NOISE.encode(), np.uint8)[
-    np.arange(1 << 16)[:, None] >> np.arange(0, 16, 2) & 3
-].copy().view(np.uint64)[:, 0]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,13 @@ class QrsuConfig(TaskConfig):
 
     first: IntRange  # step of the first marked symbol
     second: IntRange  # step of the second
+    ends: str = ENDS  # first and last symbol
+
+    def parameters(self) -> dict[str, object]:
+        given = super().parameters()
+        if self.ends == ENDS:  # is no news: the levels had their bytes before there was a choice
+            del given["ends"]
+        return given
 
     def __post_init__(self) -> None:
         steps = (0, *self.first, *self.second, self.length[0] - 1)
@@ -52,14 +58,12 @@ class QrsuConfig(TaskConfig):
         )
 
 
-class Qrsu(Task[QrsuConfig]):
+class Qrsu(TemporalOrder[QrsuConfig]):
     """The temporal order task with two marked symbols and four classes."""
 
     name = "qrsu"
     version = 1
     title = "Temporal order of two marked symbols among noise (LSTM paper, experiment 6a)"
-    symbols = "XYabcdBE"
-    marked = "XY"
     labels = ("Q", "R", "S", "U")
     limits = (
         "The data are synthetic: they test whether a model can keep two facts over many steps, and nothing about "
@@ -67,66 +71,30 @@ class Qrsu(Task[QrsuConfig]):
     )
     rule = (
         "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for two steps "
-        "that hold X or Y. The label is their pair in order of appearance: XX is Q, XY is R, YX is S, YY is U."
+        "that hold X or Y. In hs97 it starts with E and ends with B. The label is their pair in order of appearance: "
+        "XX is Q, XY is R, YX is S, YY is U."
     )
-    source = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
     configs = (
         QrsuConfig(name="easy", length=(7, 8), first=(1, 2), second=(4, 5)),
         QrsuConfig(name="normal", length=(30, 40), first=(2, 5), second=(20, 27)),
         QrsuConfig(name="moderate", length=(60, 80), first=(10, 20), second=(45, 54)),
         QrsuConfig(name="hard", length=(100, 110), first=(10, 20), second=(50, 60)),
         QrsuConfig(name="nightmare", length=(300, 500), first=(10, 80), second=(250, 290)),
+        QrsuConfig(name="hs97", length=(100, 110), first=(10, 20), second=(50, 60), ends=ENDS[::-1]),
     )
-    paper_sequences: ClassVar = {"hard": 31_390}  # section 5.6, Table 9
-    paper_wrong: ClassVar = {"hard": 1 / 2560}
+    paper_sequences: ClassVar = {"hard": 31_390, "hs97": 31_390}  # section 5.6, Table 9
+    paper_wrong: ClassVar = {"hard": 1 / 2560, "hs97": 1 / 2560}
     paper_setting = (
         "a network of 156 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
-
-    def success(self, config: QrsuConfig) -> Success:
-        return Success(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
 
     def generate(self, config: QrsuConfig, random: BlockRandom) -> Batch:
         lengths = random.integers(*config.length)
         first = random.integers(*config.first)
         second = random.integers(*config.second)
         labels = random.integers(0, len(self.labels) - 1)
-        noise = random.uint16(-(-config.length[1] // 8))
-        return self._write(config, lengths, first, second, labels, noise)
-
-    def _write(
-        self,
-        config: QrsuConfig,
-        lengths: NDArray[np.int64],
-        first: NDArray[np.int64],
-        second: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        noise: NDArray[np.uint16],
-    ) -> Batch:
-        """Sequences from their fields, each (N,); noise (N, T / 8) decides eight steps a word."""
-        words = np.take(_EIGHT_STEPS, noise)
-        characters = words.view(np.uint8)
-        rows = np.arange(len(labels))
-        x, y, begin, end = (ord(symbol) for symbol in "XYBE")
-        characters[:, 0] = begin
-        characters[rows, first] = np.where(labels & 2, y, x)  # the two label bits are the two symbols
-        characters[rows, second] = np.where(labels & 1, y, x)
-        characters[rows, lengths - 1] = end
-        # padding by whole words: those beyond the shortest length keep what the length of each row leaves
-        first_word = config.length[0] // 8
-        steps = np.arange(first_word * 8, characters.shape[1])
-        kept = steps < np.arange(config.length[0], config.length[1] + 1)[:, None]  # (lengths, steps)
-        for word, mask in enumerate((kept * np.uint8(255)).view(np.uint64).T, start=first_word):
-            words[:, word] &= np.take(mask, lengths - config.length[0])
-        return Batch(characters[:, : config.length[1]], lengths, labels)
+        noise = self.noise(config.length, random)
+        return self.write(config.length, lengths, (first, second), labels, noise, config.ends)
 
     def support(self, config: QrsuConfig) -> Support | None:
         shortest, longest = config.length
@@ -148,7 +116,8 @@ class Qrsu(Task[QrsuConfig]):
                 )
             )
             digits = _spread(code, length, first, second)
-            parts.append(self._write(config, np.full(len(label), length), first, second, label, digits))
+            lengths = np.full(len(label), length)
+            parts.append(self.write(config.length, lengths, (first, second), label, digits, config.ends))
             weights.append(np.full(len(label), 4 ** (longest - length)))
         batch = Batch(
             np.concatenate([part.inputs for part in parts]),
@@ -159,8 +128,10 @@ class Qrsu(Task[QrsuConfig]):
 
     def solve(self, sequence: str) -> str:
         marks = "".join(symbol for symbol in sequence if symbol in "XY")
-        if marks not in CLASS_OF or sequence[0] != "B" or sequence[-1] != "E" or set(sequence[1:-1]) - set("XYabcd"):
-            raise InvalidInputError(f"{sequence!r} is no qrsu sequence: B, then two of X and Y among abcd, then E")
+        ends = sequence[:1] + sequence[-1:]
+        if marks not in CLASS_OF or ends not in (ENDS, ENDS[::-1]) or set(sequence[1:-1]) - set("XYabcd"):
+            form = "B, then two of X and Y among abcd, then E, or with E and B the other way round"
+            raise InvalidInputError(f"{sequence!r} is no qrsu sequence: {form}")
         return CLASS_OF[marks]
 
 

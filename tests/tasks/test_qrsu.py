@@ -15,6 +15,7 @@ RANGES = {
     "moderate": ((60, 80), (10, 20), (45, 54)),
     "hard": ((100, 110), (10, 20), (50, 60)),
     "nightmare": ((300, 500), (10, 80), (250, 290)),
+    "hs97": ((100, 110), (10, 20), (50, 60)),
 }
 each_config = pytest.mark.parametrize("name", RANGES)
 LARGE = [name for name in RANGES if name != "easy"]
@@ -44,8 +45,9 @@ def test_ranges_are_kept_and_both_ends_reached(name, split):
     assert (one.min(), one.max()) == first
     assert (two.min(), two.max()) == second
     rows = np.arange(len(batch))
-    assert set(batch.inputs[:, 0].tolist()) == {ord("B")}
-    assert set(batch.inputs[rows, batch.lengths - 1].tolist()) == {ord("E")}
+    begin, end = "EB" if name == "hs97" else "BE"
+    assert set(batch.inputs[:, 0].tolist()) == {ord(begin)}
+    assert set(batch.inputs[rows, batch.lengths - 1].tolist()) == {ord(end)}
     assert ((batch.inputs == ord("B")).sum(axis=1) == 1).all()
     assert ((batch.inputs == ord("E")).sum(axis=1) == 1).all()
 
@@ -136,14 +138,22 @@ def test_rows_follow_the_law_of_the_course(name):
 
 @pytest.mark.parametrize(
     ("text", "label"),
-    [("BXXE", "Q"), ("BXaYE", "R"), ("BaYbXE", "S"), ("BYYdE", "U"), ("BbXcXcbE", "Q"), ("BYdadYE", "U")],
+    [
+        ("BXXE", "Q"),
+        ("BXaYE", "R"),
+        ("BaYbXE", "S"),
+        ("BYYdE", "U"),
+        ("BbXcXcbE", "Q"),
+        ("BYdadYE", "U"),
+        ("EXaYB", "R"),
+    ],
 )
 def test_the_rule(text, label):
     assert TASK.solve(text) == label
 
 
 @pytest.mark.parametrize(
-    "text", ["", "B", "BE", "BXE", "BXYXE", "aXYE", "BXYa", "BXYBE", "BXEYE", "BXQYE", "XY", "bxye"]
+    "text", ["", "B", "BE", "BXE", "BXYXE", "aXYE", "BXYa", "BXYBE", "BXEYE", "BXQYE", "XY", "bxye", "EXYE", "BXYB"]
 )
 def test_the_rule_refuses_what_the_task_cannot_draw(text):
     with pytest.raises(InvalidInputError, match="is no qrsu sequence"):
@@ -172,7 +182,13 @@ def test_ranges_that_cannot_hold_are_refused(ranges):
 
 
 def test_the_paper_has_its_number():
-    assert TASK.paper_sequences == {"hard": 31_390}
+    assert TASK.paper_sequences == {"hard": 31_390, "hs97": 31_390}
+    assert {name: 2560 * share for name, share in TASK.paper_wrong.items()} == {"hard": 1, "hs97": 1}
+
+
+def test_the_order_of_the_paper_leaves_the_other_rows_as_they_were():
+    by_name = {config.name: config.parameters() for config in TASK.configs}
+    assert [name for name, parameters in by_name.items() if "ends" in parameters] == ["hs97"]
 
 
 def test_random_access_is_far_reaching():

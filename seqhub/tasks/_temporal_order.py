@@ -1,0 +1,79 @@
+"""What the temporal order tasks share: noise over four symbols, and in it X or Y at some steps."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.tasks.base import Batch, IntRange, Success, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+NOISE = "abcd"
+ENDS = "BE"  # first and last symbol
+
+# (65536,) words of 8 ASCII characters: the noise that 16 random bits stand for, two bits a step
+_EIGHT_STEPS = np.frombuffer(NOISE.encode(), np.uint8)[
+    np.arange(1 << 16)[:, None] >> np.arange(0, 16, 2) & 3
+].copy().view(np.uint64)[:, 0]  # fmt: skip
+
+C = TypeVar("C", bound=TaskConfig)
+
+
+class TemporalOrder(Task[C]):
+    """A class for what the marked symbols were, in order."""
+
+    symbols = "XYabcdBE"
+    marked = "XY"
+    source = """@article{hochreiter1997long,
+  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
+  title   = {Long Short-Term Memory},
+  journal = {Neural Computation},
+  volume  = {9},
+  number  = {8},
+  pages   = {1735--1780},
+  year    = {1997}
+}"""
+
+    def success(self, config: C) -> Success:
+        return Success(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
+
+    @staticmethod
+    def noise(length: IntRange, random: BlockRandom) -> NDArray[np.uint16]:
+        """Words (N, T / 8) that decide the noise of the longest sequence, eight steps each."""
+        return random.uint16(-(-length[1] // 8))
+
+    @staticmethod
+    def write(
+        length: IntRange,
+        lengths: NDArray[np.int64],
+        places: Sequence[NDArray[np.int64]],
+        labels: NDArray[np.int64],
+        noise: NDArray[np.uint16],
+        ends: str = ENDS,
+    ) -> Batch:
+        """Sequences from their fields.
+
+        Args:
+            length: Shortest and longest.
+            lengths: (N,), steps of each.
+            places: For each marked symbol, in order, its step in every sequence, (N,).
+            labels: (N,), whose bits, highest first, are the marked symbols: 0 for X, 1 for Y.
+            noise: (N, T / 8), see `noise`.
+            ends: First and last symbol.
+        """
+        words = np.take(_EIGHT_STEPS, noise)
+        characters = words.view(np.uint8)
+        rows = np.arange(len(labels))
+        begin, end = ends.encode()
+        characters[:, 0] = begin
+        for bit, steps in zip(reversed(range(len(places))), places, strict=True):
+            characters[rows, steps] = np.where(labels >> bit & 1, ord("Y"), ord("X"))
+        characters[rows, lengths - 1] = end
+        # padding by whole words: those beyond the shortest length keep what the length of each row leaves
+        first_word = length[0] // 8
+        steps = np.arange(first_word * 8, characters.shape[1])
+        kept = steps < np.arange(length[0], length[1] + 1)[:, None]  # (lengths, steps)
+        for word, mask in enumerate((kept * np.uint8(255)).view(np.uint64).T, start=first_word):
+            words[:, word] &= np.take(mask, lengths - length[0])
+        return Batch(characters[:, : length[1]], lengths, labels)

@@ -1,0 +1,199 @@
+"""Long time lags: the first symbol decides the last, and all between is known by heart, noise, or noise of any length.
+
+Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), experiments 2a, 2b and 2c
+(section 5.2, Table 2 and Table 3).
+
+`2a-pP` has two sequences, x a1 ... a(P-1) x and y a1 ... a(P-1) y; each next symbol is to be said, and only the last
+takes memory. In `2b-pP` the symbols between are drawn from a1 to a(P-1), so that nothing can be said of them; what is
+to be said is the symbol that stood first, after P symbols:
+
+    >>> TASK.solve("y a3 a1 a1")
+    'y'
+
+`2c-qQ-pP` is b, then x or y, then Q drawn symbols out of a1 to aP, then more of them until lot decides, each time one
+in ten, that it is over, then e. What is to be said is the second symbol:
+
+    >>> TASK.solve("b x a2 a2 a1 e")
+    'x'
+
+In the paper the answer is a further symbol of the sequence, which here is its label; so a text is one symbol shorter
+than there, and Q + 12 symbols long on average. Of 65,536 equal shares of the law of its length the last is where it
+ends, Q + 108 symbols. Chance level is 1/2, and in 2a, P - 1 of P steps for whoever knows the middle by heart.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.alphabet import Alphabet
+from seqhub.tasks.base import Batch, Layout, Success, Task, TaskConfig
+from seqhub.tasks.rng import BlockRandom
+
+_MOST = 1_000  # distractors of any config
+_AT_ONCE = 1 << 16  # random words whose products stay in the cache
+
+
+@cache
+def _extra() -> NDArray[np.int64]:
+    """How many symbols follow the first Q, for each of 65,536 equal shares of the law: (65536,)."""
+    extra = np.zeros(1 << 16, np.int64)
+    going_on, symbols = 1 << 16, 0
+    while going_on:
+        symbols += 1
+        going_on = 9**symbols * (1 << 16) // 10**symbols
+        extra[:going_on] += 1
+    return extra
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongLagConfig(TaskConfig):
+    """Which of the three experiments, and its size."""
+
+    kind: Literal["2a", "2b", "2c"]
+    p: int  # 2a, 2b: one symbol fewer is neither x nor y; 2c: as many distractors
+    q: int = 0  # 2c: distractors that stand in every sequence
+
+    def __post_init__(self) -> None:
+        self.require(2 <= self.p <= _MOST and self.q >= 0, f"2 <= p <= {_MOST:,} and q >= 0")
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What sequences are written with: x and y, of 2c b and e, and then a1, a2, ..."""
+        ends, count = (("x", "y"), self.p - 1) if self.kind != "2c" else (("x", "y", "b", "e"), self.p)
+        return Alphabet((*ends, *(f"a{k}" for k in range(1, count + 1))), " ", f"long_lag/{self.name}")
+
+
+def _config(kind: Literal["2a", "2b", "2c"], p: int, q: int = 0) -> LongLagConfig:
+    if kind == "2c":
+        return LongLagConfig(name=f"2c-q{q}-p{p}", kind=kind, p=p, q=q, length=(q + 3, q + 3 + int(_extra().max())))
+    steps = p + 1 if kind == "2a" else p
+    return LongLagConfig(name=f"{kind}-p{p}", kind=kind, p=p, length=(steps, steps))
+
+
+class LongLag(Task[LongLagConfig]):
+    """What stood first, a long while ago."""
+
+    name = "long_lag"
+    version = 1
+    title = "The first of many symbols, to be remembered to the end (LSTM paper, experiments 2a, 2b, 2c)"
+    symbols = ("x", "y", "b", "e", *(f"a{k}" for k in range(1, _MOST + 1)))
+    separator = " "
+    marked = ("x", "y")
+    labels = ("x", "y")
+    rule = (
+        "In 2a a sequence is x or y, then a1, a2, ... in order, then its first symbol again, and what is to be learnt "
+        "is each next symbol. In 2b it is x or y, then noise over a1, a2, ..., and the label is its first symbol. In "
+        "2c it is b, then x or y, then noise of a length that lot decides, then e, and the label is its second symbol."
+    )
+    source = """@article{hochreiter1997long,
+  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
+  title   = {Long Short-Term Memory},
+  journal = {Neural Computation},
+  volume  = {9},
+  number  = {8},
+  pages   = {1735--1780},
+  year    = {1997}
+}"""
+    configs = (
+        *(_config("2a", p) for p in (4, 10, 100)),
+        _config("2b", 100),
+        *(_config("2c", q, q) for q in (50, 100, 200, 500, 1_000)),
+        *(_config("2c", p, 1_000) for p in (500, 200, 100, 50)),
+    )
+    paper_sequences: ClassVar = {  # section 5.2, Tables 2 and 3
+        "2a-p100": 5_040,
+        "2b-p100": 5_680,
+        "2c-q50-p50": 30_000,
+        "2c-q100-p100": 31_000,
+        "2c-q200-p200": 33_000,
+        "2c-q500-p500": 38_000,
+        "2c-q1000-p1000": 49_000,
+        "2c-q1000-p500": 49_000,
+        "2c-q1000-p200": 75_000,
+        "2c-q1000-p100": 135_000,
+        "2c-q1000-p50": 203_000,
+    }
+    paper_setting = "networks of one or two cells without forget gates learned online, by gradient descent"
+
+    def layout(self, config: LongLagConfig) -> Layout:
+        if config.kind == "2a":
+            return Layout(alphabet=config.alphabet, target="next_symbol")
+        return Layout(alphabet=config.alphabet, labels=self.labels)
+
+    def sizes(self, config: LongLagConfig) -> Mapping[str, int]:
+        if config.length[0] < 300:
+            return {"train": 8_192, "validation": 2_560, "test": 2_560}
+        return {"train": 1_024, "validation": 256, "test": 256}  # a row of 1,000 symbols has some 5,000 bytes
+
+    def success(self, config: LongLagConfig) -> Success:
+        return Success(rule="streak", section="5.2", tolerance=0.2 if config.kind == "2c" else 0.25, window=10_000)
+
+    def splits_overlap(self, config: LongLagConfig) -> bool:
+        return config.kind == "2a"  # two sequences are all that there are
+
+    def generate(self, config: LongLagConfig, random: BlockRandom) -> Batch:
+        answers = random.integers(0, 1)
+        ids, longest = config.alphabet.ids, config.length[1]
+        marked = np.array([ids["x"], ids["y"]], np.uint16)[answers]
+        lengths = np.full(random.size, longest)
+        if config.kind == "2a":
+            inputs = np.tile(np.arange(ids["a1"] - 1, ids["a1"] + config.p, dtype=np.uint16), (random.size, 1))
+            inputs[:, 0] = inputs[:, -1] = marked
+            return Batch(inputs, lengths, np.empty((random.size, 0), np.int64))
+        if config.kind == "2b":
+            inputs = _noise(random, longest, ids["a1"], config.p - 1)
+            inputs[:, 0] = marked
+            return Batch(inputs, lengths, answers)
+        lengths = config.q + 3 + np.take(_extra(), random.uint16(2)[:, 0])
+        inputs = _noise(random, longest, ids["a1"], config.p)
+        inputs[:, 0], inputs[:, 1] = ids["b"], marked
+        inputs[np.arange(random.size), lengths - 1] = ids["e"]
+        tail = inputs[:, config.length[0] :]
+        tail[np.arange(config.length[0], longest) >= lengths[:, None]] = 0
+        return Batch(inputs, lengths, answers)
+
+    def solve(self, sequence: str) -> str | None:
+        words = sequence.split(" ")
+        numbers = [word[1:] for word in words if word[:1] == "a"]
+        first, rest = (words[1:2], [*words[:1], *words[2:]]) if words[0] == "b" else (words[:1], words[1:])
+        if first in (["x"], ["y"]) and all(n.isdecimal() and n[0] != "0" and int(n) <= _MOST for n in numbers):
+            framed = rest == ["b", *rest[1:-1], "e"] and len(numbers) == len(rest) - 2
+            if framed or len(rest) == len(numbers) > 0:
+                return first[0]
+            if rest == [*(f"a{k}" for k in range(1, len(rest))), *first] and len(rest) > 1:
+                return None  # the text itself holds what is to be learnt
+        raise InvalidInputError(
+            f"{sequence[:60]!r} is no long_lag sequence: x or y, then a1, a2, ... in order and the first again, or any "
+            "of them; or b, x or y, any of a1, a2, ..., and e"
+        )
+
+
+def _noise(random: BlockRandom, steps: int, first: int, count: int) -> NDArray[np.uint16]:
+    """Ids (N, steps) from `first` on, `count` of them equally likely.
+
+    A 32-bit word decides two: times count², shifted back, it numbers a pair, which is looked up. No pair is likelier
+    than another by more than count² / 2**32, one in 4,000 for the largest.
+    """
+    words = random.uint16(steps + steps % 2).view("<u4").ravel()
+    pairs, found = _pairs(first, count), np.empty(len(words), np.uint32)
+    for start in range(0, len(words), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        numbers = np.multiply(words[part], np.uint64(count * count), dtype=np.uint64)
+        numbers >>= np.uint64(32)
+        np.take(pairs, numbers.view(np.int64), out=found[part], mode="clip")  # none is outside; needs no copy
+    return found.view(np.uint16).reshape(random.size, -1)[:, :steps]
+
+
+@cache
+def _pairs(first: int, count: int) -> NDArray[np.uint32]:
+    """Two ids in each word, all pairs of them: (count²,)."""
+    ids = np.arange(first, first + count, dtype=np.uint16)
+    return np.stack(np.broadcast_arrays(ids[:, None], ids), axis=2).reshape(-1).view(np.uint32)
+
+
+TASK = LongLag()

@@ -1,0 +1,106 @@
+"""Embedded Reber grammar: its strings, their law, and what may follow at each step."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.evaluation.criteria import Legal, illegal
+from seqhub.tasks.base import Batch, Success
+from seqhub.tasks.embedded_reber import GRAMMAR, LONGEST, TASK, EmbeddedReberConfig
+from seqhub.tasks.splits import SPLITS, Split
+from tests.tasks.cases import assert_follows
+
+INNER = r"B(?:TS*X(?:X(?P<loop>T*VPX)*(?:T*VV|T*VPS)|S)|P(?:T*VPX)*(?:T*VV|T*VPS))E"  # the grammar, written otherwise
+HS97, ENDLESS = TASK.configs
+
+
+def test_a_string_of_the_grammar_is_one_of_its_regular_expression():
+    whole = re.compile(rf"B(?P<outer>[TP]){INNER}(?P=outer)E")
+    texts = [text for split in SPLITS for text in Split("embedded_reber/hs97", split).blocks(0, 1).texts()]
+    texts += Split("embedded_reber/endless").blocks(0, 8).texts()
+    assert all(whole.fullmatch(text) for text in texts)
+    assert min(map(len, texts)) == 9
+    assert max(map(len, texts)) < LONGEST
+
+
+def test_every_branch_is_taken_half_of_the_time():
+    taken: Counter[tuple[int, str]] = Counter()
+    for text in Split("embedded_reber/endless", seed=5).blocks(0, 8).texts():
+        state = 0
+        for symbol in text[2:-2]:
+            taken[state, symbol] += 1
+            state = dict(GRAMMAR[state])[symbol]
+        taken[-1, text[1]] += 1
+    for state, symbols in {**{s: [symbol for symbol, _ in b] for s, b in GRAMMAR.items()}, -1: "TP"}.items():
+        if len(symbols) == 2:
+            assert_follows(np.array([taken[state, symbol] for symbol in symbols]))
+
+
+def test_the_given_strings_are_256_for_each_split_all_distinct():
+    texts = [text for split in SPLITS for text in Split("embedded_reber/hs97", split).blocks(0, 1).texts()]
+    assert len(texts) == len(set(texts)) == 3 * 256
+    assert TASK.success(HS97) == Success(rule="legal", section="5.1")
+    assert TASK.success(ENDLESS) is None
+
+
+def test_what_may_follow():
+    legal = [set(symbols) for symbols in TASK.legal("BPBPTVPXVVEPE")]
+    assert legal == [set(symbols) for symbols in ("TP", "B", "TP", "TV", "TV", "PV", "XS", "TV", "PV", "E", "P", "E")]
+
+
+def test_each_symbol_is_one_of_those_that_may_follow():
+    for text in Split("embedded_reber/endless", "test").blocks(0, 1).texts():
+        legal = TASK.legal(text)
+        assert len(legal) == len(text) - 1
+        assert all(symbol in symbols for symbol, symbols in zip(text[1:], legal, strict=True))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "B", "BTE", "BTBTXSE", "BTBTXSEPE", "BTBTXSETX", "BXBTXSEXE", "BTBTXSSETE", "BTBEETE", "BTBTSTE"]
+)
+def test_the_rule_refuses_what_the_grammar_cannot_make(text):
+    with pytest.raises(InvalidInputError, match="is no embedded_reber sequence"):
+        TASK.solve(text)
+
+
+def test_other_lengths_are_refused():
+    with pytest.raises(InvalidConfigError, match="config 'mine' needs length 9 to 80 and given >= 0"):
+        EmbeddedReberConfig(name="mine", length=(9, 40))
+
+
+class Knows:
+    """Says what may follow, with a slip at one step of one text."""
+
+    def __init__(self, slip: str = "", height: float = 0.0) -> None:
+        self.slip, self.height = slip, height
+
+    def errors(self, rows: Batch) -> np.ndarray:
+        raise AssertionError("the grammar asks for outputs alone")
+
+    def scores(self, rows: Batch) -> np.ndarray:
+        width = int(rows.lengths.max())
+        scores = np.zeros((len(rows), width, 1 + len(TASK.symbols)))
+        for row, text in enumerate(rows.texts()):
+            for step, symbols in enumerate(TASK.legal(text)):
+                scores[row, step, TASK.encode(symbols)] = np.linspace(0.5, 0.9, len(symbols))
+            if text == self.slip:
+                scores[row, -2 + len(text) - 1, TASK.encode({"T": "P", "P": "T"}[text[1]])] = self.height
+        return scores
+
+
+def test_success_needs_every_step_of_every_string():
+    train, test = (Split("embedded_reber/hs97", split) for split in ("train", "test"))
+    slip = test[200].inputs
+    rule = Legal(train, test)
+    for check, model in enumerate((Knows(slip, 0.95), Knows(slip, 0.5), Knows(slip, float("nan"))), start=1):
+        rule.check(100 * check, model)
+        assert rule.met_at is None
+        assert (illegal(train, 256, model), illegal(test, 256, model), illegal(test, 200, model)) == (0, 1, 0)
+    copy = Legal(train, test)
+    copy.load_state_dict(rule.state_dict())
+    copy.check(400, Knows(slip, 0.49))
+    copy.check(500, Knows(slip, 0.95))
+    assert copy.met_at == 400
