@@ -246,8 +246,8 @@ def finished_run(plan: Seeds, seed: int) -> RunRecord | None:
 def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException | None:
     """Make one run. What goes wrong with it is left in its folder; what concerns the whole sweep is returned."""
     folder = plan.folder(seed)
-    (folder / FAILURE).unlink(missing_ok=True)
     try:
+        (folder / FAILURE).unlink(missing_ok=True)
         one()
     except (AbandonedError, StoppedError, OSError) as error:
         return error
