@@ -23,8 +23,8 @@ def random_guessing(address: str, seed: int = 0, trials: int = 10_000, rows: int
     """Guesses until a network is right on a small set, the successful one included.
 
     The output is a logistic unit, read at the last step. It is right within the tolerance that the source of the task
-    has for a success, of 0 or 1 where there are two classes, else of the number; as many rows may be wrong as there, and
-    the mean error has the same bound.
+    has for a success, of 0 or 1 where there are two classes, else of the number. As many rows may be wrong as
+    there, and the mean error has the same bound.
 
     Args:
         address: A config with real values, and two classes or a number as target.

@@ -18,7 +18,7 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
         if config.length[0] >= _LONG:
             del settings["chrono_max_steps"]
             settings |= {"initialization": "forget_bias", "forget_bias": 6.0}
-            settings["model_options"] = {"input_gate_bias": 0.0, "latch": 3.0}
+            settings["model_options"] = {"input_gate_bias": 0.0, "latch": 5.0 if variant.noisy_signal else 3.0}
     if variant.noisy_target:
         settings["model_options"] = {"logistic_outputs": True}
     else:
