@@ -249,6 +249,51 @@ class SweepRecord(Record):
     command: str
 
 
+@dataclass(kw_only=True)
+class PaperRecord(Record):
+    """`hs97.json`: rows of the tables of Hochreiter & Schmidhuber (1997), and what runs from many seeds came to."""
+
+    FILE_NAME = "hs97.json"
+    SHAPE: ClassVar[dict[str, Any]] = {
+        "rows": {
+            str: {
+                "address": str,
+                "success": {},
+                "weights": int | None,
+                "sequences": int,
+                "wrong": float | None,
+                "results": {
+                    str: {
+                        str: {
+                            "seeds": [int],
+                            "sequences": [int | None],
+                            "seen": [int],
+                            "test_wrong": [int],
+                            "test_rows": int,
+                            "seconds": [float],
+                            "failed": {str: str},
+                            "parameters": int,
+                            "model_config": {},
+                            "training": {},
+                            "native": bool,
+                            "threads": int,
+                            "environment": {},
+                            "command": str,
+                        }
+                    }
+                },
+            }
+        },
+    }
+
+    rows: dict[str, dict[str, Any]]
+    """name -> what the paper says: {"address", "success": the rule by which it counts, "weights" of its network,
+    "sequences" to success, share of "wrong" test sequences, "results": {model: {"paper" or "strict": what its runs came
+    to}}}. Of those, in the order of "seeds", without those that "failed" for a reason: "sequences" to success or None,
+    sequences "seen", "test_wrong" of "test_rows", "seconds" of training and test; what they had in common; and the
+    command and the machine"""
+
+
 def what_else(folder: Path) -> str:
     """What a folder holds that is not what was looked for, to end a message with; nothing where that is unknown."""
     if not folder.is_dir():
@@ -270,6 +315,8 @@ def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:
 
     >>> list(_misfits({"a": [1, "2"], "b": {"x": None}}, {"a": [int], "b": {str: int | None}, "c": float}))
     ['a.1', 'c']
+    >>> list(_misfits({"a": True, "b": True}, {"a": bool, "b": int}))
+    ['b']
     """
     if isinstance(shape, dict):
         if not isinstance(value, dict):
@@ -287,7 +334,7 @@ def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:
             return
         for number, item in enumerate(value):
             yield from _misfits(item, shape[0], f"{where}.{number}")
-    elif isinstance(value, bool) or not isinstance(value, int | float if shape is float else shape):
+    elif isinstance(value, bool) != (shape is bool) or not isinstance(value, int | float if shape is float else shape):
         yield where
 
 

@@ -8,6 +8,7 @@ from seqhub.cli.demo import demo_command
 from seqhub.cli.env import env_command
 from seqhub.cli.hub import app as hub_app
 from seqhub.cli.lr_range import lr_range_command
+from seqhub.cli.paper import paper_command
 from seqhub.cli.publish import push_command, verify_command
 from seqhub.cli.results import card_command, evaluate_command, plot_command
 from seqhub.cli.serve import serve_command
@@ -36,6 +37,7 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
 app.command("sweep")(sweep_command)
+app.command("paper")(paper_command)
 app.command("lr-range")(lr_range_command)
 app.command("evaluate")(evaluate_command)
 app.command("card")(card_command)

@@ -1,0 +1,106 @@
+"""`seqhub paper`: the tables of a paper, run again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, Stopped, grid, progress_bar, show
+from seqhub.errors import InvalidConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from seqhub.records import SweepRecord
+    from seqhub.training.paper import Row
+    from seqhub.training.sweep import Standing
+
+PAPERS = ("hs97",)
+
+
+def paper_command(
+    paper: Annotated[str, typer.Argument(help="hs97: Hochreiter & Schmidhuber (1997).", show_default=False)],
+    rows: Annotated[str, typer.Option(help="names with commas between, as in 3a,4-t100,6b.", show_default="all")] = "",
+    seeds: Annotated[int, typer.Option(help="how many seeds of each row.")] = 10,
+    first_seed: Annotated[int, typer.Option(help="the first of them; the others follow.")] = 0,
+    model: Annotated[str, typer.Option(help="lstm by its recipes, or lstm_hs97, the networks of the paper.")] = "lstm",
+    threads: Annotated[int | None, typer.Option(help="runs at a time.", show_default="the cores there are")] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="folder of all runs and the record.", show_default="runs/PAPER")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the tables of a paper again, row by row.
+
+    Each row is run from many seeds, up to the criterion of the paper, and up to the same on more sequences.
+
+    The same command goes on where it was stopped; another adds its rows to the record in the folder.
+    """
+    if paper not in PAPERS:
+        raise UnknownNameError.of("paper", paper, PAPERS)
+    if seeds < 1:
+        raise InvalidConfigError(f"seeds {seeds}; need at least 1")
+    form = Form.of(as_json, quiet)
+    folder = output_dir or Path("runs") / paper
+    with progress_bar(*_columns(), visible=form is Form.TABLE) as bar:
+        bar_of = bar.add_task("starting", total=seeds, state="")
+        from seqhub.training.paper import rows_of, run_rows  # seconds, in which somebody looks on already
+        from seqhub.training.sweep import Standing, SweepInterrupted
+
+        def report(row: "Row", stop: str, now: "Standing | SweepRecord") -> None:
+            if isinstance(now, Standing):
+                state = f"{now.solved:,} of {now.done:,} solved" + (f", {now.failed:,} failed" if now.failed else "")
+                bar.update(bar_of, description=f"{row.name} {stop}", completed=now.done + now.failed, state=state)
+            else:
+                bar.console.print(_line(row, stop, now))
+                bar.reset(bar_of, description=f"{row.name} {stop} done", state="")
+
+        chosen = rows_of([name.strip() for name in rows.split(",") if name.strip()])
+        try:
+            record = run_rows(
+                chosen, folder, range(first_seed, first_seed + seeds), model=model, threads=threads, report=report
+            )
+        except SweepInterrupted:
+            raise Stopped(f"stopped; the same command goes on from there ({folder})") from None
+        bar.update(bar_of, visible=False)
+    path = folder / record.FILE_NAME
+    mine = [(row.name, record.rows[row.name]) for row in chosen]
+    lines = [
+        _cells(name, facts, stop, facts["results"][model][stop])
+        for name, facts in mine
+        for stop in facts["results"][model]
+    ]
+    heads = ("row", "stop", "1997", "solved", "median", "least", "most", "wrong in tests", "of")
+    show(
+        form,
+        vars(record),
+        brief=str(path),
+        table=lambda console: console.print(grid(heads, lines, right=(2, 3, 4, 5, 6, 7, 8)), str(path), sep="\n"),
+    )
+
+
+def _columns() -> tuple[Any, ...]:
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    texts = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
+    return SpinnerColumn(), texts[0], BarColumn(24), MofNCompleteColumn(), texts[1], TimeElapsedColumn()
+
+
+def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
+    """What a row came to, as soon as it has."""
+    found, seeds = done.summary["criteria"]["paper"], done.summary["seeds"]
+    text = f"{row.name} {stop}: {found['count']} of {seeds} solved"
+    if found["count"]:
+        text += f", median {found['median']:,.0f} ({found['least']:,} to {found['most']:,})"
+    return f"{text}; {row.paper_sequences:,} in the paper"
+
+
+def _cells(name: str, facts: dict[str, Any], stop: str, result: dict[str, Any]) -> tuple[str, ...]:
+    from statistics import median
+
+    counts = sorted(count for count in result["sequences"] if count is not None)
+    numbers = (f"{median(counts):,.0f}", f"{counts[0]:,}", f"{counts[-1]:,}") if counts else ("-", "-", "-")
+    wrong = [each for each, count in zip(result["test_wrong"], result["sequences"], strict=True) if count is not None]
+    tests = f"{min(wrong)} to {max(wrong)}" if wrong else "-"
+    solved = f"{len(counts)} of {len(result['seeds']) + len(result['failed'])}"
+    return name, stop, f"{facts['sequences']:,}", solved, *numbers, tests, f"{result['test_rows']:,}"

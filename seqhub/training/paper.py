@@ -1,0 +1,243 @@
+"""The experiments of a paper, row by row: what it says, and what runs of this package come to by its own criteria.
+
+`ROWS` are those of Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), sections 5.1 to
+5.6. What a task is and when it counts as solved stands in its task file, and what solves it in its recipe `solve`;
+the networks of 1997 stand in `recipes.hs97`. No setting depends on a seed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from seqhub.errors import UnknownNameError
+from seqhub.evaluation.criteria import success_of
+from seqhub.records import PaperRecord, SweepRecord
+from seqhub.tasks.base import Success
+from seqhub.tasks.registry import resolve
+from seqhub.tasks.splits import Split
+from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.recipes import recipe
+from seqhub.training.recipes.hs97 import network
+from seqhub.training.sweep import TEST_ROWS, Standing, sweep
+
+MODELS = ("lstm", "lstm_hs97")
+STOPS = ("paper", "strict")  # the criterion of the source, and the same on more sequences
+
+_STRICTNESS = {"st2": 10, "st3": 2}  # other rules look at all texts, or at ten thousand sequences, already
+_LEAST_MOST = 50_000  # no seed is called unsolved before so many training sequences
+_ITS_OWN_TIMES = 3
+_EVERY = {("legal", "paper"): 50, ("st2", "paper"): 200}  # sequences between two checks, where they decide
+_USUALLY_EVERY = 1_000
+_EVALUATE = 256  # sequences of the check of accuracy, which decides nothing here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of the paper's tables.
+
+    Args:
+        name: As in 3a-t100-n1.
+        address: Task and config.
+        other_weights: Of the network there, where the task here takes another number.
+        sequences: To success there, a mean over trials; None for what the task file says.
+        wrong: Share of the test sequences that were wrong there; None for what the task file says, if anything.
+        allowed_wrong: Of the window of the criterion, where it is not that of the task.
+    """
+
+    name: str
+    address: str
+    other_weights: int | None = None
+    sequences: int | None = None
+    wrong: float | None = None
+    allowed_wrong: int | None = None
+
+    @cached_property
+    def success(self) -> Success:
+        """When a run of this row is successful."""
+        found = success_of(self.address, allowed_wrong=self.allowed_wrong)
+        assert found is not None, f"{self.address} has no criterion"
+        return found
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Those of STOPS that make a difference here."""
+        return STOPS if self.success.rule in _STRICTNESS else STOPS[:1]
+
+    def strictness(self, stop: str) -> int:
+        """Times as many sequences as the source looks at."""
+        return _STRICTNESS[self.success.rule] if stop == "strict" else 1
+
+    @property
+    def weights(self) -> int:
+        """Of the network in the paper."""
+        return self.other_weights or network(self.address).weights
+
+    @property
+    def paper_sequences(self) -> int:
+        """Training sequences to success in the paper."""
+        task, config = resolve(self.address)
+        return self.sequences if self.sequences is not None else task.paper_sequences[config.name]
+
+    @property
+    def paper_wrong(self) -> float | None:
+        """Share of wrong test sequences in the paper."""
+        task, config = resolve(self.address)
+        return self.wrong if self.wrong is not None else task.paper_wrong.get(config.name)
+
+    def most(self, model: str) -> int:
+        """Training sequences after which a seed ends unsolved: those of the paper, and what a criterion looks at.
+
+        The paper's are a mean, so its own network may take some times as many.
+        """
+        times = 1 if model == MODELS[0] else _ITS_OWN_TIMES
+        return max(_LEAST_MOST, times * self.paper_sequences) + self.success.window * self.strictness(self.stops[-1])
+
+    def config(self, folder: Path, model: str, stop: str) -> TrainConfig:
+        """Settings of all runs of this row: those of the recipe, or of the network of 1997, and when they end."""
+        recommended = recipe(self.address, MODELS[0])
+        if model != MODELS[0]:
+            recommended = {"data": recommended.get("data", STREAM)} | network(self.address).settings()
+        settings = {
+            "model": model,
+            **recommended,
+            "stop_at": "paper",
+            "strictness": self.strictness(stop),
+            "allowed_wrong": self.allowed_wrong,
+            "max_sequences": self.most(model),
+            "evaluate_every": _EVERY.get((self.success.rule, stop), _USUALLY_EVERY),
+            "evaluate_size": _EVALUATE,
+        }
+        if settings.get("data") == SPLITS:  # rows that are given: as many passes as that takes
+            settings["epochs"] = -(-self.most(model) // (Split(self.address, "train").size or 1))
+        return TrainConfig(address=self.address, output_dir=folder, **settings)
+
+
+_PRODUCT = "multiplication/hs97-t100"
+_LAGS = (
+    (50, 50),
+    (100, 100),
+    (200, 200),
+    (500, 500),
+    (1_000, 1_000),
+    (1_000, 500),
+    (1_000, 200),
+    (1_000, 100),
+    (1_000, 50),
+)
+_SIGNALS = (
+    *("3a-t100-n3", "3a-t100-n1", "3a-t1000-n3"),
+    *("3b-t100-n3", "3b-t100-n1", "3b-t1000-n1"),
+    *("3c-t100-n3", "3c-t100-n1"),
+)
+
+ROWS = (
+    Row(name="1", address="embedded_reber/hs97"),
+    Row(name="2a", address="long_lag/2a-p100"),
+    Row(name="2b", address="long_lag/2b-p100", other_weights=10_504),
+    *(Row(name=f"2c-q{q}-p{p}", address=f"long_lag/2c-q{q}-p{p}") for q, p in _LAGS),
+    *(Row(name=name, address=f"two_sequence/{name}") for name in _SIGNALS),
+    *(Row(name=f"4-t{t}", address=f"adding/hs97-t{t}") for t in (100, 500, 1_000)),
+    Row(name="5-n140", address=_PRODUCT),
+    Row(name="5-n13", address=_PRODUCT, sequences=1_273_000, wrong=14 / 2560, allowed_wrong=12),
+    Row(name="6a", address="qrsu/hs97"),
+    Row(name="6b", address="temporal_order_3bit/hard"),
+)
+
+
+def rows_of(names: Sequence[str] = ()) -> tuple[Row, ...]:
+    """Rows by name, or by the start of their names up to a dash, as 3a for all of 3a; all where none is named.
+
+    Raises:
+        UnknownNameError: No such row.
+
+    >>> [row.name for row in rows_of(["5", "6a"])]
+    ['5-n140', '5-n13', '6a']
+    """
+    for name in names:
+        if not any(_belongs(row, name) for row in ROWS):
+            raise UnknownNameError.of("row", name, [row.name for row in ROWS])
+    return tuple(row for row in ROWS if not names or any(_belongs(row, name) for name in names))
+
+
+def _belongs(row: Row, name: str) -> bool:
+    return row.name == name or row.name.startswith(f"{name}-")
+
+
+def run_rows(
+    rows: Sequence[Row],
+    folder: Path,
+    seeds: Sequence[int],
+    *,
+    model: str = "lstm",
+    threads: int | None = None,
+    report: Callable[[Row, str, Standing | SweepRecord], None] | None = None,
+) -> PaperRecord:
+    """Run rows, one after the other, each from all seeds, and keep a record of all that stand in a folder.
+
+    What has been run with the same settings is not run again, so a stopped call goes on where it was.
+
+    Args:
+        rows: Some of `ROWS`.
+        folder: Holds the sweep of each row, model and stop, and the record, which other calls may have begun.
+        seeds: Of each row.
+        model: One of MODELS.
+        threads: Runs at a time; the cores that this process may use by default.
+        report: Called with the row and its stop, whenever a seed has ended and once a sweep has.
+
+    Raises:
+        UnknownNameError: No such model.
+        InvalidConfigError: The folder holds runs of other settings, or all seeds of a row failed.
+        SaveError: The disk is full.
+        SweepInterrupted: Ctrl-C or SIGTERM.
+    """
+    if model not in MODELS:
+        raise UnknownNameError.of("model of the paper's rows", model, MODELS)
+    known = PaperRecord.load(folder) if (folder / PaperRecord.FILE_NAME).exists() else PaperRecord(rows={})
+    plans = [(row, stop) for row in rows for stop in (row.stops if model == "lstm" else STOPS[:1])]
+    configs = [row.config(folder / model / row.name / stop, model, stop) for row, stop in plans]
+    for (row, stop), config in zip(plans, configs, strict=True):
+        tell = None if report is None else partial(report, row, stop)
+        done = sweep(config, seeds, threads=threads, resume=True, report=tell)
+        results = known.rows.get(row.name, {}).get("results", {})
+        mine = results.get(model, {}) | {stop: _result(done, row)}
+        known.rows[row.name] = _facts(row) | {"results": results | {model: mine}}
+        known.rows = {each.name: known.rows[each.name] for each in ROWS if each.name in known.rows}
+        known.save(folder)
+        if report is not None:
+            report(row, stop, done)
+    return known
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    """What the paper says."""
+    success = {each.name: getattr(row.success, each.name) for each in fields(row.success)}
+    return {
+        "address": row.address,
+        "success": success,
+        "weights": row.weights,
+        "sequences": row.paper_sequences,
+        "wrong": row.paper_wrong,
+    }
+
+
+def _result(done: SweepRecord, row: Row) -> dict[str, Any]:
+    """What the seeds came to."""
+    size = Split(row.address, "test").size
+    return {
+        "seeds": [run["seed"] for run in done.runs],
+        "sequences": [run["criteria"]["paper"] for run in done.runs],
+        "seen": [run["sequences_seen"] for run in done.runs],
+        "test_wrong": [int(run["test"]["paper_wrong"]) for run in done.runs],
+        "test_rows": TEST_ROWS if size is None else min(TEST_ROWS, size),
+        "seconds": [run["seconds"] for run in done.runs],
+        "failed": done.failed,
+        "parameters": done.num_parameters,
+        "model_config": done.model_config,
+        "training": done.training,
+        "native": done.native,
+        "threads": done.threads,
+        "environment": done.environment,
+        "command": done.command,
+    }
