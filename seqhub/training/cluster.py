@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import submitit
 
 _SECONDS = 0.5  # from one look at the jobs to the next
+_MOST_SECONDS = 30.0  # that cancelled jobs are waited for
 _LINES = 20  # of what a dead job said last
 
 
@@ -51,27 +52,31 @@ class Cluster:
             jobs = [executor.submit(run_share, plan, share) for share in shares]
         open_seeds = set(left)
         with interruptions() as interrupted:
-            while open_seeds:
+            while not interrupted:
                 over = [job.done() for job in jobs]
                 for job, share, is_over in zip(jobs, shares, over, strict=True):
                     for seed in open_seeds & set(share):
-                        failed = (plan.folder(seed) / FAILURE).exists()
-                        if is_over and not failed and finished_run(plan, seed) is None:
-                            failed = True
+                        failure = plan.folder(seed) / FAILURE
+                        finished = finished_run(plan, seed) is not None
+                        if is_over and not finished and not failure.exists():
                             plan.folder(seed).mkdir(exist_ok=True)
-                            (plan.folder(seed) / FAILURE).write_text(_last_words(job), encoding="utf-8")
-                        if failed or finished_run(plan, seed) is not None:
+                            failure.write_text(_last_words(job), encoding="utf-8")
+                        if finished or failure.exists():
                             open_seeds.discard(seed)
                             ended(seed)
-                if interrupted:
-                    for job in jobs:
-                        job.cancel()
-                    done = len(plan.seeds) - len(open_seeds)
-                    raise SweepInterrupted(
-                        f"stopped after {done:,} of {len(plan.seeds):,} seeds, and the jobs "
-                        "cancelled; the same command with --resume goes on from there"
-                    )
-                time.sleep(_SECONDS if open_seeds else 0)
+                if all(over):
+                    return
+                time.sleep(_SECONDS)
+            for job in jobs:
+                job.cancel()
+            until = time.monotonic() + _MOST_SECONDS
+            while not all(job.done() for job in jobs) and time.monotonic() < until:
+                time.sleep(_SECONDS)
+        done = len(plan.seeds) - len(open_seeds)
+        raise SweepInterrupted(
+            f"stopped after {done:,} of {len(plan.seeds):,} seeds, and the jobs cancelled; the same command with "
+            "--resume goes on from there"
+        )
 
     def _executor(self, plan: Seeds) -> "submitit.AutoExecutor":
         try:

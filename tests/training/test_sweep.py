@@ -1,0 +1,295 @@
+"""Sweeps: one run per seed, none lost and none twice, whatever stops them; natively and by torch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from seqhub.errors import InvalidConfigError, OutputExistsError
+from seqhub.evaluation.evaluate import evaluate
+from seqhub.kernels.library import reason
+from seqhub.records import RunRecord, SweepRecord
+from seqhub.training.cluster import Cluster
+from seqhub.training.config import TrainConfig
+from seqhub.training.history import read_history
+from seqhub.training.sweep import FAILURE, Standing, sweep
+from seqhub.training.train import train
+from seqhub.training.workers import StoppedError, Worker, WorkerDiedError
+from tests.cli.calls import call
+
+native = pytest.mark.skipif(reason() is not None, reason="no native library")
+
+SETTINGS: dict[str, Any] = {
+    "address": "qrsu/easy",
+    "initialization": "chrono",
+    "chrono_max_steps": 8,
+    "learning_rate": 0.02,
+    "max_sequences": 6400,
+    "evaluate_size": 1024,
+    "cpu": True,
+}
+
+
+def config(folder: Path, **changes: Any) -> TrainConfig:
+    return TrainConfig(output_dir=folder, **SETTINGS | changes)
+
+
+def numbers(record: SweepRecord) -> list[dict[str, Any]]:
+    """What came of each seed, without what a clock says."""
+    return [{name: value for name, value in run.items() if name != "seconds"} for run in record.runs]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@native
+def test_each_seed_is_the_run_that_train_makes_of_it_and_the_summary_sums_them_up(tmp_path: Path) -> None:
+    standings: list[Standing] = []
+    record = sweep(config(tmp_path / "all"), range(3, 7), threads=2, report=standings.append)
+    assert names(tmp_path / "all") == ["seed-3", "seed-4", "seed-5", "seed-6", "sweep.json"]
+    assert names(tmp_path / "all" / "seed-4") == ["history.jsonl", "run.json"]
+    assert SweepRecord.load(tmp_path / "all") == record
+    assert standings[-1] == Standing(total=4, done=4, solved=4, failed=0)
+
+    runs = [RunRecord.load(tmp_path / "all" / f"seed-{seed}") for seed in range(3, 7)]
+    counts = sorted(run.criteria["accuracy>=0.999"] or 0 for run in runs)
+    assert record.summary["solved"] == 4
+    assert record.summary["criteria"]["accuracy>=0.999"] == {
+        "count": 4,
+        "median": (counts[1] + counts[2]) / 2,
+        "mean": sum(counts) / 4,
+        "least": counts[0],
+        "most": counts[3],
+    }
+    assert [each["seed"] for each in record.runs] == [run.seed for run in runs] == [3, 4, 5, 6]
+    assert [each["test"]["accuracy"] for each in record.runs] == [run.evaluation["test"]["accuracy"] for run in runs]
+
+    alone = train(config(tmp_path / "alone", seed=4))
+    assert alone is not None
+    for name in ("data", "criteria", "sequences_seen", "optimizer_steps", "num_parameters", "model_config", "training"):
+        assert getattr(runs[1], name) == getattr(alone, name), name
+    assert len(read_history(tmp_path / "all" / "seed-4")) == len(read_history(tmp_path / "alone"))
+
+
+@native
+def test_what_comes_out_does_not_depend_on_the_threads(tmp_path: Path) -> None:
+    one, three = (sweep(config(tmp_path / str(n)), range(7), threads=n, test_rows=100) for n in (1, 3))
+    assert numbers(one) == numbers(three)
+    assert one.summary == three.summary
+
+
+@native
+def test_models_that_are_kept_are_measured_as_evaluate_measures_them(tmp_path: Path) -> None:
+    sweep(config(tmp_path), [0, 1], test_rows=500, keep_models=True)
+    for seed in (0, 1):
+        folder = tmp_path / f"seed-{seed}"
+        ours = RunRecord.load(folder)
+        assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(ours.files) <= set(names(folder))
+        theirs = evaluate(folder, rows=500, sibling_rows=0).evaluation["test"]
+        assert theirs.keys() == ours.evaluation["test"].keys()
+        for name, value in theirs.items():
+            close = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
+            assert ours.evaluation["test"][name] == close, name
+
+
+@native
+def test_a_sweep_that_has_ended_is_returned_and_one_that_grows_only_adds(tmp_path: Path) -> None:
+    first = sweep(config(tmp_path), range(2), test_rows=0)
+    made = (tmp_path / "seed-0" / "run.json").stat().st_mtime_ns
+    assert sweep(config(tmp_path), range(2), test_rows=0, resume=True) == first
+    more = sweep(config(tmp_path), range(4), test_rows=0, resume=True)
+    assert [run["seed"] for run in more.runs] == [0, 1, 2, 3]
+    assert numbers(more)[:2] == numbers(first)
+    assert (tmp_path / "seed-0" / "run.json").stat().st_mtime_ns == made
+    assert "wall" in first.timings
+    assert "wall" not in more.timings  # of which nobody saw the whole
+
+
+@native
+def test_an_interrupted_sweep_keeps_whole_seeds_and_goes_on_without_losing_or_doubling_any(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "from seqhub.cli import main; main()", "sweep", "qrsu/easy", "--seeds", "60"]
+    program += ["--threads", "2", "--output-dir", "all", "--stop-at", "none", "--quiet"]
+    program += ["--max-sequences", "32000", "--evaluate-every", "3200", "--evaluate-size", "16"]
+    process = subprocess.Popen(
+        program, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    limit = time.monotonic() + 100
+    while not list((tmp_path / "all").glob("seed-*/run.json")) and process.poll() is None:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "of 60 seeds" in errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    finished = {path.parent.name: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("seed-*/run.json")}
+    assert 0 < len(finished) < 60
+    assert set(names(tmp_path / "all")) == set(finished)  # nothing half-made, and no summary
+
+    ended = subprocess.run([*program, "--resume"], cwd=tmp_path, text=True, capture_output=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    record = SweepRecord.load(tmp_path / "all")
+    assert [run["seed"] for run in record.runs] == list(range(60))
+    for name, made in finished.items():
+        assert (tmp_path / "all" / name / "run.json").stat().st_mtime_ns == made
+
+
+@native
+def test_seeds_that_diverge_are_failed_seeds_and_not_a_lost_sweep(tmp_path: Path) -> None:
+    wild = {"initialization": "default", "chrono_max_steps": None, "model": "rnn_relu", "optimizer": "sgd"}
+    wild |= {"learning_rate": 12.0, "max_grad_norm": 0.0, "max_sequences": 640, "stop_at": "none"}
+    standings: list[Standing] = []
+    record = sweep(config(tmp_path, **wild), range(24), test_rows=64, report=standings.append)
+    failed = sorted(int(seed) for seed in record.failed)
+    assert 0 < len(failed) < 24
+    assert standings[-1].failed == len(failed)
+    assert sorted([run["seed"] for run in record.runs] + failed) == list(range(24))
+    for seed in failed:
+        assert names(tmp_path / f"seed-{seed}") == [FAILURE]
+        assert "loss is" in record.failed[str(seed)]
+
+    with pytest.raises(InvalidConfigError, match=r"^all 2 seeds failed; seed 0: loss is .*lower learning_rate"):
+        sweep(config(tmp_path / "none", **wild | {"learning_rate": 3e38}), range(2))
+
+
+@native
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": []}, "seeds 0; need 1 to"),
+        ({"seeds": [1, 1]}, "seeds 2; need each once"),
+        ({"seeds": [2**63]}, "need 64 bits at most"),
+        ({"test_rows": -1}, "test_rows -1; need 0 to"),
+        ({"threads": 2000}, "threads 2000; need 1 to 1,024"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_made(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        sweep(config(tmp_path / "all"), **{"seeds": [0], **changes})
+    assert not (tmp_path / "all").exists()
+
+
+@native
+def test_folders_of_something_else_and_of_other_settings_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"notes is not empty"):
+        sweep(config(tmp_path / "notes"), [0], resume=True)
+    sweep(config(tmp_path / "all"), [0], test_rows=0)
+    with pytest.raises(OutputExistsError, match="--resume"):
+        sweep(config(tmp_path / "all"), [0], test_rows=0)
+    with pytest.raises(InvalidConfigError, match=r"learning_rate=0\.02 there and 0\.01 here"):
+        sweep(config(tmp_path / "all", learning_rate=0.01), [0, 1], test_rows=0, resume=True)
+    assert names(tmp_path / "all") == ["seed-0", "sweep.json"]
+
+
+@native
+def test_a_record_that_lost_its_end_is_made_again(tmp_path: Path) -> None:
+    whole = sweep(config(tmp_path), [0, 1], test_rows=64)
+    path = tmp_path / "seed-1" / "run.json"
+    path.write_text(path.read_text()[:100])
+    assert numbers(sweep(config(tmp_path), [0, 1], test_rows=64, resume=True)) == numbers(whole)
+
+
+@native
+def test_the_command_prints_a_table_json_or_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["sweep", "qrsu/easy", "--seeds", 2, "--first-seed", 5, "--test-rows", 64]
+    table = call(*asked)
+    assert table.code == 0, table.err
+    assert "2 of 2 seeds solved (accuracy>=0.999)" in table.out
+    assert names(tmp_path / "runs" / "qrsu-easy-lstm-sweep") == ["seed-5", "seed-6", "sweep.json"]
+    assert json.loads(call(*asked, "--resume", "--json").out)["summary"]["seeds"] == 2
+    assert call(*asked, "--resume", "--quiet").out == "runs/qrsu-easy-lstm-sweep\n"
+    for wrong, message in (
+        (["--seeds", 0], "seeds 0"),
+        (["--engine", "ray"], "no engine 'ray'; known: local, submitit"),
+    ):
+        ended = call(*asked, *wrong)
+        assert ended.code == 2
+        assert message in ended.err
+
+
+def test_without_the_library_processes_make_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config(tmp_path / "torch", max_sequences=640, stop_at="none")
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")
+    record = sweep(settings, [0, 1], threads=1, test_rows=64)
+    assert not record.native
+    assert names(tmp_path / "torch" / "seed-1") == ["history.jsonl", "run.json"]
+    monkeypatch.delenv("SEQHUB_KERNELS")
+    if reason() is None:
+        same = sweep(replace(settings, output_dir=tmp_path / "native"), [0, 1], test_rows=64)
+        assert same.native
+        for ours, theirs in zip(same.runs, record.runs, strict=True):
+            assert ours["criteria"] == theirs["criteria"]
+            assert ours["test"] == pytest.approx(theirs["test"], rel=0.05, abs=0.05)
+
+
+def test_a_worker_that_dies_fails_its_work_only() -> None:
+    worker = Worker()
+    try:
+        with pytest.raises(WorkerDiedError, match="exit code 3"):
+            worker.run(os._exit, 3)
+        with pytest.raises(WorkerDiedError, match="signal SIGKILL"):
+            worker.run(signal.raise_signal, signal.SIGKILL)
+        with pytest.raises(WorkerDiedError, match="ZeroDivisionError"):
+            worker.run(divmod, 1, 0)
+        with pytest.raises(StoppedError):
+            worker.run(time.sleep, 60, stopped=lambda: True)
+        worker.run(divmod, 1, 1)
+    finally:
+        worker.close()
+
+
+@native
+@pytest.mark.slow
+def test_jobs_of_submitit_make_the_same_runs(tmp_path: Path) -> None:
+    jobs = Cluster(jobs=2, options={"timeout_min": 5}, cluster="local")
+    far = sweep(config(tmp_path / "far"), range(5), threads=1, test_rows=64, run=jobs)
+    near = sweep(config(tmp_path / "near"), range(5), test_rows=64)
+    assert numbers(far) == numbers(near)
+
+
+@native
+@pytest.mark.slow
+def test_a_job_that_dies_fails_its_seeds(tmp_path: Path) -> None:
+    settings = config(tmp_path, stop_at="none", max_sequences=100_000_000)
+    found: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            sweep(settings, range(2), threads=1, run=Cluster(options={"timeout_min": 5}, cluster="local"))
+        except InvalidConfigError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=make)
+    before = set(psutil.Process().children(recursive=True))
+    thread.start()
+    limit = time.monotonic() + 60
+    while thread.is_alive():
+        assert time.monotonic() < limit
+        for process in set(psutil.Process().children(recursive=True)) - before:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.05)
+    assert "all 2 seeds failed; seed 0: job" in str(found[0])
+    assert "without this seed" in (tmp_path / "seed-1" / FAILURE).read_text()
+
+
+def test_options_that_submitit_does_not_take_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfigError, match=r"job options \{'nope': 1\}"):
+        sweep(config(tmp_path), range(2), run=Cluster(options={"nope": 1}, cluster="local"))
