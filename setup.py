@@ -53,8 +53,9 @@ class BuildLibrary(build_ext):
         extra = os.environ.get("CXXFLAGS", "").split()
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = {
-                Path(folder, f"{name}.o"): [f"-DISA={name}", *flags, "-c", str(SOURCE / "recurrence.cpp")]
+                Path(folder, f"{source}-{name}.o"): [f"-DISA={name}", *flags, "-c", str(SOURCE / f"{source}.cpp")]
                 for name, flags in INSTRUCTION_SETS.items()
+                for source in ("recurrence", "hs97")
             }
             jobs |= {Path(folder, f"{name}.o"): ["-c", str(SOURCE / f"{name}.cpp")] for name in ("dispatch", "spans")}
 

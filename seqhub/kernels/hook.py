@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqhub.kernels.library import reason, spans_function
+from seqhub.kernels.blocks import Units, memory_blocks
+from seqhub.kernels.library import has_blocks, reason, spans_function
 from seqhub.kernels.operator import recurrence
 
 _ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
 _LANES = 16  # sequences of the widest vector
 _TYPES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+_BLOCKS = "lstm_hs97"
 _FLOATS = (torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
 
@@ -40,7 +42,7 @@ def run(
             for the zero vector; or (B, T, F) values.
         mask: (B, T), not 0 at real steps; None if all are.
         layers: With a `recurrence` each, and a `recurrence_reverse` or None, of one layer and direction each.
-        cell: One of `_TYPES`.
+        cell: One of `_TYPES`, or `_BLOCKS`.
         vocab_size: Number of ids.
         pad_token_id: Id of padding, or None.
         h_0: (layers, B, H), initial states; None for zero.
@@ -49,7 +51,8 @@ def run(
 
     Returns:
         States of the last layer, (B, T, D * H), zero at steps that are not real; last states, (layers * D, B, H); those
-        of the cells of an LSTM. Or None where the plain modules are to run.
+        of the cells of an LSTM, or what the modules of memory cell blocks have for them. Or None where the plain
+        modules are to run.
 
     Raises:
         InvalidInputError: An id is out of range.
@@ -64,7 +67,8 @@ def run(
             [layer.recurrence] if layer.recurrence_reverse is None else [layer.recurrence, layer.recurrence_reverse]
         )
     bidirectional = layer.recurrence_reverse is not None
-    if not _fits(inputs, mask, modules, cell):
+    blocks = cell == _BLOCKS and not bidirectional and has_blocks() and _truncated(modules)
+    if not _fits(inputs, mask, modules, cell, blocks):
         return None
     spans = None
     if mask is not None:
@@ -72,6 +76,9 @@ def run(
         if found is None:
             return None
         spans = found if found.numel() else None
+    if blocks:
+        columns = one_hot_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None
+        return _run_blocks(inputs, modules, columns, spans, h_0, c_0)
     states, h_n, c_n = recurrence(
         inputs,
         [weight for module in modules for weight in module._parameters.values()],
@@ -86,11 +93,50 @@ def run(
     return states, h_n, c_n if cell == "lstm" else None
 
 
-def _fits(inputs: Tensor, mask: Tensor | None, modules: list[nn.RNNBase], cell: str) -> bool:
+def _truncated(modules: list[Any]) -> bool:
+    """Whether these are memory cell blocks that run natively: with the truncated gradient, or where there is none.
+
+    They are known by their name: their class travels with weights, and each folder of weights has its own.
+    """
+    return all(
+        type(module).__name__ == "MemoryBlocks"
+        and module.weight_hh_l0 is not None
+        and (module.truncated or not torch.is_grad_enabled())
+        for module in modules
+    )
+
+
+def _run_blocks(
+    inputs: Tensor,
+    modules: list[Any],
+    columns: Tensor | None,
+    spans: Tensor | None,
+    h_0: Tensor | None,
+    c_0: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Layer after layer of memory cell blocks."""
+    ends = []
+    for index, module in enumerate(modules):
+        units = Units(
+            cells=module.hidden_size,
+            block_size=module.block_size,
+            output_gates=module.num_gates > module.num_blocks,
+            squash_input=module.squash_input,
+            squash_output=module.squash_output,
+        )
+        start = {} if h_0 is None or c_0 is None else {"h_0": h_0[index], "m_0": c_0[index]}
+        weights = module.weight_ih_l0, module.weight_hh_l0, module.bias_l0
+        inputs, h_n, m_n = memory_blocks(inputs, weights, units, columns=columns, spans=spans, **start)
+        columns = None
+        ends.append((h_n, m_n))
+    return inputs, torch.stack([h_n for h_n, _ in ends]), torch.stack([m_n for _, m_n in ends])
+
+
+def _fits(inputs: Tensor, mask: Tensor | None, modules: list[Any], cell: str, blocks: bool) -> bool:
     """Whether these are plain tensors and modules that nobody listens to, of sizes at which the library is faster."""
     kind = _TYPES.get(cell)
     for module in modules:
-        if type(module) is not kind or _has_hooks(module):
+        if not (blocks or type(module) is kind) or _has_hooks(module):
             return False
     weight: Any = modules[0]._parameters["weight_hh_l0"]
     ids = inputs.dim() == 2
@@ -104,7 +150,7 @@ def _fits(inputs: Tensor, mask: Tensor | None, modules: list[nn.RNNBase], cell: 
         and not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
         and not torch._C._are_functorch_transforms_active()
-        and worthwhile(cell, len(inputs), weight.size(-1))
+        and (blocks or worthwhile(cell, len(inputs), weight.size(-1)))
     )
 
 

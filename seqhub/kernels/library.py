@@ -81,6 +81,30 @@ def library(instruction_set: str | None = None) -> Library:
 
 
 @cache
+def has_blocks() -> bool:
+    """Whether the library runs memory cell blocks; one that was built before they were there does not."""
+    return hasattr(_native(), "seqhub_blocks_forward_baseline")
+
+
+@cache
+def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
+    """`forward` and `backward` of native/hs97.cpp, for an instruction set, by default the best one.
+
+    Raises:
+        LibraryMissingError: There is no library.
+        UnknownNameError: As `library`.
+    """
+    chosen = library(instruction_set or None).instruction_set
+    functions = {}
+    for name in ("forward", "backward"):
+        function = getattr(_native(), f"seqhub_blocks_{name}_{chosen}")
+        function.argtypes = [ctypes.c_char_p]
+        function.restype = ctypes.c_int64
+        functions[name] = function
+    return functions
+
+
+@cache
 def spans_function() -> "ctypes._NamedFuncPointer":
     """`seqhub_spans` of native/spans.cpp.
 

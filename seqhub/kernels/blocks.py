@@ -1,0 +1,182 @@
+"""Memory cell blocks (`lstm_hs97`) natively, with their truncated gradient: see native/hs97.cpp.
+
+Shapes: B sequences of T steps, F features or V ids of the input, H cells, U units.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seqhub.errors import InvalidInputError
+from seqhub.kernels.library import blocks_functions
+
+_PADDING, _KEPT = 16, 6  # as in native/hs97.h
+_WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in native/problem.h
+
+
+@dataclass(frozen=True)
+class Units:
+    """Which units there are, and what they squash by; fields of `RecurrentConfig` but for the names of two.
+
+    Args:
+        cells: H.
+        block_size: Cells that share their gates.
+        output_gates: Whether there are some.
+        squash_input: `g1` or `g2`.
+        squash_output: `h1` or `id`.
+        instruction_set: One of `library.instruction_sets()`; by default the best.
+    """
+
+    cells: int
+    block_size: int = 1
+    output_gates: bool = True
+    squash_input: str = "g2"
+    squash_output: str = "h1"
+    instruction_set: str = ""
+
+    @property
+    def count(self) -> int:
+        """U: cells, then input gates, then output gates."""
+        return self.cells + self.cells // self.block_size * (1 + self.output_gates)
+
+
+def memory_blocks(
+    inputs: Tensor,
+    weights: tuple[Tensor, Tensor | None, Tensor | None],
+    units: Units,
+    *,
+    columns: Tensor | None = None,
+    spans: Tensor | None = None,
+    h_0: Tensor | None = None,
+    m_0: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one layer in one direction over all steps.
+
+    Args:
+        inputs: (B, T) ids, int64; or (B, T, F) values of the weights' type, float32 or float64.
+        weights: `weight_ih_l0` (U, F), `weight_hh_l0` (U, U) or None, `bias_l0` of the last units or None.
+        units: Which units there are.
+        columns: As in `operator.recurrence`, and so are the spans.
+        spans: (2, B), int64.
+        h_0: (B, H), outputs of the cells before the first step; with `m_0`, or neither for zero.
+        m_0: (B, U), states of the cells before the first step, then activations of the gates.
+
+    Returns:
+        Outputs of the cells (B, T, H), zero at steps that are not real; the last ones, (B, H); and the last states with
+        the activations of the gates, (B, U). Gradients go back along the states alone.
+
+    Raises:
+        InvalidInputError: A type, shape, id or span that is not as above.
+    """
+    weight_ih, weight_hh, bias = weights
+    count, features = units.count, weight_ih.size(-1)
+    by_ids = columns is not None
+    shape = tuple(inputs.shape) if by_ids else (*inputs.shape[:2], features)
+    _require(inputs, "inputs", torch.int64 if by_ids else weight_ih.dtype, shape, 2 if by_ids else 3)
+    if weight_ih.dtype not in (torch.float32, torch.float64):
+        raise InvalidInputError(f"weights of {weight_ih.dtype}; need float32 or float64")
+    rows = len(inputs)
+    biased = 0 if bias is None else min(len(bias), count)
+    for tensor, name, wanted, dtype in (
+        (weight_ih, "weight_ih", (count, features), weight_ih.dtype),
+        (weight_hh, "weight_hh", (count, count), weight_ih.dtype),
+        (bias, "bias", (biased,), weight_ih.dtype),
+        (columns, "columns", (0 if columns is None else columns.numel(),), torch.int32),
+        (spans, "spans", (2, rows), torch.int64),
+        (h_0, "h_0", (rows, units.cells), weight_ih.dtype),
+        (m_0, "m_0", (rows, count), weight_ih.dtype),
+    ):
+        if tensor is not None:
+            _require(tensor, name, dtype, wanted, len(wanted))
+    if (h_0 is None) != (m_0 is None):
+        raise InvalidInputError("one of h_0 and m_0; need both or neither")
+    return _Blocks.apply(units, columns, spans, inputs, h_0, m_0, *weights)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Blocks(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        units: Units,
+        columns: Tensor | None,
+        spans: Tensor | None,
+        *given: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        tensors = [_contiguous(each) for each in (columns, spans, *given)]
+        inputs, weight_ih = tensors[2], tensors[5]
+        assert inputs is not None
+        assert weight_ih is not None
+        rows, steps = inputs.shape[:2]
+        padded = -(-units.cells // _PADDING) * _PADDING
+        saved = weight_ih.new_empty(rows * (steps + 1) * _KEPT * padded)
+        outputs = (
+            weight_ih.new_empty(rows, steps, units.cells),
+            weight_ih.new_empty(rows, units.cells),
+            weight_ih.new_empty(rows, units.count),
+        )
+        _run("forward", units, tensors, saved, outputs, (None,) * 8)
+        ctx.units = units
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(saved, *tensors)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *d_outputs: Tensor | None) -> Any:
+        saved, *tensors = ctx.saved_tensors
+        _, _, _, need_inputs, _, need_m_0, *_ = ctx.needs_input_grad
+        _, _, inputs, _, m_0, *weights = tensors
+        made = [
+            torch.empty_like(inputs) if need_inputs else None,
+            torch.empty_like(m_0) if need_m_0 else None,
+            *(None if weight is None else torch.empty_like(weight) for weight in weights),
+        ]
+        given = [_contiguous(each) for each in d_outputs]
+        _run("backward", ctx.units, tensors, saved, (None,) * 3, (*given, *made))
+        d_inputs, d_m_0, *d_weights = made
+        return None, None, None, d_inputs, None, d_m_0, *d_weights
+
+
+def _run(which: str, units: Units, tensors: Any, saved: Tensor, outputs: Any, gradients: Any) -> None:
+    columns, spans, inputs, h_0, m_0, weight_ih, weight_hh, bias = tensors
+    rows, steps = inputs.shape[:2]
+    features, padded = weight_ih.size(1), -(-units.cells // _PADDING) * _PADDING
+    sources = features + units.count + 1
+    numbers = 2 * (2 + units.output_gates) * padded * sources + 8 * padded
+    scratch = torch.empty(numbers * weight_ih.element_size() + 8 * units.count, dtype=torch.uint8)
+    problem = (
+        *(weight_ih.dtype is torch.float64, rows, steps, features, units.cells, units.block_size, units.output_gates),
+        *(units.squash_input == "g1", units.squash_output == "id", 0 if bias is None else len(bias)),
+        0 if columns is None else columns.numel(),
+        *map(_address, (inputs, columns, spans, h_0, m_0, weight_ih, weight_hh, bias, saved, scratch)),
+        *map(_address, (*outputs, *gradients)),
+    )
+    outcome = blocks_functions(units.instruction_set)[which](struct.pack(f"{len(problem)}q", *problem))
+    if outcome:
+        row = outcome >> 8
+        if outcome & 0xFF == _WRONG_ID:
+            low, high = inputs[row].aminmax()
+            raise InvalidInputError(f"input_ids must be in [0, {columns.numel()}), got {low} to {high}")
+        if outcome & 0xFF == _WRONG_SPAN:
+            start, length = spans[:, row].tolist()
+            raise InvalidInputError(
+                f"row {row} has {length} steps from step {start} on; need at least 1, within {steps}"
+            )
+        raise InvalidInputError("columns name a column that weight_ih does not have")
+
+
+def _require(tensor: Tensor, name: str, dtype: torch.dtype, shape: tuple[int, ...], dimensions: int) -> None:
+    if tensor.dim() != dimensions or tensor.shape != shape or tensor.dtype is not dtype or not tensor.numel():
+        raise InvalidInputError(f"{name} {tuple(tensor.shape)} {tensor.dtype}; need {shape} {dtype}")
+
+
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach().contiguous()
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
