@@ -2,23 +2,32 @@
 
 from pathlib import Path
 
-from seqhub.cards import leaderboard, model_card
-from seqhub.records import RunRecord
+from seqhub.cards import leaderboard, model_card, paper
+from seqhub.records import PaperRecord, RunRecord
 
 HERE = Path(__file__).parent
+PAPER = "hs97.md"
+PICTURE = "hs97.png"  # of the same record
 
 
 def rendered() -> dict[str, str]:
     """Path in this folder -> what should stand there."""
     records = {path.parent.name: RunRecord.load(path.parent) for path in sorted(HERE.glob(f"*/{RunRecord.FILE_NAME}"))}
     cards = {f"{name}/README.md": model_card.render(record) for name, record in records.items()}
-    return cards | {"README.md": leaderboard.render(list(records.values()))}
+    pages = {"README.md": leaderboard.render(list(records.values()))}
+    if (HERE / PaperRecord.FILE_NAME).exists():
+        pages[PAPER] = paper.render(PaperRecord.load(HERE))
+    return cards | pages
 
 
 def write() -> None:
     """Put everything that is rendered into its file."""
     for name, text in rendered().items():
         (HERE / name).write_text(text, encoding="utf-8")
+        if name == PAPER:
+            from seqhub.plots.paper import plot_paper
+
+            plot_paper(PaperRecord.load(HERE), HERE / PICTURE)
 
 
 if __name__ == "__main__":

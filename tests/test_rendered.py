@@ -8,7 +8,7 @@ import dataset_scripts.render
 import docs.render
 import model_cards.render
 from seqhub.cards.validate import validate
-from seqhub.records import DatasetRecord, RunRecord
+from seqhub.records import DatasetRecord, PaperRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.training.recipes import recipe
 
@@ -29,8 +29,19 @@ def test_dataset_cards(name: str) -> None:
 def test_model_cards_and_leaderboard(name: str) -> None:
     text = (ROOT / "model_cards" / name).read_text(encoding="utf-8")
     assert text == MODEL_CARDS[name]
-    if name != "README.md":
+    if name.endswith("/README.md"):
         validate(text, "model")
+
+
+@pytest.mark.skipif(model_cards.render.PAPER not in MODEL_CARDS, reason="the paper's rows have not been run")
+def test_the_picture_of_the_papers_rows_is_that_of_their_record() -> None:
+    from PIL import Image
+
+    from seqhub.plots.paper import fingerprint
+
+    folder = ROOT / "model_cards"
+    with Image.open(folder / model_cards.render.PICTURE) as picture:
+        assert picture.info["Source"] == fingerprint(PaperRecord.load(folder))
 
 
 @pytest.mark.parametrize("name", PAGES)

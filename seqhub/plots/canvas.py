@@ -49,14 +49,19 @@ def draw_chance(axes: Axes, chance: float | None) -> None:
     )  # fmt: skip
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, source: str | None = None) -> None:
     """Write a PNG whose bytes depend on the drawing only: neither date nor version of the program stands in it.
+
+    Args:
+        figure: What is drawn.
+        path: The PNG.
+        source: What it was drawn from, to be kept in it; None for nothing.
 
     Raises:
         SaveError: The file cannot be written; what was there before is whole.
     """
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None, "Source": source})
     write_atomically(path, buffer.getvalue())
 
 

@@ -1,0 +1,61 @@
+"""The page of a paper's rows says what the record says, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from seqhub.cards.paper import render
+from seqhub.errors import CorruptFileError
+from seqhub.records import PaperRecord
+from tests.papers import paper_record
+
+
+def section(page: str, title: str) -> list[str]:
+    """Rows of the table under a title."""
+    return [line for line in page.partition(f"## {title}\n")[2].partition("\n## ")[0].splitlines() if line[:1] == "|"][
+        2:
+    ]
+
+
+def test_each_row_has_the_papers_number_and_that_of_the_solved_seeds() -> None:
+    page = render(paper_record())
+    assert section(page, "Training sequences to success") == [
+        "| 3a-t100-n3 | `two_sequence/3a-t100-n3` | 39,850 | 3 of 5 | 1,000 (800–1,400) | 1,067 | 37.4 "
+        "| 2 of 2 | 2,500 (2,000–3,000) | 2,500 |",
+        "| 2c-q50-p50 | `long_lag/2c-q50-p50` | 30,000 | 2 of 2 | 89 (0–178) | 89 | 337.1 | – | – | – |",
+    ]
+    assert section(page, "Wrong test sequences") == [
+        "| 3a-t100-n3 | 2,560 | 0.5 | 0–7, mean 3.3 | 0 | 1 |",
+        "| 2c-q50-p50 | 2,560 | – | 0 | – | – |",
+    ]
+    assert section(page, "The network of 1997") == [
+        "| 3a-t100-n3 | 102 | 39,850 | 1 of 1 | 41,200 (41,200–41,200) | 41,200 |"
+    ]
+    assert "- 3a-t100-n3, lstm, seed 4: `RuntimeError: out of \\| luck`" in page
+    assert "`seqhub paper hs97` on" in page
+
+
+def test_what_was_not_run_leaves_no_section() -> None:
+    record = paper_record()
+    del record.rows["3a-t100-n3"]
+    page = render(record)
+    assert "## The network of 1997" not in page
+    assert "## Seeds that failed" not in page
+
+
+def test_a_row_that_nobody_solved_has_no_numbers() -> None:
+    record = paper_record()
+    record.rows["2c-q50-p50"]["results"]["lstm"]["paper"]["sequences"] = [None, None]
+    (row,) = [line for line in section(render(record), "Training sequences to success") if "2c" in line]
+    assert row.split(" | ")[3:7] == ["0 of 2", "–", "–", "–"]
+
+
+def test_a_record_of_another_shape_is_refused(tmp_path: Path) -> None:
+    record = paper_record()
+    record.save(tmp_path)
+    assert PaperRecord.load(tmp_path) == record
+    del record.rows["2c-q50-p50"]["results"]["lstm"]["paper"]["test_wrong"]
+    record.rows["2c-q50-p50"]["results"]["lstm"]["paper"]["native"] = "yes"
+    record.save(tmp_path)
+    with pytest.raises(CorruptFileError, match=r"rows\.2c-q50-p50\.results\.lstm\.paper\.test_wrong, .*\.native"):
+        PaperRecord.load(tmp_path)

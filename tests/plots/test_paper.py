@@ -1,0 +1,46 @@
+"""The picture of a paper's rows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+from PIL import Image
+
+from seqhub.errors import InvalidInputError
+from seqhub.plots.canvas import BLUE, VERMILION
+from seqhub.plots.paper import fingerprint, plot_paper
+from seqhub.records import PaperRecord
+from tests.papers import paper_record
+
+
+def pixels(path: Path, colour: str) -> int:
+    """How many are of this colour, nearly."""
+    return int((np.abs(imread(path)[..., :3] - to_rgb(colour)).max(axis=2) < 0.02).sum())
+
+
+def test_the_same_record_gives_the_same_bytes_and_its_picture_tells_it(tmp_path: Path) -> None:
+    record = paper_record()
+    for name in ("one.png", "two.png"):
+        plot_paper(record, tmp_path / name)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.info["Source"] == fingerprint(record)
+    record.rows["2c-q50-p50"]["results"]["lstm"]["paper"]["sequences"] = [0, 179]
+    assert picture.info["Source"] != fingerprint(record)
+
+
+def test_each_kind_of_runs_is_drawn(tmp_path: Path) -> None:
+    record = paper_record()
+    plot_paper(record, tmp_path / "both.png")
+    del record.rows["3a-t100-n3"]["results"]["lstm_hs97"]
+    plot_paper(record, tmp_path / "ours.png")
+    assert pixels(tmp_path / "both.png", VERMILION) > 0 == pixels(tmp_path / "ours.png", VERMILION)
+    assert pixels(tmp_path / "ours.png", BLUE) > 0
+
+
+def test_no_rows_are_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="no rows for"):
+        plot_paper(PaperRecord(rows={}), tmp_path / "none.png")
+    assert not any(tmp_path.iterdir())
