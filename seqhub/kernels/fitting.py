@@ -215,7 +215,7 @@ class Fit:
     ) -> NDArray[np.float64]:
         """Take a step of the optimizer for every `batch_size` sequences, in their order; the last may have fewer.
 
-        A step at which no label counts changes nothing.
+        A step at which none of the classes of steps counts changes nothing.
 
         Args:
             inputs: (N, T), uint8 or uint16 ids or character codes; or (N, T, F) values. Padded on the right.

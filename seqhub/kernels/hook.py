@@ -150,16 +150,19 @@ def _fits(inputs: Tensor, mask: Tensor | None, modules: list[Any], cell: str, bl
         and not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
         and not torch._C._are_functorch_transforms_active()
-        and (blocks or worthwhile(cell, len(inputs), weight.size(-1)))
+        and (blocks or worthwhile(cell, inputs.size(0), inputs.size(1), weight.size(-1)))
     )
 
 
-def worthwhile(cell: str, batch: int, hidden: int) -> bool:
+def worthwhile(cell: str, batch: int, steps: int, hidden: int) -> bool:
     """Whether the library was at least as fast as torch's own module, forward alone and with backward.
 
-    Measured in single precision on 1 to 256 sequences of 110 steps (`docs/performance.md`). The library computes whole
-    vectors of sequences, however few there are, which a wide LSTM of torch beats with matrix products.
+    Measured in single precision on 1 to 256 sequences of 110 steps (`docs/performance.md`), and of one step, which
+    `nn.RNN` makes of two products with hardly anything around them. The library computes whole vectors of sequences,
+    however few there are, which a wide LSTM of torch beats with matrix products.
     """
+    if steps == 1 and cell.startswith("rnn"):
+        return False
     if cell != "lstm":
         return hidden <= 64 or (hidden <= 128 and batch >= 2)
     filled = batch / (-(-batch // _LANES) * _LANES)

@@ -261,6 +261,7 @@ class Call:
 
 
 _MOST_KEPT = 1 << 24  # bytes
+_NOTHING = torch.empty(0, dtype=torch.uint8)
 
 
 class _Activations:
@@ -269,15 +270,15 @@ class _Activations:
     _SPARE: ClassVar[list[Tensor]] = []  # one, of what was used last
 
     def __init__(self, size: int) -> None:
+        self.memory = _NOTHING  # also where the next lines fail, for `__del__`
         try:
             spare = self._SPARE.pop()
         except IndexError:
-            spare = None
-        fits = spare is not None and size <= spare.numel()
-        self.memory = spare if spare is not None and fits else torch.empty(size, dtype=torch.uint8)
+            spare = _NOTHING
+        self.memory = spare if size <= spare.numel() else torch.empty(size, dtype=torch.uint8)
 
     def __del__(self) -> None:
-        if not self._SPARE and self.memory.numel() <= _MOST_KEPT:
+        if not self._SPARE and 0 < self.memory.numel() <= _MOST_KEPT:
             self._SPARE.append(self.memory)
 
 

@@ -1,5 +1,9 @@
 """What the native recurrence must not be given: one clear error each, never a crash or a wrong number."""
 
+import gc
+import warnings
+
+import numpy as np
 import pytest
 import torch
 
@@ -84,7 +88,7 @@ def test_cell_states_are_of_an_lstm():
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_arrays_of_any_layout(cell):
-    """Parts of larger tensors and read-only arrays are read where they are; nothing is written into them."""
+    """Parts of larger tensors are read where they are; nothing is written into them."""
     for by_ids in (True, False):
         case = Case(cell, batch=6, by_ids=by_ids, start=True)
         wanted = of_seqhub(case)
@@ -104,6 +108,36 @@ def test_sizes_that_no_memory_holds():
     for shape in ((2**40, 2**20), (2**31, 1), (1, 2**31)):  # one id, told to be many
         with pytest.raises(InvalidInputError, match="no size of zero or of 2147483648 and more"):
             recurrence(ids.expand(shape), weights, "rnn_tanh", columns=columns, output_states=False)
+
+
+def test_activations_that_no_memory_holds():
+    """One error, of the allocation, and none more when what could not be made is thrown away."""
+    from seqhub.kernels.operator import _Activations
+
+    with pytest.raises(RuntimeError, match="memory"):
+        _Activations(1 << 62)
+    gc.collect()  # an exception in `__del__` would be a warning, and so an error
+    assert _Activations(8).memory.numel() >= 8
+
+
+def test_arrays_that_nobody_may_write_to(tmp_path):
+    """Mapped from files that are open for reading: a write would end the process."""
+    for by_ids in (True, False):
+        case = Case("lstm", by_ids=by_ids, start=True)
+        wanted = of_seqhub(case)
+        for name in ("inputs", "spans", "h_0", "c_0"):
+            path = tmp_path / f"{name}.npy"
+            np.save(path, getattr(case, name).numpy())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns that it cannot keep anybody from writing
+                setattr(case, name, torch.from_numpy(np.load(path, mmap_mode="r")))
+        how = {"columns": case.columns, "spans": case.spans, "h_0": case.h_0, "c_0": case.c_0}
+        weights = [weight.detach().requires_grad_() for weight in case.weights]
+        outputs = recurrence(case.inputs, weights, "lstm", **how)
+        torch.autograd.backward(outputs, case.d_outputs)
+        found = dict(zip(("states", "h_n", "c_n"), outputs, strict=True))
+        found |= {f"d_weight_{number}": weight.grad for number, weight in enumerate(weights)}
+        assert_same(found, {name: wanted[name] for name in found}, 0)
 
 
 def test_sizes_that_cannot_be_counted():

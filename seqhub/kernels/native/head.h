@@ -83,7 +83,7 @@ struct Head {
   void gather(const S* d, int64_t count, const Series<S>* h, int64_t from) const {
     for (int64_t part = 0; part < parts; part++) {
       const S* states = h[part].at(from, GL);
-      const int64_t stride = h[part].direction * units * GL;
+      const int64_t stride = h[part].direction * h[part].width * GL;
       S* result = d_weight[part];
       for (int64_t j = 0; j < units; j += TILE_J)
         for (int64_t k = 0; k < padded; k += TILE_K, result += TILE)

@@ -1,0 +1,296 @@
+// The recurrence for few sequences: lanes of a vector belong to units, as a vector of sequences would be mostly empty.
+//
+// Everything of a sequence is laid out [step][sum][unit], units padded to whole vectors. Up to FEW sequences take their
+// steps side by side, the longest first, so that those that still run are always the first ones; no step is masked.
+#pragma once
+#include "head.h"
+#include "pack.h"
+
+namespace {
+
+constexpr int FEW = 4;
+constexpr int FEW_J = WIDE ? 4 : 2;  // of a tile of weight gradients
+
+template <class S>
+struct FewWeights {  // and their gradients, of which the last three do not exist
+  S* recurrent;      // [unit before][gate][unit]
+  S* input[2];       // of each part: [feature][gate][unit]
+  S* bias;           // [row][unit]
+  S* table;          // [id][row][unit] with the bias; of gradients [id][gate][unit]
+  S* recurrent_back; // [unit][gate][unit before]
+  S* input_back[2];  // of each part of a layer that has one below: [unit][gate][unit below]
+};
+
+// A vector of scalars for each step: of an input or a state.
+template <class S>
+struct Scalars {
+  const S* data;
+  int64_t first, stride;  // of step s: data + first + stride * s
+  INLINE const S* at(int64_t s) const { return data + first + stride * s; }
+};
+
+template <class S>
+struct FewTrace {  // of one sequence
+  S *h, *c;        // [step + 1][unit]
+  S *kept;         // [step][kept][unit]
+};
+
+template <class S>
+struct FewInput {  // of one sequence, by its own steps
+  Scalars<S> parts[2];
+  const int32_t* columns;  // of ids: [step * direction]
+  int64_t first, direction;
+};
+
+template <class S, class C, int Q>
+struct FewScan {
+  using V = Vec<S>;
+  using P = Pack<S, Q>;
+  static constexpr int L = LANES<S>, ROWS = C::ROWS, GATES = C::GATES, KEPT = C::KEPT ? C::KEPT : 1;
+
+  const FewWeights<S>& w;
+  int64_t hidden, lanes, parts, widths[2];
+  const FewInput<S>* x;
+  const FewTrace<S>* trace;
+
+  template <const int* ROW>
+  INLINE void multiply(const S* weights, const S* const* vectors, int64_t count, V (&sum)[ROWS][Q]) const {
+    for (int64_t j = 0; j < count; j++, weights += GATES * lanes)
+#pragma GCC unroll 4
+      for (int gate = 0; gate < GATES; gate++) {
+        const V v = load<S>(weights + gate * lanes);
+#pragma GCC unroll 4
+        for (int q = 0; q < Q; q++) sum[ROW[gate]][q] += v * vectors[q][j];
+      }
+  }
+
+  APART void forward(int64_t from, int64_t to) const {
+    for (int64_t step = from; step < to; step++)
+      for (int64_t unit = 0; unit < lanes; unit += L) {
+        V sum[ROWS][Q];
+        const S* vectors[Q];
+#pragma GCC unroll 4
+        for (int q = 0; q < Q; q++) {
+          vectors[q] = trace[q].h + step * lanes;
+          const S* start = parts ? w.bias : w.table + x[q].columns[x[q].first + x[q].direction * step] * ROWS * lanes;
+#pragma GCC unroll 4
+          for (int r = 0; r < ROWS; r++) sum[r][q] = load<S>(start + r * lanes + unit);
+        }
+        multiply<C::RECURRENT>(w.recurrent + unit, vectors, hidden, sum);
+        for (int64_t part = 0; part < parts; part++) {
+          const S* values[Q];
+          for (int q = 0; q < Q; q++) values[q] = x[q].parts[part].at(step);
+          multiply<C::INPUT>(w.input[part] + unit, values, widths[part], sum);
+        }
+        P own[ROWS], kept[KEPT], c{}, c_old{}, h, h_old;
+        for (int q = 0; q < Q; q++) {
+          h_old.v[q] = load<S>(vectors[q] + unit);
+          if constexpr (C::HAS_C) c_old.v[q] = load<S>(trace[q].c + step * lanes + unit);
+#pragma GCC unroll 4
+          for (int r = 0; r < ROWS; r++) own[r].v[q] = sum[r][q];
+        }
+        C::forward(own, c_old, h_old, kept, c, h);
+#pragma GCC unroll 4
+        for (int q = 0; q < Q; q++) {
+          store<S>(trace[q].h + (step + 1) * lanes + unit, h.v[q]);
+          if constexpr (C::HAS_C) store<S>(trace[q].c + (step + 1) * lanes + unit, c.v[q]);
+#pragma GCC unroll 5
+          for (int k = 0; k < C::KEPT; k++)
+            store<S>(trace[q].kept + (step * C::KEPT + k) * lanes + unit, kept[k].v[q]);
+        }
+      }
+  }
+
+  // result[q][.] += sum over units and gates of weights[unit][gate][.] * d_sums[q][ROW of gate][unit]
+  template <const int* ROW>
+  INLINE void multiply_back(const S* weights, S* const* d_sums, S* const* result) const {
+    for (int64_t to = 0; to < lanes; to += L) {
+      V sum[GATES][Q] = {};
+      const S* at = weights + to;
+      for (int64_t unit = 0; unit < hidden; unit++, at += GATES * lanes)
+#pragma GCC unroll 4
+        for (int gate = 0; gate < GATES; gate++) {
+          const V v = load<S>(at + gate * lanes);
+#pragma GCC unroll 4
+          for (int q = 0; q < Q; q++) sum[gate][q] += v * d_sums[q][ROW[gate] * lanes + unit];
+        }
+#pragma GCC unroll 4
+      for (int q = 0; q < Q; q++) {
+        V all = load<S>(result[q] + to);
+#pragma GCC unroll 4
+        for (int gate = 0; gate < GATES; gate++) all += sum[gate][q];
+        store<S>(result[q] + to, all);
+      }
+    }
+  }
+
+  // d_out: of each sequence, by its own steps, or null; d_sums [step][row][unit]
+  APART void backward(int64_t from, int64_t to, const Scalars<S>* d_out, S* const* dh, S* const* dc,
+                      S* const* d_sums) const {
+    for (int64_t step = to - 1; step >= from; step--) {
+      S* sums[Q];
+      for (int q = 0; q < Q; q++) sums[q] = d_sums[q] + step * ROWS * lanes;
+      for (int64_t unit = 0; unit < lanes; unit += L) {
+        P d, d_c{}, kept[KEPT], c{}, before, after, d_own[ROWS], d_c_before{}, direct;
+#pragma GCC unroll 4
+        for (int q = 0; q < Q; q++) {
+          d.v[q] = load<S>(dh[q] + unit);
+          if (d_out) d.v[q] += load<S>(d_out[q].at(step) + unit);
+          before.v[q] = load<S>(trace[q].h + step * lanes + unit);
+          after.v[q] = load<S>(trace[q].h + (step + 1) * lanes + unit);
+          if constexpr (C::HAS_C) {
+            c.v[q] = load<S>(trace[q].c + step * lanes + unit);
+            d_c.v[q] = load<S>(dc[q] + unit);
+          }
+#pragma GCC unroll 5
+          for (int k = 0; k < C::KEPT; k++)
+            kept[k].v[q] = load<S>(trace[q].kept + (step * C::KEPT + k) * lanes + unit);
+        }
+        C::backward(d, d_c, kept, c, before, after, d_own, d_c_before, direct);
+#pragma GCC unroll 4
+        for (int q = 0; q < Q; q++) {
+#pragma GCC unroll 4
+          for (int r = 0; r < ROWS; r++) store<S>(sums[q] + r * lanes + unit, d_own[r].v[q]);
+          store<S>(dh[q] + unit, direct.v[q]);
+          if constexpr (C::HAS_C) store<S>(dc[q] + unit, d_c_before.v[q]);
+        }
+      }
+      multiply_back<C::RECURRENT>(w.recurrent_back, sums, dh);
+    }
+  }
+};
+
+// The gradients of weights from those of the sums, of one sequence at a time.
+template <class S, class C>
+struct FewGather {
+  using V = Vec<S>;
+  static constexpr int L = LANES<S>, ROWS = C::ROWS, GATES = C::GATES;
+
+  int64_t lanes, steps;
+  const S* d_sums;
+
+  template <const int* ROW, int J>
+  INLINE void tile(Scalars<S> x, int64_t unit, S* result) const {
+    V sum[J][GATES] = {};
+    const S* d = d_sums + unit;
+    for (int64_t step = 0; step < steps; step++, d += ROWS * lanes) {
+      const S* values = x.at(step);
+#pragma GCC unroll 4
+      for (int gate = 0; gate < GATES; gate++) {
+        const V v = load<S>(d + ROW[gate] * lanes);
+#pragma GCC unroll 4
+        for (int j = 0; j < J; j++) sum[j][gate] += v * values[j];
+      }
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < J; j++)
+#pragma GCC unroll 4
+      for (int gate = 0; gate < GATES; gate++) {
+        S* to = result + (j * GATES + gate) * lanes + unit;
+        store<S>(to, load<S>(to) + sum[j][gate]);
+      }
+  }
+  template <const int* ROW>
+  APART void products(Scalars<S> x, int64_t width, S* result) const {
+    for (int64_t unit = 0; unit < lanes; unit += L) {
+      int64_t j = 0;
+      for (; j + FEW_J <= width; j += FEW_J)
+        tile<ROW, FEW_J>({x.data + j, x.first, x.stride}, unit, result + j * GATES * lanes);
+      for (; j < width; j++) tile<ROW, 1>({x.data + j, x.first, x.stride}, unit, result + j * GATES * lanes);
+    }
+  }
+  APART void table(const FewInput<S>& x, S* result) const {
+    for (int64_t step = 0; step < steps; step++) {
+      S* to = result + x.columns[x.first + x.direction * step] * GATES * lanes;
+      for (int64_t unit = 0; unit < lanes; unit += L)
+#pragma GCC unroll 4
+        for (int gate = 0; gate < GATES; gate++)
+          store<S>(to + gate * lanes + unit,
+                   load<S>(to + gate * lanes + unit) + load<S>(d_sums + (step * ROWS + C::INPUT[gate]) * lanes + unit));
+    }
+  }
+  APART void bias(S* result) const {
+    for (int64_t unit = 0; unit < lanes; unit += L) {
+      V sum[ROWS] = {};
+      for (int64_t step = 0; step < steps; step++)
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++) sum[r] += load<S>(d_sums + (step * ROWS + r) * lanes + unit);
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; r++)
+        store<S>(result + r * lanes + unit, load<S>(result + r * lanes + unit) + sum[r]);
+    }
+  }
+};
+
+// Weights into the order in which FewScan reads them, and gradients back.
+template <class S, class C>
+struct FewPacking {
+  static constexpr int GATES = C::GATES, ROWS = C::ROWS;
+
+  static void lay_out(Arena& arena, int64_t hidden, int64_t lanes, const Parts& parts, bool back, FewWeights<S>& w) {
+    w.recurrent = arena.take<S>(hidden, GATES, lanes);
+    w.bias = arena.take<S>(ROWS, lanes);
+    for (int p = 0; p < parts.count; p++) w.input[p] = arena.take<S>(parts.real[p], GATES, lanes);
+    if (!parts.count) w.table = arena.take<S>(parts.columns + 1, back ? ROWS : GATES, lanes);
+    if (!back) return;
+    w.recurrent_back = arena.take<S>(hidden, GATES, lanes);
+    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.take<S>(hidden, GATES, lanes);
+  }
+  static void zero(int64_t hidden, int64_t lanes, const Parts& parts, bool back, const FewWeights<S>& w) {
+    auto clear = [&](S* at, int64_t count) { memset(at, 0, sizeof(S) * count * lanes); };
+    clear(w.recurrent, hidden * GATES);
+    clear(w.bias, ROWS);
+    for (int p = 0; p < parts.count; p++) clear(w.input[p], parts.real[p] * GATES);
+    if (!parts.count) clear(w.table, (parts.columns + 1) * (back ? ROWS : GATES));
+    if (!back) return;
+    clear(w.recurrent_back, hidden * GATES);
+    for (int p = 0; p < parts.count; p++) clear(w.input_back[p], hidden * GATES);
+  }
+
+  // The padding is zero, and stays so.
+  static void pack(const S* const* parameters, int64_t hidden, int64_t lanes, const Parts& parts, bool below,
+                   const FewWeights<S>& w) {
+    const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
+    memset(w.bias, 0, sizeof(S) * ROWS * lanes);
+    for (int gate = 0; gate < GATES; gate++)
+      for (int64_t unit = 0; unit < hidden; unit++) {
+        const int64_t row = gate * hidden + unit;
+        w.bias[C::RECURRENT[gate] * lanes + unit] += bias_hh[row];
+        w.bias[C::INPUT[gate] * lanes + unit] += bias_ih[row];
+        for (int64_t j = 0; j < hidden; j++) {
+          w.recurrent[(j * GATES + gate) * lanes + unit] = weight_hh[row * hidden + j];
+          w.recurrent_back[(unit * GATES + gate) * lanes + j] = weight_hh[row * hidden + j];
+        }
+        const S* weights = weight_ih + row * parts.columns;
+        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
+          for (int64_t j = 0; j < parts.real[p]; j++) {
+            w.input[p][(j * GATES + gate) * lanes + unit] = weights[j];
+            if (below) w.input_back[p][(unit * GATES + gate) * lanes + j] = weights[j];
+          }
+      }
+    if (parts.count) return;
+    for (int64_t id = 0; id <= parts.columns; id++) memcpy(w.table + id * ROWS * lanes, w.bias, sizeof(S) * ROWS * lanes);
+    for (int gate = 0; gate < GATES; gate++)
+      for (int64_t unit = 0; unit < hidden; unit++)
+        for (int64_t id = 0; id < parts.columns; id++)
+          w.table[(id * ROWS + C::INPUT[gate]) * lanes + unit] += weight_ih[(gate * hidden + unit) * parts.columns + id];
+  }
+
+  static void unpack(const FewWeights<S>& g, int64_t hidden, int64_t lanes, const Parts& parts, S* const* out) {
+    S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
+    for (int gate = 0; gate < GATES; gate++)
+      for (int64_t unit = 0; unit < hidden; unit++) {
+        const int64_t row = gate * hidden + unit;
+        for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = g.recurrent[(j * GATES + gate) * lanes + unit];
+        S* weights = weight_ih + row * parts.columns;
+        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
+          for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = g.input[p][(j * GATES + gate) * lanes + unit];
+        if (!parts.count)
+          for (int64_t id = 0; id < parts.columns; id++) weights[id] = g.table[(id * GATES + gate) * lanes + unit];
+        bias_ih[row] = g.bias[C::INPUT[gate] * lanes + unit];
+        bias_hh[row] = g.bias[C::RECURRENT[gate] * lanes + unit];
+      }
+  }
+};
+
+}  // namespace
