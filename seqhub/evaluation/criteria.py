@@ -12,7 +12,6 @@ Two kinds there are. `St3` and `Streak` watch the training sequences, however th
 `St2` and `Legal` look at a model at the checks of a run, so what they count is rounded up to the next check.
 """
 
-from collections import deque
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -150,45 +149,45 @@ class St3(Criterion):
         self.mean_error = float("inf") if mean_error is None else mean_error
         self.wrong = wrong
         self._seen = 0
-        self._wrong_at: deque[int] = deque()  # numbers of the wrong sequences in the window, counted from 1
-        self._recent: deque[float] = deque(maxlen=window)
-        self._sum = 0.0
+        self._wrong_at: NDArray[np.int64] = np.empty(0, np.int64)  # those in the window, counted from 1
+        self._recent: NDArray[np.float64] = np.empty(0)  # mean errors in the window
+        self._sum = 0.0  # of these
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
-        if self.met_at is not None:
-            self._seen += len(worst)
+        count = len(worst)
+        if self.met_at is not None or not count:
+            self._seen += count
             return
-        for largest, average in zip(worst.tolist(), mean.tolist(), strict=True):
-            self._seen += 1
-            if not largest < self.tolerance:  # so that NaN is wrong
-                self._wrong_at.append(self._seen)
-            if self._wrong_at and self._wrong_at[0] <= self._seen - self.window:
-                self._wrong_at.popleft()
-            if len(self._recent) == self.window:
-                self._sum -= self._recent[0]
-            self._recent.append(average)
-            self._sum += average
-            if (
-                self.met_at is None
-                and self._seen >= self.window
-                and len(self._wrong_at) <= self.wrong
-                and self._sum / self.window < self.mean_error
-            ):
-                self.met_at = self._seen
+        seen = self._seen + 1 + np.arange(count)
+        wrong_at = np.concatenate([self._wrong_at, seen[~(worst < self.tolerance)]])  # so that NaN is wrong
+        wrong = np.searchsorted(wrong_at, seen, "right") - np.searchsorted(wrong_at, seen - self.window, "right")
+        recent = np.concatenate([self._recent, mean.astype(np.float64)])
+        # One number leaves the window and one comes in, in this order, so that the pieces of an update do not matter
+        leaves = np.zeros(count)
+        gone = max(0, len(recent) - self.window)
+        leaves[count - gone :] = recent[:gone]
+        sums = np.cumsum(np.concatenate([[self._sum], np.stack([-leaves, recent[-count:]], axis=1).ravel()]))[2::2]
+        met = (seen >= self.window) & (wrong <= self.wrong) & (sums / self.window < self.mean_error)
+        if met.any():
+            self.met_at = int(seen[met.argmax()])
+        self._seen += count
+        self._wrong_at = wrong_at[wrong_at > self._seen - self.window]
+        self._recent = recent[-self.window :]
+        self._sum = float(sums[-1])
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {
             "seen": self._seen,
-            "wrong_at": list(self._wrong_at),
-            "recent": list(self._recent),
+            "wrong_at": self._wrong_at.tolist(),
+            "recent": self._recent.tolist(),
             "sum": self._sum,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._seen = state["seen"]
-        self._wrong_at = deque(state["wrong_at"])
-        self._recent = deque(state["recent"], maxlen=self.window)
+        self._wrong_at = np.array(state["wrong_at"], np.int64)
+        self._recent = np.array(state["recent"], np.float64)
         self._sum = state["sum"]
 
 
