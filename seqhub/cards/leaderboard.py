@@ -8,7 +8,7 @@ from seqhub.cards.rendering import fill
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import list_tasks, resolve
 
-_FIRST = "st3"  # the stopping rule of the paper, by which its own count was taken; other criteria follow by name
+_FIRST = ("paper", "st3")  # the rule by which the paper of a task counted comes first; others follow by name
 
 
 def render(records: Sequence[RunRecord]) -> str:
@@ -26,8 +26,8 @@ def render(records: Sequence[RunRecord]) -> str:
         task, config = resolve(address)
         paper = config.name in task.paper_sequences
         criteria = sorted(  # a rule that no run of a task met, nor its paper used, says nothing there
-            {name for record in members for name, met in record.criteria.items() if met or paper or name != _FIRST},
-            key=lambda name: (name != _FIRST, name),
+            {name for record in members for name, met in record.criteria.items() if met or paper or name not in _FIRST},
+            key=lambda name: (*(name != each for each in _FIRST), name),
         )
         groups.append(
             {
@@ -36,6 +36,7 @@ def render(records: Sequence[RunRecord]) -> str:
                 "records": sorted(members, key=lambda record: _order(record, criteria)),
                 "layout": task.layout(config),
                 "chance": task.chance(config),
+                "rule": next((name for name in _FIRST if name in criteria), _FIRST[-1]),
                 "paper_sequences": task.paper_sequences.get(config.name),
             }
         )

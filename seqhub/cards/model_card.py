@@ -64,6 +64,7 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         task=task,
         config=config,
         layout=layout,
+        success=None if own_file else task.success(config),
         say=wording,
         auto_class=AUTO_CLASSES[layout.head],
         chance=None if own_file else task.chance(config),

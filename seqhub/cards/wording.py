@@ -6,7 +6,7 @@ from typing import Any
 
 from seqhub.cards.rendering import count, share
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Layout, Task, TaskConfig
+from seqhub.tasks.base import Layout, Success, Task, TaskConfig
 
 _TAGS = {  # whether the inputs are texts, target -> the Hub's name for it
     (True, "class"): "text-classification",
@@ -161,27 +161,51 @@ def st3_is(layout: Layout, task: Task[Any]) -> str:
     )
 
 
+def paper_is(layout: Layout, success: Success) -> str:
+    """What the criterion `paper` means."""
+    output = "output" if layout.tolerance else "class probability" if layout.labels else "probability of a next symbol"
+    who = "all" if not success.wrong else f"all but {success.wrong} at most"
+    right = f"had every {output} within {success.tolerance:g} of its target"
+    fresh = f"{count(success.window)} fresh sequences"
+    recent = f"the {count(success.window)} most recent training sequences"
+    mean = "" if success.mean_error is None else f", with an average error below {success.mean_error:g}"
+    meaning = {
+        "legal": "at every step of all training and test sequences the symbols that may follow were above all others",
+        "streak": f"{count(success.window)} training sequences in a row {right}; what counts are those before them",
+    }.get(success.rule, f"of {fresh if success.rule == 'st2' else recent} {who} {right}{mean}")
+    return f"what the paper of the task calls a success (section {success.section}): {meaning}"
+
+
 def accuracy_is(layout: Layout, given: bool) -> str:
     """What the criterion `accuracy` means, of rows that are given or drawn."""
     of = _SHARE_OF[layout.target].format(layout.tolerance)
     return f"the share of {of} on {'validation' if given else 'fresh'} sequences"
 
 
-def result_table(layout: Layout) -> tuple[tuple[str, ...], str]:
+def result_table(layout: Layout, success: Success | None) -> tuple[tuple[str, ...], str]:
     """Headings of the results of one split, behind its name, and what they mean."""
+    tolerance = f"{success.tolerance if success is not None and success.tolerance else 0.3:g}"
     if layout.target == "class":
-        heads = ("sequences", "accuracy", "95 % interval", "wrong", "ABS(0.3) wrong", "loss (nats)", "data seed")
+        absolute = f"ABS({tolerance}) wrong"
+        heads: tuple[str, ...]
+        heads = ("sequences", "accuracy", "95 % interval", "wrong", absolute, "loss (nats)", "data seed")
         return heads, (
-            "The interval is Wilson's, for the sequences drawn and not for other seeds. *ABS(0.3) wrong* counts the "
-            "sequences of which some class probability is 0.3 or more from its target, the rule of Hochreiter & "
-            "Schmidhuber (1997); *wrong* those whose likeliest class is not the right one."
+            f"The interval is Wilson's, for the sequences drawn and not for other seeds. *{absolute}* counts the "
+            f"sequences of which some class probability is {tolerance} or more from its target, the rule of Hochreiter "
+            "& Schmidhuber (1997); *wrong* those whose likeliest class is not the right one."
         )
     if by_step(layout):
         heads = ("sequences", "steps", "accuracy", "wrong steps", "whole sequences right", "loss (nats)", "data seed")
-        return heads, (
+        meaning = (
             "Accuracy and loss are over all steps that count. The steps of a sequence depend on each other, so there "
             "is no interval."
         )
+        if success is None:
+            return heads, meaning
+        wrong = "an output further off its target than its rule allows"
+        if success.rule == "legal":
+            wrong = "a step where a symbol that may not follow is above one that may"
+        return (*heads, "wrong by the paper"), f"{meaning} *Wrong by the paper* are sequences with {wrong}."
     within = f"within {layout.tolerance:g}"
     last = "mean absolute error" if layout.target == "number" else "worst sequence"
     meaning = (
@@ -195,7 +219,7 @@ def result_table(layout: Layout) -> tuple[tuple[str, ...], str]:
     )
 
 
-def result_row(layout: Layout, metrics: Mapping[str, Any]) -> list[str]:
+def result_row(layout: Layout, success: Success | None, metrics: Mapping[str, Any]) -> list[str]:
     """Cells under the headings of `result_table`."""
     accuracy, seed = share(metrics["accuracy"]), str(metrics["seed"])
     wrong = count(wrong_answers(metrics))
@@ -204,7 +228,8 @@ def result_row(layout: Layout, metrics: Mapping[str, Any]) -> list[str]:
         return [count(metrics["examples"]), accuracy, interval(metrics), wrong, count(metrics["abs_wrong"]), loss, seed]
     if by_step(layout):
         whole, loss = count(metrics["whole"]), f"{metrics['loss']:.3g}"
-        return [count(metrics["examples"]), count(metrics["steps"]), accuracy, wrong, whole, loss, seed]
+        by_paper = [] if success is None else [count(metrics["paper"]["wrong"]) if "paper" in metrics else "–"]
+        return [count(metrics["examples"]), count(metrics["steps"]), accuracy, wrong, whole, loss, seed, *by_paper]
     last = metrics["mean_absolute_error" if layout.target == "number" else "worst_mse"]
     numbers = [f"{metrics['mse']:.3g}", f"{last:.3g}"]
     return [count(metrics["examples"]), accuracy, interval(metrics), wrong, *numbers, seed]

@@ -16,9 +16,10 @@ from huggingface_hub import parse_eval_result_entries as parse_entries
 
 from seqhub.cards.model_card import render, render_eval_results
 from seqhub.cards.validate import validate
+from seqhub.cards.wording import paper_is
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.registry import get_task, list_tasks, resolve
 from tests.cards.records import run_record
 
 RULES = {"0.1", "0.3"}  # bounds of the criteria, the only decimals that are no measurement
@@ -107,6 +108,39 @@ def test_every_decimal_on_the_card_stands_in_the_record(record: RunRecord, card:
         digits = len(decimal.partition(".")[2])
         near = [v for v in values if isinstance(v, float) and abs(v - float(decimal)) <= 0.51 * 10**-digits]
         assert near or decimal in texts, decimal
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (
+            "qrsu/hard",
+            "section 5.6): of the 2,000 most recent training sequences all had every class probability within",
+        ),
+        (
+            "long_lag/2b-p100",
+            "section 5.2): 10,000 training sequences in a row had every class probability within 0.25 ",
+        ),
+        ("long_lag/2a-p4", "in a row had every probability of a next symbol within 0.25 of its target; what counts"),
+        ("embedded_reber/hs97", "(section 5.1): at every step of all training and test sequences the symbols that may"),
+        (
+            "two_sequence/3b-t100-n3",
+            "of 256 fresh sequences all but 5 at most had every class probability within 0.2 of",
+        ),
+    ],
+)
+def test_the_criterion_of_the_paper_is_explained_with_its_numbers(address: str, said: str) -> None:
+    task, config = resolve(address)
+    success = task.success(config)
+    assert success is not None
+    assert said in paper_is(task.layout(config), success)
+
+
+def test_the_count_of_the_paper_stands_beside_its_own_criterion() -> None:
+    card = render(run_record(address="qrsu/hard", criteria={"accuracy>=0.999": 2_560, "st3": 5_088, "paper": 5_088}))
+    assert "| `st3` | 5,088 | – |" in card
+    assert "| `paper` | 5,088 | 31,390 |" in card
+    assert "`paper` is what the paper of the task calls a success (section 5.6)" in card
 
 
 def test_every_count_on_the_card_stands_in_the_record(record: RunRecord, card: str) -> None:
