@@ -11,7 +11,15 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/concepts.md", "docs/data.md", "docs/hub.md", "docs/models.md", "docs/training.md"]
+PAGES = [
+    "README.md",
+    "docs/concepts.md",
+    "docs/data.md",
+    "docs/hub.md",
+    "docs/models.md",
+    "docs/paper.md",
+    "docs/training.md",
+]
 INDEX = "docs/tasks/README.md"  # names pages, and has nothing to run
 PAGES += sorted({str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "tasks").glob("*.md")} - {INDEX})
 SECONDS = 240

@@ -70,12 +70,12 @@ def paper_command(
         for name, facts in mine
         for stop in facts["results"][model]
     ]
-    heads = ("row", "stop", "1997", "solved", "median", "least", "most", "wrong in tests", "of")
+    heads = ("row", "stop", "1997", "solved", "median", "range", "wrong tests")
     show(
         form,
         vars(record),
         brief=str(path),
-        table=lambda console: console.print(grid(heads, lines, right=(2, 3, 4, 5, 6, 7, 8)), str(path), sep="\n"),
+        table=lambda console: console.print(grid(heads, lines, right=(2, 3, 4, 5, 6)), str(path), sep="\n"),
     )
 
 
@@ -99,8 +99,8 @@ def _cells(name: str, facts: dict[str, Any], stop: str, result: dict[str, Any]) 
     from statistics import median
 
     counts = sorted(count for count in result["sequences"] if count is not None)
-    numbers = (f"{median(counts):,.0f}", f"{counts[0]:,}", f"{counts[-1]:,}") if counts else ("-", "-", "-")
+    numbers = (f"{median(counts):,.0f}", f"{counts[0]:,}–{counts[-1]:,}") if counts else ("–", "–")
     wrong = [each for each, count in zip(result["test_wrong"], result["sequences"], strict=True) if count is not None]
-    tests = f"{min(wrong)} to {max(wrong)}" if wrong else "-"
+    tests = f"{min(wrong)}–{max(wrong)}" if wrong else "–"
     solved = f"{len(counts)} of {len(result['seeds']) + len(result['failed'])}"
-    return name, stop, f"{facts['sequences']:,}", solved, *numbers, tests, f"{result['test_rows']:,}"
+    return name, stop, f"{facts['sequences']:,}", solved, *numbers, tests
