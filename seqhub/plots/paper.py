@@ -40,23 +40,27 @@ def plot_paper(record: PaperRecord, path: Path) -> None:
     figure = new_figure(_ROW * len(record.rows) + _REST)
     axes = figure.subplots()
     figure.suptitle("Training sequences to success, by the criteria of 1997", fontsize=TITLE, x=0.01, ha="left")
-    models = [model for model in _RUNS if any(model in facts["results"] for facts in record.rows.values())]
-    for number, facts in enumerate(record.rows.values()):
+    rows = {
+        name: {model: stops["paper"] for model, stops in facts["results"].items() if "paper" in stops}
+        for name, facts in record.rows.items()
+    }
+    models = [model for model in _RUNS if any(model in runs for runs in rows.values())]
+    for number, (name, runs) in enumerate(rows.items()):
         if number % 2:
             axes.axhspan(number - 0.5, number + 0.5, color="#f5f5f5", linewidth=0, zorder=0)
-        _draw_paper(axes, number, facts["sequences"])
+        _draw_paper(axes, number, record.rows[name]["sequences"])
         for model in models:
             offset = _APART * (models.index(model) - (len(models) - 1) / 2)
-            if model in facts["results"]:
-                run, colour = facts["results"][model]["paper"], _RUNS[model][0]
+            if model in runs:
+                run, colour = runs[model], _RUNS[model][0]
                 _draw_seeds(axes, number + offset, run, colour)
                 solved = sum(count is not None for count in run["sequences"])
                 _write(
                     axes, f"{solved}/{len(run['sequences']) + len(run['failed'])}", number, models.index(model), colour
                 )
     _write(axes, "solved", -0.75, 0, GREY)
-    axes.set_yticks(range(len(record.rows)), list(record.rows))
-    axes.set_ylim(len(record.rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -64,9 +68,7 @@ def plot_paper(record: PaperRecord, path: Path) -> None:
     tidy(axes)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
-    unsolved = any(
-        None in stops["paper"]["sequences"] for facts in record.rows.values() for stops in facts["results"].values()
-    )
+    unsolved = any(None in run["sequences"] for runs in rows.values() for run in runs.values())
     for label, marker, colour in (
         ("1997, mean", "D", GREY),
         *((f"{name}, each seed", "o", colour) for colour, name in map(_RUNS.__getitem__, models)),
@@ -97,7 +99,7 @@ def _write(axes: Axes, text: str, height: float, column: int, colour: str) -> No
 
 
 def _draw_paper(axes: Axes, height: float, sequences: int) -> None:
-    axes.plot([sequences], [height], "D", color=GREY, markersize=6, zorder=3)
+    axes.plot([sequences], [height], "D", color=GREY, markersize=6, markerfacecolor="none", zorder=3)
 
 
 def _draw_seeds(axes: Axes, height: float, run: dict[str, Any], colour: str) -> None:

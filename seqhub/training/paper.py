@@ -20,7 +20,7 @@ from seqhub.tasks.splits import Split
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.recipes.hs97 import network
-from seqhub.training.sweep import TEST_ROWS, Standing, sweep
+from seqhub.training.sweep import TEST_ROWS, AllFailedError, Standing, sweep
 
 MODELS = ("lstm", "lstm_hs97")
 STOPS = ("paper", "strict")  # the criterion of the source, and the same on more sequences
@@ -188,7 +188,8 @@ def run_rows(
 
     Raises:
         UnknownNameError: No such model.
-        InvalidConfigError: The folder holds runs of other settings, or all seeds of a row failed.
+        InvalidConfigError: The folder holds runs of other settings.
+        AllFailedError: All seeds of a row failed; the others have been run.
         SaveError: The disk is full.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
@@ -197,9 +198,14 @@ def run_rows(
     known = PaperRecord.load(folder) if (folder / PaperRecord.FILE_NAME).exists() else PaperRecord(rows={})
     plans = [(row, stop) for row in rows for stop in (row.stops if model == "lstm" else STOPS[:1])]
     configs = [row.config(folder / model / row.name / stop, model, stop) for row, stop in plans]
+    failures = []
     for (row, stop), config in zip(plans, configs, strict=True):
         tell = None if report is None else partial(report, row, stop)
-        done = sweep(config, seeds, threads=threads, resume=True, report=tell)
+        try:
+            done = sweep(config, seeds, threads=threads, resume=True, report=tell)
+        except AllFailedError as error:
+            failures.append(f"{row.name} {stop}: {error}")
+            continue
         results = known.rows.get(row.name, {}).get("results", {})
         mine = results.get(model, {}) | {stop: _result(done, row)}
         known.rows[row.name] = _facts(row) | {"results": results | {model: mine}}
@@ -207,6 +213,8 @@ def run_rows(
         known.save(folder)
         if report is not None:
             report(row, stop, done)
+    if failures:
+        raise AllFailedError("; ".join(failures))
     return known
 
 

@@ -37,6 +37,10 @@ _MOST_SEEDS = 1_000_000
 _MAY_CHANGE = {"seed", "threads"}  # from seed to seed, and on resume
 
 
+class AllFailedError(InvalidConfigError):
+    """No seed has a record: there is nothing to sum up."""
+
+
 class SweepInterrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM: finished seeds are kept, and the message says how to go on."""
 
@@ -121,6 +125,7 @@ def sweep(
     Raises:
         OutputExistsError: The folder holds something else, or this sweep without `resume`.
         InvalidConfigError: The folder holds a sweep of other settings; or no run of these settings can be made.
+        AllFailedError: No seed ended well.
         SaveError: The disk is full.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
@@ -368,7 +373,7 @@ def _summed_up(plan: Seeds, done: dict[int, RunRecord], native: bool) -> SweepRe
     }
     if not records:
         seed, reason = next(iter(failed.items()))
-        raise InvalidConfigError(f"all {len(failed)} seeds failed; seed {seed}: {reason}")
+        raise AllFailedError(f"all {len(failed)} seeds failed; seed {seed}: {reason}")
     criteria = {name: [record.criteria[name] for record in records] for name in records[0].criteria}
     test = [_numbers(record.evaluation.get("test", {})) for record in records]
     solved = sum(_solved(plan.config, record) for record in records)

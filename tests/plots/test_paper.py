@@ -38,6 +38,10 @@ def test_each_kind_of_runs_is_drawn(tmp_path: Path) -> None:
     plot_paper(record, tmp_path / "ours.png")
     assert pixels(tmp_path / "both.png", VERMILION) > 0 == pixels(tmp_path / "ours.png", VERMILION)
     assert pixels(tmp_path / "ours.png", BLUE) > 0
+    for facts in record.rows.values():
+        facts["results"]["lstm"] = {"strict": facts["results"]["lstm"]["paper"]}
+    plot_paper(record, tmp_path / "theirs.png")
+    assert pixels(tmp_path / "theirs.png", BLUE) == 0
 
 
 def test_no_rows_are_no_picture(tmp_path: Path) -> None:

@@ -137,6 +137,25 @@ def test_a_seed_that_crashes_is_one_failed_seed(tmp_path: Path, monkeypatch: pyt
 
 
 @native
+def test_a_row_of_which_all_seeds_fail_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_run = sweep.whole_run
+
+    def fragile(config: Any, *others: Any) -> Any:
+        if config.strictness == 1:
+            raise RuntimeError("out of luck")
+        return whole_run(config, *others)
+
+    monkeypatch.setattr(sweep, "whole_run", fragile)
+    with pytest.raises(
+        sweep.AllFailedError, match=r"^6a paper: all 2 seeds failed; seed 0: RuntimeError: out of luck$"
+    ):
+        run_rows([TINY], tmp_path, range(2))
+    assert list(PaperRecord.load(tmp_path).rows["6a"]["results"]["lstm"]) == ["strict"]
+
+
+@native
 def test_runs_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
     run_rows([TINY], tmp_path, [0])
     with pytest.raises(InvalidConfigError, match="max_sequences=54000 there and 102000 here"):
