@@ -75,10 +75,10 @@ def plot_paper(record: PaperRecord, path: Path) -> None:
         ("median of seeds", "|", GREY),
         *([("not solved, where it ended", "x", GREY)] if unsolved else []),
     ):
-        size = {"D": 6, "|": 10}.get(marker, 4.5)
         axes.plot(
-            [], [], marker, color=colour, markersize=size, markeredgewidth=2.2 if marker == "|" else 1, label=label
-        )
+            [], [], marker, color=colour, label=label, markersize={"D": 6, "|": 10}.get(marker, 4.5),
+            markeredgewidth=2.2 if marker == "|" else 1, markerfacecolor="none" if marker == "D" else colour,
+        )  # fmt: skip
     figure.legend(
         loc="outside lower left", fontsize=SMALL, frameon=False, ncols=3, handletextpad=0.3, columnspacing=1.2
     )
