@@ -28,9 +28,9 @@ STOPS = ("paper", "strict")  # the criterion of the source, and the same on more
 _STRICTNESS = {"st2": 10, "st3": 2}  # other rules look at all texts, or at ten thousand sequences, already
 _LEAST_MOST = 50_000  # no seed is called unsolved before so many training sequences
 _ITS_OWN_TIMES = 3
-_EVERY = {("legal", "paper"): 50, ("st2", "paper"): 200}  # sequences between two checks, where they decide
-_USUALLY_EVERY = 1_000
-_EVALUATE = 256  # sequences of the check of accuracy, which decides nothing here
+_EVERY = {("legal", "paper"): 50, ("st2", "paper"): 200, ("st2", "strict"): 1_000}  # sequences from check to check
+_OTHERWISE_EVERY = 100  # where checks decide nothing: a run ends at the one after its success, and is tested there
+_EVALUATE = 32  # sequences of the check of accuracy, by which no row goes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class Row:
             "strictness": self.strictness(stop),
             "allowed_wrong": self.allowed_wrong,
             "max_sequences": self.most(model),
-            "evaluate_every": _EVERY.get((self.success.rule, stop), _USUALLY_EVERY),
+            "evaluate_every": _EVERY.get((self.success.rule, stop), _OTHERWISE_EVERY),
             "evaluate_size": _EVALUATE,
         }
         if settings.get("data") == SPLITS:  # rows that are given: as many passes as that takes
