@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.kernels.hook import one_hot_columns
-from seqhub.kernels.library import Library, library, reason
+from seqhub.kernels.library import blocks_functions, has_blocks, library, reason
 from seqhub.kernels.operator import CELLS
 
 _CELLS = tuple(CELLS)  # these, the targets and the optimizers are in the order of native/problem.h
+_BLOCKS = "lstm_hs97"  # has functions of its own
 _TARGETS = {
     "class": "RecurrentForSequenceClassification",
     "number": "RecurrentForSequenceClassification",
@@ -122,8 +123,10 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
         return f"{type(model).__name__} does not learn a {objective.target}"
     if config.logistic_outputs != objective.logistic:
         return f"its logistic_outputs is {config.logistic_outputs}, that of the objective {objective.logistic}"
-    if config.cell not in CELLS:
-        return f"cell {config.cell!r} is not among {', '.join(CELLS)}"
+    if config.cell not in (*CELLS, _BLOCKS):
+        return f"cell {config.cell!r} is not among {', '.join((*CELLS, _BLOCKS))}"
+    if config.cell == _BLOCKS and (why := _unfit_blocks(config)) is not None:
+        return why
     if config.inputs == "embedding":
         return "embeddings are not trained natively"
     if config.dropout and config.num_hidden_layers > 1:
@@ -139,6 +142,14 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
     if _head(model).out_features != objective.outputs:
         return f"the head has {_head(model).out_features} outputs, not {objective.outputs}"
     return None
+
+
+def _unfit_blocks(config: Any) -> str | None:
+    if config.gradient != "truncated":
+        return f"gradient {config.gradient!r} of memory cell blocks; natively it is truncated"
+    if config.num_hidden_layers > 1 or config.bidirectional:
+        return "memory cell blocks are trained natively in one layer and one direction"
+    return None if has_blocks() else "the library was built before it trained memory cell blocks"
 
 
 def _head(model: Any) -> nn.Linear:
@@ -186,14 +197,21 @@ class Fit:
             self._columns = np.ascontiguousarray(own if columns is None else columns, dtype=np.int32)
         elif columns is not None:
             raise InvalidInputError("columns are of ids, and the model reads values")
+        blocks = config.cell == _BLOCKS
         self._sizes = (
-            _CELLS.index(config.cell), int(self._dtype == np.float64), config.num_hidden_layers,
-            2 if config.bidirectional else 1, self._features, config.hidden_size,
-            0 if self._columns is None else len(self._columns),
+            len(_CELLS) if blocks else _CELLS.index(config.cell),
+            int(self._dtype == np.float64), config.num_hidden_layers, 2 if config.bidirectional else 1,
+            self._features, config.hidden_size, 0 if self._columns is None else len(self._columns),
             tuple(_TARGETS).index(objective.target), objective.outputs, int(objective.logistic),
             config.vocab_size if objective.target == "next_symbol" else objective.outputs,
             _OPTIMIZERS.index(method.name),
         )  # fmt: skip
+        of_blocks = (
+            config.block_size, config.output_gates, config.squash_input == "g1", config.squash_output == "id",
+            {"none": 0, "gates": config.num_gates}.get(config.biased_units, config.hidden_size + config.num_gates),
+            config.connectivity == "full",
+        )  # fmt: skip
+        self._last_sizes = (_head(model).bias is not None, *(of_blocks if blocks else (0,) * len(of_blocks)))
         self._shapes = [weight.shape for weight in weights]
         count = sum(weight.numel() for weight in weights)
         # parameters and two moments of each
@@ -202,7 +220,12 @@ class Fit:
         if not np.isfinite(self._values).all():
             raise InvalidInputError("the model's weights hold NaN or infinity; need finite ones")
         self._progress = np.ones(3)  # of the error, and of the powers of two betas
-        self._library: Library = library(instruction_set)
+        if blocks:
+            functions = blocks_functions(instruction_set or "")
+            self._scratch_bytes, self._fit = functions["fit_scratch"], functions["fit"]
+        else:
+            found = library(instruction_set)
+            self._scratch_bytes, self._fit = found.fit_scratch, found.fit
         self._scratch = torch.empty(0, dtype=torch.uint8)
 
     def train(
@@ -300,8 +323,8 @@ class Fit:
             *((0.0, 0.0) if error is None else (error.reference, error.floor)), self.objective.tolerance,
             batch_size, count, steps, inputs.itemsize,
         ]  # fmt: skip
-        form = "13q7d4q12q"
-        size = self._library.fit_scratch(struct.pack(form, *numbers, *(0,) * 12))
+        form = "13q7d4q12q7q"
+        size = self._scratch_bytes(struct.pack(form, *numbers, *(0,) * 12, *self._last_sizes))
         if size < 0:
             raise MemoryError(f"training on {count} x {steps} steps by {batch_size} does not fit")
         if size > self._scratch.numel():
@@ -309,7 +332,7 @@ class Fit:
         arrays = (inputs, self._columns, lengths, wanted, rates, *self._values, self._progress, rows)
         addresses = [0 if array is None else array.ctypes.data for array in arrays]
         addresses += [self._scratch.data_ptr(), size]
-        outcome = self._library.fit(struct.pack(form, *numbers, *addresses))
+        outcome = self._fit(struct.pack(form, *numbers, *addresses, *self._last_sizes))
         if outcome:
             self._refuse(outcome, inputs, lengths, wanted)
         return rows
@@ -366,7 +389,8 @@ def _weights(model: Any) -> list[Tensor]:
         if module is not None
     ]
     head = _head(model)
-    return [*(weight for module in modules for weight in module._parameters.values()), head.weight, head.bias]
+    mine = [weight for module in modules for weight in module._parameters.values()]
+    return [*mine, *(weight for weight in head._parameters.values() if weight is not None)]
 
 
 def _checked(array: NDArray[Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:

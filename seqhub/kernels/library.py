@@ -82,13 +82,13 @@ def library(instruction_set: str | None = None) -> Library:
 
 @cache
 def has_blocks() -> bool:
-    """Whether the library runs memory cell blocks; one that was built before they were there does not."""
-    return hasattr(_native(), "seqhub_blocks_forward_baseline")
+    """Whether the library runs and trains memory cell blocks; one that was built before they were there does not."""
+    return hasattr(_native(), "seqhub_blocks_fit_baseline")
 
 
 @cache
 def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
-    """`forward` and `backward` of native/hs97.cpp, for an instruction set, by default the best one.
+    """`forward`, `backward`, `fit_scratch` and `fit` of native/hs97.cpp, for an instruction set, by default the best.
 
     Raises:
         LibraryMissingError: There is no library.
@@ -96,7 +96,7 @@ def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncP
     """
     chosen = library(instruction_set or None).instruction_set
     functions = {}
-    for name in ("forward", "backward"):
+    for name in ("forward", "backward", "fit_scratch", "fit"):
         function = getattr(_native(), f"seqhub_blocks_{name}_{chosen}")
         function.argtypes = [ctypes.c_char_p]
         function.restype = ctypes.c_int64

@@ -4,7 +4,7 @@
 // Errors go back along the cell states alone, so backward is elementwise but for the outer products that are the weights'
 // gradients. Those of a gate are made for each of its cells, and added up once at the end.
 #include "hs97.h"
-#include "squash.h"
+#include "fit_hs97.h"
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -218,5 +218,13 @@ EXPORTED int64_t JOIN(seqhub_blocks_forward, ISA)(const BlocksProblem* p) {
 }
 EXPORTED int64_t JOIN(seqhub_blocks_backward, ISA)(const BlocksProblem* p) {
   return p->is_double ? of_type<double>(*p, true) : of_type<float>(*p, true);
+}
+
+// As seqhub_fit_scratch and seqhub_fit.
+EXPORTED int64_t JOIN(seqhub_blocks_fit_scratch, ISA)(const FitProblem* f) {
+  return with_blocks_fitting(*f, [](const auto& fitting) { return fitting.scratch_bytes(); });
+}
+EXPORTED int64_t JOIN(seqhub_blocks_fit, ISA)(const FitProblem* f) {
+  return with_blocks_fitting(*f, [](const auto& fitting) { return fitting(); });
 }
 }

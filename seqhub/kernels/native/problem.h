@@ -6,8 +6,10 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
+constexpr int64_t LONGEST = int64_t(1) << 31;  // of any dimension
+
 // A new cell goes to the end: a struct in cells.h, a case in by_cell (recurrence.cpp), a name in CELLS (operator.py).
-enum Cell { RNN_TANH, RNN_RELU, GRU, LSTM };
+enum Cell { RNN_TANH, RNN_RELU, GRU, LSTM };  // memory cell blocks are trained by functions of their own
 enum Outcome { DONE, WRONG_PROBLEM, WRONG_ID, WRONG_SPAN, WRONG_LABEL };  // low byte; the rest is a row
 enum Target { CLASS, NUMBER, STEP_CLASS, NEXT_SYMBOL };
 enum Optimizer { ADAM, ADAMW, RMSPROP, SGD };
@@ -58,4 +60,7 @@ struct FitProblem {
   double* rows;            // (sequences, 4) worst error, mean error, loss, right: before the step of each
   void* scratch;
   int64_t scratch_bytes;
+  int64_t head_biased;     // whether the head has a bias
+  int64_t block_size, output_gates, squash_to_1, identity, biased;  // of memory cell blocks, as in BlocksProblem
+  int64_t recurrent;       // whether units read those of the step before; if not, the head reads the input, too
 };

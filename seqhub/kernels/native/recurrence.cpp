@@ -12,7 +12,6 @@ namespace {
 constexpr int64_t MOST_SAVED = 16 << 20;  // bytes
 constexpr int64_t MOST_UNITS = 32;
 constexpr int64_t BLOCK_BYTES = 256 << 10;    // of what backward works on between two looks at the weights
-constexpr int64_t LONGEST = int64_t(1) << 31; // of any dimension
 
 template <class S, class C>
 struct Run {

@@ -1,0 +1,258 @@
+// Training of memory cell blocks with their truncated gradient, as fit.h trains other cells: one sequence after the other,
+// with cells in the lanes and each cell's gates beside it.
+//
+// Errors go back along the cell states alone: what is left of backward is elementwise, and then the sums over all steps of
+// products that are the gradients of weights.
+#pragma once
+#include "few.h"
+#include "readout.h"
+
+namespace {
+
+template <int ROWS_>
+struct BlockRows {  // sums of a cell: its input, its input gate, and maybe its output gate; all units enter all of them
+  static constexpr int ROWS = ROWS_, GATES = ROWS_;
+  static constexpr int RECURRENT[] = {0, 1, 2}, INPUT[] = {0, 1, 2};
+};
+
+template <class S, int ROWS>
+struct BlocksFitting {
+  static constexpr int L = LANES<S>, SUMS = 4;  // several sums of products, as each waits for itself
+  enum Kept { ADMIT, SHOW, NEW, SQUASHED, KEPT };
+  using V = Vec<S>;
+  using C = BlockRows<ROWS>;
+
+  const FitProblem& f;
+  const int64_t T, F, H, blocks, units, lanes;
+  const bool by_step;
+  const Readout<S> readout;
+  const int64_t stride;  // of what is read of a step: outputs of the cells, then activations of the gates or, with
+                         // connectivity "below", the input
+  const int64_t head_at, size;
+
+  explicit BlocksFitting(const FitProblem& fit)
+      : f(fit), T(f.steps), F(f.features), H(f.hidden), blocks(H / f.block_size), units(H + (ROWS - 1) * blocks),
+        lanes(round_up(H, L)), by_step(is_by_step(f)), readout(f, 1, f.recurrent ? H : H + F),
+        stride(round_up(units > readout.real ? units : readout.real, L)),
+        head_at(units * (F + (f.recurrent ? units : 0)) + f.biased),
+        size(round_up(head_at + readout.size(), PARAMETER_PADDING)) {}
+
+  struct Memory {
+    FewWeights<S> weights, gradients;
+    S *read, *state, *kept, *d_sums, *d_read;  // [step][value], [cell], [step][kept][cell], [step][row][cell], as read
+    int32_t* columns;
+    S* gradient;  // (size,)
+    typename Readout<S>::Memory head;
+    bool* refused;
+  };
+
+  int64_t in_weights() const { return f.vocabulary ? F + 1 : F; }
+
+  void lay_out(Arena& arena, FewWeights<S>& w) const {
+    if (f.recurrent) w.recurrent = arena.take<S>(units, ROWS, lanes);
+    w.bias = arena.take<S>(ROWS, lanes);
+    (f.vocabulary ? w.table : w.input[0]) = arena.take<S>(in_weights(), ROWS, lanes);
+  }
+  void lay_out(Arena& arena, Memory& m) const {
+    lay_out(arena, m.weights);
+    lay_out(arena, m.gradients);
+    m.read = arena.take<S>(T + 1, stride);
+    m.state = arena.take<S>(lanes);
+    m.kept = arena.take<S>(T, KEPT, lanes);
+    m.d_sums = arena.take<S>(T, ROWS, lanes);
+    m.d_read = arena.take<S>(by_step ? T : 1, stride);
+    if (f.vocabulary) m.columns = arena.take<int32_t>(T);
+    m.gradient = arena.take<S>(size);
+    readout.lay_out(arena, m.head, L, true);
+    m.refused = arena.take<bool>(f.vocabulary + 1);
+  }
+  int64_t scratch_bytes() const {
+    Memory m{};
+    Arena arena;
+    lay_out(arena, m);
+    return arena.too_large ? -1 : arena.used;
+  }
+
+  void zero(const FewWeights<S>& w) const {
+    const int64_t bytes = sizeof(S) * ROWS * lanes;
+    if (f.recurrent) memset(w.recurrent, 0, bytes * units);
+    memset(w.bias, 0, bytes);
+    memset(f.vocabulary ? w.table : w.input[0], 0, bytes * in_weights());
+  }
+
+  // Goes through all weights but the head's: use(place in FewWeights, place among the parameters). A gate has a place
+  // with each cell of its block.
+  template <class Use>
+  void each_weight(const FewWeights<S>& w, Use use) const {
+    S* inputs = f.vocabulary ? w.table : w.input[0];
+    const int64_t biases = units * (F + (f.recurrent ? units : 0));
+    for (int row = 0; row < ROWS; row++)
+      for (int64_t cell = 0; cell < H; cell++) {
+        const int64_t unit = row ? H + (row - 1) * blocks + cell / f.block_size : cell, at = row * lanes + cell;
+        const int64_t biased = unit - (units - f.biased);
+        if (biased >= 0) use(w.bias[at], biases + biased);
+        for (int64_t j = 0; j < F; j++) use(inputs[j * ROWS * lanes + at], unit * F + j);
+        for (int64_t j = 0; f.recurrent && j < units; j++)
+          use(w.recurrent[j * ROWS * lanes + at], units * F + unit * units + j);
+      }
+  }
+
+  void pack(const Memory& m) const {
+    const S* parameters = (const S*)f.parameters;
+    each_weight(m.weights, [&](S& weight, int64_t at) { weight = parameters[at]; });
+    if (f.vocabulary) {
+      for (int64_t id = 0; id < F; id++)
+        for (int64_t i = 0; i < ROWS * lanes; i += L) {
+          S* to = m.weights.table + id * ROWS * lanes + i;
+          store<S>(to, load<S>(to) + load<S>(m.weights.bias + i));
+        }
+      memcpy(m.weights.table + F * ROWS * lanes, m.weights.bias, sizeof(S) * ROWS * lanes);
+    }
+    readout.pack(parameters + head_at, m.head);
+    zero(m.gradients);
+  }
+
+  void unpack(const Memory& m) const {
+    memset(m.gradient, 0, sizeof(S) * head_at);
+    each_weight(m.gradients, [&](S& gradient, int64_t at) { m.gradient[at] += gradient; });
+    readout.unpack(m.head, m.gradient + head_at);
+  }
+
+  INLINE void add_products(const S* weights, const S* values, int64_t count, V (&sum)[SUMS][ROWS]) const {
+    auto add = [&](V (&to)[ROWS], int64_t j) {
+#pragma GCC unroll 3
+      for (int r = 0; r < ROWS; r++) to[r] += values[j] * load<S>(weights + (j * ROWS + r) * lanes);
+    };
+    int64_t j = 0;
+    for (; j + SUMS <= count; j += SUMS)
+#pragma GCC unroll 4
+      for (int k = 0; k < SUMS; k++) add(sum[k], j + k);
+    for (; j < count; j++) add(sum[0], j);
+  }
+
+  APART void forward(const Memory& m, const S* values, int64_t length) const {
+    memset(m.read, 0, sizeof(S) * stride);
+    memset(m.state, 0, sizeof(S) * lanes);
+    for (int64_t t = 0; t < length; t++) {
+      const S* before = m.read + t * stride;
+      S *now = m.read + (t + 1) * stride, *kept = m.kept + t * KEPT * lanes;
+      for (int64_t cell = 0; cell < lanes; cell += L) {
+        const S* start = f.vocabulary ? m.weights.table + m.columns[t] * ROWS * lanes : m.weights.bias;
+        V sum[SUMS][ROWS] = {};
+#pragma GCC unroll 3
+        for (int r = 0; r < ROWS; r++) sum[0][r] = load<S>(start + r * lanes + cell);
+        if (f.recurrent) add_products(m.weights.recurrent + cell, before, units, sum);
+        if (!f.vocabulary) add_products(m.weights.input[0] + cell, values + t * F, F, sum);
+        Pack<S, ROWS> active;
+#pragma GCC unroll 3
+        for (int r = 0; r < ROWS; r++) active.v[r] = (sum[0][r] + sum[1][r]) + (sum[2][r] + sum[3][r]);
+        active = logistic(active);
+        const V fresh = f.squash_to_1 ? active.v[0] : S(4) * active.v[0] - S(2);
+        const V state = load<S>(m.state + cell) + active.v[1] * fresh;
+        const V squashed = f.identity ? state : S(2) * logistic(Pack<S, 1>{{state}}).v[0] - S(1);
+        store<S>(m.state + cell, state);
+        store<S>(kept + ADMIT * lanes + cell, active.v[1]);
+        store<S>(kept + SHOW * lanes + cell, active.v[ROWS - 1]);
+        store<S>(kept + NEW * lanes + cell, fresh);
+        store<S>(kept + SQUASHED * lanes + cell, squashed);
+        store<S>(now + cell, ROWS == 3 ? active.v[ROWS - 1] * squashed : squashed);
+      }
+      if (f.recurrent) {  // beyond the last cell, and after all of them
+        for (int64_t block = 0; block < blocks; block++) {
+          now[H + block] = kept[ADMIT * lanes + block * f.block_size];
+          if (ROWS == 3) now[H + blocks + block] = kept[SHOW * lanes + block * f.block_size];
+        }
+      } else if (f.vocabulary) {
+        memset(now + H, 0, sizeof(S) * F);
+        if (m.columns[t] < F) now[H + m.columns[t]] = 1;
+      } else {
+        memcpy(now + H, values + t * F, sizeof(S) * F);
+      }
+    }
+  }
+
+  // From the gradients of what was read to those of the sums.
+  APART void backward(const Memory& m, int64_t length) const {
+    for (int64_t cell = 0; cell < lanes; cell += L) {
+      V of_state{};
+      for (int64_t t = length - 1; t >= 0; t--) {
+        const S* kept = m.kept + t * KEPT * lanes + cell;
+        auto at = [&](Kept which) { return load<S>(kept + which * lanes); };
+        const V admit = at(ADMIT), show = at(SHOW), fresh = at(NEW), squashed = at(SQUASHED);
+        S* d = m.d_sums + t * ROWS * lanes + cell;
+        V of_gate{};
+        if (by_step || t == length - 1) {
+          const V error = load<S>(m.d_read + (by_step ? t : 0) * stride + cell);
+          const V slope = f.identity ? splat<S>(1) : (S(1) - squashed * squashed) * S(0.5);
+          of_state += (ROWS == 3 ? error * show : error) * slope;
+          of_gate = error * squashed * show * (S(1) - show);
+        }
+        const V slope = f.squash_to_1 ? fresh * (S(1) - fresh) : S(1) - fresh * fresh * S(0.25);
+        store<S>(d, of_state * admit * slope);
+        store<S>(d + lanes, of_state * fresh * admit * (S(1) - admit));
+        if (ROWS == 3) store<S>(d + (ROWS - 1) * lanes, of_gate);
+      }
+    }
+  }
+
+  void sequence(const Memory& m, int64_t row, S scale) const {
+    const int64_t length = f.lengths[row];
+    for (int64_t t = 0; f.vocabulary && t < length; t++) {
+      const int32_t column = f.columns[id_at(f, row * T + t)];
+      m.columns[t] = column < 0 ? int32_t(F) : column;
+    }
+    const S* values = (const S*)f.inputs + row * T * F;
+    forward(m, values, length);
+
+    double sums[1][5] = {};
+    int64_t used = 0;
+    memset(m.d_read, 0, sizeof(S) * (by_step ? length : 1) * stride);
+    for (int64_t t = by_step ? 0 : length - 1; t < length; t++) {
+      Item<S> item{{m.read + (t + 1) * stride}, {m.d_read + (by_step ? t : 0) * stride}, -1, S(0), 0};
+      if (readout.expect(row, m.columns, t, item)) m.head.items[used++] = item;
+      if (used == readout.most() || (used && t == length - 1)) readout(m.head, used, scale, sums), used = 0;
+    }
+    write_row(f, row, sums[0]);
+    if (!f.trains) return;
+
+    backward(m, length);
+    const FewGather<S, C> gather{lanes, length, m.d_sums};
+    if (f.recurrent) gather.template products<C::RECURRENT>({m.read, 0, stride}, units, m.gradients.recurrent);
+    gather.bias(m.gradients.bias);
+    if (f.vocabulary)
+      gather.table({{}, m.columns, 0, 1}, m.gradients.table);
+    else
+      gather.template products<C::INPUT>({values, 0, F}, F, m.gradients.input[0]);
+  }
+
+  int64_t operator()() const {
+    if (!f.scratch || f.scratch_bytes < scratch_bytes()) return WRONG_PROBLEM;
+    Memory m{};
+    Arena arena;
+    arena.base = (char*)f.scratch;
+    lay_out(arena, m);
+    if (const int64_t outcome = check_rows(f, m.refused)) return outcome;
+    memset(m.gradient, 0, sizeof(S) * size);
+    zero(m.weights);
+    readout.zero(m.head);
+    take_steps(f, m.gradient, size, [&](int64_t first, int64_t count) {
+      const Share share = share_of(f, first, count);
+      pack(m);
+      for (int64_t row = first; row < first + count; row++) sequence(m, row, S(share.scale));
+      if (f.trains && share.learns) unpack(m);
+      return f.trains && share.learns;
+    });
+    return DONE;
+  }
+};
+
+template <class Use>
+int64_t with_blocks_fitting(const FitProblem& f, Use use) {
+  for (int64_t size : {f.sequences, f.batch, f.steps, f.features, f.hidden, f.block_size, f.outputs, f.all_outputs})
+    if (size < 1 || size >= LONGEST) return WRONG_PROBLEM;
+  if (f.hidden % f.block_size || f.vocabulary < 0 || f.vocabulary >= LONGEST) return WRONG_PROBLEM;
+  if (f.is_double) return f.output_gates ? use(BlocksFitting<double, 3>(f)) : use(BlocksFitting<double, 2>(f));
+  return f.output_gates ? use(BlocksFitting<float, 3>(f)) : use(BlocksFitting<float, 2>(f));
+}
+
+}  // namespace
