@@ -184,7 +184,7 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
                         rows = datasets.load_dataset(str(folder.resolve()), config, split=name, cache_dir=scratch)
                     table = rows.with_format("arrow")[:]
                     found = digest(table)
-                    wrong = _wrong_targets(split, table)
+                    wrong = _wrong_targets(split, table) if split.task.certain(split.config, name) else None
                 except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DatasetsError) as error:
                     yield Finding(what, "rows that load", _reason(error), False)
                     continue
@@ -192,7 +192,8 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
                 yield Finding(f"{what} digest", recorded["digest"], found, found == recorded["digest"])
                 drawn = digest(rows_table(split, 0, len(rows) if split.size is None else min(len(rows), split.size)))
                 yield Finding(f"{what} drawn again", found, drawn, drawn == found)
-                yield Finding(f"{what} labels by the rule", "0 wrong", f"{wrong} wrong", wrong == 0)
+                if wrong is not None:
+                    yield Finding(f"{what} labels by the rule", "0 wrong", f"{wrong} wrong", wrong == 0)
 
 
 def _wrong_targets(split: Split, rows: pa.Table) -> int:
