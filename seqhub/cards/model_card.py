@@ -54,7 +54,7 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         layout, config = _of_file(record, layout)
     example = Example(record.probes[0], None) if own_file else Split(record.address, "test")[0]
     given = own_file or Split(record.address).size is not None
-    start = _start(layout, example.inputs)
+    start, rest = _start(layout, example.inputs)
     levels = _levels(results, [level.name for level in task.configs])
     main = next((split for split in ("test", "validation") if split in record.evaluation), None)
     return fill(
@@ -72,7 +72,7 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         dataset_id=dataset_id,
         example=example,
         start=start,
-        rest=len(example.inputs) - len(start),
+        rest=rest,
         given=given,
         own_file=own_file,
         seen=given and task.splits_overlap(config),
@@ -162,14 +162,18 @@ def _of_file(record: RunRecord, layout: Layout) -> tuple[Layout, TaskConfig]:
     return replace(layout, labels=labels), replace(OWN, length=(min(lengths), max(lengths)))
 
 
-def _start(layout: Layout, inputs: Any) -> str:
-    """The text that the example on the card is given: all of it, or its first third where the rest is to be written."""
+def _start(layout: Layout, inputs: Any) -> tuple[str, int]:
+    """The text that the example on the card is given, and how many symbols the model is to write after it.
+
+    All of it and none, or its first third and the rest where the next symbol is the target.
+    """
     if layout.alphabet is None:
-        return ""
+        return "", 0
     if layout.target != "next_symbol":
-        return str(inputs)
+        return str(inputs), 0
     symbols = layout.alphabet.split(inputs)
-    return layout.alphabet.separator.join(symbols[: -(-len(symbols) // 3)])
+    given = -(-len(symbols) // 3)
+    return layout.alphabet.separator.join(symbols[:given]), len(symbols) - given
 
 
 def _by_config(record: RunRecord) -> dict[tuple[str, str], Mapping[str, Any]]:
