@@ -95,12 +95,18 @@ class CourseModel(nn.Module):
         return self.linear(self.recurrence(x)[0])
 
 
-def course_steps(model: CourseModel, optimizer: torch.optim.Optimizer, level: str, sequences: int, seed: int) -> int:
+def course_steps(
+    model: CourseModel,
+    optimizer: torch.optim.Optimizer,
+    generator: CourseGenerator,
+    sequences: int,
+    max_grad_norm: float | None = None,
+) -> int:
     """Train as the course does, and return the number of right answers."""
-    generator, criterion = CourseGenerator(level, seed=seed), nn.CrossEntropyLoss()
+    criterion = nn.CrossEntropyLoss()
     correct = 0
     model.train()
-    for _ in range(sequences // 32):
+    for _ in range(sequences // generator.batch_size):
         x, y = generator.batch()
         data, target = torch.from_numpy(x).float(), torch.from_numpy(y).long()
         labels = target.argmax(dim=1)
@@ -108,19 +114,21 @@ def course_steps(model: CourseModel, optimizer: torch.optim.Optimizer, level: st
         loss = criterion(output, labels)
         optimizer.zero_grad()
         loss.backward()
+        if max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
         optimizer.step()
         loss.item()
         correct += int((output.argmax(dim=1) == labels).sum().item())
     return correct
 
 
-def course_test(model: CourseModel, level: str, sequences: int, seed: int) -> tuple[int, float]:
+def course_test(model: CourseModel, generator: CourseGenerator, sequences: int) -> tuple[int, float]:
     """Right answers and summed loss on fresh sequences, as the course tests."""
-    generator, criterion = CourseGenerator(level, seed=seed), nn.CrossEntropyLoss()
+    criterion = nn.CrossEntropyLoss()
     correct, loss = 0, 0.0
     model.eval()
     with torch.no_grad():
-        for _ in range(sequences // 32):
+        for _ in range(sequences // generator.batch_size):
             x, y = generator.batch()
             data, target = torch.from_numpy(x).float(), torch.from_numpy(y).long()
             labels = target.argmax(dim=1)
@@ -135,7 +143,7 @@ def course_loop(level: str, cell: str, hidden: int, sequences: int) -> float:
     model = CourseModel(cell, hidden)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
     started = time.perf_counter()
-    course_steps(model, optimizer, level, sequences, seed=8382)
+    course_steps(model, optimizer, CourseGenerator(level), sequences)
     return sequences / (time.perf_counter() - started)
 
 
@@ -147,7 +155,7 @@ def course_notebook(level: str, epochs: int = 100) -> float:
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
     share = 0.0
     for epoch in range(epochs):
-        course_steps(model, optimizer, level, 992, seed=2 * epoch)
-        correct, _ = course_test(model, level, 992, seed=2 * epoch + 1)
+        course_steps(model, optimizer, CourseGenerator(level, seed=2 * epoch), 992)
+        correct, _ = course_test(model, CourseGenerator(level, seed=2 * epoch + 1), 992)
         share = correct / 992
     return share

@@ -7,7 +7,7 @@ of a card. One thread; once with the native recurrence, once with torch's own mo
 
 import torch
 
-from benchmarks.baselines import CourseModel, course_test
+from benchmarks.baselines import CourseGenerator, CourseModel, course_test
 from benchmarks.timing import Goal, Job, Row, compare, native
 from seqhub.evaluation.evaluate import tally
 from seqhub.models.registry import build_config, build_model
@@ -36,7 +36,7 @@ def _rows(cell: str, hidden: int, with_native: float | None, plain: float | None
     model = build_model(config, "sequence").eval()
     split = Split("qrsu/hard", "test")
     course = CourseModel(cell, hidden)
-    theirs = Job(lambda: course_test(course, "hard", _THEIRS, seed=8382), _THEIRS)
+    theirs = Job(lambda: course_test(course, CourseGenerator("hard"), _THEIRS), _THEIRS)
     rows = []
     for name, natively, asked in (("native", True, with_native), ("torch's modules", False, plain)):
         goal: Goal | None = None if asked is None else ("ratio", ">=", asked)

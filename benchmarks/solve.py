@@ -2,7 +2,7 @@
 
 Success is 99.9 % on fresh data, looked at every 320 sequences (992, the course's epoch, for its recipe), and below
 that the stopping rule of Hochreiter & Schmidhuber (1997), `st3`, which counts every sequence. Both recipes run through
-the same loop; a run ends unsolved after 100,000 sequences. Seeds decide weights and data, and every seed is reported
+the same `sweep`; a run ends unsolved after 100,000 sequences. Seeds decide weights and data, and every seed is reported
 in the JSON file. `theirs` is empty where no seed of the course's recipe got there; its seeds are few where they
 cannot. For `st3` on hard it is the paper's number, of another network that learned online.
 """
@@ -15,7 +15,7 @@ from benchmarks.timing import Goal, Row
 from seqhub.tasks.registry import resolve
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
-from seqhub.training.train import train
+from seqhub.training.sweep import sweep
 
 # address: seeds of ours, seeds of theirs, at least so many of ours solved, their median at most
 _CASES: dict[str, tuple[int, int, int, int | None]] = {
@@ -32,9 +32,8 @@ def run(rounds: int) -> list[Row]:
     del rounds
     rows = []
     for address, (seeds, their_seeds, at_least, at_most) in _CASES.items():
-        both = [_sequences(address, "solve", seed, stop_at="both") for seed in range(seeds)]
-        ours, by_rule = [accuracy for accuracy, _ in both], [st3 for _, st3 in both]
-        theirs = [_sequences(address, "tutorial", seed)[0] for seed in range(their_seeds)]
+        ours, by_rule = _sequences(address, "solve", seeds, stop_at="both")
+        theirs = _sequences(address, "tutorial", their_seeds)[0] if their_seeds else []
         solved, they_solved = _of(ours), _of(theirs)
         median_goal: Goal | None = None if at_most is None else ("ours", "<=", at_most)
         rows.append(
@@ -77,16 +76,18 @@ def _of(counts: list[int | None]) -> list[int]:
     return [count for count in counts if count is not None]
 
 
-def _sequences(address: str, name: str, seed: int, stop_at: str = "accuracy") -> tuple[int | None, int | None]:
-    """Training sequences until the accuracy was reached and until `st3` was met, None where they were not."""
+def _sequences(
+    address: str, name: str, seeds: int, stop_at: str = "accuracy"
+) -> tuple[list[int | None], list[int | None]]:
+    """Training sequences of each seed until the accuracy was reached and until `st3` was met, None where it was not."""
+    settings = recipe(address, "lstm", name) | {
+        "stop_at": stop_at,
+        "max_sequences": 100_000,
+        "evaluate_size": 10_240,
+    }
     with tempfile.TemporaryDirectory() as folder:
-        settings = recipe(address, "lstm", name) | {
-            "stop_at": stop_at,
-            "max_sequences": 100_000,
-            "evaluate_size": 10_240,
-            "checkpoint_every": 10**9,
-        }
-        record = train(TrainConfig(address=address, output_dir=Path(folder) / "run", seed=seed, **settings))
-    assert record is not None
-    accuracy, st3, *_ = record.criteria.values()
-    return accuracy, st3
+        config = TrainConfig(address=address, output_dir=Path(folder) / "sweep", **settings)
+        runs = sweep(config, range(seeds), test_rows=0).runs
+    assert len(runs) == seeds, "a seed failed"
+    accuracy, st3, *_ = zip(*(run["criteria"].values() for run in runs), strict=True)
+    return list(accuracy), list(st3)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from seqhub.tasks import chirps, documents, ramps, sentiment, square, windows
+from seqhub.tasks import chirps, documents, embedded_reber, ramps, sentiment, square, temporal_order_3bit, windows
 from seqhub.tasks.base import Example, TaskConfig
 
 Usual = Callable[[Any, python_random.Random, np.random.Generator], Example]
@@ -151,6 +151,39 @@ def usual_two_sequence(config: Any, symbols: python_random.Random, values: np.ra
     sequence = numbers.astype(np.float32)[:, None]
     layout = TASK.layout(config)
     return Example(sequence, layout.labels[plus] if layout.labels else TARGETS[plus])
+
+
+def usual_embedded_reber(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+    outer = symbols.choice("TP")
+    text = ["B", outer]
+    state: int | None = 0
+    while state is not None:
+        symbol, state = symbols.choice(embedded_reber.GRAMMAR[state])
+        text.append(symbol)
+    return Example("".join([*text, outer, "E"]), None)
+
+
+def usual_long_lag(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+    answer = symbols.choice("xy")
+    if config.kind == "2a":
+        return Example(" ".join([answer, *(f"a{k}" for k in range(1, config.p)), answer]), None)
+    if config.kind == "2b":
+        noise = symbols.choices([f"a{k}" for k in range(1, config.p)], k=config.p - 1)
+        return Example(" ".join([answer, *noise]), answer)
+    distractors = [f"a{k}" for k in range(1, config.p + 1)]
+    noise = symbols.choices(distractors, k=config.q)
+    while len(noise) < config.length[1] - 3 and symbols.random() < 0.9:
+        noise.append(symbols.choice(distractors))
+    return Example(" ".join(["b", answer, *noise, "e"]), answer)
+
+
+def usual_temporal_order_3bit(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+    characters = symbols.choices("abcd", k=symbols.randint(*config.length))
+    characters[0], characters[-1] = "B", "E"
+    marks = "".join(symbols.choices("XY", k=3))
+    for steps, mark in zip((config.first, config.second, config.third), marks, strict=True):
+        characters[symbols.randint(*steps)] = mark
+    return Example("".join(characters), temporal_order_3bit.CLASS_OF[marks])
 
 
 USUAL: dict[str, Usual] = {
