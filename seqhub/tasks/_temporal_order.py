@@ -1,6 +1,7 @@
 """What the temporal order tasks share: noise over four symbols, and in it X or Y at some steps."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,8 @@ ENDS = "BE"  # first and last symbol
 _EIGHT_STEPS = np.frombuffer(NOISE.encode(), np.uint8)[
     np.arange(1 << 16)[:, None] >> np.arange(0, 16, 2) & 3
 ].copy().view(np.uint64)[:, 0]  # fmt: skip
+
+_MARKS = np.frombuffer(b"XY", np.uint8)
 
 C = TypeVar("C", bound=TaskConfig)
 
@@ -64,16 +67,20 @@ class TemporalOrder(Task[C]):
         """
         words = np.take(_EIGHT_STEPS, noise)
         characters = words.view(np.uint8)
-        rows = np.arange(len(labels))
         begin, end = ends.encode()
         characters[:, 0] = begin
+        flat, first = characters.reshape(-1), np.arange(0, characters.size, characters.shape[1])
         for bit, steps in zip(reversed(range(len(places))), places, strict=True):
-            characters[rows, steps] = np.where(labels >> bit & 1, ord("Y"), ord("X"))
-        characters[rows, lengths - 1] = end
-        # padding by whole words: those beyond the shortest length keep what the length of each row leaves
-        first_word = length[0] // 8
-        steps = np.arange(first_word * 8, characters.shape[1])
-        kept = steps < np.arange(length[0], length[1] + 1)[:, None]  # (lengths, steps)
-        for word, mask in enumerate((kept * np.uint8(255)).view(np.uint64).T, start=first_word):
-            words[:, word] &= np.take(mask, lengths - length[0])
+            flat[first + steps] = np.take(_MARKS, labels >> bit & 1)
+        flat[first + lengths - 1] = end
+        kept = _kept(length, words.shape[1])
+        words[:, words.shape[1] - kept.shape[1] :] &= np.take(kept, lengths - length[0], axis=0)
         return Batch(characters[:, : length[1]], lengths, labels)
+
+
+@cache
+def _kept(length: IntRange, words: int) -> NDArray[np.uint64]:
+    """Ones where a row of each length has steps: (lengths, W), the last W words of a row, where lengths differ."""
+    steps = np.arange(length[0] // 8 * 8, words * 8)
+    kept = steps < np.arange(length[0], length[1] + 1)[:, None]
+    return (kept * np.uint8(255)).view(np.uint64)

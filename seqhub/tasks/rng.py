@@ -60,7 +60,8 @@ class BlockRandom:
 
     def _take(self, bytes_per_example: int) -> NDArray[np.uint64]:
         words = BLOCK_SIZE * bytes_per_example // _WORD_BYTES
-        return np.concatenate([stream.random_raw(words) for stream in self._streams]).astype("<u8", copy=False)
+        pieces = [stream.random_raw(words) for stream in self._streams]
+        return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)).astype("<u8", copy=False)
 
     def integers(self, low: int, high: int) -> NDArray[np.int64]:
         """Uniform integers from `low` to `high`, both included: (size,).
@@ -68,13 +69,11 @@ class BlockRandom:
         A 32-bit word times the number of values, shifted back: no value is likelier than another by more
         than that number / 2**32.
         """
-        words = self._take(4).view("<u4").astype(np.uint64)
-        return ((words * np.uint64(high - low + 1)) >> np.uint64(32)).astype(np.int64) + low
+        return _in_range(self._take(4).view("<u4"), low, high)
 
     def integers_2d(self, low: int, high: int, count: int) -> NDArray[np.int64]:
         """Uniform integers as above, `count` for each example: (size, count)."""
-        words = self._take(4 * count).view("<u4").reshape(self.size, count).astype(np.uint64)
-        return ((words * np.uint64(high - low + 1)) >> np.uint64(32)).astype(np.int64) + low
+        return _in_range(self._take(4 * count).view("<u4").reshape(self.size, count), low, high)
 
     def uniform(self, count: int) -> NDArray[np.float32]:
         """Uniform numbers in [0, 1), multiples of 2**-24: (size, count)."""
@@ -97,3 +96,12 @@ class BlockRandom:
     def uint16(self, count: int) -> NDArray[np.uint16]:
         """Uniform 16-bit words: (size, count)."""
         return self._take(2 * count).view("<u2").reshape(self.size, count)
+
+
+def _in_range(words: NDArray[np.uint32], low: int, high: int) -> NDArray[np.int64]:
+    numbers = words.astype(np.uint64)
+    numbers *= np.uint64(high - low + 1)
+    numbers >>= np.uint64(32)
+    found = numbers.view(np.int64)
+    found += low
+    return found
