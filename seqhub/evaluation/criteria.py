@@ -40,7 +40,7 @@ def success_of(address: str, strictness: int = 1, allowed_wrong: int | None = No
     Args:
         address: Task and config, as in `qrsu/hard`.
         strictness: Times as many sequences as the source looks at, 1 or more.
-        allowed_wrong: How many of those that the source looks at may be wrong, instead of as many as it says.
+        allowed_wrong: How many of all those may be wrong, instead of the share that the source allows.
 
     Raises:
         InvalidConfigError: The rule of that source does not know the one or the other.
@@ -54,11 +54,11 @@ def success_of(address: str, strictness: int = 1, allowed_wrong: int | None = No
             raise InvalidConfigError(f"strictness {strictness}; need 1 for {address}, whose rule looks at all texts")
         success = success.over(strictness)
     if success is not None and allowed_wrong is not None:
-        most = success.window // strictness
+        most = success.window
         if success.rule not in ("st2", "st3") or not 0 <= allowed_wrong <= most:
             rule = f"0 to {most:,}" if success.rule in ("st2", "st3") else f"none by the rule {success.rule}"
             raise InvalidConfigError(f"allowed_wrong {allowed_wrong}; need {rule} ({address})")
-        success = replace(success, wrong=allowed_wrong * strictness)
+        success = replace(success, wrong=allowed_wrong)
     return success
 
 

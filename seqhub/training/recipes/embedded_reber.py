@@ -12,7 +12,7 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
     settings = general.solve(config, model)
     if model == "lstm":
         del settings["chrono_max_steps"]
-        settings |= {"hidden_size": 16, "batch_size": 1, "learning_rate": 3e-2}
+        settings |= {"hidden_size": 32, "batch_size": 1, "learning_rate": 2e-2, "max_grad_norm": 0.3}
         settings |= {"initialization": "forget_bias", "forget_bias": 3.0, "model_options": {"input_gate_bias": -1.0}}
     given = {"data": "splits", "epochs": 100, "stop_at": "paper", "evaluate_size": 256}
     drawn = {"stop_at": "none", "evaluate_size": 1_024}

