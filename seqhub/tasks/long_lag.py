@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.alphabet import Alphabet
 from seqhub.tasks.base import Batch, Layout, Success, Task, TaskConfig
-from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom
 
 _MOST = 1_000  # distractors of any config
 _AT_ONCE = 1 << 16  # random words whose products stay in the cache
@@ -48,6 +48,13 @@ def _extra() -> NDArray[np.int64]:
         going_on = 9**symbols * (1 << 16) // 10**symbols
         extra[:going_on] += 1
     return extra
+
+
+@cache
+def _kept() -> NDArray[np.uint16]:
+    """For each number of symbols that follow the first Q, 1 for these and 0 for the padding: (E + 1, E)."""
+    most = int(_extra().max())
+    return (np.arange(most) < np.arange(most + 1)[:, None]).astype(np.uint16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +156,12 @@ class LongLag(Task[LongLagConfig]):
             inputs = _noise(random, longest, ids["a1"], config.p - 1)
             inputs[:, 0] = marked
             return Batch(inputs, lengths, answers)
-        lengths = config.q + 3 + np.take(_extra(), random.uint16(2)[:, 0])
+        extra = np.take(_extra(), random.uint16(2)[:, 0])
+        lengths = config.length[0] + extra
         inputs = _noise(random, longest, ids["a1"], config.p)
         inputs[:, 0], inputs[:, 1] = ids["b"], marked
         inputs[np.arange(random.size), lengths - 1] = ids["e"]
-        tail = inputs[:, config.length[0] :]
-        tail[np.arange(config.length[0], longest) >= lengths[:, None]] = 0
+        inputs[:, config.length[0] :] *= np.take(_kept(), extra, axis=0)
         return Batch(inputs, lengths, answers)
 
     def solve(self, sequence: str) -> str | None:
@@ -179,14 +186,16 @@ def _noise(random: BlockRandom, steps: int, first: int, count: int) -> NDArray[n
     A 32-bit word decides two: times count², shifted back, it numbers a pair, which is looked up. No pair is likelier
     than another by more than count² / 2**32, one in 4,000 for the largest.
     """
-    words = random.uint16(steps + steps % 2).view("<u4").ravel()
-    pairs, found = _pairs(first, count), np.empty(len(words), np.uint32)
-    for start in range(0, len(words), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        numbers = np.multiply(words[part], np.uint64(count * count), dtype=np.uint64)
-        numbers >>= np.uint64(32)
-        np.take(pairs, numbers.view(np.int64), out=found[part], mode="clip")  # none is outside; needs no copy
-    return found.view(np.uint16).reshape(random.size, -1)[:, :steps]
+    per_row = -(-steps // 2)
+    pairs, found = _pairs(first, count), np.empty((random.size, per_row), np.uint32)
+    for block, words in enumerate(random.uint32_by_block(per_row)):
+        written = found[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE].reshape(-1)
+        for start in range(0, len(words), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            numbers = np.multiply(words[part], np.uint64(count * count), dtype=np.uint64)
+            numbers >>= np.uint64(32)
+            np.take(pairs, numbers.view(np.int64), out=written[part], mode="clip")  # none is outside; needs no copy
+    return found.view(np.uint16)[:, :steps]
 
 
 @cache

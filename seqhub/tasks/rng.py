@@ -8,7 +8,7 @@ So a prefix, a shard, one example, or many workers in any order see the same byt
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from statistics import NormalDist
 
@@ -96,6 +96,11 @@ class BlockRandom:
     def uint16(self, count: int) -> NDArray[np.uint16]:
         """Uniform 16-bit words: (size, count)."""
         return self._take(2 * count).view("<u2").reshape(self.size, count)
+
+    def uint32_by_block(self, count: int) -> Iterator[NDArray[np.uint32]]:
+        """Uniform 32-bit words, for each block (BLOCK_SIZE * count,): for fields too large for the cache together."""
+        for stream in self._streams:
+            yield stream.random_raw(BLOCK_SIZE * count // 2).astype("<u8", copy=False).view("<u4")
 
 
 def _in_range(words: NDArray[np.uint32], low: int, high: int) -> NDArray[np.int64]:
