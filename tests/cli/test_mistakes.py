@@ -81,7 +81,7 @@ SETTINGS: list[tuple[str, str]] = [
     ("--accuracy 1.5", "accuracy 1.5; need above 0 and at most 1"),
     ("--warmup -1", "warmup -1; need at least 0"),
     ("--model lstn", "no model 'lstn'; known: "),
-    ("--model cnn", "which has symbols; need gru, lstm, rnn_relu, rnn_tanh"),
+    ("--model cnn", "which has symbols; need gru, lstm, lstm_hs97, rnn_relu, rnn_tanh"),
     ("--optimizer adem", "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
     ("--schedule poly", "no schedule 'poly'; known: constant, linear, cosine, step, error"),
     ("--schedule step", "decay_every 0; need 1 or more with data stream"),

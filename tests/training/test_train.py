@@ -167,7 +167,11 @@ def test_trackers_write_beside_the_history(tmp_path: Path, tracker: str, monkeyp
         ({"address": "qrs/easy"}, UnknownNameError, "no task 'qrs'; known: .*qrsu"),
         ({"address": "qrsu/eazy"}, UnknownNameError, "no config of qrsu 'eazy'; known: easy, normal"),
         ({"model": "lstn"}, UnknownNameError, "no model 'lstn'; known: .*gru, .*lstm"),
-        ({"model": "cnn"}, InvalidConfigError, "^model cnn for qrsu/easy, which has symbols; need gru, lstm, rnn_relu"),
+        (
+            {"model": "cnn"},
+            InvalidConfigError,
+            "^model cnn for qrsu/easy, which has symbols; need gru, lstm, lstm_hs97, rnn_relu",
+        ),
         ({"stop_at": "acc"}, UnknownNameError, "no criterion 'acc'; known: accuracy, st3, paper, both, none"),
         (
             {"stop_at": "paper", "address": "square/fixed"},
