@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqhub.errors import InvalidInputError
+from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.kernels.library import blocks_functions
 
 _PADDING, _KEPT = 16, 6  # as in native/hs97.h
@@ -24,11 +24,14 @@ class Units:
 
     Args:
         cells: H.
-        block_size: Cells that share their gates.
+        block_size: Cells that share their gates; it divides `cells`.
         output_gates: Whether there are some.
         squash_input: `g1` or `g2`.
         squash_output: `h1` or `id`.
         instruction_set: One of `library.instruction_sets()`; by default the best.
+
+    Raises:
+        InvalidConfigError: Cells that no number of blocks has.
     """
 
     cells: int
@@ -37,6 +40,10 @@ class Units:
     squash_input: str = "g2"
     squash_output: str = "h1"
     instruction_set: str = ""
+
+    def __post_init__(self) -> None:
+        if self.block_size < 1 or self.cells % self.block_size:
+            raise InvalidConfigError(f"block_size {self.block_size}; need one that divides cells {self.cells}")
 
     @property
     def count(self) -> int:

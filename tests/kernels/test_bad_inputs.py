@@ -1,13 +1,16 @@
 """What the native recurrence must not be given: one clear error each, never a crash or a wrong number."""
 
 import gc
+import struct
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from seqhub.errors import InvalidInputError
+from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.kernels.blocks import Units
+from seqhub.kernels.library import blocks_functions, library
 from seqhub.kernels.operator import recurrence
 from tests.kernels.cases import CELLS, SETS, Case, assert_same, of_seqhub
 
@@ -141,8 +144,32 @@ def test_arrays_that_nobody_may_write_to(tmp_path):
 
 
 def test_sizes_that_cannot_be_counted():
-    from seqhub.kernels.library import library
     from seqhub.kernels.operator import _bytes
 
     with pytest.raises(MemoryError, match="does not fit"):
         _bytes(library(), "saved_bytes", (3, 1, 2**30, 2, 2**30, 2**30, 1, 2**30, 0), (True, True, True))
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+def test_no_memory_is_enough_for_sizes_that_cannot_be_counted(instruction_set):
+    """The library refuses them itself; it took any memory for enough, and wrote where there was none."""
+    byte, wide = torch.zeros(1, dtype=torch.uint8), 2**30
+    given = library(instruction_set)
+    for saved in (0, byte.data_ptr()):
+        sizes = (3, 1, 1, 1, 1, 1, 1, wide, 0)
+        problem = struct.pack("27q", *sizes, *(0,) * 5, saved, -1, byte.data_ptr(), 1, *(0,) * 9)
+        assert given.forward(problem) == given.backward(problem) == 1
+    blocks = blocks_functions(instruction_set)
+    for scratch, fit in ((given.fit_scratch, given.fit), (blocks["fit_scratch"], blocks["fit"])):
+        sizes = (3, 1, 1, 1, wide, wide, 0, 0, wide, 0, wide, 0, 1)
+        numbers = (*sizes, *(0.0,) * 7, 1, 1, 1, 1, *(0,) * 10, byte.data_ptr(), 1, 1, 1, 1, 0, 0, 0, 1)
+        problem = struct.pack("13q7d4q12q7q", *numbers)
+        assert scratch(problem) == -1
+        assert fit(problem) == 1
+
+
+@pytest.mark.parametrize("block_size", [2, 0, -1, 4])
+def test_blocks_that_do_not_divide_the_cells(block_size):
+    """A gate that is not there was read and written."""
+    with pytest.raises(InvalidConfigError, match="need one that divides cells 3"):
+        Units(3, block_size)

@@ -37,14 +37,15 @@ struct Fitting {
   Fitting(const FitProblem& fit, Problem& problem)
       : f(fit), p(problem), run(p, nullptr, f.lengths, p.batch < 2 * L ? p.batch : 2 * L), by_step(p.d_states),
         readout(f, run.D, run.H), head_at(place_sets(nullptr, nullptr)),
-        size(round_up(head_at + readout.size(), PARAMETER_PADDING)), units(round_up(run.H, L)),
+        size(round_up(int64_t(uint64_t(head_at) + readout.size()), PARAMETER_PADDING)), units(round_up(run.H, L)),
         few(p.batch * (units / L) < FEWER * run.H * round_up(p.batch, L) / L) {}
 
-  // Finds the tensors of the recurrence in a buffer of all parameters; returns how many numbers they are.
+  // Finds the tensors of the recurrence in a buffer of all parameters; returns how many numbers they are. The number may
+  // wrap around, as may those that it is added to: then the scratch memory, which has room for all, cannot be counted.
   int64_t place_sets(S* buffer, S** sets) const {
-    int64_t used = 0;
+    uint64_t used = 0;
     for (int64_t set = 0; set < run.N * run.D; set++) {
-      const int64_t rows = C::GATES * run.H, sizes[] = {rows * run.parts_of(set / run.D).columns, rows * run.H, rows, rows};
+      const uint64_t rows = C::GATES * run.H, sizes[] = {rows * run.parts_of(set / run.D).columns, rows * run.H, rows, rows};
       for (int n = 0; n < 4; n++) {
         if (sets) sets[4 * set + n] = buffer + used;
         used += sizes[n];
@@ -403,7 +404,7 @@ struct Fitting {
   }
 
   int64_t operator()() {
-    if (!f.scratch || f.scratch_bytes < scratch_bytes()) return WRONG_PROBLEM;
+    if (!is_enough(f.scratch, f.scratch_bytes, scratch_bytes())) return WRONG_PROBLEM;
     Memory m{};
     Arena arena;
     arena.base = (char*)f.scratch;

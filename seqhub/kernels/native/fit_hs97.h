@@ -34,8 +34,8 @@ struct BlocksFitting {
       : f(fit), T(f.steps), F(f.features), H(f.hidden), blocks(H / f.block_size), units(H + (ROWS - 1) * blocks),
         lanes(round_up(H, L)), by_step(is_by_step(f)), readout(f, 1, f.recurrent ? H : H + F),
         stride(round_up(units > readout.real ? units : readout.real, L)),
-        head_at(units * (F + (f.recurrent ? units : 0)) + f.biased),
-        size(round_up(head_at + readout.size(), PARAMETER_PADDING)) {}
+        head_at(uint64_t(units) * (F + (f.recurrent ? units : 0)) + f.biased),  // may wrap around, as in fit.h
+        size(round_up(int64_t(uint64_t(head_at) + readout.size()), PARAMETER_PADDING)) {}
 
   struct Memory {
     FewWeights<S> weights, gradients;
@@ -226,7 +226,7 @@ struct BlocksFitting {
   }
 
   int64_t operator()() const {
-    if (!f.scratch || f.scratch_bytes < scratch_bytes()) return WRONG_PROBLEM;
+    if (!is_enough(f.scratch, f.scratch_bytes, scratch_bytes())) return WRONG_PROBLEM;
     Memory m{};
     Arena arena;
     arena.base = (char*)f.scratch;

@@ -45,7 +45,7 @@ struct Readout {
     const int64_t count = HEAD_BYTES / int64_t(sizeof(S) * 2 * L * padded);
     return !is_by_step(f) || count < 1 ? 1 : count > f.steps ? f.steps : count;
   }
-  int64_t size() const { return f.outputs * (parts * real + f.head_biased); }
+  uint64_t size() const { return uint64_t(f.outputs) * (parts * real + f.head_biased); }
   int64_t most() const { return steps * L; }
 
   Kind kind() const {

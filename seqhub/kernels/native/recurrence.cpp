@@ -361,8 +361,8 @@ struct Run {
   };
 
   int64_t operator()(bool back) const {
-    if (p.saved && p.saved_bytes != saved_bytes()) return WRONG_PROBLEM;
-    if (!p.scratch || p.scratch_bytes < scratch_bytes(back)) return WRONG_PROBLEM;
+    if (p.saved && (p.saved_bytes < 0 || p.saved_bytes != saved_bytes())) return WRONG_PROBLEM;
+    if (!is_enough(p.scratch, p.scratch_bytes, scratch_bytes(back))) return WRONG_PROBLEM;
     if (const int64_t outcome = check()) return outcome;
     Memory m{};
     Arena arena;
