@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("how", ["power cut", "Ctrl-C"])
+@pytest.mark.parametrize("how", ["Ctrl-C", pytest.param("power cut", marks=pytest.mark.slow)])  # slow: a minute each
 def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: Path, how: str) -> None:
     process = start(arguments("run", **LONGER), folder=tmp_path, processes=2)
     wait_for(tmp_path / "run" / checkpoints.FILE_NAME, process)
