@@ -52,6 +52,21 @@ sanitize: $(READY) $(SANITIZED)  ## the tests of the native recurrence under add
 		ASAN_OPTIONS=detect_leaks=0 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
 		$(BIN)/python -m pytest tests/kernels --timeout=3000
 
+FUZZED := build/fuzz/seqhub/kernels/recurrence.so
+$(FUZZED): setup.py $(wildcard seqhub/kernels/native/*)
+	CXXFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize-coverage=trace-pc" \
+		$(BIN)/python setup.py --quiet build_ext --build-lib build/fuzz
+
+build/fuzz/fuzz: $(wildcard tests/kernels/fuzz/*) seqhub/kernels/native/problem.h seqhub/kernels/native/hs97.h
+	@mkdir -p build/fuzz
+	c++ -std=c++17 -O1 -g -rdynamic -fsanitize=address,undefined -fno-sanitize-recover=all \
+		tests/kernels/fuzz/*.cpp -o $@ -ldl
+
+SECONDS := 60
+
+fuzz: $(READY) $(FUZZED) build/fuzz/fuzz  ## random problems for the native recurrence, guided by coverage (SECONDS=60)
+	build/fuzz/fuzz $(FUZZED) $(SECONDS)
+
 wheel: $(READY)  ## build the wheel, and test it in a clean environment (needs a package index)
 	$(BIN)/python tests/wheel_release.py
 
@@ -77,4 +92,4 @@ cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m model_cards.render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite sanitize wheel format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite sanitize fuzz wheel format lint bench release cards

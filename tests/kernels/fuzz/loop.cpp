@@ -2,7 +2,7 @@
 // code that none has reached before are kept, and changed again.
 //
 //   fuzz LIBRARY SECONDS [SEED]   the library is built with -fsanitize=address,undefined -fsanitize-coverage=trace-pc
-//   fuzz LIBRARY --replay FILE    the input under way always stands in the file last-input beside the library
+//   fuzz LIBRARY --replay FILE    the input under way always stands in LIBRARY.last-input, also after a crash
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>

@@ -4,7 +4,7 @@
 int64_t try_spans(Bytes& in, const Library& library) {
   const int64_t bytes = in.one_of(1, 4, 8), rows = in.below(9), steps = in.below(20);
   Buffer mask(true, rows * steps, bytes), out(true, 2 * rows, 8);
-  std::vector<int64_t> wanted(2 * rows);
+  std::vector<int64_t> wanted(2 * rows + 1);
   bool padded = false, neither = false;
   const auto put = [&](int64_t at, int64_t value) {
     if (bytes == 1) mask.at<int8_t>()[at] = int8_t(value);

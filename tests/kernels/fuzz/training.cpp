@@ -1,0 +1,167 @@
+// Training runs, against what the call must refuse whole, and what it must not let through.
+#include "problems.h"
+
+namespace {
+
+constexpr int64_t GATES[] = {1, 1, 3, 4}, BLOCKS = 4;
+constexpr double MOST_WORK = 2e6;  // as in recurrence.cpp
+
+enum Fault { NONE, SPAN, ID, COLUMN, LABEL, SCRATCH, NAN_IN_A_ROW, WILD_WEIGHTS, FAULTS };
+
+struct Drawn {
+  Bytes& in;
+  const Library& library;
+  const std::string set;
+  FitProblem f{};
+  Fault fault;
+  int64_t bad_row = -1;
+  bool wide;
+  Random random{};
+  Buffer ids, columns, lengths, labels, rates, progress, rows, scratch;
+  Numbers values, numbers, parameters, firsts, seconds;
+
+  Drawn(Bytes& bytes, const Library& lib) : in(bytes), library(lib), set(lib.sets[in.byte() % lib.sets.size()]) {
+    f.cell = in.byte() % 5, f.is_double = wide = in.flag(), f.layers = 1 + in.byte() % 3, f.directions = 1 + in.byte() % 2;
+    f.sequences = in.size(20, 300), f.steps = in.size(12, 1000), f.features = in.size(6, 70), f.hidden = in.size(9, 70);
+    f.batch = in.size(12, 300), f.target = in.byte() % 4, f.logistic = in.flag();
+    f.vocabulary = f.target == NEXT_SYMBOL || in.flag() ? in.size(6, 300) : 0;
+    f.outputs = f.target == NUMBER ? 1 : in.size(6, 40);
+    if (f.target == NEXT_SYMBOL) f.outputs = f.features += f.features == 1;
+    f.all_outputs = f.outputs + in.byte() % 2, f.optimizer = in.byte() % 4, f.trains = in.flag();
+    f.first = in.flag() ? 0.9 : 0, f.second = in.flag() ? 0.999 : 0.9, f.weight_decay = in.flag() ? 0.01 : 0;
+    f.max_norm = in.flag() ? 0.1 : 0, f.reference = in.flag() ? 0.5 : 0, f.floor = in.flag() ? 0.1 : 0;
+    f.tolerance = 0.1, f.id_bytes = f.vocabulary <= 256 && in.flag() ? 1 : 2;
+    const int64_t kind = in.byte();
+    fault = kind < 96 ? NONE : Fault(kind % FAULTS);
+    random.state = in.byte();
+    const auto work = [&] {
+      return double(f.layers * f.directions * f.sequences * f.steps) * (f.hidden + 4) * (f.hidden + f.features + f.outputs);
+    };
+    while (work() > MOST_WORK) {
+      int64_t& most = f.sequences > f.steps ? f.sequences : f.steps > f.hidden ? f.steps : f.hidden;
+      most = (most + 1) / 2;
+    }
+    f.head_biased = in.flag();
+    if (f.cell == BLOCKS) {
+      f.layers = f.directions = 1, f.block_size = in.size(3, 6), f.hidden = f.block_size * ((f.hidden + 2) / 3);
+      f.output_gates = in.flag(), f.squash_to_1 = in.flag(), f.identity = in.flag(), f.recurrent = in.flag();
+      f.biased = in.one_of(0, units() - f.hidden, units());
+    }
+  }
+  int64_t units() const { return f.hidden + f.hidden / f.block_size * (1 + f.output_gates); }
+
+  int64_t parameters_of_all() const {
+    const int64_t H = f.hidden, D = f.directions, F = f.features;
+    if (f.cell == BLOCKS)
+      return units() * (F + f.recurrent * units()) + f.biased + f.outputs * (H + !f.recurrent * F + f.head_biased);
+    int64_t count = f.outputs * (D * H + f.head_biased);
+    for (int64_t each = 0; each < f.layers * D; each++) count += GATES[f.cell] * H * ((each < D ? F : D * H) + H + 2);
+    return count;
+  }
+  int64_t call(const char* name) const {
+    return library.call((f.cell == BLOCKS ? std::string("blocks_") + name : name).c_str(), set, &f);
+  }
+
+  int64_t label(int64_t wrong) {
+    const int64_t classes = f.outputs == 1 ? 2 : f.outputs;
+    return wrong ? in.one_of(-1, -99, classes, INT64_MAX, INT64_MIN, int64_t(1) << 32) : uint64_t(1e9 * (1 + random())) % classes;
+  }
+
+  int64_t fill() {
+    int64_t wanted = DONE;
+    const int64_t N = f.sequences, T = f.steps, F = f.features;
+    bad_row = in.below(N);
+    columns = Buffer(f.vocabulary, f.vocabulary, 4);
+    std::vector<int64_t> known, refused;
+    for (int64_t id = 0; id < f.vocabulary; id++) {
+      int32_t& column = columns.at<int32_t>()[id] = id ? int32_t(in.byte() % (F + 2)) - 2 : 0;
+      (column == -2 ? refused : known).push_back(id);
+    }
+    refused.push_back(f.vocabulary);  // what is no id at all
+    ids = Buffer(f.vocabulary, N * T, f.id_bytes), values = Numbers(!f.vocabulary, N * T * F, wide);
+    const auto put_id = [&](int64_t at, int64_t id) {
+      if (f.id_bytes == 1) ids.at<uint8_t>()[at] = uint8_t(id);
+      if (f.id_bytes == 2) ids.at<uint16_t>()[at] = uint16_t(id);
+    };
+    lengths = Buffer(true, N, 8), rates = Buffer(f.trains, (N + f.batch - 1) / f.batch, 8);
+    labels = Buffer(f.target == CLASS || f.target == STEP_CLASS, f.target == CLASS ? N : N * T, 8);
+    numbers = Numbers(f.target == NUMBER, N, wide);
+    numbers.draw(random, 1);
+    for (int64_t row = 0; row < N; row++) {
+      int64_t length = 1 + in.byte() % T;
+      const bool bad = row == bad_row;
+      for (int64_t at = row * T; at < row * T + length; at++) {  // padding stays what nobody may read
+        if (f.vocabulary) put_id(at, known[uint64_t(1e9 * (1 + random())) % known.size()]);
+        for (int64_t k = 0; !f.vocabulary && k < F; k++) values.put(at * F + k, random());
+        if (f.target == STEP_CLASS) labels.at<int64_t>()[at] = random() < 0 ? -100 : label(false);
+      }
+      if (f.target == CLASS) labels.at<int64_t>()[row] = label(false);
+      const int64_t some = row * T + in.byte() % length;
+      if (bad && fault == ID && f.vocabulary) {
+        const int64_t id = refused[in.byte() % refused.size()];
+        if (id < (f.id_bytes == 1 ? 256 : 65536)) put_id(some, id), wanted = WRONG_ID | row << 8;
+      }
+      if (bad && fault == NAN_IN_A_ROW && !f.vocabulary) values.put(some * F, in.flag() ? NAN : INFINITY);
+      if (bad && fault == LABEL && labels.bytes) {
+        labels.at<int64_t>()[f.target == CLASS ? row : some] = f.target == CLASS && in.flag() ? -100 : label(true);
+        wanted = WRONG_LABEL | row << 8;
+      }
+      if (bad && fault == SPAN) length = in.one_of(0, -1, T + 1, INT64_MAX, INT64_MIN), wanted = WRONG_SPAN | row << 8;
+      lengths.at<int64_t>()[row] = length;
+    }
+    if (fault == COLUMN && f.vocabulary) {
+      columns.at<int32_t>()[in.below(f.vocabulary)] = int32_t(in.one_of(-3, F, INT32_MAX, INT32_MIN));
+      wanted = WRONG_PROBLEM;
+    }
+    const int64_t count = parameters_of_all(), padded = (count + 15) / 16 * 16;
+    for (Numbers* each : {&parameters, &firsts, &seconds}) {
+      *each = Numbers(true, padded, wide);
+      memset(each->at(), 0, each->bytes);
+    }
+    parameters.draw(random, 1.0 / (4 * (f.directions * f.hidden + f.hidden + F)));
+    for (int64_t at = count; at < padded; at++) parameters.put(at, 0);
+    if (fault == WILD_WEIGHTS) parameters.put(in.below(count), in.flag() ? NAN : in.flag() ? INFINITY : 1e30);
+    for (size_t step = 0; step < rates.bytes / 8; step++) rates.at<double>()[step] = 1e-3;
+    progress = Buffer(true, 3, 8), rows = Buffer(true, 4 * N, 8);
+    for (int n = 0; n < 3; n++) progress.at<double>()[n] = 1;
+    f.inputs = f.vocabulary ? ids.at() : values.at(), f.columns = columns.at<int32_t>(), f.lengths = lengths.at<int64_t>();
+    f.labels = f.target == NUMBER ? numbers.at() : labels.at(), f.rates = rates.at<double>();
+    f.parameters = parameters.at(), f.first_moments = firsts.at(), f.second_moments = seconds.at();
+    f.progress = progress.at<double>(), f.rows = rows.at<double>();
+    return wanted;
+  }
+
+  std::string state() const { return parameters.copy() + firsts.copy() + seconds.copy() + progress.copy(); }
+
+  int64_t run() {
+    int64_t wanted = fill();
+    f.scratch_bytes = call("fit_scratch");
+    MUST(f.scratch_bytes > 0 && f.scratch_bytes % 64 == 0);
+    scratch = Buffer(true, f.scratch_bytes, 1), f.scratch = scratch.at();
+    if (fault == SCRATCH) {
+      f.scratch_bytes -= in.one_of(1, 64, f.scratch_bytes);
+      if (in.flag()) f.scratch = nullptr;
+      wanted = WRONG_PROBLEM;
+    }
+    const std::string old = state(), old_rows = rows.copy();
+    const int64_t outcome = call("fit");
+    MUST(outcome == wanted);
+    if (outcome || !f.trains) MUST(state() == old);
+    if (outcome) {
+      MUST(rows.copy() == old_rows);
+      return outcome;
+    }
+    if (fault == WILD_WEIGHTS || (f.cell == RNN_RELU && f.trains)) return DONE;  // may grow beyond any number
+    // what is judged before a step stands by itself; after a step of a row that is no number, nothing is one
+    const int64_t good = fault == NAN_IN_A_ROW && f.trains ? (bad_row / f.batch + 1) * f.batch : f.sequences;
+    for (int64_t row = 0; row < good && row < f.sequences; row++)
+      for (int n = 0; n < 4; n++)
+        if (fault != NAN_IN_A_ROW || row != bad_row) MUST(isfinite(f.rows[4 * row + n]));
+    if (fault != NAN_IN_A_ROW) MUST(parameters.finite() && firsts.finite() && seconds.finite());
+    return DONE;
+  }
+};
+
+}  // namespace
+
+int64_t try_training(Bytes& in, const Library& library) { return Drawn(in, library).run(); }
