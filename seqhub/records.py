@@ -10,7 +10,7 @@ import platform
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,10 +79,14 @@ class Record:
 
     format: int = FORMAT
 
+    def text(self) -> str:
+        """What stands in the file."""
+        return json.dumps(vars(self), indent=2, allow_nan=False) + "\n"
+
     def save(self, folder: Path) -> Path:
         """Write the record into `folder` and return its path."""
         path = folder / self.FILE_NAME
-        write_atomically(path, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
+        write_atomically(path, self.text())
         return path
 
     @classmethod

@@ -27,7 +27,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.history import write_history
 from seqhub.training.outcome import save_run
 from seqhub.training.process import interruptions, torch_threads
-from seqhub.training.whole import AbandonedError, unfit_for_whole_runs, whole_run
+from seqhub.training.whole import AbandonedError, WholeRun, unfit_for_whole_runs, whole_run
 from seqhub.training.workers import StoppedError, Worker
 
 TEST_ROWS = 2_560  # as in Hochreiter & Schmidhuber (1997)
@@ -289,6 +289,20 @@ def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: 
         run.model.eval()
         run.record.evaluation["test"] = shared.exam.measure(run.model)
         run.record.timings["evaluate"] = round(time.perf_counter() - began, 3)
+    try:
+        _keep(plan, shared, seed, run)
+    except SaveError:
+        raise
+    except OSError as error:
+        raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}") from error
+
+
+def _keep(plan: Seeds, shared: _Shared, seed: int, run: WholeRun) -> None:
+    """Write a folder beside, and rename it.
+
+    A record alone is not flushed to disk, which would take a good part of a short run's time: where a power cut leaves
+    a part of it, the seed is run again.
+    """
     beside = plan.config.output_dir / f".seed-{seed}"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
@@ -296,7 +310,7 @@ def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: 
     if plan.keep_models:
         save_run(beside, run.model, shared.source, run.record)
     else:
-        run.record.save(beside)
+        (beside / RunRecord.FILE_NAME).write_text(run.record.text(), encoding="utf-8")
     shutil.rmtree(plan.folder(seed), ignore_errors=True)
     beside.replace(plan.folder(seed))
 

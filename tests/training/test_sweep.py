@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from seqhub.errors import InvalidConfigError, OutputExistsError
+from seqhub.errors import InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.kernels.library import reason
 from seqhub.records import RunRecord, SweepRecord
@@ -203,6 +203,15 @@ def test_a_record_that_lost_its_end_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "seed-1" / "run.json"
     path.write_text(path.read_text()[:100])
     assert numbers(sweep(config(tmp_path), [0, 1], test_rows=64, resume=True)) == numbers(whole)
+
+
+@native
+def test_a_folder_that_cannot_be_made_is_one_line_and_finished_seeds_are_kept(tmp_path: Path) -> None:
+    whole = sweep(config(tmp_path), [0], test_rows=64)
+    (tmp_path / ".seed-1").write_text("in the way")
+    with pytest.raises(SaveError, match=r"cannot write .*seed-1: File exists"):
+        sweep(config(tmp_path), [0, 1], threads=1, test_rows=64, resume=True)
+    assert RunRecord.load(tmp_path / "seed-0").criteria == whole.runs[0]["criteria"]
 
 
 @native
