@@ -1,6 +1,7 @@
 """Rows as padded NumPy arrays, out of a table or straight from a task, and batches of them as tensors."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,27 @@ def drawn_columns(batch: Batch, layout: Layout) -> Columns:
     """What a task has drawn, with ids in place of characters."""
     inputs = batch.inputs
     if layout.alphabet is not None and layout.alphabet.bytewise:
-        table = _id_table(layout.alphabet)
-        table[0] = PAD_ID  # what pads a batch; in a text of a table it is no symbol
-        inputs = np.take(table, inputs)
+        inputs = _drawn_ids(inputs, layout.alphabet)
     return Columns(inputs, batch.lengths, batch.labels, layout)
+
+
+def _drawn_ids(characters: NDArray[np.uint8], alphabet: Alphabet) -> NDArray[np.uint8]:
+    """Ids of characters (N, T) that a task has drawn, two looked up at a time."""
+    single, double = _drawn_tables(alphabet)
+    flat = np.ascontiguousarray(characters).reshape(-1)
+    even = len(flat) // 2 * 2
+    ids = np.empty_like(flat)
+    np.take(double, flat[:even].view(np.uint16), out=ids[:even].view(np.uint16), mode="clip")  # none is outside
+    ids[even:] = single[flat[even:]]
+    return ids.reshape(characters.shape)
+
+
+@lru_cache(maxsize=32)
+def _drawn_tables(alphabet: Alphabet) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    """Id of each byte, (256,), and the two ids of each two bytes, (65536,)."""
+    table = _id_table(alphabet)
+    table[0] = PAD_ID  # what pads a batch; in a text of a table it is no symbol
+    return table, table[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.uint16)
 
 
 def read_columns(table: pa.Table, layout: Layout) -> Columns:
