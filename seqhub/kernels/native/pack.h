@@ -43,7 +43,7 @@ inline bool is_enough(const void* memory, int64_t bytes, int64_t needed) {
   return memory && needed >= 0 && bytes >= needed;
 }
 
-INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+INLINE int64_t round_up(int64_t n, int64_t multiple) { return (uint64_t(n) + multiple - 1) / multiple * multiple; }
 
 // Where a layer's input comes from, and how wide its vectors are.
 struct Parts {
