@@ -49,7 +49,7 @@ $(SANITIZED): setup.py $(wildcard seqhub/kernels/native/*)
 
 sanitize: $(READY) $(SANITIZED)  ## the tests of the native recurrence under address and undefined-behaviour sanitizers
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
+		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
 		$(BIN)/python -m pytest tests/kernels --timeout=3000
 
 FUZZED := build/fuzz/seqhub/kernels/recurrence.so
