@@ -1,7 +1,8 @@
 """Recipes of `two_sequence`: gates that stay open, or latches where the noise is long.
 
-Chosen on seeds 100 to 109. Gates open three times as long as the longest sequence and a rate of 5e-3 were met by all
-ten seeds of every variant of 100 steps; the rate of 1e-2 is sooner done, with twice as many wrong in the test.
+Chosen on seeds 100 to 109. Gates open three times as long as the longest sequence and a rate of 5e-3 solve all
+variants of 100 steps with all ten seeds; 1e-2 is sooner done, with more wrong in the test. Where noise is on the signal
+as well, no answer is certain, and a lower rate and more units come nearer to the best there is.
 """
 
 from typing import Any, cast
@@ -19,9 +20,12 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
     settings = general.solve(config, model)
     if model == "lstm":
         settings |= {"batch_size": 4, "learning_rate": 5e-3, "chrono_max_steps": 3 * config.length[1]}
+        if variant.noisy_signal:
+            settings |= {"hidden_size": 16, "learning_rate": 3e-3}
         if config.length[0] >= _LONG:
             del settings["chrono_max_steps"]
-            settings |= {"initialization": "forget_bias", "forget_bias": 6.0, "hidden_size": 16, "max_grad_norm": 0.3}
+            settings |= {"initialization": "forget_bias", "forget_bias": 6.0}
+            settings |= {"hidden_size": 16, "learning_rate": 5e-3, "max_grad_norm": 0.3}
             settings["model_options"] = {"input_gate_bias": 0.0, "latch": 5.0}
     if variant.noisy_target:
         settings["model_options"] = {"logistic_outputs": True}
