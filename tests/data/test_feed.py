@@ -107,7 +107,7 @@ def test_a_stream_is_the_split_itself(address):
     split = Split(address, "validation", seed=3)
     feed = StreamFeed(address, "validation", seed=3, batch_size=1000)  # blocks are drawn up to eight at a time
     few = split.layout.num_features or split.config.length[1] > 100
-    batches = 2 if few else 40
+    batches = 2 if few else 16
     (*drawn,) = split.batches(0, batches * 1000)
     wanted = [example for batch in drawn for example in split.examples(batch)]
     for number, batch in enumerate(islice(feed, batches)):

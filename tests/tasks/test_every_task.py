@@ -1,7 +1,9 @@
 """Questions asked of every config of every task."""
 
+import hashlib
 import json
 import re
+from functools import cache
 from importlib import import_module
 
 import numpy as np
@@ -26,6 +28,12 @@ each_split = pytest.mark.parametrize(("address", "split"), ADDRESSED_SPLITS)
 def some_rows(rows: Split) -> int:
     """As many as show a law, and fewer of long ones."""
     return 2048 if rows.layout.num_features or rows.config.length[1] > 600 else 20_000
+
+
+@cache
+def digest_of_first_rows(address: str, split: str, seed: int) -> str:
+    """Of 64 rows, which every other config, split and seed is compared with."""
+    return hashlib.sha256(repr(contents(first_rows(address, split, 64, seed))).encode()).hexdigest()
 
 
 def assert_equal(one: Batch, two: Batch) -> None:
@@ -66,8 +74,9 @@ def test_batches_have_the_promised_form(address, split):
     else:
         assert batch.inputs.dtype == (np.uint8 if layout.alphabet.bytewise else np.uint16)
         np.testing.assert_array_equal(batch.inputs != 0, real)
-        texts = batch.texts() if layout.alphabet.bytewise else layout.alphabet.decode_batch(batch.inputs)
-        np.testing.assert_array_equal(batch.lengths, [len(layout.alphabet.encode(text)) for text in texts])
+        some = batch[:300]
+        texts = some.texts() if layout.alphabet.bytewise else layout.alphabet.decode_batch(some.inputs)
+        np.testing.assert_array_equal(some.lengths, [len(layout.alphabet.encode(text)) for text in texts])
     shape, dtype = {
         "class": ((N,), np.int64),
         "number": ((N,), np.float32),
@@ -86,14 +95,14 @@ def test_batches_have_the_promised_form(address, split):
 def test_the_same_arguments_give_the_same_rows_and_others_give_others(address, split):
     drawn = Split(address, split).size is None
     seed = 5 if drawn else 0
-    rows = first_rows(address, split, seed=seed)
-    assert_equal(rows, first_rows(address, split, seed=seed))
+    assert_equal(first_rows(address, split, seed=seed), first_rows(address, split, seed=seed))
     others = [(address, split, 6), (address, split, -5)] if drawn else []
     if drawn or not Split(address).task.splits_overlap(Split(address).config):
         others += [(address, other, seed) for other in SPLITS if other != split]
     others += [(other, split, seed) for other in ADDRESSES if drawn and other != address and Split(other).size is None]
-    for other_address, other_split, other_seed in others:
-        assert contents(first_rows(other_address, other_split, 64, other_seed)) != contents(rows[:64])
+    here = digest_of_first_rows(address, split, seed)
+    for other in others:
+        assert digest_of_first_rows(*other) != here, other
 
 
 def test_given_rows_have_no_seed_and_an_end():
