@@ -85,7 +85,7 @@ class TrainConfig:
         str, "criterion that ends the run: accuracy, st3, paper (the rule of its source), both or none"
     ] = "accuracy"
     strictness: Annotated[int, "times as many sequences as the criterion of the source looks at"] = 1
-    allowed_wrong: Annotated[int | None, "how many of all those may be wrong, instead of the share that the source allows"] = None
+    allowed_wrong: Annotated[int | None, "how many of all those may be wrong, not the source's share"] = None
     accuracy: Annotated[float, "share of right classes on fresh sequences that counts as solved"] = 0.999
     evaluate_every: Annotated[int, "training sequences between two checks"] = 320
     evaluate_size: Annotated[int, "fresh sequences per check; a check that must fail ends early"] = 10_240
