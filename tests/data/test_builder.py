@@ -142,7 +142,11 @@ def test_info_describes_the_task(cache):
             UnknownNameError,
             "no config of qrsu 'tough'; known: easy, normal, moderate, hard, nightmare",
         ),
-        (("qrsu",), UnknownNameError, "no config given for qrsu; pick one of: easy, normal, moderate, hard, nightmare"),
+        (
+            ("qrsu",),
+            UnknownNameError,
+            "no config given for qrsu; pick one of: easy, normal, moderate, hard, nightmare, hs97",
+        ),
     ],
 )
 def test_unknown_names_list_the_known_ones(arguments, error, message, cache):

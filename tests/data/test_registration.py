@@ -83,7 +83,7 @@ assert len(part) == 250 and part["text"][:50] == texts()
 other = load_dataset("qrsu", "hard", seed=7, **sizes)
 assert other["train"]["text"][:50] == texts(seed=7)
 assert other.cache_files != rows.cache_files
-names = ["easy", "normal", "moderate", "hard", "nightmare"]
+names = ["easy", "normal", "moderate", "hard", "nightmare", "hs97"]
 assert get_dataset_config_names("qrsu") == names
 assert get_dataset_split_names("qrsu", "hard") == ["train", "validation", "test"]
 assert get_dataset_default_config_name("qrsu") is None
