@@ -26,7 +26,7 @@ test: $(READY)  ## lint, types and the tests
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(READY)  ## the same with the slow tests
 	$(BIN)/python -m pytest
