@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-MACHINERY = {"__init__", "__main__", "baselines", "timing", "usual"}
+MACHINERY = {"__init__", "__main__", "baselines", "course", "timing", "usual"}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -7,7 +7,8 @@ of a card. One thread; once with the native recurrence, once with torch's own mo
 
 import torch
 
-from benchmarks.baselines import CourseGenerator, CourseModel, course_test
+from benchmarks.baselines import CourseGenerator
+from benchmarks.course import CourseModel, course_test
 from benchmarks.timing import Goal, Job, Row, compare, native
 from seqhub.evaluation.evaluate import tally
 from seqhub.models.registry import build_config, build_model

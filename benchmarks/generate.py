@@ -29,7 +29,7 @@ _ASKED = {"adding": 40.0, "multiplication": 40.0, "embedded_reber": 40.0}  # of 
 
 def run(rounds: int) -> list[Row]:
     rows = []
-    for config in TASK.configs:
+    for config in TASK.configs[:5]:  # the levels of the course
         theirs = Job(partial(_course, CourseGenerator(config.name)), 32 * _THEIRS)
         ours = Job(partial(_split, Split(f"qrsu/{config.name}")), _OURS)
         goal = _GOAL if config.name == "hard" else None

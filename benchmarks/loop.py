@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.baselines import course_loop
+from benchmarks.course import course_loop
 from benchmarks.timing import Goal, Row, native, row_of_pairs
 from seqhub.data.feed import StreamFeed
 from seqhub.training.config import TrainConfig

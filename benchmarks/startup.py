@@ -42,7 +42,7 @@ def run(rounds: int) -> list[Row]:
 
 
 def _solving(rounds: int) -> Row:
-    notebook = [sys.executable, "-c", "from benchmarks.baselines import course_notebook; course_notebook('easy')"]
+    notebook = [sys.executable, "-c", "from benchmarks.course import course_notebook; course_notebook('easy')"]
 
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from benchmarks.baselines import CourseGenerator, CourseModel, course_steps, course_test
+from benchmarks.baselines import CourseGenerator
+from benchmarks.course import CourseModel, course_steps, course_test
 from benchmarks.timing import Row, row_of_pairs
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history

@@ -15,7 +15,17 @@ from seqhub.tasks.registry import get_task, list_tasks
 
 ROOT = Path(__file__).parent.parent
 MEASURED = ROOT / "benchmarks" / "results"
-SPEED = ("generate", "build", "feed", "access", "loop", "startup", "hub")  # benchmarks whose goals the README shows
+SPEED = {  # benchmark -> how the rows begin that the README shows; docs/performance.md has them all
+    "generate": "hard",
+    "build": "",
+    "feed": "",
+    "access": "qrsu/hard",
+    "loop": "hard",
+    "sweep": "",
+    "eval": "",
+    "startup": "",
+    "hub": "",
+}
 
 
 def rendered() -> dict[str, str]:
@@ -189,11 +199,9 @@ def digit_seeds() -> str:
 def speed() -> str:
     """Every benchmark that has a goal, as it was last measured."""
     lines = ["| what | the usual way | here | unit | ratio |", "| --- | ---: | ---: | --- | ---: |"]
-    for name in SPEED:
-        if not (MEASURED / f"{name}.json").exists():
-            continue  # not yet measured for the record
+    for name, begins in SPEED.items():
         for row in _benchmark(name):
-            if row["goal"] is not None:
+            if row["goal"] is not None and row["case"].startswith(begins):
                 numbers = (
                     speed_page.short(row["theirs"]),
                     speed_page.short(row["ours"]),
@@ -201,10 +209,14 @@ def speed() -> str:
                     speed_page.short(row["ratio"]),
                 )
                 lines.append(f"| {name}: {row['case']} | " + " | ".join(numbers) + " |")
-    machine = json.loads((MEASURED / f"{SPEED[0]}.json").read_text(encoding="utf-8"))["environment"]
+    machine = json.loads((MEASURED / "generate.json").read_text(encoding="utf-8"))["environment"]
     threads = "one thread (the Hub and its clients: as many as they take)"
     how = f"Both sides in one run, medians, {machine['cores']} cores, {threads}"
-    lines += ["", f"{how}: `python -m benchmarks all`."]
+    lines += [
+        "",
+        f"{how}: `python -m benchmarks all`. [docs/performance.md](docs/performance.md) has all rows, also those that "
+        "miss their goal.",
+    ]
     return "\n".join(lines)
 
 

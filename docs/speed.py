@@ -83,12 +83,17 @@ def draw(path: Path = FIGURE) -> None:
     for axes in (by_length, by_width, by_batch):
         axes.set_ylabel("µs a sequence", fontsize=LABEL)
     _rows(by_rows)
+    dashed = by_width.get_lines()[1::2]  # one of which speaks for all
+    for line in dashed[1:]:
+        line.set_label("_")
     for axes in (by_length, by_width, by_batch, by_rows):
         axes.set(xscale="log", yscale="log")
         axes.title.set_fontsize(LABEL)
         axes.xaxis.label.set_fontsize(LABEL)
         tidy(axes)
-        axes.legend(fontsize=SMALL, frameon=False)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
+        axes.legend(fontsize=SMALL, frameon=False, loc="upper left", ncols=2)
     figure.suptitle("Time of a training step, and of a data set", fontsize=TITLE)
     save(figure, path)
 
