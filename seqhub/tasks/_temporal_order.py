@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.base import Batch, IntRange, Success, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
@@ -28,15 +29,7 @@ class TemporalOrder(Task[C]):
 
     symbols = "XYabcdBE"
     marked = "XY"
-    source = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
+    source = LONG_SHORT_TERM_MEMORY
 
     def success(self, config: C) -> Success:
         return Success(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from seqhub.tasks._marked_pairs import draw_paper, draw_values, marked_values, unseen_share
+from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.base import Batch, Constant, Layout, Success, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
@@ -58,15 +59,7 @@ class Adding(Task[AddingConfig]):
         "sum, in the configs hs97 scaled to 0.5 + sum / 4, where values are of [-1, 1) instead of [0, 1), both ends "
         "have marker -1, and a mark hidden there counts as 0."
     )
-    source = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
+    source = LONG_SHORT_TERM_MEMORY
     configs = (
         AddingConfig(name="hs97-t100", length=(100, 110), rules="hs97"),
         AddingConfig(name="hs97-t500", length=(500, 550), rules="hs97"),

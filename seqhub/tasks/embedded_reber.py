@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
+from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.base import Batch, Layout, Success, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom, philox_key
 
@@ -69,15 +70,7 @@ class EmbeddedReber(Task[EmbeddedReberConfig]):
         "The data are synthetic, and half of the next symbols are drawn by lot: an accuracy far below 1 is the best "
         "there is. What counts is whether every symbol that may follow is likelier than all others."
     )
-    source = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
+    source = LONG_SHORT_TERM_MEMORY
     configs = (EmbeddedReberConfig(name="hs97", given=256), EmbeddedReberConfig(name="endless"))
     paper_sequences: ClassVar = {"hs97": 8_440}  # section 5.1, Table 1, the best of five nets
     paper_setting = (

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
+from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.alphabet import Alphabet
 from seqhub.tasks.base import Batch, Layout, Success, Task, TaskConfig
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom
@@ -97,15 +98,7 @@ class LongLag(Task[LongLagConfig]):
         "is each next symbol. In 2b it is x or y, then noise over a1, a2, ..., and the label is its first symbol. In "
         "2c it is b, then x or y, then noise of a length that lot decides, then e, and the label is its second symbol."
     )
-    source = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
+    source = LONG_SHORT_TERM_MEMORY
     configs = (
         *(_config("2a", p) for p in (4, 10, 100)),
         _config("2b", 100),

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from seqhub.tasks._marked_pairs import draw_paper, marked_values, unseen_share
+from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.base import Batch, Constant, Layout, Success, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
@@ -46,15 +47,7 @@ class Multiplication(Task[MultiplicationConfig]):
         "A sequence is of pairs of a random value of [0, 1) and a marker, and two pairs are marked by 1; both ends "
         "have marker -1, and a mark hidden there counts as 1. The target is the product of the marked values."
     )
-    source = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
+    source = LONG_SHORT_TERM_MEMORY
     configs = (MultiplicationConfig(name="hs97-t100", length=(100, 110)),)
     paper_sequences: ClassVar = {"hs97-t100": 482_000}  # Table 8, n = 140
     paper_wrong: ClassVar = {"hs97-t100": 139 / 2560}

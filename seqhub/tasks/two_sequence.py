@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
+from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.base import Batch, Constant, Layout, Success, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
@@ -60,15 +61,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
         "variance 0.2; such noise fills the rest. The label is the sign. In the configs 3c it is a number, 0.2 for + "
         "and 0.8 for -, which in the split train carries normal noise of variance 0.1."
     )
-    source = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
+    source = LONG_SHORT_TERM_MEMORY
     classes = ("minus", "plus")
     configs = (
         TwoSequenceConfig(name="3a-t100-n3", length=(100, 110), signal=3),

@@ -1,0 +1,11 @@
+"""BibTeX of papers that several tasks come from."""
+
+LONG_SHORT_TERM_MEMORY = """@article{hochreiter1997long,
+  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
+  title   = {Long Short-Term Memory},
+  journal = {Neural Computation},
+  volume  = {9},
+  number  = {8},
+  pages   = {1735--1780},
+  year    = {1997}
+}"""
