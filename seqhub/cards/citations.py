@@ -2,15 +2,8 @@
 
 import re
 
-_LSTM = """@article{hochreiter1997long,
-  author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
-  title   = {Long Short-Term Memory},
-  journal = {Neural Computation},
-  volume  = {9},
-  number  = {8},
-  pages   = {1735--1780},
-  year    = {1997}
-}"""
+from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
+
 _FORGET_GATE = """@article{gers2000learning,
   author  = {Gers, Felix A. and Schmidhuber, J{\\"u}rgen and Cummins, Fred},
   title   = {Learning to Forget: Continual Prediction with {LSTM}},
@@ -52,7 +45,7 @@ _IDENTITY = """@misc{le2015simple,
 
 # model preset or initialisation -> what to cite
 _METHODS = {
-    "lstm": (_LSTM, _FORGET_GATE),
+    "lstm": (LONG_SHORT_TERM_MEMORY, _FORGET_GATE),
     "gru": (_GRU,),
     "rnn_tanh": (_ELMAN,),
     "rnn_relu": (_ELMAN,),
