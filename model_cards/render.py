@@ -14,20 +14,17 @@ def rendered() -> dict[str, str]:
     """Path in this folder -> what should stand there."""
     records = {path.parent.name: RunRecord.load(path.parent) for path in sorted(HERE.glob(f"*/{RunRecord.FILE_NAME}"))}
     cards = {f"{name}/README.md": model_card.render(record) for name, record in records.items()}
-    pages = {"README.md": leaderboard.render(list(records.values()))}
-    if (HERE / PaperRecord.FILE_NAME).exists():
-        pages[PAPER] = paper.render(PaperRecord.load(HERE))
+    pages = {"README.md": leaderboard.render(list(records.values())), PAPER: paper.render(PaperRecord.load(HERE))}
     return cards | pages
 
 
 def write() -> None:
     """Put everything that is rendered into its file."""
+    from seqhub.plots.paper import plot_paper
+
     for name, text in rendered().items():
         (HERE / name).write_text(text, encoding="utf-8")
-        if name == PAPER:
-            from seqhub.plots.paper import plot_paper
-
-            plot_paper(PaperRecord.load(HERE), HERE / PICTURE)
+    plot_paper(PaperRecord.load(HERE), HERE / PICTURE)
 
 
 if __name__ == "__main__":
