@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.timing import number
 from docs import speed as speed_page
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 
 ROOT = Path(__file__).parent.parent
-MEASURED = ROOT / "benchmarks" / "results"
 SPEED = {  # benchmark -> how the rows begin that the README shows; docs/performance.md has them all
     "generate": "hard",
     "build": "",
@@ -203,13 +203,13 @@ def speed() -> str:
         for row in _benchmark(name):
             if row["goal"] is not None and row["case"].startswith(begins):
                 numbers = (
-                    speed_page.short(row["theirs"]),
-                    speed_page.short(row["ours"]),
+                    number(row["theirs"]),
+                    number(row["ours"]),
                     row["unit"],
-                    speed_page.short(row["ratio"]),
+                    number(row["ratio"]),
                 )
                 lines.append(f"| {name}: {row['case']} | " + " | ".join(numbers) + " |")
-    machine = json.loads((MEASURED / "generate.json").read_text(encoding="utf-8"))["environment"]
+    machine = speed_page.measured("generate")["environment"]
     threads = "one thread (the Hub and its clients: as many as they take)"
     how = f"Both sides in one run, medians, {machine['cores']} cores, {threads}"
     lines += [
@@ -236,7 +236,7 @@ def write() -> None:
 
 
 def _benchmark(name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    rows: list[dict[str, Any]] = speed_page.measured(name)["rows"]
     return rows
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from benchmarks import RESULTS
+from benchmarks.timing import number
 from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "benchmarks" / "results"
 FIGURE = HERE / "images" / "performance.png"
 ORDER = ("step", "loop", "sweep", "eval", "generate", "feed", "build", "access", "threads", "startup", "solve")
 
@@ -31,8 +32,6 @@ def tables() -> str:
     """Every benchmark of this page: the rows that have a goal, or all where none has."""
     parts = []
     for name in ORDER:
-        if not (RESULTS / f"{name}.json").exists():
-            continue  # not yet measured for the record
         result = measured(name)
         rows = [row for row in result["rows"] if row["goal"]] or result["rows"]
         machine = result["environment"]
@@ -54,18 +53,10 @@ def tables() -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    goal = f"{row['goal'][0]} {row['goal'][1]} {short(row['goal'][2])}" if row["goal"] else ""
+    goal = f"{row['goal'][0]} {row['goal'][1]} {number(row['goal'][2])}" if row["goal"] else ""
     verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
-    cells = (row["case"], short(row["theirs"]), short(row["ours"]), row["unit"], short(row["ratio"]), goal, verdict)
+    cells = (row["case"], number(row["theirs"]), number(row["ours"]), row["unit"], number(row["ratio"]), goal, verdict)
     return f"| {' | '.join(cells)} |"
-
-
-def short(value: float | None) -> str:
-    """Three digits, thousands apart; nothing for nothing."""
-    if value is None:
-        return ""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
 
 
 def draw(path: Path = FIGURE) -> None:
