@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.kernels.hook import one_hot_columns
-from seqhub.kernels.library import blocks_functions, has_blocks, library, reason
+from seqhub.kernels.library import blocks_functions, library, reason
 from seqhub.kernels.operator import CELLS
 
 _CELLS = tuple(CELLS)  # these, the targets and the optimizers are in the order of native/problem.h
@@ -149,7 +149,7 @@ def _unfit_blocks(config: Any) -> str | None:
         return f"gradient {config.gradient!r} of memory cell blocks; natively it is truncated"
     if config.num_hidden_layers > 1 or config.bidirectional:
         return "memory cell blocks are trained natively in one layer and one direction"
-    return None if has_blocks() else "the library was built before it trained memory cell blocks"
+    return None
 
 
 def _head(model: Any) -> nn.Linear:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seqhub.kernels.blocks import Units, memory_blocks
-from seqhub.kernels.library import has_blocks, reason, spans_function
+from seqhub.kernels.library import reason, spans_function
 from seqhub.kernels.operator import recurrence
 
 _ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
@@ -67,7 +67,7 @@ def run(
             [layer.recurrence] if layer.recurrence_reverse is None else [layer.recurrence, layer.recurrence_reverse]
         )
     bidirectional = layer.recurrence_reverse is not None
-    blocks = cell == _BLOCKS and not bidirectional and has_blocks() and _truncated(modules)
+    blocks = cell == _BLOCKS and not bidirectional and _truncated(modules)
     if not _fits(inputs, mask, modules, cell, blocks):
         return None
     spans = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from seqhub.errors import UnknownNameError
 
 PATH = Path(__file__).parent / "recurrence.so"
+LAYOUT = 1  # as in native/problem.h: a library of another one would take these structs for something else
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # the best first; each is in the library where the compiler knows it
 
 
@@ -81,12 +82,6 @@ def library(instruction_set: str | None = None) -> Library:
 
 
 @cache
-def has_blocks() -> bool:
-    """Whether the library runs and trains memory cell blocks; one that was built before they were there does not."""
-    return hasattr(_native(), "seqhub_blocks_fit_baseline")
-
-
-@cache
 def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
     """`forward`, `backward`, `fit_scratch` and `fit` of native/hs97.cpp, for an instruction set, by default the best.
 
@@ -131,6 +126,9 @@ def _native() -> ctypes.CDLL:
     if not PATH.is_file():
         raise LibraryMissingError("not built: no C++ compiler, or one that failed, when seqhub was installed")
     try:
-        return ctypes.CDLL(str(PATH))
+        native = ctypes.CDLL(str(PATH))
     except OSError as error:
         raise LibraryMissingError(f"cannot be loaded: {error}") from error
+    if not hasattr(native, "seqhub_layout") or native.seqhub_layout() != LAYOUT:
+        raise LibraryMissingError("built from another version of its source; install seqhub again")
+    return native

@@ -197,6 +197,13 @@ def test_the_library_can_be_missing(monkeypatch, tmp_path):
     assert done.stdout.startswith("cannot be loaded"), done.stderr
 
 
+def test_a_library_built_from_another_source_is_left_alone():
+    """Its structs may differ, and it would take ours for something else."""
+    code = "from seqhub.kernels import library\nlibrary.LAYOUT += 1\nprint(library.reason())\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "built from another version of its source; install seqhub again\n"
+
+
 def test_env_says_what_runs(monkeypatch):
     monkeypatch.delenv("SEQHUB_KERNELS", raising=False)
     facts = json.loads(well("env", "--json"))

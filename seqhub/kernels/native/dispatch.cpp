@@ -3,6 +3,8 @@
 
 #include "problem.h"
 
+extern "C" EXPORTED int seqhub_layout() { return LAYOUT; }
+
 extern "C" EXPORTED int seqhub_has(const char* name) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_cpu_init();

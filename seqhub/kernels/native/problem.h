@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define EXPORTED __attribute__((visibility("default")))
+#define LAYOUT 1  // of the structs and functions; raised, here and in library.py, whenever one of them changes
 
 constexpr int64_t LONGEST = int64_t(1) << 31;  // of any dimension
 
