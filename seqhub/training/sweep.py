@@ -8,7 +8,6 @@ each in a process (`workers`). A seed that fails leaves `failure.txt` in place o
 import os
 import queue
 import shutil
-import statistics
 import threading
 import time
 import traceback
@@ -16,17 +15,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from seqhub.data.own import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import MOST_ROWS, Exam
-from seqhub.records import RunRecord, SweepRecord, command_line, environment
+from seqhub.records import RunRecord, SweepRecord
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import write_history
 from seqhub.training.outcome import save_run
 from seqhub.training.process import interruptions, torch_threads
+from seqhub.training.summary import is_solved, summed_up
 from seqhub.training.whole import AbandonedError, WholeRun, unfit_for_whole_runs, whole_run
 from seqhub.training.workers import StoppedError, Worker
 
@@ -136,7 +135,7 @@ def sweep(
         test_rows=test_rows,
         keep_models=keep_models,
     )
-    native = unfit_for_whole_runs(config) is None
+    native = unfit_for_whole_runs(config) is None  # or it refuses them, before a folder is made
     before = _prepare(plan, resume)
     started = time.perf_counter()
     left = [seed for seed in plan.seeds if seed not in before]
@@ -152,13 +151,18 @@ def sweep(
         if record is not None:
             done[seed] = record
         if report is not None:
-            solved = sum(_solved(plan.config, record) for record in done.values())
+            solved = sum(is_solved(config, record) for record in done.values())
             failed = sum((plan.folder(each) / FAILURE).exists() for each in left if each not in done)
             report(Standing(len(plan.seeds), len(done), solved, failed))
 
     if left:
         (run or run_here)(plan, left, ended)
-    record = _summed_up(plan, done, native)
+    records = [done[seed] for seed in plan.seeds if seed in done]
+    failures = {seed: _reason(plan, seed) for seed in plan.seeds if seed not in done}
+    if not records:
+        seed, reason = next(iter(failures.items()))
+        raise AllFailedError(f"all {len(failures)} seeds failed; seed {seed}: {reason}")
+    record = summed_up(config, records, failures, threads=plan.threads, native=native)
     if not before:
         record.timings["wall"] = round(time.perf_counter() - started, 3)
     record.save(config.output_dir)
@@ -368,83 +372,6 @@ def _prepare(plan: Seeds, resume: bool) -> dict[int, RunRecord]:
     return done
 
 
-def solved_by(config: TrainConfig) -> list[str]:
-    """The criteria, by the names that records have for them, that a run of these settings has to meet to be solved."""
-    accuracy = f"accuracy>={config.accuracy:g}"
-    return {"st3": ["st3"], "paper": ["paper"], "both": [accuracy, "st3"]}.get(config.stop_at, [accuracy])
-
-
-def _solved(config: TrainConfig, record: RunRecord) -> bool:
-    return all(record.criteria[name] is not None for name in solved_by(config))
-
-
-def _summed_up(plan: Seeds, done: dict[int, RunRecord], native: bool) -> SweepRecord:
-    records = [done[seed] for seed in plan.seeds if seed in done]
-    failed = {
-        str(seed): (plan.folder(seed) / FAILURE).read_text(encoding="utf-8").strip().splitlines()[-1]
-        for seed in plan.seeds
-        if seed not in done
-    }
-    if not records:
-        seed, reason = next(iter(failed.items()))
-        raise AllFailedError(f"all {len(failed)} seeds failed; seed {seed}: {reason}")
-    criteria = {name: [record.criteria[name] for record in records] for name in records[0].criteria}
-    test = [_numbers(record.evaluation.get("test", {})) for record in records]
-    solved = sum(_solved(plan.config, record) for record in records)
-    summary = {
-        "seeds": len(plan.seeds),
-        "solved": solved,
-        "criteria": {name: spread(counts) for name, counts in criteria.items()},
-        "test": {name: spread([each.get(name) for each in test]) for name in test[0]},
-    }
-    first = records[0]
-    return SweepRecord(
-        address=first.address,
-        model=first.model,
-        model_config=first.model_config,
-        num_parameters=first.num_parameters,
-        training={name: value for name, value in plan.config.facts().items() if name != "seed"},
-        native=native,
-        threads=plan.threads,
-        solved_by=solved_by(plan.config),
-        runs=[
-            {
-                "seed": record.seed,
-                "criteria": record.criteria,
-                "sequences_seen": record.sequences_seen,
-                "seconds": round(sum(record.timings.get(name, 0.0) for name in ("train", "evaluate")), 3),
-                "test": each,
-            }
-            for record, each in zip(records, test, strict=True)
-        ],
-        failed=failed,
-        summary=summary,
-        timings={"runs": round(sum(sum(r.timings.get(n, 0.0) for n in ("train", "evaluate")) for r in records), 3)},
-        environment=environment(),
-        command=command_line(),
-    )
-
-
-def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    """Those of the metrics of a split that are one number each and say something of the model."""
-    found = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    found |= {f"paper_{name}": value for name, value in metrics.get("paper", {}).items() if name != "tolerance"}
-    return {name: value for name, value in found.items() if name not in ("examples", "steps", "seed", "mean_length")}
-
-
-def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
-    """How many values there are, and their median, mean and range; of those that are there.
-
-    >>> spread([3, None, 1, 5])
-    {'count': 3, 'median': 3, 'mean': 3, 'least': 1, 'most': 5}
-    """
-    there = [value for value in values if value is not None]
-    if not there:
-        return {"count": 0, "median": None, "mean": None, "least": None, "most": None}
-    return {
-        "count": len(there),
-        "median": statistics.median(there),
-        "mean": statistics.mean(there),
-        "least": min(there),
-        "most": max(there),
-    }
+def _reason(plan: Seeds, seed: int) -> str:
+    """Why a seed has failed: the last line of what is left of it."""
+    return (plan.folder(seed) / FAILURE).read_text(encoding="utf-8").strip().splitlines()[-1]
