@@ -49,6 +49,7 @@ def lr_range_command(
         course = lr_range(config, lowest=lowest, highest=highest, steps=steps)
     task, task_config = resolve(address)
     best = steepest(course)
+    falls = None if best is None else best.learning_rate
     plot_rates(
         [step.learning_rate for step in course],
         [step.loss for step in course],
@@ -56,9 +57,8 @@ def lr_range_command(
         path,
         title=f"{address}, {config.model}, seed {config.seed}: learning-rate range test",
         loss_unit=task.layout(task_config).loss_unit,
-        marked=None if best is None else best.learning_rate,
+        marked=falls,
     )
-    falls = None if best is None else best.learning_rate
     result = {"picture": str(path), "falls_fastest_at": falls, "steps": [vars(step) for step in course]}
     rows = [
         ("loss falls fastest at", "nowhere" if falls is None else f"{falls:.3g}"),

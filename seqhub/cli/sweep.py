@@ -1,5 +1,7 @@
 """`seqhub sweep`: the same settings from many seeds."""
 
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,10 +10,19 @@ import typer
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.console import Form, Stopped, grid, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.training.command import DataOption, ModelOption, RecipeName, configured, named_value, with_settings
+from seqhub.training.command import (
+    DataOption,
+    ModelOption,
+    RecipeName,
+    configured,
+    default_folder,
+    named_value,
+    with_settings,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from seqhub.records import SweepRecord
     from seqhub.training.sweep import Standing
@@ -59,9 +70,10 @@ def sweep_command(
         raise InvalidConfigError(f"seeds {seeds}; need at least 1")
     config = configured(address, recipe_name, model_option, data_option, options | {"output_dir": output_dir})
     if output_dir is None:
-        config = _in_its_own_folder(config)
+        usual = default_folder(config.address, config.model, 0)
+        config = replace(config, output_dir=usual.with_name(f"{usual.name}-sweep"))
     form = Form.of(as_json, quiet)
-    with progress_bar(*_columns(), visible=form is Form.TABLE) as bar:
+    with seeds_bar(visible=form is Form.TABLE) as bar:
         task = bar.add_task(f"{address} {config.model}", total=seeds, state="starting")
         from seqhub.training.cluster import Cluster  # seconds, in which somebody looks on already
         from seqhub.training.sweep import SweepInterrupted, run_here, sweep
@@ -72,8 +84,7 @@ def sweep_command(
             stderr().print(f"not natively, so slower, each run in a process: {why}")
 
         def report(now: "Standing") -> None:
-            failed = f", {now.failed:,} failed" if now.failed else ""
-            bar.update(task, completed=now.done + now.failed, state=f"{now.solved:,} of {now.done:,} solved{failed}")
+            bar.update(task, **on_the_bar(now))
 
         try:
             record = sweep(
@@ -96,20 +107,19 @@ def sweep_command(
     )
 
 
-def _in_its_own_folder(config: Any) -> Any:
-    from dataclasses import replace
-
-    from seqhub.training.command import default_folder
-
-    usual = default_folder(config.address, config.model, 0)
-    return replace(config, output_dir=usual.with_name(f"{usual.name}-sweep"))
-
-
-def _columns() -> tuple[Any, ...]:
+def seeds_bar(visible: bool) -> "AbstractContextManager[Progress]":
+    """A bar that counts the seeds of a sweep that have ended, with what `on_the_bar` says of them beside it."""
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     texts = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
-    return SpinnerColumn(), texts[0], BarColumn(24), MofNCompleteColumn(), texts[1], TimeElapsedColumn()
+    columns = SpinnerColumn(), texts[0], BarColumn(24), MofNCompleteColumn(), texts[1], TimeElapsedColumn()
+    return progress_bar(*columns, visible=visible)
+
+
+def on_the_bar(now: "Standing") -> dict[str, Any]:
+    """Where a sweep stands, as `seeds_bar` shows it."""
+    failed = f", {now.failed:,} failed" if now.failed else ""
+    return {"completed": now.done + now.failed, "state": f"{now.solved:,} of {now.done:,} solved{failed}"}
 
 
 def _summary(console: "Console", record: "SweepRecord", folder: Path) -> None:
