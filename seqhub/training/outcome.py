@@ -19,6 +19,7 @@ from seqhub.records import DatasetRecord, RunRecord, command_line, environment, 
 from seqhub.tasks.base import Alphabet
 from seqhub.training import checkpoints
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.course import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TokenizersBackend
@@ -30,12 +31,8 @@ def record_of(
     config: TrainConfig,
     source: Source,
     model: "PreTrainedModel",
-    *,
-    sequences: int,
-    steps: int,
+    end: Progress,
     criteria: dict[str, int | None],
-    seconds: float,
-    check_seconds: float,
     processes: int = 1,
 ) -> RunRecord:
     """What a run has to say of itself, before anything of it is saved.
@@ -44,11 +41,8 @@ def record_of(
         config: Its settings.
         source: Of its rows.
         model: What it trained.
-        sequences: Presented, all processes together.
-        steps: Of the optimizer.
+        end: Where it ended.
         criteria: Each with the training sequences until it was met, None where it was not.
-        seconds: That it took.
-        check_seconds: Of them, those in checks on fresh data.
         processes: That took part.
     """
     return RunRecord(
@@ -58,12 +52,12 @@ def record_of(
         num_parameters=sum(p.numel() for p in model.parameters()),
         seed=config.seed,
         training=config.facts(),
-        data=data_facts(config, source, sequences),
-        sequences_seen=sequences,
-        optimizer_steps=steps,
+        data=data_facts(config, source, end.sequences),
+        sequences_seen=end.sequences,
+        optimizer_steps=end.steps,
         processes=processes,
         criteria=criteria,
-        timings={"train": round(seconds, 3), "of which checks": round(check_seconds, 3)},
+        timings={"train": round(end.seconds, 3), "of which checks": round(end.check_seconds, 3)},
         environment=environment() | {"device": model.device.type},
         command=command_line(),
     )

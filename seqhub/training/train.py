@@ -245,17 +245,7 @@ def _train(
     accelerator.wait_for_everyone()
     record = None
     if accelerator.is_main_process:
-        record = record_of(
-            config,
-            source,
-            bare_model,
-            sequences=now.sequences,
-            steps=now.steps,
-            criteria=criteria.met_at(),
-            seconds=now.seconds,
-            check_seconds=now.check_seconds,
-            processes=world_size,
-        )
+        record = record_of(config, source, bare_model, now, criteria.met_at(), world_size)
         save_run(config.output_dir, bare_model, source, record)
     accelerator.wait_for_everyone()
     if world_size > 1:

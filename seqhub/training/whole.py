@@ -129,17 +129,7 @@ def whole_run(
 
     now.seconds = time.perf_counter() - started
     fit.write_to(model)
-    record = record_of(
-        config,
-        source,
-        model,
-        sequences=now.sequences,
-        steps=now.steps,
-        criteria=criteria.met_at(),
-        seconds=now.seconds,
-        check_seconds=now.check_seconds,
-    )
-    return WholeRun(model, record, history)
+    return WholeRun(model, record_of(config, source, model, now, criteria.met_at()), history)
 
 
 def _objective(model: Any, layout: Layout) -> Objective:
