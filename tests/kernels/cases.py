@@ -1,6 +1,7 @@
 """The recurrences of torch, row by row, as what the native ones are held against."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,15 @@ try:
     SETS = instruction_sets()
 except LibraryMissingError:  # no compiler where seqhub was installed
     SETS = ()
+
+BLOCKS: dict[str, dict[str, Any]] = {  # memory cell blocks with every option, and of fewer and more cells than lanes
+    "one": {"hidden_size": 1},
+    "blocks": {"hidden_size": 6, "block_size": 2},
+    "wide": {"hidden_size": 20, "block_size": 5, "biased_units": "gates"},
+    "bare": {"hidden_size": 4, "output_gates": False, "squash_output": "id", "biased_units": "none"},
+    "below": {"hidden_size": 3, "connectivity": "below", "squash_input": "g1", "biased_units": "hidden"},
+    "many": {"hidden_size": 18, "block_size": 3, "squash_input": "g1"},
+}
 
 
 @dataclass
@@ -147,4 +157,4 @@ def exact(case: Case) -> float:
     return 1e-10 if case.double else 1e-5
 
 
-__all__ = ["CELLS", "SETS", "Case", "assert_same", "exact", "of_seqhub", "of_torch"]
+__all__ = ["BLOCKS", "CELLS", "SETS", "Case", "assert_same", "exact", "of_seqhub", "of_torch"]

@@ -1,7 +1,5 @@
 """Native memory cell blocks against the modules of torch, on every instruction set of this machine."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -12,18 +10,9 @@ from seqhub.kernels.blocks import Units, memory_blocks
 from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
 from seqhub.models.recurrent.memory_blocks import MemoryBlocks
 from seqhub.models.registry import build_config, build_model
-from tests.kernels.cases import SETS
+from tests.kernels.cases import BLOCKS, SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    "one": {"hidden_size": 1},
-    "blocks": {"hidden_size": 6, "block_size": 2},
-    "wide": {"hidden_size": 20, "block_size": 5, "biased_units": "gates"},
-    "bare": {"hidden_size": 4, "output_gates": False, "squash_output": "id", "biased_units": "none"},
-    "below": {"hidden_size": 3, "connectivity": "below", "squash_input": "g1", "biased_units": "hidden"},
-    "many": {"hidden_size": 18, "block_size": 3, "squash_input": "g1"},
-}
 
 
 def units_of(config: RecurrentConfig, instruction_set: str) -> Units:
@@ -40,12 +29,12 @@ def units_of(config: RecurrentConfig, instruction_set: str) -> Units:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("start", [False, True])
 @pytest.mark.parametrize("by_ids", [False, True])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", BLOCKS)
 @pytest.mark.parametrize("instruction_set", SETS)
 def test_outputs_and_gradients_are_those_of_the_module(instruction_set, variant, by_ids, start, dtype):
     """Each row alone in torch: there, padding is behind the real steps, and what it makes of them does not matter."""
     torch.manual_seed(1)
-    config = RecurrentConfig(cell="lstm_hs97", **VARIANTS[variant])
+    config = RecurrentConfig(cell="lstm_hs97", **BLOCKS[variant])
     module, rows, steps, width = MemoryBlocks(config, 5).to(dtype), 4, 9, 5
     units = units_of(config, instruction_set)
     spans = torch.tensor([[0, 2, 0, 5], [9, 4, 1, 4]])

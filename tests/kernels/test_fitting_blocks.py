@@ -9,20 +9,12 @@ import pytest
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, unfit
 from seqhub.training.recipes.hs97 import NETWORKS
-from tests.kernels.cases import SETS
+from tests.kernels.cases import BLOCKS, SETS
 from tests.kernels.test_fitting import HEADS, METHODS, PLAIN, Rows, changed, check, network, objective
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 
 ONLINE = Method(name="sgd")
-VARIANTS: dict[str, dict[str, Any]] = {
-    "one": {"hidden_size": 1},
-    "blocks": {"hidden_size": 6, "block_size": 2},
-    "wide": {"hidden_size": 20, "block_size": 5, "biased_units": "gates"},
-    "bare": {"hidden_size": 4, "output_gates": False, "squash_output": "id", "biased_units": "none"},
-    "below": {"hidden_size": 3, "connectivity": "below", "squash_input": "g1", "biased_units": "hidden"},
-    "many": {"hidden_size": 18, "block_size": 3, "squash_input": "g1"},
-}
 
 
 def distinct_rows() -> dict[str, dict[str, Any]]:
@@ -52,9 +44,9 @@ def test_every_network_of_the_paper_after_each_sequence(address: str, instructio
 
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("target", HEADS)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", BLOCKS)
 def test_every_option_and_target(variant: str, target: str, instruction_set: str) -> None:
-    how = {"cell": "lstm_hs97", "instruction_set": instruction_set, **VARIANTS[variant]}
+    how = {"cell": "lstm_hs97", "instruction_set": instruction_set, **BLOCKS[variant]}
     for values, logistic in itertools.product((False, True), (False, True)):
         if values and target == "next_symbol":
             continue
@@ -64,7 +56,7 @@ def test_every_option_and_target(variant: str, target: str, instruction_set: str
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_optimizer(method: Method) -> None:
-    how = {"cell": "lstm_hs97", **VARIANTS["blocks"]}
+    how = {"cell": "lstm_hs97", **BLOCKS["blocks"]}
     check(Rows(), method, double=True, error_rate=ErrorRate(0.9, 0.1), **how)
     check(Rows("number"), method, rate=0.005, **how)
 
@@ -72,12 +64,12 @@ def test_every_optimizer(method: Method) -> None:
 def test_long_sequences() -> None:
     """More steps than the readout takes at once."""
     for target in ("class", "next_symbol"):
-        check(Rows(target, count=5, steps=3_000), ONLINE, size=1, double=True, cell="lstm_hs97", **VARIANTS["blocks"])
+        check(Rows(target, count=5, steps=3_000), ONLINE, size=1, double=True, cell="lstm_hs97", **BLOCKS["blocks"])
 
 
 def test_a_state_is_gone_back_to_bit_by_bit() -> None:
     rows = Rows("next_symbol", count=40)
-    fit = Fit(network(rows, "lstm_hs97", **VARIANTS["many"]), objective(rows), PLAIN)
+    fit = Fit(network(rows, "lstm_hs97", **BLOCKS["many"]), objective(rows), PLAIN)
     first, rates = slice(20), np.full(20, 0.02)
     fit.train(rows.inputs[first], rows.lengths[first], None, 1, rates)
     middle = fit.state()
