@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seqhub.data.own import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError
@@ -28,6 +29,9 @@ from seqhub.training.process import interruptions, torch_threads
 from seqhub.training.summary import is_solved, summed_up
 from seqhub.training.whole import AbandonedError, WholeRun, unfit_for_whole_runs, whole_run
 from seqhub.training.workers import StoppedError, Worker
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TEST_ROWS = 2_560  # as in Hochreiter & Schmidhuber (1997)
 FAILURE = "failure.txt"
@@ -131,7 +135,7 @@ def sweep(
     plan = Seeds(
         config=config,
         seeds=tuple(seeds),
-        threads=threads or available_cores(),
+        threads=available_cores() if threads is None else threads,
         test_rows=test_rows,
         keep_models=keep_models,
     )
@@ -212,12 +216,15 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
         for thread in threads:
             thread.start()
         failure: BaseException | None = None
-        while open_seeds and not (stop.is_set() and not any(thread.is_alive() for thread in threads)):
+        while open_seeds:
+            if interrupted:
+                stop.set()
+            over = not any(thread.is_alive() for thread in threads)  # before looking: then nothing comes after
             try:
-                seed, error = results.get(timeout=0.05)
+                seed, error = results.get(timeout=0 if over else 0.05)
             except queue.Empty:
-                if interrupted:
-                    stop.set()
+                if over:
+                    break
                 continue
             if isinstance(error, (AbandonedError, StoppedError)):
                 continue
@@ -227,8 +234,6 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
                 stop.set()
             else:
                 ended(seed)
-            if interrupted:
-                stop.set()
         for thread in threads:
             thread.join()
     if failure is not None:
@@ -289,16 +294,20 @@ def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: 
     """One whole run, and its folder, which appears at once and whole."""
     run = whole_run(plan.of(seed), shared.source, stopped)
     if shared.exam is not None:
-        began = time.perf_counter()
-        run.model.eval()
-        run.record.evaluation["test"] = shared.exam.measure(run.model)
-        run.record.timings["evaluate"] = round(time.perf_counter() - began, 3)
+        _examine(shared.exam, run.model, run.record)
     try:
         _keep(plan, shared, seed, run)
     except SaveError:
         raise
     except OSError as error:
         raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}") from error
+
+
+def _examine(exam: Exam, model: "PreTrainedModel", record: RunRecord) -> None:
+    began = time.perf_counter()
+    model.eval()
+    record.evaluation["test"] = exam.measure(model)
+    record.timings["evaluate"] = round(time.perf_counter() - began, 3)
 
 
 def _keep(plan: Seeds, shared: _Shared, seed: int, run: WholeRun) -> None:
@@ -337,9 +346,7 @@ def train_one(plan: Seeds, seed: int) -> None:
     record = RunRecord.load(folder)
     exam = _Shared.of(plan).exam
     if exam is not None:
-        began = time.perf_counter()
-        record.evaluation["test"] = exam.measure(load_model(folder))
-        record.timings["evaluate"] = round(time.perf_counter() - began, 3)
+        _examine(exam, load_model(folder), record)
     files = [] if plan.keep_models else list(record.files)
     if files:
         record.files, record.probe = {}, {}

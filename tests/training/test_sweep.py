@@ -22,7 +22,7 @@ from seqhub.records import RunRecord, SweepRecord
 from seqhub.training.cluster import Cluster
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
-from seqhub.training.sweep import FAILURE, Standing, sweep
+from seqhub.training.sweep import FAILURE, Standing, SweepInterrupted, sweep
 from seqhub.training.train import train
 from seqhub.training.workers import StoppedError, Worker, WorkerDiedError
 from tests.cli.calls import call
@@ -147,6 +147,27 @@ def test_an_interrupted_sweep_keeps_whole_seeds_and_goes_on_without_losing_or_do
 
 
 @native
+def test_a_seed_that_ended_before_the_stop_is_not_left_out(tmp_path: Path) -> None:
+    """Ctrl-C while one seed is reported and the other has ended: then there is nothing left to stop."""
+    others = set(threading.enumerate())
+    standings: list[Standing] = []
+
+    def report(now: Standing) -> None:
+        standings.append(now)
+        if now.done == 1:
+            signal.raise_signal(signal.SIGINT)
+            for thread in set(threading.enumerate()) - others:
+                thread.join(60)
+
+    try:
+        record = sweep(config(tmp_path), [0, 1], threads=1, test_rows=0, report=report)
+    except SweepInterrupted as stop:  # would end the tests as Ctrl-C does
+        pytest.fail(str(stop))
+    assert [run["seed"] for run in record.runs] == [0, 1]
+    assert [now.done for now in standings] == [1, 2]
+
+
+@native
 def test_seeds_that_diverge_are_failed_seeds_and_not_a_lost_sweep(tmp_path: Path) -> None:
     wild = {"initialization": "default", "chrono_max_steps": None, "model": "rnn_relu", "optimizer": "sgd"}
     wild |= {"learning_rate": 12.0, "max_grad_norm": 0.0, "max_sequences": 640, "stop_at": "none"}
@@ -173,6 +194,7 @@ def test_seeds_that_diverge_are_failed_seeds_and_not_a_lost_sweep(tmp_path: Path
         ({"seeds": [2**63]}, "need 64 bits at most"),
         ({"test_rows": -1}, "test_rows -1; need 0 to"),
         ({"threads": 2000}, "threads 2000; need 1 to 1,024"),
+        ({"threads": 0}, "threads 0; need 1 to 1,024"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_made(
