@@ -266,6 +266,7 @@ class PaperRecord(Record):
                 "weights": int | None,
                 "sequences": int,
                 "wrong": float | None,
+                "changes": str | None,
                 "results": {
                     str: {
                         str: {
@@ -292,10 +293,10 @@ class PaperRecord(Record):
 
     rows: dict[str, dict[str, Any]]
     """name -> what the paper says: {"address", "success": the rule by which it counts, "weights" of its network,
-    "sequences" to success, share of "wrong" test sequences, "results": {model: {"paper" or "strict": what its runs came
-    to}}}. Of those, in the order of "seeds", without those that "failed" for a reason: "sequences" to success or None,
-    sequences "seen", "test_wrong" of "test_rows", "seconds" of training and test; what they had in common; and the
-    command and the machine"""
+    "sequences" to success, share of "wrong" test sequences, the "changes" of that network here, "results": {model:
+    {"paper" or "strict": what its runs came to}}}. Of those, in the order of "seeds", without those that "failed" for a
+    reason: "sequences" to success or None, sequences "seen", "test_wrong" of "test_rows", "seconds" of training and
+    test; what they had in common; and the command and the machine"""
 
 
 def what_else(folder: Path) -> str:

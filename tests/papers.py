@@ -35,7 +35,7 @@ def _run(sequences: list[int | None], wrong: list[int], **others: Any) -> dict[s
 
 
 def paper_record() -> PaperRecord:
-    """Two rows; of the first all kinds of runs, with a seed that was not solved and one that failed."""
+    """Two rows: one with a seed that was not solved and one that failed, one of which the network was changed."""
     success = {"rule": "st2", "section": "5.3", "tolerance": 0.2, "window": 256, "mean_error": 0.01, "wrong": 0}
     streak = {"rule": "streak", "section": "5.2", "tolerance": 0.2, "window": 10_000, "mean_error": None, "wrong": 0}
     ours = {
@@ -43,12 +43,16 @@ def paper_record() -> PaperRecord:
         "strict": _run([2_000, 3_000], [0, 0]),
     }
     online = {"paper": _run([41_200], [1], parameters=102)}
+    few = {"paper": _run([0, 178], [0, 0])}
+    written = {"paper": _run([None, None], [1_200, 1_300], parameters=364)}
+    changed = {"paper": _run([4_000, 6_000], [0, 0], parameters=368)}
     signal = {"address": "two_sequence/3a-t100-n3", "success": success, "weights": 102}
-    lag = {"address": "long_lag/2c-q50-p50", "success": streak, "weights": 364, "sequences": 30_000, "wrong": None}
+    signal |= {"sequences": 39_850, "wrong": 0.000195, "changes": None}
+    lag = {"address": "long_lag/2c-q50-p50", "success": streak, "weights": 364}
+    lag |= {"sequences": 30_000, "wrong": None, "changes": "softmax"}
     return PaperRecord(
         rows={
-            "3a-t100-n3": signal
-            | {"sequences": 39_850, "wrong": 0.000195, "results": {"lstm": ours, "lstm_hs97": online}},
-            "2c-q50-p50": lag | {"results": {"lstm": {"paper": _run([0, 178], [0, 0])}}},
+            "3a-t100-n3": signal | {"results": {"lstm": ours, "lstm_hs97": online}},
+            "2c-q50-p50": lag | {"results": {"lstm": few, "lstm_hs97": changed, "lstm_hs97_as_written": written}},
         }
     )

@@ -33,7 +33,7 @@ def render(record: PaperRecord) -> str:
     return fill(
         "paper",
         rows=rows,
-        theirs=[row for row in rows if "lstm_hs97" in row["of"]],
+        theirs=[row for row in rows if any(key.startswith("lstm_hs97") for key in row["of"])],
         runs=runs,
         cells=cells,
         tests=wrong_range,
@@ -99,7 +99,7 @@ def _plain(value: Any) -> str:
 
 
 def _by_run(results: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """`lstm`, `lstm strict`, `lstm_hs97` -> what its runs came to, in numbers."""
+    """`lstm`, `lstm strict`, `lstm_hs97`, `lstm_hs97_as_written` -> what its runs came to, in numbers."""
     return {
         model if stop == "paper" else f"{model} {stop}": run | numbers(run)
         for model, stops in results.items()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, Stopped, grid, progress_bar, show
+from seqhub.cli.sweep import on_the_bar, seeds_bar
+from seqhub.console import Form, Stopped, grid, show
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def paper_command(
     rows: Annotated[str, typer.Option(help="names with commas between, as in 3a,4-t100,6b.", show_default="all")] = "",
     seeds: Annotated[int, typer.Option(help="how many seeds of each row.")] = 10,
     first_seed: Annotated[int, typer.Option(help="the first of them; the others follow.")] = 0,
-    model: Annotated[str, typer.Option(help="lstm by its recipes, or lstm_hs97, the networks of the paper.")] = "lstm",
+    model: Annotated[
+        str, typer.Option(help="lstm by its recipes, or the networks of the paper, lstm_hs97 or lstm_hs97_as_written.")
+    ] = "lstm",
     threads: Annotated[int | None, typer.Option(help="runs at a time.", show_default="the cores there are")] = None,
     output_dir: Annotated[
         Path | None, typer.Option(help="folder of all runs and the record.", show_default="runs/PAPER")
@@ -42,15 +45,15 @@ def paper_command(
         raise InvalidConfigError(f"seeds {seeds}; need at least 1")
     form = Form.of(as_json, quiet)
     folder = output_dir or Path("runs") / paper
-    with progress_bar(*_columns(), visible=form is Form.TABLE) as bar:
+    with seeds_bar(visible=form is Form.TABLE) as bar:
         bar_of = bar.add_task("starting", total=seeds, state="")
+        from seqhub.cards.paper import numbers
         from seqhub.training.paper import rows_of, run_rows  # seconds, in which somebody looks on already
         from seqhub.training.sweep import Standing, SweepInterrupted
 
         def report(row: "Row", stop: str, now: "Standing | SweepRecord") -> None:
             if isinstance(now, Standing):
-                state = f"{now.solved:,} of {now.done:,} solved" + (f", {now.failed:,} failed" if now.failed else "")
-                bar.update(bar_of, description=f"{row.name} {stop}", completed=now.done + now.failed, state=state)
+                bar.update(bar_of, description=f"{row.name} {stop}", **on_the_bar(now))
             else:
                 bar.console.print(_line(row, stop, now))
                 bar.reset(bar_of, description=f"{row.name} {stop} done", state="")
@@ -66,9 +69,9 @@ def paper_command(
     path = folder / record.FILE_NAME
     mine = [(row.name, record.rows[row.name]) for row in chosen]
     lines = [
-        _cells(name, facts, stop, facts["results"][model][stop])
+        _cells(name, facts, stop, numbers(facts["results"][model][stop]))
         for name, facts in mine
-        for stop in facts["results"][model]
+        for stop in facts["results"].get(model, {})  # networks without changes are not run as written
     ]
     heads = ("row", "stop", "1997", "solved", "median", "range", "wrong tests")
     show(
@@ -77,13 +80,6 @@ def paper_command(
         brief=str(path),
         table=lambda console: console.print(grid(heads, lines, right=(2, 3, 4, 5, 6)), str(path), sep="\n"),
     )
-
-
-def _columns() -> tuple[Any, ...]:
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    texts = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
-    return SpinnerColumn(), texts[0], BarColumn(24), MofNCompleteColumn(), texts[1], TimeElapsedColumn()
 
 
 def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
@@ -95,12 +91,8 @@ def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
     return f"{text}; {row.paper_sequences:,} in the paper"
 
 
-def _cells(name: str, facts: dict[str, Any], stop: str, result: dict[str, Any]) -> tuple[str, ...]:
-    from statistics import median
-
-    counts = sorted(count for count in result["sequences"] if count is not None)
-    numbers = (f"{median(counts):,.0f}", f"{counts[0]:,}–{counts[-1]:,}") if counts else ("–", "–")
-    wrong = [each for each, count in zip(result["test_wrong"], result["sequences"], strict=True) if count is not None]
-    tests = f"{min(wrong)}–{max(wrong)}" if wrong else "–"
-    solved = f"{len(counts)} of {len(result['seeds']) + len(result['failed'])}"
-    return name, stop, f"{facts['sequences']:,}", solved, *numbers, tests
+def _cells(name: str, facts: dict[str, Any], stop: str, found: dict[str, Any]) -> tuple[str, ...]:
+    counts, wrong = found["counts"], found["wrong"]
+    sequences = (f"{found['median']:,.0f}", f"{counts[0]:,}–{counts[-1]:,}") if counts else ("–", "–")
+    tests = f"{wrong[0]}–{wrong[-1]}" if wrong else "–"
+    return name, stop, f"{facts['sequences']:,}", f"{found['solved']} of {found['total']}", *sequences, tests

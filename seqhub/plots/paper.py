@@ -13,7 +13,7 @@ from seqhub.errors import InvalidInputError
 from seqhub.plots.canvas import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.records import PaperRecord
 
-_RUNS = {"lstm": (BLUE, "LSTM of today"), "lstm_hs97": (VERMILION, "network of 1997, here")}
+_RUNS = {"lstm": (BLUE, "LSTM of today"), "lstm_hs97": (VERMILION, "network of 1997, in part changed")}
 _APART = 0.19  # rows from one kind of runs to the next
 _SPREAD = 0.07  # rows between seeds that came to the same
 _LEAST = 1  # a row of right sequences may begin with the first, which a logarithmic axis does not have

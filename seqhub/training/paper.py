@@ -2,7 +2,8 @@
 
 `ROWS` are those of Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), sections 5.1 to
 5.6. What a task is and when it counts as solved stands in its task file, and what solves it in its recipe `solve`;
-the networks of 1997 stand in `recipes.hs97`. No setting depends on a seed.
+the networks of 1997 stand in `recipes.hs97`, as the paper writes of them and with what it takes to learn. No setting
+depends on a seed.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from seqhub.errors import UnknownNameError
+from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.evaluation.criteria import success_of
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.tasks.base import Success
@@ -22,7 +23,8 @@ from seqhub.training.recipes import recipe
 from seqhub.training.recipes.hs97 import network
 from seqhub.training.sweep import TEST_ROWS, AllFailedError, Standing, sweep
 
-MODELS = ("lstm", "lstm_hs97")
+MODELS = ("lstm", "lstm_hs97", "lstm_hs97_as_written")
+_AS_WRITTEN = MODELS[-1]
 STOPS = ("paper", "strict")  # the criterion of the source, and the same on more sequences
 
 _STRICTNESS = {"st2": 40, "st3": 2}  # other rules look at all texts, or at ten thousand sequences, already
@@ -82,7 +84,12 @@ class Row:
     @property
     def weights(self) -> int:
         """Of the network in the paper."""
-        return self.other_weights or network(self.address).weights
+        return self.other_weights or network(self.address, as_written=True).weights
+
+    @property
+    def changes(self) -> str | None:
+        """What is not as the paper has it in its network here, where that does not learn as it stands there."""
+        return network(self.address).changes or None
 
     @property
     def paper_sequences(self) -> int:
@@ -108,7 +115,8 @@ class Row:
         """Settings of all runs of this row: those of the recipe, or of the network of 1997, and when they end."""
         recommended = recipe(self.address, MODELS[0])
         if model != MODELS[0]:
-            recommended = {"data": recommended.get("data", STREAM)} | network(self.address).settings()
+            of_1997 = network(self.address, as_written=model == _AS_WRITTEN)
+            recommended = {"data": recommended.get("data", STREAM)} | of_1997.settings()
         settings = {
             "model": model,
             **recommended,
@@ -192,19 +200,21 @@ def run_rows(
         rows: Some of `ROWS`.
         folder: Holds the sweep of each row, model and stop, and the record, which other calls may have begun.
         seeds: Of each row.
-        model: One of MODELS.
+        model: One of MODELS; rows whose network has no changes are passed over as written.
         threads: Runs at a time; the cores that this process may use by default.
         report: Called with the row and its stop, whenever a seed has ended and once a sweep has.
 
     Raises:
         UnknownNameError: No such model.
-        InvalidConfigError: The folder holds runs of other settings.
+        InvalidConfigError: The folder holds runs of other settings, or the networks of all rows are as written anyway.
         AllFailedError: All seeds of a row failed; the others have been run.
         SaveError: The disk is full.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
     if model not in MODELS:
         raise UnknownNameError.of("model of the paper's rows", model, MODELS)
+    if model == _AS_WRITTEN:
+        rows = _with_changes(rows)
     known = PaperRecord.load(folder) if (folder / PaperRecord.FILE_NAME).exists() else PaperRecord(rows={})
     plans = [(row, stop) for row in rows for stop in (row.stops if model == "lstm" else STOPS[:1])]
     configs = [row.config(folder / model / row.name / stop, model, stop) for row, stop in plans]
@@ -228,6 +238,14 @@ def run_rows(
     return known
 
 
+def _with_changes(rows: Sequence[Row]) -> list[Row]:
+    changed = [row for row in rows if row.changes]
+    if not changed:
+        names = ", ".join(row.name for row in rows)
+        raise InvalidConfigError(f"model {_AS_WRITTEN} for {names}; need a row with changes, as lstm_hs97 is that")
+    return changed
+
+
 def _facts(row: Row) -> dict[str, Any]:
     """What the paper says."""
     success = {each.name: getattr(row.success, each.name) for each in fields(row.success)}
@@ -237,6 +255,7 @@ def _facts(row: Row) -> dict[str, Any]:
         "weights": row.weights,
         "sequences": row.paper_sequences,
         "wrong": row.paper_wrong,
+        "changes": row.changes,
     }
 
 

@@ -26,10 +26,11 @@ def test_each_row_has_the_papers_number_and_that_of_the_solved_seeds() -> None:
     ]
     assert section(page, "Wrong test sequences") == [
         "| 3a-t100-n3 | 2,560 | 0.5 | 0–7, mean 3.3 | 0 | 1 |",
-        "| 2c-q50-p50 | 2,560 | – | 0 | – | – |",
+        "| 2c-q50-p50 | 2,560 | – | 0 | – | 0 |",
     ]
     assert section(page, "The network of 1997") == [
-        "| 3a-t100-n3 | 102 | 39,850 | 1 of 1 | 41,200 (41,200–41,200) | 41,200 |"
+        "| 3a-t100-n3 | 39,850 | 102 | 1 of 1 | 41,200 (41,200–41,200) | 41,200 | – | – | – | – | – |",
+        "| 2c-q50-p50 | 30,000 | 364 | 0 of 2 | – | – | 368 | 2 of 2 | 5,000 (4,000–6,000) | 5,000 | softmax |",
     ]
     assert "- 3a-t100-n3, lstm, seed 4: `RuntimeError: out of \\| luck`" in page
     assert "`seqhub paper hs97` on" in page
@@ -38,6 +39,7 @@ def test_each_row_has_the_papers_number_and_that_of_the_solved_seeds() -> None:
 def test_what_was_not_run_leaves_no_section() -> None:
     record = paper_record()
     del record.rows["3a-t100-n3"]
+    record.rows["2c-q50-p50"]["results"] = {"lstm": record.rows["2c-q50-p50"]["results"]["lstm"]}
     page = render(record)
     assert "## The network of 1997" not in page
     assert "## Seeds that failed" not in page

@@ -6,25 +6,36 @@ import pytest
 
 from seqhub.errors import UnknownNameError
 from seqhub.models.registry import build_model
-from seqhub.tasks.registry import list_tasks, resolve
+from seqhub.tasks.registry import resolve
 from seqhub.training.config import TrainConfig
 from seqhub.training.fitting import model_config
-from seqhub.training.recipes.hs97 import NETWORKS, network
-
-THERE = [address for address in NETWORKS if address.partition("/")[0] in list_tasks()]
+from seqhub.training.recipes.hs97 import AS_WRITTEN, CHANGED, network
 
 
-@pytest.mark.parametrize("address", THERE)
-def test_a_network_fits_its_task_and_has_the_weights_of_the_paper(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_written", [True, False])
+@pytest.mark.parametrize("address", AS_WRITTEN)
+def test_a_network_fits_its_task_and_has_as_many_weights_as_it_says(
+    address: str, as_written: bool, tmp_path: Path
+) -> None:
     task, config = resolve(address)
-    layout = task.layout(config)
-    settings = TrainConfig(address=address, output_dir=tmp_path, **network(address).settings())
+    layout, found = task.layout(config), network(address, as_written=as_written)
+    settings = TrainConfig(address=address, output_dir=tmp_path, **found.settings())
     model = build_model(model_config(settings, layout), layout.head)
-    assert model.num_parameters() == network(address).weights
+    assert model.num_parameters() == found.weights
     recurrence = model.model.layers[0].recurrence
-    assert recurrence.weight_ih_l0.abs().max() <= network(address).init_range
+    assert recurrence.weight_ih_l0.abs().max() <= found.init_range
     if (biases := model.config.input_gate_bias) is not None:
-        assert recurrence.bias_l0[model.config.hidden_size :][: len(biases)].tolist() == biases
+        biases = biases if isinstance(biases, list) else [biases]
+        assert recurrence.bias_l0[-model.config.num_gates :][: len(biases)].tolist() == biases
+
+
+def test_what_is_changed_is_told_and_the_rest_is_as_written() -> None:
+    for address, written in AS_WRITTEN.items():
+        assert not written.changes
+        found = network(address)
+        assert (found != written) == (address in CHANGED) == bool(found.changes)
+        for name in ("optimizer", "batch_size", "max_grad_norm", "model", "initialization"):
+            assert found.settings()[name] == written.settings()[name]
 
 
 def test_other_tasks_have_none() -> None:

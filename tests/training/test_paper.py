@@ -16,11 +16,11 @@ from seqhub.records import PaperRecord, RunRecord, SweepRecord
 from seqhub.tasks.registry import resolve
 from seqhub.training import paper, sweep
 from seqhub.training.paper import MODELS, ROWS, Row, rows_of, run_rows
-from seqhub.training.recipes.hs97 import NETWORKS
+from seqhub.training.recipes.hs97 import AS_WRITTEN
 
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 
-TINY = Row(name="6a", address="qrsu/easy", other_weights=156, sequences=31_390, wrong=1 / 2560)
+TINY = Row(name="6a", address="qrsu/hs97")
 PROGRAM = str(Path(sys.executable).with_name("seqhub"))
 COMMAND = [PROGRAM, "paper", "hs97", "--seeds", "2", "--threads", "1", "--rows", "4-t100"]
 
@@ -35,7 +35,7 @@ def test_every_row_can_be_run_by_every_model_to_the_count_of_the_paper(row: Row,
     for model in MODELS:
         for stop in row.stops:
             config = row.config(tmp_path, model, stop)
-            assert (config.model, config.stop_at) == (model, "paper")
+            assert (config.model, config.stop_at) == (model.removesuffix("_as_written"), "paper")
             assert config.max_sequences >= row.paper_sequences + row.success.window
             assert config.data == "stream" or config.epochs * 256 >= config.max_sequences
     assert row.weights > 0
@@ -44,7 +44,7 @@ def test_every_row_can_be_run_by_every_model_to_the_count_of_the_paper(row: Row,
 
 def test_the_rows_are_all_that_the_paper_has() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
-    assert {row.address for row in ROWS} == set(NETWORKS)
+    assert {row.address for row in ROWS} == set(AS_WRITTEN)
     counted = [row for row in ROWS if row.sequences is None]
     assert len({row.address for row in counted}) == len(counted)  # what a task file says is the count of one row
     for row in counted:
@@ -64,7 +64,7 @@ def test_rows_by_name_and_by_group() -> None:
     assert rows_of() == ROWS
     with pytest.raises(UnknownNameError, match=r"no row '7'; known: 1, 2a, 2b, .*, 6a, 6b"):
         rows_of(["6a", "7"])
-    with pytest.raises(UnknownNameError, match="no model of the paper's rows 'gru'; known: lstm, lstm_hs97"):
+    with pytest.raises(UnknownNameError, match="no model of the paper's rows 'gru'; known: lstm, lstm_hs97, lstm_"):
         run_rows([TINY], Path("nowhere"), [0], model="gru")
 
 
@@ -84,7 +84,7 @@ def test_a_row_is_run_to_both_stops_and_its_course_is_the_same(tmp_path: Path) -
         assert losses[0] == losses[1][: len(losses[0])]
     assert all(0 <= wrong <= 2_560 for wrong in first["test_wrong"])
     facts = {name: record.rows["6a"][name] for name in ("address", "weights", "sequences", "wrong")}
-    assert facts == {"address": "qrsu/easy", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
+    assert facts == {"address": "qrsu/hs97", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
     assert PaperRecord.load(tmp_path) == record
     assert str(tmp_path) not in (tmp_path / PaperRecord.FILE_NAME).read_text()
 
@@ -113,6 +113,16 @@ def test_the_network_of_the_paper_stands_beside_ours(tmp_path: Path, monkeypatch
     assert list(record.rows["6a"]["results"]["lstm_hs97"]) == ["paper"]
     found = results(record, "6a", "paper", "lstm_hs97")
     assert (found["parameters"], found["training"]["batch_size"]) == (156, 1)
+
+
+def test_a_network_is_run_as_written_only_where_something_was_changed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfigError, match=r"^model lstm_hs97_as_written for 3a-t100-n3, 6a; need a row with"):
+        run_rows(rows_of(["3a-t100-n3", "6a"]), tmp_path, [0], model="lstm_hs97_as_written")
+    assert not any(tmp_path.iterdir())
+    (row,) = rows_of(["4-t100"])
+    written, changed = (row.config(tmp_path, model, "paper") for model in ("lstm_hs97_as_written", "lstm_hs97"))
+    assert (written.model_options["logistic_outputs"], written.learning_rate) == (True, 0.5)
+    assert (changed.model_options["logistic_outputs"], row.changes) == (False, "a linear output with squared error")
 
 
 @native
