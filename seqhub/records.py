@@ -39,6 +39,7 @@ _METRICS_OF: dict[str, dict[str, Any]] = {  # target -> what else `evaluation.me
     "inputs": {"interval": [float], "mse": float, "worst_mse": float, "tolerance": float},
 }
 _SPLIT = {"rows": int, "digest": str, "bytes": int, "labels": {str: int}, "mean_length": float}
+_GUESSING = {"units": int, "range": float, "trials": int, "seeds": [int], "guesses": [int | None]}
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -143,10 +144,26 @@ class DatasetRecord(Record):
     """config -> {"splits": {split: {"rows", "digest", "bytes", "labels": {label: rows}, "mean_length"}},
     "overlap": {"train/test": number of distinct sequences in both, ...}, "examples": [[inputs, target], ...]}; "labels"
     counts steps where each has a class; without classes it is empty, and "numbers" has least, mean and largest; where
-    symbols are words, "characters" are the bytes of all texts"""
+    symbols are words, "characters" are the bytes of all texts; a release adds "guessing", see there"""
     seconds: float
     environment: dict[str, Any] = field(default_factory=dict)
     command: str = ""
+
+    @property
+    def guessing(self) -> dict[str, dict[str, Any]]:
+        """What guessing weights came to, for the configs of which it was measured.
+
+        Of each {"units" of the networks, "range" of their weights to both sides of 0, "trials" at most, "seeds", and
+        "guesses" of each seed until one was right, None where none was}.
+
+        Raises:
+            CorruptFileError: A value is missing or of another kind.
+        """
+        found = {name: facts["guessing"] for name, facts in self.configs.items() if "guessing" in facts}
+        wrong = ", ".join(_misfits(found, {str: _GUESSING}, "guessing"))
+        if wrong:
+            raise CorruptFileError(f"the record of {self.task} has no value, or one of another kind, for: {wrong}")
+        return found
 
 
 @dataclass(kw_only=True)

@@ -59,6 +59,8 @@ def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
             for name, config in configs.items()
             if (constant := task.constant(config)) is not None
         },
+        guessing=record.guessing,
+        guesses={name: _guesses(facts) for name, facts in record.guessing.items()},
         parameters={name: _parameters(config.parameters()) for name, config in configs.items()},
         splits=[
             (name, split, facts)
@@ -111,6 +113,11 @@ def _cells(facts: Mapping[str, Any], layouts: Mapping[str, Layout]) -> list[str]
     if not any(layout.target == "number" for layout in layouts.values()):
         return counts
     return [*counts, *(f"{number:.3f}" for number in facts["numbers"])] if "numbers" in facts else [*counts, "", "", ""]
+
+
+def _guesses(facts: Mapping[str, Any]) -> list[str]:
+    """Guesses until a network was right, for each seed."""
+    return [f"none in {count(facts['trials'])}" if tried is None else count(tried) for tried in facts["guesses"]]
 
 
 def _front_matter(

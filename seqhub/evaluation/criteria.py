@@ -299,13 +299,19 @@ def illegal(split: Split, rows: int, model: Asked, enough: int | None = None) ->
     count = 0
     for batch in split.batches(0, rows):
         scores = model.scores(batch)[:, : batch.inputs.shape[1]]
-        may_follow, counted = _legal_steps(split, batch, scores.shape)
-        least = np.where(may_follow, scores, np.inf).min(axis=2)
-        most = np.where(may_follow, -np.inf, scores).max(axis=2)
-        count += int((~(least > most) & counted).any(axis=1).sum())
+        count += int(illegal_texts(split, batch, scores).sum())
         if enough is not None and count >= enough:
             break
     return count
+
+
+def illegal_texts(split: Split, batch: Batch, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which texts have such a step, (..., N), by the scores (..., N, T, C) of one model or of several."""
+    may_follow, counted = _legal_steps(split, batch, scores.shape[-3:])
+    least = np.where(may_follow, scores, np.inf).min(axis=-1)
+    most = np.where(may_follow, -np.inf, scores).max(axis=-1)
+    wrong: NDArray[np.bool_] = (~(least > most) & counted).any(axis=-1)
+    return wrong
 
 
 def _legal_steps(split: Split, batch: Batch, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

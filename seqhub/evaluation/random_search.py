@@ -4,76 +4,112 @@ Source: Schmidhuber & Hochreiter (1996), "Guessing can outperform many long time
 "Guessing" of Hochreiter & Schmidhuber (1997), section 5.3. What is guessed sooner than learnt tests no learning.
 """
 
+from collections import deque
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from seqhub.data.columns import drawn_columns
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch
-from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.evaluation.criteria import illegal_texts, success_of
+from seqhub.evaluation.guessed_networks import Networks, Numbers, num_outputs
+from seqhub.tasks.base import Batch, Success
 from seqhub.tasks.splits import Split
 
-UNITS = 2  # recurrent ones, tanh, each with a bias and seeing all
-RANGE = 100.0  # of all weights, which are uniform in [-RANGE, RANGE]
-
-_AT_ONCE = 64  # guesses, all looked at on a few rows first
-_FEW = 16
+_AT_ONCE = 512  # guesses
+_PAIRS = 2048  # of a guess and a row, looked at together: few rows first, and more of them the fewer guesses are left
 
 
-def random_guessing(address: str, seed: int = 0, trials: int = 10_000, rows: int = 256) -> int | None:
-    """Guesses until a network is right on a small set, the successful one included.
+def random_guessing(address: str, seed: int = 0, trials: int = 10_000) -> int | None:
+    """Guesses until a network meets the rule that the source of a task has for a success, that guess included.
 
-    The output is a logistic unit, read at the last step. It is right within the tolerance that the source of the task
-    has for a success, of 0 or 1 where there are two classes, else of the number. As many rows may be wrong as
-    there, and the mean error has the same bound.
+    The network never changes, so the rule looks at it once: at as many sequences as it asks for, of the split
+    `validation`, where no target is noisy, or at all train and test texts where it is `legal`. Outputs are logistic and
+    held against 1 and 0, or against the number; they count at the last step or, where each next symbol is to be said,
+    at every one.
 
     Args:
-        address: A config with real values, and two classes or a number as target.
-        seed: Of the weights and of the rows.
+        address: A config whose task says when it is solved (`Task.success`).
+        seed: Of the weights, and of the rows where they are drawn.
         trials: Guesses after which to give up.
-        rows: Of the validation split, where no target is noisy; 1 to 1,024.
 
     Returns:
         None if no guess was right.
 
     Raises:
-        InvalidInputError: The config is of another kind, or a count is outside its range.
+        InvalidInputError: The config has no such rule, or a target of another kind, or `trials` is below 1.
 
     >>> random_guessing("two_sequence/3c-t100-n1", trials=20) is None
     True
     """
-    split = Split(address, "validation", seed)
-    layout, success = split.layout, split.task.success(split.config)
-    two = layout.target == "class" and len(layout.labels) == 2
-    if layout.alphabet is not None or not (two or layout.target == "number") or success is None:
-        raise InvalidInputError(f"guessing weights for {address}; need real values, two classes or a number, a success")
-    if trials < 1 or not 1 <= rows <= BLOCK_SIZE:
-        raise InvalidInputError(f"{trials} trials on {rows} rows; need 1 or more, and 1 to {BLOCK_SIZE:,} rows")
-    batch = split.blocks(0, 1)[:rows]
+    success = success_of(address)
+    if success is None:
+        raise InvalidInputError(f"guessing weights for {address}, whose source has no rule for a success")
+    if trials < 1:
+        raise InvalidInputError(f"{trials} trials for {address}; need 1 or more")
+    legal = success.rule == "legal"
+    splits = [Split(address, "train"), Split(address, "test")] if legal else [Split(address, "validation", seed)]
+    layout = splits[0].layout
+    if layout.target not in ("class", "number", "next_symbol"):
+        raise InvalidInputError(f"guessing weights for {address}; need a class, a number or next symbols as target")
+    rows = [(split, batch) for split in splits for batch in split.batches(0, split.size if legal else success.window)]
     random = np.random.Generator(np.random.Philox(seed % 2**64))
-    few, allowed = batch[:_FEW], success.wrong * rows / success.window
     for first in range(0, trials, _AT_ONCE):
-        weights = random.uniform(-RANGE, RANGE, (_AT_ONCE, UNITS, layout.num_features + UNITS + 2))
-        near = (np.abs(_answers(weights, few) - few.labels) >= success.tolerance).sum(axis=1) <= allowed
-        hopeful = np.flatnonzero(near)
-        errors = np.abs(_answers(weights[hopeful], batch) - batch.labels)
-        solved = (errors >= success.tolerance).sum(axis=1) <= allowed
-        if success.mean_error is not None:
-            solved &= errors.mean(axis=1) < success.mean_error
-        right = hopeful[solved]
-        if len(right) and first + right[0] < trials:
-            return int(first + right[0]) + 1
+        networks = Networks.draw(random, min(_AT_ONCE, trials - first), layout)
+        right = _right(networks, success, rows)
+        if len(right):
+            return first + int(right[0]) + 1
     return None
 
 
-def _answers(weights: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
-    """Of G networks on N rows, (G, N). Weights of a unit: each input, each unit, the bias, and to the output."""
-    features = batch.inputs.shape[2]
-    across, out = weights[:, :, features : features + UNITS].swapaxes(1, 2), weights[:, :, -1:]
-    given = np.concatenate([batch.inputs, np.ones_like(batch.inputs[:, :, :1])], axis=2).astype(np.float64)
-    into = weights[:, :, [*range(features), -2]].swapaxes(1, 2)
-    state = np.zeros((len(weights), len(batch), UNITS))
-    for step in range(batch.inputs.shape[1]):
-        after = np.tanh(given[:, step] @ into + state @ across)
-        state = np.where((step < batch.lengths)[:, None], after, state)
-    answers: NDArray[np.float64] = 0.5 + 0.5 * np.tanh((state @ out)[:, :, 0] / 2)  # the logistic function
+def _right(networks: Networks, success: Success, rows: Sequence[tuple[Split, Batch]]) -> NDArray[np.intp]:
+    """Numbers of the networks that meet a rule; those that are wrong too often are dropped as soon as they are."""
+    left = np.arange(len(networks))
+    wrong, error = np.zeros(len(left), np.int64), np.zeros(len(left))
+    for split, batch in rows:
+        start = 0
+        while len(left) and start < len(batch):
+            piece = batch[start : start + _PAIRS // len(left)]
+            start += len(piece)
+            if success.rule == "legal":
+                wrong += _illegal(networks[left], split, piece).sum(axis=0)
+            else:
+                worst, mean = _errors(networks[left], split, piece)
+                wrong += (worst >= success.tolerance).sum(axis=0)
+                error += mean.sum(axis=0)
+            kept = wrong <= success.wrong
+            left, wrong, error = left[kept], wrong[kept], error[kept]
+    return left if success.mean_error is None else left[error / success.window < success.mean_error]
+
+
+def _errors(networks: Networks, split: Split, batch: Batch) -> tuple[Numbers, Numbers]:
+    """Error of the worst output, and mean error of the outputs, (N, G) each."""
+    rows, outputs = drawn_columns(batch, split.layout), np.eye(num_outputs(split.layout))
+    if split.layout.target != "next_symbol":
+        state = deque(networks.states(rows), maxlen=1).pop()
+        targets = rows.labels[:, None] if len(outputs) == 1 else outputs[rows.labels]
+        error = np.abs(_logistic(networks.logits(state)) - targets[:, :, None])
+        return error.max(axis=1), error.mean(axis=1)
+    worst, total = np.zeros((2, len(rows), len(networks)))
+    for following, state in enumerate(networks.states(rows), start=1):
+        going_on = np.flatnonzero(following < rows.lengths)
+        if not len(going_on):
+            break
+        targets = outputs[rows.inputs[going_on, following].astype(np.intp) - 1]
+        error = np.abs(_logistic(networks.logits(state[going_on])) - targets[:, :, None])
+        worst[going_on] = np.maximum(worst[going_on], error.max(axis=1))
+        total[going_on] += error.mean(axis=1)
+    return worst, total / (rows.lengths - 1)[:, None]
+
+
+def _illegal(networks: Networks, split: Split, batch: Batch) -> NDArray[np.bool_]:
+    """Whether a text has a step with the wrong symbols above, (N, G)."""
+    logits = np.stack([networks.logits(state) for state in networks.states(drawn_columns(batch, split.layout))])
+    scores = np.pad(logits.transpose(3, 1, 0, 2), [(0, 0)] * 3 + [(1, 0)], constant_values=-np.inf)  # id 0 is no symbol
+    return illegal_texts(split, batch, scores).T
+
+
+def _logistic(logits: Numbers) -> Numbers:
+    answers: Numbers = 0.5 + 0.5 * np.tanh(logits / 2)
     return answers

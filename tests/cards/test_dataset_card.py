@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard
 from seqhub.cards.dataset_card import render
 from seqhub.cards.rendering import file_size
 from seqhub.cards.validate import validate
-from seqhub.errors import InvalidInputError, UnknownNameError
+from seqhub.errors import CorruptFileError, InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord
 from tests.cards.records import dataset_record, write_parquet
 from tests.cards.test_model_card import assert_tables_are_well_formed, body, leaves, prose
@@ -160,6 +160,32 @@ def test_a_section_without_data_is_left_out(section: str, record: DatasetRecord,
     without = render(dataset_record(configs=bare))
     assert f"## {section}\n" not in without
     assert_tables_are_well_formed(body(without))
+
+
+GUESSING = {"units": 2, "range": 100.0, "trials": 10_000, "seeds": [0, 3], "guesses": [1_234, None]}
+
+
+@pytest.mark.parametrize("measured", [["hard"], ["easy", "hard"]])
+def test_guesses_stand_beside_the_sequences_of_the_paper(measured: list[str], record: DatasetRecord, card: str) -> None:
+    title = "## What guessing weights is worth\n"
+    assert title not in card  # most records are older, or of somebody who did not measure it
+    configs = {n: content | ({"guessing": GUESSING} if n in measured else {}) for n, content in record.configs.items()}
+    guessed = render(dataset_record(configs=configs))
+    section = guessed.partition(title)[2].partition("\n## ")[0]
+    assert guessed.replace(title + section + "\n", "") == card
+    assert_tables_are_well_formed(section)
+    assert "| config | seed 0 | seed 3 | in the paper |\n" in section
+    assert "| hard | 1,234 | none in 10,000 | 31,390 |\n" in section
+    assert ("| easy | 1,234 | none in 10,000 | – |\n" in section) == ("easy" in measured)
+    assert "2 recurrent tanh units" in section
+    assert "[−100, 100]" in section
+
+
+@pytest.mark.parametrize(("key", "value"), [("guesses", [1, "2"]), ("trials", None), ("seeds", 3)])
+def test_a_record_with_other_guesses_is_refused(key: str, value: object, record: DatasetRecord) -> None:
+    broken = {"hard": record.configs["hard"] | {"guessing": GUESSING | {key: value}}}
+    with pytest.raises(CorruptFileError, match=rf"record of qrsu has .*: guessing\.hard\.{key}"):
+        render(dataset_record(configs=broken))
 
 
 def test_the_only_config_is_the_default(record: DatasetRecord) -> None:
