@@ -8,7 +8,7 @@ import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, unfit
-from seqhub.training.recipes.hs97 import NETWORKS
+from seqhub.training.recipes.hs97 import AS_WRITTEN, CHANGED
 from tests.kernels.cases import BLOCKS, SETS
 from tests.kernels.test_fitting import HEADS, METHODS, PLAIN, Rows, changed, check, network, objective
 
@@ -18,13 +18,14 @@ ONLINE = Method(name="sgd")
 
 
 def distinct_rows() -> dict[str, dict[str, Any]]:
-    """Networks of the paper that differ in more than their input and rate, by one address of each."""
+    """Networks of the paper and changed ones that differ in more than their input and rate, by one address of each."""
     found: dict[str, dict[str, Any]] = {}
-    for address, row in NETWORKS.items():
-        settings = row.settings()
-        model = {name: settings[name] for name in ("hidden_size", "initialization")} | settings["model_options"]
-        if model not in found.values():
-            found[address] = model
+    for kind, networks in (("as written", AS_WRITTEN), ("changed", CHANGED)):
+        for address, row in networks.items():
+            settings = row.settings()
+            model = {name: settings[name] for name in ("hidden_size", "initialization")} | settings["model_options"]
+            if model not in found.values():
+                found[f"{address} {kind}"] = model
     return found
 
 
@@ -32,9 +33,9 @@ PAPER = distinct_rows()
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
-@pytest.mark.parametrize("address", PAPER)
-def test_every_network_of_the_paper_after_each_sequence(address: str, instruction_set: str) -> None:
-    how = {"cell": "lstm_hs97", "size": 1, "instruction_set": instruction_set, **PAPER[address]}
+@pytest.mark.parametrize("name", PAPER)
+def test_every_network_of_the_paper_after_each_sequence(name: str, instruction_set: str) -> None:
+    how = {"cell": "lstm_hs97", "size": 1, "instruction_set": instruction_set, **PAPER[name]}
     for target, values in (("class", False), ("class", True), ("number", True), ("next_symbol", False)):
         rows = Rows(target, values, count=20)
         check(rows, ONLINE, double=True, rate=0.5, **how)
