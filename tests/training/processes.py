@@ -11,19 +11,23 @@ from pathlib import Path
 
 import psutil
 
+from tests import warm
+
 SECONDS = 120
+Run = subprocess.Popen[str] | warm.Process
 
 
-def start(arguments: list[str], *, folder: Path, processes: int = 1) -> subprocess.Popen[str]:
-    """Start `seqhub train` alone, or under torchrun; with its own process group."""
-    command = [sys.executable, "-m", "seqhub.training"]
-    if processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        command = [sys.executable, *launcher, "-m", "seqhub.training"]
-        arguments = [*arguments, "--cpu"]
+def start(arguments: list[str], *, folder: Path, **variables: str) -> warm.Process:
+    """Start `seqhub train`."""
+    return warm.Process(["-m", "seqhub.training", *arguments], cwd=folder, env=os.environ | variables)
+
+
+def start_two(arguments: list[str], *, folder: Path) -> subprocess.Popen[str]:
+    """Start two processes of it by torchrun, with a process group of their own."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.Popen(
-        [*command, *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        [sys.executable, *launcher, "-m", "seqhub.training", *arguments, "--cpu"], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 
@@ -35,19 +39,19 @@ def free_port() -> int:
         return port
 
 
-def finish(process: subprocess.Popen[str], seconds: int = SECONDS) -> tuple[int, str, str]:
+def finish(process: Run, seconds: int = SECONDS) -> tuple[int, str, str]:
     """Exit code and output; the whole group is ended at the limit, and whatever is left of it afterwards."""
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         end_group(process)
-        output, errors = process.communicate()
+        output, errors = process.communicate(timeout=seconds)
         raise AssertionError(f"no end after {seconds} s; standard error:\n{errors}") from None
     end_group(process)
     return process.returncode, output, errors
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: Run) -> None:
     """Kill what one `start` began, and nothing else; torchrun gives each of its workers a session of its own."""
     with suppress(psutil.NoSuchProcess):
         for descendant in psutil.Process(process.pid).children(recursive=True):
@@ -57,7 +61,7 @@ def end_group(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(path: Path, process: subprocess.Popen[str], seconds: int = SECONDS) -> None:
+def wait_for(path: Path, process: Run, seconds: int = SECONDS) -> None:
     """Return as soon as the running process has written something to `path`."""
     deadline = time.monotonic() + seconds
     while not (path.exists() and path.stat().st_size):
@@ -67,5 +71,18 @@ def wait_for(path: Path, process: subprocess.Popen[str], seconds: int = SECONDS)
         assert time.monotonic() < deadline, f"no {path.name} after {seconds} s"
 
 
-def run(arguments: list[str], *, folder: Path, processes: int = 1) -> tuple[int, str, str]:
-    return finish(start(arguments, folder=folder, processes=processes))
+def run(arguments: list[str], *, folder: Path) -> tuple[int, str, str]:
+    """`seqhub train` to its end."""
+    return finish(start(arguments, folder=folder))
+
+
+def run_two(arguments: list[str], *, folder: Path) -> None:
+    """Two processes of it to their good end, told of each other as torchrun and accelerate tell them."""
+    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    both = [start([*arguments, "--cpu"], folder=folder, RANK=rank, LOCAL_RANK=rank, **place) for rank in ("0", "1")]
+    try:
+        for code, _, errors in map(finish, both):
+            assert code == 0, errors
+    finally:
+        for each in both:
+            end_group(each)

@@ -21,7 +21,7 @@ from seqhub.training.fitting import fresh_model
 from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
-from tests.training.processes import run
+from tests.training.processes import run_two
 from tests.training.test_resume import StopError, stop_after, what_was_learnt
 
 FIVE: dict[str, Any] = recipe("echo/step3") | {"chunk_steps": 5, "max_sequences": 640, "evaluate_size": 640}
@@ -141,8 +141,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     alone = recipe("echo/step3-ragged") | settings
     train(TrainConfig(address="echo/step3-ragged", output_dir=tmp_path / "one", cpu=True, **alone))
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    code, _, errors = run(["echo/step3-ragged", "--output-dir=two", "--quiet", *options], folder=tmp_path, processes=2)
-    assert code == 0, errors
+    run_two(["echo/step3-ragged", "--output-dir=two", "--quiet", *options], folder=tmp_path)
     records = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")]
     assert [record["processes"] for record in records] == [1, 2]
     assert records[0]["optimizer_steps"] == records[1]["optimizer_steps"]

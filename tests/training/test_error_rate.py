@@ -14,7 +14,7 @@ from seqhub.training.course import Progress
 from seqhub.training.fitting import fresh_model
 from seqhub.training.history import read_history
 from seqhub.training.train import train
-from tests.training.processes import run
+from tests.training.processes import run_two
 
 SETTINGS: dict[str, Any] = {
     "address": "qrsu/easy",
@@ -90,8 +90,7 @@ def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
 def test_two_processes_go_by_the_largest_error_of_both(tmp_path: Path) -> None:
     options = {**SETTINGS, "output_dir": "two", "max_sequences": 320}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "address"]
-    code, _, errors = run([SETTINGS["address"], "--quiet", *flags], folder=tmp_path, processes=2)
-    assert code == 0, errors
+    run_two([SETTINGS["address"], "--quiet", *flags], folder=tmp_path)
     train(TrainConfig(**SETTINGS | {"output_dir": tmp_path / "one", "max_sequences": 320}))
     rates = [[row["learning_rate"] for row in read_history(tmp_path / name)] for name in ("one", "two")]
     assert rates[0] == pytest.approx(rates[1], rel=1e-5)

@@ -9,16 +9,16 @@ import torch
 from safetensors.torch import load_file
 
 from seqhub.training import checkpoints
-from tests.training.processes import end_group, finish, free_port, run, start, wait_for
+from tests.training.processes import end_group, finish, free_port, run, run_two, start_two, wait_for
 from tests.training.test_resume import arguments, what_was_learnt
 
 SHORT = {"max_sequences": 1280, "checkpoint_every": 320}
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    for name, processes in (("one", 1), ("two", 2)):
-        code, _, errors = run(arguments(name, **SHORT), folder=tmp_path, processes=processes)
-        assert code == 0, errors
+    code, _, errors = run(arguments("one", **SHORT), folder=tmp_path)
+    assert code == 0, errors
+    run_two(arguments("two", **SHORT), folder=tmp_path)
     one, two = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two"))
     assert (one["processes"], two["processes"]) == (1, 2)
     assert one["data"] == two["data"]
@@ -35,14 +35,13 @@ LONGER = SHORT | {"max_sequences": 9600}
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of two processes that nothing stops."""
     folder = tmp_path_factory.mktemp("whole")
-    code, _, errors = run(arguments("run", **LONGER), folder=folder, processes=2)
-    assert code == 0, errors
+    run_two(arguments("run", **LONGER), folder=folder)
     return folder / "run"
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", pytest.param("power cut", marks=pytest.mark.slow)])  # slow: a minute each
 def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: Path, how: str) -> None:
-    process = start(arguments("run", **LONGER), folder=tmp_path, processes=2)
+    process = start_two(arguments("run", **LONGER), folder=tmp_path)
     wait_for(tmp_path / "run" / checkpoints.FILE_NAME, process)
     if how == "Ctrl-C":
         process.send_signal(signal.SIGINT)  # torchrun passes it on, and waits
@@ -54,8 +53,7 @@ def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: P
     assert (tmp_path / "run" / checkpoints.FILE_NAME).exists()
     assert not (tmp_path / "run" / "run.json").exists()
 
-    code, _, errors = run([*arguments("run", **LONGER), "--resume"], folder=tmp_path, processes=2)
-    assert code == 0, errors
+    run_two([*arguments("run", **LONGER), "--resume"], folder=tmp_path)
     assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
 
 

@@ -1,0 +1,89 @@
+"""Processes that start in a moment: forks of one that has loaded the libraries, and nothing of seqhub.
+
+Each is a process like any other, with memory, signals, streams, folder, environment and exit code of its own; it is
+spared only the loading of torch and transformers, five seconds of processor time. What must be seen to start from
+nothing, or by a launcher, or with another home of the Hub's client, is started by `subprocess`.
+"""
+
+import atexit
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from multiprocessing import get_context
+from pathlib import Path
+
+LIBRARIES = [
+    "accelerate.utils",
+    "datasets",
+    "jinja2",
+    "matplotlib.pyplot",
+    "torch._dynamo",
+    "torch.distributed.tensor",
+    "torch.utils.data",
+    "transformers.distributed.fsdp",
+    "transformers.generation.utils",
+    "transformers.masking_utils",
+    "transformers.modeling_utils",
+    "transformers.pipelines",
+]
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload(LIBRARIES)
+
+
+class Process:
+    """`python ARGUMENTS` for `-c CODE ...` and `-m MODULE ...`: as much of `subprocess.Popen` as tests need."""
+
+    def __init__(self, arguments: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+        self._streams = Path(tempfile.mkdtemp(dir=os.environ["HF_HOME"]))  # goes with the tests' home
+        self._process = _CONTEXT.Process(target=_python, args=(arguments, cwd, env, self._streams))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs after so many seconds.
+        """
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Return standard output and standard error of a process that ends, as `wait` does."""
+        self.wait(timeout)
+        out, err = ((self._streams / name).read_text(errors="replace") for name in ("out", "err"))
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def _python(arguments: list[str], folder: Path, environment: dict[str, str], streams: Path) -> None:
+    assert "seqhub" not in sys.modules, "what is tested is loaded by each process itself"
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, name in enumerate(("out", "err"), start=1):
+        with (streams / name).open("w") as file:
+            os.dup2(file.fileno(), number)
+    kind, what, *rest = arguments
+    sys.argv = [kind, *rest]
+    sys.path.insert(0, "")
+    try:
+        if kind == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    finally:
+        atexit._run_exitfuncs()  # a fork of multiprocessing leaves them out
