@@ -66,6 +66,9 @@ def sweep_command(
     """Train from many seeds, as many at a time as there are cores, and sum them up."""
     if engine not in ENGINES:
         raise UnknownNameError.of("engine", engine, ENGINES)
+    for name, given in (("--jobs", jobs != 1), ("--job-option", job_option)):
+        if given and engine != "submitit":
+            raise InvalidConfigError(f"{name} with engine {engine}; need --engine submitit")
     if seeds < 1:
         raise InvalidConfigError(f"seeds {seeds}; need at least 1")
     config = configured(address, recipe_name, model_option, data_option, options | {"output_dir": output_dir})

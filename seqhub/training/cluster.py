@@ -72,7 +72,7 @@ class Cluster:
             until = time.monotonic() + _MOST_SECONDS
             while not all(job.done() for job in jobs) and time.monotonic() < until:
                 time.sleep(_SECONDS)
-        done = len(plan.seeds) - len(open_seeds)
+        done = len(plan.seeds) - sum(finished_run(plan, seed) is None for seed in open_seeds)
         raise SweepInterrupted(
             f"stopped after {done:,} of {len(plan.seeds):,} seeds, and the jobs cancelled; the same command with "
             "--resume goes on from there"

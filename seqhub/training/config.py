@@ -40,10 +40,12 @@ class TrainConfig:
     address: Annotated[str, "task/config, as in qrsu/hard"]
     output_dir: Annotated[Path, "folder of this run; must not hold another one"]
 
-    model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu; more for real values"] = "lstm"
+    model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu, lstm_hs97; more for real values"] = (
+        "lstm"
+    )
     hidden_size: Annotated[int, "width of the hidden state"] = 8
     num_hidden_layers: Annotated[int, "stacked recurrences"] = 1
-    initialization: Annotated[str, "default, forget_bias, chrono or identity"] = "default"
+    initialization: Annotated[str, "default, forget_bias, chrono, identity or hs97"] = "default"
     forget_bias: Annotated[float, "bias of the forget gate, for initialization=forget_bias"] = 1.0
     chrono_max_steps: Annotated[int | None, "longest lag that chrono prepares for, in steps"] = None
     model_options: Annotated[dict[str, Any], "further fields of the model's config class"] = field(default_factory=dict)
