@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,8 +15,9 @@ from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.loading import file_digest, load_model
 from seqhub.evaluation.trace import watcher
-from seqhub.evaluation.verify import verify
+from seqhub.evaluation.verify import _compare, verify
 from seqhub.records import DatasetRecord, RunRecord
+from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
@@ -96,6 +98,18 @@ def test_an_embellished_record_is_caught(copy: Path) -> None:
     evaluation["test"]["confusion"][0][0] += 1
     rewrite_record(copy, evaluation=evaluation)
     assert different(copy) == ["test accuracy"]
+
+
+@pytest.mark.parametrize(("off", "agrees"), [(2e-7, True), (1e-4, False)])
+def test_squared_errors_may_differ_by_rounding_however_small_they_are(off: float, agrees: bool) -> None:
+    """Of a good model they are so small that the rounding of an answer is no longer a millionth of them."""
+    random = np.random.default_rng(0)
+    errors = random.normal(scale=0.006, size=2_500)
+    recorded = {"examples": 2_500, "accuracy": 1.0, "mse": float((errors**2).mean())}
+    again = float(((errors + off * np.sign(errors)) ** 2).mean())
+    found = {"right": 2_500, "counted": 2_500, "loss": again}
+    layout = Split("adding/hs97-t100").layout
+    assert [each.agrees for each in _compare("test", recorded, found, layout)] == [True, agrees]
 
 
 def test_other_rows_than_recorded_are_caught(copy: Path) -> None:
