@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+from tests import warm
 from tests.cli.calls import program
+from tests.training import processes
 
 SECONDS = 180
 
@@ -24,11 +25,9 @@ sys.meta_path.insert(0, NoSeqhub())
 
 def run_python(code: str, folder: Path) -> str:
     """Standard output of code in a process of its own, in `folder`."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    returned, out, errors = processes.finish(warm.Process(["-c", code], cwd=folder, env=dict(os.environ)), SECONDS)
+    assert returned == 0, errors
+    return out
 
 
 def test_the_demo_keeps_what_it_promises(tmp_path: Path) -> None:

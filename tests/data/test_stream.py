@@ -1,8 +1,7 @@
 """Endless streams: shared without overlap, resumed exactly, in this process and in others."""
 
 import json
-import subprocess
-import sys
+import os
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
+from tests import warm
+from tests.training.processes import finish
 
 ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
 EASY = "qrsu/easy"
@@ -194,15 +195,10 @@ rows = seqhub.stream("qrsu/normal", seed=9)
 rows.load_state_dict(json.load(open(sys.argv[1])))
 print(json.dumps([row["text"] for row in itertools.islice(rows, 700)]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "state.json")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    returned, out, errors = finish(warm.Process(["-c", code, "state.json"], cwd=tmp_path, env=dict(os.environ)))
+    assert returned == 0, errors
     wanted = [text for number in range(3) for text, _ in block(number, "qrsu/normal", seed=9)]
-    assert json.loads(done.stdout) == wanted[1500:2200]
+    assert json.loads(out) == wanted[1500:2200]
 
 
 def test_a_position_of_another_stream_is_refused():

@@ -10,7 +10,9 @@ from matplotlib.image import imread
 from seqhub.cli.results import draw
 from seqhub.evaluation.loading import load_model
 from seqhub.evaluation.trace import watcher
+from seqhub.plots.tasks import draw_own
 from seqhub.plots.tasks.windows import draw_weights, hidden_weights
+from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
@@ -43,7 +45,8 @@ def test_own_pictures_are_drawn_and_the_same_again(address: str, tmp_path: Path)
     (own,) = (path for path in draw(run) if path.name not in ("states.png", "curves.png"))
     assert own.name == OWN[address]
     first = own.read_bytes()
-    draw(run)
+    own.unlink()
+    assert draw_own(own.parent, RunRecord.load(run), watcher(run)) == [own]
     assert own.read_bytes() == first
     picture = imread(own)[..., :3]
     assert picture.shape[1] == 1600

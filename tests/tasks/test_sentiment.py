@@ -1,8 +1,7 @@
 """What is special about the sentences: counts of words say nothing, word order says all."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,9 @@ from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
+from tests import warm
 from tests.tasks.cases import assert_same_law
+from tests.training.processes import finish
 
 SENTENCE = "nobody on good seats said that the film was awful but all in the rain found that the hall was great"
 
@@ -121,14 +122,8 @@ def test_a_pipeline_without_seqhub_answers_good_or_bad(tmp_path: Path) -> None:
     split = Split("sentiment/short", "test")
     examples = split.examples(split.blocks(0, 1))[:100]
     texts = json.dumps([example.inputs for example in examples])
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(tmp_path / "run"), texts],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    answers = json.loads(done.stdout.splitlines()[-1])
+    process = warm.Process(["-c", ALONE, str(tmp_path / "run"), texts], cwd=tmp_path, env=dict(os.environ))
+    code, out, errors = finish(process, 240)
+    assert code == 0, errors[-2000:]
+    answers = json.loads(out.splitlines()[-1])
     assert sum(answer == example.target for answer, example in zip(answers, examples, strict=True)) >= 99
