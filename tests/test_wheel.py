@@ -39,7 +39,9 @@ def wheel(folder: Path, **variables: str) -> Path:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wheel(tmp_path_factory.mktemp("wheel"), CXXFLAGS="-O0")  # for the sake of time
+    return wheel(
+        tmp_path_factory.mktemp("wheel"), CXXFLAGS="-O0 -fno-asynchronous-unwind-tables -Dalways_inline=unused"
+    )  # for the sake of time
 
 
 def test_without_a_compiler_only_the_library_is_missing(unpacked: Path, tmp_path: Path) -> None:
