@@ -23,16 +23,16 @@ def _values(address: str) -> int:
     return split.config.length[1] * max(1, split.layout.num_features)
 
 
-def _smallest() -> dict[str, str]:
-    addresses = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
-    found: dict[str, str] = {}
-    for address in sorted(addresses, key=_values, reverse=True):
-        found[kind(address)] = address
-    return dict(sorted(found.items()))
+ADDRESSES = sorted(
+    (f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs), key=_values, reverse=True
+)
+"""Every config of the registry, from the most values in a row to the fewest."""
 
-
-KINDS = _smallest()
+KINDS = dict(sorted({kind(address): address for address in ADDRESSES}.items()))
 """Kind -> the config that has it with the fewest values in a row."""
+
+OF_EACH_TASK = sorted({ADDRESSES[0], *{(each.partition("/")[0], kind(each)): each for each in ADDRESSES}.values()})
+"""Of each task and each kind that it has the config with the fewest values in a row; and the one with most of all."""
 
 
 def small_run(address: str, folder: Path, **settings: object) -> RunRecord:

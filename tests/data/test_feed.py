@@ -16,6 +16,7 @@ from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameErro
 from seqhub.tasks.base import NO_LABEL, Batch, Example, Layout
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
+from tests.layouts import OF_EACH_TASK
 from tests.tasks.cases import rows_for
 
 QRSU = get_task("qrsu")
@@ -98,7 +99,7 @@ def test_a_batch_is_what_the_task_encodes(address):
     assert found == rows
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", OF_EACH_TASK)
 def test_a_stream_is_the_split_itself(address):
     if Split(address).size is not None:
         with pytest.raises(InvalidConfigError, match=f"fresh examples of {address}, whose"):

@@ -18,12 +18,11 @@ from seqhub.data.builder import features_of
 from seqhub.data.stream import NUM_SHARDS, stream
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
 from tests import warm
+from tests.layouts import OF_EACH_TASK
 from tests.training.processes import finish
 
-ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
 EASY = "qrsu/easy"
 BLOCK = 1024
 
@@ -41,7 +40,7 @@ def take(dataset, count: int) -> list[tuple[str, int]]:
     return pairs(islice(dataset, count))
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", OF_EACH_TASK)
 def test_a_stream_is_the_split(address):
     if Split(address).size is not None:
         with pytest.raises(InvalidConfigError, match=f"a stream of {address}, whose .* rows are given"):

@@ -11,8 +11,10 @@ from torch import nn
 
 from seqhub.kernels import hook, library
 from seqhub.models.registry import build_config, build_model, list_presets
+from tests import warm
 from tests.cli.calls import well
 from tests.kernels.cases import CELLS, SETS
+from tests.training.processes import finish
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 IDS = torch.randint(1, 9, (9, 12), generator=torch.Generator().manual_seed(0))
@@ -184,17 +186,19 @@ def test_rows_of_padding_only_are_refused():
 
 def test_the_library_can_be_missing(monkeypatch, tmp_path):
     code = (
+        "import warnings\nwarnings.simplefilter('error')\n"
         "from pathlib import Path\nfrom seqhub.kernels import library\n"
         f"library.PATH = Path({str(tmp_path / 'none.so')!r})\n"
         "import torch\nfrom seqhub.models.registry import build_config, build_model\n"
         "build_model(build_config('lstm'), 'sequence')(torch.ones(2, 3, dtype=torch.long))\n"
         "print(library.reason())\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=100)
-    assert done.stdout.startswith("not built"), done.stderr
-    (tmp_path / "none.so").write_bytes(b"no library")
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=100)
-    assert done.stdout.startswith("cannot be loaded"), done.stderr
+    for content, reason in ((None, "not built"), (b"no library", "cannot be loaded")):
+        if content is not None:
+            (tmp_path / "none.so").write_bytes(content)
+        ended, out, errors = finish(warm.Process(["-c", code], cwd=tmp_path, env=dict(os.environ)))
+        assert ended == 0, errors
+        assert out.startswith(reason), out
 
 
 def test_a_library_built_from_another_source_is_left_alone():

@@ -22,12 +22,18 @@ def start(arguments: list[str], *, folder: Path, **variables: str) -> warm.Proce
     return warm.Process(["-m", "seqhub.training", *arguments], cwd=folder, env=os.environ | variables)
 
 
-def start_two(arguments: list[str], *, folder: Path) -> subprocess.Popen[str]:
-    """Start two processes of it by torchrun, with a process group of their own."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+def launch_two(launcher: str, arguments: list[str], *, folder: Path) -> subprocess.Popen[str]:
+    """Start two processes of it by torchrun or `accelerate launch`, with a process group of their own."""
+    launchers = {
+        "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node=2"],
+        "accelerate": [
+            *("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"),
+            *("--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}"),
+        ],
+    }
     return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "seqhub.training", *arguments, "--cpu"], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        [sys.executable, "-m", *launchers[launcher], "-m", "seqhub.training", *arguments, "--cpu"], cwd=folder,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 

@@ -111,10 +111,10 @@ SHORT: dict[str, Any] = {
     "address": "echo/step3-ragged",
     "chunk_steps": 7,
     "num_hidden_layers": 2,
-    "max_sequences": 512,
-    "evaluate_every": 64,
-    "evaluate_size": 64,
-    "checkpoint_every": 128,
+    "max_sequences": 256,
+    "evaluate_every": 32,
+    "evaluate_size": 32,
+    "checkpoint_every": 64,
     "stop_at": "none",
 }
 
@@ -122,14 +122,14 @@ SHORT: dict[str, Any] = {
 def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
     train(TrainConfig(output_dir=tmp_path / "whole", **SHORT))
     with pytest.raises(StopError):
-        train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), report=stop_after(320))
+        train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), report=stop_after(160))
     train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), resume=True)
     assert what_was_learnt(tmp_path / "stopped") == what_was_learnt(tmp_path / "whole")
 
 
 def test_chunks_of_another_length_are_another_run(tmp_path: Path) -> None:
     with pytest.raises(StopError):
-        train(TrainConfig(output_dir=tmp_path, **SHORT), report=stop_after(320))
+        train(TrainConfig(output_dir=tmp_path, **SHORT), report=stop_after(160))
     with pytest.raises(InvalidConfigError, match="chunk_steps=7 there and 8 here"):
         train(TrainConfig(output_dir=tmp_path, **SHORT | {"chunk_steps": 8}), resume=True)
 

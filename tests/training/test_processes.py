@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from seqhub.training import checkpoints
-from tests.training.processes import end_group, finish, free_port, run, run_two, start_two, wait_for
+from tests.training.processes import end_group, finish, launch_two, run, run_two, wait_for
 from tests.training.test_resume import arguments, what_was_learnt
 
 SHORT = {"max_sequences": 1280, "checkpoint_every": 320}
@@ -39,12 +39,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", pytest.param("power cut", marks=pytest.mark.slow)])  # slow: a minute each
-def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: Path, how: str) -> None:
-    process = start_two(arguments("run", **LONGER), folder=tmp_path)
+@pytest.mark.parametrize(
+    ("launcher", "how"),
+    [("accelerate", "Ctrl-C"), pytest.param("torchrun", "power cut", marks=pytest.mark.slow)],  # slow: a minute each
+)
+def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: Path, launcher: str, how: str) -> None:
+    process = launch_two(launcher, arguments("run", **LONGER), folder=tmp_path)
     wait_for(tmp_path / "run" / checkpoints.FILE_NAME, process)
     if how == "Ctrl-C":
-        process.send_signal(signal.SIGINT)  # torchrun passes it on, and waits
+        process.send_signal(signal.SIGINT)  # the launcher passes it on, and waits
         _, _, errors = finish(process)
         assert "--resume goes on from there" in errors
     else:
@@ -52,31 +55,16 @@ def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: P
         finish(process)
     assert (tmp_path / "run" / checkpoints.FILE_NAME).exists()
     assert not (tmp_path / "run" / "run.json").exists()
+    _, facts = checkpoints.load(tmp_path / "run")
+    assert facts["config"]["processes"] == 2  # plain `accelerate launch --cpu --num_processes 2` would run one
 
     run_two([*arguments("run", **LONGER), "--resume"], folder=tmp_path)
     assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
 
 
-def test_accelerate_launch_runs_two_processes(tmp_path: Path) -> None:
-    """Plain `accelerate launch --cpu --num_processes 2` would run one; so the record is asked, not the command."""
-    import subprocess
-    import sys
-
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    options = [
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-        "--main_process_port",
-        str(free_port()),
-    ]
-    command = [*launcher, *options, "-m", "seqhub.training", *arguments("run", **SHORT), "--cpu"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-    code, _, errors = finish(process)
+@pytest.mark.slow  # its processes load torch anew; above, one launcher stops two processes, and two end a run alone
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_a_launcher_runs_two_processes_to_the_end(tmp_path: Path, launcher: str) -> None:
+    code, _, errors = finish(launch_two(launcher, arguments("run", **SHORT), folder=tmp_path))
     assert code == 0, errors
     assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2
