@@ -51,10 +51,15 @@ class Repository:
 
 
 def after(files: Files, adds: Files, deletes: set[str]) -> Files | None:
-    """The files of a commit; None where it cannot be."""
-    if not deletes <= files.keys():
-        return None
-    new = {path: content for path, content in files.items() if path not in deletes} | adds
+    """The files of a commit; None where it cannot be. To delete a folder's path is to delete all below it."""
+    new = files | adds
+    for path in deletes:
+        if path in files:
+            del new[path]
+        elif any(name.startswith(f"{path}/") for name in files):
+            new = {name: content for name, content in new.items() if not name.startswith(f"{path}/")}
+        else:
+            return None
     return None if any(path.startswith(f"{other}/") for path in new for other in new) else new
 
 
