@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Literal, Protocol
 
-from seqhub.server.model import AddLarge, AddSmall, CopyFile, Operation
+from seqhub.server.model import AddLarge, AddSmall, AddStaged, CopyFile, Operation
 from seqhub.server.refusal import Refusal
 
 Status = Literal["suspicious", "not scanned"]
@@ -93,11 +93,13 @@ def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path
         Refusal: If one of them puts a file that holds a pickle, by its name or by its first bytes.
     """
     for operation in operations:
-        if not isinstance(operation, AddSmall | AddLarge | CopyFile):
+        if not isinstance(operation, AddSmall | AddStaged | AddLarge | CopyFile):
             continue
         content: bytes | Path | None = None
         if isinstance(operation, AddSmall):
             content = operation.content
+        elif isinstance(operation, AddStaged):
+            content = operation.opened()
         elif isinstance(operation, AddLarge):
             content = opened(operation.sha256)
         if PurePosixPath(operation.path).suffix.lower() in PICKLES or (content is not None and _is_pickle(content)):

@@ -2,21 +2,29 @@
 
 import base64
 import binascii
+import io
 import re
-from collections.abc import AsyncIterator, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import IO
 
 from starlette.responses import JSONResponse, Response
 
 from seqhub.server import patterns, wire
 from seqhub.server.http import Call, Fields, Route, parse_object
-from seqhub.server.model import AddLarge, AddSmall, Commit, CopyFile, Delete, Entry, Operation
+from seqhub.server.long_lines import SHORT_CHARACTERS, LongLine
+from seqhub.server.model import AddLarge, Commit, CopyFile, Delete, Entry, Operation
 from seqhub.server.refusal import Refusal, revision_not_found
 from seqhub.server.scan import refuse_pickles
+from seqhub.server.store.contents import Contents, ContentWriter
+from seqhub.server.store.database import refusing
 
 MIB = 2**20
 MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
 MAX_LINE = 64 * MIB
 BATCH = MIB // 4
+LONG_LINE = MIB // 4  # bytes; of a longer line the content is read in pieces
 MAX_OPERATIONS = 25_000
 PREUPLOAD_FILES = 1000
 LARGE_FILE = 10_000_000  # bytes, as on the public Hub
@@ -59,41 +67,37 @@ def preupload(call: Call) -> Response:
 
 
 async def commit(call: Call) -> Response:
-    """One NDJSON body, one commit: a header, then operations."""
+    """One NDJSON body, one commit: a header, then operations.
+
+    The body waits on disk until all of it is here, so that a slow sender holds neither memory nor a worker.
+    """
     opens = call.flag("create_pr")
-    ref = await call.in_thread(writable_ref, call, opens=opens)
-    plan = Plan()
-    batch: list[bytes] = []
-    waiting = 0
-    async for line in lines(call):
-        batch.append(line)
-        waiting += len(line)
-        if waiting > BATCH:  # a thread for each line of 10,000 would cost more than reading them
-            await call.in_thread(plan.read, call, batch)
-            batch, waiting = [], 0
-    await call.in_thread(plan.read, call, batch)
-    if plan.header is None:
-        raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
-    return await call.in_thread(write, call, ref, plan.header, plan.operations, opens)
+    ref = await call.run("light", lambda: writable_ref(call, opens=opens))
+    body, size = await call.spooled_body()
+    try:
+        async with call.turns.branch(f"{call.repo.id} {ref}").slot(call.client):
+            return await call.run("write" if size <= MIB else "bulk", lambda: committed(call, ref, body, opens))
+    finally:
+        body.close()
 
 
-class Plan:
-    """What the lines of a commit said so far."""
-
-    def __init__(self) -> None:
-        self.header: Fields | None = None
-        self.operations: list[Operation] = []
-
-    def read(self, call: Call, batch: Sequence[bytes]) -> None:
-        for line in batch:
-            fields = Fields(parse_object(line))
-            key, value = fields.text("key", limit=40), fields.fields("value")
-            if key == "header":
-                self.header = value
-                continue
-            if len(self.operations) >= MAX_OPERATIONS:
-                raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
-            self.operations.append(operation(call, key, value))
+def committed(call: Call, ref: str, body: IO[bytes], opens: bool) -> Response:
+    """Read a body and write its commit."""
+    header: Fields | None = None
+    operations: list[Operation] = []
+    with call.store.contents() as contents:
+        for fields, text in lines(call, body):
+            with text or nullcontext():
+                key, value = fields.text("key", limit=40), fields.fields("value")
+                if key == "header":
+                    header = value
+                    continue
+                if len(operations) >= MAX_OPERATIONS:
+                    raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
+                operations.append(operation(call, key, value, contents, text))
+        if header is None:
+            raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
+        return write(call, ref, header, operations, opens)
 
 
 def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool) -> Response:
@@ -116,15 +120,23 @@ def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation],
     return JSONResponse(answer)
 
 
-def operation(call: Call, key: str, value: Fields) -> Operation:
-    """One line of a commit as the store's value."""
+def operation(call: Call, key: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
+    """One line of a commit as the store's value.
+
+    Args:
+        call: The request.
+        key: What the line is.
+        value: Its fields.
+        contents: Takes the content of a file.
+        text: Field "content", where it is too long to be in `value`.
+    """
     path = value.text("path", limit=4096)
     if key == "deletedFile":
         return Delete(path, is_folder=False)
     if key == "deletedFolder":
         return Delete(path.rstrip("/"), is_folder=True)
     if key == "file":
-        return AddSmall(path, content(value))
+        return staged(path, value, contents, text)
     if key == "lfsFile":
         return large(call, path, value)
     if key == "copyFile":
@@ -132,17 +144,24 @@ def operation(call: Call, key: str, value: Fields) -> Operation:
     raise Refusal(400, f"Unknown operation {key!r}; known: file, lfsFile, deletedFile, deletedFolder, copyFile.")
 
 
-def content(value: Fields) -> bytes:
+def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
+    """A small file, whose content moves out of memory at once."""
     encoding = value.text("encoding", "utf-8", limit=20)
-    text = value.text("content", limit=MAX_LINE)
-    if encoding == "base64":
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as problem:
-            raise Refusal(400, f'Field "content" is not base64: {problem}') from None
-    if encoding not in ("utf-8", "utf8"):
+    if encoding not in ("base64", "utf-8", "utf8"):
         raise Refusal(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
-    return text.encode()
+    with text or io.BytesIO(value.text("content", limit=MAX_LINE).encode()) as file, ContentWriter(contents, path) as to:
+        file.seek(0)
+        while piece := file.read(BATCH):  # a multiple of four, the characters that base64 decodes together
+            if encoding == "base64":
+                try:
+                    decoded = base64.b64decode(piece, validate=True)
+                except (binascii.Error, ValueError) as problem:
+                    raise Refusal(400, f'Field "content" is not base64: {problem}') from None
+                if piece.endswith(b"=") and file.read(1):
+                    raise Refusal(400, 'Field "content" is not base64: it goes on after its end')
+                piece = decoded
+            to.write(piece)
+        return to.finish()
 
 
 def large(call: Call, path: str, value: Fields) -> AddLarge:
@@ -158,26 +177,39 @@ def large(call: Call, path: str, value: Fields) -> AddLarge:
     return AddLarge(path, sha256, blob.stat().st_size)
 
 
-async def lines(call: Call) -> AsyncIterator[bytes]:
-    """Lines of the body as they arrive; a line may hold one small file and no more."""
-    pending: list[bytes] = []
-    waiting = 0
-    async for chunk in call.chunks():
-        for place, piece in enumerate(chunk.split(b"\n")):
-            if place:  # a line ended before this piece
-                line = b"".join(pending)
-                pending, waiting = [], 0
-                if line.strip():
-                    yield line
-            pending.append(piece)
-            waiting += len(piece)
-            if waiting > MAX_LINE:
-                raise Refusal(
-                    413, f"A line of the commit has more than {MAX_LINE} bytes: send the file as a large one."
-                )
-    last = b"".join(pending)
-    if last.strip():
-        yield last
+def lines(call: Call, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
+    """The objects of a body; of a long one the content is in a file of its own."""
+    folder = call.store.root / "tmp"
+    while first := body.readline(LONG_LINE):
+        if len(first) < LONG_LINE or first.endswith(b"\n"):
+            if first.strip():
+                yield Fields(parse_object(first)), None
+            continue
+        line = LongLine(lambda: tempfile.TemporaryFile(dir=folder))
+        try:
+            with refusing():
+                line.read(rest_of_line(body, first))
+            fields = Fields(parse_object(line.text.encode()))
+            if line.file is not None and fields.fields("value").values.get("content") != line.mark:
+                raise Refusal(400, f'Only field "content" may have more than {SHORT_CHARACTERS} characters.')
+        except BaseException:
+            if line.file is not None:
+                line.file.close()
+            raise
+        yield fields, line.file
+
+
+def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
+    """A line that begins with a piece, in pieces; a line holds one small file and no more."""
+    size = len(piece)
+    while piece:
+        if size > MAX_LINE:
+            raise Refusal(413, f"A line of the commit has more than {MAX_LINE} bytes: send the file as a large one.")
+        yield piece
+        if piece.endswith(b"\n"):
+            return
+        piece = body.readline(LONG_LINE)
+        size += len(piece)
 
 
 def writable_ref(call: Call, *, opens: bool) -> str:

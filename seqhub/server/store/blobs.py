@@ -5,10 +5,12 @@ import os
 import re
 import secrets
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import BinaryIO
 
+from seqhub.server import parts
 from seqhub.server.model import Account, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.store.base import Base, now
@@ -18,6 +20,9 @@ READABLE = """(repos.owner = :viewer OR repos.owner IN (SELECT org FROM members 
     OR (repos.private = 0 AND (repos.gated = 'no' OR EXISTS (SELECT 1 FROM access_requests
         WHERE repo = repos.id AND account = :viewer AND status = 'accepted'))))"""
 """Whether :viewer may read the files of a repository."""
+
+
+_ROOM = threading.Lock()
 
 
 class BlobWriter:
@@ -51,8 +56,16 @@ class BlobWriter:
             raise
         self._hash.update(data)
 
-    def finish(self, expected_sha256: str | None, expected_size: int | None, account: Account) -> tuple[str, int]:
+    def finish(
+        self, expected_sha256: str | None, expected_size: int | None, account: Account, *, freed: int = 0
+    ) -> tuple[str, int]:
         """Make the bytes a blob which `account` may commit; its SHA-256 and size.
+
+        Args:
+            expected_sha256: What the client announced, if it did.
+            expected_size: The same, bytes.
+            account: The sender.
+            freed: Bytes of parts that the caller removes afterwards.
 
         Raises:
             Refusal: 400 if hash or size is not the one expected, 413 if too much waits for a commit already, 507 if the
@@ -70,7 +83,7 @@ class BlobWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
-                self._store.keep_blob(self._path, sha256, self._size, account)
+                self._store.keep_blob(self._path, sha256, self._size, account, freed)
         finally:
             self.abort()
         return sha256, self._size
@@ -139,9 +152,21 @@ class Blobs(Base):
             "SELECT coalesce(sum(size), 0) FROM uploads JOIN blobs USING (sha256) WHERE account = ? AND committed = 0"
         )
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
+        waiting += parts.waiting_bytes(self.root, account.id)
         if waiting + size > limit:
             text = f"{waiting:,} bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
             raise Refusal(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
+
+    def begin_part(self, account: Account, upload: str, number: int, size: int) -> parts.PartWriter:
+        """Start to take one part of a large file.
+
+        Raises:
+            Refusal: 413; too much of what the account sent waits for a commit.
+        """
+        with _ROOM:  # parts that begin at the same time count for one another
+            here = parts.part_bytes(self.root, account.id, upload, number)
+            self.require_room(account, size - here)
+            return parts.PartWriter(self.root, account.id, upload, number, size)
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
         """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
@@ -153,7 +178,7 @@ class Blobs(Base):
         with self.database.reading() as connection:
             return [(row[0].hex(), *row[1:]) for row in connection.execute(query, {"repo": repo.id})]
 
-    def keep_blob(self, temporary: Path, sha256: str, size: int, account: Account) -> None:
+    def keep_blob(self, temporary: Path, sha256: str, size: int, account: Account, freed: int = 0) -> None:
         """Rename a flushed file to its content's name and note who sent it.
 
         Inside the writer's place, so that `gc` can never remove a blob between the rename and the note.
@@ -163,7 +188,7 @@ class Blobs(Base):
         with self.database.transaction() as connection:
             mine = "SELECT 1 FROM uploads WHERE sha256 = ? AND account = ?"
             if connection.execute(mine, (key, account.id)).fetchone() is None:  # the same again takes no room
-                self._require_room(connection, account, size)
+                self._require_room(connection, account, size - freed)
             if not path.is_file() or path.stat().st_size != size:
                 if not path.parent.is_dir():
                     path.parent.mkdir(exist_ok=True)

@@ -102,7 +102,7 @@ class History(Blobs):
             return page, page[-1].path if len(rows) > limit else None
 
     def content(self, repo: Repo, commit: Commit, entry: Entry) -> bytes | Path:
-        """What a file holds: bytes of a small one, the path of the blob of a large one.
+        """What a file holds: bytes of a short one, the path of a file for others.
 
         Raises:
             Refusal: 404 for a folder, 410 for a large file that was deleted for good.
@@ -117,8 +117,11 @@ class History(Blobs):
             if path is None:
                 raise Refusal(410, f"{entry.path} was deleted for good", code="EntryNotFound")
             return path
+        oid = bytes.fromhex(entry.oid)
         with self.database.reading() as connection:
-            return objects.read(connection, repo.id, bytes.fromhex(entry.oid))[1]
+            if entry.size >= objects.FILED_BYTES and (path := objects.filed_path(connection, repo.id, oid)):
+                return path
+            return objects.read(connection, repo.id, oid)[1]
 
     def git_object(self, repo: Repo, oid: str) -> tuple[git.ObjectKind, bytes]:
         """Any object of a repository as git knows it, for clones and exports.

@@ -108,7 +108,13 @@ UPDATE uploads SET committed = 1 WHERE sha256 IN (SELECT sha256 FROM files WHERE
 CREATE INDEX uploads_waiting ON uploads (account) WHERE committed = 0;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING)
+_FILED_AND_UNFINISHED = """
+CREATE INDEX objects_filed ON objects (base) WHERE packed = 3;            -- contents that are kept as files
+CREATE TABLE unfinished (                                                 -- work in many transactions, for gc if it broke off
+    id INTEGER PRIMARY KEY, what TEXT NOT NULL, repo INTEGER NOT NULL, number INTEGER NOT NULL, created INTEGER NOT NULL);
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING, _FILED_AND_UNFINISHED)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
