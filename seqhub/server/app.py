@@ -130,6 +130,12 @@ class Dispatcher:
         self.attempts = Attempts(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(compiled(route.pattern), route) for route in routes]
 
+    def close(self) -> None:
+        """End the child process and the threads."""
+        self.workers.close()
+        if self.scanner is not None:
+            self.scanner.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return

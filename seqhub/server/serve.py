@@ -93,8 +93,12 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
         settings: Fields of `Settings`.
     """
     chosen = Settings(port=port, **settings)
-    with _opened(Path(root)) as store, _listening(chosen) as (listener, url):
-        server = Server(chosen, guarded(store, replace(chosen, port=listener.getsockname()[1])))
+    with (
+        _opened(Path(root)) as store,
+        _listening(chosen) as (listener, url),
+        guarded(store, replace(chosen, port=listener.getsockname()[1])) as app,
+    ):
+        server = Server(chosen, app)
         thread = threading.Thread(target=server.run_to_end, args=([listener],), name="seqhub-server", daemon=True)
         thread.start()
         try:
@@ -126,14 +130,19 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
                 f"--host {settings.host} can be reached from other machines, and {root} has no token yet; allowed: "
                 "127.0.0.1, or any address once `seqhub hub token create` has made one"
             )
-        with _listening(settings) as (listener, url), _logging_to_stderr(log):
-            server = Server(settings, guarded(store, settings), when_started=lambda: ready(url))
+        with _listening(settings) as (listener, url), _logging_to_stderr(log), guarded(store, settings) as app:
+            server = Server(settings, app, when_started=lambda: ready(url))
             server.run([listener])
 
 
-def guarded(store: Store, settings: Settings) -> "ASGIApp":
-    """The application as it is served: the routes behind the guard."""
-    return Guard(create_app(store, settings=settings), settings, Metrics())
+@contextmanager
+def guarded(store: Store, settings: Settings) -> "Iterator[ASGIApp]":
+    """The application as it is served: the routes behind the guard, until the block ends."""
+    app = create_app(store, settings=settings)
+    try:
+        yield Guard(app, settings, Metrics())
+    finally:
+        app.router.default.close()  # type: ignore[attr-defined]  # the Dispatcher that `create_app` made
 
 
 class Server(uvicorn.Server):

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import IO
 
 from starlette.responses import JSONResponse, Response
@@ -14,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from seqhub.server import patterns, wire
 from seqhub.server.http import Call, Fields, Route, parse_object
 from seqhub.server.long_lines import SHORT_CHARACTERS, LongLine
-from seqhub.server.model import AddLarge, Commit, CopyFile, Delete, Entry, Operation
+from seqhub.server.model import AddLarge, Commit, CopyFile, Delete, Entry, Operation, Repo
 from seqhub.server.refusal import Refusal, revision_not_found
-from seqhub.server.scan import refuse_pickles
+from seqhub.server.scan import may_hold_pickle, refuse_pickles
 from seqhub.server.store.contents import Contents, ContentWriter
 from seqhub.server.store.database import refusing
 
@@ -116,8 +117,19 @@ def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation],
         answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     else:
         made = call.store.commit(call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user)
+    scan_soon(call, call.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
     answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
     return JSONResponse(answer)
+
+
+def scan_soon(call: Call, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
+    """Let the files of a commit be scanned that may hold pickles."""
+    if call.scanner is None:
+        return
+    wanted = [path for path in paths if may_hold_pickle(path)]
+    for entry in call.store.entries(repo, made, wanted) if wanted else ():
+        opened = partial(call.store.content, repo, made, entry)
+        call.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
 
 
 def operation(call: Call, key: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:

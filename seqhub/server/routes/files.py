@@ -1,6 +1,5 @@
 """Reading files: content with ranges, folders, single paths."""
 
-import functools
 import json
 import re
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ from seqhub.server import wire
 from seqhub.server.http import Call, Route, is_true
 from seqhub.server.model import Commit, Entry
 from seqhub.server.refusal import Refusal, entry_not_found
-from seqhub.server.scan import may_hold_pickle
+from seqhub.server.scan import Status
 
 PIECE = 1024 * 1024
 PATHS = 20_000
@@ -107,7 +106,7 @@ def tree(call: Call) -> Response:
     except Refusal as refusal:
         refusal.headers[wire.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
         raise
-    shapes = [wire.tree_entry(e, expand=expand, suspicious=expand and looks_bad(call, commit, e)) for e in found]
+    shapes = [wire.tree_entry(e, expand=expand, scan=scan_of(call, e) if expand else "not scanned") for e in found]
     headers = {wire.REPO_COMMIT: commit.oid}
     if after is not None:
         headers |= wire.next_link(call.next_url(after))
@@ -124,19 +123,17 @@ def paths_info(call: Call) -> Response:
     commit = call.commit()
     found = call.store.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
     shapes = [
-        wire.tree_entry(e, expand=expand, copyable=True, suspicious=expand and looks_bad(call, commit, e))
+        wire.tree_entry(e, expand=expand, copyable=True, scan=scan_of(call, e) if expand else "not scanned")
         for e in found
     ]
     return JSONResponse(shapes, headers={wire.REPO_COMMIT: commit.oid})
 
 
-def looks_bad(call: Call, commit: Commit, entry: Entry) -> bool:
-    """Whether the scan of a file that may hold a pickle found something; asking starts a scan where there was none."""
-    if call.scanner is None or entry.is_folder or not may_hold_pickle(entry.path):
-        return False
-    oid = entry.lfs.sha256 if entry.lfs else entry.oid
-    opened = functools.partial(call.store.content, call.repo, commit, entry)
-    return call.scanner.status(oid, entry.path, opened) == "suspicious"
+def scan_of(call: Call, entry: Entry) -> Status:
+    """What the scan of a file that may hold a pickle found; readers start none."""
+    if call.scanner is None or entry.is_folder:
+        return "not scanned"
+    return call.scanner.status(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path)
 
 
 def safetensors_metadata(call: Call) -> Response:

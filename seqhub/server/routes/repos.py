@@ -10,6 +10,7 @@ from seqhub.server import wire
 from seqhub.server.http import Call, Fields, Route
 from seqhub.server.model import KINDS, AddSmall, Gated, Kind, Operation, Repo
 from seqhub.server.refusal import Refusal
+from seqhub.server.routes.commits import scan_soon
 from seqhub.server.store.names import check_repo_name
 
 SDKS = ("gradio", "streamlit", "docker", "static")
@@ -44,7 +45,7 @@ def create(call: Call) -> Response:
         author=call.user.name,
     )
     if first:
-        call.store.commit(
+        made = call.store.commit(
             repo,
             "refs/heads/main",
             first,
@@ -54,6 +55,7 @@ def create(call: Call) -> Response:
             message="",
             uploader=call.user,
         )
+        scan_soon(call, repo, made, [operation.path for operation in first])
     return JSONResponse({"url": wire.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"})
 
 
