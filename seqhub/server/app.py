@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from seqhub.server import wire
 from seqhub.server.access import Identity, absent, authorise, identify
+from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.attempts import Attempts
 from seqhub.server.http import Call, HeavyWork, PlainHandler, Route, StreamingHandler, Turns, raw_path
 from seqhub.server.model import Kind
@@ -127,6 +128,8 @@ class Dispatcher:
         self.scanner = Scanner(store) if self.settings.scan_pickles else None
         self.turns = Turns()
         self.workers = Workers()
+        self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
+        self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
         self.attempts = Attempts(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(compiled(route.pattern), route) for route in routes]
 
@@ -169,6 +172,8 @@ class Dispatcher:
             scanner=self.scanner,
             turns=self.turns,
             workers=self.workers,
+            diffs=self.diffs,
+            headers=self.headers,
             body_limit=route.body_limit,
         )
         if inspect.iscoroutinefunction(route.handler):

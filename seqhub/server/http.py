@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from seqhub.server.access import Identity, Permission, absent, authorise, unauthorised
+from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.model import Account, Commit, Kind, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.scan import Scanner
@@ -69,6 +70,8 @@ class Call:
     turns: Turns = field(default_factory=Turns, repr=False)
     workers: Workers = field(default_factory=Workers, repr=False)
     is_heavy: bool = False  # it runs on a heavy worker
+    diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
+    headers: AnswerCache[bytes] = field(default_factory=lambda: AnswerCache(0), repr=False)  # of safetensors files
     found_repo: Repo | None = None  # where the pattern has {repo}
     body_limit: int = JSON_LIMIT
     body: bytes = field(default=b"", repr=False)  # of plain handlers: read before they start

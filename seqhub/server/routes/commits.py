@@ -20,6 +20,7 @@ from seqhub.server.refusal import Refusal, revision_not_found
 from seqhub.server.scan import may_hold_pickle, refuse_pickles
 from seqhub.server.store.contents import Contents, ContentWriter
 from seqhub.server.store.database import refusing
+from seqhub.server.store.names import check_path
 
 MIB = 2**20
 MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
@@ -28,6 +29,7 @@ BATCH = MIB // 4
 LONG_LINE = MIB // 4  # bytes; of a longer line the content is read in pieces
 MAX_OPERATIONS = 25_000
 PREUPLOAD_FILES = 1000
+LIGHT_COMPARISONS = 50_000  # of paths with patterns; more are made by a heavy worker
 LARGE_FILE = 10_000_000  # bytes, as on the public Hub
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -46,6 +48,19 @@ def preupload(call: Call) -> Response:
     ignored = fields.optional_text("gitIgnore", limit=patterns.MAX_BYTES)
     ignore_rules = patterns.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
     paths = [item.text("path", limit=4096) for item in asked]
+    for path in paths:
+        check_path(path)
+    folders: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    work = lfs_rules.comparisons(len(paths)) + ignore_rules.comparisons(len(paths) + len(folders))
+    patterns.check_work(work)
+    if work > LIGHT_COMPARISONS:
+        call.need_heavy()
+    known: dict[str, bool] = {}
     present = {entry.path: entry for entry in call.store.entries(call.repo, commit, paths)}
     answers = []
     for item, path in zip(asked, paths, strict=True):
@@ -60,7 +75,7 @@ def preupload(call: Call) -> Response:
             {
                 "path": path,
                 "uploadMode": "lfs" if is_large else "regular",
-                "shouldIgnore": patterns.is_ignored(ignore_rules, path),
+                "shouldIgnore": patterns.is_ignored(ignore_rules, path, known),
                 "oid": content_id(present.get(path)),
             }
         )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
@@ -12,7 +13,10 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store.listing import SORTS
 
 PAGE, HIGHEST_PAGE = 100, 1000
-MAX_SIBLINGS = 200_000
+MAX_SIBLINGS = 100_000
+LIGHT_FILES = 2000  # listed without a heavy worker
+PAGE_BYTES = 2 * 2**20  # of a list of repositories, after which the next page begins
+MOST_FILTERS = 50
 _COMMON = (
     "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore "
     "usedStorage xetEnabled"
@@ -22,6 +26,7 @@ _MODEL = (
     "baseModels childrenModelCount config evalResults gguf inference inferenceProviderMapping library_name mask_token "
     "model-index pipeline_tag safetensors spaces transformersInfo widgetData"
 )
+COSTLY = frozenset({"siblings", "config", "cardData", "model-index"})
 EXPANDABLE: Mapping[Kind, frozenset[str]] = {
     "model": frozenset(f"{_COMMON} {_DOWNLOADED} {_MODEL}".split()),
     "dataset": frozenset(f"{_COMMON} {_DOWNLOADED} citation description mainSize paperswithcode_id".split()),
@@ -102,11 +107,20 @@ class Description:
         return fields
 
     def siblings(self) -> list[wire.Shape]:
-        """Every file at the commit."""
-        entries, _ = self.store.tree(
-            self.repo, self.commit, "", recursive=True, with_last_commit=False, limit=MAX_SIBLINGS
-        )
-        return [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
+        """Every file at the commit, page by page."""
+        after: str | None = None
+        shapes: list[wire.Shape] = []
+        while True:
+            entries, after = self.store.tree(
+                self.repo, self.commit, "", recursive=True, with_last_commit=False, after=after, limit=LIGHT_FILES
+            )
+            shapes += [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
+            if after is None:
+                return shapes
+            if len(shapes) >= MAX_SIBLINGS:
+                most = f"at most {MAX_SIBLINGS:,} files are listed in one answer"
+                raise Refusal(413, f"{self.repo.full_name}: {most}; ask for its tree in pages.")
+            self.call.need_heavy()
 
     def config(self) -> wire.Shape | None:
         """The part of config.json from which clients choose classes."""
@@ -157,21 +171,36 @@ def list_repositories(call: Call) -> Response:
     direction = query.get("direction", "-1")
     if direction not in ("-1", "1"):
         raise Refusal(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
-    repos, after = call.store.list_repos(
+    search, tags = query.getlist("search"), call.values("filter") + call.values("tags")
+    if len(search) + len(tags) > MOST_FILTERS:
+        raise Refusal(400, f"{len(search) + len(tags)} filters and texts; at most {MOST_FILTERS} are allowed.")
+    listed = partial(
+        call.store.list_repos,
         kind,
-        search=tuple(query.getlist("search")),
+        search=tuple(search),
         author=query.get("author"),
-        tags=tuple(call.values("filter") + call.values("tags")),
+        tags=tuple(tags),
         pipeline_tag=query.get("pipeline_tag"),
         gated=gate(query.get("gated")),
         viewer=call.identity.viewer,
         sort=sort,
         descending=direction == "-1",
         after=query.get("cursor"),
-        limit=max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15))),
     )
+    limit = max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15)))
     names = expand or plain_names(call, kind)
-    shapes = [Description(call, repo).shape(names) for repo in repos]
+    if limit > PAGE or names & COSTLY:
+        call.need_heavy()
+    repos, after = listed(limit=limit)
+    shapes: list[wire.Shape] = []
+    size = 0
+    for repo in repos:
+        shape = Description(call, repo).shape(names)
+        size += len(json.dumps(shape))
+        if shapes and size > PAGE_BYTES:
+            _, after = listed(limit=len(shapes))
+            break
+        shapes.append(shape)
     return JSONResponse(shapes, headers={} if after is None else wire.next_link(call.next_url(after)))
 
 

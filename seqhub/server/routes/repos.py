@@ -143,11 +143,8 @@ def heads_with(call: Call) -> dict[str, str]:
     where: dict[str, str] = {}
     for ref in call.store.refs(call.repo):
         if ref.ref.startswith("refs/heads/"):
-            commit = call.store.resolve(call.repo, ref.ref)
-            entries, _ = call.store.tree(call.repo, commit, "", recursive=True, limit=1_000_000)
-            for entry in entries:
-                if entry.lfs is not None:
-                    where.setdefault(entry.lfs.sha256, ref.ref)
+            for sha256 in call.store.large_at(call.repo, ref.ref):
+                where.setdefault(sha256, ref.ref)
     return where
 
 
@@ -249,7 +246,7 @@ routes = [
     Route("GET", f"{_REPO}/likers", "info", likers, "`list_repo_likers`"),
     Route("GET", f"{_REPO}/auth-check", "read", auth_check, "`auth_check`"),
     Route("GET", f"{_REPO}/auth-check/write", "write", auth_check, "`auth_check(write=True)`"),
-    Route("GET", f"{_REPO}/lfs-files", "write", large_files, "`list_lfs_files`"),
+    Route("GET", f"{_REPO}/lfs-files", "write", large_files, "`list_lfs_files`", work="heavy"),
     Route("POST", f"{_REPO}/lfs-files/batch", "admin", delete_large_files, "`permanently_delete_lfs_files`"),
     Route("POST", f"{_REPO}/lfs-files/duplicate", "read", duplicate_large_files, "copies between repositories"),
 ]

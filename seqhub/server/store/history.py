@@ -16,6 +16,7 @@ from seqhub.server.store.index import Chain, Point, Row
 from seqhub.server.store.names import check_path
 
 _COMMIT = "SELECT oid, parent, author, title, message, date FROM commits"
+_PAGE_CHARACTERS = 2**20  # of the messages on one page of a history
 BRANCH, TAG = "refs/heads/", "refs/tags/"
 
 
@@ -49,10 +50,16 @@ class History(Blobs):
             head = point_of(connection, find_commit(connection, repo.id, revision))
             last = _cursor(after) if after is not None else head.seq
             found: list[Commit] = []
+            size = 0
             for line, seq in index.history_chain(connection, head):
                 query = _COMMIT + " WHERE line = ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
                 values = (line, min(seq, last), limit + 1 - len(found))
-                found += [to_commit(row) for row in connection.execute(query, values)]
+                for row in connection.execute(query, values):
+                    found.append(to_commit(row))
+                    size += len(found[-1].message)
+                    if size > _PAGE_CHARACTERS and len(found) > 1:
+                        limit = min(limit, len(found) - 1)  # the rest is the next page
+                        break
                 if len(found) > limit:
                     break
         more = len(found) > limit
@@ -131,6 +138,17 @@ class History(Blobs):
         """
         with self.database.reading() as connection:
             return objects.read(connection, repo.id, bytes.fromhex(oid))
+
+    def large_at(self, repo: Repo, revision: str) -> set[str]:
+        """SHA-256 of the large files at a revision."""
+        with self.database.reading() as connection:
+            chain = index.index_chain(connection, point_of(connection, find_commit(connection, repo.id, revision)))
+            return {row.sha256.hex() for row in index.visible(connection, chain, "", None) if row.sha256 is not None}
+
+    def git_file(self, repo: Repo, oid: str) -> Path | None:
+        """The file with the content of an object that is long; None for others."""
+        with self.database.reading() as connection:
+            return objects.filed_path(connection, repo.id, bytes.fromhex(oid))
 
     def changes(self, repo: Repo, old: Commit | None, new: Commit) -> dict[str, tuple[Entry | None, Entry | None]]:
         """Files that differ between two commits (None: nothing), with what they were and are, by path."""
