@@ -159,7 +159,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # nobody in front is trusted to say who asks
-                limit_concurrency=settings.max_connections,
                 timeout_keep_alive=settings.idle_seconds,
                 timeout_graceful_shutdown=settings.stop_seconds,
             )

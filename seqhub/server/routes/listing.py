@@ -1,7 +1,7 @@
 """What a repository is, and lists of repositories."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from starlette.responses import JSONResponse, Response
@@ -13,7 +13,7 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store.listing import SORTS
 
 PAGE, HIGHEST_PAGE = 100, 1000
-MAX_SIBLINGS = 100_000
+MAX_SIBLINGS = 200_000
 LIGHT_FILES = 2000  # listed without a heavy worker
 PAGE_BYTES = 2 * 2**20  # of a list of repositories, after which the next page begins
 MOST_FILTERS = 50
@@ -107,20 +107,21 @@ class Description:
         return fields
 
     def siblings(self) -> list[wire.Shape]:
+        """Every file at the commit."""
+        return [shape for page in self.sibling_pages() for shape in page]
+
+    def sibling_pages(self) -> Iterator[list[wire.Shape]]:
         """Every file at the commit, page by page."""
         after: str | None = None
-        shapes: list[wire.Shape] = []
-        while True:
+        for number in range(-(-MAX_SIBLINGS // LIGHT_FILES)):
+            if number:
+                self.call.need_heavy()
             entries, after = self.store.tree(
                 self.repo, self.commit, "", recursive=True, with_last_commit=False, after=after, limit=LIGHT_FILES
             )
-            shapes += [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
+            yield [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
             if after is None:
-                return shapes
-            if len(shapes) >= MAX_SIBLINGS:
-                most = f"at most {MAX_SIBLINGS:,} files are listed in one answer"
-                raise Refusal(413, f"{self.repo.full_name}: {most}; ask for its tree in pages.")
-            self.call.need_heavy()
+                return
 
     def config(self) -> wire.Shape | None:
         """The part of config.json from which clients choose classes."""
@@ -150,14 +151,23 @@ def info(call: Call) -> Response:
     commit = call.commit()
     description = Description(call, repo, commit, blobs=call.flag("blobs"))
     expand = expanded(call, repo.kind)
+    lists_files = not expand or "siblings" in expand
     if expand:
-        shape = description.shape(expand)
+        shape = description.shape(expand - {"siblings"})
     else:
-        known = set(description.fields()) - {"trendingScore", "downloadsAllTime", "description"}
+        known = set(description.fields()) - {"trendingScore", "downloadsAllTime", "description", "siblings"}
         shape = description.shape(known)
         if call.flag("securityStatus"):
             shape["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
-    return JSONResponse(shape, headers={wire.REPO_COMMIT: commit.oid})
+    headers = {wire.REPO_COMMIT: commit.oid}
+    if not lists_files:
+        return JSONResponse(shape, headers=headers)
+    # A page at a time becomes text: as values, many thousand files would take ten times the memory.
+    pages = (json.dumps(page, ensure_ascii=False, separators=(",", ":"))[1:-1] for page in description.sibling_pages())
+    files = ",".join(filter(None, pages))
+    body = JSONResponse(shape).body
+    assert isinstance(body, bytes)
+    return Response(body[:-1] + b',"siblings":[' + files.encode() + b"]}", 200, headers, "application/json")
 
 
 def list_repositories(call: Call) -> Response:
