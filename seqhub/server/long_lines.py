@@ -78,7 +78,9 @@ class LongLine:
                         in_string, at = False, at + 1
                     elif at < len(data):
                         if len(data) - at >= _LONGEST_ESCAPE or data[at] != "\\":
-                            raise Refusal(400, "Invalid JSON: a string of the commit has a character that is not allowed.")
+                            raise Refusal(
+                                400, "Invalid JSON: a string of the commit has a character that is not allowed."
+                            )
                         rest, at = data[at:], len(data)
             decode(b"", True)
         except UnicodeDecodeError as problem:

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Literal, Protocol
 
-from seqhub.server.model import AddLarge, AddSmall, AddStaged, CopyFile, Operation
 from seqhub.server import scan_child
+from seqhub.server.model import AddLarge, AddSmall, AddStaged, CopyFile, Operation
 from seqhub.server.refusal import Refusal
 
 Status = Literal["suspicious", "not scanned", "failed"]

@@ -43,7 +43,9 @@ def changes(old: Sequence[str], new: Sequence[str]) -> list[Change]:
         if not anchors:
             found.append(Change(a, a_end, b, b_end))
             continue
-        for (left, right), (left_end, right_end) in zip([(a - 1, b - 1), *anchors], [*anchors, (a_end, b_end)], strict=True):
+        for (left, right), (left_end, right_end) in zip(
+            [(a - 1, b - 1), *anchors], [*anchors, (a_end, b_end)], strict=True
+        ):
             waiting.append((left + 1, left_end, right + 1, right_end, depth - 1))
     found.sort()
     return found

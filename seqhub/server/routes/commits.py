@@ -176,7 +176,10 @@ def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None)
     encoding = value.text("encoding", "utf-8", limit=20)
     if encoding not in ("base64", "utf-8", "utf8"):
         raise Refusal(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
-    with text or io.BytesIO(value.text("content", limit=MAX_LINE).encode()) as file, ContentWriter(contents, path) as to:
+    with (
+        text or io.BytesIO(value.text("content", limit=MAX_LINE).encode()) as file,
+        ContentWriter(contents, path) as to,
+    ):
         file.seek(0)
         while piece := file.read(BATCH):  # a multiple of four, the characters that base64 decodes together
             if encoding == "base64":

@@ -87,7 +87,9 @@ def raw(call: Call) -> Response:
     else:
         found = call.store.content(call.repo, commit, entry)
         if isinstance(found, Path):
-            return StreamingResponse(pieces(found, 0, entry.size), headers=headers | {"Content-Length": str(entry.size)})
+            return StreamingResponse(
+                pieces(found, 0, entry.size), headers=headers | {"Content-Length": str(entry.size)}
+            )
         body = found
     return Response(body, headers=headers)
 
@@ -296,5 +298,12 @@ routes = [
         "`get_paths_info`, `file_exists`",
         body_limit=8 * 2**20,
     ),
-    Route("GET", f"{_REPO}/safetensors-metadata/{{path*}}", "read", safetensors_metadata, "metadata of sharded models", work="heavy"),
+    Route(
+        "GET",
+        f"{_REPO}/safetensors-metadata/{{path*}}",
+        "read",
+        safetensors_metadata,
+        "metadata of sharded models",
+        work="heavy",
+    ),
 ]

@@ -279,7 +279,12 @@ def make_routes() -> list[Route]:
         base = f"/{{prefix}}{{repo}}{suffix}"
         rows += [
             Route(
-                "GET", f"{base}/info/refs", "read", advertise, "`git clone`, `git fetch`: which refs there are", work="heavy"
+                "GET",
+                f"{base}/info/refs",
+                "read",
+                advertise,
+                "`git clone`, `git fetch`: which refs there are",
+                work="heavy",
             ),
             Route(
                 "POST",

@@ -21,7 +21,7 @@ from seqhub.server.store.events import check_pull_request, note_commit
 from seqhub.server.store.history import BRANCH, TAG, History, commit_of, find_commit, point_of
 from seqhub.server.store.names import check_ref_name
 from seqhub.server.store.staging import Prepared, Stage, note_large, prepare
-from seqhub.server.store.unfinished import begin, drop_line, end, require_objects
+from seqhub.server.store.unfinished import begin, drop_line, end, require
 from seqhub.server.store.writing import Plan, append, commit_object, count_bytes, keep_commit, plan, point_ref
 
 _SHORTEST = 7  # digits of an abbreviated commit id
@@ -203,7 +203,7 @@ class Commits(History):
             with database.transaction() as connection:
                 if ref_target(connection, repo.id, reference) == found.head:
                     count_bytes(connection, repo, found.changes, self.limits)
-                    require_objects(connection, repo.id, found.objects)
+                    require(connection, first)
                     point_ref(connection, repo, reference, new, found)
                     commit = commit_of(connection, new)
                     noted(connection, commit, found)

@@ -38,7 +38,7 @@ class Contents:
     def __enter__(self) -> "Contents":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *problem: object) -> None:
         if self._spool is not None:
             self._spool.close()
         for path, _ in self._files.values():

@@ -1,17 +1,14 @@
 """Work that takes many transactions: noted while it goes on, so that gc removes what a broken one left.
 
-    objects   objects of a commit, behind the row that `number` names
-    line      a line of the index to which no ref points yet
-    repo      a repository that is being made or deleted
-    proposal  a pull request whose first commit is not written yet; `number` is the pull request's
+Kinds of work: `objects` of a commit, behind the row that `number` names; the same as `swept` when gc has begun to remove
+them; a `line` of the index to which no ref points yet; a `repo` that is being made or deleted; a `proposal`, which is a
+pull request whose first commit is not written yet.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Literal
 
 from seqhub.server.refusal import Refusal
-from seqhub.server.store import objects
 from seqhub.server.store.base import now
 from seqhub.server.store.database import Database
 
@@ -34,10 +31,10 @@ def end(connection: sqlite3.Connection, *marks: int) -> None:
     connection.executemany("DELETE FROM unfinished WHERE id = ?", [(mark,) for mark in marks])
 
 
-def require_objects(connection: sqlite3.Connection, repo: int, wanted: Sequence[objects.Packed]) -> None:
-    """Raise 503 if gc removed an object between the transactions of a commit."""
-    query = "SELECT 1 FROM objects WHERE repo = ? AND oid = ?"
-    if any(connection.execute(query, (repo, item.oid)).fetchone() is None for item in wanted):
+def require(connection: sqlite3.Connection, mark: int) -> None:
+    """Raise 503 if gc began to remove what was written between the transactions of a commit."""
+    query = "SELECT 1 FROM unfinished WHERE id = ? AND what <> 'swept'"
+    if connection.execute(query, (mark,)).fetchone() is None:
         raise Refusal(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
 
 
@@ -80,6 +77,8 @@ def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
         UNION SELECT tree FROM commits WHERE repo = :repo
         UNION SELECT base FROM objects WHERE repo = :repo AND packed = 2"""
     newest = "SELECT max(id) FROM commits"
+    with database.transaction() as connection:  # a commit that is still at work sees it, and begins again
+        connection.execute("UPDATE unfinished SET what = 'swept' WHERE id = ?", (mark,))
     with database.reading() as connection:
         (seen,) = connection.execute(newest).fetchone()
         query = f"""SELECT id FROM objects WHERE repo = :repo AND id > :last AND kind IN ('blob', 'tree')

@@ -50,7 +50,9 @@ class Plan:
     @property
     def is_small(self) -> bool:
         """Whether writing it takes milliseconds."""
-        size = sum(item.data.size if isinstance(item.data, objects.Spooled) else len(item.data) for item in self.objects)
+        size = sum(
+            item.data.size if isinstance(item.data, objects.Spooled) else len(item.data) for item in self.objects
+        )
         return len(self.changes) + len(self.folders) + len(self.objects) <= SMALL_ROWS and size <= SMALL_BYTES
 
 
