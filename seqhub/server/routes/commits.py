@@ -215,7 +215,7 @@ def lines(call: Call, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | Non
             if first.strip():
                 yield Fields(parse_object(first)), None
             continue
-        line = LongLine(lambda: tempfile.TemporaryFile(dir=folder))
+        line = LongLine(lambda: tempfile.TemporaryFile(dir=folder))  # noqa: SIM115  closed here or by the caller
         try:
             with refusing():
                 line.read(rest_of_line(body, first))

@@ -182,7 +182,7 @@ class Commits(History):
             first = begin(connection, "objects", repo.id, last)
         database.in_slices(objects.INSERT, objects.rows(repo.id, found.objects, load))
         packed = commit_object(found, author, title, message)
-        line, seq = found.point
+        seq = found.point.seq
         with database.transaction() as connection:
             # An index that is not longer than what changes is copied: a path is looked up in fewer places then.
             inherits = len(found.chain) < index.DEEP and index.is_longer(connection, found.chain, len(found.changes))

@@ -18,6 +18,7 @@ from seqhub.server.store.objects import FILED_BYTES, Packed, Spooled
 
 _HELD_BYTES: Final = 512 * 1024  # of packed contents of one commit that stay in memory
 _PIECE: Final = 256 * 1024
+_KEEP: Final = "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET created = excluded.created"
 
 
 class Contents:
@@ -88,10 +89,7 @@ class Contents:
                             folders.add(path.parent.parent)
                         temporary.replace(path)
                         folders.add(path.parent)
-                    connection.execute(
-                        "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET created = excluded.created",
-                        (key, size, time.time_ns() // 1000),
-                    )
+                    connection.execute(_KEEP, (key, size, time.time_ns() // 1000))
             waiting = waiting[100:]
         for folder in folders:
             descriptor = os.open(folder, os.O_RDONLY)

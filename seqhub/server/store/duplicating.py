@@ -42,8 +42,8 @@ class Duplicating(Repos):
                 self.require_place(connection, owner)
                 key = new_full_name.lower()
                 connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, key))
-                query = """UPDATE repos SET (kind, key, card, tags, pipeline_tag, library, bytes, updated) =
-                    (SELECT kind, ?, card, tags, pipeline_tag, library, bytes, ? FROM repos WHERE id = ?) WHERE id = ?"""
+                query = """UPDATE repos SET (kind, key, card, tags, pipeline_tag, library, bytes, updated) = (
+                    SELECT kind, ?, card, tags, pipeline_tag, library, bytes, ? FROM repos WHERE id = ?) WHERE id = ?"""
                 connection.execute(query, (key, now(), repo.id, new))
                 copy = required(connection, new)
                 connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.full_name.lower()))

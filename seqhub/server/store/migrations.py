@@ -110,8 +110,9 @@ CREATE INDEX uploads_waiting ON uploads (account) WHERE committed = 0;
 
 _FILED_AND_UNFINISHED = """
 CREATE INDEX objects_filed ON objects (base) WHERE packed = 3;            -- contents that are kept as files
-CREATE TABLE unfinished (                                                 -- work in many transactions, for gc if it broke off
-    id INTEGER PRIMARY KEY, what TEXT NOT NULL, repo INTEGER NOT NULL, number INTEGER NOT NULL, created INTEGER NOT NULL);
+CREATE TABLE unfinished (                                                 -- work in many transactions; gc ends it
+    id INTEGER PRIMARY KEY, what TEXT NOT NULL, repo INTEGER NOT NULL, number INTEGER NOT NULL,
+    created INTEGER NOT NULL);
 """
 
 STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING, _FILED_AND_UNFINISHED)

@@ -1,8 +1,8 @@
 """Work that takes many transactions: noted while it goes on, so that gc removes what a broken one left.
 
-Kinds of work: `objects` of a commit, behind the row that `number` names; the same as `swept` when gc has begun to remove
-them; a `line` of the index to which no ref points yet; a `repo` that is being made or deleted; a `proposal`, which is a
-pull request whose first commit is not written yet.
+Kinds of work: `objects` of a commit, behind the row that `number` names; the same as `swept` when gc has begun to
+remove them; a `line` of the index to which no ref points yet; a `repo` that is being made or deleted; a `proposal`,
+which is a pull request whose first commit is not written yet.
 """
 
 import sqlite3
