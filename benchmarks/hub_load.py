@@ -132,6 +132,8 @@ def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
         given = {"Authorization": f"Bearer {server.token}"} | headers
         connection.request(method, path, body, given)
         response = connection.getresponse()
+        if response.status >= 400:
+            raise RuntimeError(f"{path}: {response.status} {response.read()[:300]!r}")
         if slow:  # the answer waits for its reader
             time.sleep(2)
         while response.read(2**16):
@@ -180,7 +182,8 @@ def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
         answer = json.loads(connection.getresponse().read())
         href = urlsplit(answer["objects"][0]["actions"]["upload"]["href"])
         connection.request("PUT", f"{href.path}?{href.query}", content)
-        connection.getresponse().read()
+        if connection.getresponse().status != 200:
+            raise RuntimeError("an upload failed")
 
     yield commit
     yield many

@@ -113,10 +113,12 @@ def committed(call: Call, ref: str, body: IO[bytes], opens: bool) -> Response:
                 operations.append(operation(call, key, value, contents, text))
         if header is None:
             raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
-        return write(call, ref, header, operations, opens)
+        return write(call, ref, header, operations, opens, contents)
 
 
-def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool) -> Response:
+def write(
+    call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool, contents: Contents
+) -> Response:
     title = header.text("summary", limit=2000).strip()
     if not title:
         raise Refusal(400, 'Field "summary" must not be empty.')
@@ -128,10 +130,14 @@ def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation],
     who = {"author": call.user.name, "title": title, "message": message}
     if opens:
         target = ref.removeprefix("refs/heads/")
-        opened, made = call.store.propose(call.repo, operations, target=target, base=parent, **who, uploader=call.user)
+        opened, made = call.store.propose(
+            call.repo, operations, target=target, base=parent, **who, uploader=call.user, contents=contents
+        )
         answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     else:
-        made = call.store.commit(call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user)
+        made = call.store.commit(
+            call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user, contents=contents
+        )
     scan_soon(call, call.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
     answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
     return JSONResponse(answer)

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from seqhub.server import git
 from seqhub.server.model import (
@@ -42,6 +42,7 @@ class Commits(History):
         title: str,
         message: str = "",
         uploader: Account,
+        contents: Contents | None = None,
     ) -> Commit:
         """Apply operations in their order to a branch or pull request, wholly or not at all.
 
@@ -54,6 +55,7 @@ class Commits(History):
             title: First line of the message.
             message: The rest.
             uploader: Who must have sent, or be able to read, the large files.
+            contents: Where the contents of operations wait that are staged.
 
         Returns:
             The new commit; the head as it was if nothing changed.
@@ -63,7 +65,7 @@ class Commits(History):
                 conflicts, 400 for a large file that is not the uploader's, 403 beyond a quota, 507 for a full disk.
         """
         reference = full_ref(branch_ref)
-        with self.contents() as contents:
+        with nullcontext(contents) if contents is not None else self.contents() as contents:
             prepared = prepare(operations, self.limits, contents)
 
             def planned(connection: sqlite3.Connection) -> Plan | Commit:

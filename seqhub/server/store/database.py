@@ -90,9 +90,11 @@ class Database:
         while batch:
             with self.transaction() as connection:
                 until = time.monotonic() + SLICE_SECONDS
-                while batch and time.monotonic() < until:
+                while batch:
                     connection.executemany(statement, batch)
                     batch = next(batches, None)
+                    if time.monotonic() >= until:
+                        break
             time.sleep(_PAUSE)
 
     def until_none(self, statement: str, values: Sequence[Any] = ()) -> None:
@@ -101,8 +103,10 @@ class Database:
         while changed:
             with self.transaction() as connection:
                 until = time.monotonic() + SLICE_SECONDS
-                while changed and time.monotonic() < until:
+                while changed:
                     changed = connection.execute(statement, values).rowcount
+                    if time.monotonic() >= until:
+                        break
             time.sleep(_PAUSE)
 
     def close(self) -> None:

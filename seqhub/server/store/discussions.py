@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Literal
 
 from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo
@@ -10,6 +10,7 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store import index
 from seqhub.server.store.base import moment, now
 from seqhub.server.store.commits import Commits, full_ref, ref_target
+from seqhub.server.store.contents import Contents
 from seqhub.server.store.events import add_event, event, events, note_commit
 from seqhub.server.store.history import BRANCH, commit_of, difference, find_commit, point_of
 from seqhub.server.store.staging import Stage, note_large, prepare
@@ -66,9 +67,10 @@ class Discussions(Commits):
         title: str,
         message: str = "",
         uploader: Account,
+        contents: Contents | None = None,
     ) -> tuple[Discussion, Commit]:
         """Open a pull request with its first commit, both or neither; arguments and errors as in `commit`."""
-        with self.contents() as contents:
+        with nullcontext(contents) if contents is not None else self.contents() as contents:
             prepared = prepare(operations, self.limits, contents)
             branch = full_ref(target) if full_ref(target).startswith(BRANCH) else BRANCH + full_ref(target)
             _check_text(title, message)

@@ -42,6 +42,9 @@ def drop_line(database: Database, line: int, mark: int) -> None:
     """Remove a line to which no ref points."""
     database.until_none(_FILES, (line,))
     with database.transaction() as connection:
+        oids = "SELECT oid FROM commits WHERE line = :line"
+        repo = "SELECT repo FROM lines WHERE id = :line"
+        connection.execute(f"DELETE FROM objects WHERE repo = ({repo}) AND oid IN ({oids})", {"line": line})
         connection.execute("DELETE FROM commits WHERE line = ?", (line,))
         connection.execute("DELETE FROM lines WHERE id = ?", (line,))
         end(connection, mark)
