@@ -57,7 +57,7 @@ def test_connections_at_work_stay() -> None:
     busy = [Line(connections, "a", waits=False) for _ in range(4)]
     assert not Line(connections, "a", waits=True).is_admitted
     others = [Line(connections, "b", waits=True) for _ in range(3)]
-    assert [line.is_admitted for line in others][0]
+    assert others[0].is_admitted
     assert all(line.is_open for line in busy)
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +126,8 @@ def test_what_breaks_off_leaves_nothing(
         if number >= place:
             raise Refusal(503, "killed")
 
-    with between(store, stop), pytest.raises(Refusal, match="killed"):
+    with between(store, stop), suppress(Refusal):  # some jobs end in fewer transactions
         JOBS[job](store, repo, alice)
-        stop(place)  # it has ended in fewer transactions
     store.gc(-1)
     assert store.fsck() == []
     left = counts(store)
