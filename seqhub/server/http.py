@@ -80,6 +80,10 @@ class Call:
         """Scheme, host and port as the client wrote them, for URLs in answers."""
         return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
+    def may_use(self, sha256: str) -> bool:
+        """Whether this request may commit the content of a large file: see `viewer_values` of the store."""
+        return self.store.may_use(self.user, sha256, self.identity.token)
+
     def require(self, permission: Permission) -> None:
         """Ask for more than the route declares, where the body or the query decides what is needed."""
         authorise(self.store, self.identity, permission, self.repo)

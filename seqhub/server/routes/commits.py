@@ -105,13 +105,17 @@ def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation],
     if call.settings.safetensors_only:
         refuse_pickles(operations, call.store.blob)
     answer: wire.Shape = {"success": True, "hookOutput": ""}
-    who = {"author": call.user.name, "title": title, "message": message}
+    who, token = {"author": call.user.name, "title": title, "message": message}, call.identity.token
     if opens:
         target = ref.removeprefix("refs/heads/")
-        opened, made = call.store.propose(call.repo, operations, target=target, base=parent, **who, uploader=call.user)
+        opened, made = call.store.propose(
+            call.repo, operations, target=target, base=parent, **who, uploader=call.user, token=token
+        )
         answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     else:
-        made = call.store.commit(call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user)
+        made = call.store.commit(
+            call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user, token=token
+        )
     answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
     return JSONResponse(answer)
 
@@ -152,7 +156,7 @@ def large(call: Call, path: str, value: Fields) -> AddLarge:
         raise Refusal(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
     if value.values.get("size") is not None:
         return AddLarge(path, sha256, value.integer("size"))
-    blob = call.store.blob(sha256) if call.store.may_use(call.user, sha256) else None
+    blob = call.store.blob(sha256) if call.may_use(sha256) else None
     if blob is None:
         raise Refusal(422, f"The content of {path} (sha256 {sha256}) was not uploaded by you: upload it first.")
     return AddLarge(path, sha256, blob.stat().st_size)

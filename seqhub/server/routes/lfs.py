@@ -68,7 +68,7 @@ def batch(call: Call, plan: Plan) -> Response:
 def verify(call: Call) -> Response:
     """Asked after an upload: is it here, as this user's?"""
     oid, size = _wanted(call.json())
-    path = call.store.blob(oid) if call.store.may_use(call.user, oid) else None
+    path = call.store.blob(oid) if call.may_use(oid) else None
     if path is None or path.stat().st_size != size:
         raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
     return JSONResponse({}, media_type=LFS_JSON)
@@ -76,11 +76,11 @@ def verify(call: Call) -> Response:
 
 async def put_object(call: Call) -> Response:
     grant = _grant(call, "upload")
-    account = await call.in_thread(uploader, call, grant)
+    account, token = await call.in_thread(uploader, call, grant)
     writer = await call.in_thread(call.store.begin_blob)
     try:
         await pump(exactly(call.chunks(), grant.size), writer.write)
-        await call.in_thread(writer.finish, grant.oid, grant.size, account)
+        await call.in_thread(writer.finish, grant.oid, grant.size, account, token)
     except BaseException as problem:
         await call.in_thread(writer.abort)
         raise _storage_refusal(problem) from problem
@@ -105,7 +105,7 @@ async def put_part(call: Call) -> Response:
 def complete(call: Call) -> Response:
     """Join the parts into the file that the grant names."""
     grant = _grant(call, "complete")
-    account = uploader(call, grant)
+    account, token = uploader(call, grant)
     fields = call.json()
     parts = sorted(
         (part.integer("partNumber", low=1, high=MAX_PARTS), part.text("etag").strip('"'))
@@ -118,7 +118,7 @@ def complete(call: Call) -> Response:
         try:
             for piece in joined(call.store.root, grant.upload, [etag for _, etag in parts]):
                 writer.write(piece)
-            writer.finish(grant.oid, grant.size, account)
+            writer.finish(grant.oid, grant.size, account, token)
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell
                 writer.abort()
@@ -129,8 +129,8 @@ def complete(call: Call) -> Response:
 
 def get_object(call: Call) -> Response:
     grant = _grant(call, "download")
-    holder(call, grant)
-    path = call.store.blob(grant.oid)
+    _, repo = holder(call, grant)
+    path = None if call.store.holds(repo, grant.oid) is None else call.store.blob(grant.oid)
     if path is None:
         raise _lfs_refusal(404, f"The file {grant.oid} is gone.")
     return FileResponse(path, media_type="application/octet-stream", headers={"ETag": f'"{grant.oid}"'})
@@ -179,7 +179,7 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
     if size > call.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
-    if call.store.may_use(call.user, oid):
+    if call.may_use(oid):
         path = call.store.blob(oid)
         if path is not None and path.stat().st_size == size:
             return {"oid": oid, "size": size}
@@ -188,10 +188,9 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
 
 def _downloads(call: Call, wanted: list[tuple[str, int]]) -> list[object]:
     life = life_of_batch(sum(size for _, size in wanted))
-    here = {sha256: size for sha256, _, size, _, _ in call.store.list_large(call.repo)}
     answer: list[object] = []
     for oid, size in wanted:
-        if here.get(oid) != size:
+        if call.store.holds(call.repo, oid) != size:
             error = {"code": 404, "message": "Object does not exist"}
             answer.append({"oid": oid, "size": size, "error": error})
             continue

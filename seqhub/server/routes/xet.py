@@ -7,10 +7,11 @@ when something of his is lost; hf_xet keeps a cache for each address. Its reques
 from starlette.responses import JSONResponse, Response
 
 from seqhub.server.http import Call, Route
-from seqhub.server.model import Account
+from seqhub.server.model import Account, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.routes.granted import grant_for, pump, upload_permission, uploader
 from seqhub.server.signing import Grant, Signer
+from seqhub.server.store.blobs import confined_id
 from seqhub.server.store.database import refusing
 from seqhub.server.xet.hashes import from_hex
 from seqhub.server.xet.ingest import take_shard
@@ -30,7 +31,7 @@ def connection(call: Call, revision: str | None) -> dict[str, str]:
     call.store.require_writable()
     with refusing():
         sweep(call.store.root, call.store.instance_id)
-        shelf = Shelf(call.store.root, call.store.instance_id, call.user.id)
+        shelf = Shelf(call.store.root, call.store.instance_id, call.user.id, token=confined_id(call.identity.token))
     token = grant_for(call, "xet", permission)
     expires = Signer(call.store.secret).read(token, "xet").expires
     return {
@@ -62,16 +63,15 @@ async def take_xorb(call: Call) -> Response:
 
 async def take_shard_of_call(call: Call) -> Response:
     """Shards are read in memory: few small ones at a time and one large one, after its sender is known."""
-    account, shelf = await call.in_thread(_sender, call)
+    account, token, shelf = await call.in_thread(_sender, call)
     async with call.turns.for_body(call.request, SMALL_SHARD_BYTES):
         raw = bytearray()
         try:
             async for chunk in call.chunks():
                 raw += chunk
             with refusing():
-                await call.in_thread(
-                    take_shard, call.store, shelf, raw, account, max_bytes=call.store.limits.file_bytes
-                )
+                max_bytes = call.store.limits.file_bytes
+                await call.in_thread(take_shard, call.store, shelf, raw, account, token, max_bytes=max_bytes)
         finally:
             raw.clear()  # a refusal would hold it, by its traceback, until its answer is written
     return JSONResponse({"result": 1})  # 1: taken; 0 would say that it was known
@@ -83,7 +83,7 @@ def absent(call: Call) -> Response:
 
 
 def _begin_xorb(call: Call, hash_: bytes) -> Incoming:
-    account, shelf = _sender(call)
+    account, _, shelf = _sender(call)
     declared = call.request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() and len(declared) <= 9 else MAX_BODY_BYTES
     with refusing():
@@ -91,13 +91,13 @@ def _begin_xorb(call: Call, hash_: bytes) -> Incoming:
         return shelf.receive(hash_)
 
 
-def _sender(call: Call) -> tuple[Account, Shelf]:
-    """Who sends, by the CAS token, and what he sent before under this address."""
-    grant = _grant(call)
-    account = uploader(call, grant)
+def _sender(call: Call) -> tuple[Account, Token, Shelf]:
+    """Account and token of the sender, by the CAS token, and what came before under this address."""
+    account, token = uploader(call, _grant(call))
     if call.params["instance"] != call.store.instance_id:
         raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
-    return account, Shelf(call.store.root, call.store.instance_id, account.id, call.params["epoch"])
+    epoch, instance = call.params["epoch"], call.store.instance_id
+    return account, token, Shelf(call.store.root, instance, account.id, epoch, token=confined_id(token))
 
 
 def _grant(call: Call) -> Grant:

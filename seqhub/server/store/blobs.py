@@ -1,23 +1,48 @@
 """Large files, kept by their SHA-256: on disk for good before the database names them, and for those who may."""
 
 import hashlib
+import json
 import os
 import re
 import secrets
 import sqlite3
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from seqhub.server.model import Account, Repo
+from seqhub.server.model import Account, Repo, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.store.base import Base, now
 from seqhub.server.store.database import refusing
 
-READABLE = """(repos.owner = :viewer OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)
-    OR (repos.private = 0 AND (repos.gated = 'no' OR EXISTS (SELECT 1 FROM access_requests
-        WHERE repo = repos.id AND account = :viewer AND status = 'accepted'))))"""
-"""Whether :viewer may read the files of a repository."""
+READABLE = """((repos.private = 0 AND repos.gated = 'no')
+    OR ((:repos IS NULL OR repos.kind || ':' || repos.key IN (SELECT value FROM json_each(:repos)))
+        AND (repos.owner = :viewer OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)
+            OR (repos.private = 0 AND EXISTS (SELECT 1 FROM access_requests
+                WHERE repo = repos.id AND account = :viewer AND status = 'accepted')))))"""
+"""SQL: whether the files of a repository may be read; parameters from `viewer_values`."""
+SENT = "account = :viewer AND (:token = 0 OR token = :token)"
+"""SQL: whether an upload counts for a request; parameters from `viewer_values`."""
+USABLE = f"""(EXISTS (SELECT 1 FROM uploads WHERE sha256 = :sha256 AND {SENT})
+    OR EXISTS (SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
+        WHERE files.sha256 = :sha256 AND {READABLE}
+        AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256)))"""
+"""SQL: whether a request may commit the content :sha256 of a large file."""
+
+
+def viewer_values(account: Account, token: Token | None) -> dict[str, Any]:
+    """Parameters of `READABLE`, `SENT` and `USABLE`.
+
+    A token that names repositories may use what was sent with this very token, and what it may read in those
+    repositories and in public ones. Any other token, and no token, may use what the account sent or may read.
+    """
+    repos = None if token is None or not token.repos else json.dumps([name.lower() for name in token.repos])
+    return {"viewer": account.id, "token": confined_id(token), "repos": repos}
+
+
+def confined_id(token: Token | None) -> int:
+    """The id under which an upload is noted: of a token that names repositories, 0 of any other."""
+    return token.id if token is not None and token.repos else 0
 
 
 class BlobWriter:
@@ -51,8 +76,10 @@ class BlobWriter:
             raise
         self._hash.update(data)
 
-    def finish(self, expected_sha256: str | None, expected_size: int | None, account: Account) -> tuple[str, int]:
-        """Make the bytes a blob which `account` may commit; its SHA-256 and size.
+    def finish(
+        self, expected_sha256: str | None, expected_size: int | None, account: Account, token: Token | None = None
+    ) -> tuple[str, int]:
+        """Make the bytes a blob which `account` may commit with `token`; its SHA-256 and size.
 
         Raises:
             Refusal: 400 if hash or size is not the one expected, 413 if too much waits for a commit already, 507 if the
@@ -70,7 +97,7 @@ class BlobWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
-                self._store.keep_blob(self._path, sha256, self._size, account)
+                self._store.keep_blob(self._path, sha256, self._size, account, token)
         finally:
             self.abort()
         return sha256, self._size
@@ -110,17 +137,30 @@ class Blobs(Base):
     def blob_path(self, sha256: str) -> Path:
         return self.root / "blobs" / sha256[:2] / sha256
 
-    def may_use(self, account: Account, sha256: str) -> bool:
-        """Whether `account` sent this content or can read a file that holds it: to know a hash gives nothing."""
+    def may_use(self, account: Account, sha256: str, token: Token | None = None) -> bool:
+        """Whether a request by `account` with `token` may commit this content: knowing a hash does not grant access.
+
+        Args:
+            account: The account.
+            sha256: The content.
+            token: The token of the request; None for all that the account may do. See `viewer_values` for the rule.
+        """
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return False
-        values = {"sha256": bytes.fromhex(sha256), "viewer": account.id}
-        sent = "SELECT 1 FROM uploads WHERE sha256 = :sha256 AND account = :viewer"
-        readable = f"""SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
-            WHERE files.sha256 = :sha256 AND {READABLE} AND EXISTS (SELECT 1 FROM blobs WHERE sha256 = :sha256)
-            AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256) LIMIT 1"""
+        values = viewer_values(account, token) | {"sha256": bytes.fromhex(sha256)}
         with self.database.reading() as connection:
-            return any(connection.execute(query, values).fetchone() for query in (sent, readable))
+            query = f"SELECT 1 FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
+            return connection.execute(query, values).fetchone() is not None
+
+    def holds(self, repo: Repo, sha256: str) -> int | None:
+        """Bytes of a large file that some commit of a repository names and that was not deleted for good."""
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            return None
+        query = """SELECT size FROM files JOIN lines ON lines.id = files.line WHERE sha256 = :sha256 AND repo = :repo
+            AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = :repo AND sha256 = :sha256) LIMIT 1"""
+        with self.database.reading() as connection:
+            row = connection.execute(query, {"sha256": bytes.fromhex(sha256), "repo": repo.id}).fetchone()
+            return int(row[0]) if row else None
 
     def require_room(self, account: Account, size: int) -> None:
         """Before `size` bytes more are taken from `account`.
@@ -135,12 +175,12 @@ class Blobs(Base):
         limit = self.limits.waiting_bytes
         if limit is None:
             return
-        query = (
-            "SELECT coalesce(sum(size), 0) FROM uploads JOIN blobs USING (sha256) WHERE account = ? AND committed = 0"
-        )
+        query = """SELECT coalesce(sum(size), 0) FROM blobs
+            WHERE sha256 IN (SELECT sha256 FROM uploads WHERE account = ? AND committed = 0)"""
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
         if waiting + size > limit:
-            text = f"{waiting:,} bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
+            # without the bytes that wait: a token that names repositories must not learn what others sent
+            text = f"with {size:,} bytes more, over {limit:,} bytes that you sent would wait for a commit"
             raise Refusal(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
@@ -153,33 +193,33 @@ class Blobs(Base):
         with self.database.reading() as connection:
             return [(row[0].hex(), *row[1:]) for row in connection.execute(query, {"repo": repo.id})]
 
-    def keep_blob(self, temporary: Path, sha256: str, size: int, account: Account) -> None:
+    def keep_blob(self, temporary: Path, sha256: str, size: int, account: Account, token: Token | None = None) -> None:
         """Rename a flushed file to its content's name and note who sent it.
+
+        A file of that name is replaced: the new one has just been hashed, the old one may be damaged.
 
         Inside the writer's place, so that `gc` can never remove a blob between the rename and the note.
         """
         path = self.blob_path(sha256)
         key, time_now = bytes.fromhex(sha256), now()
         with self.database.transaction() as connection:
-            mine = "SELECT 1 FROM uploads WHERE sha256 = ? AND account = ?"
-            if connection.execute(mine, (key, account.id)).fetchone() is None:  # the same again takes no room
+            mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"
+            (committed,) = connection.execute(mine, (key, account.id)).fetchone()
+            if committed is None:  # the same again takes no room
                 self._require_room(connection, account, size)
-            if not path.is_file() or path.stat().st_size != size:
-                if not path.parent.is_dir():
-                    path.parent.mkdir(exist_ok=True)
-                    sync_folder(path.parent.parent)
-                temporary.replace(path)
-                sync_folder(path.parent)
-            else:
-                temporary.unlink()
+            if not path.parent.is_dir():
+                path.parent.mkdir(exist_ok=True)
+                sync_folder(path.parent.parent)
+            temporary.replace(path)
+            sync_folder(path.parent)
             connection.execute(
                 "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET created = excluded.created",
                 (key, size, time_now),
             )
             connection.execute(
-                "INSERT INTO uploads (sha256, account, created) VALUES (?, ?, ?) "
-                "ON CONFLICT (sha256, account) DO UPDATE SET created = excluded.created",
-                (key, account.id, time_now),
+                "INSERT INTO uploads (sha256, account, token, created, committed) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (sha256, account, token) DO UPDATE SET created = excluded.created",
+                (key, account.id, confined_id(token), time_now, committed or 0),
             )
 
 

@@ -12,6 +12,7 @@ from seqhub.server.model import (
     Operation,
     Ref,
     Repo,
+    Token,
 )
 from seqhub.server.refusal import Refusal, branch_was_updated, revision_not_found
 from seqhub.server.store import index, objects
@@ -38,6 +39,7 @@ class Commits(History):
         title: str,
         message: str = "",
         uploader: Account,
+        token: Token | None = None,
     ) -> Commit:
         """Apply operations in their order to a branch or pull request, wholly or not at all.
 
@@ -49,7 +51,8 @@ class Commits(History):
             author: Name of the author.
             title: First line of the message.
             message: The rest.
-            uploader: Who must have sent, or be able to read, the large files.
+            uploader: Account that must have sent, or be able to read, the large files.
+            token: Token by which it must; None for any.
 
         Returns:
             The new commit; the head as it was if nothing changed.
@@ -67,7 +70,7 @@ class Commits(History):
             given = expected_parent.lower() if expected_parent else seen
             if len(given) < _SHORTEST or not seen.startswith(given):
                 raise branch_was_updated()
-            return self._commit(connection, repo, reference, head, prepared, author, title, message, uploader)
+            return self._commit(connection, repo, reference, head, prepared, author, title, message, uploader, token)
 
     def _commit(
         self,
@@ -80,10 +83,11 @@ class Commits(History):
         title: str,
         message: str,
         uploader: Account,
+        token: Token | None,
     ) -> Commit:
         stage = Stage(connection, repo, index.index_chain(connection, point_of(connection, head)), self.blob_path)
         for operation, path, packed in prepared:
-            stage.apply(operation, path, packed, uploader)
+            stage.apply(operation, path, packed, uploader, token)
         changes = stage.changes()
         if not changes:
             return commit_of(connection, head)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo
+from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import index
 from seqhub.server.store.base import moment, now
@@ -64,6 +64,7 @@ class Discussions(Commits):
         title: str,
         message: str = "",
         uploader: Account,
+        token: Token | None = None,
     ) -> tuple[Discussion, Commit]:
         """Open a pull request with its first commit, both or neither; arguments and errors as in `commit`."""
         prepared = prepare(operations, self.limits)
@@ -71,7 +72,7 @@ class Discussions(Commits):
             opened = self._open(connection, repo, title, message, author, True, target, "open", base)
             reference = f"refs/pr/{opened.number}"
             head = ref_target(connection, repo.id, reference)
-            commit = self._commit(connection, repo, reference, head, prepared, author, title, message, uploader)
+            commit = self._commit(connection, repo, reference, head, prepared, author, title, message, uploader, token)
             return _find(connection, repo.id, opened.number), commit
 
     def _open(

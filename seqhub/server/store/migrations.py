@@ -108,7 +108,26 @@ UPDATE uploads SET committed = 1 WHERE sha256 IN (SELECT sha256 FROM files WHERE
 CREATE INDEX uploads_waiting ON uploads (account) WHERE committed = 0;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING)
+_UPLOADS_OF_TOKENS = """
+CREATE TABLE uploads_by_token (                                           -- token: one that names repositories, else 0
+    sha256 BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
+    account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE, token INTEGER NOT NULL, created INTEGER NOT NULL,
+    committed INTEGER NOT NULL, PRIMARY KEY (sha256, account, token)) WITHOUT ROWID;
+INSERT INTO uploads_by_token SELECT sha256, account, 0, created, committed FROM uploads;
+DROP TABLE uploads;
+ALTER TABLE uploads_by_token RENAME TO uploads;
+CREATE INDEX uploads_waiting ON uploads (account) WHERE committed = 0;
+CREATE TABLE tokens_once (                                                -- AUTOINCREMENT: an id is never used again
+    id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    name TEXT NOT NULL, role TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, last4 TEXT NOT NULL, repos TEXT NOT NULL,
+    created INTEGER NOT NULL, expires INTEGER, last_used INTEGER);
+INSERT INTO tokens_once SELECT id, account, name, role, hash, last4, repos, created, expires, last_used FROM tokens;
+DROP TABLE tokens;
+ALTER TABLE tokens_once RENAME TO tokens;
+CREATE INDEX tokens_account ON tokens (account);
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING, _UPLOADS_OF_TOKENS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seqhub.server import git
-from seqhub.server.model import Account, AddLarge, AddSmall, CopyFile, Delete, Operation, Repo
+from seqhub.server.model import Account, AddLarge, AddSmall, CopyFile, Delete, Operation, Repo, Token
 from seqhub.server.refusal import Refusal, entry_not_found
 from seqhub.server.store import index, objects
-from seqhub.server.store.blobs import READABLE
+from seqhub.server.store.blobs import USABLE, viewer_values
 from seqhub.server.store.history import find_commit, point_of
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Row
 from seqhub.server.store.limits import Limits
@@ -54,8 +54,15 @@ class Stage:
         self._blob_path = blob_path
         self._packed: dict[bytes, objects.Packed] = {}
 
-    def apply(self, operation: Operation, path: str, packed: objects.Packed | None, uploader: Account) -> None:
-        """One operation more.
+    def apply(
+        self,
+        operation: Operation,
+        path: str,
+        packed: objects.Packed | None,
+        uploader: Account,
+        token: Token | None = None,
+    ) -> None:
+        """Apply one operation more.
 
         Raises:
             Refusal: 404 for a file that is not there, 400 for a large file that is not the uploader's.
@@ -69,7 +76,7 @@ class Stage:
             sha256, size = None, len(operation.content) if isinstance(operation, AddSmall) else operation.size
             if isinstance(operation, AddLarge):
                 sha256 = bytes.fromhex(operation.sha256)
-                self._check_blob(path, operation, uploader)
+                self._check_blob(path, operation, uploader, token)
             self._packed[packed.oid] = packed
             self.files[path] = Row(0, path, 0, LIVE, FILE, packed.oid, size, sha256, 0)
 
@@ -123,15 +130,11 @@ class Stage:
                 raise Refusal(410, f"{operation.source} was deleted for good", code="EntryNotFound")
         return row
 
-    def _check_blob(self, path: str, operation: AddLarge, uploader: Account) -> None:
-        """To know a hash gives nothing: the uploader sent this content or can read it already."""
-        query = f"""SELECT size FROM blobs WHERE sha256 = :sha256 AND (
-            EXISTS (SELECT 1 FROM uploads WHERE sha256 = :sha256 AND account = :viewer)
-            OR EXISTS (SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
-                WHERE files.sha256 = :sha256 AND {READABLE}
-                AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256)))"""
+    def _check_blob(self, path: str, operation: AddLarge, uploader: Account, token: Token | None) -> None:
+        """Knowing a hash does not grant access: the uploader sent this content or can read it, with this token."""
         key = bytes.fromhex(operation.sha256)
-        row = self._connection.execute(query, {"sha256": key, "viewer": uploader.id}).fetchone()
+        query = f"SELECT size FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
+        row = self._connection.execute(query, viewer_values(uploader, token) | {"sha256": key}).fetchone()
         if row is None or not self._blob_path(operation.sha256).is_file():
             raise Refusal(400, f"{path!a}: upload the content sha256:{operation.sha256} first")
         if row[0] != operation.size:

@@ -101,7 +101,7 @@ def count_bytes(connection: sqlite3.Connection, repo: Repo, changes: dict[str, R
             (of_account, limits.account_bytes, repo.namespace),
         ):
             if limit is not None and used > limit:
-                raise Refusal(403, f"storage limit reached: {whose} would take {used:,} bytes of {limit:,}")
+                raise Refusal(403, f"storage limit reached: {whose} may take {limit:,} bytes")
 
 
 def _write_trees(

@@ -3,7 +3,7 @@
 hf_xet remembers for three weeks, per CAS address, which chunks it has sent, and then sends shards that name xorbs of
 earlier uploads, also after the server was restarted. So a xorb stays known for good, but costs little:
 
-    root/xorbs/INSTANCE/USER/EPOCH/
+    root/xorbs/INSTANCE/USER/EPOCH/           USER-TOKEN for a token that names repositories
         HASH.chunks    for each chunk: hash 32, bytes u32
         HASH.bytes     the decoded chunks; removed when places cover all of them
         HASH.places    for each run of chunks: SHA-256 of a blob 32, byte in it u64, first chunk u32, end u32
@@ -11,8 +11,10 @@ earlier uploads, also after the server was restarted. So a xorb stays known for 
 Places are appended, and only after the blob that they name was made durable. Bytes are not: after a power cut a xorb
 may be torn, which shows when files are rebuilt from it, and is treated as a loss. The CAS address holds instance and
 epoch, and each user has epochs of his own, so a client never counts on xorbs that another user of the same machine
-sent. What is lost (blobs removed, bytes torn, xorbs that no shard named for a week) is healed by a new epoch: under the
-new address the client has an empty cache. Uploads under way go on in the old epoch.
+sent. A token that names repositories has epochs of its own, too: a shard that it sends must not name chunks that other
+tokens of the user sent, nor may it learn which these are. What is lost (blobs removed, bytes torn, xorbs that no shard
+named for a week) is healed by a new epoch: under the new address the client has an empty cache. Uploads under way go on
+in the old epoch.
 """
 
 import re
@@ -34,20 +36,22 @@ PENDING_SECONDS: Final = 7 * 24 * 3600.0  # a xorb that no shard names goes afte
 
 
 class Shelf:
-    """The xorbs of one user.
+    """The xorbs of one user, or of one of the user's tokens.
 
     Args:
         root: The store's folder.
         instance: The store's instance id.
         user: Id of the account.
-        epoch: As the CAS address names it; None for the user's newest.
+        epoch: As the CAS address names it; None for the newest.
+        token: Id of a token that names repositories; 0 for all others together.
 
     Raises:
         Refusal: 410: there is no such epoch of this user.
     """
 
-    def __init__(self, root: Path, instance: str, user: int, epoch: str | None = None) -> None:
-        self._home = root / "xorbs" / instance / str(user)
+    def __init__(self, root: Path, instance: str, user: int, epoch: str | None = None, *, token: int = 0) -> None:
+        self._user = root / "xorbs" / instance / str(user)
+        self._home = self._user.with_name(f"{user}-{token}") if token else self._user
         self.epoch = self._newest() if epoch is None else epoch
         self._folder = self._home / self.epoch
         if epoch is None:
@@ -68,8 +72,9 @@ class Shelf:
         return Xorb(self._folder / to_hex(hash_), blob_of)
 
     def waiting_bytes(self) -> int:
-        """Bytes of xorbs that no shard has named in full."""
-        return sum(path.stat().st_size for path in self._home.glob("*/*.bytes"))
+        """Bytes of xorbs that the user sent, by whatever token, and that no shard has named in full."""
+        homes = [self._user, *self._user.parent.glob(f"{self._user.name}-*")]
+        return sum(path.stat().st_size for home in homes for path in home.glob("*/*.bytes"))
 
     def renew(self) -> None:
         """Begin a new epoch: from the next upload on, clients forget what they think is here."""
