@@ -5,7 +5,6 @@ coroutine function, which reads the stream itself through `call.chunks()`. Eithe
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from seqhub.server import strict_json
 from seqhub.server.access import Identity, Permission, absent, authorise, unauthorised
 from seqhub.server.model import Account, Commit, Kind, Repo
 from seqhub.server.refusal import Refusal
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from seqhub.server.store import Store
 
 JSON_LIMIT = 2 * 2**20
-JSON_DEPTH = 32  # no client nests deeper than 4; Python's parser would recurse
 
 State = Literal["works", "left out"]
 T = TypeVar("T")
@@ -231,12 +230,10 @@ class Fields:
 
 
 def parse_object(raw: bytes) -> dict[str, object]:
-    """A JSON object from outside: depth limited, no NaN, UTF-8 only."""
-    if raw.count(b"[") + raw.count(b"{") > JSON_DEPTH and _depth(raw) > JSON_DEPTH:
-        raise Refusal(400, f"Invalid JSON: nested deeper than {JSON_DEPTH}.")
+    """A JSON object from outside, read strictly: see `strict_json`."""
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as problem:
+        value = strict_json.parse(raw)
+    except ValueError as problem:
         raise Refusal(400, f"Invalid JSON: {problem}".splitlines()[0]) from None
     if not isinstance(value, dict):
         raise Refusal(400, "Invalid JSON: an object is expected.")
@@ -291,29 +288,3 @@ async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 async def read_body(request: Request, limit: int) -> bytes:
     return b"".join([chunk async for chunk in limited_stream(request, limit)])
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
-
-
-def _depth(raw: bytes) -> int:
-    """Deepest nesting of brackets outside strings."""
-    deepest = level = 0
-    in_string = escaped = False
-    for byte in raw:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"]}":
-            level -= 1
-    return deepest

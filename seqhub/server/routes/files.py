@@ -1,7 +1,6 @@
 """Reading files: content with ranges, folders, single paths."""
 
 import functools
-import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,7 @@ from urllib.parse import quote
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from seqhub.server import wire
+from seqhub.server import strict_json, wire
 from seqhub.server.http import Call, Route, is_true
 from seqhub.server.model import Commit, Entry
 from seqhub.server.refusal import Refusal, entry_not_found
@@ -147,10 +146,10 @@ def safetensors_metadata(call: Call) -> Response:
         raise absent_entry(commit, index_path, "main")
     found = call.store.content(call.repo, commit, index_entry)
     try:
-        index = json.loads(found if isinstance(found, bytes) else found.read_bytes())
+        index = strict_json.parse(found if isinstance(found, bytes) else found.read_bytes())
         shards = sorted(set(index["weight_map"].values()))
         names = [str(PurePosixPath(index_path).with_name(PurePosixPath(shard).name)) for shard in shards]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Refusal(422, f"{index_path} is not an index of safetensors shards.") from None
     if len(shards) > MAX_SHARDS:
         raise Refusal(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
@@ -167,8 +166,8 @@ def shard_header(call: Call, commit: Commit, path: str) -> object:
     if not 2 <= length <= min(MAX_SAFETENSORS_HEADER, entry.size - 8):
         raise Refusal(422, f"{path} is not a safetensors file.")
     try:
-        header = json.loads(first_bytes(content, 8, 8 + length))
-    except (ValueError, RecursionError):
+        header = strict_json.parse(first_bytes(content, 8, 8 + length))
+    except ValueError:
         raise Refusal(422, f"{path} is not a safetensors file.") from None
     return header
 

@@ -1,11 +1,10 @@
 """What a repository is, and lists of repositories."""
 
-import json
 from collections.abc import Callable, Mapping
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import wire
+from seqhub.server import strict_json, wire
 from seqhub.server.http import Call, Route
 from seqhub.server.model import Commit, Gated, Kind, Repo
 from seqhub.server.refusal import Refusal
@@ -109,19 +108,18 @@ class Description:
         return [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
 
     def config(self) -> wire.Shape | None:
-        """The part of config.json from which clients choose classes."""
+        """The part of config.json from which clients choose classes; None where the file is not what it should be."""
         entry = self.store.entry(self.repo, self.commit, "config.json")
         if entry is None or entry.is_folder or entry.lfs is not None or entry.size > 1_000_000:
             return None
-        found = self.store.content(self.repo, self.commit, entry)
         try:
-            config = json.loads(found if isinstance(found, bytes) else found.read_bytes())
-        except (ValueError, RecursionError):
+            found = self.store.content(self.repo, self.commit, entry)
+            config = strict_json.parse_content(found if isinstance(found, bytes) else found.read_bytes())
+        except (ValueError, KeyError):  # a file that is not JSON, or an object that is damaged
             return None
-        wanted = ("architectures", "auto_map", "model_type")
         if not isinstance(config, dict):
             return None
-        return {name: config[name] for name in wanted if is_small(config.get(name))}
+        return {name: config[name] for name, check in CONFIG.items() if check(config.get(name))}
 
     def library_name(self) -> str | None:
         named = text_or_none(self.card.get("library_name"))
@@ -171,7 +169,13 @@ def list_repositories(call: Call) -> Response:
         limit=max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15))),
     )
     names = expand or plain_names(call, kind)
-    shapes = [Description(call, repo).shape(names) for repo in repos]
+    shapes = []
+    for repo in repos:
+        try:
+            shapes.append(Description(call, repo).shape(names))
+        except Refusal as refusal:
+            if refusal.status != 404:  # 404: deleted since the page was made
+                raise
     return JSONResponse(shapes, headers={} if after is None else wire.next_link(call.next_url(after)))
 
 
@@ -223,8 +227,32 @@ def text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def is_class_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value) and is_small(value)
+
+
+def is_auto_map(value: object) -> bool:
+    """Auto class -> where its code is; for tokenizers a slow and a fast class, either of them absent."""
+
+    def is_place(place: object) -> bool:
+        return place is None or isinstance(place, str)
+
+    return (
+        isinstance(value, dict)
+        and is_small(value)
+        and all(is_place(item) or (isinstance(item, list) and all(map(is_place, item))) for item in value.values())
+    )
+
+
 def is_small(value: object) -> bool:
-    return value is not None and len(str(value)) < 10_000
+    return len(str(value)) < 10_000
+
+
+CONFIG: Mapping[str, Callable[[object], bool]] = {
+    "architectures": is_class_names,
+    "auto_map": is_auto_map,
+    "model_type": lambda value: isinstance(value, str) and is_small(value),
+}
 
 
 routes = [
