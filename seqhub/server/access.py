@@ -18,7 +18,6 @@ token that names repositories reaches nothing else that is not public.
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
@@ -192,7 +191,7 @@ def _secret(header: str) -> str | None:
         return None
     try:
         return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII or not UTF-8
         return None
 
 

@@ -105,7 +105,8 @@ class Call:
     def next_url(self, cursor: str) -> str:
         """The same request one page on."""
         url = self.request.url.include_query_params(cursor=cursor)
-        return f"{self.base_url}{raw_path(self.request)}?{url.query}"
+        path = quote(raw_path(self.request), safe="/%:@!$&'()*+,;=~")  # a client may leave < and > as they are
+        return f"{self.base_url}{path}?{url.query}"
 
     def values(self, name: str) -> list[str]:
         """A repeated query parameter, with and without `[]`, also comma-separated."""

@@ -12,6 +12,7 @@ from seqhub.server.store.listing import SORTS
 
 PAGE, HIGHEST_PAGE = 100, 1000
 MAX_SIBLINGS = 200_000
+MAX_CONDITIONS = 100  # of one list
 _COMMON = (
     "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore "
     "usedStorage xetEnabled"
@@ -152,14 +153,19 @@ def list_repositories(call: Call) -> Response:
     sort = query.get("sort", "lastModified")
     if sort not in SORTS:
         raise Refusal(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
+    search, tags = query.getlist("search"), call.values("filter") + call.values("tags")
+    if len(search) + len(tags) > MAX_CONDITIONS:
+        raise Refusal(
+            400, f"{len(search) + len(tags)} texts and tags; at most {MAX_CONDITIONS} are looked for at once."
+        )
     direction = query.get("direction", "-1")
     if direction not in ("-1", "1"):
         raise Refusal(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
     repos, after = call.store.list_repos(
         kind,
-        search=tuple(query.getlist("search")),
+        search=tuple(search),
         author=query.get("author"),
-        tags=tuple(call.values("filter") + call.values("tags")),
+        tags=tuple(tags),
         pipeline_tag=query.get("pipeline_tag"),
         gated=gate(query.get("gated")),
         viewer=call.identity.viewer,
