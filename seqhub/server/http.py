@@ -163,6 +163,7 @@ class Route:
         purpose: One line for `docs/hub-compatibility.md`.
         state: Left-out routes answer 501.
         body_limit: Bytes; more is answered with 413.
+        takes_basic: Whether Basic credentials are taken, as git sends them.
     """
 
     method: str
@@ -172,6 +173,7 @@ class Route:
     purpose: str
     state: State = "works"
     body_limit: int = JSON_LIMIT
+    takes_basic: bool = False
 
 
 class Fields:

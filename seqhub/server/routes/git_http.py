@@ -249,7 +249,14 @@ def make_routes() -> list[Route]:
     for suffix in (".git", ""):  # git keeps the address as the user wrote it
         base = f"/{{prefix}}{{repo}}{suffix}"
         rows += [
-            Route("GET", f"{base}/info/refs", "read", advertise, "`git clone`, `git fetch`: which refs there are"),
+            Route(
+                "GET",
+                f"{base}/info/refs",
+                "read",
+                advertise,
+                "`git clone`, `git fetch`: which refs there are",
+                takes_basic=True,
+            ),
             Route(
                 "POST",
                 f"{base}/git-upload-pack",
@@ -257,6 +264,7 @@ def make_routes() -> list[Route]:
                 upload_pack,
                 "`git clone`, `git fetch`: the objects",
                 body_limit=BODY_LIMIT,
+                takes_basic=True,
             ),
             Route(
                 "POST",
@@ -265,6 +273,7 @@ def make_routes() -> list[Route]:
                 refuse_push,
                 "`git push`: upload with huggingface_hub",
                 state="left out",
+                takes_basic=True,
             ),
         ]
     return rows

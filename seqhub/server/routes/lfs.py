@@ -10,7 +10,7 @@ No answer tells whether this server holds a file that the caller has neither sen
 import functools
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -240,12 +240,14 @@ def make_routes(plan: Plan) -> list[Route]:
     rows = []
     for suffix in (".git", ""):  # git-lfs keeps the address as the user wrote it
         base = f"/{{prefix}}{{repo}}{suffix}/info/lfs"
+        lock_purpose = "LFS locks: nothing to lock without git push"
         rows += [
             Route("POST", f"{base}/objects/batch", "read", asked, "LFS: where to send or fetch large files"),
             Route("POST", f"{base}/objects/verify", "discuss", verify, "LFS: has the file arrived?"),
-            Route("*", f"{base}/locks", "read", locks, "LFS locks: nothing to lock without git push", state="left out"),
+            Route("*", f"{base}/locks", "read", locks, lock_purpose, state="left out"),
             Route("*", f"{base}/locks/{{rest*}}", "read", locks, "LFS locks, as above", state="left out"),
         ]
+    rows = [replace(route, takes_basic=True) for route in rows]
     much = 2**60  # the grant says how many bytes exactly
     rows += [
         Route("PUT", "/lfs/objects/{oid}", "signed", put_object, "LFS: the bytes of a file", body_limit=much),
