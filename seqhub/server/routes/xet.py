@@ -83,11 +83,11 @@ def absent(call: Call) -> Response:
 
 
 def _begin_xorb(call: Call, hash_: bytes) -> Incoming:
-    account, _, shelf = _sender(call)
+    account, token, shelf = _sender(call)
     declared = call.request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() and len(declared) <= 9 else MAX_BODY_BYTES
     with refusing():
-        call.store.require_room(account, shelf.waiting_bytes() + size)
+        call.store.require_room(account, shelf.waiting_bytes() + size, token)
         return shelf.receive(hash_)
 
 

@@ -2,15 +2,17 @@
 
 Beyond the contract: `tags`, `likes`, `downloads`, `count_download`, `used_bytes`, `accounts`, `count_repos`,
 `tag_counts`, `changes` (files that differ between two commits), `git_object`, `git_refs`, `git_objects`, `export_git`,
-`duplicate_repo`, `propose` (a pull request with its first commit, both or neither), `open_discussion(base=, status=)`.
-`discussions` takes keywords and gives (page, total); `list_large` gives tuples; `liked_by` gives (repo, time);
-`decide(grant=True)` adds who never asked; `edit_comment` and `hide_comment` leave it to the caller who may.
+`duplicate_repo`, `create_with_files` (a repository and its first files, both or neither), `propose` (a pull request
+with its first commit, both or neither), `open_discussion(base=, status=)`. `discussions` takes keywords and gives
+(page, total); `list_large` gives tuples; `liked_by` gives (repo, time); `decide(grant=True)` adds an account that did
+not ask; `edit_comment` and `hide_comment` do not check who may.
 """
 
 from pathlib import Path
 
 from seqhub.server.store.accounts import Accounts
 from seqhub.server.store.blobs import BlobWriter
+from seqhub.server.store.creating import Creating
 from seqhub.server.store.database import Database, refusing
 from seqhub.server.store.discussions import Discussions
 from seqhub.server.store.duplicating import Duplicating
@@ -24,7 +26,7 @@ from seqhub.server.store.social import AccessRequest, Social
 __all__ = ["AccessRequest", "BlobWriter", "Limits", "Store"]
 
 
-class Store(Accounts, Duplicating, Listing, Discussions, Social, Scans, Exporting, Maintenance):
+class Store(Accounts, Creating, Duplicating, Listing, Discussions, Social, Scans, Exporting, Maintenance):
     """A Hub's memory. Thread-safe; several processes may share one root; every method is synchronous.
 
     Args:

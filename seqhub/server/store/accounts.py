@@ -34,13 +34,9 @@ class Accounts(Base):
         """
         check_name(name)
         with self.database.transaction() as connection:
-            if connection.execute("SELECT 1 FROM accounts WHERE key = ?", (name.lower(),)).fetchone():
+            if find_account(connection, name) is not None:
                 raise Refusal(409, f"account {name!r} exists already")
-            values = (name.lower(), name, is_org, full_name or name, email, now())
-            connection.execute(
-                "INSERT INTO accounts (key, name, is_org, full_name, email, created) VALUES (?, ?, ?, ?, ?, ?)", values
-            )
-            return _required(connection, name)
+            return _add_account(connection, name, is_org, full_name, email)
 
     def account(self, name: str) -> Account | None:
         """The account of that name, in any case of letters."""
@@ -99,6 +95,7 @@ class Accounts(Base):
         repos: Sequence[str] = (),
         expires: datetime | None = None,
         secret: str | None = None,
+        make_user: bool = False,
     ) -> tuple[str, Token]:
         """Make a token: its secret, told only now, and what is kept of it.
 
@@ -109,6 +106,7 @@ class Accounts(Base):
             repos: "model:ns/name" ...; empty for everything the user may reach.
             expires: When it stops working, in UTC if it names no zone; None for never.
             secret: A fixed secret, for test accounts only.
+            make_user: Make the user, too, where there is none.
 
         Raises:
             Refusal: 404 for an unknown user, 400 for an unknown role or an organisation.
@@ -118,6 +116,8 @@ class Accounts(Base):
         secret = secret or "hf_" + secrets.token_hex(32)
         until = None if expires is None else _microseconds(expires)
         with self.database.transaction() as connection:
+            if make_user and find_account(connection, user) is None:
+                _add_account(connection, check_name(user), False, "", None)
             account = _required(connection, user)
             if account.is_org:
                 raise Refusal(400, f"{user} is an organisation; tokens belong to users")
@@ -168,6 +168,14 @@ class Accounts(Base):
         with self.database.reading() as connection:
             query = "SELECT 1 FROM tokens WHERE expires IS NULL OR expires > ? LIMIT 1"
             return connection.execute(query, (now(),)).fetchone() is not None
+
+
+def _add_account(connection: sqlite3.Connection, name: str, is_org: bool, full_name: str, email: str | None) -> Account:
+    values = (name.lower(), name, is_org, full_name or name, email, now())
+    connection.execute(
+        "INSERT INTO accounts (key, name, is_org, full_name, email, created) VALUES (?, ?, ?, ?, ?, ?)", values
+    )
+    return _required(connection, name)
 
 
 def find_account(connection: sqlite3.Connection, name: str) -> Account | None:

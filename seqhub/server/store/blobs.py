@@ -162,16 +162,16 @@ class Blobs(Base):
             row = connection.execute(query, {"sha256": bytes.fromhex(sha256), "repo": repo.id}).fetchone()
             return int(row[0]) if row else None
 
-    def require_room(self, account: Account, size: int) -> None:
-        """Before `size` bytes more are taken from `account`.
+    def require_room(self, account: Account, size: int, token: Token | None = None) -> None:
+        """Before `size` bytes more are taken from `account` by a request with `token`.
 
         Raises:
             Refusal: 413; too much of what it sent waits for a commit.
         """
         with self.database.reading() as connection:
-            self._require_room(connection, account, size)
+            self._require_room(connection, account, size, token)
 
-    def _require_room(self, connection: sqlite3.Connection, account: Account, size: int) -> None:
+    def _require_room(self, connection: sqlite3.Connection, account: Account, size: int, token: Token | None) -> None:
         limit = self.limits.waiting_bytes
         if limit is None:
             return
@@ -179,8 +179,8 @@ class Blobs(Base):
             WHERE sha256 IN (SELECT sha256 FROM uploads WHERE account = ? AND committed = 0)"""
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
         if waiting + size > limit:
-            # without the bytes that wait: a token that names repositories must not learn what others sent
-            text = f"with {size:,} bytes more, over {limit:,} bytes that you sent would wait for a commit"
+            known = "" if confined_id(token) else f"{waiting:,} "  # what others sent is not told to such a token
+            text = f"{known}bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
             raise Refusal(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
@@ -206,7 +206,7 @@ class Blobs(Base):
             mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"
             (committed,) = connection.execute(mine, (key, account.id)).fetchone()
             if committed is None:  # the same again takes no room
-                self._require_room(connection, account, size)
+                self._require_room(connection, account, size, token)
             if not path.parent.is_dir():
                 path.parent.mkdir(exist_ok=True)
                 sync_folder(path.parent.parent)

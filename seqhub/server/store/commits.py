@@ -125,13 +125,15 @@ class Commits(History):
             connection.execute("UPDATE refs SET target = ? WHERE repo = ? AND ref = ?", (new, repo.id, reference))
             return commit_of(connection, new)
 
-    def create_branch(self, repo: Repo, name: str, start: str = "HEAD") -> Ref:
-        """Let a new branch begin at a revision.
+    def create_branch(self, repo: Repo, name: str, start: str = "HEAD", *, overwrite: bool = False) -> Ref:
+        """Let a new branch begin at a revision; with `overwrite` in place of one of that name.
 
         Raises:
-            Refusal: 400 for a bad name, 404 for a missing revision, 409 if it exists.
+            Refusal: 400 for a bad name, 403 to overwrite main, 404 for a missing revision, 409 if it exists.
         """
-        return self._create_ref(repo, BRANCH, name, start, None, "")
+        if overwrite and name == DEFAULT_BRANCH:
+            raise Refusal(403, f"Cannot overwrite {BRANCH}{DEFAULT_BRANCH}")
+        return self._create_ref(repo, BRANCH, name, start, None, "", overwrite=overwrite)
 
     def create_tag(
         self, repo: Repo, name: str, revision: str, message: str | None = None, author: str = "seqhub"
@@ -157,34 +159,53 @@ class Commits(History):
         """
         self._delete_ref(repo, TAG, name)
 
-    def delete_large(self, repo: Repo, sha256: str, author: str = "seqhub") -> None:
-        """Delete a large file for good: from every branch by a commit, from all history by content.
+    def delete_large(self, repo: Repo, *wanted: str, author: str = "seqhub") -> None:
+        """Delete large files for good, all or none: from every branch by a commit, from all history by content.
+
+        Args:
+            repo: The repository.
+            wanted: SHA-256 of each.
+            author: Author of the commits.
 
         Raises:
             Refusal: 404; the repository has no such file.
         """
-        if sha256 not in {row[0] for row in self.list_large(repo)}:
-            raise Refusal(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
-        key = bytes.fromhex(sha256)
+        keys = dict.fromkeys(wanted)
+        for sha256 in keys:
+            if self.holds(repo, sha256) is None:
+                raise Refusal(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
+        gone = {bytes.fromhex(sha256) for sha256 in keys}
         with self.database.transaction() as connection:
             query = "SELECT ref, target FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/tags/%'"
             for reference, head in connection.execute(query, (repo.id,)).fetchall():
                 chain = index.index_chain(connection, point_of(connection, head))
                 stage = Stage(connection, repo, chain, self.blob_path)
                 for row in index.visible(connection, chain, "", None):
-                    if row.sha256 == key:
+                    if row.sha256 in gone:
                         stage.files[row.path] = None
                 if changes := stage.changes():
                     append(connection, repo, reference, head, changes, author, "Delete a large file", "", self.limits)
-            connection.execute("INSERT OR IGNORE INTO purged VALUES (?, ?)", (repo.id, key))
+            connection.executemany("INSERT OR IGNORE INTO purged VALUES (?, ?)", [(repo.id, key) for key in gone])
 
-    def _create_ref(self, repo: Repo, prefix: str, name: str, start: str, message: str | None, author: str) -> Ref:
+    def _create_ref(
+        self,
+        repo: Repo,
+        prefix: str,
+        name: str,
+        start: str,
+        message: str | None,
+        author: str,
+        *,
+        overwrite: bool = False,
+    ) -> Ref:
         kind = "branch" if prefix == BRANCH else "tag"
         reference = prefix + name
         parents = [reference[:place] for place, letter in enumerate(reference) if letter == "/"][2:]
         with self.database.transaction() as connection:
             target = find_commit(connection, repo.id, start)
             check_ref_name(name, kind)
+            if overwrite:
+                connection.execute("DELETE FROM refs WHERE repo = ? AND ref = ?", (repo.id, reference))
             # Git keeps refs as files, so a branch `a` leaves no room for a branch `a/b`.
             taken = [reference, *parents]
             query = f"""SELECT ref FROM refs WHERE repo = ? AND (ref IN ({", ".join("?" * len(taken))})

@@ -119,20 +119,32 @@ class Maintenance(Base):
         if root.exists() and any(root.iterdir()):
             raise Refusal(409, f"{root} is not empty")
         with refusing():
+            existed = root.exists()
             root.mkdir(parents=True, exist_ok=True)
-            for path in (source / "blobs").glob("??/*"):
-                _link(path, root / "blobs" / path.parent.name / path.name, link=False)
-            part = root / f".{DATABASE}.part"
-            shutil.copyfile(source / DATABASE, part)
-            with closing(sqlite3.connect(part, isolation_level=None)) as connection:
-                result = connection.execute("PRAGMA integrity_check").fetchone()[0]
-                if result != "ok":
-                    raise Refusal(503, f"the backup's database is damaged: {result}")
-                value = os.urandom(8).hex().encode()
-                connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
-            _sync_file(part)
-            part.rename(root / DATABASE)
-            sync_folder(root)
+            try:
+                _copy_backup(source, root)
+            except BaseException:
+                for path in root.iterdir():  # all of it is ours: the folder was empty
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if not existed:
+                    root.rmdir()
+                raise
+
+
+def _copy_backup(source: Path, root: Path) -> None:
+    part = root / f".{DATABASE}.part"
+    shutil.copyfile(source / DATABASE, part)
+    with closing(sqlite3.connect(part, isolation_level=None)) as connection:
+        result = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if result != "ok":
+            raise Refusal(503, f"the backup's database is damaged: {result}")
+        value = os.urandom(8).hex().encode()
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
+    for path in (source / "blobs").glob("??/*"):
+        _link(path, root / "blobs" / path.parent.name / path.name, link=False)
+    _sync_file(part)
+    part.rename(root / DATABASE)
+    sync_folder(root)
 
 
 def _link(source: Path, target: Path, *, link: bool = True) -> None:

@@ -101,7 +101,9 @@ def count_bytes(connection: sqlite3.Connection, repo: Repo, changes: dict[str, R
             (of_account, limits.account_bytes, repo.namespace),
         ):
             if limit is not None and used > limit:
-                raise Refusal(403, f"storage limit reached: {whose} may take {limit:,} bytes")
+                # a token that names repositories must not learn what the others of its owner take
+                total = f"{used:,} bytes of {limit:,}" if whose == repo.full_name else f"more than {limit:,} bytes"
+                raise Refusal(403, f"storage limit reached: {whose} would take {total}")
 
 
 def _write_trees(

@@ -52,7 +52,7 @@ def take_shard(
     free = shutil.disk_usage(store.root).free
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
         raise Refusal(507, f"The files of the shard have {total} bytes; {free} are free.")
-    store.require_room(account, total)
+    store.require_room(account, total, token)
     desk = _Desk(shelf, store)
     try:
         for file in files:
