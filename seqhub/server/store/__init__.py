@@ -22,6 +22,7 @@ from seqhub.server.store.listing import Listing
 from seqhub.server.store.maintenance import DATABASE, Maintenance
 from seqhub.server.store.scans import Scans
 from seqhub.server.store.social import AccessRequest, Social
+from seqhub.server.store.token_uses import TokenUses
 
 __all__ = ["AccessRequest", "BlobWriter", "Limits", "Store"]
 
@@ -44,6 +45,7 @@ class Store(Accounts, Creating, Duplicating, Listing, Discussions, Social, Scans
             for folder in (self.root / "blobs", self.root / "tmp"):
                 folder.mkdir(parents=True, exist_ok=True)
         self.database = Database(self.root / DATABASE, limits.busy_seconds)
+        self.token_uses = TokenUses(self.write_token_uses)
 
     @property
     def instance_id(self) -> str:
@@ -57,6 +59,7 @@ class Store(Accounts, Creating, Duplicating, Listing, Discussions, Social, Scans
 
     def close(self) -> None:
         """Close the database; the Store is of no use afterwards."""
+        self.token_uses.close()
         self.database.close()
 
     def _meta(self, key: str) -> bytes:

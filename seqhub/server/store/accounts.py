@@ -6,8 +6,7 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from seqhub.server.model import Account, Role, Token
@@ -15,7 +14,7 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store.base import Base, moment, now
 from seqhub.server.store.names import check_name
 
-_LAST_USE = 60_000_000  # microseconds between two notes of a token's use: a read should not cost a write
+_LAST_USE = 60_000_000  # microseconds between two notes of a token's use
 ROLES: tuple[Role, ...] = ("read", "write", "admin")
 ACCOUNT = "SELECT id, name, is_org, full_name, email, created FROM accounts"
 _TOKEN = "SELECT id, account, name, role, last4, repos, created, expires, last_used FROM tokens"
@@ -143,15 +142,21 @@ class Accounts(Base):
         time = now()
         if token.expires is not None and _microseconds(token.expires) <= time:
             return None
-        if token.last_used is None or _microseconds(token.last_used) < time - _LAST_USE:
-            with suppress(Refusal), self.database.transaction() as connection:  # reading works on a full disk, too
-                connection.execute("UPDATE tokens SET last_used = ? WHERE id = ?", (time, token.id))
+        used = self.token_uses.last(token.id) or (token.last_used and _microseconds(token.last_used))
+        if not used or used < time - _LAST_USE:
+            self.token_uses.note(token.id, time)
         return token, account
+
+    def write_token_uses(self, uses: Mapping[int, int]) -> None:
+        """Keep when tokens were last used: token id -> microseconds."""
+        with self.database.transaction() as connection:
+            query = "UPDATE tokens SET last_used = ? WHERE id = ?"
+            connection.executemany(query, [(time, id) for id, time in uses.items()])
 
     def list_tokens(self, user: str) -> list[Token]:
         with self.database.reading() as connection:
             rows = connection.execute(_TOKEN + " WHERE account = ? ORDER BY id", (_required(connection, user).id,))
-            return [to_token(row) for row in rows]
+            return [to_token((*row[:-1], self.token_uses.last(row[0]) or row[-1])) for row in rows]
 
     def revoke_token(self, id: int) -> None:
         """Make a token useless at once.
