@@ -10,6 +10,7 @@ not ask; `edit_comment` and `hide_comment` do not check who may.
 
 from pathlib import Path
 
+from seqhub.server.store import private
 from seqhub.server.store.accounts import Accounts
 from seqhub.server.store.blobs import BlobWriter
 from seqhub.server.store.creating import Creating
@@ -19,7 +20,8 @@ from seqhub.server.store.duplicating import Duplicating
 from seqhub.server.store.exporting import Exporting
 from seqhub.server.store.limits import Limits
 from seqhub.server.store.listing import Listing
-from seqhub.server.store.maintenance import DATABASE, Maintenance
+from seqhub.server.store.maintenance import Maintenance
+from seqhub.server.store.private import DATABASE
 from seqhub.server.store.scans import Scans
 from seqhub.server.store.social import AccessRequest, Social
 from seqhub.server.store.token_uses import TokenUses
@@ -42,8 +44,9 @@ class Store(Accounts, Creating, Duplicating, Listing, Discussions, Social, Scans
         self.root = Path(root)
         self.limits = limits
         with refusing():
-            for folder in (self.root / "blobs", self.root / "tmp"):
-                folder.mkdir(parents=True, exist_ok=True)
+            private.secure(self.root)
+            for folder in (self.root, self.root / "blobs", self.root / "tmp"):
+                private.make_folder(folder)
         self.database = Database(self.root / DATABASE, limits.busy_seconds)
         self.token_uses = TokenUses(self.write_token_uses)
 

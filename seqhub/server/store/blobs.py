@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from seqhub.server.model import Account, Repo, Token
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.store.base import Base, now
 from seqhub.server.store.database import refusing
 
@@ -54,7 +55,7 @@ class BlobWriter:
         self._hash = hashlib.sha256()
         self._size = 0
         with refusing():
-            self._file: BinaryIO | None = self._path.open("xb")
+            self._file: BinaryIO | None = private.create(self._path)
 
     def write(self, data: bytes) -> None:
         """Take more bytes.
@@ -208,7 +209,7 @@ class Blobs(Base):
             if committed is None:  # the same again takes no room
                 self._require_room(connection, account, size, token)
             if not path.parent.is_dir():
-                path.parent.mkdir(exist_ok=True)
+                private.make_folder(path.parent)
                 sync_folder(path.parent.parent)
             temporary.replace(path)
             sync_folder(path.parent)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.store.migrations import migrate
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -38,6 +39,9 @@ class Database:
         self._writing = threading.Lock()
         self._closed = False
         self._process = os.getpid()
+        with refusing():
+            if not path.exists():
+                private.touch(path)  # SQLite would make it by the umask
         with self._connection() as connection, refusing():
             migrate(connection)
 
@@ -133,7 +137,7 @@ def require_writable(folder: Path) -> None:
     """
     probe = folder / f"probe-{secrets.token_hex(8)}"
     with refusing():
-        probe.touch(exist_ok=False)
+        private.touch(probe)
         probe.unlink()
 
 

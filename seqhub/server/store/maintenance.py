@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.store.base import Base
 from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.checking import check
 from seqhub.server.store.database import refusing, require_writable
-
-DATABASE = "hub.sqlite3"
+from seqhub.server.store.private import DATABASE
 
 
 class Maintenance(Base):
@@ -91,7 +91,8 @@ class Maintenance(Base):
             raise Refusal(409, f"{target} exists already; a backup needs a new folder")
         with refusing():
             shutil.rmtree(part, ignore_errors=True)
-            (part / "blobs").mkdir(parents=True)
+            private.make_folder(part / "blobs")
+            private.touch(part / DATABASE)
             try:
                 with self.database.reading() as source, closing(sqlite3.connect(part / DATABASE)) as copy:
                     source.execute("COMMIT")  # the backup reads one state of the database by itself
@@ -120,7 +121,8 @@ class Maintenance(Base):
             raise Refusal(409, f"{root} is not empty")
         with refusing():
             existed = root.exists()
-            root.mkdir(parents=True, exist_ok=True)
+            private.make_folder(root)
+            private.close(root)
             try:
                 _copy_backup(source, root)
             except BaseException:
@@ -133,7 +135,7 @@ class Maintenance(Base):
 
 def _copy_backup(source: Path, root: Path) -> None:
     part = root / f".{DATABASE}.part"
-    shutil.copyfile(source / DATABASE, part)
+    private.copy(source / DATABASE, part)
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         result = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if result != "ok":
@@ -149,7 +151,7 @@ def _copy_backup(source: Path, root: Path) -> None:
 
 def _link(source: Path, target: Path, *, link: bool = True) -> None:
     """The same file at a second place; a copy where links cannot be, or must not since a later write would hit both."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(target.parent)
     if link:
         try:
             os.link(source, target)
@@ -158,7 +160,7 @@ def _link(source: Path, target: Path, *, link: bool = True) -> None:
             raise
         except OSError:
             pass
-    shutil.copyfile(source, target)
+    private.copy(source, target)
     _sync_file(target)
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.xet.hashes import from_hex, to_hex
 from seqhub.server.xet.stored import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb, sync
 from seqhub.server.xet.xorb import XorbReader
@@ -55,7 +56,7 @@ class Shelf:
         self.epoch = self._newest() if epoch is None else epoch
         self._folder = self._home / self.epoch
         if epoch is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self._folder)
         if not EPOCH.fullmatch(self.epoch) or not self._folder.is_dir():
             raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
 
@@ -95,9 +96,9 @@ class Shelf:
     def _new_epoch(self) -> Path:
         """Make the folder of a new epoch; returns a file that holds its name."""
         name = secrets.token_hex(8)
-        (self._home / name).mkdir(parents=True)
+        private.make_folder(self._home / name, exist_ok=False)
         note = self._home / f"newest.{name}"
-        note.write_text(name)
+        private.write(note, name.encode())
         sync(note)
         return note
 
@@ -108,7 +109,7 @@ class Incoming:
     def __init__(self, folder: Path, name: str) -> None:
         self._name, self._target = name, folder / name
         self._part = folder / f"{name}.{secrets.token_hex(4)}.part"
-        self._file: BinaryIO = self._part.open("wb", buffering=PIECE_BYTES)
+        self._file: BinaryIO = private.create(self._part, buffering=PIECE_BYTES)
         self._reader = XorbReader(self._file.write)
 
     def feed(self, piece: bytes) -> None:
@@ -123,7 +124,7 @@ class Incoming:
             return False
         self._part.replace(self._target.with_suffix(".bytes"))
         entries = self._part.with_suffix(".index")
-        entries.write_bytes(b"".join(CHUNK.pack(*chunk) for chunk in self._reader.chunks))
+        private.write(entries, b"".join(CHUNK.pack(*chunk) for chunk in self._reader.chunks))
         entries.replace(self._target.with_suffix(".chunks"))
         return True
 
@@ -149,8 +150,8 @@ def sweep(root: Path, instance: str, *, now: float | None = None) -> bool:
     with suppress(FileNotFoundError):
         if stamp.stat().st_mtime > now - SWEEP_SECONDS:
             return False
-    stamp.parent.mkdir(exist_ok=True)
-    stamp.touch()
+    private.make_folder(stamp.parent)
+    private.touch(stamp)
     for folder in stamp.parent.iterdir():
         if folder.is_dir() and folder.name != instance:
             shutil.rmtree(folder, ignore_errors=True)
