@@ -27,7 +27,13 @@ def are_plain(tensors: Iterable[Tensor | None]) -> bool:
     """Whether all that are given are ordinary dense tensors with memory on the CPU: not fake, meta or a subclass."""
     return all(
         tensor is None
-        or (type(tensor) in _PLAIN and tensor.is_cpu and tensor.layout is torch.strided and not tensor.is_neg())
+        or (
+            type(tensor) in _PLAIN
+            and tensor.is_cpu
+            and tensor.layout is torch.strided
+            and torch._C._has_storage(tensor)
+            and not tensor.is_neg()
+        )
         for tensor in tensors
     )
 
