@@ -14,6 +14,7 @@ from typing import Any
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.evaluation.criteria import success_of
+from seqhub.evaluation.metrics import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.tasks.base import Success
 from seqhub.tasks.registry import resolve
@@ -78,7 +79,7 @@ class Row:
         """
         times = self.strictness(stop)
         if stop == "strict" and self.success.rule == "st2" and self.paper_wrong is not None:
-            return int(self.paper_wrong * self.success.window * times)
+            return int(share_of_rows(self.paper_wrong, self.success.window * times))
         return None if self.allowed_wrong is None else self.allowed_wrong * times
 
     @property

@@ -12,15 +12,15 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.data.columns import drawn_columns, tensors
-from seqhub.data.feed import Feed
 from seqhub.data.own import Source
 from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
 from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import Criteria
 from seqhub.evaluation.judging import judge, right_share
+from seqhub.evaluation.metrics import reaches
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
-from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.tasks.base import Layout
 from seqhub.training import checkpoints
 from seqhub.training.capture import capture, leaves
 from seqhub.training.chunks import chunks
@@ -29,9 +29,10 @@ from seqhub.training.course import Progress, learning_rate
 from seqhub.training.fitting import fresh_model
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
+from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.outcome import record_of, save_run
 from seqhub.training.process import interruptions, own_accelerate_state, torch_threads
-from seqhub.training.rows import fresh_rows, length_of, training_rows, wrong_allowed
+from seqhub.training.rows import ValidationRows, length_of, training_rows
 from seqhub.training.window import Window
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -101,7 +102,7 @@ def _train(
 
     # data: the same global batches for any number of processes, of which each takes its slice
     feed = training_rows(config, source, rank, world_size)
-    fresh = fresh_rows(config, source, rank, world_size)
+    validation = ValidationRows(config, source, rank, world_size)
     total, epoch = length_of(config, feed)
 
     # model: its vocabulary and labels are the task's
@@ -126,7 +127,7 @@ def _train(
         checkpoints.require_same_run(config.output_dir / checkpoints.FILE_NAME, facts["config"], asked, _MAY_CHANGE)
         _restore(tensors, facts, bare_model, optimizer, rank)
         feed.load_state_dict(facts["feed"])
-        fresh.load_state_dict(facts["fresh"])
+        validation.load_state_dict(facts["fresh"])
         criteria.load_state_dict(facts["criteria"])
         now = Progress(**facts["progress"])
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
@@ -144,7 +145,7 @@ def _train(
                 "config": config.facts() | source.identity | {"processes": world_size},
                 "groups": groups,
                 "feed": feed.state_dict(),
-                "fresh": fresh.state_dict(),
+                "fresh": validation.state_dict(),
                 "criteria": criteria.state_dict(),
                 "progress": vars(now),
             }
@@ -164,7 +165,7 @@ def _train(
             batches = iter(feed)
             continue
         rows = feed.rows_seen - now.sequences  # of all processes
-        share = len(batch["labels"]) * world_size / rows  # gradients are averaged over processes, whatever their rows
+        mine = len(batch["labels"])  # none where the last batch of an epoch has fewer rows than processes
         if accelerator.device.type != "cpu":
             batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
         if config.schedule not in ("constant", "error") or config.warmup:
@@ -173,26 +174,23 @@ def _train(
 
         logits: list[Tensor] = []
         state = None
-        for part in chunks(batch, config.chunk_steps):
+        for part in chunks(batch if mine else placeholder(batch), config.chunk_steps):
+            scale = loss_scale(accelerator, bare_model, layout, part, mine, rows)
             extra: dict[str, Any] = {"past_key_values": state, "use_cache": True} if config.chunk_steps else {}
-            learns = True
-            if layout.target == "step_class":  # the steps that count, not the rows, are equal parts of the loss
-                counted = accelerator.reduce((part["labels"] != NO_LABEL).sum())
-                extra["num_items_in_batch"], share = counted / world_size, 1
-                learns = bool(counted)  # else the state moves on, and nothing is learnt
-            with torch.set_grad_enabled(learns), _refusals(config):
-                output = model(**part, **extra)
-            logits.append(output.logits.detach())
+            with torch.set_grad_enabled(scale.learns), _refusals(config):
+                output = model(**part, **scale.arguments, **extra)
+            outputs = output.logits.detach() if mine else output.logits.detach()[:0]
+            logits.append(outputs)
             if config.chunk_steps and config.carry_state:
                 state = output.past_key_values.detach()
-            if not learns:
+            if not scale.learns:  # the state moves on, and nothing is learnt
                 continue
-            loss = output.loss if share == 1 else output.loss * share
+            loss = output.loss if scale.factor == 1 else output.loss * scale.factor
             loss.backward()  # accelerate's own would only divide by one here, which takes a node of the graph
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
-                judged = judge(layout, output.logits.detach(), part["labels"], part["attention_mask"], logistic)
+                judged = judge(layout, outputs, part["labels"][:mine], part["attention_mask"][:mine], logistic)
                 factor = now.error_factor(_largest(accelerator, judged[:, 0]), config)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
@@ -215,10 +213,10 @@ def _train(
         recorded.add_to(now.recorded)
         now.add(errors)
 
-        # check on fresh data
+        # validate
         if check_due or now.sequences >= total:
             began = time.perf_counter()
-            correct, seen = check(accelerator, bare_model, layout, fresh, config)
+            correct, seen = validate(accelerator, bare_model, layout, validation, config)
             criteria.check(now.sequences, correct, seen, AskedModel(bare_model, layout))
             recorded.clear()  # of what passed through the model in the check
             now.check_seconds += time.perf_counter() - began
@@ -254,27 +252,29 @@ def _train(
     return record
 
 
-def check(
-    accelerator: Accelerator, model: torch.nn.Module, layout: Layout, fresh: Feed, config: TrainConfig
+def validate(
+    accelerator: Accelerator, model: torch.nn.Module, layout: Layout, validation: ValidationRows, config: TrainConfig
 ) -> tuple[float, int]:
-    """Right answers and sequences looked at, on up to `evaluate_size` fresh ones, or all where they are given.
+    """Return the right answers of one validation and the rows it looked at; all processes have to call it.
 
-    Of a sequence with a class or symbol per step, the share of right steps counts. A check that can no longer reach
-    the threshold ends early: what it would have said is known.
+    Of a sequence with a class or symbol per step, the share of right steps counts. A validation ends early once so many
+    answers are wrong that it cannot reach the threshold any more; it then counts as one that does not reach it.
     """
-    allowed = wrong_allowed(config)
     model.eval()
     correct, seen = 0.0, 0
-    before = fresh.rows_seen
     with torch.inference_mode(), accelerator.autocast(), _refusals(config):
-        for batch in fresh:
+        for batch, rows in validation.batches():
             batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
             labels = batch.pop("labels")
-            logits, logistic = model(**batch).logits, logistic_outputs(model)
-            right = right_share(layout, logits, labels, batch["attention_mask"], logistic).sum()
-            correct += float(accelerator.reduce(right))
-            seen = fresh.rows_seen - before
-            if seen >= config.evaluate_size or seen - correct > allowed:
+            right = torch.zeros((), dtype=torch.float64)
+            if len(labels):
+                logits, logistic = model(**batch).logits, logistic_outputs(model)
+                right = right_share(layout, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
+            if accelerator.num_processes > 1:
+                right = accelerator.reduce(right.to(accelerator.device))
+            correct += float(right)
+            seen += rows
+            if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
                 break
     model.train()
     return correct, seen
