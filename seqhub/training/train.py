@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from seqhub.data.columns import drawn_columns, tensors
 from seqhub.data.own import Source
-from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
+from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import Criteria
 from seqhub.evaluation.judging import judge, right_share
@@ -27,13 +28,18 @@ from seqhub.training.chunks import chunks
 from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress, learning_rate
 from seqhub.training.fitting import fresh_model
+from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
+from seqhub.training.launch import Launch, launch, require_supported_settings
 from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.outcome import record_of, save_run
-from seqhub.training.process import interruptions, own_accelerate_state, torch_threads
+from seqhub.training.peers import failing_together
+from seqhub.training.process import environment_variable, interruptions, own_accelerate_state, torch_threads
+from seqhub.training.random_state import random_state, restore_random_state, seed_process
 from seqhub.training.rows import ValidationRows, length_of, training_rows
 from seqhub.training.window import Window
+from seqhub.training.workers import require_main_guard
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -67,35 +73,63 @@ def train(
         The record, on the main process; None on the others.
 
     Raises:
-        OutputExistsError: The folder holds another run, or this one without `resume`.
-        InvalidConfigError: The checkpoint is of a run with other settings, or training diverged.
+        OutputExistsError: The folder holds another run, or this one without `resume`, or another process writes it.
+        InvalidConfigError: The checkpoint is of a run with other settings, training diverged, or the launcher asks for
+            something that is not supported.
         CorruptFileError: The checkpoint is truncated.
-        SaveError: The disk is full; the last good checkpoint is still whole.
+        SaveError: The disk is full; the last good checkpoint, if there was one, is still whole.
         TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+        PeerFailedError: Another process of the run has failed.
     """
+    require_main_guard()
     with ExitStack() as stack:
         stack.enter_context(own_accelerate_state())
         stack.enter_context(torch_threads(config.threads))
-        stack.enter_context(torch.random.fork_rng())
-        return _train(config, resume, report, stack)
+        stack.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
+        accelerator = _accelerator(config, launch())
+        config = replace(config, cpu=config.cpu or (accelerator.num_processes > 1 and accelerator.device.type == "cpu"))
+        with failing_together(TrainingInterrupted):
+            return _train(config, resume, report, accelerator, stack)
+
+
+def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
+    """Return the Accelerator of a run, for all processes that its launcher started.
+
+    Raises:
+        InvalidConfigError: It would not follow the settings, or it would see fewer processes than were started.
+    """
+    require_supported_settings()
+    cpu = config.cpu or (started.size > 1 and not torch.accelerator.is_available())
+    try:
+        with environment_variable("ACCELERATE_USE_CPU", str(cpu)):  # else it would go before the settings
+            accelerator = Accelerator(
+                cpu=cpu,
+                mixed_precision=config.precision,
+                log_with=list(config.trackers) or None,
+                project_dir=config.output_dir,
+            )
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        if "already been initialized" in reason:  # by the caller, or by the Trainer of transformers
+            reason = f"this process already trains with other ones ({reason.partition('.')[0]})"
+        raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
+    if accelerator.num_processes != started.size:
+        raise InvalidConfigError(
+            f"{started.size} processes were started, and Accelerate sees {accelerator.num_processes}, so that each "
+            "would train alone; add --cpu, or start one process"
+        )
+    if cpu and accelerator.device.type != "cpu":
+        raise InvalidConfigError(f"cpu {cpu}, and this process already works on {accelerator.device}")
+    return accelerator
 
 
 def _train(
     config: TrainConfig,
     resume: bool,
     report: Callable[[Progress], None] | None,
+    accelerator: Accelerator,
     stack: ExitStack,
 ) -> RunRecord | None:
-    try:
-        accelerator = Accelerator(
-            cpu=config.cpu,
-            mixed_precision=config.precision,
-            log_with=list(config.trackers) or None,
-            project_dir=config.output_dir,
-        )
-    except ValueError as error:  # somebody else's Accelerator, or transformers' Trainer, has settled them already
-        reason = f"this process already trains with other ones ({str(error).partition('.')[0]})"
-        raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
     source = Source(config.address, config.file, config.data_options)
     layout = source.layout
     rank, world_size = accelerator.process_index, accelerator.num_processes
@@ -115,49 +149,55 @@ def _train(
     _try(config, source, bare_model, accelerator.device)
 
     # the folder, once nothing in the settings can be wrong any more; from here on a stop is a checkpoint
-    prepare_folder(config.output_dir, resume, accelerator)
+    prepare_folder(config.output_dir, resume, accelerator, stack)
     interrupted = stack.enter_context(interruptions())
 
     # criteria, and everything else that a checkpoint keeps
     criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
     now = Progress()
+    solved = False
+    seed_process(config.seed, rank)
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
         tensors, facts = saved
         asked = config.facts() | source.identity | {"processes": world_size}
         checkpoints.require_same_run(config.output_dir / checkpoints.FILE_NAME, facts["config"], asked, _MAY_CHANGE)
-        _restore(tensors, facts, bare_model, optimizer, rank)
+        _restore(tensors, facts, bare_model, optimizer, rank, accelerator.device)
         feed.load_state_dict(facts["feed"])
         validation.load_state_dict(facts["fresh"])
         criteria.load_state_dict(facts["criteria"])
         now = Progress(**facts["progress"])
+        solved = facts.get("ended", False) and criteria.met(config.stop_at)  # nothing but the artifacts is missing
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
     history = History(config.output_dir, now.sequences, accelerator.is_main_process)
     if config.trackers:
         accelerator.init_trackers(_TRACKED, config=_plain(config.facts()))
 
-    def keep() -> None:
-        random_states = gather_object([torch.get_rng_state().numpy()])
-        if accelerator.is_main_process:
-            tensors, groups = checkpoints.flatten_optimizer(optimizer)
-            tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
-            tensors |= {f"random.{r}": torch.from_numpy(state) for r, state in enumerate(random_states)}
-            facts = {
-                "config": config.facts() | source.identity | {"processes": world_size},
-                "groups": groups,
-                "feed": feed.state_dict(),
-                "fresh": validation.state_dict(),
-                "criteria": criteria.state_dict(),
-                "progress": vars(now),
-            }
-            checkpoints.save(config.output_dir, tensors, facts)
-        accelerator.wait_for_everyone()
+    def keep(*, ended: bool = False) -> None:
+        random_states = gather_object([random_state(accelerator.device)])
+        try:
+            if accelerator.is_main_process:
+                tensors, groups = checkpoints.flatten_optimizer(optimizer)
+                tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
+                for number, states in enumerate(random_states):
+                    tensors |= {f"random.{number}{name}": torch.from_numpy(each) for name, each in states.items()}
+                facts = {
+                    "config": config.facts() | source.identity | {"processes": world_size},
+                    "groups": groups,
+                    "feed": feed.state_dict(),
+                    "fresh": validation.state_dict(),
+                    "criteria": criteria.state_dict(),
+                    "progress": vars(now),
+                    "ended": ended,
+                }
+                checkpoints.save(config.output_dir, tensors, facts)
+        finally:
+            accelerator.wait_for_everyone()
 
     # train
     started = time.perf_counter() - now.seconds
     logistic = logistic_outputs(bare_model)
     window = Window(layout, logistic)
     model.train()
-    solved = False
     batches = iter(feed)
     while now.sequences < total and not solved:
         batch = next(batches, None)
@@ -239,12 +279,17 @@ def _train(
         if before // config.checkpoint_every != now.sequences // config.checkpoint_every and not solved:
             keep()
 
-    # keep: weights, config, code and tokenizer for the Hub, and the record that cards are made from
-    accelerator.wait_for_everyone()
+    # keep: weights, config, code and tokenizer for the Hub, and the record that cards are made from. A checkpoint goes
+    # first, so that whatever stops them, the run goes on from its end; they take less room, and are tried without it
     record = None
+    with suppress(SaveError):
+        keep(ended=True)
     if accelerator.is_main_process:
         record = record_of(config, source, bare_model, now, criteria.met_at(), world_size)
-        save_run(config.output_dir, bare_model, source, record)
+        try:
+            save_run(config.output_dir, bare_model, source, record)
+        except SaveError as error:
+            raise SaveError(f"{error}; {_what_is_kept(config.output_dir)}") from error
     accelerator.wait_for_everyone()
     if world_size > 1:
         accelerator.free_memory()  # ends the reducer of a distributed model before the processes part
@@ -286,11 +331,30 @@ def _largest(accelerator: Accelerator, errors: Tensor) -> float:
     return float(accelerator.gather(mine).max())
 
 
-def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator) -> None:
-    """Make the folder, unless it holds something that this run would overwrite."""
+def _what_is_kept(folder: Path) -> str:
+    """Say what a run that ended and could not be saved has left."""
+    try:
+        saved = checkpoints.load(folder)
+    except CorruptFileError:
+        saved = None
+    if saved is None:
+        return "no checkpoint of it could be written either, so the run is lost"
+    at = saved[1]["progress"]["sequences"]
+    return f"its checkpoint is still there, of {at:,} sequences; with room, the same command with --resume ends the run"
+
+
+def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator, stack: ExitStack) -> None:
+    """Make the folder and lock it until the end of `stack`, unless it holds something that a run would overwrite."""
     taken = ""
     if accelerator.is_main_process:
-        if folder.exists() and not folder.is_dir():
+        if folder.is_dir():
+            try:
+                stack.enter_context(folder_lock(folder))
+            except OutputExistsError as error:
+                taken = str(error).removeprefix(f"{folder} ")
+        if taken:
+            pass
+        elif folder.exists() and not folder.is_dir():
             taken = "is a file"
         elif (folder / RunRecord.FILE_NAME).exists():
             taken = "holds a finished run"
@@ -299,11 +363,13 @@ def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator) -> None
             taken = "holds a run that was stopped; --resume goes on with it" if started else "is not empty"
         elif resume and folder.exists() and not _holds_own(folder):
             taken = "holds no run to go on with, but something else"
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
+        elif not folder.exists():
+            folder.mkdir(parents=True)
+            stack.enter_context(folder_lock(folder))
     (taken,) = gather_object([taken])[:1]  # every process gives up, or none
     if taken:
-        raise OutputExistsError(f"{folder} {taken}; give another output folder")
+        rest = "" if taken.endswith("another output folder") else "; give another output folder"
+        raise OutputExistsError(f"{folder} {taken}{rest}")
 
 
 def _holds_own(folder: Path) -> bool:
@@ -354,11 +420,12 @@ def _restore(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     rank: int,
+    device: torch.device,
 ) -> None:
     weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     model.load_state_dict(weights)
     checkpoints.restore_optimizer(optimizer, tensors, facts["groups"])
-    torch.set_rng_state(tensors[f"random.{rank}"])
+    restore_random_state(tensors, f"random.{rank}", device)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def launch_two(launcher: str, arguments: list[str], *, folder: Path) -> subproce
         ],
     }
     return subprocess.Popen(
-        [sys.executable, "-m", *launchers[launcher], "-m", "seqhub.training", *arguments, "--cpu"], cwd=folder,
+        [sys.executable, "-m", *launchers[launcher], "-m", "seqhub.training", *arguments], cwd=folder,
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
