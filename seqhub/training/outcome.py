@@ -67,7 +67,7 @@ def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: Run
     """Write everything into a folder beside, move it in, and write the record last: it marks a finished run.
 
     Raises:
-        SaveError: The disk is full or cannot be written; the checkpoint of the run is still there.
+        SaveError: The disk is full or cannot be written; the folder has none of the files.
     """
     from safetensors import SafetensorError
 
@@ -81,17 +81,21 @@ def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: Run
                 tokenizer(source.layout.alphabet).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
+            record.save(beside)
             for name in record.files:
                 with (beside / name).open("rb+") as file:
                     os.fsync(file.fileno())
+            for name in record.files:  # names take no room, so from here on all goes well
                 (beside / name).replace(folder / name)
+            sync_folder(folder)
+            (beside / record.FILE_NAME).replace(folder / record.FILE_NAME)
             sync_folder(folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise SaveError(f"cannot write the model into {folder}: {reason}; its checkpoint is still there") from error
-    record.save(folder)
+        cause = error.__cause__ if isinstance(error, SaveError) else error
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
+        raise SaveError(f"cannot write the model into {folder}: {reason}") from error
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
 
 

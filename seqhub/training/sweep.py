@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +24,14 @@ from seqhub.evaluation.evaluate import MOST_ROWS, Exam
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
+from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
+from seqhub.training.launch import require_one_process, require_supported_settings
 from seqhub.training.outcome import save_run
 from seqhub.training.process import interruptions, torch_threads
 from seqhub.training.summary import is_solved, summed_up
 from seqhub.training.whole import AbandonedError, WholeRun, unfit_for_whole_runs, whole_run
-from seqhub.training.workers import StoppedError, Worker
+from seqhub.training.workers import MissingGuardError, StoppedError, Worker, require_main_guard
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,6 +40,7 @@ TEST_ROWS = 2_560  # as in Hochreiter & Schmidhuber (1997)
 FAILURE = "failure.txt"
 
 _MOST_SEEDS = 1_000_000
+_AGAIN = "finished seeds are kept, and --resume makes this one again, from its start"
 _MAY_CHANGE = {"seed", "threads"}  # from seed to seed, and on resume
 
 
@@ -126,12 +130,17 @@ def sweep(
         report: Called whenever a seed has ended.
 
     Raises:
-        OutputExistsError: The folder holds something else, or this sweep without `resume`.
-        InvalidConfigError: The folder holds a sweep of other settings; or no run of these settings can be made.
+        OutputExistsError: The folder holds something else, or this sweep without `resume`, or another process uses it.
+        InvalidConfigError: The folder holds a sweep of other settings; or no run of these settings can be made; or a
+            launcher started several processes.
+        MissingGuardError: Called by a script without `if __name__ == "__main__":` for runs that are not native.
         AllFailedError: No seed ended well.
         SaveError: The disk is full.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
+    require_main_guard()
+    require_one_process("a sweep")
+    require_supported_settings()
     plan = Seeds(
         config=config,
         seeds=tuple(seeds),
@@ -140,7 +149,24 @@ def sweep(
         keep_models=keep_models,
     )
     native = unfit_for_whole_runs(config) is None  # or it refuses them, before a folder is made
-    before = _prepare(plan, resume)
+    with ExitStack() as stack:
+        before = _prepare(plan, resume, stack)
+        try:
+            return _sweep(plan, before, native, run or run_here, report)
+        except MissingGuardError:
+            with suppress(OSError):  # unless the folder holds something
+                config.output_dir.rmdir()
+            raise
+
+
+def _sweep(
+    plan: Seeds,
+    before: dict[int, RunRecord],
+    native: bool,
+    run: Callable[[Seeds, Sequence[int], Callable[[int], None]], None],
+    report: Callable[[Standing], None] | None,
+) -> SweepRecord:
+    config = plan.config
     started = time.perf_counter()
     left = [seed for seed in plan.seeds if seed not in before]
     if not left and (config.output_dir / SweepRecord.FILE_NAME).exists():
@@ -160,7 +186,7 @@ def sweep(
             report(Standing(len(plan.seeds), len(done), solved, failed))
 
     if left:
-        (run or run_here)(plan, left, ended)
+        run(plan, left, ended)
     records = [done[seed] for seed in plan.seeds if seed in done]
     failures = {seed: _reason(plan, seed) for seed in plan.seeds if seed not in done}
     if not records:
@@ -263,7 +289,7 @@ def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException |
     try:
         (folder / FAILURE).unlink(missing_ok=True)
         one()
-    except (AbandonedError, StoppedError, OSError) as error:
+    except (AbandonedError, StoppedError, MissingGuardError, OSError) as error:
         return error
     except Exception as error:
         expected = isinstance(error, InvalidConfigError)
@@ -297,10 +323,10 @@ def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: 
         _examine(shared.exam, run.model, run.record)
     try:
         _keep(plan, shared, seed, run)
-    except SaveError:
-        raise
+    except SaveError as error:
+        raise SaveError(f"{error}; {_AGAIN}") from error
     except OSError as error:
-        raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}") from error
+        raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}; {_AGAIN}") from error
 
 
 def _examine(exam: Exam, model: "PreTrainedModel", record: RunRecord) -> None:
@@ -355,18 +381,23 @@ def train_one(plan: Seeds, seed: int) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _prepare(plan: Seeds, resume: bool) -> dict[int, RunRecord]:
-    """Make the folder, unless it holds something else; the seeds that are finished already."""
+def _prepare(plan: Seeds, resume: bool, stack: ExitStack) -> dict[int, RunRecord]:
+    """Make the folder and lock it until the end of `stack`; return the seeds that are finished already."""
     folder = plan.config.output_dir
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; give another output folder")
-    if folder.exists() and any(folder.iterdir()):
+    existed = folder.exists()
+    if existed:
+        stack.enter_context(folder_lock(folder))
+    if existed and any(folder.iterdir()):
         ours = any(path.name.startswith(("seed-", ".seed-", SweepRecord.FILE_NAME)) for path in folder.iterdir())
         if not ours:
             raise OutputExistsError(f"{folder} is not empty; give another output folder")
         if not resume:
             raise OutputExistsError(f"{folder} holds a sweep; --resume goes on with it, or give another output folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    if not existed:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(folder_lock(folder))
     for left in folder.glob(".seed-*"):
         shutil.rmtree(left, ignore_errors=True)
     done = {}

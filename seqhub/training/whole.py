@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from seqhub.data.columns import Columns, drawn_columns
-from seqhub.data.feed import Feed
 from seqhub.data.own import Source
 from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import Criteria
+from seqhub.evaluation.metrics import reaches
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Batch, Layout
@@ -27,7 +27,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress, learning_rate
 from seqhub.training.fitting import fresh_model
 from seqhub.training.outcome import record_of
-from seqhub.training.rows import fresh_rows, length_of, training_rows, wrong_allowed
+from seqhub.training.rows import ValidationRows, length_of, training_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -88,7 +88,7 @@ def whole_run(
     """
     source = source or Source(config.address, config.file, config.data_options)
     layout = source.layout
-    feed, fresh = training_rows(config, source), fresh_rows(config, source)
+    feed, validation = training_rows(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, feed)
     model = first_model(config, layout)
     fit = _fit(config, model, layout)
@@ -120,7 +120,7 @@ def whole_run(
             now.add(errors)
 
         began = time.perf_counter()
-        correct, seen = _check(fit, fresh, config)
+        correct, seen = _validate(fit, validation, config)
         criteria.check(now.sequences, correct, seen, asked)
         now.check_seconds += time.perf_counter() - began
         now.seconds = time.perf_counter() - started
@@ -154,14 +154,14 @@ def _fit(config: TrainConfig, model: "PreTrainedModel", layout: Layout) -> Fit:
     return Fit(model, _objective(model, layout), method, error_rate)
 
 
-def _check(fit: Fit, fresh: Feed, config: TrainConfig) -> tuple[float, int]:
-    """Right answers and sequences looked at: those of `train.check`."""
-    allowed, epoch = wrong_allowed(config), fresh.epoch
+def _validate(fit: Fit, validation: ValidationRows, config: TrainConfig) -> tuple[float, int]:
+    """Return the right answers of one validation and the rows it looked at, as `train.validate` does."""
     correct, seen = 0.0, 0
-    while seen < config.evaluate_size and seen - correct <= allowed and fresh.epoch == epoch:
-        rows = fresh.columns(1)
+    for rows in validation.columns():
         correct += float(_judged(fit, rows)[:, 3].sum())
         seen += len(rows)
+        if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
+            break
     return correct, seen
 
 

@@ -217,7 +217,8 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
     if labels.numel() != logits.numel():
         raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
     loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-    return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+    accurate = torch.promote_types(logits.dtype, torch.float32)
+    return mean_loss(loss, logits, labels.reshape(logits.shape).to(accurate), count)
 
 
 def float_type(model: nn.Module) -> torch.dtype:

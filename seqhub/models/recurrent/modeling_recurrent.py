@@ -880,7 +880,8 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         if self.logistic_outputs:
             return logistic_loss(logits, labels.reshape(logits.shape), count)
         loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-        return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+        accurate = torch.promote_types(logits.dtype, torch.float32)
+        return mean_loss(loss, logits, labels.reshape(logits.shape).to(accurate), count)
 
 
 class RecurrentForTokenClassification(RecurrentClassifier):
