@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -355,9 +356,8 @@ def script(folder: Path, *names: str) -> tuple[int, str, str]:
         return finish(process)
 
 
-@pytest.mark.parametrize(
-    "names", [("sweep",), pytest.param(("train", "sweep"), marks=pytest.mark.slow)], ids=" and ".join
-)
+@pytest.mark.slow  # three processes load torch; the one below is the quick one
+@pytest.mark.parametrize("names", [("sweep",), ("train", "sweep")], ids=" and ".join)
 def test_a_script_without_a_main_guard_is_told_to_have_one(tmp_path: Path, names: tuple[str, ...]) -> None:
     code, _, errors = script(tmp_path, *names)
     assert code != 0
@@ -365,6 +365,14 @@ def test_a_script_without_a_main_guard_is_told_to_have_one(tmp_path: Path, names
     assert errors.splitlines()[-1].endswith('put what the script does under a line `if __name__ == "__main__":`')
     assert errors.count("Traceback") == 1  # of the script itself, and of no process that it started
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_process_that_imports_its_script_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    for start in (lambda: sweep(config(tmp_path / "run"), range(2)), lambda: train(config(tmp_path / "run"))):
+        with pytest.raises(SystemExit, match="87"):
+            start()
+    assert not any(tmp_path.iterdir())
 
 
 @native
