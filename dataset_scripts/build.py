@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqhub.cards import dataset_card
 from seqhub.cards.folder import write_card
 from seqhub.data.export import write_folder
 from seqhub.evaluation.guessed_networks import RANGE, UNITS
@@ -36,7 +37,8 @@ def build(folder: Path, tasks: Sequence[str]) -> None:
         write_card(folder / task)
         CARDS.mkdir(exist_ok=True)
         (CARDS / f"{task}.json").write_bytes((folder / task / record.FILE_NAME).read_bytes())
-        (CARDS / f"{task}.md").write_bytes((folder / task / "README.md").read_bytes())
+        card = dataset_card.render(record, folder=f"{FOLDER}/{task}")
+        (CARDS / f"{task}.md").write_text(card, encoding="utf-8")
         rows = sum(split["rows"] for config in record.configs.values() for split in config["splits"].values())
         print(f"{folder / task}: {rows:,} rows of {len(record.configs)} configs in {record.seconds:.1f} s", end="")
         print(f", guessing in {guessing:.1f} s" if record.guessing else "")

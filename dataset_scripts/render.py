@@ -1,13 +1,16 @@
 """Render the cards of what has been released again, from their records: `make cards`."""
 
-from dataset_scripts.build import CARDS
+from dataset_scripts.build import CARDS, FOLDER
 from seqhub.cards import dataset_card
 from seqhub.records import DatasetRecord
 
 
 def rendered() -> dict[str, str]:
-    """Name in `cards/` -> what should stand there."""
-    return {f"{path.stem}.md": dataset_card.render(DatasetRecord.read(path)) for path in sorted(CARDS.glob("*.json"))}
+    """Name in `cards/` -> its text, whose code loads what `dataset_scripts.build` made."""
+    return {
+        f"{path.stem}.md": dataset_card.render(DatasetRecord.read(path), folder=f"{FOLDER}/{path.stem}")
+        for path in sorted(CARDS.glob("*.json"))
+    }
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from model_cards.render import HERE, write
+from model_cards.render import FOLDER, HERE, LICENSE, write
 from seqhub.cards.folder import write_card
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.verify import verify
@@ -18,8 +18,6 @@ from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
-
-FOLDER = Path("build/models")
 
 
 def release(address: str, folder: Path) -> None:
@@ -33,7 +31,7 @@ def release(address: str, folder: Path) -> None:
         settings = {"stop_at": "both", **settings}
     train(TrainConfig(address=address, output_dir=folder / name, **settings))
     record = evaluate(folder / name)
-    write_card(folder / name)
+    write_card(folder / name, license=LICENSE)
     wrong = [finding.what for finding in verify(folder / name, alone=True) if not finding.agrees]
     if wrong:
         raise SystemExit(f"{folder / name} differs from its record in: {', '.join(wrong)}")
