@@ -60,6 +60,7 @@ def show(form: Form, result: Any, *, brief: str | Iterable[str], table: "Callabl
 def plain_warnings() -> Iterator[None]:
     """Print a DataWarning as one line on standard error, without file and line of the code that issued it."""
     with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:

@@ -81,7 +81,7 @@ def cautions(source: Source) -> list[str]:
     numbers = found.get("numbers")
     if numbers is not None and numbers["deviation"] <= 1e-12 * max(1.0, abs(numbers["mean"])):
         said.append(f"{where}: every target for training is {numbers['mean']:g}; there is nothing to learn")
-    if source.kind == "file" and _all_equal(_whole(source, "train"), source.layout):
+    if not said and source.kind == "file" and _all_equal(_whole(source, "train"), source.layout):
         said.append(f"{where}: all rows for training are the same to a model; there is nothing to tell them apart by")
     return said
 
