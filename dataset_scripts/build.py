@@ -1,19 +1,22 @@
 """Step 1 of a data release: write every task, or those named, as a folder with its card.
 
-    python -m dataset_scripts.build [FOLDER [TASK ...]]
+    python -m dataset_scripts.build [TASK ...] [--folder FOLDER]
 
 Writes FOLDER/<task> (FOLDER is `build/datasets` unless given) and keeps record and card in `dataset_scripts/cards`.
 What guessing weights comes to is measured here, in minutes for the longest tasks of the paper; `seqhub data export`
 leaves it out.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from seqhub.cards import dataset_card
 from seqhub.cards.folder import write_card
+from seqhub.console import script
 from seqhub.data.export import write_folder
 from seqhub.evaluation.guessed_networks import RANGE, UNITS
 from seqhub.evaluation.random_search import random_guessing
@@ -59,5 +62,22 @@ def guess(record: DatasetRecord) -> None:
             }
 
 
+def chosen(tasks: Sequence[str] | None) -> Sequence[str]:
+    """The tasks of a command line, all where none is named.
+
+    Raises:
+        UnknownNameError: No such task; the message lists those there are.
+    """
+    return [get_task(task).name for task in tasks] if tasks else list_tasks()
+
+
+def main(
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks; all by default.")] = None,
+    folder: Annotated[Path, typer.Option(help="where the folders of the tasks go.")] = FOLDER,
+) -> None:
+    """Build every task, or those named, and keep records and cards in the repository."""
+    build(folder, chosen(tasks))
+
+
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER, sys.argv[2:] or list_tasks())
+    script(main)

@@ -2,6 +2,7 @@
 
 from dataset_scripts.build import CARDS, FOLDER
 from seqhub.cards import dataset_card
+from seqhub.console import script
 from seqhub.records import DatasetRecord
 
 
@@ -13,6 +14,11 @@ def rendered() -> dict[str, str]:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Render the cards of the released datasets again."""
     for name, text in rendered().items():
         (CARDS / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,17 +1,21 @@
 """Train, measure and verify what is released: the shipped recipe on every config, or on those named, seed 0.
 
-    python -m model_cards.release [FOLDER] [ADDRESS ...]
+    python -m model_cards.release [ADDRESS ...] [--folder FOLDER]
 
 Each config gets the model that its recipe is made for. Model folders go to FOLDER (`build/models` unless given), ready
 for `seqhub push`; records and cards are kept here.
 """
 
 import shutil
-import sys
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from model_cards.render import FOLDER, HERE, LICENSE, write
 from seqhub.cards.folder import write_card
+from seqhub.console import script
+from seqhub.errors import UnknownNameError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.verify import verify
 from seqhub.tasks.registry import get_task, list_tasks, resolve
@@ -40,12 +44,21 @@ def release(address: str, folder: Path) -> None:
     print(f"{name}: {record.evaluation['test']['accuracy']:.4f} on test, {record.criteria}", flush=True)
 
 
-if __name__ == "__main__":
-    given = sys.argv[1:]
-    target = FOLDER
-    if given and given[0].partition("/")[0] not in list_tasks():
-        target = Path(given.pop(0))
+def main(
+    addresses: Annotated[
+        list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="task/config; all by default.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="where the model folders go.")] = FOLDER,
+) -> None:
+    """Train, measure and verify the released models, and keep their records and cards in the repository."""
     every = [f"{task}/{config.name}" for task in list_tasks() for config in get_task(task).configs]
-    for each in given or every:
-        release(each, target)
+    for address in addresses or ():
+        if address not in every:
+            raise UnknownNameError.of("released config", address, every)
+    for address in addresses or every:
+        release(address, folder)
     write()
+
+
+if __name__ == "__main__":
+    script(main)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from seqhub.cards import leaderboard, model_card, paper
+from seqhub.console import script
 from seqhub.records import PaperRecord, RunRecord
 
 HERE = Path(__file__).parent
@@ -33,4 +34,4 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    write()
+    script(write)

@@ -56,6 +56,20 @@ def show(form: Form, result: Any, *, brief: str | Iterable[str], table: "Callabl
         table(stdout())
 
 
+def script(command: Callable[..., Any], may_speak: Callable[[], bool] = lambda: True) -> None:
+    """Run a function as the command line of a program: typed arguments, `--help`, and one line for every mistake.
+
+    Args:
+        command: The function; its annotations say what typer needs to know.
+        may_speak: See `run`.
+    """
+    import typer
+
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    run(app, may_speak)
+
+
 @contextmanager
 def plain_warnings() -> Iterator[None]:
     """Print a DataWarning as one line on standard error, without file and line of the code that issued it."""
