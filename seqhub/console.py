@@ -3,13 +3,14 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqhub.errors import InvalidInputError, SeqhubError, VerificationError
+from seqhub.errors import DataWarning, InvalidInputError, SeqhubError, VerificationError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +54,37 @@ def show(form: Form, result: Any, *, brief: str | Iterable[str], table: "Callabl
         sys.stdout.write("".join(f"{line}\n" for line in lines))
     else:
         table(stdout())
+
+
+def script(command: Callable[..., Any], may_speak: Callable[[], bool] = lambda: True) -> None:
+    """Run a function as the command line of a program: typed arguments, `--help`, and one line for every mistake.
+
+    Args:
+        command: The function; its annotations say what typer needs to know.
+        may_speak: See `run`.
+    """
+    import typer
+
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    run(app, may_speak)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print a DataWarning as one line on standard error, without file and line of the code that issued it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
+            if issubclass(category, DataWarning):
+                sys.stderr.write(f"warning: {message}\n")
+            else:
+                usual(message, category, *rest, **options)
+
+        warnings.showwarning = show
+        yield
 
 
 def stdout() -> "Console":

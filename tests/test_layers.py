@@ -33,8 +33,8 @@ MAY_IMPORT = {  # besides the standard library and lower floors
     "evaluation": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "datasets", "pyarrow"},
     "training": {"numpy", "torch", "accelerate", "safetensors", "submitit", "typer", "rich", "transformers"},
     "cli": {"typer", "rich"},
-    "dataset_scripts": set(),
-    "model_cards": set(),
+    "dataset_scripts": {"typer"},
+    "model_cards": {"typer"},
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqhub.console import USER_MISTAKE, Form, Stopped, grid, progress_bar, show, stderr
+from seqhub.console import USER_MISTAKE, Form, Stopped, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig, settings
 from seqhub.training.launch import launch, notes_on_settings
@@ -151,7 +151,8 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
             bar.update(task, completed=now.validation_accuracy, state=state)
 
         try:
-            return train(config, resume=resume, report=report)
+            with plain_warnings():
+                return train(config, resume=resume, report=report)
         except TrainingInterrupted as stop:
             raise Stopped(f"{stop} ({config.output_dir})" if main_process else "") from None
         except PeerFailedError as error:

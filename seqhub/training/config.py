@@ -200,6 +200,16 @@ class TrainConfig:
         return settings | self.model_options
 
     @property
+    def may_change(self) -> frozenset[str]:
+        """The settings in which a resumed run may differ from the run that was stopped: none changes what comes before.
+
+        `data` and `data_options` may name a moved file or folder: its content is compared instead. Where the learning
+        rate is decided by the length of the whole run, that may not change.
+        """
+        length = set() if self.schedule in ("linear", "cosine") else {"max_sequences", "epochs"}
+        return frozenset({"stop_at", "threads", "trackers", "checkpoint_every", "data", "data_options", *length})
+
+    @property
     def file(self) -> Path | None:
         """The file that has the rows, where it is not the task that has them."""
         from seqhub.tasks.base import OWN

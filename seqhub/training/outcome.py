@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from seqhub.data.assignment import RULE
 from seqhub.data.digest import digest
 from seqhub.data.own import Source
 from seqhub.data.table import rows_table
@@ -15,10 +16,11 @@ from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.loading import file_digest, quiet_transformers
 from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
-from seqhub.records import DatasetRecord, RunRecord, command_line, environment, sync_folder
+from seqhub.records import RunRecord, command_line, environment, sync_folder
 from seqhub.tasks.base import Alphabet
+from seqhub.tasks.registry import resolve
 from seqhub.training import checkpoints
-from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def record_of(
     end: Progress,
     criteria: dict[str, int | None],
     processes: int = 1,
+    *,
+    native: bool = False,
 ) -> RunRecord:
     """What a run has to say of itself, before anything of it is saved.
 
@@ -44,6 +48,7 @@ def record_of(
         end: Where it ended.
         criteria: Each with the training sequences until it was met, None where it was not.
         processes: That took part.
+        native: Whether it was a whole run in native calls, whose results differ from those of torch by rounding.
     """
     return RunRecord(
         address=config.address,
@@ -58,7 +63,7 @@ def record_of(
         processes=processes,
         criteria=criteria,
         timings={"train": round(end.seconds, 3), "of which checks": round(end.check_seconds, 3)},
-        environment=environment() | {"device": model.device.type},
+        environment=environment() | {"device": model.device.type, "native": native},
         command=command_line(),
     )
 
@@ -134,18 +139,17 @@ def probe(model: "PreTrainedModel", source: Source) -> dict[str, Any]:
 
 def data_facts(config: TrainConfig, source: Source, sequences: int) -> dict[str, Any]:
     """Which rows a run was trained on, for its record: those presented of a stream, those of a finite split."""
-    seed, rows = 0, source.sizes["train"]
-    if config.data == STREAM:
-        seed, rows = config.seed, sequences
-    elif config.data != SPLITS and config.file is None:
-        built = DatasetRecord.load(Path(config.data))
-        _, _, name = config.address.partition("/")
-        seed, rows = built.seed, built.configs[name]["splits"]["train"]["rows"]
-    split = source.split("train", seed)
+    task, _ = resolve(config.address)
+    if source.kind == "stream":
+        split = source.split("train", config.seed)
+        rows = {"seed": config.seed, "rows": sequences, "digest": digest(rows_table(split, 0, sequences))}
+    else:
+        rows = {"seed": source.seed, "rows": len(source.training_rows), "digest": source.training_digest}
     return {
-        "task_version": split.task.version,
-        "source": config.facts()["data"],
-        "seed": seed,
-        "rows": rows,
-        "digest": digest(rows_table(split, 0, rows)),
+        "task_version": task.version,
+        "source": source.name,
+        **rows,
+        "identity": source.identity,
+        **({"split_rule": RULE} if source.kind == "file" else {}),
+        "statistics": source.statistics,
     }

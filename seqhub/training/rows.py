@@ -1,7 +1,6 @@
 """The rows of a run: those it learns from, and those of its validations."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -10,30 +9,39 @@ from seqhub.data.columns import Columns
 from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
 from seqhub.data.own import Source
 from seqhub.evaluation.loading import quiet_datasets
-from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.config import STREAM, TrainConfig
 
 _VALIDATION_BATCH = 1024  # sequences of a validation that are looked at before the next ones
+
+
+def source_of(config: TrainConfig) -> Source:
+    """Where the rows of a run come from; a file or folder is read once, here or when its rows are wanted first."""
+    return Source(config.address, config.file, config.data_options, data=config.data)
 
 
 def training_rows(config: TrainConfig, source: Source, rank: int = 0, world_size: int = 1) -> Feed:
     """The batches that a run learns from, of which each process takes its slice."""
     if config.data == STREAM:
         return StreamFeed(config.address, "train", config.seed, config.batch_size, rank, world_size)
-    if config.file is not None:
-        rows = source.table()
-    elif config.data == SPLITS:
-        from seqhub.data.builder import load_dataset
-
-        with quiet_datasets():
-            rows = load_dataset(config.address, split="train")
-    else:
-        from seqhub.data.export import load_folder
-
-        rows = load_folder(Path(config.data), config.address, "train")
+    _load(source)
+    rows = source.training_rows
     return TableFeed(
         rows, source.layout, config.batch_size, shuffle=True, seed=config.seed,
         order_seed=config.order_seed, rank=rank, world_size=world_size,
     )  # fmt: skip
+
+
+def _load(source: Source) -> None:
+    """Read all training rows of a source, without the progress bars of `datasets`."""
+    if source.kind == "splits":
+        with quiet_datasets():
+            _ = source.training_rows
+
+
+def identified(source: Source) -> str:
+    """The content identity of a source, see `Source.identity`."""
+    _load(source)
+    return source.identity
 
 
 def fresh_rows(config: TrainConfig, source: Source, rank: int = 0, world_size: int = 1) -> TableFeed | StreamFeed:

@@ -13,6 +13,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.data.columns import drawn_columns, tensors
+from seqhub.data.describe import warn
 from seqhub.data.own import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.asking import AskedModel
@@ -37,7 +38,7 @@ from seqhub.training.outcome import record_of, save_run
 from seqhub.training.peers import failing_together
 from seqhub.training.process import environment_variable, interruptions, own_accelerate_state, torch_threads
 from seqhub.training.random_state import random_state, restore_random_state, seed_process
-from seqhub.training.rows import ValidationRows, length_of, training_rows
+from seqhub.training.rows import ValidationRows, identified, length_of, source_of, training_rows
 from seqhub.training.window import Window
 from seqhub.training.workers import require_main_guard
 
@@ -49,7 +50,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 _TRACKED = "seqhub"  # name of the project in trackers; TensorBoard makes a folder of it
 _TRIED = 256  # sequences that a model is shown before a run leaves anything behind
-_MAY_CHANGE = {"max_sequences", "stop_at", "threads", "trackers", "checkpoint_every", "epochs"}  # on resume
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -130,7 +130,7 @@ def _train(
     accelerator: Accelerator,
     stack: ExitStack,
 ) -> RunRecord | None:
-    source = Source(config.address, config.file, config.data_options)
+    source = source_of(config)
     layout = source.layout
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
@@ -147,6 +147,11 @@ def _train(
     optimizer = _optimizer(config, parameters, accelerator.device)
 
     _try(config, source, bare_model, accelerator.device)
+    identities = gather_object([identified(source)])
+    if len(set(identities)) > 1:
+        raise InvalidConfigError(f"{source.name} has other rows for some processes than for others; start again")
+    if accelerator.is_main_process:
+        warn(source)
 
     # the folder, once nothing in the settings can be wrong any more; from here on a stop is a checkpoint
     prepare_folder(config.output_dir, resume, accelerator, stack)
@@ -159,8 +164,10 @@ def _train(
     seed_process(config.seed, rank)
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
         tensors, facts = saved
-        asked = config.facts() | source.identity | {"processes": world_size}
-        checkpoints.require_same_run(config.output_dir / checkpoints.FILE_NAME, facts["config"], asked, _MAY_CHANGE)
+        path = config.output_dir / checkpoints.FILE_NAME
+        asked = config.facts() | {"processes": world_size}
+        checkpoints.require_same_data(path, facts.get("data", {}), source)
+        checkpoints.require_same_run(path, facts["config"], asked, config.may_change)
         _restore(tensors, facts, bare_model, optimizer, rank, accelerator.device)
         feed.load_state_dict(facts["feed"])
         validation.load_state_dict(facts["fresh"])
@@ -181,7 +188,8 @@ def _train(
                 for number, states in enumerate(random_states):
                     tensors |= {f"random.{number}{name}": torch.from_numpy(each) for name, each in states.items()}
                 facts = {
-                    "config": config.facts() | source.identity | {"processes": world_size},
+                    "config": config.facts() | {"processes": world_size},
+                    "data": {"source": source.name, "identity": source.identity},
                     "groups": groups,
                     "feed": feed.state_dict(),
                     "fresh": validation.state_dict(),
@@ -381,7 +389,7 @@ def _holds_own(folder: Path) -> bool:
 
 def _try(config: TrainConfig, source: Source, model: torch.nn.Module, device: torch.device) -> None:
     """Show the model some rows before anything is made."""
-    rows = source.split().blocks(0, 1)[:_TRIED]
+    rows = source.first_block[:_TRIED]
     batch = tensors(drawn_columns(rows, source.layout), int(rows.lengths.max()))
     batch = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     model.eval()

@@ -27,7 +27,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress, learning_rate
 from seqhub.training.fitting import fresh_model
 from seqhub.training.outcome import record_of
-from seqhub.training.rows import ValidationRows, length_of, training_rows
+from seqhub.training.rows import ValidationRows, length_of, source_of, training_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,8 +55,12 @@ def first_model(config: TrainConfig, layout: Layout) -> "PreTrainedModel":
         return fresh_model(config, layout)
 
 
-def unfit_for_whole_runs(config: TrainConfig) -> str | None:
+def unfit_for_whole_runs(config: TrainConfig, source: Source | None = None) -> str | None:
     """Why runs of these settings are not made natively; None where they are.
+
+    Args:
+        config: All settings.
+        source: Of the rows, where the caller has it already.
 
     Raises:
         UnknownNameError: A setting that the model does not have.
@@ -65,7 +69,7 @@ def unfit_for_whole_runs(config: TrainConfig) -> str | None:
     for name, plain in (("precision", "no"), ("trackers", ()), ("record", ()), ("chunk_steps", 0)):
         if getattr(config, name) != plain:
             return f"{name} {getattr(config, name)}"
-    layout = Source(config.address, config.file, config.data_options).layout
+    layout = (source or source_of(config)).layout
     if layout.target == "inputs":
         return f"{config.address} is to be reconstructed"
     model = first_model(config, layout)
@@ -86,7 +90,7 @@ def whole_run(
         InvalidConfigError: What `unfit_for_whole_runs` says, or training diverged.
         AbandonedError: `stopped` said so.
     """
-    source = source or Source(config.address, config.file, config.data_options)
+    source = source or source_of(config)
     layout = source.layout
     feed, validation = training_rows(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, feed)
@@ -129,7 +133,7 @@ def whole_run(
 
     now.seconds = time.perf_counter() - started
     fit.write_to(model)
-    return WholeRun(model, record_of(config, source, model, now, criteria.met_at()), history)
+    return WholeRun(model, record_of(config, source, model, now, criteria.met_at(), native=True), history)
 
 
 def _objective(model: Any, layout: Layout) -> Objective:
