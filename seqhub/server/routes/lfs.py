@@ -68,8 +68,7 @@ def batch(call: Call, plan: Plan) -> Response:
 def verify(call: Call) -> Response:
     """Asked after an upload: is it here, as this user's?"""
     oid, size = _wanted(call.json())
-    path = call.store.blob(oid) if call.may_use(oid) else None
-    if path is None or path.stat().st_size != size:
+    if not call.may_use(oid) or not call.store.is_sound(oid, size):
         raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
     return JSONResponse({}, media_type=LFS_JSON)
 
@@ -179,10 +178,8 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
     if size > call.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
-    if call.may_use(oid):
-        path = call.store.blob(oid)
-        if path is not None and path.stat().st_size == size:
-            return {"oid": oid, "size": size}
+    if call.may_use(oid) and call.store.is_sound(oid, size):
+        return {"oid": oid, "size": size}
     return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
 
 
