@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from seqhub.server.conditional import is_known
 from seqhub.server.http import Call, Fields, Route
 from seqhub.server.parts import PartWriter, forget, joined, new_upload
 from seqhub.server.refusal import Refusal
+from seqhub.server.routes.files import pieces, range_of
 from seqhub.server.routes.granted import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
 from seqhub.server.routes.xet import SESSION_ID, connection
 from seqhub.server.signing import Action, Grant, Signer
@@ -132,7 +134,18 @@ def get_object(call: Call) -> Response:
     path = None if call.store.holds(repo, grant.oid) is None else call.store.blob(grant.oid)
     if path is None:
         raise _lfs_refusal(404, f"The file {grant.oid} is gone.")
-    return FileResponse(path, media_type="application/octet-stream", headers={"ETag": f'"{grant.oid}"'})
+    etag = f'"{grant.oid}"'
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+    if is_known(call.request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    size = path.stat().st_size
+    start, stop, status = range_of(call, size, etag)
+    if status == 206:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["Content-Length"] = str(stop - start)
+    if call.request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(pieces(path, start, stop), status, headers)
 
 
 def locks(call: Call) -> Response:
