@@ -153,7 +153,7 @@ def content(value: Fields) -> bytes:
 def large(call: Call, path: str, value: Fields) -> AddLarge:
     """A file that was sent before. Copies name no size: then the blob's own counts, if this user may use the blob."""
     sha256 = value.text("oid", limit=64)
-    if value.text("algo", "sha256", limit=20) != "sha256" or not _SHA256.fullmatch(sha256):
+    if value.text("algo", "sha256", limit=20) not in ("sha256", "sha_256") or not _SHA256.fullmatch(sha256):
         raise Refusal(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
     if value.values.get("size") is not None:
         return AddLarge(path, sha256, value.integer("size"))

@@ -28,6 +28,7 @@ from seqhub.server.wire import PREFIX_OF
 
 MAX_OBJECTS = 1000  # of one batch; clients send 256, git-lfs 100
 MAX_PARTS = 10_000
+HASH_ALGORITHMS = ("sha256", "sha_256")  # as git-lfs and as the client for JavaScript writes it
 LFS_JSON = "application/vnd.git-lfs+json"
 HEX = frozenset("0123456789abcdef")
 
@@ -48,8 +49,9 @@ def batch(call: Call, plan: Plan) -> Response:
     operation = fields.text("operation")
     if operation not in ("upload", "download"):
         raise _lfs_refusal(422, f'Operation {operation[:40]!r} is unknown; "upload" and "download" are known.')
-    if fields.text("hash_algo", "sha256") != "sha256":
-        raise _lfs_refusal(409, "Only the hash algorithm sha256 is known.")
+    algorithm = fields.text("hash_algo", "sha256")
+    if algorithm not in HASH_ALGORITHMS:
+        raise _lfs_refusal(409, f"The hash algorithm {algorithm[:40]!r} is unknown; sha256 is known.")
     revision = fields.fields("ref").optional_text("name") if fields.values.get("ref") is not None else None
     permission = upload_permission(call, revision) if operation == "upload" else "read"
     call.require(permission)
@@ -63,7 +65,7 @@ def batch(call: Call, plan: Plan) -> Response:
         parts = plan if "multipart" in offered else None
         transfer = "multipart" if parts and any(size > parts.above for _, size in wanted) else "basic"
         answer = _uploads(call, wanted, revision, parts)
-    body = {"transfer": transfer, "objects": answer, "hash_algo": "sha256"}
+    body = {"transfer": transfer, "objects": answer, "hash_algo": algorithm}
     return JSONResponse(body, media_type=LFS_JSON)
 
 
