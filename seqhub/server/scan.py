@@ -15,13 +15,14 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Literal, Protocol
 
+from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 from seqhub.server.model import AddLarge, AddSmall, CopyFile, Operation
 from seqhub.server.refusal import Refusal
 
 Status = Literal["suspicious", "not scanned"]
 Opened = Callable[[], bytes | Path | None]
 
-PICKLES = frozenset({".bin", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"})
+PICKLES = frozenset(PICKLE_SUFFIXES)
 SCANNED = PICKLES | {".npy", ".npz", ".zip"}
 MAGIC = tuple(bytes([0x80, version]) for version in range(6))  # PROTO and its number
 MOST_BYTES = 64 * 2**20  # of one pickle; a longer one is not scanned

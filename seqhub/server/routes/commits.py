@@ -38,6 +38,7 @@ def preupload(call: Call) -> Response:
     ignore_rules = patterns.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
     paths = [item.text("path", limit=4096) for item in asked]
     present = {entry.path: entry for entry in call.store.entries(call.repo, commit, paths)}
+    damaged = call.store.damaged(entry.oid for entry in present.values())
     answers = []
     for item, path in zip(asked, paths, strict=True):
         size = item.integer("size")
@@ -52,7 +53,7 @@ def preupload(call: Call) -> Response:
                 "path": path,
                 "uploadMode": "lfs" if is_large else "regular",
                 "shouldIgnore": patterns.is_ignored(ignore_rules, path),
-                "oid": content_id(present.get(path)),
+                "oid": content_id(call, present.get(path), damaged),
             }
         )
     return JSONResponse({"files": answers})
@@ -152,7 +153,7 @@ def content(value: Fields) -> bytes:
 def large(call: Call, path: str, value: Fields) -> AddLarge:
     """A file that was sent before. Copies name no size: then the blob's own counts, if this user may use the blob."""
     sha256 = value.text("oid", limit=64)
-    if value.text("algo", "sha256", limit=20) != "sha256" or not _SHA256.fullmatch(sha256):
+    if value.text("algo", "sha256", limit=20) not in ("sha256", "sha_256") or not _SHA256.fullmatch(sha256):
         raise Refusal(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
     if value.values.get("size") is not None:
         return AddLarge(path, sha256, value.integer("size"))
@@ -213,11 +214,16 @@ def root_file(call: Call, commit: Commit, path: str) -> str:
     return (found if isinstance(found, bytes) else found.read_bytes()).decode(errors="replace")
 
 
-def content_id(entry: Entry | None) -> str | None:
-    """What the client compares with its own file: git's id of a small one, SHA-256 of a large one."""
-    if entry is None or entry.is_folder:
+def content_id(call: Call, entry: Entry | None, damaged: set[str]) -> str | None:
+    """The id that the client compares with its own file: git's id of a small one, SHA-256 of a large one.
+
+    None for content that is damaged here, so that the client sends it again.
+    """
+    if entry is None or entry.is_folder or entry.oid in damaged:
         return None
-    return entry.lfs.sha256 if entry.lfs else entry.oid
+    if entry.lfs is None:
+        return entry.oid
+    return entry.lfs.sha256 if call.store.is_sound(entry.lfs.sha256, entry.lfs.size) else None
 
 
 def super_squash(call: Call) -> Response:

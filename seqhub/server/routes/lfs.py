@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from seqhub.server.conditional import is_known
 from seqhub.server.http import Call, Fields, Route
 from seqhub.server.parts import PartWriter, forget, joined, new_upload
 from seqhub.server.refusal import Refusal
+from seqhub.server.routes.files import pieces, range_of
 from seqhub.server.routes.granted import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
 from seqhub.server.routes.xet import SESSION_ID, connection
 from seqhub.server.signing import Action, Grant, Signer
@@ -26,6 +28,7 @@ from seqhub.server.wire import PREFIX_OF
 
 MAX_OBJECTS = 1000  # of one batch; clients send 256, git-lfs 100
 MAX_PARTS = 10_000
+HASH_ALGORITHMS = ("sha256", "sha_256")  # as git-lfs and as the client for JavaScript writes it
 LFS_JSON = "application/vnd.git-lfs+json"
 HEX = frozenset("0123456789abcdef")
 
@@ -46,8 +49,9 @@ def batch(call: Call, plan: Plan) -> Response:
     operation = fields.text("operation")
     if operation not in ("upload", "download"):
         raise _lfs_refusal(422, f'Operation {operation[:40]!r} is unknown; "upload" and "download" are known.')
-    if fields.text("hash_algo", "sha256") != "sha256":
-        raise _lfs_refusal(409, "Only the hash algorithm sha256 is known.")
+    algorithm = fields.text("hash_algo", "sha256")
+    if algorithm not in HASH_ALGORITHMS:
+        raise _lfs_refusal(409, f"The hash algorithm {algorithm[:40]!r} is unknown; sha256 is known.")
     revision = fields.fields("ref").optional_text("name") if fields.values.get("ref") is not None else None
     permission = upload_permission(call, revision) if operation == "upload" else "read"
     call.require(permission)
@@ -61,15 +65,14 @@ def batch(call: Call, plan: Plan) -> Response:
         parts = plan if "multipart" in offered else None
         transfer = "multipart" if parts and any(size > parts.above for _, size in wanted) else "basic"
         answer = _uploads(call, wanted, revision, parts)
-    body = {"transfer": transfer, "objects": answer, "hash_algo": "sha256"}
+    body = {"transfer": transfer, "objects": answer, "hash_algo": algorithm}
     return JSONResponse(body, media_type=LFS_JSON)
 
 
 def verify(call: Call) -> Response:
     """Asked after an upload: is it here, as this user's?"""
     oid, size = _wanted(call.json())
-    path = call.store.blob(oid) if call.may_use(oid) else None
-    if path is None or path.stat().st_size != size:
+    if not call.may_use(oid) or not call.store.is_sound(oid, size):
         raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
     return JSONResponse({}, media_type=LFS_JSON)
 
@@ -133,7 +136,18 @@ def get_object(call: Call) -> Response:
     path = None if call.store.holds(repo, grant.oid) is None else call.store.blob(grant.oid)
     if path is None:
         raise _lfs_refusal(404, f"The file {grant.oid} is gone.")
-    return FileResponse(path, media_type="application/octet-stream", headers={"ETag": f'"{grant.oid}"'})
+    etag = f'"{grant.oid}"'
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+    if is_known(call.request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    size = path.stat().st_size
+    start, stop, status = range_of(call, size, etag)
+    if status == 206:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["Content-Length"] = str(stop - start)
+    if call.request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(pieces(path, start, stop), status, headers)
 
 
 def locks(call: Call) -> Response:
@@ -179,10 +193,8 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
     if size > call.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
-    if call.may_use(oid):
-        path = call.store.blob(oid)
-        if path is not None and path.stat().st_size == size:
-            return {"oid": oid, "size": size}
+    if call.may_use(oid) and call.store.is_sound(oid, size):
+        return {"oid": oid, "size": size}
     return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
 
 

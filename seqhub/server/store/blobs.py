@@ -7,6 +7,7 @@ import re
 import secrets
 import sqlite3
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -163,6 +164,24 @@ class Blobs(Base):
             row = connection.execute(query, {"sha256": bytes.fromhex(sha256), "repo": repo.id}).fetchone()
             return int(row[0]) if row else None
 
+    def is_sound(self, sha256: str, size: int) -> bool:
+        """Whether the content of a large file is here in its size, and fsck found no damage."""
+        path = self.blob(sha256)
+        if path is None or self.damaged([sha256]):
+            return False
+        try:
+            return path.stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def damaged(self, contents: Iterable[str]) -> set[str]:
+        """Those of some contents, by SHA-256 or git id, that fsck found damaged and nobody has sent again."""
+        with self.database.reading() as connection:
+            if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone() is None:
+                return set()
+            query = "SELECT 1 FROM damaged WHERE content = ?"
+            return {key for key in contents if connection.execute(query, (bytes.fromhex(key),)).fetchone()}
+
     def require_room(self, account: Account, size: int, token: Token | None = None) -> None:
         """Before `size` bytes more are taken from `account` by a request with `token`.
 
@@ -186,11 +205,13 @@ class Blobs(Base):
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
         """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
-        query = """SELECT files.sha256, max(files.path), files.size, commits.author, min(commits.date) FROM files
+        query = """SELECT sha256, path, size, author, date FROM (
+            SELECT files.sha256, files.path, files.size, commits.author, commits.date, row_number() OVER
+                (PARTITION BY files.sha256 ORDER BY commits.date, commits.id, files.path) AS place FROM files
             JOIN commits ON commits.id = files.target WHERE files.sha256 IS NOT NULL
             AND files.line IN (SELECT id FROM lines WHERE repo = :repo)
-            AND files.sha256 NOT IN (SELECT sha256 FROM purged WHERE repo = :repo)
-            GROUP BY files.sha256 ORDER BY 5, 2"""
+            AND files.sha256 NOT IN (SELECT sha256 FROM purged WHERE repo = :repo))
+            WHERE place = 1 ORDER BY date, path"""
         with self.database.reading() as connection:
             return [(row[0].hex(), *row[1:]) for row in connection.execute(query, {"repo": repo.id})]
 
@@ -217,6 +238,7 @@ class Blobs(Base):
                 "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET created = excluded.created",
                 (key, size, time_now),
             )
+            connection.execute("DELETE FROM damaged WHERE content = ?", (key,))
             connection.execute(
                 "INSERT INTO uploads (sha256, account, token, created, committed) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (sha256, account, token) DO UPDATE SET created = excluded.created",

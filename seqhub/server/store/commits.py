@@ -16,11 +16,12 @@ from seqhub.server.model import (
 )
 from seqhub.server.refusal import Refusal, branch_was_updated, revision_not_found
 from seqhub.server.store import index, objects
+from seqhub.server.store.counting import add_bytes, count_changes, require_quota
 from seqhub.server.store.events import check_pull_request, note_commit
 from seqhub.server.store.history import BRANCH, TAG, History, commit_of, find_commit, point_of
 from seqhub.server.store.names import check_ref_name
 from seqhub.server.store.staging import Prepared, Stage, prepare
-from seqhub.server.store.writing import append, count_bytes, keep_commit
+from seqhub.server.store.writing import append, keep_commit
 
 _SHORTEST = 7  # digits of an abbreviated commit id
 
@@ -89,10 +90,13 @@ class Commits(History):
         for operation, path, packed in prepared:
             stage.apply(operation, path, packed, uploader, token)
         changes = stage.changes()
+        if changes:
+            count_changes(connection, repo, changes)
+        if changes or stage.restored:
+            require_quota(connection, repo, self.limits)
+        objects.write(connection, repo.id, stage.objects())
         if not changes:
             return commit_of(connection, head)
-        count_bytes(connection, repo, changes, self.limits)
-        objects.write(connection, repo.id, stage.objects(changes))
         new = append(connection, repo, reference, head, changes, author, title, message, self.limits)
         commit = commit_of(connection, new)
         note_commit(connection, repo.id, reference, commit)
@@ -170,11 +174,13 @@ class Commits(History):
         Raises:
             Refusal: 404; the repository has no such file.
         """
-        keys = dict.fromkeys(wanted)
-        for sha256 in keys:
-            if self.holds(repo, sha256) is None:
+        sizes: dict[str, int] = {}
+        for sha256 in wanted:
+            size = self.holds(repo, sha256)
+            if size is None:
                 raise Refusal(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
-        gone = {bytes.fromhex(sha256) for sha256 in keys}
+            sizes[sha256] = size
+        gone = {bytes.fromhex(sha256) for sha256 in sizes}
         with self.database.transaction() as connection:
             query = "SELECT ref, target FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/tags/%'"
             for reference, head in connection.execute(query, (repo.id,)).fetchall():
@@ -185,7 +191,10 @@ class Commits(History):
                         stage.files[row.path] = None
                 if changes := stage.changes():
                     append(connection, repo, reference, head, changes, author, "Delete a large file", "", self.limits)
-            connection.executemany("INSERT OR IGNORE INTO purged VALUES (?, ?)", [(repo.id, key) for key in gone])
+            for sha256, key in [(key.hex(), key) for key in gone]:
+                query = "INSERT OR IGNORE INTO purged VALUES (?, ?)"
+                if connection.execute(query, (repo.id, key)).rowcount:
+                    add_bytes(connection, repo, -sizes[sha256])
 
     def _create_ref(
         self,

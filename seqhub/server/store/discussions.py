@@ -9,10 +9,11 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store import index
 from seqhub.server.store.base import moment, now
 from seqhub.server.store.commits import Commits, full_ref, ref_target
+from seqhub.server.store.counting import count_changes, require_quota
 from seqhub.server.store.events import add_event, event, events
 from seqhub.server.store.history import BRANCH, commit_of, difference, find_commit, point_of
 from seqhub.server.store.staging import Stage, prepare
-from seqhub.server.store.writing import append, count_bytes
+from seqhub.server.store.writing import append
 
 Status = Literal["open", "closed", "merged", "draft"]
 _COLUMNS = "number, title, author, status, is_pull_request, created, target, merge_commit"
@@ -225,7 +226,8 @@ class Discussions(Commits):
                     raise Refusal(409, f"conflict: {path!a} was changed on {pull.target}, too")
                 stage.files[path] = after
             changes = stage.changes()
-            count_bytes(connection, repo, changes, self.limits)
+            count_changes(connection, repo, changes)
+            require_quota(connection, repo, self.limits)
             title = f"{pull.title} (#{number})"
             new = append(connection, repo, target, head, changes, author, title, comment, self.limits)
             commit = commit_of(connection, new)

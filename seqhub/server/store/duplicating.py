@@ -3,8 +3,8 @@
 import sqlite3
 
 from seqhub.server.model import Repo
-from seqhub.server.refusal import Refusal
 from seqhub.server.store.base import now
+from seqhub.server.store.counting import require_quota
 from seqhub.server.store.repos import Repos
 
 
@@ -31,12 +31,7 @@ class Duplicating(Repos):
                 (SELECT card, tags, pipeline_tag, library, bytes, ? FROM repos WHERE id = ?) WHERE id = ?"""
             connection.execute(query, (now(), repo.id, new.id))
             connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new.id, repo.id))
-            query = (
-                "SELECT bytes, (SELECT sum(bytes) FROM repos AS a WHERE a.owner = repos.owner) FROM repos WHERE id = ?"
-            )
-            used, of_account = connection.execute(query, (new.id,)).fetchone()
-            if used > (self.limits.repo_bytes or used) or of_account > (self.limits.account_bytes or of_account):
-                raise Refusal(403, f"storage limit reached: {new_full_name} would take {used:,} bytes more")
+            require_quota(connection, new, self.limits)
             return new
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from seqhub.server.refusal import Refusal
@@ -12,6 +12,7 @@ from seqhub.server.store import private
 from seqhub.server.store.base import Base
 from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.checking import check
+from seqhub.server.store.counting import repair_counters
 from seqhub.server.store.database import refusing, require_writable
 from seqhub.server.store.private import DATABASE
 
@@ -34,10 +35,32 @@ class Maintenance(Base):
         """
         require_writable(self.root / "tmp")
 
-    def fsck(self) -> list[str]:
-        """Everything that is wrong, one line each; [] for a sound Hub. Reads every byte of it."""
+    def fsck(self, *, repair: bool = False) -> list[str]:
+        """Check the whole Hub, reading every byte of it.
+
+        Contents that are damaged are noted: clients are asked to send them again, and an upload of the right bytes by
+        any way repairs them.
+
+        Args:
+            repair: First set the counters to what is stored, and take from others the rights to the folder.
+
+        Returns:
+            Everything that is wrong, one line each; [] for a sound Hub.
+        """
+        if repair:
+            with self.database.transaction() as connection:
+                repair_counters(connection)
+            for path in private.open_paths(self.root):
+                private.close(path)
+        damaged: set[bytes] = set()
         with self.database.reading() as connection:
-            return list(check(connection, self.root / "blobs"))
+            problems = list(check(connection, self.root / "blobs", damaged))
+            noted = {row[0] for row in connection.execute("SELECT content FROM damaged")}
+        if damaged != noted:
+            with suppress(Refusal), self.database.transaction() as connection:  # a disk that is full is checked, too
+                connection.execute("DELETE FROM damaged")
+                connection.executemany("INSERT INTO damaged VALUES (?)", [(content,) for content in damaged])
+        return problems
 
     def gc(self, grace_seconds: float = 86_400) -> dict[str, int]:
         """Remove large files that no commit of any repository names, and what interrupted uploads left.

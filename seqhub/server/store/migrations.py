@@ -4,6 +4,7 @@ import secrets
 import sqlite3
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store.counting import STORED
 
 _FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -127,7 +128,12 @@ ALTER TABLE tokens_once RENAME TO tokens;
 CREATE INDEX tokens_account ON tokens (account);
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING, _UPLOADS_OF_TOKENS)
+_DAMAGE_AND_COUNTERS = f"""
+CREATE TABLE damaged (content BLOB PRIMARY KEY) WITHOUT ROWID;            -- SHA-256 or git id, as fsck found it
+UPDATE repos SET bytes = {STORED};
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING, _UPLOADS_OF_TOKENS, _DAMAGE_AND_COUNTERS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

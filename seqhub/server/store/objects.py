@@ -39,12 +39,19 @@ def pack(kind: git.ObjectKind, data: bytes) -> Packed:
 
 
 def write(connection: sqlite3.Connection, repo: int, objects: Sequence[Packed]) -> None:
-    """Store objects; those that are there already stay."""
+    """Store objects; of those that are there already a damaged one is replaced.
+
+    Trees stay: one that is kept as edits of another must not become the other's base.
+    """
     connection.executemany(
-        "INSERT INTO objects (repo, oid, kind, packed, base, data) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (repo, oid) DO NOTHING",
+        "INSERT INTO objects (repo, oid, kind, packed, base, data) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (repo, oid) "
+        "DO UPDATE SET kind = excluded.kind, packed = excluded.packed, base = excluded.base, data = excluded.data "
+        "WHERE excluded.kind <> 'tree' AND (kind, packed, data) IS NOT (excluded.kind, excluded.packed, excluded.data)",
         [(repo, *item) for item in objects],
     )
+    if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone():
+        gone = [(item.oid,) for item in objects if item.kind != "tree"]
+        connection.executemany("DELETE FROM damaged WHERE content = ?", gone)
 
 
 def read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.ObjectKind, bytes]:

@@ -9,6 +9,7 @@ from seqhub.server.model import Account, AddLarge, AddSmall, CopyFile, Delete, O
 from seqhub.server.refusal import Refusal, entry_not_found
 from seqhub.server.store import index, objects
 from seqhub.server.store.blobs import USABLE, viewer_values
+from seqhub.server.store.counting import add_bytes
 from seqhub.server.store.history import find_commit, point_of
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Row
 from seqhub.server.store.limits import Limits
@@ -48,6 +49,7 @@ class Stage:
         self, connection: sqlite3.Connection, repo: Repo, chain: index.Chain, blob_path: Callable[[str], Path]
     ) -> None:
         self.files: dict[str, Row | None] = {}
+        self.restored = False  # whether a file that was deleted for good is back
         self._connection = connection
         self._repo = repo
         self._chain = chain
@@ -95,9 +97,9 @@ class Stage:
                 changed[path] = row
         return changed
 
-    def objects(self, changes: dict[str, Row | None]) -> list[objects.Packed]:
-        """The blobs that a commit of these changes needs."""
-        wanted = dict.fromkeys(row.oid for row in changes.values() if row is not None)
+    def objects(self) -> list[objects.Packed]:
+        """The blobs that came with the operations and are in the commit, also those that the parent has."""
+        wanted = dict.fromkeys(row.oid for row in self.files.values() if row is not None)
         return [self._packed[oid] for oid in wanted if oid in self._packed]
 
     def _delete(self, path: str, is_folder: bool) -> None:
@@ -139,6 +141,9 @@ class Stage:
             raise Refusal(400, f"{path!a}: upload the content sha256:{operation.sha256} first")
         if row[0] != operation.size:
             raise Refusal(422, f"{path!a}: the content has {row[0]} bytes, not {operation.size}")
-        self._connection.execute("DELETE FROM purged WHERE repo = ? AND sha256 = ?", (self._repo.id, key))
+        restored = "DELETE FROM purged WHERE repo = ? AND sha256 = ?"
+        if self._connection.execute(restored, (self._repo.id, key)).rowcount:
+            add_bytes(self._connection, self._repo, operation.size)
+            self.restored = True
         note = "UPDATE uploads SET committed = 1 WHERE sha256 = ? AND account = ?"
         self._connection.execute(note, (key, uploader.id))

@@ -76,36 +76,6 @@ def keep_commit(
     return cursor.lastrowid
 
 
-def count_bytes(connection: sqlite3.Connection, repo: Repo, changes: dict[str, Row | None], limits: Limits) -> None:
-    """Count what a commit adds to its repository.
-
-    Raises:
-        Refusal: 403; a quota would be exceeded.
-    """
-    added, large = 0, set()
-    for row in changes.values():
-        if row is None or row.sha256 in large:
-            continue
-        if row.sha256 is not None:
-            large.add(row.sha256)
-            query = "SELECT 1 FROM files JOIN lines ON lines.id = line WHERE sha256 = ? AND repo = ? LIMIT 1"
-            if connection.execute(query, (row.sha256, repo.id)).fetchone():
-                continue
-        added += row.size
-    connection.execute("UPDATE repos SET bytes = bytes + ? WHERE id = ?", (added, repo.id))
-    query = "SELECT bytes, (SELECT sum(bytes) FROM repos AS all_of WHERE owner = repos.owner) FROM repos WHERE id = ?"
-    if limits.repo_bytes is not None or limits.account_bytes is not None:
-        of_repo, of_account = connection.execute(query, (repo.id,)).fetchone()
-        for used, limit, whose in (
-            (of_repo, limits.repo_bytes, repo.full_name),
-            (of_account, limits.account_bytes, repo.namespace),
-        ):
-            if limit is not None and used > limit:
-                # a token that names repositories must not learn what the others of its owner take
-                total = f"{used:,} bytes of {limit:,}" if whose == repo.full_name else f"more than {limit:,} bytes"
-                raise Refusal(403, f"storage limit reached: {whose} would take {total}")
-
-
 def _write_trees(
     connection: sqlite3.Connection, repo: int, chain: Chain, root: bytes, changes: dict[str, Row | None]
 ) -> tuple[bytes, dict[str, Row | None]]:

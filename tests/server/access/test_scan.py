@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqhub.hub.pickles import find_pickles
+from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 from seqhub.server.model import AddLarge, AddSmall, CopyFile, Delete
 from seqhub.server.refusal import Refusal
 from seqhub.server.scan import Scanner, refuse_pickles, scan
@@ -165,3 +167,12 @@ def test_a_restart_forgets_no_warning(tmp_path: Path, monkeypatch: pytest.Monkey
     assert asked, "another version may know more"
     newer.close()
     again.close()
+
+
+@pytest.mark.parametrize("suffix", PICKLE_SUFFIXES)
+def test_the_policy_and_push_refuse_the_same_names(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix.upper()}"
+    path.write_bytes(b"text")
+    assert find_pickles([path]) == [path]
+    with pytest.raises(Refusal, match="safetensors only"):
+        refuse_pickles([AddSmall(path.name, b"text")])
