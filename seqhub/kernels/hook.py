@@ -5,7 +5,7 @@ seqhub` sees to it that it is there before any model is (`seqhub._hooks`). Copie
 older weights ask, too: the signature of `run` is kept as long as its name.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -26,8 +26,7 @@ _FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that r
 _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 _BLOCK_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_l0"]
 _SETTINGS = ("num_layers", "bias", "batch_first", "bidirectional", "proj_size", "mode")
-# Attributes of an instance that change its call: its own `forward`, or tensors computed in place of its parameters
-_OVERRIDES = frozenset(("forward", "_call_impl", "_compiled_call_impl", *_WEIGHTS, *_BLOCK_WEIGHTS))
+_CALLS = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # attributes of an instance that change its call
 _BLOCKS = "lstm_hs97"
 _FLOATS = (torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
@@ -74,9 +73,11 @@ def run(
         bidirectional = layer.recurrence_reverse is not None
         modules += [layer.recurrence, layer.recurrence_reverse] if bidirectional else [layer.recurrence]
     if cell == _BLOCKS:
-        weights = None if bidirectional else _weights_of_blocks(modules)
+        weights = None if bidirectional else weights_of_blocks(modules)
+        if weights is None or not _blocks_run(modules):
+            return None
     else:
-        weights = _weights_of_cells(modules, cell)
+        weights = weights_of_cells(modules, cell)
     if weights is None or not _fits(inputs, weights, (mask, h_0, c_0), cell):
         return None
     spans = None
@@ -88,7 +89,7 @@ def run(
     columns = one_hot_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None
     try:
         if cell == _BLOCKS:
-            return _run_blocks(inputs, modules, weights, columns, spans, h_0, c_0)
+            return _run_blocks(inputs, modules, columns, spans, h_0, c_0)
         states, h_n, c_n = recurrence(
             inputs,
             weights,
@@ -105,16 +106,8 @@ def run(
     return states, h_n, c_n if cell == "lstm" else None
 
 
-def weights_by_name(module: Any, cell: str) -> list[Tensor] | None:
-    """Return the weights by which a call of a module would compute; None where the call may do anything else.
-
-    Args:
-        module: In place of a recurrence of one layer and direction.
-        cell: One of `_TYPES`.
-
-    Returns:
-        Tensors in the order of `_WEIGHTS`, whatever the order of the parameters.
-    """
+def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
+    """Weights of one module, as in `weights_of_cells`."""
     kind = _TYPES[cell]
     attributes = module.__dict__
     if (
@@ -123,6 +116,7 @@ def weights_by_name(module: Any, cell: str) -> list[Tensor] | None:
         or attributes["_flat_weights_names"] != _WEIGHTS
         or tuple([attributes[name] for name in _SETTINGS]) != (1, True, True, False, 0, cell.upper())
         or _is_changed(module)
+        or not attributes.keys().isdisjoint(_WEIGHTS)  # computed, in place of a parameter
     ):
         return None
     parameters = attributes["_parameters"]
@@ -149,40 +143,53 @@ def _is_ours(kind: type[Any], name: str, file: str) -> bool:
     return kind.__name__ == name and forward.__qualname__ == f"{name}.forward" and forward.__module__.endswith(file)
 
 
-def _weights_of_cells(modules: list[Any], cell: str) -> list[Tensor] | None:
+def weights_of_cells(modules: list[Any], cell: str) -> list[Tensor] | None:
+    """Return the weights by which calls of recurrences would compute; None where a call may do anything else.
+
+    Args:
+        modules: Each in place of a recurrence of one layer and direction.
+        cell: One of `_TYPES`.
+
+    Returns:
+        Tensors of each in the order of `_WEIGHTS`, whatever the order of the parameters.
+    """
     weights: list[Tensor] = []
     for module in modules:
-        found = weights_by_name(module, cell)
+        found = _weights_of(module, cell)
         if found is None:
             return None
         weights += found
     return weights
 
 
-def _weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
-    """Weights of memory cell blocks that run natively: with the truncated gradient, or where there is none."""
-    weights: list[Any] = []
+def weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
+    """Return the weights of memory cell blocks, as `weights_of_cells` does; those that a block lacks are left out."""
+    weights: list[Tensor] = []
     for module in modules:
         parameters = module._parameters
         if (
             not _is_ours(type(module), "MemoryBlocks", "memory_blocks")
             or _is_changed(module)
-            or not all(name in parameters for name in _BLOCK_WEIGHTS)
-            or parameters["weight_hh_l0"] is None
-            or (torch.is_grad_enabled() and not module.truncated)
+            or any(getattr(module, name) is not parameters.get(name) for name in _BLOCK_WEIGHTS)
         ):
             return None
-        bias = parameters["bias_l0"]
+        bias = module.bias_l0
         if bias is not None and len(bias) not in (module.num_gates, module.num_gates + module.hidden_size):
             return None
-        weights += [parameters[name] for name in _BLOCK_WEIGHTS]
+        weights += [parameters[name] for name in _BLOCK_WEIGHTS if parameters.get(name) is not None]
     return weights
+
+
+def _blocks_run(modules: list[Any]) -> bool:
+    """Whether memory cell blocks run natively: with the truncated gradient, or where there is none."""
+    return all(
+        module.weight_hh_l0 is not None and (module.truncated or not torch.is_grad_enabled()) for module in modules
+    )
 
 
 def _run_blocks(
     inputs: Tensor,
     modules: list[Any],
-    weights: Sequence[Any],
     columns: Tensor | None,
     spans: Tensor | None,
     h_0: Tensor | None,
@@ -199,8 +206,8 @@ def _run_blocks(
             squash_output=module.squash_output,
         )
         start = {} if h_0 is None or c_0 is None else {"h_0": h_0[index], "m_0": c_0[index]}
-        own = weights[len(_BLOCK_WEIGHTS) * index :][: len(_BLOCK_WEIGHTS)]
-        inputs, h_n, m_n = memory_blocks(inputs, tuple(own), units, columns=columns, spans=spans, **start)
+        weights = module.weight_ih_l0, module.weight_hh_l0, module.bias_l0
+        inputs, h_n, m_n = memory_blocks(inputs, weights, units, columns=columns, spans=spans, **start)
         columns = None
         ends.append((h_n, m_n))
     return inputs, torch.stack([h_n for h_n, _ in ends]), torch.stack([m_n for _, m_n in ends])
@@ -246,7 +253,7 @@ def _is_changed(module: Any) -> bool:
         or attributes["_forward_pre_hooks"]
         or attributes["_backward_hooks"]
         or attributes["_backward_pre_hooks"]
-        or not _OVERRIDES.isdisjoint(attributes)
+        or not _CALLS.isdisjoint(attributes)
     )
 
 

@@ -17,9 +17,7 @@ IDS[1, 8:] = IDS[3, :2] = 0
 def results(model: Any, gather: bool, **given: Any) -> list[torch.Tensor]:
     """With `gather=False` a hook makes the model call its recurrences on one-hot vectors."""
     model.zero_grad()
-    modules = [
-        each for each in model.modules() if isinstance(each, nn.RNNBase) or type(each).__name__ == "MemoryBlocks"
-    ]
+    modules = [module for layer in model.model.layers for module in layer.children()]
     hooks = [] if gather else [module.register_forward_hook(lambda *_: None) for module in modules]
     output = model(IDS, **given)
     output.logits.square().mean().backward()
@@ -66,7 +64,7 @@ from seqhub import build_config, build_model
 preset, head, native = sys.argv[1:]
 model = build_model(build_config(preset, vocab_size=20_001, hidden_size=8, num_labels=4), head)
 ids = torch.randint(1, 20_001, (8, 20))
-small = build_model(build_config(preset, hidden_size=8), head)
+small = build_model(build_config(preset, hidden_size=8, num_labels=4), head)
 small(ids % 9, labels=ids % 4 if head != "sequence" else ids[:, 0] % 4).loss.backward()  # loads what any step loads
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 labels = {"sequence": ids[:, 0] % 4, "token": ids % 4, "causal": ids}[head]

@@ -211,13 +211,15 @@ def computes_by_its_weights(module: nn.Module) -> bool:
 
 
 _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
-_CHANGES = frozenset(("forward", "_compiled_call_impl", "bias_l0", *_WEIGHTS))
+# Attributes of an instance that change its call, or are computed in place of parameters; None where there are none
+_CHANGES = "forward", "_compiled_call_impl", "bias_l0", *_WEIGHTS
 
 
 def _is_unchanged(module: nn.Module) -> bool:
     """Whether no hook listens to a module, and no attribute of its own changes its call."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return not hooks and not _has_any_global_hook() and _CHANGES.isdisjoint(vars(module))
+    attributes = vars(module)
+    return not hooks and not _has_any_global_hook() and all(attributes.get(name) is None for name in _CHANGES)
 
 
 def input_sums(module: nn.Module, inputs: Tensor) -> Tensor:
@@ -371,7 +373,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
 
 def reads_columns(layer: nn.Module) -> bool:
-    """Whether a layer takes columns in place of one-hot vectors, and these would take more memory than their product."""
+    """Whether a layer takes columns of one-hot vectors, and these vectors are wider than their product with weights."""
     if type(layer) is not RecurrentLayer or not _is_unchanged(layer):
         return False
     modules: list[Any] = [each for each in (layer.recurrence, layer.recurrence_reverse) if each is not None]
