@@ -42,6 +42,9 @@ hub-suite: $(READY)  ## huggingface_hub's and datasets' own tests against this s
 			$(CLIENT:%=--release %) || failed=1; \
 	done; done; test -z "$$failed"
 
+js-suite: $(READY)  ## 42 operations of the npm client @huggingface/hub against this server (needs node and npm)
+	$(BIN)/python tests/server/suite/js.py --scratch build/js-suite
+
 SANITIZED := build/sanitized/seqhub/kernels/recurrence.so
 $(SANITIZED): setup.py $(wildcard seqhub/kernels/native/*)
 	CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
@@ -92,4 +95,4 @@ cards: $(READY)  ## render again everything that is rendered
 	$(BIN)/python -m model_cards.render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite sanitize fuzz wheel format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite js-suite sanitize fuzz wheel format lint bench release cards

@@ -5,6 +5,7 @@ theirs writes 50,000, and its rate is taken as that of 1,000,000, as it works ro
 Below that, both write the same number of rows, once.
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -103,4 +104,8 @@ def _peak_mib() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
+    parser = argparse.ArgumentParser(description="measure one side of this benchmark, as JSON")
+    parser.add_argument("side", choices=SIDES)
+    parser.add_argument("rows", type=int)
+    given = parser.parse_args()
+    print(json.dumps(measure(given.side, given.rows)))

@@ -8,6 +8,7 @@ file twice, for its SHA-256 and for sending, hf_xet cuts, hashes and packs it. T
 how much that is. Large files are measured in at most three rounds, so that all of it takes minutes.
 """
 
+import argparse
 import http.client
 import json
 import os
@@ -416,4 +417,8 @@ CHILDREN: dict[str, Callable[..., list[Any]]] = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(CHILDREN[sys.argv[1]](*sys.argv[2:])))
+    parser = argparse.ArgumentParser(description="one side of this benchmark, as JSON")
+    parser.add_argument("child", choices=CHILDREN)
+    parser.add_argument("arguments", nargs="*")
+    given = parser.parse_args()
+    print(json.dumps(CHILDREN[given.child](*given.arguments)))

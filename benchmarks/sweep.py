@@ -23,6 +23,7 @@ from torch import nn
 from benchmarks.baselines import CourseGenerator
 from benchmarks.course import CourseModel, course_steps, course_test
 from benchmarks.timing import Row, row_of_pairs
+from seqhub.evaluation.metrics import reaches
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
@@ -120,12 +121,11 @@ def plain(hidden: int, seed: int, most: int = _MOST) -> tuple[int, int | None]:
 
 def _check(model: CourseModel, fresh: CourseGenerator) -> tuple[int, bool]:
     """How many fresh sequences were looked at, and whether enough of `_CHECKED` are right."""
-    wrong_allowed = int((1 - _RIGHT) * _CHECKED)
     correct, seen = 0, 0
-    while seen < _CHECKED and seen - correct <= wrong_allowed:
+    while seen < _CHECKED and reaches(_RIGHT, _CHECKED - (seen - correct), _CHECKED):
         correct += course_test(model, fresh, _AT_ONCE)[0]
         seen += _AT_ONCE
-    return seen, seen - correct <= wrong_allowed
+    return seen, reaches(_RIGHT, _CHECKED - (seen - correct), _CHECKED)
 
 
 @torch.no_grad()

@@ -1,18 +1,22 @@
 """Step 1 of a data release: write every task, or those named, as a folder with its card.
 
-    python -m dataset_scripts.build [FOLDER [TASK ...]]
+    python -m dataset_scripts.build [TASK ...] [--folder FOLDER]
 
 Writes FOLDER/<task> (FOLDER is `build/datasets` unless given) and keeps record and card in `dataset_scripts/cards`.
 What guessing weights comes to is measured here, in minutes for the longest tasks of the paper; `seqhub data export`
 leaves it out.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from seqhub.cards import dataset_card
 from seqhub.cards.folder import write_card
+from seqhub.console import script
 from seqhub.data.export import write_folder
 from seqhub.evaluation.guessed_networks import RANGE, UNITS
 from seqhub.evaluation.random_search import random_guessing
@@ -36,7 +40,8 @@ def build(folder: Path, tasks: Sequence[str]) -> None:
         write_card(folder / task)
         CARDS.mkdir(exist_ok=True)
         (CARDS / f"{task}.json").write_bytes((folder / task / record.FILE_NAME).read_bytes())
-        (CARDS / f"{task}.md").write_bytes((folder / task / "README.md").read_bytes())
+        card = dataset_card.render(record, folder=f"{FOLDER}/{task}")
+        (CARDS / f"{task}.md").write_text(card, encoding="utf-8")
         rows = sum(split["rows"] for config in record.configs.values() for split in config["splits"].values())
         print(f"{folder / task}: {rows:,} rows of {len(record.configs)} configs in {record.seconds:.1f} s", end="")
         print(f", guessing in {guessing:.1f} s" if record.guessing else "")
@@ -57,5 +62,22 @@ def guess(record: DatasetRecord) -> None:
             }
 
 
+def chosen(tasks: Sequence[str] | None) -> Sequence[str]:
+    """The tasks of a command line, all where none is named.
+
+    Raises:
+        UnknownNameError: No such task; the message lists those there are.
+    """
+    return [get_task(task).name for task in tasks] if tasks else list_tasks()
+
+
+def main(
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks; all by default.")] = None,
+    folder: Annotated[Path, typer.Option(help="where the folders of the tasks go.")] = FOLDER,
+) -> None:
+    """Build every task, or those named, and keep records and cards in the repository."""
+    build(folder, chosen(tasks))
+
+
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER, sys.argv[2:] or list_tasks())
+    script(main)

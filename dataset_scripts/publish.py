@@ -1,17 +1,19 @@
 """Step 2 of a data release: upload what step 1 built.
 
-    python -m dataset_scripts.publish NAMESPACE [FOLDER [TASK ...]]
+    python -m dataset_scripts.publish NAMESPACE [TASK ...] [--folder FOLDER]
 
 HF_ENDPOINT names the Hub; the token comes from where huggingface_hub always looks.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from dataset_scripts.build import FOLDER
+import typer
+
+from dataset_scripts.build import FOLDER, chosen
+from seqhub.console import script
 from seqhub.hub.push import push
-from seqhub.tasks.registry import list_tasks
 
 
 def publish(namespace: str, folder: Path, tasks: Sequence[str]) -> None:
@@ -21,7 +23,14 @@ def publish(namespace: str, folder: Path, tasks: Sequence[str]) -> None:
         print(f"{namespace}/{task}: {pushed.commit_url or 'nothing had changed'}")
 
 
+def main(
+    namespace: Annotated[str, typer.Argument(help="namespace of the repositories.")],
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks; all by default.")] = None,
+    folder: Annotated[Path, typer.Option(help="where the folders of the tasks are.")] = FOLDER,
+) -> None:
+    """Upload what was built."""
+    publish(namespace, folder, chosen(tasks))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        raise SystemExit("usage: python -m dataset_scripts.publish NAMESPACE [FOLDER [TASK ...]]")
-    publish(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else FOLDER, sys.argv[3:] or list_tasks())
+    script(main)

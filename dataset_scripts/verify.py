@@ -5,13 +5,16 @@
 Exits with 1 on any difference.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from dataset_scripts.build import chosen
+from seqhub.console import script
 from seqhub.evaluation.verify import verify
 from seqhub.hub.fetch import fetch
-from seqhub.tasks.registry import list_tasks
 
 
 def verify_all(where: str, tasks: Sequence[str]) -> int:
@@ -28,7 +31,14 @@ def verify_all(where: str, tasks: Sequence[str]) -> int:
     return different
 
 
+def main(
+    where: Annotated[str, typer.Argument(metavar="NAMESPACE|FOLDER", help="where the datasets are.")],
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks; all by default.")] = None,
+) -> None:
+    """Compare what was published with its records and with the definitions of the tasks."""
+    if verify_all(where, chosen(tasks)):
+        raise SystemExit(1)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        raise SystemExit("usage: python -m dataset_scripts.verify NAMESPACE|FOLDER [TASK ...]")
-    raise SystemExit(min(1, verify_all(sys.argv[1], sys.argv[2:] or list_tasks())))
+    script(main)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from seqhub.console import script
 from seqhub.data.columns import drawn_columns, tensors
 from seqhub.evaluation.loading import load_model
 from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
@@ -198,7 +199,12 @@ def draw(numbers: dict[str, Any], gradients: Path = GRADIENTS, shapes: Path = SH
     draw_shapes(shapes)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure the numbers of the page again, and draw its figure."""
     torch.set_num_threads(1)
     write_atomically(NUMBERS, (json.dumps(measure()) + "\n").encode())
     draw(json.loads(NUMBERS.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    script(main)

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.timing import number
 from docs import speed as speed_page
+from seqhub.console import script
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 
@@ -251,4 +252,4 @@ def _fill(text: str, section: str, content: str) -> str:
 
 
 if __name__ == "__main__":
-    write()
+    script(write)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from benchmarks import RESULTS
 from benchmarks.timing import number
+from seqhub.console import script
 from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 
 HERE = Path(__file__).parent
@@ -113,5 +114,10 @@ def _rows(axes: Axes) -> None:
     axes.set_ylabel("s", fontsize=LABEL)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Draw the figure of the benchmarks again."""
     draw()
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,25 +1,27 @@
 """Train, measure and verify what is released: the shipped recipe on every config, or on those named, seed 0.
 
-    python -m model_cards.release [FOLDER] [ADDRESS ...]
+    python -m model_cards.release [ADDRESS ...] [--folder FOLDER]
 
 Each config gets the model that its recipe is made for. Model folders go to FOLDER (`build/models` unless given), ready
 for `seqhub push`; records and cards are kept here.
 """
 
 import shutil
-import sys
 from pathlib import Path
+from typing import Annotated
 
-from model_cards.render import HERE, write
+import typer
+
+from model_cards.render import FOLDER, HERE, LICENSE, write
 from seqhub.cards.folder import write_card
+from seqhub.console import script
+from seqhub.errors import UnknownNameError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.verify import verify
 from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
-
-FOLDER = Path("build/models")
 
 
 def release(address: str, folder: Path) -> None:
@@ -33,7 +35,7 @@ def release(address: str, folder: Path) -> None:
         settings = {"stop_at": "both", **settings}
     train(TrainConfig(address=address, output_dir=folder / name, **settings))
     record = evaluate(folder / name)
-    write_card(folder / name)
+    write_card(folder / name, license=LICENSE)
     wrong = [finding.what for finding in verify(folder / name, alone=True) if not finding.agrees]
     if wrong:
         raise SystemExit(f"{folder / name} differs from its record in: {', '.join(wrong)}")
@@ -42,12 +44,21 @@ def release(address: str, folder: Path) -> None:
     print(f"{name}: {record.evaluation['test']['accuracy']:.4f} on test, {record.criteria}", flush=True)
 
 
-if __name__ == "__main__":
-    given = sys.argv[1:]
-    target = FOLDER
-    if given and given[0].partition("/")[0] not in list_tasks():
-        target = Path(given.pop(0))
+def main(
+    addresses: Annotated[
+        list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="task/config; all by default.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="where the model folders go.")] = FOLDER,
+) -> None:
+    """Train, measure and verify the released models, and keep their records and cards in the repository."""
     every = [f"{task}/{config.name}" for task in list_tasks() for config in get_task(task).configs]
-    for each in given or every:
-        release(each, target)
+    for address in addresses or ():
+        if address not in every:
+            raise UnknownNameError.of("released config", address, every)
+    for address in addresses or every:
+        release(address, folder)
     write()
+
+
+if __name__ == "__main__":
+    script(main)

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from seqhub.cards import leaderboard, model_card, paper
+from seqhub.console import script
 from seqhub.records import PaperRecord, RunRecord
 
 HERE = Path(__file__).parent
+FOLDER = Path("build/models")  # where `model_cards.release` makes the models, which the code on the cards loads
+LICENSE = "apache-2.0"  # of the released models, as of the repository
 PAPER = "hs97.md"
 PICTURE = "hs97.png"  # of the same record
 
@@ -13,7 +16,10 @@ PICTURE = "hs97.png"  # of the same record
 def rendered() -> dict[str, str]:
     """Path in this folder -> what should stand there."""
     records = {path.parent.name: RunRecord.load(path.parent) for path in sorted(HERE.glob(f"*/{RunRecord.FILE_NAME}"))}
-    cards = {f"{name}/README.md": model_card.render(record) for name, record in records.items()}
+    cards = {
+        f"{name}/README.md": model_card.render(record, folder=f"{FOLDER}/{name}", license=LICENSE)
+        for name, record in records.items()
+    }
     pages = {"README.md": leaderboard.render(list(records.values())), PAPER: paper.render(PaperRecord.load(HERE))}
     return cards | pages
 
@@ -28,4 +34,4 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    write()
+    script(write)

@@ -3,13 +3,14 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqhub.errors import InvalidInputError, SeqhubError, VerificationError
+from seqhub.errors import DataWarning, InvalidInputError, SeqhubError, VerificationError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +56,37 @@ def show(form: Form, result: Any, *, brief: str | Iterable[str], table: "Callabl
         table(stdout())
 
 
+def script(command: Callable[..., Any], may_speak: Callable[[], bool] = lambda: True) -> None:
+    """Run a function as the command line of a program: typed arguments, `--help`, and one line for every mistake.
+
+    Args:
+        command: The function; its annotations say what typer needs to know.
+        may_speak: See `run`.
+    """
+    import typer
+
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    run(app, may_speak)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print a DataWarning as one line on standard error, without file and line of the code that issued it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
+            if issubclass(category, DataWarning):
+                sys.stderr.write(f"warning: {message}\n")
+            else:
+                usual(message, category, *rest, **options)
+
+        warnings.showwarning = show
+        yield
+
+
 def stdout() -> "Console":
     """A console for results."""
     from rich.console import Console
@@ -96,9 +128,14 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequen
     return table
 
 
-def run(app: "Typer") -> None:
-    """Run a command line to its exit code: see `one_line_errors`."""
-    with one_line_errors():
+def run(app: "Typer", may_speak: Callable[[], bool] = lambda: True) -> None:
+    """Run a command line to its exit code: see `one_line_errors`.
+
+    Args:
+        app: The command line.
+        may_speak: Asked before an error is printed; False where another process of the same program has printed it.
+    """
+    with one_line_errors(may_speak):
         _require_text(sys.argv[1:])
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer's answer to Ctrl-C, without a word
@@ -108,8 +145,10 @@ def run(app: "Typer") -> None:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(may_speak: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Turn mistakes of a user into one line and an exit code; faults of this package keep their traceback.
+
+    An error is printed where `may_speak` says so, see `run`.
 
     Exits with 2 for mistakes, 1 where something loaded back differs from its record, 130 after Ctrl-C.
     """
@@ -119,7 +158,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except VerificationError as error:
-        _fail(str(error), DIFFERENT)
+        _fail(str(error), DIFFERENT, may_speak)
     except BrokenPipeError:  # whoever read the output has had enough of it
         _fail("", NOBODY_READS)
     except SystemExit as end:
@@ -127,15 +166,15 @@ def one_line_errors() -> Iterator[None]:
             _fail("", NOBODY_READS)
         raise
     except (SeqhubError, OSError) as error:
-        _fail(_of_the_system(error) if isinstance(error, OSError) else str(error), USER_MISTAKE)
+        _fail(_of_the_system(error) if isinstance(error, OSError) else str(error), USER_MISTAKE, may_speak)
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help has been printed
             raise SystemExit(0) from None
-        _fail(_wording(error), USER_MISTAKE)
+        _fail(_wording(error), USER_MISTAKE, may_speak)
     except Stopped as stop:
-        _fail(str(stop), INTERRUPTED)
+        _fail(str(stop), INTERRUPTED, may_speak)
     except KeyboardInterrupt:
-        _fail("stopped", INTERRUPTED)
+        _fail("stopped", INTERRUPTED, may_speak)
 
 
 def _open_streams() -> None:
@@ -177,8 +216,8 @@ def _wording(error: Any) -> str:
     return f"{message} (see `{context.command_path} --help`)"
 
 
-def _fail(message: str, code: int) -> None:
-    if message:
+def _fail(message: str, code: int, may_speak: Callable[[], bool] = lambda: True) -> None:
+    if message and may_speak():
         with suppress(OSError):
             sys.stderr.write(f"error: {' '.join(message.split())}\n")
     for stream in (sys.stdout, sys.stderr):

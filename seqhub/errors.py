@@ -57,5 +57,9 @@ class HubError(SeqhubError, OSError):
     """A Hub that is absent or refuses; what was to be sent stays on disk."""
 
 
+class DataWarning(UserWarning):
+    """Rows that next to nothing can be learnt from; a run goes on."""
+
+
 class VerificationError(SeqhubError, AssertionError):
     """Something loaded back differs from what its record says."""

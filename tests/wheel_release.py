@@ -5,6 +5,7 @@ installed into an environment of its own, and the tests of the native recurrence
 the wheel brought. Needs a package index; takes minutes.
 """
 
+import argparse
 import os
 import platform
 import shutil
@@ -75,4 +76,5 @@ def run(*command: str, cwd: Path = WORK) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     main()

@@ -7,7 +7,7 @@ from huggingface_hub import DatasetCardData
 
 from seqhub.cards import wording
 from seqhub.cards.citations import bibliography
-from seqhub.cards.rendering import NAMESPACE, count, fill, split_repo_id
+from seqhub.cards.rendering import count, fill, place
 from seqhub.records import DatasetRecord
 from seqhub.tasks.base import Layout, Task
 from seqhub.tasks.registry import resolve
@@ -19,19 +19,19 @@ _EXAMPLES = 5
 _NUMBERS = ("least", "mean", "largest")
 
 
-def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
+def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | None = None) -> str:
     """The README.md of a dataset folder: `datasets` loads the folder by what stands at its top.
 
     Args:
         record: What the build left. Sections for which it holds no data are left out.
-        repo_id: Where the folder is, or will be, published; `seqhub/<task>` unless said otherwise.
+        repo_id: Where the folder is published, or will be; None for a card that is read in the folder.
+        folder: Path of the folder, from where the code on the card is run; `./<task>` unless given.
 
     Raises:
         InvalidInputError: `repo_id` is not `namespace/name`.
         UnknownNameError: The record is of a task or config that does not exist.
     """
-    repo_id = repo_id or f"{NAMESPACE}/{record.task}"
-    split_repo_id(repo_id)
+    where = place(repo_id, folder, record.task)
     configs = {name: resolve(f"{record.task}/{name}")[1] for name in record.configs}
     task = resolve(f"{record.task}/{next(iter(configs))}")[0]
     default = _default(task, list(configs))
@@ -43,7 +43,8 @@ def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
         front_matter=_front_matter(record, task, default, layouts, given).to_yaml(),
         record=record,
         task=task,
-        repo_id=repo_id,
+        where=where,
+        same_rows=_same_rows(record, default, default in given),
         default=default,
         say=wording,
         layout=layouts[default],
@@ -82,6 +83,16 @@ def render(record: DatasetRecord, *, repo_id: str | None = None) -> str:
 def _default(task: Task[Any], names: list[str]) -> str:
     """The config that is loaded where none is named: the one of the paper if it is there, else the first."""
     return next((name for name in names if name in task.paper_sequences), names[0])
+
+
+def _same_rows(record: DatasetRecord, config: str, given: bool) -> str:
+    """Further arguments with which `seqhub.load_dataset` makes the test rows of a config anew."""
+    arguments = {"seed": record.seed} if record.seed else {}
+    if "test" in record.configs[config]["splits"]:
+        arguments["test_size"] = record.configs[config]["splits"]["test"]["rows"]
+    if given:
+        arguments = {}
+    return "".join(f", {name}={value}" for name, value in arguments.items())
 
 
 def _labels(layouts: Mapping[str, Layout]) -> tuple[str, ...]:

@@ -3,42 +3,56 @@
 from pathlib import Path
 
 from seqhub.cards import dataset_card, model_card
-from seqhub.cards.validate import validate
+from seqhub.cards.validate import LICENSES, validate
+from seqhub.errors import UnknownNameError
 from seqhub.hub.client import check_repo_id
 from seqhub.records import DatasetRecord, RunRecord, write_atomically
 
 
-def write_card(folder: Path, repo_id: str | None = None) -> list[Path]:
+def write_card(
+    folder: Path, repo_id: str | None = None, *, dataset_id: str | None = None, license: str | None = None
+) -> list[Path]:
     """Render the card of a run or dataset folder from its record, and write it there.
 
     Args:
         folder: Holds run.json or dataset.json; pictures in its `figures` are shown on the card.
-        repo_id: Where the folder is, or will be, published.
+        repo_id: Where the folder is published, or will be; None for a card that names the folder itself, as `push` then
+            changes it to the repository.
+        dataset_id: Of a run, the repository of its dataset, where there is one.
+        license: Of a run, the licence of the model, where one was given.
 
     Returns:
-        The files written: README.md and, of a run with test results, .eval_results/seqhub.yaml.
+        The files written: README.md and, of a run with test results and a `dataset_id`, .eval_results/seqhub.yaml.
 
     Raises:
         FileNotFoundError: The folder has no record.
-        InvalidInputError: `repo_id` is no name of a repository.
+        InvalidInputError: `repo_id` or `dataset_id` is not the name of a repository.
+        UnknownNameError: A licence that cards do not know.
         SaveError: A file cannot be written.
     """
-    if repo_id is not None:
-        check_repo_id(repo_id)
+    for given in (repo_id, dataset_id):
+        if given is not None:
+            check_repo_id(given)
+    if license is not None and license not in LICENSES:
+        raise UnknownNameError.of("licence", license, LICENSES)
+    here = f"./{folder.resolve().name}"
     readme = folder / "README.md"
     if (folder / DatasetRecord.FILE_NAME).exists():
-        card = dataset_card.render(DatasetRecord.load(folder), repo_id=repo_id)
+        card = dataset_card.render(DatasetRecord.load(folder), repo_id=repo_id, folder=here)
         validate(card, "dataset")
         write_atomically(readme, card)
         return [readme]
     record = RunRecord.load(folder)
     figures = [str(path.relative_to(folder)) for path in sorted((folder / "figures").glob("*.png"))]
-    card = model_card.render(record, repo_id=repo_id, figures=figures)
+    card = model_card.render(
+        record, repo_id=repo_id, folder=here, dataset_id=dataset_id, license=license, figures=figures
+    )
     validate(card, "model")
     write_atomically(readme, card)
-    if "test" not in record.evaluation:
-        return [readme]
     results = folder / ".eval_results" / "seqhub.yaml"
+    if "test" not in record.evaluation or dataset_id is None:
+        results.unlink(missing_ok=True)  # of an earlier card
+        return [readme]
     results.parent.mkdir(exist_ok=True)
-    write_atomically(results, model_card.render_eval_results(record, repo_id=repo_id))
+    write_atomically(results, model_card.render_eval_results(record, dataset_id=dataset_id))
     return [readme, results]

@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_res
 
 from seqhub.cards import wording
 from seqhub.cards.citations import bibliography
-from seqhub.cards.rendering import NAMESPACE, fill, split_repo_id
+from seqhub.cards.rendering import fill, place, split_repo_id
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
 from seqhub.tasks.base import OWN, Example, Layout, TaskConfig
@@ -30,22 +30,33 @@ _INITIALIZATIONS = {
 _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 
 
-def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[str] = ()) -> str:
+def render(
+    record: RunRecord,
+    *,
+    repo_id: str | None = None,
+    folder: str | None = None,
+    dataset_id: str | None = None,
+    license: str | None = None,
+    figures: Sequence[str] = (),
+) -> str:
     """The README.md of a model folder.
 
     Args:
         record: What the run left. Sections for which it holds no data are left out.
-        repo_id: Where the folder is, or will be, published; `seqhub/<name of the run>` unless said otherwise. Its
-            dataset is expected under the same namespace.
+        repo_id: Where the folder is published, or will be; None for a card that is read in the folder.
+        folder: Path of the folder, from where the code on the card is run; `./<name of the run>` unless given.
+        dataset_id: Repository of the dataset, where there is one.
+        license: Of the model, in the Hub's spelling; None where nobody has given one.
         figures: Pictures to show, as paths within the folder, in this order.
 
     Raises:
-        InvalidInputError: `repo_id` is not `namespace/name`.
+        InvalidInputError: `repo_id` or `dataset_id` is not `namespace/name`.
         UnknownNameError: The record is of a task or config that does not exist.
     """
     task, config = resolve(record.address)
-    repo_id = repo_id or f"{NAMESPACE}/{record.name}"
-    dataset_id = f"{split_repo_id(repo_id)[0]}/{task.name}"
+    where = place(repo_id, folder, record.name)
+    if dataset_id is not None:
+        split_repo_id(dataset_id)
     results = _by_config(record)
     layout = task.layout(config)
     record.require_metrics(layout.target)
@@ -59,7 +70,7 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
     main = next((split for split in ("test", "validation") if split in record.evaluation), None)
     return fill(
         "model_card",
-        front_matter=_front_matter(record, dataset_id).to_yaml(),
+        front_matter=_front_matter(record, dataset_id, license).to_yaml(),
         record=record,
         task=task,
         config=config,
@@ -68,8 +79,7 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
         say=wording,
         auto_class=AUTO_CLASSES[layout.head],
         chance=None if own_file else task.chance(config),
-        repo_id=repo_id,
-        dataset_id=dataset_id,
+        where=where,
         example=example,
         start=start,
         rest=rest,
@@ -89,19 +99,22 @@ def render(record: RunRecord, *, repo_id: str | None = None, figures: Sequence[s
     )
 
 
-def render_eval_results(record: RunRecord, *, repo_id: str | None = None) -> str:
+def render_eval_results(record: RunRecord, *, dataset_id: str) -> str:
     """The text of `.eval_results/seqhub.yaml`: test accuracies, as the Hub's leaderboards read them.
 
     Args:
         record: What the run left.
-        repo_id: As for `render`.
+        dataset_id: Repository of the dataset.
+
+    Raises:
+        InvalidInputError: `dataset_id` is not `namespace/name`.
     """
     task, config = resolve(record.address)
     layout = task.layout(config)
-    namespace = split_repo_id(repo_id)[0] if repo_id else NAMESPACE
+    split_repo_id(dataset_id)
     entries = [
         EvalResultEntry(
-            dataset_id=f"{namespace}/{task.name}",
+            dataset_id=dataset_id,
             task_id=level,
             value=metrics["accuracy"],
             notes=f"accuracy on {wording.counted(layout, metrics)} of the test split (data seed {metrics['seed']}); "
@@ -114,14 +127,14 @@ def render_eval_results(record: RunRecord, *, repo_id: str | None = None) -> str
     return text
 
 
-def _front_matter(record: RunRecord, dataset_id: str) -> ModelCardData:
+def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None) -> ModelCardData:
     task, config = resolve(record.address)
     layout = task.layout(config)
     results = [
         EvalResult(
             task_type=wording.hub_task(layout),
-            dataset_type=dataset_id,
-            dataset_name=task.name,
+            dataset_type=dataset_id or ("file" if config is OWN else task.name),
+            dataset_name=str(record.data.get("source", "a file")) if config is OWN else task.name,
             dataset_config=level,
             dataset_split=split,
             dataset_args={"seed": metrics["seed"], "rows": metrics["examples"]},
@@ -134,11 +147,11 @@ def _front_matter(record: RunRecord, dataset_id: str) -> ModelCardData:
     ]
     return ModelCardData(
         model_name=record.name,
-        license="apache-2.0",
+        license=license,
         library_name="transformers",
         pipeline_tag=wording.hub_task(layout),
         tags=["seqhub", "sequence-memory", task.name, record.model],
-        datasets=[dataset_id],
+        datasets=None if dataset_id is None else [dataset_id],
         metrics=["accuracy", *(["mse"] if layout.tolerance else [])] if results else None,
         eval_results=results or None,
     )
@@ -155,11 +168,16 @@ def _caption(name: str, record: RunRecord, layout: Layout) -> str:
 
 
 def _of_file(record: RunRecord, layout: Layout) -> tuple[Layout, TaskConfig]:
-    """Classes and lengths of a run on a file of the user's, as far as it was measured."""
+    """Classes, values at a step and lengths of a run on a file, which the task does not know and the record does."""
     parts = list(record.evaluation.values())
-    lengths = [length for metrics in parts for length in metrics["length"]] or list(OWN.length)
-    labels = tuple(parts[0]["per_class"]) if parts and layout.labels else layout.labels
-    return replace(layout, labels=labels), replace(OWN, length=(min(lengths), max(lengths)))
+    known = record.data.get("statistics", {})
+    lengths = [length for metrics in (known, *parts) for length in metrics.get("length", ())] or list(OWN.length)
+    if layout.labels:
+        labels = tuple(known.get("classes", ())) or (tuple(parts[0]["per_class"]) if parts else ("not recorded",))
+        layout = replace(layout, labels=labels)
+    if layout.alphabet is None:
+        layout = replace(layout, step_shape=(len(record.probes[0][0]),))
+    return layout, replace(OWN, length=(min(lengths), max(lengths)))
 
 
 def _start(layout: Layout, inputs: Any) -> tuple[str, int]:

@@ -2,13 +2,13 @@
 
 import json
 import re
+import shlex
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seqhub.errors import InvalidInputError
-
-NAMESPACE = "seqhub"  # under which seqhub's own datasets and models are published
+from seqhub.hub.naming import literal
 
 
 def fill(template: str, **values: Any) -> str:
@@ -22,6 +22,7 @@ def fill(template: str, **values: Any) -> str:
         autoescape=False,  # Markdown, not HTML; what comes from outside stands in code spans or table cells
     )
     environment.filters |= {"count": count, "share": share, "value": value, "span": span, "bytes": file_size}
+    environment.filters |= {"literal": literal, "shell": shlex.quote}
     text = environment.get_template(f"{template}.md.jinja").render(**values)
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"  # sections that were left out leave no gaps
 
@@ -39,6 +40,21 @@ def split_repo_id(repo_id: str) -> tuple[str, str]:
     if not namespace or not name or "/" in name:
         raise InvalidInputError(f"repository {repo_id!r}; need namespace/name")
     return namespace, name
+
+
+def place(repo_id: str | None, folder: str | None, name: str) -> str:
+    """What the code on a card loads: a repository, or a folder as it is called from where the code is run.
+
+    >>> place("me/qrsu", None, "qrsu"), place(None, "build/datasets/qrsu", "qrsu"), place(None, None, "qrsu")
+    ('me/qrsu', 'build/datasets/qrsu', './qrsu')
+
+    Raises:
+        InvalidInputError: `repo_id` is not `namespace/name`.
+    """
+    if repo_id is not None:
+        split_repo_id(repo_id)
+        return repo_id
+    return folder or f"./{name}"
 
 
 def count(number: int) -> str:

@@ -11,7 +11,7 @@ from seqhub.errors import InvalidInputError
 LICENSES = ("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0")  # SPDX, in the Hub's spelling
 
 _REQUIRED = {
-    "model": ("license", "library_name", "pipeline_tag", "tags", "datasets"),
+    "model": ("library_name", "pipeline_tag", "tags"),
     "dataset": ("license", "pretty_name", "task_categories", "size_categories", "tags", "configs", "dataset_info"),
 }
 _RANGES = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf), "mse": (0.0, math.inf)}
@@ -25,7 +25,7 @@ def validate(card: str, kind: Literal["model", "dataset"]) -> None:
     """
     metadata, body = _split(card)
     wrong = [f"no {key!r}" for key in _REQUIRED[kind] if not metadata.get(key)]
-    if metadata.get("license") not in LICENSES:
+    if (kind == "dataset" or "license" in metadata) and metadata.get("license") not in LICENSES:
         wrong.append(f"license {metadata.get('license')!r}, known are {', '.join(LICENSES)}")
     if not body.strip().startswith("# "):
         wrong.append("no title under the metadata")

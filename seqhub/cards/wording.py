@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import Any
 
-from seqhub.cards.rendering import count, share
+from seqhub.cards.rendering import count, share, span
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Layout, Success, Task, TaskConfig
 
@@ -272,6 +272,28 @@ def counted(layout: Layout, metrics: Mapping[str, Any]) -> str:
         return f"{metrics['steps']} steps of {metrics['examples']} sequences"
     within = f", right within {layout.tolerance:g}," if layout.tolerance else ""
     return f"{metrics['examples']} sequences{within}"
+
+
+def statistics_are(record: RunRecord) -> list[str]:
+    """What was known of the training rows before the run, a sentence each."""
+    known = record.data.get("statistics", {})
+    looked_at = f"{count(known['rows'])} training rows" if known else ""
+    said = []
+    if "unknown" in known:
+        shares = ", ".join(f"{share(value)} in {split}" for split, value in known["unknown"].items())
+        said.append(f"Share of words that the model does not know: {shares}.")
+    if "classes" in known:
+        named = ", ".join(f"{span(name)} {count(number)}" for name, number in known["classes"].items())
+        said.append(f"Targets of {looked_at}, by class: {named}.")
+    if "majority" in known:
+        shares = ", ".join(f"{share(v)} in {split}" for split, v in known["majority"].items() if split != "target")
+        said.append(
+            f"Always answering {span(known['majority']['target'])}, the most frequent target, is right: {shares}."
+        )
+    if "numbers" in known:
+        mean, deviation = (f"{known['numbers'][name]:.3g}" for name in ("mean", "deviation"))
+        said.append(f"Targets of {looked_at}: mean {mean}, standard deviation {deviation}.")
+    return said
 
 
 def single_logit(record: RunRecord) -> bool:

@@ -15,6 +15,7 @@ from seqhub.cli.serve import serve_command
 from seqhub.cli.sweep import sweep_command
 from seqhub.console import run
 from seqhub.training.command import train_command
+from seqhub.training.launch import is_first_to_speak
 
 app = typer.Typer(
     name="seqhub",
@@ -52,4 +53,4 @@ app.add_typer(hub_app, name="hub")
 
 def main() -> None:
     """Run one command; exit codes are those of `seqhub.console`."""
-    run(app)
+    run(app, is_first_to_speak)

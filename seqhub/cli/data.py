@@ -28,9 +28,7 @@ def build_command(
         int | None, typer.Option(help="rows of validation.", show_default="as published")
     ] = None,
     test_size: Annotated[int | None, typer.Option(help="rows of test.", show_default="as published")] = None,
-    repo: Annotated[
-        str | None, typer.Option(help="repository that the card names.", show_default="seqhub/TASK")
-    ] = None,
+    repo: Annotated[str | None, typer.Option(help="repository that the card names.", show_default="the folder")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier build of the same task.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -21,10 +21,15 @@ app.command("export")(export_command)
 
 
 @app.command("fsck")
-def fsck_command(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Check every object, reference and blob; exit code 1 if something is wrong."""
+def fsck_command(
+    root: Root,
+    repair: Annotated[bool, typer.Option("--repair", help="first repair counters and rights to files.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check every object, reference, blob and counter; exit code 1 if something is wrong."""
     with opened(root) as store:
-        problems = store.fsck()
+        problems = store.fsck(repair=repair)
     say = problems or ["nothing is wrong"]
     show(Form.of(as_json, quiet), problems, brief=problems, table=lambda console: console.print(*say, sep="\n"))
     if problems:

@@ -1,5 +1,6 @@
 """`seqhub push`, `verify`: a folder to a repository, and back with proof."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,8 @@ def push_command(
 
     pushed = push(folder, repo, endpoint=endpoint, revision=revision, private=private, dry_run=dry_run)
     rows = [(file.name, f"{file.size:,}") for file in pushed.files]
+    for note in pushed.notes:
+        sys.stderr.write(f"warning: {note}\n")
     where = "nothing was sent" if dry_run else (pushed.commit_url or "nothing had changed")
     show(
         Form.of(as_json, quiet),

@@ -165,7 +165,14 @@ def _readout_names(folder: Path, layout: "Layout") -> tuple[str, ...]:
 def card_command(
     folder: Annotated[Path, typer.Argument(help="folder of a finished run or a built dataset.", show_default=False)],
     repo: Annotated[
-        str | None, typer.Option(help="repository that the card names.", show_default="seqhub/NAME")
+        str | None,
+        typer.Option(help="repository that the card names; `seqhub push` names it, too.", show_default="the folder"),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="repository of the dataset of a run.", show_default="none")
+    ] = None,
+    license_name: Annotated[
+        str | None, typer.Option("--license", help="licence of the model of a run, as in mit.", show_default="none")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -173,5 +180,5 @@ def card_command(
     """Write README.md (and .eval_results/) from the record of a run or a dataset."""
     from seqhub.cards.folder import write_card
 
-    paths = [str(path) for path in write_card(folder, repo)]
+    paths = [str(path) for path in write_card(folder, repo, dataset_id=dataset, license=license_name)]
     show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, Stopped, grid, progress_bar, show, stderr
+from seqhub.console import Form, Stopped, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.training.command import (
     DataOption,
@@ -90,16 +90,17 @@ def sweep_command(
             bar.update(task, **on_the_bar(now))
 
         try:
-            record = sweep(
-                config,
-                range(first_seed, first_seed + seeds),
-                threads=threads,
-                test_rows=test_rows,
-                keep_models=keep_models,
-                resume=resume,
-                run=Cluster(jobs, dict(map(named_value, job_option or ()))) if engine == "submitit" else run_here,
-                report=report,
-            )
+            with plain_warnings():
+                record = sweep(
+                    config,
+                    range(first_seed, first_seed + seeds),
+                    threads=threads,
+                    test_rows=test_rows,
+                    keep_models=keep_models,
+                    resume=resume,
+                    run=Cluster(jobs, dict(map(named_value, job_option or ()))) if engine == "submitit" else run_here,
+                    report=report,
+                )
         except SweepInterrupted as stop:
             raise Stopped(f"{stop} ({config.output_dir})") from None
     show(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.own import CsvOptions, csv_pairs
+from seqhub.data.tabular import text_rows
 from seqhub.data.vectors import VectorRow
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.records import write_atomically
@@ -130,10 +130,10 @@ class Encoder:
 
 
 def embedded_csv(file: Path, encoder: Encoder, text: str = "text", label: str = "label") -> Iterator[VectorRow]:
-    """Every text of a CSV as vectors, with its label; read as a file for `sentiment/own` is.
+    """Every text of a table as vectors, with its label and split; read as a file for `sentiment/own` is.
 
     Args:
-        file: In UTF-8, with a header.
+        file: CSV, TSV, JSON lines, Parquet or Arrow, see `tabular`.
         encoder: Makes the vectors.
         text: Column with the texts.
         label: Column with the labels.
@@ -141,8 +141,8 @@ def embedded_csv(file: Path, encoder: Encoder, text: str = "text", label: str = 
     Raises:
         InvalidInputError: No such file or columns, or a line without text or label. The message names the line.
     """
-    for words, name in csv_pairs(file, CsvOptions(text=text, label=label)):
-        yield VectorRow(encoder.embed(words), name)
+    for row in text_rows(file, text, label):
+        yield VectorRow(encoder.embed(row.text), row.label, row.split)
 
 
 def _read(file: Path, width: int) -> Floats | None:

@@ -40,19 +40,24 @@ class Feed(ABC):
 
     `batch_size` counts the rows of all `world_size` processes together. Process `rank` gets a contiguous slice of
     each batch, and T is the longest of the *whole* batch, so the slices in order of rank are the batch that one
-    process would get. The slice is empty only where the last batch of an epoch has fewer rows than processes.
+    process would get. The slice is empty where a batch has fewer rows than processes.
+
+    A new iterator starts at the current position, also after a loop that ended early; see `TableFeed.restart`.
 
     Args:
-        batch_size: Rows of a batch, over all processes; at least `world_size`.
+        batch_size: Rows of a batch, over all processes; at least `world_size` unless `allow_empty`.
         rank: Number of this process, from 0.
         world_size: Number of processes.
         pad_to: T of every batch; None for the longest of each.
+        allow_empty: Allow batches with fewer rows than processes.
     """
 
-    def __init__(self, batch_size: int, rank: int, world_size: int, pad_to: int | None) -> None:
+    def __init__(
+        self, batch_size: int, rank: int, world_size: int, pad_to: int | None, allow_empty: bool = False
+    ) -> None:
         if not 0 <= rank < world_size:
             raise InvalidConfigError(f"rank {rank} of world_size {world_size}; need 0 <= rank < world_size")
-        if batch_size < world_size:
+        if batch_size < (1 if allow_empty else world_size):
             raise InvalidConfigError(f"batch_size {batch_size}; need a row or more for each of {world_size} processes")
         if pad_to is not None and pad_to < 1:
             raise InvalidConfigError(f"pad_to {pad_to}; need at least 1, or None for the longest of each batch")
@@ -102,7 +107,7 @@ class Feed(ABC):
                 raise InvalidConfigError(f"position of a feed with {name}={state.get(name)!r}; this one has {value!r}")
         self.epoch, self.batch = state["epoch"], state["batch"]
 
-    def _slice(self, rows: int) -> slice:
+    def slice_of(self, rows: int) -> slice:
         """The part of a batch of `rows` that belongs to this process."""
         return slice(rows * self.rank // self.world_size, rows * (self.rank + 1) // self.world_size)
 
@@ -147,8 +152,9 @@ class TableFeed(Feed):
         world_size: int = 1,
         drop_last: bool = False,
         pad_to: int | None = None,
+        allow_empty: bool = False,
     ) -> None:
-        super().__init__(batch_size, rank, world_size, pad_to)
+        super().__init__(batch_size, rank, world_size, pad_to, allow_empty)
         table = as_table(rows)
         self._columns = read_columns(table, layout)
         self._width(self._columns.lengths)  # a pad_to too small shows here rather than in some epoch
@@ -172,7 +178,11 @@ class TableFeed(Feed):
             self.epoch, self.batch = (epoch, batch + 1) if batch + 1 < batches else (epoch + 1, 0)
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             width = self._width(self._columns.lengths[rows])
-            yield tensors(self._columns[rows[self._slice(len(rows))]], width)
+            yield tensors(self._columns[rows[self.slice_of(len(rows))]], width)
+
+    def restart(self) -> None:
+        """Go to the first row of the first epoch; the next iterator starts there."""
+        self.epoch = self.batch = 0
 
     def columns(self, batches: int) -> Columns:
         epoch, first = self.epoch, self.batch
@@ -227,13 +237,17 @@ def torch_order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return order
 
 
-def feed_of(split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> "Feed":
+def feed_of(
+    split: Split, batch_size: int, rank: int = 0, world_size: int = 1, *, allow_empty: bool = False
+) -> "TableFeed | StreamFeed":
     """The rows of a split in order: without end where they are drawn, else epoch after epoch."""
     if split.size is None:
         address = f"{split.task.name}/{split.config.name}"
-        return StreamFeed(address, split.name, split.seed, batch_size, rank, world_size)
+        return StreamFeed(address, split.name, split.seed, batch_size, rank, world_size, allow_empty=allow_empty)
     rows = rows_table(split, 0, split.size)
-    return TableFeed(rows, split.layout, batch_size, shuffle=False, rank=rank, world_size=world_size)
+    return TableFeed(
+        rows, split.layout, batch_size, shuffle=False, rank=rank, world_size=world_size, allow_empty=allow_empty
+    )
 
 
 class StreamFeed(Feed):
@@ -263,8 +277,9 @@ class StreamFeed(Feed):
         world_size: int = 1,
         *,
         pad_to: int | None = None,
+        allow_empty: bool = False,
     ) -> None:
-        super().__init__(batch_size, rank, world_size, pad_to)
+        super().__init__(batch_size, rank, world_size, pad_to, allow_empty)
         self.address = address
         self.split = Split(address, split, seed)
         if self.split.size is not None:
@@ -274,7 +289,7 @@ class StreamFeed(Feed):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         size = self.batch_size
-        mine = self._slice(size)
+        mine = self.slice_of(size)
         left: Columns | None = None
         batch = self.batch
         for drawn in self.split.batches(batch * size):

@@ -1,41 +1,110 @@
 """What cached rows depend on: the cache of `datasets` keeps them until this changes."""
 
+import ast
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cache
+from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from seqhub.tasks.base import Task
 
+_WRITERS = ("seqhub.tasks.splits", "seqhub.data.sizes", "seqhub.data.table", "seqhub.data.builder")
+_WITHOUT_ROWS = {
+    "seqhub",
+    "seqhub.errors",
+    "seqhub.data.fingerprint",
+}  # modules that decide no row, though others import them
+
 
 @cache
 def fingerprint(task: Task[Any]) -> str:
-    """SHA-256 of a task's version, its configs and the source of everything that draws and writes its rows.
+    """SHA-256 of a task's version, its configs, and the sources and data files of everything that makes its rows.
+
+    The sources are those of the task, of what writes its rows, and of every module of seqhub that these import, at any
+    depth. The data files are those of the package of a module that reads package files.
 
     The version of seqhub is left out on purpose: a release that changes no rows leaves the caches valid.
     """
-    modules = {base.__module__ for base in type(task).__mro__ if base.__module__.startswith("seqhub.")}
-    modules |= {
-        "seqhub.tasks.alphabet",
-        "seqhub.tasks.rng",
-        "seqhub.tasks.splits",
-        "seqhub.data.sizes",
-        "seqhub.data.table",
-        "seqhub.data.builder",
-    }
+    own = {base.__module__ for base in type(task).__mro__ if base.__module__.startswith("seqhub.")}
+    sources = {module: _source(module) for module in modules_of({*own, *_WRITERS})}
     facts = {
         "task": task.name,
         "version": task.version,
         "configs": {config.name: config.parameters() for config in task.configs},
-        "sources": {module: _source(module) for module in modules},
+        "sources": sources,
+        "files": {
+            name: digest
+            for module, source in sources.items()
+            if _reads_files(source)
+            for name, digest in _data_files(module).items()
+        },
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def modules_of(roots: set[str]) -> set[str]:
+    """Modules of seqhub and those of it that they import, at any depth, also inside functions."""
+    found, left = set(), set(roots)
+    while left:
+        module = left.pop()
+        found.add(module)
+        left |= _imports(module, _source(module)) - found - _WITHOUT_ROWS
+    return found
+
+
+@cache
+def _imports(module: str, source: str | None) -> frozenset[str]:
+    """The modules of seqhub that a source imports."""
+    return frozenset(_imported(module, source)) if source is not None else frozenset()
+
+
+def _imported(module: str, source: str) -> Iterator[str]:
+    package = module if _is_package(module) else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [base]
+            if base.partition(".")[0] == "seqhub" and _is_package(base):
+                names += [name for alias in node.names if find_spec(name := f"{base}.{alias.name}") is not None]
+        yield from (name for name in names if name.partition(".")[0] == "seqhub")
+
+
+@cache
+def _is_package(name: str) -> bool:
+    spec = find_spec(name)
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+def _reads_files(source: str | None) -> bool:
+    return source is None or "importlib.resources" in source or "__file__" in source
+
+
+def _data_files(module: str) -> dict[str, str]:
+    """SHA-256 of each file beside a module, and below, that holds no code."""
+    package = module.rpartition(".")[0]
+    folder = Path(str(files(package)))
+    return {
+        f"{package}/{path.relative_to(folder).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".pyi") and "__pycache__" not in path.parts
+    }
 
 
 def _source(module: str) -> str | None:
     """The text of a module; None where only its compiled form is installed, and the version alone decides."""
     spec = find_spec(module)
-    get_source = getattr(spec.loader, "get_source", None) if spec else None
+    if spec is None:
+        return None
+    if spec.origin is not None and spec.origin.endswith(".py") and Path(spec.origin).is_file():
+        return Path(spec.origin).read_text(encoding="utf-8")  # whatever loader has taken the module over, as pytest's
+    get_source = getattr(spec.loader, "get_source", None)
     source: str | None = get_source(module) if get_source else None
     return source

@@ -1,58 +1,73 @@
-"""A file of the user's in place of a task's rows: its splits, alphabet and labels.
+"""Where the rows of a run come from: a task, a built folder, or a file that the user supplies.
+
+A file that the user supplies stands in place of a task's rows, for the config `own`:
 
     lines   a text in UTF-8: each line is a row, cut every `window` characters; what is left of a line at its end is a
             row too, if it has two characters or more. The alphabet is every character of the file, by code point.
-    csv     a header, and in each line a text and a label, in the columns that `text` and `label` name. Words are what
-            white space separates. With `unknown`, words that stand once in the training rows, or never, share one id
-            that is there for every word to come; without it every word of the file has its own and others are refused.
+    csv     a text and a label in each row, in the columns that `text` and `label` name, in any format of `tabular`.
+            Words are what white space separates. With `unknown`, words that are once in the training rows, or never,
+            share one id that is there for every word to come; without it every word of the file has its own and others
+            are refused.
     vectors sequences of real vectors with a label each, see `vectors`.
 
-Rows go to a split by their content: the different texts, ranked by SHA-256, eight tenths for training, then one each
-for validation and test. So equal texts share a split, and the same file gives the same splits everywhere.
+Rows go to a split by their content, see `assignment`: the text of a line or window, the words of a text with one space
+between, the values of a sequence.
 """
 
-import csv
 import hashlib
-import io
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from seqhub.data import labels
+from seqhub.data.assignment import RULE, assign
 from seqhub.data.digest import digest
 from seqhub.data.sizes import published_sizes
-from seqhub.data.table import rows_table
+from seqhub.data.table import batch_table, rows_table
+from seqhub.data.tabular import text_of, text_rows
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.records import RunRecord
+from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.alphabet import MOST_SYMBOLS, Alphabet
 from seqhub.tasks.base import OWN, Batch, Layout
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import SPLITS, FileRows, Split
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+STREAM, PUBLISHED = "stream", "splits"  # sources of training rows that are neither a folder nor a file
+
 OTHER = "[other]"  # stands in a row for a word without an id of its own
 
-_MOST_BYTES = 1 << 26
 _MOST_VALUES = 1 << 28  # symbols of all rows, each as long as the longest
-_MOST_LABELS = 100
-_FEWEST_TEXTS = sum(SPLITS.values())  # so that each split gets one
-_BOM = b"\xef\xbb\xbf"
 
 
 class Source:
-    """Where the rows of an address come from: from the task itself, or from a file.
+    """Where the rows of an address come from: the task itself, a folder that was built from it, or a file.
 
-    Whoever needs the rows of a run asks its source, so that all of them see the same ones.
+    Every stage of a run takes its rows from one source, which reads a file or folder once.
 
     Args:
         address: Task and config, as in `qrsu/hard`; or, with a file, `char_completion/own`.
-        file: Whose rows they are, for the config `own`.
+        file: The file with the rows, for the config `own`.
         options: How to read it, see the top of this module: `window`; or `text`, `label`, `unknown`.
+        data: Where the training rows of other configs come from: `stream` (drawn without end), `splits` (those
+            published) or a folder of `data.export`.
+
+    Attributes:
+        address: As given.
+        kind: `stream`, `splits`, `folder` or `file`.
+        name: What a record calls it: `stream`, `splits`, or the name of the folder or file without its path.
+        layout: What the rows hold.
 
     Raises:
         UnknownNameError: No such task, config or option.
@@ -61,7 +76,14 @@ class Source:
             or the other way round. The message names file and position.
     """
 
-    def __init__(self, address: str, file: Path | None = None, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        file: Path | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        data: str = STREAM,
+    ) -> None:
         task, config = resolve(address)
         self.address = address
         self._file = None if file is None or config is not OWN else _READERS[task.own](file, address, options or {})
@@ -70,6 +92,14 @@ class Source:
         if options and config is not OWN:
             raise UnknownNameError.of(f"data option of {address}", next(iter(options)), ["none"])
         self.layout = self.split().layout
+        self.kind: Literal["stream", "splits", "folder", "file"]
+        if file is not None:
+            self.kind, self.name = "file", file.name
+        elif data in (STREAM, PUBLISHED):
+            self.kind, self.name = ("stream" if data == STREAM else "splits"), data
+        else:
+            self.kind, self.name = "folder", Path(data).name
+        self._folder = Path(data)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -83,17 +113,93 @@ class Source:
         """The source of the rows of a finished run.
 
         Raises:
-            InvalidInputError: The run was trained on a file, and it is not given, or has other rows by now.
+            InvalidInputError: The run was trained on a file, and it is not given, or has other rows by now; or the run
+                is of another version of the task, or of the rule by which the rows of a file go to splits.
         """
+        task, config = resolve(record.address)
+        version = record.data.get("task_version", task.version)
+        if version != task.version:
+            raise InvalidInputError(
+                f"run on version {version} of {task.name}, whose rows are others than those of version {task.version} "
+                "that this seqhub has; train it again"
+            )
+        if config is OWN and file is not None and record.data and record.data.get("split_rule", 1) != RULE:
+            raise InvalidInputError(
+                f"run on {record.data.get('source')} by an earlier seqhub, which shared out the rows of a file by rule "
+                f"{record.data.get('split_rule', 1)}; this one has rule {RULE}, with other splits, so train it again"
+            )
         source = cls(record.address, file, record.training.get("data_options"))
-        if source.identity not in ({}, {"rows": record.data["digest"]}):
+        if source.kind == "file" and source.identity != record.data.get("identity"):
             raise InvalidInputError(f"{file} has other rows than the {record.data['source']} of this run had")
         return source
 
-    @property
-    def identity(self) -> dict[str, str]:
-        """What says of a file that it is the same one, by its training rows; of a task nothing."""
-        return {} if self._file is None else {"rows": digest(self.table())}
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 that names the content: 64 hexadecimal digits, equal for equal rows wherever they are kept.
+
+        It covers what the rows hold (symbols, classes, sizes), the task with its version and parameters, and the rows:
+        of a file those of all splits; of a folder and of published splits those for training, as they were loaded; of a
+        stream the first block, whatever its seed.
+        """
+        task, config = resolve(self.address)
+        layout = self.layout
+        alphabet = layout.alphabet
+        symbols = None if alphabet is None else [list(alphabet.symbols), alphabet.separator, alphabet.unknown]
+        facts: dict[str, Any] = {
+            "kind": self.kind,
+            "task": task.name,
+            "version": task.version,
+            "config": None if config is OWN else config.parameters(),
+            "layout": [symbols, layout.step_shape, layout.target, layout.labels, layout.tolerance],
+        }
+        if self.kind == "file":
+            facts["rows"] = {name: digest(self.table(name)) for name in SPLITS}
+        elif self.kind == "stream":
+            facts["rows"] = digest(batch_table(self.first_block, layout))
+        else:
+            facts["rows"] = self.training_digest
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+    @cached_property
+    def first_block(self) -> Batch:
+        """The first rows for training at seed 0, 1,024 at most; for what wants to see some before a run."""
+        return self.split().blocks(0, 1)
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """What `describe` says of the rows, computed once."""
+        from seqhub.data.describe import describe  # it looks at sources
+
+        return describe(self)
+
+    @cached_property
+    def training_digest(self) -> str:
+        """The digest of all training rows of a source that is not a stream."""
+        return digest(self.training_rows)
+
+    @cached_property
+    def training_rows(self) -> "Dataset | pa.Table":
+        """All training rows of a source that is not a stream, read once.
+
+        Raises:
+            FileNotFoundError, UnknownNameError, InvalidInputError, CorruptFileError: See `export.load_folder`.
+        """
+        if self.kind == "splits":
+            from seqhub.data.builder import load_dataset  # not above: it imports `datasets`, which takes a second
+
+            return load_dataset(self.address, split="train")
+        if self.kind == "folder":
+            from seqhub.data.export import load_folder
+
+            rows = load_folder(self._folder, self.address, "train")
+            assert self.seed is not None  # read now: the folder may be built anew while a run goes on
+            return rows
+        return self.table()
+
+    @cached_property
+    def seed(self) -> int:
+        """The seed of the training rows of a built folder; 0 of a file and of what is published."""
+        return DatasetRecord.load(self._folder).seed if self.kind == "folder" else 0
 
     def table(self, name: str = "train") -> pa.Table:
         """All rows of a split, those published where they are drawn."""
@@ -113,7 +219,7 @@ class LinesOptions:
 
 @dataclass(frozen=True)
 class CsvOptions:
-    """How to read a CSV."""
+    """How to read a table of texts."""
 
     text: str = "text"  # name of a column
     label: str = "label"  # name of a column
@@ -124,39 +230,40 @@ def _read_lines(file: Path, address: str, options: Mapping[str, Any]) -> FileRow
     window = _options(LinesOptions, options, address).window
     if not 2 <= window <= OWN.length[1]:
         raise InvalidConfigError(f"data option window {window} of {address}; need 2 to {OWN.length[1]:,} characters")
-    lines = _text_of(file).splitlines()
+    lines = text_of(file).splitlines()
     rows = [line[start : start + window] for line in lines for start in range(0, len(line), window)]
     rows = [row for row in rows if len(row) >= 2]  # one character has no next one
-    owners = _owners(rows, file, "lines of two characters or more")
+    named = [None] * len(rows)
+    places = assign([row.encode() for row in rows], named, "lines of two characters or more", file)
     symbols = sorted(set("".join(rows)))
     layout = Layout(alphabet=_alphabet(symbols, "", file), target="next_symbol")
-    return _file_rows(layout, rows, np.empty((len(rows), 0), np.int64), owners, file)
+    return _file_rows(layout, rows, np.empty((len(rows), 0), np.int64), places, file)
 
 
 def _read_csv(file: Path, address: str, options: Mapping[str, Any]) -> FileRows:
     chosen = _options(CsvOptions, options, address)
-    pairs = list(csv_pairs(file, chosen))
-    rows, labels = [text for text, _ in pairs], [label for _, label in pairs]
-    owners = _owners(rows, file, "texts")
-    names = sorted(set(labels))
-    if not 2 <= len(names) <= _MOST_LABELS:
+    found = list(text_rows(file, chosen.text, chosen.label))
+    rows = [row.text for row in found]
+    classes, names = labels.class_names(row.label for row in found)
+    if not 2 <= len(names) <= labels.MOST:
         raise InvalidInputError(
-            f"{len(names):,} different labels in column {chosen.label!r} of {file}; need 2 to {_MOST_LABELS}"
+            f"{len(names):,} different labels in column {chosen.label!r} of {file}; need 2 to {labels.MOST}"
         )
-    training = [row for row, owner in zip(rows, owners, strict=True) if owner == 0]
-    taught = {label for label, owner in zip(labels, owners, strict=True) if owner == 0}
+    places = assign([row.encode() for row in rows], [row.split for row in found], "texts", file)
+    training = [row for row, place in zip(found, places, strict=True) if place == 0]
+    taught = {classes[row.label] for row in training}
     missing = next((name for name in names if name not in taught), None)
     if missing is not None:
         raise InvalidInputError(f"label {missing!r} of {file} has no row among those for training; it needs more rows")
     if chosen.unknown:
-        counts = Counter(word for row in training for word in row.split(" "))
+        counts = Counter(word for row in training for word in row.text.split(" "))
         words = sorted(word for word, count in counts.items() if count > 1 and word != OTHER)
         alphabet = _alphabet(words, " ", file, OTHER)
     else:
         alphabet = _alphabet(sorted({word for row in rows for word in row.split(" ")}), " ", file)
-    numbers = {name: number for number, name in enumerate(names)}
-    layout = Layout(alphabet=alphabet, labels=tuple(names))
-    return _file_rows(layout, rows, np.array([numbers[label] for label in labels]), owners, file)
+    numbers = {text: names.index(name) for text, name in classes.items()}
+    layout = Layout(alphabet=alphabet, labels=names)
+    return _file_rows(layout, rows, np.array([numbers[row.label] for row in found]), places, file)
 
 
 def _read_vectors(file: Path, address: str, options: Mapping[str, Any]) -> FileRows:
@@ -179,65 +286,6 @@ def _options(kind: type[Any], given: Mapping[str, Any], address: str) -> Any:
     return kind(**given)
 
 
-def _text_of(file: Path) -> str:
-    """The text of a file in UTF-8; a message names file and byte, counted from 0."""
-    try:
-        size = file.stat().st_size
-        if size > _MOST_BYTES:
-            raise InvalidInputError(f"{file} has {size:,} bytes; need {_MOST_BYTES:,} or fewer")
-        content = file.read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}") from error
-    skipped = len(_BOM) if content.startswith(_BOM) else 0
-    wrong = content.find(b"\0")  # UTF-16, most likely
-    try:
-        text = content[skipped:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        first = error.start + skipped
-        wrong = first if wrong < 0 else min(wrong, first)
-    if wrong >= 0:
-        raise InvalidInputError(f"byte 0x{content[wrong]:02x} at position {wrong} of {file}; need a text in UTF-8")
-    if not text.strip():
-        raise InvalidInputError(f"{file} is empty; need {_FEWEST_TEXTS} rows or more")
-    return text
-
-
-def csv_pairs(file: Path, chosen: CsvOptions) -> Iterator[tuple[str, str]]:
-    """Text, its words with one space between, and label of each line."""
-    reader = csv.reader(io.StringIO(_text_of(file), newline=""))
-    try:
-        header = [name.strip() for name in next(reader)]
-        missing = [name for name in (chosen.text, chosen.label) if header.count(name) != 1]
-        if missing:
-            shown = ", ".join(map(repr, header[:10]))
-            raise InvalidInputError(f"columns {shown} of {file}; need {missing[0]!r} once, or name another one")
-        places = header.index(chosen.text), header.index(chosen.label)
-        for values in reader:
-            if not values:  # an empty line
-                continue
-            if len(values) != len(header):
-                raise InvalidInputError(
-                    f"{len(values)} values in line {reader.line_num} of {file}; the header has {len(header)} columns"
-                )
-            text, label = " ".join(values[places[0]].split()), values[places[1]].strip()
-            if not text or not label:
-                raise InvalidInputError(f"no {'label' if text else 'text'} in line {reader.line_num} of {file}")
-            yield text, label
-    except csv.Error as error:
-        raise InvalidInputError(f"line {reader.line_num} of {file} is no CSV: {error}") from None
-
-
-def _owners(rows: Sequence[str], file: Path, what: str) -> list[int]:
-    """Which split each row goes to, as an index into SPLITS."""
-    ranked = sorted(set(rows), key=lambda row: hashlib.sha256(row.encode()).digest())
-    if len(ranked) < _FEWEST_TEXTS:
-        raise InvalidInputError(f"{len(ranked)} different {what} in {file}; need {_FEWEST_TEXTS} or more")
-    shares = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
-    places = np.searchsorted(shares, (np.arange(len(ranked)) + 0.5) / len(ranked))
-    owner = dict(zip(ranked, places.tolist(), strict=True))
-    return [owner[row] for row in rows]
-
-
 def _alphabet(symbols: Sequence[str], separator: str, file: Path, unknown: str = "") -> Alphabet:
     if not 1 <= len(symbols) <= MOST_SYMBOLS - 1:
         kind = "words" if separator else "characters"
@@ -247,7 +295,7 @@ def _alphabet(symbols: Sequence[str], separator: str, file: Path, unknown: str =
 
 
 def _file_rows(
-    layout: Layout, rows: Sequence[str], labels: NDArray[np.int64], owners: Sequence[int], file: Path
+    layout: Layout, rows: Sequence[str], numbers: NDArray[np.int64], places: NDArray[np.int64], file: Path
 ) -> FileRows:
     alphabet = layout.alphabet
     assert alphabet is not None
@@ -261,6 +309,5 @@ def _file_rows(
     inputs = np.zeros((len(rows), longest), np.uint8 if alphabet.bytewise else np.uint16)
     for number, row in enumerate(rows):
         inputs[number, : lengths[number]] = list(row.encode()) if alphabet.bytewise else alphabet.encode(row)
-    whole = Batch(inputs, lengths, labels)
-    numbers = np.array(owners)
-    return FileRows(layout, {name: whole[np.flatnonzero(numbers == place)] for place, name in enumerate(SPLITS)})
+    whole = Batch(inputs, lengths, numbers)
+    return FileRows(layout, {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)})

@@ -1,19 +1,18 @@
-"""Labelled sequences of real vectors as one Parquet file: what images and texts become, and what a run can learn from.
+"""Labelled sequences of real vectors as one file: what images and texts become, and what a run can learn from.
 
     input_values   list of steps, each a list of as many numbers
-    label          a text or whole number, the name of the class
+    label          a text or a number, the name of the class (see `labels`)
     split          train, validation, test, or nothing; the column may be missing
 
-Rows go where `split` says. A split that no row names takes its tenths out of the rows for training, by their content:
-the different ones, ranked by SHA-256. So equal sequences stay together, and the same file gives the same splits.
+The file is Parquet, as `write_vectors` writes it, Arrow or JSON lines (see `tabular`). Rows go to splits as
+`assignment` says, by their values as little-endian float32.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +20,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from seqhub.data import labels
+from seqhub.data.assignment import assign
 from seqhub.data.columns import read_columns
+from seqhub.data.tabular import SPLIT, arrow_table, label_column, split_named
 from seqhub.errors import InvalidInputError, OutputExistsError
 from seqhub.records import write_atomically
 from seqhub.tasks.base import OWN, Batch, Layout
 from seqhub.tasks.splits import SPLITS, FileRows
-
-MOST_LABELS = 100
 
 _MOST_VALUES = 1 << 28  # of all rows, were each as long as the longest: 1 GiB
 _ROWS_AT_ONCE = 1024
@@ -83,21 +83,28 @@ def read_vectors(file: Path) -> FileRows:
     """The rows of a file of vectors, each in its split.
 
     Raises:
-        InvalidInputError: No such file, no Parquet, no such columns, values that are not finite or not so many at every
-            step, too few rows or classes. The message names file and place.
+        InvalidInputError: No such file, another format, no such columns, values that are not finite or not so many at
+            every step, too few rows or classes. The message names file and place.
     """
+    table = arrow_table(file)
     try:
-        table = pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise InvalidInputError(f"{file} cannot be read as Parquet: {reason}") from error
-    try:
-        return _read(table)
+        layout, whole, named = _read(table)
     except InvalidInputError as error:
         raise InvalidInputError(f"{file}: {error}") from error
+    contents = [
+        (values[:n] + np.float32(0)).astype("<f4").tobytes()  # plus 0, so that -0.0 is 0.0
+        for values, n in zip(whole.inputs, whole.lengths, strict=True)
+    ]
+    places = assign(contents, named, "sequences", file)
+    taught = set(whole.labels[places == 0].tolist())
+    missing = next((name for number, name in enumerate(layout.labels) if number not in taught), None)
+    if missing is not None:
+        raise InvalidInputError(f"label {missing!r} of {file} has no row among those for training; it needs more rows")
+    return FileRows(layout, {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)})
 
 
-def _read(table: pa.Table) -> FileRows:
+def _read(table: pa.Table) -> tuple[Layout, Batch, list[str | None]]:
+    """What the rows hold, all rows, and the split that each names."""
     lists = table.column("input_values") if "input_values" in table.column_names else None
     first = lists[0].as_py() if lists is not None and len(lists) and pa.types.is_nested(lists.type) else None
     width = len(first[0]) if first and isinstance(first[0], list) else 0
@@ -111,57 +118,28 @@ def _read(table: pa.Table) -> FileRows:
         )
     place = table.column_names.index("label")
     columns = read_columns(table.set_column(place, "label", pa.array(numbers)), layout)
-    whole = Batch(columns.inputs, columns.lengths, columns.labels)
-    owners = np.array([list(SPLITS).index(split) for split in _owners(whole, _named_splits(table))])
-    taught = set(whole.labels[owners == 0].tolist())
-    missing = next((name for number, name in enumerate(names) if number not in taught), None)
-    if missing is not None:
-        raise InvalidInputError(f"label {missing!r} has no row among those for training; it needs more rows")
-    return FileRows(layout, {name: whole[np.flatnonzero(owners == place)] for place, name in enumerate(SPLITS)})
+    named: list[str | None] = [None] * table.num_rows
+    if SPLIT in table.column_names:
+        given = table.column(SPLIT).to_pylist()
+        named = [split_named(split, f"row {row}") for row, split in enumerate(given)]
+    return layout, Batch(columns.inputs, columns.lengths, columns.labels), named
 
 
 def _labels(table: pa.Table) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Class numbers (N,) and names; whole numbers stand in their order, other names in that of the alphabet."""
+    """Class numbers (N,) and names."""
     if "label" not in table.column_names:
         raise InvalidInputError(f"columns {', '.join(table.column_names)}; need input_values and label")
-    given = table.column("label").to_pylist()
-    if None in given:
-        raise InvalidInputError(f"no label in row {given.index(None)}; every row needs one")
-    wrong = next((each for each in given if not isinstance(each, (str, int))), None)
-    if wrong is not None:
-        raise InvalidInputError(f"label {wrong!r}; need texts or whole numbers")
-    names = sorted(set(map(str, given)))
-    if all(name.lstrip("-").isdecimal() for name in names):
-        names.sort(key=int)
-    if not 2 <= len(names) <= MOST_LABELS:
-        raise InvalidInputError(f"{len(names):,} different labels; need 2 to {MOST_LABELS}")
-    number = {name: each for each, name in enumerate(names)}
-    return np.array([number[str(each)] for each in given]), tuple(names)
-
-
-def _named_splits(table: pa.Table) -> list[str | None]:
-    if "split" not in table.column_names:
-        return [None] * table.num_rows
-    given: list[Any] = table.column("split").to_pylist()
-    for row, split in enumerate(given):
-        if split is not None and split not in SPLITS:
-            raise InvalidInputError(f"split {split!r} in row {row}; need {', '.join(SPLITS)} or nothing")
-    return given
-
-
-def _owners(rows: Batch, named: Sequence[str | None]) -> list[str]:
-    """The split of each row."""
-    shares = {split: tenths for split, tenths in SPLITS.items() if split == "train" or split not in named}
-    if list(shares) == ["train"]:
-        return [split or "train" for split in named]
-    contents = [
-        hashlib.sha256(values[:n].tobytes()).digest() if split in (None, "train") else b""
-        for values, n, split in zip(rows.inputs, rows.lengths, named, strict=True)
-    ]
-    ranked = sorted(set(contents) - {b""})
-    if len(ranked) < sum(SPLITS.values()):
-        raise InvalidInputError(f"{len(ranked)} different sequences to share out; need {sum(SPLITS.values())} or more")
-    ends = np.cumsum(list(shares.values())) / sum(shares.values())
-    places = np.searchsorted(ends, (np.arange(len(ranked)) + 0.5) / len(ranked))
-    owner = {content: list(shares)[place] for content, place in zip(ranked, places, strict=True)}
-    return [owner.get(content) or split or "train" for content, split in zip(contents, named, strict=True)]
+    given = []
+    for row, value in enumerate(label_column(table.column("label"))):
+        try:
+            text = labels.label_text(value)
+        except TypeError:
+            raise InvalidInputError(f"label {value!r} in row {row}; need texts or numbers") from None
+        if text is None:
+            raise InvalidInputError(f"no label in row {row}; every row needs one")
+        given.append(text)
+    classes, names = labels.class_names(given)
+    if not 2 <= len(names) <= labels.MOST:
+        raise InvalidInputError(f"{len(names):,} different labels; need 2 to {labels.MOST}")
+    number = {text: names.index(name) for text, name in classes.items()}
+    return np.array([number[text] for text in given]), names

@@ -18,7 +18,7 @@ def count_right(model: "PreTrainedModel", batches: Iterable[Mapping[str, "Tensor
         model: A classifier of sequences or of steps, whose classes exclude each other. A single logit is that of the
             second of two classes, named by its label and by `not` its label. Its mode is left as it is.
         batches: Any iterable of what the model takes, with `labels`, (B,) or (B, T) class numbers, NO_LABEL where none
-            counts: a `DataLoader`, a feed, a list.
+            counts: a `DataLoader`, a feed, a list. A feed of fixed rows is read from its first row on, wherever it was.
 
     Raises:
         InvalidInputError: The model is no such classifier, or the labels are none of its classes or not as many as its
@@ -26,11 +26,14 @@ def count_right(model: "PreTrainedModel", batches: Iterable[Mapping[str, "Tensor
     """
     import torch
 
+    from seqhub.data.feed import TableFeed
     from seqhub.evaluation.judging import class_scores
 
     names = _classes(model)
     counts = torch.zeros(2, len(names), dtype=torch.int64)
     training = model.training
+    if isinstance(batches, TableFeed):
+        batches.restart()
     model.eval()
     try:
         with torch.no_grad():

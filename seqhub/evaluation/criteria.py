@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.evaluation.metrics import TOLERANCE
+from seqhub.evaluation.metrics import TOLERANCE, reaches
 from seqhub.tasks.base import OWN, Batch, Success
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
@@ -114,7 +114,7 @@ class Accuracy:
 
     def check(self, sequences_seen: int, correct: float, total: int) -> None:
         """Take in one check after `sequences_seen` training sequences."""
-        if self.met_at is None and correct >= self.threshold * total:
+        if self.met_at is None and reaches(self.threshold, correct, total):
             self.met_at = sequences_seen
 
     def state_dict(self) -> dict[str, Any]:

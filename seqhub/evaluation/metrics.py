@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,37 @@ from seqhub.errors import InvalidInputError
 
 TOLERANCE = 0.3  # Hochreiter & Schmidhuber (1997), section 5.6: an output is right if it is this near to its target
 _Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+
+_ROUNDING = Fraction(1, 10**6)  # of a share of right steps in single precision, with room to spare
+
+
+def share_of_rows(share: float, rows: int) -> Fraction:
+    """A share of so many rows, exactly: the share is the number that its shortest decimal text says.
+
+    >>> share_of_rows(0.1, 10), int(share_of_rows(0.29, 100)), int(0.29 * 100)
+    (Fraction(1, 1), 29, 28)
+    """
+    return Fraction(repr(float(share))) * rows
+
+
+def reaches(threshold: float, correct: float, rows: int) -> bool:
+    """Whether so many right answers are the share `threshold` of `rows`, or more.
+
+    Whole numbers are compared exactly. Right answers that are a sum of shares, as those of a class per step, carry the
+    rounding of single precision and are compared up to a millionth of the rows.
+
+    Args:
+        threshold: Share, in (0, 1].
+        correct: Right answers, 0 to `rows`.
+        rows: How many there are.
+
+    >>> reaches(0.9, 9, 10), reaches(0.9, 8, 10), reaches(0.999, 9990, 10_000), reaches(0.999, 9989, 10_000)
+    (True, False, True, False)
+    """
+    given = Fraction(correct)
+    slack = 0 if given.denominator == 1 else _ROUNDING * rows
+    return given + slack >= share_of_rows(threshold, rows)
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:

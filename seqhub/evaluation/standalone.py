@@ -12,6 +12,7 @@ half the squared errors of the logistic outputs of classes, "confusion": of clas
 answer (column)}}}.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -159,8 +160,12 @@ def _batches(dataset: Any) -> Iterator[dict[str, list[Any]]]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("job", type=Path)
+    parser.add_argument("result", type=Path)
+    given = parser.parse_args()
     sys.meta_path.insert(0, _NoSeqhub())
-    result = measure(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    result = measure(json.loads(given.job.read_text(encoding="utf-8")))
     if any(name.partition(".")[0] == "seqhub" for name in sys.modules):
         raise SystemExit("seqhub was imported, so this proves nothing")
-    Path(sys.argv[2]).write_text(json.dumps(result), encoding="utf-8")
+    given.result.write_text(json.dumps(result), encoding="utf-8")

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-SUFFIXES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # what loaders unpickle by habit
+from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 
 _IMPORTS = {"GLOBAL", "INST"}  # how the text protocols name a class or function
 _NAME = re.compile(r"[\w.]+ [\w.]+")  # its module and its own name
@@ -30,7 +30,7 @@ def find_pickles(paths: Iterable[Path]) -> list[Path]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # text that happens to look like a pickle's strings, with strange escapes
-        return [path for path in paths if path.suffix.lower() in SUFFIXES or _holds_pickle(path)]
+        return [path for path in paths if path.suffix.lower() in PICKLE_SUFFIXES or _holds_pickle(path)]
 
 
 def _holds_pickle(path: Path) -> bool:
@@ -39,7 +39,7 @@ def _holds_pickle(path: Path) -> bool:
             with zipfile.ZipFile(path) as archive:
                 for member in archive.infolist():
                     with archive.open(member) as stream:
-                        if member.filename.lower().endswith(SUFFIXES) or _is_pickle(stream):
+                        if member.filename.lower().endswith(PICKLE_SUFFIXES) or _is_pickle(stream):
                             return True
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
             return True

@@ -3,7 +3,9 @@
 import glob
 import re
 import shlex
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +14,13 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 
 from seqhub.errors import HubError, InvalidInputError
 from seqhub.hub.client import PATIENCE, Kind, check_repo_id, connect, hub_errors
+from seqhub.hub.naming import renamed
 from seqhub.hub.pickles import find_pickles
 
 _MARKS: dict[Kind, tuple[str, ...]] = {"model": ("run.json", "config.json"), "dataset": ("dataset.json",)}
+_RECORDS: dict[Kind, str] = {"model": "run.json", "dataset": "dataset.json"}
+_CARD = "README.md"
+_PUBLISHED = re.compile(r"""(?:["']|^- )(seqhub/[\w.-]+)""", flags=re.MULTILINE)  # named without being asked once
 _SHOWN = (".eval_results", ".gitattributes")  # hidden names that belong to a repository
 _LEFT_OUT = re.compile(r"checkpoint.*\.safetensors|__pycache__|.*\.pyc")
 
@@ -34,6 +40,7 @@ class Pushed(NamedTuple):
     files: tuple[PushedFile, ...]  # those of the folder that belong to the repository, changed or not
     commit_url: str | None  # None where nothing had changed, and for a dry run
     commit_oid: str | None  # likewise
+    notes: tuple[str, ...] = ()  # what a user should know of the card, a line each
 
 
 def push(
@@ -50,8 +57,9 @@ def push(
 ) -> Pushed:
     """Upload a model or dataset folder in one commit; the repository is made if there is none.
 
-    Left at home are checkpoints, caches and hidden files, `.eval_results/` and `.gitattributes` excepted. Of a dataset
-    repository, Parquet files that the folder no longer holds are deleted: they would be loaded with the others.
+    The card in the repository names the repository; in the folder it stays as it is. Left at home are checkpoints,
+    caches and hidden files, `.eval_results/` and `.gitattributes` excepted. Of a dataset repository, Parquet files that
+    the folder no longer holds are deleted: they would be loaded with the others.
 
     Args:
         folder: Holds run.json or config.json (a model), or dataset.json (a dataset).
@@ -75,32 +83,78 @@ def push(
     paths = _files(folder)
     pickles = find_pickles(paths)
     if pickles:
-        names = ", ".join(path.relative_to(folder).as_posix() for path in pickles)
+        wrong = ", ".join(path.relative_to(folder).as_posix() for path in pickles)
         raise InvalidInputError(
-            f"{folder} holds pickles, which run code when loaded: {names}; save them as safetensors"
+            f"{folder} holds pickles, which run code when loaded: {wrong}; save them as safetensors"
         )
-    files = tuple(PushedFile(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths)
+    card, notes = _card(folder, kind, repo_id)
+    sizes = {} if card is None else {_CARD: len(card.encode())}
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    files = tuple(
+        PushedFile(name, sizes.get(name, path.stat().st_size)) for name, path in zip(names, paths, strict=True)
+    )
     if dry_run:
-        return Pushed(repo_id, kind, files, None, None)
+        return Pushed(repo_id, kind, files, None, None, notes)
 
     api = connect(endpoint, token)
     later = _command(folder, repo_id, endpoint, revision, private)
     report = progress or (lambda line: None)
-    with hub_errors(api, f"push to {repo_id}", f"{folder} is whole, for later: {later}"):
+    with (
+        hub_errors(api, f"push to {repo_id}", f"{folder} is whole, for later: {later}"),
+        _with_card(folder, names, card) as prepared,
+    ):
         report(f"asking {api.endpoint} for {repo_id}")
         before = _prepare(api, repo_id, kind, private, revision)
         report(f"uploading {len(files)} files, {sum(file.size for file in files):,} bytes")
         commit = api.upload_folder(
             repo_id=repo_id,
             repo_type=kind,
-            folder_path=folder,
+            folder_path=prepared,
             revision=revision,
             commit_message=message or f"Push {kind} {folder.resolve().name} with seqhub",
             allow_patterns=[glob.escape(file.name) for file in files],
             delete_patterns="*.parquet" if kind == "dataset" else None,
         )
     changed = commit.oid != before
-    return Pushed(repo_id, kind, files, commit.commit_url if changed else None, commit.oid if changed else None)
+    return Pushed(repo_id, kind, files, commit.commit_url if changed else None, commit.oid if changed else None, notes)
+
+
+def _card(folder: Path, kind: Kind, repo_id: str) -> tuple[str | None, tuple[str, ...]]:
+    """The card of a folder as the repository is to have it, None where it stays as it is; and what to say of it."""
+    try:
+        card = (folder / _CARD).read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return None, (f"{folder} has no {_CARD}, so {repo_id} gets no card; `seqhub card {folder}` writes one",)
+    except UnicodeDecodeError:
+        return None, (f"{folder / _CARD} is not UTF-8, so it may name another place than {repo_id}",)
+    changed = renamed(card, kind, repo_id)
+    others = sorted(set(_PUBLISHED.findall(changed)) - {repo_id})
+    notes = (
+        (
+            f"{folder / _CARD} of an earlier seqhub names {', '.join(others)}, which may be other people's; "
+            f"`seqhub card {folder}` writes it anew",
+        )
+        if others and (folder / _RECORDS[kind]).is_file()
+        else ()
+    )
+    return (None if changed == card else changed), notes
+
+
+@contextmanager
+def _with_card(folder: Path, names: Sequence[str], card: str | None) -> Iterator[Path]:
+    """The folder itself, or one with links to its files and another card."""
+    if card is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="seqhub-push-") as scratch:
+        for name in names:
+            path = Path(scratch) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if name == _CARD:
+                path.write_bytes(card.encode())
+            else:
+                path.symlink_to((folder / name).resolve())
+        yield Path(scratch)
 
 
 def kind_of(folder: Path) -> Kind:

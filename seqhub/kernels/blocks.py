@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.kernels import derivatives
+from seqhub.kernels.eligibility import are_plain, executes_eagerly
 from seqhub.kernels.library import blocks_functions
 
 _PADDING, _KEPT = 16, 6  # as in native/hs97.h
@@ -49,6 +50,19 @@ class Units:
     def count(self) -> int:
         """U: cells, then input gates, then output gates."""
         return self.cells + self.cells // self.block_size * (1 + self.output_gates)
+
+    def activate(self, net: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take one step: net inputs (B, U) and states (B, H) to states, activations of the gates and outputs."""
+        blocks = self.cells // self.block_size
+        gates = net[:, self.cells :].sigmoid()
+        squashed = net[:, : self.cells].sigmoid()
+        if self.squash_input == "g2":
+            squashed = 4 * squashed - 2
+        states = states + gates[:, :blocks].repeat_interleave(self.block_size, dim=1) * squashed
+        outputs = states if self.squash_output == "id" else 2 * states.sigmoid() - 1
+        if self.output_gates:
+            outputs = gates[:, blocks:].repeat_interleave(self.block_size, dim=1) * outputs
+        return states, gates, outputs
 
 
 def memory_blocks(
@@ -128,13 +142,23 @@ class _Blocks(torch.autograd.Function):
         _run("forward", units, tensors, saved, outputs, (None,) * 8)
         ctx.units = units
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(saved, *tensors)
+        ctx.save_for_backward(saved, columns, spans, *given)
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *d_outputs: Tensor | None) -> Any:
-        saved, *tensors = ctx.saved_tensors
+        saved, columns, spans, *given = ctx.saved_tensors
+        units: Units = ctx.units
+        if torch.is_grad_enabled() or not are_plain(d_outputs) or not executes_eagerly():
+
+            def in_torch(
+                inputs: Tensor, h_0: Tensor | None, m_0: Tensor | None, *weights: Any
+            ) -> tuple[Tensor, Tensor, Tensor]:
+                return derivatives.memory_blocks(inputs, columns, spans, m_0, h_0, weights, units.activate, units.cells)
+
+            needed = ctx.needs_input_grad[3:]
+            return None, None, None, *derivatives.differentiate(in_torch, tuple(given), needed, d_outputs)
+        tensors = [_contiguous(each) for each in (columns, spans, *given)]
         _, _, _, need_inputs, _, need_m_0, *_ = ctx.needs_input_grad
         _, _, inputs, _, m_0, *weights = tensors
         made = [
@@ -142,8 +166,8 @@ class _Blocks(torch.autograd.Function):
             torch.empty_like(m_0) if need_m_0 else None,
             *(None if weight is None else torch.empty_like(weight) for weight in weights),
         ]
-        given = [_contiguous(each) for each in d_outputs]
-        _run("backward", ctx.units, tensors, saved, (None,) * 3, (*given, *made))
+        arrived = [_contiguous(each) for each in d_outputs]
+        _run("backward", units, tensors, saved, (None,) * 3, (*arrived, *made))
         d_inputs, d_m_0, *d_weights = made
         return None, None, None, d_inputs, None, d_m_0, *d_weights
 
@@ -154,7 +178,7 @@ def _run(which: str, units: Units, tensors: Any, saved: Tensor, outputs: Any, gr
     features, padded = weight_ih.size(1), -(-units.cells // _PADDING) * _PADDING
     sources = features + units.count + 1
     numbers = 2 * (2 + units.output_gates) * padded * sources + 8 * padded
-    scratch = torch.empty(numbers * weight_ih.element_size() + 8 * units.count, dtype=torch.uint8)
+    scratch = torch.empty(numbers * weight_ih.element_size() + 8 * units.count, dtype=torch.uint8, device="cpu")
     problem = (
         *(weight_ih.dtype is torch.float64, rows, steps, features, units.cells, units.block_size, units.output_gates),
         *(units.squash_input == "g1", units.squash_output == "id", 0 if bias is None else len(bias)),

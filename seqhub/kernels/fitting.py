@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.kernels.hook import one_hot_columns
+from seqhub.kernels.hook import one_hot_columns, weights_of_blocks, weights_of_cells
 from seqhub.kernels.library import blocks_functions, library, reason
 from seqhub.kernels.operator import CELLS
 
@@ -139,6 +139,9 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
         return "some weights are not to be trained"
     if objective.target in ("class", "number") and config.pooling != "last":
         return f"pooling {config.pooling!r}; natively the last state is read"
+    weights = _weights(model)
+    if weights is None or {id(each) for each in weights} != {id(each) for each in parameters}:
+        return "a module or parameter of the model was replaced, shared or hooked"
     if _head(model).out_features != objective.outputs:
         return f"the head has {_head(model).out_features} outputs, not {objective.outputs}"
     return None
@@ -188,7 +191,7 @@ class Fit:
             raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {why}")
         self.objective, self.method, self.error_rate = objective, method, error_rate
         config: Any = model.config
-        weights = _weights(model)
+        weights = _weights(model) or []  # `unfit` has found them
         self._dtype = np.dtype(np.float64 if weights[0].dtype is torch.float64 else np.float32)
         self._features = config.input_size
         self._columns: NDArray[np.int32] | None = None
@@ -226,7 +229,7 @@ class Fit:
         else:
             found = library(instruction_set)
             self._scratch_bytes, self._fit = found.fit_scratch, found.fit
-        self._scratch = torch.empty(0, dtype=torch.uint8)
+        self._scratch = torch.empty(0, dtype=torch.uint8, device="cpu")
 
     def train(
         self,
@@ -295,7 +298,7 @@ class Fit:
             InvalidInputError: A model of other shapes.
         """
         weights = _weights(model)
-        if [weight.shape for weight in weights] != self._shapes:
+        if weights is None or [weight.shape for weight in weights] != self._shapes:
             raise InvalidInputError("the model to write to has weights of other shapes than the one that was read")
         flat = torch.from_numpy(self._values[0])
         for weight in weights:
@@ -328,7 +331,7 @@ class Fit:
         if size < 0:
             raise MemoryError(f"training on {count} x {steps} steps by {batch_size} does not fit")
         if size > self._scratch.numel():
-            self._scratch = torch.empty(size, dtype=torch.uint8)
+            self._scratch = torch.empty(size, dtype=torch.uint8, device="cpu")
         arrays = (inputs, self._columns, lengths, wanted, rates, *self._values, self._progress, rows)
         addresses = [0 if array is None else array.ctypes.data for array in arrays]
         addresses += [self._scratch.data_ptr(), size]
@@ -380,17 +383,19 @@ class Fit:
         raise InvalidInputError("columns name a column that weight_ih does not have")
 
 
-def _weights(model: Any) -> list[Tensor]:
-    """In the order of native/problem.h: of each layer and direction, then the head's."""
+def _weights(model: Any) -> list[Tensor] | None:
+    """In the order of native/problem.h: of each layer and direction, then the head's; None if modules were changed."""
     modules = [
         module
         for layer in model.model.layers
         for module in (layer.recurrence, layer.recurrence_reverse)
         if module is not None
     ]
-    head = _head(model)
-    mine = [weight for module in modules for weight in module._parameters.values()]
-    return [*mine, *(weight for weight in head._parameters.values() if weight is not None)]
+    cell, head = model.config.cell, _head(model)
+    weights = weights_of_blocks(modules) if cell == _BLOCKS else weights_of_cells(modules, cell)
+    if weights is None or type(head) is not nn.Linear or not head._parameters.keys() >= {"weight", "bias"}:
+        return None
+    return [weight for weight in (*weights, head.weight, head.bias) if weight is not None]
 
 
 def _checked(array: NDArray[Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -11,14 +11,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
+from seqhub.errors import InvalidInputError
 from seqhub.kernels.blocks import Units, memory_blocks
+from seqhub.kernels.eligibility import are_plain, executes_eagerly
 from seqhub.kernels.library import reason, spans_function
 from seqhub.kernels.operator import recurrence
 
 _ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
 _LANES = 16  # sequences of the widest vector
 _TYPES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+_FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that replaces one wants it to be called
+_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+_BLOCK_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_l0"]
+_SETTINGS = ("num_layers", "bias", "batch_first", "bidirectional", "proj_size", "mode")
+_CALLS = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # attributes of an instance that change its call
 _BLOCKS = "lstm_hs97"
 _FLOATS = (torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
@@ -54,21 +62,23 @@ def run(
         of the cells of an LSTM, or what the modules of memory cell blocks have for them. Or None where the plain
         modules are to run.
 
-    Raises:
-        InvalidInputError: An id is out of range.
     """
-    if reason() is not None:
+    if not executes_eagerly() or reason() is not None or torch.is_autocast_enabled("cpu") or _has_any_global_hook():
         return None
     modules: list[Any] = []
+    bidirectional = None
     for layer in layers:
-        if _has_hooks(layer):
+        if not _calls_its_recurrence(layer) or bidirectional not in (None, layer.recurrence_reverse is not None):
             return None
-        modules += (
-            [layer.recurrence] if layer.recurrence_reverse is None else [layer.recurrence, layer.recurrence_reverse]
-        )
-    bidirectional = layer.recurrence_reverse is not None
-    blocks = cell == _BLOCKS and not bidirectional and _truncated(modules)
-    if not _fits(inputs, mask, modules, cell, blocks):
+        bidirectional = layer.recurrence_reverse is not None
+        modules += [layer.recurrence, layer.recurrence_reverse] if bidirectional else [layer.recurrence]
+    if cell == _BLOCKS:
+        weights = None if bidirectional else weights_of_blocks(modules)
+        if weights is None or not _blocks_run(modules):
+            return None
+    else:
+        weights = weights_of_cells(modules, cell)
+    if weights is None or not _fits(inputs, weights, (mask, h_0, c_0), cell):
         return None
     spans = None
     if mask is not None:
@@ -76,33 +86,104 @@ def run(
         if found is None:
             return None
         spans = found if found.numel() else None
-    if blocks:
-        columns = one_hot_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None
-        return _run_blocks(inputs, modules, columns, spans, h_0, c_0)
-    states, h_n, c_n = recurrence(
-        inputs,
-        [weight for module in modules for weight in module._parameters.values()],
-        cell,
-        columns=one_hot_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None,
-        spans=spans,
-        h_0=h_0,
-        c_0=c_0,
-        bidirectional=bidirectional,
-        output_states=output_states,
-    )
+    columns = one_hot_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None
+    try:
+        if cell == _BLOCKS:
+            return _run_blocks(inputs, modules, columns, spans, h_0, c_0)
+        states, h_n, c_n = recurrence(
+            inputs,
+            weights,
+            cell,
+            columns=columns,
+            spans=spans,
+            h_0=h_0,
+            c_0=c_0,
+            bidirectional=bool(bidirectional),
+            output_states=output_states,
+        )
+    except InvalidInputError:  # shapes that differ from layer to layer, or a mistake: the modules accept it or say so
+        return None
     return states, h_n, c_n if cell == "lstm" else None
 
 
-def _truncated(modules: list[Any]) -> bool:
-    """Whether these are memory cell blocks that run natively: with the truncated gradient, or where there is none.
+def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
+    """Weights of one module, as in `weights_of_cells`."""
+    kind = _TYPES[cell]
+    attributes = module.__dict__
+    if (
+        type(module) is not kind
+        or kind.forward is not _FORWARDS[kind]
+        or attributes["_flat_weights_names"] != _WEIGHTS
+        or tuple([attributes[name] for name in _SETTINGS]) != (1, True, True, False, 0, cell.upper())
+        or _is_changed(module)
+        or not attributes.keys().isdisjoint(_WEIGHTS)  # computed, in place of a parameter
+    ):
+        return None
+    parameters = attributes["_parameters"]
+    for name, weight in zip(_WEIGHTS, attributes["_flat_weights"], strict=True):
+        if parameters.get(name) is not weight:
+            module._update_flat_weights()  # as its own forward pass begins
+            break
+    weights: list[Tensor] = attributes["_flat_weights"]
+    return weights
 
-    They are known by their name: their class travels with weights, and each folder of weights has its own.
+
+def _calls_its_recurrence(layer: Any) -> bool:
+    """Whether a layer is that of the modelling file, and does nothing but call its recurrences."""
+    return (
+        _is_ours(type(layer), "RecurrentLayer", "modeling_recurrent")
+        and not _is_changed(layer)
+        and not (layer.training and (layer.dropout or layer.gradient_checkpointing))
+    )
+
+
+def _is_ours(kind: type[Any], name: str, file: str) -> bool:
+    """Whether a class is that of a modelling file, of which each folder of weights has its own copy."""
+    forward = kind.forward
+    return kind.__name__ == name and forward.__qualname__ == f"{name}.forward" and forward.__module__.endswith(file)
+
+
+def weights_of_cells(modules: list[Any], cell: str) -> list[Tensor] | None:
+    """Return the weights by which calls of recurrences would compute; None where a call may do anything else.
+
+    Args:
+        modules: Each in place of a recurrence of one layer and direction.
+        cell: One of `_TYPES`.
+
+    Returns:
+        Tensors of each in the order of `_WEIGHTS`, whatever the order of the parameters.
     """
+    weights: list[Tensor] = []
+    for module in modules:
+        found = _weights_of(module, cell)
+        if found is None:
+            return None
+        weights += found
+    return weights
+
+
+def weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
+    """Return the weights of memory cell blocks, as `weights_of_cells` does; those that a block lacks are left out."""
+    weights: list[Tensor] = []
+    for module in modules:
+        parameters = module._parameters
+        if (
+            not _is_ours(type(module), "MemoryBlocks", "memory_blocks")
+            or _is_changed(module)
+            or any(getattr(module, name) is not parameters.get(name) for name in _BLOCK_WEIGHTS)
+        ):
+            return None
+        bias = module.bias_l0
+        if bias is not None and len(bias) not in (module.num_gates, module.num_gates + module.hidden_size):
+            return None
+        weights += [parameters[name] for name in _BLOCK_WEIGHTS if parameters.get(name) is not None]
+    return weights
+
+
+def _blocks_run(modules: list[Any]) -> bool:
+    """Whether memory cell blocks run natively: with the truncated gradient, or where there is none."""
     return all(
-        type(module).__name__ == "MemoryBlocks"
-        and module.weight_hh_l0 is not None
-        and (module.truncated or not torch.is_grad_enabled())
-        for module in modules
+        module.weight_hh_l0 is not None and (module.truncated or not torch.is_grad_enabled()) for module in modules
     )
 
 
@@ -132,25 +213,15 @@ def _run_blocks(
     return inputs, torch.stack([h_n for h_n, _ in ends]), torch.stack([m_n for _, m_n in ends])
 
 
-def _fits(inputs: Tensor, mask: Tensor | None, modules: list[Any], cell: str, blocks: bool) -> bool:
-    """Whether these are plain tensors and modules that nobody listens to, of sizes at which the library is faster."""
-    kind = _TYPES.get(cell)
-    for module in modules:
-        if not (blocks or type(module) is kind) or _has_hooks(module):
-            return False
-    weight: Any = modules[0]._parameters["weight_hh_l0"]
-    ids = inputs.dim() == 2
+def _fits(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | None, ...], cell: str) -> bool:
+    """Whether these are plain tensors of fitting types, and of sizes at which the library is not slower."""
+    if not (are_plain((inputs,)) and are_plain(others) and are_plain(weights)):
+        return False
+    dtype = weights[0].dtype
     return (
-        weight.dtype in _FLOATS
-        and inputs.dtype is (torch.int64 if ids else weight.dtype)
-        and _is_plain(weight)
-        and _is_plain(inputs)
-        and (mask is None or _is_plain(mask))
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch._C._get_tracing_state()
-        and not torch._C._are_functorch_transforms_active()
-        and (blocks or worthwhile(cell, inputs.size(0), inputs.size(1), weight.size(-1)))
+        dtype in _FLOATS
+        and inputs.dtype is (torch.int64 if inputs.dim() == 2 else dtype)
+        and (cell == _BLOCKS or worthwhile(cell, inputs.size(0), inputs.size(1), weights[1].size(-1)))
     )
 
 
@@ -174,13 +245,15 @@ def worthwhile(cell: str, batch: int, steps: int, hidden: int) -> bool:
     )
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.layout is torch.strided
-
-
-def _has_hooks(module: Any) -> bool:
+def _is_changed(module: Any) -> bool:
+    """Whether hooks listen to a module, or an attribute of its own changes its call."""
+    attributes = module.__dict__
     return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        attributes["_forward_hooks"]
+        or attributes["_forward_pre_hooks"]
+        or attributes["_backward_hooks"]
+        or attributes["_backward_pre_hooks"]
+        or not _CALLS.isdisjoint(attributes)
     )
 
 
@@ -188,7 +261,7 @@ def _spans(mask: Tensor) -> Tensor | None:
     """Spans (2, B) of the real steps, without elements where all are; None where a row has a gap, or no real step."""
     rows, steps = mask.shape
     mask = (mask if mask.dtype in _INTEGERS else mask.bool()).contiguous()
-    spans = torch.empty((2, rows), dtype=torch.int64)
+    spans = torch.empty((2, rows), dtype=torch.int64, device="cpu")
     outcome = spans_function()(mask.data_ptr(), mask.element_size(), rows, steps, spans.data_ptr())
     if outcome == _ALL_REAL:
         return spans[:0]
@@ -199,7 +272,7 @@ def _spans(mask: Tensor) -> Tensor | None:
 @torch.inference_mode(False)  # what is made in that mode could never be saved for a backward pass, and this is kept
 def one_hot_columns(vocab_size: int, pad: int | None) -> Tensor:
     """The column of the one-hot vector that each id stands for, -1 for padding: (vocab_size,) int32."""
-    ids = torch.arange(vocab_size)
+    ids = torch.arange(vocab_size, device="cpu")
     if pad is None:
         return ids.int()
     return torch.where(ids == pad, -1, (ids - pad - 1) % vocab_size).int()

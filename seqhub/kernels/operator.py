@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from seqhub.errors import InvalidInputError
+from seqhub.kernels import derivatives
+from seqhub.kernels.eligibility import are_plain, executes_eagerly
 from seqhub.kernels.library import Library, library
 
 CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
@@ -80,17 +81,23 @@ class _Recurrence(torch.autograd.Function):
         outputs = call.forward(inputs, h_0, c_0, weights, activations.memory)
         ctx.call, ctx.activations = call, activations
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(inputs, call.columns, call.spans, *weights)
+        ctx.save_for_backward(inputs, call.columns, call.spans, h_0, c_0, *weights)
         if not call.output_states:
             ctx.mark_non_differentiable(outputs[0])
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *d_outputs: Tensor | None) -> Any:
-        inputs, columns, spans, *weights = ctx.saved_tensors
-        _, need_inputs, need_h_0, need_c_0, *_ = ctx.needs_input_grad
+        inputs, columns, spans, h_0, c_0, *weights = ctx.saved_tensors
+        _, need_inputs, need_h_0, need_c_0, *need_weights = ctx.needs_input_grad
         call = ctx.call.with_tensors(columns, spans)
+        if torch.is_grad_enabled() or not are_plain(d_outputs) or not executes_eagerly():
+            return None, *derivatives.differentiate(
+                call.in_torch,
+                (inputs, h_0, c_0, *weights),
+                (need_inputs, need_h_0, need_c_0, *need_weights),
+                d_outputs,
+            )
         d_inputs, d_h_0, d_c_0, d_weights = call.backward(
             inputs, weights, ctx.activations.memory, d_outputs, need_inputs, need_h_0, need_c_0
         )
@@ -167,6 +174,14 @@ class Call:
         self.columns, self.spans = columns, spans
         return self
 
+    def in_torch(
+        self, inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, *weights: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the outputs with torch operations."""
+        return derivatives.recurrence(
+            inputs, self.columns, self.spans, weights, h_0, c_0, self.cell, self.directions == 2
+        )
+
     def saved_bytes(self) -> int:
         """Size of what forward leaves for backward."""
         return _bytes(self.library, "saved_bytes", self.sizes, (True, False, False))
@@ -176,11 +191,13 @@ class Call:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """States, last states, last states of the cells; leaves in `saved` what backward needs."""
         states = torch.empty(
-            (self.batch, self.steps, self.directions * self.hidden) if self.output_states else 0, dtype=self.dtype
+            (self.batch, self.steps, self.directions * self.hidden) if self.output_states else 0,
+            dtype=self.dtype,
+            device="cpu",
         )
         shape = (self.layers * self.directions, self.batch, self.hidden)
-        h_n = torch.empty(shape, dtype=self.dtype)
-        c_n = torch.empty(shape if self.cell == "lstm" else 0, dtype=self.dtype)
+        h_n = torch.empty(shape, dtype=self.dtype, device="cpu")
+        c_n = torch.empty(shape if self.cell == "lstm" else 0, dtype=self.dtype, device="cpu")
         for name, state in (("h_0", h_0), ("c_0", c_0)):
             if state is not None:
                 _require(state, name, self.dtype, shape)
@@ -202,9 +219,9 @@ class Call:
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, list[Tensor]]:
         """Gradients of inputs, initial states and weights."""
         shape = (self.layers * self.directions, self.batch, self.hidden)
-        d_inputs = torch.empty(inputs.shape, dtype=self.dtype) if need_inputs else None
-        d_h_0 = torch.empty(shape, dtype=self.dtype) if need_h_0 else None
-        d_c_0 = torch.empty(shape, dtype=self.dtype) if need_c_0 else None
+        d_inputs = torch.empty(inputs.shape, dtype=self.dtype, device="cpu") if need_inputs else None
+        d_h_0 = torch.empty(shape, dtype=self.dtype, device="cpu") if need_h_0 else None
+        d_c_0 = torch.empty(shape, dtype=self.dtype, device="cpu") if need_c_0 else None
         d_weights = [torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in weights]
         gradients = (*d_outputs, d_inputs, d_h_0, d_c_0)
         self._run("backward", inputs, (None, None), saved, (None,) * 3, gradients, [*weights, *d_weights])
@@ -261,7 +278,7 @@ class Call:
 
 
 _MOST_KEPT = 1 << 24  # bytes
-_NOTHING = torch.empty(0, dtype=torch.uint8)
+_NOTHING = torch.empty(0, dtype=torch.uint8, device="cpu")
 
 
 class _Activations:
@@ -275,7 +292,7 @@ class _Activations:
             spare = self._SPARE.pop()
         except IndexError:
             spare = _NOTHING
-        self.memory = spare if size <= spare.numel() else torch.empty(size, dtype=torch.uint8)
+        self.memory = spare if size <= spare.numel() else torch.empty(size, dtype=torch.uint8, device="cpu")
 
     def __del__(self) -> None:
         if not self._SPARE and 0 < self.memory.numel() <= _MOST_KEPT:
@@ -286,13 +303,13 @@ class _Scratch(threading.local):
     """Memory that the calls of a thread work in, kept for the same reason."""
 
     def __init__(self) -> None:
-        self.tensor = torch.empty(0, dtype=torch.uint8)
+        self.tensor = torch.empty(0, dtype=torch.uint8, device="cpu")
 
     def of(self, size: int) -> Tensor:
         """At least `size` bytes."""
         if size <= self.tensor.numel():
             return self.tensor
-        fresh = torch.empty(size, dtype=torch.uint8)
+        fresh = torch.empty(size, dtype=torch.uint8, device="cpu")
         if size <= _MOST_KEPT:
             self.tensor = fresh
         return fresh

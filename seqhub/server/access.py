@@ -12,13 +12,13 @@ exactly as what does not exist, so no answer tells that a private repository is 
     write     commits, branches, tags; on a namespace: new repositories
     admin     settings, deletion, a new name, decisions on requests for access
 
-A token of role `write` does in its owner's own namespace whatever the owner may, deletion included, as on the public
-Hub; what an organisation owns needs the role in the organisation, and for `admin` also a token of role `admin`. A
-token that names repositories reaches nothing else that is not public.
+A token of role `write` does whatever its owner may, deletion included, as on the public Hub: anything in the owner's
+own namespace, and in an organisation what the owner's role there allows. A token that names repositories reaches
+nothing else that is not public. Basic credentials are taken on git's and git-lfs' routes only: a browser sends them by
+itself, so elsewhere a form of another site could write with them.
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
@@ -56,17 +56,17 @@ class Identity:
         return None if self.token is None or self.token.repos else self.account
 
 
-def identify(request: "HTTPConnection", store: Accounts) -> Identity:
-    """Read the `Authorization` header: a bearer token, or git's Basic with the token as password.
+def identify(request: "HTTPConnection", store: Accounts, *, basic: bool = False) -> Identity:
+    """Read the `Authorization` header: a bearer token, or where `basic` is true Basic with the token as password.
 
     Raises:
         Refusal: 401 for credentials that are malformed, unknown, expired or revoked, also where none are needed.
     """
-    challenge: Literal["Bearer", "Basic"] = "Basic" if _is_git(request.url.path) else "Bearer"
+    challenge: Literal["Bearer", "Basic"] = "Basic" if basic else "Bearer"
     headers = request.headers.getlist("authorization")
     if not headers:
         return Identity(challenge=challenge)
-    secret = _secret(headers[0]) if len(headers) == 1 else None
+    secret = _secret(headers[0], basic=basic) if len(headers) == 1 else None
     found = store.token(secret) if secret else None
     if found is None:
         raise unauthorised(BAD_CREDENTIALS, challenge)
@@ -162,12 +162,12 @@ def _role(store: Accounts, identity: Identity, repo: Repo) -> Role | None:
 
 
 def _within(store: Accounts, account: Account, token: Token, namespace: str) -> Role | None:
-    """The lesser of what an account may in a namespace and what its token allows."""
+    """What an account may in a namespace; by a token of role `read` no more than read."""
     if account.name.casefold() == namespace.casefold():
         return "read" if token.role == "read" else "admin"
     roles = {name.casefold(): role for name, role in store.roles_of(account.name).items()}
     role = roles.get(namespace.casefold())
-    return min(role, token.role, key=lambda r: RANK[r]) if role else None
+    return min(role, "read", key=lambda r: RANK[r]) if role and token.role == "read" else role
 
 
 def _covers(token: Token, repo: Repo) -> bool:
@@ -184,17 +184,13 @@ def _pass_gate(store: Accounts, identity: Identity, repo: Repo) -> None:
         raise Refusal(403, f"{what} and you are not in the authorized list. Ask for access first.", code="GatedRepo")
 
 
-def _secret(header: str) -> str | None:
+def _secret(header: str, *, basic: bool) -> str | None:
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
-    if scheme.lower() != "basic":
+    if scheme.lower() != "basic" or not basic:
         return None
     try:
         return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII or not UTF-8
         return None
-
-
-def _is_git(path: str) -> bool:
-    return ".git/" in path or path.endswith(("/info/refs", "/git-upload-pack", "/info/lfs/objects/batch"))

@@ -226,7 +226,7 @@ class Dispatcher:
         """Identify and authorise; a response only where the repository stands under another name."""
         if route.permission == "signed":
             return None
-        call.identity = self.identify(call.request)
+        call.identity = self.identify(call.request, route.takes_basic)
         if "repo" not in call.params:
             authorise(self.store, call.identity, route.permission)
             return None
@@ -239,10 +239,10 @@ class Dispatcher:
         call.found_repo = repo
         return None
 
-    def identify(self, request: Request) -> Identity:
+    def identify(self, request: Request, basic: bool) -> Identity:
         """Who asks; whoever tries many wrong tokens is told to wait, and may still use a right one."""
         try:
-            return identify(request, self.store)
+            return identify(request, self.store, basic=basic)
         except Refusal as refusal:
             if refusal.status != 401:
                 raise

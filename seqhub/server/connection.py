@@ -1,22 +1,23 @@
 """uvicorn's HTTP protocol with patience that ends.
 
 uvicorn by itself waits for ever for the end of headers, takes headers of any length, goes on reading a body that was
-refused, and keeps an answer for a client that does not read it. A route that waits for a slow body is the
-middleware's matter.
+refused, keeps an answer for a client that does not read it, and answers nothing to a client that closes its own side
+after the request. A route that waits for a slow body is the middleware's matter.
 """
 
 import asyncio
+import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from seqhub.server.refusal import CODES
+
 if TYPE_CHECKING:
     from seqhub.server.settings import Settings
 
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"X-Error-Code: Unavailable\r\nContent-Length: 0\r\n\r\n"
-)
+LINGER_SECONDS = 2.0  # after an early answer, until the client has it
 
 
 class Connections:
@@ -84,26 +85,25 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             self._headers_ended = False  # in the bytes that came last
             self._sending_timer: asyncio.TimerHandle | None = None  # the client owes us bytes
             self._reading_timer: asyncio.TimerHandle | None = None  # we owe the client bytes that it does not take
+            self._refused = False  # what comes from now on is dropped
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._address = self.client[0] if self.client else ""
-            self._is_admitted = connections.admit(self, self._address)
-            if not self._is_admitted:
-                transport.write(_BUSY)
-                transport.close()
             self._expect_bytes(settings.header_seconds)
+            if not connections.admit(self, self._address):
+                self._refuse(503, "The Hub has as many connections as it takes; try again.")
 
         def is_waiting(self) -> bool:
             """Whether no request is under way: the connection is idle, or its headers are not complete."""
-            return self._inside != "body" and (self.cycle is None or self.cycle.response_complete)
+            return self._inside != "body" and not self._is_answering()
 
         def close(self) -> None:
             connections.forget(self, self._address)
             self.transport.abort()
 
         def data_received(self, data: bytes) -> None:
-            if not self._is_admitted:
+            if self._refused:
                 return
             outside_body = self._inside != "body"
             self._headers_ended = False
@@ -113,7 +113,8 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             if not self._headers_ended:  # headers that are not complete, or blank lines before them
                 self._header_bytes += len(data)
                 if self._header_bytes > settings.max_header_bytes:
-                    self.transport.abort()
+                    self._refuse(431, f"The headers have more than {settings.max_header_bytes} bytes.")
+                    return
             if not self._headers_ended or self._inside == "headers":  # and not for a whole request that came at once
                 self._expect_bytes(settings.header_seconds)
 
@@ -138,6 +139,13 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             if self._inside == "body":  # refused early; the rest is read and dropped, so that the answer arrives
                 self._expect_bytes(settings.body_seconds)
 
+        def eof_received(self) -> bool | None:  # type: ignore[override]
+            """Answer a whole request also to a client that has closed its own side; then close."""
+            if self._refused or self._inside != "nothing" or not self._is_answering():
+                return None
+            self.cycle.keep_alive = False
+            return True
+
         def connection_lost(self, exc: Exception | None) -> None:
             connections.forget(self, self._address)
             self._got_bytes()
@@ -156,7 +164,40 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
 
         def _expect_bytes(self, seconds: float) -> None:
             if self._sending_timer is None:
-                self._sending_timer = self.loop.call_later(seconds, self.transport.abort)
+                self._sending_timer = self.loop.call_later(seconds, self._give_up)
+
+        def _give_up(self) -> None:
+            """End a connection that sends nothing more; one that began a request is told."""
+            if self._inside == "headers" and not self._is_answering():
+                self._refuse(408, f"The headers did not end within {settings.header_seconds:g} seconds.")
+            else:
+                self.transport.abort()
+
+        def _is_answering(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def _refuse(self, status: int, message: str) -> None:
+            """Answer a request whose headers are not complete, and close once the client has it.
+
+            A connection closed while bytes of the client are unread would take the answer with it.
+            """
+            self._refused = True
+            self._got_bytes()
+            if self._is_answering():  # to an earlier request on the same connection
+                self.transport.abort()
+                return
+            body = json.dumps({"error": message}).encode()
+            head = (
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+                f"X-Error-Code: {CODES[status]}\r\nX-Error-Message: {message}\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+            self.transport.write_eof()
+            self._sending_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+        def _unsupported_upgrade_warning(self) -> None:
+            """An upgrade that is not supported is ignored, as HTTP says, and not worth two lines of log."""
 
         def _got_bytes(self) -> None:
             if self._sending_timer is not None:

@@ -4,7 +4,6 @@ A handler is either a plain function, which runs in a worker thread with the who
 coroutine function, which reads the stream itself through `call.chunks()`. Either returns a response or raises Refusal.
 """
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from seqhub.server import strict_json
 from seqhub.server.access import Identity, Permission, absent, authorise, unauthorised
 from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.model import Account, Commit, Kind, Repo
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from seqhub.server.store import Store
 
 JSON_LIMIT = 2 * 2**20
-JSON_DEPTH = 32  # no client nests deeper than 4; Python's parser would recurse
 
 State = Literal["works", "left out"]
 T = TypeVar("T")
@@ -98,6 +97,10 @@ class Call:
         """Scheme, host and port as the client wrote them, for URLs in answers."""
         return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
+    def may_use(self, sha256: str) -> bool:
+        """Whether this request may commit the content of a large file: see `viewer_values` of the store."""
+        return self.store.may_use(self.user, sha256, self.identity.token)
+
     def require(self, permission: Permission) -> None:
         """Ask for more than the route declares, where the body or the query decides what is needed."""
         authorise(self.store, self.identity, permission, self.repo)
@@ -120,7 +123,8 @@ class Call:
     def next_url(self, cursor: str) -> str:
         """The same request one page on."""
         url = self.request.url.include_query_params(cursor=cursor)
-        return f"{self.base_url}{raw_path(self.request)}?{url.query}"
+        path = quote(raw_path(self.request), safe="/%:@!$&'()*+,;=~")  # a client may leave < and > as they are
+        return f"{self.base_url}{path}?{url.query}"
 
     def values(self, name: str) -> list[str]:
         """A repeated query parameter, with and without `[]`, also comma-separated."""
@@ -217,6 +221,7 @@ class Route:
         state: Left-out routes answer 501.
         body_limit: Bytes; more is answered with 413.
         work: Pool of workers; None for `light` where the method is GET and `write` otherwise.
+        takes_basic: Whether Basic credentials are taken, as git sends them.
     """
 
     method: str
@@ -227,6 +232,7 @@ class Route:
     state: State = "works"
     body_limit: int = JSON_LIMIT
     work: Work | None = None
+    takes_basic: bool = False
 
     @property
     def pool(self) -> Work:
@@ -291,12 +297,10 @@ class Fields:
 
 
 def parse_object(raw: bytes) -> dict[str, object]:
-    """A JSON object from outside: depth limited, no NaN, UTF-8 only."""
-    if raw.count(b"[") + raw.count(b"{") > JSON_DEPTH and _depth(raw) > JSON_DEPTH:
-        raise Refusal(400, f"Invalid JSON: nested deeper than {JSON_DEPTH}.")
+    """A JSON object from outside, read strictly: see `strict_json`."""
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as problem:
+        value = strict_json.parse(raw)
+    except ValueError as problem:
         raise Refusal(400, f"Invalid JSON: {problem}".splitlines()[0]) from None
     if not isinstance(value, dict):
         raise Refusal(400, "Invalid JSON: an object is expected.")
@@ -347,29 +351,3 @@ async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
                 yield chunk
     except ClientDisconnect:
         raise Refusal(400, "The client went away before the body was complete.") from None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
-
-
-def _depth(raw: bytes) -> int:
-    """Deepest nesting of brackets outside strings."""
-    deepest = level = 0
-    in_string = escaped = False
-    for byte in raw:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"]}":
-            level -= 1
-    return deepest

@@ -22,6 +22,8 @@ access_log = logging.getLogger("seqhub.access")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+HOST = re.compile(r"\s*(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._:-]*?)(:[0-9]{1,5})?\s*", re.ASCII)  # it goes into answers
+FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f]")  # in a header; the server would drop the connection
 SECRETS = re.compile(r"hf_[A-Za-z0-9]+")
 LONGEST_PATH = 500  # characters of a path in the log
 PROTECTION = (  # repositories hold what others wrote: a browser must not run it in this server's name
@@ -70,6 +72,8 @@ class Guard:
             # A page elsewhere can point its own name at this machine (DNS rebinding); the name gives it away.
             text = f"this server is not {hosts[0][:100]!r}; start it with --allow-host to answer to that name"
             await exchange.refuse(421, text)
+        elif not HOST.fullmatch(hosts[0]):
+            await exchange.refuse(400, f"{hosts[0][:100]!r} is not a valid Host header")
         elif scope["path"] in ("/healthz", "/metrics") and scope["method"] in ("GET", "HEAD"):
             scope["seqhub.route"] = scope["path"]
             if scope["path"] == "/metrics":
@@ -111,7 +115,11 @@ class _Exchange:
     async def send(self, message: "Message") -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            given = [(name, value) for name, value in message["headers"] if name.lower() != b"x-request-id"]
+            given = [
+                (name, FORBIDDEN.sub(b"?", value) if FORBIDDEN.search(value) else value)
+                for name, value in message["headers"]
+                if name.lower() != b"x-request-id"
+            ]
             names = {name.lower() for name, _ in given}
             extra = [(name, value) for name, value in PROTECTION if name not in names]
             message["headers"] = [*given, (b"x-request-id", self.id.encode()), *extra]

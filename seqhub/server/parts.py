@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 
 PIECE_BYTES: Final = 256 * 1024
 PENDING_SECONDS: Final = 24 * 3600.0
@@ -47,10 +48,10 @@ class PartWriter:
     def __init__(self, root: Path, account: int, upload: str, number: int, size: int) -> None:
         self._number, self._size, self._seen = number, size, 0
         self._folder = folder_of(root, account, upload)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private.make_folder(self._folder)
         self._path = self._folder / f"{secrets.token_hex(8)}.part"
         self._hash = hashlib.sha256()
-        self._file: BinaryIO = self._path.open("wb", buffering=0)
+        self._file: BinaryIO = private.create(self._path, buffering=0)
         self._file.truncate(size)
 
     def write(self, piece: bytes) -> None:

@@ -21,6 +21,7 @@ CODES: Final[Mapping[int, str]] = {  # where a refusal names no code of its own;
     421: "ForeignHost",
     422: "Unprocessable",
     429: "TooManyRequests",
+    431: "HeadersTooLarge",
     500: "InternalError",
     501: "NotImplemented",
     503: "Unavailable",

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Literal, Protocol
 
+from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 from seqhub.server import scan_child
 from seqhub.server.model import AddLarge, AddSmall, AddStaged, CopyFile, Operation
 from seqhub.server.refusal import Refusal
@@ -27,7 +28,7 @@ Status = Literal["suspicious", "not scanned", "failed"]
 Opened = Callable[[], bytes | Path | None]
 Unscanned = tuple[str, str, Opened]  # content, ending, and what gives the content
 
-PICKLES = frozenset({".bin", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"})
+PICKLES = frozenset(PICKLE_SUFFIXES)
 SCANNED = PICKLES | {".npy", ".npz", ".zip"}
 MAGIC = tuple(bytes([0x80, version]) for version in range(6))  # PROTO and its number
 MOST_SECONDS = 60.0  # for one file

@@ -62,9 +62,9 @@ class Running:
             repos: "model:ns/name" ... to which the token is confined; none for all.
             expires: When it ends; None for never.
         """
-        if self.store.account(user) is None:
-            self.store.create_account(user)
-        secret, _ = self.store.create_token(user, "made by running()", role, repos=tuple(repos), expires=expires)
+        secret, _ = self.store.create_token(
+            user, "made by running()", role, repos=tuple(repos), expires=expires, make_user=True
+        )
         return secret
 
     def environment(self, home: Path, *, token: str | None = None) -> dict[str, str]:

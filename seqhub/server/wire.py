@@ -1,5 +1,6 @@
 """Every fact about what clients expect on the wire: header names, words, JSON shapes. No storage, no decisions."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -16,6 +17,8 @@ Shape = dict[str, object]
 KIND_OF: Final[Mapping[str, Kind]] = {"models": "model", "datasets": "dataset", "spaces": "space"}
 PREFIX_OF: Final[Mapping[Kind, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
 DEFAULT_NAMESPACE = "seqhub"  # a bare repository name answers with a redirect to here
 
 
@@ -25,9 +28,12 @@ def timestamp(moment: datetime) -> str:
 
 
 def header_text(text: str) -> str:
-    """Text as it may stand in a header: one line, Latin-1, bounded."""
-    line = " ".join(text.split())[:1000]
-    return line.encode("ascii", "replace").decode("ascii")
+    r"""Text for a header: one line of printable ASCII, with "?" for anything else, of at most 1000 characters.
+
+    >>> header_text("Entry not found: \x01\n\u00e9")
+    'Entry not found: ? ?'
+    """
+    return _UNPRINTABLE.sub("?", " ".join(text.split())[:1000])
 
 
 def page_url(base_url: str, repo: Repo) -> str:

@@ -6,12 +6,14 @@ full disk leaves the checkpoint before it whole.
 """
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from seqhub.data.own import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError
 from seqhub.records import CHECKPOINT, write_atomically
 
@@ -51,8 +53,10 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         raise CorruptFileError(f"{path} is truncated or no checkpoint of a run ({error})") from None
 
 
-def require_same_run(path: Path, saved: dict[str, Any], asked: dict[str, Any], may_change: set[str]) -> None:
-    """Raise InvalidConfigError that names every setting in which a checkpoint's run differs from this one."""
+def require_same_run(
+    path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any], may_change: Collection[str]
+) -> None:
+    """Raise InvalidConfigError that names every setting in which the run of a file differs from this one."""
     different = [
         f"{name}={saved.get(name)!r} there and {asked.get(name)!r} here"
         for name in sorted(set(saved) | set(asked))
@@ -60,6 +64,25 @@ def require_same_run(path: Path, saved: dict[str, Any], asked: dict[str, Any], m
     ]
     if different:
         raise InvalidConfigError(f"{path} is of another run: {'; '.join(different)}")
+
+
+def require_same_data(path: Path, saved: Mapping[str, Any], source: Source) -> None:
+    """Raise InvalidConfigError unless a run goes on with the rows that it had, whatever they are called now.
+
+    Args:
+        path: Of the checkpoint or record, for the message.
+        saved: `source` and `identity` of the data of a run, as its record has them.
+        source: Of the rows now.
+    """
+    if "identity" not in saved:
+        raise InvalidConfigError(
+            f"{path} is of an earlier seqhub and does not say which rows its run had; give another output folder"
+        )
+    if saved["identity"] != source.identity:
+        raise InvalidConfigError(
+            f"{path} is of another run: its data were {saved['source']} with content {saved['identity'][:16]}, "
+            f"{source.name} here has {source.identity[:16]}"
+        )
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

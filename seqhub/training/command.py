@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqhub.console import Form, Stopped, grid, progress_bar, show
+from seqhub.console import USER_MISTAKE, Form, Stopped, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig, settings
+from seqhub.training.launch import launch, notes_on_settings
 from seqhub.training.recipes import RECIPES, recipe
 
 if TYPE_CHECKING:
@@ -126,48 +126,44 @@ def named_value(text: str) -> tuple[str, Any]:
 
 
 def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | None":
-    """Train with a progress bar where a person looks on."""
+    """Train with a progress bar where a person looks on; of several processes the main one alone prints."""
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[state]}"))
-    main_process = _rank() == 0
+    started = launch()
+    main_process = started.rank == 0
+    notes = notes_on_settings(config.precision, config.cpu, config.threads)
     with progress_bar(*columns, TimeElapsedColumn(), visible=visible and main_process) as bar:
         task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
+        import torch
+
+        from seqhub.training.peers import PeerFailedError
         from seqhub.training.train import TrainingInterrupted, train  # seconds, in which somebody looks on already
+
+        if started.size > 1 and not config.cpu and not torch.accelerator.is_available():
+            notes.append(f"no GPU here, so {started.size} processes train on the CPU, as with --cpu")
+        if main_process:
+            for note in notes:
+                stderr().print(f"note: {note}")
 
         def report(now: "State") -> None:
             state = f"{now.validation_accuracy:.1%} right, {now.sequences:,} seen, loss {now.loss:.3f}"
             bar.update(task, completed=now.validation_accuracy, state=state)
 
         try:
-            return train(config, resume=resume, report=report)
+            with plain_warnings():
+                return train(config, resume=resume, report=report)
         except TrainingInterrupted as stop:
-            raise Stopped(f"{stop} ({config.output_dir})") from None
+            raise Stopped(f"{stop} ({config.output_dir})" if main_process else "") from None
+        except PeerFailedError as error:
+            if str(error):
+                raise
+            raise SystemExit(USER_MISTAKE) from None  # that process has said why
         except RuntimeError as error:
             if "allocate memory" not in str(error) and "out of memory" not in str(error):
                 raise
             size = f"hidden_size {config.hidden_size}, num_hidden_layers {config.num_hidden_layers}"
             raise InvalidConfigError(f"{size}, batch_size {config.batch_size} do not fit into memory") from error
-
-
-def _rank() -> int:
-    """Number of this process, as torchrun and accelerate launch set it; 0 without either.
-
-    Raises:
-        InvalidConfigError: Only part of their variables is there, left over in some shell: accelerate would wait for
-            processes that do not exist, or end in the depths of torch.
-    """
-    numbers, names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"), ("MASTER_ADDR",)
-    given = {name: os.environ.get(name, "") for name in (*numbers, *names)}
-    if given["LOCAL_RANK"] in ("", "-1"):
-        return 0
-    wrong = [name for name in given if not given[name] or (name in numbers and not given[name].isdecimal())]
-    if wrong or int(given["RANK"]) >= int(given["WORLD_SIZE"]):
-        values = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise InvalidConfigError(
-            f"environment is no launcher's: {values}; unset them, or use accelerate launch or torchrun"
-        )
-    return int(given["RANK"])
 
 
 def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:

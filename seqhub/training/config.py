@@ -1,12 +1,13 @@
 """Settings of one training run: the only place where their defaults stand."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.training.launch import launcher_cpu, launcher_precision
 
 if TYPE_CHECKING:
     from seqhub.tasks.base import Success
@@ -93,8 +94,9 @@ class TrainConfig:
     evaluate_size: Annotated[int, "fresh sequences per check; a check that must fail ends early"] = 10_240
     checkpoint_every: Annotated[int, "training sequences between two checkpoints"] = 3_200
 
-    precision: Annotated[Precision, "bf16 for mixed precision"] = "no"
-    cpu: Annotated[bool, "stay on the CPU even where there is a GPU"] = False
+    # By default what `accelerate launch` was told
+    precision: Annotated[Precision, "bf16 for mixed precision"] = field(default_factory=launcher_precision)
+    cpu: Annotated[bool, "stay on the CPU even where there is a GPU"] = field(default_factory=launcher_cpu)
     threads: Annotated[int, "CPU threads of torch; more than one is slower for recurrences this small"] = 1
     trackers: Annotated[tuple[Tracker, ...], "tensorboard and trackio; history.jsonl is always written"] = ()
     record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
@@ -198,6 +200,16 @@ class TrainConfig:
         return settings | self.model_options
 
     @property
+    def may_change(self) -> frozenset[str]:
+        """The settings in which a resumed run may differ from the run that was stopped: none changes what comes before.
+
+        `data` and `data_options` may name a moved file or folder: its content is compared instead. Where the learning
+        rate is decided by the length of the whole run, that may not change.
+        """
+        length = set() if self.schedule in ("linear", "cosine") else {"max_sequences", "epochs"}
+        return frozenset({"stop_at", "threads", "trackers", "checkpoint_every", "data", "data_options", *length})
+
+    @property
     def file(self) -> Path | None:
         """The file that has the rows, where it is not the task that has them."""
         from seqhub.tasks.base import OWN
@@ -232,6 +244,10 @@ def settings() -> tuple[Setting, ...]:
     """
     hints = get_type_hints(TrainConfig, include_extras=True)
     return tuple(
-        Setting(each.name, hints[each.name].__origin__, hints[each.name].__metadata__[0], each.default)
+        Setting(each.name, hints[each.name].__origin__, hints[each.name].__metadata__[0], _default(each))
         for each in fields(TrainConfig)
     )
+
+
+def _default(setting: "Field[Any]") -> Any:
+    return setting.default if setting.default_factory is MISSING else setting.default_factory()

@@ -14,6 +14,7 @@ from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig
 from seqhub.training.course import DivergedError, Progress
 from seqhub.training.history import read_history
+from seqhub.training.launch import require_one_process
 from seqhub.training.train import TrainingInterrupted, train
 
 _MEMORY = 0.9  # of the smoothed loss
@@ -56,6 +57,7 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
         InvalidConfigError: A number out of range, or a setting that does not fit the task.
         KeyboardInterrupt: Ctrl-C or SIGTERM.
     """
+    require_one_process("a learning-rate range test")
     if not (0 < lowest < highest and isfinite(highest)):
         raise InvalidConfigError(f"learning rates from {lowest:g} to {highest:g}; need 0 < lowest < highest")
     if not _FEWEST <= steps <= _MOST:

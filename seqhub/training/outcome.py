@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from seqhub.data.assignment import RULE
 from seqhub.data.digest import digest
 from seqhub.data.own import Source
 from seqhub.data.table import rows_table
@@ -15,10 +16,11 @@ from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.loading import file_digest, quiet_transformers
 from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
-from seqhub.records import DatasetRecord, RunRecord, command_line, environment, sync_folder
+from seqhub.records import RunRecord, command_line, environment, sync_folder
 from seqhub.tasks.base import Alphabet
+from seqhub.tasks.registry import resolve
 from seqhub.training import checkpoints
-from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def record_of(
     end: Progress,
     criteria: dict[str, int | None],
     processes: int = 1,
+    *,
+    native: bool = False,
 ) -> RunRecord:
     """What a run has to say of itself, before anything of it is saved.
 
@@ -44,6 +48,7 @@ def record_of(
         end: Where it ended.
         criteria: Each with the training sequences until it was met, None where it was not.
         processes: That took part.
+        native: Whether it was a whole run in native calls, whose results differ from those of torch by rounding.
     """
     return RunRecord(
         address=config.address,
@@ -58,7 +63,7 @@ def record_of(
         processes=processes,
         criteria=criteria,
         timings={"train": round(end.seconds, 3), "of which checks": round(end.check_seconds, 3)},
-        environment=environment() | {"device": model.device.type},
+        environment=environment() | {"device": model.device.type, "native": native},
         command=command_line(),
     )
 
@@ -67,7 +72,7 @@ def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: Run
     """Write everything into a folder beside, move it in, and write the record last: it marks a finished run.
 
     Raises:
-        SaveError: The disk is full or cannot be written; the checkpoint of the run is still there.
+        SaveError: The disk is full or cannot be written; the folder has none of the files.
     """
     from safetensors import SafetensorError
 
@@ -81,17 +86,21 @@ def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: Run
                 tokenizer(source.layout.alphabet).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
+            record.save(beside)
             for name in record.files:
                 with (beside / name).open("rb+") as file:
                     os.fsync(file.fileno())
+            for name in record.files:  # names take no room, so from here on all goes well
                 (beside / name).replace(folder / name)
+            sync_folder(folder)
+            (beside / record.FILE_NAME).replace(folder / record.FILE_NAME)
             sync_folder(folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise SaveError(f"cannot write the model into {folder}: {reason}; its checkpoint is still there") from error
-    record.save(folder)
+        cause = error.__cause__ if isinstance(error, SaveError) else error
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
+        raise SaveError(f"cannot write the model into {folder}: {reason}") from error
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
 
 
@@ -130,18 +139,17 @@ def probe(model: "PreTrainedModel", source: Source) -> dict[str, Any]:
 
 def data_facts(config: TrainConfig, source: Source, sequences: int) -> dict[str, Any]:
     """Which rows a run was trained on, for its record: those presented of a stream, those of a finite split."""
-    seed, rows = 0, source.sizes["train"]
-    if config.data == STREAM:
-        seed, rows = config.seed, sequences
-    elif config.data != SPLITS and config.file is None:
-        built = DatasetRecord.load(Path(config.data))
-        _, _, name = config.address.partition("/")
-        seed, rows = built.seed, built.configs[name]["splits"]["train"]["rows"]
-    split = source.split("train", seed)
+    task, _ = resolve(config.address)
+    if source.kind == "stream":
+        split = source.split("train", config.seed)
+        rows = {"seed": config.seed, "rows": sequences, "digest": digest(rows_table(split, 0, sequences))}
+    else:
+        rows = {"seed": source.seed, "rows": len(source.training_rows), "digest": source.training_digest}
     return {
-        "task_version": split.task.version,
-        "source": config.facts()["data"],
-        "seed": seed,
-        "rows": rows,
-        "digest": digest(rows_table(split, 0, rows)),
+        "task_version": task.version,
+        "source": source.name,
+        **rows,
+        "identity": source.identity,
+        **({"split_rule": RULE} if source.kind == "file" else {}),
+        "statistics": source.statistics,
     }

@@ -14,14 +14,17 @@ from typing import Any
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.evaluation.criteria import success_of
+from seqhub.evaluation.metrics import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.tasks.base import Success
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
+from seqhub.training.folder_lock import folder_lock
 from seqhub.training.recipes import recipe
 from seqhub.training.recipes.hs97 import network
 from seqhub.training.sweep import TEST_ROWS, AllFailedError, Standing, sweep
+from seqhub.training.workers import require_main_guard
 
 MODELS = ("lstm", "lstm_hs97", "lstm_hs97_as_written")
 _AS_WRITTEN = MODELS[-1]
@@ -78,7 +81,7 @@ class Row:
         """
         times = self.strictness(stop)
         if stop == "strict" and self.success.rule == "st2" and self.paper_wrong is not None:
-            return int(self.paper_wrong * self.success.window * times)
+            return int(share_of_rows(self.paper_wrong, self.success.window * times))
         return None if self.allowed_wrong is None else self.allowed_wrong * times
 
     @property
@@ -207,14 +210,30 @@ def run_rows(
     Raises:
         UnknownNameError: No such model.
         InvalidConfigError: The folder holds runs of other settings, or the networks of all rows are as written anyway.
+        OutputExistsError: Another process uses the folder.
         AllFailedError: All seeds of a row failed; the others have been run.
         SaveError: The disk is full.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
+    require_main_guard()
     if model not in MODELS:
         raise UnknownNameError.of("model of the paper's rows", model, MODELS)
     if model == _AS_WRITTEN:
         rows = _with_changes(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder):
+        return _run_rows(rows, folder, seeds, model=model, threads=threads, report=report)
+
+
+def _run_rows(
+    rows: Sequence[Row],
+    folder: Path,
+    seeds: Sequence[int],
+    *,
+    model: str,
+    threads: int | None,
+    report: Callable[[Row, str, Standing | SweepRecord], None] | None,
+) -> PaperRecord:
     known = PaperRecord.load(folder) if (folder / PaperRecord.FILE_NAME).exists() else PaperRecord(rows={})
     plans = [(row, stop) for row in rows for stop in (row.stops if model == "lstm" else STOPS[:1])]
     configs = [row.config(folder / model / row.name / stop, model, stop) for row, stop in plans]

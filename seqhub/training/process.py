@@ -1,5 +1,6 @@
 """What a run changes of its process while it lasts: threads and signals."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,20 @@ def own_accelerate_state() -> Iterator[None]:
     finally:
         if not was_there:
             AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@contextmanager
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """Set a variable of the environment, and give back what was set before."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextmanager

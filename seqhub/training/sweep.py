@@ -11,24 +11,30 @@ import shutil
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from seqhub.data.describe import warn
 from seqhub.data.own import Source
-from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError
+from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import MOST_ROWS, Exam
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
+from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
+from seqhub.training.launch import require_one_process, require_supported_settings
 from seqhub.training.outcome import save_run
 from seqhub.training.process import interruptions, torch_threads
+from seqhub.training.rows import identified, source_of
 from seqhub.training.summary import is_solved, summed_up
 from seqhub.training.whole import AbandonedError, WholeRun, unfit_for_whole_runs, whole_run
-from seqhub.training.workers import StoppedError, Worker
+from seqhub.training.workers import MissingGuardError, StoppedError, Worker, require_main_guard
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,7 +43,10 @@ TEST_ROWS = 2_560  # as in Hochreiter & Schmidhuber (1997)
 FAILURE = "failure.txt"
 
 _MOST_SEEDS = 1_000_000
-_MAY_CHANGE = {"seed", "threads"}  # from seed to seed, and on resume
+_AGAIN = "finished seeds are kept, and --resume makes this one again, from its start"
+# What a resumed sweep may change, besides its seeds, `threads`, `keep_models` and `run`, none of which changes a number
+# of a seed. Everything else is compared: settings, test rows, the content of the data, and whether runs are native.
+_MAY_CHANGE = {"seed", "threads", "trackers", "checkpoint_every", "data", "data_options"}
 
 
 class AllFailedError(InvalidConfigError):
@@ -68,6 +77,7 @@ class Seeds:
         threads: Runs at a time.
         test_rows: Test sequences that each model is measured on, the same for all; 0 for none.
         keep_models: Whether weights, config and tokenizer are kept, too.
+        identity: Of the content of the data, which every process of the sweep must find.
 
     Raises:
         InvalidConfigError: No seeds, one twice, or numbers out of range.
@@ -78,6 +88,7 @@ class Seeds:
     threads: int
     test_rows: int = TEST_ROWS
     keep_models: bool = False
+    identity: str = ""
 
     def __post_init__(self) -> None:
         for name, holds, rule in (
@@ -120,18 +131,23 @@ def sweep(
         threads: Runs at a time; the cores that this process may use by default.
         test_rows: Test sequences that each model is measured on, the same for all; 0 for none.
         keep_models: Whether the folder of each seed gets weights, config and tokenizer, too.
-        resume: Go on with the seeds that have no record yet; those that failed are tried again. A sweep that has ended
-            is returned as it is.
+        resume: Go on with the seeds that have no record yet; those that failed are tried again, and with `keep_models`
+            those whose model was not kept. A sweep that has ended is returned as it is.
         run: What makes the runs; `run_here` by default, or `cluster.run_on_cluster` with its settings.
         report: Called whenever a seed has ended.
 
     Raises:
-        OutputExistsError: The folder holds something else, or this sweep without `resume`.
-        InvalidConfigError: The folder holds a sweep of other settings; or no run of these settings can be made.
+        OutputExistsError: The folder holds something else, or this sweep without `resume`, or another process uses it.
+        InvalidConfigError: The folder holds a sweep of other settings, data or test rows; or no run of these settings
+            can be made; or a launcher started several processes.
+        MissingGuardError: Called by a script without `if __name__ == "__main__":` for runs that are not native.
         AllFailedError: No seed ended well.
         SaveError: The disk is full.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
+    require_main_guard()
+    require_one_process("a sweep")
+    require_supported_settings()
     plan = Seeds(
         config=config,
         seeds=tuple(seeds),
@@ -139,8 +155,28 @@ def sweep(
         test_rows=test_rows,
         keep_models=keep_models,
     )
-    native = unfit_for_whole_runs(config) is None  # or it refuses them, before a folder is made
-    before = _prepare(plan, resume)
+    source = source_of(config)
+    native = unfit_for_whole_runs(config, source) is None  # or it refuses them, before a folder is made
+    plan = replace(plan, identity=identified(source))
+    with ExitStack() as stack:
+        before = _prepare(plan, resume, source, native, stack)
+        warn(source)
+        try:
+            return _sweep(plan, before, native, run or run_here, report)
+        except MissingGuardError:
+            with suppress(OSError):  # unless the folder holds something
+                config.output_dir.rmdir()
+            raise
+
+
+def _sweep(
+    plan: Seeds,
+    before: dict[int, RunRecord],
+    native: bool,
+    run: Callable[[Seeds, Sequence[int], Callable[[int], None]], None],
+    report: Callable[[Standing], None] | None,
+) -> SweepRecord:
+    config = plan.config
     started = time.perf_counter()
     left = [seed for seed in plan.seeds if seed not in before]
     if not left and (config.output_dir / SweepRecord.FILE_NAME).exists():
@@ -160,7 +196,7 @@ def sweep(
             report(Standing(len(plan.seeds), len(done), solved, failed))
 
     if left:
-        (run or run_here)(plan, left, ended)
+        run(plan, left, ended)
     records = [done[seed] for seed in plan.seeds if seed in done]
     failures = {seed: _reason(plan, seed) for seed in plan.seeds if seed not in done}
     if not records:
@@ -246,15 +282,21 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
 
 
 def finished_run(plan: Seeds, seed: int) -> RunRecord | None:
-    """The record of a seed that has ended well; None where it has not, or not yet."""
-    folder = plan.folder(seed)
+    """The record of a seed that has ended well; None where it has not, or not yet, or lacks the model to be kept."""
+    record = _record(plan.folder(seed))
+    if record is None or (plan.test_rows and "test" not in record.evaluation):
+        return None
+    return record if record.files or not plan.keep_models else None
+
+
+def _record(folder: Path) -> RunRecord | None:
+    """The record of a folder; None where there is none, or but a part of one."""
     if not (folder / RunRecord.FILE_NAME).is_file():
         return None
     try:
-        record = RunRecord.load(folder)
+        return RunRecord.load(folder)
     except CorruptFileError:  # of a machine that lost its power
         return None
-    return record if not plan.test_rows or "test" in record.evaluation else None
 
 
 def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException | None:
@@ -263,7 +305,7 @@ def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException |
     try:
         (folder / FAILURE).unlink(missing_ok=True)
         one()
-    except (AbandonedError, StoppedError, OSError) as error:
+    except (AbandonedError, StoppedError, MissingGuardError, OSError) as error:
         return error
     except Exception as error:
         expected = isinstance(error, InvalidConfigError)
@@ -285,8 +327,8 @@ class _Shared:
 
     @classmethod
     def of(cls, plan: Seeds) -> "_Shared":
-        config = plan.config
-        source = Source(config.address, config.file, config.data_options)
+        source = source_of(plan.config)
+        _require_unchanged(plan, source.name, identified(source))
         return cls(source, Exam(source.split("test"), plan.test_rows) if plan.test_rows else None)
 
 
@@ -297,10 +339,10 @@ def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: 
         _examine(shared.exam, run.model, run.record)
     try:
         _keep(plan, shared, seed, run)
-    except SaveError:
-        raise
+    except SaveError as error:
+        raise SaveError(f"{error}; {_AGAIN}") from error
     except OSError as error:
-        raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}") from error
+        raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}; {_AGAIN}") from error
 
 
 def _examine(exam: Exam, model: "PreTrainedModel", record: RunRecord) -> None:
@@ -316,7 +358,7 @@ def _keep(plan: Seeds, shared: _Shared, seed: int, run: WholeRun) -> None:
     A record alone is not flushed to disk, which would take a good part of a short run's time: where a power cut leaves
     a part of it, the seed is run again.
     """
-    beside = plan.config.output_dir / f".seed-{seed}"
+    beside = _beside(plan, seed)
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     write_history(beside, run.history)
@@ -333,17 +375,29 @@ def _by_torch(plan: Seeds, seed: int, worker: Worker, stopped: Callable[[], bool
 
 
 def train_one(plan: Seeds, seed: int) -> None:
-    """One run of `train`, measured; goes on from its checkpoint, if it left one. For a process of its own."""
+    """One run of `train`, measured; goes on from its checkpoint, if it left one. For a process of its own.
+
+    Where the seed has a record already but its model was not kept, the run is made again in a folder beside, which
+    takes the place of the first when it is whole.
+    """
     from seqhub.evaluation.loading import load_model
     from seqhub.training.train import TrainingInterrupted, train
 
-    folder = plan.folder(seed)
-    if not (folder / RunRecord.FILE_NAME).exists():
+    place = folder = plan.folder(seed)
+    before = _record(folder)
+    if before is None and (folder / RunRecord.FILE_NAME).exists():
+        shutil.rmtree(folder)
+    if before is not None and not before.files:
+        folder = _beside(plan, seed)
+    if _record(folder) is None:
         try:
-            train(plan.of(seed), resume=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)  # the sweep has said it once
+                train(replace(plan.of(seed), output_dir=folder), resume=True)
         except TrainingInterrupted:
             raise StoppedError from None
     record = RunRecord.load(folder)
+    _require_unchanged(plan, record.data["source"], record.data["identity"])
     exam = _Shared.of(plan).exam
     if exam is not None:
         _examine(exam, load_model(folder), record)
@@ -353,30 +407,70 @@ def train_one(plan: Seeds, seed: int) -> None:
     record.save(folder)
     for name in files:
         (folder / name).unlink(missing_ok=True)
+    if folder != place:
+        shutil.rmtree(place)
+        folder.replace(place)
 
 
-def _prepare(plan: Seeds, resume: bool) -> dict[int, RunRecord]:
-    """Make the folder, unless it holds something else; the seeds that are finished already."""
+def _beside(plan: Seeds, seed: int) -> Path:
+    """Where a folder of a seed is made that appears at once and whole."""
+    return plan.config.output_dir / f".seed-{seed}"
+
+
+def _require_unchanged(plan: Seeds, name: str, identity: str) -> None:
+    """Raise InvalidConfigError if data were replaced after a sweep began."""
+    if plan.identity and identity != plan.identity:
+        raise InvalidConfigError(
+            f"{name} was replaced while the sweep went on: content {plan.identity[:16]} before, {identity[:16]} now"
+        )
+
+
+def _prepare(plan: Seeds, resume: bool, source: Source, native: bool, stack: ExitStack) -> dict[int, RunRecord]:
+    """Make the folder and lock it until the end of `stack`; return the seeds that are finished already."""
     folder = plan.config.output_dir
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; give another output folder")
-    if folder.exists() and any(folder.iterdir()):
+    existed = folder.exists()
+    if existed:
+        stack.enter_context(folder_lock(folder))
+    if existed and any(folder.iterdir()):
         ours = any(path.name.startswith(("seed-", ".seed-", SweepRecord.FILE_NAME)) for path in folder.iterdir())
         if not ours:
             raise OutputExistsError(f"{folder} is not empty; give another output folder")
         if not resume:
             raise OutputExistsError(f"{folder} holds a sweep; --resume goes on with it, or give another output folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    if not existed:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(folder_lock(folder))
     for left in folder.glob(".seed-*"):
         shutil.rmtree(left, ignore_errors=True)
     done = {}
     for seed in plan.seeds:
-        record = finished_run(plan, seed)
-        if record is not None:
-            path = plan.folder(seed) / RunRecord.FILE_NAME
-            checkpoints.require_same_run(path, record.training, plan.config.facts(), _MAY_CHANGE)
+        record = _record(plan.folder(seed))
+        if record is None:
+            continue
+        _require_same(plan, plan.folder(seed) / RunRecord.FILE_NAME, record, source, native)
+        if finished_run(plan, seed) is not None:
             done[seed] = record
     return done
+
+
+def _require_same(plan: Seeds, path: Path, record: RunRecord, source: Source, native: bool) -> None:
+    """Raise InvalidConfigError where the run of a seed differs from those of this sweep in what changes a number."""
+    there: dict[str, Any] = {"task_version": record.data["task_version"]}
+    here: dict[str, Any] = {"task_version": source.split().task.version}
+    if "native" in record.environment:
+        there["native"], here["native"] = record.environment["native"], native
+    test = record.evaluation.get("test")
+    if test is not None or not record.files:  # else it has yet to be measured
+        size = source.split("test").size
+        there["test_rows"] = 0 if test is None else test["examples"]
+        here["test_rows"] = plan.test_rows if size is None else min(size, plan.test_rows)
+    checkpoints.require_same_run(path, record.training | there, plan.config.facts() | here, _MAY_CHANGE)
+    if "identity" in record.data or source.kind == "file":
+        checkpoints.require_same_data(path, record.data, source)
+    elif source.kind != "stream" and record.data["digest"] != source.training_digest:
+        raise InvalidConfigError(f"{path} is of another run: its training rows are others than those of {source.name}")
 
 
 def _reason(plan: Seeds, seed: int) -> str:

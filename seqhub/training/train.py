@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,34 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.data.columns import drawn_columns, tensors
-from seqhub.data.feed import Feed
+from seqhub.data.describe import warn
 from seqhub.data.own import Source
-from seqhub.errors import InvalidConfigError, OutputExistsError, SeqhubError
+from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import Criteria
 from seqhub.evaluation.judging import judge, right_share
+from seqhub.evaluation.metrics import reaches
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
-from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.tasks.base import Layout
 from seqhub.training import checkpoints
 from seqhub.training.capture import capture, leaves
 from seqhub.training.chunks import chunks
 from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress, learning_rate
 from seqhub.training.fitting import fresh_model
+from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
+from seqhub.training.launch import Launch, launch, require_supported_settings
+from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.outcome import record_of, save_run
-from seqhub.training.process import interruptions, own_accelerate_state, torch_threads
-from seqhub.training.rows import fresh_rows, length_of, training_rows, wrong_allowed
+from seqhub.training.peers import failing_together
+from seqhub.training.process import environment_variable, interruptions, own_accelerate_state, torch_threads
+from seqhub.training.random_state import random_state, restore_random_state, seed_process
+from seqhub.training.rows import ValidationRows, identified, length_of, source_of, training_rows
 from seqhub.training.window import Window
+from seqhub.training.workers import require_main_guard
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -42,7 +50,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 _TRACKED = "seqhub"  # name of the project in trackers; TensorBoard makes a folder of it
 _TRIED = 256  # sequences that a model is shown before a run leaves anything behind
-_MAY_CHANGE = {"max_sequences", "stop_at", "threads", "trackers", "checkpoint_every", "epochs"}  # on resume
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -66,42 +73,70 @@ def train(
         The record, on the main process; None on the others.
 
     Raises:
-        OutputExistsError: The folder holds another run, or this one without `resume`.
-        InvalidConfigError: The checkpoint is of a run with other settings, or training diverged.
+        OutputExistsError: The folder holds another run, or this one without `resume`, or another process writes it.
+        InvalidConfigError: The checkpoint is of a run with other settings, training diverged, or the launcher asks for
+            something that is not supported.
         CorruptFileError: The checkpoint is truncated.
-        SaveError: The disk is full; the last good checkpoint is still whole.
+        SaveError: The disk is full; the last good checkpoint, if there was one, is still whole.
         TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+        PeerFailedError: Another process of the run has failed.
     """
+    require_main_guard()
     with ExitStack() as stack:
         stack.enter_context(own_accelerate_state())
         stack.enter_context(torch_threads(config.threads))
-        stack.enter_context(torch.random.fork_rng())
-        return _train(config, resume, report, stack)
+        stack.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
+        accelerator = _accelerator(config, launch())
+        config = replace(config, cpu=config.cpu or (accelerator.num_processes > 1 and accelerator.device.type == "cpu"))
+        with failing_together(TrainingInterrupted):
+            return _train(config, resume, report, accelerator, stack)
+
+
+def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
+    """Return the Accelerator of a run, for all processes that its launcher started.
+
+    Raises:
+        InvalidConfigError: It would not follow the settings, or it would see fewer processes than were started.
+    """
+    require_supported_settings()
+    cpu = config.cpu or (started.size > 1 and not torch.accelerator.is_available())
+    try:
+        with environment_variable("ACCELERATE_USE_CPU", str(cpu)):  # else it would go before the settings
+            accelerator = Accelerator(
+                cpu=cpu,
+                mixed_precision=config.precision,
+                log_with=list(config.trackers) or None,
+                project_dir=config.output_dir,
+            )
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        if "already been initialized" in reason:  # by the caller, or by the Trainer of transformers
+            reason = f"this process already trains with other ones ({reason.partition('.')[0]})"
+        raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
+    if accelerator.num_processes != started.size:
+        raise InvalidConfigError(
+            f"{started.size} processes were started, and Accelerate sees {accelerator.num_processes}, so that each "
+            "would train alone; add --cpu, or start one process"
+        )
+    if cpu and accelerator.device.type != "cpu":
+        raise InvalidConfigError(f"cpu {cpu}, and this process already works on {accelerator.device}")
+    return accelerator
 
 
 def _train(
     config: TrainConfig,
     resume: bool,
     report: Callable[[Progress], None] | None,
+    accelerator: Accelerator,
     stack: ExitStack,
 ) -> RunRecord | None:
-    try:
-        accelerator = Accelerator(
-            cpu=config.cpu,
-            mixed_precision=config.precision,
-            log_with=list(config.trackers) or None,
-            project_dir=config.output_dir,
-        )
-    except ValueError as error:  # somebody else's Accelerator, or transformers' Trainer, has settled them already
-        reason = f"this process already trains with other ones ({str(error).partition('.')[0]})"
-        raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
-    source = Source(config.address, config.file, config.data_options)
+    source = source_of(config)
     layout = source.layout
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
     # data: the same global batches for any number of processes, of which each takes its slice
     feed = training_rows(config, source, rank, world_size)
-    fresh = fresh_rows(config, source, rank, world_size)
+    validation = ValidationRows(config, source, rank, world_size)
     total, epoch = length_of(config, feed)
 
     # model: its vocabulary and labels are the task's
@@ -112,51 +147,65 @@ def _train(
     optimizer = _optimizer(config, parameters, accelerator.device)
 
     _try(config, source, bare_model, accelerator.device)
+    identities = gather_object([identified(source)])
+    if len(set(identities)) > 1:
+        raise InvalidConfigError(f"{source.name} has other rows for some processes than for others; start again")
+    if accelerator.is_main_process:
+        warn(source)
 
     # the folder, once nothing in the settings can be wrong any more; from here on a stop is a checkpoint
-    prepare_folder(config.output_dir, resume, accelerator)
+    prepare_folder(config.output_dir, resume, accelerator, stack)
     interrupted = stack.enter_context(interruptions())
 
     # criteria, and everything else that a checkpoint keeps
     criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
     now = Progress()
+    solved = False
+    seed_process(config.seed, rank)
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
         tensors, facts = saved
-        asked = config.facts() | source.identity | {"processes": world_size}
-        checkpoints.require_same_run(config.output_dir / checkpoints.FILE_NAME, facts["config"], asked, _MAY_CHANGE)
-        _restore(tensors, facts, bare_model, optimizer, rank)
+        path = config.output_dir / checkpoints.FILE_NAME
+        asked = config.facts() | {"processes": world_size}
+        checkpoints.require_same_data(path, facts.get("data", {}), source)
+        checkpoints.require_same_run(path, facts["config"], asked, config.may_change)
+        _restore(tensors, facts, bare_model, optimizer, rank, accelerator.device)
         feed.load_state_dict(facts["feed"])
-        fresh.load_state_dict(facts["fresh"])
+        validation.load_state_dict(facts["fresh"])
         criteria.load_state_dict(facts["criteria"])
         now = Progress(**facts["progress"])
+        solved = facts.get("ended", False) and criteria.met(config.stop_at)  # nothing but the artifacts is missing
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
     history = History(config.output_dir, now.sequences, accelerator.is_main_process)
     if config.trackers:
         accelerator.init_trackers(_TRACKED, config=_plain(config.facts()))
 
-    def keep() -> None:
-        random_states = gather_object([torch.get_rng_state().numpy()])
-        if accelerator.is_main_process:
-            tensors, groups = checkpoints.flatten_optimizer(optimizer)
-            tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
-            tensors |= {f"random.{r}": torch.from_numpy(state) for r, state in enumerate(random_states)}
-            facts = {
-                "config": config.facts() | source.identity | {"processes": world_size},
-                "groups": groups,
-                "feed": feed.state_dict(),
-                "fresh": fresh.state_dict(),
-                "criteria": criteria.state_dict(),
-                "progress": vars(now),
-            }
-            checkpoints.save(config.output_dir, tensors, facts)
-        accelerator.wait_for_everyone()
+    def keep(*, ended: bool = False) -> None:
+        random_states = gather_object([random_state(accelerator.device)])
+        try:
+            if accelerator.is_main_process:
+                tensors, groups = checkpoints.flatten_optimizer(optimizer)
+                tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
+                for number, states in enumerate(random_states):
+                    tensors |= {f"random.{number}{name}": torch.from_numpy(each) for name, each in states.items()}
+                facts = {
+                    "config": config.facts() | {"processes": world_size},
+                    "data": {"source": source.name, "identity": source.identity},
+                    "groups": groups,
+                    "feed": feed.state_dict(),
+                    "fresh": validation.state_dict(),
+                    "criteria": criteria.state_dict(),
+                    "progress": vars(now),
+                    "ended": ended,
+                }
+                checkpoints.save(config.output_dir, tensors, facts)
+        finally:
+            accelerator.wait_for_everyone()
 
     # train
     started = time.perf_counter() - now.seconds
     logistic = logistic_outputs(bare_model)
     window = Window(layout, logistic)
     model.train()
-    solved = False
     batches = iter(feed)
     while now.sequences < total and not solved:
         batch = next(batches, None)
@@ -164,7 +213,7 @@ def _train(
             batches = iter(feed)
             continue
         rows = feed.rows_seen - now.sequences  # of all processes
-        share = len(batch["labels"]) * world_size / rows  # gradients are averaged over processes, whatever their rows
+        mine = len(batch["labels"])  # none where the last batch of an epoch has fewer rows than processes
         if accelerator.device.type != "cpu":
             batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
         if config.schedule not in ("constant", "error") or config.warmup:
@@ -173,26 +222,23 @@ def _train(
 
         logits: list[Tensor] = []
         state = None
-        for part in chunks(batch, config.chunk_steps):
+        for part in chunks(batch if mine else placeholder(batch), config.chunk_steps):
+            scale = loss_scale(accelerator, bare_model, layout, part, mine, rows)
             extra: dict[str, Any] = {"past_key_values": state, "use_cache": True} if config.chunk_steps else {}
-            learns = True
-            if layout.target == "step_class":  # the steps that count, not the rows, are equal parts of the loss
-                counted = accelerator.reduce((part["labels"] != NO_LABEL).sum())
-                extra["num_items_in_batch"], share = counted / world_size, 1
-                learns = bool(counted)  # else the state moves on, and nothing is learnt
-            with torch.set_grad_enabled(learns), _refusals(config):
-                output = model(**part, **extra)
-            logits.append(output.logits.detach())
+            with torch.set_grad_enabled(scale.learns), _refusals(config):
+                output = model(**part, **scale.arguments, **extra)
+            outputs = output.logits.detach() if mine else output.logits.detach()[:0]
+            logits.append(outputs)
             if config.chunk_steps and config.carry_state:
                 state = output.past_key_values.detach()
-            if not learns:
+            if not scale.learns:  # the state moves on, and nothing is learnt
                 continue
-            loss = output.loss if share == 1 else output.loss * share
+            loss = output.loss if scale.factor == 1 else output.loss * scale.factor
             loss.backward()  # accelerate's own would only divide by one here, which takes a node of the graph
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
-                judged = judge(layout, output.logits.detach(), part["labels"], part["attention_mask"], logistic)
+                judged = judge(layout, outputs, part["labels"][:mine], part["attention_mask"][:mine], logistic)
                 factor = now.error_factor(_largest(accelerator, judged[:, 0]), config)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
@@ -215,10 +261,10 @@ def _train(
         recorded.add_to(now.recorded)
         now.add(errors)
 
-        # check on fresh data
+        # validate
         if check_due or now.sequences >= total:
             began = time.perf_counter()
-            correct, seen = check(accelerator, bare_model, layout, fresh, config)
+            correct, seen = validate(accelerator, bare_model, layout, validation, config)
             criteria.check(now.sequences, correct, seen, AskedModel(bare_model, layout))
             recorded.clear()  # of what passed through the model in the check
             now.check_seconds += time.perf_counter() - began
@@ -241,12 +287,17 @@ def _train(
         if before // config.checkpoint_every != now.sequences // config.checkpoint_every and not solved:
             keep()
 
-    # keep: weights, config, code and tokenizer for the Hub, and the record that cards are made from
-    accelerator.wait_for_everyone()
+    # keep: weights, config, code and tokenizer for the Hub, and the record that cards are made from. A checkpoint goes
+    # first, so that whatever stops them, the run goes on from its end; they take less room, and are tried without it
     record = None
+    with suppress(SaveError):
+        keep(ended=True)
     if accelerator.is_main_process:
         record = record_of(config, source, bare_model, now, criteria.met_at(), world_size)
-        save_run(config.output_dir, bare_model, source, record)
+        try:
+            save_run(config.output_dir, bare_model, source, record)
+        except SaveError as error:
+            raise SaveError(f"{error}; {_what_is_kept(config.output_dir)}") from error
     accelerator.wait_for_everyone()
     if world_size > 1:
         accelerator.free_memory()  # ends the reducer of a distributed model before the processes part
@@ -254,27 +305,29 @@ def _train(
     return record
 
 
-def check(
-    accelerator: Accelerator, model: torch.nn.Module, layout: Layout, fresh: Feed, config: TrainConfig
+def validate(
+    accelerator: Accelerator, model: torch.nn.Module, layout: Layout, validation: ValidationRows, config: TrainConfig
 ) -> tuple[float, int]:
-    """Right answers and sequences looked at, on up to `evaluate_size` fresh ones, or all where they are given.
+    """Return the right answers of one validation and the rows it looked at; all processes have to call it.
 
-    Of a sequence with a class or symbol per step, the share of right steps counts. A check that can no longer reach
-    the threshold ends early: what it would have said is known.
+    Of a sequence with a class or symbol per step, the share of right steps counts. A validation ends early once so many
+    answers are wrong that it cannot reach the threshold any more; it then counts as one that does not reach it.
     """
-    allowed = wrong_allowed(config)
     model.eval()
     correct, seen = 0.0, 0
-    before = fresh.rows_seen
     with torch.inference_mode(), accelerator.autocast(), _refusals(config):
-        for batch in fresh:
+        for batch, rows in validation.batches():
             batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
             labels = batch.pop("labels")
-            logits, logistic = model(**batch).logits, logistic_outputs(model)
-            right = right_share(layout, logits, labels, batch["attention_mask"], logistic).sum()
-            correct += float(accelerator.reduce(right))
-            seen = fresh.rows_seen - before
-            if seen >= config.evaluate_size or seen - correct > allowed:
+            right = torch.zeros((), dtype=torch.float64)
+            if len(labels):
+                logits, logistic = model(**batch).logits, logistic_outputs(model)
+                right = right_share(layout, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
+            if accelerator.num_processes > 1:
+                right = accelerator.reduce(right.to(accelerator.device))
+            correct += float(right)
+            seen += rows
+            if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
                 break
     model.train()
     return correct, seen
@@ -286,11 +339,30 @@ def _largest(accelerator: Accelerator, errors: Tensor) -> float:
     return float(accelerator.gather(mine).max())
 
 
-def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator) -> None:
-    """Make the folder, unless it holds something that this run would overwrite."""
+def _what_is_kept(folder: Path) -> str:
+    """Say what a run that ended and could not be saved has left."""
+    try:
+        saved = checkpoints.load(folder)
+    except CorruptFileError:
+        saved = None
+    if saved is None:
+        return "no checkpoint of it could be written either, so the run is lost"
+    at = saved[1]["progress"]["sequences"]
+    return f"its checkpoint is still there, of {at:,} sequences; with room, the same command with --resume ends the run"
+
+
+def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator, stack: ExitStack) -> None:
+    """Make the folder and lock it until the end of `stack`, unless it holds something that a run would overwrite."""
     taken = ""
     if accelerator.is_main_process:
-        if folder.exists() and not folder.is_dir():
+        if folder.is_dir():
+            try:
+                stack.enter_context(folder_lock(folder))
+            except OutputExistsError as error:
+                taken = str(error).removeprefix(f"{folder} ")
+        if taken:
+            pass
+        elif folder.exists() and not folder.is_dir():
             taken = "is a file"
         elif (folder / RunRecord.FILE_NAME).exists():
             taken = "holds a finished run"
@@ -299,11 +371,13 @@ def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator) -> None
             taken = "holds a run that was stopped; --resume goes on with it" if started else "is not empty"
         elif resume and folder.exists() and not _holds_own(folder):
             taken = "holds no run to go on with, but something else"
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
+        elif not folder.exists():
+            folder.mkdir(parents=True)
+            stack.enter_context(folder_lock(folder))
     (taken,) = gather_object([taken])[:1]  # every process gives up, or none
     if taken:
-        raise OutputExistsError(f"{folder} {taken}; give another output folder")
+        rest = "" if taken.endswith("another output folder") else "; give another output folder"
+        raise OutputExistsError(f"{folder} {taken}{rest}")
 
 
 def _holds_own(folder: Path) -> bool:
@@ -315,7 +389,7 @@ def _holds_own(folder: Path) -> bool:
 
 def _try(config: TrainConfig, source: Source, model: torch.nn.Module, device: torch.device) -> None:
     """Show the model some rows before anything is made."""
-    rows = source.split().blocks(0, 1)[:_TRIED]
+    rows = source.first_block[:_TRIED]
     batch = tensors(drawn_columns(rows, source.layout), int(rows.lengths.max()))
     batch = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     model.eval()
@@ -354,11 +428,12 @@ def _restore(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     rank: int,
+    device: torch.device,
 ) -> None:
     weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     model.load_state_dict(weights)
     checkpoints.restore_optimizer(optimizer, tensors, facts["groups"])
-    torch.set_rng_state(tensors[f"random.{rank}"])
+    restore_random_state(tensors, f"random.{rank}", device)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

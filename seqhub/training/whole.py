@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from seqhub.data.columns import Columns, drawn_columns
-from seqhub.data.feed import Feed
 from seqhub.data.own import Source
 from seqhub.evaluation.asking import AskedModel
 from seqhub.evaluation.criteria import Criteria
+from seqhub.evaluation.metrics import reaches
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Batch, Layout
@@ -27,7 +27,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress, learning_rate
 from seqhub.training.fitting import fresh_model
 from seqhub.training.outcome import record_of
-from seqhub.training.rows import fresh_rows, length_of, training_rows, wrong_allowed
+from seqhub.training.rows import ValidationRows, length_of, source_of, training_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,8 +55,12 @@ def first_model(config: TrainConfig, layout: Layout) -> "PreTrainedModel":
         return fresh_model(config, layout)
 
 
-def unfit_for_whole_runs(config: TrainConfig) -> str | None:
+def unfit_for_whole_runs(config: TrainConfig, source: Source | None = None) -> str | None:
     """Why runs of these settings are not made natively; None where they are.
+
+    Args:
+        config: All settings.
+        source: Of the rows, where the caller has it already.
 
     Raises:
         UnknownNameError: A setting that the model does not have.
@@ -65,7 +69,7 @@ def unfit_for_whole_runs(config: TrainConfig) -> str | None:
     for name, plain in (("precision", "no"), ("trackers", ()), ("record", ()), ("chunk_steps", 0)):
         if getattr(config, name) != plain:
             return f"{name} {getattr(config, name)}"
-    layout = Source(config.address, config.file, config.data_options).layout
+    layout = (source or source_of(config)).layout
     if layout.target == "inputs":
         return f"{config.address} is to be reconstructed"
     model = first_model(config, layout)
@@ -86,9 +90,9 @@ def whole_run(
         InvalidConfigError: What `unfit_for_whole_runs` says, or training diverged.
         AbandonedError: `stopped` said so.
     """
-    source = source or Source(config.address, config.file, config.data_options)
+    source = source or source_of(config)
     layout = source.layout
-    feed, fresh = training_rows(config, source), fresh_rows(config, source)
+    feed, validation = training_rows(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, feed)
     model = first_model(config, layout)
     fit = _fit(config, model, layout)
@@ -120,7 +124,7 @@ def whole_run(
             now.add(errors)
 
         began = time.perf_counter()
-        correct, seen = _check(fit, fresh, config)
+        correct, seen = _validate(fit, validation, config)
         criteria.check(now.sequences, correct, seen, asked)
         now.check_seconds += time.perf_counter() - began
         now.seconds = time.perf_counter() - started
@@ -129,7 +133,7 @@ def whole_run(
 
     now.seconds = time.perf_counter() - started
     fit.write_to(model)
-    return WholeRun(model, record_of(config, source, model, now, criteria.met_at()), history)
+    return WholeRun(model, record_of(config, source, model, now, criteria.met_at(), native=True), history)
 
 
 def _objective(model: Any, layout: Layout) -> Objective:
@@ -154,14 +158,14 @@ def _fit(config: TrainConfig, model: "PreTrainedModel", layout: Layout) -> Fit:
     return Fit(model, _objective(model, layout), method, error_rate)
 
 
-def _check(fit: Fit, fresh: Feed, config: TrainConfig) -> tuple[float, int]:
-    """Right answers and sequences looked at: those of `train.check`."""
-    allowed, epoch = wrong_allowed(config), fresh.epoch
+def _validate(fit: Fit, validation: ValidationRows, config: TrainConfig) -> tuple[float, int]:
+    """Return the right answers of one validation and the rows it looked at, as `train.validate` does."""
     correct, seen = 0.0, 0
-    while seen < config.evaluate_size and seen - correct <= allowed and fresh.epoch == epoch:
-        rows = fresh.columns(1)
+    for rows in validation.columns():
         correct += float(_judged(fit, rows)[:, 3].sum())
         seen += len(rows)
+        if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
+            break
     return correct, seen
 
 

@@ -4,16 +4,37 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from seqhub.errors import SeqhubError
+from seqhub.errors import InvalidConfigError, SeqhubError
 
 _SECONDS = 0.1  # from one look at whether to stop to the next
+_GUARD_CODE = 87  # of a process that `require_main_guard` ended
 
 
 class WorkerDiedError(SeqhubError):
     """A process ended in the midst of its work."""
+
+
+class MissingGuardError(InvalidConfigError):
+    """A script that starts processes does so again in each of them, as they import it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a sweep that does not train natively starts processes, and each of them imports the script that called "
+            'it; put what the script does under a line `if __name__ == "__main__":`'
+        )
+
+
+def require_main_guard() -> None:
+    """End a process that imports the script by which it was started, and would start processes in its turn.
+
+    The process ends with an exit code that `Worker` knows, and the one that started it raises MissingGuardError.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as `multiprocessing.spawn` asks itself
+        raise SystemExit(_GUARD_CODE)
 
 
 class StoppedError(Exception):
@@ -40,12 +61,14 @@ class Worker:
 
         Raises:
             WorkerDiedError: The process ended.
+        MissingGuardError: It could not start, as the script that called this has no main guard.
             StoppedError: `stopped` said so.
             Exception: What the function raised.
         """
         if self._process is None:
             self._start()
-        self._connection.send((work, arguments))
+        with suppress(OSError):  # a process that is dead already is noticed below
+            self._connection.send((work, arguments))
         told = False
         while not wait([self._connection, self._process.sentinel], timeout=_SECONDS):
             if stopped() and not told:
@@ -58,6 +81,8 @@ class Worker:
             code, self._process = self._process.exitcode, None
             if told:
                 raise StoppedError from None
+            if code == _GUARD_CODE:
+                raise MissingGuardError from None
             raise WorkerDiedError(f"the process of this run ended with {_wording(code)}") from None
         if told:
             raise StoppedError

@@ -191,7 +191,7 @@ def test_a_record_with_other_guesses_is_refused(key: str, value: object, record:
 def test_the_only_config_is_the_default(record: DatasetRecord) -> None:
     card = render(dataset_record(configs={"easy": record.configs["easy"]}))
     assert [config["config_name"] for config in DatasetCard(card).data.configs if config.get("default")] == ["easy"]
-    assert 'load_dataset("seqhub/qrsu", "easy", split="test")' in card
+    assert 'load_dataset("./qrsu", "easy", split="test")' in card
 
 
 def test_the_repository_is_the_one_that_was_given(record: DatasetRecord) -> None:

@@ -39,7 +39,8 @@ def record() -> RunRecord:
 
 @pytest.fixture(scope="module")
 def card(record: RunRecord) -> str:
-    return render(record, figures=["figures/curves.png", "figures/of-my-own.png"])
+    figures = ["figures/curves.png", "figures/of-my-own.png"]
+    return render(record, dataset_id="seqhub/qrsu", license="apache-2.0", figures=figures)
 
 
 def body(card: str) -> str:
@@ -192,7 +193,7 @@ def test_only_figures_that_are_named_are_shown(card: str, record: RunRecord) -> 
 
 
 def test_the_example_lines_are_python_and_name_the_repository(record: RunRecord) -> None:
-    card = render(record, repo_id="somebody/some-model")
+    card = render(record, repo_id="somebody/some-model", dataset_id="somebody/qrsu")
     blocks = re.findall(r"^```python\n(.*?)^```", card, flags=re.DOTALL | re.MULTILINE)
     assert len(blocks) == 3
     for block in blocks:
@@ -263,10 +264,10 @@ def test_a_saved_record_gives_the_same_bytes_in_any_process(record: RunRecord, t
         "import sys; from pathlib import Path; from seqhub.records import RunRecord\n"
         "from seqhub.cards.model_card import render, render_eval_results\n"
         "record = RunRecord.load(Path(sys.argv[1]))\n"
-        "sys.stdout.buffer.write((render(record) + render_eval_results(record)).encode())\n"
+        "sys.stdout.buffer.write((render(record) + render_eval_results(record, dataset_id='me/qrsu')).encode())\n"
         "assert not {'torch', 'datasets', 'transformers', 'matplotlib'} & set(sys.modules)"
     )
-    here = (render(record) + render_eval_results(record)).encode()
+    here = (render(record) + render_eval_results(record, dataset_id="me/qrsu")).encode()
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", code, tmp_path],
@@ -279,11 +280,11 @@ def test_a_saved_record_gives_the_same_bytes_in_any_process(record: RunRecord, t
 
 
 def test_eval_results_hold_the_test_accuracies_and_parse_back(record: RunRecord) -> None:
-    entries = parse_entries(yaml.safe_load(render_eval_results(record, repo_id="somebody/x")))
+    entries = parse_entries(yaml.safe_load(render_eval_results(record, dataset_id="somebody/qrsu")))
     assert {(e.dataset_id, e.task_id): e.value for e in entries} == {
         ("somebody/qrsu", name): record.evaluation["test" if name == "hard" else f"{name}/test"]["accuracy"]
         for name in ("easy", "normal", "moderate", "hard", "nightmare")
     }
     assert all("training seed 7" in (entry.notes or "") for entry in entries)
     assert all(entry.date is None for entry in entries)
-    assert yaml.safe_load(render_eval_results(run_record(evaluation={}))) == []
+    assert yaml.safe_load(render_eval_results(run_record(evaluation={}), dataset_id="somebody/qrsu")) == []

@@ -7,7 +7,7 @@ from seqhub.cards.validate import validate
 from seqhub.errors import InvalidInputError
 from tests.cards.records import dataset_record, run_record
 
-MODEL = model_card.render(run_record())
+MODEL = model_card.render(run_record(), license="apache-2.0")
 DATASET = dataset_card.render(dataset_record())
 ACCURACY = "    - type: accuracy\n      value: "
 
@@ -22,7 +22,7 @@ def test_rendered_cards_are_right() -> None:
     [
         ("license: apache-2.0", "license: gpl-5", "license 'gpl-5', known are apache-2.0, mit"),
         ("library_name: transformers\n", "", "no 'library_name'"),
-        ("- seqhub/qrsu\n", "", "no 'datasets'"),
+        ("pipeline_tag: text-classification\n", "", "no 'pipeline_tag'"),
         (f"{ACCURACY}1.0", f"{ACCURACY}1.01", "accuracy of hard/validation is 1.01"),
         (f"{ACCURACY}1.0", f"{ACCURACY}.nan", "accuracy of hard/validation is nan"),
         (f"{ACCURACY}1.0", f"{ACCURACY}high", "is 'high', need a number"),
@@ -62,7 +62,7 @@ def test_a_wrong_dataset_card_is_refused(old: str, new: str, message: str) -> No
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
-    with pytest.raises(InvalidInputError, match=r"model card: no 'license'; no 'library_name'; .*; no title"):
+    with pytest.raises(InvalidInputError, match=r"model card: no 'library_name'; no 'pipeline_tag'; no title"):
         validate("---\ntags: [x]\n---\nnothing", "model")
 
 

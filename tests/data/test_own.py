@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqhub.data import own
+from seqhub.data import own, tabular
+from seqhub.data.assignment import place_of
 from seqhub.data.feed import feed_of
 from seqhub.data.own import OTHER, Source
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
@@ -41,9 +42,8 @@ def test_a_text_gives_its_lines_once_each(tmp_path: Path) -> None:
     file.write_bytes("\r\n".join([*LINES, "x", "", LINES[0]]).encode("utf-8-sig"))
     rows = rows_of(Source(TEXT, file))
     assert sorted(row.inputs for part in rows.values() for row in part) == sorted([*LINES, LINES[0]])
-    assert {name: len({row.inputs for row in part}) for name, part in rows.items()} == {
-        "train": 32, "validation": 4, "test": 4
-    }  # fmt: skip
+    for place, name in enumerate(SPLITS):
+        assert {row.inputs for row in rows[name]} == {line for line in LINES if place_of(line.encode()) == place}
     assert all(row.target is None for part in rows.values() for row in part)
 
 
@@ -65,6 +65,10 @@ def test_any_text_comes_back_with_its_own_alphabet(lines: list[str], tmp_path_fa
     expected = [line for line in "\n".join(lines).removeprefix("\ufeff").splitlines() if len(line) >= 2]
     if len(set(expected)) < 10:
         with pytest.raises(InvalidInputError, match=r"different lines .* in .*my\.txt; need 10 or more|is empty"):
+            Source(TEXT, file)
+        return
+    if {place_of(line.encode()) for line in expected} != {0, 1, 2}:
+        with pytest.raises(InvalidInputError, match=r"no row for \w+ among the \d+ different lines .* in .*my\.txt"):
             Source(TEXT, file)
         return
     source = Source(TEXT, file)
@@ -196,7 +200,7 @@ def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(own, "_MOST_VALUES", 100)
     with pytest.raises(InvalidInputError, match=r"40 rows of up to 22 symbols in .*my\.txt; need"):
         Source(TEXT, file)
-    monkeypatch.setattr(own, "_MOST_BYTES", 100)
+    monkeypatch.setattr(tabular, "_MOST_BYTES", 100)
     with pytest.raises(InvalidInputError, match=r"my\.txt has \d+ bytes; need 100 or fewer"):
         Source(TEXT, file)
 

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from seqhub.data.feed import StreamFeed
+from seqhub.data.feed import StreamFeed, TableFeed
+from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.counts import count_right
 from seqhub.models.parameters import parameter_counts
 from seqhub.models.registry import build_config, build_model, list_presets
 from seqhub.tasks.base import NO_LABEL
+from seqhub.tasks.splits import Split
 
 
 def model(preset: str = "lstm", head: Any = "sequence", **settings: Any) -> Any:
@@ -98,3 +100,13 @@ def family_of(preset: str) -> str:
 def test_shared_parameters_count_once() -> None:
     layer = torch.nn.Linear(3, 3)
     assert parameter_counts(torch.nn.Sequential(layer, layer, torch.nn.Linear(3, 1))) == {"0": 12, "2": 4}
+
+
+def test_fixed_rows_are_counted_from_the_first_one() -> None:
+    split = Split("qrsu/easy", "test")
+    loader = TableFeed(rows_table(split, 0, 100), split.layout, 16, shuffle=False)
+    classifier = model(vocab_size=9, num_labels=4)
+    counts = count_right(classifier, loader)
+    next(iter(loader))
+    assert count_right(classifier, loader) == counts
+    assert sum(total for _, total in counts.values()) == 100

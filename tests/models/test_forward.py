@@ -4,10 +4,8 @@ import math
 
 import pytest
 import torch
-from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
-from seqhub.models.recurrent import modeling_recurrent
 from tests.models.cases import CASES, PRESETS, VARIANTS, WITH_CELLS, build, padded, ragged, trained
 
 
@@ -200,17 +198,12 @@ def test_dropout_acts_between_layers_and_in_training_only():
         assert torch.equal(model(ids).logits, model(ids).logits) != differs
 
 
-def test_one_hot_vectors_are_kept_only_where_they_serve_later(monkeypatch):
-    monkeypatch.setattr(modeling_recurrent, "_ONE_HOT", {})
-    monkeypatch.setenv("SEQHUB_KERNELS", "0")  # the native recurrence needs no vectors
-    with FakeTensorMode():  # as torch.export traces
-        modeling_recurrent.one_hot_vectors(9, 0, torch.empty(1))
-    assert not modeling_recurrent._ONE_HOT
+def test_what_ran_in_inference_mode_can_be_trained_and_has_the_type_of_the_weights(monkeypatch):
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")
     model, ids = build("lstm"), torch.randint(1, 9, (2, 4))
     with torch.inference_mode():
         model(ids)
-    assert modeling_recurrent._ONE_HOT
-    model(ids, labels=torch.tensor([0, 1])).loss.backward()  # tensors made in inference mode refuse to be saved for it
+    model(ids, labels=torch.tensor([0, 1])).loss.backward()
     for dtype in (torch.float64, torch.bfloat16):
         assert model.to(dtype)(ids).logits.dtype == dtype
 

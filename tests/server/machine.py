@@ -3,6 +3,7 @@
 Run by test_machine.py in a process of its own: `python machine.py EXAMPLES STEPS`, with HF_ENDPOINT and HF_TOKEN set.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -253,9 +254,13 @@ class Clients(RuleBasedStateMachine):
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("examples", type=int)
+    parser.add_argument("steps", type=int)
+    given = parser.parse_args()
     chosen = settings(
-        max_examples=int(sys.argv[1]),
-        stateful_step_count=int(sys.argv[2]),
+        max_examples=given.examples,
+        stateful_step_count=given.steps,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

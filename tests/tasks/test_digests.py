@@ -6,6 +6,7 @@ because its rows were to change, write them anew:
     python -m tests.tasks.test_digests
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -85,5 +86,6 @@ def test_changed_rows_are_pinned_only_under_a_new_version(tmp_path):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     wrong = pin(FILE, list_tasks())
     sys.exit(f"rows changed under the same version: {', '.join(wrong)}; raise the task's version first" if wrong else 0)

@@ -32,7 +32,7 @@ def launch_two(launcher: str, arguments: list[str], *, folder: Path) -> subproce
         ],
     }
     return subprocess.Popen(
-        [sys.executable, "-m", *launchers[launcher], "-m", "seqhub.training", *arguments, "--cpu"], cwd=folder,
+        [sys.executable, "-m", *launchers[launcher], "-m", "seqhub.training", *arguments], cwd=folder,
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
@@ -83,12 +83,25 @@ def run(arguments: list[str], *, folder: Path) -> tuple[int, str, str]:
 
 
 def run_two(arguments: list[str], *, folder: Path) -> None:
-    """Two processes of it to their good end, told of each other as torchrun and accelerate tell them."""
-    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    both = [start([*arguments, "--cpu"], folder=folder, RANK=rank, LOCAL_RANK=rank, **place) for rank in ("0", "1")]
+    """Two processes of it to their good end; see `run_processes`."""
+    run_processes(2, arguments, folder=folder)
+
+
+def run_processes(number: int, arguments: list[str], *, folder: Path) -> None:
+    """Some processes of it to their good end, told of each other as torchrun and accelerate tell them."""
     try:
-        for code, _, errors in map(finish, both):
+        for code, _, errors in map(finish, (processes := start_processes(number, arguments, folder=folder))):
             assert code == 0, errors
     finally:
-        for each in both:
+        for each in processes:
             end_group(each)
+
+
+def start_processes(number: int, arguments: list[str], *, folder: Path) -> list[warm.Process]:
+    """Start some processes of it; see `run_processes`."""
+    size = str(number)
+    place = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return [
+        start([*arguments, "--cpu"], folder=folder, RANK=str(rank), LOCAL_RANK=str(rank), **place)
+        for rank in range(number)
+    ]

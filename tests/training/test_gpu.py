@@ -11,8 +11,10 @@ from seqhub.evaluation.verify import verify
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
+from seqhub.training.random_state import random_state, restore_random_state
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
+from tests.training.test_resume import StopError, stop_after
 
 pytestmark = [
     pytest.mark.gpu,
@@ -59,3 +61,26 @@ def test_resume_on_the_device_goes_on(tmp_path: Path) -> None:
     assert record is not None
     assert record.sequences_seen == 1280
     assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "model.safetensors").values())
+
+
+def test_dropout_on_the_device_goes_on_bit_by_bit(tmp_path: Path) -> None:
+    """The generator of the device draws the masks, and is in the checkpoint."""
+    settings = {"num_hidden_layers": 2, "model_options": {"dropout": 0.5}, "evaluate_size": 64, "stop_at": "none"}
+    settings |= {"max_sequences": 1120, "evaluate_every": 160, "checkpoint_every": 320}
+    train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "whole", **settings))
+    with pytest.raises(StopError):
+        train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **settings), report=stop_after(800))
+    torch.manual_seed(99)
+    train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **settings), resume=True)
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "run")]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=0, atol=0)
+
+
+def test_the_state_of_the_generator_of_the_device_is_kept() -> None:
+    device = torch.device("cuda")
+    with torch.random.fork_rng():
+        states = {f"random.0{name}": torch.from_numpy(state) for name, state in random_state(device).items()}
+        first = torch.rand(8, device=device)
+        restore_random_state(states, "random.0", device)
+        assert torch.equal(torch.rand(8, device=device), first)

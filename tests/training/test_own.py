@@ -54,7 +54,7 @@ def test_the_record_names_the_file_and_its_rows_but_no_folder(finished: tuple[st
     source = Source(address, file, OPTIONS[address])
     assert record.data["source"] == record.training["data"] == file.name
     assert record.training["data_options"] == OPTIONS[address]
-    assert {"rows": record.data["digest"]} == source.identity
+    assert (record.data["digest"], record.data["identity"]) == (source.training_digest, source.identity)
     assert record.data["rows"] == source.sizes["train"]
     assert record.sequences_seen == 12 * source.sizes["train"]
     assert str(file.parent) not in (run / "run.json").read_text()
@@ -131,7 +131,10 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(address: str, tmp_path: 
         train(settings(address, tmp_path, tmp_path / "run", **often), report=stop)
     text = file.read_text()
     file.write_text(text.replace("is b", "is d").replace("ends", "stops"))
-    with pytest.raises(InvalidConfigError, match="is of another run: rows="):
+    with pytest.raises(
+        InvalidConfigError,
+        match=rf"of another run: its data were {file.name} with content \w{{16}}, {file.name}",
+    ):
         train(settings(address, tmp_path, tmp_path / "run", **often), resume=True)
     file.write_text(text)
     train(settings(address, tmp_path, tmp_path / "run", **often), resume=True)

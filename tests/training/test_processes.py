@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [("accelerate", "Ctrl-C"), pytest.param("torchrun", "power cut", marks=pytest.mark.slow)],  # slow: a minute each
 )
 def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: Path, launcher: str, how: str) -> None:
-    process = launch_two(launcher, arguments("run", **LONGER), folder=tmp_path)
+    process = launch_two(launcher, [*arguments("run", **LONGER), "--cpu"], folder=tmp_path)
     wait_for(tmp_path / "run" / checkpoints.FILE_NAME, process)
     if how == "Ctrl-C":
         process.send_signal(signal.SIGINT)  # the launcher passes it on, and waits
@@ -65,6 +65,6 @@ def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: P
 @pytest.mark.slow  # its processes load torch anew; above, one launcher stops two processes, and two end a run alone
 @pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
 def test_a_launcher_runs_two_processes_to_the_end(tmp_path: Path, launcher: str) -> None:
-    code, _, errors = finish(launch_two(launcher, arguments("run", **SHORT), folder=tmp_path))
+    code, _, errors = finish(launch_two(launcher, [*arguments("run", **SHORT), "--cpu"], folder=tmp_path))
     assert code == 0, errors
     assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2

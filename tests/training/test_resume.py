@@ -4,16 +4,21 @@ import errno
 import json
 import os
 import signal
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import PreTrainedModel
 
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError
+from seqhub.records import RunRecord
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.course import Progress
 from seqhub.training.history import read_history
+from seqhub.training.random_state import seed_process
 from seqhub.training.train import TrainingInterrupted, train
 from tests.training.processes import finish, run, start, wait_for
 
@@ -161,21 +166,99 @@ def test_disk_that_fills_up_leaves_the_last_checkpoint(
     assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
 
 
-def test_full_disk_at_the_very_end_keeps_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import PreTrainedModel
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def full(self: PreTrainedModel, folder: Path) -> None:
-        (Path(folder) / "model.safetensors").write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    settings = SETTINGS | {"max_sequences": 1280, "checkpoint_every": 320}
-    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
-    with pytest.raises(SaveError, match="its checkpoint is still there"):
-        train(TrainConfig(output_dir=tmp_path, **settings))
-    assert {path.name for path in tmp_path.iterdir()} == {checkpoints.FILE_NAME, "history.jsonl"}
-    monkeypatch.undo()
-    record = train(TrainConfig(output_dir=tmp_path, **settings), resume=True)
+def half_written(self: PreTrainedModel, folder: Path) -> None:
+    (Path(folder) / "model.safetensors").write_bytes(b"half")
+    full()
+
+
+ENDS: dict[str, dict[str, Any]] = {
+    "long": {"max_sequences": 1280, "checkpoint_every": 320},
+    "shorter than a checkpoint": {"max_sequences": 480},
+    "solved": {"max_sequences": 96_000, "accuracy": 0.3, "stop_at": "accuracy", "schedule": "constant"},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_full_disk_at_the_very_end_keeps_the_checkpoint(
+    tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is true, and the run that goes on is the one that nothing stopped."""
+    settings = SETTINGS | ENDS[end]
+    record = train(TrainConfig(output_dir=tmp_path / "whole", **settings))
     assert record is not None
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", half_written)
+    with pytest.raises(SaveError, match=f"its checkpoint is still there, of {record.sequences_seen:,} sequences; with"):
+        train(TrainConfig(output_dir=tmp_path / "run", **settings))
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {checkpoints.FILE_NAME, "history.jsonl"}
+    monkeypatch.undo()
+    again = train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True)
+    assert again is not None
+    assert (again.sequences_seen, again.optimizer_steps) == (record.sequences_seen, record.optimizer_steps)
+    assert what_was_learnt(tmp_path / "run") == what_was_learnt(tmp_path / "whole")
+
+
+def test_a_record_that_cannot_be_written_leaves_the_checkpoint_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS | {"max_sequences": 480}
+    monkeypatch.setattr(RunRecord, "save", full)
+    with pytest.raises(SaveError, match=r"run: No space left on device; its checkpoint is still there"):
+        train(TrainConfig(output_dir=tmp_path / "run", **settings))
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {checkpoints.FILE_NAME, "history.jsonl"}
+    monkeypatch.undo()
+    assert train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True) is not None
+
+
+def test_a_disk_too_full_for_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The artifacts, which are smaller, are tried all the same; and the message names the checkpoint that there is."""
+    save = checkpoints.save
+
+    def first_alone(folder: Path, tensors: Any, facts: Any) -> Path:
+        if facts["progress"]["sequences"] > 640:
+            raise SaveError("cannot write it")
+        return save(folder, tensors, facts)
+
+    settings = SETTINGS | {"max_sequences": 1120}
+    monkeypatch.setattr(checkpoints, "save", first_alone)
+    assert train(TrainConfig(output_dir=tmp_path / "well", **settings)) is not None
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(SaveError, match="its checkpoint is still there, of 640 sequences"):
+        train(TrainConfig(output_dir=tmp_path / "early", **settings))
+    with pytest.raises(SaveError, match="no checkpoint of it could be written either, so the run is lost"):
+        train(TrainConfig(output_dir=tmp_path / "none", **settings | {"checkpoint_every": 6400}))
+    assert {path.name for path in (tmp_path / "none").iterdir()} == {"history.jsonl"}
+
+
+DROPOUT: dict[str, Any] = {"model_options": {"dropout": 0.5}, "max_sequences": 1120, "checkpoint_every": 320}
+
+
+def test_dropout_goes_on_bit_by_bit(tmp_path: Path) -> None:
+    """Two layers: masks are drawn between them, in the middle of a checkpoint's interval too."""
+    settings = SETTINGS | DROPOUT
+    train(TrainConfig(output_dir=tmp_path / "whole", **settings))
+    with pytest.raises(StopError):
+        train(TrainConfig(output_dir=tmp_path / "run", **settings), report=stop_after(800))
+    torch.manual_seed(99)  # whatever state the process that goes on has
+    train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True)
+    assert what_was_learnt(tmp_path / "run") == what_was_learnt(tmp_path / "whole")
+    train(TrainConfig(output_dir=tmp_path / "without", **settings | {"model_options": {}}))
+    assert what_was_learnt(tmp_path / "without")[0] != what_was_learnt(tmp_path / "whole")[0]
+
+
+def test_masks_of_processes_differ() -> None:
+    masks = []
+    with torch.random.fork_rng(devices=[]):
+        for seed, rank in ((5, 0), (5, 1), (5, 2), (6, 1)):
+            torch.manual_seed(5)
+            seed_process(seed, rank)
+            masks.append(torch.nn.functional.dropout(torch.ones(64), 0.5))
+        torch.manual_seed(5)
+        assert torch.equal(masks[0], torch.nn.functional.dropout(torch.ones(64), 0.5))  # one process draws as ever
+    assert not any(torch.equal(one, other) for one, other in combinations(masks, 2))
 
 
 def test_interruption_is_a_keyboard_interrupt() -> None:

@@ -1,6 +1,8 @@
 """Sweeps: one run per seed, none lost and none twice, whatever stops them; natively and by torch."""
 
+import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -26,6 +28,7 @@ from seqhub.training.sweep import FAILURE, Standing, SweepInterrupted, sweep
 from seqhub.training.train import train
 from seqhub.training.workers import StoppedError, Worker, WorkerDiedError
 from tests.cli.calls import call
+from tests.training.processes import finish
 
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 
@@ -326,3 +329,68 @@ def test_a_job_that_dies_fails_its_seeds(tmp_path: Path) -> None:
 def test_options_that_submitit_does_not_take_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match=r"job options \{'nope': 1\}"):
         sweep(config(tmp_path), range(2), run=Cluster(options={"nope": 1}, cluster="local"))
+
+
+WITHOUT_GUARD = """
+from pathlib import Path
+from seqhub.training.config import TrainConfig
+from seqhub.training.{module} import {function}
+
+{call}
+"""
+SETTINGS_OF_A_SCRIPT = "output_dir=Path('runs'), hidden_size=2, max_sequences=32, evaluate_size=32, precision='bf16'"
+CALLS = {
+    "sweep": ("sweep", f"sweep(TrainConfig(address='qrsu/easy', {SETTINGS_OF_A_SCRIPT}), range(2), threads=2)"),
+    "train": ("train", f"train(TrainConfig(address='qrsu/easy', {SETTINGS_OF_A_SCRIPT}))"),
+}
+
+
+def script(folder: Path, *names: str) -> tuple[int, str, str]:
+    """Run a script without a main guard that calls these functions, one after the other."""
+    text = "".join(WITHOUT_GUARD.format(module=n, function=n, call=CALLS[n][1].replace("runs", n)) for n in names)
+    (folder / "script.py").write_text(text)
+    command = [sys.executable, "script.py"]
+    with subprocess.Popen(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        return finish(process)
+
+
+@pytest.mark.slow  # three processes load torch; the one below is the quick one
+@pytest.mark.parametrize("names", [("sweep",), ("train", "sweep")], ids=" and ".join)
+def test_a_script_without_a_main_guard_is_told_to_have_one(tmp_path: Path, names: tuple[str, ...]) -> None:
+    code, _, errors = script(tmp_path, *names)
+    assert code != 0
+    assert errors.count("MissingGuardError: ") == 1
+    assert errors.splitlines()[-1].endswith('put what the script does under a line `if __name__ == "__main__":`')
+    assert errors.count("Traceback") == 1  # of the script itself, and of no process that it started
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_process_that_imports_its_script_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    for start in (lambda: sweep(config(tmp_path / "run"), range(2)), lambda: train(config(tmp_path / "run"))):
+        with pytest.raises(SystemExit, match="87"):
+            start()
+    assert not any(tmp_path.iterdir())
+
+
+@native
+def test_a_full_disk_says_that_the_seed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A native run has no checkpoint, and the message speaks of none."""
+    from transformers import PreTrainedModel
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    config = TrainConfig(
+        address="qrsu/easy", output_dir=tmp_path / "run", hidden_size=2, max_sequences=32, evaluate_size=32
+    )
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(
+        SaveError, match="No space left on device; finished seeds are kept, and --resume makes this one"
+    ):
+        sweep(config, range(2), threads=1, test_rows=32, keep_models=True)
+    monkeypatch.undo()
+    record = sweep(config, range(2), threads=1, test_rows=32, keep_models=True, resume=True)
+    assert record.summary["seeds"] == 2

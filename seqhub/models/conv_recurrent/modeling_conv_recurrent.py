@@ -13,6 +13,7 @@ real steps alone. The recurrence meets them at the front of each row.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,28 @@ class ConvRecurrentClassifierOutput(ModelOutput):
     logits: Tensor | None = None
 
 
+# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+_IGNORED = frozenset(
+    (
+        "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
+        "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
+    )
+)  # fmt: skip
+# Arguments of models of other inputs, as they are passed where they are not given
+_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+
+
+def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
+    """Accept the usual arguments of transformers that a model does not have.
+
+    Raises:
+        TypeError: Another argument, or one that the model would have to obey.
+    """
+    for name, value in extra.items():
+        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+            raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
+
+
 class ConvRecurrentPreTrainedModel(PreTrainedModel):
     """First weights, loading and saving."""
 
@@ -57,6 +80,7 @@ class ConvRecurrentPreTrainedModel(PreTrainedModel):
     config: ConvRecurrentConfig
     base_model_prefix = "model"
     main_input_name = "input_values"
+    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -92,18 +116,25 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     @can_return_tuple
-    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> ConvRecurrentModelOutput:
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        **extra: Any,
+    ) -> ConvRecurrentModelOutput:
         """Filter each real step and run over the steps from a zero state.
 
         Args:
             input_values: (B, T, num_features): time first, then frequency.
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
 
         Raises:
             ValueError: If the shapes do not fit, or a row has no real step.
         """
+        check_extra_arguments(self, extra)
         mask, lengths = read_mask(input_values, attention_mask, self.config.num_features)
-        steps = input_values[mask].to(self.dtype)  # (N, F)
+        steps = input_values[mask].to(float_type(self))  # (N, F)
         filtered = self.blocks(steps.unsqueeze(1)).flatten(1)  # (N, channels x bins)
 
         front = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)  # (B, L)
@@ -144,6 +175,7 @@ class ConvRecurrentForSequenceClassification(ConvRecurrentClassifier):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        **extra: Any,
     ) -> ConvRecurrentClassifierOutput:
         """Score each sequence.
 
@@ -156,7 +188,9 @@ class ConvRecurrentForSequenceClassification(ConvRecurrentClassifier):
                 by the type of the labels, integer or float.
             num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
                 Trainer counts them. By default the labels in this batch.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
         """
+        check_extra_arguments(self, extra)
         logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).pooler_output)
         loss = None if labels is None else classifier_loss(self.config.problem_type, logits, labels, num_items_in_batch)
         return ConvRecurrentClassifierOutput(loss, logits)
@@ -174,6 +208,7 @@ class ConvRecurrentForTokenClassification(ConvRecurrentClassifier):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        **extra: Any,
     ) -> ConvRecurrentClassifierOutput:
         """Score each step.
 
@@ -182,7 +217,9 @@ class ConvRecurrentForTokenClassification(ConvRecurrentClassifier):
             attention_mask: (B, T), 0 at padded steps.
             labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step.
             num_items_in_batch: As in `ConvRecurrentForSequenceClassification.forward`.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
         """
+        check_extra_arguments(self, extra)
         logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).last_hidden_state)
         loss = None
         if labels is not None:
@@ -240,7 +277,14 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
     if labels.numel() != logits.numel():
         raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
     loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-    return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+    accurate = torch.promote_types(logits.dtype, torch.float32)
+    return mean_loss(loss, logits, labels.reshape(logits.shape).to(accurate), count)
+
+
+def float_type(model: nn.Module) -> torch.dtype:
+    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    types = (parameter.dtype for parameter in model.parameters())
+    return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:

@@ -12,6 +12,7 @@ the front, and a window that reaches beyond them does not count.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,28 @@ class ConvolutionalClassifierOutput(ModelOutput):
     logits: Tensor | None = None
 
 
+# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+_IGNORED = frozenset(
+    (
+        "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
+        "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
+    )
+)  # fmt: skip
+# Arguments of models of other inputs, as they are passed where they are not given
+_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+
+
+def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
+    """Accept the usual arguments of transformers that a model does not have.
+
+    Raises:
+        TypeError: Another argument, or one that the model would have to obey.
+    """
+    for name, value in extra.items():
+        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+            raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
+
+
 class ConvolutionalPreTrainedModel(PreTrainedModel):
     """First weights, loading and saving."""
 
@@ -57,6 +80,7 @@ class ConvolutionalPreTrainedModel(PreTrainedModel):
     config: ConvolutionalConfig
     base_model_prefix = "model"
     main_input_name = "input_values"
+    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -65,6 +89,8 @@ class ConvolutionalPreTrainedModel(PreTrainedModel):
             bound = 1 / math.sqrt(module.weight[0].numel())
             for parameter in module.parameters():
                 init.uniform_(parameter, -bound, bound)
+        else:
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # of subclasses
 
 
 class ConvolutionalModel(ConvolutionalPreTrainedModel):
@@ -78,17 +104,24 @@ class ConvolutionalModel(ConvolutionalPreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     @can_return_tuple
-    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> ConvolutionalModelOutput:
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        **extra: Any,
+    ) -> ConvolutionalModelOutput:
         """Slide the filters over the real steps of each row.
 
         Args:
             input_values: (B, T, num_features).
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
 
         Raises:
             ValueError: If the shapes do not fit, or a row has too few real steps, or with `pooling="flatten"` not
                 the `num_steps` of the config.
         """
+        check_extra_arguments(self, extra)
         values, lengths = real_steps_first(input_values, attention_mask, self.config.num_features)
         least, steps = self.config.kernel_size, self.config.num_steps
         for row, length in enumerate(lengths.tolist()):
@@ -96,7 +129,7 @@ class ConvolutionalModel(ConvolutionalPreTrainedModel):
                 need = f"at least kernel_size={least}" if steps is None else f"exactly num_steps={steps}"
                 raise ValueError(f"every row needs {need} real steps, row {row} has {length}")
 
-        windows = self.convolution(values.to(self.convolution.weight.dtype).transpose(1, 2)).relu().transpose(1, 2)
+        windows = self.convolution(values.to(float_type(self)).transpose(1, 2)).relu().transpose(1, 2)
         counts = (lengths - least + 1).unsqueeze(1)
         beyond = (torch.arange(windows.size(1), device=windows.device) >= counts).unsqueeze(2)
         if self.config.pooling == "flatten":
@@ -126,6 +159,7 @@ class ConvolutionalForSequenceClassification(ConvolutionalPreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        **extra: Any,
     ) -> ConvolutionalClassifierOutput:
         """Score each sequence.
 
@@ -138,7 +172,9 @@ class ConvolutionalForSequenceClassification(ConvolutionalPreTrainedModel):
                 by the type of the labels, integer or float.
             num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
                 Trainer counts them. By default the labels in this batch.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
         """
+        check_extra_arguments(self, extra)
         pooled = self.model(input_values, attention_mask, return_dict=True).pooler_output
         logits = self.classifier(pooled)
         loss = None if labels is None else classifier_loss(self.config.problem_type, logits, labels, num_items_in_batch)
@@ -181,7 +217,14 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
     if labels.numel() != logits.numel():
         raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
     loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-    return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+    accurate = torch.promote_types(logits.dtype, torch.float32)
+    return mean_loss(loss, logits, labels.reshape(logits.shape).to(accurate), count)
+
+
+def float_type(model: nn.Module) -> torch.dtype:
+    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    types = (parameter.dtype for parameter in model.parameters())
+    return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:

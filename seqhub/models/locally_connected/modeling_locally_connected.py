@@ -12,6 +12,7 @@ be `num_steps` steps.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +128,28 @@ class LocallyConnectedClassifierOutput(ModelOutput):
     logits: Tensor | None = None
 
 
+# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+_IGNORED = frozenset(
+    (
+        "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
+        "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
+    )
+)  # fmt: skip
+# Arguments of models of other inputs, as they are passed where they are not given
+_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+
+
+def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
+    """Accept the usual arguments of transformers that a model does not have.
+
+    Raises:
+        TypeError: Another argument, or one that the model would have to obey.
+    """
+    for name, value in extra.items():
+        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+            raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
+
+
 class LocallyConnectedPreTrainedModel(PreTrainedModel):
     """First weights, loading and saving."""
 
@@ -134,6 +157,7 @@ class LocallyConnectedPreTrainedModel(PreTrainedModel):
     config: LocallyConnectedConfig
     base_model_prefix = "model"
     main_input_name = "input_values"
+    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -144,6 +168,8 @@ class LocallyConnectedPreTrainedModel(PreTrainedModel):
             bound = 1 / math.sqrt(module.in_features)
             for parameter in module.parameters():
                 init.uniform_(parameter, -bound, bound)
+        else:
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # of subclasses
 
 
 class LocallyConnectedModel(LocallyConnectedPreTrainedModel):
@@ -161,18 +187,25 @@ class LocallyConnectedModel(LocallyConnectedPreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     @can_return_tuple
-    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> LocallyConnectedModelOutput:
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        **extra: Any,
+    ) -> LocallyConnectedModelOutput:
         """Map each row and rectify.
 
         Args:
             input_values: (B, T, num_features), of which `num_steps` are real.
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
 
         Raises:
             ValueError: If the shapes do not fit, or a row has not `num_steps` real steps.
         """
+        check_extra_arguments(self, extra)
         rows = whole_rows(input_values, attention_mask, self.config.num_steps, self.config.num_features)
-        hidden = self.hidden(rows.to(self.dtype)).relu().flatten(1)
+        hidden = self.hidden(rows.to(float_type(self))).relu().flatten(1)
         return LocallyConnectedModelOutput(hidden.unflatten(1, (self.config.num_windows, -1)), hidden)
 
 
@@ -194,6 +227,7 @@ class LocallyConnectedForSequenceClassification(LocallyConnectedPreTrainedModel)
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        **extra: Any,
     ) -> LocallyConnectedClassifierOutput:
         """Score each sequence.
 
@@ -206,7 +240,9 @@ class LocallyConnectedForSequenceClassification(LocallyConnectedPreTrainedModel)
                 by the type of the labels, integer or float.
             num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
                 Trainer counts them. By default the labels in this batch.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
         """
+        check_extra_arguments(self, extra)
         logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).pooler_output)
         loss = None if labels is None else classifier_loss(self.config.problem_type, logits, labels, num_items_in_batch)
         return LocallyConnectedClassifierOutput(loss, logits)
@@ -247,7 +283,14 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
     if labels.numel() != logits.numel():
         raise ValueError(f"labels must be (batch, num_labels), {tuple(logits.shape)}, got {tuple(labels.shape)}")
     loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-    return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+    accurate = torch.promote_types(logits.dtype, torch.float32)
+    return mean_loss(loss, logits, labels.reshape(logits.shape).to(accurate), count)
+
+
+def float_type(model: nn.Module) -> torch.dtype:
+    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    types = (parameter.dtype for parameter in model.parameters())
+    return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:

@@ -73,12 +73,18 @@ class MemoryBlocks(nn.Module):
         outputs, memory = self.unroll(inputs, start)
         return outputs, (outputs[:, -1:].transpose(0, 1), memory[:, -1:].transpose(0, 1))
 
-    def unroll(self, inputs: Tensor, start: Any = None) -> tuple[Tensor, Tensor]:
-        """Outputs of the cells, (B, T, H), and their states with the activations of the gates, (B, T, U)."""
+    def unroll(self, inputs: Tensor, start: Any = None, weight_ih: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Outputs of the cells, (B, T, H), and their states with the activations of the gates, (B, T, U).
+
+        Args:
+            inputs: As in `forward`.
+            start: As in `forward`.
+            weight_ih: (U, F'), in place of W, with inputs (B, T, F').
+        """
         bias: Tensor | None = self.bias_l0
         if bias is not None and len(bias) == self.num_gates:
             bias = F.pad(bias, (self.hidden_size, 0))
-        net = F.linear(inputs, self.weight_ih_l0, bias)
+        net = F.linear(inputs, self.weight_ih_l0 if weight_ih is None else weight_ih, bias)
         if start is None:
             states, units = net.new_zeros(len(net), self.hidden_size), net.new_zeros(len(net), net.size(-1))
         else:

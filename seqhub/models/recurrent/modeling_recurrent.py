@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _has_any_global_hook
 from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -117,6 +118,11 @@ def take_steps(states: Tensor, index: Tensor) -> Tensor:
     return states.gather(1, index.unsqueeze(-1).expand(-1, -1, states.size(-1)))
 
 
+def is_transformed() -> bool:
+    """Whether a transform of `torch.func` is at work."""
+    return torch._C._are_functorch_transforms_active()
+
+
 @dataclass
 class Padding:
     """Where the real steps of a batch stand, and where they stand at the front: in the first L steps.
@@ -138,6 +144,10 @@ class Padding:
         """Read a mask, (B, T), not 0 at real steps; None if every step is real."""
         mask = mask.bool()
         lengths = mask.sum(1)
+        if is_transformed():  # values of a batch of batches decide nothing
+            real = torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1)
+            order = mask.int().argsort(dim=1, descending=True, stable=True)
+            return cls(lengths, real, order, back=(mask.cumsum(1) - 1).clamp(min=0))
         counts = lengths.tolist()
         if 0 in counts and not empty_rows:
             raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
@@ -164,32 +174,131 @@ class Padding:
         return states.masked_fill(~self.real.unsqueeze(-1), value)
 
 
-def one_hot_vectors(vocab_size: int, pad: int | None, like: Tensor) -> Tensor:
-    """Make the one-hot vector of every id: id i has column (i - pad - 1) mod vocab_size, padding has none.
+def one_hot_columns(ids: Tensor, vocab_size: int, pad: int | None) -> Tensor:
+    """Return the column of each id in the one-hot vectors: id i has column (i - pad - 1) mod vocab_size.
 
-    They are kept, since making them would take longer than looking them up; not as a buffer of the model, which
-    `from_pretrained` would leave unfilled.
+    Padding thus has the column behind the last one, which is that of the zero vector.
 
     Args:
+        ids: (B, T).
         vocab_size: Number of ids.
         pad: Id of padding, or None.
-        like: Whose type and device they shall have.
 
-    Returns:
-        (vocab_size, F).
+    Raises:
+        IndexError: An id is out of range.
     """
-    key = vocab_size, pad, like.dtype, like.device
-    if key not in _ONE_HOT:
-        vectors = torch.eye(vocab_size, dtype=like.dtype, device=like.device)
-        if pad is not None:
-            vectors = vectors[:, 1:].roll(pad, 0)
-        if type(vectors) is not Tensor:
-            return vectors  # a stand-in of torch.export must not outlive it
-        _ONE_HOT[key] = vectors
-    return _ONE_HOT[key]
+    columns = torch.arange(vocab_size, device=ids.device)
+    if pad is not None:
+        columns = (columns - pad - 1) % vocab_size
+    return columns.index_select(0, ids.flatten().long()).view(ids.shape)
 
 
-_ONE_HOT: dict[tuple[int, int | None, torch.dtype, torch.device], Tensor] = {}
+def one_hot_vectors(columns: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """Make one-hot vectors, (B, T, F), of columns (B, T); column F gives the zero vector."""
+    return (columns.unsqueeze(-1) == torch.arange(width, device=columns.device)).to(dtype)
+
+
+def computes_by_its_weights(module: nn.Module) -> bool:
+    """Whether a recurrence may be computed from its weights in place of calling it.
+
+    Hooks, wrappers, parametrizations, offloading and modules of another class want the call.
+    """
+    return (
+        type(module) in (nn.RNN, nn.GRU, nn.LSTM, MemoryBlocks)
+        and getattr(module, "_flat_weights_names", _WEIGHTS) == _WEIGHTS
+        and _is_unchanged(module)
+    )
+
+
+_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+# Attributes of an instance that change its call, or are computed in place of parameters; None where there are none
+_CHANGES = "forward", "_compiled_call_impl", "bias_l0", *_WEIGHTS
+
+
+def _is_unchanged(module: nn.Module) -> bool:
+    """Whether no hook listens to a module, and no attribute of its own changes its call."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    attributes = vars(module)
+    return not hooks and not _has_any_global_hook() and all(attributes.get(name) is None for name in _CHANGES)
+
+
+def input_sums(module: nn.Module, inputs: Tensor) -> Tensor:
+    """Product of one-hot or other vectors with `weight_ih_l0`, (B, T, gates x H).
+
+    Args:
+        module: For which `computes_by_its_weights` holds.
+        inputs: As in `RecurrentLayer.forward`. The product of a one-hot vector is a column of the weights.
+    """
+    weight: Tensor = module.weight_ih_l0  # type: ignore[assignment]
+    if inputs.is_floating_point():
+        return F.linear(inputs, weight)
+    return F.embedding(inputs.squeeze(-1), F.pad(weight, (0, 1)).t())
+
+
+def run_on_columns(module: nn.RNNBase | MemoryBlocks, columns: Tensor, start: Any) -> tuple[Tensor, Any]:
+    """Run a recurrence on one-hot vectors that are never made.
+
+    Args:
+        module: For which `computes_by_its_weights` holds.
+        columns: (B, T, 1), as `one_hot_columns` returns them.
+        start: As in `RecurrentLayer.forward`.
+    """
+    if isinstance(module, MemoryBlocks):
+        outputs, memory = _unroll(module, columns, start)
+        return outputs, (outputs[:, -1:].transpose(0, 1), memory[:, -1:].transpose(0, 1))
+    sums = input_sums(module, columns)
+    flat = [_identity(sums), *(getattr(module, name) for name in _WEIGHTS[1:])]
+    zero = sums.new_zeros(1, len(sums), module.hidden_size)
+    how = True, 1, 0.0, module.training, False, True
+    if module.mode == "LSTM":
+        states, *last = torch.lstm(sums, (zero, zero) if start is None else start, flat, *how)
+        return states, tuple(last)
+    function = {"GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}[module.mode]
+    ran: tuple[Tensor, Tensor] = function(sums, zero if start is None else start, flat, *how)
+    return ran
+
+
+def run_by_steps(module: nn.RNNBase, inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
+    """Run a recurrence step by step: PyTorch's own has no rules for some transforms of `torch.func`.
+
+    Args:
+        module: For which `computes_by_its_weights` holds.
+        inputs: As in `RecurrentLayer.forward`, and so is `start`.
+        start: See `inputs`.
+    """
+    sums = input_sums(module, inputs) + module.bias_ih_l0
+    with_cells = module.mode == "LSTM"
+    h = c = sums.new_zeros(sums.size(0), module.hidden_size)
+    if start is not None:
+        h, c = (start[0][0], start[1][0]) if with_cells else (start[0], c)
+    states = []
+    for below in sums.unbind(1):
+        before = F.linear(h, module.weight_hh_l0, module.bias_hh_l0)  # type: ignore[arg-type]
+        if with_cells:
+            i, f, g, o = (below + before).chunk(4, dim=-1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+        elif module.mode == "GRU":
+            (r, z, n), (r_h, z_h, n_h) = below.chunk(3, dim=-1), before.chunk(3, dim=-1)
+            n = (n + (r + r_h).sigmoid() * n_h).tanh()
+            h = n + (z + z_h).sigmoid() * (h - n)
+        else:
+            h = (below + before).relu() if module.mode == "RNN_RELU" else (below + before).tanh()
+        states.append(h)
+    last = h.unsqueeze(0)
+    return torch.stack(states, dim=1), (last, c.unsqueeze(0)) if with_cells else last
+
+
+def _unroll(blocks: MemoryBlocks, inputs: Tensor, start: Any) -> tuple[Tensor, Tensor]:
+    if inputs.is_floating_point():
+        return blocks.unroll(inputs, start)
+    sums = input_sums(blocks, inputs)
+    return blocks.unroll(sums, start, _identity(sums))
+
+
+def _identity(sums: Tensor) -> Tensor:
+    """Input weights of a recurrence that reads sums (B, T, gates x H) as they are."""
+    return torch.eye(sums.size(-1), dtype=sums.dtype, device=sums.device)
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
@@ -223,7 +332,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
         """Run the recurrence.
 
         Args:
-            inputs: (B, T, F), real steps at the front.
+            inputs: (B, T, F), real steps at the front; or (B, T, 1), integers, columns of one-hot vectors.
             padding: Of `inputs`.
             output_cell_states: Whether to return the second item.
             start: The state before the first step as PyTorch's recurrence takes it: (1, B, H), of an LSTM a pair of
@@ -235,42 +344,69 @@ class RecurrentLayer(GradientCheckpointingLayer):
         """
         if self.dropout:
             inputs = F.dropout(inputs, self.dropout, self.training)
-        states, last = self.recurrence(inputs, start)
+        states, last = self._run(self.recurrence, inputs, start)
         end = last[1].transpose(0, 1) if isinstance(last, tuple) else None
         cells = cell_states(self.recurrence, inputs, states, start) if output_cell_states else None
         if self.recurrence_reverse is None:
             return states, cells, end
         inputs = self._reverse(inputs, padding)
-        states_back = self.recurrence_reverse(inputs)[0]
+        states_back = self._run(self.recurrence_reverse, inputs, None)[0]
         if cells is not None:
             cells_back = cell_states(self.recurrence_reverse, inputs, states_back)
             cells = torch.cat((cells, self._reverse(cells_back, padding)), dim=-1)
         return torch.cat((states, self._reverse(states_back, padding)), dim=-1), cells, end
 
     @staticmethod
+    def _run(recurrence: Any, inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
+        ran: tuple[Tensor, Any]
+        if is_transformed() and isinstance(recurrence, nn.RNNBase) and computes_by_its_weights(recurrence):
+            ran = run_by_steps(recurrence, inputs, start)
+        elif inputs.is_floating_point():
+            ran = recurrence(inputs, start)
+        else:
+            ran = run_on_columns(recurrence, inputs, start)
+        return ran
+
+    @staticmethod
     def _reverse(states: Tensor, padding: Padding | None) -> Tensor:
         return states.flip(1) if padding is None else padding.reverse(states)
 
 
-def cell_states(lstm: nn.RNNBase | MemoryBlocks, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
-    """Recover the cell states of nn.LSTM, which returns only the last one, or ask memory blocks for them.
+def reads_columns(layer: nn.Module) -> bool:
+    """Whether a layer takes columns of one-hot vectors, and these vectors are wider than their product with weights."""
+    if type(layer) is not RecurrentLayer or not _is_unchanged(layer):
+        return False
+    modules: list[Any] = [each for each in (layer.recurrence, layer.recurrence_reverse) if each is not None]
+    return all(
+        computes_by_its_weights(module) and module.weight_ih_l0.size(1) > len(module.weight_ih_l0) for module in modules
+    )
 
-    With all hidden states known, the gates of all steps are one matrix product; what is left of the recurrence is
-    c_t = f_t c_(t-1) + i_t g_t, elementwise.
+
+def cell_states(recurrence: Any, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
+    """Recover the cell states of all steps, (B, T, H), of nn.LSTM or memory blocks, which return only the last one.
+
+    With all hidden states of an LSTM known, the gates of all steps are one matrix product; what is left of the
+    recurrence is c_t = f_t c_(t-1) + i_t g_t, elementwise. A module that must be called runs step by step.
 
     Args:
-        lstm: One layer, one direction.
+        recurrence: One layer, one direction.
         inputs: (B, T, F), what it read.
         states: (B, T, H), what it returned.
         start: Hidden and cell state before the first step, each (1, B, H); None for zero.
     """
-    if isinstance(lstm, MemoryBlocks):
-        return lstm.unroll(inputs, start)[1]
+    if not computes_by_its_weights(recurrence):
+        ends = []
+        for step in inputs.split(1, dim=1):
+            _, start = recurrence(step, start)
+            ends.append(start[1])
+        return torch.cat(ends).transpose(0, 1)
+    if isinstance(recurrence, MemoryBlocks):
+        return _unroll(recurrence, inputs, start)[1]
     previous = F.pad(states, (0, 0, 1, -1))  # h_(t-1), zero at the first step
     if start is not None:
         previous = torch.cat((start[0].transpose(0, 1), previous[:, 1:]), dim=1)
-    (weight_ih, weight_hh, bias_ih, bias_hh), *_ = lstm.all_weights
-    gates = F.linear(inputs, weight_ih, bias_ih) + F.linear(previous, weight_hh, bias_hh)
+    _, weight_hh, bias_ih, bias_hh = (getattr(recurrence, name) for name in _WEIGHTS)
+    gates = input_sums(recurrence, inputs) + bias_ih + F.linear(previous, weight_hh, bias_hh)
     i, f, g, _ = gates.chunk(4, dim=-1)
     keep, new = f.sigmoid(), i.sigmoid() * g.tanh()
     cells = [new[:, 0] if start is None else keep[:, 0] * start[1][0] + new[:, 0]]
@@ -316,6 +452,28 @@ def newest_steps(mask: Tensor, given: Tensor, state: RecurrentState | None) -> T
     )
 
 
+# Passed to every model by PEFT, pipelines and tokenizers; without a meaning for a recurrence
+_IGNORED = frozenset(
+    (
+        "cache_position", "head_mask", "is_causal", "output_attentions", "output_router_logits", "position_ids",
+        "special_tokens_mask", "token_type_ids",
+    )
+)  # fmt: skip
+# Arguments of other models and heads here, as they are passed where they are not given
+_ABSENT = frozenset(("input_values", "output_hidden_states", "past_key_values", "return_dict", "use_cache"))
+
+
+def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
+    """Accept the usual arguments of transformers that a model does not have.
+
+    Raises:
+        TypeError: Another argument, or one that the model would have to obey.
+    """
+    for name, value in extra.items():
+        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+            raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
+
+
 class RecurrentPreTrainedModel(PreTrainedModel):
     """First weights, loading and saving."""
 
@@ -325,6 +483,7 @@ class RecurrentPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012 (typed by its base)
     _no_split_modules = ["RecurrentLayer"]  # noqa: RUF012 (typed by its base)
+    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -341,9 +500,16 @@ class RecurrentPreTrainedModel(PreTrainedModel):
                 init.uniform_(module.bias, -bound, bound)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight)
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                init.zeros_(module.weight[module.padding_idx])
+        else:
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # of subclasses
 
     def _init_recurrence(self, module: nn.RNNBase) -> None:
-        scheme, size = self.config.initialization, module.hidden_size
+        size = module.hidden_size
+        ours = module.mode.lower() == self.config.cell  # a subclass may have others beside those of the config
+        scheme = self.config.initialization if ours else "default"
+        latch = self.config.latch if ours else 0
         bound = 1 / math.sqrt(size)
         for name, parameter in module.named_parameters():
             if getattr(parameter, "_is_hf_initialized", False):
@@ -369,8 +535,8 @@ class RecurrentPreTrainedModel(PreTrainedModel):
                     init.copy_(parameter[:size], -keep)
                 elif self.config.input_gate_bias is not None:
                     init.constant_(parameter[:size], self.config.input_gate_bias if name.startswith("bias_ih") else 0.0)  # type: ignore[arg-type]
-            if self.config.latch and name.startswith("weight_hh"):  # the candidate is the third of both cells
-                parameter[2 * size : 3 * size].diagonal().add_(self.config.latch)
+            if latch and name.startswith("weight_hh"):  # the candidate is the third of both cells
+                parameter[2 * size : 3 * size].diagonal().add_(latch)
 
     def _init_blocks(self, module: MemoryBlocks) -> None:
         config, blocks = self.config, module.num_blocks
@@ -422,6 +588,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         past_key_values: RecurrentState | None = None,
         use_cache: bool = False,
         pooled_only: bool = False,
+        **extra: Any,
     ) -> RecurrentModelOutput | tuple[Any, ...]:
         """Run all layers, from a zero state or from where earlier steps of the same sequences ended.
 
@@ -439,11 +606,13 @@ class RecurrentModel(RecurrentPreTrainedModel):
             past_key_values: Where the sequences stand, as an earlier call returned it; None for a zero state.
             use_cache: Whether to return where they stand at the end. A row may then be all padding, and stays there.
             pooled_only: Whether nobody looks at `last_hidden_state`, which may then have no elements.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
 
         Raises:
             ValueError: If not exactly one fitting input is given, an id is out of range, steps have another number of
                 features, a row has no real step, or a state is given or wanted of a model that also reads backward.
         """
+        check_extra_arguments(self, extra)
         given = self._only_input(input_ids, input_values, inputs_embeds)
         if past_key_values is not None or use_cache:
             self._check_state(past_key_values, given.size(0))
@@ -490,7 +659,13 @@ class RecurrentModel(RecurrentPreTrainedModel):
         padding = None if attention_mask is None else Padding.of(attention_mask, empty_rows=use_cache)
         # The last cell state is at hand where it is that of the last step of every row
         output_cell_states = self.memory_size > 0 and (output_hidden_states or (use_cache and padding is not None))
-        states = self._embed(given, padding)
+        by_columns = (
+            given.dim() == 2
+            and self.inputs == "one_hot"
+            and not (output_hidden_states or self.reads_below)
+            and reads_columns(self.layers[0])
+        )
+        states = self._embed(given, padding, by_columns)
         hidden_states, cells, ends = [states], [], []
         for index, layer in enumerate(self.layers):
             start = None if before is None else before.of_layer(index)
@@ -587,16 +762,19 @@ class RecurrentModel(RecurrentPreTrainedModel):
             raise ValueError(f"{name} must be {wanted}, each at least 1, got {tuple(tensor.shape)}")
         return tensor
 
-    def _embed(self, given: Tensor, padding: Padding | None) -> Tensor:
-        """Make (B, L, F) of the input, real steps at the front."""
+    def _embed(self, given: Tensor, padding: Padding | None, by_columns: bool = False) -> Tensor:
+        """Make (B, L, F) of the input, real steps at the front; or the columns of one-hot vectors, (B, L, 1)."""
         if padding is not None and padding.order is not None:
             given = given.gather(1, padding.order) if given.dim() == 2 else take_steps(given, padding.order)
         if given.dim() == 3:
-            vectors = given.to(self._weight.dtype)
+            vectors = given.to(self._float_type)
         else:
             try:
                 if self.inputs == "one_hot":
-                    return F.embedding(given, one_hot_vectors(self.vocab_size, self.pad_token_id, self._weight))
+                    columns = self._columns(given, padding)
+                    if by_columns:
+                        return columns.unsqueeze(-1)
+                    return one_hot_vectors(columns, self.input_size, self._float_type)
                 vectors = self.embed_tokens(given)
             except IndexError:
                 low, high = given.aminmax()
@@ -604,10 +782,18 @@ class RecurrentModel(RecurrentPreTrainedModel):
         # A NaN in the padding would not reach the output, but its gradient of zero would still be NaN
         return vectors if padding is None else padding.fill(vectors, 0)
 
+    def _columns(self, ids: Tensor, padding: Padding | None) -> Tensor:
+        """Columns of the one-hot vectors, (B, L), that of the zero vector at padded steps, where ids are not read."""
+        if padding is None:
+            return one_hot_columns(ids, self.vocab_size, self.pad_token_id)
+        columns = one_hot_columns(ids.masked_fill(~padding.real, 0), self.vocab_size, self.pad_token_id)
+        return columns.masked_fill(~padding.real, self.input_size)
+
     @property
-    def _weight(self) -> Tensor:
-        weight: Tensor = self.layers[0].recurrence.weight_ih_l0  # type: ignore[assignment, union-attr]
-        return weight
+    def _float_type(self) -> torch.dtype:
+        """Type of the floating-point parameters of the layers; float32, which quantized modules read, without any."""
+        types = (parameter.dtype for parameter in self.layers.parameters())
+        return next((each for each in types if each.is_floating_point), torch.float32)
 
     def _pool(self, states: Tensor, padding: Padding | None) -> Tensor:
         """Make one vector per sequence, (B, H), of states with real steps at the front."""
@@ -649,6 +835,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         output_hidden_states: bool | None = None,
+        **extra: Any,
     ) -> RecurrentClassifierOutput:
         """Score each sequence.
 
@@ -665,7 +852,9 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
             num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
                 Trainer counts them. By default the labels in this batch.
             output_hidden_states: Whether to return the states of every layer.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
         """
+        check_extra_arguments(self, extra)
         _, pooled, *states = self.model(
             input_ids,
             attention_mask,
@@ -693,7 +882,8 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         if self.logistic_outputs:
             return logistic_loss(logits, labels.reshape(logits.shape), count)
         loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-        return mean_loss(loss, logits, labels.reshape(logits.shape).float(), count)
+        accurate = torch.promote_types(logits.dtype, torch.float32)
+        return mean_loss(loss, logits, labels.reshape(logits.shape).to(accurate), count)
 
 
 class RecurrentForTokenClassification(RecurrentClassifier):
@@ -713,6 +903,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
         output_hidden_states: bool | None = None,
         past_key_values: RecurrentState | None = None,
         use_cache: bool = False,
+        **extra: Any,
     ) -> RecurrentClassifierOutput:
         """Score each step.
 
@@ -727,7 +918,9 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             output_hidden_states: Whether to return the states of every layer.
             past_key_values: Where the sequences stand; as in `RecurrentModel.forward`, and so is `use_cache`.
             use_cache: Whether to return where they stand at the end, so that a long sequence may be given in chunks.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
         """
+        check_extra_arguments(self, extra)
         last_hidden_state, _, *states = self.model(
             input_ids,
             attention_mask,
@@ -800,6 +993,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         use_cache: bool = False,
         logits_to_keep: int = 0,
         shift_labels: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **extra: Any,
     ) -> RecurrentClassifierOutput:
         """Score the ids that may come after each step.
 
@@ -817,7 +1012,10 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             logits_to_keep: Number of last steps to score; 0 for all.
             shift_labels: (B, T), what each step is held against, in place of `labels`: of a chunk of a longer text,
                 whose last step is held against the first id of the next chunk.
+            token_type_ids: Ignored; `generate` asks for its name, and tokenizers of BERT return it.
+            **extra: The usual arguments of transformers that mean nothing here, such as `position_ids`; ignored.
         """
+        check_extra_arguments(self, extra)
         last_hidden_state, _, *states = self.model(
             input_ids,
             attention_mask,

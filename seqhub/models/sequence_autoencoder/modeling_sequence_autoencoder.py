@@ -11,6 +11,7 @@ row are brought to the front; the loss counts them alone.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,28 @@ class SequenceAutoencoderOutput(ModelOutput):
     latent: Tensor | None = None
 
 
+# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+_IGNORED = frozenset(
+    (
+        "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
+        "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
+    )
+)  # fmt: skip
+# Arguments of models of other inputs, as they are passed where they are not given
+_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+
+
+def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
+    """Accept the usual arguments of transformers that a model does not have.
+
+    Raises:
+        TypeError: Another argument, or one that the model would have to obey.
+    """
+    for name, value in extra.items():
+        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+            raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
+
+
 class SequenceAutoencoderModel(PreTrainedModel):
     """Encoder, decoder and output projection.
 
@@ -47,6 +70,7 @@ class SequenceAutoencoderModel(PreTrainedModel):
     config_class = SequenceAutoencoderConfig
     config: SequenceAutoencoderConfig
     main_input_name = "input_values"
+    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
     _auto_class = "AutoModel"
 
     def __init__(self, config: SequenceAutoencoderConfig) -> None:
@@ -59,14 +83,23 @@ class SequenceAutoencoderModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Draw first weights as PyTorch does; weights loaded from a file stay."""
-        if isinstance(module, nn.RNNBase | nn.Linear):
-            bound = 1 / math.sqrt(self.config.hidden_size)
-            for parameter in module.parameters():
-                init.uniform_(parameter, -bound, bound)
+        if isinstance(module, nn.RNNBase):
+            bound = 1 / math.sqrt(module.hidden_size)
+        elif isinstance(module, nn.Linear):
+            bound = 1 / math.sqrt(module.in_features)
+        else:
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # of subclasses
+            return
+        for parameter in module.parameters():
+            init.uniform_(parameter, -bound, bound)
 
     @can_return_tuple
     def forward(
-        self, input_values: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **extra: Any,
     ) -> SequenceAutoencoderOutput:
         """Encode each sequence and reconstruct it.
 
@@ -75,13 +108,15 @@ class SequenceAutoencoderModel(PreTrainedModel):
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
             labels: What is to be reconstructed, in the shape of the input; as a rule the input itself. The loss is the
                 squared error, its mean taken over the values of all real steps.
+            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
 
         Raises:
             ValueError: If the shapes do not fit, or a row has no real step.
         """
+        check_extra_arguments(self, extra)
         mask, lengths = self._read_mask(input_values, attention_mask)
         front = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)  # (B, L)
-        steps = input_values[mask].flatten(1).to(self.dtype)  # (real steps of all rows, S)
+        steps = input_values[mask].flatten(1).to(float_type(self))  # (real steps of all rows, S)
         rows = steps.new_zeros(*front.shape, steps.size(1))
         rows[front] = steps
 
@@ -121,6 +156,12 @@ class SequenceAutoencoderModel(PreTrainedModel):
         if (counts := lengths.tolist()).count(0):
             raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
         return mask, lengths
+
+
+def float_type(model: nn.Module) -> torch.dtype:
+    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    types = (parameter.dtype for parameter in model.parameters())
+    return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def recurrence(config: SequenceAutoencoderConfig, width: int) -> nn.RNNBase:

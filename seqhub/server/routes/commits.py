@@ -62,6 +62,7 @@ def preupload(call: Call) -> Response:
         call.need_heavy()
     known: dict[str, bool] = {}
     present = {entry.path: entry for entry in call.store.entries(call.repo, commit, paths)}
+    damaged = call.store.damaged(entry.oid for entry in present.values())
     answers = []
     for item, path in zip(asked, paths, strict=True):
         size = item.integer("size")
@@ -76,7 +77,7 @@ def preupload(call: Call) -> Response:
                 "path": path,
                 "uploadMode": "lfs" if is_large else "regular",
                 "shouldIgnore": patterns.is_ignored(ignore_rules, path, known),
-                "oid": content_id(present.get(path)),
+                "oid": content_id(call, present.get(path), damaged),
             }
         )
     return JSONResponse({"files": answers})
@@ -127,16 +128,23 @@ def write(
     if call.settings.safetensors_only:
         refuse_pickles(operations, call.store.blob)
     answer: wire.Shape = {"success": True, "hookOutput": ""}
-    who = {"author": call.user.name, "title": title, "message": message}
+    who, token = {"author": call.user.name, "title": title, "message": message}, call.identity.token
     if opens:
         target = ref.removeprefix("refs/heads/")
         opened, made = call.store.propose(
-            call.repo, operations, target=target, base=parent, **who, uploader=call.user, contents=contents
+            call.repo, operations, target=target, base=parent, **who, uploader=call.user, token=token, contents=contents
         )
         answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     else:
         made = call.store.commit(
-            call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user, contents=contents
+            call.repo,
+            ref,
+            operations,
+            expected_parent=parent,
+            **who,
+            uploader=call.user,
+            token=token,
+            contents=contents,
         )
     scan_soon(call, call.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
     answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
@@ -203,11 +211,11 @@ def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None)
 def large(call: Call, path: str, value: Fields) -> AddLarge:
     """A file that was sent before. Copies name no size: then the blob's own counts, if this user may use the blob."""
     sha256 = value.text("oid", limit=64)
-    if value.text("algo", "sha256", limit=20) != "sha256" or not _SHA256.fullmatch(sha256):
+    if value.text("algo", "sha256", limit=20) not in ("sha256", "sha_256") or not _SHA256.fullmatch(sha256):
         raise Refusal(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
     if value.values.get("size") is not None:
         return AddLarge(path, sha256, value.integer("size"))
-    blob = call.store.blob(sha256) if call.store.may_use(call.user, sha256) else None
+    blob = call.store.blob(sha256) if call.may_use(sha256) else None
     if blob is None:
         raise Refusal(422, f"The content of {path} (sha256 {sha256}) was not uploaded by you: upload it first.")
     return AddLarge(path, sha256, blob.stat().st_size)
@@ -277,11 +285,16 @@ def root_file(call: Call, commit: Commit, path: str) -> str:
     return (found if isinstance(found, bytes) else found.read_bytes()).decode(errors="replace")
 
 
-def content_id(entry: Entry | None) -> str | None:
-    """What the client compares with its own file: git's id of a small one, SHA-256 of a large one."""
-    if entry is None or entry.is_folder:
+def content_id(call: Call, entry: Entry | None, damaged: set[str]) -> str | None:
+    """The id that the client compares with its own file: git's id of a small one, SHA-256 of a large one.
+
+    None for content that is damaged here, so that the client sends it again.
+    """
+    if entry is None or entry.is_folder or entry.oid in damaged:
         return None
-    return entry.lfs.sha256 if entry.lfs else entry.oid
+    if entry.lfs is None:
+        return entry.oid
+    return entry.lfs.sha256 if call.store.is_sound(entry.lfs.sha256, entry.lfs.size) else None
 
 
 def super_squash(call: Call) -> Response:

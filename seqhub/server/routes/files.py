@@ -1,7 +1,6 @@
 """Reading files: content with ranges, folders, single paths."""
 
 import json
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -9,7 +8,8 @@ from urllib.parse import quote
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from seqhub.server import wire
+from seqhub.server import strict_json, wire
+from seqhub.server.conditional import asked_range, is_known
 from seqhub.server.http import Call, Route, is_true
 from seqhub.server.model import Commit, Entry
 from seqhub.server.refusal import Refusal, entry_not_found
@@ -44,7 +44,6 @@ TEXT = frozenset(
         ".xml",
     ]
 )
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def resolve(call: Call) -> Response:
@@ -60,9 +59,9 @@ def resolve(call: Call) -> Response:
     }
     if entry.lfs is not None:
         headers |= {wire.LINKED_SIZE: str(entry.lfs.size), wire.LINKED_ETAG: etag}
-    if call.request.headers.get("if-none-match", "").removeprefix("W/") == etag:
+    if is_known(call.request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    start, stop, status = asked_range(call, entry.size, etag)
+    start, stop, status = range_of(call, entry.size, etag)
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
     elif entry.size == 0 and "range" in call.request.headers:
@@ -81,17 +80,32 @@ def resolve(call: Call) -> Response:
 def raw(call: Call) -> Response:
     """The blob that git has: of a large file its pointer."""
     commit, entry = found_file(call)
-    headers = {wire.REPO_COMMIT: commit.oid, "ETag": f'"{entry.oid}"', "Content-Type": content_type(entry.path)}
+    etag = f'"{entry.oid}"'
+    headers = {
+        wire.REPO_COMMIT: commit.oid,
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Type": content_type(entry.path),
+    }
+    if is_known(call.request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
     if entry.lfs is not None:
         body = pointer(entry.lfs.sha256, entry.lfs.size)
     else:
         found = call.store.content(call.repo, commit, entry)
         if isinstance(found, Path):
-            return StreamingResponse(
-                pieces(found, 0, entry.size), headers=headers | {"Content-Length": str(entry.size)}
-            )
+            start, stop, status = range_of(call, entry.size, etag)
+            if status == 206:
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
+            headers["Content-Length"] = str(stop - start)
+            if call.request.method == "HEAD":
+                return Response(status_code=status, headers=headers)
+            return StreamingResponse(pieces(found, start, stop), status, headers)
         body = found
-    return Response(body, headers=headers)
+    start, stop, status = range_of(call, len(body), etag)
+    if status == 206:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
+    return Response(body[start:stop], status, headers)
 
 
 def tree(call: Call) -> Response:
@@ -154,11 +168,11 @@ def safetensors_metadata(call: Call) -> Response:
         raise Refusal(422, f"{index_path} has {index_entry.size:,} bytes; an index of at most {MAX_INDEX:,} is read.")
     found = call.store.content(call.repo, commit, index_entry)
     try:
-        index = json.loads(found if isinstance(found, bytes) else found.read_bytes())
+        index = strict_json.parse(found if isinstance(found, bytes) else found.read_bytes())
         metadata = index.get("metadata")
         shards = sorted(set(index["weight_map"].values()))
         names = [str(PurePosixPath(index_path).with_name(PurePosixPath(shard).name)) for shard in shards]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Refusal(422, f"{index_path} is not an index of safetensors shards.") from None
     if len(shards) > MAX_SHARDS:
         raise Refusal(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
@@ -195,15 +209,15 @@ def shard_header(call: Call, commit: Commit, path: str, room: int) -> bytes:
 
     def computed() -> bytes:
         try:
-            return compact(json.loads(first_bytes(content, 8, 8 + length)))
-        except (ValueError, RecursionError):
+            return compact(strict_json.parse(first_bytes(content, 8, 8 + length)))
+        except ValueError:
             raise Refusal(422, f"{path} is not a safetensors file.") from None
 
     return call.headers.get(entry.lfs.sha256 if entry.lfs else entry.oid, computed)
 
 
 def compact(value: object) -> bytes:
-    """JSON without spaces, and without NaN, as `JSONResponse` writes it."""
+    """JSON without spaces, as `JSONResponse` writes it."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
@@ -230,26 +244,10 @@ def absent_entry(commit: Commit, path: str, revision: str) -> Refusal:
     return refusal
 
 
-def asked_range(call: Call, size: int, etag: str) -> tuple[int, int, int]:
-    """Start, stop and status. One range only; what is no range is as if it were not there, as HTTP says.
-
-    Raises:
-        Refusal: 416; the file ends before the range starts.
-    """
-    header = call.request.headers.get("range", "")
-    match = _RANGE.fullmatch(header.strip())
-    condition = call.request.headers.get("if-range")
-    if match is None or (not match[1] and not match[2]) or size == 0 or condition not in (None, etag):
-        return 0, size, 200
-    if not match[1]:
-        start, stop = max(0, size - int(match[2])), size
-    else:
-        start, stop = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
-    if match[1] and match[2] and int(match[2]) < int(match[1]):
-        return 0, size, 200
-    if start >= size or stop <= start:
-        raise Refusal(416, f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
-    return start, stop, 206
+def range_of(call: Call, size: int, etag: str) -> tuple[int, int, int]:
+    """Start, stop and status of the answer; see `asked_range`."""
+    headers = call.request.headers
+    return asked_range(headers.get("range", ""), headers.get("if-range"), size, etag)
 
 
 async def pieces(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:

@@ -285,6 +285,7 @@ def make_routes() -> list[Route]:
                 advertise,
                 "`git clone`, `git fetch`: which refs there are",
                 work="heavy",
+                takes_basic=True,
             ),
             Route(
                 "POST",
@@ -294,6 +295,7 @@ def make_routes() -> list[Route]:
                 "`git clone`, `git fetch`: the objects",
                 body_limit=BODY_LIMIT,
                 work="heavy",
+                takes_basic=True,
             ),
             Route(
                 "POST",
@@ -302,6 +304,7 @@ def make_routes() -> list[Route]:
                 refuse_push,
                 "`git push`: upload with huggingface_hub",
                 state="left out",
+                takes_basic=True,
             ),
         ]
     return rows

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from seqhub.server.access import Identity, Permission, absent, authorise
 from seqhub.server.http import Call
-from seqhub.server.model import Account, Kind
+from seqhub.server.model import Account, Kind, Repo, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.signing import Action, Grant, Signer
 
@@ -58,8 +58,8 @@ def upload_permission(call: Call, revision: str | None) -> Permission:
     return "discuss" if proposes else "write"
 
 
-def holder(call: Call, grant: Grant) -> Account | None:
-    """Whom a grant was given to, if the token is still valid and still allows it.
+def holder(call: Call, grant: Grant) -> tuple[Identity, Repo]:
+    """Account and token that a grant was given to, and its repository, if the token still allows it.
 
     Raises:
         Refusal: 4xx: the token was revoked or has expired, or the repository or the right to it is gone.
@@ -77,15 +77,15 @@ def holder(call: Call, grant: Grant) -> Account | None:
     if repo is None:
         raise absent(identity)
     authorise(call.store, identity, grant.permission, repo)
-    return identity.account
+    return identity, repo
 
 
-def uploader(call: Call, grant: Grant) -> Account:
-    """`holder` for grants that only signed-in users get."""
-    account = holder(call, grant)
-    if account is None:
-        raise Refusal(403, "This address was made for nobody; it uploads nothing.")
-    return account
+def uploader(call: Call, grant: Grant) -> tuple[Account, Token]:
+    """Account and token of a grant that only signed-in users get; errors as `holder`."""
+    identity, _ = holder(call, grant)
+    if identity.account is None or identity.token is None:
+        raise Refusal(403, "This address was made without a token; it uploads nothing.")
+    return identity.account, identity.token
 
 
 async def exactly(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

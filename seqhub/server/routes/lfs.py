@@ -10,14 +10,16 @@ No answer tells whether this server holds a file that the caller has neither sen
 import functools
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from seqhub.server.conditional import is_known
 from seqhub.server.http import Call, Fields, Route
 from seqhub.server.parts import forget, joined, new_upload, waiting_bytes
 from seqhub.server.refusal import Refusal
+from seqhub.server.routes.files import pieces, range_of
 from seqhub.server.routes.granted import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
 from seqhub.server.routes.xet import SESSION_ID, connection
 from seqhub.server.signing import Action, Grant, Signer
@@ -26,6 +28,7 @@ from seqhub.server.wire import PREFIX_OF
 
 MAX_OBJECTS = 1000  # of one batch; clients send 256, git-lfs 100
 MAX_PARTS = 10_000
+HASH_ALGORITHMS = ("sha256", "sha_256")  # as git-lfs and as the client for JavaScript writes it
 LFS_JSON = "application/vnd.git-lfs+json"
 HEX = frozenset("0123456789abcdef")
 
@@ -46,8 +49,9 @@ def batch(call: Call, plan: Plan) -> Response:
     operation = fields.text("operation")
     if operation not in ("upload", "download"):
         raise _lfs_refusal(422, f'Operation {operation[:40]!r} is unknown; "upload" and "download" are known.')
-    if fields.text("hash_algo", "sha256") != "sha256":
-        raise _lfs_refusal(409, "Only the hash algorithm sha256 is known.")
+    algorithm = fields.text("hash_algo", "sha256")
+    if algorithm not in HASH_ALGORITHMS:
+        raise _lfs_refusal(409, f"The hash algorithm {algorithm[:40]!r} is unknown; sha256 is known.")
     revision = fields.fields("ref").optional_text("name") if fields.values.get("ref") is not None else None
     permission = upload_permission(call, revision) if operation == "upload" else "read"
     call.require(permission)
@@ -61,26 +65,25 @@ def batch(call: Call, plan: Plan) -> Response:
         parts = plan if "multipart" in offered else None
         transfer = "multipart" if parts and any(size > parts.above for _, size in wanted) else "basic"
         answer = _uploads(call, wanted, revision, parts)
-    body = {"transfer": transfer, "objects": answer, "hash_algo": "sha256"}
+    body = {"transfer": transfer, "objects": answer, "hash_algo": algorithm}
     return JSONResponse(body, media_type=LFS_JSON)
 
 
 def verify(call: Call) -> Response:
     """Asked after an upload: is it here, as this user's?"""
     oid, size = _wanted(call.json())
-    path = call.store.blob(oid) if call.store.may_use(call.user, oid) else None
-    if path is None or path.stat().st_size != size:
+    if not call.may_use(oid) or not call.store.is_sound(oid, size):
         raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
     return JSONResponse({}, media_type=LFS_JSON)
 
 
 async def put_object(call: Call) -> Response:
     grant = _grant(call, "upload")
-    account = await call.in_thread(uploader, call, grant)
+    account, token = await call.in_thread(uploader, call, grant)
     writer = await call.in_thread(call.store.begin_blob)
     try:
         await pump(exactly(call.chunks(), grant.size), writer.write)
-        await call.in_thread(writer.finish, grant.oid, grant.size, account)
+        await call.in_thread(writer.finish, grant.oid, grant.size, account, token)
     except BaseException as problem:
         await call.in_thread(writer.abort)
         raise _storage_refusal(problem) from problem
@@ -89,9 +92,9 @@ async def put_object(call: Call) -> Response:
 
 async def put_part(call: Call) -> Response:
     grant = _grant(call, "part")
-    account = await call.in_thread(uploader, call, grant)
+    account, token = await call.in_thread(uploader, call, grant)
     try:
-        writer = await call.in_thread(call.store.begin_part, account, grant.upload, grant.part, grant.size)
+        writer = await call.in_thread(call.store.begin_part, account, token, grant.upload, grant.part, grant.size)
         try:
             await pump(exactly(call.chunks(), grant.size), writer.write)
             etag = await call.in_thread(writer.finish)
@@ -105,7 +108,7 @@ async def put_part(call: Call) -> Response:
 def complete(call: Call) -> Response:
     """Join the parts into the file that the grant names."""
     grant = _grant(call, "complete")
-    account = uploader(call, grant)
+    account, token = uploader(call, grant)
     fields = call.json()
     parts = sorted(
         (part.integer("partNumber", low=1, high=MAX_PARTS), part.text("etag").strip('"'))
@@ -118,9 +121,8 @@ def complete(call: Call) -> Response:
         try:
             for piece in joined(call.store.root, account.id, grant.upload, [etag for _, etag in parts]):
                 writer.write(piece)
-            writer.finish(
-                grant.oid, grant.size, account, freed=waiting_bytes(call.store.root, account.id, grant.upload)
-            )
+            freed = waiting_bytes(call.store.root, account.id, grant.upload)
+            writer.finish(grant.oid, grant.size, account, token, freed=freed)
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell
                 writer.abort()
@@ -131,11 +133,22 @@ def complete(call: Call) -> Response:
 
 def get_object(call: Call) -> Response:
     grant = _grant(call, "download")
-    holder(call, grant)
-    path = call.store.blob(grant.oid)
+    _, repo = holder(call, grant)
+    path = None if call.store.holds(repo, grant.oid) is None else call.store.blob(grant.oid)
     if path is None:
         raise _lfs_refusal(404, f"The file {grant.oid} is gone.")
-    return FileResponse(path, media_type="application/octet-stream", headers={"ETag": f'"{grant.oid}"'})
+    etag = f'"{grant.oid}"'
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+    if is_known(call.request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    size = path.stat().st_size
+    start, stop, status = range_of(call, size, etag)
+    if status == 206:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["Content-Length"] = str(stop - start)
+    if call.request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(pieces(path, start, stop), status, headers)
 
 
 def locks(call: Call) -> Response:
@@ -181,19 +194,16 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
     if size > call.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
-    if call.store.may_use(call.user, oid):
-        path = call.store.blob(oid)
-        if path is not None and path.stat().st_size == size:
-            return {"oid": oid, "size": size}
+    if call.may_use(oid) and call.store.is_sound(oid, size):
+        return {"oid": oid, "size": size}
     return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
 
 
 def _downloads(call: Call, wanted: list[tuple[str, int]]) -> list[object]:
     life = life_of_batch(sum(size for _, size in wanted))
-    here = {sha256: size for sha256, _, size, _, _ in call.store.list_large(call.repo)}
     answer: list[object] = []
     for oid, size in wanted:
-        if here.get(oid) != size:
+        if call.store.holds(call.repo, oid) != size:
             error = {"code": 404, "message": "Object does not exist"}
             answer.append({"oid": oid, "size": size, "error": error})
             continue
@@ -243,12 +253,14 @@ def make_routes(plan: Plan) -> list[Route]:
     rows = []
     for suffix in (".git", ""):  # git-lfs keeps the address as the user wrote it
         base = f"/{{prefix}}{{repo}}{suffix}/info/lfs"
+        lock_purpose = "LFS locks: nothing to lock without git push"
         rows += [
             Route("POST", f"{base}/objects/batch", "read", asked, "LFS: where to send or fetch large files"),
             Route("POST", f"{base}/objects/verify", "discuss", verify, "LFS: has the file arrived?"),
-            Route("*", f"{base}/locks", "read", locks, "LFS locks: nothing to lock without git push", state="left out"),
+            Route("*", f"{base}/locks", "read", locks, lock_purpose, state="left out"),
             Route("*", f"{base}/locks/{{rest*}}", "read", locks, "LFS locks, as above", state="left out"),
         ]
+    rows = [replace(route, takes_basic=True) for route in rows]
     much = 2**60  # the grant says how many bytes exactly
     rows += [
         Route("PUT", "/lfs/objects/{oid}", "signed", put_object, "LFS: the bytes of a file", body_limit=much),

@@ -6,7 +6,7 @@ from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import wire
+from seqhub.server import strict_json, wire
 from seqhub.server.http import Call, Route
 from seqhub.server.model import Commit, Gated, Kind, Repo
 from seqhub.server.refusal import Refusal
@@ -16,7 +16,7 @@ PAGE, HIGHEST_PAGE = 100, 1000
 MAX_SIBLINGS = 200_000
 LIGHT_FILES = 2000  # listed without a heavy worker
 PAGE_BYTES = 2 * 2**20  # of a list of repositories, after which the next page begins
-MOST_FILTERS = 50
+MAX_CONDITIONS = 100  # of one list
 _COMMON = (
     "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore "
     "usedStorage xetEnabled"
@@ -124,19 +124,18 @@ class Description:
                 return
 
     def config(self) -> wire.Shape | None:
-        """The part of config.json from which clients choose classes."""
+        """The part of config.json from which clients choose classes; None where the file is not what it should be."""
         entry = self.store.entry(self.repo, self.commit, "config.json")
         if entry is None or entry.is_folder or entry.lfs is not None or entry.size > 1_000_000:
             return None
-        found = self.store.content(self.repo, self.commit, entry)
         try:
-            config = json.loads(found if isinstance(found, bytes) else found.read_bytes())
-        except (ValueError, RecursionError):
+            found = self.store.content(self.repo, self.commit, entry)
+            config = strict_json.parse_content(found if isinstance(found, bytes) else found.read_bytes())
+        except (ValueError, KeyError):  # a file that is not JSON, or an object that is damaged
             return None
-        wanted = ("architectures", "auto_map", "model_type")
         if not isinstance(config, dict):
             return None
-        return {name: config[name] for name in wanted if is_small(config.get(name))}
+        return {name: config[name] for name, check in CONFIG.items() if check(config.get(name))}
 
     def library_name(self) -> str | None:
         named = text_or_none(self.card.get("library_name"))
@@ -178,12 +177,14 @@ def list_repositories(call: Call) -> Response:
     sort = query.get("sort", "lastModified")
     if sort not in SORTS:
         raise Refusal(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
+    search, tags = query.getlist("search"), call.values("filter") + call.values("tags")
+    if len(search) + len(tags) > MAX_CONDITIONS:
+        raise Refusal(
+            400, f"{len(search) + len(tags)} texts and tags; at most {MAX_CONDITIONS} are looked for at once."
+        )
     direction = query.get("direction", "-1")
     if direction not in ("-1", "1"):
         raise Refusal(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
-    search, tags = query.getlist("search"), call.values("filter") + call.values("tags")
-    if len(search) + len(tags) > MOST_FILTERS:
-        raise Refusal(400, f"{len(search) + len(tags)} filters and texts; at most {MOST_FILTERS} are allowed.")
     listed = partial(
         call.store.list_repos,
         kind,
@@ -204,11 +205,16 @@ def list_repositories(call: Call) -> Response:
     repos, after = listed(limit=limit)
     shapes: list[wire.Shape] = []
     size = 0
-    for repo in repos:
-        shape = Description(call, repo).shape(names)
+    for place, repo in enumerate(repos):
+        try:
+            shape = Description(call, repo).shape(names)
+        except Refusal as refusal:
+            if refusal.status != 404:  # 404: deleted since the page was made
+                raise
+            continue
         size += len(json.dumps(shape))
         if shapes and size > PAGE_BYTES:
-            _, after = listed(limit=len(shapes))
+            _, after = listed(limit=place)
             break
         shapes.append(shape)
     return JSONResponse(shapes, headers={} if after is None else wire.next_link(call.next_url(after)))
@@ -262,8 +268,32 @@ def text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def is_class_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value) and is_small(value)
+
+
+def is_auto_map(value: object) -> bool:
+    """Auto class -> where its code is; for tokenizers a slow and a fast class, either of them absent."""
+
+    def is_place(place: object) -> bool:
+        return place is None or isinstance(place, str)
+
+    return (
+        isinstance(value, dict)
+        and is_small(value)
+        and all(is_place(item) or (isinstance(item, list) and all(map(is_place, item))) for item in value.values())
+    )
+
+
 def is_small(value: object) -> bool:
-    return value is not None and len(str(value)) < 10_000
+    return len(str(value)) < 10_000
+
+
+CONFIG: Mapping[str, Callable[[object], bool]] = {
+    "architectures": is_class_names,
+    "auto_map": is_auto_map,
+    "model_type": lambda value: isinstance(value, str) and is_small(value),
+}
 
 
 routes = [

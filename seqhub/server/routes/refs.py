@@ -19,11 +19,9 @@ def create_branch(call: Call) -> Response:
     start, overwrite = fields.optional_text("startingPoint"), fields.flag("overwrite")
     if fields.flag("emptyBranch"):
         raise Refusal(501, "Empty branches are not supported by this Hub.")
-    if any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
-        if not overwrite:
-            raise Refusal(409, f"Reference refs/heads/{name} already exists")
-        call.store.delete_branch(call.repo, name)
-    call.store.create_branch(call.repo, name, start or "main")
+    if not overwrite and any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
+        raise Refusal(409, f"Reference refs/heads/{name} already exists")
+    call.store.create_branch(call.repo, name, start or "main", overwrite=overwrite)
     return JSONResponse({"success": True})
 
 

@@ -11,6 +11,7 @@ from seqhub.server.http import Call, Fields, Route
 from seqhub.server.model import KINDS, AddSmall, Gated, Kind, Operation, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.routes.commits import scan_soon
+from seqhub.server.scan import refuse_pickles
 from seqhub.server.store.names import check_repo_name
 
 SDKS = ("gradio", "streamlit", "docker", "static")
@@ -33,29 +34,27 @@ def create(call: Call) -> Response:
         # the public Hub makes this card too: its client edits the card of a space, and never makes one
         card = f"---\ntitle: {full_name.partition('/')[2]}\nsdk: {sdk}\n---\n"
         first.append(AddSmall("README.md", card.encode()))
+    if call.settings.safetensors_only:
+        refuse_pickles(first)
     existing = call.store.repo(kind, full_name)
     if existing is not None:
         raise already_there(call, existing)
-    repo = call.store.create_repo(
-        kind,
-        full_name,
-        private=is_private(fields) or False,
-        gated="no",
-        sdk=sdk if kind == "space" else None,
-        author=call.user.name,
-    )
-    if first:
-        made = call.store.commit(
-            repo,
-            "refs/heads/main",
+    try:
+        repo = call.store.create_with_files(
+            kind,
+            full_name,
             first,
-            expected_parent=None,
-            author=call.user.name,
-            title="initial commit",
-            message="",
+            private=is_private(fields) or False,
+            sdk=sdk if kind == "space" else None,
             uploader=call.user,
+            token=call.identity.token,
         )
-        scan_soon(call, repo, made, [operation.path for operation in first])
+    except Refusal as refusal:
+        existing = call.store.repo(kind, full_name) if refusal.status == 409 else None
+        if existing is None:
+            raise
+        raise already_there(call, existing) from None  # another request made it meanwhile
+    scan_soon(call, repo, call.store.resolve(repo, "main"), [operation.path for operation in first])
     return JSONResponse({"url": wire.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"})
 
 
@@ -150,8 +149,7 @@ def heads_with(call: Call) -> dict[str, str]:
 
 def delete_large_files(call: Call) -> Response:
     deletions = call.json().fields("deletions")
-    for sha256 in deletions.texts("sha", limit=MAX_BATCH):
-        call.store.delete_large(call.repo, sha256, call.user.name)
+    call.store.delete_large(call.repo, *deletions.texts("sha", limit=MAX_BATCH), author=call.user.name)
     return JSONResponse({"success": True})
 
 

@@ -7,10 +7,11 @@ when something of his is lost; hf_xet keeps a cache for each address. Its reques
 from starlette.responses import JSONResponse, Response
 
 from seqhub.server.http import Call, Route
-from seqhub.server.model import Account
+from seqhub.server.model import Account, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.routes.granted import grant_for, pump, upload_permission, uploader
 from seqhub.server.signing import Grant, Signer
+from seqhub.server.store.blobs import confined_id
 from seqhub.server.store.database import refusing
 from seqhub.server.xet.hashes import from_hex
 from seqhub.server.xet.ingest import take_shard
@@ -30,7 +31,7 @@ def connection(call: Call, revision: str | None) -> dict[str, str]:
     call.store.require_writable()
     with refusing():
         sweep(call.store.root, call.store.instance_id)
-        shelf = Shelf(call.store.root, call.store.instance_id, call.user.id)
+        shelf = Shelf(call.store.root, call.store.instance_id, call.user.id, token=confined_id(call.identity.token))
     token = grant_for(call, "xet", permission)
     expires = Signer(call.store.secret).read(token, "xet").expires
     return {
@@ -62,14 +63,14 @@ async def take_xorb(call: Call) -> Response:
 
 async def take_shard_of_call(call: Call) -> Response:
     """Shards are read in memory: few small ones at a time and one large one, when all of it is here."""
-    account, shelf = await call.in_thread(_sender, call)
+    account, token, shelf = await call.in_thread(_sender, call)
     file, size = await call.spooled_body()
     raw = bytearray()
 
     def take() -> None:
         file.seek(0)
         raw.extend(file.read())
-        take_shard(call.store, shelf, raw, account, max_bytes=call.store.limits.file_bytes)
+        take_shard(call.store, shelf, raw, account, token, max_bytes=call.store.limits.file_bytes)
 
     try:
         async with call.turns.for_body(size, SMALL_SHARD_BYTES).slot(account.name):
@@ -87,21 +88,21 @@ def absent(call: Call) -> Response:
 
 
 def _begin_xorb(call: Call, hash_: bytes) -> Incoming:
-    account, shelf = _sender(call)
+    account, token, shelf = _sender(call)
     declared = call.request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() and len(declared) <= 9 else MAX_BODY_BYTES
     with refusing():
-        call.store.require_room(account, shelf.waiting_bytes() + size)
+        call.store.require_room(account, shelf.waiting_bytes() + size, token)
         return shelf.receive(hash_)
 
 
-def _sender(call: Call) -> tuple[Account, Shelf]:
-    """Who sends, by the CAS token, and what he sent before under this address."""
-    grant = _grant(call)
-    account = uploader(call, grant)
+def _sender(call: Call) -> tuple[Account, Token, Shelf]:
+    """Account and token of the sender, by the CAS token, and what came before under this address."""
+    account, token = uploader(call, _grant(call))
     if call.params["instance"] != call.store.instance_id:
         raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
-    return account, Shelf(call.store.root, call.store.instance_id, account.id, call.params["epoch"])
+    epoch, instance = call.params["epoch"], call.store.instance_id
+    return account, token, Shelf(call.store.root, instance, account.id, epoch, token=confined_id(token))
 
 
 def _grant(call: Call) -> Grant:

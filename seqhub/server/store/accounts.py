@@ -6,8 +6,7 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from seqhub.server.model import Account, Role, Token
@@ -15,7 +14,7 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store.base import Base, moment, now
 from seqhub.server.store.names import check_name
 
-_LAST_USE = 60_000_000  # microseconds between two notes of a token's use: a read should not cost a write
+_LAST_USE = 60_000_000  # microseconds between two notes of a token's use
 ROLES: tuple[Role, ...] = ("read", "write", "admin")
 ACCOUNT = "SELECT id, name, is_org, full_name, email, created FROM accounts"
 _TOKEN = "SELECT id, account, name, role, last4, repos, created, expires, last_used FROM tokens"
@@ -34,13 +33,9 @@ class Accounts(Base):
         """
         check_name(name)
         with self.database.transaction() as connection:
-            if connection.execute("SELECT 1 FROM accounts WHERE key = ?", (name.lower(),)).fetchone():
+            if find_account(connection, name) is not None:
                 raise Refusal(409, f"account {name!r} exists already")
-            values = (name.lower(), name, is_org, full_name or name, email, now())
-            connection.execute(
-                "INSERT INTO accounts (key, name, is_org, full_name, email, created) VALUES (?, ?, ?, ?, ?, ?)", values
-            )
-            return _required(connection, name)
+            return _add_account(connection, name, is_org, full_name, email)
 
     def account(self, name: str) -> Account | None:
         """The account of that name, in any case of letters."""
@@ -99,6 +94,7 @@ class Accounts(Base):
         repos: Sequence[str] = (),
         expires: datetime | None = None,
         secret: str | None = None,
+        make_user: bool = False,
     ) -> tuple[str, Token]:
         """Make a token: its secret, told only now, and what is kept of it.
 
@@ -109,6 +105,7 @@ class Accounts(Base):
             repos: "model:ns/name" ...; empty for everything the user may reach.
             expires: When it stops working, in UTC if it names no zone; None for never.
             secret: A fixed secret, for test accounts only.
+            make_user: Make the user, too, where there is none.
 
         Raises:
             Refusal: 404 for an unknown user, 400 for an unknown role or an organisation.
@@ -118,6 +115,8 @@ class Accounts(Base):
         secret = secret or "hf_" + secrets.token_hex(32)
         until = None if expires is None else _microseconds(expires)
         with self.database.transaction() as connection:
+            if make_user and find_account(connection, user) is None:
+                _add_account(connection, check_name(user), False, "", None)
             account = _required(connection, user)
             if account.is_org:
                 raise Refusal(400, f"{user} is an organisation; tokens belong to users")
@@ -143,15 +142,21 @@ class Accounts(Base):
         time = now()
         if token.expires is not None and _microseconds(token.expires) <= time:
             return None
-        if token.last_used is None or _microseconds(token.last_used) < time - _LAST_USE:
-            with suppress(Refusal), self.database.transaction() as connection:  # reading works on a full disk, too
-                connection.execute("UPDATE tokens SET last_used = ? WHERE id = ?", (time, token.id))
+        used = self.token_uses.last(token.id) or (token.last_used and _microseconds(token.last_used))
+        if not used or used < time - _LAST_USE:
+            self.token_uses.note(token.id, time)
         return token, account
+
+    def write_token_uses(self, uses: Mapping[int, int]) -> None:
+        """Keep when tokens were last used: token id -> microseconds."""
+        with self.database.transaction() as connection:
+            query = "UPDATE tokens SET last_used = ? WHERE id = ?"
+            connection.executemany(query, [(time, id) for id, time in uses.items()])
 
     def list_tokens(self, user: str) -> list[Token]:
         with self.database.reading() as connection:
             rows = connection.execute(_TOKEN + " WHERE account = ? ORDER BY id", (_required(connection, user).id,))
-            return [to_token(row) for row in rows]
+            return [to_token((*row[:-1], self.token_uses.last(row[0]) or row[-1])) for row in rows]
 
     def revoke_token(self, id: int) -> None:
         """Make a token useless at once.
@@ -168,6 +173,14 @@ class Accounts(Base):
         with self.database.reading() as connection:
             query = "SELECT 1 FROM tokens WHERE expires IS NULL OR expires > ? LIMIT 1"
             return connection.execute(query, (now(),)).fetchone() is not None
+
+
+def _add_account(connection: sqlite3.Connection, name: str, is_org: bool, full_name: str, email: str | None) -> Account:
+    values = (name.lower(), name, is_org, full_name or name, email, now())
+    connection.execute(
+        "INSERT INTO accounts (key, name, is_org, full_name, email, created) VALUES (?, ?, ?, ?, ?, ?)", values
+    )
+    return _required(connection, name)
 
 
 def find_account(connection: sqlite3.Connection, name: str) -> Account | None:

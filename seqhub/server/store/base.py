@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seqhub.server.store.database import Database
 from seqhub.server.store.limits import Limits
+from seqhub.server.store.token_uses import TokenUses
 
 
 class Base:
@@ -14,6 +15,7 @@ class Base:
     root: Path
     limits: Limits
     database: Database
+    token_uses: TokenUses
 
 
 def now() -> int:

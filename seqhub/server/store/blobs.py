@@ -1,25 +1,52 @@
 """Large files, kept by their SHA-256: on disk for good before the database names them, and for those who may."""
 
 import hashlib
+import json
 import os
 import re
 import secrets
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from seqhub.server import parts
-from seqhub.server.model import Account, Repo
+from seqhub.server.model import Account, Repo, Token
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.store.base import Base, now
 from seqhub.server.store.database import refusing
 
-READABLE = """(repos.owner = :viewer OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)
-    OR (repos.private = 0 AND (repos.gated = 'no' OR EXISTS (SELECT 1 FROM access_requests
-        WHERE repo = repos.id AND account = :viewer AND status = 'accepted'))))"""
-"""Whether :viewer may read the files of a repository."""
+READABLE = """((repos.private = 0 AND repos.gated = 'no')
+    OR ((:repos IS NULL OR repos.kind || ':' || repos.key IN (SELECT value FROM json_each(:repos)))
+        AND (repos.owner = :viewer OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)
+            OR (repos.private = 0 AND EXISTS (SELECT 1 FROM access_requests
+                WHERE repo = repos.id AND account = :viewer AND status = 'accepted')))))"""
+"""SQL: whether the files of a repository may be read; parameters from `viewer_values`."""
+SENT = "account = :viewer AND (:token = 0 OR token = :token)"
+"""SQL: whether an upload counts for a request; parameters from `viewer_values`."""
+USABLE = f"""(EXISTS (SELECT 1 FROM uploads WHERE sha256 = :sha256 AND {SENT})
+    OR EXISTS (SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
+        WHERE files.sha256 = :sha256 AND {READABLE}
+        AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256)))"""
+"""SQL: whether a request may commit the content :sha256 of a large file."""
+
+
+def viewer_values(account: Account, token: Token | None) -> dict[str, Any]:
+    """Parameters of `READABLE`, `SENT` and `USABLE`.
+
+    A token that names repositories may use what was sent with this very token, and what it may read in those
+    repositories and in public ones. Any other token, and no token, may use what the account sent or may read.
+    """
+    repos = None if token is None or not token.repos else json.dumps([name.lower() for name in token.repos])
+    return {"viewer": account.id, "token": confined_id(token), "repos": repos}
+
+
+def confined_id(token: Token | None) -> int:
+    """The id under which an upload is noted: of a token that names repositories, 0 of any other."""
+    return token.id if token is not None and token.repos else 0
 
 
 _ROOM = threading.Lock()
@@ -34,7 +61,7 @@ class BlobWriter:
         self._hash = hashlib.sha256()
         self._size = 0
         with refusing():
-            self._file: BinaryIO | None = self._path.open("xb")
+            self._file: BinaryIO | None = private.create(self._path)
 
     def write(self, data: bytes) -> None:
         """Take more bytes.
@@ -57,14 +84,21 @@ class BlobWriter:
         self._hash.update(data)
 
     def finish(
-        self, expected_sha256: str | None, expected_size: int | None, account: Account, *, freed: int = 0
+        self,
+        expected_sha256: str | None,
+        expected_size: int | None,
+        account: Account,
+        token: Token | None = None,
+        *,
+        freed: int = 0,
     ) -> tuple[str, int]:
-        """Make the bytes a blob which `account` may commit; its SHA-256 and size.
+        """Make the bytes a blob which `account` may commit with `token`; its SHA-256 and size.
 
         Args:
             expected_sha256: What the client announced, if it did.
             expected_size: The same, bytes.
             account: The sender.
+            token: Token of the request.
             freed: Bytes of parts that the caller removes afterwards.
 
         Raises:
@@ -83,7 +117,7 @@ class BlobWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
-                self._store.keep_blob(self._path, sha256, self._size, account, freed)
+                self._store.keep_blob(self._path, sha256, self._size, account, token, freed)
         finally:
             self.abort()
         return sha256, self._size
@@ -123,41 +157,74 @@ class Blobs(Base):
     def blob_path(self, sha256: str) -> Path:
         return self.root / "blobs" / sha256[:2] / sha256
 
-    def may_use(self, account: Account, sha256: str) -> bool:
-        """Whether `account` sent this content or can read a file that holds it: to know a hash gives nothing."""
+    def may_use(self, account: Account, sha256: str, token: Token | None = None) -> bool:
+        """Whether a request by `account` with `token` may commit this content: knowing a hash does not grant access.
+
+        Args:
+            account: The account.
+            sha256: The content.
+            token: The token of the request; None for all that the account may do. See `viewer_values` for the rule.
+        """
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return False
-        values = {"sha256": bytes.fromhex(sha256), "viewer": account.id}
-        sent = "SELECT 1 FROM uploads WHERE sha256 = :sha256 AND account = :viewer"
-        readable = f"""SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
-            WHERE files.sha256 = :sha256 AND {READABLE} AND EXISTS (SELECT 1 FROM blobs WHERE sha256 = :sha256)
-            AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256) LIMIT 1"""
+        values = viewer_values(account, token) | {"sha256": bytes.fromhex(sha256)}
         with self.database.reading() as connection:
-            return any(connection.execute(query, values).fetchone() for query in (sent, readable))
+            query = f"SELECT 1 FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
+            return connection.execute(query, values).fetchone() is not None
 
-    def require_room(self, account: Account, size: int) -> None:
-        """Before `size` bytes more are taken from `account`.
+    def holds(self, repo: Repo, sha256: str) -> int | None:
+        """Bytes of a large file that some commit of a repository names and that was not deleted for good."""
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            return None
+        query = """SELECT size FROM files JOIN lines ON lines.id = files.line WHERE sha256 = :sha256 AND repo = :repo
+            AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = :repo AND sha256 = :sha256) LIMIT 1"""
+        with self.database.reading() as connection:
+            row = connection.execute(query, {"sha256": bytes.fromhex(sha256), "repo": repo.id}).fetchone()
+            return int(row[0]) if row else None
+
+    def is_sound(self, sha256: str, size: int) -> bool:
+        """Whether the content of a large file is here in its size, and fsck found no damage."""
+        path = self.blob(sha256)
+        if path is None or self.damaged([sha256]):
+            return False
+        try:
+            return path.stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def damaged(self, contents: Iterable[str]) -> set[str]:
+        """Those of some contents, by SHA-256 or git id, that fsck found damaged and nobody has sent again."""
+        with self.database.reading() as connection:
+            if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone() is None:
+                return set()
+            query = "SELECT 1 FROM damaged WHERE content = ?"
+            return {key for key in contents if connection.execute(query, (bytes.fromhex(key),)).fetchone()}
+
+    def require_room(self, account: Account, size: int, token: Token | None = None) -> None:
+        """Before `size` bytes more are taken from `account` by a request with `token`.
 
         Raises:
             Refusal: 413; too much of what it sent waits for a commit.
         """
         with self.database.reading() as connection:
-            self._require_room(connection, account, size)
+            self._require_room(connection, account, size, token)
 
-    def _require_room(self, connection: sqlite3.Connection, account: Account, size: int) -> None:
+    def _require_room(self, connection: sqlite3.Connection, account: Account, size: int, token: Token | None) -> None:
         limit = self.limits.waiting_bytes
         if limit is None:
             return
-        query = (
-            "SELECT coalesce(sum(size), 0) FROM uploads JOIN blobs USING (sha256) WHERE account = ? AND committed = 0"
-        )
+        query = """SELECT coalesce(sum(size), 0) FROM blobs
+            WHERE sha256 IN (SELECT sha256 FROM uploads WHERE account = ? AND committed = 0)"""
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
         waiting += parts.waiting_bytes(self.root, account.id)
         if waiting + size > limit:
-            text = f"{waiting:,} bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
+            known = "" if confined_id(token) else f"{waiting:,} "  # what others sent is not told to such a token
+            text = f"{known}bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
             raise Refusal(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
 
-    def begin_part(self, account: Account, upload: str, number: int, size: int) -> parts.PartWriter:
+    def begin_part(
+        self, account: Account, token: Token | None, upload: str, number: int, size: int
+    ) -> "parts.PartWriter":
         """Start to take one part of a large file.
 
         Raises:
@@ -165,46 +232,51 @@ class Blobs(Base):
         """
         with _ROOM:  # parts that begin at the same time count for one another
             here = parts.part_bytes(self.root, account.id, upload, number)
-            self.require_room(account, size - here)
+            self.require_room(account, size - here, token)
             return parts.PartWriter(self.root, account.id, upload, number, size)
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
         """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
-        query = """SELECT files.sha256, max(files.path), files.size, commits.author, min(commits.date) FROM files
+        query = """SELECT sha256, path, size, author, date FROM (
+            SELECT files.sha256, files.path, files.size, commits.author, commits.date, row_number() OVER
+                (PARTITION BY files.sha256 ORDER BY commits.date, commits.id, files.path) AS place FROM files
             JOIN commits ON commits.id = files.target WHERE files.sha256 IS NOT NULL
             AND files.line IN (SELECT id FROM lines WHERE repo = :repo)
-            AND files.sha256 NOT IN (SELECT sha256 FROM purged WHERE repo = :repo)
-            GROUP BY files.sha256 ORDER BY 5, 2"""
+            AND files.sha256 NOT IN (SELECT sha256 FROM purged WHERE repo = :repo))
+            WHERE place = 1 ORDER BY date, path"""
         with self.database.reading() as connection:
             return [(row[0].hex(), *row[1:]) for row in connection.execute(query, {"repo": repo.id})]
 
-    def keep_blob(self, temporary: Path, sha256: str, size: int, account: Account, freed: int = 0) -> None:
+    def keep_blob(
+        self, temporary: Path, sha256: str, size: int, account: Account, token: Token | None = None, freed: int = 0
+    ) -> None:
         """Rename a flushed file to its content's name and note who sent it.
+
+        A file of that name is replaced: the new one has just been hashed, the old one may be damaged.
 
         Inside the writer's place, so that `gc` can never remove a blob between the rename and the note.
         """
         path = self.blob_path(sha256)
         key, time_now = bytes.fromhex(sha256), now()
         with self.database.transaction() as connection:
-            mine = "SELECT 1 FROM uploads WHERE sha256 = ? AND account = ?"
-            if connection.execute(mine, (key, account.id)).fetchone() is None:  # the same again takes no room
-                self._require_room(connection, account, size - freed)
-            if not path.is_file() or path.stat().st_size != size:
-                if not path.parent.is_dir():
-                    path.parent.mkdir(exist_ok=True)
-                    sync_folder(path.parent.parent)
-                temporary.replace(path)
-                sync_folder(path.parent)
-            else:
-                temporary.unlink()
+            mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"
+            (committed,) = connection.execute(mine, (key, account.id)).fetchone()
+            if committed is None:  # the same again takes no room
+                self._require_room(connection, account, size - freed, token)
+            if not path.parent.is_dir():
+                private.make_folder(path.parent)
+                sync_folder(path.parent.parent)
+            temporary.replace(path)
+            sync_folder(path.parent)
             connection.execute(
                 "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET created = excluded.created",
                 (key, size, time_now),
             )
+            connection.execute("DELETE FROM damaged WHERE content = ?", (key,))
             connection.execute(
-                "INSERT INTO uploads (sha256, account, created) VALUES (?, ?, ?) "
-                "ON CONFLICT (sha256, account) DO UPDATE SET created = excluded.created",
-                (key, account.id, time_now),
+                "INSERT INTO uploads (sha256, account, token, created, committed) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (sha256, account, token) DO UPDATE SET created = excluded.created",
+                (key, account.id, confined_id(token), time_now, committed or 0),
             )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from seqhub.server.model import Kind
+from seqhub.server.strict_json import whole_text
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -19,6 +20,7 @@ _EVENTS_WITH_ALIASES = 5_000  # few enough that no nesting of aliases grows to a
 _VALUES = 100_000
 _LONG_NUMBER = re.compile(r"[-+0-9_:.a-fA-FxoXO]{200,}")  # base 60 or 16 by the megabyte costs minutes
 _ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})|arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
+_UNREADABLE = {"self", "ignore_metadata_errors"}  # as fields they stop huggingface_hub from reading a whole list
 _TAGS = 500
 _TAG_LENGTH = 200
 
@@ -48,7 +50,7 @@ def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
         card = _plain(yaml.load(text, Loader=_Loader), iter(range(_VALUES)), _DEPTH)
     except Exception:  # PyYAML raises anything, from IndexError to AttributeError, for ill-typed tags
         return {}
-    return card if isinstance(card, dict) else {}
+    return {name: value for name, value in card.items() if name not in _UNREADABLE} if isinstance(card, dict) else {}
 
 
 def card_tags(kind: Kind, card: dict[str, Any], readme: bytes) -> list[str]:
@@ -110,7 +112,7 @@ def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
     if depth < 0 or next(budget, None) is None:
         raise _TooMuchError
     if isinstance(value, dict):
-        return {str(key)[:1000]: _plain(item, budget, depth - 1) for key, item in value.items()}
+        return {whole_text(str(key))[:1000]: _plain(item, budget, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [_plain(item, budget, depth - 1) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -119,7 +121,7 @@ def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return value
+    return value if value is None or isinstance(value, (bool, int, float)) else whole_text(str(value))
 
 
 def _texts(value: Any) -> list[str]:

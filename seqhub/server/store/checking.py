@@ -7,11 +7,19 @@ from pathlib import Path
 
 from seqhub.server import git
 from seqhub.server.store import index, objects
+from seqhub.server.store.counting import check_counters
 from seqhub.server.store.index import FOLDER, LIVE, Point, Row
 
 
-def check(connection: sqlite3.Connection, blobs: Path) -> Iterator[str]:
-    """What is wrong, one line each."""
+def check(connection: sqlite3.Connection, blobs: Path, damaged: set[bytes] | None = None) -> Iterator[str]:
+    """Yield what is wrong, one line each, and add contents that an upload could repair to `damaged`.
+
+    Args:
+        connection: Of the database.
+        blobs: Folder of the large files.
+        damaged: Gets the SHA-256 of large files and the git ids of small ones.
+    """
+    damaged = set() if damaged is None else damaged
     for row in connection.execute("PRAGMA integrity_check(20)"):
         if row[0] != "ok":
             yield f"database: {row[0]}"
@@ -19,21 +27,24 @@ def check(connection: sqlite3.Connection, blobs: Path) -> Iterator[str]:
         yield f"database: row {rowid} of {table} names a row of {parent} that does not exist"
     query = "SELECT id, kind || ' ' || key FROM repos WHERE id NOT IN (SELECT repo FROM unfinished WHERE what = 'repo')"
     for repo, name in connection.execute(query).fetchall():
-        for problem in _check_repo(connection, repo):
+        for problem in _check_repo(connection, repo, damaged):
             yield f"{name}: {problem}"
-    yield from _check_blobs(connection, blobs)
+    yield from check_counters(connection)
+    yield from _check_blobs(connection, blobs, damaged)
 
 
-def _check_repo(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
+def _check_repo(connection: sqlite3.Connection, repo: int, damaged: set[bytes]) -> Iterator[str]:
     known: set[bytes] = set()
     for oid, kind in connection.execute("SELECT oid, kind FROM objects WHERE repo = ?", (repo,)).fetchall():
         try:
             found, data = objects.read(connection, repo, oid)
         except (KeyError, ValueError) as error:
+            damaged.add(oid)
             yield f"{kind} {oid.hex()} cannot be read: {error.args[0]}"
             continue
         known.add(oid)
         if git.object_id(found, data) != oid:
+            damaged.add(oid)
             yield f"{kind} {oid.hex()} has other content than its id says"
     query = (
         "SELECT ref FROM refs LEFT JOIN commits ON commits.id = target AND commits.repo = refs.repo WHERE refs.repo = ?"
@@ -51,7 +62,7 @@ def _check_repo(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
             if needed not in known:
                 yield f"commit {oid.hex()} needs {needed.hex()}, which is missing"
         if tree in known:
-            yield from _check_tree(connection, repo, tree, known, checked)
+            yield from _check_tree(connection, repo, tree, known, checked, damaged)
             point = Point(line, seq)
             yield from _check_step(connection, repo, point, tree, oid, parent)
             if whole:
@@ -82,7 +93,12 @@ def _check_times(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
 
 
 def _check_tree(
-    connection: sqlite3.Connection, repo: int, tree: bytes, known: set[bytes], checked: set[bytes]
+    connection: sqlite3.Connection,
+    repo: int,
+    tree: bytes,
+    known: set[bytes],
+    checked: set[bytes],
+    damaged: set[bytes],
 ) -> Iterator[str]:
     """Everything below a tree exists. Of a tree that is an edited one, what the edits added is looked at."""
     waiting = [tree]
@@ -100,6 +116,7 @@ def _check_tree(
         waiting += [] if base is None else [base]
         for mode, name, oid in entries:
             if oid not in known:
+                damaged.add(oid)
                 yield f"tree {tree.hex()} needs {oid.hex()} for {name.decode('utf-8', 'replace')}, which is missing"
             elif mode == git.FOLDER_MODE:
                 waiting.append(oid)
@@ -176,24 +193,30 @@ def _entry(row: Row) -> tuple[bytes, bytes]:
     return git.FOLDER_MODE if row.kind == FOLDER else git.FILE_MODE, row.oid
 
 
-def _check_blobs(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
+def _check_blobs(connection: sqlite3.Connection, folder: Path, damaged: set[bytes]) -> Iterator[str]:
     """Large files are there and hold what their names say."""
     for key, size in connection.execute("SELECT sha256, size FROM blobs").fetchall():
         name = key.hex()
         path = folder / name[:2] / name
+        problem = ""
         if not path.is_file():
-            yield f"large file {name} is missing"
+            problem = "is missing"
         elif path.stat().st_size != size:
-            yield f"large file {name} has {path.stat().st_size} bytes, not {size}"
+            problem = f"has {path.stat().st_size} bytes, not {size}"
         else:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != name:
-                    yield f"large file {name} has other content than its name says"
+                    problem = "has other content than its name says"
+        if problem:
+            damaged.add(key)
+            yield f"large file {name} {problem}"
     filed = "SELECT base, repo FROM objects WHERE packed = 3 AND base NOT IN (SELECT sha256 FROM blobs)"
     for key, repo in connection.execute(filed).fetchall():
+        damaged.add(key)
         yield f"the content {key.hex()}, which repository {repo} names, is not kept"
     query = """SELECT DISTINCT f.sha256, lines.repo FROM files AS f JOIN lines ON lines.id = f.line
         WHERE f.sha256 IS NOT NULL AND f.sha256 NOT IN (SELECT sha256 FROM blobs) AND NOT EXISTS
         (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256)"""
     for key, repo in connection.execute(query).fetchall():
+        damaged.add(key)
         yield f"large file {key.hex()}, which repository {repo} names, is not kept"

@@ -2,8 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from typing import NamedTuple
 
 from seqhub.server import git
 from seqhub.server.model import (
@@ -13,19 +14,29 @@ from seqhub.server.model import (
     Operation,
     Ref,
     Repo,
+    Token,
 )
 from seqhub.server.refusal import Refusal, branch_was_updated, revision_not_found
 from seqhub.server.store import index, objects
 from seqhub.server.store.contents import Contents
+from seqhub.server.store.counting import add_bytes, require_quota
 from seqhub.server.store.events import check_pull_request, note_commit
 from seqhub.server.store.history import BRANCH, TAG, History, commit_of, find_commit, point_of
 from seqhub.server.store.names import check_ref_name
 from seqhub.server.store.staging import Prepared, Stage, note_large, prepare
 from seqhub.server.store.unfinished import begin, drop_line, end, require
-from seqhub.server.store.writing import Plan, append, commit_object, count_bytes, keep_commit, plan, point_ref
+from seqhub.server.store.writing import Plan, added_now, append, commit_object, keep_commit, plan, point_ref
 
 _SHORTEST = 7  # digits of an abbreviated commit id
 _TRIES = 5  # plans of a commit while others move the branch
+
+
+class Unchanged(NamedTuple):
+    """What operations bring that change nothing."""
+
+    head: Commit
+    blobs: list[objects.Packed]
+    large: dict[bytes, int]
 
 
 class Commits(History):
@@ -42,6 +53,7 @@ class Commits(History):
         title: str,
         message: str = "",
         uploader: Account,
+        token: Token | None = None,
         contents: Contents | None = None,
     ) -> Commit:
         """Apply operations in their order to a branch or pull request, wholly or not at all.
@@ -54,7 +66,8 @@ class Commits(History):
             author: Name of the author.
             title: First line of the message.
             message: The rest.
-            uploader: Who must have sent, or be able to read, the large files.
+            uploader: Account that must have sent, or be able to read, the large files.
+            token: Token by which it must; None for any.
             contents: Where the contents of operations wait that are staged.
 
         Returns:
@@ -68,23 +81,28 @@ class Commits(History):
         with nullcontext(contents) if contents is not None else self.contents() as contents:
             prepared = prepare(operations, self.limits, contents)
 
-            def planned(connection: sqlite3.Connection) -> Plan | Commit:
+            def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
                 head = ref_target(connection, repo.id, reference)
                 check_pull_request(connection, repo.id, reference)
                 seen = commit_of(connection, head).oid
                 given = expected_parent.lower() if expected_parent else seen
                 if len(given) < _SHORTEST or not seen.startswith(given):
                     raise branch_was_updated()
-                return self._planned(connection, repo, reference, head, prepared, uploader, contents)
+                return self._planned(connection, repo, reference, head, prepared, uploader, token, contents)
 
             def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
                 note_large(connection, repo, found.large, uploader)
+                require_quota(connection, repo, self.limits)
                 note_commit(connection, repo.id, reference, commit)
 
             with self.database.reading() as connection:
                 planned(connection)  # what is refused leaves nothing behind
             contents.keep(self.database, self.blob_path)
-            return self._write(repo, reference, planned, noted, author, title, message, contents)
+            made = self._write(repo, reference, planned, noted, author, title, message, contents)
+            if isinstance(made, Commit):
+                return made
+            with self.database.transaction() as connection:
+                return self._write_unchanged(connection, repo, made, uploader, contents)
 
     def contents(self) -> Contents:
         """A place for the contents of one commit, which a `with` block empties."""
@@ -98,16 +116,16 @@ class Commits(History):
         head: int,
         prepared: Sequence[Prepared],
         uploader: Account,
+        token: Token | None,
         contents: Contents,
-    ) -> Plan | Commit:
-        """What operations would write; the head if they change nothing."""
+    ) -> Plan | Unchanged:
+        """What operations would write."""
         stage = Stage(connection, repo, index.index_chain(connection, point_of(connection, head)), self.blob_path)
         for operation, path, packed in prepared:
-            stage.apply(operation, path, packed, uploader)
-        changes = stage.changes()
+            stage.apply(operation, path, packed, uploader, token)
+        changes, blobs = stage.changes(), stage.objects()
         if not changes:
-            return commit_of(connection, head)
-        blobs = stage.objects(changes)
+            return Unchanged(commit_of(connection, head), blobs, stage.large)
         row = changes.get("README.md")
         brought = next((item for item in blobs if row is not None and item.oid == row.oid), None)
         readme = None if brought is None else contents.opened(brought)
@@ -115,34 +133,71 @@ class Commits(History):
             connection, repo, reference, head, changes, self.limits, blobs=blobs, large=stage.large, readme=readme
         )
 
+    def _write_unchanged(
+        self, connection: sqlite3.Connection, repo: Repo, found: Unchanged, uploader: Account, contents: Contents
+    ) -> Commit:
+        """Write what a commit that changes nothing brings all the same: contents that may be damaged here."""
+        objects.write(connection, repo.id, found.blobs, contents.load)
+        if note_large(connection, repo, found.large, uploader):
+            require_quota(connection, repo, self.limits)
+        return found.head
+
+    def _commit(
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        reference: str,
+        head: int,
+        prepared: Sequence[Prepared],
+        author: str,
+        title: str,
+        message: str,
+        uploader: Account,
+        token: Token | None,
+        contents: Contents,
+    ) -> Commit:
+        """Plan and write a small commit within a transaction of the caller."""
+        found = self._planned(connection, repo, reference, head, prepared, uploader, token, contents)
+        if isinstance(found, Unchanged):
+            return self._write_unchanged(connection, repo, found, uploader, contents)
+        new = append(connection, repo, reference, found, author, title, message, contents.load)
+        commit = commit_of(connection, new)
+        note_large(connection, repo, found.large, uploader)
+        require_quota(connection, repo, self.limits)
+        note_commit(connection, repo.id, reference, commit)
+        return commit
+
     def _write(
         self,
         repo: Repo,
         reference: str,
-        planned: Callable[[sqlite3.Connection], Plan | Commit],
+        planned: Callable[[sqlite3.Connection], Plan | Unchanged],
         noted: Callable[[sqlite3.Connection, Commit, Plan], object],
         author: str,
         title: str,
         message: str,
         contents: Contents,
-    ) -> Commit:
+    ) -> Commit | Unchanged:
         """Plan without the writer's place, then write if the ref is where it was; otherwise once more.
 
         Args:
             repo: The repository.
             reference: The ref to move.
-            planned: Computes the plan from one state of the database, or the commit that is there already.
+            planned: Computes the plan from one state of the database.
             noted: Writes what belongs to the commit, in its last transaction.
             author: Name of the author.
             title: First line of the message.
             message: The rest.
             contents: Holds the contents that the commit brings.
+
+        Returns:
+            The commit, or that there is nothing to change.
         """
         load = contents.load
         for attempt in range(_TRIES):
             with self.database.reading() as connection:
                 found = planned(connection)
-            if isinstance(found, Commit):
+            if isinstance(found, Unchanged):
                 return found
             if found.is_small:
                 with self.database.transaction() as connection:
@@ -150,9 +205,8 @@ class Commits(History):
                         if attempt == 0:
                             continue
                         found = planned(connection)  # small, so that others wait for milliseconds
-                        if isinstance(found, Commit):
+                        if isinstance(found, Unchanged):
                             return found
-                    count_bytes(connection, repo, found.changes, self.limits)
                     new = append(connection, repo, reference, found, author, title, message, load)
                     commit = commit_of(connection, new)
                     noted(connection, commit, found)
@@ -204,8 +258,9 @@ class Commits(History):
             database.in_slices(index.INSERT, index.begun(rows, new_line, seq + 1, new, inherits=inherits))
             with database.transaction() as connection:
                 if ref_target(connection, repo.id, reference) == found.head:
-                    count_bytes(connection, repo, found.changes, self.limits)
                     require(connection, first)
+                    add_bytes(connection, repo, added_now(connection, repo, found, new, new_line))
+                    objects.note_sound(connection, found.objects)
                     point_ref(connection, repo, reference, new, found)
                     commit = commit_of(connection, new)
                     noted(connection, commit, found)
@@ -260,13 +315,15 @@ class Commits(History):
                 drop_line(self.database, line, mark)
         raise Refusal(503, "others commit to this branch all the time; try again", headers={"Retry-After": "1"})
 
-    def create_branch(self, repo: Repo, name: str, start: str = "HEAD") -> Ref:
-        """Let a new branch begin at a revision.
+    def create_branch(self, repo: Repo, name: str, start: str = "HEAD", *, overwrite: bool = False) -> Ref:
+        """Let a new branch begin at a revision; with `overwrite` in place of one of that name.
 
         Raises:
-            Refusal: 400 for a bad name, 404 for a missing revision, 409 if it exists.
+            Refusal: 400 for a bad name, 403 to overwrite main, 404 for a missing revision, 409 if it exists.
         """
-        return self._create_ref(repo, BRANCH, name, start, None, "")
+        if overwrite and name == DEFAULT_BRANCH:
+            raise Refusal(403, f"Cannot overwrite {BRANCH}{DEFAULT_BRANCH}")
+        return self._create_ref(repo, BRANCH, name, start, None, "", overwrite=overwrite)
 
     def create_tag(
         self, repo: Repo, name: str, revision: str, message: str | None = None, author: str = "seqhub"
@@ -292,43 +349,56 @@ class Commits(History):
         """
         self._delete_ref(repo, TAG, name)
 
-    def delete_large(self, repo: Repo, sha256: str, author: str = "seqhub") -> None:
-        """Delete a large file for good: from every branch by a commit, from all history by content.
+    def delete_large(self, repo: Repo, *wanted: str, author: str = "seqhub") -> None:
+        """Delete large files for good, all or none: from every branch by a commit, from all history by content.
+
+        Args:
+            repo: The repository.
+            wanted: SHA-256 of each.
+            author: Author of the commits.
 
         Raises:
             Refusal: 404; the repository has no such file.
         """
-        if sha256 not in {row[0] for row in self.list_large(repo)}:
-            raise Refusal(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
-        key = bytes.fromhex(sha256)
-        with self.database.reading() as connection:
-            query = "SELECT ref FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/tags/%'"
-            references = [row[0] for row in connection.execute(query, (repo.id,))]
-        for reference in references:
-
-            def planned(connection: sqlite3.Connection, reference: str = reference) -> Plan | Commit:
-                head = ref_target(connection, repo.id, reference)
+        sizes: dict[bytes, int] = {}
+        for sha256 in wanted:
+            size = self.holds(repo, sha256)
+            if size is None:
+                raise Refusal(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
+            sizes[bytes.fromhex(sha256)] = size
+        with self.database.transaction() as connection:
+            query = "SELECT ref, target FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/tags/%'"
+            for reference, head in connection.execute(query, (repo.id,)).fetchall():
                 chain = index.index_chain(connection, point_of(connection, head))
                 stage = Stage(connection, repo, chain, self.blob_path)
-                for path in index.paths_of(connection, chain, key):
-                    stage.files[path] = None
-                changes = stage.changes()
-                if not changes:
-                    return commit_of(connection, head)
-                return plan(connection, repo, reference, head, changes, self.limits)
+                for key in sizes:
+                    stage.files.update(dict.fromkeys(index.paths_of(connection, chain, key)))
+                if changes := stage.changes():
+                    found = plan(connection, repo, reference, head, changes, self.limits)
+                    append(connection, repo, reference, found, author, "Delete a large file", "")
+            for key, size in sizes.items():
+                if connection.execute("INSERT OR IGNORE INTO purged VALUES (?, ?)", (repo.id, key)).rowcount:
+                    add_bytes(connection, repo, -size)
 
-            with suppress_missing(), self.contents() as contents:
-                self._write(repo, reference, planned, lambda *_: None, author, "Delete a large file", "", contents)
-        with self.database.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO purged VALUES (?, ?)", (repo.id, key))
-
-    def _create_ref(self, repo: Repo, prefix: str, name: str, start: str, message: str | None, author: str) -> Ref:
+    def _create_ref(
+        self,
+        repo: Repo,
+        prefix: str,
+        name: str,
+        start: str,
+        message: str | None,
+        author: str,
+        *,
+        overwrite: bool = False,
+    ) -> Ref:
         kind = "branch" if prefix == BRANCH else "tag"
         reference = prefix + name
         parents = [reference[:place] for place, letter in enumerate(reference) if letter == "/"][2:]
         with self.database.transaction() as connection:
             target = find_commit(connection, repo.id, start)
             check_ref_name(name, kind)
+            if overwrite:
+                connection.execute("DELETE FROM refs WHERE repo = ? AND ref = ?", (repo.id, reference))
             # Git keeps refs as files, so a branch `a` leaves no room for a branch `a/b`.
             taken = [reference, *parents]
             query = f"""SELECT ref FROM refs WHERE repo = ? AND (ref IN ({", ".join("?" * len(taken))})
@@ -366,13 +436,3 @@ def ref_target(connection: sqlite3.Connection, repo: int, reference: str) -> int
     if row is None:
         raise revision_not_found(reference.removeprefix(BRANCH)[:200])
     return int(row[0])
-
-
-@contextmanager
-def suppress_missing() -> Iterator[None]:
-    """Ignore that a ref was deleted meanwhile."""
-    try:
-        yield
-    except Refusal as refusal:
-        if refusal.code != "RevisionNotFound":
-            raise

@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from seqhub.server.model import AddStaged
 from seqhub.server.refusal import Refusal
-from seqhub.server.store import objects
+from seqhub.server.store import objects, private
 from seqhub.server.store.database import Database, refusing
 from seqhub.server.store.objects import FILED_BYTES, Packed, Spooled
 
@@ -81,14 +81,12 @@ class Contents:
             with database.transaction() as connection, refusing():
                 for key, (temporary, size) in waiting[:100]:
                     path = blob_path(key.hex())
-                    if path.is_file() and path.stat().st_size == size:
-                        temporary.unlink()
-                    else:
-                        if not path.parent.is_dir():
-                            path.parent.mkdir(exist_ok=True)
-                            folders.add(path.parent.parent)
-                        temporary.replace(path)
-                        folders.add(path.parent)
+                    if not path.parent.is_dir():
+                        private.make_folder(path.parent)
+                        folders.add(path.parent.parent)
+                    temporary.replace(path)  # also of a file that is there: it may be damaged
+                    folders.add(path.parent)
+                    connection.execute("DELETE FROM damaged WHERE content = ?", (key,))
                     connection.execute(_KEEP, (key, size, time.time_ns() // 1000))
             waiting = waiting[100:]
         for folder in folders:
@@ -155,7 +153,7 @@ class ContentWriter:
             piece = bytes(self._begin)
             self._begin.clear()
             with refusing():
-                self._file = self._path.open("xb+", buffering=0)
+                self._file = open(self._path, "xb+", buffering=0, opener=private.opener)  # noqa: SIM115  closed by finish
         self._sha256.update(piece)
         with refusing():
             self._file.write(piece)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.store.migrations import migrate
 from seqhub.server.store.objects import Connection
 
@@ -45,6 +46,9 @@ class Database:
         self._writing = _FairLock()
         self._closed = False
         self._process = os.getpid()
+        with refusing():
+            if not path.exists():
+                private.touch(path)  # SQLite would make it by the umask
         with self._connection() as connection, refusing():
             migrate(connection)
 
@@ -216,7 +220,7 @@ def require_writable(folder: Path) -> None:
     """
     probe = folder / f"probe-{secrets.token_hex(8)}"
     with refusing():
-        probe.touch(exist_ok=False)
+        private.touch(probe)
         probe.unlink()
 
 

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, Literal
 
-from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo
+from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import index
 from seqhub.server.store.base import moment, now
-from seqhub.server.store.commits import Commits, full_ref, ref_target
+from seqhub.server.store.commits import Commits, Unchanged, full_ref, ref_target
 from seqhub.server.store.contents import Contents
+from seqhub.server.store.counting import require_quota
 from seqhub.server.store.events import add_event, event, events, note_commit
-from seqhub.server.store.history import BRANCH, commit_of, difference, find_commit, point_of
+from seqhub.server.store.history import BRANCH, difference, find_commit, point_of
 from seqhub.server.store.staging import Stage, note_large, prepare
 from seqhub.server.store.unfinished import begin, drop_proposal, end
-from seqhub.server.store.writing import Plan, append, count_bytes, plan
+from seqhub.server.store.writing import Plan, plan
 
 Status = Literal["open", "closed", "merged", "draft"]
 _COLUMNS = "number, title, author, status, is_pull_request, created, target, merge_commit"
@@ -67,6 +68,7 @@ class Discussions(Commits):
         title: str,
         message: str = "",
         uploader: Account,
+        token: Token | None = None,
         contents: Contents | None = None,
     ) -> tuple[Discussion, Commit]:
         """Open a pull request with its first commit, both or neither; arguments and errors as in `commit`."""
@@ -75,50 +77,47 @@ class Discussions(Commits):
             branch = full_ref(target) if full_ref(target).startswith(BRANCH) else BRANCH + full_ref(target)
             _check_text(title, message)
 
-            def planned(connection: sqlite3.Connection) -> Plan | Commit:
+            def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
                 head = ref_target(connection, repo.id, branch)
                 head = head if base is None else find_commit(connection, repo.id, base)
-                return self._planned(connection, repo, branch, head, prepared, uploader, contents)
+                return self._planned(connection, repo, branch, head, prepared, uploader, token, contents)
 
             with self.database.reading() as connection:
                 expected = planned(connection)  # what is refused leaves nothing behind
             contents.keep(self.database, self.blob_path)
-            if isinstance(expected, Commit) or expected.is_small:
+            if isinstance(expected, Unchanged) or expected.is_small:
                 with self.database.transaction() as connection:
                     opened = self._open(connection, repo, title, message, author, True, target, "open", base)
                     reference = f"refs/pr/{opened.number}"
                     head = ref_target(connection, repo.id, reference)
-                    found = self._planned(connection, repo, reference, head, prepared, uploader, contents)
-                    if isinstance(found, Commit):
-                        return opened, found
-                    count_bytes(connection, repo, found.changes, self.limits)
-                    new = append(connection, repo, reference, found, author, title, message, contents.load)
-                    commit = commit_of(connection, new)
-                    note_large(connection, repo, found.large, uploader)
-                    note_commit(connection, repo.id, reference, commit)
+                    commit = self._commit(
+                        connection, repo, reference, head, prepared, author, title, message, uploader, token, contents
+                    )
                     return _find(connection, repo.id, opened.number), commit
             with self.database.transaction() as connection:
                 opened = self._open(connection, repo, title, message, author, True, target, "open", base)
                 mark = begin(connection, "proposal", repo.id, opened.number)
             reference = f"refs/pr/{opened.number}"
 
-            def on_reference(connection: sqlite3.Connection) -> Plan | Commit:
+            def on_reference(connection: sqlite3.Connection) -> Plan | Unchanged:
                 head = ref_target(connection, repo.id, reference)
-                return self._planned(connection, repo, reference, head, prepared, uploader, contents)
+                return self._planned(connection, repo, reference, head, prepared, uploader, token, contents)
 
             def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
                 note_large(connection, repo, found.large, uploader)
+                require_quota(connection, repo, self.limits)
                 note_commit(connection, repo.id, reference, commit)
                 end(connection, mark)
 
             try:
-                commit = self._write(repo, reference, on_reference, noted, author, title, message, contents)
+                made = self._write(repo, reference, on_reference, noted, author, title, message, contents)
             except BaseException:
                 with suppress(Refusal):
                     drop_proposal(self.database, repo.id, opened.number, mark)
                 raise
             with self.database.transaction() as connection:
                 end(connection, mark)
+                commit = made if isinstance(made, Commit) else made.head
                 return _find(connection, repo.id, opened.number), commit
 
     def _open(
@@ -258,7 +257,7 @@ class Discussions(Commits):
             pull = _find(connection, repo.id, number)
         target, title = full_ref(pull.target), f"{pull.title} (#{number})"
 
-        def planned(connection: sqlite3.Connection) -> Plan | Commit:
+        def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
             pull = _find(connection, repo.id, number)
             if not pull.is_pull_request or pull.status not in ("open", "draft"):
                 raise Refusal(400, f"discussion {number} cannot be merged: it is {pull.status} or no pull request")
@@ -281,11 +280,13 @@ class Discussions(Commits):
                 raise Refusal(400, f"discussion {number} cannot be merged: it is {pull.status}")
             query = "UPDATE discussions SET status = 'merged', merge_commit = ? WHERE repo = ? AND number = ?"
             connection.execute(query, (bytes.fromhex(commit.oid), repo.id, number))
+            require_quota(connection, repo, self.limits)
             extra = {"status": "merged", "old": pull.status, "oid": commit.oid}
             add_event(connection, repo.id, number, author, "status-change", comment, extra)
 
         with self.contents() as contents:
-            return self._write(repo, target, planned, noted, author, title, comment, contents)
+            made = self._write(repo, target, planned, noted, author, title, comment, contents)
+            return made if isinstance(made, Commit) else made.head
 
 
 def _same(a: index.Row | None, b: index.Row | None) -> bool:

@@ -1,12 +1,12 @@
 """A repository once more, under another name, with its history, branches and tags."""
 
-import sqlite3
 from contextlib import suppress
 
 from seqhub.server.model import Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import index, objects
 from seqhub.server.store.base import now
+from seqhub.server.store.counting import require_quota
 from seqhub.server.store.database import Database
 from seqhub.server.store.names import check_repo_name
 from seqhub.server.store.repos import HIDDEN, Repos, free_place, required
@@ -36,19 +36,19 @@ class Duplicating(Repos):
             assert new is not None
             mark = begin(connection, "repo", new, 0)
         try:
-            _copy_history(self.database, repo.id, new)
+            used = _copy_history(self.database, repo.id, new)
             with self.database.transaction() as connection:
                 owner = free_place(connection, repo.kind, new_full_name)
                 self.require_place(connection, owner)
                 key = new_full_name.lower()
                 connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, key))
                 query = """UPDATE repos SET (kind, key, card, tags, pipeline_tag, library, bytes, updated) = (
-                    SELECT kind, ?, card, tags, pipeline_tag, library, bytes, ? FROM repos WHERE id = ?) WHERE id = ?"""
-                connection.execute(query, (key, now(), repo.id, new))
+                    SELECT kind, ?, card, tags, pipeline_tag, library, ?, ? FROM repos WHERE id = ?) WHERE id = ?"""
+                connection.execute(query, (key, used, now(), repo.id, new))
                 copy = required(connection, new)
                 connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.full_name.lower()))
                 connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new, repo.id))
-                self._require_quota(connection, new, new_full_name)
+                require_quota(connection, copy, self.limits)
                 end(connection, mark)
                 return copy
         except BaseException:
@@ -56,15 +56,9 @@ class Duplicating(Repos):
                 drop_repo(self.database, new, mark)
             raise
 
-    def _require_quota(self, connection: sqlite3.Connection, new: int, full_name: str) -> None:
-        query = "SELECT bytes, (SELECT sum(bytes) FROM repos AS a WHERE a.owner = repos.owner) FROM repos WHERE id = ?"
-        used, of_account = connection.execute(query, (new,)).fetchone()
-        if used > (self.limits.repo_bytes or used) or of_account > (self.limits.account_bytes or of_account):
-            raise Refusal(403, f"storage limit reached: {full_name} would take {used:,} bytes more")
 
-
-def _copy_history(database: Database, old: int, new: int) -> None:
-    """Copy one state of a repository in slices."""
+def _copy_history(database: Database, old: int, new: int) -> int:
+    """Copy one state of a repository in slices; the bytes that it takes."""
     with database.reading() as source:
         lines: dict[int, int] = {}
         query = "SELECT id, parent, fork, inherits FROM lines WHERE repo = ? ORDER BY id"  # parents are older
@@ -90,7 +84,9 @@ def _copy_history(database: Database, old: int, new: int) -> None:
         database.in_slices(objects.INSERT, ((new, *row) for row in source.execute(query, (old,))))
         query = "SELECT ref, target, tag, message FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/pr/%'"
         refs = [(new, ref, targets[target], *rest) for ref, target, *rest in source.execute(query, (old,))]
+        (used,) = source.execute("SELECT bytes FROM repos WHERE id = ?", (old,)).fetchone()
         purged = [(new, key) for (key,) in source.execute("SELECT sha256 FROM purged WHERE repo = ?", (old,))]
     with database.transaction() as connection:
         connection.executemany("INSERT INTO refs (repo, ref, target, tag, message) VALUES (?, ?, ?, ?, ?)", refs)
         connection.executemany("INSERT INTO purged VALUES (?, ?)", purged)
+    return int(used)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seqhub.server import git
 from seqhub.server.model import DEFAULT_BRANCH, Repo
-from seqhub.server.store import objects
+from seqhub.server.store import objects, private
 from seqhub.server.store.base import Base
 from seqhub.server.store.database import refusing
 
@@ -34,12 +34,12 @@ class Exporting(Base):
         """
         with refusing():
             for name in ("objects", "refs/heads", "refs/tags"):
-                (folder / name).mkdir(parents=True)
-            (folder / "HEAD").write_text(f"ref: refs/heads/{DEFAULT_BRANCH}\n")
-            (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+                private.make_folder(folder / name, exist_ok=False)
+            private.write(folder / "HEAD", f"ref: refs/heads/{DEFAULT_BRANCH}\n".encode())
+            private.write(folder / "config", b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
             for oid, kind, data in self.git_objects(repo):
                 path = folder / "objects" / oid[:2] / oid[2:]
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(zlib.compress(b"%s %d\0" % (kind.encode(), len(data)) + data, 1))
+                private.make_folder(path.parent)
+                private.write(path, zlib.compress(b"%s %d\0" % (kind.encode(), len(data)) + data, 1))
             lines = [f"{oid} {ref}\n" for ref, oid in self.git_refs(repo).items()]
-            (folder / "packed-refs").write_text("".join(lines))
+            private.write(folder / "packed-refs", "".join(lines).encode())

@@ -11,13 +11,15 @@ from typing import TypeVar
 
 from seqhub.server import parts
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.store.base import Base
 from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.checking import check
+from seqhub.server.store.counting import repair_counters
 from seqhub.server.store.database import refusing, require_writable
+from seqhub.server.store.private import DATABASE
 from seqhub.server.store.unfinished import finish
 
-DATABASE = "hub.sqlite3"
 T = TypeVar("T")
 
 
@@ -39,10 +41,32 @@ class Maintenance(Base):
         """
         require_writable(self.root / "tmp")
 
-    def fsck(self) -> list[str]:
-        """Everything that is wrong, one line each; [] for a sound Hub. Reads every byte of it."""
+    def fsck(self, *, repair: bool = False) -> list[str]:
+        """Check the whole Hub, reading every byte of it.
+
+        Contents that are damaged are noted: clients are asked to send them again, and an upload of the right bytes by
+        any way repairs them.
+
+        Args:
+            repair: First set the counters to what is stored, and take from others the rights to the folder.
+
+        Returns:
+            Everything that is wrong, one line each; [] for a sound Hub.
+        """
+        if repair:
+            with self.database.transaction() as connection:
+                repair_counters(connection)
+            for path in private.open_paths(self.root):
+                private.close(path)
+        damaged: set[bytes] = set()
         with self.database.reading() as connection:
-            return [*check(connection, self.root / "blobs"), *parts.check(self.root)]
+            problems = [*check(connection, self.root / "blobs", damaged), *parts.check(self.root)]
+            noted = {row[0] for row in connection.execute("SELECT content FROM damaged")}
+        if damaged != noted:
+            with suppress(Refusal), self.database.transaction() as connection:  # a disk that is full is checked, too
+                connection.execute("DELETE FROM damaged")
+                connection.executemany("INSERT INTO damaged VALUES (?)", [(content,) for content in damaged])
+        return problems
 
     def gc(self, grace_seconds: float = 86_400) -> dict[str, int]:
         """Remove large files that no commit of any repository names, and what interrupted uploads left.
@@ -109,7 +133,8 @@ class Maintenance(Base):
             raise Refusal(409, f"{target} exists already; a backup needs a new folder")
         with refusing():
             shutil.rmtree(part, ignore_errors=True)
-            (part / "blobs").mkdir(parents=True)
+            private.make_folder(part / "blobs")
+            private.touch(part / DATABASE)
             try:
                 with self.database.reading() as source, closing(sqlite3.connect(part / DATABASE)) as copy:
                     source.execute("COMMIT")  # the backup reads one state of the database by itself
@@ -137,25 +162,38 @@ class Maintenance(Base):
         if root.exists() and any(root.iterdir()):
             raise Refusal(409, f"{root} is not empty")
         with refusing():
-            root.mkdir(parents=True, exist_ok=True)
-            for path in (source / "blobs").glob("??/*"):
-                _link(path, root / "blobs" / path.parent.name / path.name, link=False)
-            part = root / f".{DATABASE}.part"
-            shutil.copyfile(source / DATABASE, part)
-            with closing(sqlite3.connect(part, isolation_level=None)) as connection:
-                result = connection.execute("PRAGMA integrity_check").fetchone()[0]
-                if result != "ok":
-                    raise Refusal(503, f"the backup's database is damaged: {result}")
-                value = os.urandom(8).hex().encode()
-                connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
-            _sync_file(part)
-            part.rename(root / DATABASE)
-            sync_folder(root)
+            existed = root.exists()
+            private.make_folder(root)
+            private.close(root)
+            try:
+                _copy_backup(source, root)
+            except BaseException:
+                for path in root.iterdir():  # all of it is ours: the folder was empty
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if not existed:
+                    root.rmdir()
+                raise
+
+
+def _copy_backup(source: Path, root: Path) -> None:
+    part = root / f".{DATABASE}.part"
+    private.copy(source / DATABASE, part)
+    with closing(sqlite3.connect(part, isolation_level=None)) as connection:
+        result = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if result != "ok":
+            raise Refusal(503, f"the backup's database is damaged: {result}")
+        value = os.urandom(8).hex().encode()
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
+    for path in (source / "blobs").glob("??/*"):
+        _link(path, root / "blobs" / path.parent.name / path.name, link=False)
+    _sync_file(part)
+    part.rename(root / DATABASE)
+    sync_folder(root)
 
 
 def _link(source: Path, target: Path, *, link: bool = True) -> None:
     """The same file at a second place; a copy where links cannot be, or must not since a later write would hit both."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(target.parent)
     if link:
         try:
             os.link(source, target)
@@ -164,7 +202,7 @@ def _link(source: Path, target: Path, *, link: bool = True) -> None:
             raise
         except OSError:
             pass
-    shutil.copyfile(source, target)
+    private.copy(source, target)
     _sync_file(target)
 
 

@@ -4,6 +4,7 @@ import secrets
 import sqlite3
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store.counting import STORED
 
 _FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -108,6 +109,30 @@ UPDATE uploads SET committed = 1 WHERE sha256 IN (SELECT sha256 FROM files WHERE
 CREATE INDEX uploads_waiting ON uploads (account) WHERE committed = 0;
 """
 
+_UPLOADS_OF_TOKENS = """
+CREATE TABLE uploads_by_token (                                           -- token: one that names repositories, else 0
+    sha256 BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
+    account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE, token INTEGER NOT NULL, created INTEGER NOT NULL,
+    committed INTEGER NOT NULL, PRIMARY KEY (sha256, account, token)) WITHOUT ROWID;
+INSERT INTO uploads_by_token SELECT sha256, account, 0, created, committed FROM uploads;
+DROP TABLE uploads;
+ALTER TABLE uploads_by_token RENAME TO uploads;
+CREATE INDEX uploads_waiting ON uploads (account) WHERE committed = 0;
+CREATE TABLE tokens_once (                                                -- AUTOINCREMENT: an id is never used again
+    id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    name TEXT NOT NULL, role TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, last4 TEXT NOT NULL, repos TEXT NOT NULL,
+    created INTEGER NOT NULL, expires INTEGER, last_used INTEGER);
+INSERT INTO tokens_once SELECT id, account, name, role, hash, last4, repos, created, expires, last_used FROM tokens;
+DROP TABLE tokens;
+ALTER TABLE tokens_once RENAME TO tokens;
+CREATE INDEX tokens_account ON tokens (account);
+"""
+
+_DAMAGE_AND_COUNTERS = f"""
+CREATE TABLE damaged (content BLOB PRIMARY KEY) WITHOUT ROWID;            -- SHA-256 or git id, as fsck found it
+UPDATE repos SET bytes = {STORED};
+"""
+
 _FILED_AND_UNFINISHED = """
 CREATE INDEX objects_filed ON objects (base) WHERE packed = 3;            -- contents that are kept as files
 CREATE TABLE unfinished (                                                 -- work in many transactions; gc ends it
@@ -115,7 +140,13 @@ CREATE TABLE unfinished (                                                 -- wor
     created INTEGER NOT NULL);
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING, _FILED_AND_UNFINISHED)
+STEPS: tuple[str, ...] = (
+    _FIRST,
+    _SCANS_AND_WAITING,
+    _UPLOADS_OF_TOKENS,
+    _DAMAGE_AND_COUNTERS,
+    _FILED_AND_UNFINISHED,
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

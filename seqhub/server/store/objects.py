@@ -7,7 +7,7 @@ content of a file of `FILED_BYTES` or more is kept next to the large files, by i
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,9 +20,12 @@ _WORTH_EDITS = 4096  # bytes of the tree
 _CHAIN = 12  # edits of edits of edits ...: each costs a copy of the tree when it is read
 _HEAD = struct.Struct("<III")
 _SIZE = struct.Struct("<Q")
+# Of objects that are there already a damaged one is replaced. Trees stay: one that is kept as edits of another must not
+# become the other's base.
 INSERT = (
-    "INSERT INTO objects (repo, oid, kind, packed, base, data) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (repo, oid) DO NOTHING"
+    "INSERT INTO objects (repo, oid, kind, packed, base, data) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (repo, oid) "
+    "DO UPDATE SET kind = excluded.kind, packed = excluded.packed, base = excluded.base, data = excluded.data "
+    "WHERE excluded.kind <> 'tree' AND (kind, packed, data) IS NOT (excluded.kind, excluded.packed, excluded.data)"
 )
 
 
@@ -69,10 +72,18 @@ def filed(oid: bytes, sha256: bytes, size: int) -> Packed:
 
 
 def write(
-    connection: sqlite3.Connection, repo: int, objects: Iterable[Packed], load: Callable[[Spooled], bytes] | None = None
+    connection: sqlite3.Connection, repo: int, objects: Sequence[Packed], load: Callable[[Spooled], bytes] | None = None
 ) -> None:
-    """Store objects; those that are there already stay."""
+    """Store objects; of those that are there already a damaged one is replaced."""
     connection.executemany(INSERT, rows(repo, objects, load))
+    note_sound(connection, objects)
+
+
+def note_sound(connection: sqlite3.Connection, objects: Iterable[Packed]) -> None:
+    """Forget that fsck found objects damaged, which are written anew."""
+    if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone():
+        gone = [(item.oid,) for item in objects if item.kind != "tree"]
+        connection.executemany("DELETE FROM damaged WHERE content = ?", gone)
 
 
 def rows(

@@ -1,15 +1,16 @@
 """From operations to what a commit changes: rules of paths, rights to large files, conflicts of files and folders."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from seqhub.server import git
-from seqhub.server.model import Account, AddLarge, AddSmall, AddStaged, CopyFile, Delete, Operation, Repo
+from seqhub.server.model import Account, AddLarge, AddSmall, AddStaged, CopyFile, Delete, Operation, Repo, Token
 from seqhub.server.refusal import Refusal, entry_not_found
 from seqhub.server.store import index, objects
-from seqhub.server.store.blobs import READABLE
+from seqhub.server.store.blobs import USABLE, viewer_values
 from seqhub.server.store.contents import Contents
+from seqhub.server.store.counting import add_bytes
 from seqhub.server.store.history import find_commit, point_of
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Row
 from seqhub.server.store.limits import Limits
@@ -63,15 +64,22 @@ class Stage:
         self, connection: sqlite3.Connection, repo: Repo, chain: index.Chain, blob_path: Callable[[str], Path]
     ) -> None:
         self.files: dict[str, Row | None] = {}
-        self.large: dict[bytes, None] = {}  # SHA-256 of the large files that it names
+        self.large: dict[bytes, int] = {}  # SHA-256 and bytes of the large files that it names
         self._connection = connection
         self._repo = repo
         self._chain = chain
         self._blob_path = blob_path
         self._packed: dict[bytes, objects.Packed] = {}
 
-    def apply(self, operation: Operation, path: str, packed: objects.Packed | None, uploader: Account) -> None:
-        """One operation more.
+    def apply(
+        self,
+        operation: Operation,
+        path: str,
+        packed: objects.Packed | None,
+        uploader: Account,
+        token: Token | None = None,
+    ) -> None:
+        """Apply one operation more.
 
         Raises:
             Refusal: 404 for a file that is not there, 400 for a large file that is not the uploader's.
@@ -85,7 +93,7 @@ class Stage:
             sha256, size = None, len(operation.content) if isinstance(operation, AddSmall) else operation.size
             if isinstance(operation, AddLarge):
                 sha256 = bytes.fromhex(operation.sha256)
-                self._check_blob(path, operation, uploader)
+                self._check_blob(path, operation, uploader, token)
             self._packed[packed.oid] = packed
             self.files[path] = Row(0, path, 0, LIVE, FILE, packed.oid, size, sha256, 0)
 
@@ -104,9 +112,9 @@ class Stage:
                 changed[path] = row
         return changed
 
-    def objects(self, changes: dict[str, Row | None]) -> list[objects.Packed]:
-        """The blobs that a commit of these changes needs."""
-        wanted = dict.fromkeys(row.oid for row in changes.values() if row is not None)
+    def objects(self) -> list[objects.Packed]:
+        """The blobs that came with the operations and are in the commit, also those that the parent has."""
+        wanted = dict.fromkeys(row.oid for row in self.files.values() if row is not None)
         return [self._packed[oid] for oid in wanted if oid in self._packed]
 
     def _delete(self, path: str, is_folder: bool) -> None:
@@ -139,25 +147,25 @@ class Stage:
                 raise Refusal(410, f"{operation.source} was deleted for good", code="EntryNotFound")
         return row
 
-    def _check_blob(self, path: str, operation: AddLarge, uploader: Account) -> None:
-        """To know a hash gives nothing: the uploader sent this content or can read it already."""
-        query = f"""SELECT size FROM blobs WHERE sha256 = :sha256 AND (
-            EXISTS (SELECT 1 FROM uploads WHERE sha256 = :sha256 AND account = :viewer)
-            OR EXISTS (SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
-                WHERE files.sha256 = :sha256 AND {READABLE}
-                AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256)))"""
+    def _check_blob(self, path: str, operation: AddLarge, uploader: Account, token: Token | None) -> None:
+        """Knowing a hash does not grant access: the uploader sent this content or can read it, with this token."""
         key = bytes.fromhex(operation.sha256)
-        row = self._connection.execute(query, {"sha256": key, "viewer": uploader.id}).fetchone()
+        query = f"SELECT size FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
+        row = self._connection.execute(query, viewer_values(uploader, token) | {"sha256": key}).fetchone()
         if row is None or not self._blob_path(operation.sha256).is_file():
             raise Refusal(400, f"{path!a}: upload the content sha256:{operation.sha256} first")
         if row[0] != operation.size:
             raise Refusal(422, f"{path!a}: the content has {row[0]} bytes, not {operation.size}")
-        self.large[key] = None
+        self.large[key] = operation.size
 
 
-def note_large(connection: sqlite3.Connection, repo: Repo, keys: Iterable[bytes], uploader: Account) -> None:
-    """Large files that a commit names do not wait for one any more, and are not deleted for good any more."""
-    rows = [(repo.id, key) for key in keys]
-    connection.executemany("DELETE FROM purged WHERE repo = ? AND sha256 = ?", rows)
+def note_large(connection: sqlite3.Connection, repo: Repo, large: Mapping[bytes, int], uploader: Account) -> bool:
+    """Note that large files do not wait for a commit any more; whether one that was deleted for good is back."""
+    restored = False
+    for key, size in large.items():
+        if connection.execute("DELETE FROM purged WHERE repo = ? AND sha256 = ?", (repo.id, key)).rowcount:
+            add_bytes(connection, repo, size)
+            restored = True
     note = "UPDATE uploads SET committed = 1 WHERE account = ? AND sha256 = ?"
-    connection.executemany(note, [(uploader.id, key) for _, key in rows])
+    connection.executemany(note, [(uploader.id, key) for key in large])
+    return restored

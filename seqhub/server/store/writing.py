@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,6 +14,7 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store import index, objects
 from seqhub.server.store.base import now
 from seqhub.server.store.cards import card_tags, parse_card, search_tags, text_field
+from seqhub.server.store.counting import add_bytes, added_bytes
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Chain, Point, Row
 from seqhub.server.store.limits import Limits
 
@@ -40,7 +41,9 @@ class Plan:
     folders: dict[str, Row | None]
     tree: bytes
     objects: list[objects.Packed]  # blobs and trees
-    large: tuple[bytes, ...]  # SHA-256 of the large files that must be here
+    large: dict[bytes, int]  # SHA-256 and bytes of the large files that must be here
+    added: int  # bytes that the repository grows by
+    newest: int  # row id of the newest commit of the Hub, after which `added` is computed anew
     card: Card | None  # None: it stays
 
     @property
@@ -65,7 +68,7 @@ def plan(
     limits: Limits,
     *,
     blobs: Sequence[objects.Packed] = (),
-    large: Iterable[bytes] = (),
+    large: Mapping[bytes, int] | None = None,
     readme: bytes | Path | None = None,
 ) -> Plan:
     """Compute what a commit writes.
@@ -78,7 +81,7 @@ def plan(
         changes: Path -> file that will be there, None for nothing.
         limits: Limits of storage.
         blobs: Contents that the commit brings.
-        large: SHA-256 of the large files that it names.
+        large: SHA-256 and bytes of the large files that it names.
         readme: Content of README.md, if the commit brings it.
 
     Raises:
@@ -98,7 +101,10 @@ def plan(
             readme = objects.filed_path(connection, repo.id, row.oid)
             readme = objects.read(connection, repo.id, row.oid)[1] if readme is None else readme
         card = _card(repo, readme, limits)
-    return Plan(head, point, parent, chain, changes, folders, tree, [*blobs, *trees], tuple(large), card)
+    (newest,) = connection.execute("SELECT max(id) FROM commits").fetchone()
+    added = added_bytes(connection, repo, changes)
+    written = [*blobs, *trees]
+    return Plan(head, point, parent, chain, changes, folders, tree, written, dict(large or {}), added, newest, card)
 
 
 def append(
@@ -112,6 +118,7 @@ def append(
     load: Callable[[objects.Spooled], bytes] | None = None,
 ) -> int:
     """Write a small plan and let the ref point to the commit; its row id."""
+    add_bytes(connection, repo, added_now(connection, repo, found))
     objects.write(connection, repo.id, found.objects, load)
     packed = commit_object(found, author, title, message)
     row = connection.execute("SELECT id FROM commits WHERE repo = ? AND oid = ?", (repo.id, packed.oid)).fetchone()
@@ -126,6 +133,22 @@ def append(
         index.write(connection, chain, seq + 1, new, found.rows)
     point_ref(connection, repo, reference, new, found)
     return new
+
+
+def added_now(connection: sqlite3.Connection, repo: Repo, found: Plan, new: int = 0, line: int = 0) -> int:
+    """Bytes that the repository grows by, also if others have committed to it since the plan.
+
+    Args:
+        connection: Holds the writer's place.
+        repo: The repository.
+        found: The plan.
+        new: Row id of the commit, if it is written already.
+        line: Its line of the index.
+    """
+    query = "SELECT 1 FROM commits WHERE id > ? AND id <> ? AND repo = ? LIMIT 1"
+    if connection.execute(query, (found.newest, new, repo.id)).fetchone() is None:
+        return found.added
+    return added_bytes(connection, repo, found.changes, line)
 
 
 def commit_object(found: Plan, author: str, title: str, message: str) -> objects.Packed:
@@ -175,34 +198,6 @@ def keep_commit(
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
-
-
-def count_bytes(connection: sqlite3.Connection, repo: Repo, changes: dict[str, Row | None], limits: Limits) -> None:
-    """Count what a commit adds to its repository.
-
-    Raises:
-        Refusal: 403; a quota would be exceeded.
-    """
-    added, large = 0, set()
-    for row in changes.values():
-        if row is None or row.sha256 in large:
-            continue
-        if row.sha256 is not None:
-            large.add(row.sha256)
-            query = "SELECT 1 FROM files JOIN lines ON lines.id = line WHERE sha256 = ? AND repo = ? LIMIT 1"
-            if connection.execute(query, (row.sha256, repo.id)).fetchone():
-                continue
-        added += row.size
-    connection.execute("UPDATE repos SET bytes = bytes + ? WHERE id = ?", (added, repo.id))
-    query = "SELECT bytes, (SELECT sum(bytes) FROM repos AS all_of WHERE owner = repos.owner) FROM repos WHERE id = ?"
-    if limits.repo_bytes is not None or limits.account_bytes is not None:
-        of_repo, of_account = connection.execute(query, (repo.id,)).fetchone()
-        for used, limit, whose in (
-            (of_repo, limits.repo_bytes, repo.full_name),
-            (of_account, limits.account_bytes, repo.namespace),
-        ):
-            if limit is not None and used > limit:
-                raise Refusal(403, f"storage limit reached: {whose} would take {used:,} bytes of {limit:,}")
 
 
 def _trees(

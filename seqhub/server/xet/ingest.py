@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from seqhub.server.model import Account
+from seqhub.server.model import Account, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.xet.hashes import Tree, file_hash, range_hash, to_hex
 from seqhub.server.xet.shard import Buffer, ShardFile, Term, read_shard
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 OPEN_XORBS: Final = 32
 
 
-def take_shard(store: "Store", shelf: Shelf, raw: Buffer, account: Account, *, max_bytes: int) -> list[tuple[str, int]]:
+def take_shard(
+    store: "Store", shelf: Shelf, raw: Buffer, account: Account, token: Token | None = None, *, max_bytes: int
+) -> list[tuple[str, int]]:
     """Store every file of a shard.
 
     Args:
@@ -33,6 +35,7 @@ def take_shard(store: "Store", shelf: Shelf, raw: Buffer, account: Account, *, m
         shelf: What the sender sent before.
         raw: The shard.
         account: The sender, who may name the blobs in commits afterwards.
+        token: Token of the sender; one that names repositories must then be that of the commit, too.
         max_bytes: Most bytes of one file.
 
     Returns:
@@ -49,12 +52,12 @@ def take_shard(store: "Store", shelf: Shelf, raw: Buffer, account: Account, *, m
     free = shutil.disk_usage(store.root).free
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
         raise Refusal(507, f"The files of the shard have {total} bytes; {free} are free.")
-    store.require_room(account, total)
+    store.require_room(account, total, token)
     desk = _Desk(shelf, store)
     try:
         for file in files:
             _check(file, desk)
-        return [_rebuild(file, desk, store, account) for file in files]
+        return [_rebuild(file, desk, store, account, token) for file in files]
     except (LostError, Refusal) as problem:
         if isinstance(problem, Refusal) and (problem.status != 400 or desk.is_sound()):
             raise
@@ -128,13 +131,13 @@ def _chunks_of(term: Term, number: int, desk: _Desk) -> Sequence[tuple[bytes, in
     return chunks
 
 
-def _rebuild(file: ShardFile, desk: _Desk, store: "Store", account: Account) -> tuple[str, int]:
+def _rebuild(file: ShardFile, desk: _Desk, store: "Store", account: Account, token: Token | None) -> tuple[str, int]:
     writer = store.begin_blob()
     try:
         for term in file.terms():
             for piece in desk.xorb(term.xorb).read(term.first, term.end):
                 writer.write(piece)
-        sha256, size = writer.finish(file.sha256, file.size, account)
+        sha256, size = writer.finish(file.sha256, file.size, account, token)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
             writer.abort()

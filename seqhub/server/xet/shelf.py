@@ -3,7 +3,7 @@
 hf_xet remembers for three weeks, per CAS address, which chunks it has sent, and then sends shards that name xorbs of
 earlier uploads, also after the server was restarted. So a xorb stays known for good, but costs little:
 
-    root/xorbs/INSTANCE/USER/EPOCH/
+    root/xorbs/INSTANCE/USER/EPOCH/           USER-TOKEN for a token that names repositories
         HASH.chunks    for each chunk: hash 32, bytes u32
         HASH.bytes     the decoded chunks; removed when places cover all of them
         HASH.places    for each run of chunks: SHA-256 of a blob 32, byte in it u64, first chunk u32, end u32
@@ -11,8 +11,10 @@ earlier uploads, also after the server was restarted. So a xorb stays known for 
 Places are appended, and only after the blob that they name was made durable. Bytes are not: after a power cut a xorb
 may be torn, which shows when files are rebuilt from it, and is treated as a loss. The CAS address holds instance and
 epoch, and each user has epochs of his own, so a client never counts on xorbs that another user of the same machine
-sent. What is lost (blobs removed, bytes torn, xorbs that no shard named for a week) is healed by a new epoch: under the
-new address the client has an empty cache. Uploads under way go on in the old epoch.
+sent. A token that names repositories has epochs of its own, too: a shard that it sends must not name chunks that other
+tokens of the user sent, nor may it learn which these are. What is lost (blobs removed, bytes torn, xorbs that no shard
+named for a week) is healed by a new epoch: under the new address the client has an empty cache. Uploads under way go on
+in the old epoch.
 """
 
 import re
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.xet.hashes import from_hex, to_hex
 from seqhub.server.xet.stored import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb, sync
 from seqhub.server.xet.xorb import XorbReader
@@ -34,24 +37,26 @@ PENDING_SECONDS: Final = 7 * 24 * 3600.0  # a xorb that no shard names goes afte
 
 
 class Shelf:
-    """The xorbs of one user.
+    """The xorbs of one user, or of one of the user's tokens.
 
     Args:
         root: The store's folder.
         instance: The store's instance id.
         user: Id of the account.
-        epoch: As the CAS address names it; None for the user's newest.
+        epoch: As the CAS address names it; None for the newest.
+        token: Id of a token that names repositories; 0 for all others together.
 
     Raises:
         Refusal: 410: there is no such epoch of this user.
     """
 
-    def __init__(self, root: Path, instance: str, user: int, epoch: str | None = None) -> None:
-        self._home = root / "xorbs" / instance / str(user)
+    def __init__(self, root: Path, instance: str, user: int, epoch: str | None = None, *, token: int = 0) -> None:
+        self._user = root / "xorbs" / instance / str(user)
+        self._home = self._user.with_name(f"{user}-{token}") if token else self._user
         self.epoch = self._newest() if epoch is None else epoch
         self._folder = self._home / self.epoch
         if epoch is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self._folder)
         if not EPOCH.fullmatch(self.epoch) or not self._folder.is_dir():
             raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
 
@@ -68,8 +73,9 @@ class Shelf:
         return Xorb(self._folder / to_hex(hash_), blob_of)
 
     def waiting_bytes(self) -> int:
-        """Bytes of xorbs that no shard has named in full."""
-        return sum(path.stat().st_size for path in self._home.glob("*/*.bytes"))
+        """Bytes of xorbs that the user sent, by whatever token, and that no shard has named in full."""
+        homes = [self._user, *self._user.parent.glob(f"{self._user.name}-*")]
+        return sum(path.stat().st_size for home in homes for path in home.glob("*/*.bytes"))
 
     def renew(self) -> None:
         """Begin a new epoch: from the next upload on, clients forget what they think is here."""
@@ -90,9 +96,9 @@ class Shelf:
     def _new_epoch(self) -> Path:
         """Make the folder of a new epoch; returns a file that holds its name."""
         name = secrets.token_hex(8)
-        (self._home / name).mkdir(parents=True)
+        private.make_folder(self._home / name, exist_ok=False)
         note = self._home / f"newest.{name}"
-        note.write_text(name)
+        private.write(note, name.encode())
         sync(note)
         return note
 
@@ -103,7 +109,7 @@ class Incoming:
     def __init__(self, folder: Path, name: str) -> None:
         self._name, self._target = name, folder / name
         self._part = folder / f"{name}.{secrets.token_hex(4)}.part"
-        self._file: BinaryIO = self._part.open("wb", buffering=PIECE_BYTES)
+        self._file: BinaryIO = private.create(self._part, buffering=PIECE_BYTES)
         self._reader = XorbReader(self._file.write)
 
     def feed(self, piece: bytes) -> None:
@@ -118,7 +124,7 @@ class Incoming:
             return False
         self._part.replace(self._target.with_suffix(".bytes"))
         entries = self._part.with_suffix(".index")
-        entries.write_bytes(b"".join(CHUNK.pack(*chunk) for chunk in self._reader.chunks))
+        private.write(entries, b"".join(CHUNK.pack(*chunk) for chunk in self._reader.chunks))
         entries.replace(self._target.with_suffix(".chunks"))
         return True
 
@@ -144,8 +150,8 @@ def sweep(root: Path, instance: str, *, now: float | None = None) -> bool:
     with suppress(FileNotFoundError):
         if stamp.stat().st_mtime > now - SWEEP_SECONDS:
             return False
-    stamp.parent.mkdir(exist_ok=True)
-    stamp.touch()
+    private.make_folder(stamp.parent)
+    private.touch(stamp)
     for folder in stamp.parent.iterdir():
         if folder.is_dir() and folder.name != instance:
             shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from seqhub.server.store import private
 from seqhub.server.xet.hashes import chunk_hash, from_hex, tree_root
 
 CHUNK: Final = struct.Struct("<32sI")
@@ -105,7 +106,7 @@ class Xorb:
             index = self._path.with_suffix(".chunks")
             if not self._path.with_suffix(".places").exists():
                 sync(index)
-            with self._path.with_suffix(".places").open("ab") as file:
+            with open(self._path.with_suffix(".places"), "ab", opener=private.opener) as file:
                 file.write(b"".join(PLACE.pack(*run) for run in self._fresh))
                 file.flush()
                 os.fsync(file.fileno())

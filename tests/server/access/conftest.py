@@ -43,6 +43,7 @@ class World:
             "rita": store.create_token("rita", "t", "admin")[0],
             "will": store.create_token("will", "t", "admin")[0],
             "anna": store.create_token("anna", "t", "admin")[0],
+            "anna, read token": store.create_token("anna", "t", "read")[0],
             "anna, write token": store.create_token("anna", "t", "write")[0],
             "ada, expired": store.create_token("ada", "t", "admin", expires=past)[0],
             "ada, revoked": self.revoked("ada"),

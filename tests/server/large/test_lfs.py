@@ -74,6 +74,17 @@ def test_a_signature_is_for_one_file_of_one_size(ada: Person, http: httpx2.Clien
     assert not ada.may_use(content)
 
 
+@pytest.mark.parametrize("spelling", ["sha256", "sha_256"])
+def test_both_spellings_of_the_hash_algorithm(ada: Person, http: httpx2.Client, spelling: str) -> None:
+    """git-lfs writes sha256, the client for JavaScript sha_256."""
+    content = fresh()
+    answer = ada.batch(content, hash_algo=spelling).raise_for_status().json()
+    assert answer["hash_algo"] == spelling
+    assert http.put(answer["objects"][0]["actions"]["upload"]["href"], content=content).status_code == 200
+    download = ada.batch(content, operation="download", hash_algo=spelling)
+    assert download.status_code == 200
+
+
 def test_replaying_an_upload_changes_nothing(ada: Person, http: httpx2.Client, hub: Running) -> None:
     content = fresh()
     address = ada.upload_address(content)
@@ -186,7 +197,7 @@ def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
     ada = store.create_account("ada")
 
     def send(content: bytes, number: int = 1) -> str:
-        writer = store.begin_part(ada, "upload", number, len(content))
+        writer = store.begin_part(ada, None, "upload", number, len(content))
         try:
             writer.write(content)
             return writer.finish()

@@ -8,6 +8,7 @@ import pytest
 from seqhub.server.parts import PENDING_SECONDS as PARTS_PENDING
 from seqhub.server.parts import PartWriter, forget, joined
 from seqhub.server.refusal import Refusal
+from seqhub.server.store import private
 from seqhub.server.xet.hashes import to_hex
 from seqhub.server.xet.shelf import PENDING_SECONDS, Shelf, sweep
 from seqhub.server.xet.stored import LostError
@@ -87,7 +88,7 @@ def test_a_torn_note_of_the_epoch_is_renewed(tmp_path: Path, torn: bytes) -> Non
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(tmp_path, "i", 1)
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", lambda path, mode, buffering: open("/dev/full", mode, buffering))  # noqa: PTH123, SIM115
+        patched.setattr(private, "create", lambda path, *, buffering: open("/dev/full", "wb", buffering))  # noqa: PTH123, SIM115
         incoming = shelf.receive(XORB.hash)
     incoming.feed(XORB.raw)
     with pytest.raises(OSError, match="No space"):

@@ -54,7 +54,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     for name in ("ada", "bob", "seqhub"):
         store.create_account(name)
     tokens = {name: store.create_token(name, "t", "admin")[0] for name in ("ada", "bob")}
-    hub = Hub(store, TestClient(create_app(store, settings=Settings()), raise_server_exceptions=True), tokens)
+    hub = Hub(
+        store,
+        TestClient(create_app(store, settings=Settings(max_wrong_tokens=10_000)), raise_server_exceptions=True),
+        tokens,
+    )
     hub.make("ada/open")
     hub.make("ada/secret", private=True)
     hub.make("ada/gated")

@@ -28,6 +28,9 @@ api = HfApi()
 nobody = HfApi(token=False)
 other = HfApi(token=os.environ["OTHER_TOKEN"])
 ME = api.whoami()["name"]
+if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    sys.stderr.write("usage: python journey.py FOLDER [STEP ...]\n")
+    raise SystemExit(0 if "--help" in sys.argv else 2)
 WORK = Path(sys.argv[1])
 CARD = "---\nlicense: mit\ntags: [memory]\npipeline_tag: text-classification\nlibrary_name: transformers\n---\n# M\n"
 
@@ -318,6 +321,8 @@ STEPS = [repositories, files, references, pull_requests, lists, data, command_li
 
 if __name__ == "__main__":
     wanted = sys.argv[2:]
+    if unknown := set(wanted) - {step.__name__ for step in STEPS}:
+        raise SystemExit(f"error: no steps {', '.join(sorted(unknown))}; known: {', '.join(s.__name__ for s in STEPS)}")
     results = {}
     for step in STEPS:
         if wanted and step.__name__ not in wanted:

@@ -65,6 +65,40 @@ def test_conditions(hub: Hub, name: str) -> None:
     assert (stale.status_code, stale.content) == (200, SMALL)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "path", ["resolve/main/a.txt", "resolve/main/large.bin", "raw/main/a.txt", "raw/main/large.bin"]
+)
+def test_conditions_name_tags_in_any_form(hub: Hub, name: str, path: str, method: str) -> None:
+    """Lists, several headers, weak tags and "*", as RFC 9110 says."""
+    address = f"{name}/{path}"
+    etag = hub("GET", address).headers["etag"]
+    known = [etag, f"W/{etag}", f'"other", {etag}', f'"a,b",W/"c" , W/{etag},', "*", " * ", f'{etag},"x"']
+    for value in known:
+        answer = hub(method, address, headers={"If-None-Match": value})
+        assert (answer.status_code, answer.content) == (304, b""), value
+        assert answer.headers["etag"] == etag
+    pair = [("If-None-Match", '"other"'), ("If-None-Match", etag), ("Authorization", f"Bearer {hub.tokens['ada']}")]
+    assert hub.client.request(method, address, headers=pair).status_code == 304
+    for value in ("", '"other"', etag.strip('"'), f'"x{etag[1:]}', '"*"', f'"a, {etag[1:-1]}, b"'):
+        assert hub(method, address, headers={"If-None-Match": value}).status_code == 200, value
+    for value, status in ((etag, 206), (f"W/{etag}", 200), ('"other"', 200), ("Sun, 29 Nov 2026 00:00:00 GMT", 200)):
+        answer = hub("GET", address, headers={"If-Range": value, "Range": "bytes=2-4"})
+        assert answer.status_code == status, value
+
+
+def test_raw_files_have_ranges(hub: Hub, name: str) -> None:
+    """Of a large file ranges of its pointer."""
+    for path in ("a.txt", "large.bin"):
+        address = f"{name}/raw/main/{path}"
+        whole = hub("GET", address).content
+        answer = hub("GET", address, headers={"Range": "bytes=2-4"})
+        assert (answer.status_code, answer.content) == (206, whole[2:5])
+        assert answer.headers["content-range"] == f"bytes 2-4/{len(whole)}"
+        assert hub("GET", address, headers={"Range": "bytes=9999-"}).status_code == 416
+        assert hub("GET", address, headers={"Range": "bytes=5-2"}).content == whole
+
+
 def test_an_empty_file_with_a_range(hub: Hub, name: str) -> None:
     answer = hub("GET", f"{name}/resolve/main/empty.txt", headers={"Range": "bytes=0-9"})
     assert (answer.status_code, answer.content, answer.headers["content-range"]) == (200, b"", "bytes */0")

@@ -1,5 +1,6 @@
 """The table of routes: every row declares a permission, private is absent, and the documentation is the table."""
 
+import base64
 from pathlib import Path
 from typing import get_args
 
@@ -90,6 +91,41 @@ def test_lists_show_private_repositories_to_their_people_only(hub: Hub) -> None:
     seen = {who: {m["id"] for m in hub("GET", "/api/models?limit=1000", who).json()} for who in (None, "bob", "ada")}
     assert "ada/secret" in seen["ada"]
     assert "ada/secret" not in seen["bob"] | seen[None]
+
+
+@pytest.mark.parametrize("route", [r for r in TABLE if r.permission != "signed"], ids=name_of)
+def test_a_password_opens_the_routes_of_git_only(hub: Hub, route: Route) -> None:
+    """Git and git-lfs know no other credentials; browsers send them by themselves, with a form of any site."""
+    secret = base64.b64encode(f"ada:{hub.tokens['ada']}".encode()).decode()
+    method = "POST" if route.method == "*" else route.method
+    answer = hub(method, path_of(route, "ada/open"), None, headers={"Authorization": f"Basic {secret}"})
+    is_git = "/info/refs" in route.pattern or "/git-" in route.pattern or "/info/lfs" in route.pattern
+    assert route.takes_basic is is_git
+    assert (answer.status_code != 401) is is_git
+    bare = hub(method, path_of(route, "ada/secret"), None)
+    if "{repo}" in route.pattern and route.permission != "public":
+        assert bare.headers["www-authenticate"].startswith("Basic" if is_git else "Bearer")
+
+
+def test_a_write_token_of_an_admin_does_all_in_an_organisation(hub: Hub) -> None:
+    """As on the public Hub: create, change settings, move and delete; a token of role read does none of it."""
+    hub.store.create_account("team", is_org=True)
+    hub.store.add_member("team", "bob", "admin")
+    hub.tokens["team admin"], _ = hub.store.create_token("bob", "t", "write")
+    hub.tokens["team reader"], _ = hub.store.create_token("bob", "t", "read")
+    name = {"name": "net", "organization": "team"}
+    assert hub("POST", "/api/repos/create", "team reader", json=name).status_code == 403
+    assert hub("POST", "/api/repos/create", "team admin", json=name).status_code == 200
+    moved = {"fromRepo": "team/net", "toRepo": "team/other", "type": "model"}
+    steps = [
+        ("PUT", "/api/models/team/net/settings", {"private": True, "gated": "auto"}),
+        ("POST", "/api/models/team/net/lfs-files/batch", {"deletions": {"sha": []}}),
+        ("POST", "/api/repos/move", moved),
+        ("DELETE", "/api/repos/delete", {"name": "other", "organization": "team"}),
+    ]
+    for method, path, body in steps:
+        assert hub(method, path, "team reader", json=body).status_code == 403
+        assert hub(method, path, "team admin", json=body).status_code == 200
 
 
 def test_left_out_routes_say_so(hub: Hub) -> None:

@@ -1,0 +1,68 @@
+"""Assignment of the rows of a file to splits, by the content of each row alone.
+
+The first 8 bytes of SHA-256 over the content of a row, read as a big-endian fraction of 1, decide: below 0.8 the row is
+for training, below 0.9 for validation, else for the test. So equal rows share a split, and adding, removing or
+reordering rows moves no other row, in any file format.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.splits import SPLITS
+
+RULE = 2  # number of this rule, for records; 1 was the rank of the hash among all rows (seqhub 0.1, first builds)
+FEWEST = sum(SPLITS.values())  # different rows that a file must have
+
+_NAMES = list(SPLITS)
+_OF_TENTH = [place for place, tenths in enumerate(SPLITS.values()) for _ in range(tenths)]
+
+
+def place_of(content: bytes) -> int:
+    """The split of a row, as an index into SPLITS.
+
+    >>> [place_of(text.encode()) for text in ("one", "ten", "nine")]
+    [0, 1, 2]
+    """
+    first = int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+    return _OF_TENTH[first * len(_OF_TENTH) >> 64]
+
+
+def assign(contents: Sequence[bytes], named: Sequence[str | None], what: str, file: Path) -> NDArray[np.int64]:
+    """The split of each row, as an index into SPLITS.
+
+    A row goes where its `split` says. A split that no row names takes its tenths out of the other rows, by `place_of`.
+
+    Args:
+        contents: Of each row, what decides and what equal rows have in common.
+        named: The split that each row names; None for none.
+        what: What the rows are, for messages.
+        file: Their file, for messages.
+
+    Returns:
+        (N,)
+
+    Raises:
+        InvalidInputError: Fewer than FEWEST different rows where they are to be shared out, or a split without a row.
+    """
+    taken = {split for split in named if split not in (None, "train")}
+    shared = {content for content, split in zip(contents, named, strict=True) if split in (None, "train")}
+    if len(taken) < len(_NAMES) - 1 and len(shared) < FEWEST:
+        raise InvalidInputError(f"{len(shared)} different {what} in {file}; need {FEWEST} or more")
+    places = {content: place_of(content) for content in shared}
+    places = {content: 0 if _NAMES[place] in taken else place for content, place in places.items()}
+    found = [
+        places[content] if split in (None, "train") else _NAMES.index(str(split))
+        for content, split in zip(contents, named, strict=True)
+    ]
+    missing = next((name for place, name in enumerate(_NAMES) if place not in found), None)
+    if missing is not None:
+        raise InvalidInputError(
+            f"no row for {missing} among the {len(shared):,} different {what} in {file}, which go to splits by a hash "
+            "of their content; it needs more rows, or a column `split`"
+        )
+    return np.array(found, np.int64)

@@ -1,0 +1,120 @@
+"""Statistics of the training rows of a source, and warnings about rows that nothing can be learnt from."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from seqhub.data.columns import drawn_columns
+from seqhub.data.own import Source
+from seqhub.data.table import as_table
+from seqhub.errors import DataWarning
+from seqhub.tasks.base import NO_LABEL, Batch, Layout
+from seqhub.tasks.splits import SPLITS
+
+MOST_UNKNOWN = 0.9  # share of unknown words from which on a run is warned about
+MOST_EQUAL = 0.95  # share of equal targets from which on a run is warned about
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """Statistics of a source, as plain JSON values, for the record of a run.
+
+    Returns:
+        `rows` looked at: all for training of a file, a folder or published splits, else 1,024; `length`, least and most
+        steps; and what applies of `unknown`, the share of unknown words in each split of a file; `classes`, rows or
+        labelled steps of each class; `majority`, with the most frequent `target` and the accuracy of always answering
+        it in each split that was looked at; `numbers`, with `mean` and `deviation` of a real target or of the values
+        that are to be reconstructed.
+    """
+    layout = source.layout
+    names = SPLITS if source.kind == "file" else ("train",)
+    parts = {name: source.first_block if source.kind != "file" else _whole(source, name) for name in names}
+    train = parts["train"]
+    found: dict[str, Any] = {"rows": len(train), "length": [int(train.lengths.min()), int(train.lengths.max())]}
+    alphabet = layout.alphabet
+    if alphabet is not None and alphabet.unknown:
+        found["unknown"] = {
+            name: round(float((part.inputs == len(alphabet)).sum() / part.lengths.sum()), 6)
+            for name, part in parts.items()
+        }
+    targets = {name: _targets(part, layout) for name, part in parts.items()}
+    if source.kind in ("splits", "folder") and layout.target in ("class", "number", "step_class"):
+        table = as_table(source.training_rows)
+        column = table[layout.columns[1]]
+        flat = pc.list_flatten(column) if layout.target == "step_class" else column
+        targets["train"] = _counting(flat.drop_null().to_numpy(), layout)
+        found["rows"] = table.num_rows
+    if layout.target in ("number", "inputs"):
+        numbers = targets["train"].astype(np.float64)
+        found["numbers"] = {"mean": float(numbers.mean()), "deviation": float(numbers.std())}
+        return found
+    entries = layout.labels or (() if alphabet is None else ("", *alphabet.entries))
+    counts = {name: np.bincount(each.astype(np.int64), minlength=len(entries)) for name, each in targets.items()}
+    if layout.labels:
+        found["classes"] = dict(zip(entries, counts["train"].tolist(), strict=True))
+    most = int(counts["train"].argmax())
+    found["majority"] = {"target": entries[most]} | {
+        name: round(float(count[most] / max(1, count.sum())), 6) for name, count in counts.items()
+    }
+    return found
+
+
+def cautions(source: Source) -> list[str]:
+    """Why next to nothing can be learnt from the rows of a source, a line for each reason; mostly none."""
+    where = f"{source.address} on {source.name}"
+    found, said = source.statistics, []
+    unknown = found.get("unknown", {}).get("train", 0.0)
+    if unknown >= MOST_UNKNOWN:
+        said.append(
+            f"{where}: {unknown:.1%} of the words for training are unknown, as each is there only once; a model can "
+            "hardly learn from them"
+        )
+    majority = found.get("majority")
+    if majority is not None and majority["train"] >= MOST_EQUAL:
+        what = {"class": "rows", "step_class": "steps", "next_symbol": "next symbols"}[source.layout.target]
+        said.append(
+            f"{where}: {majority['train']:.1%} of the {what} for training have the target {majority['target']!r}; "
+            "always answering that is right as often"
+        )
+    numbers = found.get("numbers")
+    if numbers is not None and numbers["deviation"] <= 1e-12 * max(1.0, abs(numbers["mean"])):
+        said.append(f"{where}: every target for training is {numbers['mean']:g}; there is nothing to learn")
+    if not said and source.kind == "file" and _all_equal(_whole(source, "train"), source.layout):
+        said.append(f"{where}: all rows for training are the same to a model; there is nothing to tell them apart by")
+    return said
+
+
+def warn(source: Source) -> None:
+    """Issue a DataWarning for each of the `cautions`."""
+    for line in cautions(source):
+        warnings.warn(line, DataWarning, stacklevel=3)
+
+
+def _whole(source: Source, name: str) -> Batch:
+    """All rows of a split of a file."""
+    split = source.split(name)
+    return split.blocks(0, -(-source.sizes[name] // 1024))
+
+
+def _targets(part: Batch, layout: Layout) -> NDArray[Any]:
+    """What is to be learnt, one after the other: class numbers, ids of next symbols, or real numbers."""
+    if layout.target in ("class", "number", "step_class"):
+        return _counting(part.labels.reshape(-1), layout)
+    columns = drawn_columns(part, layout)
+    real = np.arange(columns.inputs.shape[1]) < columns.lengths[:, None]
+    if layout.target == "next_symbol":
+        return columns.inputs[:, 1:][real[:, 1:]]
+    return columns.inputs[real].reshape(-1)
+
+
+def _counting(targets: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Those that count."""
+    return targets if layout.target == "number" else targets[targets != NO_LABEL]
+
+
+def _all_equal(part: Batch, layout: Layout) -> bool:
+    """Whether a model is given the same for each row."""
+    same = bool((part.lengths == part.lengths[0]).all() and (part.inputs == part.inputs[:1]).all())
+    return same and layout.target == "class"

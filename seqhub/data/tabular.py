@@ -1,0 +1,271 @@
+"""Tables of labelled rows in files: CSV, TSV, JSON lines, Parquet and Arrow, by the same rules.
+
+    .csv, or any other ending    a header, and a row in each record; quoted line breaks, BOM and CRLF are allowed
+    .tsv                         the same with tabs
+    .jsonl, .ndjson, .json       an object in each line
+    .parquet, .arrow, .feather   columns of those names; also known by their first bytes, whatever the ending
+
+An empty text, null, NaN and a key that is absent are missing values. Classes of a label column: see `labels`. A column
+`split`, if there is one, names the split of each row, or nothing (see `assignment`).
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seqhub.data.labels import label_text
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.splits import SPLITS
+
+Format = Literal["csv", "tsv", "json", "parquet", "arrow"]
+
+SPLIT = "split"  # column that names the split of a row, where there is one
+
+_MOST_BYTES = 1 << 26
+_BOM = b"\xef\xbb\xbf"
+_ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+_BEGINNINGS: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow"}
+
+
+class TextRow(NamedTuple):
+    """One labelled text."""
+
+    text: str  # words with one space between
+    label: str  # see `labels.label_text`
+    split: str | None
+
+
+def format_of(file: Path, otherwise: Format) -> Format:
+    """The format of a file, by its first bytes or its ending."""
+    try:
+        with file.open("rb") as opened:
+            first = opened.read(8)
+    except OSError:
+        first = b""
+    found = next((form for beginning, form in _BEGINNINGS.items() if first.startswith(beginning)), None)
+    return found or _ENDINGS.get(file.suffix.lower(), otherwise)
+
+
+def text_rows(file: Path, text: str, label: str) -> Iterator[TextRow]:
+    """The labelled texts of a file, in order.
+
+    Args:
+        file: See the top of this module.
+        text: Column with the texts.
+        label: Column with the labels.
+
+    Raises:
+        InvalidInputError: The file cannot be read as its format, lacks a column, or a row lacks a value. The message
+            names the file and the line, or the row counted from 0 where a format has no lines.
+    """
+    form = format_of(file, "csv")
+    if form in ("csv", "tsv"):
+        rows = _separated(file, "," if form == "csv" else "\t", text, label)
+    elif form == "json":
+        rows = _objects(file, text, label)
+    else:
+        rows = _columns(arrow_table(file), file, text, label)
+    for cells, where in rows:
+        yield TextRow(_words(cells[0], where), _label(cells[1], where), split_named(cells[2], where))
+
+
+def _words(value: Any, where: str) -> str:
+    if value is not None and not isinstance(value, (str, bool, int, float, np.floating)):
+        raise InvalidInputError(f"text of type {type(value).__name__} in {where}; need a text")
+    words = "" if value is None or value != value else " ".join(str(value).split())
+    if not words:
+        raise InvalidInputError(f"no text in {where}")
+    _require_text(words, where)
+    return words
+
+
+def _label(value: Any, where: str) -> str:
+    try:
+        found = label_text(value)
+    except TypeError:
+        raise InvalidInputError(f"label of type {type(value).__name__} in {where}; need a text or a number") from None
+    if found is None:
+        raise InvalidInputError(f"no label in {where}")
+    _require_text(found, where)
+    return found
+
+
+def _require_text(text: str, where: str) -> None:
+    """Refuse what JSON can spell and UTF-8 cannot: a half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"character {text[error.start]!r} in {where}; need a text in UTF-8") from None
+
+
+def split_named(value: Any, where: str) -> str | None:
+    """What a column `split` says of a row.
+
+    Raises:
+        InvalidInputError: It is neither the name of a split nor missing.
+    """
+    if value is None or value != value or value == "":
+        return None
+    if value not in SPLITS:
+        raise InvalidInputError(f"split {value!r} in {where}; need {', '.join(SPLITS)} or nothing")
+    return str(value)
+
+
+def text_of(file: Path) -> str:
+    """The text of a file in UTF-8, without a BOM; a message names file and byte, counted from 0."""
+    try:
+        size = file.stat().st_size
+        if size > _MOST_BYTES:
+            raise InvalidInputError(f"{file} has {size:,} bytes; need {_MOST_BYTES:,} or fewer")
+        content = file.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}") from error
+    skipped = len(_BOM) if content.startswith(_BOM) else 0
+    wrong = content.find(b"\0")  # UTF-16, most likely
+    try:
+        text = content[skipped:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        first = error.start + skipped
+        wrong = first if wrong < 0 else min(wrong, first)
+    if wrong >= 0:
+        raise InvalidInputError(f"byte 0x{content[wrong]:02x} at position {wrong} of {file}; need a text in UTF-8")
+    if not text.strip():
+        raise InvalidInputError(f"{file} is empty; need 10 rows or more")
+    return text
+
+
+def arrow_table(file: Path) -> pa.Table:
+    """The columns of a Parquet, Arrow or JSON lines file.
+
+    Raises:
+        InvalidInputError: The file cannot be read as that; the message names it.
+    """
+    form = format_of(file, "parquet")
+    if form == "json":
+        return _json_table(file)
+    if form in ("csv", "tsv"):
+        raise InvalidInputError(f"{file} is {form.upper()}, which has no lists; need Parquet, Arrow or JSON lines")
+    kind = "Parquet" if form == "parquet" else "Arrow"
+    try:
+        if form == "parquet":
+            return pq.ParquetFile(file).read()  # `read_table` would take columns from names of folders, as in label=1
+        content = file.read_bytes()  # not mapped: the file may be replaced while its rows are in use
+        try:
+            return pa.ipc.open_file(content).read_all()
+        except pa.ArrowInvalid:
+            return pa.ipc.open_stream(content).read_all()  # as `datasets` keeps its rows
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InvalidInputError(f"{file} cannot be read as {kind}: {reason}") from error
+
+
+_Rows = Iterator[tuple[tuple[Any, Any, Any], str]]  # text, label and split, and the place of each row
+
+
+def _separated(file: Path, delimiter: str, text: str, label: str) -> _Rows:
+    reader = csv.reader(io.StringIO(text_of(file), newline=""), delimiter=delimiter)
+    try:
+        header = [name.strip() for name in next(reader)]
+        _require_columns(header, (text, label), file)
+        places = header.index(text), header.index(label)
+        split = header.index(SPLIT) if header.count(SPLIT) == 1 and SPLIT not in (text, label) else None
+        for values in reader:
+            if not values:  # an empty line
+                continue
+            if len(values) != len(header):
+                raise InvalidInputError(
+                    f"{len(values)} values in line {reader.line_num} of {file}; the header has {len(header)} columns"
+                )
+            named = None if split is None else values[split].strip()
+            yield (values[places[0]], values[places[1]], named), f"line {reader.line_num} of {file}"
+    except csv.Error as error:
+        raise InvalidInputError(f"line {reader.line_num} of {file} is no CSV: {error}") from None
+
+
+def _objects(file: Path, text: str, label: str) -> _Rows:
+    rows = list(_json_lines(file))
+    _require_columns(list(dict.fromkeys(name for row, _ in rows for name in row)), (text, label), file)
+    for row, where in rows:
+        yield (row.get(text), row.get(label), None if SPLIT in (text, label) else row.get(SPLIT)), where
+
+
+def _json_lines(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    for number, line in enumerate(text_of(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"line {number} of {file}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(f"{where} is not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise InvalidInputError(f'{where} is not a JSON object, as in {{"text": ..., "label": ...}}')
+        yield row, where
+
+
+def _columns(table: pa.Table, file: Path, text: str, label: str) -> _Rows:
+    _require_columns(table.column_names, (text, label), file)
+    split = table.column_names.count(SPLIT) == 1 and SPLIT not in (text, label)
+    names = [pa.nulls(table.num_rows)] if not split else [table.column(SPLIT)]
+    columns = [list(_values(column)) for column in (table.column(text), table.column(label), *names)]
+    for number, cells in enumerate(zip(*columns, strict=True)):
+        yield cells, f"row {number} of {file}"
+
+
+def _values(column: Any) -> list[Any]:
+    """Python values of an Arrow column; short floats are not widened, so that 0.1 stays 0.1."""
+    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+        nulls = column.is_null().to_pylist()
+        values = column.to_numpy()
+        return [None if null else value for null, value in zip(nulls, values, strict=True)]
+    found: list[Any] = column.to_pylist()
+    return found
+
+
+def _json_table(file: Path) -> pa.Table:
+    rows = [row for row, _ in _json_lines(file)]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns: dict[str, Any] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        try:
+            steps = pa.list_(pa.list_(pa.float64()))
+            columns[name] = pa.array(values, steps) if name == "input_values" else pa.array(_plain(values))
+        except (pa.ArrowException, OverflowError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InvalidInputError(f"{file}: column {name} cannot be read: {reason}") from error
+    return pa.table(columns)
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    """Values of one kind, as an Arrow column has them: texts where kinds are mixed."""
+    kinds = {type(value) for value in values if value is not None}
+    return values if len(kinds) <= 1 else [None if value is None else str(value) for value in values]
+
+
+def label_column(column: Any) -> list[Any]:
+    """The labels of an Arrow column as `labels.label_text` takes them."""
+    return _values(column)
+
+
+def _require_columns(given: list[str], needed: tuple[str, ...], file: Path) -> None:
+    missing = [name for name in needed if given.count(name) != 1]
+    if missing:
+        shown = ", ".join(map(repr, given[:10]))
+        raise InvalidInputError(f"columns {shown} of {file}; need {missing[0]!r} once, or name another one")

@@ -1,0 +1,178 @@
+"""The recurrences in torch operations: what the native library cannot differentiate is differentiated here.
+
+Its gradients are numbers. Where these are to be differentiated again (`create_graph=True`), or where the gradient that
+arrives is no plain tensor (`is_grads_batched=True`, fake tensors), the forward pass is repeated with operations that
+torch can transform in every way, and differentiated by torch. The results equal the native ones to rounding.
+
+Shapes: as in `operator` and `blocks`.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_PER_SET = 4  # weight_ih, weight_hh, bias_ih, bias_hh
+
+
+def differentiate(
+    function: Callable[..., tuple[Tensor, ...]],
+    tensors: tuple[Tensor | None, ...],
+    needed: tuple[bool, ...],
+    d_outputs: tuple[Tensor | None, ...],
+) -> list[Tensor | None]:
+    """Return the gradients of tensors through a function, differentiable where torch records operations.
+
+    Args:
+        function: Takes the tensors and returns the outputs.
+        tensors: Its arguments.
+        needed: Whether the gradient of each is needed.
+        d_outputs: Gradient of each output; None where there is none.
+
+    Returns:
+        One gradient for each tensor, None where it is not needed or zero.
+    """
+    recorded = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, so that hooks on the tensors themselves do not see this gradient in addition to the one returned
+        given = [
+            each.view_as(each) if need and each is not None else each
+            for each, need in zip(tensors, needed, strict=True)
+        ]
+        outputs = function(*given)
+    pairs = [
+        (output, gradient)
+        for output, gradient in zip(outputs, d_outputs, strict=True)
+        if gradient is not None and output.requires_grad
+    ]
+    sources = [each for each, need in zip(given, needed, strict=True) if need and each is not None]
+    if not pairs or not sources:
+        return [None] * len(tensors)
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            sources,
+            [gradient for _, gradient in pairs],
+            create_graph=recorded,
+            allow_unused=True,
+        )
+    )
+    return [next(found) if need and each is not None else None for each, need in zip(given, needed, strict=True)]
+
+
+def recurrence(
+    inputs: Tensor,
+    columns: Tensor | None,
+    spans: Tensor | None,
+    weights: tuple[Tensor, ...],
+    h_0: Tensor | None,
+    c_0: Tensor | None,
+    cell: str,
+    bidirectional: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute what `operator.recurrence` computes, step by step."""
+    real = _real_steps(inputs, spans)
+    directions = 2 if bidirectional else 1
+    ends, cells = [], []
+    for first in range(0, len(weights), _PER_SET * directions):
+        outputs = []
+        for direction in range(directions):
+            weight_ih, weight_hh, bias_ih, bias_hh = weights[first + _PER_SET * direction :][:_PER_SET]
+            number = len(ends)
+            zero = weight_hh.new_zeros(len(inputs), weight_hh.size(1))
+            h = zero if h_0 is None else h_0[number]
+            c = zero if c_0 is None else c_0[number]
+            sums = _input_sums(inputs, columns, real, weight_ih, bias_ih)
+            states: list[Tensor] = [zero] * sums.size(1)
+            for step, present in _steps(real, backward=direction == 1):
+                new_h, new_c = _cell(cell, sums[:, step], F.linear(h, weight_hh, bias_hh), h, c)
+                h, c = torch.where(present, new_h, h), torch.where(present, new_c, c)
+                states[step] = torch.where(present, new_h, zero)
+            outputs.append(torch.stack(states, dim=1))
+            ends.append(h)
+            cells.append(c)
+        inputs, columns = torch.cat(outputs, dim=-1), None
+    return inputs, torch.stack(ends), torch.stack(cells) if cell == "lstm" else inputs.new_empty(0)
+
+
+def memory_blocks(
+    inputs: Tensor,
+    columns: Tensor | None,
+    spans: Tensor | None,
+    m_0: Tensor | None,
+    h_0: Tensor | None,
+    weights: tuple[Tensor, Tensor | None, Tensor | None],
+    activate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    cells: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute what `blocks.memory_blocks` computes, step by step, with its truncated gradient.
+
+    Args:
+        inputs: As there, and so are columns, spans and weights.
+        columns: See `inputs`.
+        spans: See `inputs`.
+        m_0: (B, U), states of the cells and activations of the gates before the first step; None for zero.
+        h_0: (B, H), outputs of the cells before the first step; None for zero.
+        weights: See `inputs`.
+        activate: Takes net inputs (B, U) and states (B, H); returns new states, activations of the gates and outputs.
+        cells: H.
+    """
+    real = _real_steps(inputs, spans)
+    weight_ih, weight_hh, bias = weights
+    if bias is not None and len(bias) < len(weight_ih):
+        bias = F.pad(bias, (len(weight_ih) - len(bias), 0))
+    zero = weight_ih.new_zeros(len(inputs), cells)
+    if m_0 is None or h_0 is None:
+        states, output, gates = zero, zero, weight_ih.new_zeros(len(inputs), len(weight_ih) - cells)
+    else:
+        states, gates, output = m_0[:, :cells], m_0[:, cells:], h_0
+    sums = _input_sums(inputs, columns, real, weight_ih, bias)
+    outputs: list[Tensor] = [zero] * sums.size(1)
+    for step, present in _steps(real, backward=False):
+        net = sums[:, step]
+        if weight_hh is not None:
+            net = net + F.linear(torch.cat((output, gates), dim=-1).detach(), weight_hh)
+        new_states, new_gates, new_output = activate(net, states)
+        states, gates = torch.where(present, new_states, states), torch.where(present, new_gates, gates)
+        output = torch.where(present, new_output, output)
+        outputs[step] = torch.where(present, new_output, zero)
+    return torch.stack(outputs, dim=1), output, torch.cat((states, gates), dim=-1)
+
+
+def _real_steps(inputs: Tensor, spans: Tensor | None) -> Tensor:
+    """(B, T), True at real steps."""
+    steps = torch.arange(inputs.size(1), device=inputs.device).expand(inputs.shape[:2])
+    if spans is None:
+        return torch.ones_like(steps, dtype=torch.bool)
+    first, length = spans.unsqueeze(-1)
+    return (steps >= first) & (steps < first + length)
+
+
+def _input_sums(inputs: Tensor, columns: Tensor | None, real: Tensor, weight_ih: Tensor, bias: Tensor | None) -> Tensor:
+    """Input part of the sums of all steps, with a bias; values at padded steps are not read."""
+    if columns is None:
+        return F.linear(inputs.masked_fill(~real.unsqueeze(-1), 0), weight_ih, bias)
+    column = columns.long()[inputs.masked_fill(~real, 0)]
+    sums = F.embedding(torch.where(column < 0, weight_ih.size(1), column), F.pad(weight_ih, (0, 1)).t())
+    return sums if bias is None else sums + bias
+
+
+def _steps(real: Tensor, *, backward: bool) -> Iterator[tuple[int, Tensor]]:
+    """Each step in the order in which it is read, and which rows have it, (B, 1)."""
+    steps = range(real.size(1))
+    for step in reversed(steps) if backward else steps:
+        yield step, real[:, step].unsqueeze(-1)
+
+
+def _cell(cell: str, below: Tensor, before: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """One step: the sums of inputs and of states with their biases, to the next hidden and cell state."""
+    if cell == "lstm":
+        i, f, g, o = (below + before).chunk(4, dim=-1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+    if cell == "gru":
+        (r_x, z_x, n_x), (r_h, z_h, n_h) = below.chunk(3, dim=-1), before.chunk(3, dim=-1)
+        n = (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
+        return n + (z_x + z_h).sigmoid() * (h - n), c
+    return ((below + before).tanh() if cell == "rnn_tanh" else (below + before).relu()), c

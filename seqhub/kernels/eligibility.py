@@ -1,0 +1,43 @@
+"""Checks that torch executes operations at once, on plain tensors, so that the native library may read their memory."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+
+_PLAIN = (Tensor, nn.Parameter)
+
+
+def executes_eagerly() -> bool:
+    """Whether no compiler, tracer, transform, forward-mode derivative or mode sees what torch executes."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+        or forward_ad._current_level >= 0
+        or (torch._C._len_torch_function_stack() and _has_function_mode())
+    )
+
+
+def are_plain(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether all that are given are ordinary dense tensors with memory on the CPU: not fake, meta or a subclass."""
+    return all(
+        tensor is None
+        or (
+            type(tensor) in _PLAIN
+            and tensor.is_cpu
+            and tensor.layout is torch.strided
+            and torch._C._has_storage(tensor)
+            and not tensor.is_neg()
+        )
+        for tensor in tensors
+    )
+
+
+def _has_function_mode() -> bool:
+    """Whether there is a mode besides those of a default device, which concern only tensors made without one."""
+    return any(type(mode) is not DeviceContext for mode in _get_current_function_mode_stack())

@@ -1,0 +1,91 @@
+"""Bytes of repositories: counted with every change, computed anew to check, and repaired.
+
+A version of a small file counts once at each path, a large file once in a repository, in however many versions and
+places it is, and not any more once it was deleted for good. Old versions can be read by their commit, so they count as
+long as the repository is there.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+
+from seqhub.server.model import Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.index import FILE, Row
+from seqhub.server.store.limits import Limits
+
+STORED = f"""(SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT files.size, files.sha256,
+    iif(files.sha256 IS NULL, files.path, NULL), iif(files.sha256 IS NULL, files.oid, NULL)
+    FROM files JOIN lines ON lines.id = files.line WHERE lines.repo = repos.id AND files.kind = {FILE}
+        AND (files.sha256 IS NULL OR NOT EXISTS
+            (SELECT 1 FROM purged WHERE purged.repo = repos.id AND purged.sha256 = files.sha256))))"""
+"""SQL: bytes that all versions of all files of a row of `repos` take."""
+_SETTLED = STORED.replace(
+    "WHERE lines.repo", "WHERE lines.id NOT IN (SELECT number FROM unfinished WHERE what = 'line') AND lines.repo"
+)
+LIKED = "(SELECT count(*) FROM likes WHERE likes.repo = repos.id)"
+"""SQL: accounts that like a row of `repos`."""
+
+
+def added_bytes(connection: sqlite3.Connection, repo: Repo, changes: Mapping[str, Row | None], without: int = 0) -> int:
+    """Bytes of the contents that a commit adds.
+
+    Args:
+        connection: Of the database.
+        repo: The repository.
+        changes: Path -> file that will be there, None for nothing.
+        without: A line of the index that does not count, since it is that of the commit.
+    """
+    new: dict[bytes | str, int] = {}
+    for row in changes.values():
+        if row is not None and not _is_counted(connection, repo.id, row, without):
+            new[row.sha256 or row.path] = row.size
+    return sum(new.values())
+
+
+def add_bytes(connection: sqlite3.Connection, repo: Repo, number: int) -> None:
+    connection.execute("UPDATE repos SET bytes = bytes + ? WHERE id = ?", (number, repo.id))
+
+
+def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) -> None:
+    """Return if a repository and its account take no more than they may.
+
+    Raises:
+        Refusal: 403; a quota is exceeded.
+    """
+    if limits.repo_bytes is None and limits.account_bytes is None:
+        return
+    query = "SELECT bytes, (SELECT sum(bytes) FROM repos AS all_of WHERE owner = repos.owner) FROM repos WHERE id = ?"
+    of_repo, of_account = connection.execute(query, (repo.id,)).fetchone()
+    for used, limit, whose in (
+        (of_repo, limits.repo_bytes, repo.full_name),
+        (of_account, limits.account_bytes, repo.namespace),
+    ):
+        if limit is not None and used > limit:
+            # a token that names repositories must not learn what the others of its owner take
+            total = f"{used:,} bytes of {limit:,}" if whose == repo.full_name else f"more than {limit:,} bytes"
+            raise Refusal(403, f"storage limit reached: {whose} would take {total}")
+
+
+def check_counters(connection: sqlite3.Connection) -> Iterator[str]:
+    """Counters that differ from what is stored, one line each."""
+    query = f"SELECT kind || ' ' || key, bytes, {_SETTLED}, likes, {LIKED} FROM repos WHERE kind <> 'hidden'"
+    for name, counted, stored, likes, liked in connection.execute(query).fetchall():
+        if counted != stored:
+            yield f"{name}: {counted:,} bytes are counted, {stored:,} are stored"
+        if likes != liked:
+            yield f"{name}: {likes} likes are counted, {liked} are stored"
+
+
+def repair_counters(connection: sqlite3.Connection) -> None:
+    """Set every counter to what is stored."""
+    connection.execute(f"UPDATE repos SET bytes = {_SETTLED}, likes = {LIKED} WHERE kind <> 'hidden'")
+
+
+def _is_counted(connection: sqlite3.Connection, repo: int, row: Row, without: int) -> bool:
+    settled = "lines.id <> ? AND lines.id NOT IN (SELECT number FROM unfinished WHERE what = 'line')"
+    if row.sha256 is not None:
+        query = f"SELECT 1 FROM files JOIN lines ON lines.id = line WHERE sha256 = ? AND repo = ? AND {settled} LIMIT 1"
+        return connection.execute(query, (row.sha256, repo, without)).fetchone() is not None
+    query = f"""SELECT 1 FROM lines JOIN files ON files.line = lines.id WHERE lines.repo = ? AND files.path = ?
+        AND oid = ? AND sha256 IS NULL AND kind = {FILE} AND {settled} LIMIT 1"""
+    return connection.execute(query, (repo, row.path, row.oid, without)).fetchone() is not None

@@ -1,0 +1,105 @@
+"""Folders and files that only the account of the server can read, whatever its umask.
+
+A root holds private files, hashes of tokens and the key that signs addresses.
+"""
+
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+DATABASE = "hub.sqlite3"
+_DATABASE_FILES = (f"{DATABASE}-wal", f"{DATABASE}-shm", DATABASE)  # SQLite gives the first two the mode of the third
+_FOLDERS = ("blobs", "tmp", "parts", "xorbs")
+
+logger = logging.getLogger(__name__)
+
+
+def opener(path: str, flags: int) -> int:
+    """For `open`: a file that is made belongs to its owner alone."""
+    return os.open(path, flags, FILE_MODE)
+
+
+def create(path: Path, *, buffering: int = -1) -> BinaryIO:
+    """Make a file and open it to write.
+
+    Raises:
+        FileExistsError: It is there.
+    """
+    return open(path, "xb", buffering=buffering, opener=opener)  # the caller closes it
+
+
+def make_folder(path: Path, *, exist_ok: bool = True) -> None:
+    """Make a folder and those around it that are missing.
+
+    Raises:
+        FileExistsError: It is there, and `exist_ok` is false, or it is a file.
+    """
+    if not path.parent.is_dir():
+        make_folder(path.parent)
+    path.mkdir(FOLDER_MODE, exist_ok=exist_ok)
+
+
+def touch(path: Path) -> None:
+    """Make an empty file, or set the time of one."""
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, FILE_MODE))
+    os.utime(path)
+
+
+def write(path: Path, content: bytes) -> None:
+    with open(path, "wb", opener=opener) as file:
+        file.write(content)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the content of a file; the mode is not copied."""
+    with source.open("rb") as given, open(target, "wb", opener=opener) as file:
+        shutil.copyfileobj(given, file, 2**20)
+    target.chmod(FILE_MODE)
+
+
+def secure(root: Path) -> None:
+    """Take from others the rights to a root that an earlier seqhub made, or that was restored by hand.
+
+    Looks at the root, its folders and the database, and at everything below only if one of these is open to others. The
+    database comes last, so that the next start goes on with what this one did not finish.
+    """
+    first = [root, *(root / name for name in (*_FOLDERS, *_DATABASE_FILES))]
+    if any(map(is_open, first)):
+        for path in [root, *_below(root), *(root / name for name in _DATABASE_FILES)]:
+            close(path)
+
+
+def open_paths(root: Path) -> Iterator[Path]:
+    """What of a root others may read or write."""
+    yield from filter(is_open, [root, *_below(root), *(root / name for name in _DATABASE_FILES)])
+
+
+def is_open(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISLNK(mode) and bool(mode & 0o077)
+
+
+def close(path: Path) -> None:
+    """Take from others the rights to a file or folder."""
+    if is_open(path):
+        try:
+            path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
+        except FileNotFoundError:  # removed meanwhile
+            pass
+        except PermissionError:
+            logger.warning("%s can be read by others, and only its owner can change that", path)
+
+
+def _below(root: Path) -> Iterator[Path]:
+    for name in _FOLDERS:
+        for folder, _, files in os.walk(root / name):
+            yield Path(folder)
+            yield from (Path(folder, file) for file in files)

@@ -1,0 +1,69 @@
+"""Notes of when tokens were last used, written by a thread of their own: a request that reads waits for no writer."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+
+from seqhub.server.refusal import Refusal
+
+RETRY_SECONDS = 60.0  # after a write that was refused, as on a full disk
+CLOSE_SECONDS = 2.0  # longest wait for the last write; a note that is lost then is a minute of one token's use
+
+
+class TokenUses:
+    """Notes that wait to be written.
+
+    Args:
+        write: Writes token id -> microseconds; may wait for other writers, and may raise Refusal.
+    """
+
+    def __init__(self, write: Callable[[Mapping[int, int]], None]) -> None:
+        self._write = write
+        self._changed = threading.Condition()
+        self._waiting: dict[int, int] = {}
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+
+    def note(self, token: int, time: int) -> None:
+        """Note a use; returns at once."""
+        with self._changed:
+            if self._closed:
+                return
+            self._waiting[token] = time
+            if self._thread is None or self._process != os.getpid():  # threads do not live on in a fork
+                self._process = os.getpid()
+                self._thread = threading.Thread(target=self._run, name="seqhub-token-uses", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def last(self, token: int) -> int | None:
+        """The use that waits to be written, in microseconds; None without one."""
+        with self._changed:
+            return self._waiting.get(token)
+
+    def close(self) -> None:
+        """Write what waits, unless that takes long."""
+        with self._changed:
+            self._closed = True
+            thread = self._thread if self._process == os.getpid() else None
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                uses = dict(self._waiting)
+            if not uses:
+                return
+            try:
+                self._write(uses)
+            except Refusal:
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closed, RETRY_SECONDS):
+                        return
+                continue
+            with self._changed:
+                self._waiting = {id: time for id, time in self._waiting.items() if uses.get(id) != time}

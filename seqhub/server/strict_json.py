@@ -1,0 +1,149 @@
+"""JSON from outside, read so that whatever is kept of it can be written into any answer.
+
+`parse` is for requests and refuses what is not JSON by RFC 8259, or means different things to different readers.
+`parse_content` is for files that a repository holds, such as a config.json with NaN, which Python writes and reads:
+what no answer can carry becomes null, so that the rest of the file can be used.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+DEPTH = 32  # no client nests deeper than 4; Python's parser would recurse
+_DIGITS = 309  # of a whole number; longer ones are beyond the numbers that most readers of JSON know
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse(raw: bytes) -> Any:
+    r"""The value of a JSON text.
+
+    Raises:
+        ValueError: It is not valid UTF-8 or not JSON, nested deeper than `DEPTH`, or holds NaN or Infinity, a number
+            that is not finite, a whole number of more than 309 digits, a name twice in one object, or half of a
+            surrogate pair.
+
+    >>> parse(b'{"a": [1, 2.5, null]}')
+    {'a': [1, 2.5, None]}
+    >>> parse(b'{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ...
+    ValueError: the name 'a' occurs twice in one object
+    """
+    value = _load(raw, _strict_object, _refuse_constant, _strict_float, _strict_int)
+    if _ESCAPED_SURROGATE.search(raw) and _has_surrogate(value):
+        raise ValueError("a string holds half of a surrogate pair")
+    return value
+
+
+def parse_content(raw: bytes) -> Any:
+    r"""The value of a JSON file, with null for numbers that JSON cannot carry and U+FFFD for half surrogate pairs.
+
+    Of a name that occurs twice in one object the last value counts, as in Python's own reader.
+
+    Raises:
+        ValueError: It is not valid UTF-8 or not JSON, or nested deeper than `DEPTH`.
+
+    >>> parse_content(b'{"a": NaN, "b": 1e999, "c": "\\ud800"}')
+    {'a': None, 'b': None, 'c': '�'}
+    """
+    value = _load(raw, None, lambda name: None, _finite_or_none, _short_or_none)
+    return _without_surrogates(value) if _ESCAPED_SURROGATE.search(raw) else value
+
+
+def depth(raw: bytes) -> int:
+    """Deepest nesting of brackets outside strings."""
+    deepest = level = 0
+    in_string = escaped = False
+    for byte in raw:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"]}":
+            level -= 1
+    return deepest
+
+
+def _load(
+    raw: bytes,
+    pairs: Callable[[list[tuple[str, Any]]], Any] | None,
+    constant: Callable[[str], Any],
+    number: Callable[[str], Any],
+    whole: Callable[[str], Any],
+) -> Any:
+    if raw.count(b"[") + raw.count(b"{") > DEPTH and depth(raw) > DEPTH:
+        raise ValueError(f"nested deeper than {DEPTH}")
+    try:
+        return json.loads(
+            raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant, parse_float=number, parse_int=whole
+        )
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the name {twice[:40]!r} occurs twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
+
+
+def _strict_float(text: str) -> float:
+    value = _finite_or_none(text)
+    if value is None:
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return value
+
+
+def _strict_int(text: str) -> int:
+    value = _short_or_none(text)
+    if value is None:
+        raise ValueError(f"a number has more than {_DIGITS} digits")
+    return value
+
+
+def _finite_or_none(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _short_or_none(text: str) -> int | None:
+    return int(text) if len(text) <= _DIGITS else None
+
+
+def _has_surrogate(value: Any) -> bool:
+    if isinstance(value, str):
+        return _SURROGATE.search(value) is not None
+    if isinstance(value, dict):
+        return any(_has_surrogate(part) for item in value.items() for part in item)
+    return isinstance(value, list) and any(map(_has_surrogate, value))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, dict):
+        return {whole_text(name): _without_surrogates(item) for name, item in value.items()}
+    return [_without_surrogates(item) for item in value] if isinstance(value, list) else value
+
+
+def whole_text(text: str) -> str:
+    """Text with U+FFFD in place of half surrogate pairs, which UTF-8 cannot carry."""
+    return _SURROGATE.sub("\ufffd", text)

@@ -1,0 +1,105 @@
+"""What fsck finds damaged, an upload of the right bytes repairs, by any way that bytes come in."""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqhub.server.model import AddSmall
+from tests.server.large.conftest import Person, sha256
+from tests.server.large.writers import Piece, Xorb, file_records, shard
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {"flipped": flip, "cut": cut, "missing": Path.unlink}
+
+
+def by_lfs(ada: Person, content: bytes) -> None:
+    assert ada.http.put(ada.upload_address(content), content=content).status_code == 200
+
+
+def by_xet(ada: Person, content: bytes) -> None:
+    """As hf_xet does it: after a 404 the whole upload again, at the address that is new then."""
+    xorb = Xorb([content])
+    named = shard(file_records([Piece(xorb, 0, 1)], sha256=sha256(content)))
+    cas = ada.cas()
+    cas.xorb(xorb)
+    if cas.shard(named).status_code == 404:
+        cas = ada.cas()
+        assert cas.xorb(xorb).status_code == 200
+        assert cas.shard(named).status_code == 200
+
+
+def preupload_id(ada: Person, path: str, content: bytes) -> str | None:
+    files = [{"path": path, "size": len(content), "sample": base64.b64encode(content[:512]).decode()}]
+    body = {"files": files}
+    answer = ada.http.post(f"/api/models/{ada.repo}/preupload/main", json=body, headers=ada.bearer).json()
+    found: str | None = answer["files"][0]["oid"]
+    return found
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("again", [by_lfs, by_xet])
+@pytest.mark.parametrize("first", [by_lfs, by_xet])
+def test_large_files(
+    ada: Person, first: Callable[[Person, bytes], None], again: Callable[[Person, bytes], None], damage: str
+) -> None:
+    store, content = ada.hub.store, secrets.token_bytes(2000)
+    first(ada, content)
+    ada.commit("w.bin", sha256(content), len(content)).raise_for_status()
+    assert preupload_id(ada, "w.bin", content) == sha256(content)
+    assert store.fsck() == []
+    DAMAGE[damage](store.blob_path(sha256(content)))
+    assert any(sha256(content) in line for line in store.fsck())
+    assert preupload_id(ada, "w.bin", content) is None, "else the client takes its file for unchanged"
+    again(ada, content)
+    assert store.fsck() == []
+    assert preupload_id(ada, "w.bin", content) == sha256(content)
+    assert ada.get(f"/{ada.repo}/resolve/main/w.bin").content == content
+    assert "actions" not in ada.batch(content).json()["objects"][0]
+
+
+@pytest.mark.parametrize("damage", ["other", "broken", "missing"])
+def test_small_files(ada: Person, damage: str) -> None:
+    store = ada.hub.store
+    repo, account = store.repo("model", ada.repo), store.account("ada")
+    assert repo is not None
+    assert account is not None
+    content = secrets.token_hex(400).encode()
+    added = [AddSmall("s.txt", content)]
+    store.commit(repo, "main", added, expected_parent=None, author="ada", title="t", uploader=account)
+    entry = store.entry(repo, store.resolve(repo, "main"), "s.txt")
+    assert entry is not None
+    with store.database.transaction() as connection:
+        statement = {
+            "other": "UPDATE objects SET packed = 0, data = x'61' WHERE oid = ?",
+            "broken": "UPDATE objects SET packed = 1, data = x'61' WHERE oid = ?",
+            "missing": "DELETE FROM objects WHERE oid = ?",
+        }[damage]
+        connection.execute(statement, (bytes.fromhex(entry.oid),))
+    assert any(entry.oid in line for line in store.fsck())
+    assert preupload_id(ada, "s.txt", content) is None
+    lines = [
+        {"key": "header", "value": {"summary": "again"}},
+        {"key": "file", "value": {"path": "s.txt", "content": content.decode(), "encoding": "utf-8"}},
+    ]
+    head = store.resolve(repo, "main").oid
+    answer = ada.http.post(
+        f"/api/models/{ada.repo}/commit/main", content="\n".join(map(json.dumps, lines)), headers=ada.bearer
+    )
+    assert answer.json()["commitOid"] == head, "the file is as it was, so there is no commit"
+    assert store.fsck() == []
+    assert preupload_id(ada, "s.txt", content) == entry.oid
+    assert ada.get(f"/{ada.repo}/resolve/main/s.txt").content == content

@@ -1,0 +1,110 @@
+"""Whatever a writer holds, in this process or another, requests that read are answered."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from seqhub.server.app import create_app, table
+from seqhub.server.model import AddLarge, AddSmall
+from seqhub.server.settings import Settings
+from seqhub.server.store import Limits, Store
+from tests.server.routes.conftest import Hub
+from tests.server.routes.test_table import name_of, path_of
+
+BUSY = 300.0  # seconds that a request waits for a writer before it is refused
+LIMIT = 30.0  # seconds for all requests together
+READS = [route for route in table() if route.method == "GET" and route.permission != "signed"]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    store = Store(Path(tmp_path_factory.mktemp("hub")), limits=Limits(busy_seconds=BUSY))
+    ada = store.create_account("ada")
+    repo = store.create_repo("model", "ada/open", author="ada")
+    writer = store.begin_blob()
+    writer.write(b"\0large")
+    operations = [AddLarge("w.bin", *writer.finish(None, None, ada)), AddSmall("a.txt", b"a")]
+    store.commit(repo, "main", operations, expected_parent=None, author="ada", title="t", uploader=ada)
+    store.propose(repo, [AddSmall("p.txt", b"p")], author="ada", title="p", uploader=ada)
+    store.update_repo(repo, gated="manual")
+    app = create_app(store, settings=Settings())
+    yield Hub(store, TestClient(app, raise_server_exceptions=True), {})
+    store.close()
+
+
+@contextmanager
+def another_process(store: Store) -> Iterator[None]:
+    with closing(sqlite3.connect(store.root / "hub.sqlite3", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def this_process(store: Store) -> AbstractContextManager[Any]:
+    return store.database.transaction()
+
+
+@pytest.mark.parametrize("writing", [this_process, another_process])
+def test_no_read_waits(hub: Hub, writing: Callable[[Store], AbstractContextManager[Any]]) -> None:
+    """Every GET of the table, HEAD, and the POST requests that read, each with a token that was not used before."""
+    posts: list[tuple[str, Any]] = [
+        ("/api/models/ada/open/paths-info/main", {"json": {"paths": ["w.bin"], "expand": "true"}}),
+        ("/api/models/ada/open/preupload/main", {"json": {"files": [{"path": "a.txt", "size": 1, "sample": ""}]}}),
+        ("/api/validate-yaml", {"json": {"content": "# x"}}),
+        ("/ada/open.git/info/lfs/objects/batch", {"json": {"operation": "download", "objects": []}}),
+        ("/ada/open.git/info/lfs/objects/batch", {"json": {"operation": "upload", "objects": []}}),
+        ("/ada/open.git/git-upload-pack", {"content": b"0000"}),
+    ]
+    requests = [("GET", path_of(route, "ada/open"), {}) for route in READS]
+    requests += [("HEAD", "/ada/open/resolve/main/w.bin", {}), ("GET", "/ada/open/resolve/main/w.bin", {})]
+    requests += [("POST", path, given) for path, given in posts]
+    secrets = [hub.store.create_token("ada", f"{number}", "write")[0] for number in range(len(requests))]
+    statuses: list[tuple[str, str, int]] = []
+
+    def ask() -> None:
+        for secret, (method, path, given) in zip(secrets, requests, strict=True):
+            bearer = {"Authorization": f"Bearer {secret}"}
+            answer = hub.client.request(method, path, headers=bearer, follow_redirects=False, **given)
+            statuses.append((method, path, answer.status_code))
+
+    asking = threading.Thread(target=ask)
+    with writing(hub.store):
+        asking.start()
+        asking.join(LIMIT)
+        waiting = asking.is_alive()
+    asking.join()
+    assert not waiting, f"waits for the writer: {requests[len(statuses)]}"
+    assert [status for status in statuses if status[2] in (500, 503)] == []
+    assert all(token.last_used is not None for token in hub.store.list_tokens("ada"))
+
+
+def test_every_read_is_asked() -> None:
+    assert len(READS) > 25, [name_of(route) for route in READS]
+
+
+def test_the_last_use_is_kept_when_the_server_stops(tmp_path: Path) -> None:
+    store = Store(tmp_path / "hub")
+    store.create_account("ada")
+    secret, _ = store.create_token("ada", "t", "read")
+    assert store.token(secret) is not None
+    store.close()
+    store = Store(tmp_path / "hub")
+    (token,) = store.list_tokens("ada")
+    assert token.last_used is not None
+    store.close()
+
+
+def test_a_store_that_cannot_write_closes_and_reads(tmp_path: Path) -> None:
+    """A note that cannot be written is not worth a failed request."""
+    store = Store(tmp_path / "hub", limits=Limits(busy_seconds=0.01))
+    store.create_account("ada")
+    secret, _ = store.create_token("ada", "t", "read")
+    with another_process(store):
+        assert store.token(secret) is not None
+        store.close()

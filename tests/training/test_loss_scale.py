@@ -1,0 +1,185 @@
+"""Gradients of several processes are those of one on the same global batch."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seqhub.data.feed import TableFeed, feed_of
+from seqhub.data.table import rows_table
+from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.tasks.splits import Split
+from seqhub.training.chunks import chunks
+from seqhub.training.config import TrainConfig
+from seqhub.training.fitting import fresh_model
+from seqhub.training.loss_scale import loss_scale, placeholder
+from tests.layouts import KINDS
+from tests.training.processes import run, run_processes
+
+HEADS: dict[str, dict[str, Any]] = {
+    **{kind: {"address": address} for kind, address in KINDS.items()},
+    "classes of texts of many lengths": {"address": "qrsu/normal"},
+    "a single logit": {"address": "square/fixed", "single_logit": True},
+    "logistic classes": {"address": "qrsu/easy", "model_options": {"logistic_outputs": True}},
+    "a logistic number": {"address": "adding/hs97-t100", "model_options": {"logistic_outputs": True}},
+    "logistic steps": {"address": "echo/step3-ragged", "model_options": {"logistic_outputs": True}},
+    "symbols of many lengths": {"address": "embedded_reber/hs97"},
+    "logistic symbols": {"address": "embedded_reber/hs97", "model_options": {"logistic_outputs": True}},
+    "symbols of which one is padding": {"address": "embedded_reber/hs97", "model_options": {"pad_token_id": 3}},
+    "symbols without padding": {"address": "embedded_reber/hs97", "model_options": {"pad_token_id": None}},
+    "original memory cells": {"address": "embedded_reber/hs97", "model": "lstm_hs97"},
+    "steps in segments": {"address": "echo/step3-ragged", "chunk_steps": 30},
+    "convolution": {"address": "windows/k4-n8", "model": "cnn"},
+    "local layers": {"address": "windows/k4-n8", "model": "locally_connected"},
+}
+
+
+class Processes:
+    """The part of an Accelerator that `loss_scale` uses, for ranks that run one after the other.
+
+    The first round of ranks adds up what each gives to `reduce`; in the second, every rank gets the sums.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.num_processes = number
+        self.sums: list[torch.Tensor] = []
+        self.calls, self.known = 0, False
+
+    def start(self, *, known: bool) -> None:
+        self.calls, self.known = 0, known
+
+    def reduce(self, mine: torch.Tensor) -> torch.Tensor:
+        if not self.known:
+            if self.calls == len(self.sums):
+                self.sums.append(torch.zeros_like(mine))
+            self.sums[self.calls] = self.sums[self.calls] + mine
+        self.calls += 1
+        return self.sums[self.calls - 1] if self.known else self.sums[self.calls - 1].clamp(min=1)
+
+
+def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, Layout, TrainConfig]:
+    split = Split(settings["address"])
+    small = {} if settings.get("model") in ("cnn", "locally_connected") else {"hidden_size": 4}
+    given = {**small, "data": "stream" if split.size is None else "splits"}
+    if split.layout.target == "inputs":
+        given["model"] = "lstm_autoencoder"
+    config = TrainConfig(output_dir=folder, **{**given, **settings})
+    with torch.random.fork_rng():
+        return fresh_model(config, split.layout).double(), split.layout, config
+
+
+def gradients(
+    processes: Any, model: Any, layout: Layout, batch: dict[str, torch.Tensor], rows: int, steps: int
+) -> list[torch.Tensor]:
+    """One gradient for each segment of a batch, by the steps that `train` takes."""
+    found, mine = [], len(batch["labels"])
+    if "input_values" in batch:
+        batch = {name: each.double() if each.is_floating_point() else each for name, each in batch.items()}
+    state = None
+    for part in chunks(batch if mine else placeholder(batch), steps):
+        model.zero_grad(set_to_none=False)
+        scale = loss_scale(processes, model, layout, part, mine, rows)
+        extra = {"past_key_values": state, "use_cache": True} if steps else {}
+        with torch.set_grad_enabled(scale.learns):
+            output = model(**part, **scale.arguments, **extra)
+        if steps:
+            state = output.past_key_values.detach()
+        if scale.learns:
+            (output.loss * scale.factor).backward()
+        found.append(
+            torch.cat(
+                [(torch.zeros_like(p) if p.grad is None else p.grad.clone()).flatten() for p in model.parameters()]
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(("processes", "rows"), [(2, 5), (3, 7), (3, 2)])
+def test_gradients_of_processes_average_to_those_of_one(tmp_path: Path, head: str, processes: int, rows: int) -> None:
+    """Also where slices have unequal numbers of rows and steps, or none."""
+    model, layout, config = model_of(HEADS[head], tmp_path)
+    split = Split(config.address)
+    table = rows_table(split, 0, min(rows, split.size or rows))
+
+    def first(rank: int, world_size: int) -> dict[str, torch.Tensor]:
+        return next(
+            iter(
+                TableFeed(
+                    table, layout, rows, shuffle=False, rank=rank, world_size=world_size, allow_empty=True
+                )
+            )
+        )  # fmt: skip
+
+    alone, together = Processes(1), Processes(processes)
+    whole = first(0, 1)
+    for known in (False, True):
+        alone.start(known=known)
+        wanted = gradients(alone, model, layout, whole, table.num_rows, config.chunk_steps)
+        found = []
+        for rank in range(processes):
+            together.start(known=known)
+            batch = first(rank, processes)
+            found.append(gradients(together, model, layout, batch, table.num_rows, config.chunk_steps))
+    for one, parts in zip(wanted, zip(*found, strict=True), strict=True):
+        torch.testing.assert_close(sum(parts) / processes, one, rtol=1e-10, atol=1e-12)
+    assert any(bool(one.abs().sum()) for one in wanted)
+
+
+def test_a_placeholder_is_a_row_that_a_model_takes_and_no_step_counts() -> None:
+    for address in ("embedded_reber/hs97", "echo/step3-ragged"):
+        *_, last = islice(feed_of(Split(address), 1, 1, 2, allow_empty=True), 1)
+        (empty,) = [{name: tensor[:0] for name, tensor in last.items()}]
+        row = placeholder(empty)
+        assert {name: (len(tensor), tensor.shape[1:]) for name, tensor in row.items()} == {
+            name: (1, tensor.shape[1:]) for name, tensor in empty.items()
+        }
+        assert bool((row["labels"] == NO_LABEL).all())
+
+
+ENDS: dict[str, Any] = {"stop_at": "none", "evaluate_every": 64, "optimizer": "sgd", "learning_rate": 0.1}
+RUNS: dict[str, dict[str, Any]] = {
+    "symbols": {"address": "embedded_reber/hs97", "data": "splits", "batch_size": 3, "max_sequences": 60},
+    "reconstruction": {
+        "address": "ramps/tutorial",
+        "data": "splits",
+        "batch_size": 4,
+        "max_sequences": 54,
+        "epochs": 9,
+    },
+    "a number": {"address": "adding/hs97-t100", "batch_size": 5, "max_sequences": 50},
+}
+
+
+@pytest.mark.slow  # five processes load torch; `test_gradients_of_processes_average_to_those_of_one` is the quick one
+@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize("processes", [2, 3])
+def test_runs_of_processes_are_the_run_of_one(tmp_path: Path, kind: str, processes: int) -> None:
+    """By real processes: batches of fewer rows than processes, and two validation rows for three processes."""
+    settings = {**ENDS, "hidden_size": 4, "evaluate_size": 64, **RUNS[kind]}
+    if kind == "reconstruction":
+        settings["model"] = "lstm_autoencoder"
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "address"]
+    arguments = [settings["address"], "--quiet", *options]
+    code, _, errors = run([*arguments, "--output-dir=one"], folder=tmp_path)
+    assert code == 0, errors
+    run_processes(processes, [*arguments, "--output-dir=all"], folder=tmp_path)
+    records = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "all")]
+    assert [record["processes"] for record in records] == [1, processes]
+    assert records[0]["optimizer_steps"] == records[1]["optimizer_steps"]
+    assert records[0]["data"] == records[1]["data"]
+    histories = [
+        [json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+        for name in ("one", "all")
+    ]
+    for one, other in zip(*histories, strict=True):
+        assert one["validation_examples"] == other["validation_examples"]
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert other["validation_accuracy"] == pytest.approx(one["validation_accuracy"], abs=1e-3)
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "all")]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=1e-4, atol=1e-5)

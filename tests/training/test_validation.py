@@ -1,0 +1,204 @@
+"""Validation of runs: which rows, how many, and which share of them is enough."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqhub.data.own import Source
+from seqhub.data.vectors import VectorRow, write_vectors
+from seqhub.evaluation.criteria import Accuracy
+from seqhub.evaluation.metrics import reaches, share_of_rows
+from seqhub.kernels.library import reason
+from seqhub.training.config import TrainConfig
+from seqhub.training.history import read_history
+from seqhub.training.process import own_accelerate_state
+from seqhub.training.rows import ValidationRows
+from seqhub.training.train import train, validate
+from seqhub.training.whole import whole_run
+from tests.training.processes import run_processes
+from tests.training.test_resume import StopError, stop_after
+
+COINS = 1_025  # one validation row beyond a batch
+
+
+@pytest.fixture(scope="module")
+def coins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vectors with random labels, which no model can tell."""
+    random = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("coins") / "coins.parquet"
+    rows = [
+        VectorRow(random.normal(size=(2, 1)).astype("float32"), str(random.integers(2)), split)
+        for split, count in (("train", 200), ("validation", COINS), ("test", 100))
+        for _ in range(count)
+    ]
+    write_vectors(path, rows)
+    return path
+
+
+def on_coins(coins: Path, folder: Path, **changes: Any) -> TrainConfig:
+    settings = {"hidden_size": 2, "evaluate_every": 16, "max_sequences": 160, "epochs": 20, "data": str(coins)}
+    return TrainConfig(address="documents/own", output_dir=folder, **settings | changes)
+
+
+def looked_at(config: TrainConfig) -> list[tuple[float, int]]:
+    rows = read_history(config.output_dir)
+    return [(row["validation_accuracy"], row["validation_examples"]) for row in rows]
+
+
+def test_random_labels_are_never_solved(tmp_path: Path, coins: Path) -> None:
+    """A validation that ended early is not continued by the next one, which would see the last row alone."""
+    config = on_coins(coins, tmp_path / "run")
+    record = train(config)
+    assert record is not None
+    assert record.criteria["accuracy>=0.999"] is None
+    assert {rows for _, rows in looked_at(config)} == {1024}  # each ends early, at the same row
+    with pytest.raises(StopError):
+        train(on_coins(coins, tmp_path / "stopped"), report=stop_after(80))
+    train(on_coins(coins, tmp_path / "stopped"), resume=True)
+    assert looked_at(on_coins(coins, tmp_path / "stopped")) == looked_at(config)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000, 1_024, COINS, 5_000])
+def test_a_validation_has_all_rows_that_are_asked_for_and_there_are(tmp_path: Path, coins: Path, size: int) -> None:
+    config = on_coins(coins, tmp_path / "run", evaluate_size=size, accuracy=1e-9, max_sequences=48, stop_at="none")
+    train(config)
+    assert [rows for _, rows in looked_at(config)] == [min(size, COINS)] * 3
+
+
+@pytest.mark.skipif(reason() is not None, reason="no native library")
+@pytest.mark.parametrize("settings", [{}, {"evaluate_size": 1_030, "accuracy": 0.001, "stop_at": "none"}])
+def test_native_runs_validate_the_same_rows(tmp_path: Path, coins: Path, settings: dict[str, Any]) -> None:
+    config = on_coins(coins, tmp_path / "run", **settings)
+    train(config)
+    native = whole_run(config)
+    assert native.record.criteria["accuracy>=0.999" if not settings else "accuracy>=0.001"] == (
+        16 if settings else None
+    )
+    rows = [(row["validation_accuracy"], row["validation_examples"]) for row in native.history]
+    assert [examples for _, examples in rows] == [examples for _, examples in looked_at(config)]
+    for ours, theirs in zip(rows, looked_at(config), strict=True):
+        assert ours[0] == pytest.approx(theirs[0], abs=0.01)
+
+
+@pytest.mark.slow  # processes load torch; ranks are compared in one process below
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_validate_the_rows_of_one(tmp_path: Path, coins: Path, processes: int) -> None:
+    settings = {"evaluate_size": 1_025, "accuracy": 0.3, "stop_at": "none", "max_sequences": 32}
+    config = on_coins(coins, tmp_path / "one", **settings)
+    train(config)
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    rest = ["--data", str(coins), "--hidden-size=2", "--evaluate-every=16", "--epochs=20", "--quiet"]
+    run_processes(processes, ["documents/own", "--output-dir=all", *rest, *options], folder=tmp_path)
+    found, wanted = looked_at(on_coins(coins, tmp_path / "all")), looked_at(config)
+    assert [rows for _, rows in found] == [rows for _, rows in wanted] == [1_025, 1_025]
+    assert [share for share, _ in found] == pytest.approx([share for share, _ in wanted], abs=0.01)
+
+
+FIXED = ["char_completion/tutorial", "embedded_reber/hs97", "ramps/tutorial", "row_images/digits8", "square/tutorial"]
+
+
+@pytest.mark.parametrize("address", [*FIXED, "qrsu/easy", "echo/step3-ragged"])
+@pytest.mark.parametrize("size", [1, 2, 5, 1_030, 2_048])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_slices_of_processes_are_the_rows_of_one_again_and_again(
+    tmp_path: Path, address: str, size: int, processes: int
+) -> None:
+    """Of fixed rows the same ones after a validation that ended early; of generated ones the next ones."""
+    source = Source(address)
+    fixed = source.split("validation").size
+    model = "lstm_autoencoder" if source.layout.target == "inputs" else "lstm"
+    data = "stream" if fixed is None else "splits"
+    config = TrainConfig(address=address, output_dir=tmp_path, evaluate_size=size, model=model, data=data)
+    alone = ValidationRows(config, source)
+    ranks = [ValidationRows(config, source, rank, processes) for rank in range(processes)]
+    seen = []
+    for ends_early in (True, False, False):
+        count = 0
+        batches = zip(alone.batches(), *(each.batches() for each in ranks), strict=True)
+        for (whole, rows), *parts in batches:
+            count += rows
+            assert {each for _, each in parts} == {rows}
+            for name, tensor in whole.items():
+                assert torch.equal(torch.cat([part[name] for part, _ in parts]), tensor)
+            seen.append(next(iter(whole.values()))[0])
+            if ends_early:
+                break
+        assert ends_early or count == (size if fixed is None else min(size, fixed))
+        for each in ranks:
+            assert each.state_dict() == alone.state_dict()
+    width = min(len(row) for row in seen)
+    assert bool((seen[0][:width] == seen[1][:width]).all()) == (fixed is not None)
+    counts = [len(rows) for rows in alone.columns()]
+    assert sum(counts) == (size if fixed is None else min(size, fixed))
+
+
+@given(st.integers(1, 400), st.integers(0, 1_000))
+def test_a_threshold_allows_the_whole_rows_that_its_decimal_says(rows: int, thousandths: int) -> None:
+    threshold = max(1, thousandths) / 1_000
+    needed = -(-max(1, thousandths) * rows // 1_000)
+    assert [reaches(threshold, right, rows) for right in range(rows + 1)] == [
+        right >= needed for right in range(rows + 1)
+    ]
+    assert share_of_rows(threshold, rows) == Fraction(max(1, thousandths), 1_000) * rows
+
+
+@pytest.mark.parametrize(
+    ("threshold", "right", "met"), [(0.9, 9, True), (0.9, 8, False), (0.7, 7, True), (1.0, 9, False)]
+)
+def test_accuracy_counts_in_whole_rows(threshold: float, right: int, met: bool) -> None:
+    rule = Accuracy(threshold)
+    rule.check(32, float(right), 10)
+    assert rule.met_at == (32 if met else None)
+
+
+def test_shares_of_steps_are_compared_up_to_their_rounding() -> None:
+    rule = Accuracy(0.9)
+    rule.check(32, sum([float(np.float32(0.9))] * 10), 10)
+    assert rule.met_at == 32
+
+
+class Answers(torch.nn.Module):
+    """Says the right class but for the first `wrong` rows that it is asked."""
+
+    def __init__(self, labels: torch.Tensor, wrong: int) -> None:
+        super().__init__()
+        self.labels, self.wrong, self.asked = labels, wrong, 0
+        self.config = None
+
+    def forward(self, input_values: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        said = self.labels[self.asked : self.asked + len(input_values)].clone()
+        first = max(0, min(self.wrong - self.asked, len(said)))
+        said[:first] = 1 - said[:first]
+        self.asked += len(said)
+        return type("Output", (), {"logits": torch.nn.functional.one_hot(said, 2).float()})
+
+
+@pytest.mark.parametrize(
+    ("size", "accuracy", "wrong", "rows"),
+    [
+        (10, 0.9, 1, 10),
+        (10, 0.9, 2, 10),
+        (1_025, 0.9, 102, 1_025),  # as many as may be wrong
+        (1_025, 0.9, 103, 1_024),
+        (5_000, 0.9, 102, 1_025),  # of the rows that there are, not of those that were asked for
+        (5_000, 0.9, 103, 1_024),
+    ],
+)
+def test_a_validation_ends_early_only_where_it_must_fail(
+    tmp_path: Path, coins: Path, size: int, accuracy: float, wrong: int, rows: int
+) -> None:
+    config = on_coins(coins, tmp_path, evaluate_size=size, accuracy=accuracy)
+    source = Source(config.address, coins)
+    labels = source.table("validation")["label"].to_numpy()
+    model = Answers(torch.from_numpy(labels.copy()), wrong)
+    with own_accelerate_state():
+        found = validate(Accelerator(cpu=True), model, source.layout, ValidationRows(config, source), config)
+    assert found == (rows - wrong, rows)
+    assert reaches(accuracy, *found) == (wrong <= share_of_rows(round(1 - accuracy, 9), min(size, COINS)))
