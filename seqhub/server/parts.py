@@ -48,11 +48,19 @@ class PartWriter:
     def __init__(self, root: Path, account: int, upload: str, number: int, size: int) -> None:
         self._number, self._size, self._seen = number, size, 0
         self._folder = folder_of(root, account, upload)
-        private.make_folder(self._folder)
         self._path = self._folder / f"{secrets.token_hex(8)}.part"
         self._hash = hashlib.sha256()
-        self._file: BinaryIO = private.create(self._path, buffering=0)
+        self._file: BinaryIO = self._created()
         self._file.truncate(size)
+
+    def _created(self) -> BinaryIO:
+        """Make the file; a sweep may remove its empty folder just before."""
+        for _ in range(5):
+            with suppress(FileNotFoundError):
+                private.make_folder(self._folder)
+                return private.create(self._path, buffering=0)
+        private.make_folder(self._folder)
+        return private.create(self._path, buffering=0)
 
     def write(self, piece: bytes) -> None:
         self._hash.update(piece)
@@ -116,7 +124,10 @@ def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Itera
 
 def forget(root: Path, account: int, upload: str) -> None:
     """Remove the parts of an upload, and those of uploads that were not finished in a day."""
-    shutil.rmtree(folder_of(root, account, upload), ignore_errors=True)
+    folder = folder_of(root, account, upload)
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another upload of the account is under way
+        folder.parent.rmdir()
     sweep(root, time.time() - PENDING_SECONDS)
 
 
@@ -131,7 +142,8 @@ def sweep(root: Path, before: float) -> tuple[int, int]:
                     (folder / name).unlink()
                     number, size = number + 1, size + status.st_size
         with suppress(OSError):  # not empty, or gone
-            if folder.stat().st_mtime < before or number:
+            is_account = folder.parent == root / "parts"
+            if is_account or folder.stat().st_mtime < before or number:
                 folder.rmdir()
     return number, size
 

@@ -14,7 +14,7 @@ PIECE_BYTES: Final = 256 * 1024
 
 def spool(folder: Path) -> IO[bytes]:
     """A file without a name that stays in memory while it is short."""
-    return tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(folder))  # type: ignore[return-value]  # it is one in all but name
+    return tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(folder))
 
 
 def spooled(response: Response, folder: Path) -> Response:
