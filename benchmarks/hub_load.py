@@ -43,7 +43,7 @@ uvicorn.Server(uvicorn.Config(app, http="httptools", log_level="error", access_l
 
 def run(rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        parts = (_resolve, _mixed, _holds)
+        parts = (_resolve, mixed, _holds)
         return [row for number, part in enumerate(parts) for row in part(Path(folder) / str(number), rounds)]
 
 
@@ -83,7 +83,7 @@ def _rate(netloc: str, path: str, process: int) -> float:
     return REQUESTS / (processor_time(process) - before)
 
 
-def _mixed(folder: Path, rounds: int) -> Iterator[Row]:
+def mixed(folder: Path, rounds: int) -> Iterator[Row]:
     """Clients of every kind at once, each of them as demanding as the server lets it be; another one asks who it is."""
     header = json.dumps(
         {f"w{n}": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for n in range(60_000)}

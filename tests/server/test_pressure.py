@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from benchmarks import hub_load
 from seqhub.server.serve import Running
 from tests.server.large.conftest import Cas
 from tests.server.large.writers import Piece, Xorb, file_records, record, shard
@@ -134,3 +135,9 @@ def test_the_largest_shards_at_once(served: Served) -> None:
     assert [answer.status_code for answer in answers] == [400] * 4
     assert all("another hash than it claims" in answer.text for answer in answers)
     assert served.peak_memory() < MEMORY
+
+
+def test_64_clients_of_every_kind(tmp_path: Path) -> None:
+    """Large commits, many files, uploads, ranges, packs, lists: the server's memory stays in bounds."""
+    memory = next(iter(hub_load.mixed(tmp_path / "hub", 1)))
+    assert memory.ours <= 300
