@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import io
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from seqhub.server import patterns, wire
 from seqhub.server.http import Call, Fields, Route, parse_object
 from seqhub.server.long_lines import SHORT_CHARACTERS, LongLine
-from seqhub.server.model import AddLarge, Commit, CopyFile, Delete, Entry, Operation, Repo
+from seqhub.server.model import AddLarge, AddStaged, Commit, CopyFile, Delete, Entry, Operation, Repo
 from seqhub.server.refusal import Refusal, revision_not_found
 from seqhub.server.scan import may_hold_pickle, refuse_pickles
 from seqhub.server.store.contents import Contents, ContentWriter
@@ -190,22 +189,26 @@ def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None)
     encoding = value.text("encoding", "utf-8", limit=20)
     if encoding not in ("base64", "utf-8", "utf8"):
         raise Refusal(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
-    with (
-        text or io.BytesIO(value.text("content", limit=MAX_LINE).encode()) as file,
-        ContentWriter(contents, path) as to,
-    ):
-        file.seek(0)
-        while piece := file.read(BATCH):  # a multiple of four, the characters that base64 decodes together
-            if encoding == "base64":
-                try:
-                    decoded = base64.b64decode(piece, validate=True)
-                except (binascii.Error, ValueError) as problem:
-                    raise Refusal(400, f'Field "content" is not base64: {problem}') from None
-                if piece.endswith(b"=") and file.read(1):
-                    raise Refusal(400, 'Field "content" is not base64: it goes on after its end')
-                piece = decoded
-            to.write(piece)
+    if text is None:
+        raw = decoded(value.text("content", limit=MAX_LINE).encode(), encoding)
+        packed = contents.add(raw)
+        return AddStaged(path, packed, len(raw), lambda: contents.opened(packed))
+    with text, ContentWriter(contents, path) as to:
+        text.seek(0)
+        while piece := text.read(BATCH):  # a multiple of four, the characters that base64 decodes together
+            to.write(decoded(piece, encoding))
+            if encoding == "base64" and piece.endswith(b"=") and text.read(1):
+                raise Refusal(400, 'Field "content" is not base64: it goes on after its end')
         return to.finish()
+
+
+def decoded(piece: bytes, encoding: str) -> bytes:
+    if encoding != "base64":
+        return piece
+    try:
+        return base64.b64decode(piece, validate=True)
+    except (binascii.Error, ValueError) as problem:
+        raise Refusal(400, f'Field "content" is not base64: {problem}') from None
 
 
 def large(call: Call, path: str, value: Fields) -> AddLarge:

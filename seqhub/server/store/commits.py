@@ -96,9 +96,9 @@ class Commits(History):
                 note_commit(connection, repo.id, reference, commit)
 
             with self.database.reading() as connection:
-                planned(connection)  # what is refused leaves nothing behind
+                first = planned(connection)  # what is refused leaves nothing behind
             contents.keep(self.database, self.blob_path)
-            made = self._write(repo, reference, planned, noted, author, title, message, contents)
+            made = self._write(repo, reference, planned, noted, author, title, message, contents, first)
             if isinstance(made, Commit):
                 return made
             with self.database.transaction() as connection:
@@ -177,6 +177,7 @@ class Commits(History):
         title: str,
         message: str,
         contents: Contents,
+        first: Plan | Unchanged | None = None,
     ) -> Commit | Unchanged:
         """Plan without the writer's place, then write if the ref is where it was; otherwise once more.
 
@@ -189,14 +190,17 @@ class Commits(History):
             title: First line of the message.
             message: The rest.
             contents: Holds the contents that the commit brings.
+            first: A plan that was computed before.
 
         Returns:
             The commit, or that there is nothing to change.
         """
         load = contents.load
         for attempt in range(_TRIES):
-            with self.database.reading() as connection:
-                found = planned(connection)
+            found = first
+            if attempt or found is None:
+                with self.database.reading() as connection:
+                    found = planned(connection)
             if isinstance(found, Unchanged):
                 return found
             if found.is_small:
