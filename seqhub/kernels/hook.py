@@ -21,7 +21,7 @@ from seqhub.kernels.operator import recurrence
 
 _ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
 _LANES = 16  # sequences of the widest vector
-_TYPES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+_TYPES: dict[str, Any] = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that replaces one wants it to be called
 _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 _BLOCK_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_l0"]

@@ -266,7 +266,8 @@ def run_by_steps(module: nn.RNNBase, inputs: Tensor, start: Any) -> tuple[Tensor
         inputs: As in `RecurrentLayer.forward`, and so is `start`.
         start: See `inputs`.
     """
-    sums = input_sums(module, inputs) + module.bias_ih_l0
+    bias: Tensor = module.bias_ih_l0  # type: ignore[assignment]
+    sums = input_sums(module, inputs) + bias
     with_cells = module.mode == "LSTM"
     h = c = sums.new_zeros(sums.size(0), module.hidden_size)
     if start is not None:
