@@ -107,6 +107,18 @@ def test_evaluate(run: Path) -> None:
     assert [line.split()[0] for line in table] == ["split", *values]
 
 
+def test_export(run: Path) -> None:
+    assert well("export", run, "--quiet") == f"{run / 'model.onnx'}\n"
+    values = json.loads(well("export", run, "--overwrite", "--json"))
+    assert values["path"] == str(run / "model.onnx")
+    assert values["size"] == (run / "model.onnx").stat().st_size
+    assert values["inputs"] == ["input_ids", "attention_mask"]
+    table = well("export", run, "--format", "torch").splitlines()
+    assert table[-1] == str(run / "model.pt2")
+    assert [line.split()[0] for line in table[:-1]] == ["inputs", "outputs", "bytes", "checked"]
+    assert all(len(line) <= 80 for line in table[:-1])
+
+
 def test_card_of_a_run_and_of_a_dataset(run: Path, data: Path) -> None:
     for folder, options, files in (
         (run, [], ["README.md"]),
