@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from seqhub.server import wire
 from seqhub.server.access import Identity, absent, authorise, identify
+from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.attempts import Attempts
-from seqhub.server.http import Call, PlainHandler, Route, StreamingHandler, Turns, raw_path, read_body
+from seqhub.server.http import Call, HeavyWork, PlainHandler, Route, StreamingHandler, Turns, raw_path
 from seqhub.server.model import Kind
 from seqhub.server.refusal import CODES, Refusal
 from seqhub.server.routes import (
@@ -41,7 +41,9 @@ from seqhub.server.routes import (
 )
 from seqhub.server.scan import Scanner
 from seqhub.server.settings import Settings
+from seqhub.server.spool import HELD_BYTES, spooled
 from seqhub.server.store.names import RESERVED
+from seqhub.server.workers import Workers
 
 if TYPE_CHECKING:
     from seqhub.server.store import Store
@@ -125,8 +127,17 @@ class Dispatcher:
         self.settings = settings
         self.scanner = Scanner(store) if self.settings.scan_pickles else None
         self.turns = Turns()
+        self.workers = Workers()
+        self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
+        self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
         self.attempts = Attempts(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(compiled(route.pattern), route) for route in routes]
+
+    def close(self) -> None:
+        """End the child process and the threads."""
+        self.workers.close()
+        if self.scanner is not None:
+            self.scanner.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -160,19 +171,42 @@ class Dispatcher:
             params=params,
             scanner=self.scanner,
             turns=self.turns,
+            workers=self.workers,
+            diffs=self.diffs,
+            headers=self.headers,
             body_limit=route.body_limit,
         )
         if inspect.iscoroutinefunction(route.handler):
-            redirect = await run_in_threadpool(self.admit, call, route, path)
+            redirect = await call.run("light", lambda: self.admit(call, route, path))
             return redirect or await cast(StreamingHandler, route.handler)(call)
         handler = cast(PlainHandler, route.handler)
-        if not has_body(request):
-            return await run_in_threadpool(lambda: self.admit(call, route, path) or handler(call))
-        redirect = await run_in_threadpool(self.admit, call, route, path)
+        folder = self.store.root / "tmp"
+        if not has_body(request) and route.pool == "light":
+            try:
+                return await call.run("light", lambda: self.admit(call, route, path) or spooled(handler(call), folder))
+            except HeavyWork:
+                call.is_heavy = True
+                return await call.run("heavy", lambda: spooled(handler(call), folder))
+        redirect = await call.run("light", lambda: self.admit(call, route, path))
         if redirect is not None:
             return redirect
-        call.body = await read_body(request, route.body_limit)
-        return await run_in_threadpool(handler, call)
+        file, size = await call.spooled_body()
+
+        def answered() -> Response:
+            file.seek(0)
+            call.body = file.read()
+            return spooled(handler(call), folder)
+
+        try:
+            call.is_heavy = route.pool == "heavy" or size > HELD_BYTES
+            try:
+                return await call.run("heavy" if call.is_heavy else route.pool, answered)
+            except HeavyWork:
+                call.is_heavy = True
+                return await call.run("heavy", answered)
+        finally:
+            call.body = b""
+            file.close()
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         allowed: set[str] = set()

@@ -8,7 +8,7 @@ after the request. A route that waits for a slow body is the middleware's matter
 import asyncio
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,8 +20,62 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0  # after an early answer, until the client has it
 
 
+class Connections:
+    """The connections of a server by the address of the client, in the order in which they came.
+
+    A connection on which no request is under way gives way to a new one, so that neither slow nor idle connections
+    keep anybody out.
+
+    Args:
+        most: Connections in all.
+        most_of_one: Connections of one address.
+    """
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._most, self._most_of_one = most, most_of_one
+        self._count = 0
+        self._by_address: dict[str, dict[Connection, None]] = {}
+
+    def admit(self, connection: "Connection", address: str) -> bool:
+        """Take a connection, if need be for another one; False where every other one is at work."""
+        ours = self._by_address.setdefault(address, {})
+        is_admitted = True
+        if len(ours) >= self._most_of_one:
+            is_admitted = self._close_one(ours)
+        elif self._count >= self._most:
+            fullest = max(self._by_address.values(), key=len)
+            is_admitted = self._close_one(fullest)
+        ours = self._by_address.setdefault(address, {})
+        ours[connection] = None
+        self._count += 1
+        return is_admitted
+
+    def forget(self, connection: "Connection", address: str) -> None:
+        ours = self._by_address.get(address, {})
+        if connection in ours:
+            del ours[connection]
+            self._count -= 1
+        if not ours:
+            self._by_address.pop(address, None)
+
+    def _close_one(self, connections: "dict[Connection, None]") -> bool:
+        """Close the connection that has waited longest for a request."""
+        idle = next((connection for connection in connections if connection.is_waiting()), None)
+        if idle is not None:
+            idle.close()
+        return idle is not None
+
+
+class Connection(Protocol):
+    """What `Connections` asks of a connection; closing it calls `forget` at once."""
+
+    def is_waiting(self) -> bool: ...
+    def close(self) -> None: ...
+
+
 def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
     """A class of connections with the limits of `settings`; uvicorn makes its instances itself."""
+    connections = Connections(settings.max_connections, settings.max_connections_per_address)
 
     class LimitedProtocol(HttpToolsProtocol):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,7 +89,18 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self._address = self.client[0] if self.client else ""
             self._expect_bytes(settings.header_seconds)
+            if not connections.admit(self, self._address):
+                self._refuse(503, "The Hub has as many connections as it takes; try again.")
+
+        def is_waiting(self) -> bool:
+            """Whether no request is under way: the connection is idle, or its headers are not complete."""
+            return self._inside != "body" and not self._is_answering()
+
+        def close(self) -> None:
+            connections.forget(self, self._address)
+            self.transport.abort()
 
         def data_received(self, data: bytes) -> None:
             if self._refused:
@@ -82,6 +147,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             return True
 
         def connection_lost(self, exc: Exception | None) -> None:
+            connections.forget(self, self._address)
             self._got_bytes()
             self.resume_writing()
             super().connection_lost(exc)

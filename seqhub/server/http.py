@@ -4,11 +4,11 @@ A handler is either a plain function, which runs in a worker thread with the who
 coroutine function, which reads the stream itself through `call.chunks()`. Either returns a response or raises Refusal.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qs, quote
+from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -16,10 +16,14 @@ from starlette.responses import Response
 
 from seqhub.server import strict_json
 from seqhub.server.access import Identity, Permission, absent, authorise, unauthorised
+from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.model import Account, Commit, Kind, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.scan import Scanner
 from seqhub.server.settings import Settings
+from seqhub.server.spool import HELD_BYTES, spool
+from seqhub.server.store.database import refusing
+from seqhub.server.workers import FairQueue, Work, Workers
 
 if TYPE_CHECKING:
     from seqhub.server.store import Store
@@ -31,15 +35,25 @@ T = TypeVar("T")
 
 
 class Turns:
-    """Who may hold a large body in memory now; others wait, with their bodies unread."""
+    """Limit the shards that are held in memory at a time, and let commits to one branch follow one another."""
 
     def __init__(self) -> None:
-        self.small, self.large = asyncio.Semaphore(8), asyncio.Semaphore(1)
+        self._small, self._large = FairQueue(4), FairQueue(1)
+        self._branches: WeakValueDictionary[str, FairQueue] = WeakValueDictionary()
 
-    def for_body(self, request: Request, small_bytes: int) -> asyncio.Semaphore:
-        declared = request.headers.get("content-length", "")
-        is_small = declared.isascii() and declared.isdigit() and int(declared[:18]) <= small_bytes
-        return self.small if is_small else self.large
+    def for_body(self, size: int, small_bytes: int) -> FairQueue:
+        return self._small if size <= small_bytes else self._large
+
+    def branch(self, name: str) -> FairQueue:
+        """The queue of the commits to one branch: they would only overtake one another."""
+        queue = self._branches.get(name)
+        if queue is None:
+            queue = self._branches[name] = FairQueue(1)
+        return queue
+
+
+class HeavyWork(Exception):  # noqa: N818  not an error: the request moves to another pool
+    """Raised by a handler on a light worker that finds more to do than such a worker should."""
 
 
 @dataclass(slots=True)
@@ -53,6 +67,10 @@ class Call:
     params: Mapping[str, str]  # what the pattern caught, percent-decoded once
     scanner: Scanner | None = None  # None: nothing is scanned
     turns: Turns = field(default_factory=Turns, repr=False)
+    workers: Workers = field(default_factory=Workers, repr=False)
+    is_heavy: bool = False  # it runs on a heavy worker
+    diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
+    headers: AnswerCache[bytes] = field(default_factory=lambda: AnswerCache(0), repr=False)  # of safetensors files
     found_repo: Repo | None = None  # where the pattern has {repo}
     body_limit: int = JSON_LIMIT
     body: bytes = field(default=b"", repr=False)  # of plain handlers: read before they start
@@ -135,6 +153,45 @@ class Call:
         except ValueError as problem:
             raise Refusal(400, f"Invalid form body: {problem}") from None
 
+    @property
+    def client(self) -> str:
+        """Whose requests wait for one another: the account, without one the address."""
+        if self.identity.account is not None:
+            return self.identity.account.name
+        return f"@{self.request.client.host}" if self.request.client else "@"
+
+    def need_heavy(self) -> None:
+        """Begin again on a heavy worker, unless this is one."""
+        if not self.is_heavy:
+            raise HeavyWork
+
+    async def run(self, work: Work, function: Callable[[], T]) -> T:
+        """Run a blocking function in a pool."""
+        return await self.workers.run(work, self.client, function)
+
+    def iterate(self, work: Work, pieces: Iterator[T]) -> AsyncIterator[T]:
+        """Pieces of an answer, each computed in a pool."""
+        return self.workers.iterate(work, self.client, pieces)
+
+    async def spooled_body(self) -> tuple[IO[bytes], int]:
+        """The whole body in a file that is in memory only while it is short, and its size."""
+        file, size = spool(self.store.root / "tmp"), 0
+        try:
+            async for chunk in self.chunks():
+                size += len(chunk)
+                if size > HELD_BYTES:
+                    await self.in_thread(file.write, chunk)
+                else:
+                    file.write(chunk)
+            file.seek(0)
+        except BaseException as problem:
+            file.close()
+            if isinstance(problem, OSError):
+                with refusing():
+                    raise
+            raise
+        return file, size
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives, never more of it than the route allows."""
         async for chunk in limited_stream(self.request, self.body_limit):
@@ -163,6 +220,7 @@ class Route:
         purpose: One line for `docs/hub-compatibility.md`.
         state: Left-out routes answer 501.
         body_limit: Bytes; more is answered with 413.
+        work: Pool of workers; None for `light` where the method is GET and `write` otherwise.
         takes_basic: Whether Basic credentials are taken, as git sends them.
     """
 
@@ -173,7 +231,13 @@ class Route:
     purpose: str
     state: State = "works"
     body_limit: int = JSON_LIMIT
+    work: Work | None = None
     takes_basic: bool = False
+
+    @property
+    def pool(self) -> Work:
+        """The pool of its plain handler."""
+        return self.work or ("light" if self.method == "GET" else "write")
 
 
 class Fields:
@@ -287,7 +351,3 @@ async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
                 yield chunk
     except ClientDisconnect:
         raise Refusal(400, "The client went away before the body was complete.") from None
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    return b"".join([chunk async for chunk in limited_stream(request, limit)])

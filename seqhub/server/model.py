@@ -1,9 +1,13 @@
 """What storage and routes talk about: plain values, no HTTP and no SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from seqhub.server.store.objects import Packed
 
 Kind = Literal["model", "dataset", "space"]
 Gated = Literal["no", "auto", "manual"]
@@ -111,6 +115,16 @@ class AddSmall:
 
 
 @dataclass(frozen=True, slots=True)
+class AddStaged:
+    """Put a file whose content travelled in the commit and waits on disk."""
+
+    path: str
+    packed: "Packed"
+    size: int  # bytes of the content
+    opened: Callable[[], bytes | Path]
+
+
+@dataclass(frozen=True, slots=True)
 class AddLarge:
     """Put a file whose content was uploaded before."""
 
@@ -136,7 +150,7 @@ class CopyFile:
     source_revision: str | None
 
 
-Operation = AddSmall | AddLarge | Delete | CopyFile
+Operation = AddSmall | AddStaged | AddLarge | Delete | CopyFile
 
 
 @dataclass(frozen=True, slots=True)

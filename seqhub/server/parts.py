@@ -1,8 +1,10 @@
 """Large files that arrive in numbered parts, until they are joined.
 
-    root/parts/UPLOAD/NUMBER-SHA256        one part; its SHA-256 is the ETag that the client gives back at the end
+    root/parts/ACCOUNT/UPLOAD/NUMBER       one part, and behind it its SHA-256, 32 bytes
+    root/parts/ACCOUNT/UPLOAD/*.part       a part on its way in; as long as the part will be
 
-Parts are not synced: only the joined file is acknowledged. What nobody joins goes after a day.
+The SHA-256 is the ETag that the client gives back at the end. A part that is sent again replaces the one before. Parts
+are not synced: only the joined file is acknowledged. Uploads that nobody finishes are removed after a day.
 """
 
 import hashlib
@@ -18,13 +20,18 @@ from typing import BinaryIO, Final
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import private
 
-PIECE_BYTES: Final = 1024 * 1024
+PIECE_BYTES: Final = 256 * 1024
 PENDING_SECONDS: Final = 24 * 3600.0
 ETAG: Final = re.compile(r"[0-9a-f]{64}")
+HASH_BYTES: Final = 32
 
 
 def new_upload() -> str:
     return secrets.token_hex(16)
+
+
+def folder_of(root: Path, account: int, upload: str) -> Path:
+    return root / "parts" / str(account) / upload
 
 
 class PartWriter:
@@ -32,18 +39,28 @@ class PartWriter:
 
     Args:
         root: The store's folder.
+        account: Id of the account that sends it.
         upload: Name of the upload.
         number: Number of the part, from 1.
-        size: Bytes that it must have.
+        size: Bytes that it must have; they count as sent from now on.
     """
 
-    def __init__(self, root: Path, upload: str, number: int, size: int) -> None:
+    def __init__(self, root: Path, account: int, upload: str, number: int, size: int) -> None:
         self._number, self._size, self._seen = number, size, 0
-        self._folder = root / "parts" / upload
-        private.make_folder(self._folder)
+        self._folder = folder_of(root, account, upload)
         self._path = self._folder / f"{secrets.token_hex(8)}.part"
         self._hash = hashlib.sha256()
-        self._file: BinaryIO = private.create(self._path, buffering=0)
+        self._file: BinaryIO = self._created()
+        self._file.truncate(size)
+
+    def _created(self) -> BinaryIO:
+        """Make the file; a sweep may remove its empty folder just before."""
+        for _ in range(5):
+            with suppress(FileNotFoundError):
+                private.make_folder(self._folder)
+                return private.create(self._path, buffering=0)
+        private.make_folder(self._folder)
+        return private.create(self._path, buffering=0)
 
     def write(self, piece: bytes) -> None:
         self._hash.update(piece)
@@ -51,21 +68,38 @@ class PartWriter:
         self._seen += len(piece)
 
     def finish(self) -> str:
-        """Check and keep it; returns its ETag."""
+        """Check the part and keep it in place of an earlier one; returns its ETag."""
         if self._seen != self._size:
             raise Refusal(400, f"Part {self._number} has {self._seen} bytes; it must have {self._size}.")
+        self._file.write(self._hash.digest())
         self._file.close()
-        etag = self._hash.hexdigest()
-        self._path.replace(self._folder / f"{self._number}-{etag}")
-        return etag
+        self._path.replace(self._folder / str(self._number))
+        return self._hash.hexdigest()
 
     def abort(self) -> None:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
 
-def joined(root: Path, upload: str, etags: Sequence[str]) -> Iterator[bytes]:
-    """Bytes of all parts in order, in pieces of at most 1 MiB.
+def part_bytes(root: Path, account: int, upload: str, number: int) -> int:
+    """Bytes of a part that is here already; 0 if there is none."""
+    try:
+        return max(0, (folder_of(root, account, upload) / str(number)).stat().st_size - HASH_BYTES)
+    except FileNotFoundError:
+        return 0
+
+
+def waiting_bytes(root: Path, account: int, upload: str = "*") -> int:
+    """Bytes of the parts that an account has sent and not joined."""
+    total = 0
+    for path in (root / "parts" / str(account)).glob(f"{upload}/*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Iterator[bytes]:
+    """Bytes of all parts in order, in pieces.
 
     Raises:
         Refusal: 400: a part is missing.
@@ -73,19 +107,75 @@ def joined(root: Path, upload: str, etags: Sequence[str]) -> Iterator[bytes]:
     for number, etag in enumerate(etags, start=1):
         if not ETAG.fullmatch(etag):
             raise Refusal(400, f"{etag[:80]!r} is not the ETag of a part.")
+        missing = Refusal(400, f"Part {number} with ETag {etag} has not arrived.")
         try:
-            file = (root / "parts" / upload / f"{number}-{etag}").open("rb", buffering=0)
+            file = (folder_of(root, account, upload) / str(number)).open("rb", buffering=0)
         except FileNotFoundError:
-            raise Refusal(400, f"Part {number} with ETag {etag} has not arrived.") from None
+            raise missing from None
         with file:
-            while piece := file.read(PIECE_BYTES):
+            left = file.seek(-HASH_BYTES, 2)
+            if file.read(HASH_BYTES).hex() != etag:
+                raise missing
+            file.seek(0)
+            while left and (piece := file.read(min(left, PIECE_BYTES))):
+                left -= len(piece)
                 yield piece
 
 
-def forget(root: Path, upload: str) -> None:
-    """Remove the parts of an upload, and those of uploads that nobody finished."""
-    shutil.rmtree(root / "parts" / upload, ignore_errors=True)
-    for folder in (root / "parts").glob("*"):
-        with suppress(FileNotFoundError):
-            if folder.stat().st_mtime < time.time() - PENDING_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+def forget(root: Path, account: int, upload: str) -> None:
+    """Remove the parts of an upload, and those of uploads that were not finished in a day."""
+    folder = folder_of(root, account, upload)
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another upload of the account is under way
+        folder.parent.rmdir()
+    sweep(root, time.time() - PENDING_SECONDS)
+
+
+def sweep(root: Path, before: float) -> tuple[int, int]:
+    """Remove parts that were last written before a time, and empty folders; how many parts, and their bytes."""
+    number = size = 0
+    for folder, _, names in _deepest_first(root / "parts"):
+        for name in names:
+            with suppress(FileNotFoundError):
+                status = (folder / name).stat()
+                if status.st_mtime < before:
+                    (folder / name).unlink()
+                    number, size = number + 1, size + status.st_size
+        with suppress(OSError):  # not empty, or gone
+            is_account = folder.parent == root / "parts"
+            if is_account or folder.stat().st_mtime < before or number:
+                folder.rmdir()
+    return number, size
+
+
+def check(root: Path) -> Iterator[str]:
+    """What is wrong with the parts that are here, one line each."""
+    for folder, folders, names in _deepest_first(root / "parts"):
+        account, upload = folder.parent.name, folder.name
+        for name in sorted(names):
+            if name.endswith(".part"):
+                continue
+            where = f"part {name} of upload {upload}"
+            if folder.parent.parent != root / "parts" or not account.isdigit() or not name.isdigit() or folders:
+                yield f"{where} does not belong there; gc removes it"
+                continue
+            with suppress(FileNotFoundError), (folder / name).open("rb") as file:
+                left, digest = file.seek(0, 2) - HASH_BYTES, hashlib.sha256()
+                file.seek(0)
+                while left > 0 and (piece := file.read(min(left, PIECE_BYTES))):
+                    left -= len(piece)
+                    digest.update(piece)
+                if left or file.read() != digest.digest():
+                    yield f"{where} has other content than its SHA-256 says; send it again"
+
+
+def _deepest_first(folder: Path) -> Iterator[tuple[Path, list[Path], list[str]]]:
+    """Folders below a folder, without itself, with the folders and the names of the files in each."""
+    if not folder.is_dir():
+        return
+    for inner in sorted(folder.iterdir()):
+        if inner.is_dir():
+            yield from _deepest_first(inner)
+            with suppress(FileNotFoundError):
+                entries = list(inner.iterdir())
+                yield inner, [path for path in entries if path.is_dir()], [p.name for p in entries if not p.is_dir()]

@@ -1,14 +1,16 @@
 """`.gitattributes` and `.gitignore` as git reads them, for paths that come from clients.
 
 Patterns come from repositories, so matching must not blow up: segments are matched by `fnmatch`, whose expressions do
-not backtrack, and `**` by a table over segments.
+not backtrack, and `**` by a table over segments. (The expressions of pathspec 1.1 backtrack: `*a*a*a...b` takes
+exponential time.) Names and endings, which most lines are, are looked up; each folder is looked at once.
 """
 
 import base64
 import binascii
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +19,8 @@ from seqhub.server.refusal import Refusal
 MAX_LINES = 2000
 MAX_BYTES = 256 * 1024
 SAMPLE_BYTES = 512
+MAX_COMPARISONS = 1_000_000  # of one request; about a second
+_SPECIAL = frozenset("*?[\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,57 @@ class Rule:
         return _segments_match(self.segments, parts)
 
 
-def ignore_rules(text: str) -> list[Rule]:
+class Rules:
+    """The lines of a file, indexed by what most of them are: a name, or the ending of a name."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = list(rules)
+        self._names: defaultdict[str, list[int]] = defaultdict(list)
+        self._endings: defaultdict[str, list[int]] = defaultdict(list)
+        self._others: list[int] = []  # the youngest first
+        for number, rule in enumerate(self.rules):
+            text = rule.segments[0]
+            if not rule.anchored and text != "**" and not _SPECIAL.intersection(text):
+                self._names[text].append(number)
+            elif not rule.anchored and text.startswith("*") and not _SPECIAL.intersection(text[1:]):
+                self._endings[text[1:]].append(number)
+            else:
+                self._others.insert(0, number)
+        self._lengths = sorted({len(ending) for ending in self._endings})
+
+    def last_word(self, path: str, *, is_folder: bool = False) -> bool:
+        """What the last line that matches says."""
+        name = path.rpartition("/")[2]
+        found = list(self._names.get(name, ()))
+        for length in self._lengths:
+            if length <= len(name):
+                found += self._endings.get(name[len(name) - length :], ())
+        best = max((number for number in found if is_folder or not self.rules[number].folders_only), default=-1)
+        for number in self._others:
+            if number <= best:
+                break
+            if self.rules[number].matches(path, is_folder=is_folder):
+                return self.rules[number].value
+        return best >= 0 and self.rules[best].value
+
+    def comparisons(self, paths: int) -> int:
+        """Most comparisons that `last_word` of so many paths makes."""
+        return paths * (len(self._others) + len(self._lengths) + 1)
+
+
+def check_work(*work: int) -> None:
+    """Refuse what would take longer than about a second.
+
+    Raises:
+        Refusal: 413.
+    """
+    if sum(work) > MAX_COMPARISONS:
+        text = f"{sum(work):,} comparisons of paths with lines of .gitignore and .gitattributes"
+        raise Refusal(413, f"{text}; at most {MAX_COMPARISONS:,} are made: ask for fewer paths at a time.")
+
+
+@lru_cache(maxsize=4)
+def ignore_rules(text: str) -> Rules:
     rules = []
     for line in _lines(text):
         pattern = line.rstrip() if not line.endswith("\\ ") else line
@@ -45,21 +99,31 @@ def ignore_rules(text: str) -> list[Rule]:
         pattern = pattern.removeprefix("!")
         if rule := _rule(pattern, value):
             rules.append(rule)
-    return rules
+    return Rules(rules)
 
 
-def is_ignored(rules: Sequence[Rule], path: str) -> bool:
-    """A file in an ignored folder cannot be brought back by a later line."""
-    parts = path.split("/")
-    for depth in range(1, len(parts) + 1):
-        is_folder = depth < len(parts)
-        verdict = last_word(rules, "/".join(parts[:depth]), is_folder=is_folder)
-        if verdict:
-            return True
-    return False
+def is_ignored(rules: Rules, path: str, known: dict[str, bool] | None = None) -> bool:
+    """Whether git would ignore a file; one in an ignored folder cannot be brought back by a later line.
+
+    Args:
+        rules: The lines.
+        path: The file.
+        known: What was found of folders earlier; filled.
+    """
+    known = {} if known is None else known
+    waiting = []
+    folder = path.rpartition("/")[0]
+    while folder and folder not in known:
+        waiting.append(folder)
+        folder = folder.rpartition("/")[0]
+    ignored = known[folder] if folder else False
+    for folder in reversed(waiting):
+        ignored = known[folder] = ignored or rules.last_word(folder, is_folder=True)
+    return ignored or rules.last_word(path)
 
 
-def lfs_rules(text: str) -> list[Rule]:
+@lru_cache(maxsize=4)
+def lfs_rules(text: str) -> Rules:
     r"""The lines of a `.gitattributes` that say anything about `filter`.
 
     >>> last_word(lfs_rules("*.bin filter=lfs diff=lfs\nsmall.bin -filter"), "a/x.bin")
@@ -74,12 +138,12 @@ def lfs_rules(text: str) -> list[Rule]:
             rule = _rule(pattern, words[-1] == "filter=lfs")
             if rule:
                 rules.append(rule)
-    return rules
+    return Rules(rules)
 
 
-def last_word(rules: Sequence[Rule], path: str, *, is_folder: bool = False) -> bool:
-    """What the last line that matches says."""
-    return next((rule.value for rule in reversed(rules) if rule.matches(path, is_folder=is_folder)), False)
+def last_word(rules: Rules, path: str) -> bool:
+    """What the last line that matches a file says."""
+    return rules.last_word(path)
 
 
 def is_binary(sample: bytes, *, is_whole: bool) -> bool:
@@ -136,7 +200,7 @@ def _part_matches(part: str, segment: str) -> bool:
         return part == segment
 
 
-def _segments_match(segments: Sequence[str], parts: Sequence[str]) -> bool:
+def _segments_match(segments: tuple[str, ...], parts: tuple[str, ...]) -> bool:
     """`**` stands for any number of parts, and at the end for at least one."""
     reachable = {0}
     for place, segment in enumerate(segments):

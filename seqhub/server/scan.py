@@ -5,6 +5,10 @@ A scan that finds nothing proves nothing, since lists of dangerous names are got
 """
 
 import io
+import select
+import subprocess
+import sys
+import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -13,74 +17,33 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from threading import Lock
-from typing import IO, Literal, Protocol
+from typing import Literal, Protocol
 
 from seqhub.pickle_suffixes import PICKLE_SUFFIXES
-from seqhub.server.model import AddLarge, AddSmall, CopyFile, Operation
+from seqhub.server import scan_child
+from seqhub.server.model import AddLarge, AddSmall, AddStaged, CopyFile, Operation
 from seqhub.server.refusal import Refusal
 
-Status = Literal["suspicious", "not scanned"]
+Status = Literal["suspicious", "not scanned", "failed"]
 Opened = Callable[[], bytes | Path | None]
+Unscanned = tuple[str, str, Opened]  # content, ending, and what gives the content
 
 PICKLES = frozenset(PICKLE_SUFFIXES)
 SCANNED = PICKLES | {".npy", ".npz", ".zip"}
 MAGIC = tuple(bytes([0x80, version]) for version in range(6))  # PROTO and its number
-MOST_BYTES = 64 * 2**20  # of one pickle; a longer one is not scanned
-MOST_MEMBERS = 10_000
+MOST_SECONDS = 60.0  # for one file
+MEMORY_BYTES = 320 * 2**20
+MOST_NAMES = 2**20  # bytes of an archive's table of contents
+_END_RECORD = 22  # bytes of the record at the end of an archive, without its comment
 MOST_WAITING = 1000
+_PAGE = 500  # contents without a result that are looked up at a time
+_CATCHING_UP = ("", "")
 MOST_KNOWN = 50_000
 
 
 def may_hold_pickle(path: str) -> bool:
     """Whether a file is worth a scan, by its name."""
     return PurePosixPath(path).suffix.lower() in SCANNED
-
-
-def scan(path: str, content: bytes | Path) -> Status:
-    """Look for imports that a weights file has no need of.
-
-    Args:
-        path: Name in the repository; its ending tells how loaders read it.
-        content: The bytes, or where they lie.
-    """
-    try:
-        from picklescan.scanner import scan_bytes
-    except ImportError:
-        return "not scanned"
-    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
-        if not _can_be_read(stream):
-            return "not scanned"
-        try:
-            result = scan_bytes(stream, "file", PurePosixPath(path).suffix.lower(), strict=True)
-        except Exception:  # a stream made to break the scanner may still run in a loader, which reads it in order
-            return "suspicious"
-    return "suspicious" if result.issues_count or result.suspicious_count or result.scan_err else "not scanned"
-
-
-def _can_be_read(stream: IO[bytes]) -> bool:
-    """Whether the scanner would stay within bounds: no archive that unpacks to more than a pickle should hold."""
-    head = stream.read(6)
-    size = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
-    if head.startswith(b"7z\xbc\xaf\x27\x1c"):
-        return False
-    if not zipfile.is_zipfile(stream):
-        stream.seek(0)
-        return size <= MOST_BYTES
-    stream.seek(0)
-    try:
-        members = zipfile.ZipFile(stream).infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return size <= MOST_BYTES
-    finally:
-        stream.seek(0)
-    unpacked = sum(member.file_size for member in members if member.compress_type or not _is_tensor(member.filename))
-    return len(members) <= MOST_MEMBERS and unpacked <= MOST_BYTES
-
-
-def _is_tensor(name: str) -> bool:
-    """Torch's archives number the tensors, which are no pickles and not compressed."""
-    return name.rpartition("/")[2].isdigit()
 
 
 def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path | None] = lambda sha256: None) -> None:
@@ -94,11 +57,13 @@ def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path
         Refusal: If one of them puts a file that holds a pickle, by its name or by its first bytes.
     """
     for operation in operations:
-        if not isinstance(operation, AddSmall | AddLarge | CopyFile):
+        if not isinstance(operation, AddSmall | AddStaged | AddLarge | CopyFile):
             continue
         content: bytes | Path | None = None
         if isinstance(operation, AddSmall):
             content = operation.content
+        elif isinstance(operation, AddStaged):
+            content = operation.opened()
         elif isinstance(operation, AddLarge):
             content = opened(operation.sha256)
         if PurePosixPath(operation.path).suffix.lower() in PICKLES or (content is not None and _is_pickle(content)):
@@ -107,12 +72,20 @@ def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path
 
 
 def _is_pickle(content: bytes | Path) -> bool:
+    """Whether a file begins as a pickle, or is an archive with one; so is an archive of too many names to look at."""
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
         head = stream.read(4)
         if head.startswith(MAGIC):
             return True
         if not head.startswith(b"PK"):
             return False
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(max(0, size - _END_RECORD - 2**16))
+        tail = stream.read()
+        place = tail.rfind(b"PK\x05\x06")
+        if place >= 0 and int.from_bytes(tail[place + 12 : place + 16], "little") > MOST_NAMES:
+            return True
+        stream.seek(0)
         try:
             names = zipfile.ZipFile(stream).namelist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
@@ -123,27 +96,58 @@ def _is_pickle(content: bytes | Path) -> bool:
 class Memory(Protocol):
     """What keeps results for good."""
 
+    root: Path
+
     def scan_result(self, content: str, ending: str, scanner: str) -> str | None: ...
+    def unscanned(self, endings: Iterable[str], scanner: str, limit: int) -> list[Unscanned]: ...
     def keep_scan_result(self, content: str, ending: str, scanner: str, status: str) -> None: ...
 
 
 class Scanner:
-    """Scans in one thread of its own and remembers by content; what is not known yet is "not scanned".
+    """Scans what is committed, one file at a time in a child process, and remembers the results by content.
 
     Args:
         memory: Has the results of earlier times. What another version of the scanner said is asked anew.
+        seconds: Longest time for one file; a scan that takes longer is ended, which is its result.
+        memory_bytes: Address space of the child process.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, seconds: float = MOST_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
         self._memory = memory
+        self._seconds = seconds
+        self._memory_bytes = memory_bytes
         self._scanner = _installed()
         self._lock = Lock()
         self._known: OrderedDict[tuple[str, str], Status] = OrderedDict()
         self._waiting: dict[tuple[str, str], Future[None]] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seqhub-scan")
+        self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self.catch_up()
 
-    def status(self, oid: str, path: str, opened: Opened) -> Status:
-        """What is known of a file, which is scanned soon if nothing is.
+    def status(self, oid: str, path: str) -> Status:
+        """What is known of a file; asking starts nothing.
+
+        Args:
+            oid: Names the content.
+            path: Name in the repository.
+        """
+        key = (oid, PurePosixPath(path).suffix.lower())
+        if not may_hold_pickle(path) or self._scanner is None:
+            return "not scanned"
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        kept = self._memory.scan_result(*key, self._scanner)
+        if kept is None:
+            return "not scanned"
+        status: Status = kept if kept in ("suspicious", "failed") else "not scanned"  # type: ignore[assignment]
+        self._remember(key, status)
+        return status
+
+    def add(self, oid: str, path: str, opened: Opened) -> None:
+        """Scan a content soon, unless that was done or is about to be.
 
         Args:
             oid: Names the content.
@@ -151,20 +155,42 @@ class Scanner:
             opened: Gives the content, in the scanner's thread; None if it is gone.
         """
         key = (oid, PurePosixPath(path).suffix.lower())
+        if not may_hold_pickle(path) or self._scanner is None:
+            return
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        if not may_hold_pickle(path):
-            return "not scanned"
-        kept = None if self._scanner is None else self._memory.scan_result(*key, self._scanner)
+            if key in self._waiting or self._closed:
+                return
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting[key] = self._worker.submit(self._scan, key, opened)
+                return
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Scan what has no result soon: committed by another process, before a stop, or too much at once."""
+        if self._scanner is None:
+            return
         with self._lock:
-            if kept is not None:
-                self._remember(key, "suspicious" if kept == "suspicious" else "not scanned")
-                return self._known[key]
-            if key not in self._waiting and len(self._waiting) < MOST_WAITING:
-                self._waiting[key] = self._worker.submit(self._scan, key, path, opened)
-        return "not scanned"
+            if _CATCHING_UP not in self._waiting and not self._closed:
+                self._waiting[_CATCHING_UP] = self._worker.submit(self._catch_up)
+
+    def _catch_up(self) -> None:
+        assert self._scanner is not None
+        seen: set[tuple[str, str]] = set()
+        try:
+            while not self._closed:
+                with suppress(Refusal):
+                    found = self._memory.unscanned(SCANNED, self._scanner, len(seen) + _PAGE)
+                    fresh = [item for item in found if item[:2] not in seen]
+                    if not fresh:
+                        return
+                    for content, ending, opened in fresh:
+                        seen.add((content, ending))
+                        if not self._closed:
+                            self._scan((content, ending), opened)
+                    continue
+                return
+        finally:
+            self._over(_CATCHING_UP)
 
     def settle(self) -> None:
         """Wait for every scan that has been asked for."""
@@ -173,24 +199,91 @@ class Scanner:
         wait(waiting)
 
     def close(self) -> None:
-        self._worker.shutdown(cancel_futures=True)
-
-    def _scan(self, key: tuple[str, str], path: str, opened: Opened) -> None:
-        status: Status = "not scanned"
-        with suppress(OSError, Refusal):  # deleted meanwhile, or a disk that is full
-            content = opened()
-            if content is not None:
-                status = scan(path, content)
-                if self._scanner is not None:
-                    self._memory.keep_scan_result(*key, self._scanner, status)
+        """End the child process; what was not scanned yet is scanned after the next start."""
         with self._lock:
-            self._remember(key, status)
+            self._closed = True
+            if self._child is not None:
+                self._child.kill()
+        self._worker.shutdown(cancel_futures=True)
+        self._end_child()
+
+    def _scan(self, key: tuple[str, str], opened: Opened) -> None:
+        try:
+            assert self._scanner is not None
+            with suppress(OSError, Refusal):  # deleted meanwhile, or a disk that is full
+                if self._memory.scan_result(*key, self._scanner) is not None:
+                    return
+                content = opened()
+                if content is None:
+                    return
+                status = self._scanned(key[1], content)
+                if status is not None:
+                    self._memory.keep_scan_result(*key, self._scanner, status)
+                    self._remember(key, status)
+        finally:
+            self._over(key)
+
+    def _over(self, key: tuple[str, str]) -> None:
+        """A job is done; without further ones the child is of no use."""
+        with self._lock:
             self._waiting.pop(key, None)
+            is_idle = not self._waiting
+        if is_idle:
+            self._end_child()
+
+    def _scanned(self, ending: str, content: bytes | Path) -> Status | None:
+        """What the child says of a content; None while the server stops."""
+        if isinstance(content, Path):
+            return self._asked(ending, content)
+        with tempfile.NamedTemporaryFile(dir=self._memory.root / "tmp") as file:
+            file.write(content)
+            file.flush()
+            return self._asked(ending, Path(file.name))
+
+    def _asked(self, ending: str, path: Path) -> Status | None:
+        with self._lock:
+            if self._closed:
+                return None
+            if self._child is None:
+                self._child = _start(self._memory_bytes)
+            child = self._child
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            child.stdin.write(f"{ending} {path.absolute()}\n".encode("utf-8", "surrogateescape"))
+            child.stdin.flush()
+            ready, _, _ = select.select([child.stdout], [], [], self._seconds)
+            said = child.stdout.readline().decode().strip() if ready else ""
+        except OSError:
+            said = ""
+        if said == "suspicious":
+            return "suspicious"
+        if said == "not scanned":
+            return "not scanned"
+        self._end_child()  # it took too long, or ended: memory, or a stream made to break it
+        return None if self._closed else "failed"
+
+    def _end_child(self) -> None:
+        with self._lock:
+            child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
+            child.wait()
 
     def _remember(self, key: tuple[str, str], status: Status) -> None:
-        self._known[key] = status
-        while len(self._known) > MOST_KNOWN:
-            self._known.popitem(last=False)
+        with self._lock:
+            self._known[key] = status
+            while len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
+
+
+def _start(memory_bytes: int) -> "subprocess.Popen[bytes]":
+    line = [sys.executable, "-P", scan_child.__file__, str(memory_bytes)]  # as a file: it needs nothing of this package
+    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def _installed() -> str | None:

@@ -1,5 +1,6 @@
 """A server from its first to its last moment: as a command's process, and in a thread of a test or a notebook."""
 
+import ctypes
 import errno
 import logging
 import signal
@@ -7,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 DEFAULT_USER = "seqhub"
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # of glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,12 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
         settings: Fields of `Settings`.
     """
     chosen = Settings(port=port, **settings)
-    with _opened(Path(root)) as store, _listening(chosen) as (listener, url):
-        server = Server(chosen, guarded(store, replace(chosen, port=listener.getsockname()[1])))
+    with (
+        _opened(Path(root)) as store,
+        _listening(chosen) as (listener, url),
+        guarded(store, replace(chosen, port=listener.getsockname()[1])) as app,
+    ):
+        server = Server(chosen, app)
         thread = threading.Thread(target=server.run_to_end, args=([listener],), name="seqhub-server", daemon=True)
         thread.start()
         try:
@@ -120,20 +126,34 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
         InvalidConfigError: For an address that others can reach while there is no token, so anybody could look.
         HubError: If the port is taken.
     """
+    _give_memory_back()
     with _opened(Path(root)) as store:
         if not is_loopback(settings.host) and not store.has_tokens():
             raise InvalidConfigError(
                 f"--host {settings.host} can be reached from other machines, and {root} has no token yet; allowed: "
                 "127.0.0.1, or any address once `seqhub hub token create` has made one"
             )
-        with _listening(settings) as (listener, url), _logging_to_stderr(log):
-            server = Server(settings, guarded(store, settings), when_started=lambda: ready(url))
+        with _listening(settings) as (listener, url), _logging_to_stderr(log), guarded(store, settings) as app:
+            server = Server(settings, app, when_started=lambda: ready(url))
             server.run([listener])
 
 
-def guarded(store: Store, settings: Settings) -> "ASGIApp":
-    """The application as it is served: the routes behind the guard."""
-    return Guard(create_app(store, settings=settings), settings, Metrics())
+def _give_memory_back() -> None:
+    """Let glibc share few arenas among threads and return large pieces to the system at once; elsewhere nothing."""
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_ARENA_MAX, 2)
+        mallopt(_MMAP_THRESHOLD, 2**20)
+
+
+@contextmanager
+def guarded(store: Store, settings: Settings) -> "Iterator[ASGIApp]":
+    """The application as it is served: the routes behind the guard, until the block ends."""
+    app = create_app(store, settings=settings)
+    try:
+        yield Guard(app, settings, Metrics())
+    finally:
+        app.router.default.close()  # type: ignore[attr-defined]  # the Dispatcher that `create_app` made
 
 
 class Server(uvicorn.Server):
@@ -150,7 +170,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # nobody in front is trusted to say who asks
-                limit_concurrency=settings.max_connections,
                 timeout_keep_alive=settings.idle_seconds,
                 timeout_graceful_shutdown=settings.stop_seconds,
             )

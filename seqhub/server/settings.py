@@ -17,7 +17,9 @@ class Settings:
         scan_pickles: Look into committed files that may hold pickles, where picklescan is installed.
         max_wrong_tokens: Wrong tokens of one address in `wrong_token_seconds`; more are answered with 429.
         wrong_token_seconds: See there.
-        max_connections: Connections at one moment; requests on more are answered with 503.
+        max_connections: Connections at one moment. For one more, a connection on which nothing is under way is closed,
+            of the address that has most; if there is none, the new one is answered with 503.
+        max_connections_per_address: The same for the connections of one address.
         max_header_bytes: Most bytes before the end of a request's headers.
         header_seconds: Longest wait for the end of a request's headers.
         body_seconds: Longest wait for the next piece of a body.
@@ -34,6 +36,7 @@ class Settings:
     max_wrong_tokens: int = 100
     wrong_token_seconds: float = 60
     max_connections: int = 512
+    max_connections_per_address: int = 256
     max_header_bytes: int = 2**16
     header_seconds: float = 20
     body_seconds: float = 60

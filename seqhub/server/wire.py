@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from seqhub.server.model import Account, Comment, Commit, Discussion, Entry, Kind, Ref, Repo
+from seqhub.server.scan import Status
 
 ERROR_CODE, ERROR_MESSAGE, REQUEST_ID = "X-Error-Code", "X-Error-Message", "X-Request-Id"
 REPO_COMMIT, LINKED_SIZE, LINKED_ETAG = "X-Repo-Commit", "X-Linked-Size", "X-Linked-Etag"
@@ -47,7 +48,7 @@ def commit_reference(commit: Commit) -> Shape:
     return {"id": commit.oid, "title": commit.title, "date": timestamp(commit.date)}
 
 
-def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, suspicious: bool = False) -> Shape:
+def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, scan: Status = "not scanned") -> Shape:
     """A file or folder in tree and paths-info.
 
     A client copies large files between repositories only where `xetHash` is set. It must not look like a real Xet hash,
@@ -66,13 +67,13 @@ def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, su
     if expand:
         shape["lastCommit"] = None if entry.last_commit is None else commit_reference(entry.last_commit)
         if not entry.is_folder:
-            shape["securityFileStatus"] = security_status(suspicious)
+            shape["securityFileStatus"] = security_status(scan)
     return shape
 
 
-def security_status(suspicious: bool) -> Shape:
-    """Never "safe": a scan that finds nothing proves nothing."""
-    status = "suspicious" if suspicious else "unscanned"
+def security_status(scan: Status) -> Shape:
+    """Never "safe": a scan that finds nothing proves nothing. "error" is a file that could not be scanned."""
+    status = {"suspicious": "suspicious", "failed": "error"}.get(scan, "unscanned")
     return {
         "status": status,
         "avScan": {"status": "unscanned"},

@@ -128,7 +128,12 @@ def count_repos(call: Call, kind: Kind, name: str) -> int:
 routes = [
     Route("GET", "/api/whoami-v2", "account", whoami, "`whoami`, `hf auth whoami`"),
     Route(
-        "POST", "/api/validate-yaml", "public", validate_yaml, "`create_commit` of a README.md, `ModelCard.validate`"
+        "POST",
+        "/api/validate-yaml",
+        "public",
+        validate_yaml,
+        "`create_commit` of a README.md, `ModelCard.validate`",
+        work="light",
     ),
     Route("GET", "/api/users/{name}/overview", "public", overview, "`get_user_overview`"),
     Route("GET", "/api/users/{name}/likes", "public", likes, "`list_liked_repos`"),

@@ -2,23 +2,34 @@
 
 import base64
 import binascii
+import io
 import re
-from collections.abc import AsyncIterator, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import IO
 
 from starlette.responses import JSONResponse, Response
 
 from seqhub.server import patterns, wire
 from seqhub.server.http import Call, Fields, Route, parse_object
-from seqhub.server.model import AddLarge, AddSmall, Commit, CopyFile, Delete, Entry, Operation
+from seqhub.server.long_lines import SHORT_CHARACTERS, LongLine
+from seqhub.server.model import AddLarge, Commit, CopyFile, Delete, Entry, Operation, Repo
 from seqhub.server.refusal import Refusal, revision_not_found
-from seqhub.server.scan import refuse_pickles
+from seqhub.server.scan import may_hold_pickle, refuse_pickles
+from seqhub.server.store.contents import Contents, ContentWriter
+from seqhub.server.store.database import refusing
+from seqhub.server.store.names import check_path
 
 MIB = 2**20
 MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
 MAX_LINE = 64 * MIB
 BATCH = MIB // 4
+LONG_LINE = MIB // 4  # bytes; of a longer line the content is read in pieces
 MAX_OPERATIONS = 25_000
 PREUPLOAD_FILES = 1000
+LIGHT_COMPARISONS = 50_000  # of paths with patterns; more are made by a heavy worker
 LARGE_FILE = 10_000_000  # bytes, as on the public Hub
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -37,6 +48,19 @@ def preupload(call: Call) -> Response:
     ignored = fields.optional_text("gitIgnore", limit=patterns.MAX_BYTES)
     ignore_rules = patterns.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
     paths = [item.text("path", limit=4096) for item in asked]
+    for path in paths:
+        check_path(path)
+    folders: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    work = lfs_rules.comparisons(len(paths)) + ignore_rules.comparisons(len(paths) + len(folders))
+    patterns.check_work(work)
+    if work > LIGHT_COMPARISONS:
+        call.need_heavy()
+    known: dict[str, bool] = {}
     present = {entry.path: entry for entry in call.store.entries(call.repo, commit, paths)}
     damaged = call.store.damaged(entry.oid for entry in present.values())
     answers = []
@@ -52,7 +76,7 @@ def preupload(call: Call) -> Response:
             {
                 "path": path,
                 "uploadMode": "lfs" if is_large else "regular",
-                "shouldIgnore": patterns.is_ignored(ignore_rules, path),
+                "shouldIgnore": patterns.is_ignored(ignore_rules, path, known),
                 "oid": content_id(call, present.get(path), damaged),
             }
         )
@@ -60,44 +84,42 @@ def preupload(call: Call) -> Response:
 
 
 async def commit(call: Call) -> Response:
-    """One NDJSON body, one commit: a header, then operations."""
+    """One NDJSON body, one commit: a header, then operations.
+
+    The body waits on disk until all of it is here, so that a slow sender holds neither memory nor a worker.
+    """
     opens = call.flag("create_pr")
-    ref = await call.in_thread(writable_ref, call, opens=opens)
-    plan = Plan()
-    batch: list[bytes] = []
-    waiting = 0
-    async for line in lines(call):
-        batch.append(line)
-        waiting += len(line)
-        if waiting > BATCH:  # a thread for each line of 10,000 would cost more than reading them
-            await call.in_thread(plan.read, call, batch)
-            batch, waiting = [], 0
-    await call.in_thread(plan.read, call, batch)
-    if plan.header is None:
-        raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
-    return await call.in_thread(write, call, ref, plan.header, plan.operations, opens)
+    ref = await call.run("light", lambda: writable_ref(call, opens=opens))
+    body, size = await call.spooled_body()
+    try:
+        async with call.turns.branch(f"{call.repo.id} {ref}").slot(call.client):
+            return await call.run("write" if size <= MIB else "bulk", lambda: committed(call, ref, body, opens))
+    finally:
+        body.close()
 
 
-class Plan:
-    """What the lines of a commit said so far."""
+def committed(call: Call, ref: str, body: IO[bytes], opens: bool) -> Response:
+    """Read a body and write its commit."""
+    header: Fields | None = None
+    operations: list[Operation] = []
+    with call.store.contents() as contents:
+        for fields, text in lines(call, body):
+            with text or nullcontext():
+                key, value = fields.text("key", limit=40), fields.fields("value")
+                if key == "header":
+                    header = value
+                    continue
+                if len(operations) >= MAX_OPERATIONS:
+                    raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
+                operations.append(operation(call, key, value, contents, text))
+        if header is None:
+            raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
+        return write(call, ref, header, operations, opens, contents)
 
-    def __init__(self) -> None:
-        self.header: Fields | None = None
-        self.operations: list[Operation] = []
 
-    def read(self, call: Call, batch: Sequence[bytes]) -> None:
-        for line in batch:
-            fields = Fields(parse_object(line))
-            key, value = fields.text("key", limit=40), fields.fields("value")
-            if key == "header":
-                self.header = value
-                continue
-            if len(self.operations) >= MAX_OPERATIONS:
-                raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
-            self.operations.append(operation(call, key, value))
-
-
-def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool) -> Response:
+def write(
+    call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool, contents: Contents
+) -> Response:
     title = header.text("summary", limit=2000).strip()
     if not title:
         raise Refusal(400, 'Field "summary" must not be empty.')
@@ -110,26 +132,52 @@ def write(call: Call, ref: str, header: Fields, operations: Sequence[Operation],
     if opens:
         target = ref.removeprefix("refs/heads/")
         opened, made = call.store.propose(
-            call.repo, operations, target=target, base=parent, **who, uploader=call.user, token=token
+            call.repo, operations, target=target, base=parent, **who, uploader=call.user, token=token, contents=contents
         )
         answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     else:
         made = call.store.commit(
-            call.repo, ref, operations, expected_parent=parent, **who, uploader=call.user, token=token
+            call.repo,
+            ref,
+            operations,
+            expected_parent=parent,
+            **who,
+            uploader=call.user,
+            token=token,
+            contents=contents,
         )
+    scan_soon(call, call.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
     answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
     return JSONResponse(answer)
 
 
-def operation(call: Call, key: str, value: Fields) -> Operation:
-    """One line of a commit as the store's value."""
+def scan_soon(call: Call, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
+    """Let the files of a commit be scanned that may hold pickles."""
+    if call.scanner is None:
+        return
+    wanted = [path for path in paths if may_hold_pickle(path)]
+    for entry in call.store.entries(repo, made, wanted) if wanted else ():
+        opened = partial(call.store.content, repo, made, entry)
+        call.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
+
+
+def operation(call: Call, key: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
+    """One line of a commit as the store's value.
+
+    Args:
+        call: The request.
+        key: What the line is.
+        value: Its fields.
+        contents: Takes the content of a file.
+        text: Field "content", where it is too long to be in `value`.
+    """
     path = value.text("path", limit=4096)
     if key == "deletedFile":
         return Delete(path, is_folder=False)
     if key == "deletedFolder":
         return Delete(path.rstrip("/"), is_folder=True)
     if key == "file":
-        return AddSmall(path, content(value))
+        return staged(path, value, contents, text)
     if key == "lfsFile":
         return large(call, path, value)
     if key == "copyFile":
@@ -137,17 +185,27 @@ def operation(call: Call, key: str, value: Fields) -> Operation:
     raise Refusal(400, f"Unknown operation {key!r}; known: file, lfsFile, deletedFile, deletedFolder, copyFile.")
 
 
-def content(value: Fields) -> bytes:
+def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
+    """A small file, whose content moves out of memory at once."""
     encoding = value.text("encoding", "utf-8", limit=20)
-    text = value.text("content", limit=MAX_LINE)
-    if encoding == "base64":
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as problem:
-            raise Refusal(400, f'Field "content" is not base64: {problem}') from None
-    if encoding not in ("utf-8", "utf8"):
+    if encoding not in ("base64", "utf-8", "utf8"):
         raise Refusal(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
-    return text.encode()
+    with (
+        text or io.BytesIO(value.text("content", limit=MAX_LINE).encode()) as file,
+        ContentWriter(contents, path) as to,
+    ):
+        file.seek(0)
+        while piece := file.read(BATCH):  # a multiple of four, the characters that base64 decodes together
+            if encoding == "base64":
+                try:
+                    decoded = base64.b64decode(piece, validate=True)
+                except (binascii.Error, ValueError) as problem:
+                    raise Refusal(400, f'Field "content" is not base64: {problem}') from None
+                if piece.endswith(b"=") and file.read(1):
+                    raise Refusal(400, 'Field "content" is not base64: it goes on after its end')
+                piece = decoded
+            to.write(piece)
+        return to.finish()
 
 
 def large(call: Call, path: str, value: Fields) -> AddLarge:
@@ -163,26 +221,39 @@ def large(call: Call, path: str, value: Fields) -> AddLarge:
     return AddLarge(path, sha256, blob.stat().st_size)
 
 
-async def lines(call: Call) -> AsyncIterator[bytes]:
-    """Lines of the body as they arrive; a line may hold one small file and no more."""
-    pending: list[bytes] = []
-    waiting = 0
-    async for chunk in call.chunks():
-        for place, piece in enumerate(chunk.split(b"\n")):
-            if place:  # a line ended before this piece
-                line = b"".join(pending)
-                pending, waiting = [], 0
-                if line.strip():
-                    yield line
-            pending.append(piece)
-            waiting += len(piece)
-            if waiting > MAX_LINE:
-                raise Refusal(
-                    413, f"A line of the commit has more than {MAX_LINE} bytes: send the file as a large one."
-                )
-    last = b"".join(pending)
-    if last.strip():
-        yield last
+def lines(call: Call, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
+    """The objects of a body; of a long one the content is in a file of its own."""
+    folder = call.store.root / "tmp"
+    while first := body.readline(LONG_LINE):
+        if len(first) < LONG_LINE or first.endswith(b"\n"):
+            if first.strip():
+                yield Fields(parse_object(first)), None
+            continue
+        line = LongLine(lambda: tempfile.TemporaryFile(dir=folder))  # noqa: SIM115  closed here or by the caller
+        try:
+            with refusing():
+                line.read(rest_of_line(body, first))
+            fields = Fields(parse_object(line.text.encode()))
+            if line.file is not None and fields.fields("value").values.get("content") != line.mark:
+                raise Refusal(400, f'Only field "content" may have more than {SHORT_CHARACTERS} characters.')
+        except BaseException:
+            if line.file is not None:
+                line.file.close()
+            raise
+        yield fields, line.file
+
+
+def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
+    """A line that begins with a piece, in pieces; a line holds one small file and no more."""
+    size = len(piece)
+    while piece:
+        if size > MAX_LINE:
+            raise Refusal(413, f"A line of the commit has more than {MAX_LINE} bytes: send the file as a large one.")
+        yield piece
+        if piece.endswith(b"\n"):
+            return
+        piece = body.readline(LONG_LINE)
+        size += len(piece)
 
 
 def writable_ref(call: Call, *, opens: bool) -> str:

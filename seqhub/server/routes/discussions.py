@@ -1,6 +1,5 @@
 """Discussions and pull requests: open, list, read with a diff, comment, edit, hide, close, rename, merge."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -11,18 +10,16 @@ from seqhub.server.http import Call, Route
 from seqhub.server.model import Comment, Commit, Discussion, Entry
 from seqhub.server.refusal import Refusal
 from seqhub.server.store.discussions import Status
+from seqhub.server.text_diff import unified
 
 PAGE = 50
 STATUSES: Mapping[str, Status | None] = {"all": None, "open": "open", "closed": "closed", "merged": "merged"}
 Changes = Mapping[str, tuple[Entry | None, Entry | None]]
 MAX_TEXT = 65_536
 MAX_TITLE = 300
-DIFF_FILE, DIFF_LINES, DIFF_TOTAL, DIFF_FILES = (
-    128 * 1024,
-    4000,
-    4 * 2**20,
-    300,
-)  # a diff is for readers; beyond that it says so
+# A diff is for readers; beyond these it says so.
+DIFF_FILE, DIFF_LINES = 128 * 1024, 4000  # bytes and lines of a file
+DIFF_TOTAL, DIFF_READ, DIFF_FILES = 2 * 2**20, 4 * 2**20, 300  # characters shown, bytes read, and files
 
 
 def list_discussions(call: Call) -> Response:
@@ -66,6 +63,8 @@ def open_discussion(call: Call) -> Response:
 
 def details(call: Call) -> Response:
     found = named(call)
+    if found.is_pull_request:
+        call.need_heavy()
     shape = wire.discussion(found, call.repo) | {"events": [wire.event(comment) for comment in found.comments]}
     if found.is_pull_request:
         merged = {"mergeCommitId": found.merge_commit} if found.merge_commit else {}
@@ -185,37 +184,42 @@ def diff(call: Call, found: Discussion) -> Iterator[str]:
     if proposed is None:
         return
     base, head, changed = proposed
-    total = 0
+    total = read = 0
     for path, (before, after) in list(changed.items())[:DIFF_FILES]:
-        text = "".join(file_diff(call, path, (base, before), (head, after)))
-        total += len(text)
-        if total > DIFF_TOTAL:
-            yield f"# further changes are not shown: the diff has more than {DIFF_TOTAL} characters\n"
+        sizes = [entry.size for entry in (before, after) if entry is not None and entry.lfs is None]
+        read += sum(size for size in sizes if size <= DIFF_FILE)
+        if total > DIFF_TOTAL or read > DIFF_READ:
+            yield "# further changes are too large to show\n"
             return
+        key = (path, *(None if entry is None else (entry.oid, entry.size) for entry in (before, after)))
+        text = call.diffs.get(key, lambda p=path, b=before, a=after: file_diff(call, p, (base, b), (head, a)))  # type: ignore[misc]
+        total += len(text)
         yield text
     if len(changed) > DIFF_FILES:
         yield f"# {len(changed) - DIFF_FILES} further changed files are not shown\n"
 
 
-def file_diff(
-    call: Call, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]
-) -> Iterator[str]:
+def file_diff(call: Call, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]) -> str:
     entries = (old[1], new[1])
-    yield f"diff --git a/{path} b/{path}\n"
+    shown = [f"diff --git a/{path} b/{path}\n"]
     if entries[0] is None:
-        yield "new file mode 100644\n"
+        shown.append("new file mode 100644\n")
     if entries[1] is None:
-        yield "deleted file mode 100644\n"
+        shown.append("deleted file mode 100644\n")
     ids = [(entry.oid if entry else "0" * 40)[:10] for entry in entries]
-    yield f"index {ids[0]}..{ids[1]}\n"
+    shown.append(f"index {ids[0]}..{ids[1]}\n")
+    if any(entry is not None and entry.lfs is None and entry.size > DIFF_FILE for entry in entries):
+        return "".join([*shown, f"# {path} is too large to show\n"])
     texts = [text_of(call, commit, entry) for commit, entry in (old, new)]
     if texts[0] is None or texts[1] is None:
-        yield f"Binary files a/{path} and b/{path} differ\n"
-        return
+        return "".join([*shown, f"Binary files a/{path} and b/{path} differ\n"])
     names = ("/dev/null" if entries[0] is None else f"a/{path}", "/dev/null" if entries[1] is None else f"b/{path}")
     lines = [text.splitlines(keepends=True) for text in texts if text is not None]
-    for line in difflib.unified_diff(lines[0], lines[1], *names):
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+    if max(len(side) for side in lines) > DIFF_LINES:
+        return "".join([*shown, f"# {path} is too large to show\n"])
+    for line in unified(lines[0], lines[1], *names):
+        shown.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+    return "".join(shown)
 
 
 def content_id(entry: Entry | None) -> str | None:
@@ -223,17 +227,16 @@ def content_id(entry: Entry | None) -> str | None:
 
 
 def text_of(call: Call, commit: Commit, entry: Entry | None) -> str | None:
-    """A small text; None for what a diff does not show."""
+    """A small text; None for what is no text."""
     if entry is None:
         return ""
-    if entry.lfs is not None or entry.size > DIFF_FILE:
+    if entry.lfs is not None:
         return None
     content = call.store.content(call.repo, commit, entry)
     try:
-        text = (content if isinstance(content, bytes) else content.read_bytes()).decode()
+        return (content if isinstance(content, bytes) else content.read_bytes()).decode()
     except UnicodeDecodeError:
         return None
-    return None if text.count("\n") > DIFF_LINES else text
 
 
 _ALL = "/api/{kinds}/{repo}/discussions"

@@ -1,6 +1,6 @@
 """Reading files: content with ranges, folders, single paths."""
 
-import functools
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -13,12 +13,14 @@ from seqhub.server.conditional import asked_range, is_known
 from seqhub.server.http import Call, Route, is_true
 from seqhub.server.model import Commit, Entry
 from seqhub.server.refusal import Refusal, entry_not_found
-from seqhub.server.scan import may_hold_pickle
+from seqhub.server.scan import Status
 
-PIECE = 1024 * 1024
+PIECE = 256 * 1024
 PATHS = 20_000
 TREE_PAGE, EXPANDED_PAGE = 1000, 50  # as on the Hub: last commits cost more
-MAX_SAFETENSORS_HEADER = 25_000_000
+MAX_HEADER, MAX_HEADERS = 8_000_000, 16_000_000  # bytes of safetensors headers, of one file and of one answer
+MAX_INDEX = 8_000_000  # bytes of an index of shards
+LIGHT_PATHS = 1000  # looked up without a heavy worker
 MAX_SHARDS = 1000
 TEXT = frozenset(
     [
@@ -91,7 +93,15 @@ def raw(call: Call) -> Response:
         body = pointer(entry.lfs.sha256, entry.lfs.size)
     else:
         found = call.store.content(call.repo, commit, entry)
-        body = found if isinstance(found, bytes) else found.read_bytes()
+        if isinstance(found, Path):
+            start, stop, status = range_of(call, entry.size, etag)
+            if status == 206:
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
+            headers["Content-Length"] = str(stop - start)
+            if call.request.method == "HEAD":
+                return Response(status_code=status, headers=headers)
+            return StreamingResponse(pieces(found, start, stop), status, headers)
+        body = found
     start, stop, status = range_of(call, len(body), etag)
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
@@ -116,7 +126,7 @@ def tree(call: Call) -> Response:
     except Refusal as refusal:
         refusal.headers[wire.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
         raise
-    shapes = [wire.tree_entry(e, expand=expand, suspicious=expand and looks_bad(call, commit, e)) for e in found]
+    shapes = [wire.tree_entry(e, expand=expand, scan=scan_of(call, e) if expand else "not scanned") for e in found]
     headers = {wire.REPO_COMMIT: commit.oid}
     if after is not None:
         headers |= wire.next_link(call.next_url(after))
@@ -129,57 +139,86 @@ def paths_info(call: Call) -> Response:
     paths = [path.strip("/") for path in form.get("paths", []) + form.get("paths[]", [])]
     if len(paths) > PATHS:
         raise Refusal(413, f"{len(paths)} paths; at most {PATHS} are allowed.")
+    if len(paths) > LIGHT_PATHS:
+        call.need_heavy()
     expand = is_true(form.get("expand", ["false"])[0])
     commit = call.commit()
     found = call.store.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
     shapes = [
-        wire.tree_entry(e, expand=expand, copyable=True, suspicious=expand and looks_bad(call, commit, e))
+        wire.tree_entry(e, expand=expand, copyable=True, scan=scan_of(call, e) if expand else "not scanned")
         for e in found
     ]
     return JSONResponse(shapes, headers={wire.REPO_COMMIT: commit.oid})
 
 
-def looks_bad(call: Call, commit: Commit, entry: Entry) -> bool:
-    """Whether the scan of a file that may hold a pickle found something; asking starts a scan where there was none."""
-    if call.scanner is None or entry.is_folder or not may_hold_pickle(entry.path):
-        return False
-    oid = entry.lfs.sha256 if entry.lfs else entry.oid
-    opened = functools.partial(call.store.content, call.repo, commit, entry)
-    return call.scanner.status(oid, entry.path, opened) == "suspicious"
+def scan_of(call: Call, entry: Entry) -> Status:
+    """What the scan of a file that may hold a pickle found; readers start none."""
+    if call.scanner is None or entry.is_folder:
+        return "not scanned"
+    return call.scanner.status(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path)
 
 
 def safetensors_metadata(call: Call) -> Response:
     """The headers of all shards that an index on main names, so that a client asks once."""
     commit, index_path = call.store.resolve(call.repo, "main"), call.params["path"]
     index_entry = call.store.entry(call.repo, commit, index_path)
-    if index_entry is None or index_entry.is_folder or index_entry.size > MAX_SAFETENSORS_HEADER:
+    if index_entry is None or index_entry.is_folder:
         raise absent_entry(commit, index_path, "main")
+    if index_entry.size > MAX_INDEX:
+        raise Refusal(422, f"{index_path} has {index_entry.size:,} bytes; an index of at most {MAX_INDEX:,} is read.")
     found = call.store.content(call.repo, commit, index_entry)
     try:
         index = strict_json.parse(found if isinstance(found, bytes) else found.read_bytes())
+        metadata = index.get("metadata")
         shards = sorted(set(index["weight_map"].values()))
         names = [str(PurePosixPath(index_path).with_name(PurePosixPath(shard).name)) for shard in shards]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Refusal(422, f"{index_path} is not an index of safetensors shards.") from None
     if len(shards) > MAX_SHARDS:
         raise Refusal(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
-    headers = {shard: shard_header(call, commit, name) for shard, name in zip(shards, names, strict=True)}
-    return JSONResponse({"index": {"metadata": index.get("metadata")}, "headers": headers})
+    del index, found  # the headers of the shards need the room
+    parts: list[bytes] = []
+    total = 0
+    for shard, name in zip(shards, names, strict=True):
+        header = shard_header(call, commit, name, MAX_HEADERS - total)
+        total += len(header)
+        parts.append(json.dumps(shard).encode() + b":" + header)
+    body = b'{"index":' + compact({"metadata": metadata}) + b',"headers":{' + b",".join(parts) + b"}}"
+    return Response(body, media_type="application/json")
 
 
-def shard_header(call: Call, commit: Commit, path: str) -> object:
+def shard_header(call: Call, commit: Commit, path: str, room: int) -> bytes:
+    """The header of a safetensors file as JSON, computed once for equal files.
+
+    Args:
+        call: The request.
+        commit: Where the file is.
+        path: The file.
+        room: Bytes that the answer still takes.
+    """
     entry = call.store.entry(call.repo, commit, path)
     if entry is None or entry.is_folder:
         raise absent_entry(commit, path, "main")
     content = call.store.content(call.repo, commit, entry)
     length = int.from_bytes(first_bytes(content, 0, 8), "little")
-    if not 2 <= length <= min(MAX_SAFETENSORS_HEADER, entry.size - 8):
+    if not 2 <= length <= entry.size - 8:
         raise Refusal(422, f"{path} is not a safetensors file.")
-    try:
-        header = strict_json.parse(first_bytes(content, 8, 8 + length))
-    except ValueError:
-        raise Refusal(422, f"{path} is not a safetensors file.") from None
-    return header
+    if length > min(MAX_HEADER, room):
+        most = f"at most {MAX_HEADER:,} of a file and {MAX_HEADERS:,} of all are answered"
+        raise Refusal(413, f"The header of {path} has {length:,} bytes; {most}. Read it by a range.")
+
+    def computed() -> bytes:
+        try:
+            return compact(strict_json.parse(first_bytes(content, 8, 8 + length)))
+        except ValueError:
+            raise Refusal(422, f"{path} is not a safetensors file.") from None
+
+    return call.headers.get(entry.lfs.sha256 if entry.lfs else entry.oid, computed)
+
+
+def compact(value: object) -> bytes:
+    """JSON without spaces, as `JSONResponse` writes it."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
@@ -255,7 +294,14 @@ routes = [
         "info",
         paths_info,
         "`get_paths_info`, `file_exists`",
-        body_limit=16 * PIECE,
+        body_limit=8 * 2**20,
     ),
-    Route("GET", f"{_REPO}/safetensors-metadata/{{path*}}", "read", safetensors_metadata, "metadata of sharded models"),
+    Route(
+        "GET",
+        f"{_REPO}/safetensors-metadata/{{path*}}",
+        "read",
+        safetensors_metadata,
+        "metadata of sharded models",
+        work="heavy",
+    ),
 ]

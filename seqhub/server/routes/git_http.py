@@ -7,25 +7,28 @@ where they leave a question. A request holds the whole conversation so far, so n
 import logging
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.responses import Response, StreamingResponse
 
 from seqhub.server import git, wire
 from seqhub.server.http import Call, Route
 from seqhub.server.model import DEFAULT_BRANCH
-from seqhub.server.packing import ERROR, FLUSH, Graph, Reader, banded, lacking, lines, pack, pkt
+from seqhub.server.packing import ERROR, FLUSH, ContentReader, Graph, Reader, banded, lacking, lines, pack, pkt
 from seqhub.server.refusal import Refusal
 
 logger = logging.getLogger(__name__)
 
 HEAD = f"refs/heads/{DEFAULT_BRANCH}"
 TAG = "refs/tags/"
-BODY_LIMIT = 16 * 2**20  # 300,000 wants and haves
+BODY_LIMIT = 4 * 2**20  # 80,000 wants and haves
+PIECE = 128 * 1024  # bytes of a pack that one turn of a worker makes
 CAPABILITIES = (
     "multi_ack_detailed side-band-64k shallow include-tag allow-reachable-sha1-in-want object-format=sha1 agent=seqhub"
 )
+RESULT = "application/x-git-upload-pack-result"
 NO_STORE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 NO_PUSH = "git push is not part of this Hub: upload with huggingface_hub (`hf upload`, HfApi.create_commit)."
 _OID = re.compile(rb"[0-9a-f]{40}")
@@ -111,7 +114,7 @@ def upload_pack(call: Call) -> Response:
             first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
         return answer(first)
     first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
-    return answer(sent(call, graph, found, asked, first, common, ends))
+    return streamed(call.iterate("heavy", sent(call, graph, found, asked, first, common, ends)))
 
 
 def sent(
@@ -123,8 +126,9 @@ def sent(
     tags = found.peeled.items() if b"include-tag" in asked.capabilities else ()
     try:
         oids = lacking(graph, asked.wants, common, ends=ends, client_ends=asked.shallow, tags=tags)
-        whole = pack(graph.read, oids)
-        yield from banded(whole) if has_bands else whole
+        del graph  # the commits read so far
+        whole = pack(content_reader(call), oids)
+        yield from gathered(banded(whole) if has_bands else whole)
     except Exception:
         if not has_bands:
             raise  # the pack breaks off, which the client sees by its checksum
@@ -149,6 +153,31 @@ def reader(call: Call) -> Reader:
         return call.store.git_object(call.repo, oid.hex())
 
     return read
+
+
+def content_reader(call: Call) -> ContentReader:
+    """Objects of the repository by their 20 bytes; long contents as files."""
+    read = reader(call)
+
+    def read_content(oid: bytes) -> tuple[git.ObjectKind, bytes | Path]:
+        path = call.store.git_file(call.repo, oid.hex())
+        return read(oid) if path is None else ("blob", path)
+
+    return read_content
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces, each worth a worker's turn."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def tips(call: Call, graph: Graph) -> Tips:
@@ -236,12 +265,12 @@ def unpacked(call: Call) -> bytes:
     return body
 
 
-def answer(chunks: Iterable[bytes]) -> Response:
-    """Small answers in one piece, packs as a stream."""
-    kind = "application/x-git-upload-pack-result"
-    if isinstance(chunks, list):
-        return Response(b"".join(chunks), media_type=kind, headers=NO_STORE)
-    return StreamingResponse(chunks, media_type=kind, headers=NO_STORE)
+def answer(chunks: list[bytes]) -> Response:
+    return Response(b"".join(chunks), media_type=RESULT, headers=NO_STORE)
+
+
+def streamed(chunks: AsyncIterator[bytes]) -> Response:
+    return StreamingResponse(chunks, media_type=RESULT, headers=NO_STORE)
 
 
 def make_routes() -> list[Route]:
@@ -255,6 +284,7 @@ def make_routes() -> list[Route]:
                 "read",
                 advertise,
                 "`git clone`, `git fetch`: which refs there are",
+                work="heavy",
                 takes_basic=True,
             ),
             Route(
@@ -264,6 +294,7 @@ def make_routes() -> list[Route]:
                 upload_pack,
                 "`git clone`, `git fetch`: the objects",
                 body_limit=BODY_LIMIT,
+                work="heavy",
                 takes_basic=True,
             ),
             Route(

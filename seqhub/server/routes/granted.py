@@ -14,7 +14,7 @@ from seqhub.server.model import Account, Kind, Repo, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.signing import Action, Grant, Signer
 
-BATCH_BYTES = 512 * 1024  # written at once; two of these lie in memory for each upload
+BATCH_BYTES = 256 * 1024  # written at once; two of these lie in memory for each upload
 LIFE_SECONDS = (
     30 * 60
 )  # of signed addresses and CAS tokens; hf_xet asks for new ones, git-lfs and huggingface_hub do not

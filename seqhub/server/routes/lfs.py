@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from seqhub.server.conditional import is_known
 from seqhub.server.http import Call, Fields, Route
-from seqhub.server.parts import PartWriter, forget, joined, new_upload
+from seqhub.server.parts import forget, joined, new_upload, waiting_bytes
 from seqhub.server.refusal import Refusal
 from seqhub.server.routes.files import pieces, range_of
 from seqhub.server.routes.granted import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
@@ -92,9 +92,9 @@ async def put_object(call: Call) -> Response:
 
 async def put_part(call: Call) -> Response:
     grant = _grant(call, "part")
-    await call.in_thread(uploader, call, grant)
+    account, token = await call.in_thread(uploader, call, grant)
     try:
-        writer = await call.in_thread(PartWriter, call.store.root, grant.upload, grant.part, grant.size)
+        writer = await call.in_thread(call.store.begin_part, account, token, grant.upload, grant.part, grant.size)
         try:
             await pump(exactly(call.chunks(), grant.size), writer.write)
             etag = await call.in_thread(writer.finish)
@@ -119,14 +119,15 @@ def complete(call: Call) -> Response:
     with refusing():
         writer = call.store.begin_blob()
         try:
-            for piece in joined(call.store.root, grant.upload, [etag for _, etag in parts]):
+            for piece in joined(call.store.root, account.id, grant.upload, [etag for _, etag in parts]):
                 writer.write(piece)
-            writer.finish(grant.oid, grant.size, account, token)
+            freed = waiting_bytes(call.store.root, account.id, grant.upload)
+            writer.finish(grant.oid, grant.size, account, token, freed=freed)
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell
                 writer.abort()
             raise
-        forget(call.store.root, grant.upload)
+        forget(call.store.root, account.id, grant.upload)
     return JSONResponse({"oid": grant.oid, "size": grant.size})
 
 
@@ -265,7 +266,7 @@ def make_routes(plan: Plan) -> list[Route]:
         Route("PUT", "/lfs/objects/{oid}", "signed", put_object, "LFS: the bytes of a file", body_limit=much),
         Route("GET", "/lfs/objects/{oid}", "signed", get_object, "LFS: the bytes of a file, to git-lfs"),
         Route("PUT", "/lfs/parts/{upload}/{part}", "signed", put_part, "LFS: a part of a large file", body_limit=much),
-        Route("POST", "/lfs/complete/{upload}", "signed", complete, "LFS: join the parts"),
+        Route("POST", "/lfs/complete/{upload}", "signed", complete, "LFS: join the parts", work="bulk"),
     ]
     return rows
 

@@ -1,6 +1,8 @@
 """What a repository is, and lists of repositories."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
@@ -12,6 +14,8 @@ from seqhub.server.store.listing import SORTS
 
 PAGE, HIGHEST_PAGE = 100, 1000
 MAX_SIBLINGS = 200_000
+LIGHT_FILES = 2000  # listed without a heavy worker
+PAGE_BYTES = 2 * 2**20  # of a list of repositories, after which the next page begins
 MAX_CONDITIONS = 100  # of one list
 _COMMON = (
     "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore "
@@ -22,6 +26,7 @@ _MODEL = (
     "baseModels childrenModelCount config evalResults gguf inference inferenceProviderMapping library_name mask_token "
     "model-index pipeline_tag safetensors spaces transformersInfo widgetData"
 )
+COSTLY = frozenset({"siblings", "config", "cardData", "model-index"})
 EXPANDABLE: Mapping[Kind, frozenset[str]] = {
     "model": frozenset(f"{_COMMON} {_DOWNLOADED} {_MODEL}".split()),
     "dataset": frozenset(f"{_COMMON} {_DOWNLOADED} citation description mainSize paperswithcode_id".split()),
@@ -103,10 +108,20 @@ class Description:
 
     def siblings(self) -> list[wire.Shape]:
         """Every file at the commit."""
-        entries, _ = self.store.tree(
-            self.repo, self.commit, "", recursive=True, with_last_commit=False, limit=MAX_SIBLINGS
-        )
-        return [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
+        return [shape for page in self.sibling_pages() for shape in page]
+
+    def sibling_pages(self) -> Iterator[list[wire.Shape]]:
+        """Every file at the commit, page by page."""
+        after: str | None = None
+        for number in range(-(-MAX_SIBLINGS // LIGHT_FILES)):
+            if number:
+                self.call.need_heavy()
+            entries, after = self.store.tree(
+                self.repo, self.commit, "", recursive=True, with_last_commit=False, after=after, limit=LIGHT_FILES
+            )
+            yield [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
+            if after is None:
+                return
 
     def config(self) -> wire.Shape | None:
         """The part of config.json from which clients choose classes; None where the file is not what it should be."""
@@ -135,14 +150,23 @@ def info(call: Call) -> Response:
     commit = call.commit()
     description = Description(call, repo, commit, blobs=call.flag("blobs"))
     expand = expanded(call, repo.kind)
+    lists_files = not expand or "siblings" in expand
     if expand:
-        shape = description.shape(expand)
+        shape = description.shape(expand - {"siblings"})
     else:
-        known = set(description.fields()) - {"trendingScore", "downloadsAllTime", "description"}
+        known = set(description.fields()) - {"trendingScore", "downloadsAllTime", "description", "siblings"}
         shape = description.shape(known)
         if call.flag("securityStatus"):
             shape["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
-    return JSONResponse(shape, headers={wire.REPO_COMMIT: commit.oid})
+    headers = {wire.REPO_COMMIT: commit.oid}
+    if not lists_files:
+        return JSONResponse(shape, headers=headers)
+    # A page at a time becomes text: as values, many thousand files would take ten times the memory.
+    pages = (json.dumps(page, ensure_ascii=False, separators=(",", ":"))[1:-1] for page in description.sibling_pages())
+    files = ",".join(filter(None, pages))
+    body = JSONResponse(shape).body
+    assert isinstance(body, bytes)
+    return Response(body[:-1] + b',"siblings":[' + files.encode() + b"]}", 200, headers, "application/json")
 
 
 def list_repositories(call: Call) -> Response:
@@ -161,7 +185,8 @@ def list_repositories(call: Call) -> Response:
     direction = query.get("direction", "-1")
     if direction not in ("-1", "1"):
         raise Refusal(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
-    repos, after = call.store.list_repos(
+    listed = partial(
+        call.store.list_repos,
         kind,
         search=tuple(search),
         author=query.get("author"),
@@ -172,16 +197,26 @@ def list_repositories(call: Call) -> Response:
         sort=sort,
         descending=direction == "-1",
         after=query.get("cursor"),
-        limit=max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15))),
     )
+    limit = max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15)))
     names = expand or plain_names(call, kind)
-    shapes = []
-    for repo in repos:
+    if limit > PAGE or names & COSTLY:
+        call.need_heavy()
+    repos, after = listed(limit=limit)
+    shapes: list[wire.Shape] = []
+    size = 0
+    for place, repo in enumerate(repos):
         try:
-            shapes.append(Description(call, repo).shape(names))
+            shape = Description(call, repo).shape(names)
         except Refusal as refusal:
             if refusal.status != 404:  # 404: deleted since the page was made
                 raise
+            continue
+        size += len(json.dumps(shape))
+        if shapes and size > PAGE_BYTES:
+            _, after = listed(limit=place)
+            break
+        shapes.append(shape)
     return JSONResponse(shapes, headers={} if after is None else wire.next_link(call.next_url(after)))
 
 

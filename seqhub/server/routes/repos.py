@@ -10,6 +10,7 @@ from seqhub.server import wire
 from seqhub.server.http import Call, Fields, Route
 from seqhub.server.model import KINDS, AddSmall, Gated, Kind, Operation, Repo
 from seqhub.server.refusal import Refusal
+from seqhub.server.routes.commits import scan_soon
 from seqhub.server.scan import refuse_pickles
 from seqhub.server.store.names import check_repo_name
 
@@ -53,6 +54,7 @@ def create(call: Call) -> Response:
         if existing is None:
             raise
         raise already_there(call, existing) from None  # another request made it meanwhile
+    scan_soon(call, repo, call.store.resolve(repo, "main"), [operation.path for operation in first])
     return JSONResponse({"url": wire.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"})
 
 
@@ -140,11 +142,8 @@ def heads_with(call: Call) -> dict[str, str]:
     where: dict[str, str] = {}
     for ref in call.store.refs(call.repo):
         if ref.ref.startswith("refs/heads/"):
-            commit = call.store.resolve(call.repo, ref.ref)
-            entries, _ = call.store.tree(call.repo, commit, "", recursive=True, limit=1_000_000)
-            for entry in entries:
-                if entry.lfs is not None:
-                    where.setdefault(entry.lfs.sha256, ref.ref)
+            for sha256 in call.store.large_at(call.repo, ref.ref):
+                where.setdefault(sha256, ref.ref)
     return where
 
 
@@ -245,7 +244,7 @@ routes = [
     Route("GET", f"{_REPO}/likers", "info", likers, "`list_repo_likers`"),
     Route("GET", f"{_REPO}/auth-check", "read", auth_check, "`auth_check`"),
     Route("GET", f"{_REPO}/auth-check/write", "write", auth_check, "`auth_check(write=True)`"),
-    Route("GET", f"{_REPO}/lfs-files", "write", large_files, "`list_lfs_files`"),
+    Route("GET", f"{_REPO}/lfs-files", "write", large_files, "`list_lfs_files`", work="heavy"),
     Route("POST", f"{_REPO}/lfs-files/batch", "admin", delete_large_files, "`permanently_delete_lfs_files`"),
     Route("POST", f"{_REPO}/lfs-files/duplicate", "read", duplicate_large_files, "copies between repositories"),
 ]

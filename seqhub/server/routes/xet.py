@@ -62,18 +62,23 @@ async def take_xorb(call: Call) -> Response:
 
 
 async def take_shard_of_call(call: Call) -> Response:
-    """Shards are read in memory: few small ones at a time and one large one, after its sender is known."""
+    """Shards are read in memory: few small ones at a time and one large one, when all of it is here."""
     account, token, shelf = await call.in_thread(_sender, call)
-    async with call.turns.for_body(call.request, SMALL_SHARD_BYTES):
-        raw = bytearray()
-        try:
-            async for chunk in call.chunks():
-                raw += chunk
+    file, size = await call.spooled_body()
+    raw = bytearray()
+
+    def take() -> None:
+        file.seek(0)
+        raw.extend(file.read())
+        take_shard(call.store, shelf, raw, account, token, max_bytes=call.store.limits.file_bytes)
+
+    try:
+        async with call.turns.for_body(size, SMALL_SHARD_BYTES).slot(account.name):
             with refusing():
-                max_bytes = call.store.limits.file_bytes
-                await call.in_thread(take_shard, call.store, shelf, raw, account, token, max_bytes=max_bytes)
-        finally:
-            raw.clear()  # a refusal would hold it, by its traceback, until its answer is written
+                await call.in_thread(take)
+    finally:
+        raw.clear()  # a refusal would hold it, by its traceback, until its answer is written
+        file.close()
     return JSONResponse({"result": 1})  # 1: taken; 0 would say that it was known
 
 

@@ -6,11 +6,13 @@ import os
 import re
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from seqhub.server import parts
 from seqhub.server.model import Account, Repo, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import private
@@ -47,6 +49,9 @@ def confined_id(token: Token | None) -> int:
     return token.id if token is not None and token.repos else 0
 
 
+_ROOM = threading.Lock()
+
+
 class BlobWriter:
     """One upload: a temporary file that becomes a blob at `finish`, or nothing."""
 
@@ -79,9 +84,22 @@ class BlobWriter:
         self._hash.update(data)
 
     def finish(
-        self, expected_sha256: str | None, expected_size: int | None, account: Account, token: Token | None = None
+        self,
+        expected_sha256: str | None,
+        expected_size: int | None,
+        account: Account,
+        token: Token | None = None,
+        *,
+        freed: int = 0,
     ) -> tuple[str, int]:
         """Make the bytes a blob which `account` may commit with `token`; its SHA-256 and size.
+
+        Args:
+            expected_sha256: What the client announced, if it did.
+            expected_size: The same, bytes.
+            account: The sender.
+            token: Token of the request.
+            freed: Bytes of parts that the caller removes afterwards.
 
         Raises:
             Refusal: 400 if hash or size is not the one expected, 413 if too much waits for a commit already, 507 if the
@@ -99,7 +117,7 @@ class BlobWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
-                self._store.keep_blob(self._path, sha256, self._size, account, token)
+                self._store.keep_blob(self._path, sha256, self._size, account, token, freed)
         finally:
             self.abort()
         return sha256, self._size
@@ -198,10 +216,24 @@ class Blobs(Base):
         query = """SELECT coalesce(sum(size), 0) FROM blobs
             WHERE sha256 IN (SELECT sha256 FROM uploads WHERE account = ? AND committed = 0)"""
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
+        waiting += parts.waiting_bytes(self.root, account.id)
         if waiting + size > limit:
             known = "" if confined_id(token) else f"{waiting:,} "  # what others sent is not told to such a token
             text = f"{known}bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
             raise Refusal(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
+
+    def begin_part(
+        self, account: Account, token: Token | None, upload: str, number: int, size: int
+    ) -> "parts.PartWriter":
+        """Start to take one part of a large file.
+
+        Raises:
+            Refusal: 413; too much of what the account sent waits for a commit.
+        """
+        with _ROOM:  # parts that begin at the same time count for one another
+            here = parts.part_bytes(self.root, account.id, upload, number)
+            self.require_room(account, size - here, token)
+            return parts.PartWriter(self.root, account.id, upload, number, size)
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
         """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
@@ -215,7 +247,9 @@ class Blobs(Base):
         with self.database.reading() as connection:
             return [(row[0].hex(), *row[1:]) for row in connection.execute(query, {"repo": repo.id})]
 
-    def keep_blob(self, temporary: Path, sha256: str, size: int, account: Account, token: Token | None = None) -> None:
+    def keep_blob(
+        self, temporary: Path, sha256: str, size: int, account: Account, token: Token | None = None, freed: int = 0
+    ) -> None:
         """Rename a flushed file to its content's name and note who sent it.
 
         A file of that name is replaced: the new one has just been hashed, the old one may be damaged.
@@ -228,7 +262,7 @@ class Blobs(Base):
             mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"
             (committed,) = connection.execute(mine, (key, account.id)).fetchone()
             if committed is None:  # the same again takes no room
-                self._require_room(connection, account, size, token)
+                self._require_room(connection, account, size - freed, token)
             if not path.parent.is_dir():
                 private.make_folder(path.parent)
                 sync_folder(path.parent.parent)

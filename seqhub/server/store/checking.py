@@ -25,7 +25,8 @@ def check(connection: sqlite3.Connection, blobs: Path, damaged: set[bytes] | Non
             yield f"database: {row[0]}"
     for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
         yield f"database: row {rowid} of {table} names a row of {parent} that does not exist"
-    for repo, name in connection.execute("SELECT id, kind || ' ' || key FROM repos").fetchall():
+    query = "SELECT id, kind || ' ' || key FROM repos WHERE id NOT IN (SELECT repo FROM unfinished WHERE what = 'repo')"
+    for repo, name in connection.execute(query).fetchall():
         for problem in _check_repo(connection, repo, damaged):
             yield f"{name}: {problem}"
     yield from check_counters(connection)
@@ -53,7 +54,7 @@ def _check_repo(connection: sqlite3.Connection, repo: int, damaged: set[bytes]) 
     checked: set[bytes] = set()
     query = """SELECT oid, parent, tree, line, seq, id IN (SELECT target FROM refs WHERE repo = ?)
         OR seq = (SELECT max(seq) FROM commits AS c WHERE c.line = commits.line)
-        FROM commits WHERE repo = ? ORDER BY id"""
+        FROM commits WHERE repo = ? AND line NOT IN (SELECT number FROM unfinished WHERE what = 'line') ORDER BY id"""
     yield from _check_times(connection, repo)
     _note_changes(connection, repo)
     for oid, parent, tree, line, seq, whole in connection.execute(query, (repo, repo)).fetchall():
@@ -209,6 +210,10 @@ def _check_blobs(connection: sqlite3.Connection, folder: Path, damaged: set[byte
         if problem:
             damaged.add(key)
             yield f"large file {name} {problem}"
+    filed = "SELECT base, repo FROM objects WHERE packed = 3 AND base NOT IN (SELECT sha256 FROM blobs)"
+    for key, repo in connection.execute(filed).fetchall():
+        damaged.add(key)
+        yield f"the content {key.hex()}, which repository {repo} names, is not kept"
     query = """SELECT DISTINCT f.sha256, lines.repo FROM files AS f JOIN lines ON lines.id = f.line
         WHERE f.sha256 IS NOT NULL AND f.sha256 NOT IN (SELECT sha256 FROM blobs) AND NOT EXISTS
         (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256)"""

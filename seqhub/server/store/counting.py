@@ -19,17 +19,27 @@ STORED = f"""(SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT files.size, fi
         AND (files.sha256 IS NULL OR NOT EXISTS
             (SELECT 1 FROM purged WHERE purged.repo = repos.id AND purged.sha256 = files.sha256))))"""
 """SQL: bytes that all versions of all files of a row of `repos` take."""
+_SETTLED = STORED.replace(
+    "WHERE lines.repo", "WHERE lines.id NOT IN (SELECT number FROM unfinished WHERE what = 'line') AND lines.repo"
+)
 LIKED = "(SELECT count(*) FROM likes WHERE likes.repo = repos.id)"
 """SQL: accounts that like a row of `repos`."""
 
 
-def count_changes(connection: sqlite3.Connection, repo: Repo, changes: Mapping[str, Row | None]) -> None:
-    """Count the contents that a commit adds; before its objects and index rows are written."""
+def added_bytes(connection: sqlite3.Connection, repo: Repo, changes: Mapping[str, Row | None], without: int = 0) -> int:
+    """Bytes of the contents that a commit adds.
+
+    Args:
+        connection: Of the database.
+        repo: The repository.
+        changes: Path -> file that will be there, None for nothing.
+        without: A line of the index that does not count, since it is that of the commit.
+    """
     new: dict[bytes | str, int] = {}
     for row in changes.values():
-        if row is not None and not _is_counted(connection, repo.id, row):
+        if row is not None and not _is_counted(connection, repo.id, row, without):
             new[row.sha256 or row.path] = row.size
-    add_bytes(connection, repo, sum(new.values()))
+    return sum(new.values())
 
 
 def add_bytes(connection: sqlite3.Connection, repo: Repo, number: int) -> None:
@@ -58,7 +68,7 @@ def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) ->
 
 def check_counters(connection: sqlite3.Connection) -> Iterator[str]:
     """Counters that differ from what is stored, one line each."""
-    query = f"SELECT kind || ' ' || key, bytes, {STORED}, likes, {LIKED} FROM repos"
+    query = f"SELECT kind || ' ' || key, bytes, {_SETTLED}, likes, {LIKED} FROM repos WHERE kind <> 'hidden'"
     for name, counted, stored, likes, liked in connection.execute(query).fetchall():
         if counted != stored:
             yield f"{name}: {counted:,} bytes are counted, {stored:,} are stored"
@@ -68,13 +78,14 @@ def check_counters(connection: sqlite3.Connection) -> Iterator[str]:
 
 def repair_counters(connection: sqlite3.Connection) -> None:
     """Set every counter to what is stored."""
-    connection.execute(f"UPDATE repos SET bytes = {STORED}, likes = {LIKED}")
+    connection.execute(f"UPDATE repos SET bytes = {_SETTLED}, likes = {LIKED} WHERE kind <> 'hidden'")
 
 
-def _is_counted(connection: sqlite3.Connection, repo: int, row: Row) -> bool:
+def _is_counted(connection: sqlite3.Connection, repo: int, row: Row, without: int) -> bool:
+    settled = "lines.id <> ? AND lines.id NOT IN (SELECT number FROM unfinished WHERE what = 'line')"
     if row.sha256 is not None:
-        query = "SELECT 1 FROM files JOIN lines ON lines.id = line WHERE sha256 = ? AND repo = ? LIMIT 1"
-        return connection.execute(query, (row.sha256, repo)).fetchone() is not None
-    query = f"""SELECT 1 FROM lines JOIN files ON files.line = lines.id
-        WHERE lines.repo = ? AND files.path = ? AND oid = ? AND sha256 IS NULL AND kind = {FILE} LIMIT 1"""
-    return connection.execute(query, (repo, row.path, row.oid)).fetchone() is not None
+        query = f"SELECT 1 FROM files JOIN lines ON lines.id = line WHERE sha256 = ? AND repo = ? AND {settled} LIMIT 1"
+        return connection.execute(query, (row.sha256, repo, without)).fetchone() is not None
+    query = f"""SELECT 1 FROM lines JOIN files ON files.line = lines.id WHERE lines.repo = ? AND files.path = ?
+        AND oid = ? AND sha256 IS NULL AND kind = {FILE} AND {settled} LIMIT 1"""
+    return connection.execute(query, (repo, row.path, row.oid, without)).fetchone() is not None

@@ -37,12 +37,16 @@ class Creating(Repos, Commits):
         Raises:
             Refusal: As `create_repo` and `commit`.
         """
-        prepared = prepare(operations, self.limits)
         reference, author = BRANCH + DEFAULT_BRANCH, uploader.name
-        with self.database.transaction() as connection:
-            repo = self._create(connection, kind, full_name, private, "no", sdk, author)
-            if prepared:
-                head = ref_target(connection, repo.id, reference)
-                title = "initial commit"
-                self._commit(connection, repo, reference, head, prepared, author, title, "", uploader, token)
-            return repo
+        with self.contents() as contents:
+            prepared = prepare(operations, self.limits, contents)
+            contents.keep(self.database, self.blob_path)
+            with self.database.transaction() as connection:
+                repo = self._create(connection, kind, full_name, private, "no", sdk, author)
+                if prepared:
+                    head = ref_target(connection, repo.id, reference)
+                    title = "initial commit"
+                    self._commit(
+                        connection, repo, reference, head, prepared, author, title, "", uploader, token, contents
+                    )
+                return repo

@@ -5,14 +5,21 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import private
 from seqhub.server.store.migrations import migrate
+from seqhub.server.store.objects import Connection
 
+SLICE_SECONDS: Final = 0.15  # after which a long change lets other writers pass
+_SLICE_ROWS, _SLICE_BYTES = 250, 2**20  # between two looks at the clock
+_PAUSE: Final = 0.002  # seconds in which a writer of another process finds the database free
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -36,7 +43,7 @@ class Database:
         self._busy_seconds = busy_seconds
         self._idle: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
-        self._writing = threading.Lock()
+        self._writing = _FairLock()
         self._closed = False
         self._process = os.getpid()
         with refusing():
@@ -77,6 +84,35 @@ class Database:
         finally:
             self._writing.release()
 
+    def in_slices(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute a statement for many rows, in as many transactions as keep other writers from waiting long.
+
+        What it has written must mean nothing until a last transaction names it.
+        """
+        batches = _batches(rows)
+        batch = next(batches, None)
+        while batch:
+            with self.transaction() as connection:
+                until = time.monotonic() + SLICE_SECONDS
+                while batch:
+                    connection.executemany(statement, batch)
+                    batch = next(batches, None)
+                    if time.monotonic() >= until:
+                        break
+            time.sleep(_PAUSE)
+
+    def until_none(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Execute a statement that changes a limited number of rows until it changes none, in many transactions."""
+        changed = 1
+        while changed:
+            with self.transaction() as connection:
+                until = time.monotonic() + SLICE_SECONDS
+                while changed:
+                    changed = connection.execute(statement, values).rowcount
+                    if time.monotonic() >= until:
+                        break
+            time.sleep(_PAUSE)
+
     def close(self) -> None:
         """Close every idle connection; those in use close when they are given back."""
         with self._guard:
@@ -103,26 +139,73 @@ class Database:
             if self._closed:
                 raise Refusal(503, "the Hub is shutting down")
             if self._process != os.getpid():  # SQLite's connections must not be carried across a fork
-                self._idle, self._process, self._writing = [], os.getpid(), threading.Lock()
+                self._idle, self._process, self._writing = [], os.getpid(), _FairLock()
             if self._idle:
                 return self._idle.pop()
         with refusing():
             connection = sqlite3.connect(
                 self.path,
+                factory=Connection,
                 timeout=self._busy_seconds,
                 isolation_level=None,
                 check_same_thread=False,
-                cached_statements=256,
+                cached_statements=128,
             )
+            connection.blobs = self.path.parent / "blobs"
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
-                connection.execute("PRAGMA cache_size = -8192")  # KiB a connection
+                connection.execute("PRAGMA cache_size = -2048")  # KiB a connection
             except BaseException:
                 connection.close()
                 raise
             return connection
+
+
+class _FairLock:
+    """A lock that threads get in the order in which they asked for it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def acquire(self, timeout: float) -> bool:
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=timeout):
+            return True
+        with self._guard:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+        return True  # it came in the last moment
+
+    def release(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
+def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    batch: list[Sequence[Any]] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += sum(len(value) for value in row if isinstance(value, bytes))
+        if len(batch) >= _SLICE_ROWS or size >= _SLICE_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def read_only() -> Refusal:

@@ -2,18 +2,21 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from typing import Any, Literal
 
 from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import index
 from seqhub.server.store.base import moment, now
-from seqhub.server.store.commits import Commits, full_ref, ref_target
-from seqhub.server.store.counting import count_changes, require_quota
-from seqhub.server.store.events import add_event, event, events
-from seqhub.server.store.history import BRANCH, commit_of, difference, find_commit, point_of
-from seqhub.server.store.staging import Stage, prepare
-from seqhub.server.store.writing import append
+from seqhub.server.store.commits import Commits, Unchanged, full_ref, ref_target
+from seqhub.server.store.contents import Contents
+from seqhub.server.store.counting import require_quota
+from seqhub.server.store.events import add_event, event, events, note_commit
+from seqhub.server.store.history import BRANCH, difference, find_commit, point_of
+from seqhub.server.store.staging import Stage, note_large, prepare
+from seqhub.server.store.unfinished import begin, drop_proposal, end
+from seqhub.server.store.writing import Plan, plan
 
 Status = Literal["open", "closed", "merged", "draft"]
 _COLUMNS = "number, title, author, status, is_pull_request, created, target, merge_commit"
@@ -66,15 +69,56 @@ class Discussions(Commits):
         message: str = "",
         uploader: Account,
         token: Token | None = None,
+        contents: Contents | None = None,
     ) -> tuple[Discussion, Commit]:
         """Open a pull request with its first commit, both or neither; arguments and errors as in `commit`."""
-        prepared = prepare(operations, self.limits)
-        with self.database.transaction() as connection:
-            opened = self._open(connection, repo, title, message, author, True, target, "open", base)
+        with nullcontext(contents) if contents is not None else self.contents() as contents:
+            prepared = prepare(operations, self.limits, contents)
+            branch = full_ref(target) if full_ref(target).startswith(BRANCH) else BRANCH + full_ref(target)
+            _check_text(title, message)
+
+            def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
+                head = ref_target(connection, repo.id, branch)
+                head = head if base is None else find_commit(connection, repo.id, base)
+                return self._planned(connection, repo, branch, head, prepared, uploader, token, contents)
+
+            with self.database.reading() as connection:
+                expected = planned(connection)  # what is refused leaves nothing behind
+            contents.keep(self.database, self.blob_path)
+            if isinstance(expected, Unchanged) or expected.is_small:
+                with self.database.transaction() as connection:
+                    opened = self._open(connection, repo, title, message, author, True, target, "open", base)
+                    reference = f"refs/pr/{opened.number}"
+                    head = ref_target(connection, repo.id, reference)
+                    commit = self._commit(
+                        connection, repo, reference, head, prepared, author, title, message, uploader, token, contents
+                    )
+                    return _find(connection, repo.id, opened.number), commit
+            with self.database.transaction() as connection:
+                opened = self._open(connection, repo, title, message, author, True, target, "open", base)
+                mark = begin(connection, "proposal", repo.id, opened.number)
             reference = f"refs/pr/{opened.number}"
-            head = ref_target(connection, repo.id, reference)
-            commit = self._commit(connection, repo, reference, head, prepared, author, title, message, uploader, token)
-            return _find(connection, repo.id, opened.number), commit
+
+            def on_reference(connection: sqlite3.Connection) -> Plan | Unchanged:
+                head = ref_target(connection, repo.id, reference)
+                return self._planned(connection, repo, reference, head, prepared, uploader, token, contents)
+
+            def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
+                note_large(connection, repo, found.large, uploader)
+                require_quota(connection, repo, self.limits)
+                note_commit(connection, repo.id, reference, commit)
+                end(connection, mark)
+
+            try:
+                made = self._write(repo, reference, on_reference, noted, author, title, message, contents)
+            except BaseException:
+                with suppress(Refusal):
+                    drop_proposal(self.database, repo.id, opened.number, mark)
+                raise
+            with self.database.transaction() as connection:
+                end(connection, mark)
+                commit = made if isinstance(made, Commit) else made.head
+                return _find(connection, repo.id, opened.number), commit
 
     def _open(
         self,
@@ -209,11 +253,14 @@ class Discussions(Commits):
             Refusal: 404 for an unknown one, 400 if it is no pull request, closed or merged, 409 if the target has
                 changed a file of it in another way.
         """
-        with self.database.transaction() as connection:
+        with self.database.reading() as connection:
+            pull = _find(connection, repo.id, number)
+        target, title = full_ref(pull.target), f"{pull.title} (#{number})"
+
+        def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
             pull = _find(connection, repo.id, number)
             if not pull.is_pull_request or pull.status not in ("open", "draft"):
                 raise Refusal(400, f"discussion {number} cannot be merged: it is {pull.status} or no pull request")
-            target = full_ref(pull.target)
             head = ref_target(connection, repo.id, target)
             theirs = ref_target(connection, repo.id, f"refs/pr/{number}")
             query = "SELECT base FROM discussions WHERE repo = ? AND number = ?"
@@ -225,17 +272,21 @@ class Discussions(Commits):
                 if not (_same(here, before) or _same(here, after)):
                     raise Refusal(409, f"conflict: {path!a} was changed on {pull.target}, too")
                 stage.files[path] = after
-            changes = stage.changes()
-            count_changes(connection, repo, changes)
-            require_quota(connection, repo, self.limits)
-            title = f"{pull.title} (#{number})"
-            new = append(connection, repo, target, head, changes, author, title, comment, self.limits)
-            commit = commit_of(connection, new)
+            return plan(connection, repo, target, head, stage.changes(), self.limits)
+
+        def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
+            pull = _find(connection, repo.id, number)
+            if pull.status not in ("open", "draft"):
+                raise Refusal(400, f"discussion {number} cannot be merged: it is {pull.status}")
             query = "UPDATE discussions SET status = 'merged', merge_commit = ? WHERE repo = ? AND number = ?"
             connection.execute(query, (bytes.fromhex(commit.oid), repo.id, number))
+            require_quota(connection, repo, self.limits)
             extra = {"status": "merged", "old": pull.status, "oid": commit.oid}
             add_event(connection, repo.id, number, author, "status-change", comment, extra)
-            return commit
+
+        with self.contents() as contents:
+            made = self._write(repo, target, planned, noted, author, title, comment, contents)
+            return made if isinstance(made, Commit) else made.head
 
 
 def _same(a: index.Row | None, b: index.Row | None) -> bool:

@@ -1,11 +1,16 @@
 """A repository once more, under another name, with its history, branches and tags."""
 
-import sqlite3
+from contextlib import suppress
 
 from seqhub.server.model import Repo
+from seqhub.server.refusal import Refusal
+from seqhub.server.store import index, objects
 from seqhub.server.store.base import now
 from seqhub.server.store.counting import require_quota
-from seqhub.server.store.repos import Repos
+from seqhub.server.store.database import Database
+from seqhub.server.store.names import check_repo_name
+from seqhub.server.store.repos import HIDDEN, Repos, free_place, required
+from seqhub.server.store.unfinished import begin, drop_repo, end
 
 
 class Duplicating(Repos):
@@ -15,53 +20,73 @@ class Duplicating(Repos):
         """Copy history, branches, tags and card; no discussions, pull requests, likes or gates.
 
         Large files are not copied but named a second time. Whether the asker may read `repo` is the caller's to decide.
+        The copy appears when it is complete; until then other writers wait for no more than a slice of it.
 
         Raises:
             Refusal: As `create_repo`; 403 if a quota would be exceeded.
         """
+        _, name = check_repo_name(new_full_name)
         with self.database.transaction() as connection:
-            new = self._create(connection, repo.kind, new_full_name, private, "no", repo.sdk, author)
-            for table in ("refs", "commits", "lines", "objects"):
-                if table == "lines":
-                    mine = "SELECT id FROM lines WHERE repo = ?"
-                    connection.execute(f"DELETE FROM files WHERE line IN ({mine})", (new.id,))
-                connection.execute(f"DELETE FROM {table} WHERE repo = ?", (new.id,))
-            _copy_history(connection, repo.id, new.id)
-            query = """UPDATE repos SET (card, tags, pipeline_tag, library, bytes, updated) =
-                (SELECT card, tags, pipeline_tag, library, bytes, ? FROM repos WHERE id = ?) WHERE id = ?"""
-            connection.execute(query, (now(), repo.id, new.id))
-            connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new.id, repo.id))
-            require_quota(connection, new, self.limits)
-            return new
+            owner = free_place(connection, repo.kind, new_full_name)
+            self.require_place(connection, owner)
+            values = (HIDDEN, owner.id, name, private, "no", repo.sdk, now(), now())
+            query = """INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated)
+                VALUES (?, lower(hex(randomblob(16))), ?, ?, ?, ?, ?, ?, ?)"""
+            new = connection.execute(query, values).lastrowid
+            assert new is not None
+            mark = begin(connection, "repo", new, 0)
+        try:
+            used = _copy_history(self.database, repo.id, new)
+            with self.database.transaction() as connection:
+                owner = free_place(connection, repo.kind, new_full_name)
+                self.require_place(connection, owner)
+                key = new_full_name.lower()
+                connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, key))
+                query = """UPDATE repos SET (kind, key, card, tags, pipeline_tag, library, bytes, updated) = (
+                    SELECT kind, ?, card, tags, pipeline_tag, library, ?, ? FROM repos WHERE id = ?) WHERE id = ?"""
+                connection.execute(query, (key, used, now(), repo.id, new))
+                copy = required(connection, new)
+                connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.full_name.lower()))
+                connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new, repo.id))
+                require_quota(connection, copy, self.limits)
+                end(connection, mark)
+                return copy
+        except BaseException:
+            with suppress(Refusal):
+                drop_repo(self.database, new, mark)
+            raise
 
 
-def _copy_history(connection: sqlite3.Connection, old: int, new: int) -> None:
-    lines: dict[int, int] = {}
-    query = "SELECT id, parent, fork, inherits FROM lines WHERE repo = ? ORDER BY id"  # parents are older
-    for id, parent, fork, inherits in connection.execute(query, (old,)).fetchall():
-        values = (new, lines.get(parent), fork, inherits)
-        cursor = connection.execute("INSERT INTO lines (repo, parent, fork, inherits) VALUES (?, ?, ?, ?)", values)
-        assert cursor.lastrowid is not None
-        lines[id] = cursor.lastrowid
-        connection.execute(
-            "INSERT INTO commits (repo, oid, line, seq, parent, tree, author, title, message, date) "
-            "SELECT ?, oid, ?, seq, parent, tree, author, title, message, date FROM commits WHERE line = ?",
-            (new, lines[id], id),
-        )
-    same = "(SELECT c.id FROM commits AS o JOIN commits AS c ON c.oid = o.oid AND c.repo = ? WHERE o.id = target)"
-    for id, line in lines.items():
-        connection.execute(
-            f"INSERT INTO files SELECT ?, path, added, removed, kind, oid, size, sha256, {same} "
-            "FROM files WHERE line = ?",
-            (line, new, id),
-        )
-    connection.execute(
-        f"INSERT INTO refs SELECT ?, ref, {same}, tag, message FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/pr/%'",
-        (new, new, old),
-    )
-    connection.execute("INSERT INTO purged SELECT ?, sha256 FROM purged WHERE repo = ?", (new, old))
-    connection.execute(
-        "INSERT INTO objects (repo, oid, kind, packed, base, data) "
-        "SELECT ?, oid, kind, packed, base, data FROM objects WHERE repo = ? ORDER BY id",
-        (new, old),
-    )
+def _copy_history(database: Database, old: int, new: int) -> int:
+    """Copy one state of a repository in slices; the bytes that it takes."""
+    with database.reading() as source:
+        lines: dict[int, int] = {}
+        query = "SELECT id, parent, fork, inherits FROM lines WHERE repo = ? ORDER BY id"  # parents are older
+        found = source.execute(query, (old,)).fetchall()
+        with database.transaction() as connection:
+            for id, parent, fork, inherits in found:
+                values = (new, lines.get(parent), fork, inherits)
+                query = "INSERT INTO lines (repo, parent, fork, inherits) VALUES (?, ?, ?, ?)"
+                lines[id] = connection.execute(query, values).lastrowid or 0
+        columns = "seq, parent, tree, author, title, message, date"
+        rows = source.execute(f"SELECT oid, line, {columns} FROM commits WHERE repo = ? ORDER BY id", (old,))
+        insert = f"INSERT INTO commits (repo, oid, line, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        database.in_slices(insert, ((new, oid, lines[line], *rest) for oid, line, *rest in rows))
+        with database.reading() as connection:
+            query = "SELECT oid, id FROM commits WHERE repo = ?"
+            by_oid = dict(connection.execute(query, (new,)).fetchall())
+        targets = {id: by_oid[oid] for oid, id in source.execute(query, (old,))}
+        for id, line in lines.items():
+            query = "SELECT path, added, removed, kind, oid, size, sha256, target FROM files WHERE line = ?"
+            files = source.execute(query, (id,))
+            database.in_slices(index.INSERT, ((line, *rest, targets.get(target, 0)) for *rest, target in files))
+        query = "SELECT oid, kind, packed, base, data FROM objects WHERE repo = ? ORDER BY id"
+        database.in_slices(objects.INSERT, ((new, *row) for row in source.execute(query, (old,))))
+        query = "SELECT ref, target, tag, message FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/pr/%'"
+        refs = [(new, ref, targets[target], *rest) for ref, target, *rest in source.execute(query, (old,))]
+        (used,) = source.execute("SELECT bytes FROM repos WHERE id = ?", (old,)).fetchone()
+        purged = [(new, key) for (key,) in source.execute("SELECT sha256 FROM purged WHERE repo = ?", (old,))]
+    with database.transaction() as connection:
+        connection.executemany("INSERT INTO refs (repo, ref, target, tag, message) VALUES (?, ?, ?, ?, ?)", refs)
+        connection.executemany("INSERT INTO purged VALUES (?, ?)", purged)
+    return int(used)

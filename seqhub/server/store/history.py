@@ -16,6 +16,7 @@ from seqhub.server.store.index import Chain, Point, Row
 from seqhub.server.store.names import check_path
 
 _COMMIT = "SELECT oid, parent, author, title, message, date FROM commits"
+_PAGE_CHARACTERS = 2**20  # of the messages on one page of a history
 BRANCH, TAG = "refs/heads/", "refs/tags/"
 
 
@@ -49,10 +50,16 @@ class History(Blobs):
             head = point_of(connection, find_commit(connection, repo.id, revision))
             last = _cursor(after) if after is not None else head.seq
             found: list[Commit] = []
+            size = 0
             for line, seq in index.history_chain(connection, head):
                 query = _COMMIT + " WHERE line = ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
                 values = (line, min(seq, last), limit + 1 - len(found))
-                found += [to_commit(row) for row in connection.execute(query, values)]
+                for row in connection.execute(query, values):
+                    found.append(to_commit(row))
+                    size += len(found[-1].message)
+                    if size > _PAGE_CHARACTERS and len(found) > 1:
+                        limit = min(limit, len(found) - 1)  # the rest is the next page
+                        break
                 if len(found) > limit:
                     break
         more = len(found) > limit
@@ -102,7 +109,7 @@ class History(Blobs):
             return page, page[-1].path if len(rows) > limit else None
 
     def content(self, repo: Repo, commit: Commit, entry: Entry) -> bytes | Path:
-        """What a file holds: bytes of a small one, the path of the blob of a large one.
+        """What a file holds: bytes of a short one, the path of a file for others.
 
         Raises:
             Refusal: 404 for a folder, 410 for a large file that was deleted for good.
@@ -117,8 +124,11 @@ class History(Blobs):
             if path is None:
                 raise Refusal(410, f"{entry.path} was deleted for good", code="EntryNotFound")
             return path
+        oid = bytes.fromhex(entry.oid)
         with self.database.reading() as connection:
-            return objects.read(connection, repo.id, bytes.fromhex(entry.oid))[1]
+            if entry.size >= objects.FILED_BYTES and (path := objects.filed_path(connection, repo.id, oid)):
+                return path
+            return objects.read(connection, repo.id, oid)[1]
 
     def git_object(self, repo: Repo, oid: str) -> tuple[git.ObjectKind, bytes]:
         """Any object of a repository as git knows it, for clones and exports.
@@ -128,6 +138,17 @@ class History(Blobs):
         """
         with self.database.reading() as connection:
             return objects.read(connection, repo.id, bytes.fromhex(oid))
+
+    def large_at(self, repo: Repo, revision: str) -> set[str]:
+        """SHA-256 of the large files at a revision."""
+        with self.database.reading() as connection:
+            chain = index.index_chain(connection, point_of(connection, find_commit(connection, repo.id, revision)))
+            return {row.sha256.hex() for row in index.visible(connection, chain, "", None) if row.sha256 is not None}
+
+    def git_file(self, repo: Repo, oid: str) -> Path | None:
+        """The file with the content of an object that is long; None for others."""
+        with self.database.reading() as connection:
+            return objects.filed_path(connection, repo.id, bytes.fromhex(oid))
 
     def changes(self, repo: Repo, old: Commit | None, new: Commit) -> dict[str, tuple[Entry | None, Entry | None]]:
         """Files that differ between two commits (None: nothing), with what they were and are, by path."""

@@ -9,7 +9,7 @@ changes and nothing else, and a branch costs nothing.
 import heapq
 import sqlite3
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ FILE, FOLDER, NOTHING = 0, 1, 2
 DEEP = 8  # forks of forks after which a line gets an index of its own
 
 _COLUMNS = "line, path, added, removed, kind, oid, size, sha256, target"
+INSERT = f"INSERT INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
@@ -132,7 +133,32 @@ def write(connection: sqlite3.Connection, chain: Chain, seq: int, target: int, c
         elif len(chain) > 1:
             begun.append((line, path, seq, LIVE, NOTHING, b"", 0, None, target))
     connection.executemany("UPDATE files SET removed = ? WHERE line = ? AND path = ? AND added = ?", ended)
-    connection.executemany(f"INSERT INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", begun)
+    connection.executemany(INSERT, begun)
+
+
+def begun(
+    changes: dict[str, Row | None], line: int, seq: int, target: int, *, inherits: bool
+) -> Iterator[tuple[object, ...]]:
+    """Values for `INSERT` of commit number `seq` on a new line."""
+    for path, row in changes.items():
+        if row is not None:
+            yield (line, path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target)
+        elif inherits:
+            yield (line, path, seq, LIVE, NOTHING, b"", 0, None, target)
+
+
+def is_longer(connection: sqlite3.Connection, chain: Chain, number: int) -> bool:
+    """Whether the index of a commit has more rows than a number."""
+    rows = visible(connection, chain, "", None)
+    return next(islice(rows, number, None), None) is not None
+
+
+def paths_of(connection: sqlite3.Connection, chain: Chain, sha256: bytes) -> list[str]:
+    """Where a large file is at a commit."""
+    lines = ", ".join(str(line) for line, _ in chain)
+    query = f"SELECT DISTINCT path FROM files WHERE sha256 = ? AND line IN ({lines})"
+    found = (locate(connection, chain, path) for (path,) in connection.execute(query, (sha256,)).fetchall())
+    return [row.path for row in found if row is not None and row.sha256 == sha256]
 
 
 def fork(connection: sqlite3.Connection, repo: int, point: Point) -> Chain:
@@ -156,11 +182,15 @@ def new_line(connection: sqlite3.Connection, repo: int, parent: Point | None, *,
 
 def copy_rows(connection: sqlite3.Connection, chain: Chain, line: int, seq: int, target: Callable[[Row], int]) -> None:
     """Give a line an index of its own that begins as another's."""
-    rows = [
-        (line, row.path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target(row))
-        for row in visible(connection, chain, "", None)
-    ]
-    connection.executemany(f"INSERT INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany(INSERT, list(copied(connection, chain, line, seq, target)))
+
+
+def copied(
+    connection: sqlite3.Connection, chain: Chain, line: int, seq: int, target: Callable[[Row], int]
+) -> Iterator[tuple[object, ...]]:
+    """Values for `INSERT` that give a line the index of another."""
+    for row in visible(connection, chain, "", None):
+        yield (line, row.path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target(row))
 
 
 def _stated(connection: sqlite3.Connection, point: Point, low: str, high: str | None) -> Iterator[Row]:

@@ -13,6 +13,7 @@ class Limits:
         file_bytes: Bytes of one large file.
         small_bytes: Bytes of one file whose content travels in a commit and is kept in the database.
         commit_operations: Operations of one commit.
+        commit_folders: Folders that the paths of one commit run through; each costs a tree.
         repo_bytes: Bytes that all versions of all files of one repository take; equal large files count once.
         account_bytes: Bytes of all repositories of one account.
         waiting_bytes: Bytes of the large files that one account has sent and not committed.
@@ -24,6 +25,7 @@ class Limits:
     file_bytes: int = 50 * GIGABYTE
     small_bytes: int = 100 * 2**20
     commit_operations: int = 25_000
+    commit_folders: int = 25_000
     repo_bytes: int | None = None
     account_bytes: int | None = None
     waiting_bytes: int | None = 200 * GIGABYTE

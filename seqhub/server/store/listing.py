@@ -9,7 +9,7 @@ from typing import Any
 from seqhub.server.model import Account, Gated, Kind, Repo
 from seqhub.server.refusal import Refusal
 from seqhub.server.store.base import Base
-from seqhub.server.store.repos import REPO, to_repo
+from seqhub.server.store.repos import HIDDEN, REPO, to_repo
 
 SORTS = {
     "updated": "updated",
@@ -99,7 +99,7 @@ class Listing(Base):
     def count_repos(self) -> dict[Kind, int]:
         """How many repositories of each kind there are, private ones included."""
         with self.database.reading() as connection:
-            return dict(connection.execute("SELECT kind, count(*) FROM repos GROUP BY kind").fetchall())
+            return dict(connection.execute("SELECT kind, count(*) FROM repos WHERE kind <> ? GROUP BY kind", (HIDDEN,)))
 
     def tag_counts(self, kind: Kind) -> list[tuple[str, int]]:
         """Every tag of public repositories, and how many have it."""

@@ -4,9 +4,12 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeVar
 
+from seqhub.server import parts
 from seqhub.server.refusal import Refusal
 from seqhub.server.store import private
 from seqhub.server.store.base import Base
@@ -15,6 +18,9 @@ from seqhub.server.store.checking import check
 from seqhub.server.store.counting import repair_counters
 from seqhub.server.store.database import refusing, require_writable
 from seqhub.server.store.private import DATABASE
+from seqhub.server.store.unfinished import finish
+
+T = TypeVar("T")
 
 
 class Maintenance(Base):
@@ -54,7 +60,7 @@ class Maintenance(Base):
                 private.close(path)
         damaged: set[bytes] = set()
         with self.database.reading() as connection:
-            problems = list(check(connection, self.root / "blobs", damaged))
+            problems = [*check(connection, self.root / "blobs", damaged), *parts.check(self.root)]
             noted = {row[0] for row in connection.execute("SELECT content FROM damaged")}
         if damaged != noted:
             with suppress(Refusal), self.database.transaction() as connection:  # a disk that is full is checked, too
@@ -73,32 +79,45 @@ class Maintenance(Base):
         """
         counts = {"blobs": 0, "files": 0, "temporary": 0, "bytes": 0}
         before = time.time() - grace_seconds
-        with self.database.transaction() as connection:
-            unnamed = """FROM blobs WHERE created < ? AND sha256 NOT IN (
-                SELECT f.sha256 FROM files AS f JOIN lines ON lines.id = f.line WHERE f.sha256 IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256))"""
-            limit = int(before * 1_000_000)
-            gone = {row[0].hex() for row in connection.execute(f"SELECT sha256 {unnamed}", (limit,))}
-            connection.execute(f"DELETE {unnamed}", (limit,))
-            counts["blobs"] = len(gone)
+        limit = int(before * 1_000_000)
+        finish(self.database, limit)
+        named = """sha256 IN (SELECT f.sha256 FROM files AS f JOIN lines ON lines.id = f.line
+                WHERE f.sha256 = blobs.sha256 AND NOT EXISTS
+                (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256))
+            OR EXISTS (SELECT 1 FROM objects WHERE packed = 3 AND base = blobs.sha256)"""
+        with self.database.reading() as connection:
+            query = f"SELECT sha256 FROM blobs WHERE created < ? AND NOT ({named})"
+            unnamed = [row[0] for row in connection.execute(query, (limit,))]
+        gone = set()
+        delete = f"DELETE FROM blobs WHERE sha256 = ? AND created < ? AND NOT ({named})"
+        for keys in _slices(unnamed):
+            with self.database.transaction() as connection:
+                gone |= {key.hex() for key in keys if connection.execute(delete, (key, limit)).rowcount}
+        counts["blobs"] = len(gone)
         # Only now, when the rows are gone for good, the files; in the writer's place, where no upload can finish.
-        with self.database.transaction() as connection, refusing():
-            for path in (self.root / "blobs").glob("??/*"):
-                known = (
-                    _is_hash(path.name)
-                    and connection.execute(
-                        "SELECT 1 FROM blobs WHERE sha256 = ?", (bytes.fromhex(path.name),)
-                    ).fetchone()
-                )
-                if not known and (path.name in gone or path.stat().st_mtime < before):
-                    counts["files"] += path.name not in gone
-                    counts["bytes"] += path.stat().st_size
-                    path.unlink()
+        known = "SELECT 1 FROM blobs WHERE sha256 = ?"
+        with self.database.reading() as connection:
+            kept = {row[0].hex() for row in connection.execute("SELECT sha256 FROM blobs")}
+        old = [path for path in (self.root / "blobs").glob("??/*") if path.name not in kept]
+        for paths in _slices(old):
+            with self.database.transaction() as connection, refusing():
+                for path in paths:
+                    is_kept = _is_hash(path.name) and connection.execute(known, (bytes.fromhex(path.name),)).fetchone()
+                    if not is_kept and (path.name in gone or path.stat().st_mtime < before):
+                        counts["files"] += path.name not in gone
+                        counts["bytes"] += path.stat().st_size
+                        path.unlink()
+        with refusing():
             for path in (self.root / "tmp").iterdir():
-                if path.stat().st_mtime < before:
-                    counts["temporary"] += 1
-                    counts["bytes"] += path.stat().st_size
-                    path.unlink()
+                with suppress(FileNotFoundError):  # its upload has ended
+                    status = path.stat()
+                    if status.st_mtime < before:
+                        path.unlink()
+                        counts["temporary"] += 1
+                        counts["bytes"] += status.st_size
+            number, size = parts.sweep(self.root, before)
+            counts["temporary"] += number
+            counts["bytes"] += size
         if counts["blobs"] or counts["files"]:
             self.renew_instance()
         return counts
@@ -194,3 +213,9 @@ def _sync_file(path: Path) -> None:
 
 def _is_hash(name: str) -> bool:
     return len(name) == 64 and set(name) <= set("0123456789abcdef")
+
+
+def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """A few hundred at a time, so that nobody waits long for the writer's place."""
+    for start in range(0, len(items), 200):
+        yield items[start : start + 200]

@@ -133,7 +133,20 @@ CREATE TABLE damaged (content BLOB PRIMARY KEY) WITHOUT ROWID;            -- SHA
 UPDATE repos SET bytes = {STORED};
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _SCANS_AND_WAITING, _UPLOADS_OF_TOKENS, _DAMAGE_AND_COUNTERS)
+_FILED_AND_UNFINISHED = """
+CREATE INDEX objects_filed ON objects (base) WHERE packed = 3;            -- contents that are kept as files
+CREATE TABLE unfinished (                                                 -- work in many transactions; gc ends it
+    id INTEGER PRIMARY KEY, what TEXT NOT NULL, repo INTEGER NOT NULL, number INTEGER NOT NULL,
+    created INTEGER NOT NULL);
+"""
+
+STEPS: tuple[str, ...] = (
+    _FIRST,
+    _SCANS_AND_WAITING,
+    _UPLOADS_OF_TOKENS,
+    _DAMAGE_AND_COUNTERS,
+    _FILED_AND_UNFINISHED,
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -1,21 +1,49 @@
 """Git's objects in the database.
 
-A large tree is kept as the edits of an older one, so a folder of 10,000 files grows by a few bytes a commit.
+A large tree is kept as the edits of an older one, so a folder of 10,000 files grows by a few bytes a commit. The
+content of a file of `FILED_BYTES` or more is kept next to the large files, by its SHA-256, and read in pieces.
 """
 
 import sqlite3
 import struct
 import zlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from seqhub.server import git
 
-_RAW, _ZLIB, _EDITS = 0, 1, 2
+_RAW, _ZLIB, _EDITS, FILED = 0, 1, 2, 3
+FILED_BYTES: Final = 256 * 1024  # of a content that is kept as a file
 _WORTH_PACKING = 128  # bytes
 _WORTH_EDITS = 4096  # bytes of the tree
 _CHAIN = 12  # edits of edits of edits ...: each costs a copy of the tree when it is read
 _HEAD = struct.Struct("<III")
+_SIZE = struct.Struct("<Q")
+# Of objects that are there already a damaged one is replaced. Trees stay: one that is kept as edits of another must not
+# become the other's base.
+INSERT = (
+    "INSERT INTO objects (repo, oid, kind, packed, base, data) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (repo, oid) "
+    "DO UPDATE SET kind = excluded.kind, packed = excluded.packed, base = excluded.base, data = excluded.data "
+    "WHERE excluded.kind <> 'tree' AND (kind, packed, data) IS NOT (excluded.kind, excluded.packed, excluded.data)"
+)
+
+
+class Connection(sqlite3.Connection):
+    """A connection that knows where the contents are that the database only names."""
+
+    blobs: Path
+
+    def blob_path(self, sha256: bytes) -> Path:
+        name = sha256.hex()
+        return self.blobs / name[:2] / name
+
+
+class Spooled(NamedTuple):
+    """Bytes that wait in the temporary file of a commit."""
+
+    start: int
+    size: int
 
 
 class Packed(NamedTuple):
@@ -24,8 +52,8 @@ class Packed(NamedTuple):
     oid: bytes
     kind: git.ObjectKind
     packed: int
-    base: bytes | None  # of a tree kept as edits
-    data: bytes
+    base: bytes | None  # of a tree kept as edits: the edited tree; of a content kept as a file: its SHA-256
+    data: bytes | Spooled
 
 
 def pack(kind: git.ObjectKind, data: bytes) -> Packed:
@@ -38,20 +66,54 @@ def pack(kind: git.ObjectKind, data: bytes) -> Packed:
     return Packed(oid, kind, _RAW, None, data)
 
 
-def write(connection: sqlite3.Connection, repo: int, objects: Sequence[Packed]) -> None:
-    """Store objects; of those that are there already a damaged one is replaced.
+def filed(oid: bytes, sha256: bytes, size: int) -> Packed:
+    """The content of a file that is kept by its SHA-256."""
+    return Packed(oid, "blob", FILED, sha256, _SIZE.pack(size))
 
-    Trees stay: one that is kept as edits of another must not become the other's base.
-    """
-    connection.executemany(
-        "INSERT INTO objects (repo, oid, kind, packed, base, data) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (repo, oid) "
-        "DO UPDATE SET kind = excluded.kind, packed = excluded.packed, base = excluded.base, data = excluded.data "
-        "WHERE excluded.kind <> 'tree' AND (kind, packed, data) IS NOT (excluded.kind, excluded.packed, excluded.data)",
-        [(repo, *item) for item in objects],
-    )
+
+def write(
+    connection: sqlite3.Connection, repo: int, objects: Sequence[Packed], load: Callable[[Spooled], bytes] | None = None
+) -> None:
+    """Store objects; of those that are there already a damaged one is replaced."""
+    connection.executemany(INSERT, rows(repo, objects, load))
+    note_sound(connection, objects)
+
+
+def note_sound(connection: sqlite3.Connection, objects: Iterable[Packed]) -> None:
+    """Forget that fsck found objects damaged, which are written anew."""
     if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone():
         gone = [(item.oid,) for item in objects if item.kind != "tree"]
         connection.executemany("DELETE FROM damaged WHERE content = ?", gone)
+
+
+def rows(
+    repo: int, objects: Iterable[Packed], load: Callable[[Spooled], bytes] | None = None
+) -> Iterator[tuple[object, ...]]:
+    """Values for `INSERT`.
+
+    Args:
+        repo: Id of the repository.
+        objects: What to store.
+        load: Reads the bytes of objects that wait in a temporary file.
+    """
+    for item in objects:
+        data = item.data
+        if isinstance(data, Spooled):
+            assert load is not None
+            data = load(data)
+        yield (repo, item.oid, item.kind, item.packed, item.base, data)
+
+
+def filed_path(connection: sqlite3.Connection, repo: int, oid: bytes) -> Path | None:
+    """Where the content of a file is that is kept by its SHA-256; None for one that the database holds."""
+    query = "SELECT base FROM objects WHERE repo = ? AND oid = ? AND packed = ?"
+    row = connection.execute(query, (repo, oid, FILED)).fetchone()
+    return None if row is None else _blob_path(connection, row[0])
+
+
+def _blob_path(connection: sqlite3.Connection, sha256: bytes) -> Path:
+    assert isinstance(connection, Connection)
+    return connection.blob_path(sha256)
 
 
 def read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.ObjectKind, bytes]:
@@ -75,16 +137,26 @@ def _read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.Ob
         if row is None or len(edits) > _CHAIN:
             raise KeyError(f"no object {oid.hex()} in repository {repo}")
         kind, packed, wanted, data = row
+        if packed == FILED:
+            try:
+                return kind, _blob_path(connection, row[2]).read_bytes(), 0
+            except FileNotFoundError:
+                raise KeyError(f"the content of object {oid.hex()} in repository {repo} is missing") from None
         if packed != _EDITS:
             break
         edits.append(data)
     try:
-        content: bytes = zlib.decompress(data) if packed == _ZLIB else data
+        content = unpacked(packed, data)
         for text in reversed(edits):
             content = git.apply_edits(content, _decode(text))
     except (zlib.error, struct.error) as error:
         raise ValueError(f"object {oid.hex()} of repository {repo} is damaged: {error}") from error
     return kind, content, len(edits)
+
+
+def unpacked(packed: int, data: bytes) -> bytes:
+    """The bytes of an object that is kept whole in its row."""
+    return zlib.decompress(data) if packed == _ZLIB else data
 
 
 def added_entries(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[bytes | None, bytes]:

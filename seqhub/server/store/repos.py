@@ -12,11 +12,13 @@ from seqhub.server.store import index, objects
 from seqhub.server.store.accounts import find_account
 from seqhub.server.store.base import Base, moment, now
 from seqhub.server.store.names import check_repo_name
+from seqhub.server.store.unfinished import begin, drop_repo
 from seqhub.server.store.writing import keep_commit
 
 REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
     repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
 
+HIDDEN = "hidden"  # the kind of a repository that is being made or deleted
 _LARGE_SUFFIXES = (
     "7z arrow avro bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt "
     "pth rar safetensors tar tflite tgz wasm xz zip zst"
@@ -67,11 +69,8 @@ class Repos(Base):
         if kind not in KINDS:
             raise Refusal(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
         _, name = check_repo_name(full_name)
-        owner = _free_place(connection, kind, full_name)
-        if self.limits.repos is not None:
-            count = connection.execute("SELECT count(*) FROM repos WHERE owner = ?", (owner.id,)).fetchone()[0]
-            if count >= self.limits.repos:
-                raise Refusal(403, f"{owner.name} has {count} repositories, as many as allowed")
+        owner = free_place(connection, kind, full_name)
+        self.require_place(connection, owner)
         connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (kind, full_name.lower()))
         values = (kind, full_name.lower(), owner.id, name, private, gated, sdk, now(), now())
         cursor = connection.execute(
@@ -81,9 +80,17 @@ class Repos(Base):
         )
         id = cursor.lastrowid
         connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (id, f"{owner.name}/{name}".lower()))
-        repo = _required(connection, id or 0)
+        repo = required(connection, id or 0)
         self._first_commit(connection, repo, author)
         return repo
+
+    def require_place(self, connection: sqlite3.Connection, owner: Account) -> None:
+        """Raise 403 if an account has as many repositories as it may."""
+        if self.limits.repos is not None:
+            query = "SELECT count(*) FROM repos WHERE owner = ? AND kind <> ?"
+            count = connection.execute(query, (owner.id, HIDDEN)).fetchone()[0]
+            if count >= self.limits.repos:
+                raise Refusal(403, f"{owner.name} has {count} repositories, as many as allowed")
 
     def repo(self, kind: Kind, full_name: str) -> Repo | None:
         """The repository of that name, in any case of letters; old names are not followed."""
@@ -101,15 +108,20 @@ class Repos(Base):
     def delete_repo(self, repo: Repo) -> None:
         """Delete a repository with its history; its large files stay until `gc` finds that nobody names them.
 
+        It is gone at once; its rows are removed in many transactions, by `gc` if that breaks off.
+
         Raises:
             Refusal: 404; it is gone already.
         """
         with self.database.transaction() as connection:
-            _required(connection, repo.id)
-            connection.execute("DELETE FROM files WHERE line IN (SELECT id FROM lines WHERE repo = ?)", (repo.id,))
-            connection.execute("DELETE FROM refs WHERE repo = ?", (repo.id,))
+            required(connection, repo.id)
+            for table in ("redirects", "tags", "likes", "access_requests", "discussions", "refs"):
+                connection.execute(f"DELETE FROM {table} WHERE repo = ?", (repo.id,))
             connection.execute("DELETE FROM names WHERE rowid = ?", (repo.id,))
-            connection.execute("DELETE FROM repos WHERE id = ?", (repo.id,))
+            query = "UPDATE repos SET kind = ?, key = id, private = 1, bytes = 0 WHERE id = ?"
+            connection.execute(query, (HIDDEN, repo.id))
+            mark = begin(connection, "repo", repo.id, 0)
+        drop_repo(self.database, repo.id, mark)
 
     def move_repo(self, repo: Repo, new_full_name: str) -> Repo:
         """Give a repository another name; the old one leads to it from now on.
@@ -120,15 +132,15 @@ class Repos(Base):
         _, name = check_repo_name(new_full_name)
         new, old = new_full_name.lower(), repo.full_name.lower()
         with self.database.transaction() as connection:
-            _required(connection, repo.id)
-            owner = _free_place(connection, repo.kind, new_full_name, itself=repo.id)
+            required(connection, repo.id)
+            owner = free_place(connection, repo.kind, new_full_name, itself=repo.id)
             connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, new))
             if new != old:
                 connection.execute("INSERT OR REPLACE INTO redirects VALUES (?, ?, ?)", (repo.kind, old, repo.id))
             query = "UPDATE repos SET key = ?, owner = ?, name = ? WHERE id = ?"
             connection.execute(query, (new, owner.id, name, repo.id))
             connection.execute("UPDATE names SET name = ? WHERE rowid = ?", (new, repo.id))
-            return _required(connection, repo.id)
+            return required(connection, repo.id)
 
     def update_repo(
         self, repo: Repo, *, private: bool | None = None, gated: Gated | None = None, sdk: str | None = None
@@ -137,11 +149,11 @@ class Repos(Base):
         if gated not in (None, "no", "auto", "manual"):
             raise Refusal(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
         with self.database.transaction() as connection:
-            _required(connection, repo.id)
+            required(connection, repo.id)
             query = """UPDATE repos SET private = coalesce(?, private), gated = coalesce(?, gated),
                 sdk = coalesce(?, sdk) WHERE id = ?"""
             connection.execute(query, (private, gated, sdk, repo.id))
-            return _required(connection, repo.id)
+            return required(connection, repo.id)
 
     def card(self, repo: Repo) -> dict[str, Any]:
         """The YAML of README.md on main as JSON values; {} if there is none or it is broken."""
@@ -193,14 +205,14 @@ def to_repo(row: tuple[Any, ...]) -> Repo:
     return Repo(id, kind, namespace, name, bool(private), gated, moment(created), moment(updated), sdk)
 
 
-def _required(connection: sqlite3.Connection, id: int) -> Repo:
-    row = connection.execute(REPO + " WHERE repos.id = ?", (id,)).fetchone()
+def required(connection: sqlite3.Connection, id: int) -> Repo:
+    row = connection.execute(REPO + " WHERE repos.id = ? AND repos.kind <> ?", (id, HIDDEN)).fetchone()
     if row is None:
         raise repo_not_found()
     return to_repo(row)
 
 
-def _free_place(connection: sqlite3.Connection, kind: Kind, full_name: str, itself: int = 0) -> Account:
+def free_place(connection: sqlite3.Connection, kind: Kind, full_name: str, itself: int = 0) -> Account:
     """The owner of a name that nobody has."""
     namespace = full_name.partition("/")[0]
     owner = find_account(connection, namespace)

@@ -1,14 +1,15 @@
 """From operations to what a commit changes: rules of paths, rights to large files, conflicts of files and folders."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from seqhub.server import git
-from seqhub.server.model import Account, AddLarge, AddSmall, CopyFile, Delete, Operation, Repo, Token
+from seqhub.server.model import Account, AddLarge, AddSmall, AddStaged, CopyFile, Delete, Operation, Repo, Token
 from seqhub.server.refusal import Refusal, entry_not_found
 from seqhub.server.store import index, objects
 from seqhub.server.store.blobs import USABLE, viewer_values
+from seqhub.server.store.contents import Contents
 from seqhub.server.store.counting import add_bytes
 from seqhub.server.store.history import find_commit, point_of
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Row
@@ -18,22 +19,36 @@ from seqhub.server.store.names import check_path
 Prepared = tuple[Operation, str, objects.Packed | None]
 
 
-def prepare(operations: Sequence[Operation], limits: Limits) -> list[Prepared]:
-    """Everything that needs no database: checked paths, hashes, compression."""
+def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents) -> list[Prepared]:
+    """Everything that needs no database: checked paths, hashes, compression.
+
+    Raises:
+        Refusal: 422 for bad paths, 413 for too many operations or folders.
+    """
     if len(operations) > limits.commit_operations:
         raise Refusal(413, f"a commit has at most {limits.commit_operations:,} operations")
     spelled: dict[str, str] = {}
+    folders: set[str] = set()
     prepared: list[Prepared] = []
     for operation in operations:
         given = operation.path.rstrip("/") if isinstance(operation, Delete) else operation.path
         path = check_path(given)
         if spelled.setdefault(path, given) != given:
             raise Refusal(422, f"two paths differ only in how Unicode spells {path!a}")
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+        if len(folders) > limits.commit_folders:
+            most = f"at most {limits.commit_folders:,} folders"
+            raise Refusal(413, f"the paths of a commit run through {most}: send these in several commits")
         packed = None
-        if isinstance(operation, AddSmall):
+        if isinstance(operation, AddStaged):
+            packed = operation.packed
+        elif isinstance(operation, AddSmall):
             if len(operation.content) > limits.small_bytes:
                 raise Refusal(413, f"{path!a} has more than {limits.small_bytes:,} bytes: upload it as a large file")
-            packed = objects.pack("blob", operation.content)
+            packed = contents.add(operation.content)
         elif isinstance(operation, AddLarge):
             if len(operation.sha256) != 64 or not set(operation.sha256) <= set("0123456789abcdef"):
                 raise Refusal(422, f"{path!a}: a SHA-256 has 64 hexadecimal digits")
@@ -49,7 +64,7 @@ class Stage:
         self, connection: sqlite3.Connection, repo: Repo, chain: index.Chain, blob_path: Callable[[str], Path]
     ) -> None:
         self.files: dict[str, Row | None] = {}
-        self.restored = False  # whether a file that was deleted for good is back
+        self.large: dict[bytes, int] = {}  # SHA-256 and bytes of the large files that it names
         self._connection = connection
         self._repo = repo
         self._chain = chain
@@ -141,9 +156,16 @@ class Stage:
             raise Refusal(400, f"{path!a}: upload the content sha256:{operation.sha256} first")
         if row[0] != operation.size:
             raise Refusal(422, f"{path!a}: the content has {row[0]} bytes, not {operation.size}")
-        restored = "DELETE FROM purged WHERE repo = ? AND sha256 = ?"
-        if self._connection.execute(restored, (self._repo.id, key)).rowcount:
-            add_bytes(self._connection, self._repo, operation.size)
-            self.restored = True
-        note = "UPDATE uploads SET committed = 1 WHERE sha256 = ? AND account = ?"
-        self._connection.execute(note, (key, uploader.id))
+        self.large[key] = operation.size
+
+
+def note_large(connection: sqlite3.Connection, repo: Repo, large: Mapping[bytes, int], uploader: Account) -> bool:
+    """Note that large files do not wait for a commit any more; whether one that was deleted for good is back."""
+    restored = False
+    for key, size in large.items():
+        if connection.execute("DELETE FROM purged WHERE repo = ? AND sha256 = ?", (repo.id, key)).rowcount:
+            add_bytes(connection, repo, size)
+            restored = True
+    note = "UPDATE uploads SET committed = 1 WHERE account = ? AND sha256 = ?"
+    connection.executemany(note, [(uploader.id, key) for key in large])
+    return restored

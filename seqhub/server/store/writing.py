@@ -3,6 +3,10 @@
 import json
 import sqlite3
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from seqhub.server import git
 from seqhub.server.model import DEFAULT_BRANCH, Repo
@@ -10,22 +14,75 @@ from seqhub.server.refusal import Refusal
 from seqhub.server.store import index, objects
 from seqhub.server.store.base import now
 from seqhub.server.store.cards import card_tags, parse_card, search_tags, text_field
+from seqhub.server.store.counting import add_bytes, added_bytes
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Chain, Point, Row
 from seqhub.server.store.limits import Limits
 
+MAIN: Final = f"refs/heads/{DEFAULT_BRANCH}"
+SMALL_ROWS, SMALL_BYTES = 1500, 2**20  # of a commit that is written in one transaction
 
-def append(
+
+class Card(NamedTuple):
+    """What the README on main says, as the database keeps it."""
+
+    values: tuple[str, str, str | None, str | None]  # the card, the tags shown, pipeline_tag and library
+    search_tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One commit as it would be on top of `head`: computed while others write, valid as long as the ref is there."""
+
+    head: int
+    point: Point
+    parent: bytes
+    chain: Chain
+    changes: dict[str, Row | None]  # files
+    folders: dict[str, Row | None]
+    tree: bytes
+    objects: list[objects.Packed]  # blobs and trees
+    large: dict[bytes, int]  # SHA-256 and bytes of the large files that must be here
+    added: int  # bytes that the repository grows by
+    newest: int  # row id of the newest commit of the Hub, after which `added` is computed anew
+    card: Card | None  # None: it stays
+
+    @property
+    def rows(self) -> dict[str, Row | None]:
+        return self.changes | self.folders
+
+    @property
+    def is_small(self) -> bool:
+        """Whether writing it takes milliseconds."""
+        size = sum(
+            item.data.size if isinstance(item.data, objects.Spooled) else len(item.data) for item in self.objects
+        )
+        return len(self.changes) + len(self.folders) + len(self.objects) <= SMALL_ROWS and size <= SMALL_BYTES
+
+
+def plan(
     connection: sqlite3.Connection,
     repo: Repo,
     reference: str,
     head: int,
     changes: dict[str, Row | None],
-    author: str,
-    title: str,
-    message: str,
     limits: Limits,
-) -> int:
-    """Put one commit on top of `head` and let the ref point to it; its row id. The blobs are stored already.
+    *,
+    blobs: Sequence[objects.Packed] = (),
+    large: Mapping[bytes, int] | None = None,
+    readme: bytes | Path | None = None,
+) -> Plan:
+    """Compute what a commit writes.
+
+    Args:
+        connection: Reads one state of the database.
+        repo: The repository.
+        reference: The ref that will point to the commit.
+        head: Row id of the commit to which the ref points now.
+        changes: Path -> file that will be there, None for nothing.
+        limits: Limits of storage.
+        blobs: Contents that the commit brings.
+        large: SHA-256 and bytes of the large files that it names.
+        readme: Content of README.md, if the commit brings it.
 
     Raises:
         Refusal: 422; a path would be a file and a folder at once.
@@ -34,23 +91,90 @@ def append(
     line, seq, parent, root = connection.execute(query, (head,)).fetchone()
     point = Point(line, seq)
     chain = index.index_chain(connection, point)
-    tree, folders = _write_trees(connection, repo.id, chain, root, changes)
-    packed = objects.pack("commit", git.commit_data(tree, [parent], author, int(time.time()), title, message))
+    tree, folders, trees = _trees(connection, repo.id, chain, root, changes)
+    card = None
+    if reference == MAIN and "README.md" in changes:
+        row = changes["README.md"]
+        if row is None or row.sha256 is not None:
+            readme = b""
+        elif readme is None:
+            readme = objects.filed_path(connection, repo.id, row.oid)
+            readme = objects.read(connection, repo.id, row.oid)[1] if readme is None else readme
+        card = _card(repo, readme, limits)
+    (newest,) = connection.execute("SELECT max(id) FROM commits").fetchone()
+    added = added_bytes(connection, repo, changes)
+    written = [*blobs, *trees]
+    return Plan(head, point, parent, chain, changes, folders, tree, written, dict(large or {}), added, newest, card)
+
+
+def append(
+    connection: sqlite3.Connection,
+    repo: Repo,
+    reference: str,
+    found: Plan,
+    author: str,
+    title: str,
+    message: str,
+    load: Callable[[objects.Spooled], bytes] | None = None,
+) -> int:
+    """Write a small plan and let the ref point to the commit; its row id."""
+    add_bytes(connection, repo, added_now(connection, repo, found))
+    objects.write(connection, repo.id, found.objects, load)
+    packed = commit_object(found, author, title, message)
     row = connection.execute("SELECT id FROM commits WHERE repo = ? AND oid = ?", (repo.id, packed.oid)).fetchone()
     if row:  # the very same change of the same commit in the same second, on another branch
         new = int(row[0])
     else:
+        chain, (line, seq) = found.chain, found.point
         if connection.execute("SELECT 1 FROM commits WHERE line = ? AND seq = ?", (line, seq + 1)).fetchone():
-            chain = index.fork(connection, repo.id, point)
+            chain = index.fork(connection, repo.id, found.point)
         place = Point(chain[0].line, seq + 1)
-        new = keep_commit(connection, repo.id, packed, place, parent, tree, author, title, message)
-        index.write(connection, chain, seq + 1, new, changes | folders)
-    connection.execute("UPDATE refs SET target = ? WHERE repo = ? AND ref = ?", (new, repo.id, reference))
-    if reference == f"refs/heads/{DEFAULT_BRANCH}":
-        connection.execute("UPDATE repos SET updated = max(updated + 1, ?) WHERE id = ?", (now(), repo.id))
-        if "README.md" in changes:
-            _write_card(connection, repo, changes["README.md"], limits)
+        new = keep_commit(connection, repo.id, packed, place, found.parent, found.tree, author, title, message)
+        index.write(connection, chain, seq + 1, new, found.rows)
+    point_ref(connection, repo, reference, new, found)
     return new
+
+
+def added_now(connection: sqlite3.Connection, repo: Repo, found: Plan, new: int = 0, line: int = 0) -> int:
+    """Bytes that the repository grows by, also if others have committed to it since the plan.
+
+    Args:
+        connection: Holds the writer's place.
+        repo: The repository.
+        found: The plan.
+        new: Row id of the commit, if it is written already.
+        line: Its line of the index.
+    """
+    query = "SELECT 1 FROM commits WHERE id > ? AND id <> ? AND repo = ? LIMIT 1"
+    if connection.execute(query, (found.newest, new, repo.id)).fetchone() is None:
+        return found.added
+    return added_bytes(connection, repo, found.changes, line)
+
+
+def commit_object(found: Plan, author: str, title: str, message: str) -> objects.Packed:
+    data = git.commit_data(found.tree, [found.parent], author, int(time.time()), title, message)
+    return objects.pack("commit", data)
+
+
+def point_ref(connection: sqlite3.Connection, repo: Repo, reference: str, new: int, found: Plan) -> None:
+    """Let a ref point to a commit that is written, and keep what follows from it for the repository.
+
+    Raises:
+        Refusal: 503; a content that the commit names was removed meanwhile.
+    """
+    filed = [item.base for item in found.objects if item.packed == objects.FILED]
+    for key in (*found.large, *filed):
+        if connection.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (key,)).fetchone() is None:
+            raise Refusal(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
+    connection.execute("UPDATE refs SET target = ? WHERE repo = ? AND ref = ?", (new, repo.id, reference))
+    if reference == MAIN:
+        connection.execute("UPDATE repos SET updated = max(updated + 1, ?) WHERE id = ?", (now(), repo.id))
+    if found.card is not None:
+        query = "UPDATE repos SET card = ?, tags = ?, pipeline_tag = ?, library = ? WHERE id = ?"
+        connection.execute(query, (*found.card.values, repo.id))
+        connection.execute("DELETE FROM tags WHERE repo = ?", (repo.id,))
+        rows = [(tag, repo.id) for tag in found.card.search_tags]
+        connection.executemany("INSERT INTO tags VALUES (?, ?)", rows)
 
 
 def keep_commit(
@@ -76,10 +200,10 @@ def keep_commit(
     return cursor.lastrowid
 
 
-def _write_trees(
+def _trees(
     connection: sqlite3.Connection, repo: int, chain: Chain, root: bytes, changes: dict[str, Row | None]
-) -> tuple[bytes, dict[str, Row | None]]:
-    """Rewrite the folders that changes touch, deepest first: the root's id, and the index rows of the others."""
+) -> tuple[bytes, dict[str, Row | None], list[objects.Packed]]:
+    """Rewrite the folders that changes touch, deepest first: the root's id, the index rows of the others, all trees."""
     inside: dict[str, dict[bytes, tuple[bytes, bytes] | None]] = {"": {}}
     for path, row in changes.items():
         folder, _, name = path.rpartition("/")
@@ -101,8 +225,7 @@ def _write_trees(
         if not empty or not folder:
             written.append(tree)
         if not folder:
-            objects.write(connection, repo, written)
-            return tree.oid, rows
+            return tree.oid, rows, written
         is_file = changes[folder] is not None if folder in changes else before is not None and before.kind == FILE
         if is_file and not empty:
             raise Refusal(422, f"{folder!a} would be a file and a folder at once")
@@ -116,14 +239,12 @@ def _write_trees(
     raise AssertionError("the root comes last")
 
 
-def _write_card(connection: sqlite3.Connection, repo: Repo, row: Row | None, limits: Limits) -> None:
-    """Keep what the README on main says, and the tags by which the repository is found."""
-    readme = b"" if row is None or row.sha256 is not None else objects.read(connection, repo.id, row.oid)[1]
+def _card(repo: Repo, readme: bytes | Path, limits: Limits) -> Card:
+    """What a README says, and the tags by which the repository is found."""
+    if isinstance(readme, Path):
+        with readme.open("rb") as file:
+            readme = file.read(max(limits.card_bytes + 16, 2**20))
     card = parse_card(readme, limits.card_bytes)
     tags = card_tags(repo.kind, card, readme)
     values = (json.dumps(card), json.dumps(tags), text_field(card, "pipeline_tag"), text_field(card, "library_name"))
-    query = "UPDATE repos SET card = ?, tags = ?, pipeline_tag = ?, library = ? WHERE id = ?"
-    connection.execute(query, (*values, repo.id))
-    connection.execute("DELETE FROM tags WHERE repo = ?", (repo.id,))
-    found = [(tag, repo.id) for tag in sorted(search_tags(repo.kind, card, tags))]
-    connection.executemany("INSERT INTO tags VALUES (?, ?)", found)
+    return Card(values, tuple(sorted(search_tags(repo.kind, card, tags))))

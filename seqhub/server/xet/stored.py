@@ -15,7 +15,7 @@ from seqhub.server.xet.hashes import chunk_hash, from_hex, tree_root
 
 CHUNK: Final = struct.Struct("<32sI")
 PLACE: Final = struct.Struct("<32sQII")
-PIECE_BYTES: Final = 1024 * 1024
+PIECE_BYTES: Final = 256 * 1024
 
 BlobOf = Callable[[str], Path | None]
 Place = tuple[bytes, int, int, int]  # SHA-256 of a blob, byte in it, first chunk, end
@@ -74,7 +74,7 @@ class Xorb:
             return False
 
     def read(self, first: int, end: int) -> Iterator[bytes]:
-        """Bytes of chunks `first` to `end` (not included), in pieces of at most 1 MiB.
+        """Bytes of chunks `first` to `end` (not included), in pieces of at most 256 KiB.
 
         Raises:
             LostError: They are gone.

@@ -3,7 +3,11 @@
 import io
 import os
 import pickle
+import resource
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,8 @@ from seqhub.hub.pickles import find_pickles
 from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 from seqhub.server.model import AddLarge, AddSmall, CopyFile, Delete
 from seqhub.server.refusal import Refusal
-from seqhub.server.scan import Scanner, refuse_pickles, scan
+from seqhub.server.scan import Scanner, refuse_pickles
+from seqhub.server.scan_child import scan
 from seqhub.server.store import Store
 
 pytest.importorskip("picklescan")
@@ -124,49 +129,99 @@ def test_the_policy_lets_the_rest_pass() -> None:
     )
 
 
-def test_the_scanner_answers_at_once_and_knows_later(tmp_path: Path) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path)
-    scanner = Scanner(store)
-    try:
+    yield store
+    store.close()
+
+
+def test_the_scanner_answers_at_once_and_knows_later(store: Store) -> None:
+    with closing(Scanner(store)) as scanner:
         asked = []
 
         def opened() -> bytes:
             asked.append(1)
             return EVIL
 
-        assert scanner.status("oid", "a.pkl", opened) == "not scanned"
+        assert scanner.status("oid", "a.pkl") == "not scanned"
         scanner.settle()
-        assert scanner.status("oid", "b.pkl", opened) == "suspicious"
-        assert scanner.status("oid", "b.txt", opened) == "not scanned"
-        assert scanner.status("gone", "b.pkl", lambda: None) == "not scanned"
+        assert not asked, "a reader's question starts no scan"
+        scanner.add("oid", "a.pkl", opened)
         scanner.settle()
-        assert scanner.status("gone", "b.pkl", opened) == "not scanned"
-        assert len(asked) == 1
-    finally:
-        scanner.close()
-        store.close()
+        assert scanner.status("oid", "b.pkl") == "suspicious"
+        assert scanner.status("oid", "b.txt") == "not scanned"
+        scanner.add("oid", "b.pkl", opened)
+        scanner.add("gone", "b.pkl", lambda: None)
+        scanner.settle()
+        assert scanner.status("gone", "b.pkl") == "not scanned"
+        assert len(asked) == 1, "equal contents are scanned once"
 
 
-def test_a_restart_forgets_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
-    first = Scanner(store)
-    first.status("oid", "a.pkl", lambda: EVIL)
-    first.settle()
-    first.close()
-    store.close()
-
-    again = Store(tmp_path)
-    second = Scanner(again)
-    assert second.status("oid", "a.pkl", pytest.fail) == "suspicious"
-    second.close()
+def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Scanner(store)) as first:
+        first.add("oid", "a.pkl", lambda: EVIL)
+        first.settle()
+    with closing(Scanner(store)) as second:
+        assert second.status("oid", "a.pkl") == "suspicious"
     monkeypatch.setattr("seqhub.server.scan.version", lambda name: "999")
-    newer = Scanner(again)
-    asked = []
-    assert newer.status("oid", "a.pkl", lambda: asked.append(1)) == "not scanned"
-    newer.settle()
-    assert asked, "another version may know more"
-    newer.close()
-    again.close()
+    with closing(Scanner(store)) as newer:
+        asked = []
+        assert newer.status("oid", "a.pkl") == "not scanned"
+        newer.add("oid", "a.pkl", lambda: asked.append(1))
+        newer.settle()
+        assert asked, "another version may know more"
+
+
+def test_what_was_committed_before_the_start_is_scanned(store: Store) -> None:
+    ada = store.create_account("ada")
+    repo = store.create_repo("model", "ada/net", author="ada")
+    operations = [AddSmall("a.pkl", EVIL), AddSmall("large.PT", EVIL + bytes(300_000)), AddSmall("a.txt", EVIL)]
+    store.commit(repo, "main", operations, expected_parent=None, author="ada", title="t", uploader=ada)
+    commit = store.resolve(repo, "main")
+    with closing(Scanner(store)) as scanner:
+        scanner.settle()
+        found = {path: scanner.status(store.entry(repo, commit, path).oid, path) for path in ("a.pkl", "large.PT")}  # type: ignore[union-attr]
+    assert found == {"a.pkl": "suspicious", "large.PT": "suspicious"}
+
+
+def test_a_scan_that_takes_all_memory_ends_the_child_alone(store: Store) -> None:
+    """4 MB of opcodes: the scanner keeps every one of them."""
+    greedy = b"\x80\x02" + b"K\x01" * (2 * 2**20) + b"."
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with closing(Scanner(store, memory_bytes=128 * 2**20)) as scanner:
+        scanner.add("greedy", "a.pkl", lambda: greedy)
+        scanner.add("evil", "a.pkl", lambda: EVIL)
+        scanner.settle()
+        assert scanner.status("greedy", "a.pkl") == "failed"
+        assert scanner.status("evil", "a.pkl") == "suspicious", "the next child goes on"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024  # KiB
+
+
+def test_a_scan_that_takes_too_long_is_ended(store: Store) -> None:
+    with closing(Scanner(store, seconds=0.05)) as scanner:
+        scanner.add("slow", "a.pkl", lambda: b"\x80\x02" + b"K\x01" * 2_000_000 + b".")
+        scanner.settle()
+        assert scanner.status("slow", "a.pkl") == "failed"
+
+
+def test_the_child_ends_with_the_scanner(store: Store) -> None:
+    """The second content is asked for while the child lives; then the scanner is closed."""
+    at_work, go_on = threading.Event(), threading.Event()
+    children = []
+
+    def opened() -> None:
+        children.append(scanner._child)
+        at_work.set()
+        assert go_on.wait(20)
+
+    with closing(Scanner(store)) as scanner:
+        scanner.add("first", "a.pkl", lambda: EVIL)
+        scanner.add("second", "a.pkl", opened)
+        assert at_work.wait(20)
+        assert children[0].poll() is None
+        threading.Timer(0, go_on.set).start()
+    assert children[0].poll() is not None
 
 
 @pytest.mark.parametrize("suffix", PICKLE_SUFFIXES)

@@ -2,13 +2,17 @@
 
 import secrets
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from seqhub.server.model import Account
+from seqhub.server.parts import joined
+from seqhub.server.refusal import Refusal
 from seqhub.server.serve import Running
 from seqhub.server.signing import Grant, Signer
+from seqhub.server.store import Limits, Store
 from tests.server.large.conftest import Person, files_below, sha256
 
 
@@ -185,3 +189,40 @@ def test_bob_may_send_for_a_pull_request_but_not_for_a_branch(hub: Running, bob:
     assert bob.batch(b"x", repo="carol/open", ref={"name": "refs/pr/1"}).status_code == 200
     for revision, status in (("None", 200), ("refs%2Fpr%2F1", 200), ("main", 403), ("main?create_pr=1", 200)):
         assert bob.get(f"/api/models/carol/open/xet-write-token/{revision}").status_code == status
+
+
+def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
+    """Sent again it replaces the one before; it takes the room of its account, until it is joined or swept."""
+    store = Store(tmp_path, limits=Limits(waiting_bytes=10_000))
+    ada = store.create_account("ada")
+
+    def send(content: bytes, number: int = 1) -> str:
+        writer = store.begin_part(ada, None, "upload", number, len(content))
+        try:
+            writer.write(content)
+            return writer.finish()
+        finally:
+            writer.abort()
+
+    etags = [send(bytes([value]) * 1000) for value in range(20)]
+    (kept,) = (tmp_path / "parts").glob("*/*/*")
+    assert kept.read_bytes()[:1000] == bytes([19]) * 1000
+    with pytest.raises(Refusal, match="has not arrived"):
+        list(joined(tmp_path, ada.id, "upload", etags[:1]))
+    assert b"".join(joined(tmp_path, ada.id, "upload", etags[-1:])) == bytes([19]) * 1000
+    send(bytes(7000), 2)
+    with pytest.raises(Refusal) as caught:
+        send(bytes(3000), 3)
+    assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
+    with pytest.raises(Refusal):
+        store.require_room(ada, 3000)
+    assert store.fsck() == []
+    kept.write_bytes(b"x" + kept.read_bytes()[1:])
+    (tmp_path / "parts" / "stray").mkdir()
+    (tmp_path / "parts" / "stray" / "1-x").write_bytes(b"x")
+    assert [line.partition(" of upload")[0] for line in store.fsck()] == ["part 1", "part 1-x"]
+    assert store.gc(3600)["temporary"] == 0
+    assert store.gc(-1)["temporary"] == 3
+    assert not list((tmp_path / "parts").glob("*"))
+    assert store.fsck() == []
+    store.close()

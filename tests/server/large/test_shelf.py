@@ -117,19 +117,19 @@ def test_sweeping(tmp_path: Path) -> None:
 def test_parts(tmp_path: Path) -> None:
     etags = []
     for number, content in enumerate((b"one", b"two"), start=1):
-        writer = PartWriter(tmp_path, "up", number, 3)
+        writer = PartWriter(tmp_path, 1, "up", number, 3)
         writer.write(content)
         etags.append(writer.finish())
         writer.abort()
-    assert b"".join(joined(tmp_path, "up", etags)) == b"onetwo"
+    assert b"".join(joined(tmp_path, 1, "up", etags)) == b"onetwo"
     for wrong in (etags[::-1], [*etags, etags[0]], ["../../x"], [""]):
         with pytest.raises(Refusal):
-            b"".join(joined(tmp_path, "up", wrong))
-    short = PartWriter(tmp_path, "late", 1, 3)
+            b"".join(joined(tmp_path, 1, "up", wrong))
+    short = PartWriter(tmp_path, 1, "late", 1, 3)
     short.write(b"xx")
     with pytest.raises(Refusal, match="must have 3"):
         short.finish()
     short.abort()
-    os.utime(tmp_path / "parts" / "late", (0, time.time() - PARTS_PENDING - 1))
-    forget(tmp_path, "up")
+    os.utime(tmp_path / "parts" / "1" / "late", (0, time.time() - PARTS_PENDING - 1))
+    forget(tmp_path, 1, "up")
     assert list((tmp_path / "parts").iterdir()) == []

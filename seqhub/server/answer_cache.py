@@ -1,0 +1,38 @@
+"""Small cache of computed answers, bounded in bytes, so that equal content is computed once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+V = TypeVar("V", bytes, str)
+
+
+class AnswerCache(Generic[V]):
+    """Values by key; the ones that were not asked for longest go first.
+
+    Args:
+        most: Bytes or characters of all values.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._lock = threading.Lock()
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
+
+    def get(self, key: Hashable, compute: Callable[[], V]) -> V:
+        """The value of a key, computed if it is not here. A value that is too large is not kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = compute()
+        with self._lock:
+            if len(value) <= self._most // 4 and key not in self._values:
+                self._values[key] = value
+                self._size += len(value)
+                while self._size > self._most:
+                    _, old = self._values.popitem(last=False)
+                    self._size -= len(old)
+        return value

@@ -1,0 +1,92 @@
+"""Scan files for pickles in a process of its own: one path a line on standard input, one status a line on the output.
+
+Started by `seqhub.server.scan`. Memory and processor time are limited by the system, and the process ends with the
+server, whose pipe it reads.
+"""
+
+import ctypes
+import io
+import resource
+import signal
+import sys
+import zipfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+
+Status = Literal["suspicious", "not scanned"]
+
+MOST_BYTES = 64 * 2**20  # of one pickle; a longer one is not scanned
+MOST_MEMBERS = 10_000
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+def scan(path: str, content: bytes | Path) -> Status:
+    """Look for imports that a weights file has no need of.
+
+    Args:
+        path: Name in the repository; its ending tells how loaders read it.
+        content: The bytes, or where they are.
+    """
+    try:
+        from picklescan.scanner import scan_bytes
+    except ImportError:
+        return "not scanned"
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
+        if not _can_be_read(stream):
+            return "not scanned"
+        try:
+            result = scan_bytes(stream, "file", PurePosixPath(path).suffix.lower(), strict=True)
+        except MemoryError:
+            raise
+        except Exception:  # a stream made to break the scanner may still run in a loader, which reads it in order
+            return "suspicious"
+    return "suspicious" if result.issues_count or result.suspicious_count or result.scan_err else "not scanned"
+
+
+def _can_be_read(stream: IO[bytes]) -> bool:
+    """Whether the scanner would stay within bounds: no archive that unpacks to more than a pickle should hold."""
+    head = stream.read(6)
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    if head.startswith(b"7z\xbc\xaf\x27\x1c"):
+        return False
+    if not zipfile.is_zipfile(stream):
+        stream.seek(0)
+        return size <= MOST_BYTES
+    stream.seek(0)
+    try:
+        members = zipfile.ZipFile(stream).infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return size <= MOST_BYTES
+    finally:
+        stream.seek(0)
+    unpacked = sum(member.file_size for member in members if member.compress_type or not _is_tensor(member.filename))
+    return len(members) <= MOST_MEMBERS and unpacked <= MOST_BYTES
+
+
+def _is_tensor(name: str) -> bool:
+    """Torch's archives number the tensors, which are no pickles and not compressed."""
+    return name.rpartition("/")[2].isdigit()
+
+
+def limit_this_process(memory_bytes: int) -> None:
+    with suppress(OSError, AttributeError):  # other systems: the pipe of standard input ends with the server, too
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    limit_this_process(int(sys.argv[1]))
+    import picklescan.scanner  # noqa: F401  its memory is taken before the first file is
+
+    for line in sys.stdin.buffer:
+        ending, _, file = line.rstrip(b"\n").decode("utf-8", "surrogateescape").partition(" ")
+        status = scan(f"file{ending}", Path(file))  # a MemoryError ends the process, which its parent sees
+        sys.stdout.write(f"{status}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Work that takes many transactions: noted while it goes on, so that gc removes what a broken one left.
+
+Kinds of work: `objects` of a commit, behind the row that `number` names; the same as `swept` when gc has begun to
+remove them; a `line` of the index to which no ref points yet; a `repo` that is being made or deleted; a `proposal`,
+which is a pull request whose first commit is not written yet.
+"""
+
+import sqlite3
+from typing import Literal
+
+from seqhub.server.refusal import Refusal
+from seqhub.server.store.base import now
+from seqhub.server.store.database import Database
+
+Work = Literal["objects", "line", "repo", "proposal"]
+_SLICE = 500  # rows
+_FILES = f"""DELETE FROM files WHERE (line, path, added) IN
+    (SELECT line, path, added FROM files WHERE line = ? LIMIT {_SLICE})"""
+
+
+def begin(connection: sqlite3.Connection, what: Work, repo: int, number: int) -> int:
+    """Note the beginning; what to `end` it with."""
+    cursor = connection.execute(
+        "INSERT INTO unfinished (what, repo, number, created) VALUES (?, ?, ?, ?)", (what, repo, number, now())
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def end(connection: sqlite3.Connection, *marks: int) -> None:
+    connection.executemany("DELETE FROM unfinished WHERE id = ?", [(mark,) for mark in marks])
+
+
+def require(connection: sqlite3.Connection, mark: int) -> None:
+    """Raise 503 if gc began to remove what was written between the transactions of a commit."""
+    query = "SELECT 1 FROM unfinished WHERE id = ? AND what <> 'swept'"
+    if connection.execute(query, (mark,)).fetchone() is None:
+        raise Refusal(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
+
+
+def drop_line(database: Database, line: int, mark: int) -> None:
+    """Remove a line to which no ref points."""
+    database.until_none(_FILES, (line,))
+    with database.transaction() as connection:
+        oids = "SELECT oid FROM commits WHERE line = :line"
+        repo = "SELECT repo FROM lines WHERE id = :line"
+        connection.execute(f"DELETE FROM objects WHERE repo = ({repo}) AND oid IN ({oids})", {"line": line})
+        connection.execute("DELETE FROM commits WHERE line = ?", (line,))
+        connection.execute("DELETE FROM lines WHERE id = ?", (line,))
+        end(connection, mark)
+
+
+def drop_repo(database: Database, repo: int, mark: int) -> None:
+    """Remove what a repository had that is not shown any more, then its row."""
+    with database.reading() as connection:
+        lines = [row[0] for row in connection.execute("SELECT id FROM lines WHERE repo = ?", (repo,))]
+    for line in lines:
+        database.until_none(_FILES, (line,))
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM refs WHERE repo = ?", (repo,))
+    for table in ("objects", "commits"):
+        rows = f"SELECT rowid FROM {table} WHERE repo = ? LIMIT {_SLICE}"
+        database.until_none(f"DELETE FROM {table} WHERE rowid IN ({rows})", (repo,))
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM repos WHERE id = ?", (repo,))
+        end(connection, mark)
+
+
+def drop_proposal(database: Database, repo: int, number: int, mark: int) -> None:
+    """Remove a pull request whose first commit was not written."""
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM refs WHERE repo = ? AND ref = ?", (repo, f"refs/pr/{number}"))
+        connection.execute("DELETE FROM discussions WHERE repo = ? AND number = ?", (repo, number))
+        end(connection, mark)
+
+
+def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
+    """Remove the blobs and trees behind row `last` of a repository that no commit names."""
+    named = """SELECT oid FROM files WHERE line IN (SELECT id FROM lines WHERE repo = :repo)
+        UNION SELECT tree FROM commits WHERE repo = :repo
+        UNION SELECT base FROM objects WHERE repo = :repo AND packed = 2"""
+    newest = "SELECT max(id) FROM commits"
+    with database.transaction() as connection:  # a commit that is still at work sees it, and begins again
+        connection.execute("UPDATE unfinished SET what = 'swept' WHERE id = ?", (mark,))
+    with database.reading() as connection:
+        (seen,) = connection.execute(newest).fetchone()
+        query = f"""SELECT id FROM objects WHERE repo = :repo AND id > :last AND kind IN ('blob', 'tree')
+            AND oid NOT IN ({named})"""
+        gone = connection.execute(query, {"repo": repo, "last": last}).fetchall()
+    while gone:
+        with database.transaction() as connection:
+            if connection.execute(newest).fetchone()[0] != seen:
+                return  # a commit since then may name one of them: left to the next gc
+            connection.executemany("DELETE FROM objects WHERE id = ?", gone[:_SLICE])
+        gone = gone[_SLICE:]
+    with database.transaction() as connection:
+        end(connection, mark)
+
+
+def finish(database: Database, before: int) -> int:
+    """Remove what work left that began before a time (microseconds) and broke off; how many pieces of work."""
+    with database.reading() as connection:
+        query = "SELECT id, what, repo, number FROM unfinished WHERE created < ? ORDER BY id DESC"
+        rows = connection.execute(query, (before,)).fetchall()
+    for mark, what, repo, number in rows:
+        if what == "line":
+            drop_line(database, number, mark)
+        elif what == "proposal":
+            drop_proposal(database, repo, number, mark)
+        elif what == "repo":
+            drop_repo(database, repo, mark)
+        else:
+            drop_objects(database, repo, number, mark)
+    return len(rows)

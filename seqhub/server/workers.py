@@ -1,0 +1,156 @@
+"""Worker threads in pools by the kind of work, with queues that serve clients in turn.
+
+    light   reads that take milliseconds; never waits for the others
+    write   changes, which may wait for the database's writer
+    heavy   answers that take much computing: packs for git, diffs, metadata of weights, long lists
+    bulk    bodies of many megabytes: large commits, joining the parts of an upload
+
+One slow kind of request therefore delays its own kind only, and one client's requests delay another client's by one
+request at most.
+"""
+
+import asyncio
+import threading
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Literal, TypeVar
+
+from seqhub.server.refusal import Refusal
+
+Work = Literal["light", "write", "heavy", "bulk"]
+T = TypeVar("T")
+
+THREADS: Final[dict[Work, int]] = {"light": 12, "write": 4, "heavy": 2, "bulk": 1}
+MOST_WAITING: Final = 256  # requests in one queue; more are answered with 503; of light ones, as many as connections
+_END: Final = object()
+
+
+class FairQueue:
+    """A number of slots that waiting clients get in turn.
+
+    Thread-safe across event loops, as tests run one loop for each request.
+
+    Args:
+        slots: Requests that may hold one at a time.
+        most_waiting: Requests that may wait.
+    """
+
+    def __init__(self, slots: int, most_waiting: int = MOST_WAITING) -> None:
+        self._free = slots
+        self._most_waiting = most_waiting
+        self._count = 0
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def slot(self, client: str) -> AsyncIterator[None]:
+        """Hold a slot for as long as the block lasts.
+
+        Args:
+            client: Requests of the same client wait behind one another, not in front of other clients' requests.
+
+        Raises:
+            Refusal: 503 with `Retry-After`; too many requests wait already.
+        """
+        await self._acquire(client)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _acquire(self, client: str) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            if self._count >= self._most_waiting:
+                raise Refusal(
+                    503, "The Hub is busy with requests of this kind; try again.", headers={"Retry-After": "1"}
+                )
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(client, deque()).append(future)
+            self._count += 1
+        try:
+            await future
+        except asyncio.CancelledError:
+            with self._lock:
+                was_waiting = self._forget(client, future)
+            if not was_waiting:  # the slot was on its way here
+                self._release()
+            raise
+
+    def _forget(self, client: str, future: "asyncio.Future[None]") -> bool:
+        queue = self._waiting.get(client)
+        if queue is None or future not in queue:
+            return False
+        queue.remove(future)
+        self._count -= 1
+        if not queue:
+            del self._waiting[client]
+        return True
+
+    def _release(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._free += 1
+                    return
+                client, queue = self._waiting.popitem(last=False)
+                future = queue.popleft()
+                self._count -= 1
+                if queue:
+                    self._waiting[client] = queue  # behind all other clients
+            try:
+                future.get_loop().call_soon_threadsafe(_wake, future)
+            except RuntimeError:  # its loop is closed
+                continue
+            return
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Workers:
+    """The pools of one server."""
+
+    def __init__(self) -> None:
+        self._pools = {
+            work: ThreadPoolExecutor(count, thread_name_prefix=f"seqhub-{work}") for work, count in THREADS.items()
+        }
+        self._queues = {
+            work: FairQueue(count, 2**16 if work == "light" else MOST_WAITING) for work, count in THREADS.items()
+        }
+
+    async def run(self, work: Work, client: str, function: Callable[[], T]) -> T:
+        """Run a blocking function in a thread of a pool.
+
+        Args:
+            work: The pool.
+            client: See `FairQueue.slot`.
+            function: What to run.
+
+        Raises:
+            Refusal: 503; too many requests wait for this pool.
+        """
+        async with self._queues[work].slot(client):
+            return await asyncio.get_running_loop().run_in_executor(self._pools[work], function)
+
+    async def iterate(self, work: Work, client: str, pieces: Iterator[T]) -> AsyncIterator[T]:
+        """The items of a blocking iterator, each computed in a slot of its own.
+
+        A client that reads slowly holds no thread between two items.
+        """
+        try:
+            while (piece := await self.run(work, client, lambda: next(pieces, _END))) is not _END:
+                yield piece  # type: ignore[misc]  # the sentinel was excluded
+        finally:
+            with suppress(AttributeError, ValueError):  # no generator, or one that a thread still runs
+                pieces.close()  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
