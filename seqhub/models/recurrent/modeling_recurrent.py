@@ -149,9 +149,8 @@ class Padding:
         """
         mask = mask.bool()
         lengths = mask.sum(1)
-        if (
-            is_transformed() or is_recording()
-        ):  # values decide nothing: they are of a batch of batches, or of an example
+        # Values decide nothing: they are of a batch of batches, or of an example
+        if is_transformed() or is_recording():
             real = torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1)
             return cls(lengths, real, *real_steps_order(mask))
         counts = lengths.tolist()
