@@ -317,7 +317,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
         self.recurrence = self._recurrence(config, width)
         # A module of its own rather than nn.LSTM(bidirectional=True), which would start in the padding
         self.recurrence_reverse = self._recurrence(config, width) if config.bidirectional else None
-        self.is_wide = width > self.recurrence.weight_ih_l0.size(0)  # asked of a tensor, it would be part of a trace
+        weight: Any = self.recurrence.weight_ih_l0
+        self.is_wide = width > len(weight)  # known here, since a trace would record the size of a tensor
 
     @staticmethod
     def _recurrence(config: RecurrentConfig, width: int) -> nn.RNNBase | MemoryBlocks:
