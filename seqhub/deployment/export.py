@@ -139,14 +139,8 @@ def _to_onnx(model: "PreTrainedModel") -> tuple[bytes, Run]:
     )
     assert program is not None  # as where the exporter writes a file itself
     proto = program.model_proto
-    for part in (
-        *proto.graph.node,
-        *proto.graph.value_info,
-        *proto.functions,
-        *(n for f in proto.functions for n in f.node),
-    ):
-        part.ClearField("metadata_props")  # call stacks, with paths of this machine
-        part.ClearField("doc_string")
+    for part in (proto.graph, *proto.functions):
+        _remove_call_stacks(part)
     for key, value in _metadata(model).items():
         proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString()
@@ -159,6 +153,17 @@ def _to_onnx(model: "PreTrainedModel") -> tuple[bytes, Run]:
         return logits  # type: ignore[no-any-return]
 
     return content, run
+
+
+def _remove_call_stacks(part: Any) -> None:
+    """Remove from a graph or function of ONNX what the exporter noted of its origin, with paths of this machine."""
+    for each in (part, *part.node, *part.value_info):
+        each.ClearField("metadata_props")
+        each.ClearField("doc_string")
+    for node in part.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):  # the body of a Scan
+                _remove_call_stacks(attribute.g)
 
 
 def _to_torch(model: "PreTrainedModel") -> tuple[bytes, Run]:

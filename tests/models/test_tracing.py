@@ -112,6 +112,16 @@ def test_traced_states_are_right_for_any_batch(preset: str) -> None:
     check(trace(module, texts(True)), module, other_texts())
 
 
+@pytest.mark.parametrize("cell", ["lstm", "lstm_hs97"])
+def test_a_large_vocabulary_is_looked_up_in_recorded_programs(cell: str) -> None:
+    """Its one-hot vectors are never made."""
+    module = Wrapped(cases.build(cell, vocab_size=3000))
+    ids, mask = texts(True)
+    for program in (trace(module, (ids, mask)), export(module, (ids, mask))):
+        check(program, module, [(300 * ids, mask) for ids, mask in other_texts()])
+        assert "embedding" in str(getattr(program, "inlined_graph", None) or program.graph)
+
+
 def values_for(case: families.Case) -> list[Batch]:
     """Batches of values, the first unpadded; NaN in the padding of one."""
     rows, longest = families.rows_for(case, 1), case.shape.steps[1]

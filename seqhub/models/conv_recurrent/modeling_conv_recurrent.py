@@ -160,10 +160,9 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         lengths = mask.sum(1)
         front = torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1)  # (B, T)
         steps = values.masked_fill(~mask.unsqueeze(2), 0).gather(1, order.unsqueeze(2).expand_as(values))
-        filtered = self.blocks(steps.to(float_type(self)).flatten(0, 1).unsqueeze(1)).flatten(
-            1
-        )  # (B x T, channels x bins)
-        states = run_recurrence(self.recurrence, filtered.view(mask.size(0), mask.size(1), filtered.size(1)))[0]
+        filtered = self.blocks(steps.to(float_type(self)).flatten(0, 1).unsqueeze(1)).flatten(1)
+        rows = filtered.view(mask.size(0), mask.size(1), filtered.size(1))  # (B, T, channels x bins)
+        states = run_recurrence(self.recurrence, rows)[0]
         placed = states.gather(1, back.unsqueeze(2).expand_as(states)).masked_fill(~mask.unsqueeze(2), 0)
         return ConvRecurrentModelOutput(placed, self._pool(states, front, lengths))
 

@@ -149,9 +149,8 @@ class Padding:
         """
         mask = mask.bool()
         lengths = mask.sum(1)
-        if (
-            is_transformed() or is_recording()
-        ):  # values decide nothing: they are of a batch of batches, or of an example
+        # Values decide nothing: they are of a batch of batches, or of an example
+        if is_transformed() or is_recording():
             real = torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1)
             return cls(lengths, real, *real_steps_order(mask))
         counts = lengths.tolist()
@@ -318,7 +317,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
         self.recurrence = self._recurrence(config, width)
         # A module of its own rather than nn.LSTM(bidirectional=True), which would start in the padding
         self.recurrence_reverse = self._recurrence(config, width) if config.bidirectional else None
-        self.is_wide = width > self.recurrence.weight_ih_l0.size(0)  # asked of a tensor, it would be part of a trace
+        weight: Any = self.recurrence.weight_ih_l0
+        self.is_wide = width > len(weight)  # known here, since a trace would record the size of a tensor
 
     @staticmethod
     def _recurrence(config: RecurrentConfig, width: int) -> nn.RNNBase | MemoryBlocks:
