@@ -1,4 +1,4 @@
-"""The embedded Hub: commits, large files and lists, against bare SQLite, a plain HTTP copy and a small Hub.
+"""The embedded Hub: commits, large files, lists and downloads, against bare SQLite, plain servers and a small Hub.
 
 Servers are `seqhub serve` in processes of their own, clients are huggingface_hub in others. The plain copy of a file is
 the least that any Hub must do: Python's http.client streams it from disk in pieces of 1 MiB to Python's http.server in
@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -36,12 +37,15 @@ MIB = 2**20
 LIMIT = 120  # seconds for any one process or request
 PROCESSES, THREADS, COMMITS = 2, 4, 25
 MANY, LARGE = 10_000, 1024 * MIB
+DOWNLOADS = 1500  # enough for the clock of processor time, which ticks 100 times a second
 SERVE = "from seqhub.cli import main; main()"
 
 
 def run(rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        return [row for part in (_commits, _files, _transfers, _lists) for row in part(Path(folder), rounds)]
+        return [
+            row for part in (_commits, _files, _transfers, _lists, _downloads) for row in part(Path(folder), rounds)
+        ]
 
 
 @dataclass
@@ -352,6 +356,69 @@ def _lists(folder: Path, rounds: int) -> Iterator[Row]:
             yield _seconds_row(case, asking[0], asking[1], 10 * rounds, ("ratio", "<=", 2.0))
 
 
+def _downloads(folder: Path, rounds: int) -> Iterator[Row]:
+    """Requests for a second of the server's processor time, of `resolve` and of Starlette's own StaticFiles."""
+    from seqhub.server.model import AddLarge, AddSmall, Operation
+    from seqhub.server.serve import Running
+    from seqhub.server.store import Store
+
+    contents = {"small.txt": os.urandom(500).hex().encode(), "large.bin": os.urandom(MIB)}
+    files = folder / "static"
+    files.mkdir()
+    store = Store(folder / "downloads")
+    Running("", store).token("ada")
+    ada = store.account("ada")
+    assert ada is not None
+    repo = store.create_repo("model", "ada/net", author="ada")
+    writer = store.begin_blob()
+    writer.write(contents["large.bin"])
+    added: list[Operation] = [
+        AddSmall("small.txt", contents["small.txt"]),
+        AddLarge("large.bin", *writer.finish(None, None, ada)),
+    ]
+    store.commit(repo, "main", added, expected_parent=None, author="ada", title="files", uploader=ada)
+    store.close()
+    for name, content in contents.items():
+        (files / name).write_bytes(content)
+    with serving(folder / "downloads") as hub, static(files) as (process, netloc):
+        for name in contents:
+            sides = (
+                (process.pid, netloc, f"/{name}"),
+                (hub.process.pid, urlsplit(hub.url).netloc, f"/ada/net/resolve/main/{name}"),
+            )
+            for side in sides:
+                requests_by_time(*side)  # to warm up
+            pairs = [(requests_by_time(*sides[0]), requests_by_time(*sides[1])) for _ in range(rounds)]
+            case = f"{name} by StaticFiles, and by resolve"
+            yield row_of_pairs(case, pairs, unit="requests/CPU s", goal=("ratio", ">=", 0.9))
+
+
+def requests_by_time(process: int, netloc: str, path: str) -> float:
+    """Requests that a server answers in a second of its processor time, on one connection."""
+    before = processor_time(process)
+    line = http.client.HTTPConnection(netloc, timeout=LIMIT)
+    for _ in range(DOWNLOADS):
+        line.request("GET", path)
+        answer = line.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status}")
+    line.close()
+    return DOWNLOADS / (processor_time(process) - before)
+
+
+@contextmanager
+def static(folder: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    """Starlette's StaticFiles behind uvicorn, in a process of its own; the process and its address."""
+    line = [sys.executable, "-m", "benchmarks.hub", "static", str(folder)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
 def commits_child(repo: str, name: str) -> list[float]:
     """Seconds that the threads of one process take."""
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -409,11 +476,25 @@ def plain_child(file: str) -> list[float]:
     return []
 
 
+def static_child(folder: str) -> list[float]:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+    from starlette.staticfiles import StaticFiles
+
+    app = Starlette(routes=[Mount("/", StaticFiles(directory=folder))])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(f"127.0.0.1:{listener.getsockname()[1]}", flush=True)
+        uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")).run([listener])
+    return []
+
+
 CHILDREN: dict[str, Callable[..., list[Any]]] = {
     "commits": commits_child,
     "tree": tree_child,
     "transfer": transfer_child,
     "plain": plain_child,
+    "static": static_child,
 }
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from seqhub._hooks import offer_kernels, register, unregister
 if TYPE_CHECKING:  # for editors and type checkers; at run time the same names are looked up lazily
     from seqhub.data.builder import get_builder, load_dataset
     from seqhub.data.stream import stream
+    from seqhub.deployment.export import export
     from seqhub.evaluation.evaluate import evaluate
     from seqhub.evaluation.verify import verify
     from seqhub.hub.push import push
@@ -29,6 +30,7 @@ _HOME = {
     "get_builder": "seqhub.data.builder",
     "load_dataset": "seqhub.data.builder",
     "stream": "seqhub.data.stream",
+    "export": "seqhub.deployment.export",
     "evaluate": "seqhub.evaluation.evaluate",
     "verify": "seqhub.evaluation.verify",
     "push": "seqhub.hub.push",
@@ -50,6 +52,7 @@ __all__ = [
     "build_config",
     "build_model",
     "evaluate",
+    "export",
     "get_builder",
     "get_task",
     "list_tasks",

@@ -300,19 +300,17 @@ def test_the_metadata_are_what_push_to_hub_would_write(data_of: Make, tmp_path: 
 
 
 @pytest.mark.timeout(300)
-def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, data_of: Make, tmp_path: Path) -> None:
-    """With the folders on this machine in place of the repositories that the cards name."""
+def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, tmp_path: Path) -> None:
+    """With the whole paths of the folders, which the cards name from beside them."""
     code = [WITHOUT_SEQHUB]
     for address in KINDS.values():
         write_card(run_of(address))
         card = (run_of(address) / "README.md").read_text(encoding="utf-8")
-        model, dataset = f'"seqhub/{RunRecord.load(run_of(address)).name}"', f'"seqhub/{address.partition("/")[0]}"'
+        model = f'"./{run_of(address).name}"'
         code.append(f"print({address!r})")
         for block in python_of(card):
             if "import seqhub" not in block:
-                code.append(
-                    block.replace(model, repr(str(run_of(address)))).replace(dataset, repr(str(data_of(address))))
-                )
+                code.append(block.replace(model, repr(str(run_of(address)))))
     printed = run_python("\n".join(code), tmp_path).splitlines()
     for address in KINDS.values():
         layout = Split(address).layout
@@ -335,7 +333,7 @@ def test_the_python_on_a_dataset_card_runs_without_seqhub(data_of: Make, tmp_pat
         card = (data_of(address) / "README.md").read_text(encoding="utf-8")
         plain, made = python_of(card)
         assert "import seqhub" in made
-        code.append(plain.replace(f'"seqhub/{address.partition("/")[0]}"', repr(str(data_of(address)))))
+        code.append(plain.replace(f'"./{data_of(address).name}"', repr(str(data_of(address)))))
     run_python("\n".join(code), tmp_path)
 
 

@@ -12,7 +12,7 @@ FLOORS = [
     {"console", "records", "tasks", "models", "kernels", "hub", "server"},
     {"data", "cards", "plots"},
     {"evaluation"},
-    {"training"},
+    {"training", "deployment"},
     {"cli", "dataset_scripts", "model_cards"},  # whole journeys: above every stage that they join
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -32,6 +32,7 @@ MAY_IMPORT = {  # besides the standard library and lower floors
     "cards": {"jinja2", "huggingface_hub", "yaml"},
     "plots": {"numpy", "matplotlib", "safetensors"},
     "evaluation": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "datasets", "pyarrow"},
+    "deployment": {"numpy", "torch", "transformers", "onnxruntime", "onnxscript"},
     "training": {"numpy", "torch", "accelerate", "safetensors", "submitit", "typer", "rich", "transformers"},
     "cli": {"typer", "rich"},
     "dataset_scripts": {"typer"},
@@ -92,6 +93,7 @@ def test_rooms_keep_to_their_libraries(path: Path) -> None:
 TRAVELLING = [
     *sorted((PACKAGE / "models").rglob("modeling_*.py")),
     *sorted((PACKAGE / "models").rglob("configuration_*.py")),
+    *sorted(path for name in ("memory_blocks", "scan", "tracing") for path in (PACKAGE / "models").rglob(f"{name}.py")),
 ]
 
 

@@ -18,6 +18,7 @@ PAGES = [
     "README.md",
     "docs/concepts.md",
     "docs/data.md",
+    "docs/deploy.md",
     "docs/hub.md",
     "docs/models.md",
     "docs/paper.md",

@@ -6,6 +6,7 @@ from seqhub.cli import tasks
 from seqhub.cli.data import app as data_app
 from seqhub.cli.demo import demo_command
 from seqhub.cli.env import env_command
+from seqhub.cli.export import export_command
 from seqhub.cli.hub import app as hub_app
 from seqhub.cli.lr_range import lr_range_command
 from seqhub.cli.paper import paper_command
@@ -45,6 +46,7 @@ app.command("card")(card_command)
 app.command("plot")(plot_command)
 app.command("push")(push_command)
 app.command("verify")(verify_command)
+app.command("export")(export_command)
 app.command("demo")(demo_command)
 app.command("serve")(serve_command)
 app.command("env")(env_command)

@@ -1,5 +1,6 @@
 """A model of torch, asked about sequences of a task: what criteria and evaluation want to know of it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,15 +33,21 @@ class AskedModel:
         from seqhub.evaluation.judging import judge
 
         logistic = logistic_outputs(self.model)
-        judged = [judge(self.layout, *given, logistic).cpu().double().numpy() for given in self._outputs(rows)]
-        return np.concatenate(judged)
+        return np.concatenate(
+            self._of_batches(
+                rows,
+                lambda logits, labels, mask: judge(self.layout, logits, labels, mask, logistic).cpu().double().numpy(),
+            )
+        )
 
     def scores(self, rows: Batch) -> NDArray[np.floating]:
         """(N, T, C), its outputs at every step, column k for the symbol of id k."""
-        return np.concatenate([logits.float().cpu().numpy() for logits, _, _ in self._outputs(rows)])
+        return np.concatenate(self._of_batches(rows, lambda logits, _, __: logits.float().cpu().numpy()))
 
-    def _outputs(self, rows: Batch) -> "list[tuple[Tensor, Tensor, Tensor]]":
-        """Logits, labels and mask of all rows, some at a time, all as wide as the longest."""
+    def _of_batches(
+        self, rows: Batch, read: "Callable[[Tensor, Tensor, Tensor], NDArray[np.floating]]"
+    ) -> list[NDArray[np.floating]]:
+        """Apply a function to logits, labels and mask of some rows at a time, all as wide as the longest."""
         import torch
 
         from seqhub.data.columns import drawn_columns, tensors
@@ -54,7 +61,7 @@ class AskedModel:
                     batch = tensors(columns[slice(first, first + _AT_ONCE)], width)
                     batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
                     labels = batch.pop("labels")
-                    found.append((self.model(**batch).logits, labels, batch["attention_mask"]))
+                    found.append(read(self.model(**batch).logits, labels, batch["attention_mask"]))
         finally:
             self.model.train(training)
         return found

@@ -158,7 +158,7 @@ class _Blocks(torch.autograd.Function):
 
             needed = ctx.needs_input_grad[3:]
             return None, None, None, *derivatives.differentiate(in_torch, tuple(given), needed, d_outputs)
-        tensors = [_contiguous(each) for each in (columns, spans, *given)]
+        tensors: list[Any] = [_contiguous(each) for each in (columns, spans, *given)]
         _, _, _, need_inputs, _, need_m_0, *_ = ctx.needs_input_grad
         _, _, inputs, _, m_0, *weights = tensors
         made = [

@@ -74,7 +74,8 @@ def recurrence(
     """Compute what `operator.recurrence` computes, step by step."""
     real = _real_steps(inputs, spans)
     directions = 2 if bidirectional else 1
-    ends, cells = [], []
+    ends: list[Tensor] = []
+    cells: list[Tensor] = []
     for first in range(0, len(weights), _PER_SET * directions):
         outputs = []
         for direction in range(directions):
@@ -146,7 +147,8 @@ def _real_steps(inputs: Tensor, spans: Tensor | None) -> Tensor:
     if spans is None:
         return torch.ones_like(steps, dtype=torch.bool)
     first, length = spans.unsqueeze(-1)
-    return (steps >= first) & (steps < first + length)
+    real: Tensor = (steps >= first) & (steps < first + length)
+    return real
 
 
 def _input_sums(inputs: Tensor, columns: Tensor | None, real: Tensor, weight_ih: Tensor, bias: Tensor | None) -> Tensor:

@@ -25,17 +25,16 @@ def executes_eagerly() -> bool:
 
 def are_plain(tensors: Iterable[Tensor | None]) -> bool:
     """Whether all that are given are ordinary dense tensors with memory on the CPU: not fake, meta or a subclass."""
-    return all(
-        tensor is None
-        or (
+    for tensor in tensors:  # a generator in `all` would cost a small call 1 us
+        if tensor is not None and not (
             type(tensor) in _PLAIN
             and tensor.is_cpu
             and tensor.layout is torch.strided
             and torch._C._has_storage(tensor)
             and not tensor.is_neg()
-        )
-        for tensor in tensors
-    )
+        ):
+            return False
+    return True
 
 
 def _has_function_mode() -> bool:

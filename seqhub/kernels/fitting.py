@@ -140,7 +140,7 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
     if objective.target in ("class", "number") and config.pooling != "last":
         return f"pooling {config.pooling!r}; natively the last state is read"
     weights = _weights(model)
-    if weights is None or {id(each) for each in weights} != {id(each) for each in parameters}:
+    if weights is None or sorted(map(id, weights)) != sorted(map(id, parameters)):
         return "a module or parameter of the model was replaced, shared or hooked"
     if _head(model).out_features != objective.outputs:
         return f"the head has {_head(model).out_features} outputs, not {objective.outputs}"
@@ -393,7 +393,7 @@ def _weights(model: Any) -> list[Tensor] | None:
     ]
     cell, head = model.config.cell, _head(model)
     weights = weights_of_blocks(modules) if cell == _BLOCKS else weights_of_cells(modules, cell)
-    if weights is None or type(head) is not nn.Linear or not head._parameters.keys() >= {"weight", "bias"}:
+    if weights is None or type(head) is not nn.Linear or not vars(head).keys().isdisjoint(("weight", "forward")):
         return None
     return [weight for weight in (*weights, head.weight, head.bias) if weight is not None]
 

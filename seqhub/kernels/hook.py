@@ -7,6 +7,7 @@ older weights ask, too: the signature of `run` is kept as long as its name.
 
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -21,11 +22,11 @@ from seqhub.kernels.operator import recurrence
 
 _ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
 _LANES = 16  # sequences of the widest vector
-_TYPES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+_TYPES: dict[str, Any] = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that replaces one wants it to be called
 _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 _BLOCK_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_l0"]
-_SETTINGS = ("num_layers", "bias", "batch_first", "bidirectional", "proj_size", "mode")
+_SETTINGS = itemgetter("num_layers", "bias", "batch_first", "bidirectional", "proj_size", "mode")
 _CALLS = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # attributes of an instance that change its call
 _BLOCKS = "lstm_hs97"
 _FLOATS = (torch.float32, torch.float64)
@@ -114,7 +115,7 @@ def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
         type(module) is not kind
         or kind.forward is not _FORWARDS[kind]
         or attributes["_flat_weights_names"] != _WEIGHTS
-        or tuple([attributes[name] for name in _SETTINGS]) != (1, True, True, False, 0, cell.upper())
+        or _SETTINGS(attributes) != (1, True, True, False, 0, cell.upper())
         or _is_changed(module)
         or not attributes.keys().isdisjoint(_WEIGHTS)  # computed, in place of a parameter
     ):
@@ -215,7 +216,7 @@ def _run_blocks(
 
 def _fits(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | None, ...], cell: str) -> bool:
     """Whether these are plain tensors of fitting types, and of sizes at which the library is not slower."""
-    if not (are_plain((inputs,)) and are_plain(others) and are_plain(weights)):
+    if not are_plain((inputs, *others, *weights)):
         return False
     dtype = weights[0].dtype
     return (

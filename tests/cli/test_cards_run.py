@@ -12,14 +12,15 @@ from tests.cli.conftest import Made
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
 
 
-def python_of(folder: Path, repo_id: str) -> list[str]:
+def python_of(folder: Path) -> list[str]:
     """Blocks of Python in a folder's card."""
     well("card", folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)
     assert blocks
-    assert any(f'"{repo_id}"' in block for block in blocks)
-    return [block.replace(f'"{repo_id}"', repr(str(folder))) for block in blocks]
+    place = f'"./{folder.name}"'
+    assert any(place in block for block in blocks)
+    return [block.replace(place, repr(str(folder))) for block in blocks]
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def rule(made: Made) -> tuple[str, str]:
 
 def test_a_model_card_without_seqhub(made: Made, rule: tuple[str, str], tmp_path: Path) -> None:
     remote, with_seqhub = [], []
-    for block in python_of(made.run, "seqhub/qrsu-easy-lstm"):
+    for block in python_of(made.run):
         (with_seqhub if "import seqhub" in block else remote).append(block)
     assert len(remote) == 2
     assert len(with_seqhub) == 1
@@ -50,7 +51,7 @@ def test_a_model_card_without_seqhub(made: Made, rule: tuple[str, str], tmp_path
 
 
 def test_a_dataset_card_without_seqhub_and_with_it(made: Made, tmp_path: Path) -> None:
-    plain, drawn = python_of(made.data, "seqhub/qrsu")
+    plain, drawn = python_of(made.data)
     assert "import seqhub" in drawn
     first = Split("qrsu/easy", "test")[0]
     printed = run_python(f"{WITHOUT_SEQHUB}\n{plain}", tmp_path)

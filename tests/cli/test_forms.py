@@ -107,14 +107,29 @@ def test_evaluate(run: Path) -> None:
     assert [line.split()[0] for line in table] == ["split", *values]
 
 
+def test_export(run: Path) -> None:
+    assert well("export", run, "--quiet") == f"{run / 'model.onnx'}\n"
+    values = json.loads(well("export", run, "--overwrite", "--json"))
+    assert values["path"] == str(run / "model.onnx")
+    assert values["size"] == (run / "model.onnx").stat().st_size
+    assert values["inputs"] == ["input_ids", "attention_mask"]
+    table = well("export", run, "--format", "torch").splitlines()
+    assert table[-1] == str(run / "model.pt2")
+    assert [line.split()[0] for line in table[:-1]] == ["inputs", "outputs", "bytes", "checked"]
+    assert all(len(line) <= 80 for line in table[:-1])
+
+
 def test_card_of_a_run_and_of_a_dataset(run: Path, data: Path) -> None:
-    for folder, files in ((run, ["README.md", ".eval_results/seqhub.yaml"]), (data, ["README.md"])):
+    for folder, options, files in (
+        (run, [], ["README.md"]),
+        (run, ["--dataset", "me/qrsu"], ["README.md", ".eval_results/seqhub.yaml"]),
+        (data, [], ["README.md"]),
+    ):
         paths = [str(folder / name) for name in files]
-        for name in files:
-            (folder / name).unlink()
-        assert json.loads(well("card", folder, "--json")) == paths
-        assert well("card", folder, "--quiet").splitlines() == paths
-        assert well("card", folder).splitlines() == paths
+        (folder / "README.md").unlink()
+        assert json.loads(well("card", folder, *options, "--json")) == paths
+        assert well("card", folder, *options, "--quiet").splitlines() == paths
+        assert well("card", folder, *options).splitlines() == paths
         assert all(Path(path).stat().st_size for path in paths)
 
 
@@ -130,7 +145,6 @@ def test_plot(run: Path) -> None:
 def test_a_run_that_was_never_measured_has_a_card_figures_and_a_verdict(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"evaluation": {}}))
-    shutil.rmtree(run / ".eval_results")
     assert well("plot", run, "--quiet").count("\n") == 2
     assert well("card", run, "--quiet") == f"{run / 'README.md'}\n"
     assert "has not been measured" in (run / "README.md").read_text()
@@ -145,7 +159,8 @@ def test_push_dry_run(made: Made) -> None:
     assert {"README.md", "config.json", "model.safetensors", "run.json", "figures/states.png"} <= set(quiet)
     for line, file in zip(table[1:-1], values["files"], strict=True):
         assert line.split() == [file["name"], f"{file['size']:,}"]
-        assert (made.run / file["name"]).stat().st_size == file["size"]
+        if file["name"] != "README.md":  # which is to name the repository
+            assert (made.run / file["name"]).stat().st_size == file["size"]
     assert table[-1] == "nothing was sent"
 
 

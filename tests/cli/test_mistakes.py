@@ -14,7 +14,7 @@ from tests.cli.conftest import SIZES
 from tests.cli.test_forms import SHORT
 
 HUGE = str(10**30)
-RECORDED = ["evaluate", "card", "plot", "push", "verify"]  # commands on the folder of a run
+RECORDED = ["evaluate", "card", "plot", "push", "verify", "export"]  # commands on the folder of a run
 LEVELS = "known: easy, normal, moderate, hard, nightmare"
 
 COMMAND_LINES = [
@@ -159,6 +159,13 @@ RUNS = [
     ("verify measured-on-few --dataset data --alone", "data has other validation rows than the 50 of seed 0"),
     ("verify data --alone", "data holds a dataset; alone and dataset are for models"),
     ("verify data --dataset data", "data holds a dataset; alone and dataset are for models"),
+    ("export data", "data holds a dataset; give a model"),
+    ("export bad", "no folder bad, and no repository either: repository 'bad'; need namespace/name"),
+    ("export truncated", "model.safetensors is truncated or was changed"),
+    ("export run --format tflite", "'tflite' is not one of 'onnx', 'torch'"),
+    ("export run --output empty", "output empty is a folder; give a file"),
+    ("export run --output missing/model.onnx", "output missing/model.onnx: no folder missing"),
+    ("export run --output file", "file exists; --overwrite replaces it"),
     ("demo run", "run holds "),
     ("demo file", "file is a file; give another folder"),
 ]  # fmt: skip

@@ -104,6 +104,8 @@ def test_to_disk_and_back_is_exact(case, tmp_path):
         *(["memory_blocks.py"] if family == "recurrent" else []),
         "model.safetensors",
         f"modeling_{family}.py",
+        *(["scan.py"] if family in ("recurrent", "conv_recurrent", "sequence_autoencoder") else []),
+        "tracing.py",
     ]
     loaded = getattr(transformers, HEADS[case.head]).from_pretrained(tmp_path)  # without remote code
     assert type(loaded) is type(model)

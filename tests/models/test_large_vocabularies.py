@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from seqhub.models.registry import build_config, build_model, list_presets
 
@@ -86,8 +88,25 @@ def added_mib(monkeypatch: pytest.MonkeyPatch, preset: str, head: str, native: s
     return int(done.stdout)
 
 
-def test_20001_words_take_megabytes_not_gigabytes(monkeypatch):
-    assert added_mib(monkeypatch, "lstm", "sequence", "0") < 64
+class Largest(TorchDispatchMode):
+    """Number of elements of the largest tensor that an operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves(result) if isinstance(each, torch.Tensor)]
+        self.elements = max([self.elements, *(each.numel() for each in tensors)])
+        return result
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_tensor_is_larger_than_the_parameters_and_the_batch(cell):
+    model = build_model(build_config(cell, vocab_size=20_001, hidden_size=4), "token")
+    ids = torch.randint(1, 20_001, (8, 30), generator=torch.Generator().manual_seed(0))
+    with Largest() as largest:
+        model(ids, labels=ids % 2, use_cache=True).loss.backward()
+    assert largest.elements <= max(2 * parameter.numel() for parameter in model.parameters())  # a one-hot batch is 15 x
 
 
 @pytest.mark.slow

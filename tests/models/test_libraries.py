@@ -81,7 +81,7 @@ def test_loading_to_several_places(tmp_path):
         wanted = model(IDS).logits
         places = {"model.layers.0": "cpu", "model.layers.1": "disk", "classifier": "cpu"}
         spread = load_checkpoint_and_dispatch(
-            make(cell, num_hidden_layers=2), tmp_path / cell / "model.safetensors", places,
+            make(cell, num_hidden_layers=2), str(tmp_path / cell / "model.safetensors"), places,
             offload_folder=str(tmp_path / "offload" / cell), force_hooks=True,
         )  # fmt: skip
         torch.testing.assert_close(spread(IDS).logits, wanted, rtol=0, atol=1e-6)

@@ -36,6 +36,8 @@ def test_round_trip_is_exact(tmp_path, preset, variant):
         "memory_blocks.py",
         "model.safetensors",
         "modeling_recurrent.py",
+        "scan.py",
+        "tracing.py",
     ]
     for name, weights in load_file(tmp_path / "model.safetensors").items():
         assert torch.equal(weights, model.get_parameter(name))

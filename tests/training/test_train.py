@@ -47,6 +47,7 @@ def test_folder_holds_what_a_hub_needs_and_no_pickle(solved: Path) -> None:
     assert names == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "run.json", "history.jsonl",
         "configuration_recurrent.py", "memory_blocks.py", "modeling_recurrent.py",
+        "scan.py", "tracing.py",
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Convolutional recurrent models: spectrograms in, one label per sequence or per step out.
 
-This file and `configuration_conv_recurrent.py` travel with the weights, so they import only torch, transformers,
-huggingface_hub and each other.
+This file, `configuration_conv_recurrent.py`, `scan.py` and `tracing.py` travel with the weights, so they
+import only torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps of time, F frequency bins, N real steps of the whole batch, H states.
 
@@ -23,6 +23,8 @@ from transformers import initialization as init
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_conv_recurrent import ConvRecurrentConfig
+from .scan import run_recurrence
+from .tracing import is_recording, real_steps_order
 
 
 @dataclass
@@ -130,9 +132,11 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
             **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
 
         Raises:
-            ValueError: If the shapes do not fit, or a row has no real step.
+            ValueError: If the shapes do not fit, or a row has no real step; or a program is recorded in training mode.
         """
         check_extra_arguments(self, extra)
+        if is_recording():
+            return self._recorded(input_values, attention_mask)
         mask, lengths = read_mask(input_values, attention_mask, self.config.num_features)
         steps = input_values[mask].to(float_type(self))  # (N, F)
         filtered = self.blocks(steps.unsqueeze(1)).flatten(1)  # (N, channels x bins)
@@ -141,16 +145,34 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         rows = filtered.new_zeros(*front.shape, filtered.size(1))
         rows[front] = filtered
         states = self.recurrence(rows)[0]
-        if self.config.pooling == "last":
-            pooled = states[torch.arange(len(states), device=states.device), lengths - 1]
-        elif self.config.pooling == "mean":
-            pooled = states.masked_fill(~front.unsqueeze(2), 0).sum(1) / lengths.unsqueeze(1)
-        else:
-            pooled = states.masked_fill(~front.unsqueeze(2), -torch.inf).amax(1)
+        pooled = self._pool(states, front, lengths)
 
         back = states.new_zeros(*mask.shape, states.size(2))  # where the caller has the steps
         back[mask] = states[front]
         return ConvRecurrentModelOutput(back, pooled)
+
+    def _recorded(self, values: Tensor, mask: Tensor | None) -> ConvRecurrentModelOutput:
+        """Do the same with operations that hold for any batch and padding: all steps are filtered."""
+        if self.training:
+            raise ValueError("batch normalisation would learn from padding: call eval() before tracing or exporting")
+        mask = torch.ones_like(values[..., 0]).bool() if mask is None else mask.bool()
+        order, back = real_steps_order(mask)
+        lengths = mask.sum(1)
+        front = torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1)  # (B, T)
+        steps = values.masked_fill(~mask.unsqueeze(2), 0).gather(1, order.unsqueeze(2).expand_as(values))
+        filtered = self.blocks(steps.to(float_type(self)).flatten(0, 1).unsqueeze(1)).flatten(1)
+        rows = filtered.view(mask.size(0), mask.size(1), filtered.size(1))  # (B, T, channels x bins)
+        states = run_recurrence(self.recurrence, rows)[0]
+        placed = states.gather(1, back.unsqueeze(2).expand_as(states)).masked_fill(~mask.unsqueeze(2), 0)
+        return ConvRecurrentModelOutput(placed, self._pool(states, front, lengths))
+
+    def _pool(self, states: Tensor, front: Tensor, lengths: Tensor) -> Tensor:
+        """Make one vector per sequence, (B, H), of states at the front, (B, L, H)."""
+        if self.config.pooling == "last":
+            return states[torch.arange(states.size(0), device=states.device), lengths - 1]
+        if self.config.pooling == "mean":
+            return states.masked_fill(~front.unsqueeze(2), 0).sum(1) / lengths.unsqueeze(1)
+        return states.masked_fill(~front.unsqueeze(2), -torch.inf).amax(1)
 
 
 class ConvRecurrentClassifier(ConvRecurrentPreTrainedModel):

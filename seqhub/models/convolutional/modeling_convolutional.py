@@ -1,7 +1,7 @@
 """Convolutional models: rows of real values in, one label per sequence out.
 
-This file and `configuration_convolutional.py` travel with the weights, so they import only torch, transformers,
-huggingface_hub and each other.
+This file, `configuration_convolutional.py` and `tracing.py` travel with the weights, so they import only torch,
+transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F values per step, C channels.
 
@@ -22,6 +22,7 @@ from transformers import initialization as init
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_convolutional import ConvolutionalConfig
+from .tracing import is_recording, real_steps_order
 
 
 @dataclass
@@ -30,7 +31,7 @@ class ConvolutionalModelOutput(ModelOutput):
 
     Args:
         last_hidden_state: (B, L, C) for the L windows of the longest row: window n covers the real steps n to
-            n + `kernel_size` - 1. Those beyond a row's last one mean nothing.
+            n + `kernel_size` - 1. Those beyond a row's last one mean nothing. Of a traced or exported program L is T.
         pooler_output: (B, `config.output_size`), one vector per sequence.
     """
 
@@ -124,7 +125,9 @@ class ConvolutionalModel(ConvolutionalPreTrainedModel):
         check_extra_arguments(self, extra)
         values, lengths = real_steps_first(input_values, attention_mask, self.config.num_features)
         least, steps = self.config.kernel_size, self.config.num_steps
-        for row, length in enumerate(lengths.tolist()):
+        if is_recording():  # enough steps for the windows of any row; none is refused
+            values = F.pad(values, (0, 0, 0, least - 1 if steps is None else steps))[:, :steps]
+        for row, length in enumerate([] if is_recording() else lengths.tolist()):
             if length < least or length != (steps or length):
                 need = f"at least kernel_size={least}" if steps is None else f"exactly num_steps={steps}"
                 raise ValueError(f"every row needs {need} real steps, row {row} has {length}")
@@ -190,8 +193,14 @@ def real_steps_first(values: Tensor, mask: Tensor | None, num_features: int) -> 
         num_features: What the config says.
 
     Returns:
-        The steps, (B, L, num_features), zero behind the last real one of each row; and how many are real, (B,).
+        The steps, (B, L, num_features), zero behind the last real one of each row; and how many are real, (B,). L is
+        the number of real steps of the longest row; while a program is recorded, T.
     """
+    if is_recording():
+        mask = torch.ones_like(values[..., 0]).bool() if mask is None else mask.bool()
+        order, _ = real_steps_order(mask)
+        first = values.masked_fill(~mask.unsqueeze(2), 0).gather(1, order.unsqueeze(2).expand_as(values))
+        return first, mask.sum(1)
     if values.dim() != 3 or values.size(2) != num_features or 0 in values.shape:
         raise ValueError(f"input_values must be (batch, steps, num_features={num_features}), got {tuple(values.shape)}")
     if mask is None:

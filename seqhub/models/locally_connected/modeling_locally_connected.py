@@ -1,7 +1,7 @@
 """Locally connected models: rows of a fixed number of real values in, one label per row out.
 
-This file and `configuration_locally_connected.py` travel with the weights, so they import only torch, transformers,
-huggingface_hub and each other.
+This file, `configuration_locally_connected.py` and `tracing.py` travel with the weights, so they import only torch,
+transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F values per step, N windows.
 
@@ -22,6 +22,7 @@ from transformers import initialization as init
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_locally_connected import LocallyConnectedConfig
+from .tracing import is_recording, real_steps_order
 
 
 class LocalLinear(nn.Module):
@@ -92,7 +93,7 @@ class LocalLinear(nn.Module):
         Returns:
             (..., N, local_features).
         """
-        if values.dim() == 0 or values.size(-1) != self.in_features:
+        if not is_recording() and (values.dim() == 0 or values.size(-1) != self.in_features):
             raise ValueError(f"values must be (..., in_features={self.in_features}), got {tuple(values.shape)}")
         windows = F.pad(values, (self.padding, self.padding)).unfold(-1, self.kernel_size, self.stride)
         mapped = torch.einsum("...nk,nkl->...nl", windows, self.weight)
@@ -260,6 +261,10 @@ def whole_rows(values: Tensor, mask: Tensor | None, num_steps: int, num_features
     Returns:
         (B, num_steps * num_features).
     """
+    if is_recording() and mask is not None:  # T is free, and no row is refused
+        order, _ = real_steps_order(mask.bool())
+        order = F.pad(order, (0, num_steps))[:, :num_steps]
+        return values.gather(1, order.unsqueeze(2).expand(-1, -1, values.size(2))).flatten(1)
     if values.dim() != 3 or values.size(2) != num_features or 0 in values.shape:
         raise ValueError(f"input_values must be (batch, steps, num_features={num_features}), got {tuple(values.shape)}")
     shape = values.shape[:2]

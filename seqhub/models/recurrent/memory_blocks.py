@@ -5,13 +5,28 @@ H cells, G gates, U = H + G units.
 """
 
 import math
-from typing import Any
+import warnings
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .configuration_recurrent import RecurrentConfig
+from .scan import scan
+from .tracing import is_exporting, is_recording
+
+
+class BlockShape(NamedTuple):
+    """Sizes and functions of the memory cell blocks of a layer, in types that TorchScript takes."""
+
+    hidden_size: int
+    num_gates: int
+    num_blocks: int
+    block_size: int
+    squash_input: str
+    squash_output: str
 
 
 class MemoryBlocks(nn.Module):
@@ -44,6 +59,7 @@ class MemoryBlocks(nn.Module):
         super().__init__()
         self.hidden_size, self.block_size, self.num_blocks = config.hidden_size, config.block_size, config.num_blocks
         self.num_gates = config.num_gates
+        self.only_gates_biased = config.biased_units == "gates"
         self.truncated = config.gradient == "truncated"
         self.squash_input, self.squash_output = config.squash_input, config.squash_output
         units = self.hidden_size + self.num_gates
@@ -52,6 +68,12 @@ class MemoryBlocks(nn.Module):
         self.weight_hh_l0 = nn.Parameter(torch.empty(units, units)) if config.connectivity == "full" else None
         self.bias_l0 = nn.Parameter(torch.empty(biased)) if biased else None
         self.reset_parameters()
+
+    @property
+    def _shape(self) -> BlockShape:
+        return BlockShape(
+            self.hidden_size, self.num_gates, self.num_blocks, self.block_size, self.squash_input, self.squash_output
+        )
 
     def reset_parameters(self) -> None:
         """Draw all weights uniformly in +-1/sqrt(H), as PyTorch's recurrences do."""
@@ -82,47 +104,106 @@ class MemoryBlocks(nn.Module):
             weight_ih: (U, F'), in place of W, with inputs (B, T, F').
         """
         bias: Tensor | None = self.bias_l0
-        if bias is not None and len(bias) == self.num_gates:
+        if bias is not None and self.only_gates_biased:
             bias = F.pad(bias, (self.hidden_size, 0))
         net = F.linear(inputs, self.weight_ih_l0 if weight_ih is None else weight_ih, bias)
         if start is None:
-            states, units = net.new_zeros(len(net), self.hidden_size), net.new_zeros(len(net), net.size(-1))
+            states, units = net.new_zeros(net.size(0), self.hidden_size), net.new_zeros(net.size(0), net.size(-1))
         else:
             states, gates = start[1][0].split((self.hidden_size, self.num_gates), dim=-1)
             units = torch.cat((start[0][0], gates), dim=-1)
         if self.weight_hh_l0 is None:
-            return self._carousel(net, states)
+            return carousel(net, states, self._shape)
+        if is_recording():
+            read = self._recorded(net, states, units, self.weight_hh_l0)
+            return carousel(net + F.linear(read, self.weight_hh_l0), states, self._shape)
         if self.truncated:
             with torch.no_grad():
-                before, _, _ = self._steps(net, states, units)
-            return self._carousel(net + F.linear(before, self.weight_hh_l0), states)
-        _, outputs, memory = self._steps(net, states, units)
+                before, _, _ = run_steps(net, states, units, self.weight_hh_l0, self._shape)
+            return carousel(net + F.linear(before, self.weight_hh_l0), states, self._shape)
+        _, outputs, memory = run_steps(net, states, units, self.weight_hh_l0, self._shape)
         return outputs, memory
 
-    def _steps(self, net: Tensor, states: Tensor, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Step by step: what the units read of the step before, (B, T, U), and what `unroll` returns."""
-        read, outputs, memory = [], [], []
-        for part in net.unbind(1):
-            read.append(units)
-            output, both = self._carousel((part + F.linear(units, self.weight_hh_l0)).unsqueeze(1), states)  # type: ignore[arg-type]
-            outputs.append(output)
-            memory.append(both)
-            states, gates = both[:, 0].split((self.hidden_size, self.num_gates), dim=-1)
-            units = torch.cat((output[:, 0], gates), dim=-1)
-        return torch.stack(read, dim=1), torch.cat(outputs, dim=1), torch.cat(memory, dim=1)
+    def _recorded(self, net: Tensor, states: Tensor, units: Tensor, weight: Tensor) -> Tensor:
+        """What the units read of the step before, (B, T, U), for a program that holds for any number of steps."""
+        shape = self._shape
+        if self.truncated:  # as by torch.no_grad(), which torch.export would record as a program of its own
+            net, states, units, weight = net.detach(), states.detach(), units.detach(), weight.detach()
+        if not is_exporting():
+            read: Tensor = _scripted()(net, states, units, weight, *shape)
+            return read
 
-    def _carousel(self, net: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        """What `unroll` returns, of the net inputs of all steps, (B, T, U), and the states before them, (B, H)."""
-        cells, gates = net.split((self.hidden_size, self.num_gates), dim=-1)
-        gates = gates.sigmoid()
-        squashed = cells.sigmoid() if self.squash_input == "g1" else 4 * cells.sigmoid() - 2
-        written = self._of_cells(gates[..., : self.num_blocks]) * squashed
-        states = states.unsqueeze(1) + written.cumsum(1)
-        outputs = states if self.squash_output == "id" else 2 * states.sigmoid() - 1
-        if self.num_gates > self.num_blocks:
-            outputs = self._of_cells(gates[..., self.num_blocks :]) * outputs
-        return outputs, torch.cat((states, gates), dim=-1)
+        def step(states: Tensor, units: Tensor, below: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+            output, both = carousel((below + F.linear(units, weight)).unsqueeze(1), states, shape)
+            states, gates = both[:, 0].split((shape.hidden_size, shape.num_gates), dim=-1)
+            return states.clone(), torch.cat((output[:, 0], gates), dim=-1), units.clone()
 
-    def _of_cells(self, gates: Tensor) -> Tensor:
-        """The gate of each cell, (..., H), of those of the blocks."""
-        return gates if self.block_size == 1 else gates.repeat_interleave(self.block_size, dim=-1)
+        return scan(step, (states, units), (net,), (weight,))
+
+
+@cache
+def _scripted() -> Any:
+    """`read_by_units` with its loop, which torch.jit.trace would lay out for the steps of its example."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which the caller is using
+        return torch.jit.script(read_by_units)
+
+
+def read_by_units(
+    net: Tensor,
+    states: Tensor,
+    units: Tensor,
+    weight: Tensor,
+    hidden_size: int,
+    num_gates: int,
+    num_blocks: int,
+    block_size: int,
+    squash_input: str,
+    squash_output: str,
+) -> Tensor:
+    """The first of what `run_steps` returns; TorchScript takes no BlockShape from outside."""
+    shape = BlockShape(hidden_size, num_gates, num_blocks, block_size, squash_input, squash_output)
+    return run_steps(net, states, units, weight, shape)[0]
+
+
+def run_steps(
+    net: Tensor, states: Tensor, units: Tensor, weight: Tensor, shape: BlockShape
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run step by step: what the units read of the step before, (B, T, U), and what `unroll` returns.
+
+    Args:
+        net: (B, T, U), what enters the units from below.
+        states: (B, H), states of the cells before the first step.
+        units: (B, U), activations before the first step.
+        weight: (U, U).
+        shape: Of the blocks.
+    """
+    read: list[Tensor] = []
+    outputs: list[Tensor] = []
+    memory: list[Tensor] = []
+    for part in net.unbind(1):
+        read.append(units)
+        output, both = carousel((part + F.linear(units, weight)).unsqueeze(1), states, shape)
+        outputs.append(output)
+        memory.append(both)
+        states, gates = both[:, 0].split((shape.hidden_size, shape.num_gates), dim=-1)
+        units = torch.cat((output[:, 0], gates), dim=-1)
+    return torch.stack(read, dim=1), torch.cat(outputs, dim=1), torch.cat(memory, dim=1)
+
+
+def carousel(net: Tensor, states: Tensor, shape: BlockShape) -> tuple[Tensor, Tensor]:
+    """What `unroll` returns, of the net inputs of all steps, (B, T, U), and the states before them, (B, H)."""
+    cells, gates = net.split((shape.hidden_size, shape.num_gates), dim=-1)
+    gates = gates.sigmoid()
+    squashed = cells.sigmoid() if shape.squash_input == "g1" else 4 * cells.sigmoid() - 2
+    written = of_cells(gates[..., : shape.num_blocks], shape.block_size) * squashed
+    states = states.unsqueeze(1) + written.cumsum(1)
+    outputs = states if shape.squash_output == "id" else 2 * states.sigmoid() - 1
+    if shape.num_gates > shape.num_blocks:
+        outputs = of_cells(gates[..., shape.num_blocks :], shape.block_size) * outputs
+    return outputs, torch.cat((states, gates), dim=-1)
+
+
+def of_cells(gates: Tensor, block_size: int) -> Tensor:
+    """The gate of each cell, (..., H), of those of the blocks."""
+    return gates if block_size == 1 else gates.repeat_interleave(block_size, dim=-1)

@@ -1,7 +1,7 @@
 """Recurrent models: symbols or values in, one label per sequence or per step out, or the next symbol.
 
-This file, `configuration_recurrent.py` and `memory_blocks.py` travel with the weights, so they import only torch,
-transformers, huggingface_hub and each other.
+This file, `configuration_recurrent.py`, `memory_blocks.py`, `scan.py` and `tracing.py` travel with the weights, so they
+import only torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F features of the input, H = `config.output_size` (both directions side by side).
 
@@ -31,6 +31,8 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_recurrent import RecurrentConfig
 from .memory_blocks import MemoryBlocks
+from .scan import accumulate, run_by_scan
+from .tracing import is_exporting, is_recording, is_tracing, real_steps_order
 
 
 @dataclass
@@ -141,13 +143,16 @@ class Padding:
 
     @classmethod
     def of(cls, mask: Tensor, *, empty_rows: bool) -> "Padding | None":
-        """Read a mask, (B, T), not 0 at real steps; None if every step is real."""
+        """Read a mask, (B, T), not 0 at real steps; None if every step is real.
+
+        While a program is recorded L = T, and no row is refused.
+        """
         mask = mask.bool()
         lengths = mask.sum(1)
-        if is_transformed():  # values of a batch of batches decide nothing
+        # Values decide nothing: they are of a batch of batches, or of an example
+        if is_transformed() or is_recording():
             real = torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1)
-            order = mask.int().argsort(dim=1, descending=True, stable=True)
-            return cls(lengths, real, order, back=(mask.cumsum(1) - 1).clamp(min=0))
+            return cls(lengths, real, *real_steps_order(mask))
         counts = lengths.tolist()
         if 0 in counts and not empty_rows:
             raise ValueError(f"every row needs at least one real step, row {counts.index(0)} is all padding")
@@ -162,7 +167,7 @@ class Padding:
 
     def last(self, states: Tensor) -> Tensor:
         """Pick the last real step, (B, F), of (B, L, F); of a row without one, any."""
-        return states[torch.arange(len(states), device=states.device), self.lengths - 1]
+        return states[torch.arange(states.size(0), device=states.device), self.lengths - 1]
 
     def reverse(self, states: Tensor) -> Tensor:
         """Reverse the real steps of each row of (B, L, F)."""
@@ -248,7 +253,7 @@ def run_on_columns(module: nn.RNNBase | MemoryBlocks, columns: Tensor, start: An
         return outputs, (outputs[:, -1:].transpose(0, 1), memory[:, -1:].transpose(0, 1))
     sums = input_sums(module, columns)
     flat = [_identity(sums), *(getattr(module, name) for name in _WEIGHTS[1:])]
-    zero = sums.new_zeros(1, len(sums), module.hidden_size)
+    zero = sums.new_zeros(1, sums.size(0), module.hidden_size)
     how = True, 1, 0.0, module.training, False, True
     if module.mode == "LSTM":
         states, *last = torch.lstm(sums, (zero, zero) if start is None else start, flat, *how)
@@ -266,7 +271,8 @@ def run_by_steps(module: nn.RNNBase, inputs: Tensor, start: Any) -> tuple[Tensor
         inputs: As in `RecurrentLayer.forward`, and so is `start`.
         start: See `inputs`.
     """
-    sums = input_sums(module, inputs) + module.bias_ih_l0
+    bias: Tensor = module.bias_ih_l0  # type: ignore[assignment]
+    sums = input_sums(module, inputs) + bias
     with_cells = module.mode == "LSTM"
     h = c = sums.new_zeros(sums.size(0), module.hidden_size)
     if start is not None:
@@ -311,6 +317,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
         self.recurrence = self._recurrence(config, width)
         # A module of its own rather than nn.LSTM(bidirectional=True), which would start in the padding
         self.recurrence_reverse = self._recurrence(config, width) if config.bidirectional else None
+        weight: Any = self.recurrence.weight_ih_l0
+        self.is_wide = width > len(weight)  # known here, since a trace would record the size of a tensor
 
     @staticmethod
     def _recurrence(config: RecurrentConfig, width: int) -> nn.RNNBase | MemoryBlocks:
@@ -361,6 +369,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
         ran: tuple[Tensor, Any]
         if is_transformed() and isinstance(recurrence, nn.RNNBase) and computes_by_its_weights(recurrence):
             ran = run_by_steps(recurrence, inputs, start)
+        elif is_exporting() and isinstance(recurrence, nn.RNNBase) and computes_by_its_weights(recurrence):
+            ran = run_by_scan(recurrence, inputs, start, input_sums(recurrence, inputs))
         elif inputs.is_floating_point():
             ran = recurrence(inputs, start)
         else:
@@ -377,9 +387,7 @@ def reads_columns(layer: nn.Module) -> bool:
     if type(layer) is not RecurrentLayer or not _is_unchanged(layer):
         return False
     modules: list[Any] = [each for each in (layer.recurrence, layer.recurrence_reverse) if each is not None]
-    return all(
-        computes_by_its_weights(module) and module.weight_ih_l0.size(1) > len(module.weight_ih_l0) for module in modules
-    )
+    return layer.is_wide and all(map(computes_by_its_weights, modules))
 
 
 def cell_states(recurrence: Any, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
@@ -402,17 +410,13 @@ def cell_states(recurrence: Any, inputs: Tensor, states: Tensor, start: Any = No
         return torch.cat(ends).transpose(0, 1)
     if isinstance(recurrence, MemoryBlocks):
         return _unroll(recurrence, inputs, start)[1]
-    previous = F.pad(states, (0, 0, 1, -1))  # h_(t-1), zero at the first step
-    if start is not None:
-        previous = torch.cat((start[0].transpose(0, 1), previous[:, 1:]), dim=1)
+    first = torch.zeros_like(states[:, :1]) if start is None else start[0].transpose(0, 1)
+    previous = torch.cat((first, states), dim=1)[:, :-1]  # h_(t-1)
     _, weight_hh, bias_ih, bias_hh = (getattr(recurrence, name) for name in _WEIGHTS)
     gates = input_sums(recurrence, inputs) + bias_ih + F.linear(previous, weight_hh, bias_hh)
     i, f, g, _ = gates.chunk(4, dim=-1)
     keep, new = f.sigmoid(), i.sigmoid() * g.tanh()
-    cells = [new[:, 0] if start is None else keep[:, 0] * start[1][0] + new[:, 0]]
-    for step in range(1, inputs.size(1)):
-        cells.append(keep[:, step] * cells[-1] + new[:, step])
-    return torch.stack(cells, dim=1)
+    return accumulate(keep, new, None if start is None else start[1][0])
 
 
 def state_after(
@@ -617,13 +621,15 @@ class RecurrentModel(RecurrentPreTrainedModel):
         if past_key_values is not None or use_cache:
             self._check_state(past_key_values, given.size(0))
         attention_mask = self.real_steps(input_ids, attention_mask)
-        if attention_mask is not None and attention_mask.shape != given.shape[:2]:
+        # A traced comparison of shapes is fixed to those of the example. With a state, it tells what the mask covers
+        compared = past_key_values is not None or not is_tracing()
+        if attention_mask is not None and compared and attention_mask.shape != given.shape[:2]:
             attention_mask = newest_steps(attention_mask, given, past_key_values)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
 
         ran = None
-        if not output_hidden_states:
+        if not output_hidden_states and not is_recording():
             ran = self._native(given, attention_mask, past_key_values, pooled_only)
         if ran is None:
             pooled_only = pooled_only and not output_hidden_states
@@ -756,6 +762,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
             got = " and ".join(given) or "neither"
             raise ValueError(f"a model of inputs={self.inputs!r} takes {' or '.join(allowed)}, got {got}")
         name, tensor = given.popitem()
+        if is_tracing():  # where sizes are tensors, and a comparison is fixed to the example's
+            return tensor
         vectors = name != "input_ids"
         if tensor.dim() != 2 + vectors or 0 in tensor.shape or (vectors and tensor.size(-1) != self.input_size):
             wanted = f"(batch, steps, {self.input_size})" if vectors else "(batch, steps)"

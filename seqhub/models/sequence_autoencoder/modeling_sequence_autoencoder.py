@@ -1,7 +1,7 @@
 """Sequence autoencoders: sequences of steps of any shape in, the same out again, through one vector.
 
-This file and `configuration_sequence_autoencoder.py` travel with the weights, so they import only torch, transformers,
-huggingface_hub and each other.
+This file, `configuration_sequence_autoencoder.py`, `scan.py` and `tracing.py` travel with the weights, so they
+import only torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, L real steps of the longest row, S values of a step, H = `hidden_size`.
 
@@ -21,6 +21,8 @@ from transformers import initialization as init
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_sequence_autoencoder import SequenceAutoencoderConfig
+from .scan import run_recurrence
+from .tracing import is_recording, real_steps_order
 
 
 @dataclass
@@ -114,6 +116,8 @@ class SequenceAutoencoderModel(PreTrainedModel):
             ValueError: If the shapes do not fit, or a row has no real step.
         """
         check_extra_arguments(self, extra)
+        if is_recording():
+            return self._recorded(input_values, attention_mask, labels)
         mask, lengths = self._read_mask(input_values, attention_mask)
         front = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)  # (B, L)
         steps = input_values[mask].flatten(1).to(float_type(self))  # (real steps of all rows, S)
@@ -136,6 +140,25 @@ class SequenceAutoencoderModel(PreTrainedModel):
             accurate = torch.promote_types(values.dtype, torch.float32)
             loss = F.mse_loss(values.to(accurate), labels[mask].to(accurate))
         return SequenceAutoencoderOutput(loss, logits, latent)
+
+    def _recorded(self, values: Tensor, mask: Tensor | None, labels: Tensor | None) -> SequenceAutoencoderOutput:
+        """Do the same with operations that hold for any batch and padding."""
+        flat = values.flatten(2).to(float_type(self))  # (B, T, S)
+        mask = torch.ones_like(flat[..., 0]).bool() if mask is None else mask.bool()
+        padded = ~mask.unsqueeze(2)
+        order, back = real_steps_order(mask)
+        rows = flat.masked_fill(padded, 0).gather(1, order.unsqueeze(2).expand_as(flat))
+        states = run_recurrence(self.encoder, rows)[0]
+        latent = states[torch.arange(states.size(0), device=states.device), mask.sum(1) - 1]
+        decoded = run_recurrence(self.decoder, latent.unsqueeze(1).expand_as(states))[0]
+        placed = decoded.gather(1, back.unsqueeze(2).expand_as(decoded))
+        steps = self.projection(placed).masked_fill(padded, 0)
+        loss = None
+        if labels is not None:
+            accurate = torch.promote_types(steps.dtype, torch.float32)
+            errors = (steps.to(accurate) - labels.flatten(2).to(accurate)).masked_fill(padded, 0).square()
+            loss = errors.sum() / (mask.sum() * steps.size(2))
+        return SequenceAutoencoderOutput(loss, steps.unflatten(2, values.shape[2:]), latent)
 
     def _read_mask(self, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Check the shapes; return the mask as booleans, and the real steps of each row, (B,)."""

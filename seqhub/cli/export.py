@@ -1,0 +1,48 @@
+"""`seqhub export`: a trained model as one file that runs without this package."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.console import Form, grid, show
+
+
+def export_command(
+    run: Annotated[str, typer.Argument(help="folder of a finished run, or repository on a Hub.", show_default=False)],
+    format: Annotated[
+        Literal["onnx", "torch"], typer.Option(help="onnx for onnxruntime, or torch for torch.export.load.")
+    ] = "onnx",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="file to write.", show_default="model.onnx or model.pt2 in the folder; NAME.onnx"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file if it exists.")] = False,
+    endpoint: Annotated[
+        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="branch, tag or commit.", show_default="main")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as one file that runs without seqhub, after checking it.
+
+    Batch size and number of steps are free, and padding may be anywhere.
+    """
+    from seqhub.deployment.export import export
+
+    done = export(run, format, output, overwrite=overwrite, endpoint=endpoint, revision=revision)
+    checked = f"{done.batches} padded batches, logits within {done.difference:.1e} of the model"
+    rows = [
+        ("inputs", ", ".join(done.inputs)),
+        ("outputs", ", ".join(done.outputs)),
+        ("bytes", f"{done.size:,}"),
+        ("checked on", checked),
+    ]
+    show(
+        Form.of(as_json, quiet),
+        done._asdict() | {"path": str(done.path)},
+        brief=str(done.path),
+        table=lambda console: console.print(grid(("", ""), rows), done.path, sep="\n"),
+    )

@@ -1,0 +1,299 @@
+"""Export of a trained model to one file: ONNX, or a program of torch.export."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim
+
+from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsError, UnknownNameError, VerificationError
+from seqhub.evaluation.loading import load_model
+from seqhub.hub.fetch import fetch
+from seqhub.hub.push import kind_of
+from seqhub.records import write_atomically
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Format = Literal["onnx", "torch"]
+Batch = dict[str, Tensor]
+Run = Callable[[Batch], NDArray[Any]]
+"""Logits of a batch by an exported file."""
+
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
+TOLERANCE = 1e-4
+"""Largest difference of a logit, absolute or relative, between the file and the model."""
+
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_LONGEST = 40  # steps of a checked row
+
+
+class Exported(NamedTuple):
+    """An exported file."""
+
+    path: Path
+    format: Format
+    size: int  # bytes
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    batches: int  # that the file was checked on
+    difference: float  # largest of any logit from the model's
+
+
+def export(
+    run: Path | str,
+    format: Format = "onnx",
+    output: Path | str | None = None,
+    *,
+    overwrite: bool = False,
+    endpoint: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> Exported:
+    """Write a model as one file that runs without seqhub, and check it first.
+
+    The inputs are `input_ids` (batch, time), int64, or `input_values` (batch, time, ...), float32, and
+    `attention_mask` (batch, time), int64, 0 at padded steps; the output is `logits`. Batch and time are free. The file
+    is run on padded batches of other shapes than the exported one and compared with the model before it is written.
+
+    Args:
+        run: Folder of a finished run, or a repository, `namespace/name`.
+        format: `onnx`, for onnxruntime and others; or `torch`, for `torch.export.load`.
+        output: File to write; by default `model.onnx` or `model.pt2` in the folder, of a repository `NAME.onnx` or
+            `NAME.pt2` in the current folder.
+        overwrite: Replace the file if it exists.
+        endpoint: Address of the Hub; HF_ENDPOINT or the public Hub where None.
+        revision: Branch, tag or commit.
+        token: Token for the Hub; HF_TOKEN or the saved login where None.
+
+    Raises:
+        UnknownNameError: No such format.
+        InvalidConfigError: The packages for ONNX are not installed.
+        OutputExistsError: The file exists.
+        InvalidInputError: `output` is a folder or in a folder that does not exist; or no such run.
+        CorruptFileError: The model cannot be loaded.
+        VerificationError: The exported program differs from the model. Nothing is written.
+    """
+    if format not in get_args(Format):
+        raise UnknownNameError.of("format", format, get_args(Format))
+    if format == "onnx" and not all(map(find_spec, _PACKAGES)):
+        raise InvalidConfigError("format onnx: its packages are not installed; pip install 'seqhub[onnx]'")
+    if output is not None:
+        _check_output(Path(output), overwrite)
+    folder = fetch(run, endpoint=endpoint, revision=revision, token=token, kind="model")
+    path = Path(output) if output is not None else _default_output(run, format)
+    _check_output(path, overwrite)
+    if kind_of(folder) != "model":
+        raise InvalidInputError(f"{folder} holds a dataset; give a model")
+
+    model = load_model(folder).float()
+    with _quiet():
+        content, run_file = (_to_onnx if format == "onnx" else _to_torch)(model)
+        batches = list(_batches(model))
+        difference = max(_difference(model, run_file, batch, str(run)) for batch in batches)
+    write_atomically(path, content)
+    return Exported(path, format, len(content), tuple(batches[0]), ("logits",), len(batches), difference)
+
+
+def _default_output(run: Path | str, format: Format) -> Path:
+    if Path(run).is_dir():
+        return Path(run) / f"model{SUFFIXES[format]}"
+    return Path(f"{str(run).rpartition('/')[2]}{SUFFIXES[format]}")
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise InvalidInputError(f"output {path} is a folder; give a file")
+    if not path.parent.is_dir():
+        raise InvalidInputError(f"output {path}: no folder {path.parent}")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists; --overwrite replaces it, or give another output")
+
+
+def _to_onnx(model: "PreTrainedModel") -> tuple[bytes, Run]:
+    import onnxruntime
+
+    from seqhub.deployment.onnx_operators import translations, with_onnx_recurrences
+
+    example = _example(model)
+    program = torch.onnx.export(
+        _logits_of(with_onnx_recurrences(model)),
+        kwargs=example,
+        input_names=list(example),
+        output_names=["logits"],
+        dynamic_shapes=_dynamic(example),
+        dynamo=True,
+        opset_version=18,
+        custom_translation_table=translations(),
+        verbose=False,
+    )
+    assert program is not None  # as where the exporter writes a file itself
+    proto = program.model_proto
+    for part in (proto.graph, *proto.functions):
+        _remove_call_stacks(part)
+    for key, value in _metadata(model).items():
+        proto.metadata_props.add(key=key, value=value)
+    content = proto.SerializeToString()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(batch: Batch) -> NDArray[Any]:
+        (logits,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})
+        return logits  # type: ignore[no-any-return]
+
+    return content, run
+
+
+def _remove_call_stacks(part: Any) -> None:
+    """Remove from a graph or function of ONNX what the exporter noted of its origin, with paths of this machine."""
+    for each in (part, *part.node, *part.value_info):
+        each.ClearField("metadata_props")
+        each.ClearField("doc_string")
+    for node in part.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):  # the body of a Scan
+                _remove_call_stacks(attribute.g)
+
+
+def _to_torch(model: "PreTrainedModel") -> tuple[bytes, Run]:
+    example = _example(model)
+    program = torch.export.export(_logits_of(model), (), example, dynamic_shapes=_dynamic(example))
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files=_metadata(model))
+    file.seek(0)
+    loaded = torch.export.load(file).module()
+
+    def run(batch: Batch) -> NDArray[Any]:
+        with torch.no_grad():
+            return loaded(**batch).numpy()  # type: ignore[no-any-return]
+
+    return file.getvalue(), run
+
+
+def _metadata(model: "PreTrainedModel") -> dict[str, str]:
+    """What a program that uses the file needs beside it, as text."""
+    config = model.config
+    labels = {} if type(model).__name__.endswith("CausalLM") else {"id2label": json.dumps(config.id2label)}
+    known = {
+        "model_type": config.model_type,
+        "architecture": type(model).__name__,
+        "problem_type": config.problem_type,
+        "pad_token_id": getattr(config, "pad_token_id", None),
+    }
+    return labels | {name: str(value) for name, value in known.items() if value is not None}
+
+
+def _example(model: "PreTrainedModel") -> Batch:
+    """A batch to record the operations with."""
+    steps = _lengths(model)[1]
+    return _batch(model, [steps, steps - 1 if steps - 1 >= _lengths(model)[0] else steps], steps + 1, "left", seed=0)
+
+
+def _dynamic(example: Batch) -> dict[str, Any]:
+    sizes = {0: Dim("batch"), 1: Dim("time")}
+    return dict.fromkeys(example, sizes)
+
+
+def _lengths(model: "PreTrainedModel") -> tuple[int, int]:
+    """Fewest and most real steps of a row that is checked."""
+    fixed = getattr(model.config, "num_steps", None)
+    if fixed is not None:
+        return fixed, fixed
+    least = getattr(model.config, "kernel_size", 1)
+    return least, least + _LONGEST
+
+
+def _batches(model: "PreTrainedModel") -> Iterator[Batch]:
+    """Batches of other shapes than the example, padded on every side and within rows."""
+    least, most = _lengths(model)
+    middle = (least + most) // 2
+    yield _batch(model, [least], least, "right", seed=1)
+    yield _batch(model, [most] * 3, most, "right", seed=2)
+    for seed, side in enumerate(("left", "right", "within"), 3):
+        yield _batch(model, [most, least, middle, middle, least], most + seed, side, seed=seed)
+
+
+def _batch(model: "PreTrainedModel", lengths: list[int], width: int, side: str, *, seed: int) -> Batch:
+    """Random rows of so many real steps in a batch of `width` steps."""
+    random = torch.Generator().manual_seed(seed)
+    mask = torch.zeros(len(lengths), width, dtype=torch.int64)
+    for row, length in enumerate(lengths):
+        within = torch.randperm(width, generator=random)[:length]
+        mask[row, {"left": slice(width - length, width), "right": slice(length)}.get(side, within)] = 1
+    if model.main_input_name == "input_values":
+        shape = getattr(model.config, "step_shape", None) or [model.config.num_features]
+        values = torch.randn(len(lengths), width, *shape, generator=random)
+        return {"input_values": values, "attention_mask": mask}
+    ids = torch.randint(model.config.vocab_size, mask.shape, generator=random)
+    pad = model.config.pad_token_id
+    if pad is not None:
+        ids = torch.where(ids == pad, (pad + 1) % model.config.vocab_size, ids).masked_fill(mask == 0, pad)
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def _difference(model: "PreTrainedModel", run: Run, batch: Batch, name: str) -> float:
+    """Return the largest difference of a logit, if all are small.
+
+    Raises:
+        VerificationError: One is not.
+    """
+    with torch.no_grad():
+        expected = model(**batch).logits.numpy()
+    found = run(batch)
+    if found.shape != expected.shape or not np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE):
+        shape = tuple(batch["attention_mask"].shape)
+        raise VerificationError(f"the exported program of {name} differs from the model on a batch of {shape}")
+    return float(np.abs(found - expected).max())
+
+
+class _OfIds(nn.Module):
+    """A model of ids that returns its logits alone."""
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+
+class _OfValues(nn.Module):
+    """A model of real values that returns its logits alone."""
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_values: Tensor, attention_mask: Tensor) -> Tensor:
+        logits: Tensor = self.model(input_values=input_values, attention_mask=attention_mask).logits
+        return logits
+
+
+def _logits_of(model: Any) -> nn.Module:
+    return (_OfValues if model.main_input_name == "input_values" else _OfIds)(model).eval()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters from reporting on packages that are not needed here, and on their own future."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,127 @@
+"""One file, right for any batch, written whole or not at all."""
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+import seqhub
+from seqhub.deployment import export as module
+from seqhub.deployment.export import export
+from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsError, UnknownNameError, VerificationError
+from seqhub.models.registry import register
+from tests.models import cases, families
+
+IN_SHORT = {"lstm-deep-bidirectional", "lstm_hs97-plain", "cnn-flatten-sequence", "lstm_autoencoder-image-base"}
+
+
+@pytest.fixture(autouse=True)
+def registered() -> None:
+    register()
+
+
+def models() -> Iterator[object]:
+    """Every preset with every head that a run can have."""
+    heads = {"plain": "causal", "deep": "token"}
+    named = [
+        (f"{preset}-{variant}", lambda p=preset, v=variant: cases.trained(p, v, heads.get(v, "sequence")))
+        for preset in cases.PRESETS
+        for variant in cases.VARIANTS
+    ]
+    named += [
+        (case.id, lambda case=case: families.trained(*case.values))
+        for case in families.CASES
+        if not case.id.endswith("-base") or "autoencoder" in case.id
+    ]
+    for name, make in named:
+        yield pytest.param(make, id=name, marks=[] if name in IN_SHORT else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("make", list(models()))
+def test_every_model_becomes_one_onnx_file(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`export` itself compares the file with the model; here by another batch, and what the file says of itself."""
+    model: PreTrainedModel = make()
+    monkeypatch.setattr(module, "load_model", lambda folder: model)  # whose record would want a task for each case
+    (tmp_path / "config.json").touch()
+    done = export(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.onnx"]
+    proto = onnx.load(done.path)
+    onnx.checker.check_model(proto)
+    assert [each.name for each in proto.graph.input] == [model.main_input_name, "attention_mask"]
+    for each in proto.graph.input:
+        assert [dim.dim_param for dim in each.type.tensor_type.shape.dim[:2]] == ["batch", "time"]
+    assert [each.name for each in proto.graph.output] == ["logits"]
+    assert done.difference < 1e-5
+    assert str(Path(module.__file__).parent) not in str(proto)  # paths of this machine
+    batch = module._batch(model, [module._lengths(model)[0] + 0] * 7, 60, "within", seed=11)
+    session = onnxruntime.InferenceSession(done.path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in batch.items()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(**batch).logits.numpy(), atol=2e-5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model without a record."""
+    folder = tmp_path / "saved"
+    cases.trained("gru", "plain").save_pretrained(folder)
+    return folder
+
+
+def test_the_torch_format_is_loaded_by_torch_alone(folder: Path) -> None:
+    done = seqhub.export(folder, "torch")
+    assert done.path == folder / "model.pt2"
+    ids, mask = cases.padded(cases.ragged(8), "left", 14)
+    program = torch.export.load(done.path).module()
+    expected = cases.trained("gru", "plain")(input_ids=ids, attention_mask=mask).logits
+    torch.testing.assert_close(program(input_ids=ids, attention_mask=mask), expected, atol=2e-5, rtol=0)
+
+
+def test_the_file_names_its_labels(folder: Path) -> None:
+    done = export(folder, output=folder / "other.onnx")
+    metadata = onnxruntime.InferenceSession(done.path).get_modelmeta().custom_metadata_map
+    assert list(json.loads(metadata["id2label"])) == ["0", "1", "2", "3"]
+    assert metadata["pad_token_id"] == "0"
+
+
+def test_an_existing_file_is_kept_unless_it_is_to_be_replaced(folder: Path) -> None:
+    path = folder / "model.onnx"
+    path.write_text("mine")
+    with pytest.raises(OutputExistsError, match="--overwrite replaces it"):
+        export(folder)
+    assert path.read_text() == "mine"
+    export(folder, overwrite=True)
+    assert onnx.load(path).graph.node
+
+
+def test_a_program_that_differs_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(folder.iterdir())
+    monkeypatch.setitem(module.__dict__, "TOLERANCE", -1.0)
+    with pytest.raises(VerificationError, match="differs from the model on a batch of"):
+        export(folder)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_mistakes_are_told_before_anything_is_loaded(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="no format 'tflite'; known: onnx, torch"):
+        export(folder, "tflite")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="is a folder; give a file"):
+        export(folder, output=tmp_path)
+    with pytest.raises(InvalidInputError, match="no folder"):
+        export(folder, output=tmp_path / "missing" / "model.onnx")
+    with pytest.raises(InvalidInputError, match="no folder nothing"):
+        export("nothing")
+
+
+def test_without_the_extra_one_line_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    with pytest.raises(InvalidConfigError, match=r"pip install 'seqhub\[onnx\]'"):
+        export(folder)
