@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch.export import Dim
 from transformers import PreTrainedModel
 
 import seqhub
@@ -65,6 +67,43 @@ def test_every_model_becomes_one_onnx_file(make, tmp_path: Path, monkeypatch: py
     (found,) = session.run(None, {name: tensor.numpy() for name, tensor in batch.items()})
     with torch.no_grad():
         np.testing.assert_allclose(found, model(**batch).logits.numpy(), atol=2e-5)
+
+
+WITH_SCAN = [("lstm", "plain"), ("gru", "deep-bidirectional"), ("rnn_tanh", "plain"), ("lstm_hs97", "max")]
+
+
+@pytest.mark.parametrize(
+    ("preset", "variant"), [WITH_SCAN[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in WITH_SCAN[1:])]
+)
+def test_torch_exports_a_model_to_onnx_by_itself(preset: str, variant: str, tmp_path: Path) -> None:
+    model = cases.trained(preset, variant)
+    ids, mask = cases.padded(cases.ragged(8), "left", 14)
+    sizes = {0: Dim("batch"), 1: Dim("time")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch.onnx, of its own parts
+        torch.onnx.export(
+            model, kwargs={"input_ids": ids, "attention_mask": mask}, f=tmp_path / "model.onnx", dynamo=True,
+            dynamic_shapes={"input_ids": sizes, "attention_mask": sizes}, output_names=["logits"], verbose=False,
+        )  # fmt: skip
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for rows, side in ((9, "right"), (10, "mixed")):
+        batch = dict(
+            zip(("input_ids", "attention_mask"), cases.padded(cases.ragged(rows, rows), side, 25), strict=True)
+        )
+        found = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})[0]
+        with torch.no_grad():
+            np.testing.assert_allclose(found, model(**batch).logits.numpy(), atol=2e-5)
+
+
+def test_a_model_of_a_large_vocabulary_becomes_a_file_without_one_hot_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = cases.build("gru", vocab_size=3000)
+    monkeypatch.setattr(module, "load_model", lambda folder: model)
+    (tmp_path / "config.json").touch()
+    graph = onnx.load(export(tmp_path).path).graph
+    assert "Gather" in {node.op_type for node in graph.node}
+    assert "GRU" not in {node.op_type for node in graph.node}
 
 
 @pytest.fixture

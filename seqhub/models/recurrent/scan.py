@@ -78,8 +78,11 @@ def run_by_scan(module: nn.RNNBase, inputs: Tensor, start: Any, sums: Tensor | N
         sums: (B, T, gates H), product of the inputs with the weights of the first layer, if it is known.
     """
     size, with_cells = module.hidden_size, module.mode == "LSTM"
-    zero = module.weight_hh_l0.new_zeros(module.num_layers, inputs.size(0), size)  # type: ignore[operator]
-    starts = (start if with_cells else (start,)) if start is not None else (zero,) * (1 + with_cells)
+    if start is None:  # tensors of their own, since the operator takes no two that share memory
+        zeros = module.num_layers, inputs.size(0), size
+        start = tuple(module.weight_hh_l0.new_zeros(zeros) for _ in range(1 + with_cells))  # type: ignore[operator]
+    elif not with_cells:
+        start = (start,)
     ends = []
     for layer in range(module.num_layers):
         if layer and module.dropout:
@@ -88,7 +91,7 @@ def run_by_scan(module: nn.RNNBase, inputs: Tensor, start: Any, sums: Tensor | N
         if layer or sums is None:
             sums = F.linear(inputs, getattr(module, f"weight_ih_l{layer}"))
         net = sums + getattr(module, f"bias_ih_l{layer}")
-        states = _layer(module.mode, net, weight_hh, bias_hh, tuple(each[layer] for each in starts))
+        states = _layer(module.mode, net, weight_hh, bias_hh, tuple(each[layer] for each in start))
         inputs = states[..., :size]
         ends.append(states[:, -1])
     last = torch.stack(ends)
