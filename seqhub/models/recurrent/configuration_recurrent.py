@@ -16,10 +16,7 @@ AUTO_MAP = {
     "AutoModelForCausalLM": "modeling_recurrent.RecurrentForCausalLM",
 }
 
-_OF_BLOCKS = (
-    *("block_size", "connectivity", "gradient", "output_gates", "squash_input", "squash_output", "biased_units"),
-    "init_range",
-)
+_OF_BLOCKS = ("block_size", "connectivity", "gradient", "output_gates", "squash_input", "squash_output", "biased_units")
 
 
 @strict
@@ -68,7 +65,7 @@ class RecurrentConfig(PreTrainedConfig):
             - `hs97`: all weights of `lstm_hs97` and of its head uniform in +-`init_range`, as in the paper, but
               for the gate biases below.
         forget_bias: Value for `initialization="forget_bias"`.
-        init_range: Bound of the weights, above 0, for `initialization="hs97"`.
+        init_range: Bound of the weights, above 0, for `initialization="hs97"`; like `forget_bias`, others ignore it.
         input_gate_bias: Beside `forget_bias` or `hs97`, the bias of the input gates: below zero, little is written at
             first; a remedy of Hochreiter & Schmidhuber (1997), section 4, against abuse and drift of the cell state. A
             number, or of `lstm_hs97` one for each block, as in [-2, -4]. If None, it stays as drawn.
@@ -221,6 +218,8 @@ class RecurrentConfig(PreTrainedConfig):
 
     def _validate_blocks(self) -> None:
         """Check the fields of `lstm_hs97`."""
+        if not 0 < self.init_range < math.inf:
+            raise ValueError(f"init_range must be above 0, got {self.init_range}")
         if self.cell != "lstm_hs97":
             for name in _OF_BLOCKS:
                 if (value := getattr(self, name)) != getattr(type(self), name):
@@ -239,7 +238,6 @@ class RecurrentConfig(PreTrainedConfig):
                 f"connectivity='below' needs one layer in one direction, got num_hidden_layers="
                 f"{self.num_hidden_layers} and bidirectional={self.bidirectional}",
             ),
-            (0 < self.init_range < math.inf, f"init_range must be above 0, got {self.init_range}"),
         ):
             if not holds:
                 raise ValueError(rule)

@@ -169,6 +169,10 @@ class Padding:
         """Pick the last real step, (B, F), of (B, L, F); of a row without one, any."""
         return states[torch.arange(states.size(0), device=states.device), self.lengths - 1]
 
+    def front(self, states: Tensor) -> Tensor:
+        """Bring the real steps of (B, T, F) to the front: (B, L, F)."""
+        return states[:, : self.real.size(1)] if self.order is None else take_steps(states, self.order)
+
     def reverse(self, states: Tensor) -> Tensor:
         """Reverse the real steps of each row of (B, L, F)."""
         steps = torch.arange(states.size(1), device=states.device)
@@ -671,11 +675,29 @@ class RecurrentModel(RecurrentPreTrainedModel):
             and not (output_hidden_states or self.reads_below)
             and reads_columns(self.layers[0])
         )
-        states = self._embed(given, padding, by_columns)
+        padded = None if attention_mask is None or padding is None else attention_mask.unsqueeze(-1) == 0
+
+        def place(each: Tensor) -> Tensor:
+            """Put steps where the caller has them."""
+            if padding is None or padded is None:
+                return each
+            return (each if padding.back is None else take_steps(each, padding.back)).masked_fill(padded, 0)
+
+        placed: list[Tensor] = []
+
+        def show(states: Tensor) -> Tensor:
+            """Keep the states that are returned, and go on from these, so that gradients reach them."""
+            if not output_hidden_states:
+                return states
+            placed.append(place(states))
+            return states if padding is None else padding.front(placed[-1])
+
+        states = show(self._embed(given, padding, by_columns))
         hidden_states, cells, ends = [states], [], []
         for index, layer in enumerate(self.layers):
             start = None if before is None else before.of_layer(index)
             states, layer_cells, end = layer(states, padding, output_cell_states, start)
+            states = show(states)
             hidden_states.append(states)
             if layer_cells is not None:
                 cells.append(layer_cells)
@@ -688,14 +710,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
             hidden_states[-1] = torch.cat((states, hidden_states[0]), dim=-1)
         pooled = self._pool(hidden_states[-1], padding)
 
-        if attention_mask is not None and padding is not None and not pooled_only:
-            padded = attention_mask.unsqueeze(-1) == 0
-
-            def place(each: Tensor) -> Tensor:
-                """To where the caller has the steps."""
-                return (each if padding.back is None else take_steps(each, padding.back)).masked_fill(padded, 0)
-
-            hidden_states, cells = [place(each) for each in hidden_states], [place(each) for each in cells]
+        if not pooled_only:
+            last = placed[-1] if placed and not self.reads_below else place(hidden_states[-1])
+            hidden_states, cells = [*placed[:-1], last], [place(each) for each in cells]
         return hidden_states, cells, pooled, state
 
     def _native(
