@@ -1,7 +1,6 @@
-"""The embedded Hub under load: requests per processor second, memory of 64 clients, waiting of others.
+"""The embedded Hub under load: memory of 64 clients, waiting of others, longest write transactions.
 
-The server is `seqhub serve` in a process of its own; `StaticFiles` of Starlette serves the same file from another. The
-longest time for which one transaction holds the writer's place is measured in this process, over the store.
+The server is `seqhub serve` in a process of its own. Longest transactions are measured in this process, over the store.
 """
 
 import hashlib
@@ -9,8 +8,6 @@ import http.client
 import json
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,65 +19,17 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.hub import Server, processor_time, serving
-from benchmarks.timing import Row, row_of_pairs
+from benchmarks.hub import Server, serving
+from benchmarks.timing import Row
 
 CLIENTS = 64
 LIMIT = 300  # seconds for one request
-REQUESTS, THREADS = 4000, 4
-STATIC = """
-import socket, sys, uvicorn
-from starlette.applications import Starlette
-from starlette.staticfiles import StaticFiles
-
-app = Starlette()
-app.mount("/", StaticFiles(directory=sys.argv[1]))
-listener = socket.create_server(("127.0.0.1", 0))
-print(listener.getsockname()[1], flush=True)
-uvicorn.Server(uvicorn.Config(app, http="httptools", log_level="error", access_log=False)).run([listener])
-"""
 
 
 def run(rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        parts = (_resolve, mixed, _holds)
+        parts = (mixed, _holds)
         return [row for number, part in enumerate(parts) for row in part(Path(folder) / str(number), rounds)]
-
-
-def _resolve(folder: Path, rounds: int) -> Iterator[Row]:
-    """A file of 2,000 bytes over connections that stay open."""
-    content = os.urandom(2000)
-    (folder / "static").mkdir(parents=True)
-    (folder / "static" / "file.bin").write_bytes(content)
-    _prepare(folder / "hub", {"file.bin": content})
-    line = [sys.executable, "-c", STATIC, str(folder / "static")]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as static, serving(folder / "hub") as server:
-        try:
-            assert static.stdout is not None
-            netloc = f"127.0.0.1:{static.stdout.readline().strip()}"
-            pairs = [
-                (_rate(netloc, "/file.bin", static.pid),
-                 _rate(urlsplit(server.url).netloc, "/ada/net/resolve/main/file.bin", server.process.pid))
-                for _ in range(rounds)
-            ]  # fmt: skip
-        finally:
-            static.kill()
-    case = "resolve of a small file, and Starlette's StaticFiles"
-    yield row_of_pairs(case, pairs, unit="requests/CPU s", goal=("ratio", ">=", 0.9))
-
-
-def _rate(netloc: str, path: str, process: int) -> float:
-    def work() -> None:
-        connection = http.client.HTTPConnection(netloc, timeout=LIMIT)
-        for _ in range(REQUESTS // THREADS):
-            connection.request("GET", path)
-            response = connection.getresponse()
-            if response.status != 200 or len(response.read()) != 2000:
-                raise RuntimeError(f"{path}: {response.status}")
-
-    before = processor_time(process)
-    _together(work for _ in range(THREADS))
-    return REQUESTS / (processor_time(process) - before)
 
 
 def mixed(folder: Path, rounds: int) -> Iterator[Row]:
