@@ -35,14 +35,15 @@ def write_card(
             check_repo_id(given)
     if license is not None and license not in LICENSES:
         raise UnknownNameError.of("licence", license, LICENSES)
-    here = f"./{folder.resolve().name}"
     readme = folder / "README.md"
     if (folder / DatasetRecord.FILE_NAME).exists():
-        card = dataset_card.render(DatasetRecord.load(folder), repo_id=repo_id, folder=here)
+        built = DatasetRecord.load(folder)
+        card = dataset_card.render(built, repo_id=repo_id, folder=f"./{folder.resolve().name}")
         validate(card, "dataset")
         write_atomically(readme, card)
         return [readme]
     record = RunRecord.load(folder)
+    here = f"./{folder.resolve().name}"
     figures = [str(path.relative_to(folder)) for path in sorted((folder / "figures").glob("*.png"))]
     card = model_card.render(
         record, repo_id=repo_id, folder=here, dataset_id=dataset_id, license=license, figures=figures
