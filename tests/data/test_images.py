@@ -70,7 +70,7 @@ def test_images_of_a_hub_become_rows_in_their_splits(client: Client, tmp_path: P
     assert said == {"file": str(file), "rows": {"train": 40, "test": 12}, "left_out": ["extra"]}
     layout, parts = read_vectors(file)
     assert layout.labels == ("one", "zero")
-    assert {split: len(part) for split, part in parts.items()} == {"train": 36, "validation": 4, "test": 12}
+    assert {split: len(part) for split, part in parts.items()} == {"train": 35, "validation": 5, "test": 12}  # by hash
     for names, seed, number in ((("train", "validation"), 0, 40), (("test",), 1, 12)):
         expected = {
             ((each / np.float32(255)).astype(np.float32).tobytes(), ("zero", "one")[n // 3 % 2])

@@ -61,8 +61,10 @@ def test_a_whole_run_is_the_run_of_train(tmp_path: Path, kind: str) -> None:
     whole = whole_run(config)
 
     same = ("address", "model", "model_config", "num_parameters", "seed", "training", "data", "sequences_seen")
-    for name in (*same, "optimizer_steps", "processes", "criteria", "environment"):
+    for name in (*same, "optimizer_steps", "processes", "criteria"):
         assert getattr(whole.record, name) == getattr(record, name), name
+    assert (whole.record.environment["native"], record.environment["native"]) == (True, False)
+    assert whole.record.environment | {"native": False} == record.environment
     rows = read_history(config.output_dir)
     assert [row.keys() for row in whole.history] == [row.keys() for row in rows]
     for ours, theirs in zip(whole.history, rows, strict=True):
