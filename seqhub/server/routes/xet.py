@@ -11,6 +11,7 @@ from seqhub.server.model import Account, Token
 from seqhub.server.refusal import Refusal
 from seqhub.server.routes.granted import grant_for, pump, upload_permission, uploader
 from seqhub.server.signing import Grant, Signer
+from seqhub.server.spool import PIECE_BYTES
 from seqhub.server.store.blobs import confined_id
 from seqhub.server.store.database import refusing
 from seqhub.server.xet.hashes import from_hex
@@ -69,7 +70,8 @@ async def take_shard_of_call(call: Call) -> Response:
 
     def take() -> None:
         file.seek(0)
-        raw.extend(file.read())
+        while piece := file.read(PIECE_BYTES):  # all at once, it would be in memory twice
+            raw.extend(piece)
         take_shard(call.store, shelf, raw, account, token, max_bytes=call.store.limits.file_bytes)
 
     try:
