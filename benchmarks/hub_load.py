@@ -13,7 +13,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -49,10 +49,11 @@ def mixed(folder: Path, rounds: int) -> Iterator[Row]:
 
         def ask() -> None:
             line = server.line()
-            while not status.is_set():
-                started = time.perf_counter()
-                line.ask("/api/whoami-v2")
-                waits.append((time.perf_counter() - started) * 1000)
+            with closing(line.connection):
+                while not status.is_set():
+                    started = time.perf_counter()
+                    line.ask("/api/whoami-v2")
+                    waits.append((time.perf_counter() - started) * 1000)
 
         asking = threading.Thread(target=ask)
         asking.start()
@@ -114,9 +115,9 @@ def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
             ask("POST", "/api/models/ada/net/preupload/main", json.dumps({"files": files, "gitIgnore": rules}))
 
     def pack(number: int) -> None:
-        connection = http.client.HTTPConnection(netloc, timeout=LIMIT)
-        connection.request("GET", "/ada/net.git/info/refs?service=git-upload-pack")
-        advertised = connection.getresponse().read()
+        with closing(http.client.HTTPConnection(netloc, timeout=LIMIT)) as connection:
+            connection.request("GET", "/ada/net.git/info/refs?service=git-upload-pack")
+            advertised = connection.getresponse().read()
         oid = advertised[advertised.index(b"0000") + 8 :][:40].decode()
         want = f"want {oid} side-band-64k\n"
         ask("POST", "/ada/net.git/git-upload-pack", f"{len(want) + 4:04x}{want}00000009done\n", slow=True)
@@ -125,14 +126,14 @@ def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
         content = random.Random(number).randbytes(20_000_000)
         oid = hashlib.sha256(content).hexdigest()
         asked = {"operation": "upload", "objects": [{"oid": oid, "size": len(content)}]}
-        connection = http.client.HTTPConnection(netloc, timeout=LIMIT)
         given = {"Authorization": f"Bearer {server.token}"}
-        connection.request("POST", "/ada/net.git/info/lfs/objects/batch", json.dumps(asked), given)
-        answer = json.loads(connection.getresponse().read())
-        href = urlsplit(answer["objects"][0]["actions"]["upload"]["href"])
-        connection.request("PUT", f"{href.path}?{href.query}", content)
-        if connection.getresponse().status != 200:
-            raise RuntimeError("an upload failed")
+        with closing(http.client.HTTPConnection(netloc, timeout=LIMIT)) as connection:
+            connection.request("POST", "/ada/net.git/info/lfs/objects/batch", json.dumps(asked), given)
+            answer = json.loads(connection.getresponse().read())
+            href = urlsplit(answer["objects"][0]["actions"]["upload"]["href"])
+            connection.request("PUT", f"{href.path}?{href.query}", content)
+            if connection.getresponse().status != 200:
+                raise RuntimeError("an upload failed")
 
     yield commit
     yield many
