@@ -74,7 +74,7 @@ def mixed(folder: Path, rounds: int) -> Iterator[Row]:
 
 
 def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
-    """What one client of each kind does."""
+    """Requests of one client of each kind."""
     netloc = urlsplit(server.url).netloc
 
     def ask(method: str, path: str, body: Any = None, slow: bool = False, **headers: str) -> None:

@@ -13,7 +13,7 @@ FOLDERS = ("seqhub", "dataset_scripts", "model_cards", "docs", "benchmarks", "te
 
 
 def is_program(path: Path) -> bool:
-    """Whether a file has a block that runs where it is the program."""
+    """Return whether a file has a block that runs where it is the program."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     blocks = [node.test for node in tree.body if isinstance(node, ast.If)]
     return any(ast.unparse(test) == "__name__ == '__main__'" for test in blocks)

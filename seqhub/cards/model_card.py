@@ -46,7 +46,7 @@ def render(
         repo_id: Where the folder is published, or will be; None for a card that is read in the folder.
         folder: Path of the folder, from where the code on the card is run; `./<name of the run>` unless given.
         dataset_id: Repository of the dataset, where there is one.
-        license: Of the model, in the Hub's spelling; None where nobody has given one.
+        license: Of the model, in the Hub's spelling; None where none was given.
         figures: Pictures to show, as paths within the folder, in this order.
 
     Raises:

@@ -275,7 +275,7 @@ def counted(layout: Layout, metrics: Mapping[str, Any]) -> str:
 
 
 def statistics_are(record: RunRecord) -> list[str]:
-    """What was known of the training rows before the run, a sentence each."""
+    """Statistics of the training rows before the run, a sentence each."""
     known = record.data.get("statistics", {})
     looked_at = f"{count(known['rows'])} training rows" if known else ""
     said = []

@@ -99,7 +99,7 @@ def _whole(source: Source, name: str) -> Batch:
 
 
 def _targets(part: Batch, layout: Layout) -> NDArray[Any]:
-    """What is to be learnt, one after the other: class numbers, ids of next symbols, or real numbers."""
+    """Targets of all rows, one after the other: class numbers, ids of next symbols, or real numbers."""
     if layout.target in ("class", "number", "step_class"):
         return _counting(part.labels.reshape(-1), layout)
     columns = drawn_columns(part, layout)
@@ -115,6 +115,6 @@ def _counting(targets: NDArray[Any], layout: Layout) -> NDArray[Any]:
 
 
 def _all_equal(part: Batch, layout: Layout) -> bool:
-    """Whether a model is given the same for each row."""
+    """Return whether a model is given the same for each row."""
     same = bool((part.lengths == part.lengths[0]).all() and (part.inputs == part.inputs[:1]).all())
     return same and layout.target == "class"

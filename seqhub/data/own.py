@@ -167,7 +167,7 @@ class Source:
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
-        """What `describe` says of the rows, computed once."""
+        """Statistics of the rows, computed once by `describe`."""
         from seqhub.data.describe import describe  # it looks at sources
 
         return describe(self)
@@ -219,7 +219,7 @@ class LinesOptions:
 
 @dataclass(frozen=True)
 class CsvOptions:
-    """How to read a table of texts."""
+    """Options for reading a table of texts."""
 
     text: str = "text"  # name of a column
     label: str = "label"  # name of a column

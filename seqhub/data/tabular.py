@@ -115,7 +115,7 @@ def _require_text(text: str, where: str) -> None:
 
 
 def split_named(value: Any, where: str) -> str | None:
-    """What a column `split` says of a row.
+    """Return the split that a row names in its column `split`.
 
     Raises:
         InvalidInputError: It is neither the name of a split nor missing.

@@ -104,7 +104,7 @@ def read_vectors(file: Path) -> FileRows:
 
 
 def _read(table: pa.Table) -> tuple[Layout, Batch, list[str | None]]:
-    """What the rows hold, all rows, and the split that each names."""
+    """Schema, all rows, and the split that each row names."""
     lists = table.column("input_values") if "input_values" in table.column_names else None
     first = lists[0].as_py() if lists is not None and len(lists) and pa.types.is_nested(lists.type) else None
     width = len(first[0]) if first and isinstance(first[0], list) else 0

@@ -182,7 +182,7 @@ def _to_torch(model: "PreTrainedModel") -> tuple[bytes, Run]:
 
 
 def _metadata(model: "PreTrainedModel") -> dict[str, str]:
-    """What a program that uses the file needs beside it, as text."""
+    """Metadata for a program that uses the file, as text."""
     config = model.config
     labels = {} if type(model).__name__.endswith("CausalLM") else {"id2label": json.dumps(config.id2label)}
     known = {

@@ -27,7 +27,7 @@ def share_of_rows(share: float, rows: int) -> Fraction:
 
 
 def reaches(threshold: float, correct: float, rows: int) -> bool:
-    """Whether so many right answers are the share `threshold` of `rows`, or more.
+    """Return whether so many right answers are the share `threshold` of `rows`, or more.
 
     Whole numbers are compared exactly. Right answers that are a sum of shares, as those of a class per step, carry the
     rounding of single precision and are compared up to a millionth of the rows.

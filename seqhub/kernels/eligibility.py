@@ -12,7 +12,7 @@ _PLAIN = (Tensor, nn.Parameter)
 
 
 def executes_eagerly() -> bool:
-    """Whether no compiler, tracer, transform, forward-mode derivative or mode sees what torch executes."""
+    """Return whether no compiler, tracer, transform, forward-mode derivative or mode sees what torch executes."""
     return not (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state()
@@ -38,5 +38,5 @@ def are_plain(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def _has_function_mode() -> bool:
-    """Whether there is a mode besides those of a default device, which concern only tensors made without one."""
+    """Return whether there is a mode besides those of a default device, which concern only tensors made without one."""
     return any(type(mode) is not DeviceContext for mode in _get_current_function_mode_stack())

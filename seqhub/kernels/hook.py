@@ -130,7 +130,7 @@ def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
 
 
 def _calls_its_recurrence(layer: Any) -> bool:
-    """Whether a layer is that of the modelling file, and does nothing but call its recurrences."""
+    """Return whether a layer is that of the modelling file, and does nothing but call its recurrences."""
     return (
         _is_ours(type(layer), "RecurrentLayer", "modeling_recurrent")
         and not _is_changed(layer)
@@ -139,7 +139,7 @@ def _calls_its_recurrence(layer: Any) -> bool:
 
 
 def _is_ours(kind: type[Any], name: str, file: str) -> bool:
-    """Whether a class is that of a modelling file, of which each folder of weights has its own copy."""
+    """Return whether a class is that of a modelling file, of which each folder of weights has its own copy."""
     forward = kind.forward
     return kind.__name__ == name and forward.__qualname__ == f"{name}.forward" and forward.__module__.endswith(file)
 
@@ -182,7 +182,7 @@ def weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
 
 
 def _blocks_run(modules: list[Any]) -> bool:
-    """Whether memory cell blocks run natively: with the truncated gradient, or where there is none."""
+    """Return whether memory cell blocks run natively: with the truncated gradient, or where there is none."""
     return all(
         module.weight_hh_l0 is not None and (module.truncated or not torch.is_grad_enabled()) for module in modules
     )
@@ -215,7 +215,7 @@ def _run_blocks(
 
 
 def _fits(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | None, ...], cell: str) -> bool:
-    """Whether these are plain tensors of fitting types, and of sizes at which the library is not slower."""
+    """Return whether these are plain tensors of fitting types, and of sizes at which the library is not slower."""
     if not are_plain((inputs, *others, *weights)):
         return False
     dtype = weights[0].dtype
@@ -247,7 +247,7 @@ def worthwhile(cell: str, batch: int, steps: int, hidden: int) -> bool:
 
 
 def _is_changed(module: Any) -> bool:
-    """Whether hooks listen to a module, or an attribute of its own changes its call."""
+    """Return whether hooks listen to a module, or an attribute of its own changes its call."""
     attributes = module.__dict__
     return bool(
         attributes["_forward_hooks"]

@@ -162,7 +162,7 @@ def _role(store: Accounts, identity: Identity, repo: Repo) -> Role | None:
 
 
 def _within(store: Accounts, account: Account, token: Token, namespace: str) -> Role | None:
-    """What an account may in a namespace; by a token of role `read` no more than read."""
+    """Return the rights of an account in a namespace; by a token of role `read` no more than read."""
     if account.name.casefold() == namespace.casefold():
         return "read" if token.role == "read" else "admin"
     roles = {name.casefold(): role for name, role in store.roles_of(account.name).items()}

@@ -10,7 +10,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def is_known(if_none_match: Iterable[str], etag: str) -> bool:
-    """Whether `If-None-Match` names the entity tag of what is there, by weak comparison.
+    """Return whether `If-None-Match` names the entity tag of what is there, by weak comparison.
 
     Args:
         if_none_match: Values of the header; there may be several, and each may be a list or "*".

@@ -95,7 +95,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
                 self._refuse(503, "The Hub has as many connections as it takes; try again.")
 
         def is_waiting(self) -> bool:
-            """Whether no request is under way: the connection is idle, or its headers are not complete."""
+            """Return whether no request is under way: the connection is idle, or its headers are not complete."""
             return self._inside != "body" and not self._is_answering()
 
         def close(self) -> None:

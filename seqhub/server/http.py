@@ -100,7 +100,7 @@ class Call:
         return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
     def may_use(self, sha256: str) -> bool:
-        """Whether this request may commit the content of a large file: see `viewer_values` of the store."""
+        """Return whether this request may commit the content of a large file: see `viewer_values` of the store."""
         return self.store.may_use(self.user, sha256, self.identity.token)
 
     def require(self, permission: Permission) -> None:

@@ -149,7 +149,7 @@ def sweep(root: Path, before: float) -> tuple[int, int]:
 
 
 def check(root: Path) -> Iterator[str]:
-    """What is wrong with the parts that are here, one line each."""
+    """List damaged parts, one line each."""
     for folder, folders, names in _deepest_first(root / "parts"):
         account, upload = folder.parent.name, folder.name
         for name in sorted(names):

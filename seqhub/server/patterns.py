@@ -103,7 +103,7 @@ def ignore_rules(text: str) -> Rules:
 
 
 def is_ignored(rules: Rules, path: str, known: dict[str, bool] | None = None) -> bool:
-    """Whether git would ignore a file; one in an ignored folder cannot be brought back by a later line.
+    """Return whether git would ignore a file; one in an ignored folder cannot be brought back by a later line.
 
     Args:
         rules: The lines.

@@ -38,7 +38,7 @@ def spooled(response: Response, folder: Path) -> Response:
 
 
 async def pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    """What is left of a file, which is closed at the end."""
+    """Yield the rest of a file, which is closed at the end."""
     try:
         while piece := await run_in_threadpool(file.read, PIECE_BYTES):
             yield piece

@@ -94,7 +94,7 @@ def require_one_process(what: str) -> None:
 
 
 def is_first_to_speak() -> bool:
-    """Whether this process is the first one of its launcher that has an error to print; always without torchrun.
+    """Return whether this process is the first one of its launcher that has an error to print; always without torchrun.
 
     torchrun, which `accelerate launch` uses too, has a store that its processes can reach before they have met.
     """
@@ -120,7 +120,7 @@ def launcher_precision() -> Literal["no", "bf16"]:
 
 
 def launcher_cpu() -> bool:
-    """Whether `accelerate launch` was told to stay on the CPU."""
+    """Return whether `accelerate launch` was told to stay on the CPU."""
     return os.environ.get(_CPU, "").lower() in ("1", "true", "yes", "y", "on", "t")
 
 

@@ -121,7 +121,7 @@ def take_steps(states: Tensor, index: Tensor) -> Tensor:
 
 
 def is_transformed() -> bool:
-    """Whether a transform of `torch.func` is at work."""
+    """Return whether a transform of `torch.func` is at work."""
     return torch._C._are_functorch_transforms_active()
 
 
@@ -208,7 +208,7 @@ def one_hot_vectors(columns: Tensor, width: int, dtype: torch.dtype) -> Tensor:
 
 
 def computes_by_its_weights(module: nn.Module) -> bool:
-    """Whether a recurrence may be computed from its weights in place of calling it.
+    """Return whether a recurrence may be computed from its weights in place of calling it.
 
     Hooks, wrappers, parametrizations, offloading and modules of another class want the call.
     """
@@ -225,7 +225,7 @@ _CHANGES = "forward", "_compiled_call_impl", "bias_l0", *_WEIGHTS
 
 
 def _is_unchanged(module: nn.Module) -> bool:
-    """Whether no hook listens to a module, and no attribute of its own changes its call."""
+    """Return whether no hook listens to a module, and no attribute of its own changes its call."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     attributes = vars(module)
     return not hooks and not _has_any_global_hook() and all(attributes.get(name) is None for name in _CHANGES)

@@ -183,7 +183,7 @@ class Blobs(Base):
             return int(row[0]) if row else None
 
     def is_sound(self, sha256: str, size: int) -> bool:
-        """Whether the content of a large file is here in its size, and fsck found no damage."""
+        """Return whether the content of a large file is here in its size, and fsck found no damage."""
         path = self.blob(sha256)
         if path is None or self.damaged([sha256]):
             return False

@@ -148,7 +148,7 @@ def begun(
 
 
 def is_longer(connection: sqlite3.Connection, chain: Chain, number: int) -> bool:
-    """Whether the index of a commit has more rows than a number."""
+    """Return whether the index of a commit has more rows than a number."""
     rows = visible(connection, chain, "", None)
     return next(islice(rows, number, None), None) is not None
 

@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def is_small(self) -> bool:
-        """Whether writing it takes milliseconds."""
+        """Return whether writing it takes milliseconds."""
         size = sum(
             item.data.size if isinstance(item.data, objects.Spooled) else len(item.data) for item in self.objects
         )
