@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks.timing import Goal, Row
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.tasks.char_completion import TASK
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig

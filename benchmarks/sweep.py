@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks.baselines import CourseGenerator
 from benchmarks.course import CourseModel, course_steps, course_test
 from benchmarks.timing import Row, row_of_pairs
-from seqhub.evaluation.metrics import reaches
+from seqhub.metrics.classification import reaches
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe

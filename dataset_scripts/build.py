@@ -14,12 +14,12 @@ from typing import Annotated
 
 import typer
 
+from seqhub.baselines.random_search import random_guessing
+from seqhub.baselines.random_weights import RANGE, UNITS
 from seqhub.cards import dataset_card
 from seqhub.cards.folder import write_card
 from seqhub.console import script
 from seqhub.data.export import write_folder
-from seqhub.evaluation.guessed_networks import RANGE, UNITS
-from seqhub.evaluation.random_search import random_guessing
 from seqhub.records import DatasetRecord
 from seqhub.tasks.registry import get_task, list_tasks
 

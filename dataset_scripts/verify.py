@@ -13,8 +13,8 @@ import typer
 
 from dataset_scripts.build import chosen
 from seqhub.console import script
-from seqhub.evaluation.verify import verify
 from seqhub.hub.fetch import fetch
+from seqhub.verification.verify import verify
 
 
 def verify_all(where: str, tasks: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from seqhub.console import script
 from seqhub.data.columns import drawn_columns, tensors
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.records import environment, write_atomically
 from seqhub.tasks.splits import Split

@@ -17,11 +17,11 @@ from seqhub.cards.folder import write_card
 from seqhub.console import script
 from seqhub.errors import UnknownNameError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.verify import verify
 from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
+from seqhub.verification.verify import verify
 
 
 def release(address: str, folder: Path) -> None:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the same names a
     from seqhub.data.stream import stream
     from seqhub.deployment.export import export
     from seqhub.evaluation.evaluate import evaluate
-    from seqhub.evaluation.verify import verify
     from seqhub.hub.push import push
     from seqhub.models.predict import predict_label, predict_logits, predict_proba
     from seqhub.models.registry import build_config, build_model
     from seqhub.tasks.registry import get_task, list_tasks, resolve
     from seqhub.training.config import TrainConfig
     from seqhub.training.train import train
+    from seqhub.verification.verify import verify
 
 _HOME = {
     "get_builder": "seqhub.data.builder",
@@ -32,7 +32,7 @@ _HOME = {
     "stream": "seqhub.data.stream",
     "export": "seqhub.deployment.export",
     "evaluate": "seqhub.evaluation.evaluate",
-    "verify": "seqhub.evaluation.verify",
+    "verify": "seqhub.verification.verify",
     "push": "seqhub.hub.push",
     "predict_label": "seqhub.models.predict",
     "predict_logits": "seqhub.models.predict",

@@ -31,7 +31,7 @@ _METRICS = {  # of one split, whatever is to be learnt: what cards, plots and `v
     "digest": str,
 }
 _CLASSES = {"per_class": {str: {"correct": int, "total": int}}, "confusion": [[int]]}
-_METRICS_OF: dict[str, dict[str, Any]] = {  # target -> what else `evaluation.metrics` says of it
+_METRICS_OF: dict[str, dict[str, Any]] = {  # target -> what else `metrics.classification` says of it
     "class": {**_CLASSES, "interval": [float], "abs_wrong": int},
     "step_class": {**_CLASSES, "steps": int, "whole": int},
     "next_symbol": {"steps": int, "whole": int},
@@ -204,7 +204,7 @@ class RunRecord(Record):
     criteria: dict[str, int | None]
     """criterion -> training sequences presented until it was met first, None where it was not"""
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """"split" of the address itself, or "config/split" of its siblings -> metrics (see evaluation.metrics)"""
+    """"split" of the address itself, or "config/split" of its siblings -> metrics (see metrics.classification)"""
     probe: dict[str, Any] = field(default_factory=dict)
     """{"texts" or "input_values": sequences, "logits": what the model gave each, alone}, for `verify`"""
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256 of weights, config, code and tokenizer

@@ -22,13 +22,13 @@ from seqhub.cli.results import draw
 from seqhub.data.export import write_folder
 from seqhub.errors import CorruptFileError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.trace import watcher
-from seqhub.evaluation.verify import verify
+from seqhub.evaluation.introspect import watcher
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import SPLITS, Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
+from seqhub.verification.verify import verify
 from tests.cards.test_model_card import assert_tables_are_well_formed, body, prose
 from tests.cli.calls import well
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python

@@ -107,7 +107,7 @@ def images_command(
     """
     from seqhub.data.images import Images
     from seqhub.data.vectors import write_vectors
-    from seqhub.evaluation.loading import quiet_datasets
+    from seqhub.evaluation.load import quiet_datasets
 
     with quiet_datasets():
         images = Images(source, config, image, label, endpoint=endpoint)
@@ -137,7 +137,7 @@ def embed_command(
     """
     from seqhub.data.embedding import Encoder, embedded_csv
     from seqhub.data.vectors import write_vectors
-    from seqhub.evaluation.loading import quiet_transformers
+    from seqhub.evaluation.load import quiet_transformers
 
     cache = cache or out.with_name(f"{out.name}.cache")
     with quiet_transformers():

@@ -21,8 +21,8 @@ from seqhub.errors import HubError, OutputExistsError, VerificationError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from seqhub.evaluation.verify import Finding
     from seqhub.records import RunRecord
+    from seqhub.verification.verify import Finding
 
 ADDRESS, MODEL = "qrsu/hard", "lstm"
 
@@ -74,8 +74,8 @@ def demo_command(
 
 def _through_a_hub(root: Path, dataset: Path, model: Path, name: str, seconds: dict[str, float]) -> "list[Finding]":
     """Start a Hub, push both folders by the real client, and load them back from it where there is no seqhub."""
-    from seqhub.evaluation.verify import Published, verify
     from seqhub.server.serve import DEFAULT_USER, running
+    from seqhub.verification.verify import Published, verify
 
     with running(root) as hub, tempfile.TemporaryDirectory(prefix="seqhub-demo-") as home:
         published = Published(hub.url, f"{DEFAULT_USER}/{name}", f"{DEFAULT_USER}/{dataset.name}")

@@ -59,8 +59,8 @@ def verify_command(
     quiet: Quiet = False,
 ) -> None:
     """Load a model or dataset back and hold it against its record; exit code 1 on any difference."""
-    from seqhub.evaluation.verify import verify
     from seqhub.hub.fetch import fetch
+    from seqhub.verification.verify import verify
 
     findings = verify(fetch(what, endpoint=endpoint, revision=revision), alone=alone, dataset=dataset)
     show(

@@ -100,7 +100,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     Raises:
         InvalidInputError: A text for a task that has real values, or with symbols that it does not have.
     """
-    from seqhub.evaluation.trace import watcher
+    from seqhub.evaluation.introspect import watcher
     from seqhub.plots.curves import plot_curves
     from seqhub.plots.lengths import levels, plot_lengths
     from seqhub.plots.states import plot_states

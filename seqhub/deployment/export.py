@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsError, UnknownNameError, VerificationError
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.hub.fetch import fetch
 from seqhub.hub.push import kind_of
 from seqhub.records import write_atomically

@@ -12,10 +12,10 @@ from seqhub.data.digest import digest
 from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.asking import AskedModel
-from seqhub.evaluation.criteria import illegal, success_of
-from seqhub.evaluation.loading import load_model
-from seqhub.evaluation.tally import Tally
+from seqhub.evaluation.inference import ModelScorer
+from seqhub.evaluation.load import load_model
+from seqhub.evaluation.stopping import illegal, success_of
+from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.tasks.base import OWN, Success, Task, TaskConfig
@@ -126,7 +126,7 @@ def _metrics(
 ) -> dict[str, Any]:
     metrics = _tally(model, split, rows, batches).metrics()
     if (success := _success(split)) is not None and success.rule == "legal":
-        wrong = illegal(split, rows, AskedModel(model, split.layout))
+        wrong = illegal(split, rows, ModelScorer(model, split.layout))
         metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
     return metrics
 
@@ -146,15 +146,17 @@ def _success(split: Split) -> Success | None:
     return success_of(f"{split.task.name}/{split.config.name}")
 
 
-def tally(model: "PreTrainedModel", split: Split, rows: int) -> Tally:
+def tally(model: "PreTrainedModel", split: Split, rows: int) -> MetricAccumulator:
     """What a model makes of the first rows of a split."""
     return _tally(model, split, rows, _batches(split, rows))
 
 
-def _tally(model: "PreTrainedModel", split: Split, rows: int, batches: Iterable[dict[str, "Tensor"]]) -> Tally:
+def _tally(
+    model: "PreTrainedModel", split: Split, rows: int, batches: Iterable[dict[str, "Tensor"]]
+) -> MetricAccumulator:
     import torch
 
-    result, device = Tally(split.layout, rows, _success(split), logistic_outputs(model)), model.device
+    result, device = MetricAccumulator(split.layout, rows, _success(split), logistic_outputs(model)), model.device
     with torch.inference_mode():
         for batch in batches:
             given = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}

@@ -253,7 +253,7 @@ class Fit:
 
         Returns:
             (N, 4): worst error, mean error, loss and share of what is right of each sequence, as
-            `seqhub.evaluation.judging.judge` has them, by the weights before the step.
+            `seqhub.metrics.per_example.judge` has them, by the weights before the step.
 
         Raises:
             InvalidInputError: A type, shape, length, id or label that is not as above; nothing was trained.

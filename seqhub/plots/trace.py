@@ -1,4 +1,4 @@
-"""What pictures of a model at work are made of. Arrays only: `evaluation.trace` fills them in."""
+"""What pictures of a model at work are made of. Arrays only: `evaluation.introspect` fills them in."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

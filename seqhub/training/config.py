@@ -102,7 +102,7 @@ class TrainConfig:
     record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
 
     def __post_init__(self) -> None:
-        from seqhub.evaluation.criteria import check_stop  # not above: NumPy, which `--help` does without
+        from seqhub.evaluation.stopping import check_stop  # not above: NumPy, which `--help` does without
         from seqhub.models.registry import list_presets
         from seqhub.tasks.base import OWN
         from seqhub.tasks.registry import resolve
@@ -174,7 +174,7 @@ class TrainConfig:
     @property
     def success(self) -> "Success | None":
         """When this run is successful by the source of its task; None where that says nothing of the kind."""
-        from seqhub.evaluation.criteria import success_of
+        from seqhub.evaluation.stopping import success_of
 
         return success_of(self.address, self.strictness, self.allowed_wrong)
 

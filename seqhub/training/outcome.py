@@ -13,7 +13,7 @@ from seqhub.data.digest import digest
 from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, SaveError
-from seqhub.evaluation.loading import file_digest, quiet_transformers
+from seqhub.evaluation.load import file_digest, quiet_transformers
 from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.records import RunRecord, command_line, environment, sync_folder

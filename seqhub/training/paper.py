@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.evaluation.criteria import success_of
-from seqhub.evaluation.metrics import share_of_rows
+from seqhub.evaluation.stopping import success_of
+from seqhub.metrics.classification import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.tasks.base import Success
 from seqhub.tasks.registry import resolve

@@ -8,7 +8,7 @@ from torch import Tensor
 from seqhub.data.columns import Columns
 from seqhub.data.feed import Feed, StreamFeed, TableFeed, feed_of
 from seqhub.data.own import Source
-from seqhub.evaluation.loading import quiet_datasets
+from seqhub.evaluation.load import quiet_datasets
 from seqhub.training.config import STREAM, TrainConfig
 
 _VALIDATION_BATCH = 1024  # sequences of a validation that are looked at before the next ones

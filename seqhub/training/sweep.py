@@ -380,7 +380,7 @@ def train_one(plan: Seeds, seed: int) -> None:
     Where the seed has a record already but its model was not kept, the run is made again in a folder beside, which
     takes the place of the first when it is whole.
     """
-    from seqhub.evaluation.loading import load_model
+    from seqhub.evaluation.load import load_model
     from seqhub.training.train import TrainingInterrupted, train
 
     place = folder = plan.folder(seed)

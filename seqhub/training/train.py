@@ -16,10 +16,10 @@ from seqhub.data.columns import drawn_columns, tensors
 from seqhub.data.describe import warn
 from seqhub.data.own import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
-from seqhub.evaluation.asking import AskedModel
-from seqhub.evaluation.criteria import Criteria
-from seqhub.evaluation.judging import judge, right_share
-from seqhub.evaluation.metrics import reaches
+from seqhub.evaluation.inference import ModelScorer
+from seqhub.evaluation.stopping import Criteria
+from seqhub.metrics.classification import reaches
+from seqhub.metrics.per_example import judge, right_share
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Layout
@@ -265,7 +265,7 @@ def _train(
         if check_due or now.sequences >= total:
             began = time.perf_counter()
             correct, seen = validate(accelerator, bare_model, layout, validation, config)
-            criteria.check(now.sequences, correct, seen, AskedModel(bare_model, layout))
+            criteria.check(now.sequences, correct, seen, ModelScorer(bare_model, layout))
             recorded.clear()  # of what passed through the model in the check
             now.check_seconds += time.perf_counter() - began
             now.seconds = time.perf_counter() - started

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from seqhub.data.columns import Columns, drawn_columns
 from seqhub.data.own import Source
-from seqhub.evaluation.asking import AskedModel
-from seqhub.evaluation.criteria import Criteria
-from seqhub.evaluation.metrics import reaches
+from seqhub.evaluation.inference import ModelScorer
+from seqhub.evaluation.stopping import Criteria
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
+from seqhub.metrics.classification import reaches
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Batch, Layout
 from seqhub.training.config import TrainConfig
@@ -186,4 +186,4 @@ class _AskedFit:
 
     def scores(self, rows: Batch) -> NDArray[np.floating]:
         self._fit.write_to(self._model)
-        return AskedModel(self._model, self._layout).scores(rows)
+        return ModelScorer(self._model, self._layout).scores(rows)

@@ -7,7 +7,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from seqhub.evaluation.judging import judge
+from seqhub.metrics.per_example import judge
 from seqhub.tasks.base import Layout
 
 

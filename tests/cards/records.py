@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from seqhub.evaluation.metrics import classification_metrics
+from seqhub.metrics.classification import classification_metrics
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split

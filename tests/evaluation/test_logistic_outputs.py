@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqhub.evaluation.judging import judge
-from seqhub.evaluation.tally import Tally
+from seqhub.metrics.accumulator import MetricAccumulator
+from seqhub.metrics.per_example import judge
 from seqhub.tasks.base import NO_LABEL, Alphabet, Layout, Success
 
 ALPHABET = Alphabet("abcd")
@@ -21,7 +21,7 @@ def squash(logits: torch.Tensor) -> np.ndarray:
 
 
 def tallied(layout: Layout, logits: torch.Tensor, labels: torch.Tensor) -> dict:
-    tally = Tally(layout, len(labels), SUCCESS, logistic=True)
+    tally = MetricAccumulator(layout, len(labels), SUCCESS, logistic=True)
     tally.add(logits, labels, torch.ones(logits.shape[:2]))
     return tally.metrics()
 

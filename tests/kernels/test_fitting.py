@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.evaluation.judging import judge
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
+from seqhub.metrics.per_example import judge
 from seqhub.models.registry import build_config, build_model
 from seqhub.tasks.base import NO_LABEL, Alphabet, Layout
 from tests.kernels.cases import CELLS, SETS

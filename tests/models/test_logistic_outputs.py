@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import seqhub
-from seqhub.evaluation.judging import judge
+from seqhub.metrics.per_example import judge
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.tasks.base import Alphabet, Layout
 from tests.models import naive

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from seqhub.errors import InvalidInputError, SaveError
-from seqhub.evaluation.metrics import wilson_interval
+from seqhub.metrics.classification import wilson_interval
 from seqhub.plots import tasks as own_pictures
 from seqhub.plots.canvas import BLUE, GREEN, VERMILION
 from seqhub.plots.curves import plot_curves

@@ -8,8 +8,8 @@ import torch
 from matplotlib.image import imread
 
 from seqhub.cli.results import draw
-from seqhub.evaluation.loading import load_model
-from seqhub.evaluation.trace import watcher
+from seqhub.evaluation.introspect import watcher
+from seqhub.evaluation.load import load_model
 from seqhub.plots.tasks import draw_own
 from seqhub.plots.tasks.windows import draw_weights, hidden_weights
 from seqhub.records import RunRecord

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from seqhub.cli.results import draw
-from seqhub.evaluation.trace import watcher
+from seqhub.evaluation.introspect import watcher
 from seqhub.plots.tasks import square
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe

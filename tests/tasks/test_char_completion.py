@@ -12,7 +12,7 @@ from benchmarks import RESULTS
 from benchmarks.char_completion import ADDRESS, MODEL, MOST_LOSS, SEEDS, Outcome, ours, plain
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.models.tokenizer import encode
 from seqhub.tasks.char_completion import PHRASES, TASK
 from seqhub.tasks.splits import SPLITS, Split

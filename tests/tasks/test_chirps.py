@@ -8,7 +8,7 @@ import torch
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.tasks import chirps
 from seqhub.tasks.chirps import BINS, GRID, TASK, ChirpsConfig, spectrogram
 from seqhub.tasks.splits import Split

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.evaluation.criteria import Legal, illegal
+from seqhub.evaluation.stopping import Legal, illegal
 from seqhub.tasks.base import Batch, Success
 from seqhub.tasks.embedded_reber import GRAMMAR, LONGEST, TASK, EmbeddedReberConfig
 from seqhub.tasks.splits import SPLITS, Split

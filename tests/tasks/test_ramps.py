@@ -8,7 +8,7 @@ import torch
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.tasks.ramps import GRID, TASK, TOLERANCE, RampsConfig
 from seqhub.tasks.splits import SPLITS, Split
 from seqhub.training.config import TrainConfig

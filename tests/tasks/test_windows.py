@@ -7,7 +7,7 @@ import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.tasks.splits import Split
 from seqhub.tasks.windows import TASK, WindowsConfig
 from seqhub.training.config import TrainConfig

@@ -12,7 +12,7 @@ from torch import nn
 from seqhub.data.feed import StreamFeed
 from seqhub.errors import InvalidConfigError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.loading import load_model
+from seqhub.evaluation.load import load_model
 from seqhub.tasks.base import NO_LABEL
 from seqhub.tasks.splits import Split
 from seqhub.training.chunks import chunks

@@ -12,7 +12,6 @@ import pytest
 from seqhub.data.export import write_folder
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.verify import verify
 from seqhub.kernels.library import reason
 from seqhub.records import RunRecord
 from seqhub.training import checkpoints
@@ -20,6 +19,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.rows import identified, source_of
 from seqhub.training.sweep import Seeds, sweep, train_one
 from seqhub.training.train import train
+from seqhub.verification.verify import verify
 
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 

@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import load_file
 
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.verify import verify
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.random_state import random_state, restore_random_state
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
+from seqhub.verification.verify import verify
 from tests.training.test_resume import StopError, stop_after
 
 pytestmark = [

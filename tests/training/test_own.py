@@ -10,12 +10,12 @@ import torch
 from seqhub.data.own import Source
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.loading import load_model
-from seqhub.evaluation.verify import verify
+from seqhub.evaluation.load import load_model
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
+from seqhub.verification.verify import verify
 
 FILES = {"char_completion/own": "my.txt", "sentiment/own": "my.csv"}
 OPTIONS = {"char_completion/own": {"window": 24}, "sentiment/own": {"text": "review", "label": "stars"}}

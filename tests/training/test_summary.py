@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqhub.evaluation.criteria import Criteria
+from seqhub.evaluation.stopping import Criteria
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.training.config import TrainConfig
 from seqhub.training.summary import solved_by, spread, summed_up

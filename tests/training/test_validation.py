@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from seqhub.data.own import Source
 from seqhub.data.vectors import VectorRow, write_vectors
-from seqhub.evaluation.criteria import Accuracy
-from seqhub.evaluation.metrics import reaches, share_of_rows
+from seqhub.evaluation.stopping import Accuracy
 from seqhub.kernels.library import reason
+from seqhub.metrics.classification import reaches, share_of_rows
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.process import own_accelerate_state

@@ -13,14 +13,14 @@ from seqhub.cards.folder import write_card
 from seqhub.data.export import write_folder
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.loading import file_digest, load_model
-from seqhub.evaluation.trace import watcher
-from seqhub.evaluation.verify import _compare, verify
+from seqhub.evaluation.introspect import watcher
+from seqhub.evaluation.load import file_digest, load_model
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
+from seqhub.verification.verify import _compare, verify
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,14 @@ from seqhub.data.digest import digest
 from seqhub.data.own import Source
 from seqhub.data.table import rows_table
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
-from seqhub.evaluation import standalone
 from seqhub.evaluation.evaluate import MOST_ROWS
-from seqhub.evaluation.loading import check_files, load_model, quiet_datasets, quiet_transformers
+from seqhub.evaluation.load import check_files, load_model, quiet_datasets, quiet_transformers
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import DatasetRecord, RunRecord, what_else
 from seqhub.tasks.base import NO_LABEL, OWN, Layout
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
+from seqhub.verification import remote
 
 LOGIT_TOLERANCE = 1e-4  # float32 rounding differs between processors and batch shapes
 ANSWER_TOLERANCE = 1e-6  # of a number that is answered, for the same reason
@@ -317,7 +317,7 @@ def _measure_here(job: dict[str, Any]) -> dict[str, Any]:
     load_model(folder)  # says more clearly what does not fit together
     try:
         with quiet_transformers(), quiet_datasets():
-            return standalone.measure(job)
+            return remote.measure(job)
     except Exception as error:  # as in a process of its own: whatever goes wrong is the folder's fault
         raise VerificationError(f"{folder} could not be loaded back: {_reason(error)}") from error
 
@@ -345,7 +345,7 @@ def _measure_alone(job: dict[str, Any], scratch: Path, endpoint: str | None = No
         variables |= {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
         for name in ("NO_PROXY", "no_proxy"):  # a Hub on this machine is not to be looked for behind a proxy
             variables[name] = ",".join(filter(None, (variables.get(name), "127.0.0.1", "localhost")))
-    command = [sys.executable, "-I", standalone.__file__, str(job_file), str(result_file)]
+    command = [sys.executable, "-I", remote.__file__, str(job_file), str(result_file)]
     empty = scratch / "empty"
     empty.mkdir()
     try:

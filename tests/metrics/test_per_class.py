@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from seqhub.data.feed import StreamFeed, TableFeed
 from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.counts import count_right
+from seqhub.metrics.per_class import count_right
 from seqhub.models.parameters import parameter_counts
 from seqhub.models.registry import build_config, build_model, list_presets
 from seqhub.tasks.base import NO_LABEL

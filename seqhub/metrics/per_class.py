@@ -27,7 +27,7 @@ def count_right(model: "PreTrainedModel", batches: Iterable[Mapping[str, "Tensor
     import torch
 
     from seqhub.data.feed import TableFeed
-    from seqhub.evaluation.judging import class_scores
+    from seqhub.metrics.per_example import class_scores
 
     names = _classes(model)
     counts = torch.zeros(2, len(names), dtype=torch.int64)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.judging import class_outputs
-from seqhub.evaluation.loading import load_model, quiet_transformers
+from seqhub.evaluation.load import load_model, quiet_transformers
+from seqhub.metrics.per_example import class_outputs
 from seqhub.models.predict import logistic_outputs
 from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch

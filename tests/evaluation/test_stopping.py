@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.evaluation.criteria import Accuracy, Criteria, Criterion, St2, St3, Streak, check_stop, success_of
+from seqhub.evaluation.stopping import Accuracy, Criteria, Criterion, St2, St3, Streak, check_stop, success_of
 from seqhub.tasks.base import Batch
 from seqhub.tasks.splits import Split
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqhub.evaluation.asking import AskedModel
+from seqhub.evaluation.inference import ModelScorer
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.fitting import fresh_model
@@ -14,7 +14,7 @@ from seqhub.training.fitting import fresh_model
 def test_all_rows_at_once_are_each_alone(address, tmp_path):
     split = Split(address)
     model = fresh_model(TrainConfig(address=address, output_dir=tmp_path, seed=1), split.layout).train()
-    asked = AskedModel(model, split.layout)
+    asked = ModelScorer(model, split.layout)
     (rows,) = split.batches(0, 40)
     errors = asked.errors(rows)
     assert errors.shape == (40, 4)

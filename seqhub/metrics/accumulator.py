@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.metrics import TOLERANCE, classification_metrics, wilson_interval
+from seqhub.metrics.classification import TOLERANCE, classification_metrics, wilson_interval
 from seqhub.tasks.base import NO_LABEL, Layout, Success
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Tally:
+class MetricAccumulator:
     """Takes in outputs and targets, and says what `run.json` keeps of them.
 
     Every target has `examples` (sequences), `accuracy` in [0, 1] and `loss`; see `metrics` for the rest.
@@ -45,7 +45,7 @@ class Tally:
 
     def add(self, logits: "Tensor", labels: "Tensor", mask: "Tensor") -> None:
         """Take in a batch; shapes as in `judging.right_share`."""
-        from seqhub.evaluation.judging import class_outputs, judge
+        from seqhub.metrics.per_example import class_outputs, judge
 
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()

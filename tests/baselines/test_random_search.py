@@ -1,6 +1,6 @@
 """Guessing weights: what is found is right by the judge of every model, and what is on the cards is what is measured.
 
-The judge is `evaluation.judging` and the criteria of runs, asked about the same weights in a model of the package.
+The judge is `metrics.per_example` and the criteria of runs, asked about the same weights in a model of the package.
 """
 
 import math
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from seqhub.baselines.random_search import _errors, _illegal, random_guessing
+from seqhub.baselines.random_weights import RANGE, UNITS, Networks, num_outputs
 from seqhub.data.columns import drawn_columns
 from seqhub.errors import InvalidInputError, UnknownNameError
-from seqhub.evaluation.asking import AskedModel
-from seqhub.evaluation.criteria import Criteria, illegal, success_of
-from seqhub.evaluation.guessed_networks import RANGE, UNITS, Networks, num_outputs
-from seqhub.evaluation.random_search import _errors, _illegal, random_guessing
+from seqhub.evaluation.inference import ModelScorer
+from seqhub.evaluation.stopping import Criteria, illegal, success_of
 from seqhub.records import DatasetRecord
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
@@ -51,7 +51,7 @@ def gentle(address: str, count: int) -> Networks:
     return Networks(*(part / RANGE for part in parts))
 
 
-def as_model(networks: Networks, number: int, address: str, tmp_path: Path) -> AskedModel:
+def as_model(networks: Networks, number: int, address: str, tmp_path: Path) -> ModelScorer:
     """One of the networks as a model of this package."""
     layout = Split(address).layout
     config = TrainConfig(
@@ -73,7 +73,7 @@ def as_model(networks: Networks, number: int, address: str, tmp_path: Path) -> A
         f"{head}.bias": networks.out_bias[..., number],
     }
     model.load_state_dict({name: torch.tensor(values, dtype=torch.float32) for name, values in weights.items()})
-    return AskedModel(model, layout)
+    return ModelScorer(model, layout)
 
 
 @pytest.mark.parametrize("address", KINDS)

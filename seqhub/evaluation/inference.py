@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 256  # sequences
 
 
-class AskedModel:
+class ModelScorer:
     """Outputs of a model, with its mode left as it is.
 
     Args:
@@ -30,7 +30,7 @@ class AskedModel:
 
     def errors(self, rows: Batch) -> NDArray[np.floating]:
         """(N, 4), what `judging.judge` says of its outputs."""
-        from seqhub.evaluation.judging import judge
+        from seqhub.metrics.per_example import judge
 
         logistic = logistic_outputs(self.model)
         return np.concatenate(

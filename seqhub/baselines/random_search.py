@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from seqhub.baselines.random_weights import Networks, Numbers, num_outputs
 from seqhub.data.columns import drawn_columns
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.criteria import illegal_texts, success_of
-from seqhub.evaluation.guessed_networks import Networks, Numbers, num_outputs
+from seqhub.evaluation.stopping import illegal_texts, success_of
 from seqhub.tasks.base import Batch, Success
 from seqhub.tasks.splits import Split
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.evaluation.metrics import TOLERANCE, reaches
+from seqhub.metrics.classification import TOLERANCE, reaches
 from seqhub.tasks.base import OWN, Batch, Success
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
@@ -63,7 +63,7 @@ def success_of(address: str, strictness: int = 1, allowed_wrong: int | None = No
 
 
 class Asked(Protocol):
-    """A model in training, which a check asks about sequences of a task; `evaluation.asking` asks one of torch."""
+    """A model in training, which a check asks about sequences of a task; `evaluation.inference` asks one of torch."""
 
     def errors(self, rows: Batch) -> NDArray[np.floating]:
         """(N, 4), what `judging.judge` says of its outputs."""
