@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.timing import Goal, Row
+from seqhub.sweeps.sweep import sweep
 from seqhub.tasks.registry import resolve
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
-from seqhub.training.sweep import sweep
 
 # address: seeds of ours, seeds of theirs, at least so many of ours solved, their median at most
 _CASES: dict[str, tuple[int, int, int, int | None]] = {

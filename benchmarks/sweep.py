@@ -24,10 +24,10 @@ from benchmarks.baselines import CourseGenerator
 from benchmarks.course import CourseModel, course_steps, course_test
 from benchmarks.timing import Row, row_of_pairs
 from seqhub.metrics.classification import reaches
+from seqhub.sweeps.sweep import sweep
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
-from seqhub.training.sweep import sweep
 
 _LEVEL = "hard"
 _WIDTHS: dict[int, tuple[int, float]] = {4: (20, 50.0), 8: (20, 50.0), 16: (10, 10.0)}  # seeds of ours, ratio asked

@@ -25,8 +25,8 @@ from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILIO
 from seqhub.records import environment, write_atomically
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
-from seqhub.training.fitting import fresh_model
 from seqhub.training.history import read_history
+from seqhub.training.model_setup import fresh_model
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from seqhub.cards import leaderboard, model_card, paper
+from seqhub.cards import leaderboard, model_card
 from seqhub.console import script
+from seqhub.experiments.hs97 import card
 from seqhub.records import PaperRecord, RunRecord
 
 HERE = Path(__file__).parent
@@ -20,13 +21,13 @@ def rendered() -> dict[str, str]:
         f"{name}/README.md": model_card.render(record, folder=f"{FOLDER}/{name}", license=LICENSE)
         for name, record in records.items()
     }
-    pages = {"README.md": leaderboard.render(list(records.values())), PAPER: paper.render(PaperRecord.load(HERE))}
+    pages = {"README.md": leaderboard.render(list(records.values())), PAPER: card.render(PaperRecord.load(HERE))}
     return cards | pages
 
 
 def write() -> None:
     """Put everything that is rendered into its file."""
-    from seqhub.plots.paper import plot_paper
+    from seqhub.plots.card import plot_paper
 
     for name, text in rendered().items():
         (HERE / name).write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from docs import concepts
 from seqhub.tasks.splits import Split
-from seqhub.training.fitting import fresh_model
+from seqhub.training.model_setup import fresh_model
 
 NUMBERS = json.loads(concepts.NUMBERS.read_text(encoding="utf-8"))
 

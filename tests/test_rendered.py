@@ -36,7 +36,7 @@ def test_model_cards_and_leaderboard() -> None:
 def test_the_picture_of_the_papers_rows_is_that_of_their_record() -> None:
     from PIL import Image
 
-    from seqhub.plots.paper import fingerprint
+    from seqhub.experiments.hs97.figure import fingerprint
 
     folder = ROOT / "model_cards"
     with Image.open(folder / model_cards.render.PICTURE) as picture:

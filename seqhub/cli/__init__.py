@@ -14,8 +14,8 @@ from seqhub.cli.publish import push_command, verify_command
 from seqhub.cli.results import card_command, evaluate_command, plot_command
 from seqhub.cli.serve import serve_command
 from seqhub.cli.sweep import sweep_command
+from seqhub.cli.train import train_command
 from seqhub.console import run
-from seqhub.training.command import train_command
 from seqhub.training.launch import is_first_to_speak
 
 app = typer.Typer(

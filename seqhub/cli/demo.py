@@ -47,7 +47,7 @@ def demo_command(
     with _step("build", f"building {ADDRESS}: 120,000 sequences", seconds):
         build_folder(task_name, dataset, configs=[level])
     with _timed("train", seconds):
-        from seqhub.training.command import run
+        from seqhub.cli.train import run
         from seqhub.training.config import TrainConfig
         from seqhub.training.recipes import recipe
 

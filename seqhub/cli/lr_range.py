@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.train import DataOption, ModelOption, RecipeName, configured, with_settings
 from seqhub.console import Form, grid, show, stderr
-from seqhub.training.command import DataOption, ModelOption, RecipeName, configured, with_settings
 
 # Settings that the test decides itself, or that mean nothing in it
 _DECIDED = {
@@ -43,8 +43,8 @@ def lr_range_command(
         if form is not Form.TABLE:
             status.stop()
         from seqhub.plots.rates import plot_rates
+        from seqhub.sweeps.lr_range import lr_range, steepest
         from seqhub.tasks.registry import resolve
-        from seqhub.training.lr_range import lr_range, steepest
 
         course = lr_range(config, lowest=lowest, highest=highest, steps=steps)
     task, task_config = resolve(address)

@@ -11,9 +11,9 @@ from seqhub.console import Form, Stopped, grid, show
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 if TYPE_CHECKING:
+    from seqhub.experiments.hs97.table import Row
     from seqhub.records import SweepRecord
-    from seqhub.training.paper import Row
-    from seqhub.training.sweep import Standing
+    from seqhub.sweeps.sweep import Standing
 
 PAPERS = ("hs97",)
 
@@ -47,9 +47,9 @@ def paper_command(
     folder = output_dir or Path("runs") / paper
     with seeds_bar(visible=form is Form.TABLE) as bar:
         bar_of = bar.add_task("starting", total=seeds, state="")
-        from seqhub.cards.paper import numbers
-        from seqhub.training.paper import rows_of, run_rows  # seconds, in which somebody looks on already
-        from seqhub.training.sweep import Standing, SweepInterrupted
+        from seqhub.experiments.hs97.card import numbers
+        from seqhub.experiments.hs97.table import rows_of, run_rows  # seconds, in which somebody looks on already
+        from seqhub.sweeps.sweep import Standing, SweepInterrupted
 
         def report(row: "Row", stop: str, now: "Standing | SweepRecord") -> None:
             if isinstance(now, Standing):

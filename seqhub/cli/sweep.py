@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, Stopped, grid, plain_warnings, progress_bar, show, stderr
-from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.training.command import (
+from seqhub.cli.train import (
     DataOption,
     ModelOption,
     RecipeName,
@@ -19,13 +17,15 @@ from seqhub.training.command import (
     named_value,
     with_settings,
 )
+from seqhub.console import Form, Stopped, grid, plain_warnings, progress_bar, show, stderr
+from seqhub.errors import InvalidConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
     from seqhub.records import SweepRecord
-    from seqhub.training.sweep import Standing
+    from seqhub.sweeps.sweep import Standing
 
 ENGINES = ("local", "submitit")
 _DECIDED = {"seed", "threads", "checkpoint_every"}  # by the sweep itself
@@ -78,9 +78,9 @@ def sweep_command(
     form = Form.of(as_json, quiet)
     with seeds_bar(visible=form is Form.TABLE) as bar:
         task = bar.add_task(f"{address} {config.model}", total=seeds, state="starting")
-        from seqhub.training.cluster import Cluster  # seconds, in which somebody looks on already
-        from seqhub.training.sweep import SweepInterrupted, run_here, sweep
-        from seqhub.training.whole import unfit_for_whole_runs
+        from seqhub.sweeps.slurm import Cluster  # seconds, in which somebody looks on already
+        from seqhub.sweeps.sweep import SweepInterrupted, run_here, sweep
+        from seqhub.training.native_loop import unfit_for_whole_runs
 
         why = unfit_for_whole_runs(config)
         if why is not None and form is Form.TABLE:

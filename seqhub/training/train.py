@@ -22,25 +22,25 @@ from seqhub.metrics.classification import reaches
 from seqhub.metrics.per_example import judge, right_share
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
+from seqhub.sweeps.pool import require_main_guard
 from seqhub.tasks.base import Layout
 from seqhub.training import checkpoints
-from seqhub.training.capture import capture, leaves
-from seqhub.training.chunks import chunks
+from seqhub.training.artifacts import record_of, save_run
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import Progress, learning_rate
-from seqhub.training.fitting import fresh_model
+from seqhub.training.dataloaders import ValidationRows, identified, length_of, source_of, training_rows
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
+from seqhub.training.hooks import capture, leaves
 from seqhub.training.launch import Launch, launch, require_supported_settings
 from seqhub.training.loss_scale import loss_scale, placeholder
-from seqhub.training.outcome import record_of, save_run
+from seqhub.training.metric_buffer import MetricBuffer
+from seqhub.training.model_setup import fresh_model
 from seqhub.training.peers import failing_together
-from seqhub.training.process import environment_variable, interruptions, own_accelerate_state, torch_threads
 from seqhub.training.random_state import random_state, restore_random_state, seed_process
-from seqhub.training.rows import ValidationRows, identified, length_of, source_of, training_rows
-from seqhub.training.window import Window
-from seqhub.training.workers import require_main_guard
+from seqhub.training.runtime import environment_variable, interruptions, own_accelerate_state, torch_threads
+from seqhub.training.state import TrainerState, learning_rate
+from seqhub.training.tbptt import chunks
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -57,7 +57,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, report: Callable[[Progress], None] | None = None
+    config: TrainConfig, *, resume: bool = False, report: Callable[[TrainerState], None] | None = None
 ) -> RunRecord | None:
     """Train, and leave weights, config, tokenizer, history and record in `config.output_dir`.
 
@@ -126,7 +126,7 @@ def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
 def _train(
     config: TrainConfig,
     resume: bool,
-    report: Callable[[Progress], None] | None,
+    report: Callable[[TrainerState], None] | None,
     accelerator: Accelerator,
     stack: ExitStack,
 ) -> RunRecord | None:
@@ -159,7 +159,7 @@ def _train(
 
     # criteria, and everything else that a checkpoint keeps
     criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
-    now = Progress()
+    now = TrainerState()
     solved = False
     seed_process(config.seed, rank)
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
@@ -172,7 +172,7 @@ def _train(
         feed.load_state_dict(facts["feed"])
         validation.load_state_dict(facts["fresh"])
         criteria.load_state_dict(facts["criteria"])
-        now = Progress(**facts["progress"])
+        now = TrainerState(**facts["progress"])
         solved = facts.get("ended", False) and criteria.met(config.stop_at)  # nothing but the artifacts is missing
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
     history = History(config.output_dir, now.sequences, accelerator.is_main_process)
@@ -204,7 +204,7 @@ def _train(
     # train
     started = time.perf_counter() - now.seconds
     logistic = logistic_outputs(bare_model)
-    window = Window(layout, logistic)
+    window = MetricBuffer(layout, logistic)
     model.train()
     batches = iter(feed)
     while now.sequences < total and not solved:

@@ -20,7 +20,7 @@ from seqhub.records import DatasetRecord
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
-from seqhub.training.fitting import fresh_model
+from seqhub.training.model_setup import fresh_model
 
 KINDS = [  # two classes, several, a number, and next symbols; symbols and real values
     "two_sequence/3a-t100-n1",

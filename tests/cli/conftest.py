@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import Progress
+from seqhub.training.state import Progress
 from seqhub.training.train import train
 from tests.cli.calls import tree, well
 

@@ -7,7 +7,7 @@ import torch
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
-from seqhub.training.fitting import fresh_model
+from seqhub.training.model_setup import fresh_model
 
 
 @pytest.mark.parametrize("address", ["embedded_reber/hs97", "qrsu/easy", "long_lag/2a-p4"])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.experiments.hs97.recipes import AS_WRITTEN, CHANGED
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, unfit
-from seqhub.training.recipes.hs97 import AS_WRITTEN, CHANGED
 from tests.kernels.cases import BLOCKS, SETS
 from tests.kernels.test_fitting import HEADS, METHODS, PLAIN, Rows, changed, check, network, objective
 

@@ -9,7 +9,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from seqhub.models.registry import build_config, build_model, list_presets
 from seqhub.models.tokenizer import symbol_tokenizer
-from seqhub.training.process import own_accelerate_state
+from seqhub.training.runtime import own_accelerate_state
 
 
 @pytest.fixture(autouse=True)

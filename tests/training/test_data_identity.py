@@ -14,10 +14,10 @@ from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.kernels.library import reason
 from seqhub.records import RunRecord
+from seqhub.sweeps.sweep import Seeds, sweep, train_one
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
-from seqhub.training.rows import identified, source_of
-from seqhub.training.sweep import Seeds, sweep, train_one
+from seqhub.training.dataloaders import identified, source_of
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from seqhub.data.feed import StreamFeed
 from seqhub.data.own import Source
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import Progress
-from seqhub.training.fitting import fresh_model
 from seqhub.training.history import read_history
+from seqhub.training.model_setup import fresh_model
+from seqhub.training.state import TrainerState
 from seqhub.training.train import train
 from tests.training.processes import run_two
 
@@ -72,7 +72,7 @@ def test_the_rate_stays_between_floor_and_full(tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
-    def stop(now: Progress) -> None:
+    def stop(now: TrainerState) -> None:
         if now.sequences >= 1000:
             raise StopError
 

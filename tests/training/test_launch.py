@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from seqhub.errors import InvalidConfigError, OutputExistsError, UnknownNameError
+from seqhub.sweeps.lr_range import lr_range
+from seqhub.sweeps.sweep import sweep
 from seqhub.training.config import TrainConfig
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.launch import Launch, launch, notes_on_settings
-from seqhub.training.lr_range import lr_range
-from seqhub.training.sweep import sweep
 from seqhub.training.train import train
 from tests.training.processes import finish, launch_two, start_processes
 from tests.training.test_resume import arguments

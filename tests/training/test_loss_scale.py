@@ -13,10 +13,10 @@ from seqhub.data.feed import TableFeed, feed_of
 from seqhub.data.table import rows_table
 from seqhub.tasks.base import NO_LABEL, Layout
 from seqhub.tasks.splits import Split
-from seqhub.training.chunks import chunks
 from seqhub.training.config import TrainConfig
-from seqhub.training.fitting import fresh_model
 from seqhub.training.loss_scale import loss_scale, placeholder
+from seqhub.training.model_setup import fresh_model
+from seqhub.training.tbptt import chunks
 from tests.layouts import KINDS
 from tests.training.processes import run, run_processes
 

@@ -118,10 +118,10 @@ def test_words_to_come_have_an_id_and_an_answer(finished: tuple[str, Path, Path]
 @pytest.mark.parametrize("address", FILES)
 def test_a_stopped_run_goes_on_with_the_same_rows_alone(address: str, tmp_path: Path) -> None:
     """Equal in number, other in content: the checkpoint knows them."""
-    from seqhub.training.course import Progress
+    from seqhub.training.state import TrainerState
     from seqhub.training.train import TrainingInterrupted
 
-    def stop(now: Progress) -> None:
+    def stop(now: TrainerState) -> None:
         if now.sequences >= 192:
             raise KeyboardInterrupt
 

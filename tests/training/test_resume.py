@@ -16,9 +16,9 @@ from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsErro
 from seqhub.records import RunRecord
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import Progress
 from seqhub.training.history import read_history
 from seqhub.training.random_state import seed_process
+from seqhub.training.state import TrainerState
 from seqhub.training.train import TrainingInterrupted, train
 from tests.training.processes import finish, run, start, wait_for
 
@@ -69,7 +69,7 @@ class StopError(Exception):
 
 
 def stop_after(sequences: int) -> Any:
-    def report(now: Progress) -> None:
+    def report(now: TrainerState) -> None:
         if now.sequences >= sequences:
             raise StopError
 

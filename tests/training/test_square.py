@@ -13,7 +13,7 @@ from seqhub.errors import InvalidConfigError
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
-from seqhub.training.fitting import fresh_model
+from seqhub.training.model_setup import fresh_model
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from seqhub.errors import InvalidConfigError, OutputExistsError, UnknownNameError
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import learning_rate
 from seqhub.training.history import read_history
-from seqhub.training.process import own_accelerate_state
 from seqhub.training.recipes import RECIPES, recipe
+from seqhub.training.runtime import own_accelerate_state
+from seqhub.training.state import learning_rate
 from seqhub.training.train import train
 from tests.training.processes import run
 

@@ -17,11 +17,11 @@ from seqhub.evaluation.stopping import Accuracy
 from seqhub.kernels.library import reason
 from seqhub.metrics.classification import reaches, share_of_rows
 from seqhub.training.config import TrainConfig
+from seqhub.training.dataloaders import ValidationRows
 from seqhub.training.history import read_history
-from seqhub.training.process import own_accelerate_state
-from seqhub.training.rows import ValidationRows
+from seqhub.training.native_loop import train_native
+from seqhub.training.runtime import own_accelerate_state
 from seqhub.training.train import train, validate
-from seqhub.training.whole import whole_run
 from tests.training.processes import run_processes
 from tests.training.test_resume import StopError, stop_after
 
@@ -77,7 +77,7 @@ def test_a_validation_has_all_rows_that_are_asked_for_and_there_are(tmp_path: Pa
 def test_native_runs_validate_the_same_rows(tmp_path: Path, coins: Path, settings: dict[str, Any]) -> None:
     config = on_coins(coins, tmp_path / "run", **settings)
     train(config)
-    native = whole_run(config)
+    native = train_native(config)
     assert native.record.criteria["accuracy>=0.999" if not settings else "accuracy>=0.001"] == (
         16 if settings else None
     )

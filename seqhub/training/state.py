@@ -18,7 +18,7 @@ class DivergedError(InvalidConfigError):
 
 
 @dataclass
-class Progress:
+class TrainerState:
     """Where a run stands; kept in checkpoints, shown in progress bars."""
 
     sequences: int = 0  # presented, all processes together
@@ -77,7 +77,7 @@ class Progress:
 def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -> float:
     """The rate after so many training sequences: a function of nothing else, so that resuming is exact.
 
-    With schedule=error it is multiplied by `Progress.error_factor`.
+    With schedule=error it is multiplied by `TrainerState.error_factor`.
 
     Args:
         config: With the schedule.

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from seqhub.errors import InvalidConfigError
+from seqhub.sweeps.lr_range import RangeStep, lr_range, steepest
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
-from seqhub.training.lr_range import RangeStep, lr_range, steepest
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 from tests.cli.calls import call, refused

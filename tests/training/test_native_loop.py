@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from seqhub.data.own import Source
 from seqhub.kernels.library import reason
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import DivergedError
-from seqhub.training.fitting import fresh_model
 from seqhub.training.history import read_history
+from seqhub.training.model_setup import fresh_model
+from seqhub.training.native_loop import AbandonedError, first_model, train_native, unfit_for_whole_runs
+from seqhub.training.state import DivergedError
 from seqhub.training.train import train
-from seqhub.training.whole import AbandonedError, first_model, unfit_for_whole_runs, whole_run
 
 pytestmark = pytest.mark.skipif(reason() is not None, reason="no native library")
 
@@ -58,7 +58,7 @@ def test_a_whole_run_is_the_run_of_train(tmp_path: Path, kind: str) -> None:
     record = train(config)
     assert record is not None
     assert unfit_for_whole_runs(config) is None
-    whole = whole_run(config)
+    whole = train_native(config)
 
     same = ("address", "model", "model_config", "num_parameters", "seed", "training", "data", "sequences_seen")
     for name in (*same, "optimizer_steps", "processes", "criteria"):
@@ -78,7 +78,7 @@ def test_a_whole_run_is_the_run_of_train(tmp_path: Path, kind: str) -> None:
 def test_a_criterion_ends_it_at_the_same_check(tmp_path: Path) -> None:
     settings = SETTINGS | {"learning_rate": 0.02, "max_sequences": 20_000, "stop_at": "both", "evaluate_every": 320}
     config = TrainConfig(output_dir=tmp_path / "run", **settings)
-    record, whole = train(config), whole_run(config)
+    record, whole = train(config), train_native(config)
     assert record is not None
     assert None not in record.criteria.values()
     assert set(whole.record.criteria) == set(record.criteria)
@@ -91,10 +91,10 @@ def test_threads_make_the_runs_that_one_thread_makes(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path, **SETTINGS)
     torch.manual_seed(123)
     before = torch.get_rng_state()
-    alone = [whole_run(replace(config, seed=seed)) for seed in range(6)]
+    alone = [train_native(replace(config, seed=seed)) for seed in range(6)]
     found: dict[int, Any] = {}
     threads = [
-        threading.Thread(target=lambda s=seed: found.update({s: whole_run(replace(config, seed=s))}))
+        threading.Thread(target=lambda s=seed: found.update({s: train_native(replace(config, seed=s))}))
         for seed in range(6)
     ]
     for thread in threads:
@@ -132,20 +132,20 @@ def test_what_is_not_run_natively_is_named(tmp_path: Path) -> None:
 def test_a_run_that_diverges_says_so(tmp_path: Path) -> None:
     settings = SETTINGS | {"optimizer": "sgd", "learning_rate": 3e38, "max_grad_norm": 0.0}
     with pytest.raises(DivergedError, match=r"loss is nan|loss is inf"):
-        whole_run(TrainConfig(output_dir=tmp_path, **settings))
+        train_native(TrainConfig(output_dir=tmp_path, **settings))
 
 
 def test_a_run_is_given_up_when_told_so(tmp_path: Path) -> None:
     calls = iter([False, False, True])
     with pytest.raises(AbandonedError):
-        whole_run(TrainConfig(output_dir=tmp_path, **SETTINGS), stopped=lambda: next(calls))
+        train_native(TrainConfig(output_dir=tmp_path, **SETTINGS), stopped=lambda: next(calls))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sequences_are_presented_in_the_order_of_the_stream(tmp_path: Path) -> None:
     """The digest of the record is that of the rows presented, whatever the pieces they came in."""
     digests = {
-        whole_run(TrainConfig(output_dir=tmp_path, **SETTINGS | {"evaluate_every": every})).record.data["digest"]
+        train_native(TrainConfig(output_dir=tmp_path, **SETTINGS | {"evaluate_every": every})).record.data["digest"]
         for every in (16, 640)
     }
     assert len(digests) == 1

@@ -11,7 +11,7 @@ from seqhub.metrics.per_example import judge
 from seqhub.tasks.base import Layout
 
 
-class Window:
+class MetricBuffer:
     """Outputs of the steps since the last check; nothing is computed from them, or sent, before it is due.
 
     Args:

@@ -23,11 +23,11 @@ from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.metrics.classification import reaches
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Batch, Layout
+from seqhub.training.artifacts import record_of
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import Progress, learning_rate
-from seqhub.training.fitting import fresh_model
-from seqhub.training.outcome import record_of
-from seqhub.training.rows import ValidationRows, length_of, source_of, training_rows
+from seqhub.training.dataloaders import ValidationRows, length_of, source_of, training_rows
+from seqhub.training.model_setup import fresh_model
+from seqhub.training.state import TrainerState, learning_rate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,7 +41,7 @@ class AbandonedError(Exception):
 
 
 @dataclass(frozen=True)
-class WholeRun:
+class NativeRun:
     """A finished run, of which nothing is saved yet."""
 
     model: "PreTrainedModel"
@@ -76,9 +76,9 @@ def unfit_for_whole_runs(config: TrainConfig, source: Source | None = None) -> s
     return unfit(model, _objective(model, layout))
 
 
-def whole_run(
+def train_native(
     config: TrainConfig, source: Source | None = None, stopped: Callable[[], bool] = lambda: False
-) -> WholeRun:
+) -> NativeRun:
     """Train to the end.
 
     Args:
@@ -98,7 +98,7 @@ def whole_run(
     fit = _fit(config, model, layout)
     asked = _AskedFit(fit, model, layout)
     criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
-    now, history = Progress(), []
+    now, history = TrainerState(), []
 
     started = time.perf_counter()
     solved = False
@@ -133,7 +133,7 @@ def whole_run(
 
     now.seconds = time.perf_counter() - started
     fit.write_to(model)
-    return WholeRun(model, record_of(config, source, model, now, criteria.met_at(), native=True), history)
+    return NativeRun(model, record_of(config, source, model, now, criteria.met_at(), native=True), history)
 
 
 def _objective(model: Any, layout: Layout) -> Objective:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import DivergedError, Progress
 from seqhub.training.history import read_history
 from seqhub.training.launch import require_one_process
+from seqhub.training.state import DivergedError, TrainerState
 from seqhub.training.train import TrainingInterrupted, train
 
 _MEMORY = 0.9  # of the smoothed loss
@@ -65,7 +65,7 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
     losses: list[float] = []
     smooth = _Smooth()
 
-    def watch(now: Progress) -> None:
+    def watch(now: TrainerState) -> None:
         assert now.loss is not None
         smooth.add(now.loss)
         losses.append(smooth.value)

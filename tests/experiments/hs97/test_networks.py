@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from seqhub.errors import UnknownNameError
+from seqhub.experiments.hs97.recipes import AS_WRITTEN, CHANGED, network
 from seqhub.models.registry import build_model
 from seqhub.tasks.registry import resolve
 from seqhub.training.config import TrainConfig
-from seqhub.training.fitting import model_config
-from seqhub.training.recipes.hs97 import AS_WRITTEN, CHANGED, network
+from seqhub.training.model_setup import model_config
 
 
 @pytest.mark.parametrize("as_written", [True, False])

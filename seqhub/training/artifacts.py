@@ -21,7 +21,7 @@ from seqhub.tasks.base import Alphabet
 from seqhub.tasks.registry import resolve
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import Progress
+from seqhub.training.state import TrainerState
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TokenizersBackend
@@ -33,7 +33,7 @@ def record_of(
     config: TrainConfig,
     source: Source,
     model: "PreTrainedModel",
-    end: Progress,
+    end: TrainerState,
     criteria: dict[str, int | None],
     processes: int = 1,
     *,

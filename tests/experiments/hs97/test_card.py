@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.cards.paper import render
 from seqhub.errors import CorruptFileError
+from seqhub.experiments.hs97.card import render
 from seqhub.records import PaperRecord
 from tests.papers import paper_record
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seqhub.records import RunRecord
-    from seqhub.training.course import Progress as State
+    from seqhub.training.state import Progress as State
 
 # Settings whose options are written out below; `metavar` keeps the column of types so narrow that all names are whole
 _OWN = {"address", "output_dir", "trackers", "record", "model_options", "data_options"}

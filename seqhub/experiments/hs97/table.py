@@ -14,17 +14,17 @@ from typing import Any
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.evaluation.stopping import success_of
+from seqhub.experiments.hs97.recipes import network
 from seqhub.metrics.classification import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
+from seqhub.sweeps.pool import require_main_guard
+from seqhub.sweeps.sweep import TEST_ROWS, AllFailedError, Standing, sweep
 from seqhub.tasks.base import Success
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.recipes import recipe
-from seqhub.training.recipes.hs97 import network
-from seqhub.training.sweep import TEST_ROWS, AllFailedError, Standing, sweep
-from seqhub.training.workers import require_main_guard
 
 MODELS = ("lstm", "lstm_hs97", "lstm_hs97_as_written")
 _AS_WRITTEN = MODELS[-1]

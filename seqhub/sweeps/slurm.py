@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seqhub.errors import InvalidConfigError
-from seqhub.training.process import interruptions
-from seqhub.training.sweep import FAILURE, Seeds, SweepInterrupted, finished_run, run_here
+from seqhub.sweeps.sweep import FAILURE, Seeds, SweepInterrupted, finished_run, run_here
+from seqhub.training.runtime import interruptions
 
 if TYPE_CHECKING:
     import submitit

@@ -11,10 +11,10 @@ from torch import nn
 
 from seqhub.errors import UnknownNameError
 from seqhub.models.registry import build_config, build_model
-from seqhub.training.capture import capture, leaves
 from seqhub.training.config import TrainConfig
-from seqhub.training.course import Progress
 from seqhub.training.history import read_history
+from seqhub.training.hooks import capture, leaves
+from seqhub.training.state import TrainerState
 from seqhub.training.train import train
 
 SETTINGS: dict[str, Any] = {
@@ -107,7 +107,7 @@ def test_norms_go_on_where_a_stopped_run_does(tmp_path: Path) -> None:
     class StopError(Exception):
         pass
 
-    def stop(now: Progress) -> None:
+    def stop(now: TrainerState) -> None:
         if now.sequences == 480:
             raise StopError
 

@@ -24,17 +24,17 @@ from seqhub.data.own import Source
 from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import MOST_ROWS, Exam
 from seqhub.records import RunRecord, SweepRecord
+from seqhub.sweeps.pool import MissingGuardError, StoppedError, Worker, require_main_guard
+from seqhub.sweeps.summary import is_solved, summed_up
 from seqhub.training import checkpoints
+from seqhub.training.artifacts import save_run
 from seqhub.training.config import TrainConfig
+from seqhub.training.dataloaders import identified, source_of
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
 from seqhub.training.launch import require_one_process, require_supported_settings
-from seqhub.training.outcome import save_run
-from seqhub.training.process import interruptions, torch_threads
-from seqhub.training.rows import identified, source_of
-from seqhub.training.summary import is_solved, summed_up
-from seqhub.training.whole import AbandonedError, WholeRun, unfit_for_whole_runs, whole_run
-from seqhub.training.workers import MissingGuardError, StoppedError, Worker, require_main_guard
+from seqhub.training.native_loop import AbandonedError, NativeRun, train_native, unfit_for_whole_runs
+from seqhub.training.runtime import interruptions, torch_threads
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -334,7 +334,7 @@ class _Shared:
 
 def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: Callable[[], bool]) -> None:
     """One whole run, and its folder, which appears at once and whole."""
-    run = whole_run(plan.of(seed), shared.source, stopped)
+    run = train_native(plan.of(seed), shared.source, stopped)
     if shared.exam is not None:
         _examine(shared.exam, run.model, run.record)
     try:
@@ -352,7 +352,7 @@ def _examine(exam: Exam, model: "PreTrainedModel", record: RunRecord) -> None:
     record.timings["evaluate"] = round(time.perf_counter() - began, 3)
 
 
-def _keep(plan: Seeds, shared: _Shared, seed: int, run: WholeRun) -> None:
+def _keep(plan: Seeds, shared: _Shared, seed: int, run: NativeRun) -> None:
     """Write a folder beside, and rename it.
 
     A record alone is not flushed to disk, which would take a good part of a short run's time: where a power cut leaves

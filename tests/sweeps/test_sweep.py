@@ -21,12 +21,12 @@ from seqhub.errors import InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.kernels.library import reason
 from seqhub.records import RunRecord, SweepRecord
-from seqhub.training.cluster import Cluster
+from seqhub.sweeps.pool import StoppedError, Worker, WorkerDiedError
+from seqhub.sweeps.slurm import Cluster
+from seqhub.sweeps.sweep import FAILURE, Standing, SweepInterrupted, sweep
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
-from seqhub.training.sweep import FAILURE, Standing, SweepInterrupted, sweep
 from seqhub.training.train import train
-from seqhub.training.workers import StoppedError, Worker, WorkerDiedError
 from tests.cli.calls import call
 from tests.training.processes import finish
 

@@ -15,11 +15,11 @@ from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
 from seqhub.tasks.base import NO_LABEL
 from seqhub.tasks.splits import Split
-from seqhub.training.chunks import chunks
 from seqhub.training.config import TrainConfig
-from seqhub.training.fitting import fresh_model
 from seqhub.training.history import read_history
+from seqhub.training.model_setup import fresh_model
 from seqhub.training.recipes import recipe
+from seqhub.training.tbptt import chunks
 from seqhub.training.train import train
 from tests.training.processes import run_two
 from tests.training.test_resume import StopError, stop_after, what_was_learnt

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seqhub.training.table import MODELS, ROWS, Row, rows_of, run_rows
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.experiments.hs97 import table
+from seqhub.experiments.hs97.recipes import AS_WRITTEN
 from seqhub.kernels.library import reason
 from seqhub.records import PaperRecord, RunRecord, SweepRecord
+from seqhub.sweeps import sweep
 from seqhub.tasks.registry import resolve
-from seqhub.training import paper, sweep
-from seqhub.training.paper import MODELS, ROWS, Row, rows_of, run_rows
-from seqhub.training.recipes.hs97 import AS_WRITTEN
 
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 
@@ -91,7 +92,7 @@ def test_a_row_is_run_to_both_stops_and_its_course_is_the_same(tmp_path: Path) -
 
 @native
 def test_seeds_are_added_and_none_is_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper, "_LEAST_MOST", 100)
+    monkeypatch.setattr(table, "_LEAST_MOST", 100)
     row = replace(TINY, address="adding/hs97-t100", sequences=100)  # unsolved in so few
     run_rows([row], tmp_path, [0])
     of_first = tmp_path / "lstm" / "6a" / "paper" / "seed-0" / RunRecord.FILE_NAME
@@ -105,7 +106,7 @@ def test_seeds_are_added_and_none_is_run_twice(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.slow
 def test_the_network_of_the_paper_stands_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper, "_LEAST_MOST", 100)
+    monkeypatch.setattr(table, "_LEAST_MOST", 100)
     row = replace(rows_of(["6a"])[0], sequences=100)
     run_rows([row], tmp_path, [0])
     record = run_rows([row], tmp_path, [0], model="lstm_hs97")
@@ -127,12 +128,12 @@ def test_a_network_is_run_as_written_only_where_something_was_changed(tmp_path: 
 
 @native
 def test_a_seed_that_crashes_is_one_failed_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole_run = sweep.whole_run
+    train_native = sweep.train_native
 
     def fragile(config: Any, *others: Any) -> Any:
         if config.seed == 1:
             raise RuntimeError("out of luck")
-        return whole_run(config, *others)
+        return train_native(config, *others)
 
     monkeypatch.setattr(sweep, "whole_run", fragile)
     found = results(run_rows([TINY], tmp_path, range(3)), "6a", "paper")
@@ -150,12 +151,12 @@ def test_a_seed_that_crashes_is_one_failed_seed(tmp_path: Path, monkeypatch: pyt
 def test_a_row_of_which_all_seeds_fail_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole_run = sweep.whole_run
+    train_native = sweep.train_native
 
     def fragile(config: Any, *others: Any) -> Any:
         if config.strictness == 1:
             raise RuntimeError("out of luck")
-        return whole_run(config, *others)
+        return train_native(config, *others)
 
     monkeypatch.setattr(sweep, "whole_run", fragile)
     with pytest.raises(

@@ -9,8 +9,8 @@ from matplotlib.image import imread
 from PIL import Image
 
 from seqhub.errors import InvalidInputError
+from seqhub.experiments.hs97.figure import fingerprint, plot_paper
 from seqhub.plots.canvas import BLUE, VERMILION
-from seqhub.plots.paper import fingerprint, plot_paper
 from seqhub.records import PaperRecord
 from tests.papers import paper_record
 
