@@ -1,4 +1,4 @@
-"""Shuffled padded batches of qrsu/hard: torch format, DataLoader and pad_sequence against `TableFeed`.
+"""Shuffled padded batches of qrsu/hard: torch format, DataLoader and pad_sequence against `DatasetLoader`.
 
 Their data set holds the ids ready as lists (torch format cannot make tensors of strings), ours the published text.
 Both give input_ids, attention_mask and labels.
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.timing import Goal, Job, Row, compare, rate
 from seqhub.data.builder import load_dataset
-from seqhub.data.feed import TableFeed
+from seqhub.data.loader import DatasetLoader
 from seqhub.tasks.qrsu import TASK
 
 _ROWS = 100_000
@@ -61,8 +61,8 @@ def usual_loader(rows: Dataset, batch_size: int, shuffle: bool) -> "DataLoader[A
     return DataLoader(rows, batch_size=batch_size, shuffle=shuffle, collate_fn=collate)
 
 
-def own_feed(published: Dataset, batch_size: int, shuffle: bool) -> TableFeed:
-    return TableFeed(published, TASK.layout(TASK.configs[0]), batch_size, shuffle=shuffle)
+def own_feed(published: Dataset, batch_size: int, shuffle: bool) -> DatasetLoader:
+    return DatasetLoader(published, TASK.layout(TASK.configs[0]), batch_size, shuffle=shuffle)
 
 
 def read(batches: Iterable[Any], count: int) -> None:
@@ -70,7 +70,7 @@ def read(batches: Iterable[Any], count: int) -> None:
         pass
 
 
-def assert_equal(theirs: "DataLoader[Any]", ours: TableFeed) -> None:
+def assert_equal(theirs: "DataLoader[Any]", ours: DatasetLoader) -> None:
     """Both sides do the same work: unshuffled, they give the same batches."""
     pairs: Iterator[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = zip(theirs, ours, strict=False)
     for one, two in islice(pairs, 3):

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.baselines import CourseGenerator
 from benchmarks.timing import Goal, Job, Row, compare
 from benchmarks.usual import USUAL, draw
-from seqhub.data.feed import StreamFeed
+from seqhub.data.loader import StreamLoader
 from seqhub.tasks.qrsu import TASK, tutorial_stream
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.splits import Split
@@ -37,7 +37,7 @@ def run(rounds: int) -> list[Row]:
     hard = Job(partial(_course, CourseGenerator("hard")), 32 * _THEIRS)
     shorter = Job(partial(_exhaust, tutorial_stream("hard"), _THEIRS), 32 * _THEIRS)
     ours = Job(partial(_split, Split("qrsu/hard")), _OURS)
-    tensors = Job(partial(_exhaust, iter(StreamFeed("qrsu/hard", batch_size=32)), _OURS // 32), _OURS)
+    tensors = Job(partial(_exhaust, iter(StreamLoader("qrsu/hard", batch_size=32)), _OURS // 32), _OURS)
     rows.append(compare("hard, against tutorial_stream", shorter, ours, rounds, unit="sequences/s"))
     rows.append(compare("hard, to batches of 32 tensors", hard, tensors, rounds, unit="sequences/s"))
     return rows + [_against_usual(address, rounds) for address in _others()]

@@ -18,7 +18,7 @@ from torch import nn
 
 from benchmarks.course import course_loop
 from benchmarks.timing import Goal, Row, native, row_of_pairs
-from seqhub.data.feed import StreamFeed
+from seqhub.data.loader import StreamLoader
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
@@ -87,7 +87,7 @@ def _bare(address: str) -> float:
     settings = recipe(address, "lstm")
     size = settings["batch_size"]
     ready = []
-    for batch in itertools.islice(StreamFeed(address, batch_size=size), _SEQUENCES // size):
+    for batch in itertools.islice(StreamLoader(address, batch_size=size), _SEQUENCES // size):
         one_hot = nn.functional.one_hot(batch["input_ids"], _SYMBOLS + 1)[..., 1:].float()
         ready.append((one_hot, batch["attention_mask"].sum(dim=1) - 1, batch["labels"]))
     recurrence, linear = nn.LSTM(_SYMBOLS, settings["hidden_size"], batch_first=True), nn.Linear(8, _CLASSES)

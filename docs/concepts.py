@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from seqhub.console import script
-from seqhub.data.columns import drawn_columns, tensors
+from seqhub.data.collate import drawn_columns, tensors
 from seqhub.evaluation.load import load_model
 from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.records import environment, write_atomically

@@ -1,6 +1,6 @@
 """Tells `datasets` and `transformers` about seqhub when they are imported, and not before.
 
-`datasets` has no plug-in mechanism, so one of its functions is wrapped (see `data.registration`); `transformers` has
+`datasets` has no plug-in mechanism, so one of its functions is wrapped (see `data.datasets_hook`); `transformers` has
 one, `AutoConfig.register`. Both wait for the library's own import: `import seqhub` stays light, in either order.
 """
 
@@ -36,7 +36,7 @@ def unregister() -> None:
     global _active
     _active = False
     if "datasets.inspect" in sys.modules:
-        from seqhub.data.registration import uninstall
+        from seqhub.data.datasets_hook import uninstall
 
         uninstall()
     if "transformers.models.auto.configuration_auto" in sys.modules:
@@ -57,7 +57,7 @@ def _imported(module: ModuleType) -> None:
 
 
 def _datasets() -> None:
-    from seqhub.data.registration import install
+    from seqhub.data.datasets_hook import install
 
     install()
 

@@ -218,7 +218,7 @@ class RunRecord(Record):
         return self.probe.get("texts") or self.probe.get("input_values") or []
 
     def require_metrics(self, target: str) -> None:
-        """Raise CorruptFileError unless every evaluation has the metrics of a target (see `tasks.base.Layout`)."""
+        """Raise CorruptFileError unless every evaluation has the metrics of a target (see `tasks.base.TaskSchema`)."""
         wrong = ", ".join(_misfits(self.evaluation, {str: _METRICS_OF[target]}, "evaluation"))
         if wrong:
             raise CorruptFileError(f"the record of {self.name} has no value, or one of another kind, for: {wrong}")

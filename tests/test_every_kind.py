@@ -19,7 +19,7 @@ import pytest
 from seqhub.cards import leaderboard
 from seqhub.cards.folder import write_card
 from seqhub.cli.results import draw
-from seqhub.data.export import write_folder
+from seqhub.data.parquet import write_folder
 from seqhub.errors import CorruptFileError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.introspect import watcher

@@ -57,8 +57,8 @@ def test_every_task_has_been_released_with_its_present_rows() -> None:
 
 
 def test_released_rows_are_the_rows_that_are_drawn_now() -> None:
+    from seqhub.data.arrow import rows_table
     from seqhub.data.digest import digest
-    from seqhub.data.table import rows_table
     from seqhub.tasks.splits import Split
 
     for name in list_tasks():

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.baselines.random_weights import Networks, Numbers, num_outputs
-from seqhub.data.columns import drawn_columns
+from seqhub.data.collate import drawn_columns
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.stopping import illegal_texts, success_of
-from seqhub.tasks.base import Batch, Success
+from seqhub.tasks.base import Batch, StoppingRule
 from seqhub.tasks.splits import Split
 
 _AT_ONCE = 512  # guesses
@@ -63,7 +63,7 @@ def random_guessing(address: str, seed: int = 0, trials: int = 10_000) -> int | 
     return None
 
 
-def _right(networks: Networks, success: Success, rows: Sequence[tuple[Split, Batch]]) -> NDArray[np.intp]:
+def _right(networks: Networks, success: StoppingRule, rows: Sequence[tuple[Split, Batch]]) -> NDArray[np.intp]:
     """Numbers of the networks that meet a rule; those that are wrong too often are dropped as soon as they are."""
     left = np.arange(len(networks))
     wrong, error = np.zeros(len(left), np.int64), np.zeros(len(left))

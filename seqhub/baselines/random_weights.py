@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seqhub.data.columns import Columns
-from seqhub.tasks.base import Layout
+from seqhub.data.collate import Columns
+from seqhub.tasks.base import TaskSchema
 
 UNITS = 2  # recurrent ones, tanh, each with a bias and seeing all
 RANGE = 100.0  # of all weights, which are uniform in [-RANGE, RANGE]
@@ -42,7 +42,7 @@ class Networks:
     out_bias: Numbers
 
     @classmethod
-    def draw(cls, random: np.random.Generator, count: int, layout: Layout) -> "Networks":
+    def draw(cls, random: np.random.Generator, count: int, layout: TaskSchema) -> "Networks":
         """The next `count` networks of a stream, the same however many are drawn at a time."""
         features = layout.num_features if layout.alphabet is None else len(layout.alphabet)
         outputs = num_outputs(layout)
@@ -82,7 +82,7 @@ class Networks:
         return logits
 
 
-def num_outputs(layout: Layout) -> int:
+def num_outputs(layout: TaskSchema) -> int:
     """How many outputs a network for these rows has."""
     if layout.target == "next_symbol":
         assert layout.alphabet is not None, "next symbols are those of texts"

@@ -9,7 +9,7 @@ from seqhub.cards import wording
 from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import count, fill, place
 from seqhub.records import DatasetRecord
-from seqhub.tasks.base import Layout, Task
+from seqhub.tasks.base import Task, TaskSchema
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import Split
@@ -95,12 +95,12 @@ def _same_rows(record: DatasetRecord, config: str, given: bool) -> str:
     return "".join(f", {name}={value}" for name, value in arguments.items())
 
 
-def _labels(layouts: Mapping[str, Layout]) -> tuple[str, ...]:
+def _labels(layouts: Mapping[str, TaskSchema]) -> tuple[str, ...]:
     """The classes of all configs, each once."""
     return tuple(dict.fromkeys(label for layout in layouts.values() for label in layout.labels))
 
 
-def _columns_are(layouts: Mapping[str, Layout]) -> str:
+def _columns_are(layouts: Mapping[str, TaskSchema]) -> str:
     """What the columns beside the number of rows are."""
     targets = {layout.target for layout in layouts.values()}
     counts = [
@@ -113,12 +113,12 @@ def _columns_are(layouts: Mapping[str, Layout]) -> str:
     return f"The columns on the right {said}." if said else ""
 
 
-def _columns(layouts: Mapping[str, Layout]) -> tuple[str, ...]:
+def _columns(layouts: Mapping[str, TaskSchema]) -> tuple[str, ...]:
     """Their headings."""
     return (*_labels(layouts), *(_NUMBERS if any(layout.target == "number" for layout in layouts.values()) else ()))
 
 
-def _cells(facts: Mapping[str, Any], layouts: Mapping[str, Layout]) -> list[str]:
+def _cells(facts: Mapping[str, Any], layouts: Mapping[str, TaskSchema]) -> list[str]:
     """What stands in them for one split; nothing where a config has no such thing."""
     counts = [count(facts["labels"].get(label, 0)) if facts["labels"] else "" for label in _labels(layouts)]
     if not any(layout.target == "number" for layout in layouts.values()):
@@ -132,7 +132,7 @@ def _guesses(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _front_matter(
-    record: DatasetRecord, task: Task[Any], default: str, layouts: Mapping[str, Layout], given: Sequence[str]
+    record: DatasetRecord, task: Task[Any], default: str, layouts: Mapping[str, TaskSchema], given: Sequence[str]
 ) -> DatasetCardData:
     """Metadata in the shape that `Dataset.push_to_hub` gives them."""
     rows = sum(facts["rows"] for content in record.configs.values() for facts in content["splits"].values())
@@ -161,7 +161,7 @@ def _front_matter(
     )
 
 
-def _info(name: str, splits: Mapping[str, Mapping[str, Any]], layout: Layout) -> dict[str, Any]:
+def _info(name: str, splits: Mapping[str, Mapping[str, Any]], layout: TaskSchema) -> dict[str, Any]:
     sizes = {split: _loaded_size(facts, layout) for split, facts in splits.items()}
     return {
         "config_name": name,
@@ -174,7 +174,7 @@ def _info(name: str, splits: Mapping[str, Mapping[str, Any]], layout: Layout) ->
     }
 
 
-def _feature(column: str, layout: Layout) -> dict[str, Any]:
+def _feature(column: str, layout: TaskSchema) -> dict[str, Any]:
     """A column as `datasets` writes its type into a card."""
     classes = {"class_label": {"names": {str(i): label for i, label in enumerate(layout.labels)}}}
     if column == "input_values":
@@ -184,7 +184,7 @@ def _feature(column: str, layout: Layout) -> dict[str, Any]:
     return {"name": column, "dtype": "string" if column == "text" else classes if layout.labels else "float32"}
 
 
-def _loaded_size(facts: Mapping[str, Any], layout: Layout) -> int:
+def _loaded_size(facts: Mapping[str, Any], layout: TaskSchema) -> int:
     """Bytes of a split in memory, as `datasets` counts them: values and characters, and an offset for each list."""
     rows: int = facts["rows"]
     steps = round(rows * facts["mean_length"])

@@ -13,7 +13,7 @@ from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import fill, place, split_repo_id
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, Example, Layout, TaskConfig
+from seqhub.tasks.base import OWN, Example, TaskConfig, TaskSchema
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -157,7 +157,7 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
     )
 
 
-def _caption(name: str, record: RunRecord, layout: Layout) -> str:
+def _caption(name: str, record: RunRecord, layout: TaskSchema) -> str:
     """What a figure shows; of those that only one task has, their file says it: `input-and-output.png`."""
     if name == "states" and not (layout.target == "class" and record.model == "lstm"):
         return "State over one test sequence, under its input, and what is read out after each step"
@@ -167,7 +167,7 @@ def _caption(name: str, record: RunRecord, layout: Layout) -> str:
     return _CAPTIONS.get(name) or words[:1].upper() + words[1:]
 
 
-def _of_file(record: RunRecord, layout: Layout) -> tuple[Layout, TaskConfig]:
+def _of_file(record: RunRecord, layout: TaskSchema) -> tuple[TaskSchema, TaskConfig]:
     """Classes, values at a step and lengths of a run on a file, which the task does not know and the record does."""
     parts = list(record.evaluation.values())
     known = record.data.get("statistics", {})
@@ -180,7 +180,7 @@ def _of_file(record: RunRecord, layout: Layout) -> tuple[Layout, TaskConfig]:
     return layout, replace(OWN, length=(min(lengths), max(lengths)))
 
 
-def _start(layout: Layout, inputs: Any) -> tuple[str, int]:
+def _start(layout: TaskSchema, inputs: Any) -> tuple[str, int]:
     """The text that the example on the card is given, and how many symbols the model is to write after it.
 
     All of it and none, or its first third and the rest where the next symbol is the target.

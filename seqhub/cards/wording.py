@@ -6,7 +6,7 @@ from typing import Any
 
 from seqhub.cards.rendering import count, share, span
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Layout, Success, Task, TaskConfig
+from seqhub.tasks.base import StoppingRule, Task, TaskConfig, TaskSchema
 
 _TAGS = {  # whether the inputs are texts, target -> the Hub's name for it
     (True, "class"): "text-classification",
@@ -35,7 +35,7 @@ _SHARE_OF = {  # target -> of what `accuracy` is the share
 _MOST_NAMED = 40  # symbols or classes; of more, how many there are
 
 
-def hub_task(layout: Layout) -> str:
+def hub_task(layout: TaskSchema) -> str:
     """The Hub's name for what is to be done, as in `pipeline_tag`."""
     return _TAGS[layout.alphabet is not None, layout.target]
 
@@ -55,7 +55,7 @@ def steps(config: TaskConfig) -> str:
     return f"{low} to {high}" if low != high else str(low)
 
 
-def step_noun(layout: Layout) -> str:
+def step_noun(layout: TaskSchema) -> str:
     """What a sequence consists of."""
     if layout.alphabet is None:
         values = layout.num_features
@@ -63,7 +63,7 @@ def step_noun(layout: Layout) -> str:
     return "words" if layout.alphabet.separator else "symbols"
 
 
-def learnt(layout: Layout) -> str:
+def learnt(layout: TaskSchema) -> str:
     """What is to be learnt, to follow the length of the sequences."""
     named = names(layout.labels)
     return {
@@ -80,7 +80,7 @@ def names(given: Any, separator: str = ", ") -> str:
     return separator.join(given) if len(given) <= _MOST_NAMED else f"{len(given)} in all"
 
 
-def inputs_are(task: Task[Any], layouts: Mapping[str, Layout]) -> str:
+def inputs_are(task: Task[Any], layouts: Mapping[str, TaskSchema]) -> str:
     """What the inputs and targets of a task's configs are, in a few sentences.
 
     Args:
@@ -105,7 +105,7 @@ def inputs_are(task: Task[Any], layouts: Mapping[str, Layout]) -> str:
     return " ".join([said, *(f"In {_quoted(configs)}: {target}." for target, configs in targets.items())])
 
 
-def _target_is(layout: Layout) -> str:
+def _target_is(layout: TaskSchema) -> str:
     if layout.target == "number":
         return f"The target is one number, right within {layout.tolerance:g}"
     if layout.target == "inputs":
@@ -125,7 +125,7 @@ def chance_is(chance: float | None) -> str:
     return "" if chance is None else f"; chance level is {share(chance)}"
 
 
-def headline(layout: Layout, metrics: Mapping[str, Any], split: str, seen: bool, chance: float | None) -> str:
+def headline(layout: TaskSchema, metrics: Mapping[str, Any], split: str, seen: bool, chance: float | None) -> str:
     """The result in one sentence.
 
     Args:
@@ -151,7 +151,7 @@ def headline(layout: Layout, metrics: Mapping[str, Any], split: str, seen: bool,
     return f"{said}{chance_is(chance)}." + (" They are the rows it was trained on." if seen else "")
 
 
-def st3_is(layout: Layout, task: Task[Any]) -> str:
+def st3_is(layout: TaskSchema, task: Task[Any]) -> str:
     """What the criterion `st3` means."""
     whose = "the paper" if task.paper_sequences else "Hochreiter & Schmidhuber (1997)"
     output = "output" if layout.tolerance else "class probability"
@@ -161,7 +161,7 @@ def st3_is(layout: Layout, task: Task[Any]) -> str:
     )
 
 
-def paper_is(layout: Layout, success: Success) -> str:
+def paper_is(layout: TaskSchema, success: StoppingRule) -> str:
     """What the criterion `paper` means."""
     output = "output" if layout.tolerance else "class probability" if layout.labels else "probability of a next symbol"
     who = "all" if not success.wrong else f"all but {success.wrong} at most"
@@ -176,13 +176,13 @@ def paper_is(layout: Layout, success: Success) -> str:
     return f"what the paper of the task calls a success (section {success.section}): {meaning}"
 
 
-def accuracy_is(layout: Layout, given: bool) -> str:
+def accuracy_is(layout: TaskSchema, given: bool) -> str:
     """What the criterion `accuracy` means, of rows that are given or drawn."""
     of = _SHARE_OF[layout.target].format(layout.tolerance)
     return f"the share of {of} on {'validation' if given else 'fresh'} sequences"
 
 
-def result_table(layout: Layout, success: Success | None) -> tuple[tuple[str, ...], str]:
+def result_table(layout: TaskSchema, success: StoppingRule | None) -> tuple[tuple[str, ...], str]:
     """Headings of the results of one split, behind its name, and what they mean."""
     tolerance = f"{success.tolerance if success is not None and success.tolerance else 0.3:g}"
     if layout.target == "class":
@@ -219,7 +219,7 @@ def result_table(layout: Layout, success: Success | None) -> tuple[tuple[str, ..
     )
 
 
-def result_row(layout: Layout, success: Success | None, metrics: Mapping[str, Any]) -> list[str]:
+def result_row(layout: TaskSchema, success: StoppingRule | None, metrics: Mapping[str, Any]) -> list[str]:
     """Cells under the headings of `result_table`."""
     accuracy, seed = share(metrics["accuracy"]), str(metrics["seed"])
     wrong = count(wrong_answers(metrics))
@@ -235,12 +235,12 @@ def result_row(layout: Layout, success: Success | None, metrics: Mapping[str, An
     return [count(metrics["examples"]), accuracy, interval(metrics), wrong, *numbers, seed]
 
 
-def by_step(layout: Layout) -> bool:
+def by_step(layout: TaskSchema) -> bool:
     """Whether steps were counted, which depend on each other: then an accuracy has no interval."""
     return layout.target in ("step_class", "next_symbol")
 
 
-def accuracy_head(layout: Layout) -> str:
+def accuracy_head(layout: TaskSchema) -> str:
     """Heading of test accuracies."""
     if by_step(layout):
         return "test steps right"
@@ -259,14 +259,14 @@ def wrong_answers(metrics: Mapping[str, Any]) -> int:
     return total - round(total * float(metrics["accuracy"]))
 
 
-def measured(layout: Layout) -> tuple[tuple[str, str], ...]:
+def measured(layout: TaskSchema) -> tuple[tuple[str, str], ...]:
     """Metrics for the metadata of a card: their keys, and their names for people."""
     if layout.tolerance:
         return ("accuracy", f"Share within {layout.tolerance:g}"), ("mse", "Mean squared error")
     return ("accuracy", "Accuracy"), ("loss", "Cross-entropy in nats")
 
 
-def counted(layout: Layout, metrics: Mapping[str, Any]) -> str:
+def counted(layout: TaskSchema, metrics: Mapping[str, Any]) -> str:
     """What an accuracy was taken over."""
     if "steps" in metrics:
         return f"{metrics['steps']} steps of {metrics['examples']} sequences"

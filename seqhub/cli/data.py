@@ -68,7 +68,7 @@ def build_folder(
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from seqhub.cards.folder import write_card
-    from seqhub.data.export import write_folder
+    from seqhub.data.parquet import write_folder
     from seqhub.hub.client import check_repo_id
 
     if repo is not None:  # before the rows are drawn: a folder must not be left without its card

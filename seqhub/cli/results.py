@@ -11,7 +11,7 @@ from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from seqhub.records import RunRecord
-    from seqhub.tasks.base import Layout
+    from seqhub.tasks.base import TaskSchema
 
 Folder = Annotated[Path, typer.Argument(help="folder of a finished run.", show_default=False)]
 
@@ -149,7 +149,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     return written + draw_own(figures, record, watch)
 
 
-def _readout_names(folder: Path, layout: "Layout") -> tuple[str, ...]:
+def _readout_names(folder: Path, layout: "TaskSchema") -> tuple[str, ...]:
     """Of the classes or symbols that the head of a run scores, padding included; none of a number."""
     import json
 

@@ -33,11 +33,11 @@ from datasets import (
     Version,
 )
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.fingerprint import fingerprint
-from seqhub.data.sizes import check_size, chosen_sizes, published_sizes
-from seqhub.data.table import rows_table
+from seqhub.data.split_sizes import check_size, chosen_sizes, published_sizes
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import Layout, Task
+from seqhub.tasks.base import Task, TaskSchema
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import SPLITS, Split
@@ -215,7 +215,7 @@ def load_dataset(
     return builder.as_dataset(split=split)
 
 
-def features_of(layout: Layout) -> Features:
+def features_of(layout: TaskSchema) -> Features:
     """The columns of a layout as `datasets` types."""
     classes = ClassLabel(names=list(layout.labels)) if layout.labels else None
     types = {

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.data.columns import drawn_columns
-from seqhub.data.own import Source
-from seqhub.data.table import as_table
+from seqhub.data.arrow import as_table
+from seqhub.data.collate import drawn_columns
+from seqhub.data.local_files import Source
 from seqhub.errors import DataWarning
-from seqhub.tasks.base import NO_LABEL, Batch, Layout
+from seqhub.tasks.base import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS
 
 MOST_UNKNOWN = 0.9  # share of unknown words from which on a run is warned about
@@ -98,7 +98,7 @@ def _whole(source: Source, name: str) -> Batch:
     return split.blocks(0, -(-source.sizes[name] // 1024))
 
 
-def _targets(part: Batch, layout: Layout) -> NDArray[Any]:
+def _targets(part: Batch, layout: TaskSchema) -> NDArray[Any]:
     """Targets of all rows, one after the other: class numbers, ids of next symbols, or real numbers."""
     if layout.target in ("class", "number", "step_class"):
         return _counting(part.labels.reshape(-1), layout)
@@ -109,12 +109,12 @@ def _targets(part: Batch, layout: Layout) -> NDArray[Any]:
     return columns.inputs[real].reshape(-1)
 
 
-def _counting(targets: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def _counting(targets: NDArray[Any], layout: TaskSchema) -> NDArray[Any]:
     """Those that count."""
     return targets if layout.target == "number" else targets[targets != NO_LABEL]
 
 
-def _all_equal(part: Batch, layout: Layout) -> bool:
+def _all_equal(part: Batch, layout: TaskSchema) -> bool:
     """Return whether a model is given the same for each row."""
     same = bool((part.lengths == part.lengths[0]).all() and (part.inputs == part.inputs[:1]).all())
     return same and layout.target == "class"

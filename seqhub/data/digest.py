@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqhub.data.table import as_table, flat_text
+from seqhub.data.arrow import as_table, flat_text
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:

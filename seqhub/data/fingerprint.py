@@ -12,7 +12,7 @@ from typing import Any
 
 from seqhub.tasks.base import Task
 
-_WRITERS = ("seqhub.tasks.splits", "seqhub.data.sizes", "seqhub.data.table", "seqhub.data.builder")
+_WRITERS = ("seqhub.tasks.splits", "seqhub.data.split_sizes", "seqhub.data.arrow", "seqhub.data.builder")
 _WITHOUT_ROWS = {
     "seqhub",
     "seqhub.errors",

@@ -14,8 +14,8 @@ import pyarrow as pa
 from datasets import DatasetInfo, IterableDataset, NamedSplit
 from datasets.iterable_dataset import _BaseExamplesIterable
 
+from seqhub.data.arrow import batch_table
 from seqhub.data.builder import features_of
-from seqhub.data.table import batch_table
 from seqhub.errors import InvalidConfigError
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import Split

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from seqhub.data import labels
 from seqhub.data.assignment import assign
-from seqhub.data.columns import read_columns
+from seqhub.data.collate import read_columns
 from seqhub.data.tabular import SPLIT, arrow_table, label_column, split_named
 from seqhub.errors import InvalidInputError, OutputExistsError
 from seqhub.records import write_atomically
-from seqhub.tasks.base import OWN, Batch, Layout
+from seqhub.tasks.base import OWN, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows
 
 _MOST_VALUES = 1 << 28  # of all rows, were each as long as the longest: 1 GiB
@@ -103,13 +103,13 @@ def read_vectors(file: Path) -> FileRows:
     return FileRows(layout, {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)})
 
 
-def _read(table: pa.Table) -> tuple[Layout, Batch, list[str | None]]:
+def _read(table: pa.Table) -> tuple[TaskSchema, Batch, list[str | None]]:
     """Schema, all rows, and the split that each row names."""
     lists = table.column("input_values") if "input_values" in table.column_names else None
     first = lists[0].as_py() if lists is not None and len(lists) and pa.types.is_nested(lists.type) else None
     width = len(first[0]) if first and isinstance(first[0], list) else 0
     numbers, names = _labels(table)
-    layout = Layout(step_shape=(max(1, width),), labels=names)
+    layout = TaskSchema(step_shape=(max(1, width),), labels=names)
     longest = pc.max(pc.list_value_length(lists)).as_py() if width else 0
     if longest > OWN.length[1] or table.num_rows * longest * width > _MOST_VALUES:
         raise InvalidInputError(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
-from seqhub.data.own import Source
-from seqhub.data.table import rows_table
+from seqhub.data.local_files import Source
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.load import load_model
@@ -18,7 +18,7 @@ from seqhub.evaluation.stopping import illegal, success_of
 from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, Success, Task, TaskConfig
+from seqhub.tasks.base import OWN, StoppingRule, Task, TaskConfig
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -116,9 +116,9 @@ class Exam:
 
 def _batches(split: Split, rows: int) -> Iterator[dict[str, "Tensor"]]:
     """Batches of a split from its first row on; the last that is wanted may have more rows than are."""
-    from seqhub.data.feed import feed_of
+    from seqhub.data.loader import loader_of
 
-    return iter(feed_of(split, min(BATCH_SIZE, rows)))
+    return iter(loader_of(split, min(BATCH_SIZE, rows)))
 
 
 def _metrics(
@@ -142,7 +142,7 @@ def _identity(split: Split, rows: int) -> dict[str, Any]:
     }
 
 
-def _success(split: Split) -> Success | None:
+def _success(split: Split) -> StoppingRule | None:
     return success_of(f"{split.task.name}/{split.config.name}")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.models.predict import logistic_outputs
-from seqhub.tasks.base import Batch, Layout
+from seqhub.tasks.base import Batch, TaskSchema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ class ModelScorer:
         layout: What the rows hold.
     """
 
-    def __init__(self, model: "PreTrainedModel", layout: Layout) -> None:
+    def __init__(self, model: "PreTrainedModel", layout: TaskSchema) -> None:
         self.model = model
         self.layout = layout
 
@@ -50,7 +50,7 @@ class ModelScorer:
         """Apply a function to logits, labels and mask of some rows at a time, all as wide as the longest."""
         import torch
 
-        from seqhub.data.columns import drawn_columns, tensors
+        from seqhub.data.collate import drawn_columns, tensors
 
         columns, width = drawn_columns(rows, self.layout), int(rows.lengths.max())
         training, found = self.model.training, []

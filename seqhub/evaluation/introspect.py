@@ -14,7 +14,7 @@ from seqhub.models.predict import logistic_outputs
 from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, Layout
+from seqhub.tasks.base import OWN, TaskSchema
 from seqhub.tasks.registry import resolve
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def watcher(folder: Path) -> Watch:
     return lambda inputs: _trace(model, layout, inputs, _given(layout, tokenizer, inputs))
 
 
-def _trace(model: "PreTrainedModel", layout: Layout, inputs: Any, given: "dict[str, Tensor]") -> Trace:
+def _trace(model: "PreTrainedModel", layout: TaskSchema, inputs: Any, given: "dict[str, Tensor]") -> Trace:
     import torch
 
     if layout.alphabet is None:
@@ -56,7 +56,7 @@ def _trace(model: "PreTrainedModel", layout: Layout, inputs: Any, given: "dict[s
     return Trace(inputs, logits, arrays, readout, _saliency(model, layout, given))
 
 
-def _saliency(model: "PreTrainedModel", layout: Layout, given: "dict[str, Tensor]") -> Any:
+def _saliency(model: "PreTrainedModel", layout: TaskSchema, given: "dict[str, Tensor]") -> Any:
     """See `Trace.saliency`."""
     import torch
 
@@ -67,7 +67,7 @@ def _saliency(model: "PreTrainedModel", layout: Layout, given: "dict[str, Tensor
     return torch.autograd.grad(score, values)[0][0].numpy()
 
 
-def _given(layout: Layout, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
+def _given(layout: TaskSchema, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
     import torch
 
     if tokenizer is not None:
@@ -92,7 +92,7 @@ def _states(model: "PreTrainedModel", given: "dict[str, Tensor]") -> "dict[str, 
     return states | {"cell": cells[-1]} if cells else states
 
 
-def _readout(model: "PreTrainedModel", layout: Layout, logits: "Tensor", hidden: "Tensor | None") -> Any:
+def _readout(model: "PreTrainedModel", layout: TaskSchema, logits: "Tensor", hidden: "Tensor | None") -> Any:
     """See `Trace.readout`; what a head makes of pooled states says nothing about one step."""
     if layout.target in ("step_class", "next_symbol"):
         return class_outputs(logits[0].float(), logistic_outputs(model)).numpy()

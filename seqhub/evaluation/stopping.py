@@ -6,7 +6,7 @@ Each counts *training sequences presented*, all processes together.
     st3        Hochreiter & Schmidhuber (1997), sections 5.4 to 5.6: the average training error is below 0.1 and the
                2,000 most recent training sequences were all right, every output within 0.3 of its target; both
                are taken over the last 2,000 sequences
-    paper      what the source of the task itself calls a success, where it does: `tasks.base.Success`
+    paper      what the source of the task itself calls a success, where it does: `tasks.base.StoppingRule`
 
 Two kinds there are. `St3` and `Streak` watch the training sequences, however they are cut into pieces; `Accuracy`,
 `St2` and `Legal` look at a model at the checks of a run, so what they count is rounded up to the next check.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.metrics.classification import TOLERANCE, reaches
-from seqhub.tasks.base import OWN, Batch, Success
+from seqhub.tasks.base import OWN, Batch, StoppingRule
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
@@ -34,7 +34,7 @@ def check_stop(name: str) -> None:
         raise UnknownNameError.of("criterion", name, STOPS)
 
 
-def success_of(address: str, strictness: int = 1, allowed_wrong: int | None = None) -> Success | None:
+def success_of(address: str, strictness: int = 1, allowed_wrong: int | None = None) -> StoppingRule | None:
     """What the source of a task calls a success; None where it says nothing, or where the rows are the user's.
 
     Args:
@@ -335,7 +335,7 @@ class Criteria:
         success: What that is, see `success_of`.
     """
 
-    def __init__(self, address: str, accuracy: float, seed: int = 0, success: Success | None = None) -> None:
+    def __init__(self, address: str, accuracy: float, seed: int = 0, success: StoppingRule | None = None) -> None:
         self.accuracy = Accuracy(accuracy)
         self.st3 = St3()
         self.paper = None if success is None else _criterion(success, address, seed)
@@ -376,7 +376,7 @@ class Criteria:
         return {"accuracy": self.accuracy, "st3": self.st3, **paper}
 
 
-def _criterion(success: Success, address: str, seed: int) -> Criterion:
+def _criterion(success: StoppingRule, address: str, seed: int) -> Criterion:
     """What watches for the success of a task."""
     if success.rule == "legal":
         return Legal(Split(address, "train"), Split(address, "test"))

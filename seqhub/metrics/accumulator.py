@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.metrics.classification import TOLERANCE, classification_metrics, wilson_interval
-from seqhub.tasks.base import NO_LABEL, Layout, Success
+from seqhub.tasks.base import NO_LABEL, StoppingRule, TaskSchema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,9 @@ class MetricAccumulator:
         logistic: Whether outputs are logistic units; as in `judging.right_share`.
     """
 
-    def __init__(self, layout: Layout, rows: int, success: Success | None = None, logistic: bool = False) -> None:
+    def __init__(
+        self, layout: TaskSchema, rows: int, success: StoppingRule | None = None, logistic: bool = False
+    ) -> None:
         self.layout = layout
         self.rows = rows
         self.logistic = logistic

@@ -26,13 +26,13 @@ def count_right(model: "PreTrainedModel", batches: Iterable[Mapping[str, "Tensor
     """
     import torch
 
-    from seqhub.data.feed import TableFeed
+    from seqhub.data.loader import DatasetLoader
     from seqhub.metrics.per_example import class_scores
 
     names = _classes(model)
     counts = torch.zeros(2, len(names), dtype=torch.int64)
     training = model.training
-    if isinstance(batches, TableFeed):
+    if isinstance(batches, DatasetLoader):
         batches.restart()
     model.eval()
     try:

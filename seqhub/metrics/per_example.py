@@ -6,10 +6,10 @@ Shapes: B sequences, T steps, C classes or symbols, F values at a step.
 import torch
 from torch import Tensor
 
-from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.tasks.base import NO_LABEL, TaskSchema
 
 
-def right_share(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
+def right_share(layout: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
     """How much of each sequence is right, 0 to 1: (B,) float32.
 
     A class is right where it is the likeliest, a number or a reconstruction where it is within `layout.tolerance`. Of
@@ -35,7 +35,7 @@ def right_share(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor, lo
     return right.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
-def judge(layout: Layout, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
+def judge(layout: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
     """(B, 4): error of the worst output, mean error of the outputs, loss, and `right_share`.
 
     Errors are absolute differences from the targets: of class probabilities from 1 and 0, or of real outputs. The loss
@@ -78,7 +78,7 @@ def class_outputs(logits: Tensor, logistic: bool) -> Tensor:
     return (torch.cat([-logits, logits], dim=-1) if logits.size(-1) == 1 else logits).sigmoid()
 
 
-def _aligned(layout: Layout, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _aligned(layout: TaskSchema, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Scores and labels of the same step: a next symbol is the one a step later."""
     return (logits[:, :-1], labels[:, 1:]) if layout.target == "next_symbol" else (logits, labels)
 

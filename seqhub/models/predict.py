@@ -5,7 +5,7 @@ float64. Taking the softmax of probabilities again is the mistake these function
 them, keeps the order, and so goes unnoticed.
 
 All three take any classifier of transformers: a model of texts with its tokenizer, or a model of real values, whose
-`main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.feed`), not in the forward pass:
+`main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.loader`), not in the forward pass:
 looking for NaN in every batch would slow training down.
 """
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqhub.data.describe import warn
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import MOST_ROWS, Exam
 from seqhub.records import RunRecord, SweepRecord

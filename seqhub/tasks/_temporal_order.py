@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, IntRange, Success, Task, TaskConfig
+from seqhub.tasks.base import Batch, IntRange, StoppingRule, Task, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
 NOISE = "abcd"
@@ -31,8 +31,8 @@ class TemporalOrder(Task[C]):
     marked = "XY"
     source = LONG_SHORT_TERM_MEMORY
 
-    def success(self, config: C) -> Success:
-        return Success(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
+    def success(self, config: C) -> StoppingRule:
+        return StoppingRule(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
 
     @staticmethod
     def noise(length: IntRange, random: BlockRandom) -> NDArray[np.uint16]:

@@ -30,7 +30,7 @@ import numpy as np
 
 from seqhub.tasks._marked_pairs import draw_paper, draw_values, marked_values, unseen_share
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, Constant, Layout, Success, Task, TaskConfig
+from seqhub.tasks.base import Batch, ConstantBaseline, StoppingRule, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 TOLERANCE = 0.04
@@ -78,25 +78,25 @@ class Adding(Task[AddingConfig]):
         "a network of 93 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
 
-    def layout(self, config: AddingConfig) -> Layout:
-        return Layout(step_shape=(2,), target="number", tolerance=TOLERANCE)
+    def layout(self, config: AddingConfig) -> TaskSchema:
+        return TaskSchema(step_shape=(2,), target="number", tolerance=TOLERANCE)
 
     def sizes(self, config: AddingConfig) -> dict[str, int]:
         shortest = config.length[0]
         return {"train": 10**6 // shortest, "validation": 250_000 // shortest, "test": 250_000 // shortest}
 
-    def success(self, config: AddingConfig) -> Success | None:
+    def success(self, config: AddingConfig) -> StoppingRule | None:
         if config.rules != "hs97":
             return None
-        return Success(rule="st3", section="5.4", tolerance=TOLERANCE, window=2_000, mean_error=0.01)
+        return StoppingRule(rule="st3", section="5.4", tolerance=TOLERANCE, window=2_000, mean_error=0.01)
 
-    def constant(self, config: AddingConfig) -> Constant:
+    def constant(self, config: AddingConfig) -> ConstantBaseline:
         reach = 2 * TOLERANCE  # of the difference of a sum of two values of [0, 1) from 1, in halves of their range
         if config.rules != "hs97":
-            return Constant(1.0, 1 / 6, 1 - (1 - TOLERANCE) ** 2)
+            return ConstantBaseline(1.0, 1 / 6, 1 - (1 - TOLERANCE) ** 2)
         alone = unseen_share(config.length)  # sequences of which a single value counts
         within = alone * 2 * reach + (1 - alone) * (1 - (1 - reach) ** 2)
-        return Constant(0.5, (2 - alone) / 48, within)
+        return ConstantBaseline(0.5, (2 - alone) / 48, within)
 
     def generate(self, config: AddingConfig, random: BlockRandom) -> Batch:
         if config.rules == "hs97":

@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidConfigError
-from seqhub.tasks.alphabet import PAD_ID, Alphabet
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.vocabulary import PAD_ID, Vocabulary
 
 __all__ = [
     "NO_LABEL",
     "PAD_ID",
-    "Alphabet",
     "Batch",
-    "Constant",
+    "ConstantBaseline",
     "Example",
+    "FiniteDomain",
     "IntRange",
-    "Layout",
-    "Success",
-    "Support",
+    "StoppingRule",
     "Task",
     "TaskConfig",
+    "TaskSchema",
+    "Vocabulary",
 ]
 
 NO_LABEL = -100  # per-step label of a step that does not count, as the losses of PyTorch and transformers have it
@@ -43,7 +43,7 @@ class Example(NamedTuple):
     target: Any  # a class name, a number, a class name per step; None where the inputs themselves are the target
 
 
-class Constant(NamedTuple):
+class ConstantBaseline(NamedTuple):
     """The best answer to a `number` that ignores the input, and what it is worth on test rows."""
 
     value: float
@@ -52,7 +52,7 @@ class Constant(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class TaskSchema:
     """What the rows of a config hold: everything that the stages after the task need to know of it.
 
     Args:
@@ -70,7 +70,7 @@ class Layout:
     4
     """
 
-    alphabet: Alphabet | None = None
+    alphabet: Vocabulary | None = None
     step_shape: tuple[int, ...] = ()
     target: Target = "class"
     labels: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Layout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Success:
+class StoppingRule:
     """When the source of a task calls a run successful: a rule of Hochreiter & Schmidhuber (1997), with its numbers.
 
     Errors are absolute differences of outputs from their targets, and a sequence is wrong if its worst output is
@@ -161,7 +161,7 @@ class Success:
             if not holds:
                 raise InvalidConfigError(f"a success needs {rule}; given {self}")
 
-    def over(self, times: int) -> "Success":
+    def over(self, times: int) -> "StoppingRule":
         """The same rule on `times` as many sequences, of which the same share may be wrong; not for `legal`.
 
         >>> Success(rule="st2", section="5.3", tolerance=0.2, window=256, wrong=5).over(10).wrong
@@ -177,10 +177,10 @@ class Batch:
     Shapes: N examples, T at least the longest of them, F values at a step.
 
     Args:
-        inputs: Of texts whose symbols are ASCII characters (`Alphabet.bytewise`), their codes, (N, T) uint8; of other
+        inputs: Of texts whose symbols are ASCII characters (`Vocabulary.bytewise`), their codes, (N, T) uint8; of other
             texts, ids, (N, T) uint16; 0 where padded. Of real values, (N, T, F) float32, 0.0 where padded.
         lengths: (N,) int64, steps before the padding, 1 or more.
-        labels: By `Layout.target`: `class` (N,) int64, `number` (N,) float32, `step_class` (N, T) int64 with NO_LABEL
+        labels: By `TaskSchema.target`: `class` (N,) int64, `number` (N,) float32, `step_class` (N, T) int64 with NO_LABEL
             where a step does not count, the padded ones included; else (N, 0).
     """
 
@@ -201,7 +201,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Support:
+class FiniteDomain:
     """Every sequence that a config can draw, for configs with few of them."""
 
     batch: Batch
@@ -280,7 +280,7 @@ class Task(ABC, Generic[C]):
             InvalidInputError: The sequence is none that this task can draw.
         """
 
-    def support(self, config: C) -> Support | None:
+    def support(self, config: C) -> FiniteDomain | None:
         """Every sequence of `config` with its weight, or None where there are too many to list."""
         return None
 
@@ -288,15 +288,15 @@ class Task(ABC, Generic[C]):
         """Whether given rows stand in more than one split, because whoever gave them had it so."""
         return False
 
-    def layout(self, config: C) -> Layout:
+    def layout(self, config: C) -> TaskSchema:
         """What the rows of `config` hold; here, of texts with one class each."""
-        return Layout(alphabet=self.alphabet, labels=self.labels)
+        return TaskSchema(alphabet=self.alphabet, labels=self.labels)
 
     def sizes(self, config: C) -> Mapping[str, int] | None:
         """Rows of each split to publish of a config that is drawn, where the usual ones do not suit it."""
         return None
 
-    def success(self, config: C) -> Success | None:
+    def success(self, config: C) -> StoppingRule | None:
         """When `source` calls a run successful, or None where it says nothing of the kind."""
         return None
 
@@ -309,7 +309,7 @@ class Task(ABC, Generic[C]):
         labels = self.layout(config).labels
         return 1 / len(labels) if labels else None
 
-    def constant(self, config: C) -> Constant | None:
+    def constant(self, config: C) -> ConstantBaseline | None:
         """The answer with the least mean squared error of those that ignore the input; None but for a `number`."""
         return None
 
@@ -318,24 +318,24 @@ class Task(ABC, Generic[C]):
         return True
 
     @cached_property
-    def alphabet(self) -> Alphabet:
+    def alphabet(self) -> Vocabulary:
         """Of the texts of this task."""
-        return Alphabet(self.symbols, self.separator, self.name)
+        return Vocabulary(self.symbols, self.separator, self.name)
 
     def solve_batch(self, sequences: Sequence[Any], config: C | None = None) -> list[Any]:
         """Apply `solve` to each sequence; `config` matters only where the rule differs between configs."""
         return [self.solve(sequence) for sequence in sequences]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, see `Alphabet.encode`."""
+        """Ids of a text, see `Vocabulary.encode`."""
         return self.alphabet.encode(text)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """The text of ids, see `Alphabet.decode`."""
+        """The text of ids, see `Vocabulary.decode`."""
         return self.alphabet.decode(ids)
 
     def encode_batch(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Ids (N, T) of N texts, see `Alphabet.encode_batch`."""
+        """Ids (N, T) of N texts, see `Vocabulary.encode_batch`."""
         return self.alphabet.encode_batch(texts)
 
     def decode_batch(self, ids: NDArray[np.integer]) -> list[str]:

@@ -18,7 +18,7 @@ characters cannot be known: 41/42 is the best accuracy there is. Lines of a text
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import Batch, Task, TaskConfig, TaskSchema
 
 PHRASES = ("hey how are you", "good i am fine ", "have a nice day")
 
@@ -46,8 +46,8 @@ class CharCompletion(Task[TaskConfig]):
 }"""
     configs = (TaskConfig(name="tutorial", length=(15, 15)),)
 
-    def layout(self, config: TaskConfig) -> Layout:
-        return Layout(alphabet=self.alphabet, target="next_symbol")
+    def layout(self, config: TaskConfig) -> TaskSchema:
+        return TaskSchema(alphabet=self.alphabet, target="next_symbol")
 
     def rows(self, config: TaskConfig, split: str) -> Batch:
         characters = np.array([list(phrase.encode()) for phrase in PHRASES], dtype=np.uint8)

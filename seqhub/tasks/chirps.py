@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Constant, IntRange, Layout, Task, TaskConfig
+from seqhub.tasks.base import Batch, ConstantBaseline, IntRange, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 RATE = 1024  # samples a second
@@ -100,18 +100,18 @@ class Chirps(Task[ChirpsConfig]):
         ChirpsConfig(name="onset", length=(40, 64), target="number", onset=(2, 21), duration=(12, 20)),
     )
 
-    def layout(self, config: ChirpsConfig) -> Layout:
+    def layout(self, config: ChirpsConfig) -> TaskSchema:
         if config.target == "number":
-            return Layout(step_shape=(BINS,), target="number", tolerance=1 / _STEPS_A_SECOND)
-        return Layout(step_shape=(BINS,), labels=self.directions)
+            return TaskSchema(step_shape=(BINS,), target="number", tolerance=1 / _STEPS_A_SECOND)
+        return TaskSchema(step_shape=(BINS,), labels=self.directions)
 
-    def constant(self, config: ChirpsConfig) -> Constant | None:
+    def constant(self, config: ChirpsConfig) -> ConstantBaseline | None:
         if config.target != "number":
             return None
         first, last = config.onset
         count = last - first + 1  # equally likely onsets; the middle of an even number of them lies between two
         error = (count**2 - 1) / 12 / _STEPS_A_SECOND**2
-        return Constant((first + last) / 2 / _STEPS_A_SECOND, error, (3 if count % 2 else 2) / count)
+        return ConstantBaseline((first + last) / 2 / _STEPS_A_SECOND, error, (3 if count % 2 else 2) / count)
 
     def sizes(self, config: ChirpsConfig) -> dict[str, int]:
         return {"train": 8_000, "validation": 1_000, "test": 1_000}  # of up to 2,048 values each

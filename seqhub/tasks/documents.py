@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import OWN, Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import OWN, Batch, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom, philox_key
 
 TOPICS = 10  # the first two are the planted ones
@@ -76,9 +76,9 @@ class Documents(Task[DocumentsConfig]):
         DocumentsConfig(name="width768", length=(4, 12), width=768),
     )
 
-    def layout(self, config: DocumentsConfig) -> Layout:
+    def layout(self, config: DocumentsConfig) -> TaskSchema:
         width = 1 if config is OWN else config.width  # a file says its own
-        return Layout(step_shape=(width,), labels=self.labels)
+        return TaskSchema(step_shape=(width,), labels=self.labels)
 
     def sizes(self, config: DocumentsConfig) -> Mapping[str, int]:
         return {"train": 4_096, "validation": 1_024, "test": 1_024}  # a row of width768 has some 25,000 bytes

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import NO_LABEL, PAD_ID, Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import NO_LABEL, PAD_ID, Batch, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 _ZERO = ord("0")
@@ -63,8 +63,8 @@ class Echo(Task[EchoConfig]):
         EchoConfig(name="step3-ragged", length=(20, 200), echo_step=3),
     )
 
-    def layout(self, config: EchoConfig) -> Layout:
-        return Layout(alphabet=self.alphabet, target="step_class", labels=self.labels)
+    def layout(self, config: EchoConfig) -> TaskSchema:
+        return TaskSchema(alphabet=self.alphabet, target="step_class", labels=self.labels)
 
     def sizes(self, config: EchoConfig) -> Mapping[str, int]:
         return {"train": 10_000, "validation": 1_000, "test": 1_000}  # of 200 labels each

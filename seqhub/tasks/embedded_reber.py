@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, Layout, Success, Task, TaskConfig
+from seqhub.tasks.base import Batch, StoppingRule, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom, philox_key
 
 # state -> symbols that may come and the states they lead to; where there are two, the second is nearer to the end
@@ -78,11 +78,11 @@ class EmbeddedReber(Task[EmbeddedReberConfig]):
         "number is that of the fastest which never failed"
     )
 
-    def layout(self, config: EmbeddedReberConfig) -> Layout:
-        return Layout(alphabet=self.alphabet, target="next_symbol")
+    def layout(self, config: EmbeddedReberConfig) -> TaskSchema:
+        return TaskSchema(alphabet=self.alphabet, target="next_symbol")
 
-    def success(self, config: EmbeddedReberConfig) -> Success | None:
-        return Success(rule="legal", section="5.1") if config.given else None
+    def success(self, config: EmbeddedReberConfig) -> StoppingRule | None:
+        return StoppingRule(rule="legal", section="5.1") if config.given else None
 
     def splits_overlap(self, config: EmbeddedReberConfig) -> bool:
         return not config.given

@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.alphabet import Alphabet
-from seqhub.tasks.base import Batch, Layout, Success, Task, TaskConfig
+from seqhub.tasks.base import Batch, StoppingRule, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom
+from seqhub.tasks.vocabulary import Vocabulary
 
 _MOST = 1_000  # distractors of any config
 _AT_ONCE = 1 << 16  # random words whose products stay in the cache
@@ -70,10 +70,10 @@ class LongLagConfig(TaskConfig):
         self.require(2 <= self.p <= _MOST and self.q >= 0, f"2 <= p <= {_MOST:,} and q >= 0")
 
     @property
-    def alphabet(self) -> Alphabet:
+    def alphabet(self) -> Vocabulary:
         """What sequences are written with: x and y, of 2c b and e, and then a1, a2, ..."""
         ends, count = (("x", "y"), self.p - 1) if self.kind != "2c" else (("x", "y", "b", "e"), self.p)
-        return Alphabet((*ends, *(f"a{k}" for k in range(1, count + 1))), " ", f"long_lag/{self.name}")
+        return Vocabulary((*ends, *(f"a{k}" for k in range(1, count + 1))), " ", f"long_lag/{self.name}")
 
 
 def _config(kind: Literal["2a", "2b", "2c"], p: int, q: int = 0) -> LongLagConfig:
@@ -120,18 +120,18 @@ class LongLag(Task[LongLagConfig]):
     }
     paper_setting = "networks of one or two cells without forget gates learned online, by gradient descent"
 
-    def layout(self, config: LongLagConfig) -> Layout:
+    def layout(self, config: LongLagConfig) -> TaskSchema:
         if config.kind == "2a":
-            return Layout(alphabet=config.alphabet, target="next_symbol")
-        return Layout(alphabet=config.alphabet, labels=self.labels)
+            return TaskSchema(alphabet=config.alphabet, target="next_symbol")
+        return TaskSchema(alphabet=config.alphabet, labels=self.labels)
 
     def sizes(self, config: LongLagConfig) -> Mapping[str, int]:
         if config.length[0] < 300:
             return {"train": 8_192, "validation": 2_560, "test": 2_560}
         return {"train": 1_024, "validation": 256, "test": 256}  # a row of 1,000 symbols has some 5,000 bytes
 
-    def success(self, config: LongLagConfig) -> Success:
-        return Success(rule="streak", section="5.2", tolerance=0.2 if config.kind == "2c" else 0.25, window=10_000)
+    def success(self, config: LongLagConfig) -> StoppingRule:
+        return StoppingRule(rule="streak", section="5.2", tolerance=0.2 if config.kind == "2c" else 0.25, window=10_000)
 
     def splits_overlap(self, config: LongLagConfig) -> bool:
         return config.kind == "2a"  # two sequences are all that there are

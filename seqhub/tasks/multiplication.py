@@ -23,7 +23,7 @@ import numpy as np
 
 from seqhub.tasks._marked_pairs import draw_paper, marked_values, unseen_share
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, Constant, Layout, Success, Task, TaskConfig
+from seqhub.tasks.base import Batch, ConstantBaseline, StoppingRule, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 TOLERANCE = 0.04
@@ -55,22 +55,22 @@ class Multiplication(Task[MultiplicationConfig]):
         "a network of 93 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
 
-    def layout(self, config: MultiplicationConfig) -> Layout:
-        return Layout(step_shape=(2,), target="number", tolerance=TOLERANCE)
+    def layout(self, config: MultiplicationConfig) -> TaskSchema:
+        return TaskSchema(step_shape=(2,), target="number", tolerance=TOLERANCE)
 
     def sizes(self, config: MultiplicationConfig) -> dict[str, int]:
         return {"train": 10_000, "validation": 2_500, "test": 2_500}
 
-    def success(self, config: MultiplicationConfig) -> Success:
-        return Success(rule="st3", section="5.5", tolerance=TOLERANCE, window=2_000, wrong=139)
+    def success(self, config: MultiplicationConfig) -> StoppingRule:
+        return StoppingRule(rule="st3", section="5.5", tolerance=TOLERANCE, window=2_000, wrong=139)
 
-    def constant(self, config: MultiplicationConfig) -> Constant:
+    def constant(self, config: MultiplicationConfig) -> ConstantBaseline:
         alone = unseen_share(config.length)  # sequences whose target is a single value
         mean = alone / 2 + (1 - alone) / 4
         squares = alone / 3 + (1 - alone) / 9
         low, high = mean - TOLERANCE, mean + TOLERANCE
         both = (high - high * log(high)) - (low - low * log(low))  # a product is below p with chance p - p ln p
-        return Constant(mean, squares - mean**2, alone * 2 * TOLERANCE + (1 - alone) * both)
+        return ConstantBaseline(mean, squares - mean**2, alone * 2 * TOLERANCE + (1 - alone) * both)
 
     def generate(self, config: MultiplicationConfig, random: BlockRandom) -> Batch:
         pairs, lengths, values, counts = draw_paper(random, config.length, signed=False)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._qrsu_tutorial import tutorial_stream
 from seqhub.tasks._temporal_order import ENDS, TemporalOrder
-from seqhub.tasks.base import Batch, IntRange, Support, TaskConfig
+from seqhub.tasks.base import Batch, FiniteDomain, IntRange, TaskConfig
 from seqhub.tasks.rng import BlockRandom
 
 __all__ = ["TASK", "Qrsu", "QrsuConfig", "tutorial_stream"]
@@ -96,7 +96,7 @@ class Qrsu(TemporalOrder[QrsuConfig]):
         noise = self.noise(config.length, random)
         return self.write(config.length, lengths, (first, second), labels, noise, config.ends)
 
-    def support(self, config: QrsuConfig) -> Support | None:
+    def support(self, config: QrsuConfig) -> FiniteDomain | None:
         shortest, longest = config.length
         free = longest - 4  # steps of noise in the longest sequence
         places = (config.first[1] - config.first[0] + 1) * (config.second[1] - config.second[0] + 1)
@@ -124,7 +124,7 @@ class Qrsu(TemporalOrder[QrsuConfig]):
             np.concatenate([part.lengths for part in parts]),
             np.concatenate([part.labels for part in parts]),
         )
-        return Support(batch, np.concatenate(weights))
+        return FiniteDomain(batch, np.concatenate(weights))
 
     def solve(self, sequence: str) -> str:
         marks = "".join(symbol for symbol in sequence if symbol in "XY")

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import Batch, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 TOLERANCE = 1e-4  # mean squared error at which a sequence counts as reconstructed
@@ -73,8 +73,8 @@ class Ramps(Task[RampsConfig]):
         RampsConfig(name="tutorial", length=(3, 5), step_shape=(2,), given=True),
     )
 
-    def layout(self, config: RampsConfig) -> Layout:
-        return Layout(step_shape=config.step_shape, target="inputs", tolerance=TOLERANCE)
+    def layout(self, config: RampsConfig) -> TaskSchema:
+        return TaskSchema(step_shape=config.step_shape, target="inputs", tolerance=TOLERANCE)
 
     def generate(self, config: RampsConfig, random: BlockRandom) -> Batch:
         lengths = random.integers(*config.length)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import OWN, Batch, Layout, Support, Task, TaskConfig
+from seqhub.tasks.base import OWN, Batch, FiniteDomain, Task, TaskConfig, TaskSchema
 from seqhub.tasks.splits import SPLITS, owner_of
 
 _MOST_INK = 16
@@ -72,9 +72,9 @@ class RowImages(Task[RowImagesConfig]):
         RowImagesConfig(name="digits28", length=(28, 28), pixels=28),
     )
 
-    def layout(self, config: RowImagesConfig) -> Layout:
+    def layout(self, config: RowImagesConfig) -> TaskSchema:
         pixels = 1 if config is OWN else config.pixels  # a file says its own
-        return Layout(step_shape=(pixels,), labels=self.labels)
+        return TaskSchema(step_shape=(pixels,), labels=self.labels)
 
     def rows(self, config: RowImagesConfig, split: str) -> Batch:
         return _rows(config.pixels, split)
@@ -93,7 +93,7 @@ def _rows(pixels: int, split: str) -> Batch:
     images, labels = _published()
     inks = np.ascontiguousarray(images.reshape(len(images), -1))  # of both configs: the same images to each split
     whole = Batch(inks, np.full(len(inks), inks.shape[1]), labels)
-    mine = np.flatnonzero(owner_of(Support(whole, np.ones(len(whole), np.int64))) == list(SPLITS).index(split))
+    mine = np.flatnonzero(owner_of(FiniteDomain(whole, np.ones(len(whole), np.int64))) == list(SPLITS).index(split))
     values = _resized(images[mine], pixels)
     return Batch(values, np.full(len(mine), pixels, np.int64), labels[mine])
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError, UnknownNameError
-from seqhub.tasks.base import NO_LABEL, OWN, Batch, Example, Layout, Support, Task, TaskConfig
+from seqhub.tasks.base import NO_LABEL, OWN, Batch, Example, FiniteDomain, Task, TaskConfig, TaskSchema
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
 
@@ -25,9 +25,9 @@ _VALUES_AT_ONCE = 1 << 24  # real values in the blocks drawn together: 64 MiB, o
 
 
 class FileRows(NamedTuple):
-    """All rows of a file of the user's, which stand in place of a task's (see `data.own`)."""
+    """All rows of a file of the user's, which stand in place of a task's (see `data.local_files`)."""
 
-    layout: Layout
+    layout: TaskSchema
     splits: dict[str, Batch]
 
 
@@ -172,7 +172,7 @@ def _part_of_support(task: Task[Any], config: TaskConfig, name: str) -> tuple[Ba
     return support.batch[owned], np.cumsum(support.weights[owned])
 
 
-def owner_of(support: Support) -> NDArray[np.int64]:
+def owner_of(support: FiniteDomain) -> NDArray[np.int64]:
     """Which split, as an index into SPLITS, owns each sequence of a support: (N,)."""
     shares = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
     sequences = zip(support.batch.inputs, support.batch.lengths, strict=True)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import Batch, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 CORNERS = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]], dtype=np.float32)  # A B C D, clockwise
@@ -66,8 +66,8 @@ class Square(Task[SquareConfig]):
         SquareConfig(name="tutorial", length=(4, 4), given=True),
     )
 
-    def layout(self, config: SquareConfig) -> Layout:
-        return Layout(step_shape=(2,), labels=self.labels)
+    def layout(self, config: SquareConfig) -> TaskSchema:
+        return TaskSchema(step_shape=(2,), labels=self.labels)
 
     def generate(self, config: SquareConfig, random: BlockRandom) -> Batch:
         bases = random.integers(0, 3)

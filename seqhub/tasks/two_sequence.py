@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, Constant, Layout, Success, Task, TaskConfig
+from seqhub.tasks.base import Batch, ConstantBaseline, StoppingRule, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 NOISE = 0.2**0.5  # deviation of the numbers after the signal, and of the signal in 3b
@@ -97,24 +97,24 @@ class TwoSequence(Task[TwoSequenceConfig]):
         "a network of 102 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
 
-    def layout(self, config: TwoSequenceConfig) -> Layout:
+    def layout(self, config: TwoSequenceConfig) -> TaskSchema:
         if config.noisy_target:
-            return Layout(step_shape=(1,), target="number", tolerance=TOLERANCE)
-        return Layout(step_shape=(1,), labels=self.classes)
+            return TaskSchema(step_shape=(1,), target="number", tolerance=TOLERANCE)
+        return TaskSchema(step_shape=(1,), labels=self.classes)
 
     def sizes(self, config: TwoSequenceConfig) -> dict[str, int]:
         shortest = config.length[0]
         return {"train": 10**6 // shortest, "validation": 250_000 // shortest, "test": 250_000 // shortest}
 
-    def success(self, config: TwoSequenceConfig) -> Success:
+    def success(self, config: TwoSequenceConfig) -> StoppingRule:
         if config.noisy_target:
-            return Success(rule="st2", section="5.3", tolerance=TOLERANCE, window=256, mean_error=0.015)
+            return StoppingRule(rule="st2", section="5.3", tolerance=TOLERANCE, window=256, mean_error=0.015)
         wrong, mean_error = (5, 0.04) if config.noisy_signal else (0, 0.01)
-        return Success(rule="st2", section="5.3", tolerance=0.2, window=256, mean_error=mean_error, wrong=wrong)
+        return StoppingRule(rule="st2", section="5.3", tolerance=0.2, window=256, mean_error=mean_error, wrong=wrong)
 
-    def constant(self, config: TwoSequenceConfig) -> Constant | None:
+    def constant(self, config: TwoSequenceConfig) -> ConstantBaseline | None:
         low, high = sorted(TARGETS)
-        return Constant((low + high) / 2, ((high - low) / 2) ** 2, 0.0) if config.noisy_target else None
+        return ConstantBaseline((low + high) / 2, ((high - low) / 2) ** 2, 0.0) if config.noisy_target else None
 
     def certain(self, config: TwoSequenceConfig, split: str) -> bool:
         return not config.noisy_signal and not (config.noisy_target and split == "train")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Layout, Task, TaskConfig
+from seqhub.tasks.base import Batch, Task, TaskConfig, TaskSchema
 from seqhub.tasks.rng import BlockRandom
 
 
@@ -69,8 +69,8 @@ class Windows(Task[WindowsConfig]):
         WindowsConfig(name="k8-n16", length=(128, 128), window=8),
     )
 
-    def layout(self, config: WindowsConfig) -> Layout:
-        return Layout(step_shape=(1,), labels=tuple(str(place) for place in range(config.window)))
+    def layout(self, config: WindowsConfig) -> TaskSchema:
+        return TaskSchema(step_shape=(1,), labels=tuple(str(place) for place in range(config.window)))
 
     def sizes(self, config: WindowsConfig) -> dict[str, int]:
         return {"train": 20_000, "validation": 2_000, "test": 2_000}

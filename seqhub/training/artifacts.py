@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import RULE
 from seqhub.data.digest import digest
-from seqhub.data.own import Source
-from seqhub.data.table import rows_table
+from seqhub.data.local_files import Source
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.load import file_digest, quiet_transformers
 from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.records import RunRecord, command_line, environment, sync_folder
-from seqhub.tasks.base import Alphabet
+from seqhub.tasks.base import Vocabulary
 from seqhub.tasks.registry import resolve
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
@@ -104,7 +104,7 @@ def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: Run
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
 
 
-def tokenizer(alphabet: Alphabet) -> "TokenizersBackend":
+def tokenizer(alphabet: Vocabulary) -> "TokenizersBackend":
     """What gives a text the ids that its alphabet gives it, for `transformers`."""
     if alphabet.separator:
         return word_tokenizer(alphabet.symbols, unknown=bool(alphabet.unknown))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError
 from seqhub.records import CHECKPOINT, write_atomically
 

@@ -10,7 +10,7 @@ from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.training.launch import launcher_cpu, launcher_precision
 
 if TYPE_CHECKING:
-    from seqhub.tasks.base import Success
+    from seqhub.tasks.base import StoppingRule
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Schedule = Literal["constant", "linear", "cosine", "step", "error"]
@@ -172,7 +172,7 @@ class TrainConfig:
             raise InvalidConfigError(f"{name} {getattr(self, name)}; need {rule} ({self.address})")
 
     @property
-    def success(self) -> "Success | None":
+    def success(self) -> "StoppingRule | None":
         """When this run is successful by the source of its task; None where that says nothing of the kind."""
         from seqhub.evaluation.stopping import success_of
 

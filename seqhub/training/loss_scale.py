@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from seqhub.models.predict import logistic_outputs
-from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.tasks.base import NO_LABEL, TaskSchema
 
 
 class LossScale(NamedTuple):
@@ -31,7 +31,7 @@ _AS_IT_IS = LossScale({}, 1, True)
 
 
 def loss_scale(
-    accelerator: Accelerator, model: Any, layout: Layout, batch: dict[str, Tensor], mine: int, rows: int
+    accelerator: Accelerator, model: Any, layout: TaskSchema, batch: dict[str, Tensor], mine: int, rows: int
 ) -> LossScale:
     """Return the scale for one batch, or one part of it in steps; every process has to call it.
 

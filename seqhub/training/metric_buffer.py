@@ -8,7 +8,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.metrics.per_example import judge
-from seqhub.tasks.base import Layout
+from seqhub.tasks.base import TaskSchema
 
 
 class MetricBuffer:
@@ -19,7 +19,7 @@ class MetricBuffer:
         logistic: Whether outputs are logistic units; as in `judging.right_share`.
     """
 
-    def __init__(self, layout: Layout, logistic: bool = False) -> None:
+    def __init__(self, layout: TaskSchema, logistic: bool = False) -> None:
         self.layout = layout
         self.logistic = logistic
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []

@@ -7,7 +7,7 @@ import torch
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import build_config, build_model, config_fields
-from seqhub.tasks.base import Layout
+from seqhub.tasks.base import TaskSchema
 from seqhub.tasks.registry import resolve
 from seqhub.training.config import TrainConfig
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-def fresh_model(config: TrainConfig, layout: Layout) -> "PreTrainedModel":
+def fresh_model(config: TrainConfig, layout: TaskSchema) -> "PreTrainedModel":
     """The model that a run trains on rows of a layout, with its first weights, from torch's global generator.
 
     Raises:
@@ -37,7 +37,7 @@ def fresh_model(config: TrainConfig, layout: Layout) -> "PreTrainedModel":
     return model
 
 
-def model_config(config: TrainConfig, layout: Layout) -> "PreTrainedConfig":
+def model_config(config: TrainConfig, layout: TaskSchema) -> "PreTrainedConfig":
     """The config of the model that a run trains.
 
     Raises:
@@ -55,7 +55,7 @@ def model_config(config: TrainConfig, layout: Layout) -> "PreTrainedConfig":
     return build_config(config.model, **facts, **settings)
 
 
-def _facts(config: TrainConfig, layout: Layout, fields: frozenset[str]) -> dict[str, Any]:
+def _facts(config: TrainConfig, layout: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:
     """What the rows decide."""
     facts: dict[str, Any] = {}
     if layout.alphabet is not None:

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.columns import Columns, drawn_columns
-from seqhub.data.own import Source
+from seqhub.data.collate import Columns, drawn_columns
+from seqhub.data.local_files import Source
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.stopping import Criteria
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.metrics.classification import reaches
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Batch, Layout
+from seqhub.tasks.base import Batch, TaskSchema
 from seqhub.training.artifacts import record_of
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows, length_of, source_of, training_rows
@@ -49,7 +49,7 @@ class NativeRun:
     history: list[dict[str, Any]]  # a row per check
 
 
-def first_model(config: TrainConfig, layout: Layout) -> "PreTrainedModel":
+def first_model(config: TrainConfig, layout: TaskSchema) -> "PreTrainedModel":
     """The model of `fresh_model`, from any thread; torch's global generator is left as it was."""
     with _DRAWING, torch.random.fork_rng(devices=[]):
         return fresh_model(config, layout)
@@ -136,7 +136,7 @@ def train_native(
     return NativeRun(model, record_of(config, source, model, now, criteria.met_at(), native=True), history)
 
 
-def _objective(model: Any, layout: Layout) -> Objective:
+def _objective(model: Any, layout: TaskSchema) -> Objective:
     head = model.lm_head if layout.target == "next_symbol" else model.classifier
     return Objective(
         target=layout.target,  # type: ignore[arg-type]  # `inputs` has no head
@@ -146,7 +146,7 @@ def _objective(model: Any, layout: Layout) -> Objective:
     )
 
 
-def _fit(config: TrainConfig, model: "PreTrainedModel", layout: Layout) -> Fit:
+def _fit(config: TrainConfig, model: "PreTrainedModel", layout: TaskSchema) -> Fit:
     method = Method(
         name=config.optimizer,
         betas=(config.beta1, config.beta2),
@@ -176,7 +176,7 @@ def _judged(fit: Fit, rows: Columns) -> NDArray[np.float64]:
 class _AskedFit:
     """What criteria want to know of a model in training, see `criteria.Asked`."""
 
-    def __init__(self, fit: Fit, model: "PreTrainedModel", layout: Layout) -> None:
+    def __init__(self, fit: Fit, model: "PreTrainedModel", layout: TaskSchema) -> None:
         self._fit = fit
         self._model = model
         self._layout = layout

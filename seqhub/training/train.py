@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from seqhub.data.columns import drawn_columns, tensors
+from seqhub.data.collate import drawn_columns, tensors
 from seqhub.data.describe import warn
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.stopping import Criteria
@@ -23,7 +23,7 @@ from seqhub.metrics.per_example import judge, right_share
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.sweeps.pool import require_main_guard
-from seqhub.tasks.base import Layout
+from seqhub.tasks.base import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import record_of, save_run
 from seqhub.training.config import TrainConfig
@@ -306,7 +306,11 @@ def _train(
 
 
 def validate(
-    accelerator: Accelerator, model: torch.nn.Module, layout: Layout, validation: ValidationRows, config: TrainConfig
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    layout: TaskSchema,
+    validation: ValidationRows,
+    config: TrainConfig,
 ) -> tuple[float, int]:
     """Return the right answers of one validation and the rows it looked at; all processes have to call it.
 

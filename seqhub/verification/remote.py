@@ -3,7 +3,7 @@
     python standalone.py JOB RESULT
 
 JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
-`tasks.base.Layout`, "tolerance": number, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows": {name:
+`tasks.base.TaskSchema`, "tolerance": number, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows": {name:
 how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
 
 RESULT is written as JSON: {"logits": what the model gives each sequence of the probe, alone, "rows": {name: {"counted":

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
-from seqhub.data.own import Source
-from seqhub.data.table import rows_table
+from seqhub.data.local_files import Source
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import MOST_ROWS
 from seqhub.evaluation.load import check_files, load_model, quiet_datasets, quiet_transformers
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import DatasetRecord, RunRecord, what_else
-from seqhub.tasks.base import NO_LABEL, OWN, Layout
+from seqhub.tasks.base import NO_LABEL, OWN, TaskSchema
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 from seqhub.verification import remote
@@ -149,7 +149,7 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
         yield from _compare(split, record.evaluation[split], result["rows"][split], layout)
 
 
-def _compare(split: str, recorded: dict[str, Any], found: dict[str, Any], layout: Layout) -> Iterator[Finding]:
+def _compare(split: str, recorded: dict[str, Any], found: dict[str, Any], layout: TaskSchema) -> Iterator[Finding]:
     """What was measured of one split, then and now."""
     share = found["right"] / found["counted"]
     agrees = found["counted"] == recorded.get("steps", recorded["examples"])
@@ -220,7 +220,7 @@ def _solve(split: Split, sequence: Any) -> Any:
         return NotImplemented  # equal to no target
 
 
-def _sequences(rows: pa.Table, layout: Layout) -> list[Any]:
+def _sequences(rows: pa.Table, layout: TaskSchema) -> list[Any]:
     """Texts, or values (T, F)."""
     column = rows[layout.columns[0]]
     if layout.alphabet is not None:
@@ -231,7 +231,7 @@ def _sequences(rows: pa.Table, layout: Layout) -> list[Any]:
     return np.split(values, np.cumsum(lengths)[:-1])
 
 
-def _targets(rows: pa.Table, layout: Layout) -> list[Any]:
+def _targets(rows: pa.Table, layout: TaskSchema) -> list[Any]:
     """As in `tasks.base.Example`; a label that is no class is itself."""
     names = dict(enumerate(layout.labels))
     if layout.target == "class":
@@ -250,7 +250,7 @@ def _same_target(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _probe(record: RunRecord, folder: Path, layout: Layout) -> tuple[dict[str, list[Any]], list[Any]]:
+def _probe(record: RunRecord, folder: Path, layout: TaskSchema) -> tuple[dict[str, list[Any]], list[Any]]:
     """The sequences that the record has logits of, and these."""
     kind = "input_values" if layout.alphabet is None else "texts"
     sequences, logits = record.probe.get(kind), record.probe.get("logits")
@@ -261,7 +261,7 @@ def _probe(record: RunRecord, folder: Path, layout: Layout) -> tuple[dict[str, l
     raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} has no sequences with their logits to compare the model by")
 
 
-def _steps(sequence: Any, layout: Layout) -> int:
+def _steps(sequence: Any, layout: TaskSchema) -> int:
     """How many steps a sequence of a record has; 0 where it is none of the task's."""
     if layout.alphabet is not None:
         return len(layout.alphabet.encode(str(sequence)))
@@ -269,7 +269,7 @@ def _steps(sequence: Any, layout: Layout) -> int:
     return shape[0] if len(shape) == 2 and shape[1] == layout.num_features else 0
 
 
-def _are_logits(row: Any, steps: int, layout: Layout) -> bool:
+def _are_logits(row: Any, steps: int, layout: TaskSchema) -> bool:
     """Whether these can be what a model gave a sequence of so many steps."""
     shape, classes = _shape(row), len(layout.labels)
     if layout.target == "class":
@@ -305,7 +305,7 @@ def _require_rows(dataset: Path, record: RunRecord, splits: list[str]) -> None:
             raise InvalidInputError(f"{dataset} has other {split} rows than {rows}")
 
 
-def _schema(layout: Layout) -> pa.Schema:
+def _schema(layout: TaskSchema) -> pa.Schema:
     """Of the columns, with metadata that tell `datasets` the class names, as its own files have it."""
     from seqhub.data.builder import features_of  # not above: it imports `datasets`, which takes a second or two
 

@@ -12,7 +12,7 @@ import torch
 
 from seqhub.baselines.random_search import _errors, _illegal, random_guessing
 from seqhub.baselines.random_weights import RANGE, UNITS, Networks, num_outputs
-from seqhub.data.columns import drawn_columns
+from seqhub.data.collate import drawn_columns
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.stopping import Criteria, illegal, success_of

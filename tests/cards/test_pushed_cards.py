@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from seqhub.cards.folder import write_card
-from seqhub.data.export import write_folder
+from seqhub.data.parquet import write_folder
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.hub.naming import named_in, renamed

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.data.assignment import assign, place_of
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.data import fingerprint as fingerprints
+from seqhub.data.arrow import rows_table, schema_of
 from seqhub.data.builder import _shards, features_of, get_builder, load_dataset
 from seqhub.data.digest import digest
 from seqhub.data.fingerprint import fingerprint
-from seqhub.data.sizes import SIZES
-from seqhub.data.table import rows_table, schema_of
+from seqhub.data.split_sizes import SIZES
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import Alphabet, Layout
+from seqhub.tasks.base import TaskSchema, Vocabulary
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import SPLITS, Split
 from tests.layouts import OF_EACH_TASK
@@ -49,15 +49,15 @@ def test_rows_are_those_of_the_split(task, config, cache):
 
 
 def test_features_follow_the_layout():
-    letters, labels = Alphabet("ab"), ("no", "yes")
+    letters, labels = Vocabulary("ab"), ("no", "yes")
     text, names, step = Value("string"), ClassLabel(names=["no", "yes"]), List(Value("float32"), length=4)
     for layout, features in (
-        (Layout(alphabet=letters, labels=labels), {"text": text, "label": names}),
-        (Layout(alphabet=letters, labels=labels, target="step_class"), {"text": text, "labels": List(names)}),
-        (Layout(alphabet=letters, target="next_symbol"), {"text": text}),
-        (Layout(alphabet=letters, target="number", tolerance=1), {"text": text, "label": Value("float32")}),
-        (Layout(step_shape=(2, 2), labels=labels), {"input_values": List(step), "label": names}),
-        (Layout(step_shape=(4,), target="inputs", tolerance=1), {"input_values": List(step)}),
+        (TaskSchema(alphabet=letters, labels=labels), {"text": text, "label": names}),
+        (TaskSchema(alphabet=letters, labels=labels, target="step_class"), {"text": text, "labels": List(names)}),
+        (TaskSchema(alphabet=letters, target="next_symbol"), {"text": text}),
+        (TaskSchema(alphabet=letters, target="number", tolerance=1), {"text": text, "label": Value("float32")}),
+        (TaskSchema(step_shape=(2, 2), labels=labels), {"input_values": List(step), "label": names}),
+        (TaskSchema(step_shape=(4,), target="inputs", tolerance=1), {"input_values": List(step)}),
     ):
         assert features_of(layout) == Features(features)
         assert tuple(schema_of(layout).names) == layout.columns

@@ -12,7 +12,7 @@ import pytest
 from seqhub.cards.folder import write_card
 from seqhub.data.assignment import place_of
 from seqhub.data.describe import cautions, warn
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.errors import DataWarning
 from seqhub.records import RunRecord

@@ -11,8 +11,8 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
-from seqhub.data.table import rows_table
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import Split
 

@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTo
 
 from seqhub.cli.results import draw
 from seqhub.data.embedding import Encoder, embedded_csv
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.data.vectors import write_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, get_worker_info
 
 import seqhub
+from seqhub.data.arrow import rows_table
 from seqhub.data.builder import features_of
 from seqhub.data.stream import NUM_SHARDS, stream
-from seqhub.data.table import rows_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.splits import Split
 from tests import warm

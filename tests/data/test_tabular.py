@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS

@@ -10,7 +10,7 @@ import pytest
 
 from seqhub.data import vectors
 from seqhub.data.assignment import place_of
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.data.vectors import VectorRow, read_vectors, write_vectors
 from seqhub.errors import InvalidInputError, OutputExistsError, UnknownNameError
 from seqhub.tasks.base import Batch

@@ -6,28 +6,28 @@ import torch
 
 from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.metrics.per_example import judge
-from seqhub.tasks.base import NO_LABEL, Alphabet, Layout, Success
+from seqhub.tasks.base import NO_LABEL, StoppingRule, TaskSchema, Vocabulary
 
-ALPHABET = Alphabet("abcd")
-CLASS = Layout(alphabet=ALPHABET, labels=tuple("QRSU"))
-TWO = Layout(alphabet=ALPHABET, labels=("no", "yes"))
-NUMBER = Layout(alphabet=ALPHABET, target="number", tolerance=0.1)
-STEPS = Layout(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU"))
-SUCCESS = Success(rule="streak", section="2", tolerance=0.3, window=10)
+ALPHABET = Vocabulary("abcd")
+CLASS = TaskSchema(alphabet=ALPHABET, labels=tuple("QRSU"))
+TWO = TaskSchema(alphabet=ALPHABET, labels=("no", "yes"))
+NUMBER = TaskSchema(alphabet=ALPHABET, target="number", tolerance=0.1)
+STEPS = TaskSchema(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU"))
+SUCCESS = StoppingRule(rule="streak", section="2", tolerance=0.3, window=10)
 
 
 def squash(logits: torch.Tensor) -> np.ndarray:
     return 1 / (1 + np.exp(-logits.double().numpy()))
 
 
-def tallied(layout: Layout, logits: torch.Tensor, labels: torch.Tensor) -> dict:
+def tallied(layout: TaskSchema, logits: torch.Tensor, labels: torch.Tensor) -> dict:
     tally = MetricAccumulator(layout, len(labels), SUCCESS, logistic=True)
     tally.add(logits, labels, torch.ones(logits.shape[:2]))
     return tally.metrics()
 
 
 @pytest.mark.parametrize(("layout", "outputs"), [(CLASS, 4), (TWO, 2), (TWO, 1)])
-def test_classes(layout: Layout, outputs: int) -> None:
+def test_classes(layout: TaskSchema, outputs: int) -> None:
     random = torch.Generator().manual_seed(1)
     logits = 2 * torch.randn(50, outputs, generator=random)
     labels = torch.randint(len(layout.labels), (50,), generator=random)

@@ -14,7 +14,7 @@ from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.metrics.per_example import judge
 from seqhub.models.registry import build_config, build_model
-from seqhub.tasks.base import NO_LABEL, Alphabet, Layout
+from seqhub.tasks.base import NO_LABEL, TaskSchema, Vocabulary
 from tests.kernels.cases import CELLS, SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
@@ -120,13 +120,13 @@ def plain(
     return np.concatenate(judged)
 
 
-def layout_of(rows: Rows) -> Layout:
-    how: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"alphabet": Alphabet("abcdef")}
+def layout_of(rows: Rows) -> TaskSchema:
+    how: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"alphabet": Vocabulary("abcdef")}
     if rows.target == "number":
         how |= {"tolerance": TOLERANCE}
     elif rows.target != "next_symbol":
         how |= {"labels": tuple(f"c{n}" for n in range(rows.classes))}
-    return Layout(target=rows.target, **how)  # type: ignore[arg-type]
+    return TaskSchema(target=rows.target, **how)  # type: ignore[arg-type]
 
 
 def check(

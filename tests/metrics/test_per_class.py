@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from seqhub.data.feed import StreamFeed, TableFeed
-from seqhub.data.table import rows_table
+from seqhub.data.arrow import rows_table
+from seqhub.data.loader import DatasetLoader, StreamLoader
 from seqhub.errors import InvalidInputError
 from seqhub.metrics.per_class import count_right
 from seqhub.models.parameters import parameter_counts
@@ -23,7 +23,7 @@ def model(preset: str = "lstm", head: Any = "sequence", **settings: Any) -> Any:
 
 
 def rows(count: int) -> list[dict[str, torch.Tensor]]:
-    batch = next(iter(StreamFeed("qrsu/easy", "test", batch_size=count)))
+    batch = next(iter(StreamLoader("qrsu/easy", "test", batch_size=count)))
     return [{name: tensor[row] for name, tensor in batch.items()} for row in range(count)]
 
 
@@ -104,7 +104,7 @@ def test_shared_parameters_count_once() -> None:
 
 def test_fixed_rows_are_counted_from_the_first_one() -> None:
     split = Split("qrsu/easy", "test")
-    loader = TableFeed(rows_table(split, 0, 100), split.layout, 16, shuffle=False)
+    loader = DatasetLoader(rows_table(split, 0, 100), split.layout, 16, shuffle=False)
     classifier = model(vocab_size=9, num_labels=4)
     counts = count_right(classifier, loader)
     next(iter(loader))

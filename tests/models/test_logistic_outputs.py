@@ -7,17 +7,17 @@ import torch
 import seqhub
 from seqhub.metrics.per_example import judge
 from seqhub.models.tokenizer import symbol_tokenizer
-from seqhub.tasks.base import Alphabet, Layout
+from seqhub.tasks.base import TaskSchema, Vocabulary
 from tests.models import naive
 from tests.models.cases import PRESETS, build, padded, ragged
 
-ALPHABET = Alphabet("abcdefgh")
+ALPHABET = Vocabulary("abcdefgh")
 LAYOUTS = {
-    "sequence": Layout(alphabet=ALPHABET, labels=tuple("QRSU")),
-    "single": Layout(alphabet=ALPHABET, labels=("no", "yes")),
-    "number": Layout(alphabet=ALPHABET, target="number", tolerance=0.1),
-    "token": Layout(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU")),
-    "causal": Layout(alphabet=ALPHABET, target="next_symbol"),
+    "sequence": TaskSchema(alphabet=ALPHABET, labels=tuple("QRSU")),
+    "single": TaskSchema(alphabet=ALPHABET, labels=("no", "yes")),
+    "number": TaskSchema(alphabet=ALPHABET, target="number", tolerance=0.1),
+    "token": TaskSchema(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU")),
+    "causal": TaskSchema(alphabet=ALPHABET, target="next_symbol"),
 }
 ROWS = ragged(3)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from seqhub.errors import InvalidConfigError
-from seqhub.tasks.base import Success
+from seqhub.tasks.base import StoppingRule
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from seqhub.tasks.base import Success
 )
 def test_a_success_that_cannot_be_is_refused(given, need):
     with pytest.raises(InvalidConfigError, match=f"a success needs {need}; given"):
-        Success(section="5.4", **given)
+        StoppingRule(section="5.4", **given)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
-from seqhub.data.table import rows_table
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import SPLITS, Split
 

@@ -8,7 +8,7 @@ import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.stopping import Legal, illegal
-from seqhub.tasks.base import Batch, Success
+from seqhub.tasks.base import Batch, StoppingRule
 from seqhub.tasks.embedded_reber import GRAMMAR, LONGEST, TASK, EmbeddedReberConfig
 from seqhub.tasks.splits import SPLITS, Split
 from tests.tasks.cases import assert_follows
@@ -42,7 +42,7 @@ def test_every_branch_is_taken_half_of_the_time():
 def test_the_given_strings_are_256_for_each_split_all_distinct():
     texts = [text for split in SPLITS for text in Split("embedded_reber/hs97", split).blocks(0, 1).texts()]
     assert len(texts) == len(set(texts)) == 3 * 256
-    assert TASK.success(HS97) == Success(rule="legal", section="5.1")
+    assert TASK.success(HS97) == StoppingRule(rule="legal", section="5.1")
     assert TASK.success(ENDLESS) is None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqhub.cards.folder import write_card
-from seqhub.data.export import write_folder
+from seqhub.data.parquet import write_folder
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.row_images import TASK, RowImagesConfig
 from seqhub.tasks.splits import SPLITS, Split

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.tasks.base import Success
+from seqhub.tasks.base import StoppingRule
 from seqhub.tasks.temporal_order_3bit import TASK, TemporalOrder3BitConfig
 from tests.tasks.cases import assert_follows, first_rows
 
@@ -22,7 +22,7 @@ def test_hard_is_the_experiment_of_the_paper():
     }  # fmt: skip
     assert TASK.paper_sequences == {"hard": 571_100}
     assert TASK.paper_wrong["hard"] * 2560 == 2
-    assert TASK.success(hard) == Success(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
+    assert TASK.success(hard) == StoppingRule(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
 
 
 @each_config

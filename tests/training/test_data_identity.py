@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seqhub.data.export import write_folder
+from seqhub.data.parquet import write_folder
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.kernels.library import reason

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seqhub.data.feed import StreamFeed
-from seqhub.data.own import Source
+from seqhub.data.loader import StreamLoader
+from seqhub.data.local_files import Source
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.model_setup import fresh_model
@@ -44,7 +44,7 @@ def test_weights_are_those_of_a_plain_loop_with_the_rule_written_out(tmp_path: P
     model = fresh_model(config, Source(config.address).layout)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02, betas=(0.5, 0.9))
     mean, rates = 1.0, []
-    batches = iter(StreamFeed(config.address, "train", seed=0, batch_size=16))
+    batches = iter(StreamLoader(config.address, "train", seed=0, batch_size=16))
     for _ in range(100):
         batch = next(batches)
         output = model(**batch)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seqhub.data.feed import TableFeed, feed_of
-from seqhub.data.table import rows_table
-from seqhub.tasks.base import NO_LABEL, Layout
+from seqhub.data.arrow import rows_table
+from seqhub.data.loader import DatasetLoader, loader_of
+from seqhub.tasks.base import NO_LABEL, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.loss_scale import loss_scale, placeholder
@@ -61,7 +61,7 @@ class Processes:
         return self.sums[self.calls - 1] if self.known else self.sums[self.calls - 1].clamp(min=1)
 
 
-def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, Layout, TrainConfig]:
+def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, TaskSchema, TrainConfig]:
     split = Split(settings["address"])
     small = {} if settings.get("model") in ("cnn", "locally_connected") else {"hidden_size": 4}
     given = {**small, "data": "stream" if split.size is None else "splits"}
@@ -73,7 +73,7 @@ def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, Layout, Train
 
 
 def gradients(
-    processes: Any, model: Any, layout: Layout, batch: dict[str, torch.Tensor], rows: int, steps: int
+    processes: Any, model: Any, layout: TaskSchema, batch: dict[str, torch.Tensor], rows: int, steps: int
 ) -> list[torch.Tensor]:
     """One gradient for each segment of a batch, by the steps that `train` takes."""
     found, mine = [], len(batch["labels"])
@@ -109,7 +109,7 @@ def test_gradients_of_processes_average_to_those_of_one(tmp_path: Path, head: st
     def first(rank: int, world_size: int) -> dict[str, torch.Tensor]:
         return next(
             iter(
-                TableFeed(
+                DatasetLoader(
                     table, layout, rows, shuffle=False, rank=rank, world_size=world_size, allow_empty=True
                 )
             )
@@ -132,7 +132,7 @@ def test_gradients_of_processes_average_to_those_of_one(tmp_path: Path, head: st
 
 def test_a_placeholder_is_a_row_that_a_model_takes_and_no_step_counts() -> None:
     for address in ("embedded_reber/hs97", "echo/step3-ragged"):
-        *_, last = islice(feed_of(Split(address), 1, 1, 2, allow_empty=True), 1)
+        *_, last = islice(loader_of(Split(address), 1, 1, 2, allow_empty=True), 1)
         (empty,) = [{name: tensor[:0] for name, tensor in last.items()}]
         row = placeholder(empty)
         assert {name: (len(tensor), tensor.shape[1:]) for name, tensor in row.items()} == {

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.kernels.library import reason
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history

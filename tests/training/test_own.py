@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model

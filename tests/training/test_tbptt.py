@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from seqhub.data.feed import StreamFeed
+from seqhub.data.loader import StreamLoader
 from seqhub.errors import InvalidConfigError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
@@ -30,7 +30,7 @@ FIVE: dict[str, Any] = recipe("echo/step3") | {"chunk_steps": 5, "max_sequences"
 def right_by_place(folder: Path, chunk_steps: int, *, carry: bool) -> list[float]:
     """Share of right steps by their place in a chunk, of fresh sequences given chunk by chunk."""
     model = load_model(folder)
-    batch = next(iter(StreamFeed("echo/step3", "test", batch_size=256)))
+    batch = next(iter(StreamLoader("echo/step3", "test", batch_size=256)))
     right = torch.zeros(chunk_steps)
     seen = torch.zeros(chunk_steps)
     state = None
@@ -85,7 +85,7 @@ def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, addr
         model: Any = fresh_model(config, Split(address).layout)
     recurrence, readout = model.model.layers[0].recurrence, model.classifier
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    batch = next(iter(StreamFeed(address, "train", 0, 4)))
+    batch = next(iter(StreamLoader(address, "train", 0, 4)))
     hidden = torch.zeros(1, 4, 3)
     steps = 0
     for start in range(0, batch["labels"].size(1), 10):

@@ -141,7 +141,7 @@ def test_finite_data_end_with_their_epochs(tmp_path: Path, monkeypatch: pytest.M
     from datasets import Dataset
 
     from seqhub.data import builder
-    from seqhub.data.table import rows_table
+    from seqhub.data.arrow import rows_table
     from seqhub.tasks.splits import Split
 
     few: pa.Table = rows_table(Split("qrsu/easy"), 0, 100)  # no multiple of the batch size

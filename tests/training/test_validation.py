@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqhub.data.own import Source
+from seqhub.data.local_files import Source
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.evaluation.stopping import Accuracy
 from seqhub.kernels.library import reason

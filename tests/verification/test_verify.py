@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seqhub.cards.folder import write_card
-from seqhub.data.export import write_folder
+from seqhub.data.parquet import write_folder
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.introspect import watcher

@@ -19,7 +19,7 @@ from seqhub.metrics.classification import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.sweeps.pool import require_main_guard
 from seqhub.sweeps.sweep import TEST_ROWS, AllFailedError, Standing, sweep
-from seqhub.tasks.base import Success
+from seqhub.tasks.base import StoppingRule
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
@@ -59,7 +59,7 @@ class Row:
     allowed_wrong: int | None = None
 
     @cached_property
-    def success(self) -> Success:
+    def success(self) -> StoppingRule:
         """When a run of this row is successful."""
         found = success_of(self.address, allowed_wrong=self.allowed_wrong)
         assert found is not None, f"{self.address} has no criterion"

@@ -16,7 +16,7 @@ import datasets.load
 import pytest
 
 import seqhub
-from seqhub.data import registration
+from seqhub.data import datasets_hook
 from seqhub.data.builder import get_builder
 from seqhub.errors import InvalidConfigError
 from seqhub.tasks.registry import list_tasks
@@ -144,7 +144,7 @@ def test_without_the_hook_datasets_is_as_it_was(folder):
     code = """
     import datasets, seqhub, sys
     assert datasets.load.dataset_module_factory.__code__.co_filename == datasets.load.__file__
-    assert "seqhub.data.registration" not in sys.modules
+    assert "seqhub.data.datasets_hook" not in sys.modules
     try:
         datasets.load_dataset("qrsu", "easy")
     except ConnectionError as error:
@@ -190,10 +190,10 @@ def test_installing_is_idempotent_and_reversible(stock, tmp_path):
     assert hooked is not stock
     assert datasets.inspect.dataset_module_factory is hooked
     seqhub.register()
-    registration.install()
+    datasets_hook.install()
     assert datasets.load.dataset_module_factory is hooked
     seqhub.unregister()
-    registration.uninstall()
+    datasets_hook.uninstall()
     assert datasets.load.dataset_module_factory is datasets.inspect.dataset_module_factory is stock
     with pytest.raises(ConnectionError):  # a reference that somebody kept is stock again, too
         hooked("qrsu", cache_dir=str(tmp_path))  # offline, `datasets` takes what other tests left in the usual cache

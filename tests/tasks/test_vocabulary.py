@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.alphabet import MOST_SYMBOLS, PAD_ID, Alphabet
+from seqhub.tasks.vocabulary import MOST_SYMBOLS, PAD_ID, Vocabulary
 
-LETTERS = Alphabet("XYabcdBE", name="letters")
-WORDS = Alphabet(("good", "bad", "not", "ünder"), " ", "words")
+LETTERS = Vocabulary("XYabcdBE", name="letters")
+WORDS = Vocabulary(("good", "bad", "not", "ünder"), " ", "words")
 each_alphabet = pytest.mark.parametrize("alphabet", [LETTERS, WORDS], ids=lambda alphabet: alphabet.name)
 
 
@@ -80,12 +80,12 @@ def test_batches_are_padded_on_the_right():
 )
 def test_what_is_no_alphabet_is_refused_in_one_line(symbols, separator, message):
     with pytest.raises(InvalidInputError, match=re.escape(message)) as caught:
-        Alphabet(symbols, separator, "it")
+        Vocabulary(symbols, separator, "it")
     assert "\n" not in str(caught.value)
 
 
 def test_only_printable_ascii_characters_are_bytes_of_a_text():
     assert LETTERS.bytewise
     assert not WORDS.bytewise
-    assert not Alphabet("aé").bytewise
-    assert not Alphabet("a\n").bytewise
+    assert not Vocabulary("aé").bytewise
+    assert not Vocabulary("a\n").bytewise

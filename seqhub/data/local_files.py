@@ -28,18 +28,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from seqhub.data import labels
+from seqhub.data.arrow import batch_table, rows_table
 from seqhub.data.assignment import RULE, assign
 from seqhub.data.digest import digest
-from seqhub.data.sizes import published_sizes
-from seqhub.data.table import batch_table, rows_table
+from seqhub.data.split_sizes import published_sizes
 from seqhub.data.tabular import text_of, text_rows
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord, RunRecord
-from seqhub.tasks.alphabet import MOST_SYMBOLS, Alphabet
-from seqhub.tasks.base import OWN, Batch, Layout
+from seqhub.tasks.base import OWN, Batch, TaskSchema
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import SPLITS, FileRows, Split
+from seqhub.tasks.vocabulary import MOST_SYMBOLS, Vocabulary
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,7 +61,7 @@ class Source:
         file: The file with the rows, for the config `own`.
         options: How to read it, see the top of this module: `window`; or `text`, `label`, `unknown`.
         data: Where the training rows of other configs come from: `stream` (drawn without end), `splits` (those
-            published) or a folder of `data.export`.
+            published) or a folder of `data.parquet`.
 
     Attributes:
         address: As given.
@@ -189,7 +189,7 @@ class Source:
 
             return load_dataset(self.address, split="train")
         if self.kind == "folder":
-            from seqhub.data.export import load_folder
+            from seqhub.data.parquet import load_folder
 
             rows = load_folder(self._folder, self.address, "train")
             assert self.seed is not None  # read now: the folder may be built anew while a run goes on
@@ -236,7 +236,7 @@ def _read_lines(file: Path, address: str, options: Mapping[str, Any]) -> FileRow
     named = [None] * len(rows)
     places = assign([row.encode() for row in rows], named, "lines of two characters or more", file)
     symbols = sorted(set("".join(rows)))
-    layout = Layout(alphabet=_alphabet(symbols, "", file), target="next_symbol")
+    layout = TaskSchema(alphabet=_alphabet(symbols, "", file), target="next_symbol")
     return _file_rows(layout, rows, np.empty((len(rows), 0), np.int64), places, file)
 
 
@@ -262,7 +262,7 @@ def _read_csv(file: Path, address: str, options: Mapping[str, Any]) -> FileRows:
     else:
         alphabet = _alphabet(sorted({word for row in rows for word in row.split(" ")}), " ", file)
     numbers = {text: names.index(name) for text, name in classes.items()}
-    layout = Layout(alphabet=alphabet, labels=names)
+    layout = TaskSchema(alphabet=alphabet, labels=names)
     return _file_rows(layout, rows, np.array([numbers[row.label] for row in found]), places, file)
 
 
@@ -286,16 +286,16 @@ def _options(kind: type[Any], given: Mapping[str, Any], address: str) -> Any:
     return kind(**given)
 
 
-def _alphabet(symbols: Sequence[str], separator: str, file: Path, unknown: str = "") -> Alphabet:
+def _alphabet(symbols: Sequence[str], separator: str, file: Path, unknown: str = "") -> Vocabulary:
     if not 1 <= len(symbols) <= MOST_SYMBOLS - 1:
         kind = "words" if separator else "characters"
         often = " that stand more than once among the training rows" if unknown else ""
         raise InvalidInputError(f"{len(symbols):,} different {kind}{often} in {file}; need 1 to {MOST_SYMBOLS - 1:,}")
-    return Alphabet(tuple(symbols), separator, file.name, unknown)
+    return Vocabulary(tuple(symbols), separator, file.name, unknown)
 
 
 def _file_rows(
-    layout: Layout, rows: Sequence[str], numbers: NDArray[np.int64], places: NDArray[np.int64], file: Path
+    layout: TaskSchema, rows: Sequence[str], numbers: NDArray[np.int64], places: NDArray[np.int64], file: Path
 ) -> FileRows:
     alphabet = layout.alphabet
     assert alphabet is not None

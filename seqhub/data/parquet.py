@@ -28,13 +28,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.builder import features_of
 from seqhub.data.digest import digest
-from seqhub.data.sizes import chosen_sizes
-from seqhub.data.table import rows_table
+from seqhub.data.split_sizes import chosen_sizes
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.records import DatasetRecord, command_line, environment, sync_folder
-from seqhub.tasks.base import NO_LABEL, Alphabet, Layout
+from seqhub.tasks.base import NO_LABEL, TaskSchema, Vocabulary
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import SPLITS, Split, readable
@@ -207,7 +207,7 @@ def _write_config(
     }
 
 
-def _facts(table: pa.Table, layout: Layout, path: Path) -> dict[str, Any]:
+def _facts(table: pa.Table, layout: TaskSchema, path: Path) -> dict[str, Any]:
     inputs = table[layout.columns[0]]
     lengths = pc.list_value_length(inputs) if layout.alphabet is None else _symbols(inputs, layout.alphabet)
     facts = {
@@ -230,7 +230,7 @@ def _facts(table: pa.Table, layout: Layout, path: Path) -> dict[str, Any]:
     return facts
 
 
-def _symbols(texts: pa.ChunkedArray, alphabet: Alphabet) -> pa.ChunkedArray:
+def _symbols(texts: pa.ChunkedArray, alphabet: Vocabulary) -> pa.ChunkedArray:
     """How many symbols each text has."""
     if not alphabet.separator:
         return pc.utf8_length(texts)

@@ -14,7 +14,7 @@ MOST_SYMBOLS = 65_534  # ids are 16 bits wide, and one stands for what is no sym
 
 
 @dataclass(frozen=True)
-class Alphabet:
+class Vocabulary:
     """The symbols of a task in the order of their ids, and how a text is made of them.
 
     Args:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqhub.data import own, tabular
+from seqhub.data import local_files, tabular
 from seqhub.data.assignment import place_of
-from seqhub.data.feed import feed_of
-from seqhub.data.own import OTHER, Source
+from seqhub.data.loader import loader_of
+from seqhub.data.local_files import OTHER, Source
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.base import OWN
 from seqhub.tasks.registry import get_task, list_tasks, resolve
@@ -132,7 +132,7 @@ def test_batches_have_the_ids_of_the_alphabet(address: str, tmp_path: Path) -> N
     for name, size in source.sizes.items():
         split = source.split(name)
         assert split.size == size
-        (batch,) = feed_of(split, size)
+        (batch,) = loader_of(split, size)
         texts = [row.inputs for row in rows_of(source)[name]]
         assert batch["input_ids"].tolist() == source.layout.alphabet.encode_batch(texts).tolist()
 
@@ -197,7 +197,7 @@ def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeypatc
     with pytest.raises(InvalidInputError, match="cannot be read: Is a directory"):
         Source(TEXT, tmp_path)
     file.write_text("\n".join(LINES))
-    monkeypatch.setattr(own, "_MOST_VALUES", 100)
+    monkeypatch.setattr(local_files, "_MOST_VALUES", 100)
     with pytest.raises(InvalidInputError, match=r"40 rows of up to 22 symbols in .*my\.txt; need"):
         Source(TEXT, file)
     monkeypatch.setattr(tabular, "_MOST_BYTES", 100)
@@ -224,7 +224,7 @@ def test_only_the_config_own_has_rows_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("\n".join(LINES))
     for name in list_tasks():
         task = get_task(name)
-        if task.own:
+        if task.local_files:
             assert resolve(f"{name}/own") == (task, OWN)
             assert OWN not in task.configs
             with pytest.raises(InvalidInputError, match=f"^{name}/own has the rows of a file, and none is given"):

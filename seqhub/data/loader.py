@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.columns import Columns, drawn_columns, read_columns, tensors
-from seqhub.data.table import as_table, rows_table
+from seqhub.data.arrow import as_table, rows_table
+from seqhub.data.collate import Columns, drawn_columns, read_columns, tensors
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.tasks.base import Layout
+from seqhub.tasks.base import TaskSchema
 from seqhub.tasks.rng import BLOCK_SIZE, philox_key
 from seqhub.tasks.splits import Split
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # a feed of fresh examples needs no `datasets`, which takes a
     from datasets import Dataset
 
 
-class Feed(ABC):
+class BatchLoader(ABC):
     """What the two feeds share: the slice of each batch that a process gets, and the position.
 
     Iterating yields dictionaries of
@@ -35,14 +35,14 @@ class Feed(ABC):
     - `input_ids` (B, T), int64: 0 where padded (on the right), symbol number k is k + 1; or `input_values` (B, T, F),
       float32, 0.0 where padded;
     - `attention_mask` (B, T), int64: 1 at real steps;
-    - `labels`, by `Layout.target`: `class` (B,) int64; `number` (B,) float32; `step_class` (B, T) int64, NO_LABEL where
+    - `labels`, by `TaskSchema.target`: `class` (B,) int64; `number` (B,) float32; `step_class` (B, T) int64, NO_LABEL where
       a step does not count; `next_symbol` the ids, NO_LABEL where padded (models shift them); `inputs` the values.
 
     `batch_size` counts the rows of all `world_size` processes together. Process `rank` gets a contiguous slice of
     each batch, and T is the longest of the *whole* batch, so the slices in order of rank are the batch that one
     process would get. The slice is empty where a batch has fewer rows than processes.
 
-    A new iterator starts at the current position, also after a loop that ended early; see `TableFeed.restart`.
+    A new iterator starts at the current position, also after a loop that ended early; see `DatasetLoader.restart`.
 
     Args:
         batch_size: Rows of a batch, over all processes; at least `world_size` unless `allow_empty`.
@@ -120,7 +120,7 @@ class Feed(ABC):
         return self.pad_to
 
 
-class TableFeed(Feed):
+class DatasetLoader(BatchLoader):
     """Batches of a data set, epoch after epoch, each in an order of its own.
 
     `for batch in feed` runs to the end of the current epoch; the next loop is the next epoch. `len(feed)` is the
@@ -142,7 +142,7 @@ class TableFeed(Feed):
     def __init__(
         self,
         rows: "Dataset | pa.Table",
-        layout: Layout,
+        layout: TaskSchema,
         batch_size: int,
         *,
         shuffle: bool,
@@ -237,20 +237,20 @@ def torch_order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return order
 
 
-def feed_of(
+def loader_of(
     split: Split, batch_size: int, rank: int = 0, world_size: int = 1, *, allow_empty: bool = False
-) -> "TableFeed | StreamFeed":
+) -> "DatasetLoader | StreamLoader":
     """The rows of a split in order: without end where they are drawn, else epoch after epoch."""
     if split.size is None:
         address = f"{split.task.name}/{split.config.name}"
-        return StreamFeed(address, split.name, split.seed, batch_size, rank, world_size, allow_empty=allow_empty)
+        return StreamLoader(address, split.name, split.seed, batch_size, rank, world_size, allow_empty=allow_empty)
     rows = rows_table(split, 0, split.size)
-    return TableFeed(
+    return DatasetLoader(
         rows, split.layout, batch_size, shuffle=False, rank=rank, world_size=world_size, allow_empty=allow_empty
     )
 
 
-class StreamFeed(Feed):
+class StreamLoader(BatchLoader):
     """Batches of fresh examples without end, straight from the task.
 
     Batch n holds examples n * batch_size and following of the split, so it is the same data that

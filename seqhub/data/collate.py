@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.table import flat_text
+from seqhub.data.arrow import flat_text
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import NO_LABEL, PAD_ID, Alphabet, Batch, Layout
+from seqhub.tasks.base import NO_LABEL, PAD_ID, Batch, TaskSchema, Vocabulary
 
 _OUTSIDE = 255  # stands in the table of ids for every byte that is no symbol
 _ROWS_AT_ONCE = 8192  # rows padded at a time, so that the intermediate arrays stay in cache
@@ -32,7 +32,7 @@ class Columns:
     inputs: NDArray[Any]
     lengths: NDArray[np.int64]
     labels: NDArray[Any]
-    layout: Layout
+    layout: TaskSchema
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -51,7 +51,7 @@ class Columns:
         )
 
 
-def drawn_columns(batch: Batch, layout: Layout) -> Columns:
+def drawn_columns(batch: Batch, layout: TaskSchema) -> Columns:
     """What a task has drawn, with ids in place of characters."""
     inputs = batch.inputs
     if layout.alphabet is not None and layout.alphabet.bytewise:
@@ -59,7 +59,7 @@ def drawn_columns(batch: Batch, layout: Layout) -> Columns:
     return Columns(inputs, batch.lengths, batch.labels, layout)
 
 
-def _drawn_ids(characters: NDArray[np.uint8], alphabet: Alphabet) -> NDArray[np.uint8]:
+def _drawn_ids(characters: NDArray[np.uint8], alphabet: Vocabulary) -> NDArray[np.uint8]:
     """Ids of characters (N, T) that a task has drawn, two looked up at a time."""
     single, double = _drawn_tables(alphabet)
     flat = np.ascontiguousarray(characters).reshape(-1)
@@ -71,14 +71,14 @@ def _drawn_ids(characters: NDArray[np.uint8], alphabet: Alphabet) -> NDArray[np.
 
 
 @lru_cache(maxsize=32)
-def _drawn_tables(alphabet: Alphabet) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+def _drawn_tables(alphabet: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """Id of each byte, (256,), and the two ids of each two bytes, (65536,)."""
     table = _id_table(alphabet)
     table[0] = PAD_ID  # what pads a batch; in a text of a table it is no symbol
     return table, table[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.uint16)
 
 
-def read_columns(table: pa.Table, layout: Layout) -> Columns:
+def read_columns(table: pa.Table, layout: TaskSchema) -> Columns:
     """The columns of a table, checked.
 
     Raises:
@@ -96,7 +96,7 @@ def read_columns(table: pa.Table, layout: Layout) -> Columns:
 
 
 def tensors(columns: Columns, width: int) -> dict[str, torch.Tensor]:
-    """Rows as tensors of their own, cut or padded to `width` steps, which no row exceeds (see `feed.Feed`)."""
+    """Rows as tensors of their own, cut or padded to `width` steps, which no row exceeds (see `feed.BatchLoader`)."""
     layout = columns.layout
     inputs = _fit(columns.inputs, width, PAD_ID)
     if layout.alphabet is None:
@@ -125,7 +125,7 @@ def _fit(array: NDArray[Any], width: int, filling: int) -> NDArray[Any]:
     return array[:, :width]
 
 
-def _column(table: pa.Table, name: str, layout: Layout) -> pa.ChunkedArray:
+def _column(table: pa.Table, name: str, layout: TaskSchema) -> pa.ChunkedArray:
     if name not in table.column_names:
         need = " and ".join(layout.columns)
         raise InvalidInputError(f"columns {', '.join(table.column_names)}; a feed needs {need}")
@@ -138,7 +138,7 @@ def _column(table: pa.Table, name: str, layout: Layout) -> pa.ChunkedArray:
     return column
 
 
-def _labels(column: pa.ChunkedArray, layout: Layout) -> NDArray[Any]:
+def _labels(column: pa.ChunkedArray, layout: TaskSchema) -> NDArray[Any]:
     """(N,) class numbers or real numbers; a copy, as Arrow's own memory is not to be written."""
     if layout.target == "class":
         if not pa.types.is_integer(column.type):
@@ -153,7 +153,9 @@ def _labels(column: pa.ChunkedArray, layout: Layout) -> NDArray[Any]:
     return numbers
 
 
-def _step_labels(column: pa.ChunkedArray, lengths: NDArray[np.int64], width: int, layout: Layout) -> NDArray[np.int64]:
+def _step_labels(
+    column: pa.ChunkedArray, lengths: NDArray[np.int64], width: int, layout: TaskSchema
+) -> NDArray[np.int64]:
     """(N, T) class numbers, NO_LABEL where a step has none."""
     flat, counts = _flat_lists(column)
     if (counts != lengths).any():
@@ -166,7 +168,7 @@ def _step_labels(column: pa.ChunkedArray, lengths: NDArray[np.int64], width: int
     return labels
 
 
-def _inputs(column: pa.ChunkedArray, layout: Layout) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _inputs(column: pa.ChunkedArray, layout: TaskSchema) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Ids (N, T) or values (N, T, F), padded on the right to the longest of all, and lengths (N,)."""
     if layout.alphabet is None:
         return _padded_values(column, layout.num_features)
@@ -215,14 +217,14 @@ def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.f
     return padded, lengths
 
 
-def _id_table(alphabet: Alphabet) -> NDArray[np.uint8]:
+def _id_table(alphabet: Vocabulary) -> NDArray[np.uint8]:
     """Id of each of the 256 bytes: k + 1 for symbol number k, 255 for everything else."""
     table = np.full(256, _OUTSIDE, dtype=np.uint8)
     table[np.frombuffer("".join(alphabet.symbols).encode(), np.uint8)] = np.arange(1, len(alphabet) + 1)
     return table
 
 
-def _padded_bytes(texts: pa.ChunkedArray, alphabet: Alphabet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _padded_bytes(texts: pa.ChunkedArray, alphabet: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """As `_inputs`, of a bytewise alphabet."""
     table = _id_table(alphabet)
     pieces = [flat_text(chunk) for chunk in texts.cast(pa.large_string()).chunks]
@@ -260,7 +262,7 @@ def _padded(ids: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> N
     return rows
 
 
-def _refuse(text: str, row: int, alphabet: Alphabet) -> None:
+def _refuse(text: str, row: int, alphabet: Vocabulary) -> None:
     position = next(i for i, symbol in enumerate(text) if symbol not in alphabet.ids)
     symbols = "".join(alphabet.symbols)
     raise InvalidInputError(

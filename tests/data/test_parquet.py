@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from seqhub.data.arrow import rows_table
 from seqhub.data.builder import load_dataset
 from seqhub.data.digest import digest
-from seqhub.data.export import data_files, load_folder, write_folder
-from seqhub.data.sizes import SIZES, published_sizes
-from seqhub.data.table import rows_table
+from seqhub.data.parquet import data_files, load_folder, write_folder
+from seqhub.data.split_sizes import SIZES, published_sizes
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.records import DatasetRecord
 from seqhub.tasks.registry import get_task, list_tasks
@@ -87,7 +87,7 @@ def test_overlap_counts_distinct_texts(folder):
     record = write_folder("qrsu", folder, configs=["easy", "hard"], **SMALL)
     assert record.configs["easy"]["overlap"] == {"train/validation": 0, "train/test": 0, "validation/test": 0}
     texts = {"a": ["x", "x", "y"], "b": ["x", "z", "x"], "c": ["y", "x"]}
-    from seqhub.data.export import _distinct, _overlap
+    from seqhub.data.parquet import _distinct, _overlap
 
     shared = _overlap({name: _distinct(pa.chunked_array([column])) for name, column in texts.items()})
     assert shared == {"a/b": 1, "a/c": 2, "b/c": 1}
@@ -231,7 +231,7 @@ def test_a_killed_build_leaves_no_data_set_and_the_next_one_takes_its_rest_away(
     code = """
     import os, signal, sys
     from pathlib import Path
-    from seqhub.data.export import write_folder
+    from seqhub.data.parquet import write_folder
     kill = lambda done, total: done > 3000 and os.kill(os.getpid(), signal.SIGKILL)
     write_folder("qrsu", Path(sys.argv[1]), configs=["easy", "normal"], train_size=2000, overwrite=True, progress=kill)
     """
@@ -252,7 +252,7 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_what_was_there(state, folder
     code = """
     import resource, sys
     from pathlib import Path
-    from seqhub.data.export import write_folder
+    from seqhub.data.parquet import write_folder
     from seqhub.errors import SaveError
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     try:

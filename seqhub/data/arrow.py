@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.tasks.base import Alphabet, Batch, Layout
+from seqhub.tasks.base import Batch, TaskSchema, Vocabulary
 from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:  # drawing rows and digesting them need no `datasets`, which takes a second or two to import
     from datasets import Dataset
 
 
-def schema_of(layout: Layout) -> pa.Schema:
+def schema_of(layout: TaskSchema) -> pa.Schema:
     """Names and types of the columns of a layout.
 
     `text` string, or `input_values`, a list of steps of F float32 each; then `label`, int64 or float32, or `labels`, a
@@ -29,7 +29,7 @@ def schema_of(layout: Layout) -> pa.Schema:
     return pa.schema([(name, types[name]) for name in layout.columns])
 
 
-def batch_table(batch: Batch, layout: Layout) -> pa.Table:
+def batch_table(batch: Batch, layout: TaskSchema) -> pa.Table:
     """The columns of a batch."""
     offsets = np.zeros(len(batch) + 1, dtype=np.int32)
     np.cumsum(batch.lengths, out=offsets[1:])
@@ -62,7 +62,7 @@ def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), steps.shape[1])
 
 
-def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], alphabet: Alphabet) -> pa.Array:
+def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], alphabet: Vocabulary) -> pa.Array:
     """Texts of the ids of all rows one after the other, cut by `offsets`."""
     symbols = pa.array(["", *alphabet.entries], pa.string())
     words = pc.take(symbols, pa.array(ids.astype(np.int32)))

@@ -10,10 +10,10 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqhub.data.feed import StreamFeed, TableFeed
-from seqhub.data.table import rows_table
+from seqhub.data.arrow import rows_table
+from seqhub.data.loader import DatasetLoader, StreamLoader
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import NO_LABEL, Batch, Example, Layout
+from seqhub.tasks.base import NO_LABEL, Batch, Example, TaskSchema
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
 from tests.layouts import OF_EACH_TASK
@@ -45,7 +45,7 @@ def pairs(table: pa.Table) -> list[tuple[str, int]]:
     return list(zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
-def assert_batch_is(layout: Layout, batch: dict[str, torch.Tensor], wanted: list[Example]) -> None:
+def assert_batch_is(layout: TaskSchema, batch: dict[str, torch.Tensor], wanted: list[Example]) -> None:
     """A batch of tensors, cut at its masks, against the examples that it was made of."""
     assert len(batch["labels"]) == len(wanted)
     for row, (inputs, target) in enumerate(wanted):
@@ -91,7 +91,7 @@ def test_a_batch_is_what_the_task_encodes(address):
     table = rows_of(rows, address)
     wanted = [example for batch in split.batches(0, rows) for example in split.examples(batch)]
     found = 0
-    for batch in TableFeed(table, split.layout, 64, shuffle=False):
+    for batch in DatasetLoader(table, split.layout, 64, shuffle=False):
         longest = int(batch["attention_mask"].sum(1).max())
         assert {tensor.shape[1] for name, tensor in batch.items() if name != "labels"} == {longest}
         assert_batch_is(split.layout, batch, wanted[found : found + 64])
@@ -103,10 +103,10 @@ def test_a_batch_is_what_the_task_encodes(address):
 def test_a_stream_is_the_split_itself(address):
     if Split(address).size is not None:
         with pytest.raises(InvalidConfigError, match=f"fresh examples of {address}, whose"):
-            StreamFeed(address)
+            StreamLoader(address)
         return
     split = Split(address, "validation", seed=3)
-    feed = StreamFeed(address, "validation", seed=3, batch_size=1000)  # blocks are drawn up to eight at a time
+    feed = StreamLoader(address, "validation", seed=3, batch_size=1000)  # blocks are drawn up to eight at a time
     few = split.layout.num_features or split.config.length[1] > 100
     batches = 2 if few else 16
     (*drawn,) = split.batches(0, batches * 1000)
@@ -117,17 +117,17 @@ def test_a_stream_is_the_split_itself(address):
 
 def test_every_epoch_holds_every_row_once_in_an_order_of_its_own():
     table = rows_of(1000, "qrsu/hard")
-    feed = TableFeed(table, QRSU_LAYOUT, 32, shuffle=True, seed=5)
+    feed = DatasetLoader(table, QRSU_LAYOUT, 32, shuffle=True, seed=5)
     epochs = [examples(feed) for _ in range(3)]
     assert [len(epoch) for epoch in epochs] == [1000] * 3
     assert all(sorted(epoch) == sorted(pairs(table)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0] != pairs(table)
-    assert examples(TableFeed(table, QRSU_LAYOUT, 7, shuffle=True, seed=5)) == epochs[0]  # whatever the batch size
-    assert examples(TableFeed(table, QRSU_LAYOUT, 32, shuffle=True, seed=6)) != epochs[0]
+    assert examples(DatasetLoader(table, QRSU_LAYOUT, 7, shuffle=True, seed=5)) == epochs[0]  # whatever the batch size
+    assert examples(DatasetLoader(table, QRSU_LAYOUT, 32, shuffle=True, seed=6)) != epochs[0]
 
 
 def test_order_of_an_epoch_is_pinned():
-    feed = TableFeed(rows_of(10), QRSU_LAYOUT, 10, shuffle=True, seed=0)
+    feed = DatasetLoader(rows_of(10), QRSU_LAYOUT, 10, shuffle=True, seed=0)
     assert [feed._order(epoch).tolist() for epoch in range(2)] == [
         [8, 3, 2, 9, 1, 0, 7, 4, 6, 5],
         [7, 2, 6, 4, 0, 9, 8, 1, 5, 3],
@@ -147,23 +147,25 @@ def test_slices_of_the_ranks_make_the_batch_of_one_process(rows, batch_size, wor
         return
     settings = {"shuffle": shuffle, "drop_last": drop_last, "seed": 1, "allow_empty": True}
     table = rows_of(rows)
-    alone = list(TableFeed(table, QRSU_LAYOUT, batch_size, **settings))
+    alone = list(DatasetLoader(table, QRSU_LAYOUT, batch_size, **settings))
     ranks = [
-        list(TableFeed(table, QRSU_LAYOUT, batch_size, rank=rank, world_size=world_size, **settings))
+        list(DatasetLoader(table, QRSU_LAYOUT, batch_size, rank=rank, world_size=world_size, **settings))
         for rank in range(world_size)
     ]
     joined = [
         {name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*ranks, strict=True)
     ]
     assert_equal_batches(alone, joined)
-    assert len(alone) == len(TableFeed(table, QRSU_LAYOUT, batch_size, **settings))
+    assert len(alone) == len(DatasetLoader(table, QRSU_LAYOUT, batch_size, **settings))
     assert sum(len(batch["labels"]) for batch in alone) == (rows // batch_size * batch_size if drop_last else rows)
 
 
 @pytest.mark.parametrize("batch_size", [5, 32, 1500])
 def test_slices_of_a_stream_make_the_batch_of_one_process(batch_size):
-    alone = list(islice(StreamFeed("qrsu/normal", batch_size=batch_size), 30))
-    ranks = [islice(StreamFeed("qrsu/normal", batch_size=batch_size, rank=rank, world_size=3), 30) for rank in range(3)]
+    alone = list(islice(StreamLoader("qrsu/normal", batch_size=batch_size), 30))
+    ranks = [
+        islice(StreamLoader("qrsu/normal", batch_size=batch_size, rank=rank, world_size=3), 30) for rank in range(3)
+    ]
     joined = [
         {name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*ranks, strict=True)
     ]
@@ -173,8 +175,8 @@ def test_slices_of_a_stream_make_the_batch_of_one_process(batch_size):
 def feeds(world_size: int = 1, rank: int = 0):
     table = rows_of(100, "qrsu/normal")
     return [
-        TableFeed(table, QRSU_LAYOUT, 8, shuffle=True, seed=2, rank=rank, world_size=world_size),
-        StreamFeed("qrsu/normal", seed=2, batch_size=3000, rank=rank, world_size=world_size),
+        DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=True, seed=2, rank=rank, world_size=world_size),
+        StreamLoader("qrsu/normal", seed=2, batch_size=3000, rank=rank, world_size=world_size),
     ]
 
 
@@ -211,9 +213,9 @@ def test_resume_on_another_number_of_processes(which):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: StreamFeed("qrsu/easy", "train", seed=3, batch_size=48),
-        lambda: TableFeed(rows_of(1000), QRSU_LAYOUT, 48, shuffle=True, seed=3),
-        lambda: TableFeed(rows_of(1000), QRSU_LAYOUT, 48, shuffle=False, drop_last=True),
+        lambda: StreamLoader("qrsu/easy", "train", seed=3, batch_size=48),
+        lambda: DatasetLoader(rows_of(1000), QRSU_LAYOUT, 48, shuffle=True, seed=3),
+        lambda: DatasetLoader(rows_of(1000), QRSU_LAYOUT, 48, shuffle=False, drop_last=True),
     ],
 )
 @settings(max_examples=20)
@@ -234,7 +236,7 @@ def test_columns_are_the_rows_of_the_batches_that_come_next(make, sizes, moved):
 
 def test_a_loader_starts_again_at_its_first_row():
     """After a loop that ended early; what validates fixed rows depends on it."""
-    feed = TableFeed(rows_of(100), QRSU_LAYOUT, 8, shuffle=False)
+    feed = DatasetLoader(rows_of(100), QRSU_LAYOUT, 8, shuffle=False)
     whole = list(feed)
     for taken in (1, 12, 13):
         list(islice(feed, taken))
@@ -245,17 +247,17 @@ def test_a_loader_starts_again_at_its_first_row():
 
 def test_a_position_of_another_feed_is_refused():
     table = rows_of(100)
-    state = TableFeed(table, QRSU_LAYOUT, 8, shuffle=True).state_dict()
+    state = DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=True).state_dict()
     with pytest.raises(InvalidConfigError, match="batch_size=8; this one has 16"):
-        TableFeed(table, QRSU_LAYOUT, 16, shuffle=True).load_state_dict(state)
+        DatasetLoader(table, QRSU_LAYOUT, 16, shuffle=True).load_state_dict(state)
     with pytest.raises(InvalidConfigError, match="address=None"):
-        StreamFeed("qrsu/easy").load_state_dict(state)
+        StreamLoader("qrsu/easy").load_state_dict(state)
 
 
 def test_a_dataset_keeps_its_selection_and_order():
     table = rows_of(200, "qrsu/normal")
     dataset = Dataset(table).shuffle(seed=0).select(range(50))
-    feed = TableFeed(dataset, QRSU_LAYOUT, 16, shuffle=False)
+    feed = DatasetLoader(dataset, QRSU_LAYOUT, 16, shuffle=False)
     assert examples(feed) == list(zip(dataset["text"], dataset["label"], strict=True))
 
 
@@ -264,23 +266,25 @@ def test_chunks_and_offsets_do_not_matter(kind):
     batch = Split("qrsu/normal").blocks(0, 20)
     whole = pa.concat_tables([table_of(batch[rows], kind) for rows in (slice(9000), slice(0), slice(9000, None))])
     part = whole.slice(137, 15_000)
-    assert examples(TableFeed(part, QRSU_LAYOUT, 512, shuffle=False)) == pairs(part)
+    assert examples(DatasetLoader(part, QRSU_LAYOUT, 512, shuffle=False)) == pairs(part)
 
 
 def test_pad_to():
     table = rows_of(100)
-    assert {batch["input_ids"].shape[1] for batch in TableFeed(table, QRSU_LAYOUT, 8, shuffle=False, pad_to=12)} == {12}
-    assert next(iter(StreamFeed("qrsu/easy", batch_size=8, pad_to=12)))["input_ids"].shape == (8, 12)
+    assert {
+        batch["input_ids"].shape[1] for batch in DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=False, pad_to=12)
+    } == {12}
+    assert next(iter(StreamLoader("qrsu/easy", batch_size=8, pad_to=12)))["input_ids"].shape == (8, 12)
     for make in (
-        lambda: TableFeed(table, QRSU_LAYOUT, 8, shuffle=False, pad_to=7),
-        lambda: StreamFeed("qrsu/easy", batch_size=8, pad_to=7),
+        lambda: DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=False, pad_to=7),
+        lambda: StreamLoader("qrsu/easy", batch_size=8, pad_to=7),
     ):
         with pytest.raises(InvalidInputError, match="8 steps; pad_to allows 7"):
             make()
 
 
 def test_batches_belong_to_whoever_gets_them():
-    feed = TableFeed(rows_of(20), QRSU_LAYOUT, 20, shuffle=False)
+    feed = DatasetLoader(rows_of(20), QRSU_LAYOUT, 20, shuffle=False)
     (batch,) = feed
     kept = {name: tensor.clone() for name, tensor in batch.items()}
     for tensor in batch.values():
@@ -313,19 +317,19 @@ def test_global_generators_are_left_alone():
 def test_bad_rows_are_named(texts, labels, message):
     table = pa.table({"text": pa.array(texts, None if texts else pa.string()), "label": pa.array(labels)})
     with pytest.raises(InvalidInputError, match=message):
-        TableFeed(table, QRSU_LAYOUT, 2, shuffle=False)
+        DatasetLoader(table, QRSU_LAYOUT, 2, shuffle=False)
 
 
 def test_a_bad_symbol_late_in_the_table_is_named():
     texts = rows_of(20_000)["text"].to_pylist()
     texts[17_001] = "BaaQE"
     with pytest.raises(InvalidInputError, match="symbol 'Q' at position 3 of row 17001"):
-        TableFeed(pa.table({"text": texts, "label": [0] * 20_000}), QRSU_LAYOUT, 2, shuffle=False)
+        DatasetLoader(pa.table({"text": texts, "label": [0] * 20_000}), QRSU_LAYOUT, 2, shuffle=False)
 
 
 def test_a_missing_column_is_named():
     with pytest.raises(InvalidInputError, match="columns text; a feed needs text and label"):
-        TableFeed(pa.table({"text": ["BE"]}), QRSU_LAYOUT, 1, shuffle=False)
+        DatasetLoader(pa.table({"text": ["BE"]}), QRSU_LAYOUT, 1, shuffle=False)
 
 
 @pytest.mark.parametrize(
@@ -339,19 +343,19 @@ def test_a_missing_column_is_named():
 )
 def test_impossible_settings_are_refused(arguments, message):
     with pytest.raises(InvalidConfigError, match=message):
-        TableFeed(rows_of(4), QRSU_LAYOUT, shuffle=False, **arguments)
+        DatasetLoader(rows_of(4), QRSU_LAYOUT, shuffle=False, **arguments)
     with pytest.raises(InvalidConfigError, match=message):
-        StreamFeed("qrsu/easy", **arguments)
+        StreamLoader("qrsu/easy", **arguments)
 
 
 def test_no_full_batch_with_drop_last():
     with pytest.raises(InvalidConfigError, match="4 rows give no full batch of 5"):
-        TableFeed(rows_of(4), QRSU_LAYOUT, 5, shuffle=False, drop_last=True)
+        DatasetLoader(rows_of(4), QRSU_LAYOUT, 5, shuffle=False, drop_last=True)
 
 
 def test_names_of_a_stream():
     with pytest.raises(UnknownNameError, match="known: train, validation, test"):
-        StreamFeed("qrsu/easy", "dev")
+        StreamLoader("qrsu/easy", "dev")
 
 
 def test_the_order_of_torch_is_that_of_its_loader_epoch_after_epoch():
@@ -361,10 +365,10 @@ def test_the_order_of_torch_is_that_of_its_loader_epoch_after_epoch():
         torch.manual_seed(42)
         loader = torch.utils.data.DataLoader(range(10), batch_size=3, shuffle=True)
         expected = [[pairs(table)[row] for batch in loader for row in batch.tolist()] for _ in range(4)]
-    feed = TableFeed(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
+    feed = DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
     assert [examples(feed) for _ in range(4)] == expected
-    later = TableFeed(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
+    later = DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
     later.load_state_dict(feed.state_dict() | {"epoch": 2, "batch": 1})
     assert examples(later) == expected[2][3:]
     with pytest.raises(InvalidConfigError, match="order_seed=42; this one has None"):
-        TableFeed(table, QRSU_LAYOUT, 3, shuffle=True).load_state_dict(feed.state_dict())
+        DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True).load_state_dict(feed.state_dict())
