@@ -11,7 +11,7 @@ help:  ## list the targets
 
 install: $(READY)  ## make .venv and install seqhub into it, with all extras, at the pinned versions
 
-$(READY): pyproject.toml constraints.txt setup.py $(wildcard seqhub/kernels/native/*)
+$(READY): pyproject.toml constraints.txt setup.py $(wildcard seqhub/native/src/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "seqhub needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "setting up $(VENV): a minute or two, this once"
@@ -45,25 +45,25 @@ hub-suite: $(READY)  ## huggingface_hub's and datasets' own tests against this s
 js-suite: $(READY)  ## 42 operations of the npm client @huggingface/hub against this server (needs node and npm)
 	$(BIN)/python tests/server/suite/js.py --scratch build/js-suite
 
-SANITIZED := build/sanitized/seqhub/kernels/recurrence.so
-$(SANITIZED): setup.py $(wildcard seqhub/kernels/native/*)
+SANITIZED := build/sanitized/seqhub/native/recurrence.so
+$(SANITIZED): setup.py $(wildcard seqhub/native/src/*)
 	CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py --quiet build_ext --build-lib build/sanitized
 
 sanitize: $(READY) $(SANITIZED)  ## the tests of the native recurrence under address and undefined-behaviour sanitizers
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
-		$(BIN)/python -m pytest tests/kernels --timeout=3000
+		$(BIN)/python -m pytest tests/native --timeout=3000
 
-FUZZED := build/fuzz/seqhub/kernels/recurrence.so
-$(FUZZED): setup.py $(wildcard seqhub/kernels/native/*)
+FUZZED := build/fuzz/seqhub/native/recurrence.so
+$(FUZZED): setup.py $(wildcard seqhub/native/src/*)
 	CXXFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize-coverage=trace-pc" \
 		$(BIN)/python setup.py --quiet build_ext --build-lib build/fuzz
 
-build/fuzz/fuzz: $(wildcard tests/kernels/fuzz/*) seqhub/kernels/native/problem.h seqhub/kernels/native/hs97.h
+build/fuzz/fuzz: $(wildcard tests/native/fuzz/*) seqhub/native/src/problem.h seqhub/native/src/memory_blocks.h
 	@mkdir -p build/fuzz
 	c++ -std=c++17 -O1 -g -rdynamic -fsanitize=address,undefined -fno-sanitize-recover=all \
-		tests/kernels/fuzz/*.cpp -o $@ -ldl
+		tests/native/fuzz/*.cpp -o $@ -ldl
 
 SECONDS := 60
 

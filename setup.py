@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-SOURCE = Path("seqhub/kernels/native")
+SOURCE = Path("seqhub/native/src")
 FLAGS = [
     *("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"),
     # no NaN or infinity is lost by these; contraction is what makes a multiplication and an addition one instruction
@@ -81,7 +81,7 @@ class PlatformWheel(bdist_wheel):
 
 setup(
     ext_modules=[
-        Extension("seqhub.kernels.recurrence", sources=[str(path) for path in sorted(SOURCE.iterdir())], optional=True)
+        Extension("seqhub.native.recurrence", sources=[str(path) for path in sorted(SOURCE.iterdir())], optional=True)
     ],
     cmdclass={"build_ext": BuildLibrary, "bdist_wheel": PlatformWheel},
 )

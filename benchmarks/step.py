@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Goal, Job, Row, compare
-from seqhub.kernels.operator import Call, recurrence
+from seqhub.native.operator import Call, recurrence
 
 _SYMBOLS = 8
 _SECONDS_OF_WORK = 0.2  # of each side in each round, at the speed of its first step

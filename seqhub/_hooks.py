@@ -16,7 +16,7 @@ _waiting = False  # wrapt keeps its hooks for ever, so they are placed once and 
 
 def offer_kernels() -> None:
     """Load the native recurrence before any model: what it may do for them, models look up and never import."""
-    wrapt.register_post_import_hook(lambda _: import_module("seqhub.kernels.hook"), "transformers.modeling_utils")
+    wrapt.register_post_import_hook(lambda _: import_module("seqhub.native.dispatch"), "transformers.modeling_utils")
 
 
 def register() -> None:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SECONDS = 120
 COMPILER = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
-LIBRARY = Path("seqhub/kernels/recurrence.so")
+LIBRARY = Path("seqhub/native/recurrence.so")
 
 
 def wheel(folder: Path, **variables: str) -> Path:

@@ -62,7 +62,7 @@ def check(wheel: Path) -> None:
     run(python, "-m", "pip", "install", "-qq", "-c", str(ROOT / "constraints.txt"), str(wheel), *FOR_TESTS)
     shutil.copytree(ROOT / "tests", away / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     print(run(str(away / "env" / "bin" / "seqhub"), "env", cwd=away))
-    tests = ["tests/kernels", "tests/test_absences.py"]
+    tests = ["tests/native", "tests/test_absences.py"]
     print(run(python, "-m", "pytest", "-q", "-m", "not slow and not gpu", *tests, cwd=away))
 
 

@@ -6,7 +6,7 @@ from seqhub.console import Form, grid, show
 
 def env_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Show versions, the machine's size, and whether recurrences run natively, with the reason where they do not."""
-    from seqhub.kernels.library import instruction_sets, reason
+    from seqhub.native.loader import instruction_sets, reason
     from seqhub.records import environment
 
     facts = environment()

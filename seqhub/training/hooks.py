@@ -1,6 +1,6 @@
 """What passes through a model while it learns: gradients and activations, seen through hooks.
 
-The hooks only look on. A recurrence with a hook is run by PyTorch, never natively (see `seqhub.kernels`), so its
+The hooks only look on. A recurrence with a hook is run by PyTorch, never natively (see `seqhub.native`), so its
 results may differ in the last bits from those of a run that nobody watches.
 """
 

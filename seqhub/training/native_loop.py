@@ -1,4 +1,4 @@
-"""A whole run on the CPU in native calls: all steps between two checks are one call (see `seqhub.kernels.fitting`).
+"""A whole run on the CPU in native calls: all steps between two checks are one call (see `seqhub.native.trainer`).
 
 It is the run that `train` makes of the same settings: the same first weights, batches, checks, criteria and record, and
 losses that differ by rounding. Nothing is written, nothing of the process is changed and no lock of Python's is held
@@ -19,8 +19,8 @@ from seqhub.data.collate import Columns, drawn_columns
 from seqhub.data.local_files import Source
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.stopping import Criteria
-from seqhub.kernels.fitting import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.metrics.classification import reaches
+from seqhub.native.trainer import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Batch, TaskSchema
 from seqhub.training.artifacts import record_of

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 from torch.utils.checkpoint import checkpoint
 
-from seqhub.kernels import hook, library
 from seqhub.models.registry import build_config, build_model, list_presets
+from seqhub.native import dispatch, loader
 
 IDS = torch.randint(1, 9, (5, 12), generator=torch.Generator().manual_seed(0))
 IDS[1, 8:] = IDS[3, :2] = 0
@@ -223,17 +223,17 @@ def test_removing_a_pruning_changes_nothing():
         torch.testing.assert_close(model(IDS).logits, before, rtol=0, atol=1e-6)
 
 
-@pytest.mark.skipif(library.reason() is not None, reason="the native library was not built")
+@pytest.mark.skipif(loader.reason() is not None, reason="the native library was not built")
 @pytest.mark.parametrize("change", [registered_in_another_order, pruned_for_good, shared, assigned, frozen])
 def test_parameters_of_the_same_kind_still_run_natively(monkeypatch, change):
     ran = []
-    run = hook.run
+    run = dispatch.run
 
     def watched(*given: Any) -> Any:
         ran.append(run(*given))
         return ran[-1]
 
-    monkeypatch.setattr(hook, "run", watched)
+    monkeypatch.setattr(dispatch, "run", watched)
     for cell in CELLS:
         model = make(cell)
         change(model)
@@ -328,7 +328,7 @@ def test_default_types_and_devices_decide_nothing():
         assert torch.equal(model(IDS).logits, wanted)
     finally:
         torch.set_default_dtype(torch.float32)
-    hook.one_hot_columns.cache_clear()
+    dispatch.one_hot_columns.cache_clear()
     with torch.device("meta"):
         found = model(IDS).logits
     torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)

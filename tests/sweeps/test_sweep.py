@@ -19,7 +19,7 @@ import pytest
 
 from seqhub.errors import InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.kernels.library import reason
+from seqhub.native.loader import reason
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.pool import StoppedError, Worker, WorkerDiedError
 from seqhub.sweeps.slurm import Cluster

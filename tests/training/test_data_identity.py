@@ -12,7 +12,7 @@ import pytest
 from seqhub.data.parquet import write_folder
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.kernels.library import reason
+from seqhub.native.loader import reason
 from seqhub.records import RunRecord
 from seqhub.sweeps.sweep import Seeds, sweep, train_one
 from seqhub.training import checkpoints

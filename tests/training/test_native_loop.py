@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from seqhub.data.local_files import Source
-from seqhub.kernels.library import reason
+from seqhub.native.loader import reason
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.model_setup import fresh_model

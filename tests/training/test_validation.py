@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from seqhub.data.local_files import Source
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.evaluation.stopping import Accuracy
-from seqhub.kernels.library import reason
 from seqhub.metrics.classification import reaches, share_of_rows
+from seqhub.native.loader import reason
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows
 from seqhub.training.history import read_history

@@ -722,7 +722,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
 
         It is looked up and not imported, since this file must run where seqhub is not installed.
         """
-        kernels: Any = sys.modules.get("seqhub.kernels.hook")
+        kernels: Any = sys.modules.get("seqhub.native.dispatch")
         if kernels is None or (self.training and (self.dropout or self.gradient_checkpointing)):
             return None
         ran = kernels.run(

@@ -14,7 +14,7 @@ from seqhub.training.table import MODELS, ROWS, Row, rows_of, run_rows
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.experiments.hs97 import table
 from seqhub.experiments.hs97.recipes import AS_WRITTEN
-from seqhub.kernels.library import reason
+from seqhub.native.loader import reason
 from seqhub.records import PaperRecord, RunRecord, SweepRecord
 from seqhub.sweeps import sweep
 from seqhub.tasks.registry import resolve

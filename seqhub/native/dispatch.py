@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from seqhub.errors import InvalidInputError
-from seqhub.kernels.blocks import Units, memory_blocks
-from seqhub.kernels.eligibility import are_plain, executes_eagerly
-from seqhub.kernels.library import reason, spans_function
-from seqhub.kernels.operator import recurrence
+from seqhub.native.eligibility import are_plain, executes_eagerly
+from seqhub.native.loader import reason, spans_function
+from seqhub.native.memory_blocks import Units, memory_blocks
+from seqhub.native.operator import recurrence
 
-_ALL_REAL, _SPANS = 0, 1  # as in native/problem.h
+_ALL_REAL, _SPANS = 0, 1  # as in src/problem.h
 _LANES = 16  # sequences of the widest vector
 _TYPES: dict[str, Any] = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that replaces one wants it to be called

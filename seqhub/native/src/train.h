@@ -1,7 +1,7 @@
 // Training: many steps of an optimizer in one call. Each is, block by block, forward, the readout with its judgement and
 // its gradient, and backward while the activations are in cache; then the gradient is clipped and the step taken.
 #pragma once
-#include "few.h"
+#include "small_batch.h"
 #include "readout.h"
 
 namespace {

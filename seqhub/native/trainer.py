@@ -2,7 +2,7 @@
 
 What a step costs in torch, whatever is computed, is hundreds of microseconds; that of a small network natively is tens.
 Weights, losses, gradient clipping and optimizers are those of the models and of torch, to rounding
-(`tests/kernels/test_fitting.py`).
+(`tests/native/test_fitting.py`).
 
 Shapes: N sequences of T steps, F values at a step, B of them to a step of the optimizer.
 """
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.kernels.hook import one_hot_columns, weights_of_blocks, weights_of_cells
-from seqhub.kernels.library import blocks_functions, library, reason
-from seqhub.kernels.operator import CELLS
+from seqhub.native.dispatch import one_hot_columns, weights_of_blocks, weights_of_cells
+from seqhub.native.loader import blocks_functions, library, reason
+from seqhub.native.operator import CELLS
 
-_CELLS = tuple(CELLS)  # these, the targets and the optimizers are in the order of native/problem.h
+_CELLS = tuple(CELLS)  # these, the targets and the optimizers are in the order of src/problem.h
 _BLOCKS = "lstm_hs97"  # has functions of its own
 _TARGETS = {
     "class": "RecurrentForSequenceClassification",
@@ -33,7 +33,7 @@ _OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 _SMOOTHING = 0.99  # of RMSprop, as torch.optim has it
 _PADDING = 16  # of the buffers of all parameters
 _JUDGED_AT_ONCE = 256
-_WRONG_ID, _WRONG_SPAN, _WRONG_LABEL = 2, 3, 4  # outcomes in native/problem.h
+_WRONG_ID, _WRONG_SPAN, _WRONG_LABEL = 2, 3, 4  # outcomes in src/problem.h
 _NO_LABEL = -100
 
 
@@ -384,7 +384,7 @@ class Fit:
 
 
 def _weights(model: Any) -> list[Tensor] | None:
-    """In the order of native/problem.h: of each layer and direction, then the head's; None if modules were changed."""
+    """In the order of src/problem.h: of each layer and direction, then the head's; None if modules were changed."""
     modules = [
         module
         for layer in model.model.layers

@@ -1,4 +1,4 @@
-"""Memory cell blocks (`lstm_hs97`) natively, with their truncated gradient: see native/hs97.cpp.
+"""Memory cell blocks (`lstm_hs97`) natively, with their truncated gradient: see native/memory_blocks.cpp.
 
 Shapes: B sequences of T steps, F features or V ids of the input, H cells, U units.
 """
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.kernels import derivatives
-from seqhub.kernels.eligibility import are_plain, executes_eagerly
-from seqhub.kernels.library import blocks_functions
+from seqhub.native import derivatives
+from seqhub.native.eligibility import are_plain, executes_eagerly
+from seqhub.native.loader import blocks_functions
 
-_PADDING, _KEPT = 16, 6  # as in native/hs97.h
-_WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in native/problem.h
+_PADDING, _KEPT = 16, 6  # as in native/memory_blocks.h
+_WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in src/problem.h
 
 
 @dataclass(frozen=True)

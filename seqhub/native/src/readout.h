@@ -2,8 +2,8 @@
 // sequence and step.
 #pragma once
 #include "head.h"
-#include "pack.h"
-#include "rows.h"
+#include "weight_layout.h"
+#include "train_batch.h"
 
 namespace {
 

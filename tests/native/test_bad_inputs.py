@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.kernels.blocks import Units
-from seqhub.kernels.library import blocks_functions, library
-from seqhub.kernels.operator import recurrence
-from tests.kernels.cases import CELLS, SETS, Case, assert_same, of_seqhub
+from seqhub.native.loader import blocks_functions, library
+from seqhub.native.memory_blocks import Units
+from seqhub.native.operator import recurrence
+from tests.native.cases import CELLS, SETS, Case, assert_same, of_seqhub
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 OF_VALUES = {"by_ids": False, "double": True}
@@ -115,7 +115,7 @@ def test_sizes_that_no_memory_holds():
 
 def test_activations_that_no_memory_holds():
     """One error, of the allocation, and none more when what could not be made is thrown away."""
-    from seqhub.kernels.operator import _Activations
+    from seqhub.native.operator import _Activations
 
     with pytest.raises(RuntimeError, match="memory"):
         _Activations(1 << 62)
@@ -144,7 +144,7 @@ def test_arrays_that_nobody_may_write_to(tmp_path):
 
 
 def test_sizes_that_cannot_be_counted():
-    from seqhub.kernels.operator import _bytes
+    from seqhub.native.operator import _bytes
 
     with pytest.raises(MemoryError, match="does not fit"):
         _bytes(library(), "saved_bytes", (3, 1, 2**30, 2, 2**30, 2**30, 1, 2**30, 0), (True, True, True))

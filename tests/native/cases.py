@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqhub.kernels.library import LibraryMissingError, instruction_sets
-from seqhub.kernels.operator import CELLS, recurrence
+from seqhub.native.loader import LibraryMissingError, instruction_sets
+from seqhub.native.operator import CELLS, recurrence
 
 try:
     SETS = instruction_sets()

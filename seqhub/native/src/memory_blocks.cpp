@@ -3,8 +3,8 @@
 //
 // Errors go back along the cell states alone, so backward is elementwise but for the outer products that are the weights'
 // gradients. Those of a gate are made for each of its cells, and added up once at the end.
-#include "hs97.h"
-#include "fit_hs97.h"
+#include "memory_blocks.h"
+#include "train_memory_blocks.h"
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)

@@ -6,7 +6,7 @@
 // backward  gradients of h and c after, kept, c and h before, h after -> gradients of the sums, of c before, and of h
 //           before as far as it does not pass through the sums
 #pragma once
-#include "squash.h"
+#include "activations.h"
 
 namespace {
 

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqhub.kernels.library import library
-from seqhub.kernels.operator import _bytes, recurrence
-from tests.kernels.cases import CELLS, SETS, Case, assert_same, exact, of_seqhub, of_torch
+from seqhub.native.loader import library
+from seqhub.native.operator import _bytes, recurrence
+from tests.native.cases import CELLS, SETS, Case, assert_same, exact, of_seqhub, of_torch
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 

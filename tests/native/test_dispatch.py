@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from seqhub.kernels import hook, library
 from seqhub.models.registry import build_config, build_model, list_presets
+from seqhub.native import dispatch, loader
 from tests import warm
 from tests.cli.calls import well
-from tests.kernels.cases import CELLS, SETS
+from tests.native.cases import CELLS, SETS
 from tests.training.processes import finish
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
@@ -26,14 +26,14 @@ GAP = LEFT & (torch.arange(12) != 8)
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each call of a model was run natively."""
     calls: list[bool] = []
-    run = hook.run
+    run = dispatch.run
 
     def watched(*arguments: object) -> object:
         result = run(*arguments)
         calls.append(result is not None)
         return result
 
-    monkeypatch.setattr(hook, "run", watched)
+    monkeypatch.setattr(dispatch, "run", watched)
     return calls
 
 
@@ -42,7 +42,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_what_was_first_run_in_inference_mode_can_be_trained(
     cell: str, settings: dict[str, object], ran: list[bool]
 ) -> None:
-    hook.one_hot_columns.cache_clear()
+    dispatch.one_hot_columns.cache_clear()
     network = model(cell, **settings)
     with torch.inference_mode():
         network(input_ids=IDS)
@@ -187,7 +187,7 @@ def test_rows_of_padding_only_are_refused():
 def test_the_library_can_be_missing(monkeypatch, tmp_path):
     code = (
         "import warnings\nwarnings.simplefilter('error')\n"
-        "from pathlib import Path\nfrom seqhub.kernels import library\n"
+        "from pathlib import Path\nfrom seqhub.native import library\n"
         f"library.PATH = Path({str(tmp_path / 'none.so')!r})\n"
         "import torch\nfrom seqhub.models.registry import build_config, build_model\n"
         "build_model(build_config('lstm'), 'sequence')(torch.ones(2, 3, dtype=torch.long))\n"
@@ -203,7 +203,7 @@ def test_the_library_can_be_missing(monkeypatch, tmp_path):
 
 def test_a_library_built_from_another_source_is_left_alone():
     """Its structs may differ, and it would take ours for something else."""
-    code = "from seqhub.kernels import library\nlibrary.LAYOUT += 1\nprint(library.reason())\n"
+    code = "from seqhub.native import library\nlibrary.LAYOUT += 1\nprint(library.reason())\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "built from another version of its source; install seqhub again\n"
 
@@ -228,7 +228,7 @@ def test_every_preset_that_is_a_recurrence_is_known(ran):
 
 def test_loaded_whenever_models_are():
     for first in ("import seqhub, transformers.modeling_utils", "import transformers.modeling_utils, seqhub"):
-        code = f"{first}; import sys; print('seqhub.kernels.hook' in sys.modules)"
+        code = f"{first}; import sys; print('seqhub.native.dispatch' in sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=100,
             env=os.environ | {"SEQHUB_NO_HOOK": "1"},
@@ -258,5 +258,5 @@ def test_the_interface_of_saved_models_stays():
     import inspect
 
     names = ["inputs", "mask", "layers", "cell", "vocab_size", "pad_token_id", "h_0", "c_0", "output_states"]
-    assert list(inspect.signature(hook.run).parameters) == names
-    assert library.reason() is None
+    assert list(inspect.signature(dispatch.run).parameters) == names
+    assert loader.reason() is None

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from seqhub.kernels import library
+from seqhub.native import loader
 
 if "SEQHUB_TEST_LIBRARY" in os.environ:
-    library.PATH = Path(os.environ["SEQHUB_TEST_LIBRARY"])
+    loader.PATH = Path(os.environ["SEQHUB_TEST_LIBRARY"])

@@ -2,7 +2,7 @@
 
 It is built with the package where a C++ compiler is there (`setup.py`), holds the same code compiled for several
 instruction sets, and knows neither Python nor torch: one call gets the address of a `Problem` or a `FitProblem`
-(native/problem.h).
+(src/problem.h).
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from pathlib import Path
 from seqhub.errors import UnknownNameError
 
 PATH = Path(__file__).parent / "recurrence.so"
-LAYOUT = 1  # as in native/problem.h: a library of another one would take these structs for something else
+LAYOUT = 1  # as in src/problem.h: a library of another one would take these structs for something else
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # the best first; each is in the library where the compiler knows it
 
 
@@ -24,7 +24,7 @@ class LibraryMissingError(OSError):
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The functions of one instruction set. They release the GIL and take the bytes of a struct of native/problem.h."""
+    """The functions of one instruction set. They release the GIL and take the bytes of a struct of src/problem.h."""
 
     instruction_set: str
     saved_bytes: "ctypes._NamedFuncPointer"
@@ -83,7 +83,7 @@ def library(instruction_set: str | None = None) -> Library:
 
 @cache
 def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
-    """`forward`, `backward`, `fit_scratch` and `fit` of native/hs97.cpp, for an instruction set, by default the best.
+    """`forward`, `backward`, `fit_scratch` and `fit` of native/memory_blocks.cpp, for an instruction set, by default the best.
 
     Raises:
         LibraryMissingError: There is no library.
@@ -101,7 +101,7 @@ def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncP
 
 @cache
 def spans_function() -> "ctypes._NamedFuncPointer":
-    """`seqhub_spans` of native/spans.cpp.
+    """`seqhub_spans` of native/mask_spans.cpp.
 
     Raises:
         LibraryMissingError: There is no library.

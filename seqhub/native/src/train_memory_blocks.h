@@ -1,10 +1,10 @@
-// Training of memory cell blocks with their truncated gradient, as fit.h trains other cells: one sequence after the other,
+// Training of memory cell blocks with their truncated gradient, as train.h trains other cells: one sequence after the other,
 // with cells in the lanes and each cell's gates beside it.
 //
 // Errors go back along the cell states alone: what is left of backward is elementwise, and then the sums over all steps of
 // products that are the gradients of weights.
 #pragma once
-#include "few.h"
+#include "small_batch.h"
 #include "readout.h"
 
 namespace {
@@ -34,7 +34,7 @@ struct BlocksFitting {
       : f(fit), T(f.steps), F(f.features), H(f.hidden), blocks(H / f.block_size), units(H + (ROWS - 1) * blocks),
         lanes(round_up(H, L)), by_step(is_by_step(f)), readout(f, 1, f.recurrent ? H : H + F),
         stride(round_up(units > readout.real ? units : readout.real, L)),
-        head_at(uint64_t(units) * (F + (f.recurrent ? units : 0)) + f.biased),  // may wrap around, as in fit.h
+        head_at(uint64_t(units) * (F + (f.recurrent ? units : 0)) + f.biased),  // may wrap around, as in train.h
         size(round_up(int64_t(uint64_t(head_at) + readout.size()), PARAMETER_PADDING)) {}
 
   struct Memory {

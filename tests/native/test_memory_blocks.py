@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from seqhub.errors import InvalidInputError
-from seqhub.kernels import hook
-from seqhub.kernels.blocks import Units, memory_blocks
 from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
 from seqhub.models.recurrent.memory_blocks import MemoryBlocks
 from seqhub.models.registry import build_config, build_model
-from tests.kernels.cases import BLOCKS, SETS
+from seqhub.native import dispatch
+from seqhub.native.memory_blocks import Units, memory_blocks
+from tests.native.cases import BLOCKS, SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 
@@ -80,13 +80,13 @@ def test_outputs_and_gradients_are_those_of_the_module(instruction_set, variant,
 @pytest.mark.parametrize("head", ["sequence", "token"])
 @pytest.mark.parametrize("settings", [{}, {"num_hidden_layers": 2}, {"inputs": "embedding", "embedding_size": 3}])
 def test_models_run_natively_by_the_truncated_gradient_alone(head, settings, monkeypatch):
-    ran, run = [], hook.run
+    ran, run = [], dispatch.run
 
     def watched(*arguments: object) -> object:
         ran.append((result := run(*arguments)) is not None)
         return result
 
-    monkeypatch.setattr(hook, "run", watched)
+    monkeypatch.setattr(dispatch, "run", watched)
     torch.manual_seed(0)
     network = build_model(build_config("lstm_hs97", hidden_size=5, num_labels=3, **settings), head).double()
     ids = torch.randint(1, 9, (9, 12))

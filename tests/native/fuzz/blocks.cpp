@@ -1,4 +1,4 @@
-// Memory cell blocks, forward and backward; their memory is laid out by whoever calls (seqhub/kernels/blocks.py).
+// Memory cell blocks, forward and backward; their memory is laid out by whoever calls (seqhub/native/blocks.py).
 #include "problems.h"
 
 namespace {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "../../../seqhub/kernels/native/hs97.h"
+#include "../../../seqhub/native/src/memory_blocks.h"
 
 #define MUST(what)                                                  \
   if (!(what)) {                                                    \

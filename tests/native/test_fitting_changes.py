@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 from seqhub.errors import InvalidConfigError
-from seqhub.kernels.fitting import Fit, Method, Objective, unfit
 from seqhub.models.registry import build_config, build_model
-from tests.kernels.cases import SETS
+from seqhub.native.trainer import Fit, Method, Objective, unfit
+from tests.native.cases import SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 OBJECTIVE = Objective(target="class", outputs=4)

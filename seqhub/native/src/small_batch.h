@@ -4,7 +4,7 @@
 // steps side by side, the longest first, so that those that still run are always the first ones; no step is masked.
 #pragma once
 #include "head.h"
-#include "pack.h"
+#include "weight_layout.h"
 
 namespace {
 

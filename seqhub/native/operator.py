@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from seqhub.errors import InvalidInputError
-from seqhub.kernels import derivatives
-from seqhub.kernels.eligibility import are_plain, executes_eagerly
-from seqhub.kernels.library import Library, library
+from seqhub.native import derivatives
+from seqhub.native.eligibility import are_plain, executes_eagerly
+from seqhub.native.loader import Library, library
 
 CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
-"""Cells in the order of native/problem.h, and the gates of each."""
+"""Cells in the order of src/problem.h, and the gates of each."""
 
 _NUMBER_OF = {cell: number for number, cell in enumerate(CELLS)}
 _PER_SET = 4  # weight_ih, weight_hh, bias_ih, bias_hh
-_LONGEST = 1 << 31  # of any dimension, as in native/recurrence.cpp
-_WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in native/problem.h
+_LONGEST = 1 << 31  # of any dimension, as in src/recurrence.cpp
+_WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in src/problem.h
 
 
 def recurrence(

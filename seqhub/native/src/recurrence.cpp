@@ -1,5 +1,5 @@
 // All layers, both directions, the whole batch. Compiled once per instruction set; ISA names it in the symbols.
-#include "pack.h"
+#include "weight_layout.h"
 #include "problem.h"
 
 #define JOIN2(a, b) a##_##b
@@ -469,7 +469,7 @@ int64_t with_run(const Problem& p, Use use) {
 
 }  // namespace
 
-#include "fit.h"
+#include "train.h"
 
 extern "C" {
 
