@@ -17,7 +17,7 @@ import typer
 from seqhub.baselines.random_search import random_guessing
 from seqhub.baselines.random_weights import RANGE, UNITS
 from seqhub.cards import dataset_card
-from seqhub.cards.folder import write_card
+from seqhub.cards.write import write_card
 from seqhub.console import script
 from seqhub.data.parquet import write_folder
 from seqhub.records import DatasetRecord

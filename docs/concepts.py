@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from seqhub.console import script
 from seqhub.data.collate import drawn_columns, tensors
 from seqhub.evaluation.load import load_model
-from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.records import environment, write_atomically
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from benchmarks import RESULTS
 from benchmarks.timing import number
 from seqhub.console import script
-from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 
 HERE = Path(__file__).parent
 FIGURE = HERE / "images" / "performance.png"

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from model_cards.render import FOLDER, HERE, LICENSE, write
-from seqhub.cards.folder import write_card
+from seqhub.cards.write import write_card
 from seqhub.console import script
 from seqhub.errors import UnknownNameError
 from seqhub.evaluation.evaluate import evaluate

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqhub.cards import leaderboard
-from seqhub.cards.folder import write_card
+from seqhub.cards.write import write_card
 from seqhub.cli.results import draw
 from seqhub.data.parquet import write_folder
 from seqhub.errors import CorruptFileError

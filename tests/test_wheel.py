@@ -80,7 +80,7 @@ def test_it_runs_away_from_the_checkout(unpacked: Path, tmp_path: Path) -> None:
         "rows = datasets.load_dataset('qrsu', 'easy', split='test', cache_dir='cache')\n"
         "assert len(rows) == 10_000\n"
         "from pathlib import Path\n"
-        "from seqhub.cards.folder import write_card\n"
+        "from seqhub.cards.write import write_card\n"
         "from seqhub.data.parquet import write_folder\n"
         "write_folder('qrsu', Path('qrsu'), configs=['easy'], train_size=10, validation_size=10, test_size=10)\n"
         "write_card(Path('qrsu'))\n"

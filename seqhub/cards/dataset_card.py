@@ -5,7 +5,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData
 
-from seqhub.cards import wording
+from seqhub.cards import text
 from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import count, fill, place
 from seqhub.records import DatasetRecord
@@ -46,9 +46,9 @@ def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | N
         where=where,
         same_rows=_same_rows(record, default, default in given),
         default=default,
-        say=wording,
+        say=text,
         layout=layouts[default],
-        inputs_are=wording.inputs_are(task, layouts),
+        inputs_are=text.inputs_are(task, layouts),
         columns_are=_columns_are(layouts),
         columns=_columns(layouts),
         cells=lambda facts: _cells(facts, layouts),
@@ -144,9 +144,7 @@ def _front_matter(
         annotations_creators=[origin],
         language_creators=[origin] if layouts[default].alphabet is not None else None,
         source_datasets=["original"],
-        task_categories=list(
-            dict.fromkeys(wording.hub_task(layout) for layout in (layouts[default], *layouts.values()))
-        ),
+        task_categories=list(dict.fromkeys(text.hub_task(layout) for layout in (layouts[default], *layouts.values()))),
         size_categories=[next((name for name, limit in _SIZES.items() if rows < limit), "n>10M")],
         tags=["seqhub", "sequence-memory", *(["synthetic"] if synthetic else []), task.name],
         configs=[

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqhub.cards import wording
+from seqhub.cards import text
 from seqhub.cards.rendering import fill
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import list_tasks, resolve
@@ -40,7 +40,7 @@ def render(records: Sequence[RunRecord]) -> str:
                 "paper_sequences": task.paper_sequences.get(config.name),
             }
         )
-    return fill("leaderboard", groups=groups, say=wording)
+    return fill("leaderboard", groups=groups, say=text)
 
 
 def _rank(address: str) -> tuple[int, int]:

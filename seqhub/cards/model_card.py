@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from seqhub.cards import wording
+from seqhub.cards import text
 from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import fill, place, split_repo_id
 from seqhub.models.registry import HEADS as AUTO_CLASSES
@@ -76,7 +76,7 @@ def render(
         config=config,
         layout=layout,
         success=None if own_file else task.success(config),
-        say=wording,
+        say=text,
         auto_class=AUTO_CLASSES[layout.head],
         chance=None if own_file else task.chance(config),
         where=where,
@@ -86,7 +86,7 @@ def render(
         given=given,
         own_file=own_file,
         seen=given and task.splits_overlap(config),
-        accuracy_is=wording.accuracy_is(layout, given),
+        accuracy_is=text.accuracy_is(layout, given),
         main=main,
         own={name: metrics for (level, name), metrics in results.items() if level == config.name},
         levels=levels,
@@ -117,7 +117,7 @@ def render_eval_results(record: RunRecord, *, dataset_id: str) -> str:
             dataset_id=dataset_id,
             task_id=level,
             value=metrics["accuracy"],
-            notes=f"accuracy on {wording.counted(layout, metrics)} of the test split (data seed {metrics['seed']}); "
+            notes=f"accuracy on {text.counted(layout, metrics)} of the test split (data seed {metrics['seed']}); "
             f"one model (training seed {record.seed}), trained on {record.address}",
         )
         for (level, split), metrics in _by_config(record).items()
@@ -132,7 +132,7 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
     layout = task.layout(config)
     results = [
         EvalResult(
-            task_type=wording.hub_task(layout),
+            task_type=text.hub_task(layout),
             dataset_type=dataset_id or ("file" if config is OWN else task.name),
             dataset_name=str(record.data.get("source", "a file")) if config is OWN else task.name,
             dataset_config=level,
@@ -143,13 +143,13 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
             metric_value=metrics[metric],
         )
         for (level, split), metrics in _by_config(record).items()
-        for metric, name in wording.measured(layout)
+        for metric, name in text.measured(layout)
     ]
     return ModelCardData(
         model_name=record.name,
         license=license,
         library_name="transformers",
-        pipeline_tag=wording.hub_task(layout),
+        pipeline_tag=text.hub_task(layout),
         tags=["seqhub", "sequence-memory", task.name, record.model],
         datasets=None if dataset_id is None else [dataset_id],
         metrics=["accuracy", *(["mse"] if layout.tolerance else [])] if results else None,

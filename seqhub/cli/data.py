@@ -67,7 +67,7 @@ def build_folder(
     """Write a dataset folder and its card; a progress bar where a person looks on."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-    from seqhub.cards.folder import write_card
+    from seqhub.cards.write import write_card
     from seqhub.data.parquet import write_folder
     from seqhub.hub.client import check_repo_id
 

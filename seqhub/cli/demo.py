@@ -35,7 +35,7 @@ def demo_command(
     ),
 ) -> None:
     """Build qrsu/hard, solve it with an LSTM, measure, draw, document, publish, load it back and prove it."""
-    from seqhub.cards.folder import write_card
+    from seqhub.cards.write import write_card
     from seqhub.cli.data import build_folder
     from seqhub.cli.results import draw
 

@@ -42,7 +42,7 @@ def lr_range_command(
     with stderr().status(f"{address} {config.model}") as status:
         if form is not Form.TABLE:
             status.stop()
-        from seqhub.plots.rates import plot_rates
+        from seqhub.plots.lr_range import plot_rates
         from seqhub.sweeps.lr_range import lr_range, steepest
         from seqhub.tasks.registry import resolve
 

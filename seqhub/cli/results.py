@@ -101,8 +101,8 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
         InvalidInputError: A text for a task that has real values, or with symbols that it does not have.
     """
     from seqhub.evaluation.introspect import watcher
+    from seqhub.plots.accuracy_by_length import levels, plot_lengths
     from seqhub.plots.curves import plot_curves
-    from seqhub.plots.lengths import levels, plot_lengths
     from seqhub.plots.states import plot_states
     from seqhub.plots.tasks import draw_own
     from seqhub.records import RunRecord
@@ -178,7 +178,7 @@ def card_command(
     quiet: Quiet = False,
 ) -> None:
     """Write README.md (and .eval_results/) from the record of a run or a dataset."""
-    from seqhub.cards.folder import write_card
+    from seqhub.cards.write import write_card
 
     paths = [str(path) for path in write_card(folder, repo, dataset_id=dataset, license=license_name)]
     show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqhub.errors import InvalidInputError
+from seqhub.models.feature_extraction import value_batch
 from seqhub.models.tokenizer import encode
-from seqhub.models.values import value_batch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.canvas import BLUE, GREEN, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREEN, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
 
 
 def plot_curves(

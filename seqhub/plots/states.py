@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.canvas import CYCLE, LABEL, SMALL, TITLE, new_figure, save, tidy
+from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, new_figure, save, tidy
 
 _LEGIBLE = 120  # more letters than this do not fit into the width of a card
 _INCHES_PER_UNIT = 0.16

@@ -15,8 +15,8 @@ from huggingface_hub import ModelCard
 from huggingface_hub import parse_eval_result_entries as parse_entries
 
 from seqhub.cards.model_card import render, render_eval_results
+from seqhub.cards.text import paper_is
 from seqhub.cards.validate import validate
-from seqhub.cards.wording import paper_is
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import get_task, list_tasks, resolve

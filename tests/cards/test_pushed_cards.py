@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from seqhub.cards.folder import write_card
+from seqhub.cards.write import write_card
 from seqhub.data.parquet import write_folder
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.evaluation.evaluate import evaluate

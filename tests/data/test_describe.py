@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqhub.cards.folder import write_card
+from seqhub.cards.write import write_card
 from seqhub.data.assignment import place_of
 from seqhub.data.describe import cautions, warn
 from seqhub.data.local_files import Source

@@ -9,9 +9,9 @@ from transformers import BertConfig, BertForSequenceClassification, pipeline
 
 import seqhub
 from seqhub.errors import InvalidInputError
+from seqhub.models.feature_extraction import value_batch
 from seqhub.models.registry import register
 from seqhub.models.tokenizer import symbol_tokenizer
-from seqhub.models.values import value_batch
 from tests.models import cases, families
 
 SYMBOLS = "XYabcdBE"

@@ -13,11 +13,11 @@ from matplotlib.image import imread
 from seqhub.errors import InvalidInputError, SaveError
 from seqhub.metrics.classification import wilson_interval
 from seqhub.plots import tasks as own_pictures
-from seqhub.plots.canvas import BLUE, GREEN, VERMILION
+from seqhub.plots.accuracy_by_length import levels, plot_lengths
 from seqhub.plots.curves import plot_curves
-from seqhub.plots.lengths import levels, plot_lengths
-from seqhub.plots.rates import plot_rates
+from seqhub.plots.lr_range import plot_rates
 from seqhub.plots.states import plot_states
+from seqhub.plots.style import BLUE, GREEN, VERMILION
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
 
@@ -108,7 +108,7 @@ def test_same_input_gives_same_bytes_of_card_width(draw: Callable[[Path], None],
 
 def test_no_figure_needs_pyplot() -> None:
     code = (
-        "import sys, seqhub.plots.curves, seqhub.plots.states, seqhub.plots.lengths\n"
+        "import sys, seqhub.plots.curves, seqhub.plots.states, seqhub.plots.accuracy_by_length\n"
         "assert not {'matplotlib.pyplot', 'torch', 'datasets', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -192,7 +192,7 @@ def test_only_levels_of_different_length_are_compared(tmp_path: Path) -> None:
 
 OWN = """
 from pathlib import Path
-from seqhub.plots.canvas import new_figure, save
+from seqhub.plots.style import new_figure, save
 
 def figures(folder, record, watch):
     figure = new_figure(1.0)

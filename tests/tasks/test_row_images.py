@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqhub.cards.folder import write_card
+from seqhub.cards.write import write_card
 from seqhub.data.parquet import write_folder
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.row_images import TASK, RowImagesConfig

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from seqhub.cards.folder import write_card
+from seqhub.cards.write import write_card
 from seqhub.data.parquet import write_folder
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import evaluate

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.canvas import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.records import PaperRecord
 
 _RUNS = {"lstm": (BLUE, "LSTM of today"), "lstm_hs97": (VERMILION, "network of 1997, in part changed")}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqhub.plots.answers import draw_answers
+from seqhub.plots.step_predictions import draw_answers
 from seqhub.plots.trace import Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split

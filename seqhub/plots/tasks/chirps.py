@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from seqhub.plots.canvas import BLUE, GREEN, LABEL, SMALL, TITLE, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREEN, LABEL, SMALL, TITLE, new_figure, save, tidy
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Example

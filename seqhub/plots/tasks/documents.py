@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from seqhub.plots.canvas import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.base import OWN, Example

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqhub.plots.canvas import CYCLE, LABEL, SMALL, TITLE, new_figure, save, tidy
+from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, new_figure, save, tidy
 from seqhub.plots.trace import Floats, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqhub.plots.canvas import GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.style import GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.base import OWN, Example

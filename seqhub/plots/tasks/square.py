@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from seqhub.plots.canvas import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, save_animation, tidy
+from seqhub.plots.style import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, save_animation, tidy
 from seqhub.plots.trace import Floats, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split

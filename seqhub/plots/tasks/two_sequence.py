@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import cast
 
-from seqhub.plots.answers import draw_answers
+from seqhub.plots.step_predictions import draw_answers
 from seqhub.plots.trace import Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split

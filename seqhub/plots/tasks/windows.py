@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from seqhub.plots.canvas import LABEL, SMALL, TITLE, new_figure, save, tidy
+from seqhub.plots.style import LABEL, SMALL, TITLE, new_figure, save, tidy
 from seqhub.plots.trace import Floats, Watch
 from seqhub.records import RunRecord
 

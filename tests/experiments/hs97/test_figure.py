@@ -10,7 +10,7 @@ from PIL import Image
 
 from seqhub.errors import InvalidInputError
 from seqhub.experiments.hs97.figure import fingerprint, plot_paper
-from seqhub.plots.canvas import BLUE, VERMILION
+from seqhub.plots.style import BLUE, VERMILION
 from seqhub.records import PaperRecord
 from tests.papers import paper_record
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, new_figure, save, tidy
 
 
 def plot_rates(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqhub.plots.canvas import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.plots.trace import Trace
 from seqhub.tasks.base import Example
 

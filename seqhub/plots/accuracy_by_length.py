@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, PercentFormatter, ScalarFormatter
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.canvas import BLUE, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
+from seqhub.plots.style import BLUE, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
 
