@@ -143,9 +143,9 @@ def seconds(job: Callable[[], object]) -> float:
 
 def _commits(folder: Path, rounds: int) -> Iterator[Row]:
     """Many clients on one repository, and one writer in this process."""
-    from seqhub.server.model import AddSmall
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
+    from seqhub.server.types import AddSmall
 
     root = folder / "commits"
     store = Store(root)
@@ -358,9 +358,9 @@ def _lists(folder: Path, rounds: int) -> Iterator[Row]:
 
 def _downloads(folder: Path, rounds: int) -> Iterator[Row]:
     """Requests for a second of the server's processor time, of `resolve` and of Starlette's own StaticFiles."""
-    from seqhub.server.model import AddLarge, AddSmall, Operation
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
+    from seqhub.server.types import AddLarge, AddSmall, Operation
 
     contents = {"small.txt": os.urandom(500).hex().encode(), "large.bin": os.urandom(MIB)}
     files = folder / "static"

@@ -153,9 +153,9 @@ def _guarded(work: Callable[[int], None], number: int) -> Callable[[], None]:
 
 def _holds(folder: Path, rounds: int) -> Iterator[Row]:
     """The longest transactions of large changes."""
-    from seqhub.server.model import AddSmall, Delete
-    from seqhub.server.refusal import Refusal
+    from seqhub.server.errors import HubHTTPError
     from seqhub.server.store import Limits, Store
+    from seqhub.server.types import AddSmall, Delete
 
     folder.mkdir()
     store = Store(folder / "hub", limits=Limits(commit_folders=10**6))
@@ -185,7 +185,7 @@ def _holds(folder: Path, rounds: int) -> Iterator[Row]:
             started = time.perf_counter()
             try:
                 job()
-            except Refusal as refusal:
+            except HubHTTPError as refusal:
                 raise RuntimeError(f"{case}: {refusal}") from refusal
             taken = time.perf_counter() - started
         yield Row(case=f"{case}: longest hold", unit="s", theirs=None, ours=max(held), goal=("ours", "<=", 0.5))
@@ -222,9 +222,9 @@ def _longest_hold(store: Any) -> Iterator[list[float]]:
 
 
 def _prepare(root: Path, files: dict[str, bytes]) -> None:
-    from seqhub.server.model import AddSmall
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
+    from seqhub.server.types import AddSmall
 
     store = Store(root)
     Running("", store).token("ada")

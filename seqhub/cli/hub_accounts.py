@@ -15,8 +15,8 @@ from seqhub.console import Form, grid, show
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from seqhub.server.model import Account, Role, Token
     from seqhub.server.store import Store
+    from seqhub.server.types import Account, Role, Token
 
 users = typer.Typer(help="people.", no_args_is_help=True)
 orgs = typer.Typer(help="organisations and their members.", no_args_is_help=True)

@@ -14,8 +14,8 @@ from seqhub.console import Form, grid, show, stderr
 
 if TYPE_CHECKING:
     from seqhub.hub.export import Revision
-    from seqhub.server.model import Repo
     from seqhub.server.store import Store
+    from seqhub.server.types import Repo
 
 PAGE = 1000
 BRANCH, TAG = "refs/heads/", "refs/tags/"
@@ -122,7 +122,7 @@ class Stored:
 def _wanted(store: "Store", names: list[str]) -> "Iterator[Repo]":
     """The repositories of these names, or all; those of every account, private ones included."""
     from seqhub.errors import InvalidInputError
-    from seqhub.server.model import KINDS
+    from seqhub.server.types import KINDS
 
     wanted = {name.casefold() for name in names}
     found: set[str] = set()

@@ -18,31 +18,31 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from seqhub.server import wire
-from seqhub.server.access import Identity, absent, authorise, identify
+from seqhub.server import serializers
 from seqhub.server.answer_cache import AnswerCache
-from seqhub.server.attempts import Attempts
-from seqhub.server.http import Call, HeavyWork, PlainHandler, Route, StreamingHandler, Turns, raw_path
-from seqhub.server.model import Kind
-from seqhub.server.refusal import CODES, Refusal
+from seqhub.server.auth import Identity, absent, authorise, identify
+from seqhub.server.errors import CODES, HubHTTPError
+from seqhub.server.http import BodyLimiter, HeavyWork, PlainHandler, RequestContext, Route, StreamingHandler, raw_path
+from seqhub.server.pickle_scan import Scanner
+from seqhub.server.rate_limit import RateLimit
 from seqhub.server.routes import (
+    access_requests,
     account,
     commits,
     discussions,
     files,
-    gates,
     git_http,
-    left_out,
     lfs,
     listing,
     refs,
     repos,
+    unsupported,
     xet,
 )
-from seqhub.server.scan import Scanner
 from seqhub.server.settings import Settings
 from seqhub.server.spool import HELD_BYTES, spooled
 from seqhub.server.store.names import RESERVED
+from seqhub.server.types import Kind
 from seqhub.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -62,7 +62,20 @@ _PLACEHOLDERS = {
 def table() -> list[Route]:
     """Every route, in the order in which they are tried."""
     rows: list[Route] = []
-    for group in (account, repos, commits, files, refs, discussions, gates, git_http, lfs, xet, left_out, listing):
+    for group in (
+        account,
+        repos,
+        commits,
+        files,
+        refs,
+        discussions,
+        access_requests,
+        git_http,
+        lfs,
+        xet,
+        unsupported,
+        listing,
+    ):
         rows += group.routes
     return rows
 
@@ -82,7 +95,7 @@ clients may ask for beyond that gets a clear error in JSON instead of a puzzling
 
 `{{kinds}}` is `models`, `datasets` or `spaces`; `{{prefix}}` is nothing, `datasets/` or `spaces/`; `{{repo}}` is
 `namespace/name`, in any case of letters, and a bare name redirects to `seqhub/name`; GET answers HEAD, too.
-`/healthz` and `/metrics` stand before this table. Permissions are explained at the top of `seqhub/server/access.py`:
+`/healthz` and `/metrics` stand before this table. Permissions are explained at the top of `seqhub/server/auth.py`:
 `public` asks nothing, `signed` wants a signed address, `account` any user, `info` a repository that may be seen, `read`
 its files, `discuss` a signed-in reader with a token that may write, `write` and `admin` the right to it.
 
@@ -126,11 +139,11 @@ class Dispatcher:
         self.store = store
         self.settings = settings
         self.scanner = Scanner(store) if self.settings.scan_pickles else None
-        self.turns = Turns()
+        self.turns = BodyLimiter()
         self.workers = Workers()
         self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
         self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
-        self.attempts = Attempts(settings.max_wrong_tokens, settings.wrong_token_seconds)
+        self.attempts = RateLimit(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(compiled(route.pattern), route) for route in routes]
 
     def close(self) -> None:
@@ -152,18 +165,18 @@ class Dispatcher:
         request = Request(scope, receive)
         try:
             response = await self.answer(request)
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             response = refusal_answer(refusal)
         except Exception:
             logger.exception("request %s failed", request_id)
-            response = refusal_answer(Refusal(500, f"Internal error; the server's log has it as {request_id}."))
+            response = refusal_answer(HubHTTPError(500, f"Internal error; the server's log has it as {request_id}."))
         await response(scope, receive, send_with_id)
 
     async def answer(self, request: Request) -> Response:
         path = raw_path(request)
         route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
         request.scope["seqhub.route"] = route.pattern  # for log and metrics, which must not count every path
-        call = Call(
+        call = RequestContext(
             request=request,
             store=self.store,
             settings=self.settings,
@@ -219,10 +232,10 @@ class Dispatcher:
             allowed.add(route.method)
         if allowed:
             allow = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
-            raise Refusal(405, f"{method} is not allowed here; allowed: {allow}.", headers={"Allow": allow})
-        raise Refusal(404, "Sorry, this page does not exist: no route of this Hub has that path.")
+            raise HubHTTPError(405, f"{method} is not allowed here; allowed: {allow}.", headers={"Allow": allow})
+        raise HubHTTPError(404, "Sorry, this page does not exist: no route of this Hub has that path.")
 
-    def admit(self, call: Call, route: Route, path: str) -> Response | None:
+    def admit(self, call: RequestContext, route: Route, path: str) -> Response | None:
         """Identify and authorise; a response only where the repository stands under another name."""
         if route.permission == "signed":
             return None
@@ -243,20 +256,20 @@ class Dispatcher:
         """Who asks; whoever tries many wrong tokens is told to wait, and may still use a right one."""
         try:
             return identify(request, self.store, basic=basic)
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             if refusal.status != 401:
                 raise
             wait = math.ceil(self.attempts.wrong(request.client.host if request.client else ""))
             if not wait:
                 raise
             text = f"{self.settings.max_wrong_tokens} in {self.settings.wrong_token_seconds:g} seconds"
-            raise Refusal(
+            raise HubHTTPError(
                 429,
                 f"More wrong tokens came from your address than {text}: try again in {wait} s, or with a right one.",
                 headers={"Retry-After": str(wait)},
             ) from None
 
-    def redirect(self, call: Call, route: Route, path: str, kind: Kind, full_name: str) -> Response:
+    def redirect(self, call: RequestContext, route: Route, path: str, kind: Kind, full_name: str) -> Response:
         """To where a moved repository is now, or from a bare name to the default namespace.
 
         Only for those who may see the target: the old name of a private repository is as absent as its new one.
@@ -264,12 +277,12 @@ class Dispatcher:
         if "/" in full_name:
             target = self.store.redirect(kind, full_name)
         else:
-            target = self.store.repo(kind, f"{wire.DEFAULT_NAMESPACE}/{full_name}")
+            target = self.store.repo(kind, f"{serializers.DEFAULT_NAMESPACE}/{full_name}")
         if target is None:
             raise absent(call.identity)
         try:
             authorise(self.store, call.identity, "info", target)
-        except Refusal:
+        except HubHTTPError:
             raise absent(call.identity) from None
         found = compiled(route.pattern).fullmatch(path)
         if found is None:
@@ -281,7 +294,7 @@ class Dispatcher:
 
 def kind_of(params: Mapping[str, str]) -> Kind:
     """The kind of repository that a path's `{kinds}` or `{prefix}` names."""
-    return wire.KIND_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
+    return serializers.KIND_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
 
 
 def decoded(value: str | None) -> str:
@@ -289,9 +302,9 @@ def decoded(value: str | None) -> str:
     try:
         text = unquote(value or "", errors="strict")
     except UnicodeDecodeError:
-        raise Refusal(400, "The path is not valid UTF-8.") from None
+        raise HubHTTPError(400, "The path is not valid UTF-8.") from None
     if "\0" in text:
-        raise Refusal(400, "The path holds a NUL.")
+        raise HubHTTPError(400, "The path holds a NUL.")
     return text
 
 
@@ -299,11 +312,11 @@ def has_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
-def refusal_answer(refusal: Refusal) -> Response:
+def refusal_answer(refusal: HubHTTPError) -> Response:
     """Every error in one shape: JSON, and the headers from which clients choose exceptions."""
     headers = {
-        wire.ERROR_MESSAGE: wire.header_text(refusal.message),
-        wire.ERROR_CODE: refusal.code or CODES[refusal.status],
+        serializers.ERROR_MESSAGE: serializers.header_text(refusal.message),
+        serializers.ERROR_CODE: refusal.code or CODES[refusal.status],
         **refusal.headers,
     }
     body = {"error": refusal.message.encode(errors="replace").decode(), **refusal.body}

@@ -4,8 +4,8 @@ import re
 
 import yaml
 
-from seqhub.server.model import Kind
 from seqhub.server.store.cards import parse_card
+from seqhub.server.types import Kind
 
 MAX_README = 1_000_000  # characters
 MAX_YAML = 256 * 1024

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -44,5 +44,5 @@ def asked_range(header: str, if_range: str | None, size: int, etag: str) -> tupl
     if match[1] and match[2] and int(match[2]) < int(match[1]):
         return 0, size, 200
     if start >= size or stop <= start:
-        raise Refusal(416, f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
+        raise HubHTTPError(416, f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
     return start, stop, 206

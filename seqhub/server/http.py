@@ -16,14 +16,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from seqhub.server import strict_json
-from seqhub.server.access import Identity, Permission, absent, authorise, unauthorised
 from seqhub.server.answer_cache import AnswerCache
-from seqhub.server.model import Account, Commit, Kind, Repo
-from seqhub.server.refusal import Refusal
-from seqhub.server.scan import Scanner
+from seqhub.server.auth import Identity, Permission, absent, authorise, unauthorised
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.pickle_scan import Scanner
 from seqhub.server.settings import Settings
 from seqhub.server.spool import HELD_BYTES, spool
 from seqhub.server.store.database import refusing
+from seqhub.server.types import Account, Commit, Kind, Repo
 from seqhub.server.workers import FairQueue, Work, Workers
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ State = Literal["works", "left out"]
 T = TypeVar("T")
 
 
-class Turns:
+class BodyLimiter:
     """Limit the shards that are held in memory at a time, and let commits to one branch follow one another."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class HeavyWork(Exception):  # noqa: N818  not an error: the request moves to an
 
 
 @dataclass(slots=True)
-class Call:
+class RequestContext:
     """One request, after the table has decided who asks, for which repository, and that they may."""
 
     request: Request
@@ -68,7 +68,7 @@ class Call:
     identity: Identity
     params: Mapping[str, str]  # what the pattern caught, percent-decoded once
     scanner: Scanner | None = None  # None: nothing is scanned
-    turns: Turns = field(default_factory=Turns, repr=False)
+    turns: BodyLimiter = field(default_factory=BodyLimiter, repr=False)
     workers: Workers = field(default_factory=Workers, repr=False)
     is_heavy: bool = False  # it runs on a heavy worker
     diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
@@ -153,7 +153,7 @@ class Call:
         try:
             return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=20_000, errors="strict")
         except ValueError as problem:
-            raise Refusal(400, f"Invalid form body: {problem}") from None
+            raise HubHTTPError(400, f"Invalid form body: {problem}") from None
 
     @property
     def client(self) -> str:
@@ -204,8 +204,8 @@ class Call:
         return await run_in_threadpool(function, *args, **kwargs)
 
 
-PlainHandler = Callable[[Call], Response]
-StreamingHandler = Callable[[Call], Awaitable[Response]]
+PlainHandler = Callable[[RequestContext], Response]
+StreamingHandler = Callable[[RequestContext], Awaitable[Response]]
 Handler = PlainHandler | StreamingHandler
 
 
@@ -253,11 +253,11 @@ class Fields:
         if value is None and default is not None:
             return default
         if not isinstance(value, str):
-            raise Refusal(400, f'Field "{name}" must be a string.')
+            raise HubHTTPError(400, f'Field "{name}" must be a string.')
         if len(value) > limit:
-            raise Refusal(400, f'Field "{name}" has {len(value)} characters; at most {limit} are allowed.')
+            raise HubHTTPError(400, f'Field "{name}" has {len(value)} characters; at most {limit} are allowed.')
         if _HALF_OR_NUL.search(value):
-            raise Refusal(400, f'Field "{name}" holds a NUL or half of a surrogate pair.')
+            raise HubHTTPError(400, f'Field "{name}" holds a NUL or half of a surrogate pair.')
         return value
 
     def optional_text(self, name: str, *, limit: int = 65_536) -> str | None:
@@ -268,33 +268,33 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise Refusal(400, f'Field "{name}" must be true or false.')
+            raise HubHTTPError(400, f'Field "{name}" must be true or false.')
         return value
 
     def integer(self, name: str, *, low: int = 0, high: int = 2**53) -> int:
         value = self.values.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise Refusal(400, f'Field "{name}" must be a whole number from {low} to {high}.')
+            raise HubHTTPError(400, f'Field "{name}" must be a whole number from {low} to {high}.')
         return value
 
     def objects(self, name: str, *, limit: int) -> "list[Fields]":
         value = self.values.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise Refusal(400, f'Field "{name}" must be a list of objects.')
+            raise HubHTTPError(400, f'Field "{name}" must be a list of objects.')
         if len(value) > limit:
-            raise Refusal(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
+            raise HubHTTPError(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
         return [Fields(item) for item in value]
 
     def texts(self, name: str, *, limit: int) -> list[str]:
         value = as_texts(self.values.get(name, []), name)
         if len(value) > limit:
-            raise Refusal(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
+            raise HubHTTPError(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
         return value
 
     def fields(self, name: str) -> "Fields":
         value = self.values.get(name)
         if not isinstance(value, dict):
-            raise Refusal(400, f'Field "{name}" must be an object.')
+            raise HubHTTPError(400, f'Field "{name}" must be an object.')
         return Fields(value)
 
 
@@ -303,9 +303,9 @@ def parse_object(raw: bytes) -> dict[str, object]:
     try:
         value = strict_json.parse(raw)
     except ValueError as problem:
-        raise Refusal(400, f"Invalid JSON: {problem}".splitlines()[0]) from None
+        raise HubHTTPError(400, f"Invalid JSON: {problem}".splitlines()[0]) from None
     if not isinstance(value, dict):
-        raise Refusal(400, "Invalid JSON: an object is expected.")
+        raise HubHTTPError(400, "Invalid JSON: an object is expected.")
     return value
 
 
@@ -316,7 +316,7 @@ def as_texts(value: object, name: str) -> list[str]:
         return [value]
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return list(value)
-    raise Refusal(400, f'Field "{name}" must be a string or a list of strings.')
+    raise HubHTTPError(400, f'Field "{name}" must be a string or a list of strings.')
 
 
 def is_true(text: str | None) -> bool:
@@ -325,7 +325,7 @@ def is_true(text: str | None) -> bool:
 
 def whole_number(text: str, name: str, *, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
-        raise Refusal(400, f'"{name}" must be a whole number from {low} to {high}, not {text[:40]!r}.')
+        raise HubHTTPError(400, f'"{name}" must be a whole number from {low} to {high}, not {text[:40]!r}.')
     return int(text)
 
 
@@ -335,21 +335,21 @@ def raw_path(request: Request) -> str:
     try:
         return str(raw.decode("ascii"))
     except UnicodeDecodeError:
-        raise Refusal(400, "The path is not percent-encoded ASCII.") from None
+        raise HubHTTPError(400, "The path is not percent-encoded ASCII.") from None
 
 
 async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
     """Chunks of a body; refuses by the declared length first, then by what really comes."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-        raise Refusal(413, f"The body has {declared} bytes; at most {limit} are allowed here.")
+        raise HubHTTPError(413, f"The body has {declared} bytes; at most {limit} are allowed here.")
     seen = 0
     try:
         async for chunk in request.stream():
             seen += len(chunk)
             if seen > limit:
-                raise Refusal(413, f"The body has more than the {limit} bytes that are allowed here.")
+                raise HubHTTPError(413, f"The body has more than the {limit} bytes that are allowed here.")
             if chunk:
                 yield chunk
     except ClientDisconnect:
-        raise Refusal(400, "The client went away before the body was complete.") from None
+        raise HubHTTPError(400, "The client went away before the body was complete.") from None

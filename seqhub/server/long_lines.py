@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import IO, Final
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 
 SHORT_CHARACTERS: Final = 2**16  # of a string that stays in the object
 _SKELETON_BYTES: Final = 2**20  # of what is left of a line without its long string
@@ -47,7 +47,9 @@ class LongLine:
             nonlocal size
             size += len(text)
             if size > _SKELETON_BYTES:
-                raise Refusal(413, f"A line of the commit has more than {_SKELETON_BYTES} bytes beside its content.")
+                raise HubHTTPError(
+                    413, f"A line of the commit has more than {_SKELETON_BYTES} bytes beside its content."
+                )
             skeleton.append(text)
 
         try:
@@ -78,25 +80,25 @@ class LongLine:
                         in_string, at = False, at + 1
                     elif at < len(data):
                         if len(data) - at >= _LONGEST_ESCAPE or data[at] != "\\":
-                            raise Refusal(
+                            raise HubHTTPError(
                                 400, "Invalid JSON: a string of the commit has a character that is not allowed."
                             )
                         rest, at = data[at:], len(data)
             decode(b"", True)
         except UnicodeDecodeError as problem:
-            raise Refusal(400, f"Invalid JSON: {problem.reason}") from None
+            raise HubHTTPError(400, f"Invalid JSON: {problem.reason}") from None
         if in_string:
-            raise Refusal(400, "Invalid JSON: a string does not end.")
+            raise HubHTTPError(400, "Invalid JSON: a string does not end.")
         self.text = "".join(skeleton)
 
     def _start(self) -> None:
         if self.file is not None:
-            raise Refusal(413, "A line of the commit has more than one long string.")
+            raise HubHTTPError(413, "A line of the commit has more than one long string.")
         self.file = self._begin()
 
     def _write(self, text: str) -> None:
         assert self.file is not None
         raw: str = json.loads(f'"{text}"') if "\\" in text else text
         if "\0" in raw:
-            raise Refusal(400, 'Field "content" holds a NUL or half of a surrogate pair.')
+            raise HubHTTPError(400, 'Field "content" holds a NUL or half of a surrogate pair.')
         self.file.write(raw.encode())

@@ -9,9 +9,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from seqhub.server import wire
+from seqhub.server import serializers
+from seqhub.server.errors import CODES, HubHTTPError
 from seqhub.server.metrics import CONTENT_TYPE, Metrics
-from seqhub.server.refusal import CODES, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -107,7 +107,7 @@ class _Exchange:
                 message = await self._receive()
         except TimeoutError:
             text = f"Nothing came for {self._body_seconds:g} seconds, and the body is not complete"
-            raise Refusal(408, text, headers={"Connection": "close"}) from None
+            raise HubHTTPError(408, text, headers={"Connection": "close"}) from None
         self.received += len(message.get("body", b""))
         self._body_is_complete = not message.get("more_body", False)
         return message
@@ -128,7 +128,7 @@ class _Exchange:
         await self._send(message)
 
     async def refuse(self, status: int, text: str) -> None:
-        code = (wire.ERROR_CODE.lower().encode(), CODES[status].encode())
+        code = (serializers.ERROR_CODE.lower().encode(), CODES[status].encode())
         await self.answer(status, "application/json", json.dumps({"error": text}).encode(), code)
 
     async def answer(self, status: int, content_type: str, body: bytes, *more: tuple[bytes, bytes]) -> None:

@@ -1,6 +1,6 @@
 """Scan files for pickles in a process of its own: one path a line on standard input, one status a line on the output.
 
-Started by `seqhub.server.scan`. Memory and processor time are limited by the system, and the process ends with the
+Started by `seqhub.server.pickle_scan`. Memory and processor time are limited by the system, and the process ends with the
 server, whose pipe it reads.
 """
 

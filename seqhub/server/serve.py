@@ -19,13 +19,13 @@ import uvicorn
 
 from seqhub.errors import HubError, InvalidConfigError
 from seqhub.server.app import create_app
-from seqhub.server.connection import limited_protocol
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.metrics import Metrics
 from seqhub.server.middleware import Guard, access_log, is_loopback
-from seqhub.server.model import Role
-from seqhub.server.refusal import Refusal
+from seqhub.server.protocol import limited_protocol
 from seqhub.server.settings import Settings
 from seqhub.server.store import Store
+from seqhub.server.types import Role
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -211,12 +211,12 @@ class Server(uvicorn.Server):
 def _opened(root: Path) -> Iterator[Store]:
     try:
         store = Store(root)
-    except Refusal as refusal:
+    except HubHTTPError as refusal:
         raise HubError(f"{root} cannot be served: {refusal}") from refusal
     try:
         try:
             store.require_writable()  # SQLite alone would open on a file system that is read-only
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             if refusal.status != 507:  # what is on a full disk can be read, and room be made
                 raise HubError(f"{root} cannot be served: it cannot be written") from refusal
         yield store

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal, TypeVar
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 
 Work = Literal["light", "write", "heavy", "bulk"]
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class FairQueue:
                 self._free -= 1
                 return
             if self._count >= self._most_waiting:
-                raise Refusal(
+                raise HubHTTPError(
                     503, "The Hub is busy with requests of this kind; try again.", headers={"Retry-After": "1"}
                 )
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

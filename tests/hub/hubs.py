@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqhub.server.model import Kind, Repo
 from seqhub.server.serve import Running, running
+from seqhub.server.types import Kind, Repo
 
 
 @dataclass(frozen=True)

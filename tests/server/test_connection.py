@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from seqhub.server.connection import Connections
+from seqhub.server.protocol import Connections
 from seqhub.server.serve import running
 from tests.server.test_serve import LIMIT, get
 

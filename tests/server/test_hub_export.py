@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import AddLarge, AddSmall, Delete, Operation, Repo
 from seqhub.server.serve import Running, running
 from seqhub.server.store import Store
+from seqhub.server.types import AddLarge, AddSmall, Delete, Operation, Repo
 
 LIMIT = 60
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.long_lines import LongLine
-from seqhub.server.refusal import Refusal
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,6 @@ def test_a_long_string_goes_to_the_file(text: str, ascii: bool, piece: int) -> N
 )
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 def test_what_is_not_json_is_refused(raw: bytes, piece: int) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         read(raw, piece)
     assert caught.value.status in (400, 413)

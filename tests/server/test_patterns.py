@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server import patterns
-from seqhub.server.refusal import Refusal
+from seqhub.server import gitattributes
+from seqhub.server.errors import HubHTTPError
 
 PARTS = ["a", "b", "ab", "a.b", "b.a", "aa", "x-y", "[a]", "a b"]
 PIECES = ["a", "b", "*", "?", ".", "[ab]", "[!a]", "[^b]", "**", "\\a", "x-y", "a*"]
@@ -46,32 +46,32 @@ def test_random_lines_are_read_as_git_reads_them(tmp_path: Path, seed: int) -> N
     (tmp_path / ".gitignore").write_text(ignores)
     (tmp_path / ".gitattributes").write_text(attributes)
     ignored = set(git("check-ignore", "--no-index")) - {""}
-    rules, known = patterns.ignore_rules(ignores), {}  # type: ignore[var-annotated]
-    assert {path for path in paths if patterns.is_ignored(rules, path, known)} == ignored, ignores
+    rules, known = gitattributes.ignore_rules(ignores), {}  # type: ignore[var-annotated]
+    assert {path for path in paths if gitattributes.is_ignored(rules, path, known)} == ignored, ignores
     said = git("check-attr", "filter")
     expected = {path for path, value in zip(said[0::3], said[2::3], strict=False) if value == "lfs"}
-    rules = patterns.lfs_rules(attributes)
-    assert {path for path in paths if patterns.last_word(rules, path)} == expected, attributes
+    rules = gitattributes.lfs_rules(attributes)
+    assert {path for path in paths if gitattributes.last_word(rules, path)} == expected, attributes
 
 
 def test_names_and_endings_are_looked_up() -> None:
-    rules = patterns.ignore_rules("\n".join([f"name{n}" for n in range(900)] + [f"*.end{n}" for n in range(900)]))
+    rules = gitattributes.ignore_rules("\n".join([f"name{n}" for n in range(900)] + [f"*.end{n}" for n in range(900)]))
     assert rules.comparisons(1) < 5
-    assert patterns.is_ignored(rules, "a/name7/b")
-    assert patterns.is_ignored(rules, "a/b.end899")
-    assert not patterns.is_ignored(rules, "a/b.end900")
+    assert gitattributes.is_ignored(rules, "a/name7/b")
+    assert gitattributes.is_ignored(rules, "a/b.end899")
+    assert not gitattributes.is_ignored(rules, "a/b.end900")
 
 
 def test_each_folder_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules, looked = patterns.ignore_rules("*q*z"), []
+    rules, looked = gitattributes.ignore_rules("*q*z"), []
     monkeypatch.setattr(rules, "last_word", lambda path, is_folder=False: looked.append(path) or False)
     known: dict[str, bool] = {}
     deep = "/".join("abcdefgh")
-    assert not any(patterns.is_ignored(rules, f"{deep}/{number}", known) for number in range(100))
+    assert not any(gitattributes.is_ignored(rules, f"{deep}/{number}", known) for number in range(100))
     assert len(looked) == 8 + 100
 
 
 def test_too_much_work_is_refused() -> None:
-    with pytest.raises(Refusal, match="comparisons") as caught:
-        patterns.check_work(600_000, 600_000)
+    with pytest.raises(HubHTTPError, match="comparisons") as caught:
+        gitattributes.check_work(600_000, 600_000)
     assert caught.value.status == 413

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.workers import FairQueue, Workers
 
 LIMIT = 20
@@ -57,7 +57,7 @@ def test_a_queue_has_an_end_and_forgets_who_left() -> None:
         async with queue.slot("a"):
             waiting = asyncio.create_task(hold())
             await asyncio.sleep(0)
-            with pytest.raises(Refusal) as caught:
+            with pytest.raises(HubHTTPError) as caught:
                 await hold()
             assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
             waiting.cancel()

@@ -2,22 +2,22 @@
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from seqhub.server import cards, wire
-from seqhub.server.access import RANK
-from seqhub.server.http import Call, Route
-from seqhub.server.model import KINDS, Account, Kind
-from seqhub.server.refusal import Refusal
+from seqhub.server import cards, serializers
+from seqhub.server.auth import RANK
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import RequestContext, Route
+from seqhub.server.types import KINDS, Account, Kind
 
 
-def whoami(call: Call) -> Response:
+def whoami(call: RequestContext) -> Response:
     user, token = call.user, call.identity.token
     orgs = []
     for name, role in sorted(call.store.roles_of(user.name).items()):
         org = call.store.account(name)
         if org is not None:
-            orgs.append({**wire.person(org), "id": f"{org.id:024x}", "roleInOrg": role, "isEnterprise": False})
+            orgs.append({**serializers.person(org), "id": f"{org.id:024x}", "roleInOrg": role, "isEnterprise": False})
     answer = {
-        **wire.person(user),
+        **serializers.person(user),
         "id": f"{user.id:024x}",
         "email": user.email,
         "emailVerified": True,
@@ -27,37 +27,37 @@ def whoami(call: Call) -> Response:
         "orgs": orgs,
     }
     if token is not None:
-        described = {"displayName": token.name, "role": token.role, "createdAt": wire.timestamp(token.created)}
+        described = {"displayName": token.name, "role": token.role, "createdAt": serializers.timestamp(token.created)}
         answer["auth"] = {"type": "access_token", "accessToken": described}
     return JSONResponse(answer)
 
 
-def validate_yaml(call: Call) -> Response:
+def validate_yaml(call: RequestContext) -> Response:
     """Errors with 400, warnings with 200, in the shape that the client turns into an exception or a warning."""
     fields = call.json()
     content = fields.text("content", limit=cards.MAX_README)
     kind = fields.text("repoType", "model")
     if kind not in KINDS:
-        raise Refusal(400, f'Field "repoType" must be one of {", ".join(KINDS)}.')
+        raise HubHTTPError(400, f'Field "repoType" must be one of {", ".join(KINDS)}.')
     errors, warnings = cards.validate(content, kind)
     if "text/plain" in call.request.headers.get("accept", ""):  # `RepoCard.validate` shows the body as it is
         text = "\n".join(f"- {line}" for line in errors or warnings)
         return PlainTextResponse(text, 400 if errors else 200)
     answer = {"errors": [{"message": e} for e in errors], "warnings": [{"message": w} for w in warnings]}
     if errors:
-        raise Refusal(400, "; ".join(errors), body=dict(answer))
+        raise HubHTTPError(400, "; ".join(errors), body=dict(answer))
     return JSONResponse(answer)
 
 
-def overview(call: Call) -> Response:
+def overview(call: RequestContext) -> Response:
     """A user or an organisation: the client asks for avatars and counts."""
     account = known_account(call)
     counts = {f"num{kind.capitalize()}s": count_repos(call, kind, account.name) for kind in KINDS}
     answer = {
-        **wire.person(account),
+        **serializers.person(account),
         "isPro": False,
         "isFollowing": False,
-        "createdAt": wire.timestamp(account.created),
+        "createdAt": serializers.timestamp(account.created),
         "numLikes": 0 if account.is_org else len(call.store.liked_by(account, call.identity.viewer)),
         **counts,
     }
@@ -65,33 +65,33 @@ def overview(call: Call) -> Response:
         answer |= {"numUsers": len(call.store.members(account.name)), "isVerified": False}
     else:
         names = sorted(call.store.roles_of(account.name))
-        answer["orgs"] = [wire.person(org) for org in map(call.store.account, names) if org is not None]
+        answer["orgs"] = [serializers.person(org) for org in map(call.store.account, names) if org is not None]
     return JSONResponse(answer)
 
 
-def members(call: Call) -> Response:
+def members(call: RequestContext) -> Response:
     org = known_account(call)
     roles = call.store.members(org.name)
     found = [(call.store.account(name), role) for name, role in sorted(roles.items())]
-    return JSONResponse([{**wire.person(user), "role": role} for user, role in found if user is not None])
+    return JSONResponse([{**serializers.person(user), "role": role} for user, role in found if user is not None])
 
 
-def likes(call: Call) -> Response:
+def likes(call: RequestContext) -> Response:
     """Only what the asking one may see: a like must not tell that a private repository exists."""
     account = known_account(call)
     items = []
     for repo, liked in call.store.liked_by(account, call.identity.viewer):
-        items.append({"createdAt": wire.timestamp(liked), "repo": {"name": repo.full_name, "type": repo.kind}})
+        items.append({"createdAt": serializers.timestamp(liked), "repo": {"name": repo.full_name, "type": repo.kind}})
     return JSONResponse(items)
 
 
-def own_repositories(call: Call) -> Response:
+def own_repositories(call: RequestContext) -> Response:
     """What a namespace holds, with storage; for the namespace's own people."""
     name = call.params.get("name") or call.user.name
     same = name.casefold() == call.user.name.casefold()
     roles = {org.casefold(): role for org, role in call.store.roles_of(call.user.name).items()}
     if not same and RANK[roles.get(name.casefold())] < RANK["read"]:
-        raise Refusal(403, f"You are not a member of {name!r}.")
+        raise HubHTTPError(403, f"You are not a member of {name!r}.")
     items = []
     for kind in KINDS:
         found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
@@ -100,7 +100,7 @@ def own_repositories(call: Call) -> Response:
                 {
                     "id": repo.full_name,
                     "type": kind,
-                    "updatedAt": wire.timestamp(repo.updated),
+                    "updatedAt": serializers.timestamp(repo.updated),
                     "visibility": "private" if repo.private else "public",
                     "storage": call.store.used_bytes(repo),
                 }
@@ -108,19 +108,19 @@ def own_repositories(call: Call) -> Response:
     return JSONResponse(items)
 
 
-def agent_harnesses(call: Call) -> Response:
+def agent_harnesses(call: RequestContext) -> Response:
     """Fetched once a day by the client's agent detection; an empty table is a valid one."""
     return JSONResponse({})
 
 
-def known_account(call: Call) -> Account:
+def known_account(call: RequestContext) -> Account:
     account = call.store.account(call.params["name"])
     if account is None:
-        raise Refusal(404, f"No user or organisation is called {call.params['name'][:100]!r}.")
+        raise HubHTTPError(404, f"No user or organisation is called {call.params['name'][:100]!r}.")
     return account
 
 
-def count_repos(call: Call, kind: Kind, name: str) -> int:
+def count_repos(call: RequestContext, kind: Kind, name: str) -> int:
     found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
     return len(found)
 

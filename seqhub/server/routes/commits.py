@@ -11,15 +11,15 @@ from typing import IO
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import patterns, wire
-from seqhub.server.http import Call, Fields, Route, parse_object
+from seqhub.server import gitattributes, serializers
+from seqhub.server.errors import HubHTTPError, revision_not_found
+from seqhub.server.http import Fields, RequestContext, Route, parse_object
 from seqhub.server.long_lines import SHORT_CHARACTERS, LongLine
-from seqhub.server.model import AddLarge, AddStaged, Commit, CopyFile, Delete, Entry, Operation, Repo
-from seqhub.server.refusal import Refusal, revision_not_found
-from seqhub.server.scan import may_hold_pickle, refuse_pickles
+from seqhub.server.pickle_scan import may_hold_pickle, refuse_pickles
 from seqhub.server.store.contents import Contents, ContentWriter
 from seqhub.server.store.database import refusing
 from seqhub.server.store.names import check_path
+from seqhub.server.types import AddLarge, AddStaged, Commit, CopyFile, Delete, Entry, Operation, Repo
 
 MIB = 2**20
 MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
@@ -33,7 +33,7 @@ LARGE_FILE = 10_000_000  # bytes, as on the public Hub
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def preupload(call: Call) -> Response:
+def preupload(call: RequestContext) -> Response:
     """Per file: small or large, ignored or not, and the id of what stands there now.
 
     Large is what the repository's own .gitattributes say, what is over the size limit, and what is not text.
@@ -43,9 +43,9 @@ def preupload(call: Call) -> Response:
     fields = call.json()
     asked = fields.objects("files", limit=PREUPLOAD_FILES)
     commit = call.store.resolve(call.repo, ref)
-    lfs_rules = patterns.lfs_rules(root_file(call, commit, ".gitattributes"))
-    ignored = fields.optional_text("gitIgnore", limit=patterns.MAX_BYTES)
-    ignore_rules = patterns.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
+    lfs_rules = gitattributes.lfs_rules(root_file(call, commit, ".gitattributes"))
+    ignored = fields.optional_text("gitIgnore", limit=gitattributes.MAX_BYTES)
+    ignore_rules = gitattributes.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
     paths = [item.text("path", limit=4096) for item in asked]
     for path in paths:
         check_path(path)
@@ -56,7 +56,7 @@ def preupload(call: Call) -> Response:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
     work = lfs_rules.comparisons(len(paths)) + ignore_rules.comparisons(len(paths) + len(folders))
-    patterns.check_work(work)
+    gitattributes.check_work(work)
     if work > LIGHT_COMPARISONS:
         call.need_heavy()
     known: dict[str, bool] = {}
@@ -65,24 +65,24 @@ def preupload(call: Call) -> Response:
     answers = []
     for item, path in zip(asked, paths, strict=True):
         size = item.integer("size")
-        sample = patterns.decoded_sample(item.text("sample", "", limit=4096))
+        sample = gitattributes.decoded_sample(item.text("sample", "", limit=4096))
         is_large = size > 0 and (
             size > LARGE_FILE
-            or patterns.last_word(lfs_rules, path)
-            or patterns.is_binary(sample, is_whole=size <= len(sample))
+            or gitattributes.last_word(lfs_rules, path)
+            or gitattributes.is_binary(sample, is_whole=size <= len(sample))
         )
         answers.append(
             {
                 "path": path,
                 "uploadMode": "lfs" if is_large else "regular",
-                "shouldIgnore": patterns.is_ignored(ignore_rules, path, known),
+                "shouldIgnore": gitattributes.is_ignored(ignore_rules, path, known),
                 "oid": content_id(call, present.get(path), damaged),
             }
         )
     return JSONResponse({"files": answers})
 
 
-async def commit(call: Call) -> Response:
+async def commit(call: RequestContext) -> Response:
     """One NDJSON body, one commit: a header, then operations.
 
     The body waits on disk until all of it is here, so that a slow sender holds neither memory nor a worker.
@@ -97,7 +97,7 @@ async def commit(call: Call) -> Response:
         body.close()
 
 
-def committed(call: Call, ref: str, body: IO[bytes], opens: bool) -> Response:
+def committed(call: RequestContext, ref: str, body: IO[bytes], opens: bool) -> Response:
     """Read a body and write its commit."""
     header: Fields | None = None
     operations: list[Operation] = []
@@ -109,31 +109,33 @@ def committed(call: Call, ref: str, body: IO[bytes], opens: bool) -> Response:
                     header = value
                     continue
                 if len(operations) >= MAX_OPERATIONS:
-                    raise Refusal(413, f"A commit has at most {MAX_OPERATIONS} operations.")
+                    raise HubHTTPError(413, f"A commit has at most {MAX_OPERATIONS} operations.")
                 operations.append(operation(call, key, value, contents, text))
         if header is None:
-            raise Refusal(400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.')
+            raise HubHTTPError(
+                400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.'
+            )
         return write(call, ref, header, operations, opens, contents)
 
 
 def write(
-    call: Call, ref: str, header: Fields, operations: Sequence[Operation], opens: bool, contents: Contents
+    call: RequestContext, ref: str, header: Fields, operations: Sequence[Operation], opens: bool, contents: Contents
 ) -> Response:
     title = header.text("summary", limit=2000).strip()
     if not title:
-        raise Refusal(400, 'Field "summary" must not be empty.')
+        raise HubHTTPError(400, 'Field "summary" must not be empty.')
     message = header.text("description", "")
     parent = header.optional_text("parentCommit", limit=64)
     if call.settings.safetensors_only:
         refuse_pickles(operations, call.store.blob)
-    answer: wire.Shape = {"success": True, "hookOutput": ""}
+    answer: serializers.Shape = {"success": True, "hookOutput": ""}
     who, token = {"author": call.user.name, "title": title, "message": message}, call.identity.token
     if opens:
         target = ref.removeprefix("refs/heads/")
         opened, made = call.store.propose(
             call.repo, operations, target=target, base=parent, **who, uploader=call.user, token=token, contents=contents
         )
-        answer["pullRequestUrl"] = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
+        answer["pullRequestUrl"] = f"{serializers.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     else:
         made = call.store.commit(
             call.repo,
@@ -146,11 +148,14 @@ def write(
             contents=contents,
         )
     scan_soon(call, call.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
-    answer |= {"commitOid": made.oid, "commitUrl": f"{wire.page_url(call.base_url, call.repo)}/commit/{made.oid}"}
+    answer |= {
+        "commitOid": made.oid,
+        "commitUrl": f"{serializers.page_url(call.base_url, call.repo)}/commit/{made.oid}",
+    }
     return JSONResponse(answer)
 
 
-def scan_soon(call: Call, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
+def scan_soon(call: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
     """Let the files of a commit be scanned that may hold pickles."""
     if call.scanner is None:
         return
@@ -160,7 +165,7 @@ def scan_soon(call: Call, repo: Repo, made: Commit, paths: Sequence[str]) -> Non
         call.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
 
 
-def operation(call: Call, key: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
+def operation(call: RequestContext, key: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
     """One line of a commit as the store's value.
 
     Args:
@@ -181,14 +186,14 @@ def operation(call: Call, key: str, value: Fields, contents: Contents, text: IO[
         return large(call, path, value)
     if key == "copyFile":
         return CopyFile(path, value.text("srcPath", limit=4096), value.optional_text("srcRevision", limit=256))
-    raise Refusal(400, f"Unknown operation {key!r}; known: file, lfsFile, deletedFile, deletedFolder, copyFile.")
+    raise HubHTTPError(400, f"Unknown operation {key!r}; known: file, lfsFile, deletedFile, deletedFolder, copyFile.")
 
 
 def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
     """A small file, whose content moves out of memory at once."""
     encoding = value.text("encoding", "utf-8", limit=20)
     if encoding not in ("base64", "utf-8", "utf8"):
-        raise Refusal(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
+        raise HubHTTPError(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
     if text is None:
         raw = decoded(value.text("content", limit=MAX_LINE).encode(), encoding)
         packed = contents.add(raw)
@@ -198,7 +203,7 @@ def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None)
         while piece := text.read(BATCH):  # a multiple of four, the characters that base64 decodes together
             to.write(decoded(piece, encoding))
             if encoding == "base64" and piece.endswith(b"=") and text.read(1):
-                raise Refusal(400, 'Field "content" is not base64: it goes on after its end')
+                raise HubHTTPError(400, 'Field "content" is not base64: it goes on after its end')
         return to.finish()
 
 
@@ -208,23 +213,23 @@ def decoded(piece: bytes, encoding: str) -> bytes:
     try:
         return base64.b64decode(piece, validate=True)
     except (binascii.Error, ValueError) as problem:
-        raise Refusal(400, f'Field "content" is not base64: {problem}') from None
+        raise HubHTTPError(400, f'Field "content" is not base64: {problem}') from None
 
 
-def large(call: Call, path: str, value: Fields) -> AddLarge:
+def large(call: RequestContext, path: str, value: Fields) -> AddLarge:
     """A file that was sent before. Copies name no size: then the blob's own counts, if this user may use the blob."""
     sha256 = value.text("oid", limit=64)
     if value.text("algo", "sha256", limit=20) not in ("sha256", "sha_256") or not _SHA256.fullmatch(sha256):
-        raise Refusal(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
+        raise HubHTTPError(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
     if value.values.get("size") is not None:
         return AddLarge(path, sha256, value.integer("size"))
     blob = call.store.blob(sha256) if call.may_use(sha256) else None
     if blob is None:
-        raise Refusal(422, f"The content of {path} (sha256 {sha256}) was not uploaded by you: upload it first.")
+        raise HubHTTPError(422, f"The content of {path} (sha256 {sha256}) was not uploaded by you: upload it first.")
     return AddLarge(path, sha256, blob.stat().st_size)
 
 
-def lines(call: Call, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
+def lines(call: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
     """The objects of a body; of a long one the content is in a file of its own."""
     folder = call.store.root / "tmp"
     while first := body.readline(LONG_LINE):
@@ -238,7 +243,7 @@ def lines(call: Call, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | Non
                 line.read(rest_of_line(body, first))
             fields = Fields(parse_object(line.text.encode()))
             if line.file is not None and fields.fields("value").values.get("content") != line.mark:
-                raise Refusal(400, f'Only field "content" may have more than {SHORT_CHARACTERS} characters.')
+                raise HubHTTPError(400, f'Only field "content" may have more than {SHORT_CHARACTERS} characters.')
         except BaseException:
             if line.file is not None:
                 line.file.close()
@@ -251,7 +256,9 @@ def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
     size = len(piece)
     while piece:
         if size > MAX_LINE:
-            raise Refusal(413, f"A line of the commit has more than {MAX_LINE} bytes: send the file as a large one.")
+            raise HubHTTPError(
+                413, f"A line of the commit has more than {MAX_LINE} bytes: send the file as a large one."
+            )
         yield piece
         if piece.endswith(b"\n"):
             return
@@ -259,7 +266,7 @@ def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
         size += len(piece)
 
 
-def writable_ref(call: Call, *, opens: bool) -> str:
+def writable_ref(call: RequestContext, *, opens: bool) -> str:
     """The full name of the ref to write, after asking whether the caller may.
 
     Whoever may discuss may open a pull request and go on with one's own; everything else needs the right to write.
@@ -276,19 +283,19 @@ def writable_ref(call: Call, *, opens: bool) -> str:
     return ref
 
 
-def is_own(call: Call, number: int) -> bool:
+def is_own(call: RequestContext, number: int) -> bool:
     return call.store.discussion(call.repo, number).author == call.user.name
 
 
-def root_file(call: Call, commit: Commit, path: str) -> str:
+def root_file(call: RequestContext, commit: Commit, path: str) -> str:
     entry = call.store.entry(call.repo, commit, path)
-    if entry is None or entry.is_folder or entry.lfs is not None or entry.size > patterns.MAX_BYTES:
+    if entry is None or entry.is_folder or entry.lfs is not None or entry.size > gitattributes.MAX_BYTES:
         return ""
     found = call.store.content(call.repo, commit, entry)
     return (found if isinstance(found, bytes) else found.read_bytes()).decode(errors="replace")
 
 
-def content_id(call: Call, entry: Entry | None, damaged: set[str]) -> str | None:
+def content_id(call: RequestContext, entry: Entry | None, damaged: set[str]) -> str | None:
     """The id that the client compares with its own file: git's id of a small one, SHA-256 of a large one.
 
     None for content that is damaged here, so that the client sends it again.
@@ -300,14 +307,14 @@ def content_id(call: Call, entry: Entry | None, damaged: set[str]) -> str | None
     return entry.lfs.sha256 if call.store.is_sound(entry.lfs.sha256, entry.lfs.size) else None
 
 
-def super_squash(call: Call) -> Response:
+def super_squash(call: RequestContext) -> Response:
     message = call.json().text("message", "Super-squash", limit=2000).strip() or "Super-squash"
     ref = writable_ref(call, opens=False)
     made = call.store.super_squash(call.repo, ref, message, call.user.name)
     return JSONResponse({"success": True, "commitOid": made.oid})
 
 
-def history(call: Call) -> Response:
+def history(call: RequestContext) -> Response:
     """Newest first, in pages."""
     limit = call.integer("limit", 50, low=1, high=1000)
     formatted = "formatted" in call.values("expand")
@@ -317,8 +324,8 @@ def history(call: Call) -> Response:
     )
     headers = {"X-Total-Count": str(total)}
     if after is not None:
-        headers |= wire.next_link(call.next_url(after))
-    return JSONResponse([wire.commit_item(item, formatted=formatted) for item in found], headers=headers)
+        headers |= serializers.next_link(call.next_url(after))
+    return JSONResponse([serializers.commit_item(item, formatted=formatted) for item in found], headers=headers)
 
 
 _REPO = "/api/{kinds}/{repo}"

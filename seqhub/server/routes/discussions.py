@@ -5,12 +5,12 @@ from typing import Literal
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import wire
-from seqhub.server.http import Call, Route
-from seqhub.server.model import Comment, Commit, Discussion, Entry
-from seqhub.server.refusal import Refusal
+from seqhub.server import serializers
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import RequestContext, Route
 from seqhub.server.store.discussions import Status
 from seqhub.server.text_diff import unified
+from seqhub.server.types import Comment, Commit, Discussion, Entry
 
 PAGE = 50
 STATUSES: Mapping[str, Status | None] = {"all": None, "open": "open", "closed": "closed", "merged": "merged"}
@@ -22,14 +22,14 @@ DIFF_FILE, DIFF_LINES = 128 * 1024, 4000  # bytes and lines of a file
 DIFF_TOTAL, DIFF_READ, DIFF_FILES = 2 * 2**20, 4 * 2**20, 300  # characters shown, bytes read, and files
 
 
-def list_discussions(call: Call) -> Response:
+def list_discussions(call: RequestContext) -> Response:
     query = call.request.query_params
     kind = query.get("type")
     if kind not in (None, "all", "discussion", "pull_request"):
-        raise Refusal(400, f'"type" must be discussion or pull_request, not {kind[:40]!r}.')
+        raise HubHTTPError(400, f'"type" must be discussion or pull_request, not {kind[:40]!r}.')
     given = query.get("status", "all")
     if given not in STATUSES:
-        raise Refusal(400, f'"status" must be one of {", ".join(STATUSES)}, not {given[:40]!r}.')
+        raise HubHTTPError(400, f'"status" must be one of {", ".join(STATUSES)}, not {given[:40]!r}.')
     page = call.integer("p", 0, low=0, high=10**6)
     found, total = call.store.discussions(
         call.repo,
@@ -39,15 +39,15 @@ def list_discussions(call: Call) -> Response:
         page=page,
         page_size=PAGE,
     )
-    shapes = [wire.discussion(item, call.repo) for item in found]
+    shapes = [serializers.discussion(item, call.repo) for item in found]
     return JSONResponse({"discussions": shapes, "count": total, "start": page * PAGE})
 
 
-def open_discussion(call: Call) -> Response:
+def open_discussion(call: RequestContext) -> Response:
     fields = call.json()
     title = fields.text("title", limit=MAX_TITLE).strip()
     if not title:
-        raise Refusal(400, 'Field "title" must not be empty.')
+        raise HubHTTPError(400, 'Field "title" must not be empty.')
     is_pull_request = fields.flag("pullRequest")
     opened = call.store.open_discussion(
         call.repo,
@@ -57,15 +57,17 @@ def open_discussion(call: Call) -> Response:
         pull_request=is_pull_request,
         status="draft" if is_pull_request else "open",  # there is nothing in it yet
     )
-    url = f"{wire.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
+    url = f"{serializers.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     return JSONResponse({"num": opened.number, "pullRequest": opened.is_pull_request, "url": url})
 
 
-def details(call: Call) -> Response:
+def details(call: RequestContext) -> Response:
     found = named(call)
     if found.is_pull_request:
         call.need_heavy()
-    shape = wire.discussion(found, call.repo) | {"events": [wire.event(comment) for comment in found.comments]}
+    shape = serializers.discussion(found, call.repo) | {
+        "events": [serializers.event(comment) for comment in found.comments]
+    }
     if found.is_pull_request:
         merged = {"mergeCommitId": found.merge_commit} if found.merge_commit else {}
         shape["changes"] = {"base": f"refs/heads/{found.target}", **merged}
@@ -75,68 +77,68 @@ def details(call: Call) -> Response:
     return JSONResponse(shape)
 
 
-def comment(call: Call) -> Response:
+def comment(call: RequestContext) -> Response:
     text = call.json().text("comment", limit=MAX_TEXT)
     if not text.strip():
-        raise Refusal(400, 'Field "comment" must not be empty.')
+        raise HubHTTPError(400, 'Field "comment" must not be empty.')
     made = call.store.comment(call.repo, named(call).number, call.user.name, text)
-    return JSONResponse({"newMessage": wire.event(made)})
+    return JSONResponse({"newMessage": serializers.event(made)})
 
 
-def edit(call: Call) -> Response:
+def edit(call: RequestContext) -> Response:
     own_comment(call, "edit")
     text = call.json().text("content", limit=MAX_TEXT)
     made = call.store.edit_comment(call.repo, number(call), call.params["comment"], text)
-    return JSONResponse({"updatedComment": wire.event(made)})
+    return JSONResponse({"updatedComment": serializers.event(made)})
 
 
-def hide(call: Call) -> Response:
+def hide(call: RequestContext) -> Response:
     own_comment(call, "hide")
     made = call.store.hide_comment(call.repo, number(call), call.params["comment"])
-    return JSONResponse({"updatedComment": wire.event(made)})
+    return JSONResponse({"updatedComment": serializers.event(made)})
 
 
-def change_status(call: Call) -> Response:
+def change_status(call: RequestContext) -> Response:
     fields = call.json()
     status = fields.text("status", limit=20)
     if status not in ("open", "closed"):
-        raise Refusal(400, f'Field "status" must be open or closed, not {status!r}.')
+        raise HubHTTPError(400, f'Field "status" must be open or closed, not {status!r}.')
     found = own_discussion(call)
     text = fields.text("comment", "", limit=MAX_TEXT)
     wanted: Literal["open", "closed"] = "open" if status == "open" else "closed"
     made = call.store.change_status(call.repo, found.number, wanted, call.user.name, text)
-    return JSONResponse({"newStatus": wire.event(made)})
+    return JSONResponse({"newStatus": serializers.event(made)})
 
 
-def rename(call: Call) -> Response:
+def rename(call: RequestContext) -> Response:
     title = call.json().text("title", limit=MAX_TITLE).strip()
     if not title:
-        raise Refusal(400, 'Field "title" must not be empty.')
+        raise HubHTTPError(400, 'Field "title" must not be empty.')
     made = call.store.rename(call.repo, own_discussion(call).number, title, call.user.name)
-    return JSONResponse({"newTitle": wire.event(made)})
+    return JSONResponse({"newTitle": serializers.event(made)})
 
 
-def merge(call: Call) -> Response:
+def merge(call: RequestContext) -> Response:
     text = call.json().text("comment", "", limit=MAX_TEXT)
     found = named(call)
     if not found.is_pull_request:
-        raise Refusal(400, f"Discussion {found.number} is no pull request.")
+        raise HubHTTPError(400, f"Discussion {found.number} is no pull request.")
     made = call.store.merge(call.repo, found.number, call.user.name, text)
     return JSONResponse({"success": True, "mergeCommitId": made.oid})
 
 
-def number(call: Call) -> int:
+def number(call: RequestContext) -> int:
     text = call.params["number"]
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Refusal(404, f"No discussion has the number {text[:40]!r}.")
+        raise HubHTTPError(404, f"No discussion has the number {text[:40]!r}.")
     return int(text)
 
 
-def named(call: Call) -> Discussion:
+def named(call: RequestContext) -> Discussion:
     return call.store.discussion(call.repo, number(call))
 
 
-def own_discussion(call: Call) -> Discussion:
+def own_discussion(call: RequestContext) -> Discussion:
     """One's own, or any for who may write to the repository."""
     found = named(call)
     if found.author != call.user.name:
@@ -144,20 +146,20 @@ def own_discussion(call: Call) -> Discussion:
     return found
 
 
-def own_comment(call: Call, verb: str) -> None:
+def own_comment(call: RequestContext, verb: str) -> None:
     """Editing is for authors only; hiding also for who may write."""
     wanted = call.params["comment"].lower()
     found: Comment | None = next((item for item in named(call).comments if item.id.lower() == wanted), None)
     if found is None or found.kind != "comment":
-        raise Refusal(404, f"Discussion {number(call)} has no comment {wanted[:40]!r}.")
+        raise HubHTTPError(404, f"Discussion {number(call)} has no comment {wanted[:40]!r}.")
     if found.author == call.user.name:
         return
     if verb == "edit":
-        raise Refusal(403, "Only its author may edit a comment.")
+        raise HubHTTPError(403, "Only its author may edit a comment.")
     call.require("write")
 
 
-def changes(call: Call, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
+def changes(call: RequestContext, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
     """Fork and head of a pull request, and the files that differ; None before its first commit."""
     made = [item.extra["oid"] for item in found.comments if item.kind == "commit"]
     parent = call.store.resolve(call.repo, made[0]).parent if made else None
@@ -167,7 +169,7 @@ def changes(call: Call, found: Discussion) -> tuple[Commit, Commit, Changes] | N
     return base, head, call.store.changes(call.repo, base, head)
 
 
-def conflicts(call: Call, found: Discussion) -> list[str]:
+def conflicts(call: RequestContext, found: Discussion) -> list[str]:
     """Files that the target has changed too, in another way: then a merge would be refused."""
     proposed = changes(call, found) if found.status in ("open", "draft") else None
     targets = [ref.ref for ref in call.store.refs(call.repo) if ref.ref == f"refs/heads/{found.target}"]
@@ -178,7 +180,7 @@ def conflicts(call: Call, found: Discussion) -> list[str]:
     return [path for path in theirs if path in ours and content_id(theirs[path][1]) != content_id(ours[path][1])]
 
 
-def diff(call: Call, found: Discussion) -> Iterator[str]:
+def diff(call: RequestContext, found: Discussion) -> Iterator[str]:
     """What a pull request changes, as git words it: from where it forked to its head."""
     proposed = changes(call, found)
     if proposed is None:
@@ -199,7 +201,9 @@ def diff(call: Call, found: Discussion) -> Iterator[str]:
         yield f"# {len(changed) - DIFF_FILES} further changed files are not shown\n"
 
 
-def file_diff(call: Call, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]) -> str:
+def file_diff(
+    call: RequestContext, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]
+) -> str:
     entries = (old[1], new[1])
     shown = [f"diff --git a/{path} b/{path}\n"]
     if entries[0] is None:
@@ -226,7 +230,7 @@ def content_id(entry: Entry | None) -> str | None:
     return None if entry is None else entry.oid
 
 
-def text_of(call: Call, commit: Commit, entry: Entry | None) -> str | None:
+def text_of(call: RequestContext, commit: Commit, entry: Entry | None) -> str | None:
     """A small text; None for what is no text."""
     if entry is None:
         return ""

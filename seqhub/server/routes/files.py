@@ -8,12 +8,12 @@ from urllib.parse import quote
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from seqhub.server import strict_json, wire
+from seqhub.server import serializers, strict_json
 from seqhub.server.conditional import asked_range, is_known
-from seqhub.server.http import Call, Route, is_true
-from seqhub.server.model import Commit, Entry
-from seqhub.server.refusal import Refusal, entry_not_found
-from seqhub.server.scan import Status
+from seqhub.server.errors import HubHTTPError, entry_not_found
+from seqhub.server.http import RequestContext, Route, is_true
+from seqhub.server.pickle_scan import Status
+from seqhub.server.types import Commit, Entry
 
 PIECE = 256 * 1024
 PATHS = 20_000
@@ -46,19 +46,19 @@ TEXT = frozenset(
 )
 
 
-def resolve(call: Call) -> Response:
+def resolve(call: RequestContext) -> Response:
     """A file's content. Never compressed: clients compare Content-Length with the size they know."""
     commit, entry = found_file(call)
     etag = f'"{entry.lfs.sha256 if entry.lfs else entry.oid}"'
     headers = {
         "ETag": etag,
-        wire.REPO_COMMIT: commit.oid,
+        serializers.REPO_COMMIT: commit.oid,
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(entry.path),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(PurePosixPath(entry.path).name)}",
     }
     if entry.lfs is not None:
-        headers |= {wire.LINKED_SIZE: str(entry.lfs.size), wire.LINKED_ETAG: etag}
+        headers |= {serializers.LINKED_SIZE: str(entry.lfs.size), serializers.LINKED_ETAG: etag}
     if is_known(call.request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     start, stop, status = range_of(call, entry.size, etag)
@@ -77,12 +77,12 @@ def resolve(call: Call) -> Response:
     return StreamingResponse(pieces(content, start, stop), status, headers)
 
 
-def raw(call: Call) -> Response:
+def raw(call: RequestContext) -> Response:
     """The blob that git has: of a large file its pointer."""
     commit, entry = found_file(call)
     etag = f'"{entry.oid}"'
     headers = {
-        wire.REPO_COMMIT: commit.oid,
+        serializers.REPO_COMMIT: commit.oid,
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(entry.path),
@@ -108,7 +108,7 @@ def raw(call: Call) -> Response:
     return Response(body[start:stop], status, headers)
 
 
-def tree(call: Call) -> Response:
+def tree(call: RequestContext) -> Response:
     expand = call.flag("expand")
     highest = EXPANDED_PAGE if expand else TREE_PAGE
     commit, folder = call.commit(), call.params.get("path", "").strip("/")
@@ -123,49 +123,53 @@ def tree(call: Call) -> Response:
             after=call.request.query_params.get("cursor"),
             limit=limit,
         )
-    except Refusal as refusal:
-        refusal.headers[wire.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
+    except HubHTTPError as refusal:
+        refusal.headers[serializers.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
         raise
-    shapes = [wire.tree_entry(e, expand=expand, scan=scan_of(call, e) if expand else "not scanned") for e in found]
-    headers = {wire.REPO_COMMIT: commit.oid}
+    shapes = [
+        serializers.tree_entry(e, expand=expand, scan=scan_of(call, e) if expand else "not scanned") for e in found
+    ]
+    headers = {serializers.REPO_COMMIT: commit.oid}
     if after is not None:
-        headers |= wire.next_link(call.next_url(after))
+        headers |= serializers.next_link(call.next_url(after))
     return JSONResponse(shapes, headers=headers)
 
 
-def paths_info(call: Call) -> Response:
+def paths_info(call: RequestContext) -> Response:
     """What stands at some paths; those that are not there are left out."""
     form = call.form()
     paths = [path.strip("/") for path in form.get("paths", []) + form.get("paths[]", [])]
     if len(paths) > PATHS:
-        raise Refusal(413, f"{len(paths)} paths; at most {PATHS} are allowed.")
+        raise HubHTTPError(413, f"{len(paths)} paths; at most {PATHS} are allowed.")
     if len(paths) > LIGHT_PATHS:
         call.need_heavy()
     expand = is_true(form.get("expand", ["false"])[0])
     commit = call.commit()
     found = call.store.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
     shapes = [
-        wire.tree_entry(e, expand=expand, copyable=True, scan=scan_of(call, e) if expand else "not scanned")
+        serializers.tree_entry(e, expand=expand, copyable=True, scan=scan_of(call, e) if expand else "not scanned")
         for e in found
     ]
-    return JSONResponse(shapes, headers={wire.REPO_COMMIT: commit.oid})
+    return JSONResponse(shapes, headers={serializers.REPO_COMMIT: commit.oid})
 
 
-def scan_of(call: Call, entry: Entry) -> Status:
+def scan_of(call: RequestContext, entry: Entry) -> Status:
     """What the scan of a file that may hold a pickle found; readers start none."""
     if call.scanner is None or entry.is_folder:
         return "not scanned"
     return call.scanner.status(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path)
 
 
-def safetensors_metadata(call: Call) -> Response:
+def safetensors_metadata(call: RequestContext) -> Response:
     """The headers of all shards that an index on main names, so that a client asks once."""
     commit, index_path = call.store.resolve(call.repo, "main"), call.params["path"]
     index_entry = call.store.entry(call.repo, commit, index_path)
     if index_entry is None or index_entry.is_folder:
         raise absent_entry(commit, index_path, "main")
     if index_entry.size > MAX_INDEX:
-        raise Refusal(422, f"{index_path} has {index_entry.size:,} bytes; an index of at most {MAX_INDEX:,} is read.")
+        raise HubHTTPError(
+            422, f"{index_path} has {index_entry.size:,} bytes; an index of at most {MAX_INDEX:,} is read."
+        )
     found = call.store.content(call.repo, commit, index_entry)
     try:
         index = strict_json.parse(found if isinstance(found, bytes) else found.read_bytes())
@@ -173,9 +177,9 @@ def safetensors_metadata(call: Call) -> Response:
         shards = sorted(set(index["weight_map"].values()))
         names = [str(PurePosixPath(index_path).with_name(PurePosixPath(shard).name)) for shard in shards]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Refusal(422, f"{index_path} is not an index of safetensors shards.") from None
+        raise HubHTTPError(422, f"{index_path} is not an index of safetensors shards.") from None
     if len(shards) > MAX_SHARDS:
-        raise Refusal(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
+        raise HubHTTPError(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
     del index, found  # the headers of the shards need the room
     parts: list[bytes] = []
     total = 0
@@ -187,7 +191,7 @@ def safetensors_metadata(call: Call) -> Response:
     return Response(body, media_type="application/json")
 
 
-def shard_header(call: Call, commit: Commit, path: str, room: int) -> bytes:
+def shard_header(call: RequestContext, commit: Commit, path: str, room: int) -> bytes:
     """The header of a safetensors file as JSON, computed once for equal files.
 
     Args:
@@ -202,16 +206,16 @@ def shard_header(call: Call, commit: Commit, path: str, room: int) -> bytes:
     content = call.store.content(call.repo, commit, entry)
     length = int.from_bytes(first_bytes(content, 0, 8), "little")
     if not 2 <= length <= entry.size - 8:
-        raise Refusal(422, f"{path} is not a safetensors file.")
+        raise HubHTTPError(422, f"{path} is not a safetensors file.")
     if length > min(MAX_HEADER, room):
         most = f"at most {MAX_HEADER:,} of a file and {MAX_HEADERS:,} of all are answered"
-        raise Refusal(413, f"The header of {path} has {length:,} bytes; {most}. Read it by a range.")
+        raise HubHTTPError(413, f"The header of {path} has {length:,} bytes; {most}. Read it by a range.")
 
     def computed() -> bytes:
         try:
             return compact(strict_json.parse(first_bytes(content, 8, 8 + length)))
         except ValueError:
-            raise Refusal(422, f"{path} is not a safetensors file.") from None
+            raise HubHTTPError(422, f"{path} is not a safetensors file.") from None
 
     return call.headers.get(entry.lfs.sha256 if entry.lfs else entry.oid, computed)
 
@@ -229,7 +233,7 @@ def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
         return file.read(stop - start)
 
 
-def found_file(call: Call) -> tuple[Commit, Entry]:
+def found_file(call: RequestContext) -> tuple[Commit, Entry]:
     commit, path = call.commit(), call.params["path"]
     entry = None if path.endswith("/") else call.store.entry(call.repo, commit, path)
     if entry is None or entry.is_folder:
@@ -237,14 +241,14 @@ def found_file(call: Call) -> tuple[Commit, Entry]:
     return commit, entry
 
 
-def absent_entry(commit: Commit, path: str, revision: str) -> Refusal:
+def absent_entry(commit: Commit, path: str, revision: str) -> HubHTTPError:
     """Carries the commit: clients remember that a file is absent there."""
     refusal = entry_not_found(path, revision)
-    refusal.headers[wire.REPO_COMMIT] = commit.oid
+    refusal.headers[serializers.REPO_COMMIT] = commit.oid
     return refusal
 
 
-def range_of(call: Call, size: int, etag: str) -> tuple[int, int, int]:
+def range_of(call: RequestContext, size: int, etag: str) -> tuple[int, int, int]:
     """Start, stop and status of the answer; see `asked_range`."""
     headers = call.request.headers
     return asked_range(headers.get("range", ""), headers.get("if-range"), size, etag)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from starlette.responses import Response, StreamingResponse
 
-from seqhub.server import git, wire
-from seqhub.server.http import Call, Route
-from seqhub.server.model import DEFAULT_BRANCH
-from seqhub.server.packing import ERROR, FLUSH, ContentReader, Graph, Reader, banded, lacking, lines, pack, pkt
-from seqhub.server.refusal import Refusal
+from seqhub.server import git, serializers
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import RequestContext, Route
+from seqhub.server.packfile import ERROR, FLUSH, ContentReader, Graph, Reader, banded, lacking, lines, pack, pkt
+from seqhub.server.types import DEFAULT_BRANCH
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +55,13 @@ class Tips:
     peeled: dict[bytes, bytes]  # of annotated tags: their commits
 
 
-def advertise(call: Call) -> Response:
+def advertise(call: RequestContext) -> Response:
     """The refs, as the first answer of every conversation."""
     service = call.request.query_params.get("service")
     if service == "git-receive-pack":
         return refuse_push(call)
     if service != "git-upload-pack":
-        raise Refusal(403, "Only git's smart HTTP protocol is spoken here: ?service=git-upload-pack is expected.")
+        raise HubHTTPError(403, "Only git's smart HTTP protocol is spoken here: ?service=git-upload-pack is expected.")
     found = tips(call, Graph(reader(call)))
     rows = [(b"HEAD", found.refs[HEAD])] if HEAD in found.refs else []
     for ref, oid in found.refs.items():
@@ -78,12 +78,12 @@ def advertise(call: Call) -> Response:
     return Response(b"".join(body), media_type="application/x-git-upload-pack-advertisement", headers=NO_STORE)
 
 
-def upload_pack(call: Call) -> Response:
+def upload_pack(call: RequestContext) -> Response:
     """Negotiate what both sides have; once the client says `done`, send what it lacks."""
     try:
         asked = parsed(unpacked(call))
     except ValueError as problem:
-        raise Refusal(400, f"This is no request to git-upload-pack: {problem}.") from None
+        raise HubHTTPError(400, f"This is no request to git-upload-pack: {problem}.") from None
     if not asked.wants:  # git tries out with an empty request whether a large one would be let in
         return answer([])
     graph = Graph(reader(call))
@@ -118,7 +118,13 @@ def upload_pack(call: Call) -> Response:
 
 
 def sent(
-    call: Call, graph: Graph, found: Tips, asked: Asked, first: list[bytes], common: list[bytes], ends: set[bytes]
+    call: RequestContext,
+    graph: Graph,
+    found: Tips,
+    asked: Asked,
+    first: list[bytes],
+    common: list[bytes],
+    ends: set[bytes],
 ) -> Iterator[bytes]:
     """The end of the negotiation and the pack, in pieces of 64 KiB."""
     yield b"".join(first)
@@ -137,14 +143,17 @@ def sent(
         yield pkt(ERROR + f"internal error; the server's log has it as {request_id}\n".encode())
 
 
-def refuse_push(call: Call) -> Response:
+def refuse_push(call: RequestContext) -> Response:
     """Plain text, since git shows its user nothing else."""
     return Response(
-        NO_PUSH + "\n", 501, {wire.ERROR_MESSAGE: wire.header_text(NO_PUSH)}, media_type="text/plain; charset=utf-8"
+        NO_PUSH + "\n",
+        501,
+        {serializers.ERROR_MESSAGE: serializers.header_text(NO_PUSH)},
+        media_type="text/plain; charset=utf-8",
     )
 
 
-def reader(call: Call) -> Reader:
+def reader(call: RequestContext) -> Reader:
     """Objects of the repository by their 20 bytes."""
 
     def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:
@@ -155,7 +164,7 @@ def reader(call: Call) -> Reader:
     return read
 
 
-def content_reader(call: Call) -> ContentReader:
+def content_reader(call: RequestContext) -> ContentReader:
     """Objects of the repository by their 20 bytes; long contents as files."""
     read = reader(call)
 
@@ -180,7 +189,7 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def tips(call: Call, graph: Graph) -> Tips:
+def tips(call: RequestContext, graph: Graph) -> Tips:
     refs = {ref: bytes.fromhex(oid) for ref, oid in call.store.git_refs(call.repo).items()}
     peeled = {oid: graph.commit_behind(oid) for ref, oid in refs.items() if ref.startswith(TAG)}
     return Tips(refs, {tag: oid for tag, oid in peeled.items() if oid is not None and oid != tag})
@@ -242,7 +251,7 @@ def oid_of(text: bytes) -> bytes:
     return bytes.fromhex(text.decode())
 
 
-def unpacked(call: Call) -> bytes:
+def unpacked(call: RequestContext) -> bytes:
     """The body, which git compresses when it is long; not more of it than the route allows.
 
     Raises:
@@ -252,14 +261,14 @@ def unpacked(call: Call) -> bytes:
     if encoding == "identity":
         return call.body
     if encoding not in ("gzip", "x-gzip"):
-        raise Refusal(415, f"Content-Encoding {encoding[:40]!r} is unknown; gzip is known.")
+        raise HubHTTPError(415, f"Content-Encoding {encoding[:40]!r} is unknown; gzip is known.")
     stream = zlib.decompressobj(wbits=31)
     try:
         body = stream.decompress(call.body, call.body_limit + 1)
     except zlib.error as problem:
         raise ValueError(f"the body is not gzip ({problem})") from None
     if len(body) > call.body_limit:
-        raise Refusal(413, f"The body has more than the {call.body_limit} bytes that are allowed here.")
+        raise HubHTTPError(413, f"The body has more than the {call.body_limit} bytes that are allowed here.")
     if not stream.eof:
         raise ValueError("the gzip body is cut")
     return body

@@ -16,15 +16,15 @@ from urllib.parse import quote
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from seqhub.server.conditional import is_known
-from seqhub.server.http import Call, Fields, Route
-from seqhub.server.parts import forget, joined, new_upload, waiting_bytes
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import Fields, RequestContext, Route
+from seqhub.server.multipart import forget, joined, new_upload, waiting_bytes
 from seqhub.server.routes.files import pieces, range_of
-from seqhub.server.routes.granted import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
+from seqhub.server.routes.signed import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
 from seqhub.server.routes.xet import SESSION_ID, connection
-from seqhub.server.signing import Action, Grant, Signer
+from seqhub.server.serializers import PREFIX_OF
+from seqhub.server.signed_urls import Action, Grant, Signer
 from seqhub.server.store.database import refusing
-from seqhub.server.wire import PREFIX_OF
 
 MAX_OBJECTS = 1000  # of one batch; clients send 256, git-lfs 100
 MAX_PARTS = 10_000
@@ -44,7 +44,7 @@ class Plan:
     part: int = 512 * 2**20
 
 
-def batch(call: Call, plan: Plan) -> Response:
+def batch(call: RequestContext, plan: Plan) -> Response:
     fields = call.json()
     operation = fields.text("operation")
     if operation not in ("upload", "download"):
@@ -69,7 +69,7 @@ def batch(call: Call, plan: Plan) -> Response:
     return JSONResponse(body, media_type=LFS_JSON)
 
 
-def verify(call: Call) -> Response:
+def verify(call: RequestContext) -> Response:
     """Asked after an upload: is it here, as this user's?"""
     oid, size = _wanted(call.json())
     if not call.may_use(oid) or not call.store.is_sound(oid, size):
@@ -77,7 +77,7 @@ def verify(call: Call) -> Response:
     return JSONResponse({}, media_type=LFS_JSON)
 
 
-async def put_object(call: Call) -> Response:
+async def put_object(call: RequestContext) -> Response:
     grant = _grant(call, "upload")
     account, token = await call.in_thread(uploader, call, grant)
     writer = await call.in_thread(call.store.begin_blob)
@@ -90,7 +90,7 @@ async def put_object(call: Call) -> Response:
     return Response(headers={"ETag": f'"{grant.oid}"'})
 
 
-async def put_part(call: Call) -> Response:
+async def put_part(call: RequestContext) -> Response:
     grant = _grant(call, "part")
     account, token = await call.in_thread(uploader, call, grant)
     try:
@@ -105,7 +105,7 @@ async def put_part(call: Call) -> Response:
     return Response(headers={"ETag": etag})
 
 
-def complete(call: Call) -> Response:
+def complete(call: RequestContext) -> Response:
     """Join the parts into the file that the grant names."""
     grant = _grant(call, "complete")
     account, token = uploader(call, grant)
@@ -131,7 +131,7 @@ def complete(call: Call) -> Response:
     return JSONResponse({"oid": grant.oid, "size": grant.size})
 
 
-def get_object(call: Call) -> Response:
+def get_object(call: RequestContext) -> Response:
     grant = _grant(call, "download")
     _, repo = holder(call, grant)
     path = None if call.store.holds(repo, grant.oid) is None else call.store.blob(grant.oid)
@@ -151,11 +151,13 @@ def get_object(call: Call) -> Response:
     return StreamingResponse(pieces(path, start, stop), status, headers)
 
 
-def locks(call: Call) -> Response:
+def locks(call: RequestContext) -> Response:
     raise _lfs_refusal(501, "This Hub has no file locks: git push is not served, and commits over HTTP need none.")
 
 
-def _uploads(call: Call, wanted: list[tuple[str, int]], revision: str | None, parts: Plan | None) -> list[object]:
+def _uploads(
+    call: RequestContext, wanted: list[tuple[str, int]], revision: str | None, parts: Plan | None
+) -> list[object]:
     permission = upload_permission(call, revision)
     life = life_of_batch(sum(size for _, size in wanted))
     verify_at = {"href": f"{_repo_url(call)}.git/info/lfs/objects/verify", "expires_in": life}
@@ -182,14 +184,14 @@ def _uploads(call: Call, wanted: list[tuple[str, int]], revision: str | None, pa
     return [_upload_item(call, oid, size, actions) for oid, size in wanted]
 
 
-def _xet_uploads(call: Call, wanted: list[tuple[str, int]], revision: str | None) -> list[object]:
+def _xet_uploads(call: RequestContext, wanted: list[tuple[str, int]], revision: str | None) -> list[object]:
     kinds = {"model": "models", "dataset": "datasets", "space": "spaces"}[call.repo.kind]
     route = f"{call.base_url}/api/{kinds}/{call.repo.full_name}/xet-write-token/{quote(revision or 'None', safe='')}"
     header = {**connection(call, revision), SESSION_ID: new_upload()}
     return [_upload_item(call, *item, lambda *_: {"upload": {"href": route, "header": header}}) for item in wanted]
 
 
-def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], dict[str, object]]) -> object:
+def _upload_item(call: RequestContext, oid: str, size: int, actions: Callable[[str, int], dict[str, object]]) -> object:
     """One object of the answer; without actions where this user need not send it again."""
     if size > call.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
@@ -199,7 +201,7 @@ def _upload_item(call: Call, oid: str, size: int, actions: Callable[[str, int], 
     return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
 
 
-def _downloads(call: Call, wanted: list[tuple[str, int]]) -> list[object]:
+def _downloads(call: RequestContext, wanted: list[tuple[str, int]]) -> list[object]:
     life = life_of_batch(sum(size for _, size in wanted))
     answer: list[object] = []
     for oid, size in wanted:
@@ -220,22 +222,22 @@ def _wanted(fields: Fields) -> tuple[str, int]:
     return oid, fields.integer("size")
 
 
-def _grant(call: Call, action: Action) -> Grant:
+def _grant(call: RequestContext, action: Action) -> Grant:
     """The grant of a signed address, if it is for this very address."""
     grant = Signer(call.store.secret).read(call.request.query_params.get("grant", ""), action)
     here = {"oid": grant.oid, "upload": grant.upload, "part": str(grant.part)}
     if any(here[name] != value for name, value in call.params.items()):
-        raise Refusal(403, "The signature belongs to another address.")
+        raise HubHTTPError(403, "The signature belongs to another address.")
     return grant
 
 
-def _repo_url(call: Call) -> str:
+def _repo_url(call: RequestContext) -> str:
     return f"{call.base_url}/{PREFIX_OF[call.repo.kind]}{call.repo.full_name}"
 
 
-def _lfs_refusal(status: int, message: str) -> Refusal:
+def _lfs_refusal(status: int, message: str) -> HubHTTPError:
     """git-lfs reads `message` where other clients read `error`."""
-    return Refusal(status, message, body={"message": message})
+    return HubHTTPError(status, message, body={"message": message})
 
 
 def _storage_refusal(problem: BaseException) -> BaseException:

@@ -6,11 +6,11 @@ from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import strict_json, wire
-from seqhub.server.http import Call, Route
-from seqhub.server.model import Commit, Gated, Kind, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server import serializers, strict_json
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import RequestContext, Route
 from seqhub.server.store.listing import SORTS
+from seqhub.server.types import Commit, Gated, Kind, Repo
 
 PAGE, HIGHEST_PAGE = 100, 1000
 MAX_SIBLINGS = 200_000
@@ -37,7 +37,7 @@ EXPANDABLE: Mapping[Kind, frozenset[str]] = {
 class Description:
     """One repository's fields as clients name them; each is looked up only when it is asked for."""
 
-    def __init__(self, call: Call, repo: Repo, commit: Commit | None = None, *, blobs: bool = False) -> None:
+    def __init__(self, call: RequestContext, repo: Repo, commit: Commit | None = None, *, blobs: bool = False) -> None:
         self.call = call
         self.repo = repo
         self.at = commit
@@ -57,9 +57,9 @@ class Description:
             self.at = self.store.resolve(self.repo, "main")
         return self.at
 
-    def shape(self, names: "frozenset[str] | set[str]") -> wire.Shape:
+    def shape(self, names: "frozenset[str] | set[str]") -> serializers.Shape:
         """Ids, and the fields of those names that this server knows; those it does not know are absent."""
-        shape: wire.Shape = {"_id": f"{self.repo.id:024x}", "id": self.repo.full_name}
+        shape: serializers.Shape = {"_id": f"{self.repo.id:024x}", "id": self.repo.full_name}
         if self.repo.kind == "model":
             shape["modelId"] = self.repo.full_name
         for name, look_up in self.fields().items():
@@ -78,8 +78,8 @@ class Description:
         fields: dict[str, Callable[[], object]] = {
             "author": lambda: repo.namespace,
             "sha": lambda: self.commit.oid,
-            "lastModified": lambda: wire.timestamp(repo.updated),
-            "createdAt": lambda: wire.timestamp(repo.created),
+            "lastModified": lambda: serializers.timestamp(repo.updated),
+            "createdAt": lambda: serializers.timestamp(repo.created),
             "private": lambda: repo.private,
             "gated": lambda: False if repo.gated == "no" else repo.gated,
             "disabled": lambda: False,
@@ -106,11 +106,11 @@ class Description:
             }
         return fields
 
-    def siblings(self) -> list[wire.Shape]:
+    def siblings(self) -> list[serializers.Shape]:
         """Every file at the commit."""
         return [shape for page in self.sibling_pages() for shape in page]
 
-    def sibling_pages(self) -> Iterator[list[wire.Shape]]:
+    def sibling_pages(self) -> Iterator[list[serializers.Shape]]:
         """Every file at the commit, page by page."""
         after: str | None = None
         for number in range(-(-MAX_SIBLINGS // LIGHT_FILES)):
@@ -119,11 +119,11 @@ class Description:
             entries, after = self.store.tree(
                 self.repo, self.commit, "", recursive=True, with_last_commit=False, after=after, limit=LIGHT_FILES
             )
-            yield [wire.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
+            yield [serializers.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
             if after is None:
                 return
 
-    def config(self) -> wire.Shape | None:
+    def config(self) -> serializers.Shape | None:
         """The part of config.json from which clients choose classes; None where the file is not what it should be."""
         entry = self.store.entry(self.repo, self.commit, "config.json")
         if entry is None or entry.is_folder or entry.lfs is not None or entry.size > 1_000_000:
@@ -144,7 +144,7 @@ class Description:
         return named
 
 
-def info(call: Call) -> Response:
+def info(call: RequestContext) -> Response:
     """One repository at one revision."""
     repo = call.repo
     commit = call.commit()
@@ -158,7 +158,7 @@ def info(call: Call) -> Response:
         shape = description.shape(known)
         if call.flag("securityStatus"):
             shape["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
-    headers = {wire.REPO_COMMIT: commit.oid}
+    headers = {serializers.REPO_COMMIT: commit.oid}
     if not lists_files:
         return JSONResponse(shape, headers=headers)
     # A page at a time becomes text: as values, many thousand files would take ten times the memory.
@@ -169,22 +169,22 @@ def info(call: Call) -> Response:
     return Response(body[:-1] + b',"siblings":[' + files.encode() + b"]}", 200, headers, "application/json")
 
 
-def list_repositories(call: Call) -> Response:
+def list_repositories(call: RequestContext) -> Response:
     """A page of a list, cheap fields unless more is asked for."""
-    kind = wire.KIND_OF[call.params["kinds"]]
+    kind = serializers.KIND_OF[call.params["kinds"]]
     query = call.request.query_params
     expand = expanded(call, kind)
     sort = query.get("sort", "lastModified")
     if sort not in SORTS:
-        raise Refusal(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
+        raise HubHTTPError(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
     search, tags = query.getlist("search"), call.values("filter") + call.values("tags")
     if len(search) + len(tags) > MAX_CONDITIONS:
-        raise Refusal(
+        raise HubHTTPError(
             400, f"{len(search) + len(tags)} texts and tags; at most {MAX_CONDITIONS} are looked for at once."
         )
     direction = query.get("direction", "-1")
     if direction not in ("-1", "1"):
-        raise Refusal(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
+        raise HubHTTPError(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
     listed = partial(
         call.store.list_repos,
         kind,
@@ -203,12 +203,12 @@ def list_repositories(call: Call) -> Response:
     if limit > PAGE or names & COSTLY:
         call.need_heavy()
     repos, after = listed(limit=limit)
-    shapes: list[wire.Shape] = []
+    shapes: list[serializers.Shape] = []
     size = 0
     for place, repo in enumerate(repos):
         try:
             shape = Description(call, repo).shape(names)
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             if refusal.status != 404:  # 404: deleted since the page was made
                 raise
             continue
@@ -217,10 +217,10 @@ def list_repositories(call: Call) -> Response:
             _, after = listed(limit=place)
             break
         shapes.append(shape)
-    return JSONResponse(shapes, headers={} if after is None else wire.next_link(call.next_url(after)))
+    return JSONResponse(shapes, headers={} if after is None else serializers.next_link(call.next_url(after)))
 
 
-def plain_names(call: Call, kind: Kind) -> frozenset[str]:
+def plain_names(call: RequestContext, kind: Kind) -> frozenset[str]:
     names = {"author", "private", "gated", "likes", "downloads", "tags", "createdAt", "lastModified", "sdk"}
     names |= {"pipeline_tag", "library_name"}
     if kind == "dataset":
@@ -234,11 +234,11 @@ def plain_names(call: Call, kind: Kind) -> frozenset[str]:
     return frozenset(names)
 
 
-def expanded(call: Call, kind: Kind) -> frozenset[str]:
+def expanded(call: RequestContext, kind: Kind) -> frozenset[str]:
     names = frozenset(call.values("expand"))
     unknown = sorted(names - EXPANDABLE[kind])
     if unknown:
-        raise Refusal(400, f'"expand" knows {", ".join(sorted(EXPANDABLE[kind]))}; not {unknown[0][:60]!r}.')
+        raise HubHTTPError(400, f'"expand" knows {", ".join(sorted(EXPANDABLE[kind]))}; not {unknown[0][:60]!r}.')
     return names
 
 
@@ -249,14 +249,14 @@ def gate(text: str | None) -> Gated | bool | None:
     values: dict[str, Gated | bool] = {"true": True, "1": True, "false": False, "0": False}
     values |= {"auto": "auto", "manual": "manual"}
     if text.lower() not in values:
-        raise Refusal(400, f'"gated" must be one of {", ".join(values)}, not {text[:40]!r}.')
+        raise HubHTTPError(400, f'"gated" must be one of {", ".join(values)}, not {text[:40]!r}.')
     return values[text.lower()]
 
 
-def tags_by_type(call: Call) -> Response:
+def tags_by_type(call: RequestContext) -> Response:
     """The tags of public repositories, grouped as the public Hub groups its catalogue."""
     kind: Kind = "model" if call.params["kinds"] == "models" else "dataset"
-    groups: dict[str, list[wire.Shape]] = {}
+    groups: dict[str, list[serializers.Shape]] = {}
     for tag, _ in call.store.tag_counts(kind):
         prefix, colon, label = tag.partition(":")
         group = prefix if colon else "other"

@@ -2,49 +2,49 @@
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import wire
-from seqhub.server.http import Call, Route
-from seqhub.server.refusal import Refusal, revision_not_found
+from seqhub.server import serializers
+from seqhub.server.errors import HubHTTPError, revision_not_found
+from seqhub.server.http import RequestContext, Route
 
 
-def list_refs(call: Call) -> Response:
-    return JSONResponse(wire.refs(call.store.refs(call.repo), pull_requests=call.flag("include_prs")))
+def list_refs(call: RequestContext) -> Response:
+    return JSONResponse(serializers.refs(call.store.refs(call.repo), pull_requests=call.flag("include_prs")))
 
 
-def create_branch(call: Call) -> Response:
+def create_branch(call: RequestContext) -> Response:
     """A branch at a revision; JavaScript's client sends `overwrite` and `emptyBranch`, which this server leaves out."""
     name, fields = call.params["branch"], call.json()
     if name.startswith("refs/"):
-        raise Refusal(400, f"Invalid reference for a branch: {name}")
+        raise HubHTTPError(400, f"Invalid reference for a branch: {name}")
     start, overwrite = fields.optional_text("startingPoint"), fields.flag("overwrite")
     if fields.flag("emptyBranch"):
-        raise Refusal(501, "Empty branches are not supported by this Hub.")
+        raise HubHTTPError(501, "Empty branches are not supported by this Hub.")
     if not overwrite and any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
-        raise Refusal(409, f"Reference refs/heads/{name} already exists")
+        raise HubHTTPError(409, f"Reference refs/heads/{name} already exists")
     call.store.create_branch(call.repo, name, start or "main", overwrite=overwrite)
     return JSONResponse({"success": True})
 
 
-def delete_branch(call: Call) -> Response:
+def delete_branch(call: RequestContext) -> Response:
     name = call.params["branch"]
     if name == "main":
-        raise Refusal(403, "Cannot delete refs/heads/main")
+        raise HubHTTPError(403, "Cannot delete refs/heads/main")
     if not any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
         raise revision_not_found(name)
     call.store.delete_branch(call.repo, name)
     return JSONResponse({"success": True})
 
 
-def create_tag(call: Call) -> Response:
+def create_tag(call: RequestContext) -> Response:
     fields = call.json()
     name = fields.text("tag", limit=255)
     if any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs(call.repo)):
-        raise Refusal(409, f"Tag reference refs/tags/{name} already exists")
+        raise HubHTTPError(409, f"Tag reference refs/tags/{name} already exists")
     call.store.create_tag(call.repo, name, call.params["revision"], fields.optional_text("message"), call.user.name)
     return JSONResponse({"success": True})
 
 
-def delete_tag(call: Call) -> Response:
+def delete_tag(call: RequestContext) -> Response:
     name = call.params["revision"]
     if not any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs(call.repo)):
         raise revision_not_found(name)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import wire
-from seqhub.server.http import Call, Fields, Route
-from seqhub.server.model import KINDS, AddSmall, Gated, Kind, Operation, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server import serializers
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import Fields, RequestContext, Route
+from seqhub.server.pickle_scan import refuse_pickles
 from seqhub.server.routes.commits import scan_soon
-from seqhub.server.scan import refuse_pickles
 from seqhub.server.store.names import check_repo_name
+from seqhub.server.types import KINDS, AddSmall, Gated, Kind, Operation, Repo
 
 SDKS = ("gradio", "streamlit", "docker", "static")
 MAX_FIRST_FILES = 100
@@ -20,7 +20,7 @@ MAX_BATCH = 1000
 NEW_REPO_LIMIT = 16 * 2**20
 
 
-def create(call: Call) -> Response:
+def create(call: RequestContext) -> Response:
     """A repository with its first commit; 409 with its address where it is there already."""
     fields = call.json()
     kind, full_name = kind_field(fields), own_name(call, fields)
@@ -28,7 +28,7 @@ def create(call: Call) -> Response:
     need_namespace(call, namespace)
     sdk = fields.optional_text("sdk", limit=40)
     if kind == "space" and sdk not in SDKS:
-        raise Refusal(400, f'Field "sdk" of a space must be one of {", ".join(SDKS)}.')
+        raise HubHTTPError(400, f'Field "sdk" of a space must be one of {", ".join(SDKS)}.')
     first = first_files(fields)
     if kind == "space" and not any(operation.path == "README.md" for operation in first):
         # the public Hub makes this card too: its client edits the card of a space, and never makes one
@@ -49,22 +49,24 @@ def create(call: Call) -> Response:
             uploader=call.user,
             token=call.identity.token,
         )
-    except Refusal as refusal:
+    except HubHTTPError as refusal:
         existing = call.store.repo(kind, full_name) if refusal.status == 409 else None
         if existing is None:
             raise
         raise already_there(call, existing) from None  # another request made it meanwhile
     scan_soon(call, repo, call.store.resolve(repo, "main"), [operation.path for operation in first])
-    return JSONResponse({"url": wire.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"})
+    return JSONResponse(
+        {"url": serializers.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"}
+    )
 
 
-def delete(call: Call) -> Response:
+def delete(call: RequestContext) -> Response:
     fields = call.json()
     call.store.delete_repo(call.reach(kind_field(fields), own_name(call, fields), "admin"))
     return JSONResponse({"success": True})
 
 
-def move(call: Call) -> Response:
+def move(call: RequestContext) -> Response:
     """A new name; the old one redirects from now on, to those who may see the repository."""
     fields = call.json()
     kind = kind_field(fields)
@@ -74,25 +76,25 @@ def move(call: Call) -> Response:
     need_namespace(call, namespace)
     existing = call.store.repo(kind, target)
     if existing is not None and existing.id != repo.id:
-        raise Refusal(409, f"A {kind} repository called {target} already exists")
+        raise HubHTTPError(409, f"A {kind} repository called {target} already exists")
     call.store.move_repo(repo, target)
     return JSONResponse({"success": True})
 
 
-def settings(call: Call) -> Response:
+def settings(call: RequestContext) -> Response:
     fields = call.json()
     gated: Gated | None = None
     if "gated" in fields.values:
         given = fields.values["gated"]
         if given is not False and given not in ("auto", "manual"):
-            raise Refusal(400, 'Field "gated" must be "auto", "manual" or false.')
+            raise HubHTTPError(400, 'Field "gated" must be "auto", "manual" or false.')
         gated = given if given in ("auto", "manual") else "no"
     repo = call.store.update_repo(call.repo, private=is_private(fields), gated=gated)
     shown = False if repo.gated == "no" else repo.gated
     return JSONResponse({"private": repo.private, "gated": shown})
 
 
-def duplicate(call: Call) -> Response:
+def duplicate(call: RequestContext) -> Response:
     """A copy with history, branches and tags; as private as the original unless the client says otherwise."""
     fields = call.json()
     full_name = fields.text("repository", limit=200)
@@ -105,39 +107,41 @@ def duplicate(call: Call) -> Response:
     private = is_private(fields)
     private = source.private if private is None else private
     copy = call.store.duplicate_repo(source, full_name, private=private, author=call.user.name)
-    return JSONResponse({"url": wire.page_url(call.base_url, copy), "name": copy.full_name, "filesCopyPending": False})
+    return JSONResponse(
+        {"url": serializers.page_url(call.base_url, copy), "name": copy.full_name, "filesCopyPending": False}
+    )
 
 
-def like(call: Call) -> Response:
+def like(call: RequestContext) -> Response:
     call.store.like(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
-def unlike(call: Call) -> Response:
+def unlike(call: RequestContext) -> Response:
     call.store.unlike(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
-def likers(call: Call) -> Response:
-    return JSONResponse([wire.person(account) for account in call.store.likers(call.repo)])
+def likers(call: RequestContext) -> Response:
+    return JSONResponse([serializers.person(account) for account in call.store.likers(call.repo)])
 
 
-def auth_check(call: Call) -> Response:
+def auth_check(call: RequestContext) -> Response:
     """The table has asked already; to come this far is the answer."""
     return JSONResponse({"success": True})
 
 
-def large_files(call: Call) -> Response:
+def large_files(call: RequestContext) -> Response:
     where = heads_with(call)
     items = []
     for sha256, path, size, author, seconds in call.store.list_large(call.repo):
-        pushed = wire.timestamp(datetime.fromtimestamp(seconds, UTC))
+        pushed = serializers.timestamp(datetime.fromtimestamp(seconds, UTC))
         item = {"fileOid": sha256, "oid": sha256, "filename": path, "pushedAt": pushed, "size": size}
         items.append(item | {"ref": where.get(sha256), "pusher": {"name": author}})
     return JSONResponse(items)
 
 
-def heads_with(call: Call) -> dict[str, str]:
+def heads_with(call: RequestContext) -> dict[str, str]:
     """For each large file the first branch, main before others, at whose head it stands."""
     where: dict[str, str] = {}
     for ref in call.store.refs(call.repo):
@@ -147,13 +151,13 @@ def heads_with(call: Call) -> dict[str, str]:
     return where
 
 
-def delete_large_files(call: Call) -> Response:
+def delete_large_files(call: RequestContext) -> Response:
     deletions = call.json().fields("deletions")
     call.store.delete_large(call.repo, *deletions.texts("sha", limit=MAX_BATCH), author=call.user.name)
     return JSONResponse({"success": True})
 
 
-def duplicate_large_files(call: Call) -> Response:
+def duplicate_large_files(call: RequestContext) -> Response:
     """Before a copy between repositories: are these files here, so that whoever reads them may commit them there?"""
     fields = call.json()
     target = fields.fields("target")
@@ -174,10 +178,10 @@ def kind_field(fields: Fields) -> Kind:
     for kind in KINDS:
         if given == kind:
             return kind
-    raise Refusal(400, f'Field "type" must be one of {", ".join(KINDS)}, not {given!r}.')
+    raise HubHTTPError(400, f'Field "type" must be one of {", ".join(KINDS)}, not {given!r}.')
 
 
-def own_name(call: Call, fields: Fields) -> str:
+def own_name(call: RequestContext, fields: Fields) -> str:
     """Namespace and name as clients split them; without an organisation the caller's own."""
     name, organization = fields.text("name", limit=200), fields.optional_text("organization", limit=100)
     if "/" in name and organization is None:
@@ -185,10 +189,10 @@ def own_name(call: Call, fields: Fields) -> str:
     return f"{organization or call.user.name}/{name}"
 
 
-def need_namespace(call: Call, namespace: str) -> None:
+def need_namespace(call: RequestContext, namespace: str) -> None:
     call.require_namespace("write", namespace)
     if call.store.account(namespace) is None:
-        raise Refusal(404, f"No user or organisation is called {namespace!r}.")
+        raise HubHTTPError(404, f"No user or organisation is called {namespace!r}.")
 
 
 def is_private(fields: Fields) -> bool | None:
@@ -197,14 +201,14 @@ def is_private(fields: Fields) -> bool | None:
     if visibility is None:
         return fields.flag("private") if fields.values.get("private") is not None else None
     if visibility not in ("public", "private"):
-        raise Refusal(400, f'Field "visibility" must be public or private, not {visibility!r}.')
+        raise HubHTTPError(400, f'Field "visibility" must be public or private, not {visibility!r}.')
     return visibility == "private"
 
 
-def already_there(call: Call, repo: Repo) -> Refusal:
+def already_there(call: RequestContext, repo: Repo) -> HubHTTPError:
     """To a caller who may write in the namespace, so that this tells no more than is known there."""
-    url = wire.page_url(call.base_url, repo)
-    return Refusal(409, f"You already created this {repo.kind} repo: {repo.full_name}", body={"url": url})
+    url = serializers.page_url(call.base_url, repo)
+    return HubHTTPError(409, f"You already created this {repo.kind} repo: {repo.full_name}", body={"url": url})
 
 
 def first_files(fields: Fields) -> list[Operation]:
@@ -216,12 +220,12 @@ def first_files(fields: Fields) -> list[Operation]:
             is_base64 = item.optional_text("encoding") == "base64"
             content = base64.b64decode(text, validate=True) if is_base64 else text.encode()
         except (binascii.Error, ValueError):
-            raise Refusal(400, 'Field "content" of a file is not base64.') from None
+            raise HubHTTPError(400, 'Field "content" of a file is not base64.') from None
         operations.append(AddSmall(item.text("path", limit=4096), content))
     name = fields.optional_text("license", limit=100)
     if name and not any(op.path == "README.md" for op in operations):
         if not all(letter.isalnum() or letter in "-.+" for letter in name):
-            raise Refusal(400, f'Field "license" is no name of a licence: {name!r}.')
+            raise HubHTTPError(400, f'Field "license" is no name of a licence: {name!r}.')
         operations.append(AddSmall("README.md", f"---\nlicense: {name}\n---\n".encode()))
     return operations
 

@@ -6,33 +6,33 @@ when something of his is lost; hf_xet keeps a cache for each address. Its reques
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server.http import Call, Route
-from seqhub.server.model import Account, Token
-from seqhub.server.refusal import Refusal
-from seqhub.server.routes.granted import grant_for, pump, upload_permission, uploader
-from seqhub.server.signing import Grant, Signer
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import RequestContext, Route
+from seqhub.server.routes.signed import grant_for, pump, upload_permission, uploader
+from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.spool import PIECE_BYTES
 from seqhub.server.store.blobs import confined_id
 from seqhub.server.store.database import refusing
+from seqhub.server.types import Account, Token
 from seqhub.server.xet.hashes import from_hex
 from seqhub.server.xet.ingest import take_shard
 from seqhub.server.xet.shard import MAX_SHARD_BYTES
-from seqhub.server.xet.shelf import Incoming, Shelf, sweep
 from seqhub.server.xet.xorb import MAX_BODY_BYTES
+from seqhub.server.xet.xorb_store import Incoming, XorbStore, sweep
 
 CAS_URL, ACCESS_TOKEN, EXPIRATION = "X-Xet-Cas-Url", "X-Xet-Access-Token", "X-Xet-Token-Expiration"
 SESSION_ID = "X-Xet-Session-Id"
 SMALL_SHARD_BYTES = 2**20  # of files with 1 GiB together, about
 
 
-def connection(call: Call, revision: str | None) -> dict[str, str]:
+def connection(call: RequestContext, revision: str | None) -> dict[str, str]:
     """Address, token and its end for uploads to a repository, as headers."""
     permission = upload_permission(call, revision)
     call.require(permission)
     call.store.require_writable()
     with refusing():
         sweep(call.store.root, call.store.instance_id)
-        shelf = Shelf(call.store.root, call.store.instance_id, call.user.id, token=confined_id(call.identity.token))
+        shelf = XorbStore(call.store.root, call.store.instance_id, call.user.id, token=confined_id(call.identity.token))
     token = grant_for(call, "xet", permission)
     expires = Signer(call.store.secret).read(token, "xet").expires
     return {
@@ -42,13 +42,13 @@ def connection(call: Call, revision: str | None) -> dict[str, str]:
     }
 
 
-def write_token(call: Call) -> Response:
+def write_token(call: RequestContext) -> Response:
     headers = connection(call, call.params["revision"])
     body = {"casUrl": headers[CAS_URL], "accessToken": headers[ACCESS_TOKEN], "exp": int(headers[EXPIRATION])}
     return JSONResponse(body, headers={**headers, "Cache-Control": "no-store"})
 
 
-async def take_xorb(call: Call) -> Response:
+async def take_xorb(call: RequestContext) -> Response:
     hash_ = from_hex(call.params["hash"])
     incoming = await call.in_thread(_begin_xorb, call, hash_)
     try:
@@ -62,7 +62,7 @@ async def take_xorb(call: Call) -> Response:
     return JSONResponse({"was_inserted": inserted})
 
 
-async def take_shard_of_call(call: Call) -> Response:
+async def take_shard_of_call(call: RequestContext) -> Response:
     """Shards are read in memory: few small ones at a time and one large one, when all of it is here."""
     account, token, shelf = await call.in_thread(_sender, call)
     file, size = await call.spooled_body()
@@ -84,12 +84,12 @@ async def take_shard_of_call(call: Call) -> Response:
     return JSONResponse({"result": 1})  # 1: taken; 0 would say that it was known
 
 
-def absent(call: Call) -> Response:
+def absent(call: RequestContext) -> Response:
     """hf_xet asks for these first and carries on without them, but only after a 404."""
-    raise Refusal(404, "This Hub takes xorbs and shards only by version 1, and answers no questions about chunks.")
+    raise HubHTTPError(404, "This Hub takes xorbs and shards only by version 1, and answers no questions about chunks.")
 
 
-def _begin_xorb(call: Call, hash_: bytes) -> Incoming:
+def _begin_xorb(call: RequestContext, hash_: bytes) -> Incoming:
     account, token, shelf = _sender(call)
     declared = call.request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() and len(declared) <= 9 else MAX_BODY_BYTES
@@ -98,19 +98,19 @@ def _begin_xorb(call: Call, hash_: bytes) -> Incoming:
         return shelf.receive(hash_)
 
 
-def _sender(call: Call) -> tuple[Account, Token, Shelf]:
+def _sender(call: RequestContext) -> tuple[Account, Token, XorbStore]:
     """Account and token of the sender, by the CAS token, and what came before under this address."""
     account, token = uploader(call, _grant(call))
     if call.params["instance"] != call.store.instance_id:
-        raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
+        raise HubHTTPError(410, "This address for uploads is not in use any more: ask for a new one.")
     epoch, instance = call.params["epoch"], call.store.instance_id
-    return account, token, Shelf(call.store.root, instance, account.id, epoch, token=confined_id(token))
+    return account, token, XorbStore(call.store.root, instance, account.id, epoch, token=confined_id(token))
 
 
-def _grant(call: Call) -> Grant:
+def _grant(call: RequestContext) -> Grant:
     scheme, _, token = call.request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Refusal(401, "The CAS token is missing.", headers={"WWW-Authenticate": 'Bearer realm="xet"'})
+        raise HubHTTPError(401, "The CAS token is missing.", headers={"WWW-Authenticate": 'Bearer realm="xet"'})
     return Signer(call.store.secret).read(token.strip(), "xet")
 
 

@@ -16,8 +16,8 @@ from seqhub.server.store.blobs import BlobWriter
 from seqhub.server.store.creating import Creating
 from seqhub.server.store.database import Database, refusing
 from seqhub.server.store.discussions import Discussions
-from seqhub.server.store.duplicating import Duplicating
-from seqhub.server.store.exporting import Exporting
+from seqhub.server.store.duplicate import Duplicating
+from seqhub.server.store.export import Exporting
 from seqhub.server.store.limits import Limits
 from seqhub.server.store.listing import Listing
 from seqhub.server.store.maintenance import Maintenance

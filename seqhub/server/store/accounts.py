@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from seqhub.server.model import Account, Role, Token
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.base import Base, moment, now
 from seqhub.server.store.names import check_name
+from seqhub.server.types import Account, Role, Token
 
 _LAST_USE = 60_000_000  # microseconds between two notes of a token's use
 ROLES: tuple[Role, ...] = ("read", "write", "admin")
@@ -34,7 +34,7 @@ class Accounts(Base):
         check_name(name)
         with self.database.transaction() as connection:
             if find_account(connection, name) is not None:
-                raise Refusal(409, f"account {name!r} exists already")
+                raise HubHTTPError(409, f"account {name!r} exists already")
             return _add_account(connection, name, is_org, full_name, email)
 
     def account(self, name: str) -> Account | None:
@@ -63,11 +63,11 @@ class Accounts(Base):
             Refusal: 404 if one of them is missing, 400 if they are no organisation and user.
         """
         if role not in ROLES:
-            raise Refusal(400, f"no role {role!r}; known: {', '.join(ROLES)}")
+            raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
         with self.database.transaction() as connection:
             organisation, member = _required(connection, org), _required(connection, user)
             if not organisation.is_org or member.is_org:
-                raise Refusal(400, f"{org} is no organisation, or {user} is no user")
+                raise HubHTTPError(400, f"{org} is no organisation, or {user} is no user")
             connection.execute("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", (organisation.id, member.id, role))
 
     def remove_member(self, org: str, user: str) -> None:
@@ -111,7 +111,7 @@ class Accounts(Base):
             Refusal: 404 for an unknown user, 400 for an unknown role or an organisation.
         """
         if role not in ROLES:
-            raise Refusal(400, f"no role {role!r}; known: {', '.join(ROLES)}")
+            raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
         secret = secret or "hf_" + secrets.token_hex(32)
         until = None if expires is None else _microseconds(expires)
         with self.database.transaction() as connection:
@@ -119,7 +119,7 @@ class Accounts(Base):
                 _add_account(connection, check_name(user), False, "", None)
             account = _required(connection, user)
             if account.is_org:
-                raise Refusal(400, f"{user} is an organisation; tokens belong to users")
+                raise HubHTTPError(400, f"{user} is an organisation; tokens belong to users")
             values = (account.id, name, role, _hash(secret), secret[-4:], json.dumps(list(repos)), now(), until)
             cursor = connection.execute(
                 "INSERT INTO tokens (account, name, role, hash, last4, repos, created, expires) "
@@ -166,7 +166,7 @@ class Accounts(Base):
         """
         with self.database.transaction() as connection:
             if not connection.execute("DELETE FROM tokens WHERE id = ?", (id,)).rowcount:
-                raise Refusal(404, f"no token {id}")
+                raise HubHTTPError(404, f"no token {id}")
 
     def has_tokens(self) -> bool:
         """Whether anybody could sign in: a Hub without tokens must not be bound to a network."""
@@ -203,7 +203,7 @@ def to_token(row: tuple[int, int, str, Role, str, str, int, int | None, int | No
 def _required(connection: sqlite3.Connection, name: str) -> Account:
     account = find_account(connection, name)
     if account is None:
-        raise Refusal(404, f"no account {re.sub(r'[^ -~]', '?', name[:200])!r}")
+        raise HubHTTPError(404, f"no account {re.sub(r'[^ -~]', '?', name[:200])!r}")
     return account
 
 

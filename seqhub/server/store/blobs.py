@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqhub.server import parts
-from seqhub.server.model import Account, Repo, Token
-from seqhub.server.refusal import Refusal
+from seqhub.server import multipart
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 from seqhub.server.store.base import Base, now
 from seqhub.server.store.database import refusing
+from seqhub.server.types import Account, Repo, Token
 
 READABLE = """((repos.private = 0 AND repos.gated = 'no')
     OR ((:repos IS NULL OR repos.kind || ':' || repos.key IN (SELECT value FROM json_each(:repos)))
@@ -74,7 +74,7 @@ class BlobWriter:
         self._size += len(data)
         if self._size > self._store.limits.file_bytes:
             self.abort()
-            raise Refusal(413, f"a file has at most {self._store.limits.file_bytes:,} bytes")
+            raise HubHTTPError(413, f"a file has at most {self._store.limits.file_bytes:,} bytes")
         try:
             with refusing():
                 self._file.write(data)
@@ -110,9 +110,9 @@ class BlobWriter:
         sha256 = self._hash.hexdigest()
         try:
             if expected_sha256 is not None and sha256 != expected_sha256.lower():
-                raise Refusal(400, f"the content has SHA-256 {sha256}, not {expected_sha256[:64]} as announced")
+                raise HubHTTPError(400, f"the content has SHA-256 {sha256}, not {expected_sha256[:64]} as announced")
             if expected_size is not None and self._size != expected_size:
-                raise Refusal(400, f"the content has {self._size} bytes, not {expected_size} as announced")
+                raise HubHTTPError(400, f"the content has {self._size} bytes, not {expected_size} as announced")
             with refusing():
                 self._file.flush()
                 os.fsync(self._file.fileno())
@@ -216,11 +216,11 @@ class Blobs(Base):
         query = """SELECT coalesce(sum(size), 0) FROM blobs
             WHERE sha256 IN (SELECT sha256 FROM uploads WHERE account = ? AND committed = 0)"""
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
-        waiting += parts.waiting_bytes(self.root, account.id)
+        waiting += multipart.waiting_bytes(self.root, account.id)
         if waiting + size > limit:
             known = "" if confined_id(token) else f"{waiting:,} "  # what others sent is not told to such a token
             text = f"{known}bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
-            raise Refusal(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
+            raise HubHTTPError(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
 
     def begin_part(
         self, account: Account, token: Token | None, upload: str, number: int, size: int
@@ -231,9 +231,9 @@ class Blobs(Base):
             Refusal: 413; too much of what the account sent waits for a commit.
         """
         with _ROOM:  # parts that begin at the same time count for one another
-            here = parts.part_bytes(self.root, account.id, upload, number)
+            here = multipart.part_bytes(self.root, account.id, upload, number)
             self.require_room(account, size - here, token)
-            return parts.PartWriter(self.root, account.id, upload, number, size)
+            return multipart.PartWriter(self.root, account.id, upload, number, size)
 
     def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
         """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""

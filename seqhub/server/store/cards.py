@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from seqhub.server.model import Kind
 from seqhub.server.strict_json import whole_text
+from seqhub.server.types import Kind
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -7,7 +7,17 @@ from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
 from seqhub.server import git
-from seqhub.server.model import (
+from seqhub.server.errors import HubHTTPError, branch_was_updated, revision_not_found
+from seqhub.server.store import index, objects
+from seqhub.server.store.contents import Contents
+from seqhub.server.store.counting import add_bytes, require_quota
+from seqhub.server.store.events import check_pull_request, note_commit
+from seqhub.server.store.history import BRANCH, TAG, History, commit_of, find_commit, point_of
+from seqhub.server.store.names import check_ref_name
+from seqhub.server.store.staging import Prepared, Stage, note_large, prepare
+from seqhub.server.store.tree_writer import Plan, added_now, append, commit_object, keep_commit, plan, point_ref
+from seqhub.server.store.unfinished import begin, drop_line, end, require
+from seqhub.server.types import (
     DEFAULT_BRANCH,
     Account,
     Commit,
@@ -16,16 +26,6 @@ from seqhub.server.model import (
     Repo,
     Token,
 )
-from seqhub.server.refusal import Refusal, branch_was_updated, revision_not_found
-from seqhub.server.store import index, objects
-from seqhub.server.store.contents import Contents
-from seqhub.server.store.counting import add_bytes, require_quota
-from seqhub.server.store.events import check_pull_request, note_commit
-from seqhub.server.store.history import BRANCH, TAG, History, commit_of, find_commit, point_of
-from seqhub.server.store.names import check_ref_name
-from seqhub.server.store.staging import Prepared, Stage, note_large, prepare
-from seqhub.server.store.unfinished import begin, drop_line, end, require
-from seqhub.server.store.writing import Plan, added_now, append, commit_object, keep_commit, plan, point_ref
 
 _SHORTEST = 7  # digits of an abbreviated commit id
 _TRIES = 5  # plans of a commit while others move the branch
@@ -218,7 +218,7 @@ class Commits(History):
             commit_or_none = self._write_large(repo, reference, found, noted, author, title, message, load)
             if commit_or_none is not None:
                 return commit_or_none
-        raise Refusal(503, "others commit to this branch all the time; try again", headers={"Retry-After": "1"})
+        raise HubHTTPError(503, "others commit to this branch all the time; try again", headers={"Retry-After": "1"})
 
     def _write_large(
         self,
@@ -271,7 +271,7 @@ class Commits(History):
                     end(connection, first, second)
                     return commit
         except BaseException:
-            with suppress(Refusal):
+            with suppress(HubHTTPError):
                 drop_line(database, new_line, second)
             raise
         drop_line(database, new_line, second)
@@ -317,7 +317,7 @@ class Commits(History):
                     return commit_of(connection, new)
             if mark is not None:
                 drop_line(self.database, line, mark)
-        raise Refusal(503, "others commit to this branch all the time; try again", headers={"Retry-After": "1"})
+        raise HubHTTPError(503, "others commit to this branch all the time; try again", headers={"Retry-After": "1"})
 
     def create_branch(self, repo: Repo, name: str, start: str = "HEAD", *, overwrite: bool = False) -> Ref:
         """Let a new branch begin at a revision; with `overwrite` in place of one of that name.
@@ -326,7 +326,7 @@ class Commits(History):
             Refusal: 400 for a bad name, 403 to overwrite main, 404 for a missing revision, 409 if it exists.
         """
         if overwrite and name == DEFAULT_BRANCH:
-            raise Refusal(403, f"Cannot overwrite {BRANCH}{DEFAULT_BRANCH}")
+            raise HubHTTPError(403, f"Cannot overwrite {BRANCH}{DEFAULT_BRANCH}")
         return self._create_ref(repo, BRANCH, name, start, None, "", overwrite=overwrite)
 
     def create_tag(
@@ -342,7 +342,7 @@ class Commits(History):
             Refusal: 403 for main, 404 if it does not exist.
         """
         if name.removeprefix(BRANCH) == DEFAULT_BRANCH:
-            raise Refusal(403, f"Cannot delete {BRANCH}{DEFAULT_BRANCH}")
+            raise HubHTTPError(403, f"Cannot delete {BRANCH}{DEFAULT_BRANCH}")
         self._delete_ref(repo, BRANCH, name)
 
     def delete_tag(self, repo: Repo, name: str) -> None:
@@ -368,7 +368,7 @@ class Commits(History):
         for sha256 in wanted:
             size = self.holds(repo, sha256)
             if size is None:
-                raise Refusal(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
+                raise HubHTTPError(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
             sizes[bytes.fromhex(sha256)] = size
         with self.database.transaction() as connection:
             query = "SELECT ref, target FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/tags/%'"
@@ -409,7 +409,7 @@ class Commits(History):
                 OR (ref > ? AND ref < ?)) ORDER BY ref = ? DESC LIMIT 1"""
             row = connection.execute(query, (repo.id, *taken, reference + "/", reference + "0", reference)).fetchone()
             if row:
-                raise Refusal(409, f"Reference {row[0]} already exists")
+                raise HubHTTPError(409, f"Reference {row[0]} already exists")
             oid = commit_of(connection, target).oid
             tag = None
             if message:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from seqhub.server.model import AddStaged
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import objects, private
 from seqhub.server.store.database import Database, refusing
 from seqhub.server.store.objects import FILED_BYTES, Packed, Spooled
+from seqhub.server.types import AddStaged
 
 _HELD_BYTES: Final = 512 * 1024  # of packed contents of one commit that stay in memory
 _PIECE: Final = 256 * 1024
@@ -145,7 +145,7 @@ class ContentWriter:
         self._size += len(piece)
         if self._size > self._contents.most_bytes:
             most = f"{self._contents.most_bytes:,} bytes"
-            raise Refusal(413, f"{self._name!a} has more than {most}: upload it as a large file")
+            raise HubHTTPError(413, f"{self._name!a} has more than {most}: upload it as a large file")
         if self._file is None:
             self._begin += piece
             if len(self._begin) < FILED_BYTES:

@@ -8,10 +8,10 @@ long as the repository is there.
 import sqlite3
 from collections.abc import Iterator, Mapping
 
-from seqhub.server.model import Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.index import FILE, Row
 from seqhub.server.store.limits import Limits
+from seqhub.server.types import Repo
 
 STORED = f"""(SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT files.size, files.sha256,
     iif(files.sha256 IS NULL, files.path, NULL), iif(files.sha256 IS NULL, files.oid, NULL)
@@ -63,7 +63,7 @@ def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) ->
         if limit is not None and used > limit:
             # a token that names repositories must not learn what the others of its owner take
             total = f"{used:,} bytes of {limit:,}" if whose == repo.full_name else f"more than {limit:,} bytes"
-            raise Refusal(403, f"storage limit reached: {whose} would take {total}")
+            raise HubHTTPError(403, f"storage limit reached: {whose} would take {total}")
 
 
 def check_counters(connection: sqlite3.Connection) -> Iterator[str]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from seqhub.server.model import DEFAULT_BRANCH, Account, Kind, Operation, Repo, Token
 from seqhub.server.store.commits import Commits, ref_target
 from seqhub.server.store.history import BRANCH
 from seqhub.server.store.repos import Repos
 from seqhub.server.store.staging import prepare
+from seqhub.server.types import DEFAULT_BRANCH, Account, Kind, Operation, Repo, Token
 
 
 class Creating(Repos, Commits):

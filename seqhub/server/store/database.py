@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 from seqhub.server.store.migrations import migrate
 from seqhub.server.store.objects import Connection
@@ -67,7 +67,7 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection that holds the writer's place; commits at the end, rolls back on any error."""
         if not self._writing.acquire(timeout=self._busy_seconds):
-            raise Refusal(503, "the Hub is busy writing; try again", headers={"Retry-After": "1"})
+            raise HubHTTPError(503, "the Hub is busy writing; try again", headers={"Retry-After": "1"})
         try:
             with self._connection() as connection, refusing():
                 connection.execute("BEGIN IMMEDIATE")
@@ -77,7 +77,7 @@ class Database:
                 finally:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             if refusal.status == 507:  # SQLite says no more than that the disk fails
                 require_writable(self.path.parent)
             raise
@@ -137,7 +137,7 @@ class Database:
     def _take(self) -> sqlite3.Connection:
         with self._guard:
             if self._closed:
-                raise Refusal(503, "the Hub is shutting down")
+                raise HubHTTPError(503, "the Hub is shutting down")
             if self._process != os.getpid():  # SQLite's connections must not be carried across a fork
                 self._idle, self._process, self._writing = [], os.getpid(), _FairLock()
             if self._idle:
@@ -208,8 +208,8 @@ def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
         yield batch
 
 
-def read_only() -> Refusal:
-    return Refusal(503, "the Hub is read-only at present; nothing was stored", code="ReadOnly")
+def read_only() -> HubHTTPError:
+    return HubHTTPError(503, "the Hub is read-only at present; nothing was stored", code="ReadOnly")
 
 
 def require_writable(folder: Path) -> None:
@@ -232,32 +232,34 @@ def refusing() -> Iterator[None]:
     except sqlite3.Error as error:
         raise _of_sqlite(error) from error
     except UnicodeEncodeError as error:  # JSON may hold half a surrogate pair; no text of ours does
-        raise Refusal(400, "a text holds half a character") from error
+        raise HubHTTPError(400, "a text holds half a character") from error
     except OverflowError as error:
-        raise Refusal(400, "a number is out of range") from error
+        raise HubHTTPError(400, "a number is out of range") from error
     except OSError as error:
         if error.errno in _FULL:
-            raise Refusal(507, f"no space left for the Hub: {error.strerror}; nothing was stored") from error
+            raise HubHTTPError(507, f"no space left for the Hub: {error.strerror}; nothing was stored") from error
         if error.errno == errno.EROFS:
             raise read_only() from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
-            raise Refusal(503, f"the Hub cannot write: {error.strerror}; nothing was stored") from error
+            raise HubHTTPError(503, f"the Hub cannot write: {error.strerror}; nothing was stored") from error
         raise
 
 
 def _of_sqlite(error: sqlite3.Error) -> Exception:
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-    refusals: dict[int, Callable[[], Refusal]] = {
-        sqlite3.SQLITE_FULL: lambda: Refusal(507, "no space left for the Hub's database; nothing was stored"),
+    refusals: dict[int, Callable[[], HubHTTPError]] = {
+        sqlite3.SQLITE_FULL: lambda: HubHTTPError(507, "no space left for the Hub's database; nothing was stored"),
         sqlite3.SQLITE_READONLY: read_only,
-        sqlite3.SQLITE_CANTOPEN: lambda: Refusal(503, "the Hub's database cannot be opened; nothing was stored"),
-        sqlite3.SQLITE_PERM: lambda: Refusal(503, "the Hub's database may not be written; nothing was stored"),
-        sqlite3.SQLITE_IOERR: lambda: Refusal(
+        sqlite3.SQLITE_CANTOPEN: lambda: HubHTTPError(503, "the Hub's database cannot be opened; nothing was stored"),
+        sqlite3.SQLITE_PERM: lambda: HubHTTPError(503, "the Hub's database may not be written; nothing was stored"),
+        sqlite3.SQLITE_IOERR: lambda: HubHTTPError(
             507, "the disk of the Hub's database fails or is full; nothing was stored"
         ),
-        sqlite3.SQLITE_BUSY: lambda: Refusal(503, "the Hub is busy writing; try again", headers={"Retry-After": "1"}),
-        sqlite3.SQLITE_CORRUPT: lambda: Refusal(503, "the Hub's database is damaged; run `seqhub hub fsck`"),
-        sqlite3.SQLITE_NOTADB: lambda: Refusal(503, "hub.sqlite3 is no database; restore a backup"),
+        sqlite3.SQLITE_BUSY: lambda: HubHTTPError(
+            503, "the Hub is busy writing; try again", headers={"Retry-After": "1"}
+        ),
+        sqlite3.SQLITE_CORRUPT: lambda: HubHTTPError(503, "the Hub's database is damaged; run `seqhub hub fsck`"),
+        sqlite3.SQLITE_NOTADB: lambda: HubHTTPError(503, "hub.sqlite3 is no database; restore a backup"),
     }
     make = refusals.get(code)
     return make() if make else error

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, Literal
 
-from seqhub.server.model import Account, Comment, Commit, Discussion, Operation, Repo, Token
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import index
 from seqhub.server.store.base import moment, now
 from seqhub.server.store.commits import Commits, Unchanged, full_ref, ref_target
@@ -15,8 +14,9 @@ from seqhub.server.store.counting import require_quota
 from seqhub.server.store.events import add_event, event, events, note_commit
 from seqhub.server.store.history import BRANCH, difference, find_commit, point_of
 from seqhub.server.store.staging import Stage, note_large, prepare
+from seqhub.server.store.tree_writer import Plan, plan
 from seqhub.server.store.unfinished import begin, drop_proposal, end
-from seqhub.server.store.writing import Plan, plan
+from seqhub.server.types import Account, Comment, Commit, Discussion, Operation, Repo, Token
 
 Status = Literal["open", "closed", "merged", "draft"]
 _COLUMNS = "number, title, author, status, is_pull_request, created, target, merge_commit"
@@ -112,7 +112,7 @@ class Discussions(Commits):
             try:
                 made = self._write(repo, reference, on_reference, noted, author, title, message, contents)
             except BaseException:
-                with suppress(Refusal):
+                with suppress(HubHTTPError):
                     drop_proposal(self.database, repo.id, opened.number, mark)
                 raise
             with self.database.transaction() as connection:
@@ -207,7 +207,7 @@ class Discussions(Commits):
         with self.database.transaction() as connection:
             old = event(connection, repo.id, number, comment_id)
             if old.hidden or old.kind != "comment":
-                raise Refusal(403, "this comment cannot be edited")
+                raise HubHTTPError(403, "this comment cannot be edited")
             connection.execute("UPDATE comments SET content = ?, edited = 1 WHERE id = ?", (content, comment_id))
             return event(connection, repo.id, number, comment_id)
 
@@ -215,7 +215,7 @@ class Discussions(Commits):
         """Take back what was said, for good."""
         with self.database.transaction() as connection:
             if event(connection, repo.id, number, comment_id).kind != "comment":
-                raise Refusal(403, "this event cannot be hidden")
+                raise HubHTTPError(403, "this event cannot be hidden")
             connection.execute("UPDATE comments SET content = '', hidden = 1 WHERE id = ?", (comment_id,))
             return event(connection, repo.id, number, comment_id)
 
@@ -230,7 +230,7 @@ class Discussions(Commits):
         with self.database.transaction() as connection:
             old = _find(connection, repo.id, number).status
             if status not in ("open", "closed") or old in (status, "merged"):
-                raise Refusal(400, f"discussion {number} is {old}; it cannot become {str(status)[:20]}")
+                raise HubHTTPError(400, f"discussion {number} is {old}; it cannot become {str(status)[:20]}")
             query = "UPDATE discussions SET status = ? WHERE repo = ? AND number = ?"
             connection.execute(query, (status, repo.id, number))
             return add_event(
@@ -260,7 +260,7 @@ class Discussions(Commits):
         def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
             pull = _find(connection, repo.id, number)
             if not pull.is_pull_request or pull.status not in ("open", "draft"):
-                raise Refusal(400, f"discussion {number} cannot be merged: it is {pull.status} or no pull request")
+                raise HubHTTPError(400, f"discussion {number} cannot be merged: it is {pull.status} or no pull request")
             head = ref_target(connection, repo.id, target)
             theirs = ref_target(connection, repo.id, f"refs/pr/{number}")
             query = "SELECT base FROM discussions WHERE repo = ? AND number = ?"
@@ -270,14 +270,14 @@ class Discussions(Commits):
             for path, (before, after) in difference(connection, chains[0], chains[1]).items():
                 here = index.locate(connection, chains[2], path)
                 if not (_same(here, before) or _same(here, after)):
-                    raise Refusal(409, f"conflict: {path!a} was changed on {pull.target}, too")
+                    raise HubHTTPError(409, f"conflict: {path!a} was changed on {pull.target}, too")
                 stage.files[path] = after
             return plan(connection, repo, target, head, stage.changes(), self.limits)
 
         def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
             pull = _find(connection, repo.id, number)
             if pull.status not in ("open", "draft"):
-                raise Refusal(400, f"discussion {number} cannot be merged: it is {pull.status}")
+                raise HubHTTPError(400, f"discussion {number} cannot be merged: it is {pull.status}")
             query = "UPDATE discussions SET status = 'merged', merge_commit = ? WHERE repo = ? AND number = ?"
             connection.execute(query, (bytes.fromhex(commit.oid), repo.id, number))
             require_quota(connection, repo, self.limits)
@@ -297,7 +297,7 @@ def _find(connection: sqlite3.Connection, repo: int, number: int) -> Discussion:
     query = f"SELECT {_COLUMNS} FROM discussions WHERE repo = ? AND number = ?"
     row = connection.execute(query, (repo, number)).fetchone()
     if row is None:
-        raise Refusal(404, f"no discussion {number}")
+        raise HubHTTPError(404, f"no discussion {number}")
     return _to_discussion(row, events(connection, repo, number))
 
 
@@ -309,4 +309,4 @@ def _to_discussion(row: tuple[Any, ...], comments: list[Comment]) -> Discussion:
 
 def _check_text(title: str, text: str) -> None:
     if not 0 < len(title.strip()) <= _TITLE or len(text) > _TEXT:
-        raise Refusal(400, f"a title has 1 to {_TITLE} characters, a text at most {_TEXT:,}")
+        raise HubHTTPError(400, f"a title has 1 to {_TITLE} characters, a text at most {_TEXT:,}")

@@ -5,9 +5,9 @@ import secrets
 import sqlite3
 from typing import Literal
 
-from seqhub.server.model import Comment, Commit
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.base import moment, now
+from seqhub.server.types import Comment, Commit
 
 _EVENT = "SELECT id, author, kind, content, created, edited, hidden, extra FROM comments"
 
@@ -29,7 +29,7 @@ def check_pull_request(connection: sqlite3.Connection, repo: int, reference: str
         query = "SELECT status FROM discussions WHERE repo = ? AND number = ?"
         row = connection.execute(query, (repo, number)).fetchone()
         if row and row[0] in ("merged", "closed"):
-            raise Refusal(403, f"pull request {number} is {row[0]}; it takes no commits")
+            raise HubHTTPError(403, f"pull request {number} is {row[0]}; it takes no commits")
 
 
 def note_commit(connection: sqlite3.Connection, repo: int, reference: str, commit: Commit) -> None:
@@ -72,7 +72,7 @@ def event(connection: sqlite3.Connection, repo: int, number: int, id: str) -> Co
     """
     row = connection.execute(_EVENT + " WHERE repo = ? AND number = ? AND id = ?", (repo, number, id)).fetchone()
     if row is None:
-        raise Refusal(404, f"no comment {id[:64]!r} in discussion {number}")
+        raise HubHTTPError(404, f"no comment {id[:64]!r} in discussion {number}")
     return to_comment(row)
 
 

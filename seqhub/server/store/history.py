@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from seqhub.server import git
-from seqhub.server.model import DEFAULT_BRANCH, Commit, Entry, Lfs, Ref, Repo
-from seqhub.server.refusal import Refusal, entry_not_found, revision_not_found
+from seqhub.server.errors import HubHTTPError, entry_not_found, revision_not_found
 from seqhub.server.store import index, objects
 from seqhub.server.store.blobs import Blobs
 from seqhub.server.store.index import Chain, Point, Row
 from seqhub.server.store.names import check_path
+from seqhub.server.types import DEFAULT_BRANCH, Commit, Entry, Lfs, Ref, Repo
 
 _COMMIT = "SELECT oid, parent, author, title, message, date FROM commits"
 _PAGE_CHARACTERS = 2**20  # of the messages on one page of a history
@@ -122,7 +122,7 @@ class History(Blobs):
                 purged = connection.execute(query, (repo.id, bytes.fromhex(entry.lfs.sha256))).fetchone()
             path = None if purged else self.blob(entry.lfs.sha256)
             if path is None:
-                raise Refusal(410, f"{entry.path} was deleted for good", code="EntryNotFound")
+                raise HubHTTPError(410, f"{entry.path} was deleted for good", code="EntryNotFound")
             return path
         oid = bytes.fromhex(entry.oid)
         with self.database.reading() as connection:
@@ -244,11 +244,11 @@ def _possible(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
         try:
             yield check_path(path.rstrip("/"))
-        except Refusal:
+        except HubHTTPError:
             continue
 
 
 def _cursor(after: str) -> int:
     if not re.fullmatch("[0-9]{1,15}", after):
-        raise Refusal(400, "Invalid cursor")
+        raise HubHTTPError(400, "Invalid cursor")
     return int(after)

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from seqhub.server.model import Account, Gated, Kind, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.base import Base
 from seqhub.server.store.repos import HIDDEN, REPO, to_repo
+from seqhub.server.types import Account, Gated, Kind, Repo
 
 SORTS = {
     "updated": "updated",
@@ -65,7 +65,7 @@ class Listing(Base):
         """
         column = SORTS.get(sort)
         if column is None:
-            raise Refusal(400, f"no order {sort[:40]!r}; known: {', '.join(SORTS)}")
+            raise HubHTTPError(400, f"no order {sort[:40]!r}; known: {', '.join(SORTS)}")
         values: dict[str, Any] = {"kind": kind, "viewer": viewer.id if viewer else 0, "limit": limit + 1}
         where = ["repos.kind = :kind"]
         if author is not None:
@@ -141,4 +141,4 @@ def _cursor(after: str) -> tuple[int, int]:
         value, id = json.loads(base64.urlsafe_b64decode(after.encode()))
         return int(value), int(id)
     except (ValueError, TypeError, RecursionError) as error:
-        raise Refusal(400, "Invalid cursor") from error
+        raise HubHTTPError(400, "Invalid cursor") from error

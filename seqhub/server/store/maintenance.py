@@ -9,14 +9,14 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from seqhub.server import parts
-from seqhub.server.refusal import Refusal
+from seqhub.server import multipart
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 from seqhub.server.store.base import Base
 from seqhub.server.store.blobs import sync_folder
-from seqhub.server.store.checking import check
 from seqhub.server.store.counting import repair_counters
 from seqhub.server.store.database import refusing, require_writable
+from seqhub.server.store.fsck import check
 from seqhub.server.store.private import DATABASE
 from seqhub.server.store.unfinished import finish
 
@@ -60,10 +60,13 @@ class Maintenance(Base):
                 private.close(path)
         damaged: set[bytes] = set()
         with self.database.reading() as connection:
-            problems = [*check(connection, self.root / "blobs", damaged), *parts.check(self.root)]
+            problems = [*check(connection, self.root / "blobs", damaged), *multipart.check(self.root)]
             noted = {row[0] for row in connection.execute("SELECT content FROM damaged")}
         if damaged != noted:
-            with suppress(Refusal), self.database.transaction() as connection:  # a disk that is full is checked, too
+            with (
+                suppress(HubHTTPError),
+                self.database.transaction() as connection,
+            ):  # a disk that is full is checked, too
                 connection.execute("DELETE FROM damaged")
                 connection.executemany("INSERT INTO damaged VALUES (?)", [(content,) for content in damaged])
         return problems
@@ -115,7 +118,7 @@ class Maintenance(Base):
                         path.unlink()
                         counts["temporary"] += 1
                         counts["bytes"] += status.st_size
-            number, size = parts.sweep(self.root, before)
+            number, size = multipart.sweep(self.root, before)
             counts["temporary"] += number
             counts["bytes"] += size
         if counts["blobs"] or counts["files"]:
@@ -130,7 +133,7 @@ class Maintenance(Base):
         """
         part = target.with_name(target.name + ".part")
         if target.exists():
-            raise Refusal(409, f"{target} exists already; a backup needs a new folder")
+            raise HubHTTPError(409, f"{target} exists already; a backup needs a new folder")
         with refusing():
             shutil.rmtree(part, ignore_errors=True)
             private.make_folder(part / "blobs")
@@ -146,7 +149,9 @@ class Maintenance(Base):
                 part.rename(target)
                 sync_folder(target.parent)
             except FileNotFoundError as error:
-                raise Refusal(503, f"a large file vanished during the backup, try again: {error.filename}") from error
+                raise HubHTTPError(
+                    503, f"a large file vanished during the backup, try again: {error.filename}"
+                ) from error
             finally:
                 shutil.rmtree(part, ignore_errors=True)
 
@@ -158,9 +163,9 @@ class Maintenance(Base):
             Refusal: 404 if `source` is no backup, 409 if `root` holds something, 503 if the backup is damaged.
         """
         if not (source / DATABASE).is_file():
-            raise Refusal(404, f"{source} is no backup: it has no {DATABASE}")
+            raise HubHTTPError(404, f"{source} is no backup: it has no {DATABASE}")
         if root.exists() and any(root.iterdir()):
-            raise Refusal(409, f"{root} is not empty")
+            raise HubHTTPError(409, f"{root} is not empty")
         with refusing():
             existed = root.exists()
             private.make_folder(root)
@@ -181,7 +186,7 @@ def _copy_backup(source: Path, root: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         result = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if result != "ok":
-            raise Refusal(503, f"the backup's database is damaged: {result}")
+            raise HubHTTPError(503, f"the backup's database is damaged: {result}")
         value = os.urandom(8).hex().encode()
         connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
     for path in (source / "blobs").glob("??/*"):

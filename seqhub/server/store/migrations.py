@@ -3,7 +3,7 @@
 import secrets
 import sqlite3
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.counting import STORED
 
 _FIRST = """
@@ -161,7 +161,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     try:
         have = _version(connection)  # asked again: another process may have been first
         if have > len(STEPS):
-            raise Refusal(503, f"hub.sqlite3 has schema {have}; this seqhub knows {len(STEPS)}: update seqhub")
+            raise HubHTTPError(503, f"hub.sqlite3 has schema {have}; this seqhub knows {len(STEPS)}: update seqhub")
         for step in STEPS[have:]:
             for statement in _statements(step):
                 connection.execute(statement)

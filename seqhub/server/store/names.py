@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 
 PART_BYTES = 255
 PATH_BYTES = 1024
@@ -113,11 +113,11 @@ def check_repo_name(full_name: str) -> tuple[str, str]:
     """
     namespace, slash, name = full_name.partition("/")
     if not slash or "/" in name:
-        raise Refusal(400, f"Invalid repository id {full_name[:200]!r}: it has the form namespace/name")
+        raise HubHTTPError(400, f"Invalid repository id {full_name[:200]!r}: it has the form namespace/name")
     for part in (namespace, name):
         check_name(part)
     if name.lower().endswith(".git"):
-        raise Refusal(400, f"Invalid repository id {full_name!r}: a name does not end in .git")
+        raise HubHTTPError(400, f"Invalid repository id {full_name!r}: a name does not end in .git")
     return namespace, name
 
 
@@ -129,9 +129,9 @@ def check_name(name: str) -> str:
     """
     if not 1 <= len(name) <= NAME_LENGTH or not _NAME.fullmatch(name) or "--" in name or ".." in name:
         rules = f"1 to {NAME_LENGTH} letters, digits, '-', '_', '.'; no '--' or '..', no '-' or '.' at an end"
-        raise Refusal(400, f"Invalid name {name[:200]!r}: {rules}")
+        raise HubHTTPError(400, f"Invalid name {name[:200]!r}: {rules}")
     if name.lower() in RESERVED:
-        raise Refusal(400, f"Invalid name {name!r}: it is a reserved word")
+        raise HubHTTPError(400, f"Invalid name {name!r}: it is a reserved word")
     return name
 
 
@@ -143,9 +143,9 @@ def check_ref_name(name: str, kind: str) -> str:
     """
     looks_else = name.startswith("refs/") or name == "HEAD" or name == "@" or re.fullmatch(r"[0-9a-fA-F]{40}", name)
     if not name or len(name.encode("utf-8", "replace")) > PART_BYTES or _REF_FORBIDDEN.search(name) or looks_else:
-        raise Refusal(400, f"Invalid reference for a {kind}: {name[:200]}")
+        raise HubHTTPError(400, f"Invalid reference for a {kind}: {name[:200]}")
     if name.startswith("-"):
-        raise Refusal(400, f"Invalid reference for a {kind}: {name[:200]}")
+        raise HubHTTPError(400, f"Invalid reference for a {kind}: {name[:200]}")
     return name
 
 
@@ -155,5 +155,5 @@ def _is_git(part: str) -> bool:
     return plain in (".git", "git~1")
 
 
-def _bad(path: str, why: str) -> Refusal:
-    return Refusal(422, f"Invalid path {path!r}: it {why}".encode("ascii", "backslashreplace").decode())
+def _bad(path: str, why: str) -> HubHTTPError:
+    return HubHTTPError(422, f"Invalid path {path!r}: it {why}".encode("ascii", "backslashreplace").decode())

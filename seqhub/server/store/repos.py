@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 from seqhub.server import git
-from seqhub.server.model import DEFAULT_BRANCH, KINDS, Account, Gated, Kind, Repo
-from seqhub.server.refusal import Refusal, repo_not_found
+from seqhub.server.errors import HubHTTPError, repo_not_found
 from seqhub.server.store import index, objects
 from seqhub.server.store.accounts import find_account
 from seqhub.server.store.base import Base, moment, now
 from seqhub.server.store.names import check_repo_name
+from seqhub.server.store.tree_writer import keep_commit
 from seqhub.server.store.unfinished import begin, drop_repo
-from seqhub.server.store.writing import keep_commit
+from seqhub.server.types import DEFAULT_BRANCH, KINDS, Account, Gated, Kind, Repo
 
 REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
     repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
@@ -67,7 +67,7 @@ class Repos(Base):
         author: str,
     ) -> Repo:
         if kind not in KINDS:
-            raise Refusal(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
+            raise HubHTTPError(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
         _, name = check_repo_name(full_name)
         owner = free_place(connection, kind, full_name)
         self.require_place(connection, owner)
@@ -90,7 +90,7 @@ class Repos(Base):
             query = "SELECT count(*) FROM repos WHERE owner = ? AND kind <> ?"
             count = connection.execute(query, (owner.id, HIDDEN)).fetchone()[0]
             if count >= self.limits.repos:
-                raise Refusal(403, f"{owner.name} has {count} repositories, as many as allowed")
+                raise HubHTTPError(403, f"{owner.name} has {count} repositories, as many as allowed")
 
     def repo(self, kind: Kind, full_name: str) -> Repo | None:
         """The repository of that name, in any case of letters; old names are not followed."""
@@ -147,7 +147,7 @@ class Repos(Base):
     ) -> Repo:
         """Change settings; None leaves one as it is."""
         if gated not in (None, "no", "auto", "manual"):
-            raise Refusal(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
+            raise HubHTTPError(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
         with self.database.transaction() as connection:
             required(connection, repo.id)
             query = """UPDATE repos SET private = coalesce(?, private), gated = coalesce(?, gated),
@@ -217,8 +217,8 @@ def free_place(connection: sqlite3.Connection, kind: Kind, full_name: str, itsel
     namespace = full_name.partition("/")[0]
     owner = find_account(connection, namespace)
     if owner is None:
-        raise Refusal(403, f"You don't have the rights to create a {kind} under the namespace {namespace!r}")
+        raise HubHTTPError(403, f"You don't have the rights to create a {kind} under the namespace {namespace!r}")
     query = "SELECT 1 FROM repos WHERE kind = ? AND key = ? AND id <> ?"
     if connection.execute(query, (kind, full_name.lower(), itself)).fetchone():
-        raise Refusal(409, f"A {kind} repository called {full_name} already exists")
+        raise HubHTTPError(409, f"A {kind} repository called {full_name} already exists")
     return owner

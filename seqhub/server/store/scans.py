@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from seqhub.server.scan import Unscanned
+from seqhub.server.pickle_scan import Unscanned
 from seqhub.server.store import index, objects
 from seqhub.server.store.base import Base
 

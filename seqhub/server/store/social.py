@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from seqhub.server.model import Account, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.accounts import ACCOUNT, to_account
 from seqhub.server.store.base import Base, moment, now
 from seqhub.server.store.repos import REPO, to_repo
+from seqhub.server.types import Account, Repo
 
 AccessStatus = Literal["pending", "accepted", "rejected"]
 
@@ -84,20 +84,20 @@ class Social(Base):
             Refusal: 404 for an unknown user or one who did not ask, 400 for an unknown status, 409 if granted already.
         """
         if status not in ("pending", "accepted", "rejected"):
-            raise Refusal(400, f"no status {str(status)[:20]!r}; known: pending, accepted, rejected")
+            raise HubHTTPError(400, f"no status {str(status)[:20]!r}; known: pending, accepted, rejected")
         with self.database.transaction() as connection:
             row = connection.execute("SELECT id FROM accounts WHERE key = ? AND NOT is_org", (user.lower(),)).fetchone()
             if row is None:
-                raise Refusal(404, f"no user {user[:100]!r}")
+                raise HubHTTPError(404, f"no user {user[:100]!r}")
             if grant:
                 query = "SELECT 1 FROM access_requests WHERE repo = ? AND account = ? AND status = 'accepted'"
                 if connection.execute(query, (repo.id, row[0])).fetchone():
-                    raise Refusal(409, f"{user} has access already")
+                    raise HubHTTPError(409, f"{user} has access already")
                 values = (repo.id, row[0], status, "{}", now())
                 connection.execute("INSERT OR IGNORE INTO access_requests VALUES (?, ?, ?, ?, ?)", values)
             query = "UPDATE access_requests SET status = ? WHERE repo = ? AND account = ?"
             if not connection.execute(query, (status, repo.id, row[0])).rowcount:
-                raise Refusal(404, f"{user} has not asked for access")
+                raise HubHTTPError(404, f"{user} has not asked for access")
 
     def may_read_gated(self, repo: Repo, account: Account | None) -> bool:
         """Whether a gate lets this account through: its owner, the owner's members, whoever was accepted."""

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from seqhub.server import git
-from seqhub.server.model import Account, AddLarge, AddSmall, AddStaged, CopyFile, Delete, Operation, Repo, Token
-from seqhub.server.refusal import Refusal, entry_not_found
+from seqhub.server.errors import HubHTTPError, entry_not_found
 from seqhub.server.store import index, objects
 from seqhub.server.store.blobs import USABLE, viewer_values
 from seqhub.server.store.contents import Contents
@@ -15,6 +14,7 @@ from seqhub.server.store.history import find_commit, point_of
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Row
 from seqhub.server.store.limits import Limits
 from seqhub.server.store.names import check_path
+from seqhub.server.types import Account, AddLarge, AddSmall, AddStaged, CopyFile, Delete, Operation, Repo, Token
 
 Prepared = tuple[Operation, str, objects.Packed | None]
 
@@ -26,7 +26,7 @@ def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents)
         Refusal: 422 for bad paths, 413 for too many operations or folders.
     """
     if len(operations) > limits.commit_operations:
-        raise Refusal(413, f"a commit has at most {limits.commit_operations:,} operations")
+        raise HubHTTPError(413, f"a commit has at most {limits.commit_operations:,} operations")
     spelled: dict[str, str] = {}
     folders: set[str] = set()
     prepared: list[Prepared] = []
@@ -34,24 +34,26 @@ def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents)
         given = operation.path.rstrip("/") if isinstance(operation, Delete) else operation.path
         path = check_path(given)
         if spelled.setdefault(path, given) != given:
-            raise Refusal(422, f"two paths differ only in how Unicode spells {path!a}")
+            raise HubHTTPError(422, f"two paths differ only in how Unicode spells {path!a}")
         folder = path.rpartition("/")[0]
         while folder and folder not in folders:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
         if len(folders) > limits.commit_folders:
             most = f"at most {limits.commit_folders:,} folders"
-            raise Refusal(413, f"the paths of a commit run through {most}: send these in several commits")
+            raise HubHTTPError(413, f"the paths of a commit run through {most}: send these in several commits")
         packed = None
         if isinstance(operation, AddStaged):
             packed = operation.packed
         elif isinstance(operation, AddSmall):
             if len(operation.content) > limits.small_bytes:
-                raise Refusal(413, f"{path!a} has more than {limits.small_bytes:,} bytes: upload it as a large file")
+                raise HubHTTPError(
+                    413, f"{path!a} has more than {limits.small_bytes:,} bytes: upload it as a large file"
+                )
             packed = contents.add(operation.content)
         elif isinstance(operation, AddLarge):
             if len(operation.sha256) != 64 or not set(operation.sha256) <= set("0123456789abcdef"):
-                raise Refusal(422, f"{path!a}: a SHA-256 has 64 hexadecimal digits")
+                raise HubHTTPError(422, f"{path!a}: a SHA-256 has 64 hexadecimal digits")
             packed = objects.pack("blob", git.pointer(operation.sha256, operation.size))
         prepared.append((operation, path, packed))
     return prepared
@@ -144,7 +146,7 @@ class Stage:
         if row.sha256 is not None:
             query = "SELECT 1 FROM purged WHERE repo = ? AND sha256 = ?"
             if self._connection.execute(query, (self._repo.id, row.sha256)).fetchone():
-                raise Refusal(410, f"{operation.source} was deleted for good", code="EntryNotFound")
+                raise HubHTTPError(410, f"{operation.source} was deleted for good", code="EntryNotFound")
         return row
 
     def _check_blob(self, path: str, operation: AddLarge, uploader: Account, token: Token | None) -> None:
@@ -153,9 +155,9 @@ class Stage:
         query = f"SELECT size FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
         row = self._connection.execute(query, viewer_values(uploader, token) | {"sha256": key}).fetchone()
         if row is None or not self._blob_path(operation.sha256).is_file():
-            raise Refusal(400, f"{path!a}: upload the content sha256:{operation.sha256} first")
+            raise HubHTTPError(400, f"{path!a}: upload the content sha256:{operation.sha256} first")
         if row[0] != operation.size:
-            raise Refusal(422, f"{path!a}: the content has {row[0]} bytes, not {operation.size}")
+            raise HubHTTPError(422, f"{path!a}: the content has {row[0]} bytes, not {operation.size}")
         self.large[key] = operation.size
 
 

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 
 RETRY_SECONDS = 60.0  # after a write that was refused, as on a full disk
 CLOSE_SECONDS = 2.0  # longest wait for the last write; a note that is lost then is a minute of one token's use
@@ -60,7 +60,7 @@ class TokenUses:
                 return
             try:
                 self._write(uses)
-            except Refusal:
+            except HubHTTPError:
                 with self._changed:
                     if self._changed.wait_for(lambda: self._closed, RETRY_SECONDS):
                         return

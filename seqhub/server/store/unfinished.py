@@ -8,7 +8,7 @@ which is a pull request whose first commit is not written yet.
 import sqlite3
 from typing import Literal
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.base import now
 from seqhub.server.store.database import Database
 
@@ -35,7 +35,7 @@ def require(connection: sqlite3.Connection, mark: int) -> None:
     """Raise 503 if gc began to remove what was written between the transactions of a commit."""
     query = "SELECT 1 FROM unfinished WHERE id = ? AND what <> 'swept'"
     if connection.execute(query, (mark,)).fetchone() is None:
-        raise Refusal(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
+        raise HubHTTPError(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
 
 
 def drop_line(database: Database, line: int, mark: int) -> None:

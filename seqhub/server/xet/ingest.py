@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from seqhub.server.model import Account, Token
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.types import Account, Token
 from seqhub.server.xet.hashes import Tree, file_hash, range_hash, to_hex
 from seqhub.server.xet.shard import Buffer, ShardFile, Term, read_shard
-from seqhub.server.xet.shelf import Shelf
-from seqhub.server.xet.stored import LostError, Xorb
+from seqhub.server.xet.stored_xorb import LostError, Xorb
+from seqhub.server.xet.xorb_store import XorbStore
 
 if TYPE_CHECKING:
     from seqhub.server.store import Store
@@ -26,7 +26,7 @@ OPEN_XORBS: Final = 32
 
 
 def take_shard(
-    store: "Store", shelf: Shelf, raw: Buffer, account: Account, token: Token | None = None, *, max_bytes: int
+    store: "Store", shelf: XorbStore, raw: Buffer, account: Account, token: Token | None = None, *, max_bytes: int
 ) -> list[tuple[str, int]]:
     """Store every file of a shard.
 
@@ -48,32 +48,32 @@ def take_shard(
     files = read_shard(raw)
     largest, total = max((file.size for file in files), default=0), sum(file.size for file in files)
     if largest > max_bytes:
-        raise Refusal(413, f"A file of the shard has {largest} bytes; at most {max_bytes} are allowed.")
+        raise HubHTTPError(413, f"A file of the shard has {largest} bytes; at most {max_bytes} are allowed.")
     free = shutil.disk_usage(store.root).free
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
-        raise Refusal(507, f"The files of the shard have {total} bytes; {free} are free.")
+        raise HubHTTPError(507, f"The files of the shard have {total} bytes; {free} are free.")
     store.require_room(account, total, token)
-    desk = _Desk(shelf, store)
+    desk = XorbCache(shelf, store)
     try:
         for file in files:
             _check(file, desk)
         return [_rebuild(file, desk, store, account, token) for file in files]
-    except (LostError, Refusal) as problem:
-        if isinstance(problem, Refusal) and (problem.status != 400 or desk.is_sound()):
+    except (LostError, HubHTTPError) as problem:
+        if isinstance(problem, HubHTTPError) and (problem.status != 400 or desk.is_sound()):
             raise
         # the client believes that it sent something: only another address makes it forget (see shelf)
         shelf.renew()
-        raise Refusal(
+        raise HubHTTPError(
             404, "The shard names xorbs that you have not sent, or that are gone: start the upload again."
         ) from None
     finally:
         desk.close()
 
 
-class _Desk:
+class XorbCache:
     """The few xorbs that lie open: files mostly run through one after the other."""
 
-    def __init__(self, shelf: Shelf, store: "Store") -> None:
+    def __init__(self, shelf: XorbStore, store: "Store") -> None:
         self._shelf, self._store = shelf, store
         self._open: OrderedDict[bytes, Xorb] = OrderedDict()
         self._used: set[bytes] = set()
@@ -108,30 +108,34 @@ class _Desk:
         return self._store.blob(sha256)
 
 
-def _check(file: ShardFile, desk: _Desk) -> None:
+def _check(file: ShardFile, desk: XorbCache) -> None:
     tree = Tree()
     for number, term in enumerate(file.terms()):
         chunks = _chunks_of(term, number, desk)
         for hash_, size in chunks:
             tree.add(hash_, size)
     if file_hash(tree.root()) != file.hash:
-        raise Refusal(400, f"The chunks of file {to_hex(file.hash)} in the shard have another hash than it claims.")
+        raise HubHTTPError(
+            400, f"The chunks of file {to_hex(file.hash)} in the shard have another hash than it claims."
+        )
 
 
-def _chunks_of(term: Term, number: int, desk: _Desk) -> Sequence[tuple[bytes, int]]:
+def _chunks_of(term: Term, number: int, desk: XorbCache) -> Sequence[tuple[bytes, int]]:
     xorb = desk.xorb(term.xorb)
     if term.end > xorb.n_chunks:
-        raise Refusal(400, f"Term {number} names chunks up to {term.end} of a xorb that has {xorb.n_chunks}.")
+        raise HubHTTPError(400, f"Term {number} names chunks up to {term.end} of a xorb that has {xorb.n_chunks}.")
     size = xorb.starts[term.end] - xorb.starts[term.first]
     if size != term.size:
-        raise Refusal(400, f"Term {number} claims {term.size} bytes; its chunks have {size}.")
+        raise HubHTTPError(400, f"Term {number} claims {term.size} bytes; its chunks have {size}.")
     chunks = xorb.chunks(term.first, term.end)
     if term.range_hash is not None and range_hash(hash_ for hash_, _ in chunks) != term.range_hash:
-        raise Refusal(400, f"Term {number} has another range hash than its chunks.")
+        raise HubHTTPError(400, f"Term {number} has another range hash than its chunks.")
     return chunks
 
 
-def _rebuild(file: ShardFile, desk: _Desk, store: "Store", account: Account, token: Token | None) -> tuple[str, int]:
+def _rebuild(
+    file: ShardFile, desk: XorbCache, store: "Store", account: Account, token: Token | None
+) -> tuple[str, int]:
     writer = store.begin_blob()
     try:
         for term in file.terms():

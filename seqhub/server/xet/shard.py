@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.xet.hashes import HASH_BYTES, NO_CHUNKS, to_hex
 
 RECORD_BYTES: Final = 48
@@ -92,16 +92,16 @@ def read_shard(raw: Buffer) -> list[ShardFile]:
         Refusal: 400, 413: it is not, or it is too large.
     """
     if len(raw) > MAX_SHARD_BYTES:
-        raise Refusal(413, f"The shard has {len(raw)} bytes; at most {MAX_SHARD_BYTES} are allowed.")
+        raise HubHTTPError(413, f"The shard has {len(raw)} bytes; at most {MAX_SHARD_BYTES} are allowed.")
     if len(raw) < RECORD_BYTES:
-        raise Refusal(400, f"The shard has {len(raw)} bytes; its header alone has {RECORD_BYTES}.")
+        raise HubHTTPError(400, f"The shard has {len(raw)} bytes; its header alone has {RECORD_BYTES}.")
     tag, version, footer = HEADER.unpack_from(raw, 0)
     if tag != TAG or version != VERSION:
-        raise Refusal(400, f"This is no shard of version {VERSION}.")
+        raise HubHTTPError(400, f"This is no shard of version {VERSION}.")
     files, at = _read_files(raw, RECORD_BYTES)
     at = _skip_xorbs(raw, at)
     if len(raw) != at and not footer:
-        raise Refusal(400, f"{len(raw) - at} bytes follow the end of the shard.")
+        raise HubHTTPError(400, f"{len(raw) - at} bytes follow the end of the shard.")
     return files
 
 
@@ -114,7 +114,7 @@ def _read_files(raw: Buffer, at: int) -> tuple[list[ShardFile], int]:
         if hash_ == END:
             return files, at
         if len(files) == MAX_FILES:
-            raise Refusal(413, f"The shard names more than {MAX_FILES} files.")
+            raise HubHTTPError(413, f"The shard names more than {MAX_FILES} files.")
         start = at
         _require(raw, at, count)
         size = _check_terms(raw, at, count)
@@ -138,11 +138,13 @@ def _check_terms(raw: Buffer, at: int, count: int) -> int:
     for number in range(count):
         _, _, size, first, end = TERM.unpack_from(raw, at + number * RECORD_BYTES)
         if not first < end or not size:
-            raise Refusal(400, f"Term {number} of a file in the shard has chunks {first} to {end} and {size} bytes.")
+            raise HubHTTPError(
+                400, f"Term {number} of a file in the shard has chunks {first} to {end} and {size} bytes."
+            )
         total += size
         chunks += end - first
     if chunks > total // USUAL_CHUNK_BYTES + 8 * count + SHORT_CHUNKS:  # hours of hashing could be asked for in a line
-        raise Refusal(
+        raise HubHTTPError(
             400, f"A file of the shard has {chunks} chunks in {total} bytes; clients cut at {USUAL_CHUNK_BYTES}."
         )
     return total
@@ -162,4 +164,6 @@ def _skip_xorbs(raw: Buffer, at: int) -> int:
 
 def _require(raw: Buffer, at: int, records: int) -> None:
     if len(raw) - at < records * RECORD_BYTES:
-        raise Refusal(400, f"The shard is cut short: it claims {records} more records after byte {at} of {len(raw)}.")
+        raise HubHTTPError(
+            400, f"The shard is cut short: it claims {records} more records after byte {at} of {len(raw)}."
+        )

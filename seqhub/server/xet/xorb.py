@@ -16,7 +16,7 @@ from typing import Final
 
 import lz4.frame  # type: ignore[import-untyped]
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.xet.hashes import Tree, chunk_hash, to_hex
 
 HEADER_BYTES: Final = 8
@@ -76,23 +76,27 @@ class XorbReader:
             Refusal: 400: it was cut short, it is empty, or it has another hash.
         """
         if self._rest:
-            raise Refusal(400, f"The xorb ends within chunk {len(self.chunks)}.")
+            raise HubHTTPError(400, f"The xorb ends within chunk {len(self.chunks)}.")
         if not self.chunks:
-            raise Refusal(400, "The xorb has no chunks.")
+            raise HubHTTPError(400, "The xorb has no chunks.")
         root = self._tree.root()
         if root != expected:
-            raise Refusal(400, f"The xorb has the hash {to_hex(root)}, not {to_hex(expected)} as its address says.")
+            raise HubHTTPError(
+                400, f"The xorb has the hash {to_hex(root)}, not {to_hex(expected)} as its address says."
+            )
 
     def _header(self, raw: memoryview) -> tuple[int, int, int]:
         version, coding = raw[0], raw[4]
         packed, size = int.from_bytes(raw[1:4], "little"), int.from_bytes(raw[5:8], "little")
         number = len(self.chunks)
         if version != 0 or coding not in (PLAIN, LZ4, GROUPED_LZ4):
-            raise Refusal(400, f"Chunk {number} of the xorb has version {version} and coding {coding}: unknown.")
+            raise HubHTTPError(400, f"Chunk {number} of the xorb has version {version} and coding {coding}: unknown.")
         if not 0 < size <= MAX_CHUNK_BYTES or not 0 < packed <= 2 * MAX_CHUNK_BYTES:
-            raise Refusal(400, f"Chunk {number} of the xorb claims {size} bytes; 1 to {MAX_CHUNK_BYTES} are allowed.")
+            raise HubHTTPError(
+                400, f"Chunk {number} of the xorb claims {size} bytes; 1 to {MAX_CHUNK_BYTES} are allowed."
+            )
         if number >= MAX_CHUNKS or self.size + size > MAX_XORB_BYTES:
-            raise Refusal(413, f"The xorb holds more than {MAX_CHUNKS} chunks or {MAX_XORB_BYTES} bytes.")
+            raise HubHTTPError(413, f"The xorb holds more than {MAX_CHUNKS} chunks or {MAX_XORB_BYTES} bytes.")
         return coding, packed, size
 
     def _take(self, content: bytes) -> None:
@@ -105,7 +109,7 @@ class XorbReader:
     def _skip(self, length: int) -> None:
         self._footer = max(self._footer, 0) + length
         if self._footer > MAX_FOOTER_BYTES:
-            raise Refusal(413, f"The footer of the xorb has more than {MAX_FOOTER_BYTES} bytes.")
+            raise HubHTTPError(413, f"The footer of the xorb has more than {MAX_FOOTER_BYTES} bytes.")
 
 
 def decode(coding: int, packed: memoryview, size: int) -> bytes:
@@ -121,11 +125,11 @@ def decode(coding: int, packed: memoryview, size: int) -> bytes:
         try:
             content = unpacker.decompress(packed, max_length=size + 1)
         except (RuntimeError, EOFError, ValueError) as problem:  # RuntimeError is what lz4 raises for a broken frame
-            raise Refusal(400, f"A chunk of the xorb is no LZ4 frame: {problem}") from None
+            raise HubHTTPError(400, f"A chunk of the xorb is no LZ4 frame: {problem}") from None
         if len(content) == size and (not unpacker.eof or unpacker.unused_data):
-            raise Refusal(400, "A chunk of the xorb does not end where its LZ4 frame ends.")
+            raise HubHTTPError(400, "A chunk of the xorb does not end where its LZ4 frame ends.")
     if len(content) != size:
-        raise Refusal(400, f"A chunk of the xorb claims {size} bytes and holds {len(content)} or more.")
+        raise HubHTTPError(400, f"A chunk of the xorb claims {size} bytes and holds {len(content)} or more.")
     return regrouped(content) if coding == GROUPED_LZ4 else content
 
 

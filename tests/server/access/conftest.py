@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import Kind, Repo
 from seqhub.server.store import Store
+from seqhub.server.types import Kind, Repo
 
 PEOPLE = ("ada", "bob", "rita", "will", "anna")
 

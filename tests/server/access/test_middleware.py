@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from seqhub.errors import InvalidConfigError
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.metrics import Metrics
 from seqhub.server.middleware import Guard, is_loopback
-from seqhub.server.refusal import Refusal
 from seqhub.server.settings import Settings
 
 Scope = dict[str, Any]
@@ -185,7 +185,7 @@ def test_a_body_that_stops_is_refused() -> None:
 
     scope = {"type": "http", "method": "PUT", "path": "/x", "headers": [(b"host", b"localhost")], "client": None}
     metrics = Metrics()
-    with pytest.raises(Refusal, match="Nothing came") as caught:
+    with pytest.raises(HubHTTPError, match="Nothing came") as caught:
         asyncio.run(Guard(echo, Settings(body_seconds=0.01), metrics)(scope, silent, send))
     assert caught.value.status == 408
     assert "seqhub_requests_in_flight 0" in metrics.text()

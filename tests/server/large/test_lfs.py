@@ -7,12 +7,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from seqhub.server.model import Account
-from seqhub.server.parts import joined
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.multipart import joined
 from seqhub.server.serve import Running
-from seqhub.server.signing import Grant, Signer
+from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.store import Limits, Store
+from seqhub.server.types import Account
 from tests.server.large.conftest import Person, files_below, sha256
 
 
@@ -207,14 +207,14 @@ def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
     etags = [send(bytes([value]) * 1000) for value in range(20)]
     (kept,) = (tmp_path / "parts").glob("*/*/*")
     assert kept.read_bytes()[:1000] == bytes([19]) * 1000
-    with pytest.raises(Refusal, match="has not arrived"):
+    with pytest.raises(HubHTTPError, match="has not arrived"):
         list(joined(tmp_path, ada.id, "upload", etags[:1]))
     assert b"".join(joined(tmp_path, ada.id, "upload", etags[-1:])) == bytes([19]) * 1000
     send(bytes(7000), 2)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         send(bytes(3000), 3)
     assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.require_room(ada, 3000)
     assert store.fsck() == []
     kept.write_bytes(b"x" + kept.read_bytes()[1:])

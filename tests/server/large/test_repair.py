@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import AddSmall
+from seqhub.server.types import AddSmall
 from tests.server.large.conftest import Person, sha256
 from tests.server.large.writers import Piece, Xorb, file_records, shard
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from seqhub.server.serve import Running
-from seqhub.server.signing import Grant, Signer
+from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.xet.hashes import to_hex
 from tests.server.large.conftest import Person, files_below, sha256
 from tests.server.large.writers import Piece, Xorb, chunk, file_records, record, shard

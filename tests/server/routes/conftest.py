@@ -10,9 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from seqhub.server.app import create_app
-from seqhub.server.model import AddSmall, Kind, Repo
 from seqhub.server.settings import Settings
 from seqhub.server.store import Store
+from seqhub.server.types import AddSmall, Kind, Repo
 
 collect_ignore = ["journey.py"]  # a script for a process of its own; doctest would import it here
 

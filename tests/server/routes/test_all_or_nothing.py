@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from seqhub.server.model import AddLarge, AddSmall
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store
+from seqhub.server.types import AddLarge, AddSmall
 from tests.server.routes.conftest import Hub
 
 UP = {"path": "../x", "content": "hello"}
@@ -119,6 +119,6 @@ def test_an_overwritten_branch_moves(hub: Hub, large: str) -> None:
 def test_a_token_that_is_refused_makes_no_account(hub: Hub) -> None:
     before = everything(hub.store)
     for user, role in (("newcomer", "owner"), ("bad name", "write")):
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             hub.store.create_token(user, "t", role, make_user=True)  # type: ignore[arg-type]
     assert everything(hub.store) == before

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import AddSmall
 from seqhub.server.serve import running
+from seqhub.server.types import AddSmall
 
 HERE = Path(__file__).parent
 STEPS = [

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from seqhub.server import git, packing
-from seqhub.server.model import AddLarge, AddSmall, Delete, Kind, Operation, Repo
+from seqhub.server import git, packfile
 from seqhub.server.serve import Running, running
 from seqhub.server.store import Store
+from seqhub.server.types import AddLarge, AddSmall, Delete, Kind, Operation, Repo
 
 LIMIT = 60
 HAS_LFS = subprocess.run(["git", "lfs", "version"], capture_output=True, timeout=LIMIT, check=False).returncode == 0
@@ -304,19 +304,19 @@ def post(run: Git, body: bytes, **headers: str) -> httpx2.Response:
 
 def test_requests_that_git_does_not_send(run: Git, repo: Repo) -> None:
     head = run.store.resolve(repo, "main").oid.encode()
-    stranger = packing.pkt(b"want " + b"1" * 40 + b"\n") + b"00000009done\n"
+    stranger = packfile.pkt(b"want " + b"1" * 40 + b"\n") + b"00000009done\n"
     assert post(run, stranger).content[4:] == b"ERR upload-pack: not our ref " + b"1" * 40 + b"\n"
     tree = run.store.git_object(repo, head.decode())[1][5:45]
-    assert b"not our ref" in post(run, packing.pkt(b"want " + tree) + b"00000009done\n").content
+    assert b"not our ref" in post(run, packfile.pkt(b"want " + tree) + b"00000009done\n").content
     assert post(run, b"0000").content == b""
-    for bad in (b"want", b"0003", b"ffff", b"-001", b"0005x0000", packing.pkt(b"want me"), packing.pkt(b"deepen 0")):
+    for bad in (b"want", b"0003", b"ffff", b"-001", b"0005x0000", packfile.pkt(b"want me"), packfile.pkt(b"deepen 0")):
         answer = post(run, bad)
         assert answer.status_code == 400, bad
         assert "no request to git-upload-pack" in answer.json()["error"]
     assert post(run, b"no gzip", content_encoding="gzip").status_code == 400
     assert post(run, gzip.compress(bytes(20 * 2**20)), content_encoding="gzip").status_code == 413
     assert post(run, b"0000", content_encoding="br").status_code == 415
-    body = packing.pkt(b"want " + head + b" ofs-delta\n") + b"00000009done\n"
+    body = packfile.pkt(b"want " + head + b" ofs-delta\n") + b"00000009done\n"
     plain = post(run, gzip.compress(body), content_encoding="gzip").content
     assert plain.startswith(b"0008NAK\nPACK")  # without side bands the pack follows as it is
     assert httpx2.get(run.address("ada/net/info/refs")).status_code == 403
@@ -324,7 +324,7 @@ def test_requests_that_git_does_not_send(run: Git, repo: Repo) -> None:
 
 def test_the_head_of_an_entry_holds_its_size() -> None:
     for size in (0, 15, 16, 2047, 2048, 10**7):
-        head = packing.entry_head("tree", size)
+        head = packfile.entry_head("tree", size)
         assert head[0] >> 4 & 7 == 2
         found, shift = head[0] & 15, 4
         for byte in head[1:]:
@@ -342,10 +342,10 @@ def test_a_pack_is_made_piece_by_piece() -> None:
         reads += 1
         return "blob", oid * 5000
 
-    pieces = packing.pack(read, [bytes([n]) * 20 for n in range(50)])
+    pieces = packfile.pack(read, [bytes([n]) * 20 for n in range(50)])
     assert next(pieces)[:4] == b"PACK"
     for n in range(1, 4):
         assert len(zlib.decompress(next(pieces)[3:])) == 100_000
         assert reads == n
-    packets = list(packing.banded(iter([b"x" * 150_000])))
+    packets = list(packfile.banded(iter([b"x" * 150_000])))
     assert [len(packet) for packet in packets] == [65_520, 65_520, 150_000 - 2 * 65_515 + 5, 4]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelInfo
 
-from seqhub.server.model import Repo
+from seqhub.server.types import Repo
 from tests.server.routes.conftest import Hub
 
 ANSWERS = [

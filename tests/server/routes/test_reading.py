@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server import patterns
-from seqhub.server.model import AddLarge
+from seqhub.server import gitattributes
+from seqhub.server.types import AddLarge
 from tests.server.routes.conftest import Hub
 
 SIZE = 3_000_000
@@ -177,18 +177,18 @@ def test_patterns_are_read_as_git_reads_them(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text(IGNORES)
     lines = git("check-attr", "filter", "--", *PATHS).splitlines()
     expected = {path: line.endswith(": lfs") for path, line in zip(PATHS, lines, strict=True)}
-    rules = patterns.lfs_rules(ATTRIBUTES)
-    assert {path: patterns.last_word(rules, path) for path in PATHS} == expected
+    rules = gitattributes.lfs_rules(ATTRIBUTES)
+    assert {path: gitattributes.last_word(rules, path) for path in PATHS} == expected
     ignored = set(git("-c", "core.quotePath=false", "check-ignore", "--no-index", "--", *PATHS).splitlines())
-    rules = patterns.ignore_rules(IGNORES)
-    assert {path for path in PATHS if patterns.is_ignored(rules, path)} == ignored
+    rules = gitattributes.ignore_rules(IGNORES)
+    assert {path for path in PATHS if gitattributes.is_ignored(rules, path)} == ignored
 
 
 def test_patterns_that_would_blow_up_do_not() -> None:
-    rules = patterns.lfs_rules(
+    rules = gitattributes.lfs_rules(
         "*a" * 200 + "b filter=lfs\n" + "**/" * 300 + "b filter=lfs\n" + "[[" * 100 + " filter=lfs\n"
     )
-    assert not patterns.last_word(rules, "a" * 250 + "/" + "a/" * 60 + "c")
+    assert not gitattributes.last_word(rules, "a" * 250 + "/" + "a/" * 60 + "c")
 
 
 @pytest.mark.parametrize(

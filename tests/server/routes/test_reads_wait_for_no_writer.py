@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from seqhub.server.app import create_app, table
-from seqhub.server.model import AddLarge, AddSmall
 from seqhub.server.settings import Settings
 from seqhub.server.store import Limits, Store
+from seqhub.server.types import AddLarge, AddSmall
 from tests.server.routes.conftest import Hub
 from tests.server.routes.test_table import name_of, path_of
 

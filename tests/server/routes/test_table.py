@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from seqhub.server import app
-from seqhub.server.access import Permission
+from seqhub.server.auth import Permission
 from seqhub.server.http import Route
 from tests.server.routes.conftest import Hub
 

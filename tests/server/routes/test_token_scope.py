@@ -10,7 +10,7 @@ import pytest
 
 from seqhub.server import app
 from seqhub.server.http import Route
-from seqhub.server.model import AddLarge
+from seqhub.server.types import AddLarge
 from seqhub.server.xet.hashes import to_hex
 from tests.server.large.writers import Piece, Xorb, file_records, shard
 from tests.server.routes.conftest import Hub

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from seqhub.server.model import Account, AddLarge, AddSmall, Commit, Operation, Repo
 from seqhub.server.store import Store
+from seqhub.server.types import Account, AddLarge, AddSmall, Commit, Operation, Repo
 
 
 @pytest.fixture

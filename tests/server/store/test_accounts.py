@@ -4,16 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from seqhub.server.model import Account, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store, accounts
+from seqhub.server.types import Account, Repo
 
 
 def test_accounts(store: Store, alice: Account) -> None:
     assert store.account("ALICE") == alice
     assert store.account("none") is None
     for name, status in (("Alice", 409), ("api", 400), ("a/b", 400), ("", 400)):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             store.create_account(name)
         assert caught.value.status == status
 
@@ -28,7 +28,7 @@ def test_organisations(store: Store, alice: Account, bob: Account) -> None:
     store.remove_member("lab", "bob")
     assert store.roles_of("bob") == {}
     for org, user in (("alice", "bob"), ("lab", "lab"), ("none", "bob"), ("lab", "none")):
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             store.add_member(org, user, "read")
 
 
@@ -51,7 +51,7 @@ def test_tokens(store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch) -
     assert secret[3:].encode() not in database
     store.revoke_token(made.id)
     assert store.token(secret) is None
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.revoke_token(made.id)
 
 
@@ -79,11 +79,11 @@ def test_gates(store: Store, repo: Repo, alice: Account, bob: Account) -> None:
     store.decide(manual, "bob", "rejected")
     assert not store.may_read_gated(manual, bob)
     carol = store.create_account("carol")
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.decide(manual, "carol", "accepted")
     store.decide(manual, "carol", "accepted", grant=True)
     assert store.may_read_gated(manual, carol)
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.decide(manual, "carol", "accepted", grant=True)
     dave = store.create_account("dave")
     assert store.request_access(store.update_repo(repo, gated="auto"), dave).status == "accepted"

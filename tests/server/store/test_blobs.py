@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import Account, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Limits, Store, blobs
+from seqhub.server.types import Account, Repo
 from tests.server.store.conftest import Committer, upload
 
 
@@ -38,7 +38,7 @@ def test_a_lie_about_hash_or_size_leaves_nothing(
 ) -> None:
     writer = store.begin_blob()
     writer.write(b"12345")
-    with pytest.raises(Refusal, match="as announced") as caught:
+    with pytest.raises(HubHTTPError, match="as announced") as caught:
         writer.finish(sha256, size, alice)
     assert caught.value.status == 400
     assert files(store) == []
@@ -51,10 +51,10 @@ def test_what_waits_for_a_commit_is_limited(tmp_path: Path) -> None:
     repo = store.create_repo("model", "alice/x", author="alice")
     first = upload(store, alice, b"a" * 60)
     assert upload(store, alice, b"a" * 60) == first, "the same counts once"
-    with pytest.raises(Refusal, match="60 bytes that you sent wait for a commit, and 41 more") as caught:
+    with pytest.raises(HubHTTPError, match="60 bytes that you sent wait for a commit, and 41 more") as caught:
         upload(store, alice, b"b" * 41)
     assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.require_room(alice, 41)
     assert len(files(store)) == 1
     upload(store, bob, b"b" * 100)
@@ -118,7 +118,7 @@ def test_gc_keeps_what_is_named_and_what_is_young(store: Store, repo: Repo, alic
     assert store.instance_id != before
     assert store.blob(named.sha256) is not None
     assert store.blob(unnamed.sha256) is None
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         commit(repo, unnamed)
     assert store.fsck() == []
 

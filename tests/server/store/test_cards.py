@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqhub.server.model import AddSmall, Delete, Repo
 from seqhub.server.store import Store
 from seqhub.server.store.cards import card_tags, parse_card
+from seqhub.server.types import AddSmall, Delete, Repo
 from tests.server.store.conftest import Committer
 
 LIMIT = 2**20

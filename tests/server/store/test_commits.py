@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import Account, AddLarge, AddSmall, CopyFile, Delete, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Limits, Store
+from seqhub.server.types import Account, AddLarge, AddSmall, CopyFile, Delete, Repo
 from tests.server.store.conftest import Committer, paths, small, upload
 
 
@@ -28,7 +28,7 @@ def test_who_comes_second_is_told(store: Store, repo: Repo, commit: Committer) -
     seen = store.resolve(repo, "main").oid
     commit(repo, small("a"), expected_parent=seen[:7].upper())
     for parent in (seen, "abc", "0" * 40):
-        with pytest.raises(Refusal, match="The branch was updated since") as caught:
+        with pytest.raises(HubHTTPError, match="The branch was updated since") as caught:
             commit(repo, small("b"), expected_parent=parent)
         assert caught.value.status == 412
     assert paths(store, repo) == {"a"}
@@ -38,11 +38,11 @@ def test_who_comes_second_is_told(store: Store, repo: Repo, commit: Committer) -
 def test_a_path_is_no_file_and_folder_at_once(
     store: Store, repo: Repo, commit: Committer, first: str, second: str
 ) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         commit(repo, small(first), small(second))
     assert caught.value.status == 422
     commit(repo, small(first))
-    with pytest.raises(Refusal, match="file and a folder"):
+    with pytest.raises(HubHTTPError, match="file and a folder"):
         commit(repo, small(second))
     top = first.partition("/")[0]
     commit(repo, Delete(top, is_folder="/" in first), small(second))
@@ -52,7 +52,7 @@ def test_a_path_is_no_file_and_folder_at_once(
 
 def test_one_wrong_operation_leaves_nothing(store: Store, repo: Repo, commit: Committer) -> None:
     for wrong in (Delete("none", False), Delete("none", True), CopyFile("x", "none", None), small("../x")):
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             commit(repo, small("good"), wrong)
     assert paths(store, repo) == set()
     assert store.commits(repo, "main")[2] == 1
@@ -100,7 +100,7 @@ def test_knowing_a_hash_gives_nothing(store: Store, alice: Account, bob: Account
     absent = AddLarge("model.bin", "0" * 64, add.size)
     words = []
     for operation in (add, absent):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             commit(theirs, operation, by=bob)
         words.append((caught.value.status, caught.value.message.replace(operation.sha256, "")))
     assert words[0] == words[1]  # and no oracle of existence
@@ -133,7 +133,7 @@ def test_members_may_use_what_their_organisation_has(
 def test_a_large_file_must_have_the_size_it_claims(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
     add = upload(store, alice, b"12345")
     for wrong in (AddLarge("m", add.sha256, 6), AddLarge("m", add.sha256.upper(), 5), AddLarge("m", "xyz", 5)):
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             commit(repo, wrong)
     assert store.entry(repo, commit(repo, add), "model.bin").lfs.size == 5
 
@@ -146,19 +146,19 @@ def test_quotas(tmp_path: Path) -> None:
     alice = store.create_account("alice")
     one, two = (store.create_repo("model", f"alice/{name}", author="alice") for name in ("one", "two"))
     common = {"expected_parent": None, "author": "a", "title": "t", "uploader": alice}
-    with pytest.raises(Refusal, match="as many as allowed"):
+    with pytest.raises(HubHTTPError, match="as many as allowed"):
         store.create_repo("dataset", "alice/three", author="alice")
-    with pytest.raises(Refusal, match="at most 3 operations"):
+    with pytest.raises(HubHTTPError, match="at most 3 operations"):
         store.commit(one, "main", [small(str(n)) for n in range(4)], **common)
-    with pytest.raises(Refusal, match="more than 9,000 bytes"):
+    with pytest.raises(HubHTTPError, match="more than 9,000 bytes"):
         store.commit(one, "main", [small("a", "x" * 9001)], **common)
     store.commit(one, "main", [small("a", "x" * 8000)], **common)
-    with pytest.raises(Refusal, match="alice/one would take"):
+    with pytest.raises(HubHTTPError, match="alice/one would take"):
         store.commit(one, "main", [small("b", "x" * 8000)], **common)
-    with pytest.raises(Refusal, match="alice would take"):
+    with pytest.raises(HubHTTPError, match="alice would take"):
         store.commit(two, "main", [small("b", "x" * 8000)], **common)
     writer = store.begin_blob()
-    with pytest.raises(Refusal, match="at most 99 bytes"):
+    with pytest.raises(HubHTTPError, match="at most 99 bytes"):
         writer.write(b"x" * 100)
     assert not list((tmp_path / "hub" / "tmp").iterdir())
     assert store.used_bytes(one) < 10_000
@@ -179,7 +179,7 @@ def test_deleting_a_large_file_for_good(
     assert paths(store, repo) == paths(store, repo, "other") == {"stays"}
     assert store.list_large(repo) == []
     assert not store.may_use(bob, add.sha256)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         store.content(repo, old, store.entry(repo, old, "model.bin"))
     assert caught.value.status == 410
     assert store.gc(-1)["blobs"] == 1
@@ -190,12 +190,12 @@ def test_deleting_a_large_file_for_good(
 
 def test_half_characters_and_huge_numbers_are_refused(store: Store, repo: Repo, commit: Committer) -> None:
     for text in ("\ud800", "a\udfffb"):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             commit(repo, small("a"), title=text)
         assert caught.value.status == 400
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             store.resolve(repo, text)
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             store.repo("model", text)
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.discussion(repo, 2**70)

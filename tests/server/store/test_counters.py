@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from seqhub.server import git
-from seqhub.server.model import AddLarge, AddSmall, CopyFile, Delete, Operation, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Limits, Store
 from seqhub.server.store.counting import check_counters
+from seqhub.server.types import AddLarge, AddSmall, CopyFile, Delete, Operation, Repo
 from tests.server.store.conftest import upload
 
 LARGE = [b"one" * 200, b"two" * 300, b"three" * 50]
@@ -39,7 +39,7 @@ class Actions:
     def repo(self) -> Repo:
         found = self.store.repo("model", self.random.choice(self.names))
         if found is None:
-            raise Refusal(404, "absent")
+            raise HubHTTPError(404, "absent")
         return found
 
     def operation(self) -> Operation:
@@ -109,7 +109,7 @@ class Actions:
         action = self.random.choice(often + others)
         try:
             action()
-        except Refusal:
+        except HubHTTPError:
             return f"{action.__name__} (refused)"
         return action.__name__
 
@@ -149,7 +149,7 @@ def test_deleting_for_good_gives_quota_back(tmp_path: Path) -> None:
         store.delete_large(repo, operation.sha256)
         assert store.used_bytes(repo) == empty
     put(b"a" * 600)
-    with pytest.raises(Refusal, match="storage limit"):
+    with pytest.raises(HubHTTPError, match="storage limit"):
         put(b"g" * 600)
     assert store.used_bytes(repo) == empty + 600
     store.close()

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import Account, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store
+from seqhub.server.types import Account, Repo
 from tests.server.store.conftest import paths, small, upload
 
 WRITER = textwrap.dedent("""
     import hashlib, os, sys, threading
     from pathlib import Path
-    from seqhub.server.model import AddLarge, AddSmall
+    from seqhub.server.types import AddLarge, AddSmall
     from seqhub.server.store import Store
 
     root, name, count, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -90,7 +90,7 @@ def test_of_those_who_saw_the_same_parent_one_wins(store: Store, repo: Repo, ali
             store.commit(
                 repo, "main", [small(str(number))], expected_parent=seen, author="a", title="t", uploader=alice
             )
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             return refusal.status
         return 200
 
@@ -140,6 +140,6 @@ def test_a_forked_child_gets_connections_of_its_own(store: Store, repo: Repo, al
 
 def test_a_busy_database_says_so(store: Store, repo: Repo, alice: Account) -> None:
     store.database._busy_seconds = 0.1
-    with store.database.transaction(), pytest.raises(Refusal, match="busy") as caught:
+    with store.database.transaction(), pytest.raises(HubHTTPError, match="busy") as caught:
         store.like(repo, alice)
     assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from seqhub.server.model import Account, Delete, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store
+from seqhub.server.types import Account, Delete, Repo
 from tests.server.store.conftest import Committer, paths, small
 
 
@@ -31,7 +31,7 @@ def test_a_discussion(store: Store, repo: Repo) -> None:
         lambda: store.merge(repo, 1, "bob"),
         lambda: store.rename(repo, 1, " ", "bob"),
     ):
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             call()
 
 
@@ -42,7 +42,7 @@ def test_a_comment_of_another_repository_cannot_be_reached(store: Store, repo: R
         store.open_discussion(one, "Title", "Text", "alice", pull_request=False)
     said = store.comment(repo, 1, "alice", "mine")
     for call in (lambda: store.edit_comment(other, 1, said.id, "x"), lambda: store.hide_comment(other, 1, said.id)):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             call()
         assert caught.value.status == 404
 
@@ -80,7 +80,7 @@ def test_merging(store: Store, repo: Repo, commit: Committer, pull_first: bool) 
     assert (found.status, found.merge_commit) == ("merged", merged.oid)
     assert [event.kind for event in found.comments] == ["comment", "status-change", "commit", "status-change"]
     for call in (lambda: store.merge(repo, 1, "x"), lambda: commit(repo, small("y"), ref="refs/pr/1")):
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             call()
     assert store.fsck() == []
 
@@ -90,7 +90,7 @@ def test_conflicts(store: Store, repo: Repo, commit: Committer) -> None:
     store.open_discussion(repo, "Title", "", "bob", pull_request=True)
     commit(repo, small("a", "theirs"), small("same", "new"), ref="refs/pr/1")
     commit(repo, small("a", "ours"), small("same", "new"))
-    with pytest.raises(Refusal, match="conflict: 'a'") as caught:
+    with pytest.raises(HubHTTPError, match="conflict: 'a'") as caught:
         store.merge(repo, 1, "alice")
     assert caught.value.status == 409
     assert store.discussion(repo, 1).status == "open"
@@ -103,7 +103,7 @@ def test_conflicts(store: Store, repo: Repo, commit: Committer) -> None:
 def test_the_target_must_be_a_branch(store: Store, repo: Repo) -> None:
     store.create_tag(repo, "v1", "main", None)
     for target in ("none", "v1", "refs/tags/v1", "refs/pr/1", store.resolve(repo, "main").oid):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             store.open_discussion(repo, "Title", "", "bob", pull_request=True, target=target)
         assert caught.value.code == "RevisionNotFound"
     assert store.discussions(repo) == ([], 0)
@@ -115,7 +115,7 @@ def test_a_pull_request_with_its_first_commit_is_both_or_neither(
     base = commit(repo, small("a", "old"))
     commit(repo, small("a", "new"))
     more = {"author": "alice", "title": "Improve", "uploader": alice}
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.propose(repo, [Delete("none", False)], **more)
     assert store.discussions(repo)[1] == 0
     assert len(store.refs(repo)) == 1

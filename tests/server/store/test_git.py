@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.server import git
-from seqhub.server.model import Account, AddSmall, Delete, Repo
 from seqhub.server.store import Store
+from seqhub.server.types import Account, AddSmall, Delete, Repo
 from tests.server.store.conftest import Committer, small, upload
 
 
@@ -77,7 +77,7 @@ part = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"], 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.lists(part, min_size=1, max_size=3).map("/".join), min_size=1, max_size=12))
 def test_whatever_path_is_taken_git_accepts(tmp_path_factory: pytest.TempPathFactory, tried: list[str]) -> None:
-    from seqhub.server.refusal import Refusal
+    from seqhub.server.errors import HubHTTPError
 
     folder = tmp_path_factory.mktemp("paths")
     store = Store(folder / "hub")
@@ -90,7 +90,7 @@ def test_whatever_path_is_taken_git_accepts(tmp_path_factory: pytest.TempPathFac
                 repo, "main", [AddSmall(path, b"x")], expected_parent=None, author="a", title="", uploader=alice
             )
             taken += 1
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             statuses.add(refusal.status)
     assert taken >= 1
     assert statuses == {422}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from seqhub.server.model import Account, AddSmall, CopyFile, Delete, Operation, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Limits, Store, database
+from seqhub.server.types import Account, AddSmall, CopyFile, Delete, Operation, Repo
 from tests.server.store.conftest import Committer, paths, small, upload
 
 MANY = [small(f"{number % 40}/{number % 3}/f{number}", str(number)) for number in range(2000)]
@@ -87,7 +87,7 @@ def test_a_stale_parent_is_refused_at_the_end_too(store: Store, repo: Repo, comm
     parent = store.resolve(repo, "main").oid
     with (
         between(store, lambda number: number == 3 and commit(repo, small("first"))),
-        pytest.raises(Refusal) as caught,
+        pytest.raises(HubHTTPError) as caught,
     ):
         commit(repo, *MANY, expected_parent=parent)
     assert caught.value.status == 412
@@ -124,9 +124,9 @@ def test_what_breaks_off_leaves_nothing(
 
     def stop(number: int) -> None:
         if number >= place:
-            raise Refusal(503, "killed")
+            raise HubHTTPError(503, "killed")
 
-    with between(store, stop), suppress(Refusal):  # some jobs end in fewer transactions
+    with between(store, stop), suppress(HubHTTPError):  # some jobs end in fewer transactions
         JOBS[job](store, repo, alice)
     store.gc(-1)
     assert store.fsck() == []
@@ -148,7 +148,7 @@ def test_a_deleted_repository_is_gone_at_once(store: Store, repo: Repo, commit: 
     assert len(numbers) > 5
     assert counts(store) == empty
     assert store.count_repos() == {"model": 1}
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.delete_repo(other)
 
 
@@ -171,7 +171,7 @@ def test_random_large_commits_are_what_small_ones_are(
             operations.insert(0, Delete("a", is_folder=True)) if any(p.startswith("a/") for p in present) else None
         commit(repo, *operations)
         with monkeypatch.context() as patch:
-            patch.setattr("seqhub.server.store.writing.SMALL_ROWS", 0)
+            patch.setattr("seqhub.server.store.tree_writer.SMALL_ROWS", 0)
             commit(other, *operations)
         trees = []
         for one in (repo, other):
@@ -185,7 +185,7 @@ def test_too_many_folders_are_refused_in_one_line(tmp_path: Path) -> None:
     store = Store(tmp_path / "few", limits=Limits(commit_folders=100))
     alice = store.create_account("alice")
     repo = store.create_repo("model", "alice/x", author="alice")
-    with pytest.raises(Refusal, match="at most 100 folders") as caught:
+    with pytest.raises(HubHTTPError, match="at most 100 folders") as caught:
         apply(store, repo, alice, [small("/".join(f"{n}.{level}" for level in range(30)) + "/f") for n in range(4)])
     assert caught.value.status == 413
     assert "\n" not in caught.value.message
@@ -218,7 +218,7 @@ def test_long_contents_are_files(store: Store, repo: Repo, alice: Account, commi
 
 
 def test_a_refused_commit_leaves_no_contents(store: Store, repo: Repo, commit: Committer) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         commit(repo, AddSmall("a", bytes(300_000)), Delete("absent", is_folder=False))
     assert not list((store.root / "tmp").iterdir())
     assert not list((store.root / "blobs").glob("??/*"))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.model import Account, Delete, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store, migrations
-from seqhub.server.store.checking import check
+from seqhub.server.store.fsck import check
+from seqhub.server.types import Account, Delete, Repo
 from tests.server.store.conftest import Committer, paths, small, upload
 
 DAMAGE = {
@@ -84,7 +84,7 @@ def test_backup_and_restore(store: Store, repo: Repo, alice: Account, commit: Co
     head = commit(repo, small("a"), upload(store, alice, b"large"))
     store.backup(tmp_path / "backup")
     commit(repo, small("later"))
-    with pytest.raises(Refusal, match="exists already"):
+    with pytest.raises(HubHTTPError, match="exists already"):
         store.backup(tmp_path / "backup")
     Store.restore(tmp_path / "backup", tmp_path / "again")
     again = Store(tmp_path / "again")
@@ -94,7 +94,7 @@ def test_backup_and_restore(store: Store, repo: Repo, alice: Account, commit: Co
     assert again.instance_id != store.instance_id
     assert again.secret == store.secret
     for source, target, status in ((tmp_path, tmp_path / "x", 404), (tmp_path / "backup", tmp_path / "again", 409)):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             Store.restore(source, target)
         assert caught.value.status == status
     again.close()
@@ -102,7 +102,7 @@ def test_backup_and_restore(store: Store, repo: Repo, alice: Account, commit: Co
 
 def test_a_failed_backup_leaves_nothing(store: Store, alice: Account, tmp_path: Path) -> None:
     store.blob(upload(store, alice, b"large").sha256).unlink()
-    with pytest.raises(Refusal, match="vanished"):
+    with pytest.raises(HubHTTPError, match="vanished"):
         store.backup(tmp_path / "backup")
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
 
@@ -117,7 +117,7 @@ def test_a_reopened_store_is_the_same(store: Store, repo: Repo) -> None:
     new = again.renew_instance()
     assert store.instance_id == new
     again.close()
-    with pytest.raises(Refusal, match="shutting down"):
+    with pytest.raises(HubHTTPError, match="shutting down"):
         again.repo("model", "alice/lstm")
 
 
@@ -135,14 +135,14 @@ def test_migrations_go_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'even_more'").fetchone() == (0,)
     store.close()
     monkeypatch.setattr(migrations, "STEPS", steps[:1])
-    with pytest.raises(Refusal, match="update seqhub"):
+    with pytest.raises(HubHTTPError, match="update seqhub"):
         Store(tmp_path / "hub")
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "hub.sqlite3").write_bytes(b"x" * 10_000)
-    with pytest.raises(Refusal, match="no database") as caught:
+    with pytest.raises(HubHTTPError, match="no database") as caught:
         Store(tmp_path / "hub")
     assert caught.value.status == 503
 
@@ -153,7 +153,7 @@ def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, com
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     noise = os.urandom(100_000).hex()
-    with pytest.raises(Refusal, match="no space left") as caught:
+    with pytest.raises(HubHTTPError, match="no space left") as caught:
         commit(repo, small("b", noise), *(small(f"c{n}") for n in range(500)))
     assert caught.value.status == 507
     assert store.resolve(repo, "main") == before
@@ -175,7 +175,7 @@ def test_a_full_disk_refuses_uploads(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
-        with pytest.raises(Refusal, match="nothing was stored") as caught:
+        with pytest.raises(HubHTTPError, match="nothing was stored") as caught:
             upload(store, alice, b"large")
     assert caught.value.status == status
     assert not list((store.root / "tmp").iterdir())
@@ -185,7 +185,7 @@ def test_a_full_disk_refuses_uploads(
 def test_a_read_only_database_refuses(store: Store, repo: Repo, commit: Committer) -> None:
     with store.database._connection() as connection:
         connection.execute("PRAGMA query_only = ON")
-    with pytest.raises(Refusal, match="read-only") as caught:
+    with pytest.raises(HubHTTPError, match="read-only") as caught:
         commit(repo, small("a"))
     assert caught.value.status == 503
     assert paths(store, repo) == set()
@@ -217,7 +217,7 @@ def test_a_real_disk_that_fills_up_and_is_then_read_only(tiny_disk: Path) -> Non
                 operation = small(f"{number}.txt", noise.hex())
             store.commit(repo, "main", [operation], **common)
             kept.add(operation.path)
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             statuses.append(refusal.status)
     assert kept
     assert set(statuses) == {507}
@@ -226,7 +226,7 @@ def test_a_real_disk_that_fills_up_and_is_then_read_only(tiny_disk: Path) -> Non
     store.close()
     subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True, timeout=20)
     for root in ("hub", "new"):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             Store(tiny_disk / root).create_account("bob")
         assert caught.value.status == 503
     subprocess.run(["mount", "-o", "remount,rw", str(tiny_disk)], check=True, timeout=20)

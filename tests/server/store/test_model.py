@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqhub.server.model import AddSmall, CopyFile, Delete, Operation
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store, index
+from seqhub.server.types import AddSmall, CopyFile, Delete, Operation
 from tests.server.store.test_git import run_git
 
 PATHS = ["a", "b", "a/b", "a/c", "a/b/c", "a.b", "a-b", "a0", "d/e/f/g", "d/e"]
@@ -92,7 +92,7 @@ def check_steps(store: Store, steps: list, folder: Path) -> None:
                 assert wanted is not None, (branches[branch], more)
                 assert len(store.commits(repo, branch)[0]) == before + (wanted != branches[branch])
                 branches[branch] = seen[commit.oid] = wanted
-        except Refusal as refusal:
+        except HubHTTPError as refusal:
             impossible = verb != "commit" or branch not in branches or wanted is None
             if refusal.status not in (404, 409, 422) or not impossible:
                 raise

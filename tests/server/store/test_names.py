@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqhub.server.model import Account, Delete, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store
 from seqhub.server.store.names import check_path, check_ref_name, check_repo_name
+from seqhub.server.types import Account, Delete, Repo
 from tests.server.store.conftest import Committer, paths, small
 
 BAD_PATHS = [
@@ -77,7 +77,7 @@ GOOD_PATHS = [
 
 @pytest.mark.parametrize("path", BAD_PATHS, ids=ascii)
 def test_bad_paths(path: str) -> None:
-    with pytest.raises(Refusal, match="Invalid path") as caught:
+    with pytest.raises(HubHTTPError, match="Invalid path") as caught:
         check_path(path)
     assert caught.value.status == 422
     assert caught.value.message.isascii()  # it travels in a header, too
@@ -91,12 +91,12 @@ def test_good_paths(path: str) -> None:
 
 @given(st.text())
 def test_no_path_raises_anything_else(path: str) -> None:
-    with suppress(Refusal):
+    with suppress(HubHTTPError):
         assert check_path(check_path(path)) == check_path(path)
 
 
 def test_unicode_twins(store: Store, repo: Repo, commit: Committer) -> None:
-    with pytest.raises(Refusal, match="differ only in how Unicode"):
+    with pytest.raises(HubHTTPError, match="differ only in how Unicode"):
         commit(repo, small("caf\u00e9"), small("cafe\u0301"))
     commit(repo, small("cafe\u0301", "one"))
     head = commit(repo, small("caf\u00e9", "two"))
@@ -111,7 +111,7 @@ def test_impossible_paths_are_absent_not_wrong(store: Store, repo: Repo) -> None
     for path in BAD_PATHS:
         assert store.entry(repo, head, path) is None
         if path.strip("/"):
-            with pytest.raises(Refusal) as caught:
+            with pytest.raises(HubHTTPError) as caught:
                 store.tree(repo, head, path, recursive=True)
             assert caught.value.code == "EntryNotFound"
 
@@ -151,7 +151,7 @@ def test_bad_repository_names(store: Store, alice: Account, repo: Repo, name: st
         lambda: store.create_repo("model", name, author="alice"),
         lambda: store.move_repo(repo, name),
     ):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             call()
         assert caught.value.status == 400
     assert store.repo("model", "alice/lstm") == repo
@@ -195,10 +195,10 @@ BAD_REFS = [
 
 @pytest.mark.parametrize("name", BAD_REFS)
 def test_bad_branches_and_tags(store: Store, repo: Repo, name: str) -> None:
-    with pytest.raises(Refusal, match="Invalid reference for a branch") as caught:
+    with pytest.raises(HubHTTPError, match="Invalid reference for a branch") as caught:
         store.create_branch(repo, name, "main")
     assert caught.value.status == 400
-    with pytest.raises(Refusal, match="Invalid reference for a tag"):
+    with pytest.raises(HubHTTPError, match="Invalid reference for a tag"):
         store.create_tag(repo, name, "main", None)
 
 
@@ -208,6 +208,6 @@ def test_git_takes_every_ref_name_that_is_taken(name: str) -> None:
 
     try:
         check_ref_name(name, "branch")
-    except Refusal:
+    except HubHTTPError:
         return
     assert subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], timeout=60).returncode == 0

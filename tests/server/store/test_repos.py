@@ -2,19 +2,19 @@
 
 import pytest
 
-from seqhub.server.model import Account, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store
+from seqhub.server.types import Account, Repo
 from tests.server.store.conftest import Committer, paths, small, upload
 
 
 def test_names_are_unique_in_any_case(store: Store, repo: Repo) -> None:
     assert store.repo("model", "ALICE/Lstm") == repo
-    with pytest.raises(Refusal, match=r"A model repository called .* already exists") as caught:
+    with pytest.raises(HubHTTPError, match=r"A model repository called .* already exists") as caught:
         store.create_repo("model", "alice/LSTM", author="alice")
     assert caught.value.status == 409
     assert store.create_repo("dataset", "alice/lstm", author="alice").id != repo.id
-    with pytest.raises(Refusal, match="rights to create") as caught:
+    with pytest.raises(HubHTTPError, match="rights to create") as caught:
         store.create_repo("model", "nobody/x", author="alice")
     assert caught.value.status == 403
 
@@ -36,7 +36,7 @@ def test_a_new_repository_takes_an_old_name(store: Store, repo: Repo) -> None:
     new = store.create_repo("model", "alice/lstm", author="alice")
     assert store.repo("model", "alice/lstm") == new
     assert store.redirect("model", "alice/lstm") is None
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         store.move_repo(new, "alice/gru")
     assert caught.value.status == 409
 
@@ -56,10 +56,10 @@ def test_deletion_leaves_nothing(store: Store, repo: Repo, alice: Account, commi
     store.delete_repo(repo)
     assert store.repo("model", "alice/gru") is None
     assert store.redirect("model", "alice/lstm") is None
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         store.delete_repo(repo)
     assert caught.value.code == "RepoNotFound"
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         commit(repo, small("b"))
     with store.database.reading() as connection:
         for table in [
@@ -84,7 +84,7 @@ def test_settings(store: Store, repo: Repo) -> None:
     assert store.update_repo(repo, private=True).private
     changed = store.update_repo(repo, gated="manual")
     assert (changed.private, changed.gated) == (True, "manual")
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.update_repo(repo, gated="maybe")  # type: ignore[arg-type]
 
 
@@ -130,7 +130,7 @@ def test_lists(store: Store, alice: Account, bob: Account, commit: Committer) ->
     assert store.liked_by(alice) == []
     assert len(store.liked_by(alice, viewer=alice)) == 1
     for wrong in ({"sort": "x"}, {"after": "x"}, {"after": "W10="}):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HubHTTPError) as caught:
             store.list_repos("model", viewer=None, limit=1, **wrong)  # type: ignore[arg-type]
         assert caught.value.status == 400
 
@@ -167,7 +167,7 @@ def test_revisions(store: Store, repo: Repo, commit: Committer) -> None:
     for name in ("HEAD", "main", "refs/heads/main", second.oid):
         assert store.resolve(repo, name) == second
     for name in ("none", first.oid[:6], "0" * 40, "refs/x", "", "refs/heads/", "main\0", "%00", "x" * 5000):
-        with pytest.raises(Refusal, match="Invalid rev id") as caught:
+        with pytest.raises(HubHTTPError, match="Invalid rev id") as caught:
             store.resolve(repo, name)
         assert caught.value.code == "RevisionNotFound"
     assert [(ref.name, ref.ref, ref.message) for ref in store.refs(repo)] == [
@@ -185,7 +185,7 @@ def test_revisions(store: Store, repo: Repo, commit: Committer) -> None:
         (lambda: commit(repo, small("b"), ref="refs/tags/v1"), "Invalid rev id", 404),
         (lambda: commit(repo, small("b"), ref=first.oid), "Invalid rev id", 404),
     ):
-        with pytest.raises(Refusal, match=words) as caught:
+        with pytest.raises(HubHTTPError, match=words) as caught:
             call()
         assert caught.value.status == status
     store.delete_branch(repo, "dev/x")
@@ -213,7 +213,7 @@ def test_pages_of_commits_across_forks(store: Store, repo: Repo, commit: Committ
     assert paths(store, repo, "side") == {"a", "b"}
     commit(repo, small("c"), ref="side")
     assert store.commits(repo, "side")[2] == 2
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         store.commits(repo, "main", after="x")
 
 

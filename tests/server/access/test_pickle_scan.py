@@ -15,11 +15,11 @@ import pytest
 
 from seqhub.hub.pickles import find_pickles
 from seqhub.pickle_suffixes import PICKLE_SUFFIXES
-from seqhub.server.model import AddLarge, AddSmall, CopyFile, Delete
-from seqhub.server.refusal import Refusal
-from seqhub.server.scan import Scanner, refuse_pickles
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.pickle_scan import Scanner, refuse_pickles
 from seqhub.server.scan_child import scan
 from seqhub.server.store import Store
+from seqhub.server.types import AddLarge, AddSmall, CopyFile, Delete
 
 pytest.importorskip("picklescan")
 
@@ -106,14 +106,14 @@ def test_a_bomb_is_not_unpacked() -> None:
     ],
 )
 def test_the_policy_refuses(operation: AddSmall | AddLarge | CopyFile) -> None:
-    with pytest.raises(Refusal, match="safetensors") as caught:
+    with pytest.raises(HubHTTPError, match="safetensors") as caught:
         refuse_pickles([AddSmall("README.md", b"# hi"), operation])
     assert caught.value.status == 422
 
 
 def test_the_policy_looks_into_large_files(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(EVIL)
-    with pytest.raises(Refusal):
+    with pytest.raises(HubHTTPError):
         refuse_pickles([AddLarge("big.dat", "0" * 64, len(EVIL))], lambda sha256: tmp_path / "blob")
 
 
@@ -164,7 +164,7 @@ def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPa
         first.settle()
     with closing(Scanner(store)) as second:
         assert second.status("oid", "a.pkl") == "suspicious"
-    monkeypatch.setattr("seqhub.server.scan.version", lambda name: "999")
+    monkeypatch.setattr("seqhub.server.pickle_scan.version", lambda name: "999")
     with closing(Scanner(store)) as newer:
         asked = []
         assert newer.status("oid", "a.pkl") == "not scanned"
@@ -229,5 +229,5 @@ def test_the_policy_and_push_refuse_the_same_names(tmp_path: Path, suffix: str) 
     path = tmp_path / f"weights{suffix.upper()}"
     path.write_bytes(b"text")
     assert find_pickles([path]) == [path]
-    with pytest.raises(Refusal, match="safetensors only"):
+    with pytest.raises(HubHTTPError, match="safetensors only"):
         refuse_pickles([AddSmall(path.name, b"text")])

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
-from seqhub.server.model import Account, Comment, Commit, Discussion, Entry, Kind, Ref, Repo
-from seqhub.server.scan import Status
+from seqhub.server.pickle_scan import Status
+from seqhub.server.types import Account, Comment, Commit, Discussion, Entry, Kind, Ref, Repo
 
 ERROR_CODE, ERROR_MESSAGE, REQUEST_ID = "X-Error-Code", "X-Error-Message", "X-Request-Id"
 REPO_COMMIT, LINKED_SIZE, LINKED_ETAG = "X-Repo-Commit", "X-Linked-Size", "X-Linked-Etag"

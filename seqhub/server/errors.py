@@ -29,7 +29,7 @@ CODES: Final[Mapping[int, str]] = {  # where a refusal names no code of its own;
 }
 
 
-class Refusal(SeqhubError):  # noqa: N818  it is an answer, and most of them are nobody's fault
+class HubHTTPError(SeqhubError):
     """A request that is answered with 4xx (or 503, 507): the client's fault, or a full disk; never a crash.
 
     Args:
@@ -58,22 +58,22 @@ class Refusal(SeqhubError):  # noqa: N818  it is an answer, and most of them are
         self.body = body or {}
 
 
-def repo_not_found() -> Refusal:
+def repo_not_found() -> HubHTTPError:
     """The same words whether a repository is absent or private to others, so that nothing leaks.
 
     Clients print the message unless it says no more than theirs; huggingface_hub's tests compare the whole text.
     """
-    return Refusal(404, "Repository not found", code="RepoNotFound")
+    return HubHTTPError(404, "Repository not found", code="RepoNotFound")
 
 
-def revision_not_found(revision: str) -> Refusal:
-    return Refusal(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
+def revision_not_found(revision: str) -> HubHTTPError:
+    return HubHTTPError(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
 
 
-def entry_not_found(path: str, revision: str) -> Refusal:
-    return Refusal(404, f"Entry not found: {path} at {revision}", code="EntryNotFound")
+def entry_not_found(path: str, revision: str) -> HubHTTPError:
+    return HubHTTPError(404, f"Entry not found: {path} at {revision}", code="EntryNotFound")
 
 
-def branch_was_updated() -> Refusal:
+def branch_was_updated() -> HubHTTPError:
     """The words that clients look for when somebody else committed first."""
-    return Refusal(412, "The branch was updated since you opened this page. Please refresh and try again.")
+    return HubHTTPError(412, "The branch was updated since you opened this page. Please refresh and try again.")

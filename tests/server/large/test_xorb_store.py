@@ -5,26 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from seqhub.server.parts import PENDING_SECONDS as PARTS_PENDING
-from seqhub.server.parts import PartWriter, forget, joined
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.multipart import PENDING_SECONDS as PARTS_PENDING
+from seqhub.server.multipart import PartWriter, forget, joined
 from seqhub.server.store import private
 from seqhub.server.xet.hashes import to_hex
-from seqhub.server.xet.shelf import PENDING_SECONDS, Shelf, sweep
-from seqhub.server.xet.stored import LostError
+from seqhub.server.xet.stored_xorb import LostError
+from seqhub.server.xet.xorb_store import PENDING_SECONDS, XorbStore, sweep
 from tests.server.large.writers import Xorb
 
 XORB = Xorb([b"one", b"two", b"three"])
 
 
-def put(shelf: Shelf, xorb: Xorb = XORB) -> None:
+def put(shelf: XorbStore, xorb: Xorb = XORB) -> None:
     incoming = shelf.receive(xorb.hash)
     incoming.feed(xorb.raw)
     incoming.finish()
     incoming.abort()
 
 
-def read(shelf: Shelf, first: int, end: int, blobs: dict[str, Path]) -> bytes:
+def read(shelf: XorbStore, first: int, end: int, blobs: dict[str, Path]) -> bytes:
     xorb = shelf.xorb(XORB.hash, blobs.get)
     try:
         return b"".join(xorb.read(first, end))
@@ -33,19 +33,19 @@ def read(shelf: Shelf, first: int, end: int, blobs: dict[str, Path]) -> bytes:
 
 
 def test_epochs_are_kept_for_each_user(tmp_path: Path) -> None:
-    first = Shelf(tmp_path, "i", 1)
-    assert Shelf(tmp_path, "i", 1).epoch == first.epoch != Shelf(tmp_path, "i", 2).epoch
-    assert Shelf(tmp_path, "i", 1, first.epoch).epoch == first.epoch
+    first = XorbStore(tmp_path, "i", 1)
+    assert XorbStore(tmp_path, "i", 1).epoch == first.epoch != XorbStore(tmp_path, "i", 2).epoch
+    assert XorbStore(tmp_path, "i", 1, first.epoch).epoch == first.epoch
     first.renew()
-    assert Shelf(tmp_path, "i", 1).epoch != first.epoch
+    assert XorbStore(tmp_path, "i", 1).epoch != first.epoch
     for user, epoch in ((2, first.epoch), (1, ".."), (1, "a" * 16)):
-        with pytest.raises(Refusal, match="not in use"):
-            Shelf(tmp_path, "i", user, epoch)
+        with pytest.raises(HubHTTPError, match="not in use"):
+            XorbStore(tmp_path, "i", user, epoch)
 
 
 def test_places_survive_half_a_record(tmp_path: Path) -> None:
     """A power cut within an append leaves the start of a record; what was written before it still counts."""
-    shelf = Shelf(tmp_path, "i", 1)
+    shelf = XorbStore(tmp_path, "i", 1)
     put(shelf)
     blob = tmp_path / "blob"
     blob.write_bytes(b"..onetwothree")
@@ -67,7 +67,7 @@ def test_places_survive_half_a_record(tmp_path: Path) -> None:
 
 
 def test_a_torn_index_counts_as_absent(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, "i", 1)
+    shelf = XorbStore(tmp_path, "i", 1)
     put(shelf)
     (index,) = tmp_path.rglob("*.chunks")
     index.write_bytes(index.read_bytes()[:-1])
@@ -77,16 +77,16 @@ def test_a_torn_index_counts_as_absent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("torn", [b"", bytes(16), b"\xff" * 16])
 def test_a_torn_note_of_the_epoch_is_renewed(tmp_path: Path, torn: bytes) -> None:
-    before = Shelf(tmp_path, "i", 1).epoch
+    before = XorbStore(tmp_path, "i", 1).epoch
     (note,) = tmp_path.rglob("newest")
     note.write_bytes(torn)
-    after = Shelf(tmp_path, "i", 1).epoch
+    after = XorbStore(tmp_path, "i", 1).epoch
     assert after != before
-    assert Shelf(tmp_path, "i", 1).epoch == after
+    assert XorbStore(tmp_path, "i", 1).epoch == after
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = Shelf(tmp_path, "i", 1)
+    shelf = XorbStore(tmp_path, "i", 1)
     with monkeypatch.context() as patched:
         patched.setattr(private, "create", lambda path, *, buffering: open("/dev/full", "wb", buffering))  # noqa: PTH123, SIM115
         incoming = shelf.receive(XORB.hash)
@@ -98,7 +98,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_sweeping(tmp_path: Path) -> None:
-    gone, shelf = Shelf(tmp_path, "before", 1), Shelf(tmp_path, "i", 1)
+    gone, shelf = XorbStore(tmp_path, "before", 1), XorbStore(tmp_path, "i", 1)
     put(gone)
     put(shelf)
     old = Xorb([secrets.token_bytes(9)])
@@ -123,11 +123,11 @@ def test_parts(tmp_path: Path) -> None:
         writer.abort()
     assert b"".join(joined(tmp_path, 1, "up", etags)) == b"onetwo"
     for wrong in (etags[::-1], [*etags, etags[0]], ["../../x"], [""]):
-        with pytest.raises(Refusal):
+        with pytest.raises(HubHTTPError):
             b"".join(joined(tmp_path, 1, "up", wrong))
     short = PartWriter(tmp_path, 1, "late", 1, 3)
     short.write(b"xx")
-    with pytest.raises(Refusal, match="must have 3"):
+    with pytest.raises(HubHTTPError, match="must have 3"):
         short.finish()
     short.abort()
     os.utime(tmp_path / "parts" / "1" / "late", (0, time.time() - PARTS_PENDING - 1))

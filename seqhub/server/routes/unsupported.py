@@ -2,13 +2,13 @@
 
 from starlette.responses import Response
 
-from seqhub.server.http import Call, Handler, Route
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import Handler, RequestContext, Route
 
 
 def _refusing(what: str) -> Handler:
-    def refuse(call: Call) -> Response:
-        raise Refusal(501, f"{what} are not part of this Hub: see docs/hub-compatibility.md of seqhub.")
+    def refuse(call: RequestContext) -> Response:
+        raise HubHTTPError(501, f"{what} are not part of this Hub: see docs/hub-compatibility.md of seqhub.")
 
     return refuse
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqhub.server import attempts
-from seqhub.server.attempts import Attempts
+from seqhub.server import rate_limit
+from seqhub.server.rate_limit import RateLimit
 from seqhub.server.serve import running
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 15))))
 def test_no_window_lets_more_pass(tries: list[tuple[str, int]]) -> None:
     now = 0.0
-    counted = Attempts(3, 10, lambda: now)
+    counted = RateLimit(3, 10, lambda: now)
     windows: dict[str, tuple[float, int]] = {}
     for address, pause in tries:
         now += pause
@@ -28,8 +28,8 @@ def test_no_window_lets_more_pass(tries: list[tuple[str, int]]) -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "MOST_ADDRESSES", 5)
-    counted = Attempts(1, 10, lambda: 0.0)
+    monkeypatch.setattr(rate_limit, "MOST_ADDRESSES", 5)
+    counted = RateLimit(1, 10, lambda: 0.0)
     for number in range(100):
         counted.wrong(str(number))
     assert len(counted._windows) == 5

@@ -25,10 +25,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 from seqhub.server.xet.hashes import from_hex, to_hex
-from seqhub.server.xet.stored import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb, sync
+from seqhub.server.xet.stored_xorb import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb, sync
 from seqhub.server.xet.xorb import XorbReader
 
 EPOCH: Final = re.compile(r"[0-9a-f]{16}")
@@ -36,7 +36,7 @@ SWEEP_SECONDS: Final = 3600.0
 PENDING_SECONDS: Final = 7 * 24 * 3600.0  # a xorb that no shard names goes after this
 
 
-class Shelf:
+class XorbStore:
     """The xorbs of one user, or of one of the user's tokens.
 
     Args:
@@ -58,7 +58,7 @@ class Shelf:
         if epoch is None:
             private.make_folder(self._folder)
         if not EPOCH.fullmatch(self.epoch) or not self._folder.is_dir():
-            raise Refusal(410, "This address for uploads is not in use any more: ask for a new one.")
+            raise HubHTTPError(410, "This address for uploads is not in use any more: ask for a new one.")
 
     def receive(self, hash_: bytes) -> "Incoming":
         """Begin to take a xorb."""

@@ -8,11 +8,11 @@ from typing import cast
 
 from starlette.concurrency import run_in_threadpool
 
-from seqhub.server.access import Identity, Permission, absent, authorise
-from seqhub.server.http import Call
-from seqhub.server.model import Account, Kind, Repo, Token
-from seqhub.server.refusal import Refusal
-from seqhub.server.signing import Action, Grant, Signer
+from seqhub.server.auth import Identity, Permission, absent, authorise
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import RequestContext
+from seqhub.server.signed_urls import Action, Grant, Signer
+from seqhub.server.types import Account, Kind, Repo, Token
 
 BATCH_BYTES = 256 * 1024  # written at once; two of these lie in memory for each upload
 LIFE_SECONDS = (
@@ -28,7 +28,7 @@ def life_of_batch(total_bytes: int) -> int:
 
 
 def grant_for(
-    call: Call, action: Action, permission: Permission, *, life: int = LIFE_SECONDS, **claims: str | int
+    call: RequestContext, action: Action, permission: Permission, *, life: int = LIFE_SECONDS, **claims: str | int
 ) -> str:
     """Sign a grant for whoever asks now.
 
@@ -52,13 +52,13 @@ def grant_for(
     return Signer(call.store.secret).sign(grant)
 
 
-def upload_permission(call: Call, revision: str | None) -> Permission:
+def upload_permission(call: RequestContext, revision: str | None) -> Permission:
     """Uploads for a pull request need no right to write: whoever may discuss may propose."""
     proposes = revision in (None, "None") or revision.startswith("refs/pr/") or call.flag("create_pr")
     return "discuss" if proposes else "write"
 
 
-def holder(call: Call, grant: Grant) -> tuple[Identity, Repo]:
+def holder(call: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
     """Account and token that a grant was given to, and its repository, if the token still allows it.
 
     Raises:
@@ -70,7 +70,7 @@ def holder(call: Call, grant: Grant) -> tuple[Identity, Repo]:
         tokens = [] if account is None else call.store.list_tokens(account.name)
         token = next((token for token in tokens if token.id == grant.token), None)
         if token is None or (token.expires is not None and token.expires <= datetime.now(UTC)):
-            raise Refusal(403, "The token for which this address was made is not valid any more.")
+            raise HubHTTPError(403, "The token for which this address was made is not valid any more.")
         identity = Identity(account, token)
     kind, _, full_name = grant.repo.partition(":")
     repo = call.store.repo(cast(Kind, kind), full_name)
@@ -80,11 +80,11 @@ def holder(call: Call, grant: Grant) -> tuple[Identity, Repo]:
     return identity, repo
 
 
-def uploader(call: Call, grant: Grant) -> tuple[Account, Token]:
+def uploader(call: RequestContext, grant: Grant) -> tuple[Account, Token]:
     """Account and token of a grant that only signed-in users get; errors as `holder`."""
     identity, _ = holder(call, grant)
     if identity.account is None or identity.token is None:
-        raise Refusal(403, "This address was made without a token; it uploads nothing.")
+        raise HubHTTPError(403, "This address was made without a token; it uploads nothing.")
     return identity.account, identity.token
 
 
@@ -94,10 +94,10 @@ async def exactly(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[byte
     async for chunk in chunks:
         seen += len(chunk)
         if seen > size:
-            raise Refusal(400, f"The body has more than the {size} bytes that this address is for.")
+            raise HubHTTPError(400, f"The body has more than the {size} bytes that this address is for.")
         yield chunk
     if seen < size:
-        raise Refusal(400, f"The body ends after {seen} bytes; this address is for {size}.")
+        raise HubHTTPError(400, f"The body ends after {seen} bytes; this address is for {size}.")
 
 
 async def pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -> None:

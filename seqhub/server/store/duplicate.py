@@ -2,8 +2,7 @@
 
 from contextlib import suppress
 
-from seqhub.server.model import Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import index, objects
 from seqhub.server.store.base import now
 from seqhub.server.store.counting import require_quota
@@ -11,6 +10,7 @@ from seqhub.server.store.database import Database
 from seqhub.server.store.names import check_repo_name
 from seqhub.server.store.repos import HIDDEN, Repos, free_place, required
 from seqhub.server.store.unfinished import begin, drop_repo, end
+from seqhub.server.types import Repo
 
 
 class Duplicating(Repos):
@@ -52,7 +52,7 @@ class Duplicating(Repos):
                 end(connection, mark)
                 return copy
         except BaseException:
-            with suppress(Refusal):
+            with suppress(HubHTTPError):
                 drop_repo(self.database, new, mark)
             raise
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqhub.server import git
-from seqhub.server.model import DEFAULT_BRANCH, Repo
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import index, objects
 from seqhub.server.store.base import now
 from seqhub.server.store.cards import card_tags, parse_card, search_tags, text_field
 from seqhub.server.store.counting import add_bytes, added_bytes
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Chain, Point, Row
 from seqhub.server.store.limits import Limits
+from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 MAIN: Final = f"refs/heads/{DEFAULT_BRANCH}"
 SMALL_ROWS, SMALL_BYTES = 1500, 2**20  # of a commit that is written in one transaction
@@ -165,7 +165,7 @@ def point_ref(connection: sqlite3.Connection, repo: Repo, reference: str, new: i
     filed = [item.base for item in found.objects if item.packed == objects.FILED]
     for key in (*found.large, *filed):
         if connection.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (key,)).fetchone() is None:
-            raise Refusal(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
+            raise HubHTTPError(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
     connection.execute("UPDATE refs SET target = ? WHERE repo = ? AND ref = ?", (new, repo.id, reference))
     if reference == MAIN:
         connection.execute("UPDATE repos SET updated = max(updated + 1, ?) WHERE id = ?", (now(), repo.id))
@@ -228,7 +228,7 @@ def _trees(
             return tree.oid, rows, written
         is_file = changes[folder] is not None if folder in changes else before is not None and before.kind == FILE
         if is_file and not empty:
-            raise Refusal(422, f"{folder!a} would be a file and a folder at once")
+            raise HubHTTPError(422, f"{folder!a} would be a file and a folder at once")
         parent, _, name = folder.rpartition("/")
         if not empty:
             rows[folder] = Row(0, folder, 0, LIVE, FOLDER, tree.oid, 0, None, 0)

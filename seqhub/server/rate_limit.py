@@ -9,7 +9,7 @@ from typing import Final
 MOST_ADDRESSES: Final = 10_000
 
 
-class Attempts:
+class RateLimit:
     """Wrong tokens by address, in windows that begin with the first of them.
 
     Args:

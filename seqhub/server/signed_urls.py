@@ -20,8 +20,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from seqhub.server.access import Permission
-from seqhub.server.refusal import Refusal
+from seqhub.server.auth import Permission
+from seqhub.server.errors import HubHTTPError
 
 Action = Literal["upload", "part", "complete", "download", "xet"]
 
@@ -88,12 +88,12 @@ class Signer:
         text, _, mac = signed.partition(".")
         # compare_digest takes ASCII only, and its time does not depend on where the texts differ
         if len(signed) > MAX_GRANT_LENGTH or not signed.isascii() or not hmac.compare_digest(mac, self._mac(text)):
-            raise Refusal(403, "This address was not signed by this server: ask for a new one.")
+            raise HubHTTPError(403, "This address was not signed by this server: ask for a new one.")
         grant = Grant(**json.loads(_decode(text)))  # written by `sign`, so its shape needs no check
         if grant.action not in actions:
-            raise Refusal(403, f"This address is for another action ({grant.action}): ask for a new one.")
+            raise HubHTTPError(403, f"This address is for another action ({grant.action}): ask for a new one.")
         if grant.expires <= (time.time() if now is None else now):
-            raise Refusal(403, "This address has expired: ask for a new one.")
+            raise HubHTTPError(403, "This address has expired: ask for a new one.")
         return grant
 
     def _mac(self, text: str) -> str:
@@ -108,4 +108,4 @@ def _decode(text: str) -> bytes:
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error:
-        raise Refusal(403, "This address was not signed by this server: ask for a new one.") from None
+        raise HubHTTPError(403, "This address was not signed by this server: ask for a new one.") from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from seqhub.server.refusal import CODES
+from seqhub.server.errors import CODES
 
 if TYPE_CHECKING:
     from seqhub.server.settings import Settings

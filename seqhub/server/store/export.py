@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seqhub.server import git
-from seqhub.server.model import DEFAULT_BRANCH, Repo
 from seqhub.server.store import objects, private
 from seqhub.server.store.base import Base
 from seqhub.server.store.database import refusing
+from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 
 class Exporting(Base):

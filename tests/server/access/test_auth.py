@@ -5,8 +5,8 @@ import base64
 import pytest
 from starlette.requests import Request
 
-from seqhub.server.access import BAD_CREDENTIALS, PERMISSIONS, Identity, absent, authorise, identify, may
-from seqhub.server.refusal import Refusal
+from seqhub.server.auth import BAD_CREDENTIALS, PERMISSIONS, Identity, absent, authorise, identify, may
+from seqhub.server.errors import HubHTTPError
 from tests.server.access.conftest import World
 
 
@@ -21,7 +21,7 @@ def answer(world: World, who: str, permission: str, repo: str) -> str:
     """`yes`, or status and code of the refusal, as one word."""
     try:
         authorise(world.store, identify(request(world.secrets[who]), world.store), permission, world.repos[repo])
-    except Refusal as refusal:
+    except HubHTTPError as refusal:
         return f"{refusal.status}{' ' + refusal.code if refusal.code else ''}"
     return "yes"
 
@@ -102,7 +102,7 @@ def test_matrix(world: World, who: str, permission: str, repo: str, word: str) -
 
 @pytest.mark.parametrize("who", ["ada, expired", "ada, revoked", "forged"])
 def test_bad_tokens_get_the_words_that_clients_know(world: World, who: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         identify(request(world.secrets[who]), world.store)
     assert (caught.value.status, caught.value.message, caught.value.code) == (401, BAD_CREDENTIALS, None)
 
@@ -112,14 +112,14 @@ def test_bad_tokens_get_the_words_that_clients_know(world: World, who: str) -> N
     ["", "Bearer", "Bearer ", "Digest x", "Basic !!!", "Basic " + base64.b64encode(b"\xff:\xff").decode(), "hf_x"],
 )
 def test_malformed_credentials_are_refused(world: World, header: str) -> None:
-    with pytest.raises(Refusal, match=BAD_CREDENTIALS):
+    with pytest.raises(HubHTTPError, match=BAD_CREDENTIALS):
         identify(request(None, header=header), world.store)
 
 
 def test_two_headers_are_refused(world: World) -> None:
     twice = request(world.secrets["ada"])
     twice.scope["headers"] *= 2
-    with pytest.raises(Refusal, match=BAD_CREDENTIALS):
+    with pytest.raises(HubHTTPError, match=BAD_CREDENTIALS):
         identify(twice, world.store)
 
 
@@ -128,17 +128,17 @@ def test_git_signs_in_with_a_password(world: World) -> None:
     identity = identify(request(None, header=header), world.store, basic=True)
     assert identity.account is not None
     assert identity.account.name == "ada"
-    with pytest.raises(Refusal, match=BAD_CREDENTIALS):
+    with pytest.raises(HubHTTPError, match=BAD_CREDENTIALS):
         identify(request(None, header=header), world.store)
 
 
 @pytest.mark.parametrize(("basic", "challenge"), [(True, "Basic"), (False, "Bearer")])
 def test_git_is_asked_for_a_password(world: World, basic: bool, challenge: str) -> None:
     identity = identify(request(None), world.store, basic=basic)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         authorise(world.store, identity, "read", world.repos["ada/private"])
     assert caught.value.headers["WWW-Authenticate"].startswith(challenge)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HubHTTPError) as caught:
         identify(request("hf_wrong"), world.store, basic=basic)
     assert caught.value.headers["WWW-Authenticate"].startswith(challenge)
 
@@ -147,7 +147,7 @@ def test_git_is_asked_for_a_password(world: World, basic: bool, challenge: str) 
 @pytest.mark.parametrize("permission", ["info", "read", "discuss", "write", "admin"])
 def test_private_looks_exactly_like_absent(world: World, who: str, permission: str) -> None:
     identity = identify(request(world.secrets[who]), world.store)
-    with pytest.raises(Refusal) as hidden:
+    with pytest.raises(HubHTTPError) as hidden:
         authorise(world.store, identity, permission, world.repos["ada/private"])
     missing = absent(identity)
     assert vars(hidden.value) == vars(missing)

@@ -2,39 +2,39 @@
 
 from starlette.responses import JSONResponse, Response
 
-from seqhub.server import wire
-from seqhub.server.http import Call, Fields, Route
-from seqhub.server.model import Account
-from seqhub.server.refusal import Refusal
+from seqhub.server import serializers
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.http import Fields, RequestContext, Route
 from seqhub.server.store.social import AccessStatus
+from seqhub.server.types import Account
 
 STATUSES: tuple[AccessStatus, ...] = ("pending", "accepted", "rejected")
 
 
-def ask(call: Call) -> Response:
+def ask(call: RequestContext) -> Response:
     """A signed-in reader asks; where the gate is automatic, that is enough."""
     need_gate(call)
     call.store.request_access(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
-def list_requests(call: Call) -> Response:
+def list_requests(call: RequestContext) -> Response:
     """Who asked; addresses of people are not told."""
     items = []
     for found in call.store.access_requests(call.repo, known_status(call.params["status"])):
         items.append(
             {
                 "requestId": request_id(found.account),
-                "user": wire.person(found.account),
+                "user": serializers.person(found.account),
                 "status": found.status,
-                "timestamp": wire.timestamp(found.created),
+                "timestamp": serializers.timestamp(found.created),
                 "fields": found.fields or None,
             }
         )
     return JSONResponse(items)
 
 
-def handle(call: Call) -> Response:
+def handle(call: RequestContext) -> Response:
     """Accept, reject, or put back to pending; a decision that changes nothing is refused, as on the Hub."""
     need_gate(call)
     fields = call.json()
@@ -42,18 +42,18 @@ def handle(call: Call) -> Response:
     user = named_user(call, fields)
     current = status_of(call, user)
     if current is None:
-        raise Refusal(404, f"{user.name} has not asked for access to {call.repo.full_name}.")
+        raise HubHTTPError(404, f"{user.name} has not asked for access to {call.repo.full_name}.")
     if current == status:
-        raise Refusal(404, f"The request of {user.name} is {status} already.")
+        raise HubHTTPError(404, f"The request of {user.name} is {status} already.")
     call.store.decide(call.repo, user.name, status)
     return JSONResponse({"success": True})
 
 
-def grant(call: Call) -> Response:
+def grant(call: RequestContext) -> Response:
     need_gate(call)
     user = named_user(call, call.json())
     if status_of(call, user) == "accepted":
-        raise Refusal(400, f"{user.name} has access to {call.repo.full_name} already.")
+        raise HubHTTPError(400, f"{user.name} has access to {call.repo.full_name} already.")
     call.store.decide(call.repo, user.name, "accepted", grant=True)
     return JSONResponse({"success": True})
 
@@ -62,12 +62,12 @@ def known_status(given: str) -> AccessStatus:
     for status in STATUSES:
         if given == status:
             return status
-    raise Refusal(400, f"Requests have the status {', '.join(STATUSES)}, not {given[:40]!r}.")
+    raise HubHTTPError(400, f"Requests have the status {', '.join(STATUSES)}, not {given[:40]!r}.")
 
 
-def need_gate(call: Call) -> None:
+def need_gate(call: RequestContext) -> None:
     if call.repo.gated == "no":
-        raise Refusal(400, f"{call.repo.full_name} is not gated.")
+        raise HubHTTPError(400, f"{call.repo.full_name} is not gated.")
 
 
 def request_id(user: Account) -> str:
@@ -75,21 +75,21 @@ def request_id(user: Account) -> str:
     return f"{user.id:024x}"
 
 
-def named_user(call: Call, fields: Fields) -> Account:
+def named_user(call: RequestContext, fields: Fields) -> Account:
     name = fields.optional_text("user", limit=96)
     if name is None:
         wanted = fields.text("requestId", limit=24)
         for found in call.store.access_requests(call.repo):
             if request_id(found.account) == wanted:
                 return found.account
-        raise Refusal(404, f"No request has the id {wanted!r}.")
+        raise HubHTTPError(404, f"No request has the id {wanted!r}.")
     user = call.store.account(name)
     if user is None or user.is_org:
-        raise Refusal(404, f"No user is called {name!r}.")
+        raise HubHTTPError(404, f"No user is called {name!r}.")
     return user
 
 
-def status_of(call: Call, user: Account) -> AccessStatus | None:
+def status_of(call: RequestContext, user: Account) -> AccessStatus | None:
     return next((found.status for found in call.store.access_requests(call.repo) if found.account.id == user.id), None)
 
 

@@ -22,8 +22,8 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
-from seqhub.server.model import Account, Repo, Role, Token
-from seqhub.server.refusal import Refusal, repo_not_found
+from seqhub.server.errors import HubHTTPError, repo_not_found
+from seqhub.server.types import Account, Repo, Role, Token
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -103,12 +103,12 @@ def may(store: Accounts, identity: Identity, permission: Permission, target: Rep
     """`authorise` as a question."""
     try:
         authorise(store, identity, permission, target)
-    except Refusal:
+    except HubHTTPError:
         return False
     return True
 
 
-def absent(identity: Identity) -> Refusal:
+def absent(identity: Identity) -> HubHTTPError:
     """The answer for a repository that is not there, or not there for this client."""
     if identity.account is not None:
         return repo_not_found()
@@ -116,9 +116,9 @@ def absent(identity: Identity) -> Refusal:
     return unauthorised(refusal.message, identity.challenge, code=refusal.code)
 
 
-def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = None) -> Refusal:
+def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = None) -> HubHTTPError:
     """A 401 with the challenge without which git never asks for a password."""
-    return Refusal(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
+    return HubHTTPError(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
 
 
 def _authorise_repo(store: Accounts, identity: Identity, permission: Permission, repo: Repo) -> None:
@@ -134,24 +134,24 @@ def _authorise_repo(store: Accounts, identity: Identity, permission: Permission,
     if identity.account is None or identity.token is None:
         raise unauthorised(f"Sign in first: a change to {repo.full_name} needs a token", identity.challenge)
     if identity.token.role == "read":
-        raise Refusal(403, f"This token may only read; a change to {repo.full_name} needs one of role write")
+        raise HubHTTPError(403, f"This token may only read; a change to {repo.full_name} needs one of role write")
     if permission == "discuss":
         if not _covers(identity.token, repo):
-            raise Refusal(403, f"This token is for other repositories than {repo.full_name}")
+            raise HubHTTPError(403, f"This token is for other repositories than {repo.full_name}")
         return
     if RANK[role] < RANK[cast(Role, permission)]:
-        raise Refusal(403, f"You have {role or 'no'} rights to {repo.full_name}; this needs {permission}")
+        raise HubHTTPError(403, f"You have {role or 'no'} rights to {repo.full_name}; this needs {permission}")
 
 
 def _authorise_namespace(store: Accounts, identity: Identity, permission: Permission, namespace: str) -> None:
     if identity.account is None or identity.token is None:
         raise unauthorised("Sign in first: this needs a token", identity.challenge)
     if identity.token.repos:
-        raise Refusal(403, "This token is for single repositories; it makes none")
+        raise HubHTTPError(403, "This token is for single repositories; it makes none")
     role = _within(store, identity.account, identity.token, namespace)
     needed = RANK["admin" if permission == "admin" else "read" if permission in ("info", "read") else "write"]
     if RANK[role] < needed:
-        raise Refusal(403, f"You don't have the rights to create repositories under the namespace {namespace!r}")
+        raise HubHTTPError(403, f"You don't have the rights to create repositories under the namespace {namespace!r}")
 
 
 def _role(store: Accounts, identity: Identity, repo: Repo) -> Role | None:
@@ -181,7 +181,9 @@ def _pass_gate(store: Accounts, identity: Identity, repo: Repo) -> None:
         asked = f"{what}. You must have access to it and be authenticated to access it. Please log in."
         raise unauthorised(asked, identity.challenge, code="GatedRepo")
     if not _covers(identity.token, repo) or not store.may_read_gated(repo, identity.account):
-        raise Refusal(403, f"{what} and you are not in the authorized list. Ask for access first.", code="GatedRepo")
+        raise HubHTTPError(
+            403, f"{what} and you are not in the authorized list. Ask for access first.", code="GatedRepo"
+        )
 
 
 def _secret(header: str, *, basic: bool) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 
 MAX_LINES = 2000
 MAX_BYTES = 256 * 1024
@@ -87,7 +87,7 @@ def check_work(*work: int) -> None:
     """
     if sum(work) > MAX_COMPARISONS:
         text = f"{sum(work):,} comparisons of paths with lines of .gitignore and .gitattributes"
-        raise Refusal(413, f"{text}; at most {MAX_COMPARISONS:,} are made: ask for fewer paths at a time.")
+        raise HubHTTPError(413, f"{text}; at most {MAX_COMPARISONS:,} are made: ask for fewer paths at a time.")
 
 
 @lru_cache(maxsize=4)
@@ -161,7 +161,7 @@ def decoded_sample(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)[:SAMPLE_BYTES]
     except (binascii.Error, ValueError):
-        raise Refusal(400, 'Field "sample" must be base64.') from None
+        raise HubHTTPError(400, 'Field "sample" must be base64.') from None
 
 
 def _lines(text: str) -> list[str]:

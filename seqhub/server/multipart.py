@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 
 PIECE_BYTES: Final = 256 * 1024
@@ -70,7 +70,7 @@ class PartWriter:
     def finish(self) -> str:
         """Check the part and keep it in place of an earlier one; returns its ETag."""
         if self._seen != self._size:
-            raise Refusal(400, f"Part {self._number} has {self._seen} bytes; it must have {self._size}.")
+            raise HubHTTPError(400, f"Part {self._number} has {self._seen} bytes; it must have {self._size}.")
         self._file.write(self._hash.digest())
         self._file.close()
         self._path.replace(self._folder / str(self._number))
@@ -106,8 +106,8 @@ def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Itera
     """
     for number, etag in enumerate(etags, start=1):
         if not ETAG.fullmatch(etag):
-            raise Refusal(400, f"{etag[:80]!r} is not the ETag of a part.")
-        missing = Refusal(400, f"Part {number} with ETag {etag} has not arrived.")
+            raise HubHTTPError(400, f"{etag[:80]!r} is not the ETag of a part.")
+        missing = HubHTTPError(400, f"Part {number} with ETag {etag} has not arrived.")
         try:
             file = (folder_of(root, account, upload) / str(number)).open("rb", buffering=0)
         except FileNotFoundError:

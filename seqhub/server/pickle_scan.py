@@ -21,8 +21,8 @@ from typing import Literal, Protocol
 
 from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 from seqhub.server import scan_child
-from seqhub.server.model import AddLarge, AddSmall, AddStaged, CopyFile, Operation
-from seqhub.server.refusal import Refusal
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.types import AddLarge, AddSmall, AddStaged, CopyFile, Operation
 
 Status = Literal["suspicious", "not scanned", "failed"]
 Opened = Callable[[], bytes | Path | None]
@@ -68,7 +68,7 @@ def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path
             content = opened(operation.sha256)
         if PurePosixPath(operation.path).suffix.lower() in PICKLES or (content is not None and _is_pickle(content)):
             what = f"{operation.path!r} may hold a pickle, which runs code when it is loaded"
-            raise Refusal(422, f"{what}; this server takes safetensors only")
+            raise HubHTTPError(422, f"{what}; this server takes safetensors only")
 
 
 def _is_pickle(content: bytes | Path) -> bool:
@@ -178,7 +178,7 @@ class Scanner:
         seen: set[tuple[str, str]] = set()
         try:
             while not self._closed:
-                with suppress(Refusal):
+                with suppress(HubHTTPError):
                     found = self._memory.unscanned(SCANNED, self._scanner, len(seen) + _PAGE)
                     fresh = [item for item in found if item[:2] not in seen]
                     if not fresh:
@@ -210,7 +210,7 @@ class Scanner:
     def _scan(self, key: tuple[str, str], opened: Opened) -> None:
         try:
             assert self._scanner is not None
-            with suppress(OSError, Refusal):  # deleted meanwhile, or a disk that is full
+            with suppress(OSError, HubHTTPError):  # deleted meanwhile, or a disk that is full
                 if self._memory.scan_result(*key, self._scanner) is not None:
                     return
                 content = opened()
