@@ -30,9 +30,9 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
 from tests.cards.test_model_card import assert_tables_are_well_formed, body, prose
-from tests.cli.calls import well
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
-from tests.layouts import KINDS, kind, small_run
+from tests.helpers.cli_calls import well
+from tests.helpers.example_configs import KINDS, kind, small_run
 
 Make = Callable[[str], Path]
 each_kind = pytest.mark.parametrize("address", KINDS.values(), ids=KINDS)

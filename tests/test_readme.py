@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests import warm
-from tests.training.processes import finish
+from tests.helpers import forked_process
+from tests.helpers.training_processes import finish
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -89,7 +89,7 @@ def test_page_runs_and_prints_what_it_says(page: str, tmp_path: Path) -> None:
         )
         code, errors = done.returncode, done.stderr
     else:
-        process = warm.Process(command, cwd=tmp_path, env=dict(os.environ))
+        process = forked_process.Process(command, cwd=tmp_path, env=dict(os.environ))
         code, _, errors = finish(process, SECONDS)
     assert code == 0, errors[-3000:]
     for step, output in zip(todo, json.loads((tmp_path / "outputs.json").read_text()), strict=True):

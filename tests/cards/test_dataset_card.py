@@ -15,8 +15,8 @@ from seqhub.cards.rendering import file_size
 from seqhub.cards.validate import validate
 from seqhub.errors import CorruptFileError, InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord
-from tests.cards.records import dataset_record, write_parquet
 from tests.cards.test_model_card import assert_tables_are_well_formed, body, leaves, prose
+from tests.helpers.run_records import dataset_record, write_parquet
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import re
 
 from seqhub.cards.leaderboard import render
-from tests.cards.records import run_record
 from tests.cards.test_model_card import assert_tables_are_well_formed
+from tests.helpers.run_records import run_record
 
 RUNS = [
     run_record(model="gru", criteria={"accuracy>=0.999": None, "st3": None}, evaluation={}),

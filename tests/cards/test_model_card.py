@@ -20,7 +20,7 @@ from seqhub.cards.validate import validate
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import get_task, list_tasks, resolve
-from tests.cards.records import run_record
+from tests.helpers.run_records import run_record
 
 RULES = {"0.1", "0.3"}  # bounds of the criteria, the only decimals that are no measurement
 SECTIONS = {

@@ -23,8 +23,8 @@ from seqhub.hub.push import push
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
-from tests.cli.calls import call
-from tests.hub.hubs import Hub, a_hub
+from tests.helpers.cli_calls import call
+from tests.helpers.served_hub import Hub, a_hub
 
 SECONDS = 240
 QUOTES = 'say "hi" \\ and {{ go }} {n}'

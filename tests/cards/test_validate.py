@@ -5,7 +5,7 @@ import pytest
 from seqhub.cards import dataset_card, model_card
 from seqhub.cards.validate import validate
 from seqhub.errors import InvalidInputError
-from tests.cards.records import dataset_record, run_record
+from tests.helpers.run_records import dataset_record, run_record
 
 MODEL = model_card.render(run_record(), license="apache-2.0")
 DATASET = dataset_card.render(dataset_record())

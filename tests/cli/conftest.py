@@ -11,7 +11,7 @@ import pytest
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import Progress
 from seqhub.training.train import train
-from tests.cli.calls import tree, well
+from tests.helpers.cli_calls import tree, well
 
 SIZES = ["--train-size", "500", "--validation-size", "200", "--test-size", "200"]
 SETTINGS: dict[str, Any] = {

@@ -7,9 +7,9 @@ import pytest
 
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
-from tests.cli.calls import well
 from tests.cli.conftest import Made
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
+from tests.helpers.cli_calls import well
 
 
 def python_of(folder: Path) -> list[str]:

@@ -6,9 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests import warm
-from tests.cli.calls import program
-from tests.training import processes
+from tests.helpers import forked_process, training_processes
+from tests.helpers.cli_calls import program
 
 SECONDS = 180
 
@@ -25,7 +24,9 @@ sys.meta_path.insert(0, NoSeqhub())
 
 def run_python(code: str, folder: Path) -> str:
     """Standard output of code in a process of its own, in `folder`."""
-    returned, out, errors = processes.finish(warm.Process(["-c", code], cwd=folder, env=dict(os.environ)), SECONDS)
+    returned, out, errors = training_processes.finish(
+        forked_process.Process(["-c", code], cwd=folder, env=dict(os.environ)), SECONDS
+    )
     assert returned == 0, errors
     return out
 

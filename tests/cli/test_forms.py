@@ -11,8 +11,8 @@ import pytest
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.tasks.splits import Split, readable
-from tests.cli.calls import call, well
 from tests.cli.conftest import SETTINGS, SIZES, Made
+from tests.helpers.cli_calls import call, well
 
 SHORT = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items() if name != "address"]
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from seqhub.cli import app
-from tests.cli.calls import call, well
+from tests.helpers.cli_calls import call, well
 
 ROOT = Path(__file__).parent.parent.parent
 

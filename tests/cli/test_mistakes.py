@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import seqhub.models.recurrent
-from tests.cli.calls import Ended, call, files_of_at_most, program, refused, tree, well
 from tests.cli.conftest import SIZES
 from tests.cli.test_forms import SHORT
+from tests.helpers.cli_calls import Ended, call, files_of_at_most, program, refused, tree, well
 
 HUGE = str(10**30)
 RECORDED = ["evaluate", "card", "plot", "push", "verify", "export"]  # commands on the folder of a run

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calls import PROGRAM, SECONDS, finish, program, start, tree
 from tests.cli.conftest import Made
+from tests.helpers.cli_calls import PROGRAM, SECONDS, finish, program, start, tree
 
 MANY = "1000000"  # rows that take longer than a test may
 

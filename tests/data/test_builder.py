@@ -19,8 +19,8 @@ from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameErro
 from seqhub.tasks.base import TaskSchema, Vocabulary
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import SPLITS, Split
-from tests.layouts import OF_EACH_TASK
-from tests.tasks.cases import rows_for, seed_for
+from tests.helpers.example_configs import OF_EACH_TASK
+from tests.helpers.task_cases import rows_for, seed_for
 
 CASES = [(name, config.name) for name in list_tasks() for config in get_task(name).configs]
 SMALL = {"train_size": 3000, "validation_size": 1024, "test_size": 1}

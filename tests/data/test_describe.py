@@ -19,8 +19,8 @@ from seqhub.records import RunRecord
 from seqhub.tasks.base import Batch
 from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
-from tests.cli.calls import call
-from tests.layouts import OF_EACH_TASK
+from tests.helpers.cli_calls import call
+from tests.helpers.example_configs import OF_EACH_TASK
 
 
 def table(file: Path, rows: Sequence[tuple[str, str]]) -> Path:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from seqhub.data.vectors import read_vectors
-from tests.hub.clients import Client
-from tests.hub.hubs import a_hub
+from tests.helpers.hub_clients import Client
+from tests.helpers.served_hub import a_hub
 
 PUSH = """
 import json

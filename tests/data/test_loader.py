@@ -16,8 +16,8 @@ from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameErro
 from seqhub.tasks.base import NO_LABEL, Batch, Example, TaskSchema
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
-from tests.layouts import OF_EACH_TASK
-from tests.tasks.cases import rows_for
+from tests.helpers.example_configs import OF_EACH_TASK
+from tests.helpers.task_cases import rows_for
 
 QRSU = get_task("qrsu")
 QRSU_LAYOUT = QRSU.layout(QRSU.configs[0])

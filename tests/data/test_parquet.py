@@ -23,7 +23,7 @@ from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError
 from seqhub.records import DatasetRecord
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import SPLITS, Split
-from tests.tasks.cases import rows_for
+from tests.helpers.task_cases import rows_for
 
 SMALL = {"train_size": 1500, "validation_size": 100, "test_size": 30}
 EASY = {"configs": ["easy"], **SMALL}

@@ -19,9 +19,9 @@ from seqhub.data.builder import features_of
 from seqhub.data.stream import NUM_SHARDS, stream
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.splits import Split
-from tests import warm
-from tests.layouts import OF_EACH_TASK
-from tests.training.processes import finish
+from tests.helpers import forked_process
+from tests.helpers.example_configs import OF_EACH_TASK
+from tests.helpers.training_processes import finish
 
 EASY = "qrsu/easy"
 BLOCK = 1024
@@ -194,7 +194,9 @@ rows = seqhub.stream("qrsu/normal", seed=9)
 rows.load_state_dict(json.load(open(sys.argv[1])))
 print(json.dumps([row["text"] for row in itertools.islice(rows, 700)]))
 """
-    returned, out, errors = finish(warm.Process(["-c", code, "state.json"], cwd=tmp_path, env=dict(os.environ)))
+    returned, out, errors = finish(
+        forked_process.Process(["-c", code, "state.json"], cwd=tmp_path, env=dict(os.environ))
+    )
     assert returned == 0, errors
     wanted = [text for number in range(3) for text, _ in block(number, "qrsu/normal", seed=9)]
     assert json.loads(out) == wanted[1500:2200]

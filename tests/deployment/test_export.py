@@ -19,7 +19,7 @@ from seqhub.deployment import export as module
 from seqhub.deployment.export import export
 from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsError, UnknownNameError, VerificationError
 from seqhub.models.registry import register
-from tests.models import cases, families
+from tests.helpers import model_cases, model_families
 
 IN_SHORT = {"lstm-deep-bidirectional", "lstm_hs97-plain", "cnn-flatten-sequence", "lstm_autoencoder-image-base"}
 
@@ -33,13 +33,13 @@ def models() -> Iterator[object]:
     """Every preset with every head that a run can have."""
     heads = {"plain": "causal", "deep": "token"}
     named = [
-        (f"{preset}-{variant}", lambda p=preset, v=variant: cases.trained(p, v, heads.get(v, "sequence")))
-        for preset in cases.PRESETS
-        for variant in cases.VARIANTS
+        (f"{preset}-{variant}", lambda p=preset, v=variant: model_cases.trained(p, v, heads.get(v, "sequence")))
+        for preset in model_cases.PRESETS
+        for variant in model_cases.VARIANTS
     ]
     named += [
-        (case.id, lambda case=case: families.trained(*case.values))
-        for case in families.CASES
+        (case.id, lambda case=case: model_families.trained(*case.values))
+        for case in model_families.CASES
         if not case.id.endswith("-base") or "autoencoder" in case.id
     ]
     for name, make in named:
@@ -76,8 +76,8 @@ WITH_SCAN = [("lstm", "plain"), ("gru", "deep-bidirectional"), ("rnn_tanh", "pla
     ("preset", "variant"), [WITH_SCAN[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in WITH_SCAN[1:])]
 )
 def test_torch_exports_a_model_to_onnx_by_itself(preset: str, variant: str, tmp_path: Path) -> None:
-    model = cases.trained(preset, variant)
-    ids, mask = cases.padded(cases.ragged(8), "left", 14)
+    model = model_cases.trained(preset, variant)
+    ids, mask = model_cases.padded(model_cases.ragged(8), "left", 14)
     sizes = {0: Dim("batch"), 1: Dim("time")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch.onnx, of its own parts
@@ -88,7 +88,11 @@ def test_torch_exports_a_model_to_onnx_by_itself(preset: str, variant: str, tmp_
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for rows, side in ((9, "right"), (10, "mixed")):
         batch = dict(
-            zip(("input_ids", "attention_mask"), cases.padded(cases.ragged(rows, rows), side, 25), strict=True)
+            zip(
+                ("input_ids", "attention_mask"),
+                model_cases.padded(model_cases.ragged(rows, rows), side, 25),
+                strict=True,
+            )
         )
         found = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})[0]
         with torch.no_grad():
@@ -98,7 +102,7 @@ def test_torch_exports_a_model_to_onnx_by_itself(preset: str, variant: str, tmp_
 def test_a_model_of_a_large_vocabulary_becomes_a_file_without_one_hot_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = cases.build("gru", vocab_size=3000)
+    model = model_cases.build("gru", vocab_size=3000)
     monkeypatch.setattr(module, "load_model", lambda folder: model)
     (tmp_path / "config.json").touch()
     graph = onnx.load(export(tmp_path).path).graph
@@ -110,16 +114,16 @@ def test_a_model_of_a_large_vocabulary_becomes_a_file_without_one_hot_vectors(
 def folder(tmp_path: Path) -> Path:
     """A model without a record."""
     folder = tmp_path / "saved"
-    cases.trained("gru", "plain").save_pretrained(folder)
+    model_cases.trained("gru", "plain").save_pretrained(folder)
     return folder
 
 
 def test_the_torch_format_is_loaded_by_torch_alone(folder: Path) -> None:
     done = seqhub.export(folder, "torch")
     assert done.path == folder / "model.pt2"
-    ids, mask = cases.padded(cases.ragged(8), "left", 14)
+    ids, mask = model_cases.padded(model_cases.ragged(8), "left", 14)
     program = torch.export.load(done.path).module()
-    expected = cases.trained("gru", "plain")(input_ids=ids, attention_mask=mask).logits
+    expected = model_cases.trained("gru", "plain")(input_ids=ids, attention_mask=mask).logits
     torch.testing.assert_close(program(input_ids=ids, attention_mask=mask), expected, atol=2e-5, rtol=0)
 
 

@@ -15,7 +15,7 @@ from seqhub.errors import HubError, InvalidInputError
 from seqhub.hub.fetch import fetch
 from seqhub.hub.pickles import find_pickles
 from seqhub.hub.push import push
-from tests.hub.folders import MODEL_FILES, dataset_folder, model_folder, safetensors
+from tests.helpers.model_folders import MODEL_FILES, dataset_folder, model_folder, safetensors
 
 
 class Evil:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.clients import Client
-from tests.hub.folders import DATASET_FILES, MODEL_FILES, STAYS_AT_HOME, dataset_folder, model_folder
-from tests.hub.hubs import Hub, a_hub
+from tests.helpers.hub_clients import Client
+from tests.helpers.model_folders import DATASET_FILES, MODEL_FILES, STAYS_AT_HOME, dataset_folder, model_folder
+from tests.helpers.served_hub import Hub, a_hub
 
 PUSH = """
 import json

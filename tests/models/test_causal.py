@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, pipeline
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import register
 from seqhub.models.tokenizer import symbol_tokenizer
-from tests.models.cases import PRESETS, alone, build, padded, ragged, trained
+from tests.helpers.model_cases import PRESETS, alone, build, padded, ragged, trained
 
 VARIANTS = ["plain", "deep", "embedding"]
 CASES = [pytest.param(preset, variant, id=f"{preset}-{variant}") for preset in PRESETS for variant in VARIANTS]

@@ -11,7 +11,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 from seqhub.models.registry import build_config, build_model, list_heads, list_presets
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.training.runtime import own_accelerate_state
-from tests.models.families import CASES, build, family_of, loss, padded, rows_for
+from tests.helpers.model_families import CASES, build, family_of, loss, padded, rows_for
 
 # The compiler reads `.grad` of tensors that have none, and uses deprecated parts of torch.jit
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")

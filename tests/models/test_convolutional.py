@@ -6,7 +6,7 @@ from torch import nn
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import build_config, build_model
-from tests.models.families import padded
+from tests.helpers.model_families import padded
 
 
 def build(head="sequence", **settings):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqhub.models.registry import build_config, build_model, list_heads, list_presets
-from tests.models.families import SHAPES, family_of
+from tests.helpers.model_families import SHAPES, family_of
 
 USUAL: dict[str, Any] = {
     "output_attentions": False,

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from seqhub.models.registry import HEADS, register
-from tests.models.families import CASES, answers, build, family_of, loss, padded, rows_for, trained
+from tests.helpers.model_families import CASES, answers, build, family_of, loss, padded, rows_for, trained
 
 every_case = pytest.mark.parametrize("case", CASES)
 SIDES = ["right", "left", "mixed"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.models.cases import CASES, PRESETS, VARIANTS, WITH_CELLS, build, padded, ragged, trained
+from tests.helpers.model_cases import CASES, PRESETS, VARIANTS, WITH_CELLS, build, padded, ragged, trained
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)

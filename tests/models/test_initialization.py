@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tests.models.cases import HEADS, PRESETS, VARIANTS, build
+from tests.helpers.model_cases import HEADS, PRESETS, VARIANTS, build
 
 GATED = [preset for preset in PRESETS if preset in ("gru", "lstm")]
 PLAIN = [preset for preset in PRESETS if preset.startswith("rnn")]

@@ -8,7 +8,7 @@ from accelerate import cpu_offload, disk_offload, load_checkpoint_and_dispatch
 from torch import Tensor, nn
 
 from seqhub.models.registry import build_config, build_model, list_heads, list_presets
-from tests.models.families import CASES, build, padded, rows_for
+from tests.helpers.model_families import CASES, build, padded, rows_for
 
 CELLS = list_presets("input_ids")
 IDS = torch.randint(1, 9, (5, 12), generator=torch.Generator().manual_seed(0))

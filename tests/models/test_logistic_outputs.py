@@ -8,8 +8,8 @@ import seqhub
 from seqhub.metrics.per_example import judge
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.tasks.base import TaskSchema, Vocabulary
-from tests.models import naive
-from tests.models.cases import PRESETS, build, padded, ragged
+from tests.helpers import naive_recurrence
+from tests.helpers.model_cases import PRESETS, build, padded, ragged
 
 ALPHABET = Vocabulary("abcdefgh")
 LAYOUTS = {
@@ -46,11 +46,11 @@ def errors_of(kind: str, scores: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Differences of all outputs of one sequence from their targets, (..., C), written out."""
     scores = np.maximum(scores, -700)  # that of padding, which is never predicted, is the lowest number there is
     if kind in ("single", "number"):
-        return naive.sigmoid(scores) - label
+        return naive_recurrence.sigmoid(scores) - label
     if kind == "causal":
         scores, label = scores[:-1], label[1:]
     counts = label != -100
-    return naive.sigmoid(scores[counts]) - np.eye(scores.shape[-1])[label[counts]]
+    return naive_recurrence.sigmoid(scores[counts]) - np.eye(scores.shape[-1])[label[counts]]
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
@@ -90,8 +90,8 @@ def test_each_output_speaks_for_itself(preset):
     for kind in ("sequence", "single"):
         model = model_for(kind, preset)
         logits = seqhub.predict_logits(model, texts, tokenizer).double().numpy()
-        expected = naive.sigmoid(logits if kind == "sequence" else np.concatenate([-logits, logits], axis=1))
+        expected = naive_recurrence.sigmoid(logits if kind == "sequence" else np.concatenate([-logits, logits], axis=1))
         np.testing.assert_allclose(seqhub.predict_proba(model, texts, tokenizer).numpy(), expected, atol=1e-15)
     model = model_for("number", preset)
     logits = seqhub.predict_logits(model, texts, tokenizer).double().numpy()[:, 0]
-    assert seqhub.predict_label(model, texts, tokenizer) == pytest.approx(naive.sigmoid(logits).tolist())
+    assert seqhub.predict_label(model, texts, tokenizer) == pytest.approx(naive_recurrence.sigmoid(logits).tolist())

@@ -6,8 +6,8 @@ import torch
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import build_config
-from tests.models import naive
-from tests.models.cases import alone, build, padded, ragged
+from tests.helpers import naive_recurrence
+from tests.helpers.model_cases import alone, build, padded, ragged
 
 OPTIONS = {
     "blocks": {"hidden_size": 6, "block_size": 2},
@@ -41,7 +41,7 @@ def test_as_many_weights_as_in_the_paper(head, settings, weights):
     assert build("lstm_hs97", head, **settings).num_parameters() == weights
 
 
-def weights_of(model) -> naive.Weights:
+def weights_of(model) -> naive_recurrence.Weights:
     return {name: parameter.detach().numpy().copy() for name, parameter in model.double().named_parameters()}
 
 
@@ -52,14 +52,14 @@ def test_activations_and_logits(settings, gradient):
     weights = weights_of(model)
     for row in ragged(10):
         output = model(input_ids=alone(row), output_hidden_states=True)
-        inputs = naive.one_hot(row, 9)
-        outputs, memory = naive.run_blocks(model.config, weights, "model.layers.0.recurrence", inputs)
+        inputs = naive_recurrence.one_hot(row, 9)
+        outputs, memory = naive_recurrence.run_blocks(model.config, weights, "model.layers.0.recurrence", inputs)
         read = output.hidden_states[1][0].detach().numpy()
         np.testing.assert_allclose(read[:, : model.config.hidden_size], outputs, atol=1e-12)
         if settings.get("connectivity") == "below":  # a head has the input, too
             np.testing.assert_array_equal(read[:, model.config.hidden_size :], inputs)
         np.testing.assert_allclose(output.cell_states[0][0].detach().numpy(), memory, atol=1e-12)
-        logits = naive.logits(model.config, weights, inputs)
+        logits = naive_recurrence.logits(model.config, weights, inputs)
         np.testing.assert_allclose(output.logits[0].detach().numpy(), logits, atol=1e-12)
 
 
@@ -72,7 +72,7 @@ def test_truncated_gradient_is_that_of_the_appendix(settings):
     weights = {f"model.{name}": weight for name, weight in weights_of(model).items()}
     states = model(input_values=torch.tensor(inputs)[None]).last_hidden_state[0, :, : model.config.hidden_size]
     (states * torch.tensor(errors)).sum().backward()
-    found = naive.truncated_gradients(model.config, weights, "model.layers.0.recurrence", inputs, errors)
+    found = naive_recurrence.truncated_gradients(model.config, weights, "model.layers.0.recurrence", inputs, errors)
     assert found.keys() == weights.keys()
     for name, parameter in model.named_parameters():
         np.testing.assert_allclose(parameter.grad.numpy(), found[f"model.{name}"], atol=1e-12)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models import naive
-from tests.models.cases import CASES, PRESETS, VARIANTS, WITH_CELLS, alone, build, padded, ragged
+from tests.helpers import naive_recurrence
+from tests.helpers.model_cases import CASES, PRESETS, VARIANTS, WITH_CELLS, alone, build, padded, ragged
 
 # The embedding is only a look-up in front
 WRITTEN_OUT = [case for case in CASES if case.values[1] != "embedding"]
 
 
-def weights_of(model) -> naive.Weights:
+def weights_of(model) -> naive_recurrence.Weights:
     return {name: parameter.detach().numpy().copy() for name, parameter in model.double().named_parameters()}
 
 
@@ -21,13 +21,13 @@ def test_states_and_logits(preset, variant):
     weights = weights_of(model)
     for row in ragged(10):
         output = model(input_ids=alone(row), output_hidden_states=True)
-        inputs = naive.one_hot(row, 9)
-        for layer, (states, cells) in enumerate(naive.run_layers(model.config, weights, inputs)):
+        inputs = naive_recurrence.one_hot(row, 9)
+        for layer, (states, cells) in enumerate(naive_recurrence.run_layers(model.config, weights, inputs)):
             np.testing.assert_allclose(output.hidden_states[layer + 1][0].detach().numpy(), states, atol=1e-12)
             if preset in WITH_CELLS:
                 np.testing.assert_allclose(output.cell_states[layer][0].detach().numpy(), cells, atol=1e-12)
         np.testing.assert_allclose(
-            output.logits[0].detach().numpy(), naive.logits(model.config, weights, inputs), atol=1e-12
+            output.logits[0].detach().numpy(), naive_recurrence.logits(model.config, weights, inputs), atol=1e-12
         )
 
 
@@ -42,8 +42,10 @@ def test_gradients(preset):
     model(input_ids=ids, attention_mask=mask, labels=torch.tensor(labels)).loss.backward()
 
     def loss() -> float:
-        scores = [naive.logits(model.config, weights, naive.one_hot(row, 4)) for row in rows]
-        return float(np.mean([naive.cross_entropy(s, label) for s, label in zip(scores, labels, strict=True)]))
+        scores = [naive_recurrence.logits(model.config, weights, naive_recurrence.one_hot(row, 4)) for row in rows]
+        return float(
+            np.mean([naive_recurrence.cross_entropy(s, label) for s, label in zip(scores, labels, strict=True)])
+        )
 
     for name, parameter in model.named_parameters():
         for place in np.ndindex(parameter.shape):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from tests.models.cases import CASES, PRESETS, alone, build, padded, ragged, trained
+from tests.helpers.model_cases import CASES, PRESETS, alone, build, padded, ragged, trained
 
 SIDES = ["right", "left", "mixed"]
 

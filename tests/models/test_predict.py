@@ -12,20 +12,20 @@ from seqhub.errors import InvalidInputError
 from seqhub.models.feature_extraction import value_batch
 from seqhub.models.registry import register
 from seqhub.models.tokenizer import symbol_tokenizer
-from tests.models import cases, families
+from tests.helpers import model_cases, model_families
 
 SYMBOLS = "XYabcdBE"
 TEXTS = ["BXaXE", "BYE", "BaaYcdXE", "BE", "BXYbbbbbbE", "a"]
 NAMES = dict(enumerate("QRSU"))
 families_case = pytest.mark.parametrize(
-    "case", [case for case in families.CASES if case.values[0].head in ("sequence", "token")]
+    "case", [case for case in model_families.CASES if case.values[0].head in ("sequence", "token")]
 )
 
 
 def of_texts(preset, head="sequence", **settings):
     """A classifier with opinions: its scores are far apart, and none is the best for all texts."""
     names = {} if "num_labels" in settings else {"id2label": NAMES, "label2id": {name: i for i, name in NAMES.items()}}
-    model = cases.build(preset, head, **{"num_labels": 4} | settings)
+    model = model_cases.build(preset, head, **{"num_labels": 4} | settings)
     model.config.update(names)
     with torch.no_grad():
         model.classifier.weight.mul_(40)
@@ -40,7 +40,7 @@ def softmax(scores: list[float]) -> list[float]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-@pytest.mark.parametrize("preset", cases.PRESETS)
+@pytest.mark.parametrize("preset", model_cases.PRESETS)
 def test_probabilities_are_one_softmax_of_the_logits_in_float64(preset, batch_size):
     model, tokenizer = of_texts(preset), symbol_tokenizer(SYMBOLS)
     logits = seqhub.predict_logits(model, TEXTS, tokenizer, batch_size=batch_size)
@@ -57,7 +57,7 @@ def test_probabilities_are_one_softmax_of_the_logits_in_float64(preset, batch_si
     assert len(set(labels)) > 1
 
 
-@pytest.mark.parametrize("preset", cases.PRESETS)
+@pytest.mark.parametrize("preset", model_cases.PRESETS)
 def test_they_are_the_pipelines(tmp_path, preset):
     register()
     model, tokenizer = of_texts(preset), symbol_tokenizer(SYMBOLS)
@@ -71,7 +71,7 @@ def test_they_are_the_pipelines(tmp_path, preset):
 
 @families_case
 def test_values_of_any_family(case):
-    model, rows = families.trained(case), families.rows_for(case, 60)
+    model, rows = model_families.trained(case), model_families.rows_for(case, 60)
     single = [model(input_values=row[None]).logits[0] for row in rows]
     for given in (rows, [row.numpy() for row in rows], [row.tolist() for row in rows]):
         logits = seqhub.predict_logits(model, given, batch_size=4)
@@ -85,7 +85,7 @@ def test_values_of_any_family(case):
             assert label == ([names[number] for number in best] if case.head == "token" else names[best])
 
 
-@pytest.mark.parametrize("preset", cases.PRESETS)
+@pytest.mark.parametrize("preset", model_cases.PRESETS)
 def test_a_label_for_each_step(preset):
     model, tokenizer = of_texts(preset, "token"), symbol_tokenizer(SYMBOLS)
     for batch_size in (1, 4):
@@ -127,7 +127,7 @@ def test_several_labels_at_once():
 
 @pytest.mark.parametrize(("num_labels", "problem"), [(1, None), (1, "regression"), (2, "regression")])
 def test_a_regression_gives_its_values(num_labels, problem):
-    model = cases.build("gru", inputs="values", num_features=2, num_labels=num_labels, problem_type=problem)
+    model = model_cases.build("gru", inputs="values", num_features=2, num_labels=num_labels, problem_type=problem)
     rows = [torch.randn(steps, 2) for steps in (3, 1, 5)]
     values = seqhub.predict_label(model, rows)
     logits = seqhub.predict_logits(model, rows)
@@ -161,11 +161,11 @@ def test_other_peoples_classifiers_too():
 
 
 @pytest.mark.parametrize("head", ["sequence", "token"])
-@pytest.mark.parametrize("preset", cases.PRESETS)
+@pytest.mark.parametrize("preset", model_cases.PRESETS)
 def test_loss_of_a_model_that_is_sure_and_right_is_nothing(preset, head):
     """With a softmax before the loss it cannot fall below ln(1 + 3/e) = 0.744 for four classes."""
-    ids, mask = cases.padded(cases.ragged(61), "right")
-    model = cases.build(preset, head)
+    ids, mask = model_cases.padded(model_cases.ragged(61), "right")
+    model = model_cases.build(preset, head)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([0.0, 0.0, 60.0, 0.0]))
     labels = torch.full(ids.shape if head == "token" else ids.shape[:1], 2)
@@ -175,10 +175,10 @@ def test_loss_of_a_model_that_is_sure_and_right_is_nothing(preset, head):
 
 @families_case
 def test_loss_of_values_that_is_sure_and_right_is_nothing(case):
-    model = families.build(case)
+    model = model_families.build(case)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([0.0, 0.0, 60.0, 0.0]))
-    values, mask = families.padded(families.rows_for(case, 62), "right", case.shape.steps[1])
+    values, mask = model_families.padded(model_families.rows_for(case, 62), "right", case.shape.steps[1])
     labels = torch.full(mask.shape if case.head == "token" else mask.shape[:1], 2)
     assert model(input_values=values, attention_mask=mask, labels=labels).loss.item() < 1e-6
 
@@ -207,7 +207,7 @@ NAN, INF = float("nan"), float("inf")
 )
 @pytest.mark.parametrize("batch_size", [1, 2, 9])
 def test_bad_values_are_named_by_row_and_step(row, message, batch_size):
-    model = cases.build("lstm", inputs="values", num_features=2)
+    model = model_cases.build("lstm", inputs="values", num_features=2)
     good = np.ones((2, 2))
     for predict in (seqhub.predict_logits, seqhub.predict_proba, seqhub.predict_label):
         with pytest.raises(InvalidInputError, match=message) as error:
@@ -222,7 +222,7 @@ def test_rows_must_be_alike_where_the_model_does_not_say():
 
 
 def test_other_mistakes_are_one_clear_line():
-    texts, values = of_texts("gru"), cases.build("gru", inputs="values", num_features=2)
+    texts, values = of_texts("gru"), model_cases.build("gru", inputs="values", num_features=2)
     tokenizer = symbol_tokenizer(SYMBOLS)
     for model, rows, settings, message in [
         (texts, "BXE", {"tokenizer": tokenizer}, "one text, 'BXE'; need a list of texts"),
@@ -234,9 +234,9 @@ def test_other_mistakes_are_one_clear_line():
         (texts, ["BE"] * 5 + ["BQE"], {"tokenizer": tokenizer, "batch_size": 2},
          "symbol 'Q' at position 1 of row 5; the alphabet is 'XYabcdBE'"),
         (texts, ["BE"] * 5 + [""], {"tokenizer": tokenizer, "batch_size": 2}, "empty text in row 5; "),
-        (cases.build("gru", "causal"), ["BE"], {"tokenizer": tokenizer},
+        (model_cases.build("gru", "causal"), ["BE"], {"tokenizer": tokenizer},
          "RecurrentForCausalLM scores no labels; need a classifier"),
-        (cases.build("gru", "base"), ["BE"], {"tokenizer": tokenizer}, "RecurrentModel scores no labels; "),
+        (model_cases.build("gru", "base"), ["BE"], {"tokenizer": tokenizer}, "RecurrentModel scores no labels; "),
     ]:  # fmt: skip
         with pytest.raises(InvalidInputError) as error:
             seqhub.predict_logits(model, rows, **settings)

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, BertConfig, pipeline
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.models.registry import register
 from seqhub.models.tokenizer import symbol_tokenizer
-from tests.models.cases import CASES, HEADS, PRESETS, VARIANTS, build, padded, ragged, trained
+from tests.helpers.model_cases import CASES, HEADS, PRESETS, VARIANTS, build, padded, ragged, trained
 
 IDS = padded(ragged(20), "right")[0]
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from tests.models.cases import PRESETS, WITH_CELLS, alone, build, padded, ragged, trained
+from tests.helpers.model_cases import PRESETS, WITH_CELLS, alone, build, padded, ragged, trained
 
 FORWARD = ["plain", "deep", "max", "embedding"]
 CASES = [pytest.param(preset, variant, id=f"{preset}-{variant}") for preset in PRESETS for variant in FORWARD]

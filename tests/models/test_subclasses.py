@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from seqhub.models.registry import build_config, build_model, list_heads, list_presets
-from tests.models.families import SHAPES, family_of
+from tests.helpers.model_families import SHAPES, family_of
 
 
 def cases() -> list[Any]:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from seqhub.models import convolutional, recurrent
-from tests.models import cases, families
-from tests.models.cases import padded, ragged, trained
+from tests.helpers import model_cases, model_families
+from tests.models.model_cases import padded, ragged, trained
 
 MODELS = Path(recurrent.__file__).parent.parent
 WITH_RECURRENCE = ("recurrent", "conv_recurrent", "sequence_autoencoder")
@@ -99,14 +99,14 @@ def check(program: Any, module: nn.Module, batches: list[Batch]) -> None:
 
 
 @pytest.mark.parametrize("unpadded", [True, False], ids=["unpadded", "padded"])
-@pytest.mark.parametrize(("preset", "variant"), cases.CASES)
+@pytest.mark.parametrize(("preset", "variant"), model_cases.CASES)
 def test_a_traced_model_of_ids_is_right_for_any_batch(preset: str, variant: str, unpadded: bool) -> None:
     for head in HEADS if "bidirectional" in variant or variant == "mean" else (*HEADS, "causal"):
         module = Wrapped(trained(preset, variant, head))
         check(trace(module, texts(unpadded)), module, other_texts())
 
 
-@pytest.mark.parametrize("preset", cases.PRESETS)
+@pytest.mark.parametrize("preset", model_cases.PRESETS)
 def test_traced_states_are_right_for_any_batch(preset: str) -> None:
     module = Wrapped(trained(preset, "deep"), output_hidden_states=True)
     check(trace(module, texts(True)), module, other_texts())
@@ -115,31 +115,31 @@ def test_traced_states_are_right_for_any_batch(preset: str) -> None:
 @pytest.mark.parametrize("cell", ["lstm", "lstm_hs97"])
 def test_a_large_vocabulary_is_looked_up_in_recorded_programs(cell: str) -> None:
     """Its one-hot vectors are never made."""
-    module = Wrapped(cases.build(cell, vocab_size=3000))
+    module = Wrapped(model_cases.build(cell, vocab_size=3000))
     ids, mask = texts(True)
     for program in (trace(module, (ids, mask)), export(module, (ids, mask))):
         check(program, module, [(300 * ids, mask) for ids, mask in other_texts()])
         assert "embedding" in str(getattr(program, "inlined_graph", None) or program.graph)
 
 
-def values_for(case: families.Case) -> list[Batch]:
+def values_for(case: model_families.Case) -> list[Batch]:
     """Batches of values, the first unpadded; NaN in the padding of one."""
-    rows, longest = families.rows_for(case, 1), case.shape.steps[1]
+    rows, longest = model_families.rows_for(case, 1), case.shape.steps[1]
     full = [torch.randn(longest, *case.shape.step) for _ in range(2)]
-    values, mask = families.padded(rows, "mixed", 2 * longest)
+    values, mask = model_families.padded(rows, "mixed", 2 * longest)
     spread = torch.randperm(2 * longest, generator=torch.Generator().manual_seed(4))
     return [
-        families.padded(full, "right", longest),
-        families.padded(rows, "left", longest + 2),
-        families.padded(rows, "mixed", longest + 3, float("nan")),
+        model_families.padded(full, "right", longest),
+        model_families.padded(rows, "left", longest + 2),
+        model_families.padded(rows, "mixed", longest + 3, float("nan")),
         (values[:, spread], mask[:, spread]),
-        families.padded(rows[:1], "right", len(rows[0])),
+        model_families.padded(rows[:1], "right", len(rows[0])),
     ]
 
 
-@pytest.mark.parametrize("case", families.CASES)
-def test_a_traced_model_of_values_is_right_for_any_batch(case: families.Case) -> None:
-    module, batches = Wrapped(families.trained(case)), values_for(case)
+@pytest.mark.parametrize("case", model_families.CASES)
+def test_a_traced_model_of_values_is_right_for_any_batch(case: model_families.Case) -> None:
+    module, batches = Wrapped(model_families.trained(case)), values_for(case)
     for example in batches[:2]:
         check(trace(module, example), module, batches)
 
@@ -155,7 +155,7 @@ def test_an_exported_model_of_ids_is_right_for_any_batch(preset: str, variant: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strict", [False, True], ids=["non-strict", "strict"])
-@pytest.mark.parametrize(("preset", "variant"), cases.CASES)
+@pytest.mark.parametrize(("preset", "variant"), model_cases.CASES)
 def test_every_exported_model_of_ids_is_right_for_any_batch(preset: str, variant: str, strict: bool) -> None:
     for head, unpadded in zip(HEADS, (True, False), strict=True):
         module = Wrapped(trained(preset, variant, head))
@@ -163,7 +163,7 @@ def test_every_exported_model_of_ids_is_right_for_any_batch(preset: str, variant
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", cases.PRESETS)
+@pytest.mark.parametrize("preset", model_cases.PRESETS)
 def test_exported_states_are_right_for_any_batch(preset: str) -> None:
     module = Wrapped(trained(preset, "deep"), output_hidden_states=True)
     check(export(module, texts(True)), module, other_texts())
@@ -177,24 +177,24 @@ IN_SHORT = {"cnn-max-sequence", "cnn-flatten-sequence", "locally_connected-overl
 
 EXPORTED_CASES = [
     pytest.param(*each.values, id=each.id, marks=[] if each.id in IN_SHORT else pytest.mark.slow)
-    for each in families.CASES
+    for each in model_families.CASES
 ]
 
 
 @pytest.mark.parametrize("case", EXPORTED_CASES)
-def test_an_exported_model_of_values_is_right_for_any_batch(case: families.Case) -> None:
-    module, batches = Wrapped(families.trained(case)), values_for(case)
+def test_an_exported_model_of_values_is_right_for_any_batch(case: model_families.Case) -> None:
+    module, batches = Wrapped(model_families.trained(case)), values_for(case)
     check(export(module, batches[0]), module, batches)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", families.CASES)
-def test_strictly_exported_models_of_values_are_right_for_any_batch(case: families.Case) -> None:
-    module, batches = Wrapped(families.trained(case)), values_for(case)
+@pytest.mark.parametrize("case", model_families.CASES)
+def test_strictly_exported_models_of_values_are_right_for_any_batch(case: model_families.Case) -> None:
+    module, batches = Wrapped(model_families.trained(case)), values_for(case)
     check(export(module, batches[1], strict=True), module, batches)
 
 
-@pytest.mark.parametrize("preset", cases.WITH_CELLS)
+@pytest.mark.parametrize("preset", model_cases.WITH_CELLS)
 def test_a_program_with_a_state_goes_on_where_the_rows_were(preset: str) -> None:
     """Also for rows of which a chunk holds no real step."""
     module = Chunk(trained(preset, "deep", "token"))
@@ -215,7 +215,7 @@ def test_a_program_with_a_state_goes_on_where_the_rows_were(preset: str) -> None
 def test_an_exported_program_has_its_gradients() -> None:
     """Of memory blocks the truncated ones, of others all."""
     for preset in ("gru", "lstm_hs97"):
-        module = Wrapped(cases.build(preset, inputs="embedding", embedding_size=3))
+        module = Wrapped(model_cases.build(preset, inputs="embedding", embedding_size=3))
         program = export(module, texts(True))
         (batch, *_) = other_texts()
         gradients = []
@@ -229,9 +229,9 @@ def test_an_exported_program_has_its_gradients() -> None:
 
 @torch.no_grad()
 def test_an_exported_program_with_a_loss_counts_real_steps_alone() -> None:
-    for case in families.CASES:
+    for case in model_families.CASES:
         if case.id == "lstm_autoencoder-image-base":
-            module, batches = families.build(*case.values), values_for(*case.values)
+            module, batches = model_families.build(*case.values), values_for(*case.values)
 
     class Loss(nn.Module):
         def __init__(self) -> None:
@@ -247,8 +247,8 @@ def test_an_exported_program_with_a_loss_counts_real_steps_alone() -> None:
 
 
 def test_batch_normalisation_is_not_recorded_in_training_mode() -> None:
-    case = next(case for case in families.CASES if case.id == "cnn_lstm-plain-token")
-    module = Wrapped(families.build(*case.values)).train()
+    case = next(case for case in model_families.CASES if case.id == "cnn_lstm-plain-token")
+    module = Wrapped(model_families.build(*case.values)).train()
     with pytest.raises(ValueError, match=r"call eval\(\) before tracing or exporting"):
         trace(module, values_for(*case.values)[0])
 

@@ -12,7 +12,7 @@ from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.native.loader import blocks_functions, library
 from seqhub.native.memory_blocks import Units
 from seqhub.native.operator import recurrence
-from tests.native.cases import CELLS, SETS, Case, assert_same, of_seqhub
+from tests.helpers.native_cases import CELLS, SETS, Case, assert_same, of_seqhub
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 OF_VALUES = {"by_ids": False, "double": True}

@@ -11,10 +11,10 @@ from torch import nn
 
 from seqhub.models.registry import build_config, build_model, list_presets
 from seqhub.native import dispatch, loader
-from tests import warm
-from tests.cli.calls import well
-from tests.native.cases import CELLS, SETS
-from tests.training.processes import finish
+from tests.helpers import forked_process
+from tests.helpers.cli_calls import well
+from tests.helpers.native_cases import CELLS, SETS
+from tests.helpers.training_processes import finish
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 IDS = torch.randint(1, 9, (9, 12), generator=torch.Generator().manual_seed(0))
@@ -196,7 +196,7 @@ def test_the_library_can_be_missing(monkeypatch, tmp_path):
     for content, reason in ((None, "not built"), (b"no library", "cannot be loaded")):
         if content is not None:
             (tmp_path / "none.so").write_bytes(content)
-        ended, out, errors = finish(warm.Process(["-c", code], cwd=tmp_path, env=dict(os.environ)))
+        ended, out, errors = finish(forked_process.Process(["-c", code], cwd=tmp_path, env=dict(os.environ)))
         assert ended == 0, errors
         assert out.startswith(reason), out
 

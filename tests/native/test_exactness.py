@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqhub.native.loader import library
 from seqhub.native.operator import _bytes, recurrence
-from tests.native.cases import CELLS, SETS, Case, assert_same, exact, of_seqhub, of_torch
+from tests.helpers.native_cases import CELLS, SETS, Case, assert_same, exact, of_seqhub, of_torch
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 

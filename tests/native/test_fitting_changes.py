@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import build_config, build_model
 from seqhub.native.trainer import Fit, Method, Objective, unfit
-from tests.native.cases import SETS
+from tests.helpers.native_cases import SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 OBJECTIVE = Objective(target="class", outputs=4)

@@ -10,7 +10,7 @@ from seqhub.models.recurrent.memory_blocks import MemoryBlocks
 from seqhub.models.registry import build_config, build_model
 from seqhub.native import dispatch
 from seqhub.native.memory_blocks import Units, memory_blocks
-from tests.native.cases import BLOCKS, SETS
+from tests.helpers.native_cases import BLOCKS, SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 

@@ -15,7 +15,7 @@ from seqhub.metrics.per_example import judge
 from seqhub.models.registry import build_config, build_model
 from seqhub.native.trainer import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.tasks.base import NO_LABEL, TaskSchema, Vocabulary
-from tests.native.cases import CELLS, SETS
+from tests.helpers.native_cases import CELLS, SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 HEADS = {"class": "sequence", "number": "sequence", "step_class": "token", "next_symbol": "causal"}

@@ -9,7 +9,7 @@ import pytest
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.experiments.hs97.recipes import AS_WRITTEN, CHANGED
 from seqhub.native.trainer import ErrorRate, Fit, Method, unfit
-from tests.native.cases import BLOCKS, SETS
+from tests.helpers.native_cases import BLOCKS, SETS
 from tests.native.test_trainer import HEADS, METHODS, PLAIN, Rows, changed, check, network, objective
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")

@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks import hub_load
 from seqhub.server.serve import Running
+from tests.helpers.xet_writers import Piece, Xorb, file_records, record, shard
 from tests.server.large.conftest import Cas
-from tests.server.large.writers import Piece, Xorb, file_records, record, shard
 from tests.server.test_serve import command, prepared
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

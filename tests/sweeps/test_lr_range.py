@@ -14,7 +14,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
-from tests.cli.calls import call, refused
+from tests.helpers.cli_calls import call, refused
 
 
 def config(address: str = "qrsu/easy", **settings: Any) -> TrainConfig:

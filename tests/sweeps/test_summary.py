@@ -11,7 +11,7 @@ from seqhub.evaluation.stopping import Criteria
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.summary import solved_by, spread, summed_up
 from seqhub.training.config import TrainConfig
-from tests.cards.records import run_record
+from tests.helpers.run_records import run_record
 
 COUNTS: list[tuple[int | None, int | None]] = [(640, 2_000), (960, None), (None, 4_000), (None, None)]  # accuracy, st3
 

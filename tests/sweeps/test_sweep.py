@@ -27,8 +27,8 @@ from seqhub.sweeps.sweep import FAILURE, Standing, SweepInterrupted, sweep
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.train import train
-from tests.cli.calls import call
-from tests.training.processes import finish
+from tests.helpers.cli_calls import call
+from tests.helpers.training_processes import finish
 
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 

@@ -8,7 +8,7 @@ from seqhub.tasks import adding, multiplication
 from seqhub.tasks.adding import AddingConfig
 from seqhub.tasks.multiplication import MultiplicationConfig
 from seqhub.tasks.registry import resolve
-from tests.tasks.cases import assert_follows, first_rows
+from tests.helpers.task_cases import assert_follows, first_rows
 
 PAPER = ["adding/hs97-t100", "adding/hs97-t500", "multiplication/hs97-t100"]
 ROWS = 8192

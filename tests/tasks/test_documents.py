@@ -18,7 +18,7 @@ from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
-from tests.tasks.cases import assert_follows, chi_squared_bound, first_rows
+from tests.helpers.task_cases import assert_follows, chi_squared_bound, first_rows
 
 WIDTHS = [config.width for config in TASK.configs]
 

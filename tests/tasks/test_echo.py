@@ -6,7 +6,7 @@ import pytest
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.base import NO_LABEL
 from seqhub.tasks.echo import TASK, EchoConfig
-from tests.tasks.cases import assert_follows, first_rows
+from tests.helpers.task_cases import assert_follows, first_rows
 
 each_config = pytest.mark.parametrize("config", TASK.configs, ids=lambda config: config.name)
 

@@ -11,7 +11,7 @@ from seqhub.evaluation.stopping import Legal, illegal
 from seqhub.tasks.base import Batch, StoppingRule
 from seqhub.tasks.embedded_reber import GRAMMAR, LONGEST, TASK, EmbeddedReberConfig
 from seqhub.tasks.splits import SPLITS, Split
-from tests.tasks.cases import assert_follows
+from tests.helpers.task_cases import assert_follows
 
 INNER = r"B(?:TS*X(?:X(?P<loop>T*VPX)*(?:T*VV|T*VPS)|S)|P(?:T*VPX)*(?:T*VV|T*VPS))E"  # the grammar, written otherwise
 HS97, ENDLESS = TASK.configs

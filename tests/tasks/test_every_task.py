@@ -16,7 +16,7 @@ from seqhub.tasks.base import NO_LABEL, Batch
 from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import SPLITS, Split
-from tests.tasks.cases import ADDRESSED_SPLITS, ADDRESSES, assert_follows, contents, first_rows
+from tests.helpers.task_cases import ADDRESSED_SPLITS, ADDRESSES, assert_follows, contents, first_rows
 
 TASKS = [get_task(name) for name in list_tasks()]
 

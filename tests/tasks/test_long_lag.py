@@ -8,7 +8,7 @@ import pytest
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.long_lag import TASK, LongLagConfig
 from seqhub.tasks.splits import Split
-from tests.tasks.cases import assert_follows, first_rows
+from tests.helpers.task_cases import assert_follows, first_rows
 
 CONFIGS = {config.name: config for config in TASK.configs}
 

@@ -6,7 +6,7 @@ import pytest
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.qrsu import TASK, QrsuConfig, tutorial_stream
 from seqhub.tasks.splits import SPLITS, Split, owner_of
-from tests.tasks.cases import assert_follows, assert_same_law, first_rows
+from tests.helpers.task_cases import assert_follows, assert_same_law, first_rows
 
 # config -> length, step of the first mark, step of the second: the generator of the course, both ends included
 RANGES = {

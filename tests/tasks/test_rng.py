@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
-from tests.tasks.cases import assert_follows
+from tests.helpers.task_cases import assert_follows
 
 KEY = philox_key({"task": "test"})
 

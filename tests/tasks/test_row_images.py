@@ -11,7 +11,7 @@ from seqhub.data.parquet import write_folder
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.row_images import TASK, RowImagesConfig
 from seqhub.tasks.splits import SPLITS, Split
-from tests.tasks.cases import first_rows
+from tests.helpers.task_cases import first_rows
 
 module = import_module("seqhub.tasks.row_images")
 

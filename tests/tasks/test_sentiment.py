@@ -16,9 +16,9 @@ from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
-from tests import warm
-from tests.tasks.cases import assert_same_law
-from tests.training.processes import finish
+from tests.helpers import forked_process
+from tests.helpers.task_cases import assert_same_law
+from tests.helpers.training_processes import finish
 
 SENTENCE = "nobody on good seats said that the film was awful but all in the rain found that the hall was great"
 
@@ -122,7 +122,7 @@ def test_a_pipeline_without_seqhub_answers_good_or_bad(tmp_path: Path) -> None:
     split = Split("sentiment/short", "test")
     examples = split.examples(split.blocks(0, 1))[:100]
     texts = json.dumps([example.inputs for example in examples])
-    process = warm.Process(["-c", ALONE, str(tmp_path / "run"), texts], cwd=tmp_path, env=dict(os.environ))
+    process = forked_process.Process(["-c", ALONE, str(tmp_path / "run"), texts], cwd=tmp_path, env=dict(os.environ))
     code, out, errors = finish(process, 240)
     assert code == 0, errors[-2000:]
     answers = json.loads(out.splitlines()[-1])

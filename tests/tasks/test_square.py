@@ -6,7 +6,7 @@ import pytest
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.splits import Split
 from seqhub.tasks.square import CORNERS, TASK, SquareConfig
-from tests.tasks.cases import assert_follows, first_rows
+from tests.helpers.task_cases import assert_follows, first_rows
 
 
 def book(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.base import StoppingRule
 from seqhub.tasks.temporal_order_3bit import TASK, TemporalOrder3BitConfig
-from tests.tasks.cases import assert_follows, first_rows
+from tests.helpers.task_cases import assert_follows, first_rows
 
 CONFIGS = {config.name: config for config in TASK.configs}
 each_config = pytest.mark.parametrize("name", CONFIGS)

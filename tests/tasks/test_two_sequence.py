@@ -9,7 +9,7 @@ from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import SPLITS, Split
 from seqhub.tasks.two_sequence import NOISE, TARGETS, TASK, TwoSequenceConfig
-from tests.tasks.cases import first_rows
+from tests.helpers.task_cases import first_rows
 
 ROWS = 16_384
 

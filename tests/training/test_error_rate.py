@@ -14,7 +14,7 @@ from seqhub.training.history import read_history
 from seqhub.training.model_setup import fresh_model
 from seqhub.training.state import TrainerState
 from seqhub.training.train import train
-from tests.training.processes import run_two
+from tests.helpers.training_processes import run_two
 
 SETTINGS: dict[str, Any] = {
     "address": "qrsu/easy",

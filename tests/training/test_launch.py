@@ -17,7 +17,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.launch import Launch, launch, notes_on_settings
 from seqhub.training.train import train
-from tests.training.processes import finish, launch_two, start_processes
+from tests.helpers.training_processes import finish, launch_two, start_processes
 from tests.training.test_resume import arguments
 
 SHORT: dict[str, Any] = {"hidden_size": 2, "max_sequences": 32, "evaluate_size": 32, "stop_at": "none"}

@@ -17,8 +17,8 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.model_setup import fresh_model
 from seqhub.training.tbptt import chunks
-from tests.layouts import KINDS
-from tests.training.processes import run, run_processes
+from tests.helpers.example_configs import KINDS
+from tests.helpers.training_processes import run, run_processes
 
 HEADS: dict[str, dict[str, Any]] = {
     **{kind: {"address": address} for kind, address in KINDS.items()},

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import warm
-from tests.training.processes import end_group, finish, free_port
+from tests.helpers import forked_process
+from tests.helpers.training_processes import end_group, finish, free_port
 from tests.training.test_resume import arguments
 
 # The command of a run, in which process 1 fails in its second validation
@@ -44,7 +44,9 @@ def test_a_process_that_fails_ends_all_with_one_message(tmp_path: Path, how: str
     place = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     command = ["-c", FAILING, how, *arguments("run", max_sequences=100_000), "--cpu"]
     started = [
-        warm.Process(command, cwd=tmp_path, env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        forked_process.Process(
+            command, cwd=tmp_path, env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        )
         for rank in range(processes)
     ]
     try:

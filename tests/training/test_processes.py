@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from seqhub.training import checkpoints
-from tests.training.processes import end_group, finish, launch_two, run, run_two, wait_for
+from tests.helpers.training_processes import end_group, finish, launch_two, run, run_two, wait_for
 from tests.training.test_resume import arguments, what_was_learnt
 
 SHORT = {"max_sequences": 1280, "checkpoint_every": 320}

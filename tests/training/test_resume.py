@@ -20,7 +20,7 @@ from seqhub.training.history import read_history
 from seqhub.training.random_state import seed_process
 from seqhub.training.state import TrainerState
 from seqhub.training.train import TrainingInterrupted, train
-from tests.training.processes import finish, run, start, wait_for
+from tests.helpers.training_processes import finish, run, start, wait_for
 
 SETTINGS: dict[str, Any] = {
     "address": "qrsu/easy",

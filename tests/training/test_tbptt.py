@@ -21,7 +21,7 @@ from seqhub.training.model_setup import fresh_model
 from seqhub.training.recipes import recipe
 from seqhub.training.tbptt import chunks
 from seqhub.training.train import train
-from tests.training.processes import run_two
+from tests.helpers.training_processes import run_two
 from tests.training.test_resume import StopError, stop_after, what_was_learnt
 
 FIVE: dict[str, Any] = recipe("echo/step3") | {"chunk_steps": 5, "max_sequences": 640, "evaluate_size": 640}

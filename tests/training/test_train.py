@@ -16,7 +16,7 @@ from seqhub.training.recipes import RECIPES, recipe
 from seqhub.training.runtime import own_accelerate_state
 from seqhub.training.state import learning_rate
 from seqhub.training.train import train
-from tests.training.processes import run
+from tests.helpers.training_processes import run
 
 SHORT = {"max_sequences": 640, "stop_at": "none", "evaluate_size": 1024}
 

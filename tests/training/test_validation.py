@@ -22,7 +22,7 @@ from seqhub.training.history import read_history
 from seqhub.training.native_loop import train_native
 from seqhub.training.runtime import own_accelerate_state
 from seqhub.training.train import train, validate
-from tests.training.processes import run_processes
+from tests.helpers.training_processes import run_processes
 from tests.training.test_resume import StopError, stop_after
 
 COINS = 1_025  # one validation row beyond a batch

@@ -7,7 +7,7 @@ import pytest
 from seqhub.errors import CorruptFileError
 from seqhub.experiments.hs97.card import render
 from seqhub.records import PaperRecord
-from tests.papers import paper_record
+from tests.helpers.hs97_record import paper_record
 
 
 def section(page: str, title: str) -> list[str]:

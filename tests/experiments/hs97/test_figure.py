@@ -12,7 +12,7 @@ from seqhub.errors import InvalidInputError
 from seqhub.experiments.hs97.figure import fingerprint, plot_paper
 from seqhub.plots.style import BLUE, VERMILION
 from seqhub.records import PaperRecord
-from tests.papers import paper_record
+from tests.helpers.hs97_record import paper_record
 
 
 def pixels(path: Path, colour: str) -> int:

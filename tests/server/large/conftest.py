@@ -12,7 +12,7 @@ import pytest
 
 from seqhub.server.serve import Running, running
 from seqhub.server.xet.hashes import to_hex
-from tests.server.large.writers import Xorb
+from tests.helpers.xet_writers import Xorb
 
 
 def sha256(content: bytes) -> str:

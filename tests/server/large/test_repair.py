@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from seqhub.server.types import AddSmall
+from tests.helpers.xet_writers import Piece, Xorb, file_records, shard
 from tests.server.large.conftest import Person, sha256
-from tests.server.large.writers import Piece, Xorb, file_records, shard
 
 
 def flip(path: Path) -> None:

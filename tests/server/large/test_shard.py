@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.xet.shard import read_shard
-from tests.server.large.writers import END, Piece, Xorb, file_records, record, shard
+from tests.helpers.xet_writers import END, Piece, Xorb, file_records, record, shard
 
 XORBS = [Xorb([b"one", b"two", b"three"]), Xorb([b"four" * 50])]
 pieces = st.lists(

@@ -12,8 +12,8 @@ import pytest
 from seqhub.server.serve import Running
 from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.xet.hashes import to_hex
+from tests.helpers.xet_writers import Piece, Xorb, chunk, file_records, record, shard
 from tests.server.large.conftest import Person, files_below, sha256
-from tests.server.large.writers import Piece, Xorb, chunk, file_records, record, shard
 
 
 def fresh(count: int = 3) -> Xorb:

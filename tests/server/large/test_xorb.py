@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.xet.hashes import DATA_KEY, NODE_KEY, Tree, file_hash, from_hex, to_hex, tree_root
 from seqhub.server.xet.xorb import MAX_CHUNK_BYTES, MAX_XORB_BYTES, XorbReader
-from tests.server.large.writers import Xorb, chunk, grouped, packed
+from tests.helpers.xet_writers import Xorb, chunk, grouped, packed
 
 contents = st.lists(st.binary(min_size=1, max_size=300) | st.integers(1, 3000).map(bytes), min_size=1, max_size=8)
 

@@ -12,7 +12,7 @@ from seqhub.server.store import private
 from seqhub.server.xet.hashes import to_hex
 from seqhub.server.xet.stored_xorb import LostError
 from seqhub.server.xet.xorb_store import PENDING_SECONDS, XorbStore, sweep
-from tests.server.large.writers import Xorb
+from tests.helpers.xet_writers import Xorb
 
 XORB = Xorb([b"one", b"two", b"three"])
 

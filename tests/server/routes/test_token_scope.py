@@ -12,7 +12,7 @@ from seqhub.server import app
 from seqhub.server.http import Route
 from seqhub.server.types import AddLarge
 from seqhub.server.xet.hashes import to_hex
-from tests.server.large.writers import Piece, Xorb, file_records, shard
+from tests.helpers.xet_writers import Piece, Xorb, file_records, shard
 from tests.server.routes.conftest import Hub
 from tests.server.routes.test_table import TABLE, name_of, path_of
 

@@ -12,8 +12,8 @@ import pytest
 from seqhub.server.serve import running
 from seqhub.server.store import Store
 from seqhub.server.types import AddSmall
+from tests.helpers.xet_writers import Piece, Xorb, file_records, shard
 from tests.server.large.conftest import Cas
-from tests.server.large.writers import Piece, Xorb, file_records, shard
 from tests.server.store.conftest import upload
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from tests import warm
+from tests.helpers import forked_process
 
 SECONDS = 120
-Run = subprocess.Popen[str] | warm.Process
+Run = subprocess.Popen[str] | forked_process.Process
 
 
-def start(arguments: list[str], *, folder: Path, **variables: str) -> warm.Process:
+def start(arguments: list[str], *, folder: Path, **variables: str) -> forked_process.Process:
     """Start `seqhub train`."""
-    return warm.Process(["-m", "seqhub.training", *arguments], cwd=folder, env=os.environ | variables)
+    return forked_process.Process(["-m", "seqhub.training", *arguments], cwd=folder, env=os.environ | variables)
 
 
 def launch_two(launcher: str, arguments: list[str], *, folder: Path) -> subprocess.Popen[str]:
@@ -97,7 +97,7 @@ def run_processes(number: int, arguments: list[str], *, folder: Path) -> None:
             end_group(each)
 
 
-def start_processes(number: int, arguments: list[str], *, folder: Path) -> list[warm.Process]:
+def start_processes(number: int, arguments: list[str], *, folder: Path) -> list[forked_process.Process]:
     """Start some processes of it; see `run_processes`."""
     size = str(number)
     place = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
