@@ -55,9 +55,11 @@ class BuildLibrary(build_ext):
             jobs = {
                 Path(folder, f"{source}-{name}.o"): [f"-DISA={name}", *flags, "-c", str(SOURCE / f"{source}.cpp")]
                 for name, flags in INSTRUCTION_SETS.items()
-                for source in ("recurrence", "hs97")
+                for source in ("recurrence", "memory_blocks")
             }
-            jobs |= {Path(folder, f"{name}.o"): ["-c", str(SOURCE / f"{name}.cpp")] for name in ("dispatch", "spans")}
+            jobs |= {
+                Path(folder, f"{name}.o"): ["-c", str(SOURCE / f"{name}.cpp")] for name in ("dispatch", "mask_spans")
+            }
 
             def run(*arguments: str) -> None:
                 subprocess.run([*compiler, *FLAGS, *extra, *arguments], check=True, capture_output=True, text=True)
@@ -72,7 +74,7 @@ class BuildLibrary(build_ext):
 
 
 class PlatformWheel(bdist_wheel):
-    """Names the platform of the library, but no version of Python."""
+    """A wheel for one platform and every Python 3."""
 
     def get_tag(self) -> tuple[str, str, str]:
         *_, platform_tag = super().get_tag()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seqhub.tasks import chirps, documents, embedded_reber, ramps, sentiment, square, temporal_order_3bit, windows
-from seqhub.tasks.base import Example, TaskConfig
+from seqhub.tasks.schema import Example, TaskConfig
 
 Usual = Callable[[Any, python_random.Random, np.random.Generator], Example]
 

@@ -18,7 +18,7 @@ from seqhub.baselines.random_search import random_guessing
 from seqhub.baselines.random_weights import RANGE, UNITS
 from seqhub.cards import dataset_card
 from seqhub.cards.write import write_card
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.data.parquet import write_folder
 from seqhub.records import DatasetRecord
 from seqhub.tasks.registry import get_task, list_tasks

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dataset_scripts.build import FOLDER, chosen
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.hub.push import push
 
 

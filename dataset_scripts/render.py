@@ -2,7 +2,7 @@
 
 from dataset_scripts.build import CARDS, FOLDER
 from seqhub.cards import dataset_card
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.records import DatasetRecord
 
 

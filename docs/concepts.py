@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.data.collate import drawn_columns, tensors
 from seqhub.evaluation.load import load_model
+from seqhub.io import write_atomically
 from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
-from seqhub.records import environment, write_atomically
+from seqhub.records import environment
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.timing import number
 from docs import speed as speed_page
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from benchmarks import RESULTS
 from benchmarks.timing import number
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ import typer
 
 from model_cards.render import FOLDER, HERE, LICENSE, write
 from seqhub.cards.write import write_card
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.errors import UnknownNameError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.tasks.registry import get_task, list_tasks, resolve

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from seqhub.cards import leaderboard, model_card
-from seqhub.console import script
+from seqhub.cli.errors import script
 from seqhub.experiments.hs97 import card
 from seqhub.records import PaperRecord, RunRecord
 

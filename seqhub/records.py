@@ -7,7 +7,6 @@ appear on them.
 import json
 import os
 import platform
-import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -16,9 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from seqhub.errors import CorruptFileError, SaveError
+from seqhub.errors import CorruptFileError
+from seqhub.io import write_atomically
 
 FORMAT = 1  # raised when a field changes its meaning
+
 CHECKPOINT = "checkpoint.safetensors"  # stands in a run's folder until its record does
 
 _METRICS = {  # of one split, whatever is to be learnt: what cards, plots and `verify` go by
@@ -30,7 +31,9 @@ _METRICS = {  # of one split, whatever is to be learnt: what cards, plots and `v
     "seed": int,
     "digest": str,
 }
+
 _CLASSES = {"per_class": {str: {"correct": int, "total": int}}, "confusion": [[int]]}
+
 _METRICS_OF: dict[str, dict[str, Any]] = {  # target -> what else `metrics.classification` says of it
     "class": {**_CLASSES, "interval": [float], "abs_wrong": int},
     "step_class": {**_CLASSES, "steps": int, "whole": int},
@@ -38,37 +41,10 @@ _METRICS_OF: dict[str, dict[str, Any]] = {  # target -> what else `metrics.class
     "number": {"interval": [float], "mse": float, "mean_absolute_error": float, "tolerance": float},
     "inputs": {"interval": [float], "mse": float, "worst_mse": float, "tolerance": float},
 }
+
 _SPLIT = {"rows": int, "digest": str, "bytes": int, "labels": {str: int}, "mean_length": float}
+
 _GUESSING = {"units": int, "range": float, "trials": int, "seeds": [int], "guesses": [int | None]}
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write beside, flush to disk, rename: `path` holds the old content or the new, never a part.
-
-    Raises:
-        SaveError: The disk is full or cannot be written; `path` is as it was.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SaveError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from seqhub.errors import CorruptFileError, SaveError
-from seqhub.records import DatasetRecord, RunRecord, command_line, environment, write_atomically
+from seqhub.io import write_atomically
+from seqhub.records import DatasetRecord, RunRecord, command_line, environment
 
 
 def record() -> DatasetRecord:

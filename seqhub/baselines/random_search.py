@@ -14,7 +14,7 @@ from seqhub.baselines.random_weights import Networks, Numbers, num_outputs
 from seqhub.data.collate import drawn_columns
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.stopping import illegal_texts, success_of
-from seqhub.tasks.base import Batch, StoppingRule
+from seqhub.tasks.schema import Batch, StoppingRule
 from seqhub.tasks.splits import Split
 
 _AT_ONCE = 512  # guesses

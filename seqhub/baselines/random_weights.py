@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.data.collate import Columns
-from seqhub.tasks.base import TaskSchema
+from seqhub.tasks.schema import TaskSchema
 
 UNITS = 2  # recurrent ones, tanh, each with a bias and seeing all
 RANGE = 100.0  # of all weights, which are uniform in [-RANGE, RANGE]

@@ -9,9 +9,10 @@ from seqhub.cards import text
 from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import count, fill, place
 from seqhub.records import DatasetRecord
-from seqhub.tasks.base import Task, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import Split
 
 _SIZES = {"n<1K": 10**3, "1K<n<10K": 10**4, "10K<n<100K": 10**5, "100K<n<1M": 10**6, "1M<n<10M": 10**7}  # rows below

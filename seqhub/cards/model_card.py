@@ -13,8 +13,8 @@ from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import fill, place, split_repo_id
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, Example, TaskConfig, TaskSchema
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import OWN, Example, TaskConfig, TaskSchema
 from seqhub.tasks.splits import Split
 
 _CAPTIONS = {

@@ -6,7 +6,8 @@ from typing import Any
 
 from seqhub.cards.rendering import count, share, span
 from seqhub.records import RunRecord
-from seqhub.tasks.base import StoppingRule, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
+from seqhub.tasks.schema import StoppingRule, TaskConfig, TaskSchema
 
 _TAGS = {  # whether the inputs are texts, target -> the Hub's name for it
     (True, "class"): "text-classification",

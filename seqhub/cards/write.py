@@ -6,7 +6,8 @@ from seqhub.cards import dataset_card, model_card
 from seqhub.cards.validate import LICENSES, validate
 from seqhub.errors import UnknownNameError
 from seqhub.hub.client import check_repo_id
-from seqhub.records import DatasetRecord, RunRecord, write_atomically
+from seqhub.io import write_atomically
+from seqhub.records import DatasetRecord, RunRecord
 
 
 def write_card(

@@ -6,6 +6,7 @@ from seqhub.cli import tasks
 from seqhub.cli.data import app as data_app
 from seqhub.cli.demo import demo_command
 from seqhub.cli.env import env_command
+from seqhub.cli.errors import run
 from seqhub.cli.export import export_command
 from seqhub.cli.hub import app as hub_app
 from seqhub.cli.lr_range import lr_range_command
@@ -15,7 +16,6 @@ from seqhub.cli.results import card_command, evaluate_command, plot_command
 from seqhub.cli.serve import serve_command
 from seqhub.cli.sweep import sweep_command
 from seqhub.cli.train import train_command
-from seqhub.console import run
 from seqhub.training.launch import is_first_to_speak
 
 app = typer.Typer(
@@ -54,5 +54,5 @@ app.add_typer(hub_app, name="hub")
 
 
 def main() -> None:
-    """Run one command; exit codes are those of `seqhub.console`."""
+    """Run one command; exit codes are those of `seqhub.cli.errors`."""
     run(app, is_first_to_speak)

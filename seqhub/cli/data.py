@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, grid, progress_bar, show
+from seqhub.cli.output import Form, grid, progress_bar, show
 
 if TYPE_CHECKING:
     from seqhub.records import DatasetRecord
@@ -105,9 +105,9 @@ def images_command(
 
     `seqhub train row_images/own --data FILE` learns from them.
     """
+    from seqhub._logging import quiet_datasets
     from seqhub.data.images import Images
     from seqhub.data.vectors import write_vectors
-    from seqhub.evaluation.load import quiet_datasets
 
     with quiet_datasets():
         images = Images(source, config, image, label, endpoint=endpoint)
@@ -135,9 +135,9 @@ def embed_command(
 
     `seqhub train documents/own --data FILE` learns from them.
     """
+    from seqhub._logging import quiet_transformers
     from seqhub.data.embedding import Encoder, embedded_csv
     from seqhub.data.vectors import write_vectors
-    from seqhub.evaluation.load import quiet_transformers
 
     cache = cache or out.with_name(f"{out.name}.cache")
     with quiet_transformers():

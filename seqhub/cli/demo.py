@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqhub.console import Stopped, grid, stderr, stdout
+from seqhub.cli.errors import Stopped
+from seqhub.cli.output import grid, stderr, stdout
 from seqhub.errors import HubError, OutputExistsError, VerificationError
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`seqhub env`: what this process would run on."""
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, grid, show
+from seqhub.cli.output import Form, grid, show
 
 
 def env_command(as_json: AsJson = False, quiet: Quiet = False) -> None:

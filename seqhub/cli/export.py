@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, grid, show
+from seqhub.cli.output import Form, grid, show
 
 
 def export_command(

@@ -9,8 +9,8 @@ import typer
 from seqhub.cli.hub_accounts import opened, orgs, parse_duration, tokens, users
 from seqhub.cli.hub_export import export_command
 from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.output import Form, grid, show
 from seqhub.cli.serve import Root
-from seqhub.console import Form, grid, show
 from seqhub.errors import VerificationError
 
 app = typer.Typer(help="accounts, tokens and the care of a Hub that `seqhub serve` serves.", no_args_is_help=True)

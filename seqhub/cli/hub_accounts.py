@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.output import Form, grid, show
 from seqhub.cli.serve import Root
-from seqhub.console import Form, grid, show
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import typer
 
 from seqhub.cli.hub_accounts import opened
 from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.cli.serve import Root
-from seqhub.console import Form, grid, show, stderr
 
 if TYPE_CHECKING:
     from seqhub.hub.export import Revision

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.cli.train import DataOption, ModelOption, RecipeName, configured, with_settings
-from seqhub.console import Form, grid, show, stderr
 
 # Settings that the test decides itself, or that mean nothing in it
 _DECIDED = {

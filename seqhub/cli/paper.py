@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqhub.cli.errors import Stopped
 from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.output import Form, grid, show
 from seqhub.cli.sweep import on_the_bar, seeds_bar
-from seqhub.console import Form, Stopped, grid, show
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 if TYPE_CHECKING:

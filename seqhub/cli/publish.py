@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, grid, show
+from seqhub.cli.output import Form, grid, show
 from seqhub.errors import VerificationError
 
 

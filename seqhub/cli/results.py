@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, grid, show, stderr
+from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from seqhub.records import RunRecord
-    from seqhub.tasks.base import TaskSchema
+    from seqhub.tasks.schema import TaskSchema
 
 Folder = Annotated[Path, typer.Argument(help="folder of a finished run.", show_default=False)]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from seqhub.console import stderr
+from seqhub.cli.output import stderr
 
 Root = Annotated[
     Path,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqhub.cli.errors import Stopped
 from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.output import Form, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.cli.train import (
     DataOption,
     ModelOption,
@@ -17,7 +19,6 @@ from seqhub.cli.train import (
     named_value,
     with_settings,
 )
-from seqhub.console import Form, Stopped, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.console import Form, grid, show
+from seqhub.cli.output import Form, grid, show
 
 if TYPE_CHECKING:
     from rich.console import Console

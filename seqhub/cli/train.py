@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqhub.console import USER_MISTAKE, Form, Stopped, grid, plain_warnings, progress_bar, show, stderr
+from seqhub.cli.errors import USER_MISTAKE, Stopped
+from seqhub.cli.output import Form, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig, settings
 from seqhub.training.launch import launch, notes_on_settings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seqhub.records import RunRecord
-    from seqhub.training.state import Progress as State
+    from seqhub.training.state import TrainerState
 
 # Settings whose options are written out below; `metavar` keeps the column of types so narrow that all names are whole
 _OWN = {"address", "output_dir", "trackers", "record", "model_options", "data_options"}
@@ -146,7 +147,7 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
             for note in notes:
                 stderr().print(f"note: {note}")
 
-        def report(now: "State") -> None:
+        def report(now: "TrainerState") -> None:
             state = f"{now.validation_accuracy:.1%} right, {now.sequences:,} seen, loss {now.loss:.3f}"
             bar.update(task, completed=now.validation_accuracy, state=state)
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.tasks.base import Batch, TaskSchema, Vocabulary
+from seqhub.tasks.schema import Batch, TaskSchema
 from seqhub.tasks.splits import Split
+from seqhub.tasks.vocabulary import Vocabulary
 
 if TYPE_CHECKING:  # drawing rows and digesting them need no `datasets`, which takes a second or two to import
     from datasets import Dataset

@@ -37,9 +37,10 @@ from seqhub.data.arrow import rows_table
 from seqhub.data.fingerprint import fingerprint
 from seqhub.data.split_sizes import check_size, chosen_sizes, published_sizes
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import Task, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import SPLITS, Split
 
 _ROWS_AT_ONCE = 8 * BLOCK_SIZE  # rows of a record batch: large enough to drown Python's overhead

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from seqhub.data.arrow import flat_text
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import NO_LABEL, PAD_ID, Batch, TaskSchema, Vocabulary
+from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
+from seqhub.tasks.vocabulary import PAD_ID, Vocabulary
 
 _OUTSIDE = 255  # stands in the table of ids for every byte that is no symbol
 _ROWS_AT_ONCE = 8192  # rows padded at a time, so that the intermediate arrays stay in cache
@@ -25,7 +26,7 @@ class Columns:
     Args:
         inputs: Ids (N, T), uint8 or uint16, 0 where padded; or values (N, T, F), float32, 0.0 where padded.
         lengths: (N,), steps before the padding.
-        labels: As in `tasks.base.Batch`.
+        labels: As in `tasks.schema.Batch`.
         layout: What the rows hold.
     """
 

@@ -11,7 +11,7 @@ from seqhub.data.arrow import as_table
 from seqhub.data.collate import drawn_columns
 from seqhub.data.local_files import Source
 from seqhub.errors import DataWarning
-from seqhub.tasks.base import NO_LABEL, Batch, TaskSchema
+from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS
 
 MOST_UNKNOWN = 0.9  # share of unknown words from which on a run is warned about

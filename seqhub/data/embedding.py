@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from seqhub.data.tabular import text_rows
 from seqhub.data.vectors import VectorRow
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.records import write_atomically
+from seqhub.io import write_atomically
 
 Floats = NDArray[np.float32]
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from seqhub.data.arrow import as_table, rows_table
 from seqhub.data.collate import Columns, drawn_columns, read_columns, tensors
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.tasks.base import TaskSchema
 from seqhub.tasks.rng import BLOCK_SIZE, philox_key
+from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:  # a feed of fresh examples needs no `datasets`, which takes a second or two to import
@@ -35,8 +35,8 @@ class BatchLoader(ABC):
     - `input_ids` (B, T), int64: 0 where padded (on the right), symbol number k is k + 1; or `input_values` (B, T, F),
       float32, 0.0 where padded;
     - `attention_mask` (B, T), int64: 1 at real steps;
-    - `labels`, by `TaskSchema.target`: `class` (B,) int64; `number` (B,) float32; `step_class` (B, T) int64, NO_LABEL where
-      a step does not count; `next_symbol` the ids, NO_LABEL where padded (models shift them); `inputs` the values.
+    - `labels`, by `TaskSchema.target`: `class` (B,) int64; `number` (B,) float32; `step_class` (B, T) int64,
+      NO_LABEL where a step does not count; `next_symbol` the ids, NO_LABEL where padded (models shift them); `inputs` the values.
 
     `batch_size` counts the rows of all `world_size` processes together. Process `rank` gets a contiguous slice of
     each batch, and T is the longest of the *whole* batch, so the slices in order of rank are the batch that one

@@ -36,8 +36,8 @@ from seqhub.data.tabular import text_of, text_rows
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord, RunRecord
-from seqhub.tasks.base import OWN, Batch, TaskSchema
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import OWN, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows, Split
 from seqhub.tasks.vocabulary import MOST_SYMBOLS, Vocabulary
 

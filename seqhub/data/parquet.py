@@ -33,11 +33,13 @@ from seqhub.data.builder import features_of
 from seqhub.data.digest import digest
 from seqhub.data.split_sizes import chosen_sizes
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
-from seqhub.records import DatasetRecord, command_line, environment, sync_folder
-from seqhub.tasks.base import NO_LABEL, TaskSchema, Vocabulary
+from seqhub.io import sync_folder
+from seqhub.records import DatasetRecord, command_line, environment
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.schema import NO_LABEL, TaskSchema
 from seqhub.tasks.splits import SPLITS, Split, readable
+from seqhub.tasks.vocabulary import Vocabulary
 
 EXAMPLES = 5  # rows of `train` that the record shows
 

@@ -25,8 +25,8 @@ from seqhub.data.assignment import assign
 from seqhub.data.collate import read_columns
 from seqhub.data.tabular import SPLIT, arrow_table, label_column, split_named
 from seqhub.errors import InvalidInputError, OutputExistsError
-from seqhub.records import write_atomically
-from seqhub.tasks.base import OWN, Batch, TaskSchema
+from seqhub.io import write_atomically
+from seqhub.tasks.schema import OWN, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows
 
 _MOST_VALUES = 1 << 28  # of all rows, were each as long as the longest: 1 GiB

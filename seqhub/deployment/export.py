@@ -20,7 +20,7 @@ from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsErr
 from seqhub.evaluation.load import load_model
 from seqhub.hub.fetch import fetch
 from seqhub.hub.push import kind_of
-from seqhub.records import write_atomically
+from seqhub.io import write_atomically
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

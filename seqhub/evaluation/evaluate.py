@@ -18,8 +18,9 @@ from seqhub.evaluation.stopping import illegal, success_of
 from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, StoppingRule, Task, TaskConfig
+from seqhub.tasks.base import Task
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import OWN, StoppingRule, TaskConfig
 from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:

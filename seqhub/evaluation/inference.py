@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.models.predict import logistic_outputs
-from seqhub.tasks.base import Batch, TaskSchema
+from seqhub.tasks.schema import Batch, TaskSchema
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.load import load_model, quiet_transformers
+from seqhub.evaluation.load import load_model
 from seqhub.metrics.per_example import class_outputs
 from seqhub.models.predict import logistic_outputs
 from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, TaskSchema
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import OWN, TaskSchema
 
 if TYPE_CHECKING:
     from torch import Tensor

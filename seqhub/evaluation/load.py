@@ -1,11 +1,10 @@
 """A model folder back into a model, or one clear line why not."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqhub._logging import quiet_transformers
 from seqhub.errors import CorruptFileError
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
@@ -69,41 +68,3 @@ def load_model(folder: Path) -> "PreTrainedModel":
     model.eval()
     loaded: PreTrainedModel = model
     return loaded
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers from drawing bars for files of a few kilobytes, and from reporting what an error will say.
-
-    Its settings are given back.
-    """
-    from transformers.utils import logging
-
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shown:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def quiet_datasets() -> Iterator[None]:
-    """Keep `datasets` from drawing a bar for every split and from logging what it raises too.
-
-    Its settings are given back.
-    """
-    from datasets.utils import logging
-
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shown:
-            logging.enable_progress_bar()

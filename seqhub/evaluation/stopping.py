@@ -6,7 +6,7 @@ Each counts *training sequences presented*, all processes together.
     st3        Hochreiter & Schmidhuber (1997), sections 5.4 to 5.6: the average training error is below 0.1 and the
                2,000 most recent training sequences were all right, every output within 0.3 of its target; both
                are taken over the last 2,000 sequences
-    paper      what the source of the task itself calls a success, where it does: `tasks.base.StoppingRule`
+    paper      what the source of the task itself calls a success, where it does: `tasks.schema.StoppingRule`
 
 Two kinds there are. `St3` and `Streak` watch the training sequences, however they are cut into pieces; `Accuracy`,
 `St2` and `Legal` look at a model at the checks of a run, so what they count is rounded up to the next check.
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.metrics.classification import TOLERANCE, reaches
-from seqhub.tasks.base import OWN, Batch, StoppingRule
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import OWN, Batch, StoppingRule
 from seqhub.tasks.splits import Split
 
 CRITERIA = ("accuracy", "st3", "paper")

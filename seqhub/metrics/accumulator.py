@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.metrics.classification import TOLERANCE, classification_metrics, wilson_interval
-from seqhub.tasks.base import NO_LABEL, StoppingRule, TaskSchema
+from seqhub.metrics.classification import TOLERANCE, classification_metrics
+from seqhub.metrics.intervals import wilson_interval
+from seqhub.tasks.schema import NO_LABEL, StoppingRule, TaskSchema
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,6 +1,5 @@
 """What is measured of a classifier, from probabilities and labels."""
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -9,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
+from seqhub.metrics.intervals import wilson_interval
 
 TOLERANCE = 0.3  # Hochreiter & Schmidhuber (1997), section 5.6: an output is right if it is this near to its target
-_Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
-
 
 _ROUNDING = Fraction(1, 10**6)  # of a share of right steps in single precision, with room to spare
 
@@ -43,20 +41,6 @@ def reaches(threshold: float, correct: float, rows: int) -> bool:
     given = Fraction(correct)
     slack = 0 if given.denominator == 1 else _ROUNDING * rows
     return given + slack >= share_of_rows(threshold, rows)
-
-
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion by Wilson (1927), "Probable inference", JASA 22; good also near 0 and 1.
-
-    >>> [round(bound, 4) for bound in wilson_interval(9_990, 10_000)]
-    [0.9982, 0.9995]
-    """
-    if not 0 <= correct <= total or total == 0:
-        raise InvalidInputError(f"{correct} correct of {total}; need 0 <= correct <= total and total >= 1")
-    share, z2 = correct / total, _Z95**2
-    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return (middle - half if correct else 0.0), (middle + half if correct < total else 1.0)
 
 
 def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.floating]:

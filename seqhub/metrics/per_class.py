@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import NO_LABEL
+from seqhub.tasks.schema import NO_LABEL
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ Shapes: B sequences, T steps, C classes or symbols, F values at a step.
 import torch
 from torch import Tensor
 
-from seqhub.tasks.base import NO_LABEL, TaskSchema
+from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
 
 def right_share(layout: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:

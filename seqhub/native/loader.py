@@ -83,7 +83,7 @@ def library(instruction_set: str | None = None) -> Library:
 
 @cache
 def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
-    """`forward`, `backward`, `fit_scratch` and `fit` of native/memory_blocks.cpp, for an instruction set, by default the best.
+    """Return the functions of src/memory_blocks.cpp for an instruction set, by default the best.
 
     Raises:
         LibraryMissingError: There is no library.

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.plots.trace import Trace
-from seqhub.tasks.base import Example
+from seqhub.tasks.schema import Example
 
 
 def draw_answers(

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import IntRange
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import IntRange
 
 SIGNED, UNSIGNED = 2**-15, 2**-16  # distance of neighbouring values of [-1, 1) and of [0, 1)
 

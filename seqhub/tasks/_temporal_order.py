@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, IntRange, StoppingRule, Task, TaskConfig
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, IntRange, StoppingRule, TaskConfig
 
 NOISE = "abcd"
 ENDS = "BE"  # first and last symbol

@@ -30,8 +30,9 @@ import numpy as np
 
 from seqhub.tasks._marked_pairs import draw_paper, draw_values, marked_values, unseen_share
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, ConstantBaseline, StoppingRule, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, ConstantBaseline, StoppingRule, TaskConfig, TaskSchema
 
 TOLERANCE = 0.04
 

@@ -18,7 +18,8 @@ characters cannot be known: 41/42 is the best accuracy there is. Lines of a text
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
+from seqhub.tasks.schema import Batch, TaskConfig, TaskSchema
 
 PHRASES = ("hey how are you", "good i am fine ", "have a nice day")
 

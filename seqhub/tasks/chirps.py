@@ -33,8 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, ConstantBaseline, IntRange, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, ConstantBaseline, IntRange, TaskConfig, TaskSchema
 
 RATE = 1024  # samples a second
 HOP = 32  # samples from one window to the next

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import OWN, Batch, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom, philox_key
+from seqhub.tasks.schema import OWN, Batch, TaskConfig, TaskSchema
 
 TOPICS = 10  # the first two are the planted ones
 QUESTION, ANSWER = 0, 1

@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import NO_LABEL, PAD_ID, Batch, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import NO_LABEL, Batch, TaskConfig, TaskSchema
+from seqhub.tasks.vocabulary import PAD_ID
 
 _ZERO = ord("0")
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, StoppingRule, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom, philox_key
+from seqhub.tasks.schema import Batch, StoppingRule, TaskConfig, TaskSchema
 
 # state -> symbols that may come and the states they lead to; where there are two, the second is nearer to the end
 GRAMMAR: dict[int, tuple[tuple[str, int | None], ...]] = {

@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, StoppingRule, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom
+from seqhub.tasks.schema import Batch, StoppingRule, TaskConfig, TaskSchema
 from seqhub.tasks.vocabulary import Vocabulary
 
 _MOST = 1_000  # distractors of any config

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._qrsu_tutorial import tutorial_stream
 from seqhub.tasks._temporal_order import ENDS, TemporalOrder
-from seqhub.tasks.base import Batch, FiniteDomain, IntRange, TaskConfig
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, FiniteDomain, IntRange, TaskConfig
 
 __all__ = ["TASK", "Qrsu", "QrsuConfig", "tutorial_stream"]
 

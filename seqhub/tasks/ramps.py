@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, TaskConfig, TaskSchema
 
 TOLERANCE = 1e-4  # mean squared error at which a sequence counts as reconstructed
 GRID = 1 << 20  # values are multiples of 1 / GRID, below 16: float32 holds each of them exactly

@@ -7,7 +7,8 @@ from typing import Any
 
 from seqhub import tasks
 from seqhub.errors import UnknownNameError
-from seqhub.tasks.base import OWN, Task, TaskConfig
+from seqhub.tasks.base import Task
+from seqhub.tasks.schema import OWN, TaskConfig
 
 _MACHINERY = {"alphabet", "base", "registry", "rng", "splits"}
 

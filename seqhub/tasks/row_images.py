@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import OWN, Batch, FiniteDomain, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
+from seqhub.tasks.schema import OWN, Batch, FiniteDomain, TaskConfig, TaskSchema
 from seqhub.tasks.splits import SPLITS, owner_of
 
 _MOST_INK = 16

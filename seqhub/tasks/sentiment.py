@@ -26,8 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import PAD_ID, Batch, IntRange, Task, TaskConfig
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, IntRange, TaskConfig
+from seqhub.tasks.vocabulary import PAD_ID
 
 NEGATING = ("nobody", "none", "neither")
 AFFIRMING = ("everybody", "all", "both")

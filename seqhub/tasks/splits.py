@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError, UnknownNameError
-from seqhub.tasks.base import NO_LABEL, OWN, Batch, Example, FiniteDomain, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
+from seqhub.tasks.schema import NO_LABEL, OWN, Batch, Example, FiniteDomain, TaskConfig, TaskSchema
 
 SPLITS = {"train": 8, "validation": 1, "test": 1}  # tenths of a listable support that each split owns
 

@@ -18,8 +18,8 @@ from typing import ClassVar
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._temporal_order import ENDS, NOISE, TemporalOrder
-from seqhub.tasks.base import Batch, IntRange, TaskConfig
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, IntRange, TaskConfig
 
 CLASS_OF = {"XXX": "Q", "XXY": "R", "XYX": "S", "XYY": "U", "YXX": "V", "YXY": "A", "YYX": "B", "YYY": "C"}
 

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Batch, ConstantBaseline, StoppingRule, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, ConstantBaseline, StoppingRule, TaskConfig, TaskSchema
 
 NOISE = 0.2**0.5  # deviation of the numbers after the signal, and of the signal in 3b
 TARGET_NOISE = 0.1**0.5  # deviation of the targets of 3c

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Batch, Task, TaskConfig, TaskSchema
+from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, TaskConfig, TaskSchema
 
 
 @dataclass(frozen=True, kw_only=True)

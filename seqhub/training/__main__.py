@@ -1,7 +1,7 @@
 """`accelerate launch -m seqhub.training qrsu/hard`, the same command as `seqhub train qrsu/hard`."""
 
+from seqhub.cli.errors import script
 from seqhub.cli.train import train_command
-from seqhub.console import script
 from seqhub.training.launch import is_first_to_speak
 
 if __name__ == "__main__":

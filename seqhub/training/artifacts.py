@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from seqhub._logging import quiet_transformers
 from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import RULE
 from seqhub.data.digest import digest
 from seqhub.data.local_files import Source
 from seqhub.errors import InvalidConfigError, SaveError
-from seqhub.evaluation.load import file_digest, quiet_transformers
+from seqhub.evaluation.load import file_digest
+from seqhub.io import sync_folder
 from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
-from seqhub.records import RunRecord, command_line, environment, sync_folder
-from seqhub.tasks.base import Vocabulary
+from seqhub.records import RunRecord, command_line, environment
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.vocabulary import Vocabulary
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState

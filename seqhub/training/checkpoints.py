@@ -15,7 +15,8 @@ from torch import Tensor
 
 from seqhub.data.local_files import Source
 from seqhub.errors import CorruptFileError, InvalidConfigError
-from seqhub.records import CHECKPOINT, write_atomically
+from seqhub.io import write_atomically
+from seqhub.records import CHECKPOINT
 
 FILE_NAME = CHECKPOINT
 

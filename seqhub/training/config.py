@@ -10,7 +10,7 @@ from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.training.launch import launcher_cpu, launcher_precision
 
 if TYPE_CHECKING:
-    from seqhub.tasks.base import StoppingRule
+    from seqhub.tasks.schema import StoppingRule
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Schedule = Literal["constant", "linear", "cosine", "step", "error"]
@@ -104,8 +104,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         from seqhub.evaluation.stopping import check_stop  # not above: NumPy, which `--help` does without
         from seqhub.models.registry import list_presets
-        from seqhub.tasks.base import OWN
         from seqhub.tasks.registry import resolve
+        from seqhub.tasks.schema import OWN
 
         task, task_config = resolve(self.address)
         layout = task.layout(task_config)
@@ -212,8 +212,8 @@ class TrainConfig:
     @property
     def file(self) -> Path | None:
         """The file that has the rows, where it is not the task that has them."""
-        from seqhub.tasks.base import OWN
         from seqhub.tasks.registry import resolve
+        from seqhub.tasks.schema import OWN
 
         return Path(self.data) if resolve(self.address)[1] is OWN else None
 

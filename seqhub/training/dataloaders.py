@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
+from seqhub._logging import quiet_datasets
 from seqhub.data.collate import Columns
 from seqhub.data.loader import BatchLoader, DatasetLoader, StreamLoader, loader_of
 from seqhub.data.local_files import Source
-from seqhub.evaluation.load import quiet_datasets
 from seqhub.training.config import STREAM, TrainConfig
 
 _VALIDATION_BATCH = 1024  # sequences of a validation that are looked at before the next ones

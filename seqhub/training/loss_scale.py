@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from seqhub.models.predict import logistic_outputs
-from seqhub.tasks.base import NO_LABEL, TaskSchema
+from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
 
 class LossScale(NamedTuple):

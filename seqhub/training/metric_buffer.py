@@ -8,7 +8,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqhub.metrics.per_example import judge
-from seqhub.tasks.base import TaskSchema
+from seqhub.tasks.schema import TaskSchema
 
 
 class MetricBuffer:

@@ -7,8 +7,8 @@ import torch
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import build_config, build_model, config_fields
-from seqhub.tasks.base import TaskSchema
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import TaskSchema
 from seqhub.training.config import TrainConfig
 
 if TYPE_CHECKING:

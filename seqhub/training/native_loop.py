@@ -22,7 +22,7 @@ from seqhub.evaluation.stopping import Criteria
 from seqhub.metrics.classification import reaches
 from seqhub.native.trainer import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Batch, TaskSchema
+from seqhub.tasks.schema import Batch, TaskSchema
 from seqhub.training.artifacts import record_of
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows, length_of, source_of, training_rows

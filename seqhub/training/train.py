@@ -23,7 +23,7 @@ from seqhub.metrics.per_example import judge, right_share
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.sweeps.pool import require_main_guard
-from seqhub.tasks.base import TaskSchema
+from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import record_of, save_run
 from seqhub.training.config import TrainConfig

@@ -1,10 +1,10 @@
-"""Load a published model as a stranger does, and measure it. Imports nothing of seqhub, and is run where it cannot.
+"""Load a published model without seqhub and measure it. Imports nothing of seqhub; runs where it is not installed.
 
-    python standalone.py JOB RESULT
+    python remote.py JOB RESULT
 
 JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
-`tasks.base.TaskSchema`, "tolerance": number, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows": {name:
-how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
+`tasks.schema.TaskSchema`, "tolerance": number, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows":
+{name: how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
 
 RESULT is written as JSON: {"logits": what the model gives each sequence of the probe, alone, "rows": {name: {"counted":
 sequences, or steps where each has a target, "right": how many of them, "loss": mean in nats, or mean squared error, or

@@ -15,16 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from seqhub._logging import quiet_datasets, quiet_transformers
 from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
 from seqhub.data.local_files import Source
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import MOST_ROWS
-from seqhub.evaluation.load import check_files, load_model, quiet_datasets, quiet_transformers
+from seqhub.evaluation.load import check_files, load_model
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import DatasetRecord, RunRecord, what_else
-from seqhub.tasks.base import NO_LABEL, OWN, TaskSchema
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import NO_LABEL, OWN, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.verification import remote
 
@@ -232,7 +233,7 @@ def _sequences(rows: pa.Table, layout: TaskSchema) -> list[Any]:
 
 
 def _targets(rows: pa.Table, layout: TaskSchema) -> list[Any]:
-    """As in `tasks.base.Example`; a label that is no class is itself."""
+    """As in `tasks.schema.Example`; a label that is no class is itself."""
     names = dict(enumerate(layout.labels))
     if layout.target == "class":
         return [names.get(label, label) for label in rows["label"].to_pylist()]

@@ -16,9 +16,10 @@ from seqhub.data.digest import digest
 from seqhub.data.fingerprint import fingerprint
 from seqhub.data.split_sizes import SIZES
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import TaskSchema, Vocabulary
 from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import SPLITS, Split
+from seqhub.tasks.vocabulary import Vocabulary
 from tests.helpers.example_configs import OF_EACH_TASK
 from tests.helpers.task_cases import rows_for, seed_for
 

@@ -16,7 +16,7 @@ from seqhub.data.local_files import Source
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.errors import DataWarning
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Batch
+from seqhub.tasks.schema import Batch
 from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
 from tests.helpers.cli_calls import call

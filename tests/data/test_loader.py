@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from seqhub.data.arrow import rows_table
 from seqhub.data.loader import DatasetLoader, StreamLoader
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import NO_LABEL, Batch, Example, TaskSchema
 from seqhub.tasks.registry import get_task, list_tasks
+from seqhub.tasks.schema import NO_LABEL, Batch, Example, TaskSchema
 from seqhub.tasks.splits import Split
 from tests.helpers.example_configs import OF_EACH_TASK
 from tests.helpers.task_cases import rows_for

@@ -14,8 +14,8 @@ from seqhub.data.assignment import place_of
 from seqhub.data.loader import loader_of
 from seqhub.data.local_files import OTHER, Source
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
-from seqhub.tasks.base import OWN
 from seqhub.tasks.registry import get_task, list_tasks, resolve
+from seqhub.tasks.schema import OWN
 from seqhub.tasks.splits import SPLITS, Split
 
 TEXT, CSV = "char_completion/own", "sentiment/own"

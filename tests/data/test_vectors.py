@@ -13,7 +13,7 @@ from seqhub.data.assignment import place_of
 from seqhub.data.local_files import Source
 from seqhub.data.vectors import VectorRow, read_vectors, write_vectors
 from seqhub.errors import InvalidInputError, OutputExistsError, UnknownNameError
-from seqhub.tasks.base import Batch
+from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import SPLITS
 
 ADDRESSES = ["documents/own", "row_images/own"]

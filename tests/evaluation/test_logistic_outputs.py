@@ -6,7 +6,8 @@ import torch
 
 from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.metrics.per_example import judge
-from seqhub.tasks.base import NO_LABEL, StoppingRule, TaskSchema, Vocabulary
+from seqhub.tasks.schema import NO_LABEL, StoppingRule, TaskSchema
+from seqhub.tasks.vocabulary import Vocabulary
 
 ALPHABET = Vocabulary("abcd")
 CLASS = TaskSchema(alphabet=ALPHABET, labels=tuple("QRSU"))

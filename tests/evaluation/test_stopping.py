@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.evaluation.stopping import Accuracy, Criteria, Criterion, St2, St3, Streak, check_stop, success_of
-from seqhub.tasks.base import Batch
+from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import Split
 
 CUTS = st.lists(st.integers(0, 60), max_size=5)

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from seqhub.tasks.base import Batch
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import SPLITS, Split
 
 ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.errors import InvalidInputError
-from seqhub.metrics.classification import classification_metrics, largest_error, wilson_interval
+from seqhub.metrics.classification import classification_metrics, largest_error
+from seqhub.metrics.intervals import wilson_interval
 
 
 @given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

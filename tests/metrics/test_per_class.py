@@ -13,7 +13,7 @@ from seqhub.errors import InvalidInputError
 from seqhub.metrics.per_class import count_right
 from seqhub.models.parameters import parameter_counts
 from seqhub.models.registry import build_config, build_model, list_presets
-from seqhub.tasks.base import NO_LABEL
+from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import Split
 
 

@@ -7,7 +7,8 @@ import torch
 import seqhub
 from seqhub.metrics.per_example import judge
 from seqhub.models.tokenizer import symbol_tokenizer
-from seqhub.tasks.base import TaskSchema, Vocabulary
+from seqhub.tasks.schema import TaskSchema
+from seqhub.tasks.vocabulary import Vocabulary
 from tests.helpers import naive_recurrence
 from tests.helpers.model_cases import PRESETS, build, padded, ragged
 

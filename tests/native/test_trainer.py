@@ -14,7 +14,8 @@ from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.metrics.per_example import judge
 from seqhub.models.registry import build_config, build_model
 from seqhub.native.trainer import ErrorRate, Fit, Method, Objective, unfit
-from seqhub.tasks.base import NO_LABEL, TaskSchema, Vocabulary
+from seqhub.tasks.schema import NO_LABEL, TaskSchema
+from seqhub.tasks.vocabulary import Vocabulary
 from tests.helpers.native_cases import CELLS, SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from seqhub.errors import InvalidInputError, SaveError
-from seqhub.metrics.classification import wilson_interval
+from seqhub.metrics.intervals import wilson_interval
 from seqhub.plots import tasks as own_pictures
 from seqhub.plots.accuracy_by_length import levels, plot_lengths
 from seqhub.plots.curves import plot_curves

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seqhub.cli import app
+from seqhub.cli.errors import one_line_errors
 from seqhub.cli.hub_accounts import parse_duration, parse_expiry
-from seqhub.console import one_line_errors
 from seqhub.errors import InvalidInputError
 from seqhub.server.store import Store
 

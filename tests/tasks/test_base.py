@@ -3,7 +3,7 @@
 import pytest
 
 from seqhub.errors import InvalidConfigError
-from seqhub.tasks.base import StoppingRule
+from seqhub.tasks.schema import StoppingRule
 
 
 @pytest.mark.parametrize(

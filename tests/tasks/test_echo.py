@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.tasks.base import NO_LABEL
 from seqhub.tasks.echo import TASK, EchoConfig
+from seqhub.tasks.schema import NO_LABEL
 from tests.helpers.task_cases import assert_follows, first_rows
 
 each_config = pytest.mark.parametrize("config", TASK.configs, ids=lambda config: config.name)

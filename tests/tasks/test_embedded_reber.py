@@ -8,8 +8,8 @@ import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.stopping import Legal, illegal
-from seqhub.tasks.base import Batch, StoppingRule
 from seqhub.tasks.embedded_reber import GRAMMAR, LONGEST, TASK, EmbeddedReberConfig
+from seqhub.tasks.schema import Batch, StoppingRule
 from seqhub.tasks.splits import SPLITS, Split
 from tests.helpers.task_cases import assert_follows
 

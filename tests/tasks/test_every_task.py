@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.errors import InvalidInputError, UnknownNameError
-from seqhub.tasks.base import NO_LABEL, Batch
 from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.schema import NO_LABEL, Batch
 from seqhub.tasks.splits import SPLITS, Split
 from tests.helpers.task_cases import ADDRESSED_SPLITS, ADDRESSES, assert_follows, contents, first_rows
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.tasks.base import StoppingRule
+from seqhub.tasks.schema import StoppingRule
 from seqhub.tasks.temporal_order_3bit import TASK, TemporalOrder3BitConfig
 from tests.helpers.task_cases import assert_follows, first_rows
 

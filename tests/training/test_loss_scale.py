@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from seqhub.data.arrow import rows_table
 from seqhub.data.loader import DatasetLoader, loader_of
-from seqhub.tasks.base import NO_LABEL, TaskSchema
+from seqhub.tasks.schema import NO_LABEL, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.loss_scale import loss_scale, placeholder

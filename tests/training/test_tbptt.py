@@ -13,7 +13,7 @@ from seqhub.data.loader import StreamLoader
 from seqhub.errors import InvalidConfigError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
-from seqhub.tasks.base import NO_LABEL
+from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history

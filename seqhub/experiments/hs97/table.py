@@ -19,8 +19,8 @@ from seqhub.metrics.classification import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.sweeps.pool import require_main_guard
 from seqhub.sweeps.sweep import TEST_ROWS, AllFailedError, Standing, sweep
-from seqhub.tasks.base import StoppingRule
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import StoppingRule
 from seqhub.tasks.splits import Split
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.folder_lock import folder_lock

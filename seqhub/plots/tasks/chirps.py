@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from seqhub.plots.style import BLUE, GREEN, LABEL, SMALL, TITLE, new_figure, save, tidy
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.base import Example
 from seqhub.tasks.chirps import BINS, HOP, RATE
+from seqhub.tasks.schema import Example
 from seqhub.tasks.splits import Split
 
 _STEP = HOP / RATE  # seconds

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from seqhub.plots.style import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, Example
 from seqhub.tasks.documents import ANSWER, QUESTION, TASK, TOPICS, topic_vectors, topics_of
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import OWN, Example
 from seqhub.tasks.splits import Split
 
 _NAMES = ["question", "answer", *(f"topic {number}" for number in range(3, TOPICS + 1))]

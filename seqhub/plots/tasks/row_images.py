@@ -7,8 +7,8 @@ import numpy as np
 from seqhub.plots.style import GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.base import OWN, Example
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.schema import OWN, Example
 from seqhub.tasks.splits import Split
 
 _ACROSS, _DOWN = 4, 2

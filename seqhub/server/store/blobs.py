@@ -224,7 +224,7 @@ class Blobs(Base):
 
     def begin_part(
         self, account: Account, token: Token | None, upload: str, number: int, size: int
-    ) -> "parts.PartWriter":
+    ) -> "multipart.PartWriter":
         """Start to take one part of a large file.
 
         Raises:

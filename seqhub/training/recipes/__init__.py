@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seqhub.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from seqhub.tasks.base import TaskConfig
+    from seqhub.tasks.schema import TaskConfig
 
 Recipe = Callable[["TaskConfig", str], dict[str, Any]]
 

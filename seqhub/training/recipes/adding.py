@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from seqhub.tasks.adding import AddingConfig
-from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.schema import TaskConfig
 from seqhub.training.recipes import general
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqhub.tasks.base import OWN, TaskConfig
+from seqhub.tasks.schema import OWN, TaskConfig
 
 _PHRASES = 3
 

@@ -2,8 +2,8 @@
 
 from typing import Any, cast
 
-from seqhub.tasks.base import TaskConfig
 from seqhub.tasks.echo import EchoConfig
+from seqhub.tasks.schema import TaskConfig
 
 
 def solve(config: TaskConfig, model: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from typing import Any, cast
 
-from seqhub.tasks.base import TaskConfig
 from seqhub.tasks.embedded_reber import EmbeddedReberConfig
+from seqhub.tasks.schema import TaskConfig
 from seqhub.training.recipes import general
 
 

@@ -7,7 +7,7 @@ batches, a high Adam rate and clipping make it fast.
 
 from typing import Any
 
-from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.schema import TaskConfig
 
 _GATED = ("gru", "lstm")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.schema import TaskConfig
 from seqhub.training.recipes import general
 
 

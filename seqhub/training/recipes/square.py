@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqhub.models.recurrent import PRESETS as RECURRENT
-from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.schema import TaskConfig
 
 _TUTORIAL = {"data": "splits", "epochs": 100, "max_sequences": 12_800, "evaluate_every": 1_280}
 

@@ -7,7 +7,7 @@ as well, no answer is certain, and a lower rate and more units come nearer to th
 
 from typing import Any, cast
 
-from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.schema import TaskConfig
 from seqhub.tasks.two_sequence import TwoSequenceConfig
 from seqhub.training.recipes import general
 

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from seqhub.tasks.base import TaskConfig
+from seqhub.tasks.schema import TaskConfig
 from seqhub.tasks.windows import WindowsConfig
 
 MODEL = "locally_connected"

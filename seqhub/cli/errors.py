@@ -1,21 +1,17 @@
-"""What a command says: a table, JSON or next to nothing on standard output; errors as one line on standard error."""
+"""Turn exceptions into one line and an exit code."""
 
-import json
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqhub.errors import DataWarning, InvalidInputError, SeqhubError, VerificationError
+from seqhub.errors import InvalidInputError, SeqhubError, VerificationError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress, ProgressColumn
     from typer import Typer
+
 
 USER_MISTAKE, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes
 NOBODY_READS = 141  # as a shell reports a process that was ended by SIGPIPE
@@ -23,37 +19,6 @@ NOBODY_READS = 141  # as a shell reports a process that was ended by SIGPIPE
 
 class Stopped(Exception):  # noqa: N818  no error of anybody
     """Ctrl-C, where there is more to say than that; typer would swallow a KeyboardInterrupt and its message."""
-
-
-class Form(StrEnum):
-    """How results are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    QUIET = "quiet"
-
-    @classmethod
-    def of(cls, as_json: bool, quiet: bool) -> "Form":
-        """From the two flags that every command has; JSON wins."""
-        return cls.JSON if as_json else cls.QUIET if quiet else cls.TABLE
-
-
-def show(form: Form, result: Any, *, brief: str | Iterable[str], table: "Callable[[Console], None]") -> None:
-    """Print a result.
-
-    Args:
-        form: How.
-        result: Plain values, for JSON.
-        brief: Lines for `--quiet`: what a script would want to read, such as a path.
-        table: Prints it for a person.
-    """
-    if form is Form.JSON:
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
-    elif form is Form.QUIET:
-        lines = [brief] if isinstance(brief, str) else list(brief)
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
-    else:
-        table(stdout())
 
 
 def script(command: Callable[..., Any], may_speak: Callable[[], bool] = lambda: True) -> None:
@@ -68,64 +33,6 @@ def script(command: Callable[..., Any], may_speak: Callable[[], bool] = lambda: 
     app = typer.Typer(add_completion=False)
     app.command()(command)
     run(app, may_speak)
-
-
-@contextmanager
-def plain_warnings() -> Iterator[None]:
-    """Print a DataWarning as one line on standard error, without file and line of the code that issued it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
-        usual = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
-            if issubclass(category, DataWarning):
-                sys.stderr.write(f"warning: {message}\n")
-            else:
-                usual(message, category, *rest, **options)
-
-        warnings.showwarning = show
-        yield
-
-
-def stdout() -> "Console":
-    """A console for results."""
-    from rich.console import Console
-
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-def stderr() -> "Console":
-    """A console for progress. Like that for results it prints what it is given: a path may hold [brackets]."""
-    from rich.console import Console
-
-    return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def progress_bar(*columns: "ProgressColumn", visible: bool) -> "Iterator[Progress]":
-    """A bar on standard error; where the work under it fails it leaves nothing, so that the error is the only line."""
-    from rich.progress import Progress
-
-    with Progress(*columns, console=stderr(), disable=not visible) as bar:
-        try:
-            yield bar
-        except BaseException:
-            bar.live.transient = True
-            bar.live.stop()
-            bar.disable = True
-            raise
-
-
-def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> Any:
-    """A plain table; `right` numbers the columns that hold figures, and columns without names have no head."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def run(app: "Typer", may_speak: Callable[[], bool] = lambda: True) -> None:
