@@ -13,20 +13,20 @@ _EXAMPLES = 100
 
 
 def run(rounds: int) -> list[Row]:
-    addresses = [f"{task}/{config.name}" for task in list_tasks() for config in get_task(task).configs]
-    every = {address: Split(address) for address in addresses}
-    splits = {address: split for address, split in every.items() if split.size is None}
+    task_ids = [f"{task}/{config.name}" for task in list_tasks() for config in get_task(task).configs]
+    every = {task_id: Split(task_id) for task_id in task_ids}
+    splits = {task_id: split for task_id, split in every.items() if split.size is None}
     numbers = np.random.default_rng(0).integers(0, 10**12, (rounds, _EXAMPLES)).tolist()
-    microseconds: dict[str, list[float]] = {address: [] for address in splits}
+    microseconds: dict[str, list[float]] = {task_id: [] for task_id in splits}
     for split in splits.values():
         split[0]  # the support of a small config is listed once
     for row in numbers:
-        for address, split in splits.items():
+        for task_id, split in splits.items():
             started = time.perf_counter()
             for number in row:
                 split[number]
-            microseconds[address].append((time.perf_counter() - started) / _EXAMPLES * 1e6)
+            microseconds[task_id].append((time.perf_counter() - started) / _EXAMPLES * 1e6)
     return [
-        Row(case=address, unit="µs/example", theirs=None, ours=median(values), goal=("ours", "<=", 1000.0))
-        for address, values in microseconds.items()
+        Row(case=task_id, unit="µs/example", theirs=None, ours=median(values), goal=("ours", "<=", 1000.0))
+        for task_id, values in microseconds.items()
     ]

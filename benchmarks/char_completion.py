@@ -25,7 +25,7 @@ from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
-ADDRESS = "char_completion/tutorial"
+TASK_ID = "char_completion/tutorial"
 MODEL = "rnn_tanh"
 SEEDS = range(1, 21)
 MOST_LOSS = 0.30  # at epoch 100
@@ -63,7 +63,7 @@ def _row(case: str, theirs: Sequence[float], here: Sequence[float]) -> Row:
 def plain(seed: int) -> Outcome:
     """The plain program."""
     symbols = len(TASK.symbols)
-    phrases = [row.inputs for row in Split(ADDRESS).examples(Split(ADDRESS).blocks(0, 1))]
+    phrases = [row.inputs for row in Split(TASK_ID).examples(Split(TASK_ID).blocks(0, 1))]
     ids = torch.from_numpy(TASK.encode_batch(phrases)) - 1
     one_hot = nn.functional.one_hot(ids, symbols).float()
     with torch.random.fork_rng():
@@ -90,8 +90,8 @@ def ours(seed: int) -> Outcome:
     """The one loop of this package, and `generate`."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
-        settings = recipe(ADDRESS, MODEL, "tutorial") | {"model": MODEL, "weights_seed": seed, "cpu": True}
-        train(TrainConfig(address=ADDRESS, output_dir=folder, **settings))
+        settings = recipe(TASK_ID, MODEL, "tutorial") | {"model": MODEL, "weights_seed": seed, "cpu": True}
+        train(TrainConfig(task=TASK_ID, output_dir=folder, **settings))
         losses = [row["loss"] for row in read_history(folder)]
         ids = torch.tensor([TASK.encode(START)])
         left = len(TASK.complete(START)) - ids.size(1)

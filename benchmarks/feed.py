@@ -35,8 +35,8 @@ def run(rounds: int) -> list[Row]:
         for batch_size, goal in _GOALS.items():
             assert_equal(usual_loader(usual, batch_size, False), own_feed(published, batch_size, False))
             theirs = Job(partial(read, usual_loader(usual, batch_size, True), _THEIRS // batch_size), _THEIRS)
-            feed = own_feed(published, batch_size, True)
-            ours = Job(partial(read, feed, len(feed)), _ROWS)  # an epoch
+            loader = own_feed(published, batch_size, True)
+            ours = Job(partial(read, loader, len(loader)), _ROWS)  # an epoch
             rows.append(compare(f"batches of {batch_size}", theirs, ours, rounds, unit="rows/s", goal=goal))
         opened = median(rate(Job(partial(own_feed, published, 32, True), _ROWS)) for _ in range(rounds))
         return [*rows, Row(case="opening the feed, once a run", unit="rows/s", theirs=None, ours=opened)]
@@ -62,7 +62,7 @@ def usual_loader(rows: Dataset, batch_size: int, shuffle: bool) -> "DataLoader[A
 
 
 def own_feed(published: Dataset, batch_size: int, shuffle: bool) -> DatasetLoader:
-    return DatasetLoader(published, TASK.layout(TASK.configs[0]), batch_size, shuffle=shuffle)
+    return DatasetLoader(published, TASK.schema(TASK.configs[0]), batch_size, shuffle=shuffle)
 
 
 def read(batches: Iterable[Any], count: int) -> None:

@@ -40,7 +40,7 @@ def run(rounds: int) -> list[Row]:
     tensors = Job(partial(_exhaust, iter(StreamLoader("qrsu/hard", batch_size=32)), _OURS // 32), _OURS)
     rows.append(compare("hard, against tutorial_stream", shorter, ours, rounds, unit="sequences/s"))
     rows.append(compare("hard, to batches of 32 tensors", hard, tensors, rounds, unit="sequences/s"))
-    return rows + [_against_usual(address, rounds) for address in _others()]
+    return rows + [_against_usual(task_id, rounds) for task_id in _others()]
 
 
 def _others() -> list[str]:
@@ -49,15 +49,15 @@ def _others() -> list[str]:
     return [f"{name}/{config}" for name, configs in drawn.items() for config in _CHOSEN.get(name, configs[:1])]
 
 
-def _against_usual(address: str, rounds: int) -> Row:
-    task, config = resolve(address)
-    split = Split(address)
+def _against_usual(task_id: str, rounds: int) -> Row:
+    task, config = resolve(task_id)
+    split = Split(task_id)
     theirs, ours = (
         _job(partial(draw, task.name, config), 64),
         _job(lambda count: _exhaust(split.batches(0, count), count), 8_192),
     )
     goal: Goal = ("ratio", ">=", _ASKED.get(task.name, 100.0))
-    return compare(address, theirs, ours, rounds, unit="sequences/s", goal=goal)
+    return compare(task_id, theirs, ours, rounds, unit="sequences/s", goal=goal)
 
 
 def _job(draw_some: Callable[[int], object], count: int) -> Job:

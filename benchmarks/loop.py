@@ -57,10 +57,10 @@ def _path(natively: bool) -> str:
 
 
 def _against_a_bare_loop(natively: bool, rounds: int) -> Row:
-    address = "qrsu/hard"
-    settings = recipe(address, "lstm") | {"model": "lstm"}
+    task_id = "qrsu/hard"
+    settings = recipe(task_id, "lstm") | {"model": "lstm"}
     with native(natively):
-        pairs = [(1e6 / _bare(address), 1e6 / script(address, settings, _SEQUENCES)) for _ in range(rounds + 1)][1:]
+        pairs = [(1e6 / _bare(task_id), 1e6 / script(task_id, settings, _SEQUENCES)) for _ in range(rounds + 1)][1:]
     return Row(
         case=f"hard, {_path(natively)}, time against a bare loop",
         unit="us/sequence",
@@ -71,23 +71,23 @@ def _against_a_bare_loop(natively: bool, rounds: int) -> Row:
     )
 
 
-def script(address: str, settings: dict[str, Any], sequences: int) -> float:
+def script(task_id: str, settings: dict[str, Any], sequences: int) -> float:
     """Sequences per second of `seqhub train`."""
     sizes = {"max_sequences": sequences, "evaluate_every": sequences, "evaluate_size": 64, "checkpoint_every": 10**9}
     with tempfile.TemporaryDirectory() as folder:
         chosen = settings | sizes | {"stop_at": "none"}
-        config = TrainConfig(address=address, output_dir=Path(folder) / "run", **chosen)
+        config = TrainConfig(task=task_id, output_dir=Path(folder) / "run", **chosen)
         record = train(config)
     assert record is not None
     return record.sequences_seen / (record.timings["train"] - record.timings["of which checks"])
 
 
-def _bare(address: str) -> float:
+def _bare(task_id: str) -> float:
     """Sequences per second of hand-written steps on ready tensors."""
-    settings = recipe(address, "lstm")
+    settings = recipe(task_id, "lstm")
     size = settings["batch_size"]
     ready = []
-    for batch in itertools.islice(StreamLoader(address, batch_size=size), _SEQUENCES // size):
+    for batch in itertools.islice(StreamLoader(task_id, batch_size=size), _SEQUENCES // size):
         one_hot = nn.functional.one_hot(batch["input_ids"], _SYMBOLS + 1)[..., 1:].float()
         ready.append((one_hot, batch["attention_mask"].sum(dim=1) - 1, batch["labels"]))
     recurrence, linear = nn.LSTM(_SYMBOLS, settings["hidden_size"], batch_first=True), nn.Linear(8, _CLASSES)

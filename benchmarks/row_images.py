@@ -23,7 +23,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
-ADDRESS = "row_images/digits28"
+TASK_ID = "row_images/digits28"
 SEEDS = range(10)
 
 
@@ -62,7 +62,7 @@ def rows_of(model: str, theirs: Sequence[float], here: Sequence[float]) -> list[
 
 def tensors(name: str) -> tuple[Tensor, Tensor]:
     """Images (N, 28, 28) and digits (N,) of a split."""
-    split = Split(ADDRESS, name)
+    split = Split(TASK_ID, name)
     batch = split.blocks(0, 2)
     assert len(batch) == split.size
     return torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels)
@@ -75,7 +75,7 @@ def plain(seed: int) -> float:
         model = PlainModel()
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         loader = DataLoader(TensorDataset(*tensors("train")), batch_size=100, shuffle=True)
-        for _ in range(recipe(ADDRESS, "rnn_tanh")["epochs"]):
+        for _ in range(recipe(TASK_ID, "rnn_tanh")["epochs"]):
             for images, digits in loader:
                 nn.functional.cross_entropy(model(images), digits).backward()
                 optimizer.step()
@@ -87,8 +87,8 @@ def plain(seed: int) -> float:
 
 def ours(model: str, seed: int) -> float:
     """Percent right by the one loop of this package, as its record has it."""
-    settings = recipe(ADDRESS, model) | {"seed": seed}
+    settings = recipe(TASK_ID, model) | {"seed": seed}
     with tempfile.TemporaryDirectory() as folder:
-        train(TrainConfig(address=ADDRESS, model=model, output_dir=Path(folder) / "run", cpu=True, **settings))
+        train(TrainConfig(task=TASK_ID, model=model, output_dir=Path(folder) / "run", cpu=True, **settings))
         record = evaluate(Path(folder) / "run", sibling_rows=0)
     return 100 * float(record.evaluation["test"]["accuracy"])

@@ -21,7 +21,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
-ADDRESSES = tuple(f"sentiment/{config.name}" for config in get_task("sentiment").configs)
+TASK_IDS = tuple(f"sentiment/{config.name}" for config in get_task("sentiment").configs)
 SEEDS = range(1, 6)
 LEAST, MOST_OF_A_BAG = 0.99, 0.75
 _TRAINING, _TEST = 20_000, 10_000  # sentences
@@ -31,24 +31,24 @@ def run(rounds: int) -> list[Row]:
     del rounds
     torch.set_num_threads(1)
     rows = []
-    for address in ADDRESSES:
-        bag = bag_of_words(address)
-        pairs = [ours(address, seed) for seed in SEEDS]
+    for task_id in TASK_IDS:
+        bag = bag_of_words(task_id)
+        pairs = [ours(task_id, seed) for seed in SEEDS]
         right, seen = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         rows += [
-            Row(case=f"{address}: bag of words", unit="share right", theirs=None, ours=bag,
+            Row(case=f"{task_id}: bag of words", unit="share right", theirs=None, ours=bag,
                 goal=("ours", "<=", MOST_OF_A_BAG)),
-            Row(case=f"{address}: LSTM, worst of {len(SEEDS)} seeds", unit="share right", theirs=bag, ours=min(right),
+            Row(case=f"{task_id}: LSTM, worst of {len(SEEDS)} seeds", unit="share right", theirs=bag, ours=min(right),
                 goal=("ours", ">=", LEAST), each=right),
-            Row(case=f"{address}: sentences to 99.9 %, median", unit="sentences", theirs=None, ours=median(seen),
+            Row(case=f"{task_id}: sentences to 99.9 %, median", unit="sentences", theirs=None, ours=median(seen),
                 each=seen),
         ]  # fmt: skip
     return rows
 
 
-def bag_of_words(address: str, training: int = _TRAINING, test: int = _TEST) -> float:
+def bag_of_words(task_id: str, training: int = _TRAINING, test: int = _TEST) -> float:
     """Share of test sentences that the bag of words has right."""
-    counts, labels = _counts(Split(address), training)
+    counts, labels = _counts(Split(task_id), training)
     weights, bias = torch.zeros(counts.size(1), requires_grad=True), torch.zeros((), requires_grad=True)
     optimizer = torch.optim.LBFGS([weights, bias], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -60,15 +60,15 @@ def bag_of_words(address: str, training: int = _TRAINING, test: int = _TEST) -> 
         return value
 
     optimizer.step(loss)
-    counts, labels = _counts(Split(address, "test"), test)
+    counts, labels = _counts(Split(task_id, "test"), test)
     with torch.no_grad():
         return float(((counts @ weights + bias > 0) == labels.bool()).float().mean())
 
 
 def _counts(split: Split, rows: int) -> tuple[Tensor, Tensor]:
     """How often each word is in each sentence (N, words), and labels (N,), both float32."""
-    assert split.layout.alphabet is not None
-    counts = np.zeros((rows, len(split.layout.alphabet) + 1), np.float32)
+    assert split.schema.vocabulary is not None
+    counts = np.zeros((rows, len(split.schema.vocabulary) + 1), np.float32)
     labels, start = [], 0
     for batch in split.batches(0, rows):
         places = np.arange(start, start + len(batch))
@@ -78,10 +78,10 @@ def _counts(split: Split, rows: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(counts[:, 1:]), torch.from_numpy(np.concatenate(labels)).float()  # without padding
 
 
-def ours(address: str, seed: int) -> tuple[float, float]:
+def ours(task_id: str, seed: int) -> tuple[float, float]:
     """Share of test sentences that the LSTM has right, and training sentences until it had 99.9 % of fresh ones."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = recipe(address, "lstm") | {"model": "lstm", "seed": seed, "cpu": True}
-        train(TrainConfig(address=address, output_dir=Path(folder) / "run", **settings))
+        settings = recipe(task_id, "lstm") | {"model": "lstm", "seed": seed, "cpu": True}
+        train(TrainConfig(task=task_id, output_dir=Path(folder) / "run", **settings))
         record = evaluate(Path(folder) / "run", rows=_TEST, sibling_rows=0)
     return record.evaluation["test"]["accuracy"], record.criteria["accuracy>=0.999"] or float("nan")

@@ -31,14 +31,14 @@ def run(rounds: int) -> list[Row]:
     """One row for the seeds that got there, one for the median of what they needed; `rounds` changes nothing."""
     del rounds
     rows = []
-    for address, (seeds, their_seeds, at_least, at_most) in _CASES.items():
-        ours, by_rule = _sequences(address, "solve", seeds, stop_at="both")
-        theirs = _sequences(address, "tutorial", their_seeds)[0] if their_seeds else []
+    for task_id, (seeds, their_seeds, at_least, at_most) in _CASES.items():
+        ours, by_rule = _sequences(task_id, "solve", seeds, stop_at="both")
+        theirs = _sequences(task_id, "tutorial", their_seeds)[0] if their_seeds else []
         solved, they_solved = _of(ours), _of(theirs)
         median_goal: Goal | None = None if at_most is None else ("ours", "<=", at_most)
         rows.append(
             Row(
-                case=f"{address}: solved of {seeds}" + (f" (theirs of {their_seeds})" if their_seeds else ""),
+                case=f"{task_id}: solved of {seeds}" + (f" (theirs of {their_seeds})" if their_seeds else ""),
                 unit="seeds",
                 theirs=len(they_solved) if their_seeds else None,
                 ours=len(solved),
@@ -47,7 +47,7 @@ def run(rounds: int) -> list[Row]:
         )
         rows.append(
             Row(
-                case=f"{address}: median",
+                case=f"{task_id}: median",
                 unit="sequences",
                 theirs=median(they_solved) if they_solved else None,
                 ours=median(solved),
@@ -57,11 +57,11 @@ def run(rounds: int) -> list[Row]:
                 each_of_theirs=theirs,
             )
         )
-        task, config = resolve(address)
+        task, config = resolve(task_id)
         paper = task.paper_sequences.get(config.name)
         rows.append(
             Row(
-                case=f"{address}: median by st3",
+                case=f"{task_id}: median by st3",
                 unit="sequences",
                 theirs=paper,
                 ours=median(_of(by_rule)),
@@ -77,16 +77,16 @@ def _of(counts: list[int | None]) -> list[int]:
 
 
 def _sequences(
-    address: str, name: str, seeds: int, stop_at: str = "accuracy"
+    task_id: str, name: str, seeds: int, stop_at: str = "accuracy"
 ) -> tuple[list[int | None], list[int | None]]:
     """Training sequences of each seed until the accuracy was reached and until `st3` was met, None where it was not."""
-    settings = recipe(address, "lstm", name) | {
+    settings = recipe(task_id, "lstm", name) | {
         "stop_at": stop_at,
         "max_sequences": 100_000,
         "evaluate_size": 10_240,
     }
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(address=address, output_dir=Path(folder) / "sweep", **settings)
+        config = TrainConfig(task=task_id, output_dir=Path(folder) / "sweep", **settings)
         runs = sweep(config, range(seeds), test_rows=0).runs
     assert len(runs) == seeds, "a seed failed"
     accuracy, st3, *_ = zip(*(run["criteria"].values() for run in runs), strict=True)

@@ -22,7 +22,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
-ADDRESS = "square/tutorial"
+TASK_ID = "square/tutorial"
 SEED, SEEDS = 21, range(1, 11)  # the book's, and ten others
 CELLS: dict[str, type[nn.RNNBase]] = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _ORDER_SEED = 42
@@ -67,14 +67,14 @@ def _row(case: str, unit: str, pairs: Sequence[Sequence[int]]) -> Row:
 
 def totals() -> dict[str, int]:
     """Test sequences of each class."""
-    split = Split(ADDRESS, "test")
+    split = Split(TASK_ID, "test")
     (batch,) = split.batches(0)
-    return {name: int((batch.labels == number).sum()) for number, name in enumerate(split.layout.labels)}
+    return {name: int((batch.labels == number).sum()) for number, name in enumerate(split.schema.labels)}
 
 
 def tensors(name: str) -> tuple[Tensor, Tensor]:
     """Points (128, 4, 2) and labels (128, 1) of a split."""
-    (batch,) = Split(ADDRESS, name).batches(0)
+    (batch,) = Split(TASK_ID, name).batches(0)
     return torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels).float().unsqueeze(1)
 
 
@@ -100,9 +100,9 @@ def plain(cell: str, seed: int) -> Counts:
 
 def ours(cell: str, seed: int) -> Counts:
     """Right of each class by the one loop of this package, as its record has it."""
-    settings = recipe(ADDRESS, cell, "tutorial") | {"weights_seed": seed}
+    settings = recipe(TASK_ID, cell, "tutorial") | {"weights_seed": seed}
     with tempfile.TemporaryDirectory() as folder:
-        train(TrainConfig(address=ADDRESS, model=cell, output_dir=Path(folder) / "run", cpu=True, **settings))
+        train(TrainConfig(task=TASK_ID, model=cell, output_dir=Path(folder) / "run", cpu=True, **settings))
         record = evaluate(Path(folder) / "run", sibling_rows=0)
     backwards, forwards = (counts["correct"] for counts in record.evaluation["test"]["per_class"].values())
     return backwards, forwards

@@ -142,8 +142,8 @@ def chrono(recurrence: nn.Module) -> None:
 
 def ours(hidden: int, seeds: Iterable[int], threads: int) -> Runs:
     """A sweep, its folder included."""
-    address = f"qrsu/{_LEVEL}"
-    settings = recipe(address, "lstm") | {
+    task_id = f"qrsu/{_LEVEL}"
+    settings = recipe(task_id, "lstm") | {
         "model": "lstm",
         "hidden_size": hidden,
         "max_sequences": _MOST,
@@ -152,7 +152,7 @@ def ours(hidden: int, seeds: Iterable[int], threads: int) -> Runs:
         "accuracy": _RIGHT,
     }
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(address=address, output_dir=Path(folder) / "sweep", **settings)
+        config = TrainConfig(task=task_id, output_dir=Path(folder) / "sweep", **settings)
         started = time.perf_counter()
         record = sweep(config, seeds, threads=threads, test_rows=_TESTED)
         seconds = time.perf_counter() - started

@@ -101,5 +101,5 @@ def ours(cell: str, seed: int, **changes: object) -> Course:
     settings = recipe(f"qrsu/{LEVEL}", cell, "tutorial") | {"checkpoint_every": 10**9, **changes}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        train(TrainConfig(address=f"qrsu/{LEVEL}", model=cell, output_dir=out, seed=seed, cpu=True, **settings))
+        train(TrainConfig(task=f"qrsu/{LEVEL}", model=cell, output_dir=out, seed=seed, cpu=True, **settings))
         return [100 * row["validation_accuracy"] for row in read_history(out)]

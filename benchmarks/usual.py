@@ -64,7 +64,7 @@ def usual_windows(config: Any, symbols: python_random.Random, values: np.random.
     for number in range(count):
         vote = label if number in agree else (label + symbols.randrange(1, k)) % k
         row[number * k + (vote - number) % k] = 0.75 + symbols.random() / 4
-    return Example(row[:, None], windows.TASK.layout(config).labels[label])
+    return Example(row[:, None], windows.TASK.schema(config).labels[label])
 
 
 def usual_ramps(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
@@ -149,8 +149,8 @@ def usual_two_sequence(config: Any, symbols: python_random.Random, values: np.ra
     numbers = values.normal(0, NOISE, length)
     numbers[: config.signal] = (2 * plus - 1) + numbers[: config.signal] * config.noisy_signal
     sequence = numbers.astype(np.float32)[:, None]
-    layout = TASK.layout(config)
-    return Example(sequence, layout.labels[plus] if layout.labels else TARGETS[plus])
+    schema = TASK.schema(config)
+    return Example(sequence, schema.labels[plus] if schema.labels else TARGETS[plus])
 
 
 def usual_embedded_reber(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:

@@ -51,14 +51,14 @@ def guess(record: DatasetRecord) -> None:
     """Add to a record what guessing weights comes to, for each config whose source says what a success is."""
     task = get_task(record.task)
     for config in task.configs:
-        if task.success(config) is not None:
-            address = f"{task.name}/{config.name}"
+        if task.stopping_rule(config) is not None:
+            task = f"{task.name}/{config.name}"
             record.configs[config.name]["guessing"] = {
                 "units": UNITS,
                 "range": RANGE,
                 "trials": TRIALS,
                 "seeds": list(SEEDS),
-                "guesses": [random_guessing(address, seed, TRIALS) for seed in SEEDS],
+                "guesses": [random_guessing(task, seed, TRIALS) for seed in SEEDS],
             }
 
 

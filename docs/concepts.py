@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 NUMBERS = HERE / "concepts.json"
 SHAPES, GRADIENTS = HERE / "images" / "concepts-shapes.png", HERE / "images" / "concepts-gradients.png"
 
-ADDRESS, STEPS, ROWS = "qrsu/hard", 105, 64  # test sequences of one length
+TASK_ID, STEPS, ROWS = "qrsu/hard", 105, 64  # test sequences of one length
 SEEDS, SEQUENCES = range(5), 5_120
 NETWORKS: dict[str, dict[str, Any]] = {
     "rnn_tanh": {"model": "rnn_tanh"},
@@ -49,16 +49,16 @@ def settings(network: str, seed: int, folder: Path) -> TrainConfig:
     """The run of one network."""
     chosen = NETWORKS[network]
     length = {"max_sequences": SEQUENCES, "evaluate_every": SEQUENCES, "stop_at": "none"}
-    own = recipe(ADDRESS, chosen["model"]) | chosen | length
-    return TrainConfig(address=ADDRESS, output_dir=folder, seed=seed, cpu=True, **own)
+    own = recipe(TASK_ID, chosen["model"]) | chosen | length
+    return TrainConfig(task=TASK_ID, output_dir=folder, seed=seed, cpu=True, **own)
 
 
 def rows() -> tuple[Tensor, Tensor]:
     """Ids (ROWS, STEPS) and labels (ROWS,) of the first test sequences that have so many steps."""
-    split = Split(ADDRESS, "test")
+    split = Split(TASK_ID, "test")
     batch = next(split.batches(0, 4_096))
     batch = batch[np.flatnonzero(batch.lengths == STEPS)[:ROWS]]
-    found = tensors(drawn_columns(batch, split.layout), STEPS)
+    found = tensors(drawn_columns(batch, split.schema), STEPS)
     return found["input_ids"], found["labels"]
 
 
@@ -106,13 +106,13 @@ def measure() -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
                 config = settings(network, seed, Path(folder) / "run")
                 with torch.random.fork_rng():
-                    first = fresh_model(config, Split(ADDRESS).layout)
+                    first = fresh_model(config, Split(TASK_ID).schema)
                 train(config)
                 found["accuracy"].append(read_history(config.output_dir)[-1]["validation_accuracy"])
                 for name, model in (("first", first), ("trained", load_model(config.output_dir))):
                     found[name].append([float(f"{value:.4g}") for value in gradient_by_lag(model, ids, labels)])
         networks[network] = found
-    sizes = {"address": ADDRESS, "steps": STEPS, "rows": ROWS, "seeds": list(SEEDS), "sequences": SEQUENCES}
+    sizes = {"address": TASK_ID, "steps": STEPS, "rows": ROWS, "seeds": list(SEEDS), "sequences": SEQUENCES}
     return {**sizes, "environment": environment(), "networks": networks}
 
 

@@ -55,16 +55,16 @@ def results() -> str:
     for name in list_tasks():
         task = get_task(name)
         for config in task.configs:
-            address = f"{name}/{config.name}"
-            if f"{address}: median" not in measured:
+            task_id = f"{name}/{config.name}"
+            if f"{task_id}: median" not in measured:
                 continue  # not among those of which many seeds were run
-            each = measured[f"{address}: median"]["each"]
+            each = measured[f"{task_id}: median"]["each"]
             solved = sorted(count for count in each if count is not None)
-            by_rule = measured[f"{address}: median by st3"]["ours"]
+            by_rule = measured[f"{task_id}: median by st3"]["ours"]
             test = RunRecord.load(ROOT / "model_cards" / f"{name}-{config.name}-lstm").evaluation["test"]
             paper = task.paper_sequences.get(config.name)
             lines.append(
-                f"| `{address}` | {config.length[0]} to {config.length[1]} | {len(solved)} of {len(each)} "
+                f"| `{task_id}` | {config.length[0]} to {config.length[1]} | {len(solved)} of {len(each)} "
                 f"| {median(solved):,.0f} | {solved[0]:,} to {solved[-1]:,} | {by_rule:,.0f} "
                 f"| {f'{paper:,}' if paper else ''} | {test['accuracy']:.2%} of {test['examples']:,} |"
             )
@@ -88,7 +88,7 @@ def released() -> str:
         for config in get_task(name).configs:
             for folder in sorted((ROOT / "model_cards").glob(f"{name}-{config.name}-*")):
                 record = RunRecord.load(folder)
-                if record.address != f"{name}/{config.name}":
+                if record.task != f"{name}/{config.name}":
                     continue  # of another config whose name begins with this one's
                 test = record.evaluation["test"]
                 right = f"{test['accuracy']:.2%} right"
@@ -97,7 +97,7 @@ def released() -> str:
                 elif "steps" in test:
                     right = f"{test['accuracy']:.2%} of steps right"
                 lines.append(
-                    f"| `{record.address}` | [`{record.model}`](../../model_cards/{folder.name}/README.md) "
+                    f"| `{record.task}` | [`{record.model}`](../../model_cards/{folder.name}/README.md) "
                     f"| {record.num_parameters:,} | {record.sequences_seen:,} | {right} | {test['examples']:,} |"
                 )
     return "\n".join(lines)

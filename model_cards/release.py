@@ -24,16 +24,16 @@ from seqhub.training.train import train
 from seqhub.verification.verify import verify
 
 
-def release(address: str, folder: Path) -> None:
+def release(task: str, folder: Path) -> None:
     """Make one model folder, and keep its record here."""
-    settings = recipe(address)
-    name = f"{address.replace('/', '-')}-{settings['model']}"
+    settings = recipe(task)
+    name = f"{task.replace('/', '-')}-{settings['model']}"
     if (folder / name).exists():
         shutil.rmtree(folder / name)
-    task, _ = resolve(address)
+    task, _ = resolve(task)
     if task.paper_sequences:  # its own stopping rule stands beside ours
         settings = {"stop_at": "both", **settings}
-    train(TrainConfig(address=address, output_dir=folder / name, **settings))
+    train(TrainConfig(task=task, output_dir=folder / name, **settings))
     record = evaluate(folder / name)
     write_card(folder / name, license=LICENSE)
     wrong = [finding.what for finding in verify(folder / name, alone=True) if not finding.agrees]
@@ -45,18 +45,18 @@ def release(address: str, folder: Path) -> None:
 
 
 def main(
-    addresses: Annotated[
+    task_ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="task/config; all by default.")
     ] = None,
     folder: Annotated[Path, typer.Option(help="where the model folders go.")] = FOLDER,
 ) -> None:
     """Train, measure and verify the released models, and keep their records and cards in the repository."""
     every = [f"{task}/{config.name}" for task in list_tasks() for config in get_task(task).configs]
-    for address in addresses or ():
-        if address not in every:
-            raise UnknownNameError.of("released config", address, every)
-    for address in addresses or every:
-        release(address, folder)
+    for task in task_ids or ():
+        if task not in every:
+            raise UnknownNameError.of("released config", task, every)
+    for task in task_ids or every:
+        release(task, folder)
     write()
 
 

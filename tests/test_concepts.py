@@ -23,7 +23,7 @@ def test_the_figures_show_these_numbers(tmp_path: Path) -> None:
 
 
 def test_the_numbers_are_of_what_the_script_would_run_now() -> None:
-    assert NUMBERS["address"] == concepts.ADDRESS
+    assert NUMBERS["address"] == concepts.TASK_ID
     assert NUMBERS["seeds"] == list(concepts.SEEDS)
     assert (NUMBERS["steps"], NUMBERS["rows"]) == (concepts.STEPS, concepts.ROWS)
     assert NUMBERS["sequences"] == concepts.SEQUENCES
@@ -34,7 +34,7 @@ def test_the_numbers_are_of_what_the_script_would_run_now() -> None:
 def test_gradients_of_first_weights_are_measured_again(network: str, tmp_path: Path) -> None:
     config = concepts.settings(network, 0, tmp_path)
     with torch.random.fork_rng():
-        model = fresh_model(config, Split(concepts.ADDRESS).layout)
+        model = fresh_model(config, Split(concepts.TASK_ID).schema)
     measured = concepts.gradient_by_lag(model, *concepts.rows())
     np.testing.assert_allclose(measured[:60], NUMBERS["networks"][network]["first"][0][:60], rtol=1e-2)
 
@@ -43,7 +43,7 @@ def test_gradient_by_the_state_is_that_of_finite_differences(tmp_path: Path) -> 
     """Of a network so small that its Jacobians can be multiplied by hand: a tanh recurrence, h' = tanh(W h + x)."""
     config = concepts.settings("rnn_tanh", 1, tmp_path)
     with torch.random.fork_rng():
-        model = fresh_model(config, Split(concepts.ADDRESS).layout).double()
+        model = fresh_model(config, Split(concepts.TASK_ID).schema).double()
     ids, labels = (each[:1] for each in concepts.rows())
     measured = concepts.gradient_by_lag(model, ids, labels)
     with torch.no_grad():

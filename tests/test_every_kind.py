@@ -35,7 +35,7 @@ from tests.helpers.cli_calls import well
 from tests.helpers.example_configs import KINDS, kind, small_run
 
 Make = Callable[[str], Path]
-each_kind = pytest.mark.parametrize("address", KINDS.values(), ids=KINDS)
+each_kind = pytest.mark.parametrize("task_id", KINDS.values(), ids=KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """A measured run of an address, made once."""
     folders: dict[str, Path] = {}
 
-    def make(address: str) -> Path:
-        if address not in folders:
-            folders[address] = tmp_path_factory.mktemp("run") / "model"
-            small_run(address, folders[address])
-            evaluate(folders[address], rows=rows_of(address), sibling_rows=20)
-        return folders[address]
+    def make(task_id: str) -> Path:
+        if task_id not in folders:
+            folders[task_id] = tmp_path_factory.mktemp("run") / "model"
+            small_run(task_id, folders[task_id])
+            evaluate(folders[task_id], rows=rows_of(task_id), sibling_rows=20)
+        return folders[task_id]
 
     return make
 
@@ -58,20 +58,20 @@ def data_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """A built data set of one config, made once."""
     folders: dict[str, Path] = {}
 
-    def make(address: str) -> Path:
-        if address not in folders:
-            task, _, config = address.partition("/")
-            folders[address] = tmp_path_factory.mktemp("data") / task
-            sizes = {} if Split(address).size else {f"{split}_size": 200 for split in SPLITS}
-            write_folder(task, folders[address], configs=[config], **sizes)
-            write_card(folders[address])
-        return folders[address]
+    def make(task_id: str) -> Path:
+        if task_id not in folders:
+            task, _, config = task_id.partition("/")
+            folders[task_id] = tmp_path_factory.mktemp("data") / task
+            sizes = {} if Split(task_id).size else {f"{split}_size": 200 for split in SPLITS}
+            write_folder(task, folders[task_id], configs=[config], **sizes)
+            write_card(folders[task_id])
+        return folders[task_id]
 
     return make
 
 
-def rows_of(address: str) -> int | None:
-    return 200 if Split(address).size is None else None
+def rows_of(task_id: str) -> int | None:
+    return 200 if Split(task_id).size is None else None
 
 
 def different(folder: Path, **options: Any) -> list[str]:
@@ -80,11 +80,11 @@ def different(folder: Path, **options: Any) -> list[str]:
 
 @each_kind
 def test_a_run_agrees_with_its_record_by_the_folder_and_by_the_data_set(
-    address: str, run_of: Make, data_of: Make
+    task_id: str, run_of: Make, data_of: Make
 ) -> None:
-    findings = verify(run_of(address), dataset=data_of(address))
+    findings = verify(run_of(task_id), dataset=data_of(task_id))
     assert [finding for finding in findings if not finding.agrees] == []
-    real = ["mean squared error"] if Split(address).layout.tolerance else []
+    real = ["mean squared error"] if Split(task_id).schema.tolerance else []
     expected = [f"{split} {what}" for split in ("validation", "test") for what in ("accuracy", *real)]
     assert [finding.what for finding in findings if finding.what.endswith(("accuracy", "error"))] == expected
 
@@ -92,66 +92,66 @@ def test_a_run_agrees_with_its_record_by_the_folder_and_by_the_data_set(
 @pytest.mark.slow
 @each_kind
 @pytest.mark.timeout(300)
-def test_a_run_agrees_where_there_is_no_seqhub(address: str, run_of: Make, data_of: Make) -> None:
-    assert different(run_of(address), alone=True, dataset=data_of(address)) == []
+def test_a_run_agrees_where_there_is_no_seqhub(task_id: str, run_of: Make, data_of: Make) -> None:
+    assert different(run_of(task_id), alone=True, dataset=data_of(task_id)) == []
 
 
 @each_kind
-def test_an_embellished_record_is_caught(address: str, run_of: Make, tmp_path: Path) -> None:
-    path = run_of(address) / "run.json"
+def test_an_embellished_record_is_caught(task_id: str, run_of: Make, tmp_path: Path) -> None:
+    path = run_of(task_id) / "run.json"
     honest = path.read_text()
-    layout = Split(address).layout
+    schema = Split(task_id).schema
     try:
-        for name, what in (("accuracy", "accuracy"), ("mse" if layout.tolerance else "loss", "mean squared error")):
+        for name, what in (("accuracy", "accuracy"), ("mse" if schema.tolerance else "loss", "mean squared error")):
             record = json.loads(honest)
             record["evaluation"]["test"][name] *= 1.001
             record["evaluation"]["test"][name] += 0.001
             path.write_text(json.dumps(record))
-            assert different(run_of(address)) == [f"test {what if layout.tolerance else 'accuracy'}"]
+            assert different(run_of(task_id)) == [f"test {what if schema.tolerance else 'accuracy'}"]
         record = json.loads(honest)
         logits = np.array(record["probe"]["logits"][0])
         record["probe"]["logits"][0] = (logits + 0.01).tolist()
         path.write_text(json.dumps(record))
-        assert different(run_of(address)) == [f"logits of {len(record['probe']['logits'])} sequences"]
+        assert different(run_of(task_id)) == [f"logits of {len(record['probe']['logits'])} sequences"]
         record["probe"]["logits"][0] = logits.repeat(3, axis=-1).tolist()
         path.write_text(json.dumps(record))
         with pytest.raises(CorruptFileError, match="no sequences with their logits"):
-            verify(run_of(address))
+            verify(run_of(task_id))
     finally:
         path.write_text(honest)
 
 
 @each_kind
-def test_a_record_with_the_metrics_of_another_target_is_refused(address: str, run_of: Make) -> None:
-    record = RunRecord.load(run_of(address))
-    record.require_metrics(Split(address).layout.target)
+def test_a_record_with_the_metrics_of_another_target_is_refused(task_id: str, run_of: Make) -> None:
+    record = RunRecord.load(run_of(task_id))
+    record.require_metrics(Split(task_id).schema.target)
     for name in ("per_class", "mse", "whole"):
         record.evaluation["test"].pop(name, None)
     with pytest.raises(CorruptFileError, match=r"for: evaluation\.test\.(per_class|mse|whole)"):
-        record.require_metrics(Split(address).layout.target)
+        record.require_metrics(Split(task_id).schema.target)
 
 
 @each_kind
-def test_what_a_model_does_inside_has_a_row_for_each_step(address: str, run_of: Make) -> None:
-    record = RunRecord.load(run_of(address))
-    layout = Split(address).layout
-    example = Split(address, "test")[0]
-    seen = watcher(run_of(address))(example.inputs)
-    steps = len(layout.alphabet.encode(example.inputs)) if layout.alphabet is not None else len(example.inputs)
+def test_what_a_model_does_inside_has_a_row_for_each_step(task_id: str, run_of: Make) -> None:
+    record = RunRecord.load(run_of(task_id))
+    schema = Split(task_id).schema
+    example = Split(task_id, "test")[0]
+    seen = watcher(run_of(task_id))(example.inputs)
+    steps = len(schema.vocabulary.encode(example.inputs)) if schema.vocabulary is not None else len(example.inputs)
     np.testing.assert_allclose(seen.logits, record.probe["logits"][0], atol=1e-4)
     assert all(state.shape == (steps, 4) for state in seen.states.values())
-    assert bool(seen.states) == (layout.target != "inputs")
+    assert bool(seen.states) == (schema.target != "inputs")
     if seen.readout is not None:
         assert len(seen.readout) == steps
-        if layout.target != "number":
+        if schema.target != "number":
             np.testing.assert_allclose(seen.readout.sum(axis=1), 1, atol=1e-5)
 
 
 @each_kind
-def test_a_data_set_agrees_with_its_record_and_the_rule(address: str, data_of: Make) -> None:
+def test_a_data_set_agrees_with_its_record_and_the_rule(task_id: str, data_of: Make) -> None:
     """By the rule where it knows the targets, not where noise is part of them."""
-    findings = verify(data_of(address))
-    task, config = resolve(address)
+    findings = verify(data_of(task_id))
+    task, config = resolve(task_id)
     by_rule = [f"{config.name} {split} labels by the rule" for split in SPLITS if task.certain(config, split)]
     assert [finding.what for finding in findings if finding.what.endswith("by the rule")] == by_rule
     assert len(findings) == 3 * len(SPLITS) + len(by_rule)
@@ -159,18 +159,18 @@ def test_a_data_set_agrees_with_its_record_and_the_rule(address: str, data_of: M
 
 
 @each_kind
-def test_a_changed_row_of_a_data_set_is_caught(address: str, data_of: Make) -> None:
-    config = address.partition("/")[2]
-    (path,) = (data_of(address) / config).glob("test-*.parquet")
+def test_a_changed_row_of_a_data_set_is_caught(task_id: str, data_of: Make) -> None:
+    config = task_id.partition("/")[2]
+    (path,) = (data_of(task_id) / config).glob("test-*.parquet")
     honest = path.read_bytes()
     try:
         table = pq.read_table(path)
         name = table.column_names[-1]  # the target, or the inputs where there is nothing else
         values = table[name].to_pylist()
-        values[1] = _changed(values[1], Split(address).layout.labels)
+        values[1] = _changed(values[1], Split(task_id).schema.labels)
         column = pa.array(values, table.schema.field(name).type)
         pq.write_table(table.set_column(table.num_columns - 1, table.schema.field(name), column), path)
-        wrong = different(data_of(address))
+        wrong = different(data_of(task_id))
     finally:
         path.write_bytes(honest)
     assert wrong[:2] == [f"{config} test digest", f"{config} test drawn again"]
@@ -187,70 +187,70 @@ def _changed(value: Any, labels: tuple[str, ...]) -> Any:
 
 
 @each_kind
-def test_a_run_is_drawn_and_described(address: str, run_of: Make) -> None:
-    folder, layout = run_of(address), Split(address).layout
+def test_a_run_is_drawn_and_described(task_id: str, run_of: Make) -> None:
+    folder, schema = run_of(task_id), Split(task_id).schema
     pictures = {path.name for path in draw(folder)}
-    assert pictures >= {"curves.png", *(["states.png"] if layout.target != "inputs" else [])}
+    assert pictures >= {"curves.png", *(["states.png"] if schema.target != "inputs" else [])}
     assert pictures == {path.name for path in (folder / "figures").iterdir()}
     write_card(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert_tables_are_well_formed(body(card))
     assert not re.search(r"\{\{|\}\}|\{%|None|\bnan\b|undefined|TODO", prose(card))
-    assert ("chance level" in card) == bool(layout.labels)
-    assert ("## By class" in card) == bool(layout.labels)
-    assert ("mean squared error" in card) == bool(layout.tolerance)
-    if layout.alphabet is None:
+    assert ("chance level" in card) == bool(schema.labels)
+    assert ("## By class" in card) == bool(schema.labels)
+    assert ("mean squared error" in card) == bool(schema.tolerance)
+    if schema.vocabulary is None:
         assert not re.search(r"symbol|text|tokenizer", prose(card).split("## Data")[0], flags=re.IGNORECASE)
     for block in python_of(card):
         ast.parse(block)
 
 
-@pytest.mark.parametrize("address", ["char_completion/own", "sentiment/own"])
-def test_a_run_on_a_file_of_the_users_is_drawn_and_described_by_its_record(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task_id", ["char_completion/custom", "sentiment/custom"])
+def test_a_run_on_a_file_of_the_users_is_drawn_and_described_by_its_record(task_id: str, tmp_path: Path) -> None:
     file, folder = tmp_path / "file", tmp_path / "run"
     lines = [f"{word} film number {i},{label}" for i in range(30) for word, label in (("fine", "yes"), ("dull", "no"))]
-    file.write_text("\n".join(["text,label", *lines]) if address == "sentiment/own" else "\n".join(lines))
+    file.write_text("\n".join(["text,label", *lines]) if task_id == "sentiment/custom" else "\n".join(lines))
     settings = {"data": str(file), "max_sequences": 32, "evaluate_every": 32, "stop_at": "none", "hidden_size": 4}
-    train(TrainConfig(address=address, output_dir=folder, **settings))
+    train(TrainConfig(task=task_id, output_dir=folder, **settings))
     evaluate(folder, data=file)
     file.unlink()
     assert [path.name for path in draw(folder)] == ["states.png", "curves.png"]
     write_card(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert_tables_are_well_formed(body(card))
-    task, _ = resolve(address)
+    task, _ = resolve(task_id)
     assert task.rule not in card
     assert "chance level" not in card
     assert "--dataset FILE" in card
-    assert ("classes no, yes." in card) == (address == "sentiment/own")
+    assert ("classes no, yes." in card) == (task_id == "sentiment/custom")
 
 
 @each_kind
-def test_the_command_line_says_what_was_measured(address: str, run_of: Make) -> None:
-    record = RunRecord.load(run_of(address))
-    layout = Split(address).layout
-    rows = [] if rows_of(address) is None else ["--rows", 200]
-    table = well("evaluate", run_of(address), "--sibling-rows", 20, *rows).splitlines()
+def test_the_command_line_says_what_was_measured(task_id: str, run_of: Make) -> None:
+    record = RunRecord.load(run_of(task_id))
+    schema = Split(task_id).schema
+    rows = [] if rows_of(task_id) is None else ["--rows", 200]
+    table = well("evaluate", run_of(task_id), "--sibling-rows", 20, *rows).splitlines()
     assert [line.split()[0] for line in table] == ["split", *record.evaluation]
     assert ("mean squared error" in table[0], "right steps" in table[0], "95 % interval" in table[0]) == (
-        layout.tolerance > 0,
-        layout.target in ("step_class", "next_symbol"),
-        layout.target in ("class", "number", "inputs"),
+        schema.tolerance > 0,
+        schema.target in ("step_class", "next_symbol"),
+        schema.target in ("class", "number", "inputs"),
     )
     assert f"{record.evaluation['test']['accuracy']:.2%}" in table[2]
-    assert RunRecord.load(run_of(address)).evaluation == record.evaluation
+    assert RunRecord.load(run_of(task_id)).evaluation == record.evaluation
 
 
 @each_kind
-def test_a_data_set_is_described(address: str, data_of: Make) -> None:
-    card = (data_of(address) / "README.md").read_text(encoding="utf-8")
-    split = Split(address)
+def test_a_data_set_is_described(task_id: str, data_of: Make) -> None:
+    card = (data_of(task_id) / "README.md").read_text(encoding="utf-8")
+    split = Split(task_id)
     assert_tables_are_well_formed(body(card))
     assert not re.search(r"\{\{|\}\}|\{%|None|\bnan\b|undefined|TODO", prose(card))
     assert ("are given, not drawn" in card) == (split.size is not None)
     assert ("Philox" in card) == (split.size is None)
-    assert ("The best guess" in card) == bool(split.layout.labels)
-    if split.layout.alphabet is None:
+    assert ("The best guess" in card) == bool(split.schema.labels)
+    if split.schema.vocabulary is None:
         assert not re.search(r"symbol|\btext\b|alphabet", prose(card).replace(split.task.rule, ""), flags=re.IGNORECASE)
     for block in python_of(card):
         ast.parse(block)
@@ -290,7 +290,7 @@ assert "seqhub" not in sys.modules
 
 @pytest.mark.timeout(180)
 def test_the_metadata_are_what_push_to_hub_would_write(data_of: Make, tmp_path: Path) -> None:
-    folders = [str(data_of(address)) for address in KINDS.values()]
+    folders = [str(data_of(task_id)) for task_id in KINDS.values()]
     subprocess.run(
         [sys.executable, "-W", "error", "-c", PUSHED, str(tmp_path), *folders],
         env=os.environ | {"SEQHUB_NO_HOOK": "1", "HF_HUB_OFFLINE": "1"},
@@ -303,24 +303,24 @@ def test_the_metadata_are_what_push_to_hub_would_write(data_of: Make, tmp_path: 
 def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, tmp_path: Path) -> None:
     """With the whole paths of the folders, which the cards name from beside them."""
     code = [WITHOUT_SEQHUB]
-    for address in KINDS.values():
-        write_card(run_of(address))
-        card = (run_of(address) / "README.md").read_text(encoding="utf-8")
-        model = f'"./{run_of(address).name}"'
-        code.append(f"print({address!r})")
+    for task_id in KINDS.values():
+        write_card(run_of(task_id))
+        card = (run_of(task_id) / "README.md").read_text(encoding="utf-8")
+        model = f'"./{run_of(task_id).name}"'
+        code.append(f"print({task_id!r})")
         for block in python_of(card):
             if "import seqhub" not in block:
-                code.append(block.replace(model, repr(str(run_of(address)))))
+                code.append(block.replace(model, repr(str(run_of(task_id)))))
     printed = run_python("\n".join(code), tmp_path).splitlines()
-    for address in KINDS.values():
-        layout = Split(address).layout
-        said = printed[printed.index(address) + 1]
-        if layout.target == "class":
-            assert said in layout.labels
-        elif layout.target == "step_class":
-            assert set(ast.literal_eval(said)) <= set(layout.labels)
-        elif layout.target == "next_symbol":
-            symbols = [len(layout.alphabet.encode(text)) for text in (said, Split(address, "test")[0].inputs)]
+    for task_id in KINDS.values():
+        schema = Split(task_id).schema
+        said = printed[printed.index(task_id) + 1]
+        if schema.target == "class":
+            assert said in schema.labels
+        elif schema.target == "step_class":
+            assert set(ast.literal_eval(said)) <= set(schema.labels)
+        elif schema.target == "next_symbol":
+            symbols = [len(schema.vocabulary.encode(text)) for text in (said, Split(task_id, "test")[0].inputs)]
             assert symbols[0] == symbols[1]
         else:
             assert np.isfinite([float(number) for number in said.split()]).all()
@@ -329,23 +329,23 @@ def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, tmp_path: 
 @pytest.mark.timeout(300)
 def test_the_python_on_a_dataset_card_runs_without_seqhub(data_of: Make, tmp_path: Path) -> None:
     code = [WITHOUT_SEQHUB]
-    for address in KINDS.values():
-        card = (data_of(address) / "README.md").read_text(encoding="utf-8")
+    for task_id in KINDS.values():
+        card = (data_of(task_id) / "README.md").read_text(encoding="utf-8")
         plain, made = python_of(card)
         assert "import seqhub" in made
-        code.append(plain.replace(f'"./{data_of(address).name}"', repr(str(data_of(address)))))
+        code.append(plain.replace(f'"./{data_of(task_id).name}"', repr(str(data_of(task_id)))))
     run_python("\n".join(code), tmp_path)
 
 
 def test_all_that_a_layout_can_be_is_there() -> None:
     """Kinds of which there is no task yet would go untested."""
-    targets = {Split(address).layout.target for address in KINDS.values()}
+    targets = {Split(task_id).schema.target for task_id in KINDS.values()}
     assert targets >= {"class", "step_class", "next_symbol"}
-    assert {kind(address).split("-")[0] for address in KINDS.values()} == {"texts", "words", "values"}
+    assert {kind(task_id).split("-")[0] for task_id in KINDS.values()} == {"texts", "words", "values"}
 
 
 def test_the_leaderboard_holds_runs_of_every_kind(run_of: Make) -> None:
-    records = [RunRecord.load(run_of(address)) for address in KINDS.values()]
+    records = [RunRecord.load(run_of(task_id)) for task_id in KINDS.values()]
     page = leaderboard.render(records)
     assert_tables_are_well_formed(page)
     assert not re.search(r"None|undefined", page)

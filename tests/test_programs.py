@@ -25,7 +25,7 @@ PROGRAMS = [
     for path in sorted((ROOT / folder).rglob("*.py"))
     if is_program(path)
 ]
-CONNECTED = {"tests.helpers.route_requests"}  # asks a Hub for a client when it is imported
+CONNECTED = {"tests.server.routes.client_script"}  # asks a Hub for a client when it is imported
 QUICK = ["dataset_scripts.build", "model_cards.release"]
 WRONG = {
     "dataset_scripts.build": ["qrs"],

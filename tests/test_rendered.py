@@ -72,7 +72,7 @@ def test_released_rows_are_the_rows_that_are_drawn_now() -> None:
 
 def test_released_models_were_measured_on_released_rows() -> None:
     """Every config has one; of the tasks with numbers of a paper, whose rows are swept over many seeds, a few do."""
-    released = {record.address: record for record in map(RunRecord.read, (ROOT / "model_cards").glob("*/run.json"))}
+    released = {record.task: record for record in map(RunRecord.read, (ROOT / "model_cards").glob("*/run.json"))}
     for name in list_tasks():
         data = DatasetRecord.read(ROOT / "dataset_scripts" / "cards" / f"{name}.json")
         task = get_task(name)
@@ -81,6 +81,6 @@ def test_released_models_were_measured_on_released_rows() -> None:
             if run is None and task.paper_sequences:
                 continue
             assert run is not None, f"{name}/{config.name}"
-            assert run.model == recipe(run.address)["model"]
+            assert run.model == recipe(run.task)["model"]
             for split in ("validation", "test"):
                 assert run.evaluation[split]["digest"] == data.configs[config.name]["splits"][split]["digest"]

@@ -9,14 +9,14 @@ from benchmarks.usual import USUAL, draw
 from seqhub.tasks.registry import get_task
 from seqhub.tasks.splits import Split
 
-ADDRESSES = [
+TASK_IDS = [
     f"{name}/{config.name}" for name in USUAL for config in get_task(name).configs if not getattr(config, "given", 0)
 ]
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_every_example_is_one_of_the_task(address: str) -> None:
-    name, _, config_name = address.partition("/")
+@pytest.mark.parametrize("task_id", TASK_IDS)
+def test_every_example_is_one_of_the_task(task_id: str) -> None:
+    name, _, config_name = task_id.partition("/")
     task = get_task(name)
     (config,) = (each for each in task.configs if each.name == config_name)
     examples = draw(name, config, 40)

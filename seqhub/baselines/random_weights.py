@@ -42,10 +42,10 @@ class Networks:
     out_bias: Numbers
 
     @classmethod
-    def draw(cls, random: np.random.Generator, count: int, layout: TaskSchema) -> "Networks":
+    def draw(cls, random: np.random.Generator, count: int, schema: TaskSchema) -> "Networks":
         """The next `count` networks of a stream, the same however many are drawn at a time."""
-        features = layout.num_features if layout.alphabet is None else len(layout.alphabet)
-        outputs = num_outputs(layout)
+        features = schema.num_features if schema.vocabulary is None else len(schema.vocabulary)
+        outputs = num_outputs(schema)
         of_unit = features + UNITS + 1 + outputs
         weights = random.uniform(-RANGE, RANGE, (count, UNITS * of_unit + (outputs if outputs > 1 else 0)))
         of_units, out_bias = np.split(weights, [UNITS * of_unit], axis=1)
@@ -63,7 +63,7 @@ class Networks:
 
     def states(self, rows: Columns) -> Iterator[Numbers]:
         """The units after each step of the longest row, (N, U, G); those of a row that is over stay as they are."""
-        symbols = rows.layout.alphabet is not None
+        symbols = rows.schema.vocabulary is not None
         into = self.into + self.bias if symbols else np.concatenate([self.into, self.bias[None]])
         state = np.zeros((len(rows), UNITS, len(self)))
         for step in range(int(rows.lengths.max())):
@@ -82,9 +82,9 @@ class Networks:
         return logits
 
 
-def num_outputs(layout: TaskSchema) -> int:
+def num_outputs(schema: TaskSchema) -> int:
     """How many outputs a network for these rows has."""
-    if layout.target == "next_symbol":
-        assert layout.alphabet is not None, "next symbols are those of texts"
-        return len(layout.alphabet)
-    return 1 if layout.target == "number" or len(layout.labels) == 2 else len(layout.labels)
+    if schema.target == "next_symbol":
+        assert schema.vocabulary is not None, "next symbols are those of texts"
+        return len(schema.vocabulary)
+    return 1 if schema.target == "number" or len(schema.labels) == 2 else len(schema.labels)

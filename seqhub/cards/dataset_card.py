@@ -36,28 +36,28 @@ def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | N
     configs = {name: resolve(f"{record.task}/{name}")[1] for name in record.configs}
     task = resolve(f"{record.task}/{next(iter(configs))}")[0]
     default = _default(task, list(configs))
-    layouts = {name: task.layout(config) for name, config in configs.items()}
+    schemas = {name: task.schema(config) for name, config in configs.items()}
     given = [name for name in configs if Split(f"{task.name}/{name}").size is not None]
     shown = next((name for name, facts in record.configs.items() if facts.get("examples")), None)
     return fill(
         "dataset_card",
-        front_matter=_front_matter(record, task, default, layouts, given).to_yaml(),
+        front_matter=_front_matter(record, task, default, schemas, given).to_yaml(),
         record=record,
         task=task,
         where=where,
         same_rows=_same_rows(record, default, default in given),
         default=default,
         say=text,
-        layout=layouts[default],
-        inputs_are=text.inputs_are(task, layouts),
-        columns_are=_columns_are(layouts),
-        columns=_columns(layouts),
-        cells=lambda facts: _cells(facts, layouts),
+        schema=schemas[default],
+        inputs_are=text.inputs_are(task, schemas),
+        columns_are=_columns_are(schemas),
+        columns=_columns(schemas),
+        cells=lambda facts: _cells(facts, schemas),
         given=given,
         drawn=[name for name in configs if name not in given],
         chance=task.chance(configs[default]),
         constants={
-            name: (constant, layouts[name].tolerance)
+            name: (constant, schemas[name].tolerance)
             for name, config in configs.items()
             if (constant := task.constant(config)) is not None
         },
@@ -96,14 +96,14 @@ def _same_rows(record: DatasetRecord, config: str, given: bool) -> str:
     return "".join(f", {name}={value}" for name, value in arguments.items())
 
 
-def _labels(layouts: Mapping[str, TaskSchema]) -> tuple[str, ...]:
+def _labels(schemas: Mapping[str, TaskSchema]) -> tuple[str, ...]:
     """The classes of all configs, each once."""
-    return tuple(dict.fromkeys(label for layout in layouts.values() for label in layout.labels))
+    return tuple(dict.fromkeys(label for schema in schemas.values() for label in schema.labels))
 
 
-def _columns_are(layouts: Mapping[str, TaskSchema]) -> str:
+def _columns_are(schemas: Mapping[str, TaskSchema]) -> str:
     """What the columns beside the number of rows are."""
-    targets = {layout.target for layout in layouts.values()}
+    targets = {schema.target for schema in schemas.values()}
     counts = [
         f"count the {what} of each class"
         for target, what in (("class", "rows"), ("step_class", "steps"))
@@ -114,15 +114,15 @@ def _columns_are(layouts: Mapping[str, TaskSchema]) -> str:
     return f"The columns on the right {said}." if said else ""
 
 
-def _columns(layouts: Mapping[str, TaskSchema]) -> tuple[str, ...]:
+def _columns(schemas: Mapping[str, TaskSchema]) -> tuple[str, ...]:
     """Their headings."""
-    return (*_labels(layouts), *(_NUMBERS if any(layout.target == "number" for layout in layouts.values()) else ()))
+    return (*_labels(schemas), *(_NUMBERS if any(schema.target == "number" for schema in schemas.values()) else ()))
 
 
-def _cells(facts: Mapping[str, Any], layouts: Mapping[str, TaskSchema]) -> list[str]:
+def _cells(facts: Mapping[str, Any], schemas: Mapping[str, TaskSchema]) -> list[str]:
     """What stands in them for one split; nothing where a config has no such thing."""
-    counts = [count(facts["labels"].get(label, 0)) if facts["labels"] else "" for label in _labels(layouts)]
-    if not any(layout.target == "number" for layout in layouts.values()):
+    counts = [count(facts["labels"].get(label, 0)) if facts["labels"] else "" for label in _labels(schemas)]
+    if not any(schema.target == "number" for schema in schemas.values()):
         return counts
     return [*counts, *(f"{number:.3f}" for number in facts["numbers"])] if "numbers" in facts else [*counts, "", "", ""]
 
@@ -133,19 +133,19 @@ def _guesses(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _front_matter(
-    record: DatasetRecord, task: Task[Any], default: str, layouts: Mapping[str, TaskSchema], given: Sequence[str]
+    record: DatasetRecord, task: Task[Any], default: str, schemas: Mapping[str, TaskSchema], given: Sequence[str]
 ) -> DatasetCardData:
     """Metadata in the shape that `Dataset.push_to_hub` gives them."""
     rows = sum(facts["rows"] for content in record.configs.values() for facts in content["splits"].values())
-    synthetic = len(given) < len(layouts)
+    synthetic = len(given) < len(schemas)
     origin = "machine-generated" if synthetic else "found"
     return DatasetCardData(
         pretty_name=task.title,
         license=task.license,
         annotations_creators=[origin],
-        language_creators=[origin] if layouts[default].alphabet is not None else None,
+        language_creators=[origin] if schemas[default].vocabulary is not None else None,
         source_datasets=["original"],
-        task_categories=list(dict.fromkeys(text.hub_task(layout) for layout in (layouts[default], *layouts.values()))),
+        task_categories=list(dict.fromkeys(text.hub_task(schema) for schema in (schemas[default], *schemas.values()))),
         size_categories=[next((name for name, limit in _SIZES.items() if rows < limit), "n>10M")],
         tags=["seqhub", "sequence-memory", *(["synthetic"] if synthetic else []), task.name],
         configs=[
@@ -156,15 +156,15 @@ def _front_matter(
             }
             for name, content in record.configs.items()
         ],
-        dataset_info=[_info(name, content["splits"], layouts[name]) for name, content in record.configs.items()],
+        dataset_info=[_info(name, content["splits"], schemas[name]) for name, content in record.configs.items()],
     )
 
 
-def _info(name: str, splits: Mapping[str, Mapping[str, Any]], layout: TaskSchema) -> dict[str, Any]:
-    sizes = {split: _loaded_size(facts, layout) for split, facts in splits.items()}
+def _info(name: str, splits: Mapping[str, Mapping[str, Any]], schema: TaskSchema) -> dict[str, Any]:
+    sizes = {split: _loaded_size(facts, schema) for split, facts in splits.items()}
     return {
         "config_name": name,
-        "features": [_feature(column, layout) for column in layout.columns],
+        "features": [_feature(column, schema) for column in schema.columns],
         "splits": [
             {"name": split, "num_bytes": sizes[split], "num_examples": facts["rows"]} for split, facts in splits.items()
         ],
@@ -173,23 +173,23 @@ def _info(name: str, splits: Mapping[str, Mapping[str, Any]], layout: TaskSchema
     }
 
 
-def _feature(column: str, layout: TaskSchema) -> dict[str, Any]:
+def _feature(column: str, schema: TaskSchema) -> dict[str, Any]:
     """A column as `datasets` writes its type into a card."""
-    classes = {"class_label": {"names": {str(i): label for i, label in enumerate(layout.labels)}}}
+    classes = {"class_label": {"names": {str(i): label for i, label in enumerate(schema.labels)}}}
     if column == "input_values":
-        return {"name": column, "list": {"list": "float32", "length": layout.num_features}}
+        return {"name": column, "list": {"list": "float32", "length": schema.num_features}}
     if column == "labels":
         return {"name": column, "list": classes}
-    return {"name": column, "dtype": "string" if column == "text" else classes if layout.labels else "float32"}
+    return {"name": column, "dtype": "string" if column == "text" else classes if schema.labels else "float32"}
 
 
-def _loaded_size(facts: Mapping[str, Any], layout: TaskSchema) -> int:
+def _loaded_size(facts: Mapping[str, Any], schema: TaskSchema) -> int:
     """Bytes of a split in memory, as `datasets` counts them: values and characters, and an offset for each list."""
     rows: int = facts["rows"]
     steps = round(rows * facts["mean_length"])
     characters: int = facts.get("characters", steps)  # of words; a symbol of one character is one byte
-    inputs: int = characters if layout.alphabet is not None else 4 * layout.num_features * steps
-    target: int = {"class": 8 * rows, "number": 4 * rows, "step_class": 8 * steps + 4 * rows}.get(layout.target, 0)
+    inputs: int = characters if schema.vocabulary is not None else 4 * schema.num_features * steps
+    target: int = {"class": 8 * rows, "number": 4 * rows, "step_class": 8 * steps + 4 * rows}.get(schema.target, 0)
     return 4 * rows + inputs + target
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from seqhub.cards import text
 from seqhub.cards.rendering import fill
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import list_tasks, resolve
+from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.registry import list_tasks
 
 _FIRST = ("paper", "st3")  # the rule by which the paper of a task counted comes first; others follow by name
 
@@ -21,9 +22,9 @@ def render(records: Sequence[RunRecord]) -> str:
         UnknownNameError: A record is of a task or config that does not exist.
     """
     groups: list[Mapping[str, Any]] = []
-    for address in sorted({record.address for record in records}, key=_rank):
-        members = [record for record in records if record.address == address]
-        task, config = resolve(address)
+    for ref in sorted({record.task for record in records}, key=_rank):
+        members = [record for record in records if record.task == ref]
+        task, config = ref.definition, ref.config
         paper = config.name in task.paper_sequences
         criteria = sorted(  # a rule that no run of a task met, nor its paper used, says nothing there
             {name for record in members for name, met in record.criteria.items() if met or paper or name not in _FIRST},
@@ -31,10 +32,10 @@ def render(records: Sequence[RunRecord]) -> str:
         )
         groups.append(
             {
-                "address": address,
+                "task": str(ref),
                 "criteria": criteria,
                 "records": sorted(members, key=lambda record: _order(record, criteria)),
-                "layout": task.layout(config),
+                "schema": ref.schema,
                 "chance": task.chance(config),
                 "rule": next((name for name in _FIRST if name in criteria), _FIRST[-1]),
                 "paper_sequences": task.paper_sequences.get(config.name),
@@ -43,10 +44,10 @@ def render(records: Sequence[RunRecord]) -> str:
     return fill("leaderboard", groups=groups, say=text)
 
 
-def _rank(address: str) -> tuple[int, int]:
-    """Tasks by name, configs in the order of their task file."""
-    task, config = resolve(address)
-    return list_tasks().index(task.name), task.configs.index(config)
+def _rank(ref: TaskRef) -> tuple[int, int]:
+    """Tasks by name, configs in the order of their task file, `custom` last."""
+    configs = ref.definition.configs
+    return list_tasks().index(ref.name), len(configs) if ref.is_custom else configs.index(ref.config)
 
 
 def _order(record: RunRecord, criteria: Sequence[str]) -> tuple[Any, ...]:

@@ -13,8 +13,7 @@ from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import fill, place, split_repo_id
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import OWN, Example, TaskConfig, TaskSchema
+from seqhub.tasks.schema import CUSTOM, Example, TaskConfig, TaskSchema
 from seqhub.tasks.splits import Split
 
 _CAPTIONS = {
@@ -53,19 +52,19 @@ def render(
         InvalidInputError: `repo_id` or `dataset_id` is not `namespace/name`.
         UnknownNameError: The record is of a task or config that does not exist.
     """
-    task, config = resolve(record.address)
+    task, config = record.task.definition, record.task.config
     where = place(repo_id, folder, record.name)
     if dataset_id is not None:
         split_repo_id(dataset_id)
     results = _by_config(record)
-    layout = task.layout(config)
-    record.require_metrics(layout.target)
-    own_file = config is OWN
+    schema = task.schema(config)
+    record.require_metrics(schema.target)
+    own_file = config is CUSTOM
     if own_file:  # what the task does not know of a file, the record does
-        layout, config = _of_file(record, layout)
-    example = Example(record.probes[0], None) if own_file else Split(record.address, "test")[0]
-    given = own_file or Split(record.address).size is not None
-    start, rest = _start(layout, example.inputs)
+        schema, config = _of_file(record, schema)
+    example = Example(record.probes[0], None) if own_file else Split(record.task, "test")[0]
+    given = own_file or Split(record.task).size is not None
+    start, rest = _start(schema, example.inputs)
     levels = _levels(results, [level.name for level in task.configs])
     main = next((split for split in ("test", "validation") if split in record.evaluation), None)
     return fill(
@@ -74,10 +73,10 @@ def render(
         record=record,
         task=task,
         config=config,
-        layout=layout,
-        success=None if own_file else task.success(config),
+        schema=schema,
+        stopping_rule=None if own_file else task.stopping_rule(config),
         say=text,
-        auto_class=AUTO_CLASSES[layout.head],
+        auto_class=AUTO_CLASSES[schema.head],
         chance=None if own_file else task.chance(config),
         where=where,
         example=example,
@@ -86,7 +85,7 @@ def render(
         given=given,
         own_file=own_file,
         seen=given and task.splits_overlap(config),
-        accuracy_is=text.accuracy_is(layout, given),
+        accuracy_is=text.accuracy_is(schema, given),
         main=main,
         own={name: metrics for (level, name), metrics in results.items() if level == config.name},
         levels=levels,
@@ -94,7 +93,7 @@ def render(
         results=results,
         paper_sequences=task.paper_sequences.get(config.name),
         differences=_differences(record),
-        figures=[(path, _caption(PurePosixPath(path).stem, record, layout)) for path in figures],
+        figures=[(path, _caption(PurePosixPath(path).stem, record, schema)) for path in figures],
         bibliography=bibliography(task.source, record.model, str(record.model_config.get("initialization"))),
     )
 
@@ -109,16 +108,16 @@ def render_eval_results(record: RunRecord, *, dataset_id: str) -> str:
     Raises:
         InvalidInputError: `dataset_id` is not `namespace/name`.
     """
-    task, config = resolve(record.address)
-    layout = task.layout(config)
+    task, config = record.task.definition, record.task.config
+    schema = task.schema(config)
     split_repo_id(dataset_id)
     entries = [
         EvalResultEntry(
             dataset_id=dataset_id,
             task_id=level,
             value=metrics["accuracy"],
-            notes=f"accuracy on {text.counted(layout, metrics)} of the test split (data seed {metrics['seed']}); "
-            f"one model (training seed {record.seed}), trained on {record.address}",
+            notes=f"accuracy on {text.counted(schema, metrics)} of the test split (data seed {metrics['seed']}); "
+            f"one model (training seed {record.seed}), trained on {record.task}",
         )
         for (level, split), metrics in _by_config(record).items()
         if split == "test"
@@ -128,13 +127,13 @@ def render_eval_results(record: RunRecord, *, dataset_id: str) -> str:
 
 
 def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None) -> ModelCardData:
-    task, config = resolve(record.address)
-    layout = task.layout(config)
+    task, config = record.task.definition, record.task.config
+    schema = task.schema(config)
     results = [
         EvalResult(
-            task_type=text.hub_task(layout),
-            dataset_type=dataset_id or ("file" if config is OWN else task.name),
-            dataset_name=str(record.data.get("source", "a file")) if config is OWN else task.name,
+            task_type=text.hub_task(schema),
+            dataset_type=dataset_id or ("file" if config is CUSTOM else task.name),
+            dataset_name=str(record.data.get("source", "a file")) if config is CUSTOM else task.name,
             dataset_config=level,
             dataset_split=split,
             dataset_args={"seed": metrics["seed"], "rows": metrics["examples"]},
@@ -143,60 +142,60 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
             metric_value=metrics[metric],
         )
         for (level, split), metrics in _by_config(record).items()
-        for metric, name in text.measured(layout)
+        for metric, name in text.measured(schema)
     ]
     return ModelCardData(
         model_name=record.name,
         license=license,
         library_name="transformers",
-        pipeline_tag=text.hub_task(layout),
+        pipeline_tag=text.hub_task(schema),
         tags=["seqhub", "sequence-memory", task.name, record.model],
         datasets=None if dataset_id is None else [dataset_id],
-        metrics=["accuracy", *(["mse"] if layout.tolerance else [])] if results else None,
+        metrics=["accuracy", *(["mse"] if schema.tolerance else [])] if results else None,
         eval_results=results or None,
     )
 
 
-def _caption(name: str, record: RunRecord, layout: TaskSchema) -> str:
+def _caption(name: str, record: RunRecord, schema: TaskSchema) -> str:
     """What a figure shows; of those that only one task has, their file says it: `input-and-output.png`."""
-    if name == "states" and not (layout.target == "class" and record.model == "lstm"):
+    if name == "states" and not (schema.target == "class" and record.model == "lstm"):
         return "State over one test sequence, under its input, and what is read out after each step"
-    if name == "lengths" and layout.target in ("step_class", "next_symbol"):
+    if name == "lengths" and schema.target in ("step_class", "next_symbol"):
         return "Test accuracy against sequence length"
     words = name.replace("-", " ")
     return _CAPTIONS.get(name) or words[:1].upper() + words[1:]
 
 
-def _of_file(record: RunRecord, layout: TaskSchema) -> tuple[TaskSchema, TaskConfig]:
+def _of_file(record: RunRecord, schema: TaskSchema) -> tuple[TaskSchema, TaskConfig]:
     """Classes, values at a step and lengths of a run on a file, which the task does not know and the record does."""
     parts = list(record.evaluation.values())
     known = record.data.get("statistics", {})
-    lengths = [length for metrics in (known, *parts) for length in metrics.get("length", ())] or list(OWN.length)
-    if layout.labels:
+    lengths = [length for metrics in (known, *parts) for length in metrics.get("length", ())] or list(CUSTOM.length)
+    if schema.labels:
         labels = tuple(known.get("classes", ())) or (tuple(parts[0]["per_class"]) if parts else ("not recorded",))
-        layout = replace(layout, labels=labels)
-    if layout.alphabet is None:
-        layout = replace(layout, step_shape=(len(record.probes[0][0]),))
-    return layout, replace(OWN, length=(min(lengths), max(lengths)))
+        schema = replace(schema, labels=labels)
+    if schema.vocabulary is None:
+        schema = replace(schema, step_shape=(len(record.probes[0][0]),))
+    return schema, replace(CUSTOM, length=(min(lengths), max(lengths)))
 
 
-def _start(layout: TaskSchema, inputs: Any) -> tuple[str, int]:
+def _start(schema: TaskSchema, inputs: Any) -> tuple[str, int]:
     """The text that the example on the card is given, and how many symbols the model is to write after it.
 
     All of it and none, or its first third and the rest where the next symbol is the target.
     """
-    if layout.alphabet is None:
+    if schema.vocabulary is None:
         return "", 0
-    if layout.target != "next_symbol":
+    if schema.target != "next_symbol":
         return str(inputs), 0
-    symbols = layout.alphabet.split(inputs)
+    symbols = schema.vocabulary.split(inputs)
     given = -(-len(symbols) // 3)
-    return layout.alphabet.separator.join(symbols[:given]), len(symbols) - given
+    return schema.vocabulary.separator.join(symbols[:given]), len(symbols) - given
 
 
 def _by_config(record: RunRecord) -> dict[tuple[str, str], Mapping[str, Any]]:
     """The evaluation by config and split: "test" is the test split of the run's own config."""
-    _, config = resolve(record.address)
+    config = record.task.config
     return {
         (key.rpartition("/")[0] or config.name, key.rpartition("/")[2]): metrics
         for key, metrics in record.evaluation.items()

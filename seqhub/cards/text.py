@@ -36,9 +36,9 @@ _SHARE_OF = {  # target -> of what `accuracy` is the share
 _MOST_NAMED = 40  # symbols or classes; of more, how many there are
 
 
-def hub_task(layout: TaskSchema) -> str:
+def hub_task(schema: TaskSchema) -> str:
     """The Hub's name for what is to be done, as in `pipeline_tag`."""
-    return _TAGS[layout.alphabet is not None, layout.target]
+    return _TAGS[schema.vocabulary is not None, schema.target]
 
 
 def network(preset: str) -> str:
@@ -56,24 +56,24 @@ def steps(config: TaskConfig) -> str:
     return f"{low} to {high}" if low != high else str(low)
 
 
-def step_noun(layout: TaskSchema) -> str:
+def step_noun(schema: TaskSchema) -> str:
     """What a sequence consists of."""
-    if layout.alphabet is None:
-        values = layout.num_features
+    if schema.vocabulary is None:
+        values = schema.num_features
         return f"steps of {values} value{'s' if values > 1 else ''}"
-    return "words" if layout.alphabet.separator else "symbols"
+    return "words" if schema.vocabulary.separator else "symbols"
 
 
-def learnt(layout: TaskSchema) -> str:
+def learnt(schema: TaskSchema) -> str:
     """What is to be learnt, to follow the length of the sequences."""
-    named = names(layout.labels)
+    named = names(schema.labels)
     return {
         "class": f"classes {named}",
         "step_class": f"a class at each step, {named}",
         "next_symbol": "the next symbol to be said at each",
         "number": "one number each",
         "inputs": "to be written out again from one vector",
-    }[layout.target]
+    }[schema.target]
 
 
 def names(given: Any, separator: str = ", ") -> str:
@@ -81,40 +81,40 @@ def names(given: Any, separator: str = ", ") -> str:
     return separator.join(given) if len(given) <= _MOST_NAMED else f"{len(given)} in all"
 
 
-def inputs_are(task: Task[Any], layouts: Mapping[str, TaskSchema]) -> str:
+def inputs_are(task: Task[Any], schemas: Mapping[str, TaskSchema]) -> str:
     """What the inputs and targets of a task's configs are, in a few sentences.
 
     Args:
         task: Whose they are.
-        layouts: Config -> layout; all have texts, or all real values.
+        schemas: Config -> layout; all have texts, or all real values.
     """
-    layout = next(iter(layouts.values()))
-    if layout.alphabet is not None:
-        kind = "Vocabulary" if layout.alphabet.separator else "Alphabet"
-        spoken = [repr(symbol) if symbol.isspace() else symbol for symbol in layout.alphabet.symbols]
+    schema = next(iter(schemas.values()))
+    if schema.vocabulary is not None:
+        kind = "Vocabulary" if schema.vocabulary.separator else "Alphabet"
+        spoken = [repr(symbol) if symbol.isspace() else symbol for symbol in schema.vocabulary.symbols]
         said = f"{kind}: {names(spoken, ' ')}."
     else:
-        sizes = {name: each.num_features for name, each in layouts.items()}
+        sizes = {name: each.num_features for name, each in schemas.items()}
         shared = len(set(sizes.values())) == 1
-        each = str(layout.num_features) if shared else ", ".join(f"{size} in `{name}`" for name, size in sizes.items())
+        each = str(schema.num_features) if shared else ", ".join(f"{size} in `{name}`" for name, size in sizes.items())
         said = f"Real values at each step: {each}."
     targets: dict[str, list[str]] = {}
-    for name, own in layouts.items():
+    for name, own in schemas.items():
         targets.setdefault(_target_is(own), []).append(name)
     if len(targets) == 1:
         return f"{said} {next(iter(targets))}."
     return " ".join([said, *(f"In {_quoted(configs)}: {target}." for target, configs in targets.items())])
 
 
-def _target_is(layout: TaskSchema) -> str:
-    if layout.target == "number":
-        return f"The target is one number, right within {layout.tolerance:g}"
-    if layout.target == "inputs":
-        return f"The target is the sequence itself, right within a mean squared error of {layout.tolerance:g}"
-    if layout.target == "next_symbol":
+def _target_is(schema: TaskSchema) -> str:
+    if schema.target == "number":
+        return f"The target is one number, right within {schema.tolerance:g}"
+    if schema.target == "inputs":
+        return f"The target is the sequence itself, right within a mean squared error of {schema.tolerance:g}"
+    if schema.target == "next_symbol":
         return "The target at each step is the next symbol"
-    classes = "Classes" if layout.target == "class" else "Classes of each step"
-    return f"{classes}: {names(layout.labels)}"
+    classes = "Classes" if schema.target == "class" else "Classes of each step"
+    return f"{classes}: {names(schema.labels)}"
 
 
 def _quoted(configs: list[str]) -> str:
@@ -126,11 +126,11 @@ def chance_is(chance: float | None) -> str:
     return "" if chance is None else f"; chance level is {share(chance)}"
 
 
-def headline(layout: TaskSchema, metrics: Mapping[str, Any], split: str, seen: bool, chance: float | None) -> str:
+def headline(schema: TaskSchema, metrics: Mapping[str, Any], split: str, seen: bool, chance: float | None) -> str:
     """The result in one sentence.
 
     Args:
-        layout: What was to be learnt.
+        schema: What was to be learnt.
         metrics: Of one split.
         split: Its name.
         seen: Whether its sequences stand in the training rows too.
@@ -138,55 +138,55 @@ def headline(layout: TaskSchema, metrics: Mapping[str, Any], split: str, seen: b
     """
     unseen = "" if seen else "unseen "
     sequences = f"{count(metrics['examples'])} {unseen}{split} sequences"
-    if layout.target == "class":
+    if schema.target == "class":
         said = f"Its accuracy on {sequences} is **{share(metrics['accuracy'])}**"
-    elif by_step(layout):
-        what = "steps" if layout.labels else "next symbols"
+    elif by_step(schema):
+        what = "steps" if schema.labels else "next symbols"
         right = f"the share **{share(metrics['accuracy'])}** is right"
         said = f"Of the {count(metrics['steps'])} {what} of {sequences}, {right}"
     else:
-        within = "a mean squared error within" if layout.target == "inputs" else "within"
+        within = "a mean squared error within" if schema.target == "inputs" else "within"
         whole = f"the mean squared error of all is **{metrics['mse']:.3g}**"
-        said = f"The share **{share(metrics['accuracy'])}** of {sequences} is {within} {layout.tolerance:g}; {whole}"
+        said = f"The share **{share(metrics['accuracy'])}** of {sequences} is {within} {schema.tolerance:g}; {whole}"
         said = said.replace("is a mean", "has a mean")
     return f"{said}{chance_is(chance)}." + (" They are the rows it was trained on." if seen else "")
 
 
-def st3_is(layout: TaskSchema, task: Task[Any]) -> str:
+def st3_is(schema: TaskSchema, task: Task[Any]) -> str:
     """What the criterion `st3` means."""
     whose = "the paper" if task.paper_sequences else "Hochreiter & Schmidhuber (1997)"
-    output = "output" if layout.tolerance else "class probability"
+    output = "output" if schema.tolerance else "class probability"
     return (
         f"the stopping rule of {whose}: on the 2,000 most recent training sequences every {output} was within 0.3 of "
         "its target, and their average error was below 0.1"
     )
 
 
-def paper_is(layout: TaskSchema, success: StoppingRule) -> str:
+def paper_is(schema: TaskSchema, stopping_rule: StoppingRule) -> str:
     """What the criterion `paper` means."""
-    output = "output" if layout.tolerance else "class probability" if layout.labels else "probability of a next symbol"
-    who = "all" if not success.wrong else f"all but {success.wrong} at most"
-    right = f"had every {output} within {success.tolerance:g} of its target"
-    fresh = f"{count(success.window)} fresh sequences"
-    recent = f"the {count(success.window)} most recent training sequences"
-    mean = "" if success.mean_error is None else f", with an average error below {success.mean_error:g}"
+    output = "output" if schema.tolerance else "class probability" if schema.labels else "probability of a next symbol"
+    who = "all" if not stopping_rule.wrong else f"all but {stopping_rule.wrong} at most"
+    right = f"had every {output} within {stopping_rule.tolerance:g} of its target"
+    fresh = f"{count(stopping_rule.window)} fresh sequences"
+    recent = f"the {count(stopping_rule.window)} most recent training sequences"
+    mean = "" if stopping_rule.mean_error is None else f", with an average error below {stopping_rule.mean_error:g}"
     meaning = {
         "legal": "at every step of all training and test sequences the symbols that may follow were above all others",
-        "streak": f"{count(success.window)} training sequences in a row {right}; what counts are those before them",
-    }.get(success.rule, f"of {fresh if success.rule == 'st2' else recent} {who} {right}{mean}")
-    return f"what the paper of the task calls a success (section {success.section}): {meaning}"
+        "streak": f"{count(stopping_rule.window)} training sequences in a row {right}; those before them are counted",
+    }.get(stopping_rule.rule, f"of {fresh if stopping_rule.rule == 'st2' else recent} {who} {right}{mean}")
+    return f"what the paper of the task calls a success (section {stopping_rule.section}): {meaning}"
 
 
-def accuracy_is(layout: TaskSchema, given: bool) -> str:
+def accuracy_is(schema: TaskSchema, given: bool) -> str:
     """What the criterion `accuracy` means, of rows that are given or drawn."""
-    of = _SHARE_OF[layout.target].format(layout.tolerance)
+    of = _SHARE_OF[schema.target].format(schema.tolerance)
     return f"the share of {of} on {'validation' if given else 'fresh'} sequences"
 
 
-def result_table(layout: TaskSchema, success: StoppingRule | None) -> tuple[tuple[str, ...], str]:
+def result_table(schema: TaskSchema, stopping_rule: StoppingRule | None) -> tuple[tuple[str, ...], str]:
     """Headings of the results of one split, behind its name, and what they mean."""
-    tolerance = f"{success.tolerance if success is not None and success.tolerance else 0.3:g}"
-    if layout.target == "class":
+    tolerance = f"{stopping_rule.tolerance if stopping_rule is not None and stopping_rule.tolerance else 0.3:g}"
+    if schema.target == "class":
         absolute = f"ABS({tolerance}) wrong"
         heads: tuple[str, ...]
         heads = ("sequences", "accuracy", "95 % interval", "wrong", absolute, "loss (nats)", "data seed")
@@ -195,24 +195,24 @@ def result_table(layout: TaskSchema, success: StoppingRule | None) -> tuple[tupl
             f"sequences of which some class probability is {tolerance} or more from its target, the rule of Hochreiter "
             "& Schmidhuber (1997); *wrong* those whose likeliest class is not the right one."
         )
-    if by_step(layout):
+    if by_step(schema):
         heads = ("sequences", "steps", "accuracy", "wrong steps", "whole sequences right", "loss (nats)", "data seed")
         meaning = (
             "Accuracy and loss are over all steps that count. The steps of a sequence depend on each other, so there "
             "is no interval."
         )
-        if success is None:
+        if stopping_rule is None:
             return heads, meaning
         wrong = "an output further off its target than its rule allows"
-        if success.rule == "legal":
+        if stopping_rule.rule == "legal":
             wrong = "a step where a symbol that may not follow is above one that may"
         return (*heads, "wrong by the paper"), f"{meaning} *Wrong by the paper* are sequences with {wrong}."
-    within = f"within {layout.tolerance:g}"
-    last = "mean absolute error" if layout.target == "number" else "worst sequence"
+    within = f"within {schema.tolerance:g}"
+    last = "mean absolute error" if schema.target == "number" else "worst sequence"
     meaning = (
-        f"the numbers that are no further than {layout.tolerance:g} from the right ones"
-        if layout.target == "number"
-        else f"the sequences with a mean squared error of {layout.tolerance:g} or less"
+        f"the numbers that are no further than {schema.tolerance:g} from the right ones"
+        if schema.target == "number"
+        else f"the sequences with a mean squared error of {schema.tolerance:g} or less"
     )
     return ("sequences", within, "95 % interval", "wrong", "mean squared error", last, "data seed"), (
         f"*Within* is the share of {meaning}. The interval is Wilson's, for the sequences drawn and not for other "
@@ -220,32 +220,32 @@ def result_table(layout: TaskSchema, success: StoppingRule | None) -> tuple[tupl
     )
 
 
-def result_row(layout: TaskSchema, success: StoppingRule | None, metrics: Mapping[str, Any]) -> list[str]:
+def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: Mapping[str, Any]) -> list[str]:
     """Cells under the headings of `result_table`."""
     accuracy, seed = share(metrics["accuracy"]), str(metrics["seed"])
     wrong = count(wrong_answers(metrics))
-    if layout.target == "class":
+    if schema.target == "class":
         loss = f"{metrics['loss']:.3g}"
         return [count(metrics["examples"]), accuracy, interval(metrics), wrong, count(metrics["abs_wrong"]), loss, seed]
-    if by_step(layout):
+    if by_step(schema):
         whole, loss = count(metrics["whole"]), f"{metrics['loss']:.3g}"
-        by_paper = [] if success is None else [count(metrics["paper"]["wrong"]) if "paper" in metrics else "–"]
+        by_paper = [] if stopping_rule is None else [count(metrics["paper"]["wrong"]) if "paper" in metrics else "–"]
         return [count(metrics["examples"]), count(metrics["steps"]), accuracy, wrong, whole, loss, seed, *by_paper]
-    last = metrics["mean_absolute_error" if layout.target == "number" else "worst_mse"]
+    last = metrics["mean_absolute_error" if schema.target == "number" else "worst_mse"]
     numbers = [f"{metrics['mse']:.3g}", f"{last:.3g}"]
     return [count(metrics["examples"]), accuracy, interval(metrics), wrong, *numbers, seed]
 
 
-def by_step(layout: TaskSchema) -> bool:
+def by_step(schema: TaskSchema) -> bool:
     """Whether steps were counted, which depend on each other: then an accuracy has no interval."""
-    return layout.target in ("step_class", "next_symbol")
+    return schema.target in ("step_class", "next_symbol")
 
 
-def accuracy_head(layout: TaskSchema) -> str:
+def accuracy_head(schema: TaskSchema) -> str:
     """Heading of test accuracies."""
-    if by_step(layout):
+    if by_step(schema):
         return "test steps right"
-    return f"test within {layout.tolerance:g}" if layout.tolerance else "test accuracy"
+    return f"test within {schema.tolerance:g}" if schema.tolerance else "test accuracy"
 
 
 def interval(metrics: Mapping[str, Any]) -> str:
@@ -260,18 +260,18 @@ def wrong_answers(metrics: Mapping[str, Any]) -> int:
     return total - round(total * float(metrics["accuracy"]))
 
 
-def measured(layout: TaskSchema) -> tuple[tuple[str, str], ...]:
+def measured(schema: TaskSchema) -> tuple[tuple[str, str], ...]:
     """Metrics for the metadata of a card: their keys, and their names for people."""
-    if layout.tolerance:
-        return ("accuracy", f"Share within {layout.tolerance:g}"), ("mse", "Mean squared error")
+    if schema.tolerance:
+        return ("accuracy", f"Share within {schema.tolerance:g}"), ("mse", "Mean squared error")
     return ("accuracy", "Accuracy"), ("loss", "Cross-entropy in nats")
 
 
-def counted(layout: TaskSchema, metrics: Mapping[str, Any]) -> str:
+def counted(schema: TaskSchema, metrics: Mapping[str, Any]) -> str:
     """What an accuracy was taken over."""
     if "steps" in metrics:
         return f"{metrics['steps']} steps of {metrics['examples']} sequences"
-    within = f", right within {layout.tolerance:g}," if layout.tolerance else ""
+    within = f", right within {schema.tolerance:g}," if schema.tolerance else ""
     return f"{metrics['examples']} sequences{within}"
 
 

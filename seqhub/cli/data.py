@@ -47,7 +47,7 @@ def build_command(
     ]
     show(
         form,
-        vars(record),
+        record.as_json(),
         brief=str(folder),
         table=lambda console: console.print(
             grid(("config", "split", "rows", "bytes", "digest"), rows, right=(2, 3)), f"written to {folder}", sep="\n"
@@ -103,7 +103,7 @@ def images_command(
 ) -> None:
     """Turn images into sequences of rows.
 
-    `seqhub train row_images/own --data FILE` learns from them.
+    `seqhub train row_images/custom --data FILE` learns from them.
     """
     from seqhub._logging import quiet_datasets
     from seqhub.data.images import Images
@@ -133,7 +133,7 @@ def embed_command(
 ) -> None:
     """Turn texts into chunk vectors.
 
-    `seqhub train documents/own --data FILE` learns from them.
+    `seqhub train documents/custom --data FILE` learns from them.
     """
     from seqhub._logging import quiet_transformers
     from seqhub.data.embedding import Encoder, embedded_csv

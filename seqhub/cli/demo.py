@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seqhub.records import RunRecord
     from seqhub.verification.verify import Finding
 
-ADDRESS, MODEL = "qrsu/hard", "lstm"
+TASK_ID, MODEL = "qrsu/hard", "lstm"
 
 _MARK = ".seqhub-demo"  # stands in folders that a demo may replace
 
@@ -40,12 +40,12 @@ def demo_command(
     from seqhub.cli.data import build_folder
     from seqhub.cli.results import draw
 
-    task_name, _, level = ADDRESS.partition("/")
-    dataset, model = folder / task_name, folder / f"{ADDRESS.replace('/', '-')}-{MODEL}"
+    task_name, _, level = TASK_ID.partition("/")
+    dataset, model = folder / task_name, folder / f"{TASK_ID.replace('/', '-')}-{MODEL}"
     hub = folder / "hub"
     seconds: dict[str, float] = {}
     _clear(folder, dataset, model, hub)
-    with _step("build", f"building {ADDRESS}: 120,000 sequences", seconds):
+    with _step("build", f"building {TASK_ID}: 120,000 sequences", seconds):
         build_folder(task_name, dataset, configs=[level])
     with _timed("train", seconds):
         from seqhub.cli.train import run
@@ -53,7 +53,7 @@ def demo_command(
         from seqhub.training.recipes import recipe
 
         config = TrainConfig(
-            address=ADDRESS, model=MODEL, output_dir=model, data=str(dataset), stop_at="both", **recipe(ADDRESS, MODEL)
+            task=TASK_ID, model=MODEL, output_dir=model, data=str(dataset), stop_at="both", **recipe(TASK_ID, MODEL)
         )
         try:
             run(config, resume=False, visible=True)
@@ -135,16 +135,15 @@ def _step(name: str, text: str, seconds: dict[str, float]) -> Iterator[None]:
 def _summary(
     dataset: Path, model: Path, hub: Path, record: "RunRecord", findings: "list[Finding]", seconds: dict[str, float]
 ) -> None:
-    from seqhub.tasks.registry import resolve
 
-    task, config = resolve(record.address)
+    task, config = record.task.definition, record.task.config
     test = record.evaluation["test"]
     low, high = test["interval"]
     by_accuracy, by_rule, *_ = record.criteria.values()
     logits = next((finding.found for finding in findings if finding.what.startswith("logits")), "not compared")
     console = stdout()
     console.print()
-    console.print(f"{record.address} is {'solved' if by_accuracy else 'not solved'}", style="bold")
+    console.print(f"{record.task} is {'solved' if by_accuracy else 'not solved'}", style="bold")
     console.print(
         grid(
             ("", ""),

@@ -12,13 +12,13 @@ from seqhub.cli.train import DataOption, ModelOption, RecipeName, configured, wi
 # Settings that the test decides itself, or that mean nothing in it
 _DECIDED = {
     "learning_rate", "schedule", "warmup", "decay", "decay_every", "error_reference", "error_floor", "epochs",
-    "max_sequences", "stop_at", "strictness", "allowed_wrong", "accuracy", "evaluate_every", "evaluate_size",
+    "max_sequences", "stop_at", "criterion_scale", "allowed_wrong", "accuracy", "evaluate_every", "evaluate_size",
     "checkpoint_every",
 }  # fmt: skip
 
 
 def lr_range_command(
-    address: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
     picture: Annotated[
         Path | None, typer.Option(help="PNG to draw.", show_default="lr-range-TASK-CONFIG-MODEL.png")
     ] = None,
@@ -36,18 +36,16 @@ def lr_range_command(
 
     The run is as `seqhub train` would start it, and is thrown away.
     """
-    config = configured(address, recipe_name, model_option, data_option, options)
-    path = picture or Path(f"lr-range-{address.replace('/', '-')}-{config.model}.png")
+    config = configured(task, recipe_name, model_option, data_option, options)
+    path = picture or Path(f"lr-range-{str(config.task).replace('/', '-')}-{config.model}.png")
     form = Form.of(as_json, quiet)
-    with stderr().status(f"{address} {config.model}") as status:
+    with stderr().status(f"{config.task} {config.model}") as status:
         if form is not Form.TABLE:
             status.stop()
         from seqhub.plots.lr_range import plot_rates
         from seqhub.sweeps.lr_range import lr_range, steepest
-        from seqhub.tasks.registry import resolve
 
         course = lr_range(config, lowest=lowest, highest=highest, steps=steps)
-    task, task_config = resolve(address)
     best = steepest(course)
     falls = None if best is None else best.learning_rate
     plot_rates(
@@ -55,8 +53,8 @@ def lr_range_command(
         [step.loss for step in course],
         [step.smoothed for step in course],
         path,
-        title=f"{address}, {config.model}, seed {config.seed}: learning-rate range test",
-        loss_unit=task.layout(task_config).loss_unit,
+        title=f"{config.task}, {config.model}, seed {config.seed}: learning-rate range test",
+        loss_unit=config.task.schema.loss_unit,
         marked=falls,
     )
     result = {"picture": str(path), "falls_fastest_at": falls, "steps": [vars(step) for step in course]}
@@ -66,7 +64,9 @@ def lr_range_command(
         ("ended at", f"{course[-1].learning_rate:.3g}, after {len(course)} of {steps} steps"),
         ("picture", str(path)),
     ]
-    show(form, result, brief=str(path), table=lambda console: console.print(grid((address, config.model), rows)))
+    show(
+        form, result, brief=str(path), table=lambda console: console.print(grid((str(config.task), config.model), rows))
+    )
 
 
 lr_range_command = with_settings(lr_range_command, without=_DECIDED)

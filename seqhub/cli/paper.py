@@ -1,5 +1,6 @@
 """`seqhub paper`: the tables of a paper, run again."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,7 +78,7 @@ def paper_command(
     heads = ("row", "stop", "1997", "solved", "median", "range", "wrong tests")
     show(
         form,
-        vars(record),
+        record.as_json(),
         brief=str(path),
         table=lambda console: console.print(grid(heads, lines, right=(2, 3, 4, 5, 6)), str(path), sep="\n"),
     )
@@ -92,7 +93,7 @@ def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
     return f"{text}; {row.paper_sequences:,} in the paper"
 
 
-def _cells(name: str, facts: dict[str, Any], stop: str, found: dict[str, Any]) -> tuple[str, ...]:
+def _cells(name: str, facts: Mapping[str, Any], stop: str, found: Mapping[str, Any]) -> tuple[str, ...]:
     counts, wrong = found["counts"], found["wrong"]
     sequences = (f"{found['median']:,.0f}", f"{counts[0]:,}–{counts[-1]:,}") if counts else ("–", "–")
     tests = f"{wrong[0]}–{wrong[-1]}" if wrong else "–"

@@ -1,5 +1,6 @@
 """`seqhub evaluate`, `card`, `plot`: what a run measured, in numbers, words and pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,22 +51,20 @@ def evaluate_command(
 
 def evaluation_table(record: "RunRecord") -> object:
     """One line per split: what was right, and how far off the rest was, in the words of the task's target."""
-    from seqhub.tasks.registry import resolve
-
-    task, config = resolve(record.address)
-    layout = task.layout(config)
-    if layout.tolerance:
-        within = f"within {layout.tolerance:g}"
+    task, config = record.task.definition, record.task.config
+    schema = task.schema(config)
+    if schema.tolerance:
+        within = f"within {schema.tolerance:g}"
         heads: tuple[str, ...] = ("split", "sequences", within, "95 % interval", "mean squared error")
-    elif layout.target == "class":
+    elif schema.target == "class":
         heads = ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3")
     else:
         heads = ("split", "sequences", "steps", "right steps", "whole right", "loss (nats)")
-    rows = [(part, *_cells(metrics, layout.target)) for part, metrics in record.evaluation.items()]
+    rows = [(part, *_cells(metrics, schema.target)) for part, metrics in record.evaluation.items()]
     return grid(heads, rows, right=tuple(i for i, head in enumerate(heads) if i and "interval" not in head))
 
 
-def _cells(metrics: dict[str, Any], target: str) -> tuple[str, ...]:
+def _cells(metrics: Mapping[str, Any], target: str) -> tuple[str, ...]:
     """Of one split, without its name."""
     sequences, accuracy, loss = f"{metrics['examples']:,}", f"{metrics['accuracy']:.2%}", f"{metrics['loss']:.4f}"
     if target in ("step_class", "next_symbol"):
@@ -106,16 +105,15 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     from seqhub.plots.states import plot_states
     from seqhub.plots.tasks import draw_own
     from seqhub.records import RunRecord
-    from seqhub.tasks.registry import resolve
     from seqhub.training.history import read_history
 
     record = RunRecord.load(folder)
-    task, config = resolve(record.address)
-    layout = task.layout(config)
-    title = f"{record.address}, {record.model}, seed {record.seed}"
+    task, config = record.task.definition, record.task.config
+    schema = task.schema(config)
+    title = f"{record.task}, {record.model}, seed {record.seed}"
     history = read_history(folder)
-    if text is not None and layout.alphabet is None:
-        raise InvalidInputError(f"text {text!r} for {record.address}, which has real values; leave it out")
+    if text is not None and schema.vocabulary is None:
+        raise InvalidInputError(f"text {text!r} for {record.task}, which has real values; leave it out")
     watch = watcher(folder)
     seen = watch(record.probes[0] if text is None else text)
     figures = folder / "figures"
@@ -123,14 +121,14 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     written = []
     if seen.states:
         written.append(figures / "states.png")
-        symbols = [] if layout.alphabet is None else layout.alphabet.split(seen.inputs)
+        symbols = [] if schema.vocabulary is None else schema.vocabulary.split(seen.inputs)
         plot_states(
             symbols or seen.inputs,
             seen.states,
             written[-1],
             title=title,
             readout=seen.readout,
-            labels=_readout_names(folder, layout),
+            labels=_readout_names(folder, schema),
             marked=[i for i, symbol in enumerate(symbols) if symbol in tuple(task.marked)],
         )
     if history:
@@ -141,7 +139,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
             title=title,
             criteria=record.criteria,
             chance=task.chance(config),
-            loss_unit=layout.loss_unit,
+            loss_unit=schema.loss_unit,
         )
     if levels(record):
         written.append(figures / "lengths.png")
@@ -149,17 +147,17 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     return written + draw_own(figures, record, watch)
 
 
-def _readout_names(folder: Path, layout: "TaskSchema") -> tuple[str, ...]:
+def _readout_names(folder: Path, schema: "TaskSchema") -> tuple[str, ...]:
     """Of the classes or symbols that the head of a run scores, padding included; none of a number."""
     import json
 
-    if layout.target == "next_symbol":
+    if schema.target == "next_symbol":
         vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
         return tuple(sorted(vocabulary, key=vocabulary.get))
-    if not layout.labels:
+    if not schema.labels:
         return ()
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
-    return tuple(names.values()) if len(names) > 1 else layout.labels
+    return tuple(names.values()) if len(names) > 1 else schema.labels
 
 
 def card_command(

@@ -1,5 +1,6 @@
 """`seqhub sweep`: the same settings from many seeds."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ _DECIDED = {"seed", "threads", "checkpoint_every"}  # by the sweep itself
 
 
 def sweep_command(
-    address: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
     seeds: Annotated[int, typer.Option(help="how many seeds.")] = 10,
     first_seed: Annotated[int, typer.Option(help="the first of them; the others follow.")] = 0,
     threads: Annotated[int | None, typer.Option(help="runs at a time.", show_default="the cores there are")] = None,
@@ -72,13 +73,13 @@ def sweep_command(
             raise InvalidConfigError(f"{name} with engine {engine}; need --engine submitit")
     if seeds < 1:
         raise InvalidConfigError(f"seeds {seeds}; need at least 1")
-    config = configured(address, recipe_name, model_option, data_option, options | {"output_dir": output_dir})
+    config = configured(task, recipe_name, model_option, data_option, options | {"output_dir": output_dir})
     if output_dir is None:
-        usual = default_folder(config.address, config.model, 0)
+        usual = default_folder(config.task, config.model, 0)
         config = replace(config, output_dir=usual.with_name(f"{usual.name}-sweep"))
     form = Form.of(as_json, quiet)
     with seeds_bar(visible=form is Form.TABLE) as bar:
-        task = bar.add_task(f"{address} {config.model}", total=seeds, state="starting")
+        progress = bar.add_task(f"{config.task} {config.model}", total=seeds, state="starting")
         from seqhub.sweeps.slurm import Cluster  # seconds, in which somebody looks on already
         from seqhub.sweeps.sweep import SweepInterrupted, run_here, sweep
         from seqhub.training.native_loop import unfit_for_whole_runs
@@ -88,7 +89,7 @@ def sweep_command(
             stderr().print(f"not natively, so slower, each run in a process: {why}")
 
         def report(now: "Standing") -> None:
-            bar.update(task, **on_the_bar(now))
+            bar.update(progress, **on_the_bar(now))
 
         try:
             with plain_warnings():
@@ -106,7 +107,7 @@ def sweep_command(
             raise Stopped(f"{stop} ({config.output_dir})") from None
     show(
         form,
-        vars(record),
+        record.as_json(),
         brief=str(config.output_dir),
         table=lambda console: _summary(console, record, config.output_dir),
     )
@@ -130,7 +131,7 @@ def on_the_bar(now: "Standing") -> dict[str, Any]:
 def _summary(console: "Console", record: "SweepRecord", folder: Path) -> None:
     """One line per criterion and per metric of the test sequences, then what else there is to say."""
     summary = record.summary
-    heads = (f"{record.address} {record.model}", "seeds", "median", "mean", "least", "most")
+    heads = (f"{record.task} {record.model}", "seeds", "median", "mean", "least", "most")
     rows = [
         (f"sequences to {name}", *_cells(values, summary["seeds"], "{:,.0f}"))
         for name, values in summary["criteria"].items()
@@ -149,7 +150,7 @@ def _summary(console: "Console", record: "SweepRecord", folder: Path) -> None:
     console.print(str(folder))
 
 
-def _cells(values: dict[str, Any], seeds: int, form: str) -> tuple[str, ...]:
+def _cells(values: Mapping[str, Any], seeds: int, form: str) -> tuple[str, ...]:
     numbers = [values[name] for name in ("median", "mean", "least", "most")]
     return f"{values['count']} of {seeds}", *("-" if number is None else form.format(number) for number in numbers)
 

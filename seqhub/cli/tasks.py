@@ -43,31 +43,32 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
 
 @app.command("show")
 def show_command(
-    address: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Show the facts of one config and five examples."""
-    from seqhub.tasks.registry import resolve
+    from seqhub.tasks.ref import TaskRef
     from seqhub.tasks.splits import Split, readable
 
-    task, config = resolve(address)
-    split = Split(address, "train")
-    layout = split.layout
+    ref = TaskRef.parse(task)
+    definition, config = ref.definition, ref.config
+    split = Split(ref, "train")
+    schema = split.schema
     examples = [split[i] for i in range(5 if split.size is None else min(5, split.size))]
     facts = {
-        "address": address,
-        "title": task.title,
-        "rule": task.rule,
-        "symbols": task.symbols,
-        "values": layout.num_features or None,
-        "target": _TARGETS[layout.target],
-        "labels": list(layout.labels),
-        "tolerance": layout.tolerance or None,
-        "chance": task.chance(config),
-        "version": task.version,
+        "address": str(ref),
+        "title": definition.title,
+        "rule": definition.rule,
+        "symbols": definition.symbols,
+        "values": schema.num_features or None,
+        "target": _TARGETS[schema.target],
+        "labels": list(schema.labels),
+        "tolerance": schema.tolerance or None,
+        "chance": definition.chance(config),
+        "version": definition.version,
         **config.parameters(),
-        "paper_sequences": task.paper_sequences.get(config.name),
+        "paper_sequences": definition.paper_sequences.get(config.name),
     }
 
     def table(console: "Console") -> None:

@@ -12,6 +12,7 @@ import typer
 from seqhub.cli.errors import USER_MISTAKE, Stopped
 from seqhub.cli.output import Form, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError
+from seqhub.tasks.ref import TaskRef
 from seqhub.training.config import TrainConfig, settings
 from seqhub.training.launch import launch, notes_on_settings
 from seqhub.training.recipes import RECIPES, recipe
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from seqhub.training.state import TrainerState
 
 # Settings whose options are written out below; `metavar` keeps the column of types so narrow that all names are whole
-_OWN = {"address", "output_dir", "trackers", "record", "model_options", "data_options"}
+_OWN = {"task", "output_dir", "trackers", "record", "model_options", "data_options"}
 
 RecipeName = Annotated[
     str, typer.Option("--recipe", help=f"settings that replace the defaults below: {' or '.join(RECIPES)}.")
@@ -40,14 +41,14 @@ DataOption = Annotated[
 ]
 
 
-def default_folder(address: str, model: str, seed: int) -> Path:
+def default_folder(task: str | TaskRef, model: str, seed: int) -> Path:
     """Where a run goes unless told: runs/qrsu-hard-lstm, and with another seed runs/qrsu-hard-lstm-seed3."""
-    name = f"{address.replace('/', '-')}-{model}"
+    name = f"{str(task).replace('/', '-')}-{model}"
     return Path("runs") / (name if seed == 0 else f"{name}-seed{seed}")
 
 
 def train_command(
-    address: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
     output_dir: Annotated[
         Path | None, typer.Option(help="folder of this run.", show_default="runs/TASK-CONFIG-MODEL")
     ] = None,
@@ -77,19 +78,19 @@ def train_command(
     """
     form = Form.of(as_json, quiet)
     own = {"output_dir": output_dir, "trackers": tuple(tracker or ()), "record": tuple(recorded or ())}
-    config = configured(address, recipe_name, model_option, data_option, options | own)
+    config = configured(task, recipe_name, model_option, data_option, options | own)
     record = run(config, resume=resume, visible=form is Form.TABLE)
     if record is not None:  # the main process
         show(
             form,
-            vars(record),
+            record.as_json(),
             brief=str(config.output_dir),
             table=lambda console: _summary(console, record, config.output_dir),
         )
 
 
 def configured(
-    address: str,
+    task: str,
     recipe_name: str,
     model_option: list[str] | None,
     data_option: list[str] | None,
@@ -97,12 +98,12 @@ def configured(
 ) -> TrainConfig:
     """Settings of a command line: those of the recipe, and before it each option that was given, is not None."""
     given = {name: value for name, value in options.items() if value is not None}
-    recommended = recipe(address, given.get("model"), recipe_name)
+    recommended = recipe(task, given.get("model"), recipe_name)
     model = given.get("model") or recommended["model"]
     return TrainConfig(
         **{
-            "address": address,
-            "output_dir": default_folder(address, model, given.get("seed", 0)),
+            "task": task,
+            "output_dir": default_folder(task, model, given.get("seed", 0)),
             **recommended,
             **given,
             "model_options": recommended.get("model_options", {}) | dict(map(named_value, model_option or ())),
@@ -135,7 +136,7 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
     main_process = started.rank == 0
     notes = notes_on_settings(config.precision, config.cpu, config.threads)
     with progress_bar(*columns, TimeElapsedColumn(), visible=visible and main_process) as bar:
-        task = bar.add_task(f"{config.address} {config.model}", total=1.0, state="starting")
+        task = bar.add_task(f"{config.task} {config.model}", total=1.0, state="starting")
         import torch
 
         from seqhub.training.peers import PeerFailedError
@@ -172,7 +173,7 @@ def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
     rows.append(("presented", f"{record.sequences_seen:,} sequences in {record.timings['train']:.1f} s"))
     rows.append(("parameters", f"{record.num_parameters:,}"))
     rows.append(("folder", str(folder)))
-    console.print(grid((f"{record.address} {record.model}", f"seed {record.seed}"), rows))
+    console.print(grid((f"{record.task} {record.model}", f"seed {record.seed}"), rows))
 
 
 def with_settings(command: Any, without: Collection[str] = ()) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # drawing rows and digesting them need no `datasets`, which t
     from datasets import Dataset
 
 
-def schema_of(layout: TaskSchema) -> pa.Schema:
+def schema_of(schema: TaskSchema) -> pa.Schema:
     """Names and types of the columns of a layout.
 
     `text` string, or `input_values`, a list of steps of F float32 each; then `label`, int64 or float32, or `labels`, a
@@ -23,29 +23,29 @@ def schema_of(layout: TaskSchema) -> pa.Schema:
     """
     types = {
         "text": pa.string(),
-        "input_values": pa.list_(pa.list_(pa.float32(), layout.num_features)) if layout.num_features else None,
-        "label": pa.float32() if layout.target == "number" else pa.int64(),
+        "input_values": pa.list_(pa.list_(pa.float32(), schema.num_features)) if schema.num_features else None,
+        "label": pa.float32() if schema.target == "number" else pa.int64(),
         "labels": pa.list_(pa.int64()),
     }
-    return pa.schema([(name, types[name]) for name in layout.columns])
+    return pa.schema([(name, types[name]) for name in schema.columns])
 
 
-def batch_table(batch: Batch, layout: TaskSchema) -> pa.Table:
+def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
     """The columns of a batch."""
     offsets = np.zeros(len(batch) + 1, dtype=np.int32)
     np.cumsum(batch.lengths, out=offsets[1:])
-    if layout.alphabet is None:
+    if schema.vocabulary is None:
         columns = [_lists(offsets, _vectors(batch.inputs[_real(batch)]))]
-    elif layout.alphabet.bytewise:
+    elif schema.vocabulary.bytewise:
         characters = batch.inputs.tobytes().translate(None, delete=b"\0")  # twice as fast as picking by a mask
         columns = [pa.StringArray.from_buffers(len(batch), pa.py_buffer(offsets), pa.py_buffer(characters))]
     else:
-        columns = [_texts(offsets, batch.inputs[_real(batch)], layout.alphabet)]
-    if layout.target == "step_class":
+        columns = [_texts(offsets, batch.inputs[_real(batch)], schema.vocabulary)]
+    if schema.target == "step_class":
         columns.append(_lists(offsets, pa.array(batch.labels[_real(batch)], pa.int64())))
-    elif layout.target in ("class", "number"):
+    elif schema.target in ("class", "number"):
         columns.append(pa.array(batch.labels))
-    return pa.table(columns, schema=schema_of(layout))
+    return pa.table(columns, schema=schema_of(schema))
 
 
 def _real(batch: Batch) -> NDArray[np.bool_]:
@@ -63,17 +63,17 @@ def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), steps.shape[1])
 
 
-def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], alphabet: Vocabulary) -> pa.Array:
+def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], vocabulary: Vocabulary) -> pa.Array:
     """Texts of the ids of all rows one after the other, cut by `offsets`."""
-    symbols = pa.array(["", *alphabet.entries], pa.string())
+    symbols = pa.array(["", *vocabulary.entries], pa.string())
     words = pc.take(symbols, pa.array(ids.astype(np.int32)))
-    return pc.binary_join(_lists(offsets, words), alphabet.separator)
+    return pc.binary_join(_lists(offsets, words), vocabulary.separator)
 
 
 def rows_table(split: Split, start: int, stop: int) -> pa.Table:
     """Rows `start` to `stop` (not included) of a split."""
-    tables = [batch_table(batch, split.layout) for batch in split.batches(start, stop)]
-    return pa.concat_tables(tables) if tables else schema_of(split.layout).empty_table()
+    tables = [batch_table(batch, split.schema) for batch in split.batches(start, stop)]
+    return pa.concat_tables(tables) if tables else schema_of(split.schema).empty_table()
 
 
 def as_table(rows: "Dataset | pa.Table") -> pa.Table:

@@ -38,7 +38,8 @@ from seqhub.data.fingerprint import fingerprint
 from seqhub.data.split_sizes import check_size, chosen_sizes, published_sizes
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.base import Task
-from seqhub.tasks.registry import get_task, resolve
+from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.registry import get_task
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import SPLITS, Split
@@ -97,28 +98,35 @@ class SequenceTask(ArrowBasedBuilder):
     BUILDER_CONFIG_CLASS = SequenceTaskConfig
     DEFAULT_WRITER_BATCH_SIZE = _ROWS_AT_ONCE
 
+    @property
+    def ref(self) -> TaskRef:
+        """Task and config of this builder."""
+        return TaskRef(str(self.dataset_name), self.config.name)
+
     def _info(self) -> DatasetInfo:
-        task, config = resolve(f"{self.dataset_name}/{self.config.name}")
+        ref = self.ref
         return DatasetInfo(
-            description=f"{task.title}. {task.rule}", citation=task.source, features=features_of(task.layout(config))
+            description=f"{ref.definition.title}. {ref.definition.rule}",
+            citation=ref.definition.source,
+            features=features_of(ref.schema),
         )
 
     def _split_generators(self, dl_manager: object) -> list[SplitGenerator]:
-        sizes = chosen_sizes(f"{self.dataset_name}/{self.config.name}", self.config.given_sizes)
+        sizes = chosen_sizes(self.ref, self.config.given_sizes)
         return [
             SplitGenerator(name=split, gen_kwargs={"split": split, "ranges": _shards(rows)})
             for split, rows in sizes.items()
         ]
 
     def _generate_tables(self, split: str, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, pa.Table]]:
-        rows = Split(f"{self.dataset_name}/{self.config.name}", split, self.config.seed)
+        rows = Split(self.ref, split, self.config.seed)
         for start, stop in ranges:
             for first in range(start, stop, _ROWS_AT_ONCE):
                 yield first, rows_table(rows, first, min(first + _ROWS_AT_ONCE, stop))
 
 
 def get_builder(
-    task: str,
+    task: str | TaskRef,
     config: str | None = None,
     *,
     seed: int = 0,
@@ -142,22 +150,23 @@ def get_builder(
         UnknownNameError: No such task or config, or no config given where there are several.
         InvalidInputError: A size below one, or a seed that is no whole number.
     """
-    if config is None and "/" in task:
-        task, _, config = task.partition("/")
-    found = get_task(task)
+    name = str(task)
+    if config is None and "/" in name:
+        name, _, config = name.partition("/")
+    found = get_task(name)
     if config is None:
         known = [each.name for each in found.configs]
         if len(known) > 1:
-            raise UnknownNameError(f"no config given for {task}; pick one of: {', '.join(known)}")
+            raise UnknownNameError(f"no config given for {name}; pick one of: {', '.join(known)}")
         config = known[0]
     # whatever is wrong is refused before `datasets` makes a folder for it
-    address = f"{task}/{config}"
+    ref = TaskRef.parse(f"{name}/{config}")
     given = {"train": train_size, "validation": validation_size, "test": test_size}
-    chosen_sizes(address, given)
-    published = published_sizes(address)
+    chosen_sizes(ref, given)
+    published = published_sizes(ref)
     own = {f"{split}_size": None if size == published[split] else size for split, size in given.items()}
     return SequenceTask(
-        dataset_name=task,
+        dataset_name=ref.name,
         config_name=config,
         hash=fingerprint(found),
         cache_dir=cache_dir,
@@ -168,7 +177,7 @@ def get_builder(
 
 
 def load_dataset(
-    task: str,
+    task: str | TaskRef,
     config: str | None = None,
     *,
     split: str | None = None,
@@ -216,16 +225,16 @@ def load_dataset(
     return builder.as_dataset(split=split)
 
 
-def features_of(layout: TaskSchema) -> Features:
+def features_of(schema: TaskSchema) -> Features:
     """The columns of a layout as `datasets` types."""
-    classes = ClassLabel(names=list(layout.labels)) if layout.labels else None
+    classes = ClassLabel(names=list(schema.labels)) if schema.labels else None
     types = {
         "text": Value("string"),
-        "input_values": List(List(Value("float32"), length=layout.num_features)),
+        "input_values": List(List(Value("float32"), length=schema.num_features)),
         "label": Value("float32") if classes is None else classes,
         "labels": List(classes),
     }
-    return Features({name: types[name] for name in layout.columns})
+    return Features({name: types[name] for name in schema.columns})
 
 
 def configs_of(task: Task[Any]) -> list[SequenceTaskConfig]:

@@ -27,20 +27,20 @@ class Columns:
         inputs: Ids (N, T), uint8 or uint16, 0 where padded; or values (N, T, F), float32, 0.0 where padded.
         lengths: (N,), steps before the padding.
         labels: As in `tasks.schema.Batch`.
-        layout: What the rows hold.
+        schema: What the rows hold.
     """
 
     inputs: NDArray[Any]
     lengths: NDArray[np.int64]
     labels: NDArray[Any]
-    layout: TaskSchema
+    schema: TaskSchema
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> "Columns":
         """Pick rows, as a NumPy array would."""
-        return Columns(self.inputs[rows], self.lengths[rows], self.labels[rows], self.layout)
+        return Columns(self.inputs[rows], self.lengths[rows], self.labels[rows], self.schema)
 
     def followed_by(self, other: "Columns") -> "Columns":
         """These rows, then the others, of the same task."""
@@ -48,21 +48,21 @@ class Columns:
             np.concatenate([self.inputs, other.inputs]),
             np.concatenate([self.lengths, other.lengths]),
             np.concatenate([self.labels, other.labels]),
-            self.layout,
+            self.schema,
         )
 
 
-def drawn_columns(batch: Batch, layout: TaskSchema) -> Columns:
+def drawn_columns(batch: Batch, schema: TaskSchema) -> Columns:
     """What a task has drawn, with ids in place of characters."""
     inputs = batch.inputs
-    if layout.alphabet is not None and layout.alphabet.bytewise:
-        inputs = _drawn_ids(inputs, layout.alphabet)
-    return Columns(inputs, batch.lengths, batch.labels, layout)
+    if schema.vocabulary is not None and schema.vocabulary.bytewise:
+        inputs = _drawn_ids(inputs, schema.vocabulary)
+    return Columns(inputs, batch.lengths, batch.labels, schema)
 
 
-def _drawn_ids(characters: NDArray[np.uint8], alphabet: Vocabulary) -> NDArray[np.uint8]:
+def _drawn_ids(characters: NDArray[np.uint8], vocabulary: Vocabulary) -> NDArray[np.uint8]:
     """Ids of characters (N, T) that a task has drawn, two looked up at a time."""
-    single, double = _drawn_tables(alphabet)
+    single, double = _drawn_tables(vocabulary)
     flat = np.ascontiguousarray(characters).reshape(-1)
     even = len(flat) // 2 * 2
     ids = np.empty_like(flat)
@@ -72,14 +72,14 @@ def _drawn_ids(characters: NDArray[np.uint8], alphabet: Vocabulary) -> NDArray[n
 
 
 @lru_cache(maxsize=32)
-def _drawn_tables(alphabet: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+def _drawn_tables(vocabulary: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """Id of each byte, (256,), and the two ids of each two bytes, (65536,)."""
-    table = _id_table(alphabet)
+    table = _id_table(vocabulary)
     table[0] = PAD_ID  # what pads a batch; in a text of a table it is no symbol
     return table, table[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.uint16)
 
 
-def read_columns(table: pa.Table, layout: TaskSchema) -> Columns:
+def read_columns(table: pa.Table, schema: TaskSchema) -> Columns:
     """The columns of a table, checked.
 
     Raises:
@@ -87,31 +87,31 @@ def read_columns(table: pa.Table, layout: TaskSchema) -> Columns:
             steps of the wrong number of values, NaN or infinity, or labels of another kind; the message names row and
             position.
     """
-    inputs, lengths = _inputs(_column(table, layout.columns[0], layout), layout)
+    inputs, lengths = _inputs(_column(table, schema.columns[0], schema), schema)
     labels: NDArray[Any] = np.empty((len(lengths), 0), np.int64)
-    if layout.target in ("class", "number"):
-        labels = _labels(_column(table, "label", layout), layout)
-    elif layout.target == "step_class":
-        labels = _step_labels(_column(table, "labels", layout), lengths, inputs.shape[1], layout)
-    return Columns(inputs, lengths, labels, layout)
+    if schema.target in ("class", "number"):
+        labels = _labels(_column(table, "label", schema), schema)
+    elif schema.target == "step_class":
+        labels = _step_labels(_column(table, "labels", schema), lengths, inputs.shape[1], schema)
+    return Columns(inputs, lengths, labels, schema)
 
 
 def tensors(columns: Columns, width: int) -> dict[str, torch.Tensor]:
     """Rows as tensors of their own, cut or padded to `width` steps, which no row exceeds (see `feed.BatchLoader`)."""
-    layout = columns.layout
+    schema = columns.schema
     inputs = _fit(columns.inputs, width, PAD_ID)
-    if layout.alphabet is None:
+    if schema.vocabulary is None:
         mask = np.arange(width) < columns.lengths[:, None]
         batch = {"input_values": torch.from_numpy(inputs.copy())}
     else:
         mask = inputs != PAD_ID
         batch = {"input_ids": torch.from_numpy(inputs.astype(np.int64))}
     batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
-    if layout.target == "inputs":
+    if schema.target == "inputs":
         batch["labels"] = batch["input_values"]
-    elif layout.target == "next_symbol":
+    elif schema.target == "next_symbol":
         batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, NO_LABEL)
-    elif layout.target == "step_class":
+    elif schema.target == "step_class":
         batch["labels"] = torch.from_numpy(_fit(columns.labels, width, NO_LABEL).copy())
     else:
         batch["labels"] = torch.from_numpy(columns.labels.copy())
@@ -126,9 +126,9 @@ def _fit(array: NDArray[Any], width: int, filling: int) -> NDArray[Any]:
     return array[:, :width]
 
 
-def _column(table: pa.Table, name: str, layout: TaskSchema) -> pa.ChunkedArray:
+def _column(table: pa.Table, name: str, schema: TaskSchema) -> pa.ChunkedArray:
     if name not in table.column_names:
-        need = " and ".join(layout.columns)
+        need = " and ".join(schema.columns)
         raise InvalidInputError(f"columns {', '.join(table.column_names)}; a feed needs {need}")
     if not table.num_rows:
         raise InvalidInputError("a table without rows; a feed needs at least one")
@@ -139,9 +139,9 @@ def _column(table: pa.Table, name: str, layout: TaskSchema) -> pa.ChunkedArray:
     return column
 
 
-def _labels(column: pa.ChunkedArray, layout: TaskSchema) -> NDArray[Any]:
+def _labels(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[Any]:
     """(N,) class numbers or real numbers; a copy, as Arrow's own memory is not to be written."""
-    if layout.target == "class":
+    if schema.target == "class":
         if not pa.types.is_integer(column.type):
             raise InvalidInputError(f"labels of type {column.type}; a feed needs integers")
         return np.array(column.cast(pa.int64()).to_numpy())
@@ -155,7 +155,7 @@ def _labels(column: pa.ChunkedArray, layout: TaskSchema) -> NDArray[Any]:
 
 
 def _step_labels(
-    column: pa.ChunkedArray, lengths: NDArray[np.int64], width: int, layout: TaskSchema
+    column: pa.ChunkedArray, lengths: NDArray[np.int64], width: int, schema: TaskSchema
 ) -> NDArray[np.int64]:
     """(N, T) class numbers, NO_LABEL where a step has none."""
     flat, counts = _flat_lists(column)
@@ -169,15 +169,15 @@ def _step_labels(
     return labels
 
 
-def _inputs(column: pa.ChunkedArray, layout: TaskSchema) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _inputs(column: pa.ChunkedArray, schema: TaskSchema) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Ids (N, T) or values (N, T, F), padded on the right to the longest of all, and lengths (N,)."""
-    if layout.alphabet is None:
-        return _padded_values(column, layout.num_features)
+    if schema.vocabulary is None:
+        return _padded_values(column, schema.num_features)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise InvalidInputError(f"texts of type {column.type}; a feed needs strings")
-    if layout.alphabet.bytewise:
-        return _padded_bytes(column, layout.alphabet)
-    ids = layout.alphabet.encode_batch(column.to_pylist())
+    if schema.vocabulary.bytewise:
+        return _padded_bytes(column, schema.vocabulary)
+    ids = schema.vocabulary.encode_batch(column.to_pylist())
     return ids.astype(np.uint16), (ids != PAD_ID).sum(axis=1)
 
 
@@ -218,16 +218,16 @@ def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.f
     return padded, lengths
 
 
-def _id_table(alphabet: Vocabulary) -> NDArray[np.uint8]:
+def _id_table(vocabulary: Vocabulary) -> NDArray[np.uint8]:
     """Id of each of the 256 bytes: k + 1 for symbol number k, 255 for everything else."""
     table = np.full(256, _OUTSIDE, dtype=np.uint8)
-    table[np.frombuffer("".join(alphabet.symbols).encode(), np.uint8)] = np.arange(1, len(alphabet) + 1)
+    table[np.frombuffer("".join(vocabulary.symbols).encode(), np.uint8)] = np.arange(1, len(vocabulary) + 1)
     return table
 
 
-def _padded_bytes(texts: pa.ChunkedArray, alphabet: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _padded_bytes(texts: pa.ChunkedArray, vocabulary: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """As `_inputs`, of a bytewise alphabet."""
-    table = _id_table(alphabet)
+    table = _id_table(vocabulary)
     pieces = [flat_text(chunk) for chunk in texts.cast(pa.large_string()).chunks]
     lengths = np.concatenate([np.diff(offsets) for _, offsets in pieces])
     if not lengths.all():
@@ -241,7 +241,7 @@ def _padded_bytes(texts: pa.ChunkedArray, alphabet: Vocabulary) -> tuple[NDArray
             if (ids == _OUTSIDE).any():
                 where = int((ids == _OUTSIDE).argmax())
                 wrong = row + int(np.searchsorted(part - part[0], where, side="right")) - 1
-                _refuse(texts[wrong].as_py(), wrong, alphabet)
+                _refuse(texts[wrong].as_py(), wrong, vocabulary)
             stop = row + len(part) - 1
             padded[row:stop] = _padded(ids, part - part[0], padded.shape[1])
             row = stop
@@ -263,9 +263,9 @@ def _padded(ids: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> N
     return rows
 
 
-def _refuse(text: str, row: int, alphabet: Vocabulary) -> None:
-    position = next(i for i, symbol in enumerate(text) if symbol not in alphabet.ids)
-    symbols = "".join(alphabet.symbols)
+def _refuse(text: str, row: int, vocabulary: Vocabulary) -> None:
+    position = next(i for i, symbol in enumerate(text) if symbol not in vocabulary.ids)
+    symbols = "".join(vocabulary.symbols)
     raise InvalidInputError(
         f"symbol {text[position]!r} at position {position} of row {row}; the alphabet is {symbols!r}"
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seqhub.data.arrow import as_table
 from seqhub.data.collate import drawn_columns
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import DataWarning
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS
@@ -18,7 +18,7 @@ MOST_UNKNOWN = 0.9  # share of unknown words from which on a run is warned about
 MOST_EQUAL = 0.95  # share of equal targets from which on a run is warned about
 
 
-def describe(source: Source) -> dict[str, Any]:
+def describe(source: DataSource) -> dict[str, Any]:
     """Statistics of a source, as plain JSON values, for the record of a run.
 
     Returns:
@@ -28,31 +28,31 @@ def describe(source: Source) -> dict[str, Any]:
         it in each split that was looked at; `numbers`, with `mean` and `deviation` of a real target or of the values
         that are to be reconstructed.
     """
-    layout = source.layout
+    schema = source.schema
     names = SPLITS if source.kind == "file" else ("train",)
     parts = {name: source.first_block if source.kind != "file" else _whole(source, name) for name in names}
     train = parts["train"]
     found: dict[str, Any] = {"rows": len(train), "length": [int(train.lengths.min()), int(train.lengths.max())]}
-    alphabet = layout.alphabet
-    if alphabet is not None and alphabet.unknown:
+    vocabulary = schema.vocabulary
+    if vocabulary is not None and vocabulary.unknown:
         found["unknown"] = {
-            name: round(float((part.inputs == len(alphabet)).sum() / part.lengths.sum()), 6)
+            name: round(float((part.inputs == len(vocabulary)).sum() / part.lengths.sum()), 6)
             for name, part in parts.items()
         }
-    targets = {name: _targets(part, layout) for name, part in parts.items()}
-    if source.kind in ("splits", "folder") and layout.target in ("class", "number", "step_class"):
+    targets = {name: _targets(part, schema) for name, part in parts.items()}
+    if source.kind in ("splits", "folder") and schema.target in ("class", "number", "step_class"):
         table = as_table(source.training_rows)
-        column = table[layout.columns[1]]
-        flat = pc.list_flatten(column) if layout.target == "step_class" else column
-        targets["train"] = _counting(flat.drop_null().to_numpy(), layout)
+        column = table[schema.columns[1]]
+        flat = pc.list_flatten(column) if schema.target == "step_class" else column
+        targets["train"] = _counting(flat.drop_null().to_numpy(), schema)
         found["rows"] = table.num_rows
-    if layout.target in ("number", "inputs"):
+    if schema.target in ("number", "inputs"):
         numbers = targets["train"].astype(np.float64)
         found["numbers"] = {"mean": float(numbers.mean()), "deviation": float(numbers.std())}
         return found
-    entries = layout.labels or (() if alphabet is None else ("", *alphabet.entries))
+    entries = schema.labels or (() if vocabulary is None else ("", *vocabulary.entries))
     counts = {name: np.bincount(each.astype(np.int64), minlength=len(entries)) for name, each in targets.items()}
-    if layout.labels:
+    if schema.labels:
         found["classes"] = dict(zip(entries, counts["train"].tolist(), strict=True))
     most = int(counts["train"].argmax())
     found["majority"] = {"target": entries[most]} | {
@@ -61,9 +61,9 @@ def describe(source: Source) -> dict[str, Any]:
     return found
 
 
-def cautions(source: Source) -> list[str]:
+def cautions(source: DataSource) -> list[str]:
     """Why next to nothing can be learnt from the rows of a source, a line for each reason; mostly none."""
-    where = f"{source.address} on {source.name}"
+    where = f"{source.task} on {source.name}"
     found, said = source.statistics, []
     unknown = found.get("unknown", {}).get("train", 0.0)
     if unknown >= MOST_UNKNOWN:
@@ -73,7 +73,7 @@ def cautions(source: Source) -> list[str]:
         )
     majority = found.get("majority")
     if majority is not None and majority["train"] >= MOST_EQUAL:
-        what = {"class": "rows", "step_class": "steps", "next_symbol": "next symbols"}[source.layout.target]
+        what = {"class": "rows", "step_class": "steps", "next_symbol": "next symbols"}[source.schema.target]
         said.append(
             f"{where}: {majority['train']:.1%} of the {what} for training have the target {majority['target']!r}; "
             "always answering that is right as often"
@@ -81,40 +81,40 @@ def cautions(source: Source) -> list[str]:
     numbers = found.get("numbers")
     if numbers is not None and numbers["deviation"] <= 1e-12 * max(1.0, abs(numbers["mean"])):
         said.append(f"{where}: every target for training is {numbers['mean']:g}; there is nothing to learn")
-    if not said and source.kind == "file" and _all_equal(_whole(source, "train"), source.layout):
+    if not said and source.kind == "file" and _all_equal(_whole(source, "train"), source.schema):
         said.append(f"{where}: all rows for training are the same to a model; there is nothing to tell them apart by")
     return said
 
 
-def warn(source: Source) -> None:
+def warn(source: DataSource) -> None:
     """Issue a DataWarning for each of the `cautions`."""
     for line in cautions(source):
         warnings.warn(line, DataWarning, stacklevel=3)
 
 
-def _whole(source: Source, name: str) -> Batch:
+def _whole(source: DataSource, name: str) -> Batch:
     """All rows of a split of a file."""
     split = source.split(name)
     return split.blocks(0, -(-source.sizes[name] // 1024))
 
 
-def _targets(part: Batch, layout: TaskSchema) -> NDArray[Any]:
+def _targets(part: Batch, schema: TaskSchema) -> NDArray[Any]:
     """Targets of all rows, one after the other: class numbers, ids of next symbols, or real numbers."""
-    if layout.target in ("class", "number", "step_class"):
-        return _counting(part.labels.reshape(-1), layout)
-    columns = drawn_columns(part, layout)
+    if schema.target in ("class", "number", "step_class"):
+        return _counting(part.labels.reshape(-1), schema)
+    columns = drawn_columns(part, schema)
     real = np.arange(columns.inputs.shape[1]) < columns.lengths[:, None]
-    if layout.target == "next_symbol":
+    if schema.target == "next_symbol":
         return columns.inputs[:, 1:][real[:, 1:]]
     return columns.inputs[real].reshape(-1)
 
 
-def _counting(targets: NDArray[Any], layout: TaskSchema) -> NDArray[Any]:
+def _counting(targets: NDArray[Any], schema: TaskSchema) -> NDArray[Any]:
     """Those that count."""
-    return targets if layout.target == "number" else targets[targets != NO_LABEL]
+    return targets if schema.target == "number" else targets[targets != NO_LABEL]
 
 
-def _all_equal(part: Batch, layout: TaskSchema) -> bool:
+def _all_equal(part: Batch, schema: TaskSchema) -> bool:
     """Return whether a model is given the same for each row."""
     same = bool((part.lengths == part.lengths[0]).all() and (part.inputs == part.inputs[:1]).all())
-    return same and layout.target == "class"
+    return same and schema.target == "class"

@@ -1,4 +1,4 @@
-"""Real texts as sequences of chunk vectors, for `documents/own`: cut into windows, embedded, kept on disk.
+"""Real texts as sequences of chunk vectors, for `documents/custom`: cut into windows, embedded, kept on disk.
 
 Source: Pappagari et al. (2019), see `tasks.documents`. Pooling is the mean over the tokens of a chunk, special ones
 included, as Reimers & Gurevych (2019), "Sentence-BERT", EMNLP, section 3, have it by default.
@@ -130,7 +130,7 @@ class Encoder:
 
 
 def embedded_csv(file: Path, encoder: Encoder, text: str = "text", label: str = "label") -> Iterator[VectorRow]:
-    """Every text of a table as vectors, with its label and split; read as a file for `sentiment/own` is.
+    """Every text of a table as vectors, with its label and split; read as a file for `sentiment/custom` is.
 
     Args:
         file: CSV, TSV, JSON lines, Parquet or Arrow, see `tabular`.

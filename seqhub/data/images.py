@@ -1,4 +1,4 @@
-"""Images of a Hub dataset as sequences of their rows, for `row_images/own`: the way from MNIST to a run."""
+"""Images of a Hub dataset as sequences of their rows, for `row_images/custom`: the way from MNIST to a run."""
 
 from collections.abc import Iterator
 from pathlib import Path

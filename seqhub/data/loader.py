@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from seqhub.data.arrow import as_table, rows_table
 from seqhub.data.collate import Columns, drawn_columns, read_columns, tensors
 from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE, philox_key
 from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import Split
@@ -36,7 +37,8 @@ class BatchLoader(ABC):
       float32, 0.0 where padded;
     - `attention_mask` (B, T), int64: 1 at real steps;
     - `labels`, by `TaskSchema.target`: `class` (B,) int64; `number` (B,) float32; `step_class` (B, T) int64,
-      NO_LABEL where a step does not count; `next_symbol` the ids, NO_LABEL where padded (models shift them); `inputs` the values.
+      NO_LABEL where a step does not count; `next_symbol` the ids, NO_LABEL where padded (models shift them); `inputs`
+      the values.
 
     `batch_size` counts the rows of all `world_size` processes together. Process `rank` gets a contiguous slice of
     each batch, and T is the longest of the *whole* batch, so the slices in order of rank are the batch that one
@@ -128,7 +130,7 @@ class DatasetLoader(BatchLoader):
 
     Args:
         rows: A `datasets.Dataset` (its selection and order are kept) or a table, with the columns of the layout.
-        layout: What the rows hold.
+        schema: What the rows hold.
         shuffle: False keeps the order of the rows.
         seed: Seed of the order.
         order_seed: Where given, the order is that of torch's `DataLoader` instead, see `torch_order`.
@@ -142,7 +144,7 @@ class DatasetLoader(BatchLoader):
     def __init__(
         self,
         rows: "Dataset | pa.Table",
-        layout: TaskSchema,
+        schema: TaskSchema,
         batch_size: int,
         *,
         shuffle: bool,
@@ -156,7 +158,7 @@ class DatasetLoader(BatchLoader):
     ) -> None:
         super().__init__(batch_size, rank, world_size, pad_to, allow_empty)
         table = as_table(rows)
-        self._columns = read_columns(table, layout)
+        self._columns = read_columns(table, schema)
         self._width(self._columns.lengths)  # a pad_to too small shows here rather than in some epoch
         self.shuffle = shuffle
         self.seed = seed
@@ -242,11 +244,10 @@ def loader_of(
 ) -> "DatasetLoader | StreamLoader":
     """The rows of a split in order: without end where they are drawn, else epoch after epoch."""
     if split.size is None:
-        address = f"{split.task.name}/{split.config.name}"
-        return StreamLoader(address, split.name, split.seed, batch_size, rank, world_size, allow_empty=allow_empty)
+        return StreamLoader(split.ref, split.name, split.seed, batch_size, rank, world_size, allow_empty=allow_empty)
     rows = rows_table(split, 0, split.size)
     return DatasetLoader(
-        rows, split.layout, batch_size, shuffle=False, rank=rank, world_size=world_size, allow_empty=allow_empty
+        rows, split.schema, batch_size, shuffle=False, rank=rank, world_size=world_size, allow_empty=allow_empty
     )
 
 
@@ -257,19 +258,19 @@ class StreamLoader(BatchLoader):
     `Split` numbers, whatever the batch size.
 
     Args:
-        address: Task and config, as in `qrsu/hard`.
+        task: Task and config, as in `qrsu/hard`.
         split: `train`, `validation` or `test`.
         seed: Seed of the data.
 
-    >>> feed = StreamFeed("qrsu/easy", "train", seed=0, batch_size=4)
-    >>> batch = next(iter(feed))
-    >>> feed.split.task.decode_batch(batch["input_ids"].numpy()) == [feed.split[i].inputs for i in range(4)]
+    >>> loader = StreamLoader("qrsu/easy", "train", seed=0, batch_size=4)
+    >>> batch = next(iter(loader))
+    >>> loader.split.task.decode_batch(batch["input_ids"].numpy()) == [loader.split[i].inputs for i in range(4)]
     True
     """
 
     def __init__(
         self,
-        address: str,
+        task: str | TaskRef,
         split: str = "train",
         seed: int = 0,
         batch_size: int = 32,
@@ -280,10 +281,11 @@ class StreamLoader(BatchLoader):
         allow_empty: bool = False,
     ) -> None:
         super().__init__(batch_size, rank, world_size, pad_to, allow_empty)
-        self.address = address
-        self.split = Split(address, split, seed)
+        self.split = Split(task, split, seed)
         if self.split.size is not None:
-            raise InvalidConfigError(f"fresh examples of {address}, whose {self.split.size:,} {split} rows are given")
+            raise InvalidConfigError(
+                f"newly generated examples of {self.split.ref}, whose {self.split.size:,} {split} rows are given"
+            )
         self._width(np.array([self.split.config.length[1]]))
         self._ahead: tuple[int, Columns] | None = None  # what `columns` has drawn, after the number of its first row
 
@@ -293,7 +295,7 @@ class StreamLoader(BatchLoader):
         left: Columns | None = None
         batch = self.batch
         for drawn in self.split.batches(batch * size):
-            columns = drawn_columns(drawn, self.split.layout)
+            columns = drawn_columns(drawn, self.split.schema)
             if left is not None and len(left):
                 columns = left.followed_by(columns)
             whole = len(columns) // size * size
@@ -314,7 +316,7 @@ class StreamLoader(BatchLoader):
         have = start + sum(map(len, pieces))
         if have < stop:  # draw whole blocks, and keep what is left of the last one
             end = -(-stop // BLOCK_SIZE) * BLOCK_SIZE
-            pieces += [drawn_columns(batch, self.split.layout) for batch in self.split.batches(have, end)]
+            pieces += [drawn_columns(batch, self.split.schema) for batch in self.split.batches(have, end)]
         drawn = reduce(Columns.followed_by, pieces)
         self._ahead = stop, drawn[stop - start :]
         return drawn[: stop - start]
@@ -325,7 +327,7 @@ class StreamLoader(BatchLoader):
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "address": self.address,
+            "address": str(self.split.ref),
             "split": self.split.name,
             "seed": self.split.seed,
             "batch_size": self.batch_size,

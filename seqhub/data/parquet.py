@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +34,8 @@ from seqhub.data.split_sizes import chosen_sizes
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.io import sync_folder
 from seqhub.records import DatasetRecord, command_line, environment
+from seqhub.records.dataset import ConfigFacts, SplitFacts
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
@@ -112,7 +113,7 @@ def write_folder(
     return record
 
 
-def load_folder(folder: Path, address: str, split: str) -> pa.Table:
+def load_folder(folder: Path, task: str | TaskRef, split: str) -> pa.Table:
     """The rows of a split from a folder that `write_folder` made, checked against the record.
 
     Raises:
@@ -122,9 +123,9 @@ def load_folder(folder: Path, address: str, split: str) -> pa.Table:
         CorruptFileError: A file is missing, damaged, or its rows are not those of the record.
     """
     record = DatasetRecord.load(folder)
-    task, _, config = address.partition("/")
-    if record.task != task:
-        raise InvalidInputError(f"{folder} holds {record.task}, not {task}")
+    name, _, config = str(task).partition("/")  # a folder may hold a config that the task no longer has
+    if record.task != name:
+        raise InvalidInputError(f"{folder} holds {record.task}, not {name}")
     if config not in record.configs:
         raise UnknownNameError.of(f"config of {folder}", config, record.configs)
     splits = record.configs[config]["splits"]
@@ -132,7 +133,7 @@ def load_folder(folder: Path, address: str, split: str) -> pa.Table:
         raise UnknownNameError.of(f"split of {folder}", split, splits)
     path = folder / config / _file_name(split)
     try:
-        rows = pq.read_table(path, columns=list(Split(address, split).layout.columns))
+        rows = pq.read_table(path, columns=list(Split(task, split).schema.columns))
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise CorruptFileError(f"{path} cannot be read: {reason}") from error
@@ -180,26 +181,26 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
 
 def _write_config(
     folder: Path, splits: dict[str, Split], sizes: dict[str, int], tell: Callable[[int], None]
-) -> dict[str, Any]:
+) -> ConfigFacts:
     """Write the splits of one config; what the record says of it."""
     folder.mkdir()
-    layout = splits["train"].layout
-    schema = features_of(layout).arrow_schema  # its metadata tell `datasets` the names of the labels
+    schema = splits["train"].schema
+    columns = features_of(schema).arrow_schema  # its metadata tell `datasets` the names of the labels
     facts, distinct = {}, {}
     for name, split in splits.items():
         parts = []
         with (folder / _file_name(name)).open("xb") as file:
-            with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            with pq.ParquetWriter(file, columns, compression="zstd") as writer:
                 for start in range(0, sizes[name], _ROW_GROUP):
                     part = rows_table(split, start, min(start + _ROW_GROUP, sizes[name]))
-                    writer.write_table(part.cast(schema), row_group_size=_ROW_GROUP)
+                    writer.write_table(part.cast(columns), row_group_size=_ROW_GROUP)
                     parts.append(part)
                     tell(len(part))
             file.flush()
             os.fsync(file.fileno())
         table = pa.concat_tables(parts)
-        facts[name] = _facts(table, layout, folder / _file_name(name))
-        distinct[name] = _distinct(table[layout.columns[0]])
+        facts[name] = _facts(table, schema, folder / _file_name(name))
+        distinct[name] = _distinct(table[schema.columns[0]])
     sync_folder(folder)
     (first,) = splits["train"].batches(0, min(EXAMPLES, sizes["train"]))
     return {
@@ -209,34 +210,34 @@ def _write_config(
     }
 
 
-def _facts(table: pa.Table, layout: TaskSchema, path: Path) -> dict[str, Any]:
-    inputs = table[layout.columns[0]]
-    lengths = pc.list_value_length(inputs) if layout.alphabet is None else _symbols(inputs, layout.alphabet)
-    facts = {
+def _facts(table: pa.Table, schema: TaskSchema, path: Path) -> SplitFacts:
+    inputs = table[schema.columns[0]]
+    lengths = pc.list_value_length(inputs) if schema.vocabulary is None else _symbols(inputs, schema.vocabulary)
+    facts: SplitFacts = {
         "rows": len(table),
         "digest": digest(table),
         "bytes": path.stat().st_size,
         "labels": {},
         "mean_length": pc.mean(lengths).as_py(),
     }
-    if layout.alphabet is not None and layout.alphabet.separator:
+    if schema.vocabulary is not None and schema.vocabulary.separator:
         facts["characters"] = pc.sum(pc.binary_length(inputs)).as_py()
-    if layout.labels:
-        column = table["label"] if layout.target == "class" else pc.list_flatten(table["labels"])
+    if schema.labels:
+        column = table["label"] if schema.target == "class" else pc.list_flatten(table["labels"])
         numbers = column.to_numpy()
-        counts = np.bincount(numbers[numbers != NO_LABEL], minlength=len(layout.labels))
-        facts["labels"] = dict(zip(layout.labels, counts.tolist(), strict=True))
-    elif layout.target == "number":
+        counts = np.bincount(numbers[numbers != NO_LABEL], minlength=len(schema.labels))
+        facts["labels"] = dict(zip(schema.labels, counts.tolist(), strict=True))
+    elif schema.target == "number":
         numbers = table["label"].to_numpy()
         facts["numbers"] = [float(numbers.min()), float(numbers.mean(dtype=np.float64)), float(numbers.max())]
     return facts
 
 
-def _symbols(texts: pa.ChunkedArray, alphabet: Vocabulary) -> pa.ChunkedArray:
+def _symbols(texts: pa.ChunkedArray, vocabulary: Vocabulary) -> pa.ChunkedArray:
     """How many symbols each text has."""
-    if not alphabet.separator:
+    if not vocabulary.separator:
         return pc.utf8_length(texts)
-    return pc.add(pc.count_substring(texts, alphabet.separator), 1)
+    return pc.add(pc.count_substring(texts, vocabulary.separator), 1)
 
 
 def _distinct(column: pa.ChunkedArray) -> pa.Array:

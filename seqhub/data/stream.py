@@ -17,6 +17,7 @@ from datasets.iterable_dataset import _BaseExamplesIterable
 from seqhub.data.arrow import batch_table
 from seqhub.data.builder import features_of
 from seqhub.errors import InvalidConfigError
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import Split
 
@@ -26,14 +27,14 @@ of shards, and makes every rank draw everything otherwise; this one is divided b
 24, 28, 30, 32, ..., 1024. Shards cost nothing: they are numbers of blocks."""
 
 
-def stream(address: str, split: str = "train", seed: int = 0) -> IterableDataset:
-    """Examples of a split, without end: the columns that its layout names.
+def stream(task: str | TaskRef, split: str = "train", seed: int = 0) -> IterableDataset:
+    """Return an endless dataset of newly generated examples of a split, with the columns of its schema.
 
     Works with `split_dataset_by_node`, DataLoader workers (at most `NUM_SHARDS` readers in all) and
     `state_dict()` / `load_state_dict()`. `.shuffle()` leaves the order of the blocks, as they are drawn independently.
 
     Args:
-        address: Task and config, as in `qrsu/hard`.
+        task: Task and config, as in `qrsu/hard`.
         split: `train`, `validation` or `test`.
         seed: Another seed gives other examples of the same law, any whole number.
 
@@ -46,9 +47,11 @@ def stream(address: str, split: str = "train", seed: int = 0) -> IterableDataset
     >>> next(iter(examples))["text"] == Split("qrsu/easy", "train", seed=3)[0].inputs
     True
     """
-    rows = Split(address, split, seed)
+    rows = Split(task, split, seed)
     if rows.size is not None:
-        raise InvalidConfigError(f"a stream of {address}, whose {rows.size:,} {split} rows are given; load the dataset")
+        raise InvalidConfigError(
+            f"a stream of {rows.ref}, whose {rows.size:,} {split} rows are given; load the dataset"
+        )
     blocks = _Blocks(rows)
     info = DatasetInfo(features=blocks.features, citation=rows.task.source)
     return IterableDataset(blocks, info=info, split=NamedSplit(split))
@@ -95,11 +98,11 @@ class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its meth
 
     def _table(self, block: int) -> pa.Table:
         """Block number `block` of those that this reader has."""
-        return batch_table(self.split.blocks(self.first + block * self.step, 1), self.split.layout)
+        return batch_table(self.split.blocks(self.first + block * self.step, 1), self.split.schema)
 
     @property
     def features(self) -> Any:
-        return features_of(self.split.layout)
+        return features_of(self.split.schema)
 
     @property
     def is_typed(self) -> bool:
@@ -130,8 +133,7 @@ class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its meth
         return self._state_dict
 
     def _identity(self) -> dict[str, Any]:
-        address = f"{self.split.task.name}/{self.split.config.name}"
-        return {"address": address, "split": self.split.name, "seed": self.split.seed}
+        return {"address": str(self.split.ref), "split": self.split.name, "seed": self.split.seed}
 
     def _position(self) -> tuple[int, int]:
         """Block, counted among one's own, and example within it."""

@@ -26,7 +26,7 @@ from seqhub.data.collate import read_columns
 from seqhub.data.tabular import SPLIT, arrow_table, label_column, split_named
 from seqhub.errors import InvalidInputError, OutputExistsError
 from seqhub.io import write_atomically
-from seqhub.tasks.schema import OWN, Batch, TaskSchema
+from seqhub.tasks.schema import CUSTOM, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows
 
 _MOST_VALUES = 1 << 28  # of all rows, were each as long as the longest: 1 GiB
@@ -88,7 +88,7 @@ def read_vectors(file: Path) -> FileRows:
     """
     table = arrow_table(file)
     try:
-        layout, whole, named = _read(table)
+        schema, whole, named = _read(table)
     except InvalidInputError as error:
         raise InvalidInputError(f"{file}: {error}") from error
     contents = [
@@ -97,10 +97,10 @@ def read_vectors(file: Path) -> FileRows:
     ]
     places = assign(contents, named, "sequences", file)
     taught = set(whole.labels[places == 0].tolist())
-    missing = next((name for number, name in enumerate(layout.labels) if number not in taught), None)
+    missing = next((name for number, name in enumerate(schema.labels) if number not in taught), None)
     if missing is not None:
         raise InvalidInputError(f"label {missing!r} of {file} has no row among those for training; it needs more rows")
-    return FileRows(layout, {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)})
+    return FileRows(schema, {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)})
 
 
 def _read(table: pa.Table) -> tuple[TaskSchema, Batch, list[str | None]]:
@@ -109,20 +109,20 @@ def _read(table: pa.Table) -> tuple[TaskSchema, Batch, list[str | None]]:
     first = lists[0].as_py() if lists is not None and len(lists) and pa.types.is_nested(lists.type) else None
     width = len(first[0]) if first and isinstance(first[0], list) else 0
     numbers, names = _labels(table)
-    layout = TaskSchema(step_shape=(max(1, width),), labels=names)
+    schema = TaskSchema(step_shape=(max(1, width),), labels=names)
     longest = pc.max(pc.list_value_length(lists)).as_py() if width else 0
-    if longest > OWN.length[1] or table.num_rows * longest * width > _MOST_VALUES:
+    if longest > CUSTOM.length[1] or table.num_rows * longest * width > _MOST_VALUES:
         raise InvalidInputError(
-            f"{table.num_rows:,} rows of up to {longest:,} steps of {width:,} values; need {OWN.length[1]:,} steps or "
-            f"fewer, and {_MOST_VALUES:,} values in all were each row as long as the longest"
+            f"{table.num_rows:,} rows of up to {longest:,} steps of {width:,} values; allowed: {CUSTOM.length[1]:,} "
+            f"steps, and {_MOST_VALUES:,} values in all were each row as long as the longest"
         )
     place = table.column_names.index("label")
-    columns = read_columns(table.set_column(place, "label", pa.array(numbers)), layout)
+    columns = read_columns(table.set_column(place, "label", pa.array(numbers)), schema)
     named: list[str | None] = [None] * table.num_rows
     if SPLIT in table.column_names:
         given = table.column(SPLIT).to_pylist()
         named = [split_named(split, f"row {row}") for row, split in enumerate(given)]
-    return layout, Batch(columns.inputs, columns.lengths, columns.labels), named
+    return schema, Batch(columns.inputs, columns.lengths, columns.labels), named
 
 
 def _labels(table: pa.Table) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -4,24 +4,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.load import load_model
-from seqhub.evaluation.stopping import illegal, success_of
 from seqhub.metrics.accumulator import MetricAccumulator
+from seqhub.metrics.grammar import illegal
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
+from seqhub.records.run import SplitMetrics
 from seqhub.tasks.base import Task
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import OWN, StoppingRule, TaskConfig
+from seqhub.tasks.schema import CUSTOM, StoppingRule, TaskConfig
 from seqhub.tasks.splits import Split
+from seqhub.tasks.stopping import stopping_rule_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,11 +65,11 @@ def evaluate(
         if number is not None and not least <= number <= MOST_ROWS:
             raise InvalidInputError(f"{name} {number}; need {least} to {MOST_ROWS:,}")
     record = RunRecord.load(folder)
-    task, config = resolve(record.address)
-    source = Source.of_run(record, data)
+    task, config = record.task.definition, record.task.config
+    source = DataSource.of_run(record, data)
     model = load_model(folder)
     parts = {name: (source.split(name, seed), source.sizes[name] if rows is None else rows) for name in _SPLITS}
-    if sibling_rows and config is not OWN:
+    if sibling_rows and config is not CUSTOM:
         siblings = [
             sibling.name for sibling in task.configs if sibling != config and _fits(model, task, config, sibling)
         ]
@@ -87,13 +88,13 @@ def evaluate(
 def _fits(model: "PreTrainedModel", task: Task[Any], config: TaskConfig, sibling: TaskConfig) -> bool:
     """Whether a model of one config can be asked about another: same kind of rows, of a length that it reads."""
     fixed = getattr(model.config, "num_steps", None)
-    return task.layout(sibling) == task.layout(config) and (fixed is None or sibling.length == (fixed, fixed))
+    return task.schema(sibling) == task.schema(config) and (fixed is None or sibling.length == (fixed, fixed))
 
 
-def measure(model: "PreTrainedModel", split: Split, rows: int) -> dict[str, Any]:
+def measure(model: "PreTrainedModel", split: Split, rows: int) -> SplitMetrics:
     """Metrics of a model on the first rows of a split, all where there are fewer, with what identifies these rows."""
     rows = rows if split.size is None else min(rows, split.size)
-    return _metrics(model, split, rows, _batches(split, rows)) | _identity(split, rows)
+    return _metrics(model, split, rows, _batches(split, rows), _identity(split, rows))
 
 
 class Exam:
@@ -110,9 +111,9 @@ class Exam:
         self._batches = list(islice(_batches(split, self.rows), -(-self.rows // min(BATCH_SIZE, self.rows))))
         self._identity = _identity(split, self.rows)
 
-    def measure(self, model: "PreTrainedModel") -> dict[str, Any]:
-        """What `measure` says of the model."""
-        return _metrics(model, self.split, self.rows, self._batches) | self._identity
+    def measure(self, model: "PreTrainedModel") -> SplitMetrics:
+        """Return what `measure` returns for the model."""
+        return _metrics(model, self.split, self.rows, self._batches, self._identity)
 
 
 def _batches(split: Split, rows: int) -> Iterator[dict[str, "Tensor"]]:
@@ -123,13 +124,17 @@ def _batches(split: Split, rows: int) -> Iterator[dict[str, "Tensor"]]:
 
 
 def _metrics(
-    model: "PreTrainedModel", split: Split, rows: int, batches: Iterable[dict[str, "Tensor"]]
-) -> dict[str, Any]:
+    model: "PreTrainedModel",
+    split: Split,
+    rows: int,
+    batches: Iterable[dict[str, "Tensor"]],
+    identity: dict[str, Any],
+) -> SplitMetrics:
     metrics = _tally(model, split, rows, batches).metrics()
-    if (success := _success(split)) is not None and success.rule == "legal":
-        wrong = illegal(split, rows, ModelScorer(model, split.layout))
+    if (stopping_rule := _success(split)) is not None and stopping_rule.rule == "legal":
+        wrong = illegal(split, rows, ModelScorer(model, split.schema))
         metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
-    return metrics
+    return cast("SplitMetrics", metrics | identity)
 
 
 def _identity(split: Split, rows: int) -> dict[str, Any]:
@@ -144,7 +149,7 @@ def _identity(split: Split, rows: int) -> dict[str, Any]:
 
 
 def _success(split: Split) -> StoppingRule | None:
-    return success_of(f"{split.task.name}/{split.config.name}")
+    return stopping_rule_of(f"{split.task.name}/{split.config.name}")
 
 
 def tally(model: "PreTrainedModel", split: Split, rows: int) -> MetricAccumulator:
@@ -157,7 +162,7 @@ def _tally(
 ) -> MetricAccumulator:
     import torch
 
-    result, device = MetricAccumulator(split.layout, rows, _success(split), logistic_outputs(model)), model.device
+    result, device = MetricAccumulator(split.schema, rows, _success(split), logistic_outputs(model)), model.device
     with torch.inference_mode():
         for batch in batches:
             given = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}

@@ -20,13 +20,13 @@ class ModelScorer:
     """Outputs of a model, with its mode left as it is.
 
     Args:
-        model: Any of this package's for the target of `layout`.
-        layout: What the rows hold.
+        model: Any of this package's for the target of `schema`.
+        schema: What the rows hold.
     """
 
-    def __init__(self, model: "PreTrainedModel", layout: TaskSchema) -> None:
+    def __init__(self, model: "PreTrainedModel", schema: TaskSchema) -> None:
         self.model = model
-        self.layout = layout
+        self.schema = schema
 
     def errors(self, rows: Batch) -> NDArray[np.floating]:
         """(N, 4), what `judging.judge` says of its outputs."""
@@ -36,7 +36,7 @@ class ModelScorer:
         return np.concatenate(
             self._of_batches(
                 rows,
-                lambda logits, labels, mask: judge(self.layout, logits, labels, mask, logistic).cpu().double().numpy(),
+                lambda logits, labels, mask: judge(self.schema, logits, labels, mask, logistic).cpu().double().numpy(),
             )
         )
 
@@ -52,7 +52,7 @@ class ModelScorer:
 
         from seqhub.data.collate import drawn_columns, tensors
 
-        columns, width = drawn_columns(rows, self.layout), int(rows.lengths.max())
+        columns, width = drawn_columns(rows, self.schema), int(rows.lengths.max())
         training, found = self.model.training, []
         self.model.eval()
         try:

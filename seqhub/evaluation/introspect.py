@@ -16,7 +16,7 @@ from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import OWN, TaskSchema
+from seqhub.tasks.schema import CUSTOM, TaskSchema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,50 +32,50 @@ def watcher(folder: Path) -> Watch:
     """
     from transformers import AutoTokenizer
 
-    task, config = resolve(RunRecord.load(folder).address)
-    layout, tokenizer = task.layout(config), None
+    task, config = resolve(RunRecord.load(folder).task)
+    schema, tokenizer = task.schema(config), None
     model = load_model(folder)
-    if config is OWN and layout.alphabet is None:  # how wide the steps of a file were, the model still knows
-        layout = replace(layout, step_shape=(model.config.num_features,))
-    if layout.alphabet is not None:
+    if config is CUSTOM and schema.vocabulary is None:  # how wide the steps of a file were, the model still knows
+        schema = replace(schema, step_shape=(model.config.num_features,))
+    if schema.vocabulary is not None:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return lambda inputs: _trace(model, layout, inputs, _given(layout, tokenizer, inputs))
+    return lambda inputs: _trace(model, schema, inputs, _given(schema, tokenizer, inputs))
 
 
-def _trace(model: "PreTrainedModel", layout: TaskSchema, inputs: Any, given: "dict[str, Tensor]") -> Trace:
+def _trace(model: "PreTrainedModel", schema: TaskSchema, inputs: Any, given: "dict[str, Tensor]") -> Trace:
     import torch
 
-    if layout.alphabet is None:
+    if schema.vocabulary is None:
         inputs = given["input_values"][0].numpy()
     with torch.inference_mode():
         output = model(**given)
         states = _states(model, given)
-        readout = _readout(model, layout, output.logits, states.get("hidden"))
+        readout = _readout(model, schema, output.logits, states.get("hidden"))
     logits = output.logits[0].float().numpy()
     arrays = {name: each[0].float().numpy() for name, each in states.items()}
-    return Trace(inputs, logits, arrays, readout, _saliency(model, layout, given))
+    return Trace(inputs, logits, arrays, readout, _saliency(model, schema, given))
 
 
-def _saliency(model: "PreTrainedModel", layout: TaskSchema, given: "dict[str, Tensor]") -> Any:
+def _saliency(model: "PreTrainedModel", schema: TaskSchema, given: "dict[str, Tensor]") -> Any:
     """See `Trace.saliency`."""
     import torch
 
-    if layout.alphabet is not None or layout.target not in ("class", "number"):
+    if schema.vocabulary is not None or schema.target not in ("class", "number"):
         return None
     values = given["input_values"].clone().requires_grad_()
     score = model(**given | {"input_values": values}).logits.max()
     return torch.autograd.grad(score, values)[0][0].numpy()
 
 
-def _given(layout: TaskSchema, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
+def _given(schema: TaskSchema, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
     import torch
 
     if tokenizer is not None:
         return dict(encode(tokenizer, [inputs]))
     values = np.array(inputs, dtype=np.float32)
-    if values.ndim != 2 or values.shape[1] != layout.num_features or not len(values) or not np.isfinite(values).all():
-        raise InvalidInputError(f"values of shape {values.shape}; need finite ones of (steps, {layout.num_features})")
+    if values.ndim != 2 or values.shape[1] != schema.num_features or not len(values) or not np.isfinite(values).all():
+        raise InvalidInputError(f"values of shape {values.shape}; need finite ones of (steps, {schema.num_features})")
     return {"input_values": torch.from_numpy(values)[None]}
 
 
@@ -93,15 +93,15 @@ def _states(model: "PreTrainedModel", given: "dict[str, Tensor]") -> "dict[str, 
     return states | {"cell": cells[-1]} if cells else states
 
 
-def _readout(model: "PreTrainedModel", layout: TaskSchema, logits: "Tensor", hidden: "Tensor | None") -> Any:
+def _readout(model: "PreTrainedModel", schema: TaskSchema, logits: "Tensor", hidden: "Tensor | None") -> Any:
     """See `Trace.readout`; what a head makes of pooled states says nothing about one step."""
-    if layout.target in ("step_class", "next_symbol"):
+    if schema.target in ("step_class", "next_symbol"):
         return class_outputs(logits[0].float(), logistic_outputs(model)).numpy()
     config = model.config
     by_step = getattr(config, "pooling", None) == "last" and not getattr(config, "bidirectional", False)
-    if layout.target == "inputs" or hidden is None or not by_step:
+    if schema.target == "inputs" or hidden is None or not by_step:
         return None
     scores = model.get_submodule("classifier")(hidden)[0].float()
-    if layout.target == "class":
+    if schema.target == "class":
         return class_outputs(scores, logistic_outputs(model)).numpy()
     return (scores.sigmoid() if logistic_outputs(model) else scores).numpy()

@@ -8,7 +8,6 @@ from seqhub._logging import quiet_transformers
 from seqhub.errors import CorruptFileError
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,8 +50,8 @@ def load_model(folder: Path) -> "PreTrainedModel":
     if (folder / RunRecord.FILE_NAME).is_file():
         record = RunRecord.load(folder)
         check_files(folder, record)
-        task, config = resolve(record.address)
-        head = task.layout(config).head
+        task, config = record.task.definition, record.task.config
+        head = task.schema(config).head
     try:
         with quiet_transformers():
             model, info = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(

@@ -20,26 +20,26 @@ class MetricAccumulator:
     Every target has `examples` (sequences), `accuracy` in [0, 1] and `loss`; see `metrics` for the rest.
 
     Args:
-        layout: What is to be learnt.
+        schema: What is to be learnt.
         rows: Sequences to take in; more are left out.
-        success: By whose tolerance a sequence is wrong for the source of its task; None where it has none.
+        stopping_rule: By whose tolerance a sequence is wrong for the source of its task; None where it has none.
         logistic: Whether outputs are logistic units; as in `judging.right_share`.
     """
 
     def __init__(
-        self, layout: TaskSchema, rows: int, success: StoppingRule | None = None, logistic: bool = False
+        self, schema: TaskSchema, rows: int, stopping_rule: StoppingRule | None = None, logistic: bool = False
     ) -> None:
-        self.layout = layout
+        self.schema = schema
         self.rows = rows
         self.logistic = logistic
-        self.tolerance = success.tolerance if success is not None else 0.0
+        self.tolerance = stopping_rule.tolerance if stopping_rule is not None else 0.0
         self.examples = 0
         self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._counts = {"steps": 0, "right": 0, "whole": 0}
         self._loss = 0.0
         self._squared = 0.0  # the loss, where it is of squares
         self._off = 0  # sequences with an output further off than the task's source allows
-        self._confusion = np.zeros((len(layout.labels), len(layout.labels)), dtype=np.int64)
+        self._confusion = np.zeros((len(schema.labels), len(schema.labels)), dtype=np.int64)
 
     @property
     def full(self) -> bool:
@@ -53,18 +53,18 @@ class MetricAccumulator:
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
         self.examples += len(labels)
-        if self.tolerance or self.logistic or self.layout.target in ("number", "inputs"):
-            judged = judge(self.layout, logits, labels, mask, self.logistic).numpy().astype(np.float64)
+        if self.tolerance or self.logistic or self.schema.target in ("number", "inputs"):
+            judged = judge(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
             self._squared += float(judged[:, 2].sum())
             if self.tolerance:
                 self._off += int((~(judged[:, 0] < self.tolerance)).sum())
-        if self.layout.target in ("number", "inputs"):
+        if self.schema.target in ("number", "inputs"):
             self._parts.append((judged, labels.numpy()))
             return
-        if self.layout.target == "next_symbol":
+        if self.schema.target == "next_symbol":
             logits, labels = logits[:, :-1], labels[:, 1:]
         probabilities = class_outputs(logits.double(), self.logistic).numpy()
-        if self.layout.target == "class":
+        if self.schema.target == "class":
             self._parts.append((probabilities, labels.numpy()))
         else:
             self._count(probabilities, labels.numpy())
@@ -81,7 +81,7 @@ class MetricAccumulator:
         self._counts["steps"] += int(counted.sum())
         of_label = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
         self._loss -= float(np.log(np.maximum(of_label[counted], np.finfo(np.float64).tiny)).sum())
-        if self.layout.labels:
+        if self.schema.labels:
             np.add.at(self._confusion, (labels[counted], predicted[counted]), 1)
 
     def metrics(self) -> dict[str, Any]:
@@ -99,11 +99,11 @@ class MetricAccumulator:
         """
         if not self.examples:
             raise InvalidInputError("no sequences to measure; need one or more")
-        target = self.layout.target
+        target = self.schema.target
         if target == "class":
             probabilities, labels = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
             tolerance = self.tolerance or TOLERANCE
-            found = classification_metrics(probabilities, labels, self.layout.labels, tolerance)
+            found = classification_metrics(probabilities, labels, self.schema.labels, tolerance)
             if self.logistic:
                 found["loss"] = self._squared / self.examples
         else:
@@ -122,10 +122,10 @@ class MetricAccumulator:
             "loss": (self._squared if self.logistic else self._loss) / steps,
             "whole": self._counts["whole"],
         }
-        if self.layout.labels:
+        if self.schema.labels:
             metrics["per_class"] = {
                 name: {"correct": int(self._confusion[i, i]), "total": int(self._confusion[i].sum())}
-                for i, name in enumerate(self.layout.labels)
+                for i, name in enumerate(self.schema.labels)
             }
             metrics["confusion"] = self._confusion.tolist()
         return metrics
@@ -141,8 +141,8 @@ class MetricAccumulator:
             "interval": list(wilson_interval(right, self.examples)),
             "loss": float(judged[:, 2].mean()),
             "mse": float(judged[:, 2].mean()) * (2 if self.logistic else 1),
-            "tolerance": self.layout.tolerance,
+            "tolerance": self.schema.tolerance,
         }
-        if self.layout.target == "number":
+        if self.schema.target == "number":
             return metrics | {"mean_absolute_error": float(judged[:, 1].mean())}
         return metrics | {"worst_mse": float(judged[:, 2].max())}

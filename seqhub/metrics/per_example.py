@@ -9,33 +9,33 @@ from torch import Tensor
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
 
-def right_share(layout: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
+def right_share(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
     """How much of each sequence is right, 0 to 1: (B,) float32.
 
-    A class is right where it is the likeliest, a number or a reconstruction where it is within `layout.tolerance`. Of
+    A class is right where it is the likeliest, a number or a reconstruction where it is within `schema.tolerance`. Of
     targets with a class or a symbol per step it is the share of the steps that count.
 
     Args:
-        layout: What is to be learnt.
+        schema: What is to be learnt.
         logits: `class` (B, C), or (B, 1) of a single logit for the second of two classes; `number` (B, 1);
             `step_class` and `next_symbol` (B, T, C); `inputs` (B, T, F).
         labels: As a feed gives them.
         mask: (B, T), 1 at real steps.
         logistic: Whether the outputs are logistic units, as `predict.logistic_outputs` says of a model.
     """
-    if layout.target == "class":
+    if schema.target == "class":
         return (class_scores(logits).argmax(dim=-1) == labels).float()
-    if layout.target == "number":
-        return ((_number(logits, logistic) - labels).abs() <= layout.tolerance).float()
-    if layout.target == "inputs":
-        return (_squared_error(logits, labels, mask) <= layout.tolerance).float()
-    logits, labels = _aligned(layout, logits, labels)
+    if schema.target == "number":
+        return ((_number(logits, logistic) - labels).abs() <= schema.tolerance).float()
+    if schema.target == "inputs":
+        return (_squared_error(logits, labels, mask) <= schema.tolerance).float()
+    logits, labels = _aligned(schema, logits, labels)
     counted = labels != NO_LABEL
     right = (class_scores(logits).argmax(dim=-1) == labels) & counted
     return right.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
-def judge(layout: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
+def judge(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
     """(B, 4): error of the worst output, mean error of the outputs, loss, and `right_share`.
 
     Errors are absolute differences from the targets: of class probabilities from 1 and 0, or of real outputs. The loss
@@ -43,20 +43,20 @@ def judge(layout: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logi
     itself, or against the number; their loss is half the sum of the squared errors of all outputs and steps.
     """
     logits = logits.float()
-    right = right_share(layout, logits, labels, mask, logistic)
+    right = right_share(schema, logits, labels, mask, logistic)
     against_classes = _logistic_against_classes if logistic else _against_classes
-    if layout.target == "class":
+    if schema.target == "class":
         worst, mean, loss = against_classes(logits, labels)
-    elif layout.target == "number":
+    elif schema.target == "number":
         worst = mean = (_number(logits, logistic) - labels).abs()
         loss = worst.square() / (2 if logistic else 1)
-    elif layout.target == "inputs":
+    elif schema.target == "inputs":
         error = (logits.flatten(2) - labels.flatten(2)).abs() * mask.unsqueeze(-1)
         worst = error.amax(dim=(1, 2))
         mean = error.sum(dim=(1, 2)) / (mask.sum(dim=1) * error.size(-1))
         loss = _squared_error(logits, labels, mask)
     else:
-        logits, labels = _aligned(layout, logits, labels)
+        logits, labels = _aligned(schema, logits, labels)
         counted = labels != NO_LABEL
         steps = counted.sum(dim=1).clamp(min=1)
         by_step = against_classes(logits, labels.clamp(min=0))
@@ -78,9 +78,9 @@ def class_outputs(logits: Tensor, logistic: bool) -> Tensor:
     return (torch.cat([-logits, logits], dim=-1) if logits.size(-1) == 1 else logits).sigmoid()
 
 
-def _aligned(layout: TaskSchema, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _aligned(schema: TaskSchema, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Scores and labels of the same step: a next symbol is the one a step later."""
-    return (logits[:, :-1], labels[:, 1:]) if layout.target == "next_symbol" else (logits, labels)
+    return (logits[:, :-1], labels[:, 1:]) if schema.target == "next_symbol" else (logits, labels)
 
 
 def _against_classes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

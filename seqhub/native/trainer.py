@@ -333,9 +333,9 @@ class Fit:
         if size > self._scratch.numel():
             self._scratch = torch.empty(size, dtype=torch.uint8, device="cpu")
         arrays = (inputs, self._columns, lengths, wanted, rates, *self._values, self._progress, rows)
-        addresses = [0 if array is None else array.ctypes.data for array in arrays]
-        addresses += [self._scratch.data_ptr(), size]
-        outcome = self._fit(struct.pack(form, *numbers, *addresses, *self._last_sizes))
+        task_ids = [0 if array is None else array.ctypes.data for array in arrays]
+        task_ids += [self._scratch.data_ptr(), size]
+        outcome = self._fit(struct.pack(form, *numbers, *task_ids, *self._last_sizes))
         if outcome:
             self._refuse(outcome, inputs, lengths, wanted)
         return rows

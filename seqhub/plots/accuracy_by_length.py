@@ -1,25 +1,24 @@
 """How far a run carries: accuracy at every level of a task, most of them never trained on."""
 
 from pathlib import Path
-from typing import Any
 
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, PercentFormatter, ScalarFormatter
 
 from seqhub.errors import InvalidInputError
 from seqhub.plots.style import BLUE, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import resolve
+from seqhub.records.run import SplitMetrics
 
 
-def levels(record: RunRecord) -> dict[str, dict[str, Any]]:
+def levels(record: RunRecord) -> dict[str, SplitMetrics]:
     """Test metrics of each level, where there are levels of different length to compare; else nothing."""
     results = _results(record)
     return results if len({metrics["mean_length"] for metrics in results.values()}) > 1 else {}
 
 
-def _results(record: RunRecord) -> dict[str, dict[str, Any]]:
+def _results(record: RunRecord) -> dict[str, SplitMetrics]:
     """Test metrics of each level that was tested, in the order of the task."""
-    task, trained = resolve(record.address)
+    task, trained = record.task.definition, record.task.config
     keys = {name: "test" if name == trained.name else f"{name}/test" for name in (c.name for c in task.configs)}
     return {name: record.evaluation[key] for name, key in keys.items() if key in record.evaluation}
 
@@ -37,7 +36,7 @@ def plot_lengths(record: RunRecord, path: Path) -> None:
         InvalidInputError: The record holds no test result.
         SaveError: The file cannot be written.
     """
-    task, trained = resolve(record.address)
+    task, trained = record.task.definition, record.task.config
     results = _results(record)
     if not results:
         raise InvalidInputError(f"no test results in run {record.name}; its evaluation needs 'test' or 'LEVEL/test'")

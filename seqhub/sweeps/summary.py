@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqhub.records import RunRecord, SweepRecord, command_line, environment
+from seqhub.records.sweep import Spread
 from seqhub.training.config import TrainConfig
 
 _OF_THE_ROWS = ("examples", "steps", "seed", "mean_length")  # numbers of an evaluation that say nothing of the model
@@ -39,11 +40,11 @@ def summed_up(
     first = records[0]
     tests = [_numbers(record.evaluation.get("test", {})) for record in records]
     return SweepRecord(
-        address=first.address,
+        task=first.task,
         model=first.model,
         model_config=first.model_config,
         num_parameters=first.num_parameters,
-        training={name: value for name, value in config.facts().items() if name != "seed"},
+        training={name: value for name, value in config.as_json().items() if name != "seed"},
         native=native,
         threads=threads,
         solved_by=solved_by(config),
@@ -70,7 +71,7 @@ def summed_up(
     )
 
 
-def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
+def spread(values: Sequence[float | None]) -> Spread:
     """How many values there are, and their median, mean and range; of those that are there.
 
     >>> spread([3, None, 1, 5])
@@ -93,7 +94,7 @@ def _seconds(record: RunRecord) -> float:
     return sum(record.timings.get(name, 0.0) for name in ("train", "evaluate"))
 
 
-def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Those of the metrics of a split that are one number each and say something of the model."""
     found = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
     found |= {f"paper_{name}": value for name, value in metrics.get("paper", {}).items() if name != "tolerance"}

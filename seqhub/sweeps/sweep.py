@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqhub.data.describe import warn
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import MOST_ROWS, Exam
 from seqhub.records import RunRecord, SweepRecord
@@ -322,7 +322,7 @@ def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException |
 class _Shared:
     """What is the same for all seeds, and made once."""
 
-    source: Source
+    source: DataSource
     exam: Exam | None
 
     @classmethod
@@ -425,7 +425,7 @@ def _require_unchanged(plan: Seeds, name: str, identity: str) -> None:
         )
 
 
-def _prepare(plan: Seeds, resume: bool, source: Source, native: bool, stack: ExitStack) -> dict[int, RunRecord]:
+def _prepare(plan: Seeds, resume: bool, source: DataSource, native: bool, stack: ExitStack) -> dict[int, RunRecord]:
     """Make the folder and lock it until the end of `stack`; return the seeds that are finished already."""
     folder = plan.config.output_dir
     if folder.exists() and not folder.is_dir():
@@ -455,7 +455,7 @@ def _prepare(plan: Seeds, resume: bool, source: Source, native: bool, stack: Exi
     return done
 
 
-def _require_same(plan: Seeds, path: Path, record: RunRecord, source: Source, native: bool) -> None:
+def _require_same(plan: Seeds, path: Path, record: RunRecord, source: DataSource, native: bool) -> None:
     """Raise InvalidConfigError where the run of a seed differs from those of this sweep in what changes a number."""
     there: dict[str, Any] = {"task_version": record.data["task_version"]}
     here: dict[str, Any] = {"task_version": source.split().task.version}
@@ -466,7 +466,7 @@ def _require_same(plan: Seeds, path: Path, record: RunRecord, source: Source, na
         size = source.split("test").size
         there["test_rows"] = 0 if test is None else test["examples"]
         here["test_rows"] = plan.test_rows if size is None else min(size, plan.test_rows)
-    checkpoints.require_same_run(path, record.training | there, plan.config.facts() | here, _MAY_CHANGE)
+    checkpoints.require_same_run(path, record.training | there, plan.config.as_json() | here, _MAY_CHANGE)
     if "identity" in record.data or source.kind == "file":
         checkpoints.require_same_data(path, record.data, source)
     elif source.kind != "stream" and record.data["digest"] != source.training_digest:

@@ -32,7 +32,7 @@ class TemporalOrder(Task[C]):
     marked = "XY"
     source = LONG_SHORT_TERM_MEMORY
 
-    def success(self, config: C) -> StoppingRule:
+    def stopping_rule(self, config: C) -> StoppingRule:
         return StoppingRule(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
 
     @staticmethod

@@ -79,14 +79,14 @@ class Adding(Task[AddingConfig]):
         "a network of 93 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
 
-    def layout(self, config: AddingConfig) -> TaskSchema:
+    def schema(self, config: AddingConfig) -> TaskSchema:
         return TaskSchema(step_shape=(2,), target="number", tolerance=TOLERANCE)
 
     def sizes(self, config: AddingConfig) -> dict[str, int]:
         shortest = config.length[0]
         return {"train": 10**6 // shortest, "validation": 250_000 // shortest, "test": 250_000 // shortest}
 
-    def success(self, config: AddingConfig) -> StoppingRule | None:
+    def stopping_rule(self, config: AddingConfig) -> StoppingRule | None:
         if config.rules != "hs97":
             return None
         return StoppingRule(rule="st3", section="5.4", tolerance=TOLERANCE, window=2_000, mean_error=0.01)

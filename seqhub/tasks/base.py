@@ -31,9 +31,7 @@ class Task(ABC, Generic[C]):
     rule: ClassVar[str]  # the rule in one or two sentences, for cards
     source: ClassVar[str]  # BibTeX of where the task comes from
     configs: ClassVar[tuple[TaskConfig, ...]]
-    own: ClassVar[Literal["", "lines", "csv", "vectors"]] = (
-        ""  # what a file for the config OWN holds; "": no such config
-    )
+    custom_format: ClassVar[Literal["", "lines", "csv", "vectors"]] = ""  # of a file for the config `custom`; "": none
     marked: ClassVar[Sequence[str]] = ()  # those of `symbols` that decide the label; pictures point at them
     license: ClassVar[str] = "apache-2.0"  # of the rows, in the Hub's spelling
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`
@@ -63,7 +61,7 @@ class Task(ABC, Generic[C]):
             InvalidInputError: The sequence is none that this task can draw.
         """
 
-    def support(self, config: C) -> FiniteDomain | None:
+    def finite_domain(self, config: C) -> FiniteDomain | None:
         """Every sequence of `config` with its weight, or None where there are too many to list."""
         return None
 
@@ -71,15 +69,15 @@ class Task(ABC, Generic[C]):
         """Whether given rows stand in more than one split, because whoever gave them had it so."""
         return False
 
-    def layout(self, config: C) -> TaskSchema:
+    def schema(self, config: C) -> TaskSchema:
         """What the rows of `config` hold; here, of texts with one class each."""
-        return TaskSchema(alphabet=self.alphabet, labels=self.labels)
+        return TaskSchema(vocabulary=self.vocabulary, labels=self.labels)
 
     def sizes(self, config: C) -> Mapping[str, int] | None:
         """Rows of each split to publish of a config that is drawn, where the usual ones do not suit it."""
         return None
 
-    def success(self, config: C) -> StoppingRule | None:
+    def stopping_rule(self, config: C) -> StoppingRule | None:
         """When `source` calls a run successful, or None where it says nothing of the kind."""
         return None
 
@@ -89,7 +87,7 @@ class Task(ABC, Generic[C]):
 
     def chance(self, config: C) -> float | None:
         """Accuracy of the best guess that ignores the input; None for targets without classes."""
-        labels = self.layout(config).labels
+        labels = self.schema(config).labels
         return 1 / len(labels) if labels else None
 
     def constant(self, config: C) -> ConstantBaseline | None:
@@ -101,7 +99,7 @@ class Task(ABC, Generic[C]):
         return True
 
     @cached_property
-    def alphabet(self) -> Vocabulary:
+    def vocabulary(self) -> Vocabulary:
         """Of the texts of this task."""
         return Vocabulary(self.symbols, self.separator, self.name)
 
@@ -111,16 +109,16 @@ class Task(ABC, Generic[C]):
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, see `Vocabulary.encode`."""
-        return self.alphabet.encode(text)
+        return self.vocabulary.encode(text)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
         """The text of ids, see `Vocabulary.decode`."""
-        return self.alphabet.decode(ids)
+        return self.vocabulary.decode(ids)
 
     def encode_batch(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Ids (N, T) of N texts, see `Vocabulary.encode_batch`."""
-        return self.alphabet.encode_batch(texts)
+        return self.vocabulary.encode_batch(texts)
 
     def decode_batch(self, ids: NDArray[np.integer]) -> list[str]:
         """Texts of the rows of ids (N, T)."""
-        return self.alphabet.decode_batch(ids)
+        return self.vocabulary.decode_batch(ids)

@@ -12,7 +12,8 @@ The order of the symbols is fixed here, space first and then the alphabet; the c
 whose order changes from process to process, and with it every weight.
 
 It is a memory test, so all three splits hold the same three rows. Two of the phrases start with `h`, so one of the 42
-characters cannot be known: 41/42 is the best accuracy there is. Lines of a text of your own are `char_completion/own`.
+characters cannot be known: 41/42 is the best accuracy there is. `char_completion/custom` takes any
+text.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ class CharCompletion(Task[TaskConfig]):
     version = 1
     title = "Character completion of three phrases"
     symbols = " acdefghimnoruvwy"
-    own = "lines"
+    custom_format = "lines"
     rule = (
         "A sequence is a phrase, padded with spaces on the right. What is to be learnt at each character is the next."
     )
@@ -47,8 +48,8 @@ class CharCompletion(Task[TaskConfig]):
 }"""
     configs = (TaskConfig(name="tutorial", length=(15, 15)),)
 
-    def layout(self, config: TaskConfig) -> TaskSchema:
-        return TaskSchema(alphabet=self.alphabet, target="next_symbol")
+    def schema(self, config: TaskConfig) -> TaskSchema:
+        return TaskSchema(vocabulary=self.vocabulary, target="next_symbol")
 
     def rows(self, config: TaskConfig, split: str) -> Batch:
         characters = np.array([list(phrase.encode()) for phrase in PHRASES], dtype=np.uint8)

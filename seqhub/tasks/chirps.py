@@ -101,7 +101,7 @@ class Chirps(Task[ChirpsConfig]):
         ChirpsConfig(name="onset", length=(40, 64), target="number", onset=(2, 21), duration=(12, 20)),
     )
 
-    def layout(self, config: ChirpsConfig) -> TaskSchema:
+    def schema(self, config: ChirpsConfig) -> TaskSchema:
         if config.target == "number":
             return TaskSchema(step_shape=(BINS,), target="number", tolerance=1 / _STEPS_A_SECOND)
         return TaskSchema(step_shape=(BINS,), labels=self.directions)

@@ -14,7 +14,7 @@ on `answer`, each at a random place; the others are on the other eight. The labe
 
 What stands in a document says nothing about its class, so whoever averages the chunks is right half of the time.
 `width64` has 8 to 24 chunks, `width768`, as wide as the vectors of BERT, 4 to 12. Vectors of real texts, made by an
-encoder, are `documents/own`. Chance level is 1/2.
+encoder, are `documents/custom`. Chance level is 1/2.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom, philox_key
-from seqhub.tasks.schema import OWN, Batch, TaskConfig, TaskSchema
+from seqhub.tasks.schema import CUSTOM, Batch, TaskConfig, TaskSchema
 
 TOPICS = 10  # the first two are the planted ones
 QUESTION, ANSWER = 0, 1
@@ -55,7 +55,7 @@ class Documents(Task[DocumentsConfig]):
     version = 1
     title = "Order of two planted topics among the chunk vectors of a document"
     labels = ("question-first", "answer-first")
-    own = "vectors"
+    custom_format = "vectors"
     rule = (
         "A sequence is a document: a vector for each of its chunks, which is that of one of ten topics with normal "
         "noise of deviation 0.5. The topics question and answer stand in every document, in one chunk each. The label "
@@ -77,8 +77,8 @@ class Documents(Task[DocumentsConfig]):
         DocumentsConfig(name="width768", length=(4, 12), width=768),
     )
 
-    def layout(self, config: DocumentsConfig) -> TaskSchema:
-        width = 1 if config is OWN else config.width  # a file says its own
+    def schema(self, config: DocumentsConfig) -> TaskSchema:
+        width = 1 if config is CUSTOM else config.width  # a file says its own
         return TaskSchema(step_shape=(width,), labels=self.labels)
 
     def sizes(self, config: DocumentsConfig) -> Mapping[str, int]:

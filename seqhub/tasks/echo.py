@@ -65,8 +65,8 @@ class Echo(Task[EchoConfig]):
         EchoConfig(name="step3-ragged", length=(20, 200), echo_step=3),
     )
 
-    def layout(self, config: EchoConfig) -> TaskSchema:
-        return TaskSchema(alphabet=self.alphabet, target="step_class", labels=self.labels)
+    def schema(self, config: EchoConfig) -> TaskSchema:
+        return TaskSchema(vocabulary=self.vocabulary, target="step_class", labels=self.labels)
 
     def sizes(self, config: EchoConfig) -> Mapping[str, int]:
         return {"train": 10_000, "validation": 1_000, "test": 1_000}  # of 200 labels each

@@ -79,10 +79,10 @@ class EmbeddedReber(Task[EmbeddedReberConfig]):
         "number is that of the fastest which never failed"
     )
 
-    def layout(self, config: EmbeddedReberConfig) -> TaskSchema:
-        return TaskSchema(alphabet=self.alphabet, target="next_symbol")
+    def schema(self, config: EmbeddedReberConfig) -> TaskSchema:
+        return TaskSchema(vocabulary=self.vocabulary, target="next_symbol")
 
-    def success(self, config: EmbeddedReberConfig) -> StoppingRule | None:
+    def stopping_rule(self, config: EmbeddedReberConfig) -> StoppingRule | None:
         return StoppingRule(rule="legal", section="5.1") if config.given else None
 
     def splits_overlap(self, config: EmbeddedReberConfig) -> bool:

@@ -71,7 +71,7 @@ class LongLagConfig(TaskConfig):
         self.require(2 <= self.p <= _MOST and self.q >= 0, f"2 <= p <= {_MOST:,} and q >= 0")
 
     @property
-    def alphabet(self) -> Vocabulary:
+    def vocabulary(self) -> Vocabulary:
         """What sequences are written with: x and y, of 2c b and e, and then a1, a2, ..."""
         ends, count = (("x", "y"), self.p - 1) if self.kind != "2c" else (("x", "y", "b", "e"), self.p)
         return Vocabulary((*ends, *(f"a{k}" for k in range(1, count + 1))), " ", f"long_lag/{self.name}")
@@ -121,17 +121,17 @@ class LongLag(Task[LongLagConfig]):
     }
     paper_setting = "networks of one or two cells without forget gates learned online, by gradient descent"
 
-    def layout(self, config: LongLagConfig) -> TaskSchema:
+    def schema(self, config: LongLagConfig) -> TaskSchema:
         if config.kind == "2a":
-            return TaskSchema(alphabet=config.alphabet, target="next_symbol")
-        return TaskSchema(alphabet=config.alphabet, labels=self.labels)
+            return TaskSchema(vocabulary=config.vocabulary, target="next_symbol")
+        return TaskSchema(vocabulary=config.vocabulary, labels=self.labels)
 
     def sizes(self, config: LongLagConfig) -> Mapping[str, int]:
         if config.length[0] < 300:
             return {"train": 8_192, "validation": 2_560, "test": 2_560}
         return {"train": 1_024, "validation": 256, "test": 256}  # a row of 1,000 symbols has some 5,000 bytes
 
-    def success(self, config: LongLagConfig) -> StoppingRule:
+    def stopping_rule(self, config: LongLagConfig) -> StoppingRule:
         return StoppingRule(rule="streak", section="5.2", tolerance=0.2 if config.kind == "2c" else 0.25, window=10_000)
 
     def splits_overlap(self, config: LongLagConfig) -> bool:
@@ -139,7 +139,7 @@ class LongLag(Task[LongLagConfig]):
 
     def generate(self, config: LongLagConfig, random: BlockRandom) -> Batch:
         answers = random.integers(0, 1)
-        ids, longest = config.alphabet.ids, config.length[1]
+        ids, longest = config.vocabulary.ids, config.length[1]
         marked = np.array([ids["x"], ids["y"]], np.uint16)[answers]
         lengths = np.full(random.size, longest)
         if config.kind == "2a":

@@ -56,13 +56,13 @@ class Multiplication(Task[MultiplicationConfig]):
         "a network of 93 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
 
-    def layout(self, config: MultiplicationConfig) -> TaskSchema:
+    def schema(self, config: MultiplicationConfig) -> TaskSchema:
         return TaskSchema(step_shape=(2,), target="number", tolerance=TOLERANCE)
 
     def sizes(self, config: MultiplicationConfig) -> dict[str, int]:
         return {"train": 10_000, "validation": 2_500, "test": 2_500}
 
-    def success(self, config: MultiplicationConfig) -> StoppingRule:
+    def stopping_rule(self, config: MultiplicationConfig) -> StoppingRule:
         return StoppingRule(rule="st3", section="5.5", tolerance=TOLERANCE, window=2_000, wrong=139)
 
     def constant(self, config: MultiplicationConfig) -> ConstantBaseline:

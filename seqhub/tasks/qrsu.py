@@ -96,7 +96,7 @@ class Qrsu(TemporalOrder[QrsuConfig]):
         noise = self.noise(config.length, random)
         return self.write(config.length, lengths, (first, second), labels, noise, config.ends)
 
-    def support(self, config: QrsuConfig) -> FiniteDomain | None:
+    def finite_domain(self, config: QrsuConfig) -> FiniteDomain | None:
         shortest, longest = config.length
         free = longest - 4  # steps of noise in the longest sequence
         places = (config.first[1] - config.first[0] + 1) * (config.second[1] - config.second[0] + 1)

@@ -74,7 +74,7 @@ class Ramps(Task[RampsConfig]):
         RampsConfig(name="tutorial", length=(3, 5), step_shape=(2,), given=True),
     )
 
-    def layout(self, config: RampsConfig) -> TaskSchema:
+    def schema(self, config: RampsConfig) -> TaskSchema:
         return TaskSchema(step_shape=config.step_shape, target="inputs", tolerance=TOLERANCE)
 
     def generate(self, config: RampsConfig, random: BlockRandom) -> Batch:

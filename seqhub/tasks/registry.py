@@ -1,4 +1,4 @@
-"""Finds tasks. The folder is the registry: module `seqhub.tasks.NAME` defines `TASK`."""
+"""Registry of tasks. The folder is the registry: module `seqhub.tasks.NAME` defines `TASK`."""
 
 from functools import cache
 from importlib import import_module
@@ -8,31 +8,35 @@ from typing import Any
 from seqhub import tasks
 from seqhub.errors import UnknownNameError
 from seqhub.tasks.base import Task
-from seqhub.tasks.schema import OWN, TaskConfig
+from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.schema import CUSTOM, TaskConfig
 
-_MACHINERY = {"alphabet", "base", "registry", "rng", "splits"}
+_NOT_TASKS = {"base", "ref", "registry", "rng", "schema", "splits", "stopping", "vocabulary"}
 
 
 @cache
 def list_tasks() -> tuple[str, ...]:
-    """Names of all tasks, sorted."""
+    """Return the names of all tasks, sorted."""
     names = (module.name for module in iter_modules(tasks.__path__))
-    return tuple(sorted(name for name in names if name not in _MACHINERY and not name.startswith("_")))
+    return tuple(sorted(name for name in names if name not in _NOT_TASKS and not name.startswith("_")))
 
 
 def get_task(name: str) -> Task[Any]:
-    """The task of that name; UnknownNameError lists those there are."""
+    """Return the task of that name; UnknownNameError lists the tasks."""
     if name not in list_tasks():
         raise UnknownNameError.of("task", name, list_tasks())
     task: Task[Any] = import_module(f"seqhub.tasks.{name}").TASK
     return task
 
 
-def resolve(address: str) -> tuple[Task[Any], TaskConfig]:
-    """Turn "qrsu/hard" into its task and config: the one place that parses it."""
-    name, _, config_name = address.partition("/")
+def resolve(task_id: str | TaskRef) -> tuple[Task[Any], TaskConfig]:
+    """Return the task and the config of a task id, as in `qrsu/hard`; errors as in `TaskRef.parse`."""
+    ref = TaskRef.parse(task_id)
+    return ref.definition, ref.config
+
+
+@cache
+def configs_of(name: str) -> dict[str, TaskConfig]:
+    """Return the configs of a task by name, with `custom` where users can supply rows; errors as in `get_task`."""
     task = get_task(name)
-    by_name = {config.name: config for config in (*task.configs, *([OWN] if task.own else []))}
-    if config_name not in by_name:
-        raise UnknownNameError.of(f"config of {name}", config_name, by_name)
-    return task, by_name[config_name]
+    return {config.name: config for config in (*task.configs, *([CUSTOM] if task.custom_format else []))}

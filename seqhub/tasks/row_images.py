@@ -8,7 +8,7 @@ Networks of Rectified Linear Units", who read MNIST pixel by pixel, and the many
 `digits8` has the images as they are, `digits28` the same at the size of MNIST: bilinear, pixel centres at
 (i + 1/2) * 8 / 28. Values are shares of the most ink, 0 to 1. The rows are given, not drawn; eight tenths of each
 digit are for training, chosen by a hash of the image, the same ones in both configs. Images of a Hub, like those of
-MNIST, are `row_images/own`.
+MNIST, are `row_images/custom`.
 
     >>> image = TASK.rows(TASK.configs[1], "test").inputs[0]
     >>> image.shape, TASK.solve(image)
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.base import Task
-from seqhub.tasks.schema import OWN, Batch, FiniteDomain, TaskConfig, TaskSchema
+from seqhub.tasks.schema import CUSTOM, Batch, FiniteDomain, TaskConfig, TaskSchema
 from seqhub.tasks.splits import SPLITS, owner_of
 
 _MOST_INK = 16
@@ -51,7 +51,7 @@ class RowImages(Task[RowImagesConfig]):
     version = 1
     title = "Handwritten digits read row by row"
     labels = tuple("0123456789")
-    own = "vectors"
+    custom_format = "vectors"
     rule = (
         "A sequence is the rows of an image of a handwritten digit, from top to bottom, each value the share of ink of "
         "one pixel. The label is the digit that was written."
@@ -73,8 +73,8 @@ class RowImages(Task[RowImagesConfig]):
         RowImagesConfig(name="digits28", length=(28, 28), pixels=28),
     )
 
-    def layout(self, config: RowImagesConfig) -> TaskSchema:
-        pixels = 1 if config is OWN else config.pixels  # a file says its own
+    def schema(self, config: RowImagesConfig) -> TaskSchema:
+        pixels = 1 if config is CUSTOM else config.pixels  # a file says its own
         return TaskSchema(step_shape=(pixels,), labels=self.labels)
 
     def rows(self, config: RowImagesConfig, split: str) -> Batch:

@@ -39,7 +39,7 @@ class TaskSchema:
     """What the rows of a config hold: everything that the stages after the task need to know of it.
 
     Args:
-        alphabet: Of texts; None where the inputs are real values.
+        vocabulary: Of texts; None where the inputs are real values.
         step_shape: Of the real values at one step; they are published flattened, in C order.
         target: What is to be learnt: one `class` or `number` a sequence, a class per step (`step_class`), the
             `next_symbol` of every step, or the `inputs` themselves, which are to be reconstructed.
@@ -47,13 +47,13 @@ class TaskSchema:
         tolerance: Largest absolute error at which a `number` counts as right; for `inputs`, largest mean squared
             error of a sequence.
 
-    >>> Layout(alphabet=Alphabet("ab"), labels=("even", "odd")).columns
+    >>> Layout(vocabulary=Alphabet("ab"), labels=("even", "odd")).columns
     ('text', 'label')
     >>> Layout(step_shape=(2, 2), target="inputs", tolerance=1e-4).num_features
     4
     """
 
-    alphabet: Vocabulary | None = None
+    vocabulary: Vocabulary | None = None
     step_shape: tuple[int, ...] = ()
     target: Target = "class"
     labels: tuple[str, ...] = ()
@@ -62,15 +62,15 @@ class TaskSchema:
     def __post_init__(self) -> None:
         classes = self.target in ("class", "step_class")
         for holds, rule in (
-            ((self.alphabet is None) != (not self.step_shape), "an alphabet or a step_shape, not both"),
+            ((self.vocabulary is None) != (not self.step_shape), "an alphabet or a step_shape, not both"),
             (all(size >= 1 for size in self.step_shape), "sizes of 1 or more in step_shape"),
             (classes == bool(self.labels), "labels for targets that have classes, and for no others"),
             (
                 (self.target in ("number", "inputs")) == (self.tolerance > 0),
                 "a tolerance above 0 for real targets only",
             ),
-            (self.target != "next_symbol" or self.alphabet is not None, "an alphabet for target next_symbol"),
-            (self.target != "inputs" or self.alphabet is None, "a step_shape for target inputs"),
+            (self.target != "next_symbol" or self.vocabulary is not None, "an alphabet for target next_symbol"),
+            (self.target != "inputs" or self.vocabulary is None, "a step_shape for target inputs"),
         ):
             if not holds:
                 raise InvalidConfigError(f"a layout needs {rule}; given {self}")
@@ -100,7 +100,7 @@ class TaskSchema:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the published columns."""
-        inputs = "text" if self.alphabet is not None else "input_values"
+        inputs = "text" if self.vocabulary is not None else "input_values"
         target = {"class": "label", "number": "label", "step_class": "labels"}.get(self.target)
         return (inputs,) if target is None else (inputs, target)
 
@@ -209,5 +209,5 @@ class TaskConfig:
             raise InvalidConfigError(f"config {self.name!r} needs {rule}; given {given}")
 
 
-OWN = TaskConfig(name="own", length=(1, 65_536))
-"""The config of tasks that can also be learnt from a file of the user's (`Task.own`), which then has the rows."""
+CUSTOM = TaskConfig(name="custom", length=(1, 65_536))
+"""Config of tasks that can also be learnt from a file that the user supplies; see `Task.custom_format`."""

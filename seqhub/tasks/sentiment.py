@@ -17,7 +17,7 @@ The other clause always has a subject and an adjective of the opposite kinds, an
 `bad`, `not` and `never` out of scope. So every sentence has one affirming and one negating subject, one praising and
 one damning adjective, and everything else is drawn without a look at the label: how often a word occurs says nothing,
 and any rule over counts of words is right half of the time. `short` has 6 to 9 words between subject and verb, `long`
-21 to 30. Chance level is 1/2. Sentences and labels of your own are `sentiment/own`.
+21 to 30. Chance level is 1/2. Sentences and labels of your own are `sentiment/custom`.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Sentiment(Task[SentimentConfig]):
     separator = " "
     labels = ("good", "bad")
     marked = (*NEGATING, *AFFIRMING, TOPIC, *PRAISING, *DAMNING)
-    own = "csv"
+    custom_format = "csv"
     rule = (
         "A sentence has two clauses, one of which is on the film. The label is the adjective said of the film, good or "
         "bad, turned round if that clause starts with nobody, none or neither. The other clause has a subject and an "
@@ -106,7 +106,7 @@ class Sentiment(Task[SentimentConfig]):
         link = self._words(random, LINKS)
         subjects = self._words(random, AFFIRMING), self._words(random, NEGATING)
         adjectives = self._words(random, PRAISING), self._words(random, DAMNING)
-        topics = np.full(random.size, self.alphabet.ids[TOPIC]), self._words(random, OTHERS)
+        topics = np.full(random.size, self.vocabulary.ids[TOPIC]), self._words(random, OTHERS)
         clauses = [
             self._clause(
                 config,
@@ -138,15 +138,15 @@ class Sentiment(Task[SentimentConfig]):
         count = random.integers(*config.occasions)
         most = config.occasions[1]
         drawn = random.integers_2d(0, len(OCCASIONS) - 1, most)
-        known = np.array([self.alphabet.encode(occasion) for occasion in OCCASIONS])
+        known = np.array([self.vocabulary.encode(occasion) for occasion in OCCASIONS])
         occasions = np.where((np.arange(most) < count[:, None])[:, :, None], known[drawn], PAD_ID)
-        that, the, was = (np.full(random.size, self.alphabet.ids[word]) for word in ("that", "the", "was"))
+        that, the, was = (np.full(random.size, self.vocabulary.ids[word]) for word in ("that", "the", "was"))
         rest = [self._words(random, VERBS), that, the, topic, was, adjective]
         return np.column_stack([subject, occasions.reshape(random.size, -1), *rest])
 
     def _words(self, random: BlockRandom, words: tuple[str, ...]) -> NDArray[np.int64]:
         """Ids (N,) of one of these words for each sentence."""
-        return np.array([self.alphabet.ids[word] for word in words])[random.integers(0, len(words) - 1)]
+        return np.array([self.vocabulary.ids[word] for word in words])[random.integers(0, len(words) - 1)]
 
     def solve(self, sequence: str) -> str:
         words = sequence.split(" ")

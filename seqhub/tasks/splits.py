@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.tasks.base import Task
-from seqhub.tasks.registry import resolve
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
-from seqhub.tasks.schema import NO_LABEL, OWN, Batch, Example, FiniteDomain, TaskConfig, TaskSchema
+from seqhub.tasks.schema import CUSTOM, NO_LABEL, Batch, Example, FiniteDomain, TaskConfig, TaskSchema
 
 SPLITS = {"train": 8, "validation": 1, "test": 1}  # tenths of a listable support that each split owns
 
@@ -28,7 +28,7 @@ _VALUES_AT_ONCE = 1 << 24  # real values in the blocks drawn together: 64 MiB, o
 class FileRows(NamedTuple):
     """All rows of a file of the user's, which stand in place of a task's (see `data.local_files`)."""
 
-    layout: TaskSchema
+    schema: TaskSchema
     splits: dict[str, Batch]
 
 
@@ -36,13 +36,13 @@ class Split:
     """A random-access sequence of examples: without end where they are drawn, else all rows that there are.
 
     Args:
-        address: Task and config, as in `qrsu/hard`.
+        task: Task and config, as in `qrsu/hard`.
         name: `train`, `validation` or `test`.
         seed: Another seed gives other draws from the same law, any whole number; 0 where the rows are given.
         file: Rows of the user's, for the config `own`.
 
     Attributes:
-        layout: What the rows hold.
+        schema: What the rows hold.
         size: How many there are; None for no end.
 
     Raises:
@@ -57,23 +57,25 @@ class Split:
     True
     """
 
-    def __init__(self, address: str, name: str = "train", seed: int = 0, file: FileRows | None = None) -> None:
+    def __init__(self, task: str | TaskRef, name: str = "train", seed: int = 0, file: FileRows | None = None) -> None:
+        ref = TaskRef.parse(task)
         if name not in SPLITS:
-            raise UnknownNameError.of(f"split of {address}", name, SPLITS)
+            raise UnknownNameError.of(f"split of {ref}", name, SPLITS)
         if isinstance(seed, bool) or not isinstance(seed, int):
-            raise InvalidInputError(f"seed {seed!r} of {address}; a seed is a whole number")
-        self.task, self.config = resolve(address)
-        if self.config is OWN and file is None:
-            raise InvalidInputError(f"{address} has the rows of a file, and none is given here")
-        if self.config is not OWN and file is not None:
-            raise InvalidInputError(f"rows of a file for {address}; need the config {OWN.name!r}")
-        self.layout = self.task.layout(self.config) if file is None else file.layout
+            raise InvalidInputError(f"seed {seed!r} of {ref}; a seed is a whole number")
+        self.ref = ref
+        self.task, self.config = ref.definition, ref.config
+        if ref.is_custom and file is None:
+            raise InvalidInputError(f"{ref} has the rows of a file, and none is given here")
+        if not ref.is_custom and file is not None:
+            raise InvalidInputError(f"rows of a file for {ref}; need the config {CUSTOM.name!r}")
+        self.schema = self.task.schema(self.config) if file is None else file.schema
         self.name = name
         self.seed = seed
         self._rows = self.task.rows(self.config, name) if file is None else file.splits[name]
         self.size = None if self._rows is None else len(self._rows)
         if self.size is not None and seed != 0:
-            raise InvalidInputError(f"seed {seed} of {address}, whose rows are given, not drawn; need 0")
+            raise InvalidInputError(f"seed {seed} of {ref}, whose rows are given, not drawn; need 0")
         self.key = philox_key(
             {
                 "task": self.task.name,
@@ -105,7 +107,7 @@ class Split:
                 given = f"{self.task.name}/{self.config.name} {self.name}"
                 raise InvalidInputError(f"examples {start} to {stop} of {given}, which has {self.size:,}")
             stop = self.size if stop is None else stop
-        values = BLOCK_SIZE * self.config.length[1] * self.layout.num_features
+        values = BLOCK_SIZE * self.config.length[1] * self.schema.num_features
         most = min(_BLOCKS_AT_ONCE, max(1, _VALUES_AT_ONCE // values)) if values else _BLOCKS_AT_ONCE
         while stop is None or start < stop:
             first = start // BLOCK_SIZE
@@ -123,18 +125,18 @@ class Split:
 
     def examples(self, batch: Batch) -> list[Example]:
         """The rows of a batch as a person reads them."""
-        alphabet, names = self.layout.alphabet, self.layout.labels
+        vocabulary, names = self.schema.vocabulary, self.schema.labels
         inputs: Sequence[Any]
-        if alphabet is None:
+        if vocabulary is None:
             inputs = [values[:n] for values, n in zip(batch.inputs, batch.lengths, strict=True)]
         else:
-            inputs = batch.texts() if alphabet.bytewise else alphabet.decode_batch(batch.inputs)
+            inputs = batch.texts() if vocabulary.bytewise else vocabulary.decode_batch(batch.inputs)
         targets: Sequence[Any] = [None] * len(batch)
-        if self.layout.target == "class":
+        if self.schema.target == "class":
             targets = [names[label] for label in batch.labels]
-        elif self.layout.target == "number":
+        elif self.schema.target == "number":
             targets = batch.labels.tolist()
-        elif self.layout.target == "step_class":
+        elif self.schema.target == "step_class":
             targets = [
                 [None if label == NO_LABEL else names[label] for label in row[:n]]
                 for row, n in zip(batch.labels, batch.lengths, strict=True)
@@ -166,20 +168,20 @@ def _part_of_support(task: Task[Any], config: TaskConfig, name: str) -> tuple[Ba
     Sequences of equal label and weight form a stratum; within it they are ranked by hash and dealt out in the
     proportions of SPLITS. So every split keeps the law of the whole, class by class and length by length.
     """
-    support = task.support(config)
-    if support is None:
+    finite_domain = task.finite_domain(config)
+    if finite_domain is None:
         return None
-    owned = np.flatnonzero(owner_of(support) == list(SPLITS).index(name))
-    return support.batch[owned], np.cumsum(support.weights[owned])
+    owned = np.flatnonzero(owner_of(finite_domain) == list(SPLITS).index(name))
+    return finite_domain.batch[owned], np.cumsum(finite_domain.weights[owned])
 
 
-def owner_of(support: FiniteDomain) -> NDArray[np.int64]:
+def owner_of(finite_domain: FiniteDomain) -> NDArray[np.int64]:
     """Which split, as an index into SPLITS, owns each sequence of a support: (N,)."""
     shares = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
-    sequences = zip(support.batch.inputs, support.batch.lengths, strict=True)
+    sequences = zip(finite_domain.batch.inputs, finite_domain.batch.lengths, strict=True)
     hashes = np.array([hashlib.sha256(row[:n].tobytes()).digest()[:8] for row, n in sequences]).view(">u8")
-    owners = np.empty(len(support.batch), dtype=np.int64)
-    strata = np.stack([support.batch.labels, support.weights])
+    owners = np.empty(len(finite_domain.batch), dtype=np.int64)
+    strata = np.stack([finite_domain.batch.labels, finite_domain.weights])
     for stratum in np.unique(strata, axis=1).T:
         members = np.flatnonzero((strata == stratum[:, None]).all(axis=0))
         ranked = members[np.argsort(hashes[members], kind="stable")]

@@ -67,7 +67,7 @@ class Square(Task[SquareConfig]):
         SquareConfig(name="tutorial", length=(4, 4), given=True),
     )
 
-    def layout(self, config: SquareConfig) -> TaskSchema:
+    def schema(self, config: SquareConfig) -> TaskSchema:
         return TaskSchema(step_shape=(2,), labels=self.labels)
 
     def generate(self, config: SquareConfig, random: BlockRandom) -> Batch:

@@ -98,7 +98,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
         "a network of 102 weights without forget gates learned online, one sequence at a time, by gradient descent"
     )
 
-    def layout(self, config: TwoSequenceConfig) -> TaskSchema:
+    def schema(self, config: TwoSequenceConfig) -> TaskSchema:
         if config.noisy_target:
             return TaskSchema(step_shape=(1,), target="number", tolerance=TOLERANCE)
         return TaskSchema(step_shape=(1,), labels=self.classes)
@@ -107,7 +107,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
         shortest = config.length[0]
         return {"train": 10**6 // shortest, "validation": 250_000 // shortest, "test": 250_000 // shortest}
 
-    def success(self, config: TwoSequenceConfig) -> StoppingRule:
+    def stopping_rule(self, config: TwoSequenceConfig) -> StoppingRule:
         if config.noisy_target:
             return StoppingRule(rule="st2", section="5.3", tolerance=TOLERANCE, window=256, mean_error=0.015)
         wrong, mean_error = (5, 0.04) if config.noisy_signal else (0, 0.01)

@@ -70,7 +70,7 @@ class Windows(Task[WindowsConfig]):
         WindowsConfig(name="k8-n16", length=(128, 128), window=8),
     )
 
-    def layout(self, config: WindowsConfig) -> TaskSchema:
+    def schema(self, config: WindowsConfig) -> TaskSchema:
         return TaskSchema(step_shape=(1,), labels=tuple(str(place) for place in range(config.window)))
 
     def sizes(self, config: WindowsConfig) -> dict[str, int]:

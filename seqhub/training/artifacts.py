@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,14 +12,14 @@ from seqhub._logging import quiet_transformers
 from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import RULE
 from seqhub.data.digest import digest
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.io import sync_folder
 from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.records import RunRecord, command_line, environment
-from seqhub.tasks.registry import resolve
+from seqhub.records.run import Probe, TrainingData
 from seqhub.tasks.vocabulary import Vocabulary
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
@@ -33,7 +33,7 @@ _PROBES = 8  # sequences whose logits the record keeps
 
 def record_of(
     config: TrainConfig,
-    source: Source,
+    source: DataSource,
     model: "PreTrainedModel",
     end: TrainerState,
     criteria: dict[str, int | None],
@@ -53,12 +53,12 @@ def record_of(
         native: Whether it was a whole run in native calls, whose results differ from those of torch by rounding.
     """
     return RunRecord(
-        address=config.address,
+        task=config.task,
         model=config.model,
         model_config=config.model_settings(config_fields(config.model)),
         num_parameters=sum(p.numel() for p in model.parameters()),
         seed=config.seed,
-        training=config.facts(),
+        training=config.as_json(),
         data=data_facts(config, source, end.sequences),
         sequences_seen=end.sequences,
         optimizer_steps=end.steps,
@@ -70,7 +70,7 @@ def record_of(
     )
 
 
-def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: RunRecord) -> None:
+def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record: RunRecord) -> None:
     """Write everything into a folder beside, move it in, and write the record last: it marks a finished run.
 
     Raises:
@@ -84,8 +84,8 @@ def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: Run
         try:
             with quiet_transformers():
                 model.save_pretrained(beside)
-            if source.layout.alphabet is not None:
-                tokenizer(source.layout.alphabet).save_pretrained(beside)
+            if source.schema.vocabulary is not None:
+                tokenizer(source.schema.vocabulary).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
             record.save(beside)
@@ -106,14 +106,14 @@ def save_run(folder: Path, model: "PreTrainedModel", source: Source, record: Run
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
 
 
-def tokenizer(alphabet: Vocabulary) -> "TokenizersBackend":
+def tokenizer(vocabulary: Vocabulary) -> "TokenizersBackend":
     """What gives a text the ids that its alphabet gives it, for `transformers`."""
-    if alphabet.separator:
-        return word_tokenizer(alphabet.symbols, unknown=bool(alphabet.unknown))
-    return symbol_tokenizer("".join(alphabet.symbols), unknown=bool(alphabet.unknown))
+    if vocabulary.separator:
+        return word_tokenizer(vocabulary.symbols, unknown=bool(vocabulary.unknown))
+    return symbol_tokenizer("".join(vocabulary.symbols), unknown=bool(vocabulary.unknown))
 
 
-def probe(model: "PreTrainedModel", source: Source) -> dict[str, Any]:
+def probe(model: "PreTrainedModel", source: DataSource) -> Probe:
     """A few test sequences and the logits that the model in memory gives them, one by one."""
     split = source.split("test")
     (batch,) = split.batches(0, _PROBES if split.size is None else min(_PROBES, split.size))
@@ -122,16 +122,16 @@ def probe(model: "PreTrainedModel", source: Source) -> dict[str, Any]:
     model.eval()
     with torch.inference_mode():
         for sequence in sequences:
-            if split.layout.alphabet is not None:
-                given = {"input_ids": torch.tensor([split.layout.alphabet.encode(sequence)], device=model.device)}
+            if split.schema.vocabulary is not None:
+                given = {"input_ids": torch.tensor([split.schema.vocabulary.encode(sequence)], device=model.device)}
             else:
                 given = {"input_values": torch.tensor(sequence[None], device=model.device)}
             logits.append(model(**given).logits[0].float())
     if not all(bool(row.isfinite().all()) for row in logits):
         raise InvalidConfigError(
-            f"training of {source.address} diverged in its last steps; lower learning_rate or weight_decay"
+            f"training of {source.task} diverged in its last steps; lower learning_rate or weight_decay"
         )
-    if split.layout.alphabet is not None:
+    if split.schema.vocabulary is not None:
         return {"texts": sequences, "logits": [row.tolist() for row in logits]}
     return {
         "input_values": [sequence.tolist() for sequence in sequences],
@@ -139,19 +139,23 @@ def probe(model: "PreTrainedModel", source: Source) -> dict[str, Any]:
     }
 
 
-def data_facts(config: TrainConfig, source: Source, sequences: int) -> dict[str, Any]:
-    """Which rows a run was trained on, for its record: those presented of a stream, those of a finite split."""
-    task, _ = resolve(config.address)
+def data_facts(config: TrainConfig, source: DataSource, sequences: int) -> TrainingData:
+    """Return what a record says of the training rows: those presented of a stream, all of a finite split."""
+    task = config.task.definition
     if source.kind == "stream":
         split = source.split("train", config.seed)
-        rows = {"seed": config.seed, "rows": sequences, "digest": digest(rows_table(split, 0, sequences))}
+        seed, rows, content = config.seed, sequences, digest(rows_table(split, 0, sequences))
     else:
-        rows = {"seed": source.seed, "rows": len(source.training_rows), "digest": source.training_digest}
-    return {
+        seed, rows, content = source.seed, len(source.training_rows), source.training_digest
+    data: TrainingData = {
         "task_version": task.version,
         "source": source.name,
-        **rows,
+        "seed": seed,
+        "rows": rows,
+        "digest": content,
         "identity": source.identity,
-        **({"split_rule": RULE} if source.kind == "file" else {}),
-        "statistics": source.statistics,
     }
+    if source.kind == "file":
+        data["split_rule"] = RULE
+    data["statistics"] = source.statistics
+    return data

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError
 from seqhub.io import write_atomically
 from seqhub.records import CHECKPOINT
@@ -67,7 +67,7 @@ def require_same_run(
         raise InvalidConfigError(f"{path} is of another run: {'; '.join(different)}")
 
 
-def require_same_data(path: Path, saved: Mapping[str, Any], source: Source) -> None:
+def require_same_data(path: Path, saved: Mapping[str, Any], source: DataSource) -> None:
     """Raise InvalidConfigError unless a run goes on with the rows that it had, whatever they are called now.
 
     Args:

@@ -1,12 +1,13 @@
 """Settings of one training run: the only place where their defaults stand."""
 
 from collections.abc import Collection
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.tasks.ref import TaskField
 from seqhub.training.launch import launcher_cpu, launcher_precision
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ Schedule = Literal["constant", "linear", "cosine", "step", "error"]
 Precision = Literal["no", "bf16"]
 Tracker = Literal["tensorboard", "trackio"]
 Recorded = Literal["gradients", "activations"]
+
+_RECORDED_AS = {"task": "address", "criterion_scale": "strictness"}  # names in records of format 1
 
 STREAM, SPLITS = "stream", "splits"  # sources of training data that are no folder
 
@@ -38,7 +41,7 @@ class TrainConfig:
         InvalidConfigError: A number outside its range.
     """
 
-    address: Annotated[str, "task/config, as in qrsu/hard"]
+    task: Annotated[TaskField, "task and config, as in qrsu/hard"] = TaskField()
     output_dir: Annotated[Path, "folder of this run; must not hold another one"]
 
     model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu, lstm_hs97; more for real values"] = (
@@ -87,7 +90,7 @@ class TrainConfig:
     stop_at: Annotated[
         str, "criterion that ends the run: accuracy, st3, paper (the rule of its source), both or none"
     ] = "accuracy"
-    strictness: Annotated[int, "times as many sequences as the criterion of the source looks at"] = 1
+    criterion_scale: Annotated[int, "times as many sequences as the criterion of the source looks at"] = 1
     allowed_wrong: Annotated[int | None, "how many of all those may be wrong, not the source's share"] = None
     accuracy: Annotated[float, "share of right classes on fresh sequences that counts as solved"] = 0.999
     evaluate_every: Annotated[int, "training sequences between two checks"] = 320
@@ -102,25 +105,26 @@ class TrainConfig:
     record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
 
     def __post_init__(self) -> None:
-        from seqhub.evaluation.stopping import check_stop  # not above: NumPy, which `--help` does without
         from seqhub.models.registry import list_presets
-        from seqhub.tasks.registry import resolve
-        from seqhub.tasks.schema import OWN
+        from seqhub.tasks.schema import CUSTOM
+        from seqhub.training.stopping import check_stop  # not above: NumPy, which `--help` does without
 
-        task, task_config = resolve(self.address)
-        layout = task.layout(task_config)
+        task, task_config = self.task.definition, self.task.config
+        schema = task.schema(task_config)
         if self.model not in list_presets():
             raise UnknownNameError.of("model", self.model, list_presets())
-        texts = layout.alphabet is not None
+        texts = schema.vocabulary is not None
         if self.model not in (fit := list_presets("input_ids" if texts else "input_values")):
             kind = "symbols" if texts else "real values"
-            raise InvalidConfigError(f"model {self.model} for {self.address}, which has {kind}; need {', '.join(fit)}")
+            raise InvalidConfigError(f"model {self.model} for {self.task}, which has {kind}; need {', '.join(fit)}")
         check_stop(self.stop_at)
-        self._require("strictness", self.strictness >= 1, "at least 1")
-        own = self.stop_at != "paper" or self.success is not None
+        self._require("criterion_scale", self.criterion_scale >= 1, "at least 1")
+        own = self.stop_at != "paper" or self.stopping_rule is not None
         self._require("stop_at", own, "accuracy, st3, both or none for a task whose source has no criterion of its own")
-        if task_config is OWN:
-            what = {"lines": "a text", "csv": "a CSV of texts and labels", "vectors": "Parquet of vectors"}[task.own]
+        if task_config is CUSTOM:
+            what = {"lines": "a text", "csv": "a CSV of texts and labels", "vectors": "Parquet of vectors"}[
+                task.custom_format
+            ]
             self._require("data", Path(self.data).is_file(), f"the file that has the rows, {what}")
         else:
             known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()
@@ -152,7 +156,7 @@ class TrainConfig:
         self._require(
             "order_seed", self.order_seed is None or self.data != STREAM, f"data {SPLITS} or a folder with it"
         )
-        per_step = not self.chunk_steps or layout.target == "step_class"
+        per_step = not self.chunk_steps or schema.target == "step_class"
         self._require("chunk_steps", per_step, "0 for a task without a class per step")
         self._require("learning_rate", self.learning_rate > 0, "above 0")
         self._require("decay", self.decay > 0, "above 0")
@@ -169,14 +173,14 @@ class TrainConfig:
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
-            raise InvalidConfigError(f"{name} {getattr(self, name)}; need {rule} ({self.address})")
+            raise InvalidConfigError(f"{name} {getattr(self, name)}; need {rule} ({self.task})")
 
     @property
-    def success(self) -> "StoppingRule | None":
+    def stopping_rule(self) -> "StoppingRule | None":
         """When this run is successful by the source of its task; None where that says nothing of the kind."""
-        from seqhub.evaluation.stopping import success_of
+        from seqhub.tasks.stopping import stopping_rule_of
 
-        return success_of(self.address, self.strictness, self.allowed_wrong)
+        return stopping_rule_of(self.task, self.criterion_scale, self.allowed_wrong)
 
     def model_settings(self, fields: Collection[str]) -> dict[str, Any]:
         """What is asked of the model's config class, beyond what the task decides.
@@ -196,7 +200,7 @@ class TrainConfig:
             settings["chrono_max_steps"] = self.chrono_max_steps
         twice = ", ".join(sorted(self.model_options.keys() & {*usual, "forget_bias", "chrono_max_steps"}))
         if twice:
-            raise InvalidConfigError(f"{twice} among model_options; it is a setting by itself ({self.address})")
+            raise InvalidConfigError(f"{twice} among model_options; it is a setting by itself ({self.task})")
         return settings | self.model_options
 
     @property
@@ -212,19 +216,16 @@ class TrainConfig:
     @property
     def file(self) -> Path | None:
         """The file that has the rows, where it is not the task that has them."""
-        from seqhub.tasks.registry import resolve
-        from seqhub.tasks.schema import OWN
+        return Path(self.data) if self.task.is_custom else None
 
-        return Path(self.data) if resolve(self.address)[1] is OWN else None
-
-    def facts(self) -> dict[str, Any]:
-        """Every setting but the folders of this machine, as plain JSON values."""
-        values = asdict(self)
-        del values["output_dir"]
-        values["trackers"], values["record"] = list(self.trackers), list(self.record)
+    def as_json(self) -> dict[str, Any]:
+        """Return every setting but the folders of this machine as JSON values, under their names in records."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "output_dir"}
+        values |= {"task": str(self.task), "trackers": list(self.trackers), "record": list(self.record)}
+        values |= {name: dict(getattr(self, name)) for name in ("model_options", "data_options")}
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
-        return values
+        return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
 
 
 class Setting(NamedTuple):

@@ -31,30 +31,30 @@ _AS_IT_IS = LossScale({}, 1, True)
 
 
 def loss_scale(
-    accelerator: Accelerator, model: Any, layout: TaskSchema, batch: dict[str, Tensor], mine: int, rows: int
+    accelerator: Accelerator, model: Any, schema: TaskSchema, batch: dict[str, Tensor], mine: int, rows: int
 ) -> LossScale:
     """Return the scale for one batch, or one part of it in steps; every process has to call it.
 
     Args:
         accelerator: Of the run.
         model: Not wrapped for several processes.
-        layout: What the rows hold.
+        schema: What the rows hold.
         batch: What the model is given.
         mine: Rows of this process; 0 where `batch` is a `placeholder`.
         rows: Rows of all processes together, 1 or more.
     """
     processes = accelerator.num_processes
-    if layout.target == "step_class":  # also alone: the parts of a sequence have unequal numbers of counted steps
+    if schema.target == "step_class":  # also alone: the parts of a sequence have unequal numbers of counted steps
         counted = accelerator.reduce((batch["labels"] != NO_LABEL).sum())
         return LossScale({"num_items_in_batch": _part(counted, processes)}, 1, bool(counted))
     if processes == 1:
         return _AS_IT_IS
-    if layout.target == "next_symbol":
+    if schema.target == "next_symbol":
         if logistic_outputs(model):  # their loss is a mean over sequences
             return LossScale({"num_items_in_batch": rows / processes}, 1 if mine else 0, True)
         counted = accelerator.reduce(_next_symbols(model, batch))
         return LossScale({"num_items_in_batch": _part(counted, processes)}, 1, bool(counted))
-    if layout.target == "inputs":
+    if schema.target == "inputs":
         steps = batch["attention_mask"].sum() if mine else batch["attention_mask"].new_zeros(())
         return LossScale({}, float(steps) * processes / float(accelerator.reduce(steps.clone())), True)
     return LossScale({}, mine * processes / rows, True)

@@ -15,12 +15,12 @@ class MetricBuffer:
     """Outputs of the steps since the last check; nothing is computed from them, or sent, before it is due.
 
     Args:
-        layout: What is to be learnt.
+        schema: What is to be learnt.
         logistic: Whether outputs are logistic units; as in `judging.right_share`.
     """
 
-    def __init__(self, layout: TaskSchema, logistic: bool = False) -> None:
-        self.layout = layout
+    def __init__(self, schema: TaskSchema, logistic: bool = False) -> None:
+        self.schema = schema
         self.logistic = logistic
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -31,11 +31,11 @@ class MetricBuffer:
     def collect(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Empty the window: (N, 4), what `judge` says, in order of presentation over all processes."""
         rows = [len(labels) for _, labels, _ in self._kept]
-        if self.layout.target == "class":  # all of one shape, so judged at once
+        if self.schema.target == "class":  # all of one shape, so judged at once
             logits, labels = (torch.cat([step[part] for step in self._kept]) for part in (0, 1))
-            judged = judge(self.layout, logits, labels, labels, self.logistic)
+            judged = judge(self.schema, logits, labels, labels, self.logistic)
         else:
-            judged = torch.cat([judge(self.layout, *step, self.logistic) for step in self._kept])
+            judged = torch.cat([judge(self.schema, *step, self.logistic) for step in self._kept])
         self._kept = []
         by_process = gather_object([judged.cpu().double().split(rows)])
         by_step = zip(*by_process, strict=True)

@@ -7,7 +7,6 @@ import torch
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import build_config, build_model, config_fields
-from seqhub.tasks.registry import resolve
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training.config import TrainConfig
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-def fresh_model(config: TrainConfig, layout: TaskSchema) -> "PreTrainedModel":
+def fresh_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
     """The model that a run trains on rows of a layout, with its first weights, from torch's global generator.
 
     Raises:
@@ -24,7 +23,7 @@ def fresh_model(config: TrainConfig, layout: TaskSchema) -> "PreTrainedModel":
             allowed.
     """
     torch.manual_seed(config.seed)
-    model = build_model(model_config(config, layout), layout.head)
+    model = build_model(model_config(config, schema), schema.head)
     stateful = "past_key_values" in signature(model.forward).parameters
     if config.chunk_steps and (not stateful or getattr(model.config, "bidirectional", False)):
         reason = "it has no state to carry from one to the next"
@@ -37,7 +36,7 @@ def fresh_model(config: TrainConfig, layout: TaskSchema) -> "PreTrainedModel":
     return model
 
 
-def model_config(config: TrainConfig, layout: TaskSchema) -> "PreTrainedConfig":
+def model_config(config: TrainConfig, schema: TaskSchema) -> "PreTrainedConfig":
     """The config of the model that a run trains.
 
     Raises:
@@ -45,42 +44,42 @@ def model_config(config: TrainConfig, layout: TaskSchema) -> "PreTrainedConfig":
         InvalidConfigError: The model does not take what the task has, or a value is not allowed.
     """
     fields = config_fields(config.model)
-    facts, settings = _facts(config, layout, fields), config.model_settings(fields)
+    facts, settings = _facts(config, schema, fields), config.model_settings(fields)
     if decided := ", ".join(sorted(facts.keys() & settings.keys())):
-        raise InvalidConfigError(f"{decided} among model_options; the rows of {config.address} decide it")
-    shortest, longest = resolve(config.address)[1].length
+        raise InvalidConfigError(f"{decided} among model_options; the rows of {config.task} decide it")
+    shortest, longest = config.task.config.length
     whole_rows = "num_steps" in fields and ("pooling" not in fields or settings.get("pooling") == "flatten")
     if whole_rows and shortest == longest:
         settings = {"num_steps": longest, **settings}
     return build_config(config.model, **facts, **settings)
 
 
-def _facts(config: TrainConfig, layout: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:
+def _facts(config: TrainConfig, schema: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:
     """What the rows decide."""
     facts: dict[str, Any] = {}
-    if layout.alphabet is not None:
+    if schema.vocabulary is not None:
         if "vocab_size" not in fields:
-            raise InvalidConfigError(f"model {config.model} takes real values; {config.address} has texts")
-        facts["vocab_size"] = 1 + len(layout.alphabet)
+            raise InvalidConfigError(f"model {config.model} takes real values; {config.task} has texts")
+        facts["vocab_size"] = 1 + len(schema.vocabulary)
     elif "step_shape" in fields:
-        facts["step_shape"] = list(layout.step_shape)
+        facts["step_shape"] = list(schema.step_shape)
     else:
         if "num_features" not in fields:
-            raise InvalidConfigError(f"model {config.model} takes texts; {config.address} has real values")
-        facts["num_features"] = layout.num_features
+            raise InvalidConfigError(f"model {config.model} takes texts; {config.task} has real values")
+        facts["num_features"] = schema.num_features
         if "inputs" in fields:
             facts["inputs"] = "values"
-    if (layout.target == "inputs") != ("step_shape" in fields):
-        what = "is to be reconstructed" if layout.target == "inputs" else f"has a {layout.target} to learn"
-        raise InvalidConfigError(f"model {config.model} does not fit {config.address}, which {what}")
-    if layout.labels:
-        facts["id2label"] = dict(enumerate(layout.labels))
-        facts["label2id"] = {label: i for i, label in enumerate(layout.labels)}
-    elif layout.target == "number":
+    if (schema.target == "inputs") != ("step_shape" in fields):
+        what = "is to be reconstructed" if schema.target == "inputs" else f"has a {schema.target} to learn"
+        raise InvalidConfigError(f"model {config.model} does not fit {config.task}, which {what}")
+    if schema.labels:
+        facts["id2label"] = dict(enumerate(schema.labels))
+        facts["label2id"] = {label: i for i, label in enumerate(schema.labels)}
+    elif schema.target == "number":
         facts |= {"num_labels": 1, "problem_type": "regression"}
     if config.single_logit:
-        if layout.target != "class" or len(layout.labels) != 2:
-            raise InvalidConfigError(f"single_logit is for two classes a sequence; {config.address} has other targets")
-        facts |= {"id2label": {0: layout.labels[1]}, "label2id": {layout.labels[1]: 0}}
+        if schema.target != "class" or len(schema.labels) != 2:
+            raise InvalidConfigError(f"single_logit is for two classes a sequence; {config.task} has other targets")
+        facts |= {"id2label": {0: schema.labels[1]}, "label2id": {schema.labels[1]: 0}}
         facts["problem_type"] = "multi_label_classification"
     return facts

@@ -16,9 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from seqhub.data.collate import Columns, drawn_columns
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.evaluation.inference import ModelScorer
-from seqhub.evaluation.stopping import Criteria
 from seqhub.metrics.classification import reaches
 from seqhub.native.trainer import ErrorRate, Fit, Method, Objective, unfit
 from seqhub.records import RunRecord
@@ -28,6 +27,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows, length_of, source_of, training_rows
 from seqhub.training.model_setup import fresh_model
 from seqhub.training.state import TrainerState, learning_rate
+from seqhub.training.stopping import Criteria
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,13 +49,13 @@ class NativeRun:
     history: list[dict[str, Any]]  # a row per check
 
 
-def first_model(config: TrainConfig, layout: TaskSchema) -> "PreTrainedModel":
+def first_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
     """The model of `fresh_model`, from any thread; torch's global generator is left as it was."""
     with _DRAWING, torch.random.fork_rng(devices=[]):
-        return fresh_model(config, layout)
+        return fresh_model(config, schema)
 
 
-def unfit_for_whole_runs(config: TrainConfig, source: Source | None = None) -> str | None:
+def unfit_for_whole_runs(config: TrainConfig, source: DataSource | None = None) -> str | None:
     """Why runs of these settings are not made natively; None where they are.
 
     Args:
@@ -69,15 +69,15 @@ def unfit_for_whole_runs(config: TrainConfig, source: Source | None = None) -> s
     for name, plain in (("precision", "no"), ("trackers", ()), ("record", ()), ("chunk_steps", 0)):
         if getattr(config, name) != plain:
             return f"{name} {getattr(config, name)}"
-    layout = (source or source_of(config)).layout
-    if layout.target == "inputs":
-        return f"{config.address} is to be reconstructed"
-    model = first_model(config, layout)
-    return unfit(model, _objective(model, layout))
+    schema = (source or source_of(config)).schema
+    if schema.target == "inputs":
+        return f"{config.task} is to be reconstructed"
+    model = first_model(config, schema)
+    return unfit(model, _objective(model, schema))
 
 
 def train_native(
-    config: TrainConfig, source: Source | None = None, stopped: Callable[[], bool] = lambda: False
+    config: TrainConfig, source: DataSource | None = None, stopped: Callable[[], bool] = lambda: False
 ) -> NativeRun:
     """Train to the end.
 
@@ -91,13 +91,13 @@ def train_native(
         AbandonedError: `stopped` said so.
     """
     source = source or source_of(config)
-    layout = source.layout
-    feed, validation = training_rows(config, source), ValidationRows(config, source)
-    total, epoch = length_of(config, feed)
-    model = first_model(config, layout)
-    fit = _fit(config, model, layout)
-    asked = _AskedFit(fit, model, layout)
-    criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
+    schema = source.schema
+    loader, validation = training_rows(config, source), ValidationRows(config, source)
+    total, epoch = length_of(config, loader)
+    model = first_model(config, schema)
+    fit = _fit(config, model, schema)
+    asked = _AskedFit(fit, model, schema)
+    criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
     now, history = TrainerState(), []
 
     started = time.perf_counter()
@@ -109,7 +109,7 @@ def train_native(
             if stopped():
                 raise AbandonedError
             at_once = max(1, min(until - now.sequences, _AT_ONCE) // config.batch_size)
-            rows = feed.columns(at_once)
+            rows = loader.columns(at_once)
             first, size = now.sequences, config.batch_size
             rates = np.array([learning_rate(config, first + n, total, epoch) for n in range(0, len(rows), size)])
             errors = fit.train(rows.inputs, rows.lengths, rows.labels, size, rates)
@@ -136,17 +136,17 @@ def train_native(
     return NativeRun(model, record_of(config, source, model, now, criteria.met_at(), native=True), history)
 
 
-def _objective(model: Any, layout: TaskSchema) -> Objective:
-    head = model.lm_head if layout.target == "next_symbol" else model.classifier
+def _objective(model: Any, schema: TaskSchema) -> Objective:
+    head = model.lm_head if schema.target == "next_symbol" else model.classifier
     return Objective(
-        target=layout.target,  # type: ignore[arg-type]  # `inputs` has no head
+        target=schema.target,  # type: ignore[arg-type]  # `inputs` has no head
         outputs=head.out_features,
         logistic=bool(getattr(model.config, "logistic_outputs", False)),
-        tolerance=layout.tolerance,
+        tolerance=schema.tolerance,
     )
 
 
-def _fit(config: TrainConfig, model: "PreTrainedModel", layout: TaskSchema) -> Fit:
+def _fit(config: TrainConfig, model: "PreTrainedModel", schema: TaskSchema) -> Fit:
     method = Method(
         name=config.optimizer,
         betas=(config.beta1, config.beta2),
@@ -155,7 +155,7 @@ def _fit(config: TrainConfig, model: "PreTrainedModel", layout: TaskSchema) -> F
         max_grad_norm=config.max_grad_norm or 0.0,
     )
     error_rate = ErrorRate(config.error_reference, config.error_floor) if config.schedule == "error" else None
-    return Fit(model, _objective(model, layout), method, error_rate)
+    return Fit(model, _objective(model, schema), method, error_rate)
 
 
 def _validate(fit: Fit, validation: ValidationRows, config: TrainConfig) -> tuple[float, int]:
@@ -176,10 +176,10 @@ def _judged(fit: Fit, rows: Columns) -> NDArray[np.float64]:
 class _AskedFit:
     """What criteria want to know of a model in training, see `criteria.Asked`."""
 
-    def __init__(self, fit: Fit, model: "PreTrainedModel", layout: TaskSchema) -> None:
+    def __init__(self, fit: Fit, model: "PreTrainedModel", schema: TaskSchema) -> None:
         self._fit = fit
         self._model = model
-        self._layout = layout
+        self._layout = schema
 
     def errors(self, rows: Batch) -> NDArray[np.floating]:
         return _judged(self._fit, drawn_columns(rows, self._layout))

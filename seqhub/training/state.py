@@ -86,7 +86,7 @@ def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -
         epoch: Of them in a pass over the data; of no meaning where they are a stream.
 
     >>> from pathlib import Path
-    >>> config = TrainConfig(address="qrsu/easy", output_dir=Path(), schedule="linear", learning_rate=0.1, warmup=100)
+    >>> config = TrainConfig(task="qrsu/easy", output_dir=Path(), schedule="linear", learning_rate=0.1, warmup=100)
     >>> [round(learning_rate(config, n, 1000, 0), 3) for n in (0, 50, 100, 550, 1000)]
     [0.0, 0.05, 0.1, 0.05, 0.0]
     """

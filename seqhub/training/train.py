@@ -14,10 +14,9 @@ from torch import Tensor
 
 from seqhub.data.collate import drawn_columns, tensors
 from seqhub.data.describe import warn
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.inference import ModelScorer
-from seqhub.evaluation.stopping import Criteria
 from seqhub.metrics.classification import reaches
 from seqhub.metrics.per_example import judge, right_share
 from seqhub.models.predict import logistic_outputs
@@ -40,6 +39,7 @@ from seqhub.training.peers import failing_together
 from seqhub.training.random_state import random_state, restore_random_state, seed_process
 from seqhub.training.runtime import environment_variable, interruptions, own_accelerate_state, torch_threads
 from seqhub.training.state import TrainerState, learning_rate
+from seqhub.training.stopping import Criteria
 from seqhub.training.tbptt import chunks
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -131,16 +131,16 @@ def _train(
     stack: ExitStack,
 ) -> RunRecord | None:
     source = source_of(config)
-    layout = source.layout
+    schema = source.schema
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
     # data: the same global batches for any number of processes, of which each takes its slice
-    feed = training_rows(config, source, rank, world_size)
+    loader = training_rows(config, source, rank, world_size)
     validation = ValidationRows(config, source, rank, world_size)
-    total, epoch = length_of(config, feed)
+    total, epoch = length_of(config, loader)
 
     # model: its vocabulary and labels are the task's
-    model = bare_model = fresh_model(config, layout)
+    model = bare_model = fresh_model(config, schema)
     model = accelerator.prepare(model)
     # Not prepared: what accelerate's wrapper adds serves fp16 and gradient accumulation, and takes 0.3 ms a step
     parameters = list(bare_model.parameters())
@@ -158,18 +158,18 @@ def _train(
     interrupted = stack.enter_context(interruptions())
 
     # criteria, and everything else that a checkpoint keeps
-    criteria = Criteria(config.address, config.accuracy, config.seed, config.success)
+    criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
     now = TrainerState()
     solved = False
     seed_process(config.seed, rank)
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
         tensors, facts = saved
         path = config.output_dir / checkpoints.FILE_NAME
-        asked = config.facts() | {"processes": world_size}
+        asked = config.as_json() | {"processes": world_size}
         checkpoints.require_same_data(path, facts.get("data", {}), source)
         checkpoints.require_same_run(path, facts["config"], asked, config.may_change)
         _restore(tensors, facts, bare_model, optimizer, rank, accelerator.device)
-        feed.load_state_dict(facts["feed"])
+        loader.load_state_dict(facts["feed"])
         validation.load_state_dict(facts["fresh"])
         criteria.load_state_dict(facts["criteria"])
         now = TrainerState(**facts["progress"])
@@ -177,7 +177,7 @@ def _train(
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
     history = History(config.output_dir, now.sequences, accelerator.is_main_process)
     if config.trackers:
-        accelerator.init_trackers(_TRACKED, config=_plain(config.facts()))
+        accelerator.init_trackers(_TRACKED, config=_plain(config.as_json()))
 
     def keep(*, ended: bool = False) -> None:
         random_states = gather_object([random_state(accelerator.device)])
@@ -188,10 +188,10 @@ def _train(
                 for number, states in enumerate(random_states):
                     tensors |= {f"random.{number}{name}": torch.from_numpy(each) for name, each in states.items()}
                 facts = {
-                    "config": config.facts() | {"processes": world_size},
+                    "config": config.as_json() | {"processes": world_size},
                     "data": {"source": source.name, "identity": source.identity},
                     "groups": groups,
-                    "feed": feed.state_dict(),
+                    "feed": loader.state_dict(),
                     "fresh": validation.state_dict(),
                     "criteria": criteria.state_dict(),
                     "progress": vars(now),
@@ -204,15 +204,15 @@ def _train(
     # train
     started = time.perf_counter() - now.seconds
     logistic = logistic_outputs(bare_model)
-    window = MetricBuffer(layout, logistic)
+    window = MetricBuffer(schema, logistic)
     model.train()
-    batches = iter(feed)
+    batches = iter(loader)
     while now.sequences < total and not solved:
         batch = next(batches, None)
         if batch is None:  # the end of an epoch
-            batches = iter(feed)
+            batches = iter(loader)
             continue
-        rows = feed.rows_seen - now.sequences  # of all processes
+        rows = loader.rows_seen - now.sequences  # of all processes
         mine = len(batch["labels"])  # none where the last batch of an epoch has fewer rows than processes
         if accelerator.device.type != "cpu":
             batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
@@ -223,7 +223,7 @@ def _train(
         logits: list[Tensor] = []
         state = None
         for part in chunks(batch if mine else placeholder(batch), config.chunk_steps):
-            scale = loss_scale(accelerator, bare_model, layout, part, mine, rows)
+            scale = loss_scale(accelerator, bare_model, schema, part, mine, rows)
             extra: dict[str, Any] = {"past_key_values": state, "use_cache": True} if config.chunk_steps else {}
             with torch.set_grad_enabled(scale.learns), _refusals(config):
                 output = model(**part, **scale.arguments, **extra)
@@ -238,7 +238,7 @@ def _train(
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
-                judged = judge(layout, outputs, part["labels"][:mine], part["attention_mask"][:mine], logistic)
+                judged = judge(schema, outputs, part["labels"][:mine], part["attention_mask"][:mine], logistic)
                 factor = now.error_factor(_largest(accelerator, judged[:, 0]), config)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
@@ -264,8 +264,8 @@ def _train(
         # validate
         if check_due or now.sequences >= total:
             began = time.perf_counter()
-            correct, seen = validate(accelerator, bare_model, layout, validation, config)
-            criteria.check(now.sequences, correct, seen, ModelScorer(bare_model, layout))
+            correct, seen = validate(accelerator, bare_model, schema, validation, config)
+            criteria.check(now.sequences, correct, seen, ModelScorer(bare_model, schema))
             recorded.clear()  # of what passed through the model in the check
             now.check_seconds += time.perf_counter() - began
             now.seconds = time.perf_counter() - started
@@ -308,7 +308,7 @@ def _train(
 def validate(
     accelerator: Accelerator,
     model: torch.nn.Module,
-    layout: TaskSchema,
+    schema: TaskSchema,
     validation: ValidationRows,
     config: TrainConfig,
 ) -> tuple[float, int]:
@@ -326,7 +326,7 @@ def validate(
             right = torch.zeros((), dtype=torch.float64)
             if len(labels):
                 logits, logistic = model(**batch).logits, logistic_outputs(model)
-                right = right_share(layout, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
+                right = right_share(schema, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
             if accelerator.num_processes > 1:
                 right = accelerator.reduce(right.to(accelerator.device))
             correct += float(right)
@@ -391,10 +391,10 @@ def _holds_own(folder: Path) -> bool:
     return checkpoints.FILE_NAME in names or names <= early
 
 
-def _try(config: TrainConfig, source: Source, model: torch.nn.Module, device: torch.device) -> None:
+def _try(config: TrainConfig, source: DataSource, model: torch.nn.Module, device: torch.device) -> None:
     """Show the model some rows before anything is made."""
     rows = source.first_block[:_TRIED]
-    batch = tensors(drawn_columns(rows, source.layout), int(rows.lengths.max()))
+    batch = tensors(drawn_columns(rows, source.schema), int(rows.lengths.max()))
     batch = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     model.eval()
     with torch.no_grad(), _refusals(config):
@@ -410,7 +410,7 @@ def _refusals(config: TrainConfig) -> Iterator[None]:
         raise
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise InvalidConfigError(f"model {config.model} for {config.address}: {reason}") from error
+        raise InvalidConfigError(f"model {config.model} for {config.task}: {reason}") from error
 
 
 def _optimizer(config: TrainConfig, parameters: Sequence[Tensor], device: torch.device) -> torch.optim.Optimizer:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 from seqhub._logging import quiet_datasets, quiet_transformers
 from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import MOST_ROWS
 from seqhub.evaluation.load import check_files, load_model
 from seqhub.models.registry import HEADS as AUTO_CLASSES
-from seqhub.records import DatasetRecord, RunRecord, what_else
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import NO_LABEL, OWN, TaskSchema
+from seqhub.records import DatasetRecord, RunRecord
+from seqhub.records.folders import other_content
+from seqhub.tasks.schema import CUSTOM, NO_LABEL, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.verification import remote
 
@@ -86,7 +86,7 @@ def verify(
         return list(_verify_model(folder, alone or published is not None, dataset, published))
     if not (folder / DatasetRecord.FILE_NAME).is_file():
         names = f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME}"
-        raise FileNotFoundError(f"{names} in {folder}{what_else(folder)}")
+        raise FileNotFoundError(f"{names} in {folder}{other_content(folder)}")
     if alone or dataset is not None:
         raise InvalidInputError(f"{folder} holds a dataset; alone and dataset are for models")
     return list(_verify_dataset(folder))
@@ -94,10 +94,10 @@ def verify(
 
 def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Published | None) -> Iterator[Finding]:
     record = RunRecord.load(folder)
-    _, config = resolve(record.address)
-    file, dataset = (dataset, None) if config is OWN else (None, dataset)
-    source = Source.of_run(record, file)
-    layout = source.layout
+    config = record.task.config
+    file, dataset = (dataset, None) if config is CUSTOM else (None, dataset)
+    source = DataSource.of_run(record, file)
+    schema = source.schema
     try:
         check_files(folder, record)
     except CorruptFileError as error:
@@ -105,8 +105,8 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
         return
     yield Finding("files", f"{len(record.files)} SHA-256", "the same", True)
 
-    record.require_metrics(layout.target)
-    probe, recorded_logits = _probe(record, folder, layout)
+    record.require_metrics(schema.target)
+    probe, recorded_logits = _probe(record, folder, schema)
     own = [split for split in record.evaluation if "/" not in split]
     if dataset is not None:
         _require_rows(dataset, record, own)
@@ -119,20 +119,20 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
             if measured["examples"] > most:
                 claim = f"{measured['examples']} {split} sequences"
                 raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} claims {claim}; at most {most:,} can be")
-            table = rows_table(drawn, 0, measured["examples"]).cast(_schema(layout))
+            table = rows_table(drawn, 0, measured["examples"]).cast(_schema(schema))
             found = digest(table)
             yield Finding(f"{split} rows", measured["digest"], found, found == measured["digest"])
             pq.write_table(table, Path(scratch) / f"{split}.parquet")
             rows[split] = {"parquet": str(Path(scratch) / f"{split}.parquet")}
             where = published.dataset if published else str(dataset.resolve()) if dataset else None
-            if where is not None and config is not OWN:
+            if where is not None and config is not CUSTOM:
                 rows[split] = {"dataset": where, "config": config.name, "split": split}
         job = {
             "model": published.model if published else str(folder.resolve()),
-            "auto_class": AUTO_CLASSES[layout.head],
+            "auto_class": AUTO_CLASSES[schema.head],
             "trust_remote_code": alone,
-            "target": layout.target,
-            "tolerance": layout.tolerance,
+            "target": schema.target,
+            "tolerance": schema.tolerance,
             "probe": probe,
             "cache": scratch,
             "rows": rows,
@@ -147,19 +147,19 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
         difference <= LOGIT_TOLERANCE,
     )  # fmt: skip
     for split in own:
-        yield from _compare(split, record.evaluation[split], result["rows"][split], layout)
+        yield from _compare(split, record.evaluation[split], result["rows"][split], schema)
 
 
-def _compare(split: str, recorded: dict[str, Any], found: dict[str, Any], layout: TaskSchema) -> Iterator[Finding]:
+def _compare(split: str, recorded: Mapping[str, Any], found: dict[str, Any], schema: TaskSchema) -> Iterator[Finding]:
     """What was measured of one split, then and now."""
     share = found["right"] / found["counted"]
     agrees = found["counted"] == recorded.get("steps", recorded["examples"])
     agrees &= abs(share - recorded["accuracy"]) < 1e-9
-    if not layout.tolerance:
+    if not schema.tolerance:
         agrees &= found.get("confusion") == recorded.get("confusion")
         agrees &= abs(found["loss"] - recorded["loss"]) < 1e-4
     yield Finding(f"{split} accuracy", f"{recorded['accuracy']:.4f}", f"{share:.4f}", agrees)
-    if layout.tolerance:
+    if schema.tolerance:
         # what answers that are off by so much can do to the mean of squared errors (Cauchy & Schwarz)
         most = ANSWER_TOLERANCE * (2 * math.sqrt(recorded["mse"]) + ANSWER_TOLERANCE)
         near = abs(found["loss"] - recorded["mse"]) <= most
@@ -204,12 +204,12 @@ def _wrong_targets(split: Split, rows: pa.Table) -> int:
     wrong = 0
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows.slice(start, _ROWS_AT_ONCE)
-        sequences = _sequences(part, split.layout)
+        sequences = _sequences(part, split.schema)
         try:
             right = split.task.solve_batch(sequences, split.config)
         except InvalidInputError:
             right = [_solve(split, sequence) for sequence in sequences]
-        pairs = zip(right, _targets(part, split.layout), strict=True)
+        pairs = zip(right, _targets(part, split.schema), strict=True)
         wrong += sum(not _same_target(one, other) for one, other in pairs)
     return wrong
 
@@ -221,10 +221,10 @@ def _solve(split: Split, sequence: Any) -> Any:
         return NotImplemented  # equal to no target
 
 
-def _sequences(rows: pa.Table, layout: TaskSchema) -> list[Any]:
+def _sequences(rows: pa.Table, schema: TaskSchema) -> list[Any]:
     """Texts, or values (T, F)."""
-    column = rows[layout.columns[0]]
-    if layout.alphabet is not None:
+    column = rows[schema.columns[0]]
+    if schema.vocabulary is not None:
         texts: list[Any] = column.to_pylist()
         return texts
     lengths = pc.list_value_length(column).to_numpy()
@@ -232,17 +232,17 @@ def _sequences(rows: pa.Table, layout: TaskSchema) -> list[Any]:
     return np.split(values, np.cumsum(lengths)[:-1])
 
 
-def _targets(rows: pa.Table, layout: TaskSchema) -> list[Any]:
+def _targets(rows: pa.Table, schema: TaskSchema) -> list[Any]:
     """As in `tasks.schema.Example`; a label that is no class is itself."""
-    names = dict(enumerate(layout.labels))
-    if layout.target == "class":
+    names = dict(enumerate(schema.labels))
+    if schema.target == "class":
         return [names.get(label, label) for label in rows["label"].to_pylist()]
-    if layout.target == "step_class":
+    if schema.target == "step_class":
         return [
             [None if label == NO_LABEL else names.get(label, label) for label in labels]
             for labels in rows["labels"].to_pylist()
         ]
-    return rows["label"].to_pylist() if layout.target == "number" else [None] * len(rows)
+    return rows["label"].to_pylist() if schema.target == "number" else [None] * len(rows)
 
 
 def _same_target(one: Any, other: Any) -> bool:
@@ -251,36 +251,36 @@ def _same_target(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _probe(record: RunRecord, folder: Path, layout: TaskSchema) -> tuple[dict[str, list[Any]], list[Any]]:
+def _probe(record: RunRecord, folder: Path, schema: TaskSchema) -> tuple[dict[str, list[Any]], list[Any]]:
     """The sequences that the record has logits of, and these."""
-    kind = "input_values" if layout.alphabet is None else "texts"
+    kind = "input_values" if schema.vocabulary is None else "texts"
     sequences, logits = record.probe.get(kind), record.probe.get("logits")
     if sequences and isinstance(sequences, list) and isinstance(logits, list) and len(sequences) == len(logits):
-        lengths = [_steps(sequence, layout) for sequence in sequences]
-        if all(_are_logits(row, steps, layout) for row, steps in zip(logits, lengths, strict=True)):
+        lengths = [_steps(sequence, schema) for sequence in sequences]
+        if all(_are_logits(row, steps, schema) for row, steps in zip(logits, lengths, strict=True)):
             return {kind: sequences}, logits
     raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} has no sequences with their logits to compare the model by")
 
 
-def _steps(sequence: Any, layout: TaskSchema) -> int:
+def _steps(sequence: Any, schema: TaskSchema) -> int:
     """How many steps a sequence of a record has; 0 where it is none of the task's."""
-    if layout.alphabet is not None:
-        return len(layout.alphabet.encode(str(sequence)))
+    if schema.vocabulary is not None:
+        return len(schema.vocabulary.encode(str(sequence)))
     shape = _shape(sequence)
-    return shape[0] if len(shape) == 2 and shape[1] == layout.num_features else 0
+    return shape[0] if len(shape) == 2 and shape[1] == schema.num_features else 0
 
 
-def _are_logits(row: Any, steps: int, layout: TaskSchema) -> bool:
+def _are_logits(row: Any, steps: int, schema: TaskSchema) -> bool:
     """Whether these can be what a model gave a sequence of so many steps."""
-    shape, classes = _shape(row), len(layout.labels)
-    if layout.target == "class":
+    shape, classes = _shape(row), len(schema.labels)
+    if schema.target == "class":
         fits = shape == (classes,) or (classes == 2 and shape == (1,))  # a single logit is that of the second class
-    elif layout.target == "number":
+    elif schema.target == "number":
         fits = shape == (1,)
-    elif layout.target == "inputs":
-        fits = shape[:1] == (steps,) and math.prod(shape[1:]) == layout.num_features
+    elif schema.target == "inputs":
+        fits = shape[:1] == (steps,) and math.prod(shape[1:]) == schema.num_features
     else:
-        fits = shape == (steps, classes if layout.alphabet is None or classes else 1 + len(layout.alphabet))
+        fits = shape == (steps, classes if schema.vocabulary is None or classes else 1 + len(schema.vocabulary))
     return steps > 0 and fits
 
 
@@ -296,9 +296,9 @@ def _shape(values: Any) -> tuple[int, ...]:
 def _require_rows(dataset: Path, record: RunRecord, splits: list[str]) -> None:
     """Raise unless a dataset folder has the rows that a model was measured on."""
     built = DatasetRecord.load(dataset)
-    name, _, config = record.address.partition("/")
-    if built.task != name or config not in built.configs:
-        raise InvalidInputError(f"{dataset} holds {built.task} ({', '.join(built.configs)}), not {record.address}")
+    config = record.task.config_name
+    if built.task != record.task.name or config not in built.configs:
+        raise InvalidInputError(f"{dataset} holds {built.task} ({', '.join(built.configs)}), not {record.task}")
     for split in splits:
         facts, measured = built.configs[config]["splits"].get(split), record.evaluation[split]
         if facts is None or facts["digest"] != measured["digest"]:
@@ -306,11 +306,11 @@ def _require_rows(dataset: Path, record: RunRecord, splits: list[str]) -> None:
             raise InvalidInputError(f"{dataset} has other {split} rows than {rows}")
 
 
-def _schema(layout: TaskSchema) -> pa.Schema:
+def _schema(schema: TaskSchema) -> pa.Schema:
     """Of the columns, with metadata that tell `datasets` the class names, as its own files have it."""
     from seqhub.data.builder import features_of  # not above: it imports `datasets`, which takes a second or two
 
-    return features_of(layout).arrow_schema
+    return features_of(schema).arrow_schema
 
 
 def _measure_here(job: dict[str, Any]) -> dict[str, Any]:

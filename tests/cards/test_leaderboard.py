@@ -11,7 +11,7 @@ RUNS = [
     run_record(),
     run_record(model="rnn_tanh", criteria={"accuracy>=0.99": 320, "st3": None}),
     run_record(model="lstm_wide", num_parameters=2_180, criteria={"accuracy>=0.999": 1_600, "st3": 4_000}),
-    run_record(address="qrsu/easy", evaluation={}),
+    run_record(task="qrsu/easy", evaluation={}),
 ]
 
 

@@ -112,7 +112,7 @@ def test_every_decimal_on_the_card_stands_in_the_record(record: RunRecord, card:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("task_id", "said"),
     [
         (
             "qrsu/hard",
@@ -130,15 +130,15 @@ def test_every_decimal_on_the_card_stands_in_the_record(record: RunRecord, card:
         ),
     ],
 )
-def test_the_criterion_of_the_paper_is_explained_with_its_numbers(address: str, said: str) -> None:
-    task, config = resolve(address)
-    success = task.success(config)
-    assert success is not None
-    assert said in paper_is(task.layout(config), success)
+def test_the_criterion_of_the_paper_is_explained_with_its_numbers(task_id: str, said: str) -> None:
+    task, config = resolve(task_id)
+    stopping_rule = task.stopping_rule(config)
+    assert stopping_rule is not None
+    assert said in paper_is(task.schema(config), stopping_rule)
 
 
 def test_the_count_of_the_paper_stands_beside_its_own_criterion() -> None:
-    card = render(run_record(address="qrsu/hard", criteria={"accuracy>=0.999": 2_560, "st3": 5_088, "paper": 5_088}))
+    card = render(run_record(task="qrsu/hard", criteria={"accuracy>=0.999": 2_560, "st3": 5_088, "paper": 5_088}))
     assert "| `st3` | 5,088 | – |" in card
     assert "| `paper` | 5,088 | 31,390 |" in card
     assert "`paper` is what the paper of the task calls a success (section 5.6)" in card
@@ -214,7 +214,7 @@ def test_a_repository_without_namespace_and_name_is_refused(repo_id: str, record
 
 def test_a_record_of_an_unknown_task_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="no task 'qrs'; known: "):
-        render(run_record(address="qrs/hard"))
+        render(run_record(task="qrs/hard"))
 
 
 def test_the_papers_count_stands_beside_its_own_criterion_and_is_qualified(card: str) -> None:
@@ -224,7 +224,7 @@ def test_the_papers_count_stands_beside_its_own_criterion_and_is_qualified(card:
 
 
 def test_where_the_paper_has_no_count_none_is_shown() -> None:
-    card = render(run_record(address="qrsu/easy", criteria={"st3": None}))
+    card = render(run_record(task="qrsu/easy", criteria={"st3": None}))
     assert "| `st3` | not met |\n" in card
     assert "paper |" not in card
     assert "Not like for like" not in card

@@ -40,9 +40,9 @@ CASES: dict[str, dict[str, Any]] = {
     "generated": {"address": "qrsu/easy"},
     "fixed": {"address": "row_images/digits8", "data": "splits"},
     "folder": {"address": "qrsu/easy", "data": "built"},
-    "text": {"address": "char_completion/own", "data": "my own.txt"},
-    "table": {"address": "sentiment/own", "data": "my.csv"},
-    "values": {"address": "documents/own", "data": "my.parquet"},
+    "text": {"address": "char_completion/custom", "data": "my own.txt"},
+    "table": {"address": "sentiment/custom", "data": "my.csv"},
+    "values": {"address": "documents/custom", "data": "my.parquet"},
     "next": {"address": "char_completion/tutorial", "data": "splits"},
     "autoencoder": {"address": "ramps/image", "model": "lstm_autoencoder"},
     "regression": {"address": "adding/hs97-t100"},
@@ -72,7 +72,7 @@ def make(folder: Path, name: str) -> Path:
     if case.get("data", "stream") not in ("stream", "splits"):
         case["data"] = str(folder / case["data"])
     train(TrainConfig(output_dir=run, **SMALL | case))
-    file = Path(case["data"]) if case["address"].endswith("/own") else None
+    file = Path(case["data"]) if case["address"].endswith("/custom") else None
     rows = None if file is not None or case.get("data") == "splits" else 20
     evaluate(run, rows=rows, sibling_rows=0, data=file)
     write_card(run)
@@ -161,7 +161,7 @@ def check(hub: Hub, names: list[str], folder: Path) -> None:
         assert "./" not in card
         assert f"\nseqhub verify {repo}" in card
         assert name not in STEPS or f"(1, steps, {STEPS[name]})" in card
-        if CASES[name]["address"].endswith("/own"):
+        if CASES[name]["address"].endswith("/custom"):
             source = RunRecord.load(folders[name]).data["source"]
             assert {result.dataset_name for result in data.eval_results} == {source}
             assert "load_dataset" not in card
@@ -191,7 +191,7 @@ def test_a_push_renames_what_seqhub_wrote_and_keeps_what_a_person_wrote() -> Non
 
 def test_a_push_says_that_a_card_is_missing_or_names_another_repository(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    train(TrainConfig(address="qrsu/easy", output_dir=folder, **SMALL))
+    train(TrainConfig(task="qrsu/easy", output_dir=folder, **SMALL))
     message = f"{folder} has no README.md, so me/x gets no card; `seqhub card {folder}` writes one"
     assert push(folder, "me/x", dry_run=True).notes == (message,)
     ended = call("push", folder, "--repo", "me/x", "--dry-run")
@@ -206,7 +206,7 @@ def test_a_push_says_that_a_card_is_missing_or_names_another_repository(tmp_path
 
 def test_a_dataset_and_a_licence_are_on_a_card_that_was_given_them(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    train(TrainConfig(address="qrsu/easy", output_dir=folder, **SMALL))
+    train(TrainConfig(task="qrsu/easy", output_dir=folder, **SMALL))
     evaluate(folder, rows=20, sibling_rows=0)
     assert call("card", folder, "--dataset", "me/qrsu", "--license", "mit", "--quiet").code == 0
     data = ModelCard.load(folder / "README.md").data

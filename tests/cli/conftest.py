@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from seqhub.training.config import TrainConfig
-from seqhub.training.state import Progress
+from seqhub.training.state import TrainerState
 from seqhub.training.train import train
 from tests.helpers.cli_calls import tree, well
 
@@ -70,7 +70,7 @@ def mess(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     (place / "loop").symlink_to("loop")
     (place / "nowhere").symlink_to("missing")
 
-    def stop(now: Progress) -> None:
+    def stop(now: TrainerState) -> None:
         if now.sequences >= 480:
             raise StopError
 

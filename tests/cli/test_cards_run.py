@@ -26,7 +26,7 @@ def python_of(folder: Path) -> list[str]:
 @pytest.fixture
 def rule(made: Made) -> tuple[str, str]:
     """The example of the card and its class."""
-    text, label = Split(RunRecord.load(made.run).address, "test")[0]
+    text, label = Split(RunRecord.load(made.run).task, "test")[0]
     return text, label
 
 

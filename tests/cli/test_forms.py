@@ -30,31 +30,31 @@ def test_tasks_ls() -> None:
     table, values, quiet = three("tasks", "ls")
     assert [each["task"] for each in values] == list(list_tasks())
     assert quiet == [f"{each['task']}/{config}" for each in values for config in each["configs"]]
-    for address in quiet:
-        resolve(address)
+    for task_id in quiet:
+        resolve(task_id)
     assert [line.split()[0] for line in table[1:] if not line.startswith(" ")] == list(list_tasks())
 
 
 @pytest.mark.parametrize(
-    "address", [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
+    "task_id", [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
 )
-def test_tasks_show(address: str) -> None:
-    task, config = resolve(address)
-    layout = task.layout(config)
-    table, values, quiet = three("tasks", "show", address)
-    examples = [(inputs if layout.alphabet else np.float32(inputs), target) for inputs, target in values["examples"]]
+def test_tasks_show(task_id: str) -> None:
+    task, config = resolve(task_id)
+    schema = task.schema(config)
+    table, values, quiet = three("tasks", "show", task_id)
+    examples = [(inputs if schema.vocabulary else np.float32(inputs), target) for inputs, target in values["examples"]]
     assert [line.split("\t") for line in quiet] == [[readable(target), readable(inputs)] for inputs, target in examples]
-    assert len(quiet) == min(5, Split(address).size or 5)
-    if layout.target != "number":
+    assert len(quiet) == min(5, Split(task_id).size or 5)
+    if schema.target != "number":
         assert task.solve_batch([inputs for inputs, _ in examples], config) == [target for _, target in examples]
-    assert values["labels"] == list(layout.labels)
+    assert values["labels"] == list(schema.labels)
     assert {
         name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
     }.items() >= config.parameters().items()
     for name in ("rule", "symbols", "values", "target", "chance", *config.parameters()):
         assert any(line.startswith(f"{name} ") for line in table), name
     text = "".join("".join(table).split())  # where the other column is long too, the lines of both alternate
-    assert layout.target == "step_class" or all("".join(readable(inputs).split()) in text for inputs, _ in examples)
+    assert schema.target == "step_class" or all("".join(readable(inputs).split()) in text for inputs, _ in examples)
 
 
 def test_data_build(tmp_path: Path) -> None:

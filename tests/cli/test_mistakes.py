@@ -148,8 +148,8 @@ RUNS = [
     *((f"{command} --repo {repo}", "need namespace/name") for command in ("card run", "card data", "push run --dry-run")
       for repo in ("bad", "a/b/c", "../x", "me/x.git", "me/é", "https://huggingface.co/me/x", f"me/{'x' * 97}")),
     ("push run --repo=", "repository ''; need namespace/name"),
-    *((f"push run --repo me/x --endpoint {address}", "need one like https://huggingface.co or http://127.0.0.1:8080")
-      for address in ("nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:99999", "http://[::1")),
+    *((f"push run --repo me/x --endpoint {task_id}", "need one like https://huggingface.co or http://127.0.0.1:8080")
+      for task_id in ("nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:99999", "http://[::1")),
     ("verify bad", "no folder bad, and no repository either: repository 'bad'; need namespace/name"),
     ("verify a/b/c", "no folder a/b/c, and no repository either"),
     ("verify run/run.json", "run/run.json is a file; give a folder, or a repository on a Hub"),
@@ -248,7 +248,7 @@ def test_names_with_strange_characters_stay_one_line(mess: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"address": 5}, "address"),
+        ({"task": 5}, "address"),
         ({"files": ["config.json"]}, "files"),
         ({"files": {"config.json": None}}, "files.config.json"),
         ({"evaluation": None}, "evaluation"),
@@ -372,12 +372,12 @@ def test_a_rank_without_a_launcher_does_no_harm(tmp_path: Path, monkeypatch: pyt
 
 
 def test_push_to_a_hub_that_is_not_there_says_how_to_push_later(mess: Path) -> None:
-    address = "http://127.0.0.1:9"
+    task_id = "http://127.0.0.1:9"
 
     def push() -> Ended:
-        return program("push", "run", "--repo", "me/x", "--endpoint", address, "--private", folder=mess, seconds=30)
+        return program("push", "run", "--repo", "me/x", "--endpoint", task_id, "--private", folder=mess, seconds=30)
 
-    later = f"run is whole, for later: seqhub push run --repo me/x --endpoint {address} --private"
+    later = f"run is whole, for later: seqhub push run --repo me/x --endpoint {task_id} --private"
     refused(push, about=later, folder=mess)
 
 

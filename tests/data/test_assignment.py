@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.data.assignment import assign, place_of
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
 
@@ -76,7 +76,7 @@ def test_a_row_is_in_the_same_split_in_every_format_and_in_any_company(tmp_path:
             separator = {"csv": ",", "tsv": "\t"}[ending]
             lines = [separator.join(pair) for pair in zip(texts, labels, strict=False)]
             file.write_text("\n".join([separator.join(("text", "label")), *lines]))
-        source = Source("sentiment/own", file, {"unknown": False})
+        source = DataSource("sentiment/custom", file, {"unknown": False})
         splits = {name: source.split(name) for name in SPLITS}
         found.append(
             {row.inputs: name for name, split in splits.items() for b in split.batches(0) for row in split.examples(b)}

@@ -27,9 +27,9 @@ CASES = [(name, config.name) for name in list_tasks() for config in get_task(nam
 SMALL = {"train_size": 3000, "validation_size": 1024, "test_size": 1}
 
 
-def sizes_for(address: str) -> dict[str, int]:
+def sizes_for(task_id: str) -> dict[str, int]:
     """Small sizes that a config has."""
-    return {f"{split}_size": rows_for(address, split, SMALL[f"{split}_size"]) for split in SPLITS}
+    return {f"{split}_size": rows_for(task_id, split, SMALL[f"{split}_size"]) for split in SPLITS}
 
 
 @pytest.fixture
@@ -39,30 +39,30 @@ def cache(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(("task", "config"), CASES)
 def test_rows_are_those_of_the_split(task, config, cache):
-    address = f"{task}/{config}"
-    seed, sizes = seed_for(address, 3), sizes_for(address)
+    task_id = f"{task}/{config}"
+    seed, sizes = seed_for(task_id, 3), sizes_for(task_id)
     rows = load_dataset(task, config, seed=seed, cache_dir=cache, **sizes)
     assert isinstance(rows, DatasetDict)
     assert list(rows) == list(SPLITS)
     for split in SPLITS:
-        assert tuple(rows[split].features) == Split(address).layout.columns
-        assert digest(rows[split]) == digest(rows_table(Split(address, split, seed), 0, sizes[f"{split}_size"]))
+        assert tuple(rows[split].features) == Split(task_id).schema.columns
+        assert digest(rows[split]) == digest(rows_table(Split(task_id, split, seed), 0, sizes[f"{split}_size"]))
 
 
 def test_features_follow_the_layout():
     letters, labels = Vocabulary("ab"), ("no", "yes")
     text, names, step = Value("string"), ClassLabel(names=["no", "yes"]), List(Value("float32"), length=4)
-    for layout, features in (
-        (TaskSchema(alphabet=letters, labels=labels), {"text": text, "label": names}),
-        (TaskSchema(alphabet=letters, labels=labels, target="step_class"), {"text": text, "labels": List(names)}),
-        (TaskSchema(alphabet=letters, target="next_symbol"), {"text": text}),
-        (TaskSchema(alphabet=letters, target="number", tolerance=1), {"text": text, "label": Value("float32")}),
+    for schema, features in (
+        (TaskSchema(vocabulary=letters, labels=labels), {"text": text, "label": names}),
+        (TaskSchema(vocabulary=letters, labels=labels, target="step_class"), {"text": text, "labels": List(names)}),
+        (TaskSchema(vocabulary=letters, target="next_symbol"), {"text": text}),
+        (TaskSchema(vocabulary=letters, target="number", tolerance=1), {"text": text, "label": Value("float32")}),
         (TaskSchema(step_shape=(2, 2), labels=labels), {"input_values": List(step), "label": names}),
         (TaskSchema(step_shape=(4,), target="inputs", tolerance=1), {"input_values": List(step)}),
     ):
-        assert features_of(layout) == Features(features)
-        assert tuple(schema_of(layout).names) == layout.columns
-        assert schema_of(layout).types == features_of(layout).arrow_schema.types
+        assert features_of(schema) == Features(features)
+        assert tuple(schema_of(schema).names) == schema.columns
+        assert schema_of(schema).types == features_of(schema).arrow_schema.types
 
 
 def test_published_sizes(cache):
@@ -78,10 +78,10 @@ def test_record_batches_hold_8192_rows(cache):
     assert sum(lengths) / len(lengths) > 5000
 
 
-@pytest.mark.parametrize("address", OF_EACH_TASK)
-def test_a_stream_has_the_rows_of_the_table(address, cache):
-    task, _, config = address.partition("/")
-    sizes = sizes_for(address)
+@pytest.mark.parametrize("task_id", OF_EACH_TASK)
+def test_a_stream_has_the_rows_of_the_table(task_id, cache):
+    task, _, config = task_id.partition("/")
+    sizes = sizes_for(task_id)
     table = load_dataset(task, config, split="train", cache_dir=cache, **sizes)
     stream = load_dataset(task, config, split="train", streaming=True, cache_dir=cache, **sizes)
     assert isinstance(stream, IterableDataset)

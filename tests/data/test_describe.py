@@ -12,7 +12,7 @@ import pytest
 from seqhub.cards.write import write_card
 from seqhub.data.assignment import place_of
 from seqhub.data.describe import cautions, warn
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.errors import DataWarning
 from seqhub.records import RunRecord
@@ -39,7 +39,7 @@ def unknown(number: int = 120) -> list[tuple[str, str]]:
 
 def test_shares_are_those_of_the_rows(tmp_path: Path) -> None:
     rows = good()
-    found = Source("sentiment/own", table(tmp_path / "my.csv", rows)).statistics
+    found = DataSource("sentiment/custom", table(tmp_path / "my.csv", rows)).statistics
     train_rows = [row for row in rows if place_of(row[0].encode()) == 0]
     yes = sum(label == "yes" for _, label in train_rows)
     assert (found["rows"], found["length"]) == (len(train_rows), [7, 7])
@@ -54,40 +54,40 @@ def test_shares_are_those_of_the_rows(tmp_path: Path) -> None:
 
 def test_next_symbols_have_a_majority_too(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("\n".join(f"{n:03}" + "x" * 97 for n in range(100)))
-    source = Source("char_completion/own", tmp_path / "my.txt")
+    source = DataSource("char_completion/custom", tmp_path / "my.txt")
     assert source.statistics["majority"] == {"target": "x"} | dict.fromkeys(
         ("train", "validation", "test"), pytest.approx(97 / 99, abs=1e-6)
     )
     (line,) = cautions(source)
     assert line == (
-        "char_completion/own on my.txt: 98.0% of the next symbols for training have the target 'x'; always answering "
-        "that is right as often"
+        "char_completion/custom on my.txt: 98.0% of the next symbols for training have the target 'x'; always "
+        "answering that is right as often"
     )
 
 
-@pytest.mark.parametrize("address", OF_EACH_TASK)
-def test_no_published_rows_are_warned_about(address: str) -> None:
-    found = Source(address).statistics
+@pytest.mark.parametrize("task_id", OF_EACH_TASK)
+def test_no_published_rows_are_warned_about(task_id: str) -> None:
+    found = DataSource(task_id).statistics
     assert found["rows"] > 0
-    assert cautions(Source(address)) == []
+    assert cautions(DataSource(task_id)) == []
 
 
 def test_what_nothing_can_be_learnt_from_is_told_in_one_line(tmp_path: Path) -> None:
-    (line,) = cautions(Source("sentiment/own", table(tmp_path / "a.csv", unknown())))
-    assert "sentiment/own on a.csv: 92.3% of the words for training are unknown" in line
+    (line,) = cautions(DataSource("sentiment/custom", table(tmp_path / "a.csv", unknown())))
+    assert "sentiment/custom on a.csv: 92.3% of the words for training are unknown" in line
     many = [(f"the film was number w{n} of w{n}", "yes" if n % 40 else "no") for n in range(400)]
-    (line,) = cautions(Source("sentiment/own", table(tmp_path / "b.csv", many)))
+    (line,) = cautions(DataSource("sentiment/custom", table(tmp_path / "b.csv", many)))
     assert "of the rows for training have the target 'yes'; always answering that is right as often" in line
     same = [(f"the film w{n}", ("yes", "no")[n % 2]) for n in range(100)]
-    (line,) = cautions(Source("sentiment/own", table(tmp_path / "c.csv", same)))
+    (line,) = cautions(DataSource("sentiment/custom", table(tmp_path / "c.csv", same)))
     assert line.endswith("all rows for training are the same to a model; there is nothing to tell them apart by")
     rows = [VectorRow(np.full((2, 3), n / 7, np.float32), "ab"[n % 2]) for n in range(100)]
     write_vectors(tmp_path / "d.parquet", rows)
-    assert cautions(Source("documents/own", tmp_path / "d.parquet")) == []
+    assert cautions(DataSource("documents/custom", tmp_path / "d.parquet")) == []
 
 
 def test_a_target_without_variance_is_told() -> None:
-    source = Source("adding/hs97-t100")
+    source = DataSource("adding/hs97-t100")
     block = source.first_block
     source.__dict__["first_block"] = Batch(block.inputs, block.lengths, np.full_like(block.labels, 0.5))
     assert cautions(source) == [
@@ -97,7 +97,7 @@ def test_a_target_without_variance_is_told() -> None:
 
 def small(folder: Path, file: Path) -> TrainConfig:
     settings: dict[str, Any] = {"epochs": 1, "stop_at": "none", "hidden_size": 2, "evaluate_size": 8, "cpu": True}
-    return TrainConfig(address="sentiment/own", output_dir=folder, data=str(file), **settings)
+    return TrainConfig(task="sentiment/custom", output_dir=folder, data=str(file), **settings)
 
 
 def test_a_warning_is_no_error_unless_asked_for_and_the_record_and_card_have_the_numbers(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_warning_is_no_error_unless_asked_for_and_the_record_and_card_have_the
     with pytest.warns(DataWarning, match="are unknown, as each is there only once"):
         train(small(tmp_path / "run", file))
     record = RunRecord.load(tmp_path / "run")
-    assert record.data["statistics"] == Source("sentiment/own", file).statistics
+    assert record.data["statistics"] == DataSource("sentiment/custom", file).statistics
     write_card(tmp_path / "run")
     card = (tmp_path / "run" / "README.md").read_text()
     assert "Share of words that the model does not know: 0.9231 in train" in card
@@ -113,7 +113,7 @@ def test_a_warning_is_no_error_unless_asked_for_and_the_record_and_card_have_the
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DataWarning):
-            warn(Source("sentiment/own", file))
+            warn(DataSource("sentiment/custom", file))
 
 
 @pytest.mark.parametrize("command", ["train", "sweep"])
@@ -121,8 +121,8 @@ def test_the_command_line_says_it_in_one_line(command: str, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     table(tmp_path / "my.csv", unknown())
     rest = ["--seeds", 1, "--threads", 1] if command == "sweep" else []
-    ended = call(command, "sentiment/own", "--data", "my.csv", "--epochs", 1, "--hidden-size", 2, "--stop-at", "none",
-                 "--output-dir", "run", "--quiet", *rest)  # fmt: skip
+    ended = call(command, "sentiment/custom", "--data", "my.csv", "--epochs", 1, "--hidden-size", 2, "--stop-at",
+                 "none", "--output-dir", "run", "--quiet", *rest)  # fmt: skip
     assert ended.code == 0, ended.err
-    assert ended.err.startswith("warning: sentiment/own on my.csv: 92.3% of the words for training are unknown")
+    assert ended.err.startswith("warning: sentiment/custom on my.csv: 92.3% of the words for training are unknown")
     assert ended.err.count("\n") == 1

@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTo
 
 from seqhub.cli.results import draw
 from seqhub.data.embedding import Encoder, embedded_csv
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.data.vectors import write_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
@@ -129,12 +129,12 @@ def test_texts_of_a_csv_can_be_learnt(bert: str, tmp_path: Path) -> None:
     encoder = Encoder(bert, window=8, overlap=0)
     file = tmp_path / "texts.parquet"
     assert write_vectors(file, embedded_csv(source, encoder)) == {"": 120}
-    assert Source("documents/own", file).layout.num_features == encoder.width == 16
-    settings = recipe("documents/own", "lstm") | {"hidden_size": 8, "learning_rate": 1e-2, "data": str(file)}
-    train(TrainConfig(address="documents/own", model="lstm", output_dir=tmp_path / "run", cpu=True, **settings))
+    assert DataSource("documents/custom", file).schema.num_features == encoder.width == 16
+    settings = recipe("documents/custom", "lstm") | {"hidden_size": 8, "learning_rate": 1e-2, "data": str(file)}
+    train(TrainConfig(task="documents/custom", model="lstm", output_dir=tmp_path / "run", cpu=True, **settings))
     record = evaluate(tmp_path / "run", data=file)
     assert record.training["data"] == "texts.parquet"
-    assert record.evaluation["test"]["examples"] == Source("documents/own", file).split("test").size
+    assert record.evaluation["test"]["examples"] == DataSource("documents/custom", file).split("test").size
     assert {path.name for path in draw(tmp_path / "run")} == {"states.png", "curves.png"}  # without the file
     with pytest.raises(InvalidInputError, match=r"no text in line 2 of .*empty\.csv"):
         list(embedded_csv(write_csv(tmp_path / "empty.csv", [("", "a")]), encoder))
@@ -201,8 +201,8 @@ def test_the_order_of_topics_in_real_texts_is_learnt(minilm: str, tmp_path: Path
     source = write_csv(tmp_path / "texts.csv", rows)
     file = tmp_path / "texts.parquet"
     write_vectors(file, embedded_csv(source, Encoder(minilm, window=32, overlap=8)))
-    settings = recipe("documents/own", "lstm") | {"data": str(file)}
-    train(TrainConfig(address="documents/own", model="lstm", output_dir=tmp_path / "run", cpu=True, **settings))
+    settings = recipe("documents/custom", "lstm") | {"data": str(file)}
+    train(TrainConfig(task="documents/custom", model="lstm", output_dir=tmp_path / "run", cpu=True, **settings))
     metrics = evaluate(tmp_path / "run", data=file).evaluation["test"]
     assert metrics["examples"] == 40
     assert metrics["accuracy"] >= 0.9

@@ -68,8 +68,8 @@ def test_images_of_a_hub_become_rows_in_their_splits(client: Client, tmp_path: P
     file = tmp_path / "tiny.parquet"
     said = json.loads(client.run(COMMAND, "data", "images", "me/tiny", "--out", file, "--json").partition("exit")[0])
     assert said == {"file": str(file), "rows": {"train": 40, "test": 12}, "left_out": ["extra"]}
-    layout, parts = read_vectors(file)
-    assert layout.labels == ("one", "zero")
+    schema, parts = read_vectors(file)
+    assert schema.labels == ("one", "zero")
     assert {split: len(part) for split, part in parts.items()} == {"train": 35, "validation": 5, "test": 12}  # by hash
     for names, seed, number in ((("train", "validation"), 0, 40), (("test",), 1, 12)):
         expected = {
@@ -77,7 +77,7 @@ def test_images_of_a_hub_become_rows_in_their_splits(client: Client, tmp_path: P
             for n, each in enumerate(pixels(seed, number))
         }
         found = {
-            (values.tobytes(), layout.labels[label])
+            (values.tobytes(), schema.labels[label])
             for name in names
             for values, label in zip(parts[name].inputs, parts[name].labels, strict=True)
         }

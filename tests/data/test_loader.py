@@ -20,16 +20,16 @@ from tests.helpers.example_configs import OF_EACH_TASK
 from tests.helpers.task_cases import rows_for
 
 QRSU = get_task("qrsu")
-QRSU_LAYOUT = QRSU.layout(QRSU.configs[0])
-ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
+QRSU_LAYOUT = QRSU.schema(QRSU.configs[0])
+TASK_IDS = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
 
 
 def table_of(batch: Batch, text_type: pa.DataType | None = None) -> pa.Table:
     return pa.table({"text": pa.array(batch.texts(), text_type or pa.string()), "label": batch.labels})
 
 
-def rows_of(rows: int, address: str = "qrsu/easy") -> pa.Table:
-    return rows_table(Split(address), 0, rows)
+def rows_of(rows: int, task_id: str = "qrsu/easy") -> pa.Table:
+    return rows_table(Split(task_id), 0, rows)
 
 
 def examples(batches, task=QRSU) -> list[tuple[str, int]]:
@@ -45,12 +45,12 @@ def pairs(table: pa.Table) -> list[tuple[str, int]]:
     return list(zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
-def assert_batch_is(layout: TaskSchema, batch: dict[str, torch.Tensor], wanted: list[Example]) -> None:
+def assert_batch_is(schema: TaskSchema, batch: dict[str, torch.Tensor], wanted: list[Example]) -> None:
     """A batch of tensors, cut at its masks, against the examples that it was made of."""
     assert len(batch["labels"]) == len(wanted)
     for row, (inputs, target) in enumerate(wanted):
         real = batch["attention_mask"][row] == 1
-        if layout.alphabet is None:
+        if schema.vocabulary is None:
             given = batch["input_values"][row]
             assert given.dtype == torch.float32
             np.testing.assert_array_equal(given[real].numpy(), inputs)
@@ -58,18 +58,18 @@ def assert_batch_is(layout: TaskSchema, batch: dict[str, torch.Tensor], wanted: 
         else:
             given = batch["input_ids"][row]
             assert given.dtype == torch.int64
-            assert given[real].tolist() == layout.alphabet.encode(inputs)
+            assert given[real].tolist() == schema.vocabulary.encode(inputs)
             assert not given[~real].any()
         labels = batch["labels"][row]
-        if layout.target == "class":
-            assert layout.labels[labels] == target
-        elif layout.target == "number":
+        if schema.target == "class":
+            assert schema.labels[labels] == target
+        elif schema.target == "number":
             assert labels.dtype == torch.float32
             assert labels.item() == np.float32(target)
-        elif layout.target == "step_class":
-            assert [None if i == NO_LABEL else layout.labels[i] for i in labels[real].tolist()] == target
+        elif schema.target == "step_class":
+            assert [None if i == NO_LABEL else schema.labels[i] for i in labels[real].tolist()] == target
             assert (labels[~real] == NO_LABEL).all()
-        elif layout.target == "next_symbol":
+        elif schema.target == "next_symbol":
             assert torch.equal(labels, given.masked_fill(~real, NO_LABEL))
         else:
             assert torch.equal(labels, given)
@@ -83,42 +83,42 @@ def assert_equal_batches(one, two) -> None:
             torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_a_batch_is_what_the_task_encodes(address):
+@pytest.mark.parametrize("task_id", TASK_IDS)
+def test_a_batch_is_what_the_task_encodes(task_id):
     """Of any layout: each row of the batch, cut at its mask, is the example of the split."""
-    split = Split(address)
-    rows = rows_for(address, "train", 300)
-    table = rows_of(rows, address)
+    split = Split(task_id)
+    rows = rows_for(task_id, "train", 300)
+    table = rows_of(rows, task_id)
     wanted = [example for batch in split.batches(0, rows) for example in split.examples(batch)]
     found = 0
-    for batch in DatasetLoader(table, split.layout, 64, shuffle=False):
+    for batch in DatasetLoader(table, split.schema, 64, shuffle=False):
         longest = int(batch["attention_mask"].sum(1).max())
         assert {tensor.shape[1] for name, tensor in batch.items() if name != "labels"} == {longest}
-        assert_batch_is(split.layout, batch, wanted[found : found + 64])
+        assert_batch_is(split.schema, batch, wanted[found : found + 64])
         found += len(batch["labels"])
     assert found == rows
 
 
-@pytest.mark.parametrize("address", OF_EACH_TASK)
-def test_a_stream_is_the_split_itself(address):
-    if Split(address).size is not None:
-        with pytest.raises(InvalidConfigError, match=f"fresh examples of {address}, whose"):
-            StreamLoader(address)
+@pytest.mark.parametrize("task_id", OF_EACH_TASK)
+def test_a_stream_is_the_split_itself(task_id):
+    if Split(task_id).size is not None:
+        with pytest.raises(InvalidConfigError, match=f"fresh examples of {task_id}, whose"):
+            StreamLoader(task_id)
         return
-    split = Split(address, "validation", seed=3)
-    feed = StreamLoader(address, "validation", seed=3, batch_size=1000)  # blocks are drawn up to eight at a time
-    few = split.layout.num_features or split.config.length[1] > 100
+    split = Split(task_id, "validation", seed=3)
+    loader = StreamLoader(task_id, "validation", seed=3, batch_size=1000)  # blocks are drawn up to eight at a time
+    few = split.schema.num_features or split.config.length[1] > 100
     batches = 2 if few else 16
     (*drawn,) = split.batches(0, batches * 1000)
     wanted = [example for batch in drawn for example in split.examples(batch)]
-    for number, batch in enumerate(islice(feed, batches)):
-        assert_batch_is(split.layout, batch, wanted[number * 1000 : (number + 1) * 1000])
+    for number, batch in enumerate(islice(loader, batches)):
+        assert_batch_is(split.schema, batch, wanted[number * 1000 : (number + 1) * 1000])
 
 
 def test_every_epoch_holds_every_row_once_in_an_order_of_its_own():
     table = rows_of(1000, "qrsu/hard")
-    feed = DatasetLoader(table, QRSU_LAYOUT, 32, shuffle=True, seed=5)
-    epochs = [examples(feed) for _ in range(3)]
+    loader = DatasetLoader(table, QRSU_LAYOUT, 32, shuffle=True, seed=5)
+    epochs = [examples(loader) for _ in range(3)]
     assert [len(epoch) for epoch in epochs] == [1000] * 3
     assert all(sorted(epoch) == sorted(pairs(table)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0] != pairs(table)
@@ -127,8 +127,8 @@ def test_every_epoch_holds_every_row_once_in_an_order_of_its_own():
 
 
 def test_order_of_an_epoch_is_pinned():
-    feed = DatasetLoader(rows_of(10), QRSU_LAYOUT, 10, shuffle=True, seed=0)
-    assert [feed._order(epoch).tolist() for epoch in range(2)] == [
+    loader = DatasetLoader(rows_of(10), QRSU_LAYOUT, 10, shuffle=True, seed=0)
+    assert [loader._order(epoch).tolist() for epoch in range(2)] == [
         [8, 3, 2, 9, 1, 0, 7, 4, 6, 5],
         [7, 2, 6, 4, 0, 9, 8, 1, 5, 3],
     ]
@@ -172,7 +172,7 @@ def test_slices_of_a_stream_make_the_batch_of_one_process(batch_size):
     assert_equal_batches(alone, joined)
 
 
-def feeds(world_size: int = 1, rank: int = 0):
+def loaders(world_size: int = 1, rank: int = 0):
     table = rows_of(100, "qrsu/normal")
     return [
         DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=True, seed=2, rank=rank, world_size=world_size),
@@ -180,32 +180,32 @@ def feeds(world_size: int = 1, rank: int = 0):
     ]
 
 
-def forever(feed):
+def forever(loader):
     while True:
-        yield from feed
+        yield from loader
 
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("taken", [0, 1, 12, 13, 14, 26])  # an epoch of the table has 13 batches
 def test_resume_is_exact(which, taken):
-    whole = list(islice(forever(feeds()[which]), 40))
-    first = feeds()[which]
+    whole = list(islice(forever(loaders()[which]), 40))
+    first = loaders()[which]
     before = list(islice(forever(first), taken))
     state = first.state_dict()
-    second = feeds()[which]
+    second = loaders()[which]
     second.load_state_dict(state)
     assert_equal_batches(before + list(islice(forever(second), 40 - taken)), whole)
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_resume_on_another_number_of_processes(which):
-    whole = list(islice(forever(feeds()[which]), 20))
-    alone = feeds()[which]
+    whole = list(islice(forever(loaders()[which]), 20))
+    alone = loaders()[which]
     list(islice(forever(alone), 10))
-    ranks = [feeds(2, rank)[which] for rank in range(2)]
-    for feed in ranks:
-        feed.load_state_dict(alone.state_dict())
-    parts = [list(islice(forever(feed), 10)) for feed in ranks]
+    ranks = [loaders(2, rank)[which] for rank in range(2)]
+    for loader in ranks:
+        loader.load_state_dict(alone.state_dict())
+    parts = [list(islice(forever(loader), 10)) for loader in ranks]
     joined = [{name: torch.cat([one[name], two[name]]) for name in one} for one, two in zip(*parts, strict=True)]
     assert_equal_batches(joined, whole[10:])
 
@@ -221,28 +221,28 @@ def test_resume_on_another_number_of_processes(which):
 @settings(max_examples=20)
 @given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6), moved=st.booleans())
 def test_columns_are_the_rows_of_the_batches_that_come_next(make, sizes, moved):
-    feed, same = make(), make()
+    loader, same = make(), make()
     for size in sizes:
-        rows = feed.columns(size)
+        rows = loader.columns(size)
         batches = list(islice(same, size))  # to the end of the epoch at most
         ids = np.concatenate([np.pad(b["input_ids"].numpy(), ((0, 0), (0, 20)))[:, :20] for b in batches])
         assert (np.pad(rows.inputs, ((0, 0), (0, 20)))[:, :20] == ids).all()
         assert rows.labels.tolist() == torch.cat([batch["labels"] for batch in batches]).tolist()
-        assert feed.state_dict() == same.state_dict()
+        assert loader.state_dict() == same.state_dict()
         if moved:  # what was drawn ahead is of no use, then
-            for each in (feed, same):
+            for each in (loader, same):
                 each.load_state_dict(each.state_dict() | {"batch": 1})
 
 
 def test_a_loader_starts_again_at_its_first_row():
     """After a loop that ended early; what validates fixed rows depends on it."""
-    feed = DatasetLoader(rows_of(100), QRSU_LAYOUT, 8, shuffle=False)
-    whole = list(feed)
+    loader = DatasetLoader(rows_of(100), QRSU_LAYOUT, 8, shuffle=False)
+    whole = list(loader)
     for taken in (1, 12, 13):
-        list(islice(feed, taken))
-        feed.restart()
-        assert (feed.epoch, feed.batch, feed.rows_seen) == (0, 0, 0)
-        assert_equal_batches(list(feed), whole)
+        list(islice(loader, taken))
+        loader.restart()
+        assert (loader.epoch, loader.batch, loader.rows_seen) == (0, 0, 0)
+        assert_equal_batches(list(loader), whole)
 
 
 def test_a_position_of_another_feed_is_refused():
@@ -257,8 +257,8 @@ def test_a_position_of_another_feed_is_refused():
 def test_a_dataset_keeps_its_selection_and_order():
     table = rows_of(200, "qrsu/normal")
     dataset = Dataset(table).shuffle(seed=0).select(range(50))
-    feed = DatasetLoader(dataset, QRSU_LAYOUT, 16, shuffle=False)
-    assert examples(feed) == list(zip(dataset["text"], dataset["label"], strict=True))
+    loader = DatasetLoader(dataset, QRSU_LAYOUT, 16, shuffle=False)
+    assert examples(loader) == list(zip(dataset["text"], dataset["label"], strict=True))
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
@@ -284,18 +284,18 @@ def test_pad_to():
 
 
 def test_batches_belong_to_whoever_gets_them():
-    feed = DatasetLoader(rows_of(20), QRSU_LAYOUT, 20, shuffle=False)
-    (batch,) = feed
+    loader = DatasetLoader(rows_of(20), QRSU_LAYOUT, 20, shuffle=False)
+    (batch,) = loader
     kept = {name: tensor.clone() for name, tensor in batch.items()}
     for tensor in batch.values():
         tensor.fill_(7)
-    assert_equal_batches(list(feed), [kept])
+    assert_equal_batches(list(loader), [kept])
 
 
 def test_global_generators_are_left_alone():
     numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()
-    for feed in feeds():
-        list(islice(feed, 5))
+    for loader in loaders():
+        list(islice(loader, 5))
     assert all(np.array_equal(a, b) for a, b in zip(numpy_before, np.random.get_state(), strict=True))
     assert torch.equal(torch_before, torch.get_rng_state())
 
@@ -365,10 +365,10 @@ def test_the_order_of_torch_is_that_of_its_loader_epoch_after_epoch():
         torch.manual_seed(42)
         loader = torch.utils.data.DataLoader(range(10), batch_size=3, shuffle=True)
         expected = [[pairs(table)[row] for batch in loader for row in batch.tolist()] for _ in range(4)]
-    feed = DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
-    assert [examples(feed) for _ in range(4)] == expected
+    loader = DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
+    assert [examples(loader) for _ in range(4)] == expected
     later = DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
-    later.load_state_dict(feed.state_dict() | {"epoch": 2, "batch": 1})
+    later.load_state_dict(loader.state_dict() | {"epoch": 2, "batch": 1})
     assert examples(later) == expected[2][3:]
     with pytest.raises(InvalidConfigError, match="order_seed=42; this one has None"):
-        DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True).load_state_dict(feed.state_dict())
+        DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True).load_state_dict(loader.state_dict())

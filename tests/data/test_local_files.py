@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from seqhub.data import local_files, tabular
 from seqhub.data.assignment import place_of
 from seqhub.data.loader import loader_of
-from seqhub.data.local_files import OTHER, Source
+from seqhub.data.local_files import OTHER
+from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.registry import get_task, list_tasks, resolve
-from seqhub.tasks.schema import OWN
+from seqhub.tasks.schema import CUSTOM
 from seqhub.tasks.splits import SPLITS, Split
 
-TEXT, CSV = "char_completion/own", "sentiment/own"
+TEXT, CSV = "char_completion/custom", "sentiment/custom"
 LINES = [f"line number {number} of many" for number in range(40)]
 
 
-def rows_of(source: Source) -> dict[str, list[Any]]:
+def rows_of(source: DataSource) -> dict[str, list[Any]]:
     return {name: [row for batch in source.split(name).batches(0) for row in source.split(name).examples(batch)]
             for name in SPLITS}  # fmt: skip
 
@@ -40,7 +41,7 @@ def reviews(number: int = 60) -> list[tuple[str, str]]:
 def test_a_text_gives_its_lines_once_each(tmp_path: Path) -> None:
     file = tmp_path / "my.txt"
     file.write_bytes("\r\n".join([*LINES, "x", "", LINES[0]]).encode("utf-8-sig"))
-    rows = rows_of(Source(TEXT, file))
+    rows = rows_of(DataSource(TEXT, file))
     assert sorted(row.inputs for part in rows.values() for row in part) == sorted([*LINES, LINES[0]])
     for place, name in enumerate(SPLITS):
         assert {row.inputs for row in rows[name]} == {line for line in LINES if place_of(line.encode()) == place}
@@ -51,7 +52,7 @@ def test_long_lines_are_cut_into_windows(tmp_path: Path) -> None:
     file = tmp_path / "my.txt"
     text = "".join(chr(ord("a") + hashlib.sha256(bytes([n])).digest()[0] % 26) for n in range(201))
     file.write_text(text)
-    rows = rows_of(Source(TEXT, file, {"window": 10}))
+    rows = rows_of(DataSource(TEXT, file, {"window": 10}))
     pieces = {row.inputs for part in rows.values() for row in part}
     assert pieces == {text[start : start + 10] for start in range(0, 200, 10)}  # the last character alone has no next
 
@@ -65,18 +66,18 @@ def test_any_text_comes_back_with_its_own_alphabet(lines: list[str], tmp_path_fa
     expected = [line for line in "\n".join(lines).removeprefix("\ufeff").splitlines() if len(line) >= 2]
     if len(set(expected)) < 10:
         with pytest.raises(InvalidInputError, match=r"different lines .* in .*my\.txt; need 10 or more|is empty"):
-            Source(TEXT, file)
+            DataSource(TEXT, file)
         return
     if {place_of(line.encode()) for line in expected} != {0, 1, 2}:
         with pytest.raises(InvalidInputError, match=r"no row for \w+ among the \d+ different lines .* in .*my\.txt"):
-            Source(TEXT, file)
+            DataSource(TEXT, file)
         return
-    source = Source(TEXT, file)
+    source = DataSource(TEXT, file)
     rows = rows_of(source)
     assert sorted(row.inputs for part in rows.values() for row in part) == sorted(expected)
-    alphabet = source.layout.alphabet
-    assert alphabet is not None
-    assert list(alphabet.symbols) == sorted(set("".join(expected)))
+    vocabulary = source.schema.vocabulary
+    assert vocabulary is not None
+    assert list(vocabulary.symbols) == sorted(set("".join(expected)))
     parts = [{row.inputs for row in part} for part in rows.values()]
     assert all(parts)
     assert sum(map(len, parts)) == len(set.union(*parts))
@@ -87,19 +88,19 @@ def test_order_and_repetition_of_lines_do_not_move_them(tmp_path: Path) -> None:
     one.write_text("\n".join(LINES))
     two.write_text("\n".join([*reversed(LINES), *LINES]))
     for name in SPLITS:
-        assert {row.inputs for row in rows_of(Source(TEXT, one))[name]} == {
-            row.inputs for row in rows_of(Source(TEXT, two))[name]
+        assert {row.inputs for row in rows_of(DataSource(TEXT, one))[name]} == {
+            row.inputs for row in rows_of(DataSource(TEXT, two))[name]
         }
 
 
 def test_a_csv_gives_texts_labels_and_words(tmp_path: Path) -> None:
     extra = [("one, two and  the film", "good"), ('the "good" bad film\nhere', "bad")]
     file = write_csv(tmp_path / "my.csv", [(label, text) for text, label in [*reviews(), *extra]], ("stars", "review"))
-    source = Source(CSV, file, {"text": "review", "label": "stars"})
-    assert source.layout.labels == ("bad", "good")
-    assert source.layout.alphabet is not None
-    assert set(source.layout.alphabet.symbols) >= {"the", "good", "bad", "film"}
-    assert not any(word.startswith("number") for word in source.layout.alphabet.symbols)  # each stands once
+    source = DataSource(CSV, file, {"text": "review", "label": "stars"})
+    assert source.schema.labels == ("bad", "good")
+    assert source.schema.vocabulary is not None
+    assert set(source.schema.vocabulary.symbols) >= {"the", "good", "bad", "film"}
+    assert not any(word.startswith("number") for word in source.schema.vocabulary.symbols)  # each stands once
     rows = [tuple(row) for part in rows_of(source).values() for row in part]
     assert sorted(rows) == sorted(
         [(f"the {label} film {OTHER}", label) for _, label in reviews()]
@@ -108,33 +109,33 @@ def test_a_csv_gives_texts_labels_and_words(tmp_path: Path) -> None:
 
 
 def test_without_unknown_every_word_has_an_id_of_its_own(tmp_path: Path) -> None:
-    source = Source(CSV, write_csv(tmp_path / "my.csv", reviews()), {"unknown": False})
-    assert source.layout.alphabet is not None
-    assert {f"number{n}" for n in range(60)} < set(source.layout.alphabet.symbols)
+    source = DataSource(CSV, write_csv(tmp_path / "my.csv", reviews()), {"unknown": False})
+    assert source.schema.vocabulary is not None
+    assert {f"number{n}" for n in range(60)} < set(source.schema.vocabulary.symbols)
     assert {row.inputs for part in rows_of(source).values() for row in part} == {text for text, _ in reviews()}
     with pytest.raises(InvalidInputError, match="symbol 'boring' at position 1 of 'the boring film'"):
-        source.layout.alphabet.encode("the boring film")
+        source.schema.vocabulary.encode("the boring film")
 
 
 def test_equal_texts_share_a_split_whatever_their_label(tmp_path: Path) -> None:
     twice = [(text, {"good": "bad", "bad": "good"}[label]) for text, label in reviews()]
-    rows = rows_of(Source(CSV, write_csv(tmp_path / "my.csv", reviews() + twice), {"unknown": False}))
+    rows = rows_of(DataSource(CSV, write_csv(tmp_path / "my.csv", reviews() + twice), {"unknown": False}))
     for part in rows.values():
         assert len(part) == 2 * len({row.inputs for row in part})
 
 
-@pytest.mark.parametrize("address", [TEXT, CSV])
-def test_batches_have_the_ids_of_the_alphabet(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task_id", [TEXT, CSV])
+def test_batches_have_the_ids_of_the_alphabet(task_id: str, tmp_path: Path) -> None:
     file = tmp_path / "my"
-    file.write_text("\n".join([*LINES, "déjà vu"])) if address == TEXT else write_csv(file, reviews())
-    source = Source(address, file)
-    assert source.layout.alphabet is not None
+    file.write_text("\n".join([*LINES, "déjà vu"])) if task_id == TEXT else write_csv(file, reviews())
+    source = DataSource(task_id, file)
+    assert source.schema.vocabulary is not None
     for name, size in source.sizes.items():
         split = source.split(name)
         assert split.size == size
         (batch,) = loader_of(split, size)
         texts = [row.inputs for row in rows_of(source)[name]]
-        assert batch["input_ids"].tolist() == source.layout.alphabet.encode_batch(texts).tolist()
+        assert batch["input_ids"].tolist() == source.schema.vocabulary.encode_batch(texts).tolist()
 
 
 WRONG_TEXTS = [
@@ -154,7 +155,7 @@ WRONG_TEXTS = [
 def test_texts_that_cannot_be_read_are_named_with_the_place(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "my").write_bytes(content)
     with pytest.raises(InvalidInputError, match=message) as caught:
-        Source(TEXT, tmp_path / "my")
+        DataSource(TEXT, tmp_path / "my")
     assert "\n" not in str(caught.value)
 
 
@@ -186,38 +187,38 @@ WRONG_CSVS = [
 def test_csvs_that_cannot_be_read_are_named_with_the_place(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "my").write_bytes(content)
     with pytest.raises(InvalidInputError, match=message) as caught:
-        Source(CSV, tmp_path / "my")
+        DataSource(CSV, tmp_path / "my")
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "my.txt"
     with pytest.raises(InvalidInputError, match=r"my\.txt cannot be read: No such file"):
-        Source(TEXT, file)
+        DataSource(TEXT, file)
     with pytest.raises(InvalidInputError, match="cannot be read: Is a directory"):
-        Source(TEXT, tmp_path)
+        DataSource(TEXT, tmp_path)
     file.write_text("\n".join(LINES))
     monkeypatch.setattr(local_files, "_MOST_VALUES", 100)
     with pytest.raises(InvalidInputError, match=r"40 rows of up to 22 symbols in .*my\.txt; need"):
-        Source(TEXT, file)
+        DataSource(TEXT, file)
     monkeypatch.setattr(tabular, "_MOST_BYTES", 100)
     with pytest.raises(InvalidInputError, match=r"my\.txt has \d+ bytes; need 100 or fewer"):
-        Source(TEXT, file)
+        DataSource(TEXT, file)
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("\n".join(LINES))
-    with pytest.raises(UnknownNameError, match=r"no data option of char_completion/own 'text'; known: window"):
-        Source(TEXT, tmp_path / "my.txt", {"text": "review"})
+    with pytest.raises(UnknownNameError, match=r"no data option of char_completion/custom 'text'; known: window"):
+        DataSource(TEXT, tmp_path / "my.txt", {"text": "review"})
     with pytest.raises(
-        UnknownNameError, match=r"no data option of sentiment/own 'window'; known: text, label, unknown"
+        UnknownNameError, match=r"no data option of sentiment/custom 'window'; known: text, label, unknown"
     ):
-        Source(CSV, tmp_path / "my.txt", {"window": 3})
+        DataSource(CSV, tmp_path / "my.txt", {"window": 3})
     for value in (1, 65_537, True, "8", 8.0):
         with pytest.raises(InvalidConfigError, match=f"data option window {value!r} of {TEXT}; need"):
-            Source(TEXT, tmp_path / "my.txt", {"window": value})
+            DataSource(TEXT, tmp_path / "my.txt", {"window": value})
     with pytest.raises(UnknownNameError, match="no data option of qrsu/easy 'window'"):
-        Source("qrsu/easy", None, {"window": 3})
+        DataSource("qrsu/easy", None, {"window": 3})
 
 
 def test_only_the_config_own_has_rows_of_a_file(tmp_path: Path) -> None:
@@ -225,19 +226,19 @@ def test_only_the_config_own_has_rows_of_a_file(tmp_path: Path) -> None:
     for name in list_tasks():
         task = get_task(name)
         if task.local_files:
-            assert resolve(f"{name}/own") == (task, OWN)
-            assert OWN not in task.configs
+            assert resolve(f"{name}/own") == (task, CUSTOM)
+            assert CUSTOM not in task.configs
             with pytest.raises(InvalidInputError, match=f"^{name}/own has the rows of a file, and none is given"):
                 Split(f"{name}/own", "test")
         else:
             with pytest.raises(UnknownNameError, match=f"no config of {name} 'own'"):
                 resolve(f"{name}/own")
         with pytest.raises(InvalidInputError, match=f"for {name}/{task.configs[0].name}, which has rows of its own"):
-            Source(f"{name}/{task.configs[0].name}", tmp_path / "my.txt")
+            DataSource(f"{name}/{task.configs[0].name}", tmp_path / "my.txt")
 
 
 def test_without_a_file_a_source_is_the_task_itself() -> None:
-    source = Source("qrsu/easy")
+    source = DataSource("qrsu/easy")
     assert source.split("test", 3)[7] == Split("qrsu/easy", "test", 3)[7]
-    assert source.layout == Split("qrsu/easy").layout
+    assert source.schema == Split("qrsu/easy").schema
     assert source.sizes == {"train": 100_000, "validation": 10_000, "test": 10_000}

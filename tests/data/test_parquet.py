@@ -51,35 +51,35 @@ def test_every_config_is_written_and_described(task, folder):
     assert set(contents(folder)) == files | {"dataset.json"}
     for config in configs:
         facts = record.configs[config]
-        address = f"{task}/{config}"
-        layout = Split(address).layout
+        task_id = f"{task}/{config}"
+        schema = Split(task_id).schema
         for split in SPLITS:
-            size = sizes.get(f"{split}_size", published_sizes(address)[split])
-            rows = Split(address, split, seed)
+            size = sizes.get(f"{split}_size", published_sizes(task_id)[split])
+            rows = Split(task_id, split, seed)
             table = rows_table(rows, 0, size)
             said, path = facts["splits"][split], folder / config / f"{split}-00000-of-00001.parquet"
             assert load_folder(folder, f"{task}/{config}", split).equals(table)
             drawn = list(rows.batches(0, size))
             targets = [example.target for batch in drawn for example in rows.examples(batch)]
-            flat = targets if layout.target != "step_class" else [name for row in targets for name in row]
+            flat = targets if schema.target != "step_class" else [name for row in targets for name in row]
             labels = Counter(flat)
-            numbers = np.array(targets if layout.target == "number" else [0.0], np.float32)
+            numbers = np.array(targets if schema.target == "number" else [0.0], np.float32)
             assert said == {
                 "rows": size,
                 "digest": digest(table),
                 "bytes": path.stat().st_size,
-                "labels": {label: labels[label] for label in layout.labels},
+                "labels": {label: labels[label] for label in schema.labels},
                 "mean_length": pytest.approx(sum(int(batch.lengths.sum()) for batch in drawn) / size),
             } | (
                 {"numbers": pytest.approx([numbers.min(), numbers.mean(), numbers.max()])}
-                if layout.target == "number" else {}
+                if schema.target == "number" else {}
             ) | (
                 {"characters": sum(len(text.encode()) for text in table["text"].to_pylist())}
-                if layout.alphabet is not None and layout.alphabet.separator else {}
+                if schema.vocabulary is not None and schema.vocabulary.separator else {}
             )  # fmt: skip
-        shown = [Split(address, "train", seed)[i] for i in range(min(5, rows_for(address, "train", 5)))]
+        shown = [Split(task_id, "train", seed)[i] for i in range(min(5, rows_for(task_id, "train", 5)))]
         assert len(facts["examples"]) == len(shown)
-        if layout.alphabet is not None and layout.target == "class":
+        if schema.vocabulary is not None and schema.target == "class":
             assert facts["examples"] == [list(row) for row in shown]
 
 

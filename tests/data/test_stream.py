@@ -27,8 +27,8 @@ EASY = "qrsu/easy"
 BLOCK = 1024
 
 
-def block(number: int, address: str = EASY, split: str = "train", seed: int = 0) -> list[tuple[str, int]]:
-    batch = Split(address, split, seed).blocks(number, 1)
+def block(number: int, task_id: str = EASY, split: str = "train", seed: int = 0) -> list[tuple[str, int]]:
+    batch = Split(task_id, split, seed).blocks(number, 1)
     return list(zip(batch.texts(), batch.labels.tolist(), strict=True))
 
 
@@ -40,16 +40,16 @@ def take(dataset, count: int) -> list[tuple[str, int]]:
     return pairs(islice(dataset, count))
 
 
-@pytest.mark.parametrize("address", OF_EACH_TASK)
-def test_a_stream_is_the_split(address):
-    if Split(address).size is not None:
-        with pytest.raises(InvalidConfigError, match=f"a stream of {address}, whose .* rows are given"):
-            seqhub.stream(address)
+@pytest.mark.parametrize("task_id", OF_EACH_TASK)
+def test_a_stream_is_the_split(task_id):
+    if Split(task_id).size is not None:
+        with pytest.raises(InvalidConfigError, match=f"a stream of {task_id}, whose .* rows are given"):
+            seqhub.stream(task_id)
         return
-    endless = seqhub.stream(address, "test", seed=4)
+    endless = seqhub.stream(task_id, "test", seed=4)
     assert isinstance(endless, IterableDataset)
-    assert endless.features == features_of(Split(address).layout)
-    wanted = rows_table(Split(address, "test", 4), 0, 2 * BLOCK)
+    assert endless.features == features_of(Split(task_id).schema)
+    wanted = rows_table(Split(task_id, "test", 4), 0, 2 * BLOCK)
     assert next(endless.with_format("arrow").iter(2 * BLOCK)) == wanted
     assert list(islice(endless, 5)) == wanted[:5].to_pylist()  # each iterator starts afresh
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
@@ -74,12 +74,12 @@ LABELS: dict[str, st.SearchStrategy[list[Any]]] = {
 }  # fmt: skip
 
 
-def everything(source: Source) -> list[Any]:
+def everything(source: DataSource) -> list[Any]:
     splits = [source.split(name) for name in SPLITS]
-    alphabet = source.layout.alphabet
-    assert alphabet is not None
+    vocabulary = source.schema.vocabulary
+    assert vocabulary is not None
     rows = [[tuple(row) for batch in split.batches(0) for row in split.examples(batch)] for split in splits]
-    return [source.layout.labels, tuple(alphabet.symbols), rows]
+    return [source.schema.labels, tuple(vocabulary.symbols), rows]
 
 
 @pytest.mark.parametrize("kind", LABELS)
@@ -99,7 +99,7 @@ def test_a_table_means_the_same_in_every_format(kind: str, tmp_path_factory: pyt
         found = {}
         for name, write in WRITERS.items():
             write(rows, folder / name)
-            found[name] = everything(Source("sentiment/own", folder / name))
+            found[name] = everything(DataSource("sentiment/custom", folder / name))
         for name, each in found.items():
             assert each == found["rows.parquet"], name
 
@@ -110,10 +110,10 @@ def test_whole_numbers_stand_in_their_order_in_every_format(tmp_path: Path) -> N
     rows: Rows = [(f"word{n % 12} in row {n}", n % 12) for n in range(600)]
     for name, write in WRITERS.items():
         write(rows, tmp_path / name)
-        assert Source("sentiment/own", tmp_path / name).layout.labels == tuple(map(str, range(12))), name
+        assert DataSource("sentiment/custom", tmp_path / name).schema.labels == tuple(map(str, range(12))), name
     values = {"input_values": [[[float(n)]] for n in range(600)], "label": [float(n % 12) for n in range(600)]}
     pq.write_table(pa.table(values), tmp_path / "vectors.parquet")
-    assert Source("documents/own", tmp_path / "vectors.parquet").layout.labels == tuple(map(str, range(12)))
+    assert DataSource("documents/custom", tmp_path / "vectors.parquet").schema.labels == tuple(map(str, range(12)))
 
 
 MISSING = [None, "", "  "]
@@ -131,7 +131,7 @@ def test_a_missing_value_is_told_with_its_place_in_every_format(column: str, val
         else:
             write(rows, tmp_path / name)
         with pytest.raises(InvalidInputError, match=rf"^no {column} in (line 4[12]|row 40) of .*{name}$"):
-            Source("sentiment/own", tmp_path / name)
+            DataSource("sentiment/custom", tmp_path / name)
 
 
 def test_a_column_split_names_the_splits_in_every_format(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_a_column_split_names_the_splits_in_every_format(tmp_path: Path) -> None
     frame.to_csv(tmp_path / "rows.csv", index=False)
     frame.to_parquet(tmp_path / "rows.parquet")
     frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
-    found = [everything(Source("sentiment/own", tmp_path / f"rows.{e}")) for e in ("csv", "parquet", "jsonl")]
+    found = [everything(DataSource("sentiment/custom", tmp_path / f"rows.{e}")) for e in ("csv", "parquet", "jsonl")]
     assert found[0] == found[1] == found[2]
     assert [len(rows) for rows in found[0][2]] == [40, 10, 10]
     frame.assign(split="dev").to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(
         InvalidInputError, match=r"split 'dev' in line 2 of .*rows.csv; need train, validation, test or"
     ):
-        Source("sentiment/own", tmp_path / "rows.csv")
+        DataSource("sentiment/custom", tmp_path / "rows.csv")
 
 
 WRONG = [
@@ -174,7 +174,7 @@ def test_what_cannot_be_read_is_one_line_with_its_place(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidInputError, match=message) as caught:
-        Source("sentiment/own", tmp_path / name)
+        DataSource("sentiment/custom", tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
@@ -192,11 +192,11 @@ def test_vectors_mean_the_same_in_every_format(tmp_path: Path) -> None:
     }
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     pyarrow.feather.write_feather(pa.table(columns), str(tmp_path / "rows.feather"), compression="uncompressed")
-    layout, parts = read_vectors(tmp_path / "rows.parquet")
-    assert layout.labels == tuple(map(str, range(11)))
+    schema, parts = read_vectors(tmp_path / "rows.parquet")
+    assert schema.labels == tuple(map(str, range(11)))
     for name in ("rows.jsonl", "rows.feather"):
         other, others = read_vectors(tmp_path / name)
-        assert other == layout
+        assert other == schema
         for split in SPLITS:
             assert np.array_equal(parts[split].inputs, others[split].inputs)
             assert np.array_equal(parts[split].labels, others[split].labels)
@@ -209,4 +209,4 @@ def test_folders_in_the_path_are_no_columns(tmp_path: Path) -> None:
     folder = tmp_path / "label=1"
     folder.mkdir()
     pq.write_table(table([(f"text {n} said", "ab"[n % 2]) for n in range(60)]), folder / "rows.parquet")
-    assert Source("sentiment/own", folder / "rows.parquet").layout.labels == ("a", "b")
+    assert DataSource("sentiment/custom", folder / "rows.parquet").schema.labels == ("a", "b")

@@ -10,13 +10,13 @@ import pytest
 
 from seqhub.data import vectors
 from seqhub.data.assignment import place_of
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.data.vectors import VectorRow, read_vectors, write_vectors
 from seqhub.errors import InvalidInputError, OutputExistsError, UnknownNameError
 from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import SPLITS
 
-ADDRESSES = ["documents/own", "row_images/own"]
+TASK_IDS = ["documents/custom", "row_images/custom"]
 
 
 def rows_of(number: int, splits: tuple[str | None, ...] = (None,), width: int = 3) -> list[VectorRow]:
@@ -42,14 +42,14 @@ def contents(part: Batch, names: tuple[str, ...]) -> set[tuple[bytes, str]]:
 def test_rows_come_back_each_in_one_split(number: int, tmp_path: Path) -> None:
     rows = rows_of(number)
     assert write_vectors(tmp_path / "rows.parquet", rows) == {"": number}
-    layout, parts = read_vectors(tmp_path / "rows.parquet")
-    assert layout.step_shape == (3,)
-    assert layout.labels == ("no", "yes")
-    assert set.union(*(contents(part, layout.labels) for part in parts.values())) == {
+    schema, parts = read_vectors(tmp_path / "rows.parquet")
+    assert schema.step_shape == (3,)
+    assert schema.labels == ("no", "yes")
+    assert set.union(*(contents(part, schema.labels) for part in parts.values())) == {
         (row.values.tobytes(), row.label) for row in rows
     }
     for place, part in enumerate(parts.values()):
-        assert contents(part, layout.labels) == {
+        assert contents(part, schema.labels) == {
             (row.values.tobytes(), row.label) for row in rows if place_of(row.values.tobytes()) == place
         }
     again = read_vectors(tmp_path / "rows.parquet").splits
@@ -66,14 +66,14 @@ def test_named_splits_are_kept_and_missing_ones_are_taken_from_training(tmp_path
     ):
         rows = rows_of(200, names)
         write_vectors(file, rows, overwrite=True)
-        layout, parts = read_vectors(file)
+        schema, parts = read_vectors(file)
         for split in set(names) - {"train", None}:
-            assert contents(parts[split], layout.labels) == {
+            assert contents(parts[split], schema.labels) == {
                 (row.values.tobytes(), row.label) for row in rows if row.split == split
             }
         for place, split in enumerate(SPLITS):
             if split not in names and split != "train":
-                assert contents(parts[split], layout.labels) == {
+                assert contents(parts[split], schema.labels) == {
                     (row.values.tobytes(), row.label)
                     for row in rows
                     if row.split in ("train", None) and place_of(row.values.tobytes()) == place
@@ -87,26 +87,26 @@ def test_equal_sequences_share_a_split_and_order_does_not_matter(tmp_path: Path)
     write_vectors(tmp_path / "two.parquet", [*reversed(rows), *rows])
     one, two = (read_vectors(tmp_path / name) for name in ("one.parquet", "two.parquet"))
     for split in SPLITS:
-        assert contents(one.splits[split], one.layout.labels) == contents(two.splits[split], two.layout.labels)
+        assert contents(one.splits[split], one.schema.labels) == contents(two.splits[split], two.schema.labels)
         assert len(two.splits[split]) == 2 * len(one.splits[split])
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_a_source_has_the_rows_of_the_file(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task_id", TASK_IDS)
+def test_a_source_has_the_rows_of_the_file(task_id: str, tmp_path: Path) -> None:
     write_vectors(tmp_path / "rows.parquet", rows_of(60))
-    source = Source(address, tmp_path / "rows.parquet")
+    source = DataSource(task_id, tmp_path / "rows.parquet")
     assert source.sizes == {"train": 50, "validation": 5, "test": 5}
-    assert source.layout.num_features == 3
-    with pytest.raises(UnknownNameError, match=f"no data option of {address} 'window'"):
-        Source(address, tmp_path / "rows.parquet", {"window": 3})
+    assert source.schema.num_features == 3
+    with pytest.raises(UnknownNameError, match=f"no data option of {task_id} 'window'"):
+        DataSource(task_id, tmp_path / "rows.parquet", {"window": 3})
 
 
 def test_labels_that_are_numbers_stand_in_their_order(tmp_path: Path) -> None:
     steps = pa.array([[[float(n)]] for n in range(110)])
     for labels in (pa.array([n % 11 for n in range(110)]), pa.array([str(n % 11) for n in range(110)])):
         pq.write_table(pa.table({"input_values": steps, "label": labels}), tmp_path / "rows.parquet")
-        layout, parts = read_vectors(tmp_path / "rows.parquet")
-        assert layout.labels == tuple(map(str, range(11)))
+        schema, parts = read_vectors(tmp_path / "rows.parquet")
+        assert schema.labels == tuple(map(str, range(11)))
         assert (parts["train"].inputs[:, 0, 0] % 11 == parts["train"].labels).all()
 
 

@@ -10,21 +10,21 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.model_setup import fresh_model
 
 
-@pytest.mark.parametrize("address", ["embedded_reber/hs97", "qrsu/easy", "long_lag/2a-p4"])
-def test_all_rows_at_once_are_each_alone(address, tmp_path):
-    split = Split(address)
-    model = fresh_model(TrainConfig(address=address, output_dir=tmp_path, seed=1), split.layout).train()
-    asked = ModelScorer(model, split.layout)
+@pytest.mark.parametrize("task_id", ["embedded_reber/hs97", "qrsu/easy", "long_lag/2a-p4"])
+def test_all_rows_at_once_are_each_alone(task_id, tmp_path):
+    split = Split(task_id)
+    model = fresh_model(TrainConfig(task=task_id, output_dir=tmp_path, seed=1), split.schema).train()
+    asked = ModelScorer(model, split.schema)
     (rows,) = split.batches(0, 40)
     errors = asked.errors(rows)
     assert errors.shape == (40, 4)
     for number in range(0, 40, 7):
         alone = rows[number : number + 1]
         np.testing.assert_allclose(asked.errors(alone)[0], errors[number], atol=1e-6)
-    if split.layout.target == "next_symbol":
+    if split.schema.target == "next_symbol":
         scores, steps = asked.scores(rows), int(rows.lengths[3])
         text = split.examples(rows)[3].inputs
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([split.layout.alphabet.encode(text)])).logits[0]
+            logits = model(input_ids=torch.tensor([split.schema.vocabulary.encode(text)])).logits[0]
         np.testing.assert_allclose(scores[3, :steps], logits.numpy(), atol=1e-6)
     assert model.training

@@ -10,10 +10,10 @@ from seqhub.tasks.schema import NO_LABEL, StoppingRule, TaskSchema
 from seqhub.tasks.vocabulary import Vocabulary
 
 ALPHABET = Vocabulary("abcd")
-CLASS = TaskSchema(alphabet=ALPHABET, labels=tuple("QRSU"))
-TWO = TaskSchema(alphabet=ALPHABET, labels=("no", "yes"))
-NUMBER = TaskSchema(alphabet=ALPHABET, target="number", tolerance=0.1)
-STEPS = TaskSchema(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU"))
+CLASS = TaskSchema(vocabulary=ALPHABET, labels=tuple("QRSU"))
+TWO = TaskSchema(vocabulary=ALPHABET, labels=("no", "yes"))
+NUMBER = TaskSchema(vocabulary=ALPHABET, target="number", tolerance=0.1)
+STEPS = TaskSchema(vocabulary=ALPHABET, target="step_class", labels=tuple("QRSU"))
 SUCCESS = StoppingRule(rule="streak", section="2", tolerance=0.3, window=10)
 
 
@@ -21,20 +21,20 @@ def squash(logits: torch.Tensor) -> np.ndarray:
     return 1 / (1 + np.exp(-logits.double().numpy()))
 
 
-def tallied(layout: TaskSchema, logits: torch.Tensor, labels: torch.Tensor) -> dict:
-    tally = MetricAccumulator(layout, len(labels), SUCCESS, logistic=True)
+def tallied(schema: TaskSchema, logits: torch.Tensor, labels: torch.Tensor) -> dict:
+    tally = MetricAccumulator(schema, len(labels), SUCCESS, logistic=True)
     tally.add(logits, labels, torch.ones(logits.shape[:2]))
     return tally.metrics()
 
 
-@pytest.mark.parametrize(("layout", "outputs"), [(CLASS, 4), (TWO, 2), (TWO, 1)])
-def test_classes(layout: TaskSchema, outputs: int) -> None:
+@pytest.mark.parametrize(("schema", "outputs"), [(CLASS, 4), (TWO, 2), (TWO, 1)])
+def test_classes(schema: TaskSchema, outputs: int) -> None:
     random = torch.Generator().manual_seed(1)
     logits = 2 * torch.randn(50, outputs, generator=random)
-    labels = torch.randint(len(layout.labels), (50,), generator=random)
+    labels = torch.randint(len(schema.labels), (50,), generator=random)
     targets = labels[:, None].numpy() if outputs == 1 else np.eye(outputs)[labels.numpy()]
     errors = np.abs(squash(logits) - targets)
-    found = tallied(layout, logits, labels)
+    found = tallied(schema, logits, labels)
     assert found["loss"] == pytest.approx((errors**2).sum() / 2 / 50)
     assert found["abs_error"] == pytest.approx(errors.mean())
     assert found["abs_wrong"] == found["paper"]["wrong"] == (errors.max(axis=1) >= 0.3).sum()

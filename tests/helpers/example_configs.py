@@ -9,38 +9,38 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
 
 
-def kind(address: str) -> str:
+def kind(task_id: str) -> str:
     """What its rows hold, in a word each: texts or values, the target, and whether the rows are given."""
-    split = Split(address)
-    alphabet = split.layout.alphabet
-    inputs = "values" if alphabet is None else "words" if alphabet.separator else "texts"
-    return f"{inputs}-{split.layout.target}{'' if split.size is None else '-given'}"
+    split = Split(task_id)
+    vocabulary = split.schema.vocabulary
+    inputs = "values" if vocabulary is None else "words" if vocabulary.separator else "texts"
+    return f"{inputs}-{split.schema.target}{'' if split.size is None else '-given'}"
 
 
-def _values(address: str) -> int:
+def _values(task_id: str) -> int:
     """How much the longest row holds."""
-    split = Split(address)
-    return split.config.length[1] * max(1, split.layout.num_features)
+    split = Split(task_id)
+    return split.config.length[1] * max(1, split.schema.num_features)
 
 
-ADDRESSES = sorted(
+TASK_IDS = sorted(
     (f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs), key=_values, reverse=True
 )
 """Every config of the registry, from the most values in a row to the fewest."""
 
-KINDS = dict(sorted({kind(address): address for address in ADDRESSES}.items()))
+KINDS = dict(sorted({kind(task_id): task_id for task_id in TASK_IDS}.items()))
 """Kind -> the config that has it with the fewest values in a row."""
 
-OF_EACH_TASK = sorted({ADDRESSES[0], *{(each.partition("/")[0], kind(each)): each for each in ADDRESSES}.values()})
+OF_EACH_TASK = sorted({TASK_IDS[0], *{(each.partition("/")[0], kind(each)): each for each in TASK_IDS}.values()})
 """Of each task and each kind that it has the config with the fewest values in a row; and the one with most of all."""
 
 
-def small_run(address: str, folder: Path, **settings: object) -> RunRecord:
+def small_run(task_id: str, folder: Path, **settings: object) -> RunRecord:
     """Train a recurrence of width 4 on 64 sequences: it learns next to nothing, and leaves all that a run leaves."""
-    split = Split(address)
-    model = "lstm_autoencoder" if split.layout.target == "inputs" else "lstm"
+    split = Split(task_id)
+    model = "lstm_autoencoder" if split.schema.target == "inputs" else "lstm"
     given = {"data": "stream" if split.size is None else "splits", "max_sequences": 64, "stop_at": "none"}
     small = {"hidden_size": 4, "evaluate_every": 64, "evaluate_size": 32}
-    record = train(TrainConfig(address=address, model=model, output_dir=folder, **(given | small | settings)))
+    record = train(TrainConfig(task=task_id, model=model, output_dir=folder, **(given | small | settings)))
     assert record is not None
     return record

@@ -36,7 +36,7 @@ def _run(sequences: list[int | None], wrong: list[int], **others: Any) -> dict[s
 
 def paper_record() -> PaperRecord:
     """Two rows: one with a seed that was not solved and one that failed, one of which the network was changed."""
-    success = {"rule": "st2", "section": "5.3", "tolerance": 0.2, "window": 256, "mean_error": 0.01, "wrong": 0}
+    stopping_rule = {"rule": "st2", "section": "5.3", "tolerance": 0.2, "window": 256, "mean_error": 0.01, "wrong": 0}
     streak = {"rule": "streak", "section": "5.2", "tolerance": 0.2, "window": 10_000, "mean_error": None, "wrong": 0}
     ours = {
         "paper": _run([1_000, None, 800, 1_400], [3, 1_280, 0, 7], failed={"4": "RuntimeError: out of | luck"}),
@@ -46,7 +46,7 @@ def paper_record() -> PaperRecord:
     few = {"paper": _run([0, 178], [0, 0])}
     written = {"paper": _run([None, None], [1_200, 1_300], parameters=364)}
     changed = {"paper": _run([4_000, 6_000], [0, 0], parameters=368)}
-    signal = {"address": "two_sequence/3a-t100-n3", "success": success, "weights": 102}
+    signal = {"address": "two_sequence/3a-t100-n3", "success": stopping_rule, "weights": 102}
     signal |= {"sequences": 39_850, "wrong": 0.000195, "changes": None}
     lag = {"address": "long_lag/2c-q50-p50", "success": streak, "weights": 364}
     lag |= {"sequences": 30_000, "wrong": None, "changes": "softmax"}

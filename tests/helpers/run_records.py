@@ -13,10 +13,10 @@ from seqhub.tasks.splits import Split
 SIBLINGS = {"easy": 0.6, "normal": 0.3, "moderate": 0.02, "nightmare": 0.5}  # share of wrong answers
 
 
-def metrics(address: str, split: str, rows: int, wrong: float) -> dict[str, Any]:
+def metrics(task_id: str, split: str, rows: int, wrong: float) -> dict[str, Any]:
     """What `evaluate` writes for one split."""
-    task, _ = resolve(address)
-    (batch,) = Split(address, split).batches(0, rows)
+    task, _ = resolve(task_id)
+    (batch,) = Split(task_id, split).batches(0, rows)
     random = np.random.default_rng(rows)
     probabilities = random.dirichlet((0.05, 0.05, 0.05, 0.05), rows) * 0.04
     probabilities[np.arange(rows), batch.labels] += 0.96
@@ -33,7 +33,7 @@ def metrics(address: str, split: str, rows: int, wrong: float) -> dict[str, Any]
 def run_record(**changes: Any) -> RunRecord:
     """A finished and evaluated run."""
     values: dict[str, Any] = {
-        "address": "qrsu/hard",
+        "task": "qrsu/hard",
         "model": "lstm",
         "model_config": {"hidden_size": 8, "initialization": "chrono", "chrono_max_steps": 110},
         "num_parameters": 580,
@@ -99,11 +99,11 @@ def write_parquet(record: DatasetRecord, folder: Path) -> None:
             pq.write_table(table, folder / name / f"{split}-00000-of-00001.parquet")
 
 
-def _config(address: str) -> dict[str, Any]:
-    task, _ = resolve(address)
+def _config(task_id: str) -> dict[str, Any]:
+    task, _ = resolve(task_id)
     splits = {}
     for number, (split, rows) in enumerate({"train": 24, "validation": 8, "test": 8}.items()):
-        (batch,) = Split(address, split).batches(0, rows)
+        (batch,) = Split(task_id, split).batches(0, rows)
         splits[split] = {
             "rows": rows,
             "digest": f"{number + 1:064x}",
@@ -114,5 +114,5 @@ def _config(address: str) -> dict[str, Any]:
     return {
         "splits": splits,
         "overlap": {"train/validation": 0, "train/test": 0, "validation/test": 0},
-        "examples": [list(Split(address, "train")[i]) for i in range(5)],
+        "examples": [list(Split(task_id, "train")[i]) for i in range(5)],
     }

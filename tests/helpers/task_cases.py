@@ -8,22 +8,22 @@ from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import SPLITS, Split
 
-ADDRESSES = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
-ADDRESSED_SPLITS = [(address, split) for address in ADDRESSES for split in SPLITS]
+TASK_IDS = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
+TASK_ID_SPLITS = [(task_id, split) for task_id in TASK_IDS for split in SPLITS]
 
 
-def first_rows(address: str, split: str = "train", rows: int = 2048, seed: int = 0) -> Batch:
-    return Split(address, split, seed).blocks(0, -(-rows // BLOCK_SIZE))[:rows]
+def first_rows(task_id: str, split: str = "train", rows: int = 2048, seed: int = 0) -> Batch:
+    return Split(task_id, split, seed).blocks(0, -(-rows // BLOCK_SIZE))[:rows]
 
 
-def seed_for(address: str, seed: int) -> int:
+def seed_for(task_id: str, seed: int) -> int:
     """`seed` where the rows of an address are drawn; 0, the only one, where they are given."""
-    return seed if Split(address).size is None else 0
+    return seed if Split(task_id).size is None else 0
 
 
-def rows_for(address: str, split: str, rows: int) -> int:
+def rows_for(task_id: str, split: str, rows: int) -> int:
     """`rows`, or all that there are where they are given and fewer."""
-    size = Split(address, split).size
+    size = Split(task_id, split).size
     return rows if size is None else min(rows, size)
 
 

@@ -104,7 +104,7 @@ def test_shared_parameters_count_once() -> None:
 
 def test_fixed_rows_are_counted_from_the_first_one() -> None:
     split = Split("qrsu/easy", "test")
-    loader = DatasetLoader(rows_table(split, 0, 100), split.layout, 16, shuffle=False)
+    loader = DatasetLoader(rows_table(split, 0, 100), split.schema, 16, shuffle=False)
     classifier = model(vocab_size=9, num_labels=4)
     counts = count_right(classifier, loader)
     next(iter(loader))

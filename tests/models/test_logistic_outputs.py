@@ -14,11 +14,11 @@ from tests.helpers.model_cases import PRESETS, build, padded, ragged
 
 ALPHABET = Vocabulary("abcdefgh")
 LAYOUTS = {
-    "sequence": TaskSchema(alphabet=ALPHABET, labels=tuple("QRSU")),
-    "single": TaskSchema(alphabet=ALPHABET, labels=("no", "yes")),
-    "number": TaskSchema(alphabet=ALPHABET, target="number", tolerance=0.1),
-    "token": TaskSchema(alphabet=ALPHABET, target="step_class", labels=tuple("QRSU")),
-    "causal": TaskSchema(alphabet=ALPHABET, target="next_symbol"),
+    "sequence": TaskSchema(vocabulary=ALPHABET, labels=tuple("QRSU")),
+    "single": TaskSchema(vocabulary=ALPHABET, labels=("no", "yes")),
+    "number": TaskSchema(vocabulary=ALPHABET, target="number", tolerance=0.1),
+    "token": TaskSchema(vocabulary=ALPHABET, target="step_class", labels=tuple("QRSU")),
+    "causal": TaskSchema(vocabulary=ALPHABET, target="next_symbol"),
 }
 ROWS = ragged(3)
 

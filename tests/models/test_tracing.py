@@ -11,7 +11,7 @@ from torch.export import Dim
 
 from seqhub.models import convolutional, recurrent
 from tests.helpers import model_cases, model_families
-from tests.models.model_cases import padded, ragged, trained
+from tests.helpers.model_cases import padded, ragged, trained
 
 MODELS = Path(recurrent.__file__).parent.parent
 WITH_RECURRENCE = ("recurrent", "conv_recurrent", "sequence_autoencoder")

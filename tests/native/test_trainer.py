@@ -96,7 +96,7 @@ def plain(
     settings: dict[str, Any] = {"lr": 1.0, "weight_decay": method.weight_decay}
     settings |= {"betas": method.betas} if method.name in ("adam", "adamw") else {"momentum": method.momentum}
     optimizer = kinds[method.name](model.parameters(), **settings)
-    layout = layout_of(rows)
+    schema = layout_of(rows)
     judged, mean = [], 1.0
     for step, rate in enumerate(rates):
         batch = rows.batch(slice(step * size, (step + 1) * size))
@@ -105,7 +105,7 @@ def plain(
         given = {name: each.to(dtype) if each.is_floating_point() else each for name, each in batch.items()}
         output = model(**given, **extra)
         logistic = model.config.logistic_outputs  # type: ignore[union-attr]
-        here = judge(layout, output.logits.detach(), batch["labels"], batch["attention_mask"], logistic).numpy()
+        here = judge(schema, output.logits.detach(), batch["labels"], batch["attention_mask"], logistic).numpy()
         judged.append(here)
         if rows.target == "step_class" and not extra["num_items_in_batch"]:
             continue

@@ -21,11 +21,11 @@ def distinct_rows() -> dict[str, dict[str, Any]]:
     """Networks of the paper and changed ones that differ in more than their input and rate, by one address of each."""
     found: dict[str, dict[str, Any]] = {}
     for kind, networks in (("as written", AS_WRITTEN), ("changed", CHANGED)):
-        for address, row in networks.items():
+        for task_id, row in networks.items():
             settings = row.settings()
             model = {name: settings[name] for name in ("hidden_size", "initialization")} | settings["model_options"]
             if model not in found.values():
-                found[f"{address} {kind}"] = model
+                found[f"{task_id} {kind}"] = model
     return found
 
 

@@ -13,14 +13,14 @@ from seqhub.training.train import train
 
 @pytest.mark.parametrize("model", ["gru", "cnn"])
 @pytest.mark.parametrize(
-    ("address", "name"),
+    ("task_id", "name"),
     [("row_images/digits8", "digits-row-by-row.png"), ("documents/width64", "chunks-and-answer.png")],
 )
-def test_the_picture_is_drawn(address: str, name: str, model: str, tmp_path: Path) -> None:
-    settings = recipe(address, "gru") | {"max_sequences": 160, "evaluate_size": 64, "hidden_size": 8}
+def test_the_picture_is_drawn(task_id: str, name: str, model: str, tmp_path: Path) -> None:
+    settings = recipe(task_id, "gru") | {"max_sequences": 160, "evaluate_size": 64, "hidden_size": 8}
     if model == "cnn":
         settings = {each: value for each, value in settings.items() if "hidden" not in each}
-    train(TrainConfig(address=address, model=model, output_dir=tmp_path / "run", cpu=True, **settings))
+    train(TrainConfig(task=task_id, model=model, output_dir=tmp_path / "run", cpu=True, **settings))
     drawn = {path.name: path for path in draw(tmp_path / "run")}
     with Image.open(drawn[name]) as image:
         assert image.width == 1600

@@ -44,7 +44,7 @@ def metrics(correct: int, length: list[int], total: int = 2_560) -> dict[str, ob
 
 def run(evaluation: dict[str, dict[str, object]]) -> RunRecord:
     return RunRecord(
-        address="qrsu/hard", model="lstm", model_config={}, num_parameters=244, seed=7, training={}, data={},
+        task="qrsu/hard", model="lstm", model_config={}, num_parameters=244, seed=7, training={}, data={},
         sequences_seen=5_000, optimizer_steps=157, processes=1, criteria={}, evaluation=evaluation,
     )  # fmt: skip
 
@@ -53,8 +53,8 @@ def curves(path: Path, met: int | None = 2_560) -> None:
     plot_curves(HISTORY, path, title="a run", criteria={"accuracy>=0.999": met, "st3": None}, chance=0.25)
 
 
-def states(path: Path, address: str = "qrsu/hard") -> None:
-    text = Split(address, "test")[0].inputs
+def states(path: Path, task_id: str = "qrsu/hard") -> None:
+    text = Split(task_id, "test")[0].inputs
     random = np.random.default_rng(0)
     cell = random.normal(size=(len(text), 8)).cumsum(0)
     probabilities = random.dirichlet(np.ones(4), len(text))
@@ -129,9 +129,9 @@ def test_curves_without_validation_or_of_one_row_are_drawn(tmp_path: Path) -> No
     assert pixels_of(tmp_path / "curves.png", VERMILION) == 0
 
 
-@pytest.mark.parametrize("address", ["qrsu/easy", "qrsu/nightmare"])
-def test_sequences_of_any_length_are_drawn(address: str, tmp_path: Path) -> None:
-    states(tmp_path / "states.png", address)
+@pytest.mark.parametrize("task_id", ["qrsu/easy", "qrsu/nightmare"])
+def test_sequences_of_any_length_are_drawn(task_id: str, tmp_path: Path) -> None:
+    states(tmp_path / "states.png", task_id)
     assert imread(tmp_path / "states.png").shape[0] < 1600  # no taller than wide
 
 
@@ -190,7 +190,7 @@ def test_only_levels_of_different_length_are_compared(tmp_path: Path) -> None:
     assert pixels_of(tmp_path / "l.png", VERMILION) > 50
 
 
-OWN = """
+CUSTOM = """
 from pathlib import Path
 from seqhub.plots.style import new_figure, save
 
@@ -204,7 +204,7 @@ def figures(folder, record, watch):
 
 def test_a_module_named_as_the_task_draws_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "qrsu.py").write_text(OWN)
+    (tmp_path / "modules" / "qrsu.py").write_text(CUSTOM)
     monkeypatch.setattr(own_pictures, "__path__", [str(tmp_path / "modules")])
     watched = []
 

@@ -18,7 +18,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
-OWN = {
+CUSTOM = {
     "chirps/direction": "spectrograms-with-saliency.png",
     "chirps/onset": "spectrograms-with-saliency.png",
     "windows/k4-n8": "weights.png",
@@ -32,18 +32,18 @@ OWN = {
 }
 
 
-def trained(folder: Path, address: str, model: str | None = None) -> Path:
+def trained(folder: Path, task_id: str, model: str | None = None) -> Path:
     short = {"max_sequences": 64, "evaluate_every": 32, "evaluate_size": 32, "stop_at": "none"}
-    settings = recipe(address, model) | ({} if model is None else {"model": model})
-    train(TrainConfig(address=address, output_dir=folder / "run", **settings | short))
+    settings = recipe(task_id, model) | ({} if model is None else {"model": model})
+    train(TrainConfig(task=task_id, output_dir=folder / "run", **settings | short))
     return folder / "run"
 
 
-@pytest.mark.parametrize("address", OWN)
-def test_own_pictures_are_drawn_and_the_same_again(address: str, tmp_path: Path) -> None:
-    run = trained(tmp_path, address)
+@pytest.mark.parametrize("task_id", CUSTOM)
+def test_own_pictures_are_drawn_and_the_same_again(task_id: str, tmp_path: Path) -> None:
+    run = trained(tmp_path, task_id)
     (own,) = (path for path in draw(run) if path.name not in ("states.png", "curves.png"))
-    assert own.name == OWN[address]
+    assert own.name == CUSTOM[task_id]
     first = own.read_bytes()
     own.unlink()
     assert draw_own(own.parent, RunRecord.load(run), watcher(run)) == [own]
@@ -90,11 +90,11 @@ def test_texts_have_no_saliency(tmp_path: Path) -> None:
     assert watcher(trained(tmp_path, "qrsu/easy"))("BaXbYdE").saliency is None
 
 
-@pytest.mark.parametrize("address", ["two_sequence/3c-t100-n3", "adding/hs97-t100"])
-def test_the_drawn_answer_at_the_last_step_is_the_answer(address: str, tmp_path: Path) -> None:
-    run = trained(tmp_path, address)
-    trace = watcher(run)(Split(address, "test")[0].inputs)
+@pytest.mark.parametrize("task_id", ["two_sequence/3c-t100-n3", "adding/hs97-t100"])
+def test_the_drawn_answer_at_the_last_step_is_the_answer(task_id: str, tmp_path: Path) -> None:
+    run = trained(tmp_path, task_id)
+    trace = watcher(run)(Split(task_id, "test")[0].inputs)
     answer = float(trace.logits[0])
-    logistic = address.startswith("two_sequence")
+    logistic = task_id.startswith("two_sequence")
     assert trace.readout is not None
     assert float(trace.readout[-1, 0]) == pytest.approx(1 / (1 + np.exp(-answer)) if logistic else answer, abs=1e-6)

@@ -18,9 +18,9 @@ from seqhub.training.train import train
 STILL = ["directions.png", "eight-sequences.png", "noisy-sequences.png"]
 
 
-def run(folder: Path, address: str, model: str, **settings: object) -> Path:
-    config = recipe(address, model, "tutorial") | {"max_sequences": 160, "evaluate_size": 64} | settings
-    train(TrainConfig(address=address, model=model, output_dir=folder, **config))
+def run(folder: Path, task_id: str, model: str, **settings: object) -> Path:
+    config = recipe(task_id, model, "tutorial") | {"max_sequences": 160, "evaluate_size": 64} | settings
+    train(TrainConfig(task=task_id, model=model, output_dir=folder, **config))
     return folder
 
 

@@ -17,8 +17,8 @@ from seqhub.training.train import train
 from tests.helpers.cli_calls import call, refused
 
 
-def config(address: str = "qrsu/easy", **settings: Any) -> TrainConfig:
-    return TrainConfig(**{"address": address, "output_dir": Path("never-made"), **recipe(address), **settings})
+def config(task_id: str = "qrsu/easy", **settings: Any) -> TrainConfig:
+    return TrainConfig(**{"task": task_id, "output_dir": Path("never-made"), **recipe(task_id), **settings})
 
 
 def test_rates_rise_by_one_factor_from_the_lowest_to_the_highest() -> None:
@@ -47,9 +47,9 @@ def test_it_ends_where_the_loss_diverges() -> None:
     assert all(step.loss < float("inf") for step in course)
 
 
-@pytest.mark.parametrize("address", ["square/tutorial", "char_completion/tutorial", "echo/step3"])
-def test_every_kind_of_run_has_one(address: str) -> None:
-    course = lr_range(config(address), lowest=1e-4, highest=1e-2, steps=12)
+@pytest.mark.parametrize("task_id", ["square/tutorial", "char_completion/tutorial", "echo/step3"])
+def test_every_kind_of_run_has_one(task_id: str) -> None:
+    course = lr_range(config(task_id), lowest=1e-4, highest=1e-2, steps=12)
     assert len(course) == 12
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqhub.evaluation.stopping import Criteria
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.summary import solved_by, spread, summed_up
 from seqhub.training.config import TrainConfig
+from seqhub.training.stopping import Criteria
 from tests.helpers.run_records import run_record
 
 COUNTS: list[tuple[int | None, int | None]] = [(640, 2_000), (960, None), (None, 4_000), (None, None)]  # accuracy, st3
@@ -28,7 +28,7 @@ def runs() -> list[RunRecord]:
 
 
 def sum_of(records: list[RunRecord], **changes: Any) -> SweepRecord:
-    config = TrainConfig(address="qrsu/hard", output_dir=Path("sweep"), **changes)
+    config = TrainConfig(task="qrsu/hard", output_dir=Path("sweep"), **changes)
     return summed_up(config, records, {7: "out of luck", 4: "job 3 ended"}, threads=2, native=True)
 
 
@@ -50,8 +50,8 @@ def test_a_seed_is_solved_by_what_its_run_stops_at(stop_at: str, needed: list[st
 def test_the_names_of_criteria_are_those_of_records() -> None:
     """Here and in the criteria themselves they are put together from the same threshold."""
     for threshold in (0.5, 0.999, 0.123456789, 1.0, 1e-7):
-        config = TrainConfig(address="adding/hs97-t100", output_dir=Path(), accuracy=threshold)
-        named = Criteria(config.address, config.accuracy, config.seed, config.success).met_at()
+        config = TrainConfig(task="adding/hs97-t100", output_dir=Path(), accuracy=threshold)
+        named = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule).met_at()
         for stop_at in ("accuracy", "st3", "paper", "both", "none"):
             assert set(solved_by(replace(config, stop_at=stop_at))) <= set(named)
 

@@ -384,7 +384,7 @@ def test_a_full_disk_says_that_the_seed_is_made_again(tmp_path: Path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     config = TrainConfig(
-        address="qrsu/easy", output_dir=tmp_path / "run", hidden_size=2, max_sequences=32, evaluate_size=32
+        task="qrsu/easy", output_dir=tmp_path / "run", hidden_size=2, max_sequences=32, evaluate_size=32
     )
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
     with pytest.raises(

@@ -14,16 +14,16 @@ PAPER = ["adding/hs97-t100", "adding/hs97-t500", "multiplication/hs97-t100"]
 ROWS = 8192
 
 
-def mark_counts(address: str, rows: int = ROWS) -> np.ndarray:
+def mark_counts(task_id: str, rows: int = ROWS) -> np.ndarray:
     """How often each step is marked by 1."""
-    counts: np.ndarray = (first_rows(address, rows=rows).inputs[:, :, 1] == 1).sum(axis=0)
+    counts: np.ndarray = (first_rows(task_id, rows=rows).inputs[:, :, 1] == 1).sum(axis=0)
     return counts
 
 
-@pytest.mark.parametrize("address", PAPER)
-def test_marks_are_where_the_paper_has_them(address):
-    shortest = resolve(address)[1].length[0]
-    batch = first_rows(address, rows=ROWS)
+@pytest.mark.parametrize("task_id", PAPER)
+def test_marks_are_where_the_paper_has_them(task_id):
+    shortest = resolve(task_id)[1].length[0]
+    batch = first_rows(task_id, rows=ROWS)
     markers, last = batch.inputs[:, :, 1], batch.lengths - 1
     rows = np.arange(len(batch))
     assert (markers[:, 0] == -1).all()
@@ -35,7 +35,7 @@ def test_marks_are_where_the_paper_has_them(address):
     half = shortest // 2  # the first mark is on one of ten pairs, the second on one of the first half - 1 others
     at = np.arange(half)
     shares = np.where(at < 10, 0.9, 1.0) / (half - 1) + np.where(at < 10, 0.1, 0)
-    counts = mark_counts(address)
+    counts = mark_counts(task_id)
     assert not counts[half:].any()
     assert_follows(counts[1:half], shares[1:half])
     alone = (marks == 1).mean()
@@ -44,10 +44,10 @@ def test_marks_are_where_the_paper_has_them(address):
     assert last.min() - (half - 1) == half  # the paper's shortest lag
 
 
-@pytest.mark.parametrize("address", ["adding/urnn-t100", "adding/urnn-t200"])
-def test_each_half_has_a_mark_in_urnn(address):
-    counts = mark_counts(address)
-    halves = (first_rows(address).inputs[:, :, 1] == 1).reshape(2048, 2, -1).sum(axis=2)
+@pytest.mark.parametrize("task_id", ["adding/urnn-t100", "adding/urnn-t200"])
+def test_each_half_has_a_mark_in_urnn(task_id):
+    counts = mark_counts(task_id)
+    halves = (first_rows(task_id).inputs[:, :, 1] == 1).reshape(2048, 2, -1).sum(axis=2)
     assert (halves == 1).all()
     assert_follows(counts)
 
@@ -62,11 +62,11 @@ def test_two_different_steps_are_marked_in_tcn_at_any_distance():
 
 
 @pytest.mark.parametrize(
-    ("address", "low", "high"),
+    ("task_id", "low", "high"),
     [("adding/hs97-t100", -1, 1), ("adding/urnn-t100", 0, 1), ("multiplication/hs97-t100", 0, 1)],
 )
-def test_values_fill_their_range_evenly(address, low, high):
-    values = first_rows(address).inputs[:, :100, 0]
+def test_values_fill_their_range_evenly(task_id, low, high):
+    values = first_rows(task_id).inputs[:, :100, 0]
     assert low <= values.min() < low + 1e-3
     assert high - 1e-3 < values.max() < high
     assert_follows(np.histogram(values, bins=64, range=(low, high))[0])
@@ -98,9 +98,9 @@ def test_configs_that_cannot_be_are_refused():
 
 
 def test_success_is_that_of_sections_5_4_and_5_5():
-    success = {config.name: adding.TASK.success(config) for config in adding.TASK.configs}
-    assert {name for name, each in success.items() if each is not None} == set(adding.TASK.paper_sequences)
-    first = success["hs97-t100"]
+    stopping_rule = {config.name: adding.TASK.stopping_rule(config) for config in adding.TASK.configs}
+    assert {name for name, each in stopping_rule.items() if each is not None} == set(adding.TASK.paper_sequences)
+    first = stopping_rule["hs97-t100"]
     assert (first.rule, first.tolerance, first.mean_error, first.window, first.wrong) == ("st3", 0.04, 0.01, 2000, 0)
-    product = multiplication.TASK.success(multiplication.TASK.configs[0])
+    product = multiplication.TASK.stopping_rule(multiplication.TASK.configs[0])
     assert (product.rule, product.tolerance, product.mean_error, product.wrong) == ("st3", 0.04, None, 139)

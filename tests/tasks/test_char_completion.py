@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import RESULTS
-from benchmarks.char_completion import ADDRESS, MODEL, MOST_LOSS, SEEDS, Outcome, ours, plain
+from benchmarks.char_completion import MODEL, MOST_LOSS, SEEDS, TASK_ID, Outcome, ours, plain
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
@@ -29,7 +29,7 @@ def test_symbols_are_those_of_the_phrases_in_alphabetical_order() -> None:
 def test_phrases_are_padded_with_spaces_and_stand_in_every_split() -> None:
     assert [phrase.rstrip() for phrase in PHRASES] == ["hey how are you", "good i am fine", "have a nice day"]
     for name in SPLITS:
-        split = Split(ADDRESS, name)
+        split = Split(TASK_ID, name)
         assert [example.inputs for example in split.examples(split.blocks(0, 1))] == list(PHRASES)
         assert split.blocks(0, 1).lengths.tolist() == [15, 15, 15]
 
@@ -85,7 +85,7 @@ def test_the_released_results_meet_what_is_asked() -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tutorial"
-    train(TrainConfig(address=ADDRESS, output_dir=folder, **recipe(ADDRESS, MODEL, "tutorial") | {"model": MODEL}))
+    train(TrainConfig(task=TASK_ID, output_dir=folder, **recipe(TASK_ID, MODEL, "tutorial") | {"model": MODEL}))
     return folder
 
 
@@ -119,5 +119,5 @@ def test_the_saved_tokenizer_refuses_other_characters_with_their_place(finished:
 def test_the_shipped_recipe_knows_all_that_can_be_known(tmp_path: Path) -> None:
     for model in ("lstm", "gru", "rnn_tanh"):
         folder = tmp_path / model
-        train(TrainConfig(address=ADDRESS, output_dir=folder, **recipe(ADDRESS, model) | {"model": model}))
+        train(TrainConfig(task=TASK_ID, output_dir=folder, **recipe(TASK_ID, model) | {"model": model}))
         assert evaluate(folder).evaluation["test"]["accuracy"] == pytest.approx(41 / 42)

@@ -115,7 +115,7 @@ def shares_right(model: torch.nn.Module) -> dict[str, float]:
 
 
 def test_the_recipe_learns_the_direction_and_time_in_another_order_hurts(tmp_path: Path):
-    train(TrainConfig(address="chirps/direction", output_dir=tmp_path / "run", **recipe("chirps/direction")))
+    train(TrainConfig(task="chirps/direction", output_dir=tmp_path / "run", **recipe("chirps/direction")))
     right = shares_right(load_model(tmp_path / "run"))
     assert right["as they are"] >= 0.99
     assert right["reversed"] <= 0.1
@@ -125,6 +125,6 @@ def test_the_recipe_learns_the_direction_and_time_in_another_order_hurts(tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_recipe_learns_the_onset(tmp_path: Path, seed: int):
-    address = "chirps/onset"
-    train(TrainConfig(address=address, output_dir=tmp_path / "run", seed=seed, **recipe(address)))
+    task_id = "chirps/onset"
+    train(TrainConfig(task=task_id, output_dir=tmp_path / "run", seed=seed, **recipe(task_id)))
     assert evaluate(tmp_path / "run", rows=2000).evaluation["test"]["mse"] <= 1e-3

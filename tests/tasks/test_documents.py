@@ -93,9 +93,9 @@ def test_chunks_of_other_widths_and_configs_that_cannot_hold_are_refused() -> No
             DocumentsConfig(name="x", length=length, width=width)
 
 
-def trained(folder: Path, address: str, seed: int) -> Path:
-    settings = recipe(address, "lstm") | {"seed": seed}
-    train(TrainConfig(address=address, model="lstm", output_dir=folder, cpu=True, **settings))
+def trained(folder: Path, task_id: str, seed: int) -> Path:
+    settings = recipe(task_id, "lstm") | {"seed": seed}
+    train(TrainConfig(task=task_id, model="lstm", output_dir=folder, cpu=True, **settings))
     return folder
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.evaluation.stopping import Legal, illegal
+from seqhub.metrics.grammar import illegal
 from seqhub.tasks.embedded_reber import GRAMMAR, LONGEST, TASK, EmbeddedReberConfig
 from seqhub.tasks.schema import Batch, StoppingRule
 from seqhub.tasks.splits import SPLITS, Split
+from seqhub.training.stopping import Legal
 from tests.helpers.task_cases import assert_follows
 
 INNER = r"B(?:TS*X(?:X(?P<loop>T*VPX)*(?:T*VV|T*VPS)|S)|P(?:T*VPX)*(?:T*VV|T*VPS))E"  # the grammar, written otherwise
@@ -42,8 +43,8 @@ def test_every_branch_is_taken_half_of_the_time():
 def test_the_given_strings_are_256_for_each_split_all_distinct():
     texts = [text for split in SPLITS for text in Split("embedded_reber/hs97", split).blocks(0, 1).texts()]
     assert len(texts) == len(set(texts)) == 3 * 256
-    assert TASK.success(HS97) == StoppingRule(rule="legal", section="5.1")
-    assert TASK.success(ENDLESS) is None
+    assert TASK.stopping_rule(HS97) == StoppingRule(rule="legal", section="5.1")
+    assert TASK.stopping_rule(ENDLESS) is None
 
 
 def test_what_may_follow():

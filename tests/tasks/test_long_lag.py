@@ -24,9 +24,9 @@ def test_configs_are_those_of_the_paper():
         (1000, 500, 49_000), (1000, 200, 75_000), (1000, 100, 135_000), (1000, 50, 203_000),
     ]  # fmt: skip
     for config in CONFIGS.values():
-        success = TASK.success(config)
-        assert (success.rule, success.window) == ("streak", 10_000)
-        assert success.tolerance == (0.2 if config.kind == "2c" else 0.25)
+        stopping_rule = TASK.stopping_rule(config)
+        assert (stopping_rule.rule, stopping_rule.window) == ("streak", 10_000)
+        assert stopping_rule.tolerance == (0.2 if config.kind == "2c" else 0.25)
 
 
 def test_2a_has_two_sequences():
@@ -37,18 +37,18 @@ def test_2a_has_two_sequences():
         texts = [example.inputs for example in split.examples(split.blocks(0, 8))]
         assert set(texts) == {f"x {middle} x", f"y {middle} y"}
         assert_follows(np.unique(texts, return_counts=True)[1])
-        assert len(split.layout.alphabet) == p + 1
+        assert len(split.schema.vocabulary) == p + 1
 
 
 @pytest.mark.parametrize("name", ["2b-p100", "2c-q50-p50", "2c-q1000-p1000"])
 def test_noise_is_uniform_and_neighbours_are_independent(name):
-    config, alphabet = CONFIGS[name], CONFIGS[name].alphabet
+    config, vocabulary = CONFIGS[name], CONFIGS[name].vocabulary
     count = config.p - (config.kind == "2b")
     batch = first_rows(f"long_lag/{name}", rows=4096)
     start = 1 if config.kind == "2b" else 2
-    noise = batch.inputs[:, start : start + (config.q or config.p - 1)].astype(int) - alphabet.ids["a1"]
+    noise = batch.inputs[:, start : start + (config.q or config.p - 1)].astype(int) - vocabulary.ids["a1"]
     assert noise.min() == 0
-    assert noise.max() == count - 1 == len(alphabet) - alphabet.ids["a1"]
+    assert noise.max() == count - 1 == len(vocabulary) - vocabulary.ids["a1"]
     assert_follows(np.bincount(noise.ravel(), minlength=count))
     coarse = noise * 10 // count  # ten kinds of nearly equal size
     shares = np.bincount(np.arange(count) * 10 // count) / count

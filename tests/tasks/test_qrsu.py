@@ -90,11 +90,11 @@ def test_neighbouring_steps_are_independent(name):
 
 def test_easy_shares_its_whole_support_among_the_splits():
     config = next(config for config in TASK.configs if config.name == "easy")
-    support = TASK.support(config)
-    texts = support.batch.texts()
+    finite_domain = TASK.finite_domain(config)
+    texts = finite_domain.batch.texts()
     assert len(set(texts)) == len(texts) == 1024 + 4096
-    assert [TASK.labels[label] for label in support.batch.labels] == TASK.solve_batch(texts)
-    owners = owner_of(support)
+    assert [TASK.labels[label] for label in finite_domain.batch.labels] == TASK.solve_batch(texts)
+    owners = owner_of(finite_domain)
     assert np.bincount(owners).tolist() == [4096, 512, 512]
     for number, split in enumerate(SPLITS):
         mine = {text for text, owner in zip(texts, owners, strict=True) if owner == number}
@@ -113,7 +113,7 @@ def test_easy_draws_its_strings_by_their_weight():
 
 @pytest.mark.parametrize("name", LARGE)
 def test_large_configs_list_no_support(name):
-    assert TASK.support(next(config for config in TASK.configs if config.name == name)) is None
+    assert TASK.finite_domain(next(config for config in TASK.configs if config.name == name)) is None
 
 
 @pytest.mark.parametrize("name", ["easy", "normal", "hard"])

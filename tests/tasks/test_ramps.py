@@ -68,7 +68,7 @@ def test_configs_that_make_no_sense_are_refused(wrong):
 @pytest.mark.parametrize("name", ["solve", "tutorial"])
 def test_the_example_is_reconstructed_in_a_batch_as_alone(tmp_path: Path, name: str):
     settings = recipe("ramps/tutorial", name=name)
-    train(TrainConfig(address="ramps/tutorial", output_dir=tmp_path / "run", **settings))
+    train(TrainConfig(task="ramps/tutorial", output_dir=tmp_path / "run", **settings))
     metrics = evaluate(tmp_path / "run", sibling_rows=0).evaluation["test"]
     assert (metrics["examples"], metrics["accuracy"]) == (2, 1)
     assert metrics["worst_mse"] < TOLERANCE == 1e-4
@@ -89,6 +89,6 @@ def test_the_example_is_reconstructed_in_a_batch_as_alone(tmp_path: Path, name: 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scalar", "pair", "image"])
 def test_the_recipe_reconstructs_ramps_that_it_never_saw(tmp_path: Path, name: str):
-    address = f"ramps/{name}"
-    train(TrainConfig(address=address, output_dir=tmp_path / "run", **recipe(address)))
+    task_id = f"ramps/{name}"
+    train(TrainConfig(task=task_id, output_dir=tmp_path / "run", **recipe(task_id)))
     assert evaluate(tmp_path / "run", rows=2000, sibling_rows=0).evaluation["test"]["mse"] < 1e-4

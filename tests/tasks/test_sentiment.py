@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import RESULTS
-from benchmarks.sentiment import ADDRESSES, LEAST, MOST_OF_A_BAG, bag_of_words, ours
+from benchmarks.sentiment import LEAST, MOST_OF_A_BAG, TASK_IDS, bag_of_words, ours
 from seqhub.errors import InvalidInputError
 from seqhub.records import RunRecord
 from seqhub.tasks.sentiment import AFFIRMING, DAMNING, NEGATING, PRAISING, TASK, TOPIC
@@ -23,16 +23,16 @@ from tests.helpers.training_processes import finish
 SENTENCE = "nobody on good seats said that the film was awful but all in the rain found that the hall was great"
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_every_word_is_as_frequent_in_good_sentences_as_in_bad_ones(address: str) -> None:
-    (batch,) = Split(address).batches(0, 8192)
+@pytest.mark.parametrize("task_id", TASK_IDS)
+def test_every_word_is_as_frequent_in_good_sentences_as_in_bad_ones(task_id: str) -> None:
+    (batch,) = Split(task_id).batches(0, 8192)
     words = [batch.inputs[batch.labels == label].ravel() for label in (0, 1)]
     assert_same_law(*(np.bincount(part, minlength=len(TASK.symbols) + 1)[1:] for part in words))
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_each_kind_of_deciding_word_stands_there_once(address: str) -> None:
-    split = Split(address)
+@pytest.mark.parametrize("task_id", TASK_IDS)
+def test_each_kind_of_deciding_word_stands_there_once(task_id: str) -> None:
+    split = Split(task_id)
     for example in split.examples(split.blocks(0, 2)):
         words = example.inputs.split(" ")
         assert sorted(word in NEGATING for word in words if word in NEGATING + AFFIRMING) == [False, True]
@@ -69,9 +69,9 @@ def test_what_the_grammar_cannot_write_is_refused(wrong: str) -> None:
         TASK.solve(wrong)
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_a_bag_of_words_stays_under_three_quarters(address: str) -> None:
-    assert bag_of_words(address, training=4_000, test=4_000) < MOST_OF_A_BAG
+@pytest.mark.parametrize("task_id", TASK_IDS)
+def test_a_bag_of_words_stays_under_three_quarters(task_id: str) -> None:
+    assert bag_of_words(task_id, training=4_000, test=4_000) < MOST_OF_A_BAG
 
 
 def test_a_bag_of_words_would_find_a_word_that_tells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_a_bag_of_words_would_find_a_word_that_tells(monkeypatch: pytest.MonkeyP
 
     def plain(self: object, config: object, random: object) -> base.Batch:
         batch = generate(self, config, random)
-        the, good, bad = (TASK.alphabet.ids[word] for word in ("the", "good", "bad"))
+        the, good, bad = (TASK.vocabulary.ids[word] for word in ("the", "good", "bad"))
         clue = np.where(batch.labels == 0, good, bad)[:, None]
         return base.Batch(np.where(batch.inputs == the, clue, batch.inputs), batch.lengths, batch.labels)
 
@@ -90,10 +90,10 @@ def test_a_bag_of_words_would_find_a_word_that_tells(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("task_id", TASK_IDS)
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_every_seed_reads_what_a_bag_of_words_cannot(address: str, seed: int) -> None:
-    right, _ = ours(address, seed)
+def test_every_seed_reads_what_a_bag_of_words_cannot(task_id: str, seed: int) -> None:
+    right, _ = ours(task_id, seed)
     assert right >= LEAST
 
 
@@ -116,7 +116,7 @@ print(json.dumps([answer["label"] for answer in classify(json.loads(sys.argv[2])
 
 def test_a_pipeline_without_seqhub_answers_good_or_bad(tmp_path: Path) -> None:
     settings = recipe("sentiment/short", "lstm") | {"model": "lstm"}
-    train(TrainConfig(address="sentiment/short", output_dir=tmp_path / "run", **settings))
+    train(TrainConfig(task="sentiment/short", output_dir=tmp_path / "run", **settings))
     (criterion, _) = RunRecord.load(tmp_path / "run").criteria.values()
     assert criterion is not None
     split = Split("sentiment/short", "test")

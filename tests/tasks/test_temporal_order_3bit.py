@@ -22,7 +22,9 @@ def test_hard_is_the_experiment_of_the_paper():
     }  # fmt: skip
     assert TASK.paper_sequences == {"hard": 571_100}
     assert TASK.paper_wrong["hard"] * 2560 == 2
-    assert TASK.success(hard) == StoppingRule(rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1)
+    assert TASK.stopping_rule(hard) == StoppingRule(
+        rule="st3", section="5.6", tolerance=0.3, window=2_000, mean_error=0.1
+    )
 
 
 @each_config

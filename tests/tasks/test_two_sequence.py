@@ -83,7 +83,7 @@ def test_configs_that_cannot_be_are_refused(given):
 
 
 def test_success_is_that_of_section_5_3():
-    found = {config.name[:2]: TASK.success(config) for config in TASK.configs}
+    found = {config.name[:2]: TASK.stopping_rule(config) for config in TASK.configs}
     numbers = {part: (each.tolerance, each.mean_error, each.wrong, each.window) for part, each in found.items()}
     assert numbers == {"3a": (0.2, 0.01, 0, 256), "3b": (0.2, 0.04, 5, 256), "3c": (0.1, 0.015, 0, 256)}
     assert {each.rule for each in found.values()} == {"st2"}

@@ -12,53 +12,53 @@ from seqhub.tasks.vocabulary import MOST_SYMBOLS, PAD_ID, Vocabulary
 
 LETTERS = Vocabulary("XYabcdBE", name="letters")
 WORDS = Vocabulary(("good", "bad", "not", "ünder"), " ", "words")
-each_alphabet = pytest.mark.parametrize("alphabet", [LETTERS, WORDS], ids=lambda alphabet: alphabet.name)
+each_alphabet = pytest.mark.parametrize("vocabulary", [LETTERS, WORDS], ids=lambda vocabulary: vocabulary.name)
 
 
 @each_alphabet
 @given(data=st.data())
-def test_decoding_undoes_encoding_of_anything_and_skips_padding(alphabet, data):
-    symbols = data.draw(st.lists(st.sampled_from(alphabet.symbols), min_size=1, max_size=30))
-    text = alphabet.separator.join(symbols)
-    ids = alphabet.encode(text)
-    assert ids == [alphabet.symbols.index(symbol) + 1 for symbol in symbols]
+def test_decoding_undoes_encoding_of_anything_and_skips_padding(vocabulary, data):
+    symbols = data.draw(st.lists(st.sampled_from(vocabulary.symbols), min_size=1, max_size=30))
+    text = vocabulary.separator.join(symbols)
+    ids = vocabulary.encode(text)
+    assert ids == [vocabulary.symbols.index(symbol) + 1 for symbol in symbols]
     padded = [PAD_ID] * data.draw(st.integers(0, 3)) + ids + [PAD_ID] * data.draw(st.integers(0, 3))
-    assert alphabet.decode(np.array(padded)) == text
+    assert vocabulary.decode(np.array(padded)) == text
 
 
 @each_alphabet
-def test_symbols_outside_the_alphabet_are_named_with_their_position(alphabet):
-    good, between = alphabet.symbols[0], alphabet.separator
+def test_symbols_outside_the_alphabet_are_named_with_their_position(vocabulary):
+    good, between = vocabulary.symbols[0], vocabulary.separator
     for bad in ("?", "é", "\0"):
         text = between.join([good, good, bad, good])
-        with pytest.raises(InvalidInputError, match=f"position 2 of .*; {alphabet.name} has") as caught:
-            alphabet.encode(text)
+        with pytest.raises(InvalidInputError, match=f"position 2 of .*; {vocabulary.name} has") as caught:
+            vocabulary.encode(text)
         assert repr(bad) in str(caught.value)
         with pytest.raises(InvalidInputError, match=r"^row 1: symbol .* at position 0"):
-            alphabet.encode_batch([good, bad])
+            vocabulary.encode_batch([good, bad])
     with pytest.raises(InvalidInputError, match=r"\.\.\."):  # a long sequence is not printed whole
-        alphabet.encode(between.join([good] * 1000 + ["?"]))
+        vocabulary.encode(between.join([good] * 1000 + ["?"]))
 
 
 @each_alphabet
-def test_empty_sequences_and_batches_are_refused(alphabet):
+def test_empty_sequences_and_batches_are_refused(vocabulary):
     with pytest.raises(InvalidInputError, match="empty sequence"):
-        alphabet.encode("")
+        vocabulary.encode("")
     with pytest.raises(InvalidInputError, match="row 1: empty sequence"):
-        alphabet.encode_batch([alphabet.symbols[0], ""])
+        vocabulary.encode_batch([vocabulary.symbols[0], ""])
     with pytest.raises(InvalidInputError, match="no sequences"):
-        alphabet.encode_batch([])
+        vocabulary.encode_batch([])
 
 
 @each_alphabet
-def test_rows_of_nothing_but_padding_and_unknown_ids_are_refused(alphabet):
+def test_rows_of_nothing_but_padding_and_unknown_ids_are_refused(vocabulary):
     with pytest.raises(InvalidInputError, match="nothing but padding in 3 ids"):
-        alphabet.decode([0, 0, 0])
+        vocabulary.decode([0, 0, 0])
     with pytest.raises(InvalidInputError, match="nothing but padding in 0 ids"):
-        alphabet.decode([])
-    for bad in (-1, len(alphabet) + 1):
-        with pytest.raises(InvalidInputError, match=f"id {bad} at position 1; {alphabet.name} has ids 0 to"):
-            alphabet.decode([1, bad])
+        vocabulary.decode([])
+    for bad in (-1, len(vocabulary) + 1):
+        with pytest.raises(InvalidInputError, match=f"id {bad} at position 1; {vocabulary.name} has ids 0 to"):
+            vocabulary.decode([1, bad])
 
 
 def test_batches_are_padded_on_the_right():

@@ -70,9 +70,9 @@ def test_lengths_that_are_no_whole_windows_are_refused(length, window):
 def test_the_recipe_solves_it_with_an_eighth_of_the_weights_of_the_dense_twin(tmp_path: Path):
     counts = {}
     for model in ("locally_connected", "fully_connected"):
-        address, folder = "windows/k4-n8", tmp_path / model
-        settings = recipe(address, model) | {"max_sequences": 20_000}
-        record = train(TrainConfig(address=address, output_dir=folder, model=model, **settings))
+        task_id, folder = "windows/k4-n8", tmp_path / model
+        settings = recipe(task_id, model) | {"max_sequences": 20_000}
+        record = train(TrainConfig(task=task_id, output_dir=folder, model=model, **settings))
         assert record is not None
         assert evaluate(folder, rows=2000, sibling_rows=0).evaluation["test"]["accuracy"] >= 0.98
         counts[model] = load_model(folder).model.hidden.weight.numel(), record.num_parameters

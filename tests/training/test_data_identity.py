@@ -42,12 +42,12 @@ def text(seed: int, lines: int = 300) -> str:
 
 
 def on_file(folder: Path, name: str = "a.txt", **changes: Any) -> TrainConfig:
-    given = {"address": "char_completion/own", "output_dir": folder / "run", "data": str(folder / name)}
+    given = {"task": "char_completion/custom", "output_dir": folder / "run", "data": str(folder / name)}
     return TrainConfig(**{**given, **SMALL, "evaluate_every": 160, "checkpoint_every": 80, **changes})
 
 
 def on_folder(folder: Path, **changes: Any) -> TrainConfig:
-    given = {"address": "qrsu/easy", "output_dir": folder / "run", "data": str(folder / "data")}
+    given = {"task": "qrsu/easy", "output_dir": folder / "run", "data": str(folder / "data")}
     return TrainConfig(**{**given, **SMALL, **changes})
 
 
@@ -115,7 +115,7 @@ def test_the_identity_of_a_file_covers_what_is_not_trained_on(part: str, tmp_pat
         ]
         with (tmp_path / "a.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("text", "label", "split"), *given])
-        identities.append(source_of(on_file(tmp_path, "a.csv", address="sentiment/own")).identity)
+        identities.append(source_of(on_file(tmp_path, "a.csv", task="sentiment/custom")).identity)
     assert identities[0] != identities[1]
 
 
@@ -143,17 +143,15 @@ def test_a_folder_that_is_replaced_while_a_run_goes_on_does_not_change_its_recor
 
 def test_streams_and_published_splits_have_an_identity_that_no_seed_changes() -> None:
     found = {}
-    for address in ("qrsu/easy", "qrsu/hard", "echo/step3", "row_images/digits8"):
+    for task_id in ("qrsu/easy", "qrsu/hard", "echo/step3", "row_images/digits8"):
         for data in ("stream", "splits"):
-            if (address, data) in (("qrsu/hard", "splits"), ("row_images/digits8", "stream")):
+            if (task_id, data) in (("qrsu/hard", "splits"), ("row_images/digits8", "stream")):
                 continue  # many rows; none are drawn
             model = "lstm"
-            configs = [
-                TrainConfig(address=address, output_dir=Path("x"), data=data, model=model, seed=n) for n in (0, 1)
-            ]
+            configs = [TrainConfig(task=task_id, output_dir=Path("x"), data=data, model=model, seed=n) for n in (0, 1)]
             one, two = (identified(source_of(config)) for config in configs)
             assert one == two
-            found[address, data] = one
+            found[task_id, data] = one
     assert len(set(found.values())) == len(found)
 
 
@@ -175,7 +173,7 @@ def test_a_checkpoint_of_an_earlier_seqhub_is_refused_in_one_line(
 
 
 def test_a_run_whose_rate_depends_on_its_length_keeps_its_length(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"address": "qrsu/easy", "output_dir": tmp_path / "run", "max_sequences": 640, **SMALL}
+    settings: dict[str, Any] = {"task": "qrsu/easy", "output_dir": tmp_path / "run", "max_sequences": 640, **SMALL}
     config = TrainConfig(**settings | {"schedule": "cosine"})
     stopped(config)
     with pytest.raises(InvalidConfigError, match="max_sequences=640 there and 960 here"):
@@ -197,7 +195,7 @@ def test_a_run_on_a_file_by_the_old_rule_of_splits_says_so(tmp_path: Path) -> No
 
 
 def test_a_run_on_another_version_of_its_task_is_not_measured(tmp_path: Path) -> None:
-    train(TrainConfig(address="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 32}))
+    train(TrainConfig(task="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 32}))
     record = RunRecord.load(tmp_path)
     record.data["task_version"] = 0
     record.save(tmp_path)
@@ -235,7 +233,7 @@ def test_a_resumed_sweep_refuses_other_data_and_other_test_rows(tmp_path: Path) 
 
 @native
 def test_a_sweep_without_test_rows_does_not_go_on_with_some(tmp_path: Path) -> None:
-    config = TrainConfig(address="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
+    config = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
     sweep(config, [0], threads=1, test_rows=0)
     with pytest.raises(InvalidConfigError, match="test_rows=0 there and 16 here"):
         sweep(config, [0], threads=1, test_rows=16, resume=True)
@@ -243,7 +241,7 @@ def test_a_sweep_without_test_rows_does_not_go_on_with_some(tmp_path: Path) -> N
 
 @native
 def test_a_sweep_does_not_mix_runs_of_torch_and_native_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = TrainConfig(address="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
+    config = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
     sweep(config, [0], threads=1, test_rows=16)
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
     with pytest.raises(InvalidConfigError, match="native=True there and False here"):
@@ -262,7 +260,7 @@ def test_models_that_were_not_kept_are_made_when_they_are_wanted(
     if kernels == "1" and reason() is not None:
         pytest.skip("no native library")
     monkeypatch.setenv("SEQHUB_KERNELS", kernels)
-    config = TrainConfig(address="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
+    config = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
     first = sweep(config, [0], threads=1, test_rows=16)
     before = measured(tmp_path / "sweep", 0)
     again = sweep(config, [0], threads=1, test_rows=16, keep_models=True, resume=True)
@@ -278,7 +276,7 @@ def test_models_that_were_not_kept_are_made_when_they_are_wanted(
 
 
 def test_a_run_of_torch_whose_model_was_not_kept_is_made_again_beside_it(tmp_path: Path) -> None:
-    config = TrainConfig(address="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 160})
+    config = TrainConfig(task="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 160})
     plan = Seeds(config=config, seeds=(0,), threads=1, test_rows=16, identity=source_of(config).identity)
     train_one(plan, 0)
     before = measured(tmp_path, 0)
@@ -295,7 +293,7 @@ def test_a_run_of_torch_whose_model_was_not_kept_is_made_again_beside_it(tmp_pat
 def test_a_sweep_of_an_earlier_seqhub_goes_on_where_its_rows_are_known(tmp_path: Path) -> None:
     write_folder("qrsu", tmp_path / "data", configs=["easy"], **SIZES)
     for name, config in (
-        ("stream", TrainConfig(address="qrsu/easy", output_dir=tmp_path / "stream", **SMALL | {"max_sequences": 160})),
+        ("stream", TrainConfig(task="qrsu/easy", output_dir=tmp_path / "stream", **SMALL | {"max_sequences": 160})),
         ("folder", on_folder(tmp_path, output_dir=tmp_path / "folder", epochs=1)),
     ):
         sweep(config, [0], threads=1, test_rows=16)

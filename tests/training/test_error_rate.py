@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from seqhub.data.loader import StreamLoader
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.model_setup import fresh_model
@@ -17,7 +17,7 @@ from seqhub.training.train import train
 from tests.helpers.training_processes import run_two
 
 SETTINGS: dict[str, Any] = {
-    "address": "qrsu/easy",
+    "task": "qrsu/easy",
     "initialization": "chrono",
     "chrono_max_steps": 8,
     "learning_rate": 0.02,
@@ -41,10 +41,10 @@ def test_weights_are_those_of_a_plain_loop_with_the_rule_written_out(tmp_path: P
     train(config)
 
     torch.manual_seed(config.seed)
-    model = fresh_model(config, Source(config.address).layout)
+    model = fresh_model(config, DataSource(config.task).schema)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02, betas=(0.5, 0.9))
     mean, rates = 1.0, []
-    batches = iter(StreamLoader(config.address, "train", seed=0, batch_size=16))
+    batches = iter(StreamLoader(config.task, "train", seed=0, batch_size=16))
     for _ in range(100):
         batch = next(batches)
         output = model(**batch)
@@ -89,8 +89,8 @@ def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
 
 def test_two_processes_go_by_the_largest_error_of_both(tmp_path: Path) -> None:
     options = {**SETTINGS, "output_dir": "two", "max_sequences": 320}
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "address"]
-    run_two([SETTINGS["address"], "--quiet", *flags], folder=tmp_path)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "task"]
+    run_two([SETTINGS["task"], "--quiet", *flags], folder=tmp_path)
     train(TrainConfig(**SETTINGS | {"output_dir": tmp_path / "one", "max_sequences": 320}))
     rates = [[row["learning_rate"] for row in read_history(tmp_path / name)] for name in ("one", "two")]
     assert rates[0] == pytest.approx(rates[1], rel=1e-5)

@@ -25,7 +25,7 @@ pytestmark = [
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_hard_is_solved_on_the_device_and_verified_on_the_cpu(tmp_path: Path, precision: str) -> None:
     settings = recipe("qrsu/hard") | {"precision": precision}
-    record = train(TrainConfig(address="qrsu/hard", output_dir=tmp_path / "run", **settings))
+    record = train(TrainConfig(task="qrsu/hard", output_dir=tmp_path / "run", **settings))
     assert record is not None
     assert record.environment["device"] == "cuda"
     assert record.criteria["accuracy>=0.999"] is not None
@@ -37,7 +37,7 @@ def test_hard_is_solved_on_the_device_and_verified_on_the_cpu(tmp_path: Path, pr
 def test_device_and_cpu_start_alike(tmp_path: Path) -> None:
     settings = recipe("qrsu/easy") | {"max_sequences": 320, "stop_at": "none", "evaluate_size": 1024}
     for name, cpu in (("device", False), ("cpu", True)):
-        train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / name, cpu=cpu, **settings))
+        train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / name, cpu=cpu, **settings))
     losses = [read_history(tmp_path / name)[0]["loss"] for name in ("device", "cpu")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
     data = [RunRecord.load(tmp_path / name).data for name in ("device", "cpu")]
@@ -54,7 +54,7 @@ def test_resume_on_the_device_goes_on(tmp_path: Path) -> None:
         if getattr(now, "sequences", 0) >= 640:
             raise StopError
 
-    config = TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **settings)
+    config = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **settings)
     with pytest.raises(StopError):
         train(config, report=stop)
     record = train(config, resume=True)
@@ -67,11 +67,11 @@ def test_dropout_on_the_device_goes_on_bit_by_bit(tmp_path: Path) -> None:
     """The generator of the device draws the masks, and is in the checkpoint."""
     settings = {"num_hidden_layers": 2, "model_options": {"dropout": 0.5}, "evaluate_size": 64, "stop_at": "none"}
     settings |= {"max_sequences": 1120, "evaluate_every": 160, "checkpoint_every": 320}
-    train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "whole", **settings))
+    train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "whole", **settings))
     with pytest.raises(StopError):
-        train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **settings), report=stop_after(800))
+        train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **settings), report=stop_after(800))
     torch.manual_seed(99)
-    train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **settings), resume=True)
+    train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **settings), resume=True)
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "run")]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(tensor, weights[1][name], rtol=0, atol=0)

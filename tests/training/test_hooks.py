@@ -18,7 +18,7 @@ from seqhub.training.state import TrainerState
 from seqhub.training.train import train
 
 SETTINGS: dict[str, Any] = {
-    "address": "qrsu/easy", "max_sequences": 640, "evaluate_every": 160, "evaluate_size": 64, "stop_at": "none",
+    "task": "qrsu/easy", "max_sequences": 640, "evaluate_every": 160, "evaluate_size": 64, "stop_at": "none",
     "record": ("gradients", "activations"),
 }  # fmt: skip
 

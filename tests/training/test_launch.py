@@ -27,7 +27,7 @@ VARIABLES = {*TORCH, *ACCELERATE, "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_
 
 
 def config(folder: Path, **settings: Any) -> TrainConfig:
-    return TrainConfig(address="qrsu/easy", output_dir=folder, **SHORT | settings)
+    return TrainConfig(task="qrsu/easy", output_dir=folder, **SHORT | settings)
 
 
 @pytest.fixture(autouse=True)

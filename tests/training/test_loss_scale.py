@@ -21,20 +21,20 @@ from tests.helpers.example_configs import KINDS
 from tests.helpers.training_processes import run, run_processes
 
 HEADS: dict[str, dict[str, Any]] = {
-    **{kind: {"address": address} for kind, address in KINDS.items()},
-    "classes of texts of many lengths": {"address": "qrsu/normal"},
-    "a single logit": {"address": "square/fixed", "single_logit": True},
-    "logistic classes": {"address": "qrsu/easy", "model_options": {"logistic_outputs": True}},
-    "a logistic number": {"address": "adding/hs97-t100", "model_options": {"logistic_outputs": True}},
-    "logistic steps": {"address": "echo/step3-ragged", "model_options": {"logistic_outputs": True}},
-    "symbols of many lengths": {"address": "embedded_reber/hs97"},
-    "logistic symbols": {"address": "embedded_reber/hs97", "model_options": {"logistic_outputs": True}},
-    "symbols of which one is padding": {"address": "embedded_reber/hs97", "model_options": {"pad_token_id": 3}},
-    "symbols without padding": {"address": "embedded_reber/hs97", "model_options": {"pad_token_id": None}},
-    "original memory cells": {"address": "embedded_reber/hs97", "model": "lstm_hs97"},
-    "steps in segments": {"address": "echo/step3-ragged", "chunk_steps": 30},
-    "convolution": {"address": "windows/k4-n8", "model": "cnn"},
-    "local layers": {"address": "windows/k4-n8", "model": "locally_connected"},
+    **{kind: {"task": task_id} for kind, task_id in KINDS.items()},
+    "classes of texts of many lengths": {"task": "qrsu/normal"},
+    "a single logit": {"task": "square/fixed", "single_logit": True},
+    "logistic classes": {"task": "qrsu/easy", "model_options": {"logistic_outputs": True}},
+    "a logistic number": {"task": "adding/hs97-t100", "model_options": {"logistic_outputs": True}},
+    "logistic steps": {"task": "echo/step3-ragged", "model_options": {"logistic_outputs": True}},
+    "symbols of many lengths": {"task": "embedded_reber/hs97"},
+    "logistic symbols": {"task": "embedded_reber/hs97", "model_options": {"logistic_outputs": True}},
+    "symbols of which one is padding": {"task": "embedded_reber/hs97", "model_options": {"pad_token_id": 3}},
+    "symbols without padding": {"task": "embedded_reber/hs97", "model_options": {"pad_token_id": None}},
+    "original memory cells": {"task": "embedded_reber/hs97", "model": "lstm_hs97"},
+    "steps in segments": {"task": "echo/step3-ragged", "chunk_steps": 30},
+    "convolution": {"task": "windows/k4-n8", "model": "cnn"},
+    "local layers": {"task": "windows/k4-n8", "model": "locally_connected"},
 }
 
 
@@ -62,18 +62,18 @@ class Processes:
 
 
 def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, TaskSchema, TrainConfig]:
-    split = Split(settings["address"])
+    split = Split(settings["task"])
     small = {} if settings.get("model") in ("cnn", "locally_connected") else {"hidden_size": 4}
     given = {**small, "data": "stream" if split.size is None else "splits"}
-    if split.layout.target == "inputs":
+    if split.schema.target == "inputs":
         given["model"] = "lstm_autoencoder"
     config = TrainConfig(output_dir=folder, **{**given, **settings})
     with torch.random.fork_rng():
-        return fresh_model(config, split.layout).double(), split.layout, config
+        return fresh_model(config, split.schema).double(), split.schema, config
 
 
 def gradients(
-    processes: Any, model: Any, layout: TaskSchema, batch: dict[str, torch.Tensor], rows: int, steps: int
+    processes: Any, model: Any, schema: TaskSchema, batch: dict[str, torch.Tensor], rows: int, steps: int
 ) -> list[torch.Tensor]:
     """One gradient for each segment of a batch, by the steps that `train` takes."""
     found, mine = [], len(batch["labels"])
@@ -82,7 +82,7 @@ def gradients(
     state = None
     for part in chunks(batch if mine else placeholder(batch), steps):
         model.zero_grad(set_to_none=False)
-        scale = loss_scale(processes, model, layout, part, mine, rows)
+        scale = loss_scale(processes, model, schema, part, mine, rows)
         extra = {"past_key_values": state, "use_cache": True} if steps else {}
         with torch.set_grad_enabled(scale.learns):
             output = model(**part, **scale.arguments, **extra)
@@ -102,15 +102,15 @@ def gradients(
 @pytest.mark.parametrize(("processes", "rows"), [(2, 5), (3, 7), (3, 2)])
 def test_gradients_of_processes_average_to_those_of_one(tmp_path: Path, head: str, processes: int, rows: int) -> None:
     """Also where slices have unequal numbers of rows and steps, or none."""
-    model, layout, config = model_of(HEADS[head], tmp_path)
-    split = Split(config.address)
+    model, schema, config = model_of(HEADS[head], tmp_path)
+    split = Split(config.task)
     table = rows_table(split, 0, min(rows, split.size or rows))
 
     def first(rank: int, world_size: int) -> dict[str, torch.Tensor]:
         return next(
             iter(
                 DatasetLoader(
-                    table, layout, rows, shuffle=False, rank=rank, world_size=world_size, allow_empty=True
+                    table, schema, rows, shuffle=False, rank=rank, world_size=world_size, allow_empty=True
                 )
             )
         )  # fmt: skip
@@ -119,20 +119,20 @@ def test_gradients_of_processes_average_to_those_of_one(tmp_path: Path, head: st
     whole = first(0, 1)
     for known in (False, True):
         alone.start(known=known)
-        wanted = gradients(alone, model, layout, whole, table.num_rows, config.chunk_steps)
+        wanted = gradients(alone, model, schema, whole, table.num_rows, config.chunk_steps)
         found = []
         for rank in range(processes):
             together.start(known=known)
             batch = first(rank, processes)
-            found.append(gradients(together, model, layout, batch, table.num_rows, config.chunk_steps))
+            found.append(gradients(together, model, schema, batch, table.num_rows, config.chunk_steps))
     for one, parts in zip(wanted, zip(*found, strict=True), strict=True):
         torch.testing.assert_close(sum(parts) / processes, one, rtol=1e-10, atol=1e-12)
     assert any(bool(one.abs().sum()) for one in wanted)
 
 
 def test_a_placeholder_is_a_row_that_a_model_takes_and_no_step_counts() -> None:
-    for address in ("embedded_reber/hs97", "echo/step3-ragged"):
-        *_, last = islice(loader_of(Split(address), 1, 1, 2, allow_empty=True), 1)
+    for task_id in ("embedded_reber/hs97", "echo/step3-ragged"):
+        *_, last = islice(loader_of(Split(task_id), 1, 1, 2, allow_empty=True), 1)
         (empty,) = [{name: tensor[:0] for name, tensor in last.items()}]
         row = placeholder(empty)
         assert {name: (len(tensor), tensor.shape[1:]) for name, tensor in row.items()} == {
@@ -143,15 +143,15 @@ def test_a_placeholder_is_a_row_that_a_model_takes_and_no_step_counts() -> None:
 
 ENDS: dict[str, Any] = {"stop_at": "none", "evaluate_every": 64, "optimizer": "sgd", "learning_rate": 0.1}
 RUNS: dict[str, dict[str, Any]] = {
-    "symbols": {"address": "embedded_reber/hs97", "data": "splits", "batch_size": 3, "max_sequences": 60},
+    "symbols": {"task": "embedded_reber/hs97", "data": "splits", "batch_size": 3, "max_sequences": 60},
     "reconstruction": {
-        "address": "ramps/tutorial",
+        "task": "ramps/tutorial",
         "data": "splits",
         "batch_size": 4,
         "max_sequences": 54,
         "epochs": 9,
     },
-    "a number": {"address": "adding/hs97-t100", "batch_size": 5, "max_sequences": 50},
+    "a number": {"task": "adding/hs97-t100", "batch_size": 5, "max_sequences": 50},
 }
 
 
@@ -163,8 +163,8 @@ def test_runs_of_processes_are_the_run_of_one(tmp_path: Path, kind: str, process
     settings = {**ENDS, "hidden_size": 4, "evaluate_size": 64, **RUNS[kind]}
     if kind == "reconstruction":
         settings["model"] = "lstm_autoencoder"
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "address"]
-    arguments = [settings["address"], "--quiet", *options]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "task"]
+    arguments = [settings["task"], "--quiet", *options]
     code, _, errors = run([*arguments, "--output-dir=one"], folder=tmp_path)
     assert code == 0, errors
     run_processes(processes, [*arguments, "--output-dir=all"], folder=tmp_path)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.native.loader import reason
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
@@ -21,7 +21,7 @@ from seqhub.training.train import train
 pytestmark = pytest.mark.skipif(reason() is not None, reason="no native library")
 
 SETTINGS: dict[str, Any] = {
-    "address": "qrsu/easy",
+    "task": "qrsu/easy",
     "initialization": "chrono",
     "chrono_max_steps": 8,
     "learning_rate": 0.01,
@@ -33,9 +33,9 @@ SETTINGS: dict[str, Any] = {
 }
 KINDS: dict[str, dict[str, Any]] = {
     "classes": {},
-    "a single logit": {"address": "square/fixed", "single_logit": True, "model": "gru"},
-    "a class per step": {"address": "echo/step3-ragged", "evaluate_size": 100},
-    "next symbols": {"address": "char_completion/tutorial", "data": "splits", "epochs": 40, "batch_size": 2},
+    "a single logit": {"task": "square/fixed", "single_logit": True, "model": "gru"},
+    "a class per step": {"task": "echo/step3-ragged", "evaluate_size": 100},
+    "next symbols": {"task": "char_completion/tutorial", "data": "splits", "epochs": 40, "batch_size": 2},
     "an epoch that ends early": {"data": "splits", "batch_size": 48, "max_sequences": 5000, "evaluate_every": 2000},
     "the order of torch": {"data": "splits", "order_seed": 3, "weights_seed": 5, "initialization": "default"},
     "errors": {"schedule": "error", "error_reference": 0.95, "optimizer": "adamw", "beta1": 0.5, "beta2": 0.9},
@@ -60,7 +60,7 @@ def test_a_whole_run_is_the_run_of_train(tmp_path: Path, kind: str) -> None:
     assert unfit_for_whole_runs(config) is None
     whole = train_native(config)
 
-    same = ("address", "model", "model_config", "num_parameters", "seed", "training", "data", "sequences_seen")
+    same = ("task", "model", "model_config", "num_parameters", "seed", "training", "data", "sequences_seen")
     for name in (*same, "optimizer_steps", "processes", "criteria"):
         assert getattr(whole.record, name) == getattr(record, name), name
     assert (whole.record.environment["native"], record.environment["native"]) == (True, False)
@@ -113,8 +113,8 @@ def test_threads_make_the_runs_that_one_thread_makes(tmp_path: Path) -> None:
 
 def test_first_weights_are_those_of_the_seed(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path, seed=4, **SETTINGS)
-    layout = Source(config.address).layout
-    ours, theirs = first_model(config, layout).state_dict(), fresh_model(config, layout).state_dict()
+    schema = DataSource(config.task).schema
+    ours, theirs = first_model(config, schema).state_dict(), fresh_model(config, schema).state_dict()
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
@@ -126,7 +126,7 @@ def test_what_is_not_run_natively_is_named(tmp_path: Path) -> None:
     assert why(precision="bf16") == "precision bf16"
     assert "embeddings" in str(why(model_options={"inputs": "embedding", "embedding_size": 4}))
     plain = {"initialization": "default", "chrono_max_steps": None}
-    assert "reconstructed" in str(why(address="ramps/scalar", model="lstm_autoencoder", **plain))
+    assert "reconstructed" in str(why(task="ramps/scalar", model="lstm_autoencoder", **plain))
 
 
 def test_a_run_that_diverges_says_so(tmp_path: Path) -> None:

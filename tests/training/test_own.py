@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
@@ -17,8 +17,8 @@ from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
 
-FILES = {"char_completion/own": "my.txt", "sentiment/own": "my.csv"}
-OPTIONS = {"char_completion/own": {"window": 24}, "sentiment/own": {"text": "review", "label": "stars"}}
+FILES = {"char_completion/custom": "my.txt", "sentiment/custom": "my.csv"}
+OPTIONS = {"char_completion/custom": {"window": 24}, "sentiment/custom": {"text": "review", "label": "stars"}}
 SMALL = {"hidden_size": 16, "epochs": 12, "learning_rate": 1e-2}
 
 
@@ -34,26 +34,26 @@ def write(folder: Path, name: str, rows: int = 120) -> Path:
     return file
 
 
-def settings(address: str, folder: Path, output: Path, **changes: object) -> TrainConfig:
-    given = {"address": address, "output_dir": output, "model": "lstm", "data": str(folder / FILES[address])}
-    return TrainConfig(**{**recipe(address, "lstm"), **given, "data_options": OPTIONS[address], **SMALL, **changes})
+def settings(task_id: str, folder: Path, output: Path, **changes: object) -> TrainConfig:
+    given = {"task": task_id, "output_dir": output, "model": "lstm", "data": str(folder / FILES[task_id])}
+    return TrainConfig(**{**recipe(task_id, "lstm"), **given, "data_options": OPTIONS[task_id], **SMALL, **changes})
 
 
 @pytest.fixture(scope="module", params=FILES)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
-    address: str = request.param
+    task_id: str = request.param
     folder = tmp_path_factory.mktemp("own")
-    write(folder, FILES[address])
-    train(settings(address, folder, folder / "run"))
-    return address, folder / FILES[address], folder / "run"
+    write(folder, FILES[task_id])
+    train(settings(task_id, folder, folder / "run"))
+    return task_id, folder / FILES[task_id], folder / "run"
 
 
 def test_the_record_names_the_file_and_its_rows_but_no_folder(finished: tuple[str, Path, Path]) -> None:
-    address, file, run = finished
+    task_id, file, run = finished
     record = RunRecord.load(run)
-    source = Source(address, file, OPTIONS[address])
+    source = DataSource(task_id, file, OPTIONS[task_id])
     assert record.data["source"] == record.training["data"] == file.name
-    assert record.training["data_options"] == OPTIONS[address]
+    assert record.training["data_options"] == OPTIONS[task_id]
     assert (record.data["digest"], record.data["identity"]) == (source.training_digest, source.identity)
     assert record.data["rows"] == source.sizes["train"]
     assert record.sequences_seen == 12 * source.sizes["train"]
@@ -61,20 +61,20 @@ def test_the_record_names_the_file_and_its_rows_but_no_folder(finished: tuple[st
 
 
 def test_the_file_alone_is_needed_to_measure_and_to_prove(finished: tuple[str, Path, Path]) -> None:
-    address, file, run = finished
+    task_id, file, run = finished
     record = evaluate(run, data=file)
     assert set(record.evaluation) == {"validation", "test"}
-    assert record.evaluation["test"]["examples"] == Source(address, file, OPTIONS[address]).sizes["test"]
-    assert record.evaluation["test"]["accuracy"] > (0.5 if address.startswith("char") else 0.99)
+    assert record.evaluation["test"]["examples"] == DataSource(task_id, file, OPTIONS[task_id]).sizes["test"]
+    assert record.evaluation["test"]["accuracy"] > (0.5 if task_id.startswith("char") else 0.99)
     assert all(finding.agrees for finding in verify(run, dataset=file))
 
 
 def test_without_the_file_or_with_another_nothing_is_measured(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
-    address, file, run = finished
+    task_id, file, run = finished
     before = (run / "run.json").read_bytes()
-    with pytest.raises(InvalidInputError, match=f"^{address} has the rows of a file, and none is given here$"):
+    with pytest.raises(InvalidInputError, match=f"^{task_id} has the rows of a file, and none is given here$"):
         evaluate(run)
-    with pytest.raises(InvalidInputError, match=f"^{address} has the rows of a file"):
+    with pytest.raises(InvalidInputError, match=f"^{task_id} has the rows of a file"):
         verify(run)
     other = write(tmp_path, file.name, rows=121)
     with pytest.raises(InvalidInputError, match=f"{other} has other rows than the {file.name} of this run had$"):
@@ -84,7 +84,7 @@ def test_without_the_file_or_with_another_nothing_is_measured(finished: tuple[st
 
 def test_a_file_for_a_run_that_was_on_none_is_refused(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
     short = {"max_sequences": 32, "evaluate_size": 32, "evaluate_every": 32, "stop_at": "none"}
-    train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", **short))
+    train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **short))
     with pytest.raises(InvalidInputError, match="for qrsu/easy, which has rows of its own"):
         evaluate(tmp_path / "run", data=finished[1])
 
@@ -92,18 +92,18 @@ def test_a_file_for_a_run_that_was_on_none_is_refused(finished: tuple[str, Path,
 def test_the_saved_tokenizer_has_the_alphabet_of_the_file(finished: tuple[str, Path, Path]) -> None:
     from transformers import AutoTokenizer
 
-    address, file, run = finished
-    source = Source(address, file, OPTIONS[address])
-    assert source.layout.alphabet is not None
+    task_id, file, run = finished
+    source = DataSource(task_id, file, OPTIONS[task_id])
+    assert source.schema.vocabulary is not None
     tokenizer = AutoTokenizer.from_pretrained(run)
     texts = [example.inputs for batch in source.split("test").batches(0) for example in source.split().examples(batch)]
-    assert [tokenizer(text)["input_ids"] for text in texts] == [source.layout.alphabet.encode(text) for text in texts]
-    assert load_model(run).config.vocab_size == 1 + len(source.layout.alphabet)
+    assert [tokenizer(text)["input_ids"] for text in texts] == [source.schema.vocabulary.encode(text) for text in texts]
+    assert load_model(run).config.vocab_size == 1 + len(source.schema.vocabulary)
 
 
 def test_words_to_come_have_an_id_and_an_answer(finished: tuple[str, Path, Path]) -> None:
-    address, _, run = finished
-    if address != "sentiment/own":
+    task_id, _, run = finished
+    if task_id != "sentiment/custom":
         return
     from transformers import AutoTokenizer, pipeline
 
@@ -115,8 +115,8 @@ def test_words_to_come_have_an_id_and_an_answer(finished: tuple[str, Path, Path]
     assert [answer["label"] for answer in answers] == ["better", "worse"]
 
 
-@pytest.mark.parametrize("address", FILES)
-def test_a_stopped_run_goes_on_with_the_same_rows_alone(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task_id", FILES)
+def test_a_stopped_run_goes_on_with_the_same_rows_alone(task_id: str, tmp_path: Path) -> None:
     """Equal in number, other in content: the checkpoint knows them."""
     from seqhub.training.state import TrainerState
     from seqhub.training.train import TrainingInterrupted
@@ -125,20 +125,20 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(address: str, tmp_path: 
         if now.sequences >= 192:
             raise KeyboardInterrupt
 
-    file = write(tmp_path, FILES[address])
+    file = write(tmp_path, FILES[task_id])
     often = {"evaluate_every": 96, "checkpoint_every": 96}
     with pytest.raises((KeyboardInterrupt, TrainingInterrupted)):
-        train(settings(address, tmp_path, tmp_path / "run", **often), report=stop)
+        train(settings(task_id, tmp_path, tmp_path / "run", **often), report=stop)
     text = file.read_text()
     file.write_text(text.replace("is b", "is d").replace("ends", "stops"))
     with pytest.raises(
         InvalidConfigError,
         match=rf"of another run: its data were {file.name} with content \w{{16}}, {file.name}",
     ):
-        train(settings(address, tmp_path, tmp_path / "run", **often), resume=True)
+        train(settings(task_id, tmp_path, tmp_path / "run", **often), resume=True)
     file.write_text(text)
-    train(settings(address, tmp_path, tmp_path / "run", **often), resume=True)
-    train(settings(address, tmp_path, tmp_path / "whole", **often))
+    train(settings(task_id, tmp_path, tmp_path / "run", **often), resume=True)
+    train(settings(task_id, tmp_path, tmp_path / "whole", **often))
     weights = [load_model(tmp_path / name).state_dict() for name in ("run", "whole")]
     assert all(torch.equal(one, weights[1][name]) for name, one in weights[0].items())
 
@@ -148,16 +148,19 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(address: str, tmp_path: 
     [
         ({"data": "stream"}, "data stream; need the file that has the rows, a CSV of texts and labels"),
         ({"data": "nowhere.csv"}, "data nowhere.csv; need the file"),
-        ({"address": "char_completion/own", "data": "splits"}, "data splits; need the file that has the rows, a text"),
-        ({"address": "sentiment/short"}, r"data .*my\.csv; need stream, splits or a folder"),
-        ({"address": "sentiment/short", "data": "stream"}, "data_options .*; need none without a file"),
+        (
+            {"task": "char_completion/custom", "data": "splits"},
+            "data splits; need the file that has the rows, a text",
+        ),
+        ({"task": "sentiment/short"}, r"data .*my\.csv; need stream, splits or a folder"),
+        ({"task": "sentiment/short", "data": "stream"}, "data_options .*; need none without a file"),
     ],
 )
 def test_settings_that_do_not_go_with_a_file_are_refused(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     write(tmp_path, "my.csv")
-    good = settings("sentiment/own", tmp_path, tmp_path / "run")
+    good = settings("sentiment/custom", tmp_path, tmp_path / "run")
     with pytest.raises(InvalidConfigError, match=message):
         replace(good, **change)
 
@@ -165,5 +168,5 @@ def test_settings_that_do_not_go_with_a_file_are_refused(
 def test_a_file_that_cannot_be_read_leaves_no_folder(tmp_path: Path) -> None:
     (tmp_path / "my.csv").write_bytes(b"review,stars\n\xff")
     with pytest.raises(InvalidInputError, match=r"byte 0xff at position 13 of .*my\.csv; need a text in UTF-8"):
-        train(settings("sentiment/own", tmp_path, tmp_path / "run"))
+        train(settings("sentiment/custom", tmp_path, tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -23,7 +23,7 @@ from seqhub.training.train import TrainingInterrupted, train
 from tests.helpers.training_processes import finish, run, start, wait_for
 
 SETTINGS: dict[str, Any] = {
-    "address": "qrsu/easy",
+    "task": "qrsu/easy",
     "initialization": "chrono",
     "chrono_max_steps": 8,
     "num_hidden_layers": 2,
@@ -40,8 +40,8 @@ SETTINGS: dict[str, Any] = {
 
 def arguments(folder: str, **changes: Any) -> list[str]:
     settings = {**SETTINGS, **changes}
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "address"]
-    return [settings["address"], "--output-dir", folder, "--quiet", *flags]
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "task"]
+    return [settings["task"], "--output-dir", folder, "--quiet", *flags]
 
 
 def what_was_learnt(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import RESULTS
-from benchmarks.square import ADDRESS, CELLS, SEEDS, PlainModel, ours, plain
+from benchmarks.square import CELLS, SEEDS, TASK_ID, PlainModel, ours, plain
 from seqhub.errors import InvalidConfigError
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
@@ -40,10 +40,10 @@ def test_gated_twins_are_right_every_time(cell: str, seed: int) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_first_weights_are_those_of_plain_modules(tmp_path: Path, cell: str) -> None:
-    settings = recipe(ADDRESS, cell, "tutorial")
+    settings = recipe(TASK_ID, cell, "tutorial")
     with torch.random.fork_rng():
         model = fresh_model(
-            TrainConfig(address=ADDRESS, model=cell, output_dir=tmp_path, **settings), Split(ADDRESS).layout
+            TrainConfig(task=TASK_ID, model=cell, output_dir=tmp_path, **settings), Split(TASK_ID).schema
         )
         torch.manual_seed(21)
         expected = PlainModel(CELLS[cell])
@@ -52,16 +52,16 @@ def test_first_weights_are_those_of_plain_modules(tmp_path: Path, cell: str) -> 
 
 
 @pytest.mark.parametrize("model", ["rnn_tanh", "rnn_relu", "gru", "lstm", "cnn"])
-@pytest.mark.parametrize("address", ["square/fixed", "square/variable", "square/tutorial"])
-def test_every_config_is_solved(tmp_path: Path, address: str, model: str) -> None:
-    settings: dict[str, Any] = recipe(address, model) | {"evaluate_size": 2048}
-    train(TrainConfig(address=address, model=model, output_dir=tmp_path / "run", **settings))
+@pytest.mark.parametrize("task_id", ["square/fixed", "square/variable", "square/tutorial"])
+def test_every_config_is_solved(tmp_path: Path, task_id: str, model: str) -> None:
+    settings: dict[str, Any] = recipe(task_id, model) | {"evaluate_size": 2048}
+    train(TrainConfig(task=task_id, model=model, output_dir=tmp_path / "run", **settings))
     (met, _) = RunRecord.load(tmp_path / "run").criteria.values()
     assert met is not None
 
 
 def test_the_convolution_of_the_book_has_nine_weights(tmp_path: Path) -> None:
-    train(TrainConfig(address=ADDRESS, model="cnn", output_dir=tmp_path / "run", **recipe(ADDRESS, "cnn", "tutorial")))
+    train(TrainConfig(task=TASK_ID, model="cnn", output_dir=tmp_path / "run", **recipe(TASK_ID, "cnn", "tutorial")))
     record = RunRecord.load(tmp_path / "run")
     assert record.num_parameters == 9
     assert record.criteria["accuracy>=0.999"] is not None
@@ -77,4 +77,4 @@ def test_the_convolution_of_the_book_has_nine_weights(tmp_path: Path) -> None:
 )
 def test_seeds_that_would_do_nothing_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfigError, match=message):
-        TrainConfig(**{"address": ADDRESS, "model": "rnn_tanh", "output_dir": tmp_path, **settings})
+        TrainConfig(**{"task": TASK_ID, "model": "rnn_tanh", "output_dir": tmp_path, **settings})

@@ -45,7 +45,7 @@ def right_by_place(folder: Path, chunk_steps: int, *, carry: bool) -> list[float
 
 
 def test_with_carried_state_every_echo_is_right(tmp_path: Path) -> None:
-    record = train(TrainConfig(address="echo/step3", output_dir=tmp_path / "run", **FIVE))
+    record = train(TrainConfig(task="echo/step3", output_dir=tmp_path / "run", **FIVE))
     assert record is not None
     assert record.criteria["accuracy>=0.999"] is not None
     record = evaluate(tmp_path / "run", rows=500, sibling_rows=0)
@@ -55,7 +55,7 @@ def test_with_carried_state_every_echo_is_right(tmp_path: Path) -> None:
 
 
 def test_without_it_echoes_beyond_the_chunk_stay_at_chance(tmp_path: Path) -> None:
-    config = TrainConfig(address="echo/step3", output_dir=tmp_path / "run", carry_state=False, **FIVE)
+    config = TrainConfig(task="echo/step3", output_dir=tmp_path / "run", carry_state=False, **FIVE)
     train(config)
     shares = right_by_place(tmp_path / "run", 5, carry=False)
     assert all(abs(share - 0.5) < 0.03 for share in shares[:3])  # 10,000 steps or so each: six deviations
@@ -67,25 +67,25 @@ def test_without_it_echoes_beyond_the_chunk_stay_at_chance(tmp_path: Path) -> No
 def test_an_echo_as_long_as_the_chunk_is_not_learnt(tmp_path: Path) -> None:
     """Its gradient would have to reach beyond the chunk; looked at in whole sequences all the same."""
     settings = FIVE | {"chunk_steps": 10, "max_sequences": 320, "carry_state": False}
-    train(TrainConfig(address="echo/step10", output_dir=tmp_path / "run", **settings))
+    train(TrainConfig(task="echo/step10", output_dir=tmp_path / "run", **settings))
     record = evaluate(tmp_path / "run", rows=200, sibling_rows=0)
     assert abs(record.evaluation["test"]["accuracy"] - 0.5) < 0.02
 
 
-@pytest.mark.parametrize("address", ["echo/step3", "echo/step3-ragged", "echo/step10"])
+@pytest.mark.parametrize("task_id", ["echo/step3", "echo/step3-ragged", "echo/step10"])
 @pytest.mark.parametrize("carry", [True, False])
-def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, address: str, carry: bool) -> None:
+def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, task_id: str, carry: bool) -> None:
     """The weights after one batch; of rows of any length, and with a first chunk in which no step counts."""
     settings = {"optimizer": "sgd", "learning_rate": 0.5, "max_grad_norm": None, "stop_at": "none"}
     sizes = {"model": "rnn_tanh", "hidden_size": 3, "batch_size": 4, "max_sequences": 4, "evaluate_size": 4}
     config = TrainConfig(
-        address=address, output_dir=tmp_path / "run", chunk_steps=10, carry_state=carry, **settings, **sizes
+        task=task_id, output_dir=tmp_path / "run", chunk_steps=10, carry_state=carry, **settings, **sizes
     )
     with torch.random.fork_rng():
-        model: Any = fresh_model(config, Split(address).layout)
+        model: Any = fresh_model(config, Split(task_id).schema)
     recurrence, readout = model.model.layers[0].recurrence, model.classifier
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    batch = next(iter(StreamLoader(address, "train", 0, 4)))
+    batch = next(iter(StreamLoader(task_id, "train", 0, 4)))
     hidden = torch.zeros(1, 4, 3)
     steps = 0
     for start in range(0, batch["labels"].size(1), 10):
@@ -108,7 +108,7 @@ def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, addr
 
 
 SHORT: dict[str, Any] = {
-    "address": "echo/step3-ragged",
+    "task": "echo/step3-ragged",
     "chunk_steps": 7,
     "num_hidden_layers": 2,
     "max_sequences": 256,
@@ -139,7 +139,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"chunk_steps": 7, "optimizer": "sgd", "learning_rate": 0.5, "stop_at": "none"}
     settings |= {"max_sequences": 48, "batch_size": 6, "evaluate_every": 48, "evaluate_size": 64}
     alone = recipe("echo/step3-ragged") | settings
-    train(TrainConfig(address="echo/step3-ragged", output_dir=tmp_path / "one", cpu=True, **alone))
+    train(TrainConfig(task="echo/step3-ragged", output_dir=tmp_path / "one", cpu=True, **alone))
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     run_two(["echo/step3-ragged", "--output-dir=two", "--quiet", *options], folder=tmp_path)
     records = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")]
@@ -154,7 +154,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"chunk_steps": -1}, "chunk_steps -1; need at least 0"),
-        ({"address": "qrsu/easy", "chunk_steps": 5}, "chunk_steps 5; need 0 for a task without a class per step"),
+        ({"task": "qrsu/easy", "chunk_steps": 5}, "chunk_steps 5; need 0 for a task without a class per step"),
         (
             {"chunk_steps": 5, "model_options": {"bidirectional": True}},
             "^chunk_steps 5 for model lstm: it has no state",
@@ -163,5 +163,5 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_cut_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfigError, match=message):
-        train(TrainConfig(**{"address": "echo/step3", "output_dir": tmp_path / "run", **settings}))
+        train(TrainConfig(**{"task": "echo/step3", "output_dir": tmp_path / "run", **settings}))
     assert not any(tmp_path.iterdir())

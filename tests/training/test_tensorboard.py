@@ -22,11 +22,11 @@ CASES = {
 def test_scalars_are_the_rows_of_the_history(tmp_path: Path, target: str) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    address = CASES[target]
-    assert Split(address).layout.target == target
+    task_id = CASES[target]
+    assert Split(task_id).schema.target == target
     short = {"max_sequences": 12, "batch_size": 3, "evaluate_every": 6, "evaluate_size": 3, "stop_at": "none"}
-    settings = recipe(address) | short | {"trackers": ("tensorboard",), "record": ("gradients",)}
-    train(TrainConfig(address=address, output_dir=tmp_path / "run", **settings))
+    settings = recipe(task_id) | short | {"trackers": ("tensorboard",), "record": ("gradients",)}
+    train(TrainConfig(task=task_id, output_dir=tmp_path / "run", **settings))
     rows = read_history(tmp_path / "run")
     assert len(rows) == 2
     (events,) = {path.parent for path in (tmp_path / "run" / "seqhub").glob("events.out.tfevents*")}

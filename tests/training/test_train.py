@@ -21,8 +21,8 @@ from tests.helpers.training_processes import run
 SHORT = {"max_sequences": 640, "stop_at": "none", "evaluate_size": 1024}
 
 
-def config(folder: Path, address: str = "qrsu/easy", **settings: object) -> TrainConfig:
-    return TrainConfig(**{"address": address, "output_dir": folder, **recipe(address), **settings})
+def config(folder: Path, task_id: str = "qrsu/easy", **settings: object) -> TrainConfig:
+    return TrainConfig(**{"task": task_id, "output_dir": folder, **recipe(task_id), **settings})
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_callers_state_is_given_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["gru", "rnn_tanh", "rnn_relu"])
 def test_other_cells_train(tmp_path: Path, model: str) -> None:
-    record = train(TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", model=model, **SHORT))
+    record = train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", model=model, **SHORT))
     assert record is not None
     assert record.model == model
     assert np.isfinite([row["loss"] for row in read_history(tmp_path / "run")]).all()
@@ -168,8 +168,8 @@ def test_trackers_write_beside_the_history(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"address": "qrs/easy"}, UnknownNameError, "no task 'qrs'; known: .*qrsu"),
-        ({"address": "qrsu/eazy"}, UnknownNameError, "no config of qrsu 'eazy'; known: easy, normal"),
+        ({"task": "qrs/easy"}, UnknownNameError, "no task 'qrs'; known: .*qrsu"),
+        ({"task": "qrsu/eazy"}, UnknownNameError, "no config of qrsu 'eazy'; known: easy, normal"),
         ({"model": "lstn"}, UnknownNameError, "no model 'lstn'; known: .*gru, .*lstm"),
         (
             {"model": "cnn"},
@@ -178,7 +178,7 @@ def test_trackers_write_beside_the_history(tmp_path: Path, monkeypatch: pytest.M
         ),
         ({"stop_at": "acc"}, UnknownNameError, "no criterion 'acc'; known: accuracy, st3, paper, both, none"),
         (
-            {"stop_at": "paper", "address": "square/fixed"},
+            {"stop_at": "paper", "task": "square/fixed"},
             InvalidConfigError,
             "stop_at paper; need accuracy, st3, both or none for a task whose source has no criterion of its own",
         ),
@@ -198,12 +198,12 @@ def test_wrong_settings_are_refused_before_anything_is_made(
     tmp_path: Path, settings: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        TrainConfig(**{"address": "qrsu/easy", "output_dir": tmp_path / "run", **settings})
+        TrainConfig(**{"task": "qrsu/easy", "output_dir": tmp_path / "run", **settings})
     assert not any(tmp_path.iterdir())
 
 
 def test_settings_that_the_model_refuses_leave_no_folder(tmp_path: Path) -> None:
-    bad = TrainConfig(address="qrsu/easy", output_dir=tmp_path / "run", model="rnn_relu", initialization="chrono")
+    bad = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", model="rnn_relu", initialization="chrono")
     with pytest.raises(InvalidConfigError, match="chrono"):
         train(bad)
     assert not any(tmp_path.iterdir())
@@ -224,7 +224,7 @@ def test_rows_that_the_model_refuses_are_one_line_and_leave_no_folder(
     tmp_path: Path, settings: dict[str, object], message: str
 ) -> None:
     bad = TrainConfig(
-        **{"address": "windows/k4-n8", "output_dir": tmp_path / "run", "model": "locally_connected", **settings}
+        **{"task": "windows/k4-n8", "output_dir": tmp_path / "run", "model": "locally_connected", **settings}
     )
     with pytest.raises(InvalidConfigError, match=message) as caught:
         train(bad)
@@ -236,7 +236,7 @@ def test_rows_that_the_model_refuses_are_one_line_and_leave_no_folder(
 def test_models_of_whole_rows_take_their_steps_from_the_rows(tmp_path: Path, options: dict[str, int]) -> None:
     settings = {"max_sequences": 64, "evaluate_every": 64, "evaluate_size": 64, "stop_at": "none"}
     fitted = TrainConfig(
-        address="windows/k4-n8",
+        task="windows/k4-n8",
         output_dir=tmp_path / "run",
         model="locally_connected",
         model_options=options,
@@ -270,15 +270,15 @@ def test_every_config_has_recipes_that_make_a_config(name: str, tmp_path: Path) 
     made = 0
     for task in list_tasks():
         for each in get_task(task).configs:
-            address = f"{task}/{each.name}"
-            takes = "input_ids" if Split(address).layout.alphabet is not None else "input_values"
+            task_id = f"{task}/{each.name}"
+            takes = "input_ids" if Split(task_id).schema.vocabulary is not None else "input_values"
             for model in list_presets(takes):
                 try:
-                    settings = recipe(address, model, name)
+                    settings = recipe(task_id, model, name)
                 except UnknownNameError:  # only `solve` is there for every task
                     assert name != "solve"
                     continue
-                TrainConfig(**{"address": address, "output_dir": tmp_path, "model": model, **settings})
+                TrainConfig(**{"task": task_id, "output_dir": tmp_path, "model": model, **settings})
                 made += 1
     assert made
 

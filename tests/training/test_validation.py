@@ -11,9 +11,8 @@ from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqhub.data.local_files import Source
+from seqhub.data.source import DataSource
 from seqhub.data.vectors import VectorRow, write_vectors
-from seqhub.evaluation.stopping import Accuracy
 from seqhub.metrics.classification import reaches, share_of_rows
 from seqhub.native.loader import reason
 from seqhub.training.config import TrainConfig
@@ -21,6 +20,7 @@ from seqhub.training.dataloaders import ValidationRows
 from seqhub.training.history import read_history
 from seqhub.training.native_loop import train_native
 from seqhub.training.runtime import own_accelerate_state
+from seqhub.training.stopping import Accuracy
 from seqhub.training.train import train, validate
 from tests.helpers.training_processes import run_processes
 from tests.training.test_resume import StopError, stop_after
@@ -44,7 +44,7 @@ def coins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def on_coins(coins: Path, folder: Path, **changes: Any) -> TrainConfig:
     settings = {"hidden_size": 2, "evaluate_every": 16, "max_sequences": 160, "epochs": 20, "data": str(coins)}
-    return TrainConfig(address="documents/own", output_dir=folder, **settings | changes)
+    return TrainConfig(task="documents/custom", output_dir=folder, **settings | changes)
 
 
 def looked_at(config: TrainConfig) -> list[tuple[float, int]]:
@@ -95,7 +95,7 @@ def test_processes_validate_the_rows_of_one(tmp_path: Path, coins: Path, process
     train(config)
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     rest = ["--data", str(coins), "--hidden-size=2", "--evaluate-every=16", "--epochs=20", "--quiet"]
-    run_processes(processes, ["documents/own", "--output-dir=all", *rest, *options], folder=tmp_path)
+    run_processes(processes, ["documents/custom", "--output-dir=all", *rest, *options], folder=tmp_path)
     found, wanted = looked_at(on_coins(coins, tmp_path / "all")), looked_at(config)
     assert [rows for _, rows in found] == [rows for _, rows in wanted] == [1_025, 1_025]
     assert [share for share, _ in found] == pytest.approx([share for share, _ in wanted], abs=0.01)
@@ -104,18 +104,18 @@ def test_processes_validate_the_rows_of_one(tmp_path: Path, coins: Path, process
 FIXED = ["char_completion/tutorial", "embedded_reber/hs97", "ramps/tutorial", "row_images/digits8", "square/tutorial"]
 
 
-@pytest.mark.parametrize("address", [*FIXED, "qrsu/easy", "echo/step3-ragged"])
+@pytest.mark.parametrize("task_id", [*FIXED, "qrsu/easy", "echo/step3-ragged"])
 @pytest.mark.parametrize("size", [1, 2, 5, 1_030, 2_048])
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_slices_of_processes_are_the_rows_of_one_again_and_again(
-    tmp_path: Path, address: str, size: int, processes: int
+    tmp_path: Path, task_id: str, size: int, processes: int
 ) -> None:
     """Of fixed rows the same ones after a validation that ended early; of generated ones the next ones."""
-    source = Source(address)
+    source = DataSource(task_id)
     fixed = source.split("validation").size
-    model = "lstm_autoencoder" if source.layout.target == "inputs" else "lstm"
+    model = "lstm_autoencoder" if source.schema.target == "inputs" else "lstm"
     data = "stream" if fixed is None else "splits"
-    config = TrainConfig(address=address, output_dir=tmp_path, evaluate_size=size, model=model, data=data)
+    config = TrainConfig(task=task_id, output_dir=tmp_path, evaluate_size=size, model=model, data=data)
     alone = ValidationRows(config, source)
     ranks = [ValidationRows(config, source, rank, processes) for rank in range(processes)]
     seen = []
@@ -195,10 +195,10 @@ def test_a_validation_ends_early_only_where_it_must_fail(
     tmp_path: Path, coins: Path, size: int, accuracy: float, wrong: int, rows: int
 ) -> None:
     config = on_coins(coins, tmp_path, evaluate_size=size, accuracy=accuracy)
-    source = Source(config.address, coins)
+    source = DataSource(config.task, coins)
     labels = source.table("validation")["label"].to_numpy()
     model = Answers(torch.from_numpy(labels.copy()), wrong)
     with own_accelerate_state():
-        found = validate(Accelerator(cpu=True), model, source.layout, ValidationRows(config, source), config)
+        found = validate(Accelerator(cpu=True), model, source.schema, ValidationRows(config, source), config)
     assert found == (rows - wrong, rows)
     assert reaches(accuracy, *found) == (wrong <= share_of_rows(round(1 - accuracy, 9), min(size, COINS)))

@@ -26,7 +26,7 @@ from seqhub.verification.verify import _compare, verify
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("verify") / "model"
-    train(TrainConfig(address="qrsu/easy", output_dir=folder, **recipe("qrsu/easy")))
+    train(TrainConfig(task="qrsu/easy", output_dir=folder, **recipe("qrsu/easy")))
     evaluate(folder, rows=1000, sibling_rows=100)
     return folder
 
@@ -108,8 +108,8 @@ def test_squared_errors_may_differ_by_rounding_however_small_they_are(off: float
     recorded = {"examples": 2_500, "accuracy": 1.0, "mse": float((errors**2).mean())}
     again = float(((errors + off * np.sign(errors)) ** 2).mean())
     found = {"right": 2_500, "counted": 2_500, "loss": again}
-    layout = Split("adding/hs97-t100").layout
-    assert [each.agrees for each in _compare("test", recorded, found, layout)] == [True, agrees]
+    schema = Split("adding/hs97-t100").schema
+    assert [each.agrees for each in _compare("test", recorded, found, schema)] == [True, agrees]
 
 
 def test_other_rows_than_recorded_are_caught(copy: Path) -> None:

@@ -1,5 +1,6 @@
 """The tables of a paper beside what runs of this package came to, from the record of `seqhub paper`."""
 
+from collections.abc import Mapping
 from statistics import mean, median
 from typing import Any
 
@@ -17,7 +18,7 @@ _AT_CHECKS = ("legal", "st2")
 
 def render(record: PaperRecord) -> str:
     """The page as Markdown, for a folder that holds its picture, hs97.png."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, **facts, "rule": rule(facts["success"])} | {"of": _by_run(facts["results"])}
         for name, facts in record.rows.items()
     ]
@@ -60,17 +61,21 @@ def wrong_range(run: dict[str, Any] | None) -> str:
     return f"{low}" if low == high else f"{low}–{high}, mean {mean(run['wrong']):.1f}"
 
 
-def rule(success: dict[str, Any]) -> str:
+def rule(stopping_rule: dict[str, Any]) -> str:
     """When a run is successful, in words.
 
     >>> rule({"rule": "st2", "window": 256, "wrong": 5, "tolerance": 0.2, "mean_error": 0.04})
     'of 256 fresh sequences at most 5 are wrong by 0.2 or more, and their mean error is below 0.04'
     """
-    wrong = f"at most {success['wrong']}" if success["wrong"] else "none"
-    verb = _RULES[success["rule"]] if success["wrong"] else _RULES[success["rule"]].replace("{wrong} are", "{wrong} is")
-    below = success["mean_error"]
+    wrong = f"at most {stopping_rule['wrong']}" if stopping_rule["wrong"] else "none"
+    verb = (
+        _RULES[stopping_rule["rule"]]
+        if stopping_rule["wrong"]
+        else _RULES[stopping_rule["rule"]].replace("{wrong} are", "{wrong} is")
+    )
+    below = stopping_rule["mean_error"]
     bound = "" if below is None else f", and their mean error is below {below:g}"
-    return verb.format(**success | {"wrong": wrong, "bound": bound})
+    return verb.format(**stopping_rule | {"wrong": wrong, "bound": bound})
 
 
 def settings(run: dict[str, Any]) -> str:
@@ -98,16 +103,16 @@ def _plain(value: Any) -> str:
     )
 
 
-def _by_run(results: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def _by_run(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """`lstm`, `lstm strict`, `lstm_hs97`, `lstm_hs97_as_written` -> what its runs came to, in numbers."""
     return {
-        model if stop == "paper" else f"{model} {stop}": run | numbers(run)
+        model if stop == "paper" else f"{model} {stop}": {**run, **numbers(run)}
         for model, stops in results.items()
         for stop, run in stops.items()
     }
 
 
-def numbers(run: dict[str, Any]) -> dict[str, Any]:
+def numbers(run: Mapping[str, Any]) -> dict[str, Any]:
     """How many seeds were solved, in how many sequences, with how many wrong test sequences; of solved seeds only.
 
     >>> numbers({"sequences": [5, None, 2], "test_wrong": [0, 9, 1], "seconds": [1.0, 9.0, 2.0], "failed": {"3": "?"}})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -86,7 +87,7 @@ def plot_paper(record: PaperRecord, path: Path) -> None:
 
 
 def fingerprint(record: PaperRecord) -> str:
-    """SHA-256 of what is drawn, which a picture holds as `Source`: so it can be told whether it is of this record."""
+    """Return the SHA-256 of the drawn values; a picture holds it as `Source`, which ties it to its record."""
     return hashlib.sha256(json.dumps(record.rows, sort_keys=True).encode()).hexdigest()
 
 
@@ -102,7 +103,7 @@ def _draw_paper(axes: Axes, height: float, sequences: int) -> None:
     axes.plot([sequences], [height], "D", color=GREY, markersize=6, markerfacecolor="none", zorder=3)
 
 
-def _draw_seeds(axes: Axes, height: float, run: dict[str, Any], colour: str) -> None:
+def _draw_seeds(axes: Axes, height: float, run: Mapping[str, Any], colour: str) -> None:
     """Dots of seeds that came to the same count stand one above the other."""
     counts = sorted(count for count in run["sequences"] if count is not None)
     heights = [height + _SPREAD * (_nth(counts, at) - (counts.count(counts[at]) - 1) / 2) for at in range(len(counts))]

@@ -123,9 +123,9 @@ AS_WRITTEN: dict[str, Network] = {
 """By address: the fastest network of the paper that never failed there."""
 
 
-def _changed(address: str, changes: str, learning_rate: float, **others: Any) -> Network:
+def _changed(task: str, changes: str, learning_rate: float, **others: Any) -> Network:
     """A network with outputs of today; of the `others`, what is no field of `Network` is an option of the model."""
-    written = AS_WRITTEN[address]
+    written = AS_WRITTEN[task]
     fields = {name: others.pop(name) for name in ("cells", "weights") if name in others}
     options = written.options | {"logistic_outputs": False} | others
     return replace(written, learning_rate=learning_rate, options=options, changes=changes, **fields)
@@ -151,15 +151,15 @@ CHANGED: dict[str, Network] = {
         "long_lag/2b-p100", f"{_SOFTMAX}, an input gate of bias -5, g in [-2, 2]", 1.0, weights=407, **_CLOSED
     ),
     **{
-        address: _changed(
-            address,
+        task: _changed(
+            task,
             f"{_SOFTMAX}, gates with biases, those of the input -2 and -4",
             0.5,
             weights=written.weights + 4,
             **_ALMOST,
         )
-        for address, written in AS_WRITTEN.items()
-        if address.startswith("long_lag/2c")
+        for task, written in AS_WRITTEN.items()
+        if task.startswith("long_lag/2c")
     },
     **{f"adding/hs97-t{steps}": _changed(f"adding/hs97-t{steps}", _LINEAR, 0.25) for steps in (100, 500, 1_000)},
     "multiplication/hs97-t100": _changed("multiplication/hs97-t100", _LINEAR, 0.25),
@@ -168,11 +168,11 @@ CHANGED: dict[str, Network] = {
 """By address: the same with what it takes, where the network as written does not learn the task."""
 
 
-def network(address: str, *, as_written: bool = False) -> Network:
+def network(task: str, *, as_written: bool = False) -> Network:
     """The network of the paper for one of its tasks.
 
     Args:
-        address: Of the task.
+        task: Of the task.
         as_written: Whether it is to be what the paper says, even if it does not learn the task.
 
     Raises:
@@ -183,6 +183,6 @@ def network(address: str, *, as_written: bool = False) -> Network:
     >>> network("adding/hs97-t100").changes
     'a linear output with squared error'
     """
-    if address not in AS_WRITTEN:
-        raise UnknownNameError.of("network of 1997 for", address, AS_WRITTEN)
-    return AS_WRITTEN[address] if as_written else CHANGED.get(address, AS_WRITTEN[address])
+    if task not in AS_WRITTEN:
+        raise UnknownNameError.of("network of 1997 for", task, AS_WRITTEN)
+    return AS_WRITTEN[task] if as_written else CHANGED.get(task, AS_WRITTEN[task])

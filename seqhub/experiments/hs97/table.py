@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.evaluation.stopping import success_of
 from seqhub.experiments.hs97.recipes import network
 from seqhub.metrics.classification import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
+from seqhub.records.hs97 import PaperRow, SeedRuns
 from seqhub.sweeps.pool import require_main_guard
 from seqhub.sweeps.sweep import TEST_ROWS, AllFailedError, Standing, sweep
-from seqhub.tasks.registry import resolve
+from seqhub.tasks.ref import TaskField
 from seqhub.tasks.schema import StoppingRule
 from seqhub.tasks.splits import Split
+from seqhub.tasks.stopping import stopping_rule_of
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.recipes import recipe
@@ -44,7 +44,7 @@ class Row:
 
     Args:
         name: As in 3a-t100-n1.
-        address: Task and config.
+        task: Task and config.
         other_weights: Of the network there, where the task here takes another number.
         sequences: To success there, a mean over trials; None for what the task file says.
         wrong: Share of the test sequences that were wrong there; None for what the task file says, if anything.
@@ -52,58 +52,58 @@ class Row:
     """
 
     name: str
-    address: str
+    task: TaskField = TaskField()
     other_weights: int | None = None
     sequences: int | None = None
     wrong: float | None = None
     allowed_wrong: int | None = None
 
     @cached_property
-    def success(self) -> StoppingRule:
+    def stopping_rule(self) -> StoppingRule:
         """When a run of this row is successful."""
-        found = success_of(self.address, allowed_wrong=self.allowed_wrong)
-        assert found is not None, f"{self.address} has no criterion"
+        found = stopping_rule_of(self.task, allowed_wrong=self.allowed_wrong)
+        assert found is not None, f"{self.task} has no criterion"
         return found
 
     @property
     def stops(self) -> tuple[str, ...]:
         """Those of STOPS that make a difference here."""
-        return STOPS if self.success.rule in _STRICTNESS else STOPS[:1]
+        return STOPS if self.stopping_rule.rule in _STRICTNESS else STOPS[:1]
 
-    def strictness(self, stop: str) -> int:
+    def criterion_scale(self, stop: str) -> int:
         """Times as many sequences as the source looks at."""
-        return _STRICTNESS[self.success.rule] if stop == "strict" else 1
+        return _STRICTNESS[self.stopping_rule.rule] if stop == "strict" else 1
 
     def allowed(self, stop: str) -> int | None:
         """How many of the sequences that a stop looks at may be wrong; None for the share that the task file says.
 
         The stricter stop on fresh sequences allows no larger share than was wrong in the paper's own test.
         """
-        times = self.strictness(stop)
-        if stop == "strict" and self.success.rule == "st2" and self.paper_wrong is not None:
-            return int(share_of_rows(self.paper_wrong, self.success.window * times))
+        times = self.criterion_scale(stop)
+        if stop == "strict" and self.stopping_rule.rule == "st2" and self.paper_wrong is not None:
+            return int(share_of_rows(self.paper_wrong, self.stopping_rule.window * times))
         return None if self.allowed_wrong is None else self.allowed_wrong * times
 
     @property
     def weights(self) -> int:
         """Of the network in the paper."""
-        return self.other_weights or network(self.address, as_written=True).weights
+        return self.other_weights or network(str(self.task), as_written=True).weights
 
     @property
     def changes(self) -> str | None:
         """What is not as the paper has it in its network here, where that does not learn as it stands there."""
-        return network(self.address).changes or None
+        return network(str(self.task)).changes or None
 
     @property
     def paper_sequences(self) -> int:
         """Training sequences to success in the paper."""
-        task, config = resolve(self.address)
+        task, config = self.task.definition, self.task.config
         return self.sequences if self.sequences is not None else task.paper_sequences[config.name]
 
     @property
     def paper_wrong(self) -> float | None:
         """Share of wrong test sequences in the paper."""
-        task, config = resolve(self.address)
+        task, config = self.task.definition, self.task.config
         return self.wrong if self.wrong is not None else task.paper_wrong.get(config.name)
 
     def most(self, model: str) -> int:
@@ -112,27 +112,29 @@ class Row:
         The paper's are a mean, so its own network may take some times as many.
         """
         times = 1 if model == MODELS[0] else _ITS_OWN_TIMES
-        return max(_LEAST_MOST, times * self.paper_sequences) + self.success.window * self.strictness(self.stops[-1])
+        return max(_LEAST_MOST, times * self.paper_sequences) + self.stopping_rule.window * self.criterion_scale(
+            self.stops[-1]
+        )
 
     def config(self, folder: Path, model: str, stop: str) -> TrainConfig:
         """Settings of all runs of this row: those of the recipe, or of the network of 1997, and when they end."""
-        recommended = recipe(self.address, MODELS[0])
+        recommended = recipe(self.task, MODELS[0])
         if model != MODELS[0]:
-            of_1997 = network(self.address, as_written=model == _AS_WRITTEN)
+            of_1997 = network(str(self.task), as_written=model == _AS_WRITTEN)
             recommended = {"data": recommended.get("data", STREAM)} | of_1997.settings()
         settings = {
             "model": model,
             **recommended,
             "stop_at": "paper",
-            "strictness": self.strictness(stop),
+            "criterion_scale": self.criterion_scale(stop),
             "allowed_wrong": self.allowed(stop),
             "max_sequences": self.most(model),
-            "evaluate_every": _EVERY.get((self.success.rule, stop), _OTHERWISE_EVERY),
+            "evaluate_every": _EVERY.get((self.stopping_rule.rule, stop), _OTHERWISE_EVERY),
             "evaluate_size": _EVALUATE,
         }
         if settings.get("data") == SPLITS:  # rows that are given: as many passes as that takes
-            settings["epochs"] = -(-self.most(model) // (Split(self.address, "train").size or 1))
-        return TrainConfig(address=self.address, output_dir=folder, **settings)
+            settings["epochs"] = -(-self.most(model) // (Split(self.task, "train").size or 1))
+        return TrainConfig(task=self.task, output_dir=folder, **settings)
 
 
 _PRODUCT = "multiplication/hs97-t100"
@@ -154,16 +156,16 @@ _SIGNALS = (
 )
 
 ROWS = (
-    Row(name="1", address="embedded_reber/hs97"),
-    Row(name="2a", address="long_lag/2a-p100"),
-    Row(name="2b", address="long_lag/2b-p100", other_weights=10_504),
-    *(Row(name=f"2c-q{q}-p{p}", address=f"long_lag/2c-q{q}-p{p}") for q, p in _LAGS),
-    *(Row(name=name, address=f"two_sequence/{name}") for name in _SIGNALS),
-    *(Row(name=f"4-t{t}", address=f"adding/hs97-t{t}") for t in (100, 500, 1_000)),
-    Row(name="5-n140", address=_PRODUCT),
-    Row(name="5-n13", address=_PRODUCT, sequences=1_273_000, wrong=14 / 2560, allowed_wrong=12),
-    Row(name="6a", address="qrsu/hs97"),
-    Row(name="6b", address="temporal_order_3bit/hard"),
+    Row(name="1", task="embedded_reber/hs97"),
+    Row(name="2a", task="long_lag/2a-p100"),
+    Row(name="2b", task="long_lag/2b-p100", other_weights=10_504),
+    *(Row(name=f"2c-q{q}-p{p}", task=f"long_lag/2c-q{q}-p{p}") for q, p in _LAGS),
+    *(Row(name=name, task=f"two_sequence/{name}") for name in _SIGNALS),
+    *(Row(name=f"4-t{t}", task=f"adding/hs97-t{t}") for t in (100, 500, 1_000)),
+    Row(name="5-n140", task=_PRODUCT),
+    Row(name="5-n13", task=_PRODUCT, sequences=1_273_000, wrong=14 / 2560, allowed_wrong=12),
+    Row(name="6a", task="qrsu/hs97"),
+    Row(name="6b", task="temporal_order_3bit/hard"),
 )
 
 
@@ -245,9 +247,10 @@ def _run_rows(
         except AllFailedError as error:
             failures.append(f"{row.name} {stop}: {error}")
             continue
-        results = known.rows.get(row.name, {}).get("results", {})
+        before = known.rows.get(row.name)
+        results = {} if before is None else before["results"]
         mine = results.get(model, {}) | {stop: _result(done, row)}
-        known.rows[row.name] = _facts(row) | {"results": results | {model: mine}}
+        known.rows[row.name] = _facts(row, results | {model: mine})
         known.rows = {each.name: known.rows[each.name] for each in ROWS if each.name in known.rows}
         known.save(folder)
         if report is not None:
@@ -265,22 +268,23 @@ def _with_changes(rows: Sequence[Row]) -> list[Row]:
     return changed
 
 
-def _facts(row: Row) -> dict[str, Any]:
-    """What the paper says."""
-    success = {each.name: getattr(row.success, each.name) for each in fields(row.success)}
+def _facts(row: Row, results: dict[str, dict[str, SeedRuns]]) -> PaperRow:
+    """Return a row of the record: numbers of the paper, and results of runs."""
+    stopping_rule = {each.name: getattr(row.stopping_rule, each.name) for each in fields(row.stopping_rule)}
     return {
-        "address": row.address,
-        "success": success,
+        "address": str(row.task),
+        "success": stopping_rule,
         "weights": row.weights,
         "sequences": row.paper_sequences,
         "wrong": row.paper_wrong,
         "changes": row.changes,
+        "results": results,
     }
 
 
-def _result(done: SweepRecord, row: Row) -> dict[str, Any]:
-    """What the seeds came to."""
-    size = Split(row.address, "test").size
+def _result(done: SweepRecord, row: Row) -> SeedRuns:
+    """Return the results of the seeds of a sweep."""
+    size = Split(row.task, "test").size
     return {
         "seeds": [run["seed"] for run in done.runs],
         "sequences": [run["criteria"]["paper"] for run in done.runs],

@@ -18,10 +18,10 @@ _BIN = RATE / (2 * BINS)  # Hz
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     """Two test rows: one of each direction, or an early and a late onset."""
-    rows = sorted((Split(record.address, "test")[i] for i in range(8)), key=lambda row: row.target)
+    rows = sorted((Split(record.task, "test")[i] for i in range(8)), key=lambda row: row.target)
     examples = [rows[0], rows[-1]]
     path = folder / "spectrograms-with-saliency.png"
-    draw_saliency(examples, [watch(row.inputs) for row in examples], path, title=f"{record.address}, {record.model}")
+    draw_saliency(examples, [watch(row.inputs) for row in examples], path, title=f"{record.task}, {record.model}")
     return [path]
 
 

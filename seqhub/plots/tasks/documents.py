@@ -10,8 +10,7 @@ from seqhub.plots.style import BLUE, GREY, LABEL, SMALL, TITLE, VERMILION, new_f
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
 from seqhub.tasks.documents import ANSWER, QUESTION, TASK, TOPICS, topic_vectors, topics_of
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import OWN, Example
+from seqhub.tasks.schema import Example
 from seqhub.tasks.splits import Split
 
 _NAMES = ["question", "answer", *(f"topic {number}" for number in range(3, TOPICS + 1))]
@@ -20,12 +19,12 @@ _COLORS = {QUESTION: BLUE, ANSWER: VERMILION}
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     """Two test documents of each class; nothing of a run on texts of one's own, which have no such topics."""
-    if resolve(record.address)[1] is OWN:
+    if record.task.is_custom:
         return []
-    rows = [Split(record.address, "test")[number] for number in range(16)]
+    rows = [Split(record.task, "test")[number] for number in range(16)]
     examples = [row for name in TASK.labels for row in [each for each in rows if each.target == name][:2]]
     path = folder / "chunks-and-answer.png"
-    draw_documents(examples, [watch(row.inputs) for row in examples], path, title=f"{record.address}, {record.model}")
+    draw_documents(examples, [watch(row.inputs) for row in examples], path, title=f"{record.task}, {record.model}")
     return [path]
 
 

@@ -15,15 +15,15 @@ _LINES, _FILMS = 6, 3  # sequences drawn
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     """The first test rows as lines, or as films where a step is an image."""
-    rows = Split(record.address, "test")
-    (height, *width) = rows.layout.step_shape
+    rows = Split(record.task, "test")
+    (height, *width) = rows.schema.step_shape
     draw, most = (_draw_films, _FILMS) if width else (_draw_lines, _LINES)
     count = min(most, rows.size or most)
     traces = [watch(rows[i].inputs) for i in range(count)]
     path = folder / "reconstructions.png"
     shape = (height, *width)
     pairs = [tuple(values.reshape(-1, *shape) for values in (trace.inputs, trace.logits)) for trace in traces]
-    draw([(one, other) for one, other in pairs], path, title=f"{record.address}, {record.model}, seed {record.seed}")
+    draw([(one, other) for one, other in pairs], path, title=f"{record.task}, {record.model}, seed {record.seed}")
     return [path]
 
 

@@ -7,8 +7,7 @@ import numpy as np
 from seqhub.plots.style import GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import OWN, Example
+from seqhub.tasks.schema import Example
 from seqhub.tasks.splits import Split
 
 _ACROSS, _DOWN = 4, 2
@@ -16,9 +15,9 @@ _ACROSS, _DOWN = 4, 2
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     """The first test image of eight digits; nothing of a run on images of one's own, which are not at hand."""
-    if resolve(record.address)[1] is OWN:
+    if record.task.is_custom:
         return []
-    split = Split(record.address, "test")
+    split = Split(record.task, "test")
     assert split.size is not None
     first: dict[str, Example] = {}
     for example in (split[number] for number in range(split.size)):
@@ -26,7 +25,7 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     examples = [first[name] for name in sorted(first)][: _ACROSS * _DOWN]
     traces = [watch(example.inputs) for example in examples]
     path = folder / "digits-row-by-row.png"
-    draw_digits(examples, traces, split.layout.labels, path, title=f"{record.address}, {record.model}")
+    draw_digits(examples, traces, split.schema.labels, path, title=f"{record.task}, {record.model}")
     return [path]
 
 

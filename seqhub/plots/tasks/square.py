@@ -27,7 +27,7 @@ _FRAMES_PER_STEP = 6
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     """Draw all of them; the state only where it has two units and the head reads it at every step."""
-    examples = [Split(record.address, "test")[number] for number in range(10)]
+    examples = [Split(record.task, "test")[number] for number in range(10)]
     written = [folder / name for name in ("directions.png", "eight-sequences.png", "noisy-sequences.png")]
     draw_directions(written[0])
     draw_sequences(written[1])

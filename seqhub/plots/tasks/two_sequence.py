@@ -12,12 +12,12 @@ from seqhub.tasks.two_sequence import TwoSequenceConfig
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     """Two of the first test rows, one of each signal."""
-    split = Split(record.address, "test")
+    split = Split(record.task, "test")
     rows = sorted((split[i] for i in range(16)), key=lambda row: row.target)
     examples = [rows[0], rows[-1]]
     signal = list(range(cast(TwoSequenceConfig, split.config).signal))
     path = folder / "answer-at-each-step.png"
     traces = [watch(example.inputs) for example in examples]
-    title = f"{record.address}, {record.model}, seed {record.seed}"
+    title = f"{record.task}, {record.model}, seed {record.seed}"
     draw_answers(examples, traces, [signal, signal], path, title=title)
     return [path]

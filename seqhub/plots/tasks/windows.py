@@ -18,7 +18,7 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     if "connectivity" not in json.loads((run / "config.json").read_text(encoding="utf-8")):
         return []
     path = folder / "weights.png"
-    draw_weights({record.model: hidden_weights(run)}, path, title=f"{record.address}, seed {record.seed}")
+    draw_weights({record.model: hidden_weights(run)}, path, title=f"{record.task}, seed {record.seed}")
     return [path]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seqhub.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from seqhub.tasks.ref import TaskRef
     from seqhub.tasks.schema import TaskConfig
 
 Recipe = Callable[["TaskConfig", str], dict[str, Any]]
@@ -21,8 +22,8 @@ Recipe = Callable[["TaskConfig", str], dict[str, Any]]
 RECIPES = ("solve", "tutorial")
 
 
-def recipe(address: str, model: str | None = None, name: str = "solve") -> dict[str, Any]:
-    """Settings of `TrainConfig` for one address and model; without a model, that of the task stands among them.
+def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve") -> dict[str, Any]:
+    """Return settings of `TrainConfig` for a task id and a model; without a model, with the task's default model.
 
     Raises:
         UnknownNameError: No such task or config, or it has no such recipe.
@@ -32,15 +33,16 @@ def recipe(address: str, model: str | None = None, name: str = "solve") -> dict[
     >>> recipe("qrsu/hard")["model"], recipe("windows/k4-n8")["model"]
     ('lstm', 'locally_connected')
     """
-    from seqhub.tasks.registry import resolve  # not above: it takes NumPy, which `--help` can do without
+    from seqhub.tasks.ref import TaskRef  # not above: it takes NumPy, which `--help` can do without
     from seqhub.training.recipes import general
 
-    task, config = resolve(address)
-    module = f"{__name__}.{task.name}"
+    ref = TaskRef.parse(task)
+    config = ref.config
+    module = f"{__name__}.{ref.name}"
     own = import_module(module) if find_spec(module) else general
     known: dict[str, Recipe] = {each: getattr(own, each) for each in RECIPES if hasattr(own, each)}
     if name not in known:
-        raise UnknownNameError.of(f"recipe of {task.name}", name, known)
+        raise UnknownNameError.of(f"recipe of {ref.name}", name, known)
     if model is not None:
         return known[name](config, model)
     model = getattr(own, "MODEL", "lstm")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqhub.tasks.schema import OWN, TaskConfig
+from seqhub.tasks.schema import CUSTOM, TaskConfig
 
 _PHRASES = 3
 
@@ -12,7 +12,7 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
 
     Of a file there is no telling what can be known, so a run on one takes all its epochs.
     """
-    if config is OWN:
+    if config is CUSTOM:
         return {
             "hidden_size": 128,
             "optimizer": "adam",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqhub.tasks.schema import OWN, TaskConfig
+from seqhub.tasks.schema import CUSTOM, TaskConfig
 
 
 def solve(config: TaskConfig, model: str) -> dict[str, Any]:
@@ -11,7 +11,7 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
     A run goes on to its end although it soon makes no mistake among 2,048: to make none among many more. Documents of a
     file are given, so they are seen again and again.
     """
-    if config is OWN:
+    if config is CUSTOM:
         return {
             "hidden_size": 100,
             "optimizer": "adam",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqhub.tasks.schema import OWN, TaskConfig
+from seqhub.tasks.schema import CUSTOM, TaskConfig
 from seqhub.training.recipes import general
 
 
@@ -11,7 +11,7 @@ def solve(config: TaskConfig, model: str) -> dict[str, Any]:
 
     Sentences of a file are given, so they are seen again and again, in all epochs that were asked for.
     """
-    if config is OWN:
+    if config is CUSTOM:
         return {
             "model_options": {"inputs": "embedding", "embedding_size": 32},
             "hidden_size": 32,

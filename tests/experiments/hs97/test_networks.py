@@ -13,14 +13,14 @@ from seqhub.training.model_setup import model_config
 
 
 @pytest.mark.parametrize("as_written", [True, False])
-@pytest.mark.parametrize("address", AS_WRITTEN)
+@pytest.mark.parametrize("task_id", AS_WRITTEN)
 def test_a_network_fits_its_task_and_has_as_many_weights_as_it_says(
-    address: str, as_written: bool, tmp_path: Path
+    task_id: str, as_written: bool, tmp_path: Path
 ) -> None:
-    task, config = resolve(address)
-    layout, found = task.layout(config), network(address, as_written=as_written)
-    settings = TrainConfig(address=address, output_dir=tmp_path, **found.settings())
-    model = build_model(model_config(settings, layout), layout.head)
+    task, config = resolve(task_id)
+    schema, found = task.schema(config), network(task_id, as_written=as_written)
+    settings = TrainConfig(task=task_id, output_dir=tmp_path, **found.settings())
+    model = build_model(model_config(settings, schema), schema.head)
     assert model.num_parameters() == found.weights
     recurrence = model.model.layers[0].recurrence
     assert recurrence.weight_ih_l0.abs().max() <= found.init_range
@@ -30,10 +30,10 @@ def test_a_network_fits_its_task_and_has_as_many_weights_as_it_says(
 
 
 def test_what_is_changed_is_told_and_the_rest_is_as_written() -> None:
-    for address, written in AS_WRITTEN.items():
+    for task_id, written in AS_WRITTEN.items():
         assert not written.changes
-        found = network(address)
-        assert (found != written) == (address in CHANGED) == bool(found.changes)
+        found = network(task_id)
+        assert (found != written) == (task_id in CHANGED) == bool(found.changes)
         for name in ("optimizer", "batch_size", "max_grad_norm", "model", "initialization"):
             assert found.settings()[name] == written.settings()[name]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seqhub.training.table import MODELS, ROWS, Row, rows_of, run_rows
+from seqhub.experiments.hs97.table import MODELS, ROWS, Row, rows_of, run_rows
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.experiments.hs97 import table
@@ -21,7 +21,7 @@ from seqhub.tasks.registry import resolve
 
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 
-TINY = Row(name="6a", address="qrsu/hs97")
+TINY = Row(name="6a", task="qrsu/hs97")
 PROGRAM = str(Path(sys.executable).with_name("seqhub"))
 COMMAND = [PROGRAM, "paper", "hs97", "--seeds", "2", "--threads", "1", "--rows", "4-t100"]
 
@@ -37,7 +37,7 @@ def test_every_row_can_be_run_by_every_model_to_the_count_of_the_paper(row: Row,
         for stop in row.stops:
             config = row.config(tmp_path, model, stop)
             assert (config.model, config.stop_at) == (model.removesuffix("_as_written"), "paper")
-            assert config.max_sequences >= row.paper_sequences + row.success.window
+            assert config.max_sequences >= row.paper_sequences + row.stopping_rule.window
             assert config.data == "stream" or config.epochs * 256 >= config.max_sequences
     assert row.weights > 0
     assert row.paper_wrong is None or 0 <= row.paper_wrong < 0.1
@@ -45,18 +45,18 @@ def test_every_row_can_be_run_by_every_model_to_the_count_of_the_paper(row: Row,
 
 def test_the_rows_are_all_that_the_paper_has() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
-    assert {row.address for row in ROWS} == set(AS_WRITTEN)
+    assert {row.task for row in ROWS} == set(AS_WRITTEN)
     counted = [row for row in ROWS if row.sequences is None]
-    assert len({row.address for row in counted}) == len(counted)  # what a task file says is the count of one row
+    assert len({row.task for row in counted}) == len(counted)  # what a task file says is the count of one row
     for row in counted:
-        task, config = resolve(row.address)
+        task, config = resolve(row.task)
         assert row.paper_sequences == task.paper_sequences[config.name]
 
 
 def test_a_second_rule_on_the_same_config() -> None:
     many, few = rows_of(["5"])
-    assert many.address == few.address
-    assert (many.success.wrong, few.success.wrong) == (139, 12)
+    assert many.task == few.task
+    assert (many.stopping_rule.wrong, few.stopping_rule.wrong) == (139, 12)
     assert (many.paper_sequences, few.paper_sequences) == (482_000, 1_273_000)
 
 
@@ -85,7 +85,7 @@ def test_a_row_is_run_to_both_stops_and_its_course_is_the_same(tmp_path: Path) -
         assert losses[0] == losses[1][: len(losses[0])]
     assert all(0 <= wrong <= 2_560 for wrong in first["test_wrong"])
     facts = {name: record.rows["6a"][name] for name in ("address", "weights", "sequences", "wrong")}
-    assert facts == {"address": "qrsu/hs97", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
+    assert facts == {"task": "qrsu/hs97", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
     assert PaperRecord.load(tmp_path) == record
     assert str(tmp_path) not in (tmp_path / PaperRecord.FILE_NAME).read_text()
 
@@ -93,7 +93,7 @@ def test_a_row_is_run_to_both_stops_and_its_course_is_the_same(tmp_path: Path) -
 @native
 def test_seeds_are_added_and_none_is_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "_LEAST_MOST", 100)
-    row = replace(TINY, address="adding/hs97-t100", sequences=100)  # unsolved in so few
+    row = replace(TINY, task="adding/hs97-t100", sequences=100)  # unsolved in so few
     run_rows([row], tmp_path, [0])
     of_first = tmp_path / "lstm" / "6a" / "paper" / "seed-0" / RunRecord.FILE_NAME
     written = of_first.stat().st_mtime_ns
@@ -154,7 +154,7 @@ def test_a_row_of_which_all_seeds_fail_does_not_stop_the_others(
     train_native = sweep.train_native
 
     def fragile(config: Any, *others: Any) -> Any:
-        if config.strictness == 1:
+        if config.criterion_scale == 1:
             raise RuntimeError("out of luck")
         return train_native(config, *others)
 

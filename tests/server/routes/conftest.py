@@ -14,7 +14,7 @@ from seqhub.server.settings import Settings
 from seqhub.server.store import Store
 from seqhub.server.types import AddSmall, Kind, Repo
 
-collect_ignore = ["journey.py"]  # a script for a process of its own; doctest would import it here
+collect_ignore = ["client_script.py"]  # a script for a process of its own; doctest would import it here
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         environment |= {"OTHER_TOKEN": stranger, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         environment |= {"HF_DATASETS_CACHE": str(root / "home" / "datasets")}
         (root / "work").mkdir()
-        command = [sys.executable, str(HERE / "journey.py"), str(root / "work")]
+        command = [sys.executable, str(HERE / "client_script.py"), str(root / "work")]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr
         found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqhub.evaluation.stopping import St3
+from seqhub.training.stopping import St3
 
 
 def met_at(worst: list[float], mean: list[float], rule: St3) -> int | None:

@@ -12,19 +12,20 @@ Two kinds there are. `St3` and `Streak` watch the training sequences, however th
 `St2` and `Legal` look at a model at the checks of a run, so what they count is rounded up to the next check.
 """
 
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.errors import UnknownNameError
 from seqhub.metrics.classification import TOLERANCE, reaches
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import OWN, Batch, StoppingRule
+from seqhub.metrics.grammar import Scorer, illegal
+from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.schema import StoppingRule
 from seqhub.tasks.splits import Split
 
 CRITERIA = ("accuracy", "st3", "paper")
+
 STOPS = (*CRITERIA, "both", "none")  # both: accuracy and st3
 
 
@@ -32,44 +33,6 @@ def check_stop(name: str) -> None:
     """Raise UnknownNameError unless a run can stop at `name`."""
     if name not in STOPS:
         raise UnknownNameError.of("criterion", name, STOPS)
-
-
-def success_of(address: str, strictness: int = 1, allowed_wrong: int | None = None) -> StoppingRule | None:
-    """What the source of a task calls a success; None where it says nothing, or where the rows are the user's.
-
-    Args:
-        address: Task and config, as in `qrsu/hard`.
-        strictness: Times as many sequences as the source looks at, 1 or more.
-        allowed_wrong: How many of all those may be wrong, instead of the share that the source allows.
-
-    Raises:
-        InvalidConfigError: The rule of that source does not know the one or the other.
-    """
-    task, config = resolve(address)
-    success = None if config is OWN else task.success(config)
-    if success is None and (strictness, allowed_wrong) != (1, None):
-        raise InvalidConfigError(f"strictness and allowed_wrong are for tasks whose source has a rule, not {address}")
-    if success is not None and strictness != 1:
-        if success.rule == "legal":
-            raise InvalidConfigError(f"strictness {strictness}; need 1 for {address}, whose rule looks at all texts")
-        success = success.over(strictness)
-    if success is not None and allowed_wrong is not None:
-        most = success.window
-        if success.rule not in ("st2", "st3") or not 0 <= allowed_wrong <= most:
-            rule = f"0 to {most:,}" if success.rule in ("st2", "st3") else f"none by the rule {success.rule}"
-            raise InvalidConfigError(f"allowed_wrong {allowed_wrong}; need {rule} ({address})")
-        success = replace(success, wrong=allowed_wrong)
-    return success
-
-
-class Asked(Protocol):
-    """A model in training, which a check asks about sequences of a task; `evaluation.inference` asks one of torch."""
-
-    def errors(self, rows: Batch) -> NDArray[np.floating]:
-        """(N, 4), what `judging.judge` says of its outputs."""
-
-    def scores(self, rows: Batch) -> NDArray[np.floating]:
-        """(N, T, C), its outputs at every step, column k for the symbol of id k."""
 
 
 class Criterion:
@@ -89,7 +52,7 @@ class Criterion:
             mean: (N,), mean absolute difference of its outputs from their targets.
         """
 
-    def check(self, sequences_seen: int, model: Asked) -> None:
+    def check(self, sequences_seen: int, model: Scorer) -> None:
         """Look at a model after `sequences_seen` training sequences."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -254,7 +217,7 @@ class St2(Criterion):
         self.wrong = wrong
         self._checks = 0
 
-    def check(self, sequences_seen: int, model: Asked) -> None:
+    def check(self, sequences_seen: int, model: Scorer) -> None:
         if self.met_at is not None:
             return
         first = self._checks * self.window
@@ -282,63 +245,27 @@ class Legal(Criterion):
     def __init__(self, *splits: Split) -> None:
         self.splits = splits
 
-    def check(self, sequences_seen: int, model: Asked) -> None:
+    def check(self, sequences_seen: int, model: Scorer) -> None:
         if self.met_at is None and not any(illegal(split, split.size or 0, model, 1) for split in self.splits):
             self.met_at = sequences_seen
-
-
-def illegal(split: Split, rows: int, model: Asked, enough: int | None = None) -> int:
-    """Count texts with a step at which a symbol that may not follow is as active as one that may, or more.
-
-    Args:
-        split: Of a task that says what is `legal`.
-        rows: How many texts, the first ones.
-        model: Whose outputs.
-        enough: Stop counting at so many.
-    """
-    count = 0
-    for batch in split.batches(0, rows):
-        scores = model.scores(batch)[:, : batch.inputs.shape[1]]
-        count += int(illegal_texts(split, batch, scores).sum())
-        if enough is not None and count >= enough:
-            break
-    return count
-
-
-def illegal_texts(split: Split, batch: Batch, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which texts have such a step, (..., N), by the scores (..., N, T, C) of one model or of several."""
-    may_follow, counted = _legal_steps(split, batch, scores.shape[-3:])
-    least = np.where(may_follow, scores, np.inf).min(axis=-1)
-    most = np.where(may_follow, -np.inf, scores).max(axis=-1)
-    wrong: NDArray[np.bool_] = (~(least > most) & counted).any(axis=-1)
-    return wrong
-
-
-def _legal_steps(split: Split, batch: Batch, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which ids may follow each step, (N, T, C), and which steps have one that follows, (N, T)."""
-    task, alphabet = split.task, split.layout.alphabet
-    assert alphabet is not None, "a grammar is one of texts"
-    may_follow = np.zeros(shape, dtype=bool)
-    for row, (text, _) in enumerate(split.examples(batch)):
-        for step, symbols in enumerate(task.legal(text)):
-            may_follow[row, step, alphabet.encode(symbols)] = True
-    return may_follow, np.arange(shape[1]) < batch.lengths[:, None] - 1
 
 
 class Criteria:
     """All criteria of one run, under the names that its record gives them.
 
     Args:
-        address: Task and config, as in `qrsu/hard`.
+        task: Task and config, as in `qrsu/hard`.
         accuracy: Threshold of `accuracy`, in (0, 1].
         seed: Of the fresh sequences that the task's own criterion looks at.
-        success: What that is, see `success_of`.
+        stopping_rule: What that is, see `stopping_rule_of`.
     """
 
-    def __init__(self, address: str, accuracy: float, seed: int = 0, success: StoppingRule | None = None) -> None:
+    def __init__(
+        self, task: TaskRef, accuracy: float, seed: int = 0, stopping_rule: StoppingRule | None = None
+    ) -> None:
         self.accuracy = Accuracy(accuracy)
         self.st3 = St3()
-        self.paper = None if success is None else _criterion(success, address, seed)
+        self.paper = None if stopping_rule is None else _criterion(stopping_rule, task, seed)
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
         """Take in training sequences, see `Criterion.update`."""
@@ -346,7 +273,7 @@ class Criteria:
         if self.paper is not None:
             self.paper.update(worst, mean)
 
-    def check(self, sequences_seen: int, correct: float, total: int, model: Asked) -> None:
+    def check(self, sequences_seen: int, correct: float, total: int, model: Scorer) -> None:
         """Take in a check: right answers on fresh sequences, and the model itself."""
         self.accuracy.check(sequences_seen, correct, total)
         if self.paper is not None:
@@ -376,11 +303,11 @@ class Criteria:
         return {"accuracy": self.accuracy, "st3": self.st3, **paper}
 
 
-def _criterion(success: StoppingRule, address: str, seed: int) -> Criterion:
+def _criterion(stopping_rule: StoppingRule, task: TaskRef, seed: int) -> Criterion:
     """What watches for the success of a task."""
-    if success.rule == "legal":
-        return Legal(Split(address, "train"), Split(address, "test"))
-    if success.rule == "streak":
-        return Streak(success.window, success.tolerance)
-    numbers = (success.window, success.tolerance, success.mean_error, success.wrong)
-    return St3(*numbers) if success.rule == "st3" else St2(Split(address, "validation", seed), *numbers)
+    if stopping_rule.rule == "legal":
+        return Legal(Split(task, "train"), Split(task, "test"))
+    if stopping_rule.rule == "streak":
+        return Streak(stopping_rule.window, stopping_rule.tolerance)
+    numbers = (stopping_rule.window, stopping_rule.tolerance, stopping_rule.mean_error, stopping_rule.wrong)
+    return St3(*numbers) if stopping_rule.rule == "st3" else St2(Split(task, "validation", seed), *numbers)

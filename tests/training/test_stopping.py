@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.evaluation.stopping import Accuracy, Criteria, Criterion, St2, St3, Streak, check_stop, success_of
 from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import Split
+from seqhub.tasks.stopping import stopping_rule_of
+from seqhub.training.stopping import Accuracy, Criteria, Criterion, St2, St3, Streak, check_stop
 
 CUTS = st.lists(st.integers(0, 60), max_size=5)
 WORST = st.lists(st.floats(0, 0.5) | st.just(float("nan")), min_size=1, max_size=60)
@@ -119,14 +120,14 @@ def test_accuracy_remembers_the_first_time() -> None:
 
 
 def test_a_run_has_the_criterion_of_its_task_beside_the_general_ones() -> None:
-    paper = success_of("qrsu/hard")
-    criteria, others = Criteria("qrsu/hard", 0.99, success=paper), Criteria("square/fixed", 0.99)
+    paper = stopping_rule_of("qrsu/hard")
+    criteria, others = Criteria("qrsu/hard", 0.99, stopping_rule=paper), Criteria("square/fixed", 0.99)
     for each in (criteria, others):
         each.update(np.full(2_000, 0.29), np.full(2_000, 0.09))
         each.check(2_000, 98, 100, Answers())
     assert criteria.met_at() == {"accuracy>=0.99": None, "st3": 2_000, "paper": 2_000}
     assert others.met_at() == {"accuracy>=0.99": None, "st3": 2_000}
-    copy = Criteria("qrsu/hard", 0.99, success=paper)
+    copy = Criteria("qrsu/hard", 0.99, stopping_rule=paper)
     copy.load_state_dict(criteria.state_dict())
     assert copy.met_at() == criteria.met_at()
     stops = {name: copy.met(name) for name in ("accuracy", "st3", "paper", "both", "none")}
@@ -136,26 +137,28 @@ def test_a_run_has_the_criterion_of_its_task_beside_the_general_ones() -> None:
 
 
 def test_a_stricter_run_goes_by_the_same_rule_on_more_sequences() -> None:
-    plain, double = success_of("multiplication/hs97-t100"), success_of("multiplication/hs97-t100", 2)
+    plain, double = stopping_rule_of("multiplication/hs97-t100"), stopping_rule_of("multiplication/hs97-t100", 2)
     assert plain is not None
     assert double is not None
     assert (double.window, double.wrong) == (2 * plain.window, 2 * plain.wrong)
     assert (double.rule, double.tolerance, double.mean_error) == (plain.rule, plain.tolerance, plain.mean_error)
-    fewer = success_of("multiplication/hs97-t100", 2, allowed_wrong=12)
+    fewer = stopping_rule_of("multiplication/hs97-t100", 2, allowed_wrong=12)
     assert fewer is not None
     assert (fewer.window, fewer.wrong) == (4_000, 12)
-    one, two = (Criteria("qrsu/hard", 0.99, success=success_of("qrsu/hard", n)) for n in (1, 2))
+    one, two = (Criteria("qrsu/hard", 0.99, stopping_rule=stopping_rule_of("qrsu/hard", n)) for n in (1, 2))
     for criteria in (one, two):
         criteria.update(np.full(4_500, 0.2), np.full(4_500, 0.05))
     assert (one.met_at()["paper"], two.met_at()["paper"]) == (2_000, 4_000)
     assert one.met_at()["st3"] == two.met_at()["st3"] == 2_000
-    found = Criteria("two_sequence/3b-t100-n3", 0.99, success=success_of("two_sequence/3b-t100-n3", 10)).paper
+    found = Criteria(
+        "two_sequence/3b-t100-n3", 0.99, stopping_rule=stopping_rule_of("two_sequence/3b-t100-n3", 10)
+    ).paper
     assert isinstance(found, St2)
     assert (found.window, found.wrong) == (2_560, 50)
 
 
 @pytest.mark.parametrize(
-    ("address", "strictness", "allowed_wrong", "message"),
+    ("task_id", "criterion_scale", "allowed_wrong", "message"),
     [
         ("square/fixed", 2, None, "strictness and allowed_wrong are for tasks whose source has a rule"),
         ("multiplication/hs97-t100", 1, 2_001, "allowed_wrong 2001; need 0 to 2,000"),
@@ -163,10 +166,10 @@ def test_a_stricter_run_goes_by_the_same_rule_on_more_sequences() -> None:
     ],
 )
 def test_a_rule_is_changed_only_where_it_has_what_is_changed(
-    address: str, strictness: int, allowed_wrong: int | None, message: str
+    task_id: str, criterion_scale: int, allowed_wrong: int | None, message: str
 ) -> None:
     with pytest.raises(InvalidConfigError, match=message):
-        success_of(address, strictness, allowed_wrong)
+        stopping_rule_of(task_id, criterion_scale, allowed_wrong)
 
 
 def test_unknown_criterion_lists_the_known() -> None:

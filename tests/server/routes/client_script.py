@@ -29,7 +29,7 @@ nobody = HfApi(token=False)
 other = HfApi(token=os.environ["OTHER_TOKEN"])
 ME = api.whoami()["name"]
 if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-    sys.stderr.write("usage: python journey.py FOLDER [STEP ...]\n")
+    sys.stderr.write("usage: python client_script.py FOLDER [STEP ...]\n")
     raise SystemExit(0 if "--help" in sys.argv else 2)
 WORK = Path(sys.argv[1])
 CARD = "---\nlicense: mit\ntags: [memory]\npipeline_tag: text-classification\nlibrary_name: transformers\n---\n# M\n"

@@ -1,0 +1,18 @@
+"""JSON records that a stage leaves for the next one; cards, plots and tables are rendered from nothing else."""
+
+from seqhub.records.dataset import DatasetRecord
+from seqhub.records.environment import command_line, environment
+from seqhub.records.folders import CHECKPOINT
+from seqhub.records.hs97 import PaperRecord
+from seqhub.records.run import RunRecord
+from seqhub.records.sweep import SweepRecord
+
+__all__ = [
+    "CHECKPOINT",
+    "DatasetRecord",
+    "PaperRecord",
+    "RunRecord",
+    "SweepRecord",
+    "command_line",
+    "environment",
+]

@@ -1,0 +1,45 @@
+"""Versions, machine size and command line, for records."""
+
+import os
+import platform
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypedDict
+
+
+class Environment(TypedDict, total=False):
+    """Software and machine that a record was made with; nothing that names the machine or its user."""
+
+    python: str
+    platform: str
+    cores: int | None
+    versions: dict[str, str | None]
+    device: str  # of a run: cpu, cuda, ...
+    native: bool  # of a run: whether native code trained it
+
+
+def environment() -> Environment:
+    """Return package versions and machine size."""
+    packages = ("seqhub", "torch", "transformers", "datasets", "accelerate", "huggingface_hub", "safetensors", "numpy")
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "versions": {name: _version(name) for name in packages},
+    }
+
+
+def command_line() -> str:
+    """Return the command that started this process; of absolute paths only the last part."""
+    arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv]
+    return " ".join(arguments)
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

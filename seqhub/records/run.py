@@ -1,0 +1,124 @@
+"""Record of a training run: `run.json`."""
+
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, TypedDict
+
+from seqhub.errors import CorruptFileError
+from seqhub.records.base import Record
+from seqhub.records.environment import Environment
+from seqhub.records.schema import mismatches
+from seqhub.tasks.ref import TaskField
+
+
+class ClassCounts(TypedDict):
+    """Right answers of one class."""
+
+    correct: int
+    total: int
+
+
+class SplitMetrics(TypedDict):
+    """Metrics of a model on the rows of one split; see `metrics.classification` for their definitions."""
+
+    examples: int
+    accuracy: float
+    loss: float
+    length: list[int]  # shortest and longest sequence
+    mean_length: float
+    seed: int
+    digest: str
+    # by target, see `_REQUIRED`
+    per_class: NotRequired[dict[str, ClassCounts]]
+    confusion: NotRequired[list[list[int]]]
+    interval: NotRequired[list[float]]
+    abs_wrong: NotRequired[int]
+    steps: NotRequired[int]
+    whole: NotRequired[int]
+    mse: NotRequired[float]
+    worst_mse: NotRequired[float]
+    mean_absolute_error: NotRequired[float]
+    tolerance: NotRequired[float]
+    paper: NotRequired[dict[str, Any]]  # the same by the rule of the task's source
+    # added by `verify` or later versions: any
+
+
+_REQUIRED = {  # target -> metrics that every evaluated split has
+    "class": ("per_class", "confusion", "interval", "abs_wrong"),
+    "step_class": ("per_class", "confusion", "steps", "whole"),
+    "next_symbol": ("steps", "whole"),
+    "number": ("interval", "mse", "mean_absolute_error", "tolerance"),
+    "inputs": ("interval", "mse", "worst_mse", "tolerance"),
+}
+
+
+class TrainingData(TypedDict, total=False):
+    """Rows that a run was trained on."""
+
+    task_version: int
+    source: str  # `stream`, `splits`, or the name of the folder or file
+    seed: int
+    rows: int
+    digest: str
+    identity: str  # SHA-256 of the content, see `data.source.DataSource.identity`
+    split_rule: int  # of the rows of a file
+    statistics: dict[str, Any]
+
+
+class Probe(TypedDict, total=False):
+    """First sequences of the test split and the logits that the model in memory gave each of them alone."""
+
+    texts: list[str]
+    input_values: list[list[list[float]]]
+    logits: list[Any]
+
+
+@dataclass(kw_only=True)
+class RunRecord(Record):
+    """Record of one training run and its measurements, beside the weights.
+
+    A task id may be given as a string; `task` is then a `TaskRef`.
+    """
+
+    FILE_NAME = "run.json"
+    KEYS = {"task": "address"}  # noqa: RUF012  a ClassVar, as in the base class
+
+    task: TaskField = TaskField()
+    model: str  # preset: lstm, gru, ...
+    model_config: dict[str, Any]  # settings of the config class, beyond its defaults
+    num_parameters: int
+    seed: int
+    training: dict[str, Any]  # every setting of TrainConfig but the folder
+    data: TrainingData
+    sequences_seen: int  # training sequences presented, all processes together
+    optimizer_steps: int
+    processes: int
+    criteria: dict[str, int | None]  # criterion -> training sequences until it was met first; None: never met
+    evaluation: dict[str, SplitMetrics] = field(default_factory=dict)
+    """metrics by split of the run's own config ("test") or of another config ("hard/test")"""
+    probe: Probe = field(default_factory=Probe)
+    files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256 of weights, config, code and tokenizer
+    timings: dict[str, float] = field(default_factory=dict)  # seconds by stage
+    environment: Environment = field(default_factory=Environment)
+    command: str = ""
+
+    @property
+    def probes(self) -> list[Any]:
+        """Sequences of `probe`, as texts or nested lists of values."""
+        return self.probe.get("texts") or self.probe.get("input_values") or []
+
+    def require_metrics(self, target: str) -> None:
+        """Raise CorruptFileError unless every evaluated split has the metrics of a target (see `TaskSchema`)."""
+        missing = [
+            f"evaluation.{split}.{name}"
+            for split, metrics in self.evaluation.items()
+            for name in _REQUIRED[target]
+            if name not in metrics
+        ]
+        wrong = ", ".join([*missing, *mismatches(self.evaluation, dict[str, SplitMetrics], "evaluation")])
+        if wrong:
+            raise CorruptFileError(f"record of {self.name}: values missing or of another type: {wrong}")
+
+    @property
+    def name(self) -> str:
+        """Name of the repository that this run is published as: qrsu-hard-lstm."""
+        return f"{self.task.name}-{self.task.config_name}-{self.model}"

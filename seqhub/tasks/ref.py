@@ -1,0 +1,100 @@
+"""Task ids such as `qrsu/hard`, parsed into values. Imports no NumPy, so that `seqhub --help` need not."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, overload
+
+from seqhub.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from seqhub.tasks.base import Task
+    from seqhub.tasks.schema import TaskConfig, TaskSchema
+
+_CUSTOM, _CUSTOM_IN_0_1 = "custom", "own"  # records and commands of version 0.1 have the second name
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class TaskRef:
+    """One config of one task, parsed from a task id such as `qrsu/hard`.
+
+    A string is parsed once, where it enters; afterwards the value is passed on.
+
+    Attributes:
+        name: Name of the task.
+        config_name: Name of the config.
+
+    >>> ref = TaskRef.parse("qrsu/hard")
+    >>> ref.name, ref.config_name, ref.config.length, str(ref)
+    ('qrsu', 'hard', (100, 110), 'qrsu/hard')
+    """
+
+    name: str
+    config_name: str
+
+    @classmethod
+    def parse(cls, task_id: "str | TaskRef") -> "TaskRef":
+        """Parse a task id; a TaskRef is returned as it is.
+
+        Raises:
+            UnknownNameError: No such task or config; the message lists those there are.
+        """
+        return task_id if isinstance(task_id, TaskRef) else _parse(task_id)
+
+    @property
+    def definition(self) -> "Task[Any]":
+        """The definition of the task."""
+        from seqhub.tasks.registry import get_task
+
+        return get_task(self.name)
+
+    @property
+    def config(self) -> "TaskConfig":
+        """The config of the task."""
+        from seqhub.tasks.registry import configs_of
+
+        return configs_of(self.name)[self.config_name]
+
+    @property
+    def schema(self) -> "TaskSchema":
+        """Schema of the rows that the task itself has for this config."""
+        return self.definition.schema(self.config)
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether the user supplies the rows, as a file."""
+        return self.config_name == _CUSTOM
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.config_name}"
+
+
+class TaskField:
+    """Descriptor of a dataclass field that takes a task id or a TaskRef and holds a TaskRef."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "TaskField": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> TaskRef: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "TaskRef | TaskField":
+        if instance is None:  # a dataclass takes this for a field without a default
+            raise AttributeError("task")
+        ref: TaskRef = instance.__dict__["task"]
+        return ref
+
+    def __set__(self, instance: object, value: str | TaskRef) -> None:
+        instance.__dict__["task"] = TaskRef.parse(value)
+
+
+@cache
+def _parse(task_id: str) -> TaskRef:
+    from seqhub.tasks.registry import configs_of
+
+    name, _, config_name = task_id.partition("/")
+    configs = configs_of(name)
+    if config_name == _CUSTOM_IN_0_1 and _CUSTOM in configs:
+        config_name = _CUSTOM
+    if config_name not in configs:
+        raise UnknownNameError.of(f"config of {name}", config_name, configs)
+    return TaskRef(name, config_name)
