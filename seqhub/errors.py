@@ -1,16 +1,16 @@
-"""Everything that seqhub raises on purpose.
+"""Exceptions of seqhub.
 
     SeqhubError
-    ├── UnknownNameError       a task, config, split, model, criterion ... that does not exist   (ValueError)
-    ├── InvalidConfigError     settings that cannot hold, alone or together                      (ValueError)
+    ├── UnknownNameError       a task, config, split, model or criterion that does not exist   (ValueError)
+    ├── InvalidConfigError     settings that are not allowed, alone or together                  (ValueError)
     ├── InvalidInputError      data that break a rule: symbols, lengths, shapes, sizes           (ValueError)
     ├── CorruptFileError       a file that is truncated, tampered with or not what it claims     (ValueError)
     ├── OutputExistsError      a folder that already holds another run or dataset                (FileExistsError)
-    ├── SaveError              a save that could not be finished; what was there before survives (OSError)
-    ├── HubError               a Hub that is absent or refuses                                   (OSError)
+    ├── SaveError              a save that failed; what was there before is unchanged            (OSError)
+    ├── HubError               a Hub that cannot be reached or refuses a request                 (OSError)
     └── VerificationError      what was loaded back differs from its record                      (AssertionError)
 
-A message has three parts on one line: what was given, what is allowed, where.
+A message is one line: what was given, what is allowed, where.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class UnknownNameError(SeqhubError, ValueError):
 
     @classmethod
     def of(cls, kind: str, given: object, known: Iterable[str]) -> "UnknownNameError":
-        """Word the message the same way everywhere.
+        """Return the error for a name of some kind.
 
         >>> str(UnknownNameError.of("task", "qrs", ["qrsu"]))
         "no task 'qrs'; known: qrsu"
@@ -34,7 +34,26 @@ class UnknownNameError(SeqhubError, ValueError):
 
 
 class InvalidConfigError(SeqhubError, ValueError):
-    """Settings that cannot hold, alone or together."""
+    """Settings that are not allowed, alone or together.
+
+    Attributes:
+        setting: Name, value and rule of one setting that is at fault, or None; the command line shows it as an option.
+        where: Task or file that the message ends with.
+    """
+
+    setting: tuple[str, object, str] | None = None
+    where: str = ""
+
+    @classmethod
+    def of(cls, name: str, value: object, rule: str, where: object = "") -> "InvalidConfigError":
+        """Return the error for one setting.
+
+        >>> str(InvalidConfigError.of("batch_size", 0, "at least 1", "qrsu/hard"))
+        'batch_size=0: must be at least 1 (qrsu/hard)'
+        """
+        error = cls(f"{name}={value!r}: must be {rule}" + (f" ({where})" if where else ""))
+        error.setting, error.where = (name, value, rule), str(where)
+        return error
 
 
 class InvalidInputError(SeqhubError, ValueError):
@@ -50,15 +69,15 @@ class OutputExistsError(SeqhubError, FileExistsError):
 
 
 class SaveError(SeqhubError, OSError):
-    """A save that could not be finished; what was there before is still whole."""
+    """A save that failed; what was there before is unchanged."""
 
 
 class HubError(SeqhubError, OSError):
-    """A Hub that is absent or refuses; what was to be sent stays on disk."""
+    """A Hub that cannot be reached or refuses a request; local files are unchanged."""
 
 
 class DataWarning(UserWarning):
-    """Rows that next to nothing can be learnt from; a run goes on."""
+    """Rows from which little can be learnt; a run continues."""
 
 
 class VerificationError(SeqhubError, AssertionError):

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqhub.errors import InvalidInputError, SeqhubError, VerificationError
+from seqhub.errors import InvalidConfigError, InvalidInputError, SeqhubError, VerificationError
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -73,7 +73,7 @@ def one_line_errors(may_speak: Callable[[], bool] = lambda: True) -> Iterator[No
             _fail("", NOBODY_READS)
         raise
     except (SeqhubError, OSError) as error:
-        _fail(_of_the_system(error) if isinstance(error, OSError) else str(error), USER_MISTAKE, may_speak)
+        _fail(_message(error), USER_MISTAKE, may_speak)
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help has been printed
             raise SystemExit(0) from None
@@ -103,9 +103,15 @@ def _require_text(arguments: Iterable[str]) -> None:
             raise InvalidInputError(f"argument {argument!r} is not UTF-8; give a name that is") from None
 
 
-def _of_the_system(error: OSError) -> str:
-    """Python's `[Errno 20] Not a directory: 'file/x'` as a person would say it."""
-    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+def _message(error: Exception) -> str:
+    """Return the message of an error: settings as options, and files without the number of a system error."""
+    if isinstance(error, InvalidConfigError) and error.setting is not None:
+        name, value, rule = error.setting
+        where = f" ({error.where})" if error.where else ""
+        return f"--{name.replace('_', '-')} {value}: must be {rule}{where}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _wording(error: Any) -> str:

@@ -164,8 +164,9 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
         except RuntimeError as error:
             if "allocate memory" not in str(error) and "out of memory" not in str(error):
                 raise
-            size = f"hidden_size {config.hidden_size}, num_hidden_layers {config.num_hidden_layers}"
-            raise InvalidConfigError(f"{size}, batch_size {config.batch_size} do not fit into memory") from error
+            sizes = ("hidden_size", "num_hidden_layers", "batch_size")
+            given = ", ".join(f"{name}={value}" for name in sizes if (value := getattr(config, name)) is not None)
+            raise InvalidConfigError(f"{given}: too large for the memory of this machine ({config.task})") from error
 
 
 def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
@@ -185,7 +186,8 @@ def with_settings(command: Any, without: Collection[str] = ()) -> Any:
         if name in _OWN or name in without or default is MISSING:
             continue
         plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
-        option = typer.Option(help=f"{text}.", show_default=str(default).lower())
+        shown = False if default is None and "default" in text else str(default).lower()
+        option = typer.Option(help=f"{text}.", show_default=shown)
         added.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]

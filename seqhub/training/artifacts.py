@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,7 +16,6 @@ from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.io import sync_folder
-from seqhub.models.registry import config_fields
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.records import RunRecord, command_line, environment
 from seqhub.records.run import Probe, TrainingData
@@ -55,7 +54,7 @@ def record_of(
     return RunRecord(
         task=config.task,
         model=config.model,
-        model_config=config.model_settings(config_fields(config.model)),
+        model_config=_sizes(model) | config.model_settings(),
         num_parameters=sum(p.numel() for p in model.parameters()),
         seed=config.seed,
         training=config.as_json(),
@@ -68,6 +67,12 @@ def record_of(
         environment=environment() | {"device": model.device.type, "native": native},
         command=command_line(),
     )
+
+
+def _sizes(model: "PreTrainedModel") -> dict[str, Any]:
+    """Return width, depth and initialization of a model, which the record has also where they are defaults."""
+    names = ("hidden_size", "num_hidden_layers", "initialization")
+    return {name: getattr(model.config, name) for name in names if hasattr(model.config, name)}
 
 
 def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record: RunRecord) -> None:

@@ -1,12 +1,10 @@
-"""Settings of one training run: the only place where their defaults stand."""
+"""Settings of one training run and their defaults."""
 
-from collections.abc import Collection
 from dataclasses import MISSING, Field, dataclass, field, fields
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
-from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.errors import InvalidConfigError
 from seqhub.tasks.ref import TaskField
 from seqhub.training.launch import launcher_cpu, launcher_precision
 
@@ -22,14 +20,6 @@ Recorded = Literal["gradients", "activations"]
 _RECORDED_AS = {"task": "address", "criterion_scale": "strictness"}  # names in records of format 1
 
 STREAM, SPLITS = "stream", "splits"  # sources of training data that are no folder
-
-_MOST = {  # beyond these a slip of the keyboard is likelier than a wish, and memory or patience would end first
-    "hidden_size": 65_536,
-    "num_hidden_layers": 1_000,
-    "batch_size": 1_000_000,
-    "evaluate_size": 10_000_000,
-    "threads": 1_024,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +37,9 @@ class TrainConfig:
     model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu, lstm_hs97; more for real values"] = (
         "lstm"
     )
-    hidden_size: Annotated[int, "width of the hidden state"] = 8
-    num_hidden_layers: Annotated[int, "stacked recurrences"] = 1
-    initialization: Annotated[str, "default, forget_bias, chrono, identity or hs97"] = "default"
+    hidden_size: Annotated[int | None, "width of the hidden state; default: that of the model"] = None
+    num_hidden_layers: Annotated[int | None, "stacked layers; default: that of the model"] = None
+    initialization: Annotated[str | None, "default, forget_bias, chrono, identity or hs97"] = None
     forget_bias: Annotated[float, "bias of the forget gate, for initialization=forget_bias"] = 1.0
     chrono_max_steps: Annotated[int | None, "longest lag that chrono prepares for, in steps"] = None
     model_options: Annotated[dict[str, Any], "further fields of the model's config class"] = field(default_factory=dict)
@@ -105,107 +95,33 @@ class TrainConfig:
     record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
 
     def __post_init__(self) -> None:
-        from seqhub.models.registry import list_presets
-        from seqhub.tasks.schema import CUSTOM
-        from seqhub.training.stopping import check_stop  # not above: NumPy, which `--help` does without
+        from seqhub.training.check_config import check_config  # not above: NumPy, which `--help` does without
 
-        task, task_config = self.task.definition, self.task.config
-        schema = task.schema(task_config)
-        if self.model not in list_presets():
-            raise UnknownNameError.of("model", self.model, list_presets())
-        texts = schema.vocabulary is not None
-        if self.model not in (fit := list_presets("input_ids" if texts else "input_values")):
-            kind = "symbols" if texts else "real values"
-            raise InvalidConfigError(f"model {self.model} for {self.task}, which has {kind}; need {', '.join(fit)}")
-        check_stop(self.stop_at)
-        self._require("criterion_scale", self.criterion_scale >= 1, "at least 1")
-        own = self.stop_at != "paper" or self.stopping_rule is not None
-        self._require("stop_at", own, "accuracy, st3, both or none for a task whose source has no criterion of its own")
-        if task_config is CUSTOM:
-            what = {"lines": "a text", "csv": "a CSV of texts and labels", "vectors": "Parquet of vectors"}[
-                task.custom_format
-            ]
-            self._require("data", Path(self.data).is_file(), f"the file that has the rows, {what}")
-        else:
-            known = self.data in (STREAM, SPLITS) or Path(self.data).is_dir()
-            self._require("data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")
-            self._require("data_options", not self.data_options, "none without a file")
-        for name in ("optimizer", "schedule", "precision"):
-            allowed = get_args(get_type_hints(type(self))[name])
-            if getattr(self, name) not in allowed:
-                raise UnknownNameError.of(name, getattr(self, name), allowed)
-        for tracker in self.trackers:
-            if tracker not in get_args(Tracker):
-                raise UnknownNameError.of("tracker", tracker, get_args(Tracker))
-        for recorded in self.record:
-            if recorded not in get_args(Recorded):
-                raise UnknownNameError.of("record", recorded, get_args(Recorded))
-        whole = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
-        for name in (*whole, "evaluate_every", "evaluate_size", "checkpoint_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name, most in _MOST.items():
-            self._require(name, getattr(self, name) <= most, f"at most {most:,}")
-        for name in ("warmup", "weight_decay", "momentum", "chunk_steps", "decay_every"):
-            self._require(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("beta1", "beta2"):
-            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        for name in ("seed", "weights_seed", "order_seed"):
-            self._require(name, -(2**63) <= (getattr(self, name) or 0) < 2**63, "64 bits at most")
-        own = self.weights_seed is None or self.initialization == "default"
-        self._require("weights_seed", own, f"initialization default with it, not {self.initialization}")
-        self._require(
-            "order_seed", self.order_seed is None or self.data != STREAM, f"data {SPLITS} or a folder with it"
-        )
-        per_step = not self.chunk_steps or schema.target == "step_class"
-        self._require("chunk_steps", per_step, "0 for a task without a class per step")
-        self._require("learning_rate", self.learning_rate > 0, "above 0")
-        self._require("decay", self.decay > 0, "above 0")
-        self._require("error_reference", self.error_reference > 0, "above 0")
-        self._require("error_floor", 0 <= self.error_floor <= 1, "at least 0 and at most 1")
-        passes = self.schedule != "step" or self.data != STREAM
-        self._require("decay_every", passes or self.decay_every > 0, f"1 or more with data {STREAM}, which never ends")
-        self._require("momentum", self.momentum < 1, "below 1")
-        self._require("accuracy", 0 < self.accuracy <= 1, "above 0 and at most 1")
-        self._require("max_grad_norm", self.max_grad_norm is None or self.max_grad_norm >= 0, "at least 0")
-        for each in fields(self):  # also those that this run does not use: its record, as JSON, holds them all
-            value = getattr(self, each.name)
-            self._require(each.name, not isinstance(value, float) or isfinite(value), "a finite number")
-
-    def _require(self, name: str, holds: bool, rule: str) -> None:
-        if not holds:
-            raise InvalidConfigError(f"{name} {getattr(self, name)}; need {rule} ({self.task})")
+        check_config(self)
 
     @property
     def stopping_rule(self) -> "StoppingRule | None":
-        """When this run is successful by the source of its task; None where that says nothing of the kind."""
+        """Stopping rule of the source of the task; None if it has none."""
         from seqhub.tasks.stopping import stopping_rule_of
 
         return stopping_rule_of(self.task, self.criterion_scale, self.allowed_wrong)
 
-    def model_settings(self, fields: Collection[str]) -> dict[str, Any]:
-        """What is asked of the model's config class, beyond what the task decides.
-
-        Args:
-            fields: Those that the class has. A setting that it lacks is left out where nobody chose it.
-        """
+    def model_settings(self) -> dict[str, Any]:
+        """Return the settings of the model's config class that were chosen, beyond those that the task decides."""
         usual = ("hidden_size", "num_hidden_layers", "initialization")
-        settings: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in usual
-            if name in fields or getattr(self, name) != getattr(type(self), name)
-        }
+        settings: dict[str, Any] = {name: value for name in usual if (value := getattr(self, name)) is not None}
         if self.initialization == "forget_bias":
             settings["forget_bias"] = self.forget_bias
         if self.initialization == "chrono":
             settings["chrono_max_steps"] = self.chrono_max_steps
         twice = ", ".join(sorted(self.model_options.keys() & {*usual, "forget_bias", "chrono_max_steps"}))
         if twice:
-            raise InvalidConfigError(f"{twice} among model_options; it is a setting by itself ({self.task})")
+            raise InvalidConfigError(f"{twice} in model_options: it is a setting of its own ({self.task})")
         return settings | self.model_options
 
     @property
     def may_change(self) -> frozenset[str]:
-        """The settings in which a resumed run may differ from the run that was stopped: none changes what comes before.
+        """Settings that may differ when a run is resumed, since none changes what happened before.
 
         `data` and `data_options` may name a moved file or folder: its content is compared instead. Where the learning
         rate is decided by the length of the whole run, that may not change.
@@ -215,7 +131,7 @@ class TrainConfig:
 
     @property
     def file(self) -> Path | None:
-        """The file that has the rows, where it is not the task that has them."""
+        """File that has the rows, if the user supplies them."""
         return Path(self.data) if self.task.is_custom else None
 
     def as_json(self) -> dict[str, Any]:
@@ -229,7 +145,7 @@ class TrainConfig:
 
 
 class Setting(NamedTuple):
-    """One field of `TrainConfig`, as a command line needs it."""
+    """One field of `TrainConfig` for a command line."""
 
     name: str
     type: Any
@@ -238,10 +154,10 @@ class Setting(NamedTuple):
 
 
 def settings() -> tuple[Setting, ...]:
-    """All settings, in order.
+    """Return all settings, in order.
 
     >>> settings()[4]
-    Setting(name='num_hidden_layers', type=<class 'int'>, help='stacked recurrences', default=1)
+    Setting(name='num_hidden_layers', type=int | None, help='stacked layers; default: that of the model', default=None)
     """
     hints = get_type_hints(TrainConfig, include_extras=True)
     return tuple(

@@ -44,7 +44,7 @@ def model_config(config: TrainConfig, schema: TaskSchema) -> "PreTrainedConfig":
         InvalidConfigError: The model does not take what the task has, or a value is not allowed.
     """
     fields = config_fields(config.model)
-    facts, settings = _facts(config, schema, fields), config.model_settings(fields)
+    facts, settings = _facts(config, schema, fields), config.model_settings()
     if decided := ", ".join(sorted(facts.keys() & settings.keys())):
         raise InvalidConfigError(f"{decided} among model_options; the rows of {config.task} decide it")
     shortest, longest = config.task.config.length

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seqhub.experiments.hs97.table import MODELS, ROWS, Row, rows_of, run_rows
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.experiments.hs97 import table
 from seqhub.experiments.hs97.recipes import AS_WRITTEN
+from seqhub.experiments.hs97.table import MODELS, ROWS, Row, rows_of, run_rows
 from seqhub.native.loader import reason
 from seqhub.records import PaperRecord, RunRecord, SweepRecord
 from seqhub.sweeps import sweep

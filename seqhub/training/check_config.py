@@ -1,0 +1,108 @@
+"""Checks of the settings of a training run."""
+
+from dataclasses import fields
+from math import isfinite
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.models.registry import list_presets
+from seqhub.training.config import SPLITS, STREAM, Recorded, Tracker, TrainConfig
+from seqhub.training.stopping import check_stop
+
+_LARGEST = {  # upper bounds that catch typing errors
+    "hidden_size": 65_536,
+    "num_hidden_layers": 1_000,
+    "batch_size": 1_000_000,
+    "evaluate_size": 10_000_000,
+    "threads": 1_024,
+}
+
+
+_FILES = {"lines": "a text file", "csv": "a table of texts and labels", "vectors": "a Parquet file of vectors"}
+
+
+def check_config(config: TrainConfig) -> None:
+    """Raise an error unless every setting is allowed, alone and together with the others.
+
+    Raises:
+        UnknownNameError: A name that does not exist.
+        InvalidConfigError: A value that is not allowed.
+    """
+    _check_names(config)
+    _check_ranges(config)
+    _check_data(config)
+    _check_combinations(config)
+
+
+def _require(config: TrainConfig, name: str, holds: bool, rule: str) -> None:
+    if not holds:
+        raise InvalidConfigError.of(name, getattr(config, name), rule, config.task)
+
+
+def _check_names(config: TrainConfig) -> None:
+    if config.model not in list_presets():
+        raise UnknownNameError.of("model", config.model, list_presets())
+    texts = config.task.schema.vocabulary is not None
+    fitting = list_presets("input_ids" if texts else "input_values")
+    kind = "symbols" if texts else "real values"
+    _require(config, "model", config.model in fitting, f"one of {', '.join(fitting)}, as the task has {kind}")
+    check_stop(config.stop_at)
+    for name in ("optimizer", "schedule", "precision"):
+        allowed = get_args(get_type_hints(TrainConfig)[name])
+        if getattr(config, name) not in allowed:
+            raise UnknownNameError.of(name, getattr(config, name), allowed)
+    for tracker in config.trackers:
+        if tracker not in get_args(Tracker):
+            raise UnknownNameError.of("tracker", tracker, get_args(Tracker))
+    for recorded in config.record:
+        if recorded not in get_args(Recorded):
+            raise UnknownNameError.of("record", recorded, get_args(Recorded))
+
+
+def _check_ranges(config: TrainConfig) -> None:
+    for each in fields(config):  # also those that this run does not use: its record, as JSON, holds them all
+        value = getattr(config, each.name)
+        _require(config, each.name, not isinstance(value, float) or isfinite(value), "a finite number")
+    sizes = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
+    for name in (*sizes, "evaluate_every", "evaluate_size", "checkpoint_every", "criterion_scale"):
+        value = getattr(config, name)
+        _require(config, name, value is None or value >= 1, "at least 1")
+    for name, largest in _LARGEST.items():
+        value = getattr(config, name)
+        _require(config, name, value is None or value <= largest, f"at most {largest:,}")
+    for name in ("warmup", "weight_decay", "momentum", "chunk_steps", "decay_every"):
+        _require(config, name, getattr(config, name) >= 0, "at least 0")
+    for name in ("beta1", "beta2"):
+        _require(config, name, 0 <= getattr(config, name) < 1, "at least 0 and below 1")
+    for name in ("seed", "weights_seed", "order_seed"):
+        _require(config, name, -(2**63) <= (getattr(config, name) or 0) < 2**63, "a number of 64 bits")
+    for name in ("learning_rate", "decay", "error_reference"):
+        _require(config, name, getattr(config, name) > 0, "above 0")
+    _require(config, "error_floor", 0 <= config.error_floor <= 1, "at least 0 and at most 1")
+    _require(config, "momentum", config.momentum < 1, "below 1")
+    _require(config, "accuracy", 0 < config.accuracy <= 1, "above 0 and at most 1")
+    _require(config, "max_grad_norm", config.max_grad_norm is None or config.max_grad_norm >= 0, "at least 0")
+
+
+def _check_data(config: TrainConfig) -> None:
+    if config.task.is_custom:
+        what = _FILES[config.task.definition.custom_format]
+        _require(config, "data", Path(config.data).is_file(), f"the file that has the rows, {what}")
+    else:
+        known = config.data in (STREAM, SPLITS) or Path(config.data).is_dir()
+        _require(config, "data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")
+        _require(config, "data_options", not config.data_options, "empty without a file")
+
+
+def _check_combinations(config: TrainConfig) -> None:
+    has_rule = config.stop_at != "paper" or config.stopping_rule is not None
+    _require(config, "stop_at", has_rule, "accuracy, st3, both or none for a task whose source has no stopping rule")
+    default = config.weights_seed is None or config.initialization in (None, "default")
+    _require(config, "weights_seed", default, f"used with initialization=default, not {config.initialization}")
+    finite = config.order_seed is None or config.data != STREAM
+    _require(config, "order_seed", finite, f"used with data={SPLITS} or a folder")
+    per_step = not config.chunk_steps or config.task.schema.target == "step_class"
+    _require(config, "chunk_steps", per_step, "0 for a task without a class per step")
+    passes = config.schedule != "step" or config.data != STREAM or config.decay_every > 0
+    _require(config, "decay_every", passes, f"at least 1 with data={STREAM}, which has no end")
