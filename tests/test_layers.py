@@ -15,6 +15,7 @@ LAYERS = [
     {"verification", "baselines", "training", "deployment"},
     {"sweeps"},
     {"experiments"},
+    {"testing"},
     {"cli", "dataset_scripts", "model_cards"},  # they join the stages
 ]
 LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
@@ -43,6 +44,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "training": {"numpy", "torch", "accelerate", "safetensors", "transformers"},
     "sweeps": {"torch", "submitit"},
     "experiments": {"jinja2", "matplotlib", "numpy"},
+    "testing": {"numpy", "torch", "transformers"},
     "cli": {"typer", "rich"},
     "dataset_scripts": {"typer"},
     "model_cards": {"typer"},

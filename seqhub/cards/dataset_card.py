@@ -10,7 +10,7 @@ from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import count, fill, place
 from seqhub.records import DatasetRecord
 from seqhub.tasks.base import Task
-from seqhub.tasks.registry import resolve
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import Split
@@ -33,11 +33,12 @@ def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | N
         UnknownNameError: The record is of a task or config that does not exist.
     """
     where = place(repo_id, folder, record.task)
-    configs = {name: resolve(f"{record.task}/{name}")[1] for name in record.configs}
-    task = resolve(f"{record.task}/{next(iter(configs))}")[0]
+    refs = {name: TaskRef.parse(f"{record.task}/{name}") for name in record.configs}
+    configs = {name: ref.config for name, ref in refs.items()}
+    task = next(iter(refs.values())).definition
     default = _default(task, list(configs))
     schemas = {name: task.schema(config) for name, config in configs.items()}
-    given = [name for name in configs if Split(f"{task.name}/{name}").size is not None]
+    given = [name for name in configs if Split(refs[name]).size is not None]
     shown = next((name for name, facts in record.configs.items() if facts.get("examples")), None)
     return fill(
         "dataset_card",

@@ -3,6 +3,7 @@
 import typer
 
 from seqhub.cli import tasks
+from seqhub.cli.check import check_command
 from seqhub.cli.data import app as data_app
 from seqhub.cli.demo import demo_command
 from seqhub.cli.env import env_command
@@ -46,6 +47,7 @@ app.command("card")(card_command)
 app.command("plot")(plot_command)
 app.command("push")(push_command)
 app.command("verify")(verify_command)
+app.command("check")(check_command)
 app.command("export")(export_command)
 app.command("demo")(demo_command)
 app.command("serve")(serve_command)

@@ -35,7 +35,9 @@ def build_command(
 ) -> None:
     """Write Parquet, record and card of a task; load_dataset("./qrsu", "hard") reads the folder."""
     form = Form.of(as_json, quiet)
-    folder = out or Path(task)
+    from seqhub.tasks.registry import get_task
+
+    folder = out or Path(get_task(task).name)
     sizes = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
     record = build_folder(
         task, folder, configs=config, seed=seed, repo=repo, overwrite=overwrite, visible=form is Form.TABLE, **sizes

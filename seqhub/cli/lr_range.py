@@ -37,7 +37,7 @@ def lr_range_command(
     The run is as `seqhub train` would start it, and is thrown away.
     """
     config = configured(task, recipe_name, model_option, data_option, options)
-    path = picture or Path(f"lr-range-{str(config.task).replace('/', '-')}-{config.model}.png")
+    path = picture or Path(f"lr-range-{config.task.slug}-{config.model}.png")
     form = Form.of(as_json, quiet)
     with stderr().status(f"{config.task} {config.model}") as status:
         if form is not Form.TABLE:

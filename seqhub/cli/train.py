@@ -41,9 +41,9 @@ DataOption = Annotated[
 ]
 
 
-def default_folder(task: str | TaskRef, model: str, seed: int) -> Path:
+def default_folder(task: TaskRef, model: str, seed: int) -> Path:
     """Where a run goes unless told: runs/qrsu-hard-lstm, and with another seed runs/qrsu-hard-lstm-seed3."""
-    name = f"{str(task).replace('/', '-')}-{model}"
+    name = f"{task.slug}-{model}"
     return Path("runs") / (name if seed == 0 else f"{name}-seed{seed}")
 
 
@@ -98,12 +98,13 @@ def configured(
 ) -> TrainConfig:
     """Settings of a command line: those of the recipe, and before it each option that was given, is not None."""
     given = {name: value for name, value in options.items() if value is not None}
-    recommended = recipe(task, given.get("model"), recipe_name)
+    ref = TaskRef.parse(task)
+    recommended = recipe(ref, given.get("model"), recipe_name)
     model = given.get("model") or recommended["model"]
     return TrainConfig(
         **{
-            "task": task,
-            "output_dir": default_folder(task, model, given.get("seed", 0)),
+            "task": ref,
+            "output_dir": default_folder(ref, model, given.get("seed", 0)),
             **recommended,
             **given,
             "model_options": recommended.get("model_options", {}) | dict(map(named_value, model_option or ())),

@@ -57,12 +57,14 @@ class SequenceTaskConfig(BuilderConfig):
         train_size: Rows, at least 1; None for as many as are published.
         validation_size: As above.
         test_size: As above.
+        task_file: Path of the file that defines the task, where it is not a registered one.
     """
 
     seed: int = 0
     train_size: int | None = None
     validation_size: int | None = None
     test_size: int | None = None
+    task_file: str | None = None  # of a task that is not registered
 
     @property
     def given_sizes(self) -> dict[str, int | None]:
@@ -101,7 +103,7 @@ class SequenceTask(ArrowBasedBuilder):
     @property
     def ref(self) -> TaskRef:
         """Task and config of this builder."""
-        return TaskRef(str(self.dataset_name), self.config.name)
+        return TaskRef(self.config.task_file or str(self.dataset_name), self.config.name)
 
     def _info(self) -> DatasetInfo:
         ref = self.ref
@@ -151,8 +153,8 @@ def get_builder(
         InvalidInputError: A size below one, or a seed that is no whole number.
     """
     name = str(task)
-    if config is None and "/" in name:
-        name, _, config = name.partition("/")
+    if config is None and "/" in name and not name.endswith(".py"):
+        name, _, config = name.rpartition("/")
     found = get_task(name)
     if config is None:
         known = [each.name for each in found.configs]
@@ -166,12 +168,13 @@ def get_builder(
     published = published_sizes(ref)
     own = {f"{split}_size": None if size == published[split] else size for split, size in given.items()}
     return SequenceTask(
-        dataset_name=ref.name,
+        dataset_name=found.name,
         config_name=config,
         hash=fingerprint(found),
         cache_dir=cache_dir,
         version=_version(found),
         seed=seed,
+        task_file=name if name.endswith(".py") else None,
         **own,
     )
 

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -29,8 +30,12 @@ def fingerprint(task: Task[Any]) -> str:
 
     The version of seqhub is left out on purpose: a release that changes no rows leaves the caches valid.
     """
-    own = {base.__module__ for base in type(task).__mro__ if base.__module__.startswith("seqhub.")}
+    modules = {base.__module__ for base in type(task).__mro__ if base.__module__.partition(".")[0] != "builtins"}
+    own = {name for name in modules if name.startswith("seqhub.")}
     sources = {module: _source(module) for module in modules_of({*own, *_WRITERS})}
+    outside = {name: _file_of(name) for name in sorted(modules - own) if name not in sys.stdlib_module_names}
+    if outside:  # a task of another package or of a file
+        sources |= outside
     facts = {
         "task": task.name,
         "version": task.version,
@@ -39,7 +44,7 @@ def fingerprint(task: Task[Any]) -> str:
         "files": {
             name: digest
             for module, source in sources.items()
-            if _reads_files(source)
+            if module.startswith("seqhub.") and _reads_files(source)
             for name, digest in _data_files(module).items()
         },
     }
@@ -75,6 +80,11 @@ def _imported(module: str, source: str) -> Iterator[str]:
             if base.partition(".")[0] == "seqhub" and _is_package(base):
                 names += [name for alias in node.names if find_spec(name := f"{base}.{alias.name}") is not None]
         yield from (name for name in names if name.partition(".")[0] == "seqhub")
+
+
+def _file_of(module: str) -> str:
+    """Return the source text of a module outside of seqhub that defines a task."""
+    return Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
 
 
 @cache

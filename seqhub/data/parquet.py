@@ -123,7 +123,10 @@ def load_folder(folder: Path, task: str | TaskRef, split: str) -> pa.Table:
         CorruptFileError: A file is missing, damaged, or its rows are not those of the record.
     """
     record = DatasetRecord.load(folder)
-    name, _, config = str(task).partition("/")  # a folder may hold a config that the task no longer has
+    if isinstance(task, TaskRef):
+        name, config = task.name, task.config_name
+    else:
+        name, _, config = task.partition("/")  # a folder may hold a config that the task no longer has
     if record.task != name:
         raise InvalidInputError(f"{folder} holds {record.task}, not {name}")
     if config not in record.configs:

@@ -20,6 +20,7 @@ from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.records.run import SplitMetrics
 from seqhub.tasks.base import Task
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.schema import CUSTOM, StoppingRule, TaskConfig
 from seqhub.tasks.splits import Split
 from seqhub.tasks.stopping import stopping_rule_of
@@ -73,12 +74,14 @@ def evaluate(
         siblings = [
             sibling.name for sibling in task.configs if sibling != config and _fits(model, task, config, sibling)
         ]
-        parts |= {f"{name}/test": (Split(f"{task.name}/{name}", "test", seed), sibling_rows) for name in siblings}
+        parts |= {
+            f"{name}/test": (Split(TaskRef(record.task.name, name), "test", seed), sibling_rows) for name in siblings
+        }
 
     started = time.perf_counter()
     for key, (split, count) in parts.items():
         if report is not None:
-            report(f"{split.task.name}/{split.config.name} {split.name}")
+            report(f"{split.ref} {split.name}")
         record.evaluation[key] = measure(model, split, count)
     record.timings["evaluate"] = round(time.perf_counter() - started, 3)
     record.save(folder)
@@ -149,7 +152,7 @@ def _identity(split: Split, rows: int) -> dict[str, Any]:
 
 
 def _success(split: Split) -> StoppingRule | None:
-    return stopping_rule_of(f"{split.task.name}/{split.config.name}")
+    return stopping_rule_of(split.ref)
 
 
 def tally(model: "PreTrainedModel", split: Split, rows: int) -> MetricAccumulator:

@@ -121,4 +121,4 @@ class RunRecord(Record):
     @property
     def name(self) -> str:
         """Name of the repository that this run is published as: qrsu-hard-lstm."""
-        return f"{self.task.name}-{self.task.config_name}-{self.model}"
+        return f"{self.task.slug}-{self.model}"

@@ -15,12 +15,12 @@ _CUSTOM, _CUSTOM_IN_0_1 = "custom", "own"  # records and commands of version 0.1
 
 @dataclass(frozen=True, order=True, slots=True)
 class TaskRef:
-    """One config of one task, parsed from a task id such as `qrsu/hard`.
+    """One config of one task, parsed from a task id such as `qrsu/hard` or `path/to/my_task.py/easy`.
 
     A string is parsed once, where it enters; afterwards the value is passed on.
 
     Attributes:
-        name: Name of the task.
+        name: Name of the task, or the path of its file.
         config_name: Name of the config.
 
     >>> ref = TaskRef.parse("qrsu/hard")
@@ -64,6 +64,11 @@ class TaskRef:
         """Whether the user supplies the rows, as a file."""
         return self.config_name == _CUSTOM
 
+    @property
+    def slug(self) -> str:
+        """Task and config as a part of a file name: `qrsu-hard`."""
+        return f"{self.definition.name}-{self.config_name}"
+
     def __str__(self) -> str:
         return f"{self.name}/{self.config_name}"
 
@@ -91,7 +96,8 @@ class TaskField:
 def _parse(task_id: str) -> TaskRef:
     from seqhub.tasks.registry import configs_of
 
-    name, _, config_name = task_id.partition("/")
+    file, end, rest = task_id.partition(".py/")
+    name, _, config_name = (file + ".py", "", rest) if end else task_id.partition("/")
     configs = configs_of(name)
     if config_name == _CUSTOM_IN_0_1 and _CUSTOM in configs:
         config_name = _CUSTOM

@@ -1,32 +1,64 @@
-"""Registry of tasks. The folder is the registry: module `seqhub.tasks.NAME` defines `TASK`."""
+"""Registry of tasks: modules of this folder, entry points of installed packages, and files.
 
+Module `seqhub.tasks.NAME` defines `TASK`. A package adds tasks by the entry-point group `seqhub.tasks` (name = module
+with a `TASK`), and `path/to/file.py` names the task of one file.
+"""
+
+import hashlib
+import sys
+import warnings
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
 from seqhub import tasks
-from seqhub.errors import UnknownNameError
+from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.tasks.base import Task
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.schema import CUSTOM, TaskConfig
 
+GROUP = "seqhub.tasks"
 _NOT_TASKS = {"base", "ref", "registry", "rng", "schema", "splits", "stopping", "vocabulary"}
 
 
 @cache
-def list_tasks() -> tuple[str, ...]:
-    """Return the names of all tasks, sorted."""
+def builtin_tasks() -> tuple[str, ...]:
+    """Return the names of the tasks of seqhub itself, sorted."""
     names = (module.name for module in iter_modules(tasks.__path__))
     return tuple(sorted(name for name in names if name not in _NOT_TASKS and not name.startswith("_")))
 
 
+@cache
+def list_tasks() -> tuple[str, ...]:
+    """Return the names of all tasks, sorted: those of seqhub and those that installed packages add."""
+    return tuple(sorted({*builtin_tasks(), *_installed()}))
+
+
+@cache
 def get_task(name: str) -> Task[Any]:
-    """Return the task of that name; UnknownNameError lists the tasks."""
-    if name not in list_tasks():
-        raise UnknownNameError.of("task", name, list_tasks())
-    task: Task[Any] = import_module(f"seqhub.tasks.{name}").TASK
-    return task
+    """Return the task of that name, or of that file.
+
+    Raises:
+        UnknownNameError: No such task; the message lists all tasks.
+        InvalidConfigError: A file or an entry point that does not define a task.
+    """
+    if name in builtin_tasks():
+        return _task_of(import_module(f"seqhub.tasks.{name}"), f"seqhub.tasks.{name}")
+    if name in _installed():
+        module = _installed()[name]
+        try:
+            found = import_module(module)
+        except Exception as error:
+            raise InvalidConfigError(f"task {name!r}: cannot import {module}: {_reason(error)}") from error
+        return _task_of(found, f"{module} (entry point {name!r} of {GROUP})")
+    if name.endswith(".py"):
+        return _task_of(_module_of_file(name), name)
+    raise UnknownNameError.of("task", name, list_tasks())
 
 
 def resolve(task_id: str | TaskRef) -> tuple[Task[Any], TaskConfig]:
@@ -40,3 +72,45 @@ def configs_of(name: str) -> dict[str, TaskConfig]:
     """Return the configs of a task by name, with `custom` where users can supply rows; errors as in `get_task`."""
     task = get_task(name)
     return {config.name: config for config in (*task.configs, *([CUSTOM] if task.custom_format else []))}
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Modules of the tasks of installed packages, by name."""
+    found = {}
+    for point in entry_points(group=GROUP):
+        if point.name in builtin_tasks():
+            warnings.warn(f"task {point.name!r} of {point.value} is ignored: seqhub has one of that name", stacklevel=2)
+        else:
+            found[point.name] = point.value
+    return found
+
+
+def _module_of_file(name: str) -> ModuleType:
+    path = Path(name)
+    if not path.is_file():
+        raise InvalidConfigError(f"task file {name}: no such file")
+    key = f"_seqhub_task_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = spec_from_file_location(key, path)
+    assert spec is not None, "a path that ends in .py has a loader"
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[key] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[key]
+        raise InvalidConfigError(f"task file {name} does not run: {_reason(error)}") from error
+    return module
+
+
+def _task_of(module: ModuleType, where: str) -> Task[Any]:
+    task = getattr(module, "TASK", None)
+    if not isinstance(task, Task):
+        given = "no TASK" if task is None else f"a TASK of type {type(task).__name__}"
+        raise InvalidConfigError(f"{where} has {given}; it must define TASK, an instance of a subclass of seqhub.Task")
+    return task
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -20,7 +20,7 @@ from seqhub.records import RunRecord
 
 def draw_own(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
     """Draw what the task of a run has of its own; nothing where it has no such module."""
-    module = f"{__name__}.{record.task.name}"
+    module = f"{__name__}.{record.task.definition.name}"
     if find_spec(module) is None:
         return []
     written: list[Path] = import_module(module).figures(folder, record, watch)

@@ -33,13 +33,14 @@ def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve")
     >>> recipe("qrsu/hard")["model"], recipe("windows/k4-n8")["model"]
     ('lstm', 'locally_connected')
     """
-    from seqhub.tasks.ref import TaskRef  # not above: it takes NumPy, which `--help` can do without
+    from seqhub.tasks.ref import TaskRef
+    from seqhub.tasks.registry import builtin_tasks  # not above: it takes NumPy, which `--help` can do without
     from seqhub.training.recipes import general
 
     ref = TaskRef.parse(task)
     config = ref.config
     module = f"{__name__}.{ref.name}"
-    own = import_module(module) if find_spec(module) else general
+    own = import_module(module) if ref.name in builtin_tasks() and find_spec(module) else general
     known: dict[str, Recipe] = {each: getattr(own, each) for each in RECIPES if hasattr(own, each)}
     if name not in known:
         raise UnknownNameError.of(f"recipe of {ref.name}", name, known)

@@ -1,0 +1,96 @@
+"""Checks as values: found for a task or a model, run one by one."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqhub.errors import UnknownNameError
+from seqhub.models.registry import list_families, list_presets
+from seqhub.tasks.registry import get_task, list_tasks
+
+
+class CheckFailedError(AssertionError):
+    """A task or model lacks a property that all tasks or models have; the message says which one, and where."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property of a task config or a model preset.
+
+    Attributes:
+        subject: Task id or preset.
+        name: Name of the property.
+        run: Function that returns if the subject has the property, and raises otherwise.
+    """
+
+    subject: str
+    name: str
+    run: Callable[[], None]
+
+    def __str__(self) -> str:
+        return f"{self.subject}-{self.name}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one check.
+
+    Attributes:
+        subject: Task id or preset.
+        name: Name of the property.
+        error: Reason for a failure; empty if the check passed.
+        seconds: Time it took.
+    """
+
+    subject: str
+    name: str
+    error: str
+    seconds: float
+
+
+def require(holds: object, message: str) -> None:
+    """Raise CheckFailedError with the message unless `holds`."""
+    if not holds:
+        raise CheckFailedError(message)
+
+
+def checks_of(target: str) -> list[Check]:
+    """Return the checks of a task, a task file, one config of a task, a model preset or a model family.
+
+    Args:
+        target: `qrsu`, `qrsu/hard`, `path/to/my_task.py`, `lstm` or `recurrent`.
+
+    Raises:
+        UnknownNameError: Neither a task nor a model has that name.
+        InvalidConfigError: A task file that cannot be loaded.
+
+    >>> [check.name for check in checks_of("echo/step1")][:2]
+    ['definition', 'form']
+    """
+    from seqhub.testing import models, tasks
+
+    name = target.rpartition("/")[0]
+    if target in list_tasks() or target.endswith(".py"):
+        return [check for each in get_task(target).configs for check in tasks.checks(f"{target}/{each.name}")]
+    if name in list_tasks() or name.endswith(".py"):
+        return tasks.checks(target)
+    if target in list_presets():
+        return models.checks(target)
+    if target in list_families():
+        return [check for preset in models.presets_of(target) for check in models.checks(preset)]
+    if Path(target).is_dir():
+        raise UnknownNameError(f"{target} is a folder; `seqhub verify` checks a finished run")
+    raise UnknownNameError.of("task or model", target, [*list_tasks(), *list_presets()])
+
+
+def run_checks(checks: list[Check]) -> Iterator[Result]:
+    """Run checks one after the other and yield a result for each; exceptions of a check are its failure."""
+    for check in checks:
+        started = time.perf_counter()
+        error = ""
+        try:
+            check.run()
+        except Exception as found:
+            error = str(found) if isinstance(found, CheckFailedError) else f"{type(found).__name__}: {found}"
+        yield Result(check.subject, check.name, " ".join(error.split()), time.perf_counter() - started)
