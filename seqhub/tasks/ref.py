@@ -38,7 +38,9 @@ class TaskRef:
         Raises:
             UnknownNameError: No such task or config; the message lists those there are.
         """
-        return task_id if isinstance(task_id, TaskRef) else _parse(task_id)
+        if isinstance(task_id, TaskRef):
+            return task_id
+        return _parse.__wrapped__(task_id) if ".py/" in task_id else _parse(task_id)  # a file may have changed
 
     @property
     def definition(self) -> "Task[Any]":

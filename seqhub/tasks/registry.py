@@ -39,7 +39,6 @@ def list_tasks() -> tuple[str, ...]:
     return tuple(sorted({*builtin_tasks(), *_installed()}))
 
 
-@cache
 def get_task(name: str) -> Task[Any]:
     """Return the task of that name, or of that file.
 
@@ -47,18 +46,13 @@ def get_task(name: str) -> Task[Any]:
         UnknownNameError: No such task; the message lists all tasks.
         InvalidConfigError: A file or an entry point that does not define a task.
     """
-    if name in builtin_tasks():
-        return _task_of(import_module(f"seqhub.tasks.{name}"), f"seqhub.tasks.{name}")
-    if name in _installed():
-        module = _installed()[name]
-        try:
-            found = import_module(module)
-        except Exception as error:
-            raise InvalidConfigError(f"task {name!r}: cannot import {module}: {_reason(error)}") from error
-        return _task_of(found, f"{module} (entry point {name!r} of {GROUP})")
-    if name.endswith(".py"):
-        return _task_of(_module_of_file(name), name)
-    raise UnknownNameError.of("task", name, list_tasks())
+    if not name.endswith(".py"):
+        return _registered(name)
+    try:
+        changed = Path(name).stat().st_mtime_ns
+    except OSError as error:
+        raise InvalidConfigError(f"task file {name}: {error.strerror}") from None
+    return _task_of_file(name, changed)
 
 
 def resolve(task_id: str | TaskRef) -> tuple[Task[Any], TaskConfig]:
@@ -67,7 +61,6 @@ def resolve(task_id: str | TaskRef) -> tuple[Task[Any], TaskConfig]:
     return ref.definition, ref.config
 
 
-@cache
 def configs_of(name: str) -> dict[str, TaskConfig]:
     """Return the configs of a task by name, with `custom` where users can supply rows; errors as in `get_task`."""
     task = get_task(name)
@@ -86,10 +79,28 @@ def _installed() -> dict[str, str]:
     return found
 
 
+@cache
+def _registered(name: str) -> Task[Any]:
+    if name in builtin_tasks():
+        return _task_of(import_module(f"seqhub.tasks.{name}"), f"seqhub.tasks.{name}")
+    if name in _installed():
+        module = _installed()[name]
+        try:
+            found = import_module(module)
+        except Exception as error:
+            raise InvalidConfigError(f"task {name!r}: cannot import {module}: {_reason(error)}") from error
+        return _task_of(found, f"{module} (entry point {name!r} of {GROUP})")
+    raise UnknownNameError.of("task", name, list_tasks())
+
+
+@cache
+def _task_of_file(name: str, changed: int) -> Task[Any]:
+    """Load the task of a file once for each of its versions, which `changed`, its time in nanoseconds, tells apart."""
+    return _task_of(_module_of_file(name), name)
+
+
 def _module_of_file(name: str) -> ModuleType:
     path = Path(name)
-    if not path.is_file():
-        raise InvalidConfigError(f"task file {name}: no such file")
     key = f"_seqhub_task_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = spec_from_file_location(key, path)
     assert spec is not None, "a path that ends in .py has a loader"

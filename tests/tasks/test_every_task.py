@@ -1,10 +1,6 @@
 """Questions asked of every config of every task."""
 
 import hashlib
-import json
-import re
-from functools import cache
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,8 +10,11 @@ from hypothesis import strategies as st
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
-from seqhub.tasks.schema import NO_LABEL, Batch
+from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import SPLITS, Split
+from seqhub.testing import Check, checks_of, run_checks
+from seqhub.testing.tasks import CHECKS
+from tests.helpers.example_configs import KINDS
 from tests.helpers.task_cases import TASK_ID_SPLITS, TASK_IDS, assert_follows, contents, first_rows
 
 TASKS = [get_task(name) for name in list_tasks()]
@@ -30,81 +29,6 @@ def some_rows(rows: Split) -> int:
     return 2048 if rows.schema.num_features or rows.config.length[1] > 600 else 20_000
 
 
-@cache
-def digest_of_first_rows(task_id: str, split: str, seed: int) -> str:
-    """Of 64 rows, which every other config, split and seed is compared with."""
-    return hashlib.sha256(repr(contents(first_rows(task_id, split, 64, seed))).encode()).hexdigest()
-
-
-def assert_equal(one: Batch, two: Batch) -> None:
-    np.testing.assert_array_equal(one.inputs, two.inputs)
-    np.testing.assert_array_equal(one.lengths, two.lengths)
-    np.testing.assert_array_equal(one.labels, two.labels)
-
-
-@each_split
-def test_targets_agree_with_the_rule(task_id, split):
-    rows = Split(task_id, split)
-    if not rows.task.certain(rows.config, split):
-        pytest.skip("the targets are noisy; the task's own tests hold their law")
-    examples = rows.examples(first_rows(task_id, split, 300 if some_rows(rows) < 20_000 else 2048))
-    solved = rows.task.solve_batch([example.inputs for example in examples], rows.config)
-    if rows.schema.target == "number":
-        np.testing.assert_allclose([example.target for example in examples], solved, atol=1e-6)
-    else:
-        assert [example.target for example in examples] == solved
-
-
-@each_split
-def test_batches_have_the_promised_form(task_id, split):
-    rows = Split(task_id, split)
-    schema, config = rows.schema, rows.config
-    batch = first_rows(task_id, split)
-    N, T = batch.inputs.shape[:2]
-    assert len(batch) == N == (2048 if rows.size is None else min(2048, rows.size))
-    assert batch.lengths.dtype == np.int64
-    assert batch.lengths.min() >= config.length[0]
-    assert batch.lengths.max() <= T <= config.length[1]
-    real = np.arange(T) < batch.lengths[:, None]
-    if schema.vocabulary is None:
-        assert batch.inputs.dtype == np.float32
-        assert batch.inputs.shape == (N, T, schema.num_features)
-        assert np.isfinite(batch.inputs).all()
-        assert not batch.inputs[~real].any()
-    else:
-        assert batch.inputs.dtype == (np.uint8 if schema.vocabulary.bytewise else np.uint16)
-        np.testing.assert_array_equal(batch.inputs != 0, real)
-        some = batch[:300]
-        texts = some.texts() if schema.vocabulary.bytewise else schema.vocabulary.decode_batch(some.inputs)
-        np.testing.assert_array_equal(some.lengths, [len(schema.vocabulary.encode(text)) for text in texts])
-    shape, dtype = {
-        "class": ((N,), np.int64),
-        "number": ((N,), np.float32),
-        "step_class": ((N, T), np.int64),
-    }.get(schema.target, ((N, 0), batch.labels.dtype))
-    assert (batch.labels.shape, batch.labels.dtype) == (shape, dtype)
-    if schema.target == "step_class":
-        assert (batch.labels[~real] == NO_LABEL).all()
-    if schema.labels:
-        assert set(batch.labels[batch.labels != NO_LABEL].tolist()) == set(range(len(schema.labels)))
-    if schema.target == "number":
-        assert np.isfinite(batch.labels).all()
-
-
-@each_split
-def test_the_same_arguments_give_the_same_rows_and_others_give_others(task_id, split):
-    drawn = Split(task_id, split).size is None
-    seed = 5 if drawn else 0
-    assert_equal(first_rows(task_id, split, seed=seed), first_rows(task_id, split, seed=seed))
-    others = [(task_id, split, 6), (task_id, split, -5)] if drawn else []
-    if drawn or not Split(task_id).task.splits_overlap(Split(task_id).config):
-        others += [(task_id, other, seed) for other in SPLITS if other != split]
-    others += [(other, split, seed) for other in TASK_IDS if drawn and other != task_id and Split(other).size is None]
-    here = digest_of_first_rows(task_id, split, seed)
-    for other in others:
-        assert digest_of_first_rows(*other) != here, other
-
-
 def test_given_rows_have_no_seed_and_an_end():
     for task_id in (each for each in TASK_IDS if Split(each).size is not None):
         with pytest.raises(InvalidInputError, match=f"seed 3 of {task_id}, whose rows are given"):
@@ -116,7 +40,7 @@ def test_given_rows_have_no_seed_and_an_end():
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), task=st.sampled_from(TASK_IDS), split=st.sampled_from(list(SPLITS)))
+@given(data=st.data(), task_id=st.sampled_from(TASK_IDS), split=st.sampled_from(list(SPLITS)))
 def test_every_way_to_a_row_gives_the_same(data, task_id, split):
     """A range, a shard, single blocks and single examples are cut from one and the same sequence."""
     size = Split(task_id, split).size
@@ -150,7 +74,7 @@ def test_endless_batches_are_those_with_an_end(task_id):
     ended = list(Split(task_id).batches(1000, 20 * BLOCK_SIZE))
     assert len(ended) > 2
     for batch in ended[:-1]:
-        assert_equal(next(endless), batch)
+        assert contents(next(endless)) == contents(batch)
     assert sum(map(len, ended)) == 20 * BLOCK_SIZE - 1000
     assert list(Split(task_id).batches(7, 7)) == []
 
@@ -165,72 +89,6 @@ def test_labels_are_balanced(task_id, split):
         batch = first_rows(task_id, split, some_rows(rows))
         assert_follows(np.bincount(batch.labels[batch.labels != NO_LABEL], minlength=len(rows.schema.labels)))
         assert chance == 1 / len(rows.schema.labels)
-
-
-@each_address
-def test_the_best_constant_answer_is_worth_what_the_task_says(task_id):
-    """On test rows, within five standard errors of the measured means."""
-    rows = Split(task_id, "test")
-    constant = rows.task.constant(rows.config)
-    assert (constant is not None) == (rows.schema.target == "number")
-    if constant is not None:
-        targets = first_rows(task_id, "test", 8 * BLOCK_SIZE).labels.astype(np.float64)
-        errors = np.abs(targets - constant.value)
-        within = (errors <= rows.schema.tolerance).astype(np.float64)
-        share = max(constant.within * (1 - constant.within), 1 / len(targets))
-        bound = 5 / len(targets) ** 0.5
-        assert abs(targets.mean() - constant.value) <= bound * targets.std()
-        assert abs(np.square(errors).mean() - constant.squared_error) <= bound * np.square(errors).std() + 1e-6
-        assert abs(within.mean() - constant.within) <= bound * share**0.5
-
-
-@each_address
-def test_splits_share_no_sequence_unless_the_task_says_so(task_id):
-    rows = Split(task_id)
-    seen = {}
-    for split in SPLITS:
-        batch = first_rows(task_id, split, some_rows(rows))
-        seen[split] = {values for values, *_ in contents(batch)}
-    pairs = (("train", "validation"), ("train", "test"), ("validation", "test"))
-    assert any(seen[one] & seen[other] for one, other in pairs) == rows.task.splits_overlap(rows.config)
-
-
-@pytest.mark.parametrize("task_id", [task_id for task_id in TASK_IDS if Split(task_id).schema.vocabulary is not None])
-def test_decoding_undoes_encoding(task_id):
-    rows = Split(task_id)
-    vocabulary = rows.schema.vocabulary
-    texts = [example.inputs for example in rows.examples(first_rows(task_id, rows=300))]
-    ids = vocabulary.encode_batch(texts)
-    assert ids.dtype == np.int64
-    assert vocabulary.decode_batch(ids) == texts
-    assert [vocabulary.decode(vocabulary.encode(text)) for text in texts] == texts
-
-
-@each_task
-def test_facts_are_complete(task):
-    assert task.name in list_tasks()
-    assert isinstance(task.version, int)
-    assert task.version >= 1
-    assert len({config.name for config in task.configs}) == len(task.configs) > 0
-    for config in task.configs:
-        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", config.name)  # it becomes part of a repository's name
-    names = {config.name for config in task.configs}
-    assert set(task.paper_wrong) <= set(task.paper_sequences) <= names
-    assert all(0 <= share < 1 for share in task.paper_wrong.values())
-    assert all(task.stopping_rule(config) for config in task.configs if config.name in task.paper_sequences)
-    assert set(task.marked) <= set(task.symbols)
-    assert task.title
-    assert task.rule
-    for config in task.configs:
-        json.dumps(config.parameters())  # they go into keys and records
-
-
-@each_task
-def test_it_says_where_it_comes_from(task):
-    documentation = import_module(type(task).__module__).__doc__
-    assert "Source:" in documentation
-    assert task.source.startswith("@")
-    assert all(f"{field} " in task.source for field in ("author", "title", "year"))
 
 
 @each_task
@@ -267,9 +125,34 @@ def test_wrong_splits_seeds_and_ranges_are_refused(task_id):
         Split(task_id)[-1]
 
 
-def test_nothing_touches_the_global_generator():
-    before = np.random.get_state()
+def failures(checks: list[Check]) -> list[str]:
+    return [f"{result.subject} {result.name}: {result.error}" for result in run_checks(checks) if result.error]
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS if name not in ("loading", "training")])
+def test_every_config_passes_the_check(name):
+    checks = [check for task_id in TASK_IDS for check in checks_of(task_id) if check.name == name]
+    assert len(checks) == len(TASK_IDS)
+    assert failures(checks) == []
+
+
+def test_every_kind_of_row_can_be_loaded_and_trained_on():
+    """One config for each kind: the others have the same form, which the checks above compare with their schema."""
+    checks = [check for task_id in KINDS.values() for check in checks_of(task_id) if check.name == "loading"]
+    checks += [check for check in checks_of("echo/step1") if check.name == "training"]
+    assert failures(checks) == []
+
+
+@pytest.mark.slow
+def test_every_config_can_be_loaded_and_trained_on():
+    checks = [check for each in TASK_IDS for check in checks_of(each) if check.name in ("loading", "training")]
+    assert failures(checks) == []
+
+
+def test_no_config_has_the_rows_of_another():
+    """Rows differ between tasks and configs, as they are drawn by keys of their own."""
+    seen = {}
     for task_id in TASK_IDS:
-        first_rows(task_id)
-    after = np.random.get_state()
-    assert all(np.array_equal(one, two) for one, two in zip(before, after, strict=True))
+        if Split(task_id).size is None:
+            digest = hashlib.sha256(repr(contents(first_rows(task_id, "train", 64))).encode()).hexdigest()
+            assert seen.setdefault(digest, task_id) == task_id

@@ -1,0 +1,153 @@
+"""Checks of tasks: a good task passes, each kind of fault is found, from a file and from an installed package."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.registry import get_task
+from seqhub.testing import checks_of, run_checks
+from tests.helpers.cli_calls import call
+
+PARITY = '''"""Parity: whether a string of bits has an odd number of ones.
+
+Source: Minsky & Papert (1969), "Perceptrons".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.base import Task
+from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import Batch, TaskConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityConfig(TaskConfig):
+    """Bits of one length."""
+
+
+class Parity(Task[ParityConfig]):
+    """Parity of a string of bits."""
+
+    name = "parity"
+    version = 1
+    title = "Parity: odd or even"
+    symbols = "01"
+    labels = ("even", "odd")
+    rule = "Odd if the number of ones is odd."
+    source = "@book{minsky1969, author = {Minsky, M. and Papert, S.}, title = {Perceptrons}, year = {1969}}"
+    configs = (ParityConfig(name="n40", length=(40, 40)),)
+
+    def generate(self, config: ParityConfig, random: BlockRandom) -> Batch:
+        bits = random.uint16(config.length[1]) & 1
+        ids = np.array([ord("0"), ord("1")], np.uint8)[bits]
+        return Batch(ids, np.full(len(ids), config.length[1]), bits.sum(axis=1).astype(np.int64) % 2)
+
+    def solve(self, sequence: str) -> str:
+        if set(sequence) - set("01"):
+            raise InvalidInputError(f"{sequence!r} is not a string of 0 and 1")
+        return self.labels[sequence.count("1") % 2]
+
+
+TASK = Parity()
+'''
+
+BITS = "random.uint16(config.length[1])"
+FAULTS = {  # check -> text of the file, its replacement, and a part of the message
+    "definition": ("year = {1969}", "yr = {1969}", "author, title and year"),
+    "form": ("np.full(len(ids), config.length[1])", "np.full(len(ids), config.length[1] + 1)", "lengths 41 to 41"),
+    "solution": ('sequence.count("1") % 2', 'sequence.count("0") // 2 % 2', "generate has"),
+    "determinism": (BITS, "np.random.randint(0, 9, (random.size, 40))", "two draws differ"),
+    "chance": (f"bits = {BITS} & 1", "bits = random.uint16(40) // 65535", "most frequent class"),
+    "splits": (f"{BITS} & 1", "random.uint16(40) & (np.arange(40) < 4)", "list them in finite_domain"),
+}
+
+
+def write(folder: Path, source: str = PARITY) -> Path:
+    file = folder / "parity.py"
+    file.write_text(source)
+    return file
+
+
+def test_a_task_of_a_file_passes_every_check(tmp_path: Path) -> None:
+    results = list(run_checks(checks_of(str(write(tmp_path)))))
+    assert [result.name for result in results if result.error] == []
+    assert len(results) == 10
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_by_its_check(name: str, tmp_path: Path) -> None:
+    old, new, message = FAULTS[name]
+    assert old in PARITY
+    file = write(tmp_path, PARITY.replace(old, new))
+    results = {result.name: result.error for result in run_checks(checks_of(str(file))[:8])}
+    assert message in results[name], results
+
+
+def test_the_command_reports_each_check_and_exits_with_1_on_a_failure(tmp_path: Path) -> None:
+    old, new, message = FAULTS["solution"]
+    write(tmp_path, PARITY.replace(old, new))
+    ended = call("check", tmp_path / "parity.py", "--json")
+    assert ended.code == 1
+    assert message in ended.out
+    assert call("check", "nothing").code == 2
+    assert "nothing" in call("check", "nothing").err
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import nowhere_to_be_found", "ModuleNotFoundError"),
+        ("x = 1", "no TASK"),
+        ("TASK = 3", "a TASK of type int"),
+        ("def f(:", "SyntaxError"),
+    ],
+)
+def test_a_file_without_a_task_is_one_clear_line(source: str, message: str, tmp_path: Path) -> None:
+    file = write(tmp_path, source)
+    with pytest.raises(InvalidConfigError, match=f"parity.py.*{message}"):
+        get_task(str(file))
+    with pytest.raises(InvalidConfigError, match=re.escape(str(tmp_path / "gone.py"))):
+        TaskRef.parse(f"{tmp_path / 'gone.py'}/n40")
+
+
+def test_configs_of_a_file_are_listed_and_an_edit_counts_at_once(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    with pytest.raises(UnknownNameError, match="'n41'; known: n40"):
+        TaskRef.parse(f"{file}/n41")
+    write(tmp_path, PARITY.replace("n40", "n41"))
+    assert str(TaskRef.parse(f"{file}/n41")) == f"{file}/n41"
+
+
+PACKAGED = """
+import seqhub
+assert "parity" in seqhub.list_tasks()
+import datasets
+rows = datasets.load_dataset("parity", "n40", split="test")
+assert rows.num_rows == 10_000 and len(rows[0]["text"]) == 40
+from seqhub.testing import checks_of, run_checks
+assert [result for result in run_checks(checks_of("parity")[:8]) if result.error] == []
+"""
+
+
+def test_an_installed_package_adds_a_task(tmp_path: Path) -> None:
+    """A distribution with an entry point, as `pip install` lays it out."""
+    (tmp_path / "parity_package").mkdir()
+    (tmp_path / "parity_package" / "__init__.py").write_text(PARITY)
+    info = tmp_path / "parity_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parity-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[seqhub.tasks]\nparity = parity_package\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run(
+        [sys.executable, "-c", PACKAGED], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
