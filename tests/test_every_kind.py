@@ -127,7 +127,7 @@ def test_a_record_with_the_metrics_of_another_target_is_refused(task_id: str, ru
     record.require_metrics(Split(task_id).schema.target)
     for name in ("per_class", "mse", "whole"):
         record.evaluation["test"].pop(name, None)
-    with pytest.raises(CorruptFileError, match=r"for: evaluation\.test\.(per_class|mse|whole)"):
+    with pytest.raises(CorruptFileError, match=r"evaluation\.test\.(per_class|mse|whole)"):
         record.require_metrics(Split(task_id).schema.target)
 
 

@@ -9,14 +9,17 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors", "pickle_suffixes"},
     {"io", "_logging"},
-    {"records", "tasks", "models", "native", "hub", "server"},
-    {"data", "cards", "plots", "metrics"},
+    {"tasks", "models", "native", "hub", "server"},
+    {"records"},
+    {"data", "cards", "plots"},
+    {"metrics"},
     {"evaluation"},
     {"verification", "baselines", "training", "deployment"},
     {"sweeps"},
     {"experiments"},
     {"testing"},
-    {"cli", "dataset_scripts", "model_cards"},  # they join the stages
+    {"cli"},
+    {"dataset_scripts", "model_cards"},
 ]
 LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 PUBLIC = {"seqhub/__init__.py", "seqhub/_hooks.py"}  # the public names, looked up lazily in every layer
@@ -36,16 +39,16 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec", "transformers"},
     "cards": {"jinja2", "huggingface_hub", "yaml"},
     "plots": {"numpy", "matplotlib", "safetensors"},
-    "metrics": {"numpy", "torch"},
+    "metrics": {"numpy", "torch", "transformers"},
     "evaluation": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "datasets", "pyarrow"},
     "verification": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "datasets", "pyarrow"},
     "baselines": {"numpy", "torch"},
     "deployment": {"numpy", "torch", "transformers", "onnxruntime", "onnxscript"},
     "training": {"numpy", "torch", "accelerate", "safetensors", "transformers"},
-    "sweeps": {"torch", "submitit"},
+    "sweeps": {"torch", "submitit", "transformers"},
     "experiments": {"jinja2", "matplotlib", "numpy"},
     "testing": {"numpy", "torch", "transformers"},
-    "cli": {"typer", "rich"},
+    "cli": {"typer", "rich", "torch"},
     "dataset_scripts": {"typer"},
     "model_cards": {"typer"},
 }

@@ -24,10 +24,10 @@ def test_load_is_save_backwards(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "format 'list'"),
         ('{"format": 99}', "format 99; this seqhub reads format 1"),
-        ('{"format": 1, "task": "qrsu", "colour": "red"}', "lacks or has too much of: colour, command"),
+        ('{"format": 1, "task": "qrsu", "colour": "red"}', "not known: colour, command"),
     ],
 )
 def test_a_record_that_is_none_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:

@@ -48,7 +48,7 @@ def test_without_a_compiler_only_the_library_is_missing(unpacked: Path, tmp_path
     site = wheel(tmp_path, CXX="no-such-compiler")
     assert (unpacked / LIBRARY).exists() == (COMPILER is not None)
     assert not (site / LIBRARY).exists()
-    assert (site / LIBRARY).with_name("library.py").exists()
+    assert (site / LIBRARY).with_name("loader.py").exists()
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")

@@ -122,8 +122,8 @@ def render_eval_results(record: RunRecord, *, dataset_id: str) -> str:
         for (level, split), metrics in _by_config(record).items()
         if split == "test"
     ]
-    text: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
-    return text
+    dumped: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
+    return dumped
 
 
 def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None) -> ModelCardData:

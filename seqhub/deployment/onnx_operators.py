@@ -89,7 +89,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             states, _ = op.RNN(
                 steps_first, w, r, b, hidden_size=size, activations=["Relu" if mode == "RNN_RELU" else "Tanh"]
             )
-        direction: Any = op.ConstantBaseline(value_ints=[1])  # the axis of the one direction
+        direction: Any = op.Constant(value_ints=[1])  # the axis of the one direction
         return op.Transpose(op.Squeeze(states, direction), perm=[1, 0, 2])
 
     return {torch.ops.seqhub_onnx.recurrence.default: recurrence}

@@ -8,33 +8,14 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from seqhub.errors import InvalidConfigError, SeqhubError
+from seqhub.errors import SeqhubError
+from seqhub.training.main_guard import GUARD_CODE, MissingGuardError
 
 _SECONDS = 0.1  # from one look at whether to stop to the next
-_GUARD_CODE = 87  # of a process that `require_main_guard` ended
 
 
 class WorkerDiedError(SeqhubError):
     """A process ended in the midst of its work."""
-
-
-class MissingGuardError(InvalidConfigError):
-    """A script that starts processes does so again in each of them, as they import it."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a sweep that does not train natively starts processes, and each of them imports the script that called "
-            'it; put what the script does under a line `if __name__ == "__main__":`'
-        )
-
-
-def require_main_guard() -> None:
-    """End a process that imports the script by which it was started, and would start processes in its turn.
-
-    The process ends with an exit code that `Worker` knows, and the one that started it raises MissingGuardError.
-    """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as `multiprocessing.spawn` asks itself
-        raise SystemExit(_GUARD_CODE)
 
 
 class StoppedError(Exception):
@@ -81,7 +62,7 @@ class Worker:
             code, self._process = self._process.exitcode, None
             if told:
                 raise StoppedError from None
-            if code == _GUARD_CODE:
+            if code == GUARD_CODE:
                 raise MissingGuardError from None
             raise WorkerDiedError(f"the process of this run ended with {_wording(code)}") from None
         if told:

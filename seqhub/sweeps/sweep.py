@@ -24,7 +24,7 @@ from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.evaluation.evaluate import MOST_ROWS, Exam
 from seqhub.records import RunRecord, SweepRecord
-from seqhub.sweeps.pool import MissingGuardError, StoppedError, Worker, require_main_guard
+from seqhub.sweeps.pool import StoppedError, Worker
 from seqhub.sweeps.summary import is_solved, summed_up
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import save_run
@@ -33,6 +33,7 @@ from seqhub.training.dataloaders import identified, source_of
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
 from seqhub.training.launch import require_one_process, require_supported_settings
+from seqhub.training.main_guard import MissingGuardError, require_main_guard
 from seqhub.training.native_loop import AbandonedError, NativeRun, train_native, unfit_for_whole_runs
 from seqhub.training.runtime import interruptions, torch_threads
 

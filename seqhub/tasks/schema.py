@@ -47,9 +47,9 @@ class TaskSchema:
         tolerance: Largest absolute error at which a `number` counts as right; for `inputs`, largest mean squared
             error of a sequence.
 
-    >>> Layout(vocabulary=Alphabet("ab"), labels=("even", "odd")).columns
+    >>> TaskSchema(vocabulary=Vocabulary("ab"), labels=("even", "odd")).columns
     ('text', 'label')
-    >>> Layout(step_shape=(2, 2), target="inputs", tolerance=1e-4).num_features
+    >>> TaskSchema(step_shape=(2, 2), target="inputs", tolerance=1e-4).num_features
     4
     """
 
@@ -123,7 +123,7 @@ class StoppingRule:
         mean_error: Bound of the mean error; None for no bound.
         wrong: How many may be wrong.
 
-    >>> Success(rule="streak", section="5.2", tolerance=0.25, window=10_000).wrong
+    >>> StoppingRule(rule="streak", section="5.2", tolerance=0.25, window=10_000).wrong
     0
     """
 
@@ -147,7 +147,7 @@ class StoppingRule:
     def over(self, times: int) -> "StoppingRule":
         """The same rule on `times` as many sequences, of which the same share may be wrong; not for `legal`.
 
-        >>> Success(rule="st2", section="5.3", tolerance=0.2, window=256, wrong=5).over(10).wrong
+        >>> StoppingRule(rule="st2", section="5.3", tolerance=0.2, window=256, wrong=5).over(10).wrong
         50
         """
         return replace(self, window=self.window * times, wrong=self.wrong * times)

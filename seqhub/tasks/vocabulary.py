@@ -27,9 +27,9 @@ class Vocabulary:
     Raises:
         InvalidInputError: No symbol, one twice, or one that a text could not be told apart by.
 
-    >>> Alphabet("ab").encode("abba"), Alphabet(("good", "bad"), " ").encode("bad good")
+    >>> Vocabulary("ab").encode("abba"), Vocabulary(("good", "bad"), " ").encode("bad good")
     ([1, 2, 2, 1], [2, 1])
-    >>> Alphabet(("good", "bad"), " ", unknown="[other]").encode("very bad")
+    >>> Vocabulary(("good", "bad"), " ", unknown="[other]").encode("very bad")
     [3, 2]
     """
 
@@ -77,7 +77,7 @@ class Vocabulary:
     def split(self, text: str) -> list[str]:
         """Cut a text into what would be its symbols.
 
-        >>> Alphabet(("good", "bad"), " ").split("good bad")
+        >>> Vocabulary(("good", "bad"), " ").split("good bad")
         ['good', 'bad']
         """
         return text.split(self.separator) if self.separator and text else list(text)

@@ -21,7 +21,6 @@ from seqhub.metrics.classification import reaches
 from seqhub.metrics.per_example import judge, right_share
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
-from seqhub.sweeps.pool import require_main_guard
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import record_of, save_run
@@ -33,6 +32,7 @@ from seqhub.training.history import History
 from seqhub.training.hooks import capture, leaves
 from seqhub.training.launch import Launch, launch, require_supported_settings
 from seqhub.training.loss_scale import loss_scale, placeholder
+from seqhub.training.main_guard import require_main_guard
 from seqhub.training.metric_buffer import MetricBuffer
 from seqhub.training.model_setup import fresh_model
 from seqhub.training.peers import failing_together

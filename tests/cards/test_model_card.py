@@ -122,7 +122,7 @@ def test_every_decimal_on_the_card_stands_in_the_record(record: RunRecord, card:
             "long_lag/2b-p100",
             "section 5.2): 10,000 training sequences in a row had every class probability within 0.25 ",
         ),
-        ("long_lag/2a-p4", "in a row had every probability of a next symbol within 0.25 of its target; what counts"),
+        ("long_lag/2a-p4", "in a row had every probability of a next symbol within 0.25 of its target"),
         ("embedded_reber/hs97", "(section 5.1): at every step of all training and test sequences the symbols that may"),
         (
             "two_sequence/3b-t100-n3",

@@ -37,17 +37,17 @@ SMALL = {
     "cpu": True,
 }
 CASES: dict[str, dict[str, Any]] = {
-    "generated": {"address": "qrsu/easy"},
-    "fixed": {"address": "row_images/digits8", "data": "splits"},
-    "folder": {"address": "qrsu/easy", "data": "built"},
-    "text": {"address": "char_completion/custom", "data": "my own.txt"},
-    "table": {"address": "sentiment/custom", "data": "my.csv"},
-    "values": {"address": "documents/custom", "data": "my.parquet"},
-    "next": {"address": "char_completion/tutorial", "data": "splits"},
-    "autoencoder": {"address": "ramps/image", "model": "lstm_autoencoder"},
-    "regression": {"address": "adding/hs97-t100"},
-    "steps": {"address": "echo/step3"},
-    "single": {"address": "sentiment/short", "single_logit": True},
+    "generated": {"task": "qrsu/easy"},
+    "fixed": {"task": "row_images/digits8", "data": "splits"},
+    "folder": {"task": "qrsu/easy", "data": "built"},
+    "text": {"task": "char_completion/custom", "data": "my own.txt"},
+    "table": {"task": "sentiment/custom", "data": "my.csv"},
+    "values": {"task": "documents/custom", "data": "my.parquet"},
+    "next": {"task": "char_completion/tutorial", "data": "splits"},
+    "autoencoder": {"task": "ramps/image", "model": "lstm_autoencoder"},
+    "regression": {"task": "adding/hs97-t100"},
+    "steps": {"task": "echo/step3"},
+    "single": {"task": "sentiment/short", "single_logit": True},
 }
 STEPS = {"fixed": 8, "values": 6, "regression": 2}  # values at each
 
@@ -72,7 +72,7 @@ def make(folder: Path, name: str) -> Path:
     if case.get("data", "stream") not in ("stream", "splits"):
         case["data"] = str(folder / case["data"])
     train(TrainConfig(output_dir=run, **SMALL | case))
-    file = Path(case["data"]) if case["address"].endswith("/custom") else None
+    file = Path(case["data"]) if case["task"].endswith("/custom") else None
     rows = None if file is not None or case.get("data") == "splits" else 20
     evaluate(run, rows=rows, sibling_rows=0, data=file)
     write_card(run)
@@ -161,7 +161,7 @@ def check(hub: Hub, names: list[str], folder: Path) -> None:
         assert "./" not in card
         assert f"\nseqhub verify {repo}" in card
         assert name not in STEPS or f"(1, steps, {STEPS[name]})" in card
-        if CASES[name]["address"].endswith("/custom"):
+        if CASES[name]["task"].endswith("/custom"):
             source = RunRecord.load(folders[name]).data["source"]
             assert {result.dataset_name for result in data.eval_results} == {source}
             assert "load_dataset" not in card

@@ -15,7 +15,7 @@ from tests.helpers.cli_calls import tree, well
 
 SIZES = ["--train-size", "500", "--validation-size", "200", "--test-size", "200"]
 SETTINGS: dict[str, Any] = {
-    "address": "qrsu/easy",
+    "task": "qrsu/easy",
     "seed": 4,
     "max_sequences": 960,
     "evaluate_every": 160,

@@ -14,7 +14,7 @@ from seqhub.tasks.splits import Split, readable
 from tests.cli.conftest import SETTINGS, SIZES, Made
 from tests.helpers.cli_calls import call, well
 
-SHORT = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items() if name != "address"]
+SHORT = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items() if name != "task"]
 
 
 def three(*arguments: object) -> tuple[list[str], Any, list[str]]:

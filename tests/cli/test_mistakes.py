@@ -22,10 +22,10 @@ COMMAND_LINES = [
     ("--help=x", "'--help' does not take a value"),
     ("tasks ls --jsn", "Possible options: --json"),
     ("tasks ls more", "unexpected extra argument(s) (more)"),
-    ("tasks show", "Missing argument 'address' (see `seqhub tasks show --help`)"),
+    ("tasks show", "Missing argument 'task' (see `seqhub tasks show --help`)"),
     ("push run", "Missing option '--repo'"),
     ("push run --repo", "'--repo' requires an argument"),
-    ("train --model lstm", "Missing argument 'address'"),
+    ("train --model lstm", "Missing argument 'task'"),
     ("train qrsu/easy --cpu=3", "'--cpu' does not take a value"),
     ("train qrsu/easy --json --quiet --bogus", "No such option: --bogus"),
     ("tasks show qrsu", f"no config of qrsu ''; {LEVELS}"),
@@ -61,30 +61,30 @@ BUILDS = [
     ("qrsu --repo a/b/c --out data --overwrite", "repository 'a/b/c'; need namespace/name"),
 ]
 SETTINGS: list[tuple[str, str]] = [
-    *((f"--{name} {value}", f"{name.replace('-', '_')} {value}; need at least 1")
+    *((f"--{name} {value}", f"--{name} {value}: must be at least 1")
       for name in ("hidden-size", "num-hidden-layers", "epochs", "max-sequences", "batch-size", "threads",
                    "evaluate-every", "evaluate-size", "checkpoint-every") for value in (0, -5)),
-    *((f"--{name} {HUGE}", f"{name.replace('-', '_')} {HUGE}; need at most")
+    *((f"--{name} {HUGE}", f"--{name} {HUGE}: must be at most")
       for name in ("hidden-size", "num-hidden-layers", "batch-size", "threads", "evaluate-size")),
-    *((f"--{name} {value}", f"{name.replace('-', '_')} {value}; need ") for value in ("nan", "inf", "-1.0")
+    *((f"--{name} {value}", f"--{name} {value}: must be ") for value in ("nan", "inf", "-1.0")
       for name in ("learning-rate", "weight-decay", "momentum", "accuracy", "max-grad-norm")),
     *((f"--{name} x", "given 'x'") for name in ("seed", "batch-size", "learning-rate", "chrono-max-steps")),
-    *((f"--seed {sign}{HUGE}", "need 64 bits at most") for sign in ("", "-")),
-    ("--forget-bias nan", "forget_bias nan; need a finite number"),
-    ("--learning-rate 0", "learning_rate 0.0; need above 0"),
-    ("--learning-rate 1e-400", "learning_rate 0.0; need above 0"),
-    ("--momentum 1", "momentum 1.0; need below 1"),
-    ("--beta1 1", "beta1 1.0; need at least 0 and below 1"),
-    ("--beta2 -0.1", "beta2 -0.1; need at least 0 and below 1"),
-    ("--error-reference 0", "error_reference 0.0; need above 0"),
-    ("--error-floor 2", "error_floor 2.0; need at least 0 and at most 1"),
-    ("--accuracy 1.5", "accuracy 1.5; need above 0 and at most 1"),
-    ("--warmup -1", "warmup -1; need at least 0"),
+    *((f"--seed {sign}{HUGE}", "must be a number of 64 bits") for sign in ("", "-")),
+    ("--forget-bias nan", "--forget-bias nan: must be a finite number"),
+    ("--learning-rate 0", "--learning-rate 0.0: must be above 0"),
+    ("--learning-rate 1e-400", "--learning-rate 0.0: must be above 0"),
+    ("--momentum 1", "--momentum 1.0: must be below 1"),
+    ("--beta1 1", "--beta1 1.0: must be at least 0 and below 1"),
+    ("--beta2 -0.1", "--beta2 -0.1: must be at least 0 and below 1"),
+    ("--error-reference 0", "--error-reference 0.0: must be above 0"),
+    ("--error-floor 2", "--error-floor 2.0: must be at least 0 and at most 1"),
+    ("--accuracy 1.5", "--accuracy 1.5: must be above 0 and at most 1"),
+    ("--warmup -1", "--warmup -1: must be at least 0"),
     ("--model lstn", "no model 'lstn'; known: "),
-    ("--model cnn", "which has symbols; need gru, lstm, lstm_hs97, rnn_relu, rnn_tanh"),
+    ("--model cnn", "must be one of gru, lstm, lstm_hs97, rnn_relu, rnn_tanh, as the task has symbols"),
     ("--optimizer adem", "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
     ("--schedule poly", "no schedule 'poly'; known: constant, linear, cosine, step, error"),
-    ("--schedule step", "decay_every 0; need 1 or more with data stream"),
+    ("--schedule step", "--decay-every 0: must be at least 1 with data=stream"),
     ("--record weights", "no record 'weights'; known: gradients, activations"),
     ("--precision fp16", "no precision 'fp16'; known: no, bf16"),
     ("--stop-at acc", "no criterion 'acc'; known: accuracy, st3, paper, both, none"),
@@ -94,8 +94,8 @@ SETTINGS: list[tuple[str, str]] = [
     ("--initialization identity", "needs cell 'rnn_tanh' or 'rnn_relu'"),
     ("--model rnn_relu --initialization chrono", "chrono"),
     ("--chrono-max-steps 0", "chrono_max_steps >= 3"),
-    ("--hidden-size 60000", "do not fit into memory"),
-    *((f"--data {name}", f"data {name}; need stream, splits or a folder that `seqhub data build` made")
+    ("--hidden-size 60000", "too large for the memory"),
+    *((f"--data {name}", f"--data {name}: must be stream, splits or a folder that `seqhub data build` made")
       for name in ("no-such-folder", "file", "file/below", "loop", "Stream")),
     ("--data empty", "no dataset.json in empty"),
     ("--data run", "no dataset.json in run, which holds a finished run"),
@@ -131,7 +131,7 @@ RUNS = [
     ("evaluate family", "config.json is truncated or was changed"),
     ("evaluate bare-family", "no run.json in bare-family"),
     ("plot no-history", "no-history/history.jsonl is no history of a run"),
-    *((f"{command} {folder}", f"{folder}/run.json is no JSON")
+    *((f"{command} {folder}", f"{folder}/run.json is not valid JSON")
       for command in ("evaluate", "plot", "card", "verify") for folder in ("no-json",)),
     *((f"{command} foreign-address", "no task 'copying'; known: ")
       for command in ("evaluate", "plot", "card", "verify")),
@@ -153,7 +153,7 @@ RUNS = [
     ("verify bad", "no folder bad, and no repository either: repository 'bad'; need namespace/name"),
     ("verify a/b/c", "no folder a/b/c, and no repository either"),
     ("verify run/run.json", "run/run.json is a file; give a folder, or a repository on a Hub"),
-    ("verify run --dataset missing", "no dataset.json in missing, which is no folder"),
+    ("verify run --dataset missing", "no dataset.json in missing, which is not a folder"),
     ("verify run --dataset run", "no dataset.json in run, which holds a finished run"),
     ("verify measured-on-few --dataset data", "data has other validation rows than the 50 of seed 0"),
     ("verify measured-on-few --dataset data --alone", "data has other validation rows than the 50 of seed 0"),
@@ -201,7 +201,7 @@ def test_train(mess: Path, line: str, about: str) -> None:
         ("qrsu", f"no config of qrsu ''; {LEVELS}"),
         ("qrs/hard", "no task 'qrs'; known: "),
         ("qrsu/hardd", f"no config of qrsu 'hardd'; {LEVELS}"),
-        ("qrsu/hard --data no-such-folder", "data no-such-folder; need stream, splits or a folder"),
+        ("qrsu/hard --data no-such-folder", "--data no-such-folder: must be stream, splits or a folder"),
         ("qrsu/hard --data data", "no config of data 'hard'; known: easy"),
     ],
 )
@@ -248,7 +248,7 @@ def test_names_with_strange_characters_stay_one_line(mess: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"task": 5}, "address"),
+        ({"address": 5}, "address"),
         ({"files": ["config.json"]}, "files"),
         ({"files": {"config.json": None}}, "files.config.json"),
         ({"evaluation": None}, "evaluation"),

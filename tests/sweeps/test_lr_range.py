@@ -97,7 +97,7 @@ def test_the_command_draws_and_says_where(tmp_path: Path, monkeypatch: pytest.Mo
         ("lr-range qrsu/eazy", "no config of qrsu 'eazy'"),
         ("lr-range qrsu/easy --steps 3", "3 steps of a range test"),
         ("lr-range qrsu/easy --lowest 20", "need 0 < lowest < highest"),
-        ("lr-range qrsu/easy --model cnn", "which has symbols"),
+        ("lr-range qrsu/easy --model cnn", "as the task has symbols"),
         ("lr-range qrsu/easy --learning-rate 1", "No such option: --learning-rate"),
     ],
 )

@@ -33,7 +33,7 @@ from tests.helpers.training_processes import finish
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 
 SETTINGS: dict[str, Any] = {
-    "address": "qrsu/easy",
+    "task": "qrsu/easy",
     "initialization": "chrono",
     "chrono_max_steps": 8,
     "learning_rate": 0.02,
@@ -194,7 +194,7 @@ def test_seeds_that_diverge_are_failed_seeds_and_not_a_lost_sweep(tmp_path: Path
     [
         ({"seeds": []}, "seeds 0; need 1 to"),
         ({"seeds": [1, 1]}, "seeds 2; need each once"),
-        ({"seeds": [2**63]}, "need 64 bits at most"),
+        ({"seeds": [2**63]}, "must be a number of 64 bits"),
         ({"test_rows": -1}, "test_rows -1; need 0 to"),
         ({"threads": 2000}, "threads 2000; need 1 to 1,024"),
         ({"threads": 0}, "threads 0; need 1 to 1,024"),
@@ -340,8 +340,8 @@ from seqhub.training.{module} import {function}
 """
 SETTINGS_OF_A_SCRIPT = "output_dir=Path('runs'), hidden_size=2, max_sequences=32, evaluate_size=32, precision='bf16'"
 CALLS = {
-    "sweep": ("sweep", f"sweep(TrainConfig(address='qrsu/easy', {SETTINGS_OF_A_SCRIPT}), range(2), threads=2)"),
-    "train": ("train", f"train(TrainConfig(address='qrsu/easy', {SETTINGS_OF_A_SCRIPT}))"),
+    "sweep": ("sweep", f"sweep(TrainConfig(task='qrsu/easy', {SETTINGS_OF_A_SCRIPT}), range(2), threads=2)"),
+    "train": ("train", f"train(TrainConfig(task='qrsu/easy', {SETTINGS_OF_A_SCRIPT}))"),
 }
 
 

@@ -146,14 +146,14 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(task_id: str, tmp_path: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": "stream"}, "data stream; need the file that has the rows, a CSV of texts and labels"),
-        ({"data": "nowhere.csv"}, "data nowhere.csv; need the file"),
+        ({"data": "stream"}, "data='stream': must be the file that has the rows, a table of texts and labels"),
+        ({"data": "nowhere.csv"}, "data='nowhere.csv': must be the file"),
         (
             {"task": "char_completion/custom", "data": "splits"},
-            "data splits; need the file that has the rows, a text",
+            "data='splits': must be the file that has the rows, a text",
         ),
-        ({"task": "sentiment/short"}, r"data .*my\.csv; need stream, splits or a folder"),
-        ({"task": "sentiment/short", "data": "stream"}, "data_options .*; need none without a file"),
+        ({"task": "sentiment/short"}, r"data='.*my\.csv: must be stream, splits or a folder"),
+        ({"task": "sentiment/short", "data": "stream"}, "data_options=.*: must be empty without a file"),
     ],
 )
 def test_settings_that_do_not_go_with_a_file_are_refused(

@@ -70,9 +70,9 @@ def test_the_convolution_of_the_book_has_nine_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weights_seed": 1, "initialization": "identity"}, "weights_seed 1; need initialization default with it"),
-        ({"order_seed": 1}, "order_seed 1; need data splits or a folder with it"),
-        ({"order_seed": 2**63, "data": "splits"}, "order_seed .*; need 64 bits at most"),
+        ({"weights_seed": 1, "initialization": "identity"}, "weights_seed=1: must be used with initialization=default"),
+        ({"order_seed": 1}, "order_seed=1: must be used with data=splits or a folder"),
+        ({"order_seed": 2**63, "data": "splits"}, "order_seed=.*: must be a number of 64 bits"),
     ],
 )
 def test_seeds_that_would_do_nothing_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:

@@ -160,9 +160,9 @@ def test_a_stricter_run_goes_by_the_same_rule_on_more_sequences() -> None:
 @pytest.mark.parametrize(
     ("task_id", "criterion_scale", "allowed_wrong", "message"),
     [
-        ("square/fixed", 2, None, "strictness and allowed_wrong are for tasks whose source has a rule"),
-        ("multiplication/hs97-t100", 1, 2_001, "allowed_wrong 2001; need 0 to 2,000"),
-        ("multiplication/hs97-t100", 3, -1, "allowed_wrong -1; need 0 to 6,000"),
+        ("square/fixed", 2, None, "criterion_scale and allowed_wrong need a task whose source has a stopping rule"),
+        ("multiplication/hs97-t100", 1, 2_001, "allowed_wrong=2001: must be 0 to 2,000"),
+        ("multiplication/hs97-t100", 3, -1, "allowed_wrong=-1: must be 0 to 6,000"),
     ],
 )
 def test_a_rule_is_changed_only_where_it_has_what_is_changed(

@@ -153,8 +153,8 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"chunk_steps": -1}, "chunk_steps -1; need at least 0"),
-        ({"task": "qrsu/easy", "chunk_steps": 5}, "chunk_steps 5; need 0 for a task without a class per step"),
+        ({"chunk_steps": -1}, "chunk_steps=-1: must be at least 0"),
+        ({"task": "qrsu/easy", "chunk_steps": 5}, "chunk_steps=5: must be 0 for a task without a class per step"),
         (
             {"chunk_steps": 5, "model_options": {"bidirectional": True}},
             "^chunk_steps 5 for model lstm: it has no state",

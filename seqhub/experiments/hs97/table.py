@@ -16,7 +16,6 @@ from seqhub.experiments.hs97.recipes import network
 from seqhub.metrics.classification import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.records.hs97 import PaperRow, SeedRuns
-from seqhub.sweeps.pool import require_main_guard
 from seqhub.sweeps.sweep import TEST_ROWS, AllFailedError, Standing, sweep
 from seqhub.tasks.ref import TaskField
 from seqhub.tasks.schema import StoppingRule
@@ -24,6 +23,7 @@ from seqhub.tasks.splits import Split
 from seqhub.tasks.stopping import stopping_rule_of
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
 from seqhub.training.folder_lock import folder_lock
+from seqhub.training.main_guard import require_main_guard
 from seqhub.training.recipes import recipe
 
 MODELS = ("lstm", "lstm_hs97", "lstm_hs97_as_written")

@@ -45,7 +45,7 @@ def test_every_row_can_be_run_by_every_model_to_the_count_of_the_paper(row: Row,
 
 def test_the_rows_are_all_that_the_paper_has() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
-    assert {row.task for row in ROWS} == set(AS_WRITTEN)
+    assert {str(row.task) for row in ROWS} == set(AS_WRITTEN)
     counted = [row for row in ROWS if row.sequences is None]
     assert len({row.task for row in counted}) == len(counted)  # what a task file says is the count of one row
     for row in counted:
@@ -85,7 +85,7 @@ def test_a_row_is_run_to_both_stops_and_its_course_is_the_same(tmp_path: Path) -
         assert losses[0] == losses[1][: len(losses[0])]
     assert all(0 <= wrong <= 2_560 for wrong in first["test_wrong"])
     facts = {name: record.rows["6a"][name] for name in ("address", "weights", "sequences", "wrong")}
-    assert facts == {"task": "qrsu/hs97", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
+    assert facts == {"address": "qrsu/hs97", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
     assert PaperRecord.load(tmp_path) == record
     assert str(tmp_path) not in (tmp_path / PaperRecord.FILE_NAME).read_text()
 
@@ -135,7 +135,7 @@ def test_a_seed_that_crashes_is_one_failed_seed(tmp_path: Path, monkeypatch: pyt
             raise RuntimeError("out of luck")
         return train_native(config, *others)
 
-    monkeypatch.setattr(sweep, "whole_run", fragile)
+    monkeypatch.setattr(sweep, "train_native", fragile)
     found = results(run_rows([TINY], tmp_path, range(3)), "6a", "paper")
     assert found["seeds"] == [0, 2]
     assert found["failed"] == {"1": "RuntimeError: out of luck"}
@@ -158,7 +158,7 @@ def test_a_row_of_which_all_seeds_fail_does_not_stop_the_others(
             raise RuntimeError("out of luck")
         return train_native(config, *others)
 
-    monkeypatch.setattr(sweep, "whole_run", fragile)
+    monkeypatch.setattr(sweep, "train_native", fragile)
     with pytest.raises(
         sweep.AllFailedError, match=r"^6a paper: all 2 seeds failed; seed 0: RuntimeError: out of luck$"
     ):
