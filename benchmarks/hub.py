@@ -150,12 +150,11 @@ def _commits(folder: Path, rounds: int) -> Iterator[Row]:
     root = folder / "commits"
     store = Store(root)
     Running("", store).token("ada")
-    crowded = store.create_repo("model", "ada/crowded", author="ada")
+    crowded = store.repos.create("model", "ada/crowded", author="ada")
     with serving(root) as server, ThreadPoolExecutor(PROCESSES) as pool:
         taken = list(pool.map(lambda name: server.child(folder, "commits", "ada/crowded", name), "ab"))
-    present = {
-        entry.path for entry in store.tree(crowded, store.resolve(crowded, "main"), "", recursive=True, limit=10_000)[0]
-    }
+    head = store.revisions.resolve(crowded, "main")
+    present = {entry.path for entry in store.revisions.tree(crowded, head, "", recursive=True, limit=10_000)[0]}
     wanted = {f"{name}/{thread}/{number}" for name in "ab" for thread in range(THREADS) for number in range(COMMITS)}
     case = f"{PROCESSES * THREADS} clients, {COMMITS} commits each"
     yield Row(case=f"{case}: lost", unit="commits", theirs=None, ours=len(wanted - present), goal=("ours", "<=", 0))
@@ -166,8 +165,8 @@ def _commits(folder: Path, rounds: int) -> Iterator[Row]:
     bare.execute("PRAGMA journal_mode = WAL")
     bare.execute("PRAGMA synchronous = FULL")
     bare.execute("CREATE TABLE files (id INTEGER PRIMARY KEY, content BLOB)")
-    alone = store.create_repo("model", "ada/alone", author="ada")
-    ada = store.account("ada")
+    alone = store.repos.create("model", "ada/alone", author="ada")
+    ada = store.accounts.find("ada")
     assert ada is not None
     turn = iter(range(10**6))
 
@@ -176,7 +175,7 @@ def _commits(folder: Path, rounds: int) -> Iterator[Row]:
 
     def commit() -> None:
         added = AddSmall(f"file{next(turn)}", os.urandom(200))
-        store.commit(alone, "main", [added], expected_parent=None, author="ada", title="file", uploader=ada)
+        store.commits.create(alone, "main", [added], expected_parent=None, author="ada", title="file", uploader=ada)
 
     yield _seconds_row(
         "one small file in the store, and one bare insert", insert, commit, 60 * rounds, ("ratio", "<=", 3.0)
@@ -201,10 +200,10 @@ def _files(folder: Path, rounds: int) -> Iterator[Row]:
     store = Store(root)
     Running("", store).token("ada")
     for number in range(rounds):
-        store.create_repo("model", f"ada/many{number}", author="ada")
+        store.repos.create("model", f"ada/many{number}", author="ada")
     empties = 20 * rounds
     for number in range(empties):
-        store.create_repo("model", f"ada/empty{number}", author="ada")
+        store.repos.create("model", f"ada/empty{number}", author="ada")
     store.close()
     with serving(root) as server:
         line = server.line()
@@ -333,7 +332,7 @@ def _lists(folder: Path, rounds: int) -> Iterator[Row]:
         store = Store(folder / f"hub{count}")
         Running("", store).token("ada")
         for number in range(count):
-            store.create_repo("model", f"ada/net-{number:05}", author="ada")
+            store.repos.create("model", f"ada/net-{number:05}", author="ada")
         store.close()
     with serving(folder / "hub100") as few, serving(folder / f"hub{MANY}") as many:
         lines = few.line(), many.line()
@@ -367,16 +366,16 @@ def _downloads(folder: Path, rounds: int) -> Iterator[Row]:
     files.mkdir()
     store = Store(folder / "downloads")
     Running("", store).token("ada")
-    ada = store.account("ada")
+    ada = store.accounts.find("ada")
     assert ada is not None
-    repo = store.create_repo("model", "ada/net", author="ada")
-    writer = store.begin_blob()
+    repo = store.repos.create("model", "ada/net", author="ada")
+    writer = store.blobs.begin()
     writer.write(contents["large.bin"])
     added: list[Operation] = [
         AddSmall("small.txt", contents["small.txt"]),
         AddLarge("large.bin", *writer.finish(None, None, ada)),
     ]
-    store.commit(repo, "main", added, expected_parent=None, author="ada", title="files", uploader=ada)
+    store.commits.create(repo, "main", added, expected_parent=None, author="ada", title="files", uploader=ada)
     store.close()
     for name, content in contents.items():
         (files / name).write_bytes(content)

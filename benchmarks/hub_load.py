@@ -159,14 +159,14 @@ def _holds(folder: Path, rounds: int) -> Iterator[Row]:
 
     folder.mkdir()
     store = Store(folder / "hub", limits=Limits(commit_folders=10**6))
-    ada = store.create_account("ada")
+    ada = store.accounts.create("ada")
     deep = [AddSmall("/".join(f"{n}.{level}" for level in range(60)) + "/f", b"%d" % n) for n in range(1500)]
     wide = [AddSmall(f"folder/{n}", b"%d" % n) for n in range(10_000)]
     most = [AddSmall(f"{n % 300}/{n}", b"%d" % n) for n in range(25_000)]
-    repos = {name: store.create_repo("model", f"ada/{name}", author="ada") for name in ("deep", "wide", "most")}
+    repos = {name: store.repos.create("model", f"ada/{name}", author="ada") for name in ("deep", "wide", "most")}
 
     def commit(name: str, operations: list[Any]) -> None:
-        store.commit(
+        store.commits.create(
             repos[name], "main", operations, expected_parent=None, author="ada", title="t", uploader=ada
         )  # fmt: skip
 
@@ -174,11 +174,11 @@ def _holds(folder: Path, rounds: int) -> Iterator[Row]:
         "commit of 1,500 files, each 60 folders deep": lambda: commit("deep", list(deep)),
         "commit of 10,000 files in one folder": lambda: commit("wide", list(wide)),
         "commit of 25,000 files": lambda: commit("most", list(most)),
-        "copy of a repository of 25,000 files": lambda: store.duplicate_repo(repos["most"], "ada/copy", author="ada"),
-        "squash of 25,000 files": lambda: store.super_squash(repos["most"], "main", "squash", "ada"),
+        "copy of a repository of 25,000 files": lambda: store.repos.duplicate(repos["most"], "ada/copy", author="ada"),
+        "squash of 25,000 files": lambda: store.commits.squash(repos["most"], "main", "squash", "ada"),
         "deletion of a folder of 10,000 files": lambda: commit("wide", [Delete("folder", is_folder=True)]),
-        "deletion of a repository of 90,000 folders": lambda: store.delete_repo(repos["deep"]),
-        "removal of what 100,000 rows no longer name": lambda: (_unname(store), store.gc(-1)),
+        "deletion of a repository of 90,000 folders": lambda: store.repos.delete(repos["deep"]),
+        "removal of what 100,000 rows no longer name": lambda: (_unname(store), store.maintenance.gc(-1)),
     }
     for case, job in jobs.items():
         with _longest_hold(store) as held:
@@ -228,11 +228,11 @@ def _prepare(root: Path, files: dict[str, bytes]) -> None:
 
     store = Store(root)
     Running("", store).token("ada")
-    ada = store.account("ada")
+    ada = store.accounts.find("ada")
     assert ada is not None
-    repo = store.create_repo("model", "ada/net", author="ada")
+    repo = store.repos.create("model", "ada/net", author="ada")
     added = [AddSmall(path, content) for path, content in files.items()]
-    store.commit(repo, "main", added, expected_parent=None, author="ada", title="files", uploader=ada)
+    store.commits.create(repo, "main", added, expected_parent=None, author="ada", title="files", uploader=ada)
     store.close()
 
 

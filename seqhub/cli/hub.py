@@ -29,7 +29,7 @@ def fsck_command(
 ) -> None:
     """Check every object, reference, blob and counter; exit code 1 if something is wrong."""
     with opened(root) as store:
-        problems = store.fsck(repair=repair)
+        problems = store.maintenance.fsck(repair=repair)
     say = problems or ["nothing is wrong"]
     show(Form.of(as_json, quiet), problems, brief=problems, table=lambda console: console.print(*say, sep="\n"))
     if problems:
@@ -45,7 +45,7 @@ def gc_command(
 ) -> None:
     """Delete what no repository refers to any more."""
     with opened(root) as store:
-        counts = store.gc(round(parse_duration(grace).total_seconds()))
+        counts = store.maintenance.gc(round(parse_duration(grace).total_seconds()))
     _show_facts(_plain(counts), Form.of(as_json, quiet))
 
 
@@ -58,7 +58,7 @@ def backup_command(
 ) -> None:
     """Copy a Hub as it is at one moment, while it may be running."""
     with opened(root) as store:
-        store.backup(target)
+        store.maintenance.backup(target)
     show(Form.of(as_json, quiet), {"backup": str(target)}, brief=str(target), table=lambda c: c.print(str(target)))
 
 
@@ -70,9 +70,9 @@ def restore_command(
     quiet: Quiet = False,
 ) -> None:
     """Make a Hub's folder from a backup; it must be empty or absent, and no server may run on it."""
-    from seqhub.server.store import Store
+    from seqhub.server.store.maintenance import restore
 
-    Store.restore(backup, root)
+    restore(backup, root)
     show(Form.of(as_json, quiet), {"root": str(root)}, brief=str(root), table=lambda c: c.print(str(root)))
 
 

@@ -52,7 +52,7 @@ def add_user(
 ) -> None:
     """Add a person, who can sign in once a token is made."""
     with opened(root, make=True) as store:
-        account = store.create_account(name, full_name=full_name, email=email)
+        account = store.accounts.create(name, full_name=full_name, email=email)
     _show_accounts([account], Form.of(as_json, quiet))
 
 
@@ -60,7 +60,7 @@ def add_user(
 def list_users(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the people."""
     with opened(root) as store:
-        found = [account for account in store.accounts() if not account.is_org]
+        found = [account for account in store.accounts.all() if not account.is_org]
     _show_accounts(found, Form.of(as_json, quiet))
 
 
@@ -74,7 +74,7 @@ def add_org(
 ) -> None:
     """Add an organisation."""
     with opened(root, make=True) as store:
-        account = store.create_account(name, is_org=True, full_name=full_name)
+        account = store.accounts.create(name, is_org=True, full_name=full_name)
     _show_accounts([account], Form.of(as_json, quiet))
 
 
@@ -82,7 +82,7 @@ def add_org(
 def list_orgs(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the organisations."""
     with opened(root) as store:
-        found = [account for account in store.accounts() if account.is_org]
+        found = [account for account in store.accounts.all() if account.is_org]
     _show_accounts(found, Form.of(as_json, quiet))
 
 
@@ -99,10 +99,10 @@ def org_member(
     """Add, change, remove or list the members of an organisation."""
     with opened(root) as store:
         if user is not None and remove:
-            store.remove_member(org, user)
+            store.accounts.remove_member(org, user)
         elif user is not None:
-            store.add_member(org, user, _role(role))
-        members = store.members(org)
+            store.accounts.add_member(org, user, _role(role))
+        members = store.accounts.members(org)
     show(
         Form.of(as_json, quiet),
         members,
@@ -131,7 +131,7 @@ def create_token(
     until = None if expires is None else parse_expiry(expires, datetime.now(UTC))
     confined = [_repo_key(text) for text in repo or ()]
     with opened(root) as store:
-        secret, token = store.create_token(user, name, _role(role), repos=confined, expires=until)
+        secret, token = store.tokens.create(user, name, _role(role), repos=confined, expires=until)
     show(
         Form.of(as_json, quiet),
         {"secret": secret} | _plain(token),
@@ -149,8 +149,8 @@ def list_tokens(
 ) -> None:
     """List tokens, without their secrets."""
     with opened(root) as store:
-        names = [user] if user else [account.name for account in store.accounts() if not account.is_org]
-        found = [(name, token) for name in names for token in store.list_tokens(name)]
+        names = [user] if user else [account.name for account in store.accounts.all() if not account.is_org]
+        found = [(name, token) for name in names for token in store.tokens.of_user(name)]
     rows = [
         (
             str(t.id),
@@ -181,7 +181,7 @@ def revoke_token(
 ) -> None:
     """Make a token useless at once."""
     with opened(root) as store:
-        store.revoke_token(number)
+        store.tokens.revoke(number)
 
 
 def parse_duration(text: str) -> timedelta:

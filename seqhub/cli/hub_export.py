@@ -74,10 +74,10 @@ class Stored:
         self.gated: Literal["auto", "manual", False] = False if repo.gated == "no" else repo.gated
 
     def branches(self) -> list[str]:
-        return [ref.name for ref in self.store.refs(self.repo) if ref.ref.startswith(BRANCH)]
+        return [ref.name for ref in self.store.refs.of_repo(self.repo) if ref.ref.startswith(BRANCH)]
 
     def tags(self) -> list[tuple[str, str, str | None]]:
-        refs = self.store.refs(self.repo)
+        refs = self.store.refs.of_repo(self.repo)
         return [(ref.name, ref.oid, ref.message) for ref in refs if ref.ref.startswith(TAG)]
 
     def history(self, revision: str) -> "list[Revision]":
@@ -86,36 +86,36 @@ class Stored:
         found: list[Revision] = []
         after: str | None = None
         while True:
-            page, after, _ = self.store.commits(self.repo, revision, after=after, limit=PAGE)
+            page, after, _ = self.store.revisions.log(self.repo, revision, after=after, limit=PAGE)
             found += [Revision(c.oid, c.title, c.message, c.author, c.date.isoformat()) for c in page]
             if after is None:
                 return found[::-1]
 
     def changes(self, old: str | None, new: str) -> Mapping[str, bytes | Path | None]:
-        before = self.store.resolve(self.repo, old) if old else None
-        commit = self.store.resolve(self.repo, new)
-        changed = self.store.changes(self.repo, before, commit)
+        before = self.store.revisions.resolve(self.repo, old) if old else None
+        commit = self.store.revisions.resolve(self.repo, new)
+        changed = self.store.revisions.changes(self.repo, before, commit)
         return {
-            path: None if entry is None else self.store.content(self.repo, commit, entry)
+            path: None if entry is None else self.store.revisions.content(self.repo, commit, entry)
             for path, (_, entry) in changed.items()
         }
 
     def sizes(self, revision: str) -> dict[str, int]:
-        commit = self.store.resolve(self.repo, revision)
+        commit = self.store.revisions.resolve(self.repo, revision)
         sizes: dict[str, int] = {}
         after: str | None = None
         while True:
-            page, after = self.store.tree(self.repo, commit, "", recursive=True, after=after, limit=PAGE)
+            page, after = self.store.revisions.tree(self.repo, commit, "", recursive=True, after=after, limit=PAGE)
             sizes |= {entry.path: entry.size for entry in page if not entry.is_folder}
             if after is None:
                 return sizes
 
     def left_behind(self) -> dict[str, int]:
         return {
-            "pull requests": self.store.discussions(self.repo, pull_requests=True, page_size=1)[1],
-            "discussions": self.store.discussions(self.repo, pull_requests=False, page_size=1)[1],
-            "likes": self.store.likes(self.repo),
-            "access requests": len(self.store.access_requests(self.repo)),
+            "pull requests": self.store.discussions.page(self.repo, pull_requests=True, page_size=1)[1],
+            "discussions": self.store.discussions.page(self.repo, pull_requests=False, page_size=1)[1],
+            "likes": self.store.likes.count(self.repo),
+            "access requests": len(self.store.access_requests.of_repo(self.repo)),
         }
 
 
@@ -126,11 +126,11 @@ def _wanted(store: "Store", names: list[str]) -> "Iterator[Repo]":
 
     wanted = {name.casefold() for name in names}
     found: set[str] = set()
-    for account in store.accounts():
+    for account in store.accounts.all():
         for kind in KINDS:
             after: str | None = None
             while True:
-                page, after = store.list_repos(
+                page, after = store.listing.repos(
                     kind, author=account.name, viewer=account, sort="created", after=after, limit=PAGE
                 )
                 for repo in page:

@@ -138,7 +138,7 @@ class Dispatcher:
     def __init__(self, store: "Store", settings: Settings, routes: Sequence[Route]) -> None:
         self.store = store
         self.settings = settings
-        self.scanner = Scanner(store) if self.settings.scan_pickles else None
+        self.scanner = Scanner(store.scans) if self.settings.scan_pickles else None
         self.turns = BodyLimiter()
         self.workers = Workers()
         self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
@@ -245,7 +245,7 @@ class Dispatcher:
             return None
         full_name = call.params["repo"]
         kind = kind_of(call.params)
-        repo = self.store.repo(kind, full_name) if "/" in full_name else None
+        repo = self.store.repos.find(kind, full_name) if "/" in full_name else None
         if repo is None:
             return self.redirect(call, route, path, kind, full_name)
         authorise(self.store, call.identity, route.permission, repo)
@@ -275,9 +275,9 @@ class Dispatcher:
         Only for those who may see the target: the old name of a private repository is as absent as its new one.
         """
         if "/" in full_name:
-            target = self.store.redirect(kind, full_name)
+            target = self.store.repos.redirect(kind, full_name)
         else:
-            target = self.store.repo(kind, f"{serializers.DEFAULT_NAMESPACE}/{full_name}")
+            target = self.store.repos.find(kind, f"{serializers.DEFAULT_NAMESPACE}/{full_name}")
         if target is None:
             raise absent(call.identity)
         try:

@@ -20,7 +20,7 @@ itself, so elsewhere a form of another site could write with them.
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from seqhub.server.errors import HubHTTPError, repo_not_found
 from seqhub.server.types import Account, Repo, Role, Token
@@ -28,18 +28,12 @@ from seqhub.server.types import Account, Repo, Role, Token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
+    from seqhub.server.store import Store
+
 Permission = Literal["public", "signed", "account", "info", "read", "discuss", "write", "admin"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 RANK: dict[Role | None, int] = {None: 0, "read": 1, "write": 2, "admin": 3}
 BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # word for word: clients tell it from other 401s
-
-
-class Accounts(Protocol):
-    """What this module asks of the store."""
-
-    def token(self, secret: str) -> tuple[Token, Account] | None: ...
-    def roles_of(self, user: str) -> dict[str, Role]: ...
-    def may_read_gated(self, repo: Repo, account: Account) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ class Identity:
         return None if self.token is None or self.token.repos else self.account
 
 
-def identify(request: "HTTPConnection", store: Accounts, *, basic: bool = False) -> Identity:
+def identify(request: "HTTPConnection", store: "Store", *, basic: bool = False) -> Identity:
     """Read the `Authorization` header: a bearer token, or where `basic` is true Basic with the token as password.
 
     Raises:
@@ -67,7 +61,7 @@ def identify(request: "HTTPConnection", store: Accounts, *, basic: bool = False)
     if not headers:
         return Identity(challenge=challenge)
     secret = _secret(headers[0], basic=basic) if len(headers) == 1 else None
-    found = store.token(secret) if secret else None
+    found = store.tokens.find(secret) if secret else None
     if found is None:
         raise unauthorised(BAD_CREDENTIALS, challenge)
     token, account = found
@@ -75,7 +69,7 @@ def identify(request: "HTTPConnection", store: Accounts, *, basic: bool = False)
     return Identity(account, token, challenge)
 
 
-def authorise(store: Accounts, identity: Identity, permission: Permission, target: Repo | str | None = None) -> None:
+def authorise(store: "Store", identity: Identity, permission: Permission, target: Repo | str | None = None) -> None:
     """Return if `identity` may, raise otherwise.
 
     Args:
@@ -99,7 +93,7 @@ def authorise(store: Accounts, identity: Identity, permission: Permission, targe
         _authorise_repo(store, identity, permission, target)
 
 
-def may(store: Accounts, identity: Identity, permission: Permission, target: Repo | str | None = None) -> bool:
+def may(store: "Store", identity: Identity, permission: Permission, target: Repo | str | None = None) -> bool:
     """`authorise` as a question."""
     try:
         authorise(store, identity, permission, target)
@@ -121,7 +115,7 @@ def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = 
     return HubHTTPError(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
 
 
-def _authorise_repo(store: Accounts, identity: Identity, permission: Permission, repo: Repo) -> None:
+def _authorise_repo(store: "Store", identity: Identity, permission: Permission, repo: Repo) -> None:
     role = _role(store, identity, repo)
     if repo.private and role is None:
         raise absent(identity)
@@ -143,7 +137,7 @@ def _authorise_repo(store: Accounts, identity: Identity, permission: Permission,
         raise HubHTTPError(403, f"You have {role or 'no'} rights to {repo.full_name}; this needs {permission}")
 
 
-def _authorise_namespace(store: Accounts, identity: Identity, permission: Permission, namespace: str) -> None:
+def _authorise_namespace(store: "Store", identity: Identity, permission: Permission, namespace: str) -> None:
     if identity.account is None or identity.token is None:
         raise unauthorised("Sign in first: this needs a token", identity.challenge)
     if identity.token.repos:
@@ -154,18 +148,18 @@ def _authorise_namespace(store: Accounts, identity: Identity, permission: Permis
         raise HubHTTPError(403, f"You don't have the rights to create repositories under the namespace {namespace!r}")
 
 
-def _role(store: Accounts, identity: Identity, repo: Repo) -> Role | None:
+def _role(store: "Store", identity: Identity, repo: Repo) -> Role | None:
     """What an identity may in a repository because of who it is; None for strangers."""
     if identity.account is None or identity.token is None or not _covers(identity.token, repo):
         return None
     return _within(store, identity.account, identity.token, repo.namespace)
 
 
-def _within(store: Accounts, account: Account, token: Token, namespace: str) -> Role | None:
+def _within(store: "Store", account: Account, token: Token, namespace: str) -> Role | None:
     """Return the rights of an account in a namespace; by a token of role `read` no more than read."""
     if account.name.casefold() == namespace.casefold():
         return "read" if token.role == "read" else "admin"
-    roles = {name.casefold(): role for name, role in store.roles_of(account.name).items()}
+    roles = {name.casefold(): role for name, role in store.accounts.roles_of(account.name).items()}
     role = roles.get(namespace.casefold())
     return min(role, "read", key=lambda r: RANK[r]) if role and token.role == "read" else role
 
@@ -175,12 +169,12 @@ def _covers(token: Token, repo: Repo) -> bool:
     return not token.repos or key in {name.casefold() for name in token.repos}
 
 
-def _pass_gate(store: Accounts, identity: Identity, repo: Repo) -> None:
+def _pass_gate(store: "Store", identity: Identity, repo: Repo) -> None:
     what = f"Access to {repo.kind} {repo.full_name} is restricted"
     if identity.account is None or identity.token is None:
         asked = f"{what}. You must have access to it and be authenticated to access it. Please log in."
         raise unauthorised(asked, identity.challenge, code="GatedRepo")
-    if not _covers(identity.token, repo) or not store.may_read_gated(repo, identity.account):
+    if not _covers(identity.token, repo) or not store.access_requests.may_read(repo, identity.account):
         raise HubHTTPError(
             403, f"{what} and you are not in the authorized list. Ask for access first.", code="GatedRepo"
         )

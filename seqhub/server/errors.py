@@ -77,3 +77,7 @@ def entry_not_found(path: str, revision: str) -> HubHTTPError:
 def branch_was_updated() -> HubHTTPError:
     """The words that clients look for when somebody else committed first."""
     return HubHTTPError(412, "The branch was updated since you opened this page. Please refresh and try again.")
+
+
+def branch_is_busy() -> HubHTTPError:
+    return HubHTTPError(503, "other commits keep moving this branch: try again", headers={"Retry-After": "1"})

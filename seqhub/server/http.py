@@ -101,7 +101,7 @@ class RequestContext:
 
     def may_use(self, sha256: str) -> bool:
         """Return whether this request may commit the content of a large file: see `viewer_values` of the store."""
-        return self.store.may_use(self.user, sha256, self.identity.token)
+        return self.store.blobs.may_use(self.user, sha256, self.identity.token)
 
     def require(self, permission: Permission) -> None:
         """Ask for more than the route declares, where the body or the query decides what is needed."""
@@ -112,7 +112,7 @@ class RequestContext:
 
     def reach(self, kind: Kind, full_name: str, permission: Permission) -> Repo:
         """A repository that a body names, if the caller may; absent and private ones get the same answer."""
-        repo = self.store.repo(kind, full_name)
+        repo = self.store.repos.find(kind, full_name)
         if repo is None:
             raise absent(self.identity)
         authorise(self.store, self.identity, permission, repo)
@@ -140,7 +140,7 @@ class RequestContext:
 
     def commit(self, name: str = "revision") -> Commit:
         """The commit that the path names; without one, the head of main."""
-        return self.store.resolve(self.repo, self.params.get(name, "main"))
+        return self.store.revisions.resolve(self.repo, self.params.get(name, "main"))
 
     def json(self) -> "Fields":
         """The body as a JSON object; an empty one where the client sent none."""

@@ -93,27 +93,27 @@ def _is_pickle(content: bytes | Path) -> bool:
         return any(PurePosixPath(name).suffix.lower() in PICKLES for name in names)
 
 
-class Memory(Protocol):
-    """What keeps results for good."""
+class Results(Protocol):
+    """Storage of scan results, such as `Store.scans`."""
 
     root: Path
 
-    def scan_result(self, content: str, ending: str, scanner: str) -> str | None: ...
-    def unscanned(self, endings: Iterable[str], scanner: str, limit: int) -> list[Unscanned]: ...
-    def keep_scan_result(self, content: str, ending: str, scanner: str, status: str) -> None: ...
+    def find(self, content: str, ending: str, scanner: str) -> str | None: ...
+    def missing(self, endings: Iterable[str], scanner: str, limit: int) -> list[Unscanned]: ...
+    def keep(self, content: str, ending: str, scanner: str, status: str) -> None: ...
 
 
 class Scanner:
     """Scans what is committed, one file at a time in a child process, and remembers the results by content.
 
     Args:
-        memory: Has the results of earlier times. What another version of the scanner said is asked anew.
+        results: Has earlier results. Results of another version of the scanner do not count.
         seconds: Longest time for one file; a scan that takes longer is ended, which is its result.
         memory_bytes: Address space of the child process.
     """
 
-    def __init__(self, memory: Memory, seconds: float = MOST_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
-        self._memory = memory
+    def __init__(self, results: Results, seconds: float = MOST_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._results = results
         self._seconds = seconds
         self._memory_bytes = memory_bytes
         self._scanner = _installed()
@@ -139,7 +139,7 @@ class Scanner:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        kept = self._memory.scan_result(*key, self._scanner)
+        kept = self._results.find(*key, self._scanner)
         if kept is None:
             return "not scanned"
         status: Status = kept if kept in ("suspicious", "failed") else "not scanned"  # type: ignore[assignment]
@@ -179,7 +179,7 @@ class Scanner:
         try:
             while not self._closed:
                 with suppress(HubHTTPError):
-                    found = self._memory.unscanned(SCANNED, self._scanner, len(seen) + _PAGE)
+                    found = self._results.missing(SCANNED, self._scanner, len(seen) + _PAGE)
                     fresh = [item for item in found if item[:2] not in seen]
                     if not fresh:
                         return
@@ -211,14 +211,14 @@ class Scanner:
         try:
             assert self._scanner is not None
             with suppress(OSError, HubHTTPError):  # deleted meanwhile, or a disk that is full
-                if self._memory.scan_result(*key, self._scanner) is not None:
+                if self._results.find(*key, self._scanner) is not None:
                     return
                 content = opened()
                 if content is None:
                     return
                 status = self._scanned(key[1], content)
                 if status is not None:
-                    self._memory.keep_scan_result(*key, self._scanner, status)
+                    self._results.keep(*key, self._scanner, status)
                     self._remember(key, status)
         finally:
             self._over(key)
@@ -235,7 +235,7 @@ class Scanner:
         """What the child says of a content; None while the server stops."""
         if isinstance(content, Path):
             return self._asked(ending, content)
-        with tempfile.NamedTemporaryFile(dir=self._memory.root / "tmp") as file:
+        with tempfile.NamedTemporaryFile(dir=self._results.root / "tmp") as file:
             file.write(content)
             file.flush()
             return self._asked(ending, Path(file.name))

@@ -62,7 +62,7 @@ class Running:
             repos: "model:ns/name" ... to which the token is confined; none for all.
             expires: When it ends; None for never.
         """
-        secret, _ = self.store.create_token(
+        secret, _ = self.store.tokens.create(
             user, "made by running()", role, repos=tuple(repos), expires=expires, make_user=True
         )
         return secret
@@ -128,7 +128,7 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
     """
     _give_memory_back()
     with _opened(Path(root)) as store:
-        if not is_loopback(settings.host) and not store.has_tokens():
+        if not is_loopback(settings.host) and not store.tokens.any_valid():
             raise InvalidConfigError(
                 f"--host {settings.host} can be reached from other machines, and {root} has no token yet; allowed: "
                 "127.0.0.1, or any address once `seqhub hub token create` has made one"
@@ -215,7 +215,7 @@ def _opened(root: Path) -> Iterator[Store]:
         raise HubError(f"{root} cannot be served: {refusal}") from refusal
     try:
         try:
-            store.require_writable()  # SQLite alone would open on a file system that is read-only
+            store.maintenance.require_writable()  # SQLite alone would open on a file system that is read-only
         except HubHTTPError as refusal:
             if refusal.status != 507:  # what is on a full disk can be read, and room be made
                 raise HubError(f"{root} cannot be served: it cannot be written") from refusal

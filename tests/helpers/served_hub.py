@@ -22,22 +22,22 @@ class Hub:
         return self.running.url
 
     def repo(self, kind: Kind, name: str) -> Repo:
-        found = self.running.store.repo(kind, name)
+        found = self.running.store.repos.find(kind, name)
         assert found is not None
         return found
 
     def files(self, kind: Kind, name: str, revision: str = "main") -> dict[str, bytes]:
         """Path -> content at a revision; without the file that every repository begins with."""
         store, repo = self.running.store, self.repo(kind, name)
-        commit = store.resolve(repo, revision)
-        entries, _ = store.tree(repo, commit, "", recursive=True, with_last_commit=False)
-        content = {e.path: store.content(repo, commit, e) for e in entries if not e.is_folder}
+        commit = store.revisions.resolve(repo, revision)
+        entries, _ = store.revisions.tree(repo, commit, "", recursive=True, with_last_commit=False)
+        content = {e.path: store.revisions.content(repo, commit, e) for e in entries if not e.is_folder}
         content.pop(".gitattributes", None)
         return {path: it.read_bytes() if isinstance(it, Path) else it for path, it in content.items()}
 
     def log(self, kind: Kind, name: str) -> list[str]:
         """Titles of the commits on main, newest first."""
-        commits, *_ = self.running.store.commits(self.repo(kind, name), "main")
+        commits, *_ = self.running.store.revisions.log(self.repo(kind, name), "main")
         return [commit.title for commit in commits]
 
 

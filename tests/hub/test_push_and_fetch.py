@@ -51,7 +51,9 @@ def test_a_model_goes_up_in_one_commit_and_comes_back_byte_for_byte(xet: bool, h
     stored = hub.files("model", "me/qrsu-hard-lstm")
     assert stored == {name: (folder / name).read_bytes() for name in MODEL_FILES}
     assert hub.log("model", "me/qrsu-hard-lstm") == ["Push model qrsu-hard-lstm with seqhub", "initial commit"]
-    assert hub.running.store.resolve(hub.repo("model", "me/qrsu-hard-lstm"), "main").oid == pushed["commit_oid"]
+    assert (
+        hub.running.store.revisions.resolve(hub.repo("model", "me/qrsu-hard-lstm"), "main").oid == pushed["commit_oid"]
+    )
     assert str(pushed["commit_oid"]) in str(pushed["commit_url"])
 
     back = Path(client.run("from seqhub.hub.fetch import fetch; print(fetch('me/qrsu-hard-lstm'), end='')"))

@@ -63,10 +63,10 @@ def test_tokens(shell: Shell) -> None:
     listed = shell("hub", "token", "ls") + shell("hub", "token", "ls", "ada", "--json")
     assert "model:ada/x" in listed
     assert all(hidden not in listed for hidden in (secret, made["secret"]))
-    with_store(shell, lambda store: store.token(secret) is not None)
+    with_store(shell, lambda store: store.tokens.find(secret) is not None)
     number = shell("hub", "token", "ls", "-q").split("\t")[0]
     shell("hub", "token", "revoke", number)
-    with_store(shell, lambda store: store.token(secret) is None)
+    with_store(shell, lambda store: store.tokens.find(secret) is None)
 
 
 def with_store(shell: Shell, question: "object") -> None:
@@ -128,12 +128,12 @@ def test_fsck_finds_and_says(shell: Shell) -> None:
     shell("hub", "user", "add", "ada")
     store = Store(shell.root)
     try:
-        writer = store.begin_blob()
+        writer = store.blobs.begin()
         writer.write(b"x" * 1000)
-        ada = store.account("ada")
+        ada = store.accounts.find("ada")
         assert ada is not None
         sha256, _ = writer.finish(None, None, ada)
-        path = store.blob(sha256)
+        path = store.blobs.find(sha256)
         assert path is not None
         path.chmod(0o644)
         path.write_bytes(b"y" * 1000)

@@ -16,9 +16,9 @@ LIMIT = 60
 
 
 def commit(store: Store, repo: Repo, title: str, *operations: Operation, branch: str = "main") -> str:
-    ada = store.account("ada")
+    ada = store.accounts.find("ada")
     assert ada is not None
-    made = store.commit(
+    made = store.commits.create(
         repo,
         f"refs/heads/{branch}",
         operations,
@@ -32,20 +32,20 @@ def commit(store: Store, repo: Repo, title: str, *operations: Operation, branch:
 
 
 def filled(store: Store) -> Repo:
-    store.create_account("ada")
-    repo = store.create_repo("dataset", "ada/d", private=True, author="ada")
-    ada = store.account("ada")
+    store.accounts.create("ada")
+    repo = store.repos.create("dataset", "ada/d", private=True, author="ada")
+    ada = store.accounts.find("ada")
     assert ada is not None
-    writer = store.begin_blob()
+    writer = store.blobs.begin()
     writer.write(b"\0" * 300_000)
     sha256, size = writer.finish(None, None, ada)
     commit(store, repo, "one", AddSmall("a.txt", b"1"), AddSmall("b/c.txt", b"2"), AddLarge("big.bin", sha256, size))
     two = commit(store, repo, "two", Delete("a.txt", is_folder=False), AddSmall("b/c.txt", b"3"))
-    store.create_tag(repo, "v1", two, "first release")
-    store.create_branch(repo, "side", two)
+    store.refs.create_tag(repo, "v1", two, "first release")
+    store.refs.create_branch(repo, "side", two)
     commit(store, repo, "aside", AddSmall("side.txt", b"s"), branch="side")
     commit(store, repo, "three", AddSmall("ünï.txt", b"x"))
-    store.create_repo("model", "ada/m", author="ada")
+    store.repos.create("model", "ada/m", author="ada")
     return repo
 
 
@@ -70,15 +70,15 @@ def run(root: Path, hub: Running, home: Path, *more: str, code: int = 0, note: s
 
 
 def titles(store: Store, branch: str) -> list[str]:
-    repo = store.repo("dataset", "ada/d")
+    repo = store.repos.find("dataset", "ada/d")
     assert repo is not None
-    return [one.title for one in store.commits(repo, branch)[0]][::-1]
+    return [one.title for one in store.revisions.log(repo, branch)[0]][::-1]
 
 
 def files(store: Store, revision: str) -> dict[str, tuple[str, int]]:
-    repo = store.repo("dataset", "ada/d")
+    repo = store.repos.find("dataset", "ada/d")
     assert repo is not None
-    page, _ = store.tree(repo, store.resolve(repo, revision), "", recursive=True)
+    page, _ = store.revisions.tree(repo, store.revisions.resolve(repo, revision), "", recursive=True)
     return {entry.path: (entry.oid, entry.size) for entry in page if not entry.is_folder}
 
 
@@ -93,18 +93,18 @@ def test_history_arrives_and_goes_on(tmp_path: Path) -> None:
                 assert files(hub.store, revision) == files(source, revision), revision
             assert titles(hub.store, "main")[1:] == ["one", "two", "three"]
             assert titles(hub.store, "side")[1:] == ["one", "two", "aside"]
-            there = hub.store.repo("dataset", "ada/d")
+            there = hub.store.repos.find("dataset", "ada/d")
             assert there is not None
             assert there.private
 
             commit(source, repo, "four", AddSmall("four.txt", b"4"))
-            source.create_tag(repo, "v2", "main", None)
+            source.refs.create_tag(repo, "v2", "main", None)
             again = json.loads(run(source.root, hub, tmp_path / "home", "--repo", "dataset:ada/D"))
             assert [(one["revisions"], one["tags"]) for one in again] == [(1, 1)]
             assert titles(hub.store, "main")[1:] == ["one", "two", "three", "four"]
             assert files(hub.store, "v2") == files(source, "main")
 
-            hub_ada = hub.store.account("ada")
+            hub_ada = hub.store.accounts.find("ada")
             assert hub_ada is not None
             commit(hub.store, there, "foreign", AddSmall("x", b"x"))
             assert "no export made" in run(source.root, hub, tmp_path / "home", "--repo", "dataset:ada/d", code=2)
@@ -116,21 +116,25 @@ def test_what_stays_behind_is_counted(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
         repo = filled(source)
-        bob = source.create_account("bob")
-        source.open_discussion(repo, "why?", "so", "bob", pull_request=False)
-        source.open_discussion(repo, "how?", "", "bob", pull_request=False)
-        source.propose(repo, [AddSmall("new.txt", b"n")], author="bob", title="new", uploader=bob)
-        source.like(repo, bob)
-        source.request_access(repo, bob)
+        bob = source.accounts.create("bob")
+        source.discussions.open(repo, "why?", "so", "bob", pull_request=False)
+        source.discussions.open(repo, "how?", "", "bob", pull_request=False)
+        source.discussions.propose(repo, [AddSmall("new.txt", b"n")], author="bob", title="new", uploader=bob)
+        source.likes.add(repo, bob)
+        source.access_requests.create(repo, bob)
         with running(tmp_path / "target") as hub:
             note = "left behind, since the other Hub would put your name to them: "
             counts = "1 pull request, 2 discussions, 1 like, 1 access request"
             done = json.loads(run(source.root, hub, tmp_path / "home", note=note + counts))
             left = {"pull requests": 1, "discussions": 2, "likes": 1, "access requests": 1}
             assert [one["left_behind"] for one in done] == [{}, left]
-            there = hub.store.repo("dataset", "ada/d")
+            there = hub.store.repos.find("dataset", "ada/d")
             assert there is not None
-            assert [ref.ref for ref in hub.store.refs(there)] == ["refs/heads/main", "refs/heads/side", "refs/tags/v1"]
+            assert [ref.ref for ref in hub.store.refs.of_repo(there)] == [
+                "refs/heads/main",
+                "refs/heads/side",
+                "refs/tags/v1",
+            ]
     finally:
         source.close()
 
@@ -139,9 +143,9 @@ def test_tags_keep_what_a_squash_leaves_to_them(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
         repo = filled(source)
-        source.delete_branch(repo, "side")
-        source.super_squash(repo, "main", "all at once", "ada")
-        source.create_tag(repo, "v2", "main", None)
+        source.refs.delete_branch(repo, "side")
+        source.commits.squash(repo, "main", "all at once", "ada")
+        source.refs.create_tag(repo, "v2", "main", None)
         with running(tmp_path / "target") as hub:
             for sent in (4, 0):  # one squashed revision, three of the tag
                 done = json.loads(run(source.root, hub, tmp_path / "home", "--repo", "dataset:ada/d"))
@@ -149,9 +153,13 @@ def test_tags_keep_what_a_squash_leaves_to_them(tmp_path: Path) -> None:
             for tag in ("v1", "v2"):
                 assert files(hub.store, tag) == files(source, tag), tag
             assert titles(hub.store, "v1")[-2:] == ["one", "two"]
-            there = hub.store.repo("dataset", "ada/d")
+            there = hub.store.repos.find("dataset", "ada/d")
             assert there is not None
-            assert [ref.ref for ref in hub.store.refs(there)] == ["refs/heads/main", "refs/tags/v1", "refs/tags/v2"]
+            assert [ref.ref for ref in hub.store.refs.of_repo(there)] == [
+                "refs/heads/main",
+                "refs/tags/v1",
+                "refs/tags/v2",
+            ]
     finally:
         source.close()
 
@@ -159,8 +167,8 @@ def test_tags_keep_what_a_squash_leaves_to_them(tmp_path: Path) -> None:
 def test_a_space_that_another_hub_begins_with_a_card(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
-        source.create_account("ada")
-        repo = source.create_repo("space", "ada/s", sdk="static", author="ada")
+        source.accounts.create("ada")
+        repo = source.repos.create("space", "ada/s", sdk="static", author="ada")
         commit(source, repo, "page", AddSmall("index.html", b"<p>"))
         with running(tmp_path / "target") as hub:
             for sent in (2, 0):
@@ -175,10 +183,10 @@ def test_goes_on_after_kill_9(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
         repo = filled(source)
-        ada = source.account("ada")
+        ada = source.accounts.find("ada")
         assert ada is not None
         for number in range(12):
-            writer = source.begin_blob()
+            writer = source.blobs.begin()
             writer.write(os.urandom(200_000))
             commit(source, repo, f"large {number}", AddLarge("big.bin", *writer.finish(None, None, ada)))
         with running(tmp_path / "target") as hub:

@@ -152,7 +152,7 @@ def prepared(root: Path) -> str:
     store = Store(root)
     try:
         token = Running("", store).token("ada")
-        store.create_repo("model", REPO, author="ada")
+        store.repos.create("model", REPO, author="ada")
         return token
     finally:
         store.close()
@@ -174,19 +174,19 @@ def check(root: Path, acknowledged: Sequence[dict[str, Any]]) -> None:
     """Every acknowledged file is in its commit and in the newest one, with the bytes that were sent."""
     store = Store(root)
     try:
-        assert store.fsck() == []
-        repo = store.repo("model", REPO)
+        assert store.maintenance.fsck() == []
+        repo = store.repos.find("model", REPO)
         assert repo is not None
-        head = store.resolve(repo, "main")
+        head = store.revisions.resolve(repo, "main")
         for word in acknowledged:
-            for commit in (head, store.resolve(repo, word["oid"])):
-                entry = store.entry(repo, commit, word["path"])
+            for commit in (head, store.revisions.resolve(repo, word["oid"])):
+                entry = store.revisions.entry(repo, commit, word["path"])
                 assert entry is not None, word
-                content = store.content(repo, commit, entry)
+                content = store.revisions.content(repo, commit, entry)
                 data = content.read_bytes() if isinstance(content, Path) else content
                 assert hashlib.sha256(data).hexdigest() == word["sha256"], word
-        store.gc(-1)
-        assert store.fsck() == []
+        store.maintenance.gc(-1)
+        assert store.maintenance.fsck() == []
     finally:
         store.close()
 
@@ -223,7 +223,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 def check_only(root: Path) -> None:
     store = Store(root)
     try:
-        assert store.fsck() == []
+        assert store.maintenance.fsck() == []
     finally:
         store.close()
 

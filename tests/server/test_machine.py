@@ -9,7 +9,7 @@ import pytest
 
 from seqhub.server.serve import running
 
-MACHINE = Path(__file__).with_name("machine.py")
+MACHINE = Path(__file__).parent.parent / "helpers" / "hub_state_machine.py"
 
 
 def run(tmp_path: Path, examples: int, steps: int, *, xet: bool, limit: int) -> None:
@@ -19,7 +19,7 @@ def run(tmp_path: Path, examples: int, steps: int, *, xet: bool, limit: int) -> 
         line = [sys.executable, str(MACHINE), str(examples), str(steps)]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=limit, check=False)
         assert done.stdout.endswith("ok\n"), done.stdout[-3000:] + done.stderr[-9000:]
-        assert hub.store.fsck() == []
+        assert hub.store.maintenance.fsck() == []
 
 
 def test_a_few_clients(tmp_path: Path) -> None:

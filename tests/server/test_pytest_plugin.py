@@ -11,7 +11,7 @@ seen = []
 
 def ask(hub):
     assert urllib.request.urlopen(hub.url + "/healthz").status == 200
-    assert hub.store.accounts() == []
+    assert hub.store.accounts.all() == []
     hub.token("ada")
     seen.append(hub.url)
 

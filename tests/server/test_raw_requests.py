@@ -23,7 +23,7 @@ HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) [^\x00-\x1f\x7f]*\r\n((?:[!-9;-~]+:[ \t]*
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("hub")) as found:
         found.token("ada")
-        found.store.create_repo("model", "ada/x", author="ada")
+        found.store.repos.create("model", "ada/x", author="ada")
         yield found
 
 

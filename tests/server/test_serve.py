@@ -82,7 +82,7 @@ def test_two_servers_on_one_root(tmp_path: Path) -> None:
     with running(tmp_path) as one, running(tmp_path) as other:
         token = one.token("ada")
         assert json.loads(get(other.url, "/api/whoami-v2", token)[2])["name"] == "ada"
-        one.store.create_repo("model", "ada/x", author="ada")
+        one.store.repos.create("model", "ada/x", author="ada")
         assert get(other.url, "/api/models/ada/x")[0] == 200
         assert one.url != other.url
 
@@ -258,7 +258,7 @@ def test_a_signal_lets_a_request_finish(tmp_path: Path, number: signal.Signals) 
         lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         assert [line["status"] for line in lines if line["path"] == "/api/repos/create"] == [200]
     with running(tmp_path) as hub:
-        assert hub.store.repo("model", "ada/late") is not None
+        assert hub.store.repos.find("model", "ada/late") is not None
 
 
 def prepared(root: Path) -> str:

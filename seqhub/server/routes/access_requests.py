@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 from seqhub.server import serializers
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.http import Fields, RequestContext, Route
-from seqhub.server.store.social import AccessStatus
+from seqhub.server.store.access_requests import AccessStatus
 from seqhub.server.types import Account
 
 STATUSES: tuple[AccessStatus, ...] = ("pending", "accepted", "rejected")
@@ -14,14 +14,14 @@ STATUSES: tuple[AccessStatus, ...] = ("pending", "accepted", "rejected")
 def ask(call: RequestContext) -> Response:
     """A signed-in reader asks; where the gate is automatic, that is enough."""
     need_gate(call)
-    call.store.request_access(call.repo, call.user)
+    call.store.access_requests.create(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
 def list_requests(call: RequestContext) -> Response:
     """Who asked; addresses of people are not told."""
     items = []
-    for found in call.store.access_requests(call.repo, known_status(call.params["status"])):
+    for found in call.store.access_requests.of_repo(call.repo, known_status(call.params["status"])):
         items.append(
             {
                 "requestId": request_id(found.account),
@@ -45,7 +45,7 @@ def handle(call: RequestContext) -> Response:
         raise HubHTTPError(404, f"{user.name} has not asked for access to {call.repo.full_name}.")
     if current == status:
         raise HubHTTPError(404, f"The request of {user.name} is {status} already.")
-    call.store.decide(call.repo, user.name, status)
+    call.store.access_requests.decide(call.repo, user.name, status)
     return JSONResponse({"success": True})
 
 
@@ -54,7 +54,7 @@ def grant(call: RequestContext) -> Response:
     user = named_user(call, call.json())
     if status_of(call, user) == "accepted":
         raise HubHTTPError(400, f"{user.name} has access to {call.repo.full_name} already.")
-    call.store.decide(call.repo, user.name, "accepted", grant=True)
+    call.store.access_requests.decide(call.repo, user.name, "accepted", grant=True)
     return JSONResponse({"success": True})
 
 
@@ -79,18 +79,20 @@ def named_user(call: RequestContext, fields: Fields) -> Account:
     name = fields.optional_text("user", limit=96)
     if name is None:
         wanted = fields.text("requestId", limit=24)
-        for found in call.store.access_requests(call.repo):
+        for found in call.store.access_requests.of_repo(call.repo):
             if request_id(found.account) == wanted:
                 return found.account
         raise HubHTTPError(404, f"No request has the id {wanted!r}.")
-    user = call.store.account(name)
+    user = call.store.accounts.find(name)
     if user is None or user.is_org:
         raise HubHTTPError(404, f"No user is called {name!r}.")
     return user
 
 
 def status_of(call: RequestContext, user: Account) -> AccessStatus | None:
-    return next((found.status for found in call.store.access_requests(call.repo) if found.account.id == user.id), None)
+    return next(
+        (found.status for found in call.store.access_requests.of_repo(call.repo) if found.account.id == user.id), None
+    )
 
 
 _GATE = "/api/{kinds}/{repo}/user-access-request"

@@ -12,8 +12,8 @@ from seqhub.server.types import KINDS, Account, Kind
 def whoami(call: RequestContext) -> Response:
     user, token = call.user, call.identity.token
     orgs = []
-    for name, role in sorted(call.store.roles_of(user.name).items()):
-        org = call.store.account(name)
+    for name, role in sorted(call.store.accounts.roles_of(user.name).items()):
+        org = call.store.accounts.find(name)
         if org is not None:
             orgs.append({**serializers.person(org), "id": f"{org.id:024x}", "roleInOrg": role, "isEnterprise": False})
     answer = {
@@ -58,21 +58,21 @@ def overview(call: RequestContext) -> Response:
         "isPro": False,
         "isFollowing": False,
         "createdAt": serializers.timestamp(account.created),
-        "numLikes": 0 if account.is_org else len(call.store.liked_by(account, call.identity.viewer)),
+        "numLikes": 0 if account.is_org else len(call.store.likes.repos_of(account, call.identity.viewer)),
         **counts,
     }
     if account.is_org:
-        answer |= {"numUsers": len(call.store.members(account.name)), "isVerified": False}
+        answer |= {"numUsers": len(call.store.accounts.members(account.name)), "isVerified": False}
     else:
-        names = sorted(call.store.roles_of(account.name))
-        answer["orgs"] = [serializers.person(org) for org in map(call.store.account, names) if org is not None]
+        names = sorted(call.store.accounts.roles_of(account.name))
+        answer["orgs"] = [serializers.person(org) for org in map(call.store.accounts.find, names) if org is not None]
     return JSONResponse(answer)
 
 
 def members(call: RequestContext) -> Response:
     org = known_account(call)
-    roles = call.store.members(org.name)
-    found = [(call.store.account(name), role) for name, role in sorted(roles.items())]
+    roles = call.store.accounts.members(org.name)
+    found = [(call.store.accounts.find(name), role) for name, role in sorted(roles.items())]
     return JSONResponse([{**serializers.person(user), "role": role} for user, role in found if user is not None])
 
 
@@ -80,7 +80,7 @@ def likes(call: RequestContext) -> Response:
     """Only what the asking one may see: a like must not tell that a private repository exists."""
     account = known_account(call)
     items = []
-    for repo, liked in call.store.liked_by(account, call.identity.viewer):
+    for repo, liked in call.store.likes.repos_of(account, call.identity.viewer):
         items.append({"createdAt": serializers.timestamp(liked), "repo": {"name": repo.full_name, "type": repo.kind}})
     return JSONResponse(items)
 
@@ -89,12 +89,12 @@ def own_repositories(call: RequestContext) -> Response:
     """What a namespace holds, with storage; for the namespace's own people."""
     name = call.params.get("name") or call.user.name
     same = name.casefold() == call.user.name.casefold()
-    roles = {org.casefold(): role for org, role in call.store.roles_of(call.user.name).items()}
+    roles = {org.casefold(): role for org, role in call.store.accounts.roles_of(call.user.name).items()}
     if not same and RANK[roles.get(name.casefold())] < RANK["read"]:
         raise HubHTTPError(403, f"You are not a member of {name!r}.")
     items = []
     for kind in KINDS:
-        found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
+        found, _ = call.store.listing.repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
         for repo in found:
             items.append(
                 {
@@ -102,7 +102,7 @@ def own_repositories(call: RequestContext) -> Response:
                     "type": kind,
                     "updatedAt": serializers.timestamp(repo.updated),
                     "visibility": "private" if repo.private else "public",
-                    "storage": call.store.used_bytes(repo),
+                    "storage": call.store.repos.used_bytes(repo),
                 }
             )
     return JSONResponse(items)
@@ -114,14 +114,14 @@ def agent_harnesses(call: RequestContext) -> Response:
 
 
 def known_account(call: RequestContext) -> Account:
-    account = call.store.account(call.params["name"])
+    account = call.store.accounts.find(call.params["name"])
     if account is None:
         raise HubHTTPError(404, f"No user or organisation is called {call.params['name'][:100]!r}.")
     return account
 
 
 def count_repos(call: RequestContext, kind: Kind, name: str) -> int:
-    found, _ = call.store.list_repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
+    found, _ = call.store.listing.repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
     return len(found)
 
 

@@ -39,10 +39,10 @@ def preupload(call: RequestContext) -> Response:
     Large is what the repository's own .gitattributes say, what is over the size limit, and what is not text.
     """
     ref = writable_ref(call, opens=call.flag("create_pr"))
-    call.store.require_writable()
+    call.store.maintenance.require_writable()
     fields = call.json()
     asked = fields.objects("files", limit=PREUPLOAD_FILES)
-    commit = call.store.resolve(call.repo, ref)
+    commit = call.store.revisions.resolve(call.repo, ref)
     lfs_rules = gitattributes.lfs_rules(root_file(call, commit, ".gitattributes"))
     ignored = fields.optional_text("gitIgnore", limit=gitattributes.MAX_BYTES)
     ignore_rules = gitattributes.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
@@ -60,8 +60,8 @@ def preupload(call: RequestContext) -> Response:
     if work > LIGHT_COMPARISONS:
         call.need_heavy()
     known: dict[str, bool] = {}
-    present = {entry.path: entry for entry in call.store.entries(call.repo, commit, paths)}
-    damaged = call.store.damaged(entry.oid for entry in present.values())
+    present = {entry.path: entry for entry in call.store.revisions.entries(call.repo, commit, paths)}
+    damaged = call.store.blobs.damaged(entry.oid for entry in present.values())
     answers = []
     for item, path in zip(asked, paths, strict=True):
         size = item.integer("size")
@@ -101,7 +101,7 @@ def committed(call: RequestContext, ref: str, body: IO[bytes], opens: bool) -> R
     """Read a body and write its commit."""
     header: Fields | None = None
     operations: list[Operation] = []
-    with call.store.contents() as contents:
+    with call.store.commits.contents() as contents:
         for fields, text in lines(call, body):
             with text or nullcontext():
                 key, value = fields.text("key", limit=40), fields.fields("value")
@@ -127,17 +127,17 @@ def write(
     message = header.text("description", "")
     parent = header.optional_text("parentCommit", limit=64)
     if call.settings.safetensors_only:
-        refuse_pickles(operations, call.store.blob)
+        refuse_pickles(operations, call.store.blobs.find)
     answer: serializers.Shape = {"success": True, "hookOutput": ""}
     who, token = {"author": call.user.name, "title": title, "message": message}, call.identity.token
     if opens:
         target = ref.removeprefix("refs/heads/")
-        opened, made = call.store.propose(
+        opened, made = call.store.discussions.propose(
             call.repo, operations, target=target, base=parent, **who, uploader=call.user, token=token, contents=contents
         )
         answer["pullRequestUrl"] = f"{serializers.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
     else:
-        made = call.store.commit(
+        made = call.store.commits.create(
             call.repo,
             ref,
             operations,
@@ -160,8 +160,8 @@ def scan_soon(call: RequestContext, repo: Repo, made: Commit, paths: Sequence[st
     if call.scanner is None:
         return
     wanted = [path for path in paths if may_hold_pickle(path)]
-    for entry in call.store.entries(repo, made, wanted) if wanted else ():
-        opened = partial(call.store.content, repo, made, entry)
+    for entry in call.store.revisions.entries(repo, made, wanted) if wanted else ():
+        opened = partial(call.store.revisions.content, repo, made, entry)
         call.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
 
 
@@ -223,7 +223,7 @@ def large(call: RequestContext, path: str, value: Fields) -> AddLarge:
         raise HubHTTPError(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
     if value.values.get("size") is not None:
         return AddLarge(path, sha256, value.integer("size"))
-    blob = call.store.blob(sha256) if call.may_use(sha256) else None
+    blob = call.store.blobs.find(sha256) if call.may_use(sha256) else None
     if blob is None:
         raise HubHTTPError(422, f"The content of {path} (sha256 {sha256}) was not uploaded by you: upload it first.")
     return AddLarge(path, sha256, blob.stat().st_size)
@@ -273,7 +273,7 @@ def writable_ref(call: RequestContext, *, opens: bool) -> str:
     """
     revision = call.params["revision"]
     ref = revision if revision.startswith("refs/") else f"refs/heads/{'main' if revision == 'HEAD' else revision}"
-    known = any(found.ref == ref for found in call.store.refs(call.repo))
+    known = any(found.ref == ref for found in call.store.refs.of_repo(call.repo))
     if not known or ref.startswith("refs/tags/") or (opens and not ref.startswith("refs/heads/")):
         raise revision_not_found(revision)
     number = ref.removeprefix("refs/pr/")
@@ -284,14 +284,14 @@ def writable_ref(call: RequestContext, *, opens: bool) -> str:
 
 
 def is_own(call: RequestContext, number: int) -> bool:
-    return call.store.discussion(call.repo, number).author == call.user.name
+    return call.store.discussions.find(call.repo, number).author == call.user.name
 
 
 def root_file(call: RequestContext, commit: Commit, path: str) -> str:
-    entry = call.store.entry(call.repo, commit, path)
+    entry = call.store.revisions.entry(call.repo, commit, path)
     if entry is None or entry.is_folder or entry.lfs is not None or entry.size > gitattributes.MAX_BYTES:
         return ""
-    found = call.store.content(call.repo, commit, entry)
+    found = call.store.revisions.content(call.repo, commit, entry)
     return (found if isinstance(found, bytes) else found.read_bytes()).decode(errors="replace")
 
 
@@ -304,13 +304,13 @@ def content_id(call: RequestContext, entry: Entry | None, damaged: set[str]) -> 
         return None
     if entry.lfs is None:
         return entry.oid
-    return entry.lfs.sha256 if call.store.is_sound(entry.lfs.sha256, entry.lfs.size) else None
+    return entry.lfs.sha256 if call.store.blobs.is_sound(entry.lfs.sha256, entry.lfs.size) else None
 
 
 def super_squash(call: RequestContext) -> Response:
     message = call.json().text("message", "Super-squash", limit=2000).strip() or "Super-squash"
     ref = writable_ref(call, opens=False)
-    made = call.store.super_squash(call.repo, ref, message, call.user.name)
+    made = call.store.commits.squash(call.repo, ref, message, call.user.name)
     return JSONResponse({"success": True, "commitOid": made.oid})
 
 
@@ -319,7 +319,7 @@ def history(call: RequestContext) -> Response:
     limit = call.integer("limit", 50, low=1, high=1000)
     formatted = "formatted" in call.values("expand")
     revision = call.params["revision"]
-    found, after, total = call.store.commits(
+    found, after, total = call.store.revisions.log(
         call.repo, revision, after=call.request.query_params.get("cursor"), limit=limit
     )
     headers = {"X-Total-Count": str(total)}

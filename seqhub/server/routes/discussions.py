@@ -31,7 +31,7 @@ def list_discussions(call: RequestContext) -> Response:
     if given not in STATUSES:
         raise HubHTTPError(400, f'"status" must be one of {", ".join(STATUSES)}, not {given[:40]!r}.')
     page = call.integer("p", 0, low=0, high=10**6)
-    found, total = call.store.discussions(
+    found, total = call.store.discussions.page(
         call.repo,
         pull_requests=None if kind in (None, "all") else kind == "pull_request",
         status=STATUSES[given],
@@ -49,7 +49,7 @@ def open_discussion(call: RequestContext) -> Response:
     if not title:
         raise HubHTTPError(400, 'Field "title" must not be empty.')
     is_pull_request = fields.flag("pullRequest")
-    opened = call.store.open_discussion(
+    opened = call.store.discussions.open(
         call.repo,
         title,
         fields.text("description", "", limit=MAX_TEXT),
@@ -81,20 +81,20 @@ def comment(call: RequestContext) -> Response:
     text = call.json().text("comment", limit=MAX_TEXT)
     if not text.strip():
         raise HubHTTPError(400, 'Field "comment" must not be empty.')
-    made = call.store.comment(call.repo, named(call).number, call.user.name, text)
+    made = call.store.discussions.comment(call.repo, named(call).number, call.user.name, text)
     return JSONResponse({"newMessage": serializers.event(made)})
 
 
 def edit(call: RequestContext) -> Response:
     own_comment(call, "edit")
     text = call.json().text("content", limit=MAX_TEXT)
-    made = call.store.edit_comment(call.repo, number(call), call.params["comment"], text)
+    made = call.store.discussions.edit_comment(call.repo, number(call), call.params["comment"], text)
     return JSONResponse({"updatedComment": serializers.event(made)})
 
 
 def hide(call: RequestContext) -> Response:
     own_comment(call, "hide")
-    made = call.store.hide_comment(call.repo, number(call), call.params["comment"])
+    made = call.store.discussions.hide_comment(call.repo, number(call), call.params["comment"])
     return JSONResponse({"updatedComment": serializers.event(made)})
 
 
@@ -106,7 +106,7 @@ def change_status(call: RequestContext) -> Response:
     found = own_discussion(call)
     text = fields.text("comment", "", limit=MAX_TEXT)
     wanted: Literal["open", "closed"] = "open" if status == "open" else "closed"
-    made = call.store.change_status(call.repo, found.number, wanted, call.user.name, text)
+    made = call.store.discussions.change_status(call.repo, found.number, wanted, call.user.name, text)
     return JSONResponse({"newStatus": serializers.event(made)})
 
 
@@ -114,7 +114,7 @@ def rename(call: RequestContext) -> Response:
     title = call.json().text("title", limit=MAX_TITLE).strip()
     if not title:
         raise HubHTTPError(400, 'Field "title" must not be empty.')
-    made = call.store.rename(call.repo, own_discussion(call).number, title, call.user.name)
+    made = call.store.discussions.rename(call.repo, own_discussion(call).number, title, call.user.name)
     return JSONResponse({"newTitle": serializers.event(made)})
 
 
@@ -123,7 +123,7 @@ def merge(call: RequestContext) -> Response:
     found = named(call)
     if not found.is_pull_request:
         raise HubHTTPError(400, f"Discussion {found.number} is no pull request.")
-    made = call.store.merge(call.repo, found.number, call.user.name, text)
+    made = call.store.discussions.merge(call.repo, found.number, call.user.name, text)
     return JSONResponse({"success": True, "mergeCommitId": made.oid})
 
 
@@ -135,7 +135,7 @@ def number(call: RequestContext) -> int:
 
 
 def named(call: RequestContext) -> Discussion:
-    return call.store.discussion(call.repo, number(call))
+    return call.store.discussions.find(call.repo, number(call))
 
 
 def own_discussion(call: RequestContext) -> Discussion:
@@ -162,21 +162,24 @@ def own_comment(call: RequestContext, verb: str) -> None:
 def changes(call: RequestContext, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
     """Fork and head of a pull request, and the files that differ; None before its first commit."""
     made = [item.extra["oid"] for item in found.comments if item.kind == "commit"]
-    parent = call.store.resolve(call.repo, made[0]).parent if made else None
+    parent = call.store.revisions.resolve(call.repo, made[0]).parent if made else None
     if parent is None:
         return None
-    base, head = call.store.resolve(call.repo, parent), call.store.resolve(call.repo, f"refs/pr/{found.number}")
-    return base, head, call.store.changes(call.repo, base, head)
+    base, head = (
+        call.store.revisions.resolve(call.repo, parent),
+        call.store.revisions.resolve(call.repo, f"refs/pr/{found.number}"),
+    )
+    return base, head, call.store.revisions.changes(call.repo, base, head)
 
 
 def conflicts(call: RequestContext, found: Discussion) -> list[str]:
     """Files that the target has changed too, in another way: then a merge would be refused."""
     proposed = changes(call, found) if found.status in ("open", "draft") else None
-    targets = [ref.ref for ref in call.store.refs(call.repo) if ref.ref == f"refs/heads/{found.target}"]
+    targets = [ref.ref for ref in call.store.refs.of_repo(call.repo) if ref.ref == f"refs/heads/{found.target}"]
     if proposed is None or not targets:
         return []
     base, _, theirs = proposed
-    ours = call.store.changes(call.repo, base, call.store.resolve(call.repo, targets[0]))
+    ours = call.store.revisions.changes(call.repo, base, call.store.revisions.resolve(call.repo, targets[0]))
     return [path for path in theirs if path in ours and content_id(theirs[path][1]) != content_id(ours[path][1])]
 
 
@@ -236,7 +239,7 @@ def text_of(call: RequestContext, commit: Commit, entry: Entry | None) -> str | 
         return ""
     if entry.lfs is not None:
         return None
-    content = call.store.content(call.repo, commit, entry)
+    content = call.store.revisions.content(call.repo, commit, entry)
     try:
         return (content if isinstance(content, bytes) else content.read_bytes()).decode()
     except UnicodeDecodeError:

@@ -69,7 +69,7 @@ def resolve(call: RequestContext) -> Response:
     headers["Content-Length"] = str(stop - start)
     if call.request.method == "HEAD" and entry.lfs is None:
         return Response(status_code=status, headers=headers)
-    content = call.store.content(call.repo, commit, entry)  # says so if a large file was deleted for good
+    content = call.store.revisions.content(call.repo, commit, entry)  # says so if a large file was deleted for good
     if call.request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     if isinstance(content, bytes):
@@ -92,7 +92,7 @@ def raw(call: RequestContext) -> Response:
     if entry.lfs is not None:
         body = pointer(entry.lfs.sha256, entry.lfs.size)
     else:
-        found = call.store.content(call.repo, commit, entry)
+        found = call.store.revisions.content(call.repo, commit, entry)
         if isinstance(found, Path):
             start, stop, status = range_of(call, entry.size, etag)
             if status == 206:
@@ -114,7 +114,7 @@ def tree(call: RequestContext) -> Response:
     commit, folder = call.commit(), call.params.get("path", "").strip("/")
     limit = min(call.integer("limit", highest, low=1, high=10_000), highest)
     try:
-        found, after = call.store.tree(
+        found, after = call.store.revisions.tree(
             call.repo,
             commit,
             folder,
@@ -145,7 +145,7 @@ def paths_info(call: RequestContext) -> Response:
         call.need_heavy()
     expand = is_true(form.get("expand", ["false"])[0])
     commit = call.commit()
-    found = call.store.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
+    found = call.store.revisions.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
     shapes = [
         serializers.tree_entry(e, expand=expand, copyable=True, scan=scan_of(call, e) if expand else "not scanned")
         for e in found
@@ -162,15 +162,15 @@ def scan_of(call: RequestContext, entry: Entry) -> Status:
 
 def safetensors_metadata(call: RequestContext) -> Response:
     """The headers of all shards that an index on main names, so that a client asks once."""
-    commit, index_path = call.store.resolve(call.repo, "main"), call.params["path"]
-    index_entry = call.store.entry(call.repo, commit, index_path)
+    commit, index_path = call.store.revisions.resolve(call.repo, "main"), call.params["path"]
+    index_entry = call.store.revisions.entry(call.repo, commit, index_path)
     if index_entry is None or index_entry.is_folder:
         raise absent_entry(commit, index_path, "main")
     if index_entry.size > MAX_INDEX:
         raise HubHTTPError(
             422, f"{index_path} has {index_entry.size:,} bytes; an index of at most {MAX_INDEX:,} is read."
         )
-    found = call.store.content(call.repo, commit, index_entry)
+    found = call.store.revisions.content(call.repo, commit, index_entry)
     try:
         index = strict_json.parse(found if isinstance(found, bytes) else found.read_bytes())
         metadata = index.get("metadata")
@@ -200,10 +200,10 @@ def shard_header(call: RequestContext, commit: Commit, path: str, room: int) -> 
         path: The file.
         room: Bytes that the answer still takes.
     """
-    entry = call.store.entry(call.repo, commit, path)
+    entry = call.store.revisions.entry(call.repo, commit, path)
     if entry is None or entry.is_folder:
         raise absent_entry(commit, path, "main")
-    content = call.store.content(call.repo, commit, entry)
+    content = call.store.revisions.content(call.repo, commit, entry)
     length = int.from_bytes(first_bytes(content, 0, 8), "little")
     if not 2 <= length <= entry.size - 8:
         raise HubHTTPError(422, f"{path} is not a safetensors file.")
@@ -235,7 +235,7 @@ def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
 
 def found_file(call: RequestContext) -> tuple[Commit, Entry]:
     commit, path = call.commit(), call.params["path"]
-    entry = None if path.endswith("/") else call.store.entry(call.repo, commit, path)
+    entry = None if path.endswith("/") else call.store.revisions.entry(call.repo, commit, path)
     if entry is None or entry.is_folder:
         raise absent_entry(commit, path, call.params["revision"])
     return commit, entry

@@ -159,7 +159,7 @@ def reader(call: RequestContext) -> Reader:
     def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:
         if oid == git.EMPTY_TREE:  # known to everybody; of a repository without files
             return "tree", b""
-        return call.store.git_object(call.repo, oid.hex())
+        return call.store.git.read(call.repo, oid.hex())
 
     return read
 
@@ -169,7 +169,7 @@ def content_reader(call: RequestContext) -> ContentReader:
     read = reader(call)
 
     def read_content(oid: bytes) -> tuple[git.ObjectKind, bytes | Path]:
-        path = call.store.git_file(call.repo, oid.hex())
+        path = call.store.git.file(call.repo, oid.hex())
         return read(oid) if path is None else ("blob", path)
 
     return read_content
@@ -190,7 +190,7 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def tips(call: RequestContext, graph: Graph) -> Tips:
-    refs = {ref: bytes.fromhex(oid) for ref, oid in call.store.git_refs(call.repo).items()}
+    refs = {ref: bytes.fromhex(oid) for ref, oid in call.store.git.refs(call.repo).items()}
     peeled = {oid: graph.commit_behind(oid) for ref, oid in refs.items() if ref.startswith(TAG)}
     return Tips(refs, {tag: oid for tag, oid in peeled.items() if oid is not None and oid != tag})
 

@@ -72,7 +72,7 @@ def batch(call: RequestContext, plan: Plan) -> Response:
 def verify(call: RequestContext) -> Response:
     """Asked after an upload: is it here, as this user's?"""
     oid, size = _wanted(call.json())
-    if not call.may_use(oid) or not call.store.is_sound(oid, size):
+    if not call.may_use(oid) or not call.store.blobs.is_sound(oid, size):
         raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
     return JSONResponse({}, media_type=LFS_JSON)
 
@@ -80,7 +80,7 @@ def verify(call: RequestContext) -> Response:
 async def put_object(call: RequestContext) -> Response:
     grant = _grant(call, "upload")
     account, token = await call.in_thread(uploader, call, grant)
-    writer = await call.in_thread(call.store.begin_blob)
+    writer = await call.in_thread(call.store.blobs.begin)
     try:
         await pump(exactly(call.chunks(), grant.size), writer.write)
         await call.in_thread(writer.finish, grant.oid, grant.size, account, token)
@@ -94,7 +94,7 @@ async def put_part(call: RequestContext) -> Response:
     grant = _grant(call, "part")
     account, token = await call.in_thread(uploader, call, grant)
     try:
-        writer = await call.in_thread(call.store.begin_part, account, token, grant.upload, grant.part, grant.size)
+        writer = await call.in_thread(call.store.blobs.begin_part, account, token, grant.upload, grant.part, grant.size)
         try:
             await pump(exactly(call.chunks(), grant.size), writer.write)
             etag = await call.in_thread(writer.finish)
@@ -117,7 +117,7 @@ def complete(call: RequestContext) -> Response:
     if fields.text("oid") != grant.oid or [number for number, _ in parts] != list(range(1, grant.part + 1)):
         raise _lfs_refusal(400, f"The upload of {grant.oid} has the parts 1 to {grant.part}, each once.")
     with refusing():
-        writer = call.store.begin_blob()
+        writer = call.store.blobs.begin()
         try:
             for piece in joined(call.store.root, account.id, grant.upload, [etag for _, etag in parts]):
                 writer.write(piece)
@@ -134,7 +134,7 @@ def complete(call: RequestContext) -> Response:
 def get_object(call: RequestContext) -> Response:
     grant = _grant(call, "download")
     _, repo = holder(call, grant)
-    path = None if call.store.holds(repo, grant.oid) is None else call.store.blob(grant.oid)
+    path = None if call.store.blobs.size_in(repo, grant.oid) is None else call.store.blobs.find(grant.oid)
     if path is None:
         raise _lfs_refusal(404, f"The file {grant.oid} is gone.")
     etag = f'"{grant.oid}"'
@@ -196,7 +196,7 @@ def _upload_item(call: RequestContext, oid: str, size: int, actions: Callable[[s
     if size > call.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
-    if call.may_use(oid) and call.store.is_sound(oid, size):
+    if call.may_use(oid) and call.store.blobs.is_sound(oid, size):
         return {"oid": oid, "size": size}
     return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
 
@@ -205,7 +205,7 @@ def _downloads(call: RequestContext, wanted: list[tuple[str, int]]) -> list[obje
     life = life_of_batch(sum(size for _, size in wanted))
     answer: list[object] = []
     for oid, size in wanted:
-        if call.store.holds(call.repo, oid) != size:
+        if call.store.blobs.size_in(call.repo, oid) != size:
             error = {"code": 404, "message": "Object does not exist"}
             answer.append({"oid": oid, "size": size, "error": error})
             continue

@@ -48,13 +48,13 @@ class Description:
     @property
     def card(self) -> dict[str, object]:
         if self._card is None:
-            self._card = self.store.card(self.repo)
+            self._card = self.store.repos.card(self.repo)
         return self._card
 
     @property
     def commit(self) -> Commit:
         if self.at is None:
-            self.at = self.store.resolve(self.repo, "main")
+            self.at = self.store.revisions.resolve(self.repo, "main")
         return self.at
 
     def shape(self, names: "frozenset[str] | set[str]") -> serializers.Shape:
@@ -73,7 +73,7 @@ class Description:
         repo = self.repo
 
         def downloads() -> int:
-            return self.store.downloads(repo)
+            return self.store.repos.downloads(repo)
 
         fields: dict[str, Callable[[], object]] = {
             "author": lambda: repo.namespace,
@@ -83,11 +83,11 @@ class Description:
             "private": lambda: repo.private,
             "gated": lambda: False if repo.gated == "no" else repo.gated,
             "disabled": lambda: False,
-            "likes": lambda: self.store.likes(repo),
-            "tags": lambda: self.store.tags(repo),
+            "likes": lambda: self.store.likes.count(repo),
+            "tags": lambda: self.store.repos.tags(repo),
             "cardData": lambda: self.card or None,
             "siblings": self.siblings,
-            "usedStorage": lambda: self.store.used_bytes(repo),
+            "usedStorage": lambda: self.store.repos.used_bytes(repo),
             "trendingScore": lambda: 0,
         }
         if repo.kind == "space":
@@ -116,7 +116,7 @@ class Description:
         for number in range(-(-MAX_SIBLINGS // LIGHT_FILES)):
             if number:
                 self.call.need_heavy()
-            entries, after = self.store.tree(
+            entries, after = self.store.revisions.tree(
                 self.repo, self.commit, "", recursive=True, with_last_commit=False, after=after, limit=LIGHT_FILES
             )
             yield [serializers.sibling(entry, blobs=self.blobs) for entry in entries if not entry.is_folder]
@@ -125,11 +125,11 @@ class Description:
 
     def config(self) -> serializers.Shape | None:
         """The part of config.json from which clients choose classes; None where the file is not what it should be."""
-        entry = self.store.entry(self.repo, self.commit, "config.json")
+        entry = self.store.revisions.entry(self.repo, self.commit, "config.json")
         if entry is None or entry.is_folder or entry.lfs is not None or entry.size > 1_000_000:
             return None
         try:
-            found = self.store.content(self.repo, self.commit, entry)
+            found = self.store.revisions.content(self.repo, self.commit, entry)
             config = strict_json.parse_content(found if isinstance(found, bytes) else found.read_bytes())
         except (ValueError, KeyError):  # a file that is not JSON, or an object that is damaged
             return None
@@ -186,7 +186,7 @@ def list_repositories(call: RequestContext) -> Response:
     if direction not in ("-1", "1"):
         raise HubHTTPError(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
     listed = partial(
-        call.store.list_repos,
+        call.store.listing.repos,
         kind,
         search=tuple(search),
         author=query.get("author"),
@@ -257,7 +257,7 @@ def tags_by_type(call: RequestContext) -> Response:
     """The tags of public repositories, grouped as the public Hub groups its catalogue."""
     kind: Kind = "model" if call.params["kinds"] == "models" else "dataset"
     groups: dict[str, list[serializers.Shape]] = {}
-    for tag, _ in call.store.tag_counts(kind):
+    for tag, _ in call.store.listing.tag_counts(kind):
         prefix, colon, label = tag.partition(":")
         group = prefix if colon else "other"
         groups.setdefault(group, []).append({"id": tag, "label": label or prefix, "type": group})

@@ -8,7 +8,7 @@ from seqhub.server.http import RequestContext, Route
 
 
 def list_refs(call: RequestContext) -> Response:
-    return JSONResponse(serializers.refs(call.store.refs(call.repo), pull_requests=call.flag("include_prs")))
+    return JSONResponse(serializers.refs(call.store.refs.of_repo(call.repo), pull_requests=call.flag("include_prs")))
 
 
 def create_branch(call: RequestContext) -> Response:
@@ -19,9 +19,9 @@ def create_branch(call: RequestContext) -> Response:
     start, overwrite = fields.optional_text("startingPoint"), fields.flag("overwrite")
     if fields.flag("emptyBranch"):
         raise HubHTTPError(501, "Empty branches are not supported by this Hub.")
-    if not overwrite and any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
+    if not overwrite and any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs.of_repo(call.repo)):
         raise HubHTTPError(409, f"Reference refs/heads/{name} already exists")
-    call.store.create_branch(call.repo, name, start or "main", overwrite=overwrite)
+    call.store.refs.create_branch(call.repo, name, start or "main", overwrite=overwrite)
     return JSONResponse({"success": True})
 
 
@@ -29,26 +29,28 @@ def delete_branch(call: RequestContext) -> Response:
     name = call.params["branch"]
     if name == "main":
         raise HubHTTPError(403, "Cannot delete refs/heads/main")
-    if not any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs(call.repo)):
+    if not any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs.of_repo(call.repo)):
         raise revision_not_found(name)
-    call.store.delete_branch(call.repo, name)
+    call.store.refs.delete_branch(call.repo, name)
     return JSONResponse({"success": True})
 
 
 def create_tag(call: RequestContext) -> Response:
     fields = call.json()
     name = fields.text("tag", limit=255)
-    if any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs(call.repo)):
+    if any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs.of_repo(call.repo)):
         raise HubHTTPError(409, f"Tag reference refs/tags/{name} already exists")
-    call.store.create_tag(call.repo, name, call.params["revision"], fields.optional_text("message"), call.user.name)
+    call.store.refs.create_tag(
+        call.repo, name, call.params["revision"], fields.optional_text("message"), call.user.name
+    )
     return JSONResponse({"success": True})
 
 
 def delete_tag(call: RequestContext) -> Response:
     name = call.params["revision"]
-    if not any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs(call.repo)):
+    if not any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs.of_repo(call.repo)):
         raise revision_not_found(name)
-    call.store.delete_tag(call.repo, name)
+    call.store.refs.delete_tag(call.repo, name)
     return JSONResponse({"success": True})
 
 

@@ -36,11 +36,11 @@ def create(call: RequestContext) -> Response:
         first.append(AddSmall("README.md", card.encode()))
     if call.settings.safetensors_only:
         refuse_pickles(first)
-    existing = call.store.repo(kind, full_name)
+    existing = call.store.repos.find(kind, full_name)
     if existing is not None:
         raise already_there(call, existing)
     try:
-        repo = call.store.create_with_files(
+        repo = call.store.repos.create_with_files(
             kind,
             full_name,
             first,
@@ -50,11 +50,11 @@ def create(call: RequestContext) -> Response:
             token=call.identity.token,
         )
     except HubHTTPError as refusal:
-        existing = call.store.repo(kind, full_name) if refusal.status == 409 else None
+        existing = call.store.repos.find(kind, full_name) if refusal.status == 409 else None
         if existing is None:
             raise
         raise already_there(call, existing) from None  # another request made it meanwhile
-    scan_soon(call, repo, call.store.resolve(repo, "main"), [operation.path for operation in first])
+    scan_soon(call, repo, call.store.revisions.resolve(repo, "main"), [operation.path for operation in first])
     return JSONResponse(
         {"url": serializers.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"}
     )
@@ -62,7 +62,7 @@ def create(call: RequestContext) -> Response:
 
 def delete(call: RequestContext) -> Response:
     fields = call.json()
-    call.store.delete_repo(call.reach(kind_field(fields), own_name(call, fields), "admin"))
+    call.store.repos.delete(call.reach(kind_field(fields), own_name(call, fields), "admin"))
     return JSONResponse({"success": True})
 
 
@@ -74,10 +74,10 @@ def move(call: RequestContext) -> Response:
     target = fields.text("toRepo", limit=200)
     namespace, _ = check_repo_name(target)
     need_namespace(call, namespace)
-    existing = call.store.repo(kind, target)
+    existing = call.store.repos.find(kind, target)
     if existing is not None and existing.id != repo.id:
         raise HubHTTPError(409, f"A {kind} repository called {target} already exists")
-    call.store.move_repo(repo, target)
+    call.store.repos.move(repo, target)
     return JSONResponse({"success": True})
 
 
@@ -89,7 +89,7 @@ def settings(call: RequestContext) -> Response:
         if given is not False and given not in ("auto", "manual"):
             raise HubHTTPError(400, 'Field "gated" must be "auto", "manual" or false.')
         gated = given if given in ("auto", "manual") else "no"
-    repo = call.store.update_repo(call.repo, private=is_private(fields), gated=gated)
+    repo = call.store.repos.update(call.repo, private=is_private(fields), gated=gated)
     shown = False if repo.gated == "no" else repo.gated
     return JSONResponse({"private": repo.private, "gated": shown})
 
@@ -101,29 +101,29 @@ def duplicate(call: RequestContext) -> Response:
     namespace, _ = check_repo_name(full_name)
     need_namespace(call, namespace)
     source = call.repo
-    existing = call.store.repo(source.kind, full_name)
+    existing = call.store.repos.find(source.kind, full_name)
     if existing is not None:
         raise already_there(call, existing)
     private = is_private(fields)
     private = source.private if private is None else private
-    copy = call.store.duplicate_repo(source, full_name, private=private, author=call.user.name)
+    copy = call.store.repos.duplicate(source, full_name, private=private, author=call.user.name)
     return JSONResponse(
         {"url": serializers.page_url(call.base_url, copy), "name": copy.full_name, "filesCopyPending": False}
     )
 
 
 def like(call: RequestContext) -> Response:
-    call.store.like(call.repo, call.user)
+    call.store.likes.add(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
 def unlike(call: RequestContext) -> Response:
-    call.store.unlike(call.repo, call.user)
+    call.store.likes.remove(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
 def likers(call: RequestContext) -> Response:
-    return JSONResponse([serializers.person(account) for account in call.store.likers(call.repo)])
+    return JSONResponse([serializers.person(account) for account in call.store.likes.accounts(call.repo)])
 
 
 def auth_check(call: RequestContext) -> Response:
@@ -134,7 +134,7 @@ def auth_check(call: RequestContext) -> Response:
 def large_files(call: RequestContext) -> Response:
     where = heads_with(call)
     items = []
-    for sha256, path, size, author, seconds in call.store.list_large(call.repo):
+    for sha256, path, size, author, seconds in call.store.blobs.large_files(call.repo):
         pushed = serializers.timestamp(datetime.fromtimestamp(seconds, UTC))
         item = {"fileOid": sha256, "oid": sha256, "filename": path, "pushedAt": pushed, "size": size}
         items.append(item | {"ref": where.get(sha256), "pusher": {"name": author}})
@@ -144,16 +144,16 @@ def large_files(call: RequestContext) -> Response:
 def heads_with(call: RequestContext) -> dict[str, str]:
     """For each large file the first branch, main before others, at whose head it stands."""
     where: dict[str, str] = {}
-    for ref in call.store.refs(call.repo):
+    for ref in call.store.refs.of_repo(call.repo):
         if ref.ref.startswith("refs/heads/"):
-            for sha256 in call.store.large_at(call.repo, ref.ref):
+            for sha256 in call.store.revisions.large_at(call.repo, ref.ref):
                 where.setdefault(sha256, ref.ref)
     return where
 
 
 def delete_large_files(call: RequestContext) -> Response:
     deletions = call.json().fields("deletions")
-    call.store.delete_large(call.repo, *deletions.texts("sha", limit=MAX_BATCH), author=call.user.name)
+    call.store.commits.delete_large(call.repo, *deletions.texts("sha", limit=MAX_BATCH), author=call.user.name)
     return JSONResponse({"success": True})
 
 
@@ -162,7 +162,7 @@ def duplicate_large_files(call: RequestContext) -> Response:
     fields = call.json()
     target = fields.fields("target")
     call.reach(kind_field(target), target.text("name", limit=200), "write")
-    present = {row[0] for row in call.store.list_large(call.repo)}
+    present = {row[0] for row in call.store.blobs.large_files(call.repo)}
     asked = [item.text("sha256", limit=64) for item in fields.objects("files", limit=MAX_BATCH)]
     failed = [
         {"sha256": sha256, "error": f"{call.repo.full_name} holds no such file"}
@@ -191,7 +191,7 @@ def own_name(call: RequestContext, fields: Fields) -> str:
 
 def need_namespace(call: RequestContext, namespace: str) -> None:
     call.require_namespace("write", namespace)
-    if call.store.account(namespace) is None:
+    if call.store.accounts.find(namespace) is None:
         raise HubHTTPError(404, f"No user or organisation is called {namespace!r}.")
 
 

@@ -66,14 +66,14 @@ def holder(call: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
     """
     identity = Identity()
     if grant.user:
-        account = call.store.account(grant.user)
-        tokens = [] if account is None else call.store.list_tokens(account.name)
+        account = call.store.accounts.find(grant.user)
+        tokens = [] if account is None else call.store.tokens.of_user(account.name)
         token = next((token for token in tokens if token.id == grant.token), None)
         if token is None or (token.expires is not None and token.expires <= datetime.now(UTC)):
             raise HubHTTPError(403, "The token for which this address was made is not valid any more.")
         identity = Identity(account, token)
     kind, _, full_name = grant.repo.partition(":")
-    repo = call.store.repo(cast(Kind, kind), full_name)
+    repo = call.store.repos.find(cast(Kind, kind), full_name)
     if repo is None:
         raise absent(identity)
     authorise(call.store, identity, grant.permission, repo)

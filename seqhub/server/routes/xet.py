@@ -29,7 +29,7 @@ def connection(call: RequestContext, revision: str | None) -> dict[str, str]:
     """Address, token and its end for uploads to a repository, as headers."""
     permission = upload_permission(call, revision)
     call.require(permission)
-    call.store.require_writable()
+    call.store.maintenance.require_writable()
     with refusing():
         sweep(call.store.root, call.store.instance_id)
         shelf = XorbStore(call.store.root, call.store.instance_id, call.user.id, token=confined_id(call.identity.token))
@@ -94,7 +94,7 @@ def _begin_xorb(call: RequestContext, hash_: bytes) -> Incoming:
     declared = call.request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() and len(declared) <= 9 else MAX_BODY_BYTES
     with refusing():
-        call.store.require_room(account, shelf.waiting_bytes() + size, token)
+        call.store.blobs.require_room(account, shelf.waiting_bytes() + size, token)
         return shelf.receive(hash_)
 
 

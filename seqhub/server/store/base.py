@@ -1,6 +1,7 @@
-"""What every part of the Store shares."""
+"""The base class of the parts of a store, and times as the database keeps them."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from seqhub.server.store.limits import Limits
 from seqhub.server.store.token_uses import TokenUses
 
 
-class Base:
-    """The root folder, its database and its limits."""
+@dataclass(frozen=True, slots=True)
+class StoreContext:
+    """What all parts of one store share."""
 
     root: Path
     limits: Limits
@@ -18,10 +20,21 @@ class Base:
     token_uses: TokenUses
 
 
+class StorePart:
+    """A part of a store: methods about one subject, over the database and the folder that all parts share."""
+
+    def __init__(self, context: StoreContext) -> None:
+        self.context = context
+        self.root = context.root
+        self.limits = context.limits
+        self.database = context.database
+
+
 def now() -> int:
-    """Microseconds since 1970, UTC."""
+    """Return the time in microseconds since 1970, UTC."""
     return time.time_ns() // 1000
 
 
 def moment(microseconds: int) -> datetime:
+    """Return a time of the database as a datetime in UTC."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

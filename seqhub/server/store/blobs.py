@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from seqhub.server import multipart
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
-from seqhub.server.store.base import Base, now
+from seqhub.server.store.base import StorePart, now
 from seqhub.server.store.database import refusing
 from seqhub.server.types import Account, Repo, Token
 
@@ -55,9 +55,9 @@ _ROOM = threading.Lock()
 class BlobWriter:
     """One upload: a temporary file that becomes a blob at `finish`, or nothing."""
 
-    def __init__(self, store: "Blobs") -> None:
-        self._store = store
-        self._path = store.root / "tmp" / f"{int(time.time())}-{secrets.token_hex(8)}"
+    def __init__(self, blobs: "Blobs") -> None:
+        self._blobs = blobs
+        self._path = blobs.root / "tmp" / f"{int(time.time())}-{secrets.token_hex(8)}"
         self._hash = hashlib.sha256()
         self._size = 0
         with refusing():
@@ -72,9 +72,9 @@ class BlobWriter:
         if self._file is None:
             raise ValueError("this upload is finished")
         self._size += len(data)
-        if self._size > self._store.limits.file_bytes:
+        if self._size > self._blobs.limits.file_bytes:
             self.abort()
-            raise HubHTTPError(413, f"a file has at most {self._store.limits.file_bytes:,} bytes")
+            raise HubHTTPError(413, f"a file has at most {self._blobs.limits.file_bytes:,} bytes")
         try:
             with refusing():
                 self._file.write(data)
@@ -117,7 +117,7 @@ class BlobWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
-                self._store.keep_blob(self._path, sha256, self._size, account, token, freed)
+                self._blobs.keep(self._path, sha256, self._size, account, token, freed)
         finally:
             self.abort()
         return sha256, self._size
@@ -134,10 +134,10 @@ class BlobWriter:
                 self._path.unlink(missing_ok=True)
 
 
-class Blobs(Base):
-    """The part of the Store that keeps large files."""
+class Blobs(StorePart):
+    """Large files by their SHA-256."""
 
-    def begin_blob(self) -> BlobWriter:
+    def begin(self) -> BlobWriter:
         """Start an upload.
 
         Raises:
@@ -145,16 +145,16 @@ class Blobs(Base):
         """
         return BlobWriter(self)
 
-    def blob(self, sha256: str) -> Path | None:
+    def find(self, sha256: str) -> Path | None:
         """The file with this content; None if it is not kept. Says nothing about who may read it."""
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return None
-        path = self.blob_path(sha256)
+        path = self.path(sha256)
         with self.database.reading() as connection:
             row = connection.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (bytes.fromhex(sha256),)).fetchone()
         return path if row and path.is_file() else None
 
-    def blob_path(self, sha256: str) -> Path:
+    def path(self, sha256: str) -> Path:
         return self.root / "blobs" / sha256[:2] / sha256
 
     def may_use(self, account: Account, sha256: str, token: Token | None = None) -> bool:
@@ -172,7 +172,7 @@ class Blobs(Base):
             query = f"SELECT 1 FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
             return connection.execute(query, values).fetchone() is not None
 
-    def holds(self, repo: Repo, sha256: str) -> int | None:
+    def size_in(self, repo: Repo, sha256: str) -> int | None:
         """Bytes of a large file that some commit of a repository names and that was not deleted for good."""
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return None
@@ -184,7 +184,7 @@ class Blobs(Base):
 
     def is_sound(self, sha256: str, size: int) -> bool:
         """Return whether the content of a large file is here in its size, and fsck found no damage."""
-        path = self.blob(sha256)
+        path = self.find(sha256)
         if path is None or self.damaged([sha256]):
             return False
         try:
@@ -235,7 +235,7 @@ class Blobs(Base):
             self.require_room(account, size - here, token)
             return multipart.PartWriter(self.root, account.id, upload, number, size)
 
-    def list_large(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
+    def large_files(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
         """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
         query = """SELECT sha256, path, size, author, date FROM (
             SELECT files.sha256, files.path, files.size, commits.author, commits.date, row_number() OVER
@@ -247,7 +247,7 @@ class Blobs(Base):
         with self.database.reading() as connection:
             return [(row[0].hex(), *row[1:]) for row in connection.execute(query, {"repo": repo.id})]
 
-    def keep_blob(
+    def keep(
         self, temporary: Path, sha256: str, size: int, account: Account, token: Token | None = None, freed: int = 0
     ) -> None:
         """Rename a flushed file to its content's name and note who sent it.
@@ -256,7 +256,7 @@ class Blobs(Base):
 
         Inside the writer's place, so that `gc` can never remove a blob between the rename and the note.
         """
-        path = self.blob_path(sha256)
+        path = self.path(sha256)
         key, time_now = bytes.fromhex(sha256), now()
         with self.database.transaction() as connection:
             mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"

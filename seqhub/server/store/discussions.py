@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import index
-from seqhub.server.store.base import moment, now
-from seqhub.server.store.commits import Commits, Unchanged, full_ref, ref_target
+from seqhub.server.store.base import StoreContext, StorePart, moment, now
+from seqhub.server.store.commit_writer import CommitWriter, Unchanged
 from seqhub.server.store.contents import Contents
 from seqhub.server.store.counting import require_quota
 from seqhub.server.store.events import add_event, event, events, note_commit
-from seqhub.server.store.history import BRANCH, difference, find_commit, point_of
+from seqhub.server.store.refs import full_ref, ref_target
+from seqhub.server.store.revisions import BRANCH, difference, find_commit, point_of
 from seqhub.server.store.staging import Stage, note_large, prepare
 from seqhub.server.store.tree_writer import Plan, plan
 from seqhub.server.store.unfinished import begin, drop_proposal, end
@@ -24,10 +25,19 @@ _TITLE = 500  # characters
 _TEXT = 65_536
 
 
-class Discussions(Commits):
-    """The part of the Store that knows what is talked about, and merges."""
+class Discussions(StorePart):
+    """Discussions and pull requests.
 
-    def open_discussion(
+    Args:
+        context: What all parts share.
+        writer: Writes the commits of pull requests.
+    """
+
+    def __init__(self, context: StoreContext, writer: CommitWriter) -> None:
+        super().__init__(context)
+        self.writer = writer
+
+    def open(
         self,
         repo: Repo,
         title: str,
@@ -72,7 +82,7 @@ class Discussions(Commits):
         contents: Contents | None = None,
     ) -> tuple[Discussion, Commit]:
         """Open a pull request with its first commit, both or neither; arguments and errors as in `commit`."""
-        with nullcontext(contents) if contents is not None else self.contents() as contents:
+        with nullcontext(contents) if contents is not None else self.writer.contents() as contents:
             prepared = prepare(operations, self.limits, contents)
             branch = full_ref(target) if full_ref(target).startswith(BRANCH) else BRANCH + full_ref(target)
             _check_text(title, message)
@@ -80,17 +90,17 @@ class Discussions(Commits):
             def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
                 head = ref_target(connection, repo.id, branch)
                 head = head if base is None else find_commit(connection, repo.id, base)
-                return self._planned(connection, repo, branch, head, prepared, uploader, token, contents)
+                return self.writer.plan(connection, repo, branch, head, prepared, uploader, token, contents)
 
             with self.database.reading() as connection:
                 expected = planned(connection)  # what is refused leaves nothing behind
-            contents.keep(self.database, self.blob_path)
+            contents.keep(self.database, self.writer.blobs.path)
             if isinstance(expected, Unchanged) or expected.is_small:
                 with self.database.transaction() as connection:
                     opened = self._open(connection, repo, title, message, author, True, target, "open", base)
                     reference = f"refs/pr/{opened.number}"
                     head = ref_target(connection, repo.id, reference)
-                    commit = self._commit(
+                    commit = self.writer.write_now(
                         connection, repo, reference, head, prepared, author, title, message, uploader, token, contents
                     )
                     return _find(connection, repo.id, opened.number), commit
@@ -101,7 +111,7 @@ class Discussions(Commits):
 
             def on_reference(connection: sqlite3.Connection) -> Plan | Unchanged:
                 head = ref_target(connection, repo.id, reference)
-                return self._planned(connection, repo, reference, head, prepared, uploader, token, contents)
+                return self.writer.plan(connection, repo, reference, head, prepared, uploader, token, contents)
 
             def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
                 note_large(connection, repo, found.large, uploader)
@@ -110,7 +120,7 @@ class Discussions(Commits):
                 end(connection, mark)
 
             try:
-                made = self._write(repo, reference, on_reference, noted, author, title, message, contents)
+                made = self.writer.write(repo, reference, on_reference, noted, author, title, message, contents)
             except BaseException:
                 with suppress(HubHTTPError):
                     drop_proposal(self.database, repo.id, opened.number, mark)
@@ -150,7 +160,7 @@ class Discussions(Commits):
             connection.execute(query, (repo.id, f"refs/pr/{number}", start))
         return _find(connection, repo.id, number)
 
-    def discussions(
+    def page(
         self,
         repo: Repo,
         *,
@@ -181,7 +191,7 @@ class Discussions(Commits):
             rows = connection.execute(query, values | {"limit": page_size, "skip": max(page, 0) * page_size})
             return [_to_discussion(row, []) for row in rows], total
 
-    def discussion(self, repo: Repo, number: int) -> Discussion:
+    def find(self, repo: Repo, number: int) -> Discussion:
         """A discussion with everything that was said.
 
         Raises:
@@ -266,7 +276,7 @@ class Discussions(Commits):
             query = "SELECT base FROM discussions WHERE repo = ? AND number = ?"
             base = connection.execute(query, (repo.id, number)).fetchone()[0]
             chains = [index.index_chain(connection, point_of(connection, id)) for id in (base, theirs, head)]
-            stage = Stage(connection, repo, chains[2], self.blob_path)
+            stage = Stage(connection, repo, chains[2], self.writer.blobs.path)
             for path, (before, after) in difference(connection, chains[0], chains[1]).items():
                 here = index.locate(connection, chains[2], path)
                 if not (_same(here, before) or _same(here, after)):
@@ -284,8 +294,8 @@ class Discussions(Commits):
             extra = {"status": "merged", "old": pull.status, "oid": commit.oid}
             add_event(connection, repo.id, number, author, "status-change", comment, extra)
 
-        with self.contents() as contents:
-            made = self._write(repo, target, planned, noted, author, title, comment, contents)
+        with self.writer.contents() as contents:
+            made = self.writer.write(repo, target, planned, noted, author, title, comment, contents)
             return made if isinstance(made, Commit) else made.head
 
 

@@ -7,54 +7,45 @@ from seqhub.server.store import index, objects
 from seqhub.server.store.base import now
 from seqhub.server.store.counting import require_quota
 from seqhub.server.store.database import Database
+from seqhub.server.store.limits import Limits
 from seqhub.server.store.names import check_repo_name
-from seqhub.server.store.repos import HIDDEN, Repos, free_place, required
+from seqhub.server.store.repo_rows import HIDDEN, owner_of_free_name, require_repo_quota, required_repo
 from seqhub.server.store.unfinished import begin, drop_repo, end
 from seqhub.server.types import Repo
 
 
-class Duplicating(Repos):
-    """The part of the Store that copies repositories."""
-
-    def duplicate_repo(self, repo: Repo, new_full_name: str, *, private: bool = False, author: str) -> Repo:
-        """Copy history, branches, tags and card; no discussions, pull requests, likes or gates.
-
-        Large files are not copied but named a second time. Whether the asker may read `repo` is the caller's to decide.
-        The copy appears when it is complete; until then other writers wait for no more than a slice of it.
-
-        Raises:
-            Refusal: As `create_repo`; 403 if a quota would be exceeded.
-        """
-        _, name = check_repo_name(new_full_name)
-        with self.database.transaction() as connection:
-            owner = free_place(connection, repo.kind, new_full_name)
-            self.require_place(connection, owner)
-            values = (HIDDEN, owner.id, name, private, "no", repo.sdk, now(), now())
-            query = """INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated)
-                VALUES (?, lower(hex(randomblob(16))), ?, ?, ?, ?, ?, ?, ?)"""
-            new = connection.execute(query, values).lastrowid
-            assert new is not None
-            mark = begin(connection, "repo", new, 0)
-        try:
-            used = _copy_history(self.database, repo.id, new)
-            with self.database.transaction() as connection:
-                owner = free_place(connection, repo.kind, new_full_name)
-                self.require_place(connection, owner)
-                key = new_full_name.lower()
-                connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, key))
-                query = """UPDATE repos SET (kind, key, card, tags, pipeline_tag, library, bytes, updated) = (
-                    SELECT kind, ?, card, tags, pipeline_tag, library, ?, ? FROM repos WHERE id = ?) WHERE id = ?"""
-                connection.execute(query, (key, used, now(), repo.id, new))
-                copy = required(connection, new)
-                connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.full_name.lower()))
-                connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new, repo.id))
-                require_quota(connection, copy, self.limits)
-                end(connection, mark)
-                return copy
-        except BaseException:
-            with suppress(HubHTTPError):
-                drop_repo(self.database, new, mark)
-            raise
+def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_full_name: str, *, private: bool) -> Repo:
+    """Copy a repository; see `Repos.duplicate`."""
+    _, name = check_repo_name(new_full_name)
+    with database.transaction() as connection:
+        owner = owner_of_free_name(connection, repo.kind, new_full_name)
+        require_repo_quota(connection, limits, owner)
+        values = (HIDDEN, owner.id, name, private, "no", repo.sdk, now(), now())
+        query = """INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated)
+            VALUES (?, lower(hex(randomblob(16))), ?, ?, ?, ?, ?, ?, ?)"""
+        new = connection.execute(query, values).lastrowid
+        assert new is not None
+        mark = begin(connection, "repo", new, 0)
+    try:
+        used = _copy_history(database, repo.id, new)
+        with database.transaction() as connection:
+            owner = owner_of_free_name(connection, repo.kind, new_full_name)
+            require_repo_quota(connection, limits, owner)
+            key = new_full_name.lower()
+            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, key))
+            query = """UPDATE repos SET (kind, key, card, tags, pipeline_tag, library, bytes, updated) = (
+                SELECT kind, ?, card, tags, pipeline_tag, library, ?, ? FROM repos WHERE id = ?) WHERE id = ?"""
+            connection.execute(query, (key, used, now(), repo.id, new))
+            copy = required_repo(connection, new)
+            connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.full_name.lower()))
+            connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new, repo.id))
+            require_quota(connection, copy, limits)
+            end(connection, mark)
+            return copy
+    except BaseException:
+        with suppress(HubHTTPError):
+            drop_repo(database, new, mark)
+        raise
 
 
 def _copy_history(database: Database, old: int, new: int) -> int:

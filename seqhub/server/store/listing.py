@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.store.base import Base
-from seqhub.server.store.repos import HIDDEN, REPO, to_repo
+from seqhub.server.store.base import StorePart
+from seqhub.server.store.repo_rows import HIDDEN, REPO, to_repo
 from seqhub.server.types import Account, Gated, Kind, Repo
 
 SORTS = {
@@ -27,10 +27,10 @@ _GRAM = 3  # characters of the shortest text that the index of names can find
 _FEW = 300  # as many repositories are looked at one by one; of more, a walk in the order of the page finds enough soon
 
 
-class Listing(Base):
-    """The part of the Store that lists repositories."""
+class Listing(StorePart):
+    """Lists of repositories and tags."""
 
-    def list_repos(
+    def repos(
         self,
         kind: Kind,
         *,
@@ -96,7 +96,7 @@ class Listing(Base):
             return repos, None
         return repos, base64.urlsafe_b64encode(json.dumps([rows[limit - 1][-1], repos[-1].id]).encode()).decode()
 
-    def count_repos(self) -> dict[Kind, int]:
+    def count(self) -> dict[Kind, int]:
         """How many repositories of each kind there are, private ones included."""
         with self.database.reading() as connection:
             return dict(connection.execute("SELECT kind, count(*) FROM repos WHERE kind <> ? GROUP BY kind", (HIDDEN,)))

@@ -12,7 +12,7 @@ from typing import TypeVar
 from seqhub.server import multipart
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
-from seqhub.server.store.base import Base
+from seqhub.server.store.base import StorePart
 from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.counting import repair_counters
 from seqhub.server.store.database import refusing, require_writable
@@ -23,8 +23,8 @@ from seqhub.server.store.unfinished import finish
 T = TypeVar("T")
 
 
-class Maintenance(Base):
-    """The part of the Store for its administrator."""
+class Maintenance(StorePart):
+    """Checks, garbage collection and backups."""
 
     def renew_instance(self) -> str:
         """Another instance id, so that clients forget what they believe the Hub has."""
@@ -155,29 +155,29 @@ class Maintenance(Base):
             finally:
                 shutil.rmtree(part, ignore_errors=True)
 
-    @staticmethod
-    def restore(source: Path, root: Path) -> None:
-        """Make a Hub from a backup, in a folder that does not exist or is empty; its instance id is a new one.
 
-        Raises:
-            Refusal: 404 if `source` is no backup, 409 if `root` holds something, 503 if the backup is damaged.
-        """
-        if not (source / DATABASE).is_file():
-            raise HubHTTPError(404, f"{source} is no backup: it has no {DATABASE}")
-        if root.exists() and any(root.iterdir()):
-            raise HubHTTPError(409, f"{root} is not empty")
-        with refusing():
-            existed = root.exists()
-            private.make_folder(root)
-            private.close(root)
-            try:
-                _copy_backup(source, root)
-            except BaseException:
-                for path in root.iterdir():  # all of it is ours: the folder was empty
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-                if not existed:
-                    root.rmdir()
-                raise
+def restore(source: Path, root: Path) -> None:
+    """Make a Hub from a backup, in a folder that does not exist or is empty; its instance id is a new one.
+
+    Raises:
+        Refusal: 404 if `source` is no backup, 409 if `root` holds something, 503 if the backup is damaged.
+    """
+    if not (source / DATABASE).is_file():
+        raise HubHTTPError(404, f"{source} is no backup: it has no {DATABASE}")
+    if root.exists() and any(root.iterdir()):
+        raise HubHTTPError(409, f"{root} is not empty")
+    with refusing():
+        existed = root.exists()
+        private.make_folder(root)
+        private.close(root)
+        try:
+            _copy_backup(source, root)
+        except BaseException:
+            for path in root.iterdir():  # all of it is ours: the folder was empty
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if not existed:
+                root.rmdir()
+            raise
 
 
 def _copy_backup(source: Path, root: Path) -> None:

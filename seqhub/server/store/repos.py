@@ -1,24 +1,34 @@
-"""Repositories: made, moved, changed, deleted, found by name."""
+"""Repositories: created, found, moved, changed, copied, deleted."""
 
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from seqhub.server import git
-from seqhub.server.errors import HubHTTPError, repo_not_found
+from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import index, objects
-from seqhub.server.store.accounts import find_account
-from seqhub.server.store.base import Base, moment, now
+from seqhub.server.store.base import StoreContext, StorePart, now
+from seqhub.server.store.commit_writer import CommitWriter
+from seqhub.server.store.duplicate import duplicate_repo
+from seqhub.server.store.limits import Limits
 from seqhub.server.store.names import check_repo_name
+from seqhub.server.store.refs import ref_target
+from seqhub.server.store.repo_rows import (
+    HIDDEN,
+    REPO,
+    owner_of_free_name,
+    require_repo_quota,
+    required_repo,
+    to_repo,
+)
+from seqhub.server.store.revisions import BRANCH
+from seqhub.server.store.staging import prepare
 from seqhub.server.store.tree_writer import keep_commit
 from seqhub.server.store.unfinished import begin, drop_repo
-from seqhub.server.types import DEFAULT_BRANCH, KINDS, Account, Gated, Kind, Repo
+from seqhub.server.types import DEFAULT_BRANCH, KINDS, Account, Gated, Kind, Operation, Repo, Token
 
-REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
-    repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
-
-HIDDEN = "hidden"  # the kind of a repository that is being made or deleted
 _LARGE_SUFFIXES = (
     "7z arrow avro bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt "
     "pth rar safetensors tar tflite tgz wasm xz zip zst"
@@ -35,10 +45,19 @@ GITATTRIBUTES = "".join(
 """What every repository begins with: the files that clients upload as large ones."""
 
 
-class Repos(Base):
-    """The part of the Store that knows which repositories there are."""
+class Repos(StorePart):
+    """Repositories: created, found, moved, changed, copied, deleted; and what is kept of each.
 
-    def create_repo(
+    Args:
+        context: What all parts share.
+        writer: Writes the first files of a repository.
+    """
+
+    def __init__(self, context: StoreContext, writer: CommitWriter) -> None:
+        super().__init__(context)
+        self.writer = writer
+
+    def create(
         self,
         kind: Kind,
         full_name: str,
@@ -54,45 +73,48 @@ class Repos(Base):
             Refusal: 400 for a bad name, 403 for a namespace that does not exist or has too many, 409 if it exists.
         """
         with self.database.transaction() as connection:
-            return self._create(connection, kind, full_name, private, gated, sdk, author)
+            return _create(connection, self.limits, kind, full_name, private, gated, sdk, author)
 
-    def _create(
+    def create_with_files(
         self,
-        connection: sqlite3.Connection,
         kind: Kind,
         full_name: str,
-        private: bool,
-        gated: Gated,
-        sdk: str | None,
-        author: str,
+        operations: Sequence[Operation],
+        *,
+        private: bool = False,
+        sdk: str | None = None,
+        uploader: Account,
+        token: Token | None = None,
     ) -> Repo:
-        if kind not in KINDS:
-            raise HubHTTPError(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
-        _, name = check_repo_name(full_name)
-        owner = free_place(connection, kind, full_name)
-        self.require_place(connection, owner)
-        connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (kind, full_name.lower()))
-        values = (kind, full_name.lower(), owner.id, name, private, gated, sdk, now(), now())
-        cursor = connection.execute(
-            "INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            values,
-        )
-        id = cursor.lastrowid
-        connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (id, f"{owner.name}/{name}".lower()))
-        repo = required(connection, id or 0)
-        self._first_commit(connection, repo, author)
-        return repo
+        """Make a repository whose first commit holds .gitattributes, and a second one with files, both or neither.
 
-    def require_place(self, connection: sqlite3.Connection, owner: Account) -> None:
-        """Raise 403 if an account has as many repositories as it may."""
-        if self.limits.repos is not None:
-            query = "SELECT count(*) FROM repos WHERE owner = ? AND kind <> ?"
-            count = connection.execute(query, (owner.id, HIDDEN)).fetchone()[0]
-            if count >= self.limits.repos:
-                raise HubHTTPError(403, f"{owner.name} has {count} repositories, as many as allowed")
+        Args:
+            kind: Of the repository.
+            full_name: Its namespace and name.
+            operations: The files; without any there is no second commit.
+            private: Whether it is private.
+            sdk: Of a space.
+            uploader: The author.
+            token: Token of the request.
 
-    def repo(self, kind: Kind, full_name: str) -> Repo | None:
+        Raises:
+            Refusal: As `create_repo` and `commit`.
+        """
+        reference, author = BRANCH + DEFAULT_BRANCH, uploader.name
+        with self.writer.contents() as contents:
+            prepared = prepare(operations, self.limits, contents)
+            contents.keep(self.database, self.writer.blobs.path)
+            with self.database.transaction() as connection:
+                repo = _create(connection, self.limits, kind, full_name, private, "no", sdk, author)
+                if prepared:
+                    head = ref_target(connection, repo.id, reference)
+                    title = "initial commit"
+                    self.writer.write_now(
+                        connection, repo, reference, head, prepared, author, title, "", uploader, token, contents
+                    )
+                return repo
+
+    def find(self, kind: Kind, full_name: str) -> Repo | None:
         """The repository of that name, in any case of letters; old names are not followed."""
         with self.database.reading() as connection:
             row = connection.execute(REPO + " WHERE kind = ? AND repos.key = ?", (kind, full_name.lower())).fetchone()
@@ -105,7 +127,7 @@ class Repos(Base):
             row = connection.execute(query, (kind, full_name.lower())).fetchone()
             return to_repo(row) if row else None
 
-    def delete_repo(self, repo: Repo) -> None:
+    def delete(self, repo: Repo) -> None:
         """Delete a repository with its history; its large files stay until `gc` finds that nobody names them.
 
         It is gone at once; its rows are removed in many transactions, by `gc` if that breaks off.
@@ -114,7 +136,7 @@ class Repos(Base):
             Refusal: 404; it is gone already.
         """
         with self.database.transaction() as connection:
-            required(connection, repo.id)
+            required_repo(connection, repo.id)
             for table in ("redirects", "tags", "likes", "access_requests", "discussions", "refs"):
                 connection.execute(f"DELETE FROM {table} WHERE repo = ?", (repo.id,))
             connection.execute("DELETE FROM names WHERE rowid = ?", (repo.id,))
@@ -123,7 +145,7 @@ class Repos(Base):
             mark = begin(connection, "repo", repo.id, 0)
         drop_repo(self.database, repo.id, mark)
 
-    def move_repo(self, repo: Repo, new_full_name: str) -> Repo:
+    def move(self, repo: Repo, new_full_name: str) -> Repo:
         """Give a repository another name; the old one leads to it from now on.
 
         Raises:
@@ -132,28 +154,39 @@ class Repos(Base):
         _, name = check_repo_name(new_full_name)
         new, old = new_full_name.lower(), repo.full_name.lower()
         with self.database.transaction() as connection:
-            required(connection, repo.id)
-            owner = free_place(connection, repo.kind, new_full_name, itself=repo.id)
+            required_repo(connection, repo.id)
+            owner = owner_of_free_name(connection, repo.kind, new_full_name, itself=repo.id)
             connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, new))
             if new != old:
                 connection.execute("INSERT OR REPLACE INTO redirects VALUES (?, ?, ?)", (repo.kind, old, repo.id))
             query = "UPDATE repos SET key = ?, owner = ?, name = ? WHERE id = ?"
             connection.execute(query, (new, owner.id, name, repo.id))
             connection.execute("UPDATE names SET name = ? WHERE rowid = ?", (new, repo.id))
-            return required(connection, repo.id)
+            return required_repo(connection, repo.id)
 
-    def update_repo(
+    def update(
         self, repo: Repo, *, private: bool | None = None, gated: Gated | None = None, sdk: str | None = None
     ) -> Repo:
         """Change settings; None leaves one as it is."""
         if gated not in (None, "no", "auto", "manual"):
             raise HubHTTPError(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
         with self.database.transaction() as connection:
-            required(connection, repo.id)
+            required_repo(connection, repo.id)
             query = """UPDATE repos SET private = coalesce(?, private), gated = coalesce(?, gated),
                 sdk = coalesce(?, sdk) WHERE id = ?"""
             connection.execute(query, (private, gated, sdk, repo.id))
-            return required(connection, repo.id)
+            return required_repo(connection, repo.id)
+
+    def duplicate(self, repo: Repo, new_full_name: str, *, private: bool = False, author: str) -> Repo:
+        """Copy history, branches, tags and card; not discussions, pull requests, likes or access requests.
+
+        Large files are not copied but named a second time. The caller checks that the author may read `repo`. The copy
+        appears when it is complete; until then other writers wait for no more than a slice of it.
+
+        Raises:
+            HubHTTPError: As `create`; 403 if a quota would be exceeded.
+        """
+        return duplicate_repo(self.database, self.limits, repo, new_full_name, private=private)
 
     def card(self, repo: Repo) -> dict[str, Any]:
         """The YAML of README.md on main as JSON values; {} if there is none or it is broken."""
@@ -182,43 +215,49 @@ class Repos(Base):
             row = connection.execute(f"SELECT {column} FROM repos WHERE id = ?", (repo.id,)).fetchone()
             return row[0] if row else default
 
-    def _first_commit(self, connection: sqlite3.Connection, repo: Repo, author: str) -> None:
-        """One commit without a parent that holds one file."""
-        content = GITATTRIBUTES.encode()
-        blob = objects.pack("blob", content)
-        tree = objects.edited_tree(connection, repo.id, None, {b".gitattributes": (git.FILE_MODE, blob.oid)})
-        data = git.commit_data(tree.oid, [], author, int(time.time()), "initial commit", "")
-        packed = objects.pack("commit", data)
-        objects.write(connection, repo.id, [blob, tree])
-        line = index.new_line(connection, repo.id, None, inherits=False)
-        point = index.Point(line, 0)
-        id = keep_commit(connection, repo.id, packed, point, None, tree.oid, author, "initial commit", "")
-        row = index.Row(line, ".gitattributes", 0, index.LIVE, index.FILE, blob.oid, len(content), None, id)
-        index.write(connection, (point,), 0, id, {row.path: row})
-        values = (repo.id, f"refs/heads/{DEFAULT_BRANCH}", id)
-        connection.execute("INSERT INTO refs (repo, ref, target) VALUES (?, ?, ?)", values)
-        connection.execute("UPDATE repos SET bytes = ? WHERE id = ?", (len(content), repo.id))
+
+def _create(
+    connection: sqlite3.Connection,
+    limits: Limits,
+    kind: Kind,
+    full_name: str,
+    private: bool,
+    gated: Gated,
+    sdk: str | None,
+    author: str,
+) -> Repo:
+    if kind not in KINDS:
+        raise HubHTTPError(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
+    _, name = check_repo_name(full_name)
+    owner = owner_of_free_name(connection, kind, full_name)
+    require_repo_quota(connection, limits, owner)
+    connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (kind, full_name.lower()))
+    values = (kind, full_name.lower(), owner.id, name, private, gated, sdk, now(), now())
+    cursor = connection.execute(
+        "INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
+    id = cursor.lastrowid
+    connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (id, f"{owner.name}/{name}".lower()))
+    repo = required_repo(connection, id or 0)
+    _first_commit(connection, repo, author)
+    return repo
 
 
-def to_repo(row: tuple[Any, ...]) -> Repo:
-    id, kind, namespace, name, private, gated, created, updated, sdk = row
-    return Repo(id, kind, namespace, name, bool(private), gated, moment(created), moment(updated), sdk)
-
-
-def required(connection: sqlite3.Connection, id: int) -> Repo:
-    row = connection.execute(REPO + " WHERE repos.id = ? AND repos.kind <> ?", (id, HIDDEN)).fetchone()
-    if row is None:
-        raise repo_not_found()
-    return to_repo(row)
-
-
-def free_place(connection: sqlite3.Connection, kind: Kind, full_name: str, itself: int = 0) -> Account:
-    """The owner of a name that nobody has."""
-    namespace = full_name.partition("/")[0]
-    owner = find_account(connection, namespace)
-    if owner is None:
-        raise HubHTTPError(403, f"You don't have the rights to create a {kind} under the namespace {namespace!r}")
-    query = "SELECT 1 FROM repos WHERE kind = ? AND key = ? AND id <> ?"
-    if connection.execute(query, (kind, full_name.lower(), itself)).fetchone():
-        raise HubHTTPError(409, f"A {kind} repository called {full_name} already exists")
-    return owner
+def _first_commit(connection: sqlite3.Connection, repo: Repo, author: str) -> None:
+    """One commit without a parent that holds one file."""
+    content = GITATTRIBUTES.encode()
+    blob = objects.pack("blob", content)
+    tree = objects.edited_tree(connection, repo.id, None, {b".gitattributes": (git.FILE_MODE, blob.oid)})
+    data = git.commit_data(tree.oid, [], author, int(time.time()), "initial commit", "")
+    packed = objects.pack("commit", data)
+    objects.write(connection, repo.id, [blob, tree])
+    line = index.new_line(connection, repo.id, None, inherits=False)
+    point = index.Point(line, 0)
+    id = keep_commit(connection, repo.id, packed, point, None, tree.oid, author, "initial commit", "")
+    row = index.Row(line, ".gitattributes", 0, index.LIVE, index.FILE, blob.oid, len(content), None, id)
+    index.write(connection, (point,), 0, id, {row.path: row})
+    values = (repo.id, f"refs/heads/{DEFAULT_BRANCH}", id)
+    connection.execute("INSERT INTO refs (repo, ref, target) VALUES (?, ?, ?)", values)
+    connection.execute("UPDATE repos SET bytes = ? WHERE id = ?", (len(content), repo.id))

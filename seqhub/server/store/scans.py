@@ -6,20 +6,20 @@ from pathlib import Path
 
 from seqhub.server.pickle_scan import Unscanned
 from seqhub.server.store import index, objects
-from seqhub.server.store.base import Base
+from seqhub.server.store.base import StorePart
 
 
-class Scans(Base):
-    """The part of the Store that remembers scans."""
+class Scans(StorePart):
+    """Results of scans for pickles."""
 
-    def scan_result(self, content: str, ending: str, scanner: str) -> str | None:
+    def find(self, content: str, ending: str, scanner: str) -> str | None:
         """What this scanner, named with its version, said of a content under a file's ending; None if nothing."""
         query = "SELECT status FROM scans WHERE content = ? AND ending = ? AND scanner = ?"
         with self.database.reading() as connection:
             row = connection.execute(query, (content, ending, scanner)).fetchone()
             return row[0] if row else None
 
-    def unscanned(self, endings: Iterable[str], scanner: str, limit: int) -> list[Unscanned]:
+    def missing(self, endings: Iterable[str], scanner: str, limit: int) -> list[Unscanned]:
         """Contents at the end of lines that this scanner has said nothing of, and what opens them."""
         known = sorted(endings)
         likes = " OR ".join("lower(path) LIKE ?" for _ in known)
@@ -45,7 +45,7 @@ class Scans(Base):
             except KeyError:
                 return None
 
-    def keep_scan_result(self, content: str, ending: str, scanner: str, status: str) -> None:
+    def keep(self, content: str, ending: str, scanner: str, status: str) -> None:
         """Remember what it said, in place of what another or an earlier one said."""
         with self.database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?)", (content, ending, status, scanner))

@@ -10,10 +10,10 @@ from seqhub.server.store import index, objects
 from seqhub.server.store.blobs import USABLE, viewer_values
 from seqhub.server.store.contents import Contents
 from seqhub.server.store.counting import add_bytes
-from seqhub.server.store.history import find_commit, point_of
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Row
 from seqhub.server.store.limits import Limits
 from seqhub.server.store.names import check_path
+from seqhub.server.store.revisions import find_commit, point_of
 from seqhub.server.types import Account, AddLarge, AddSmall, AddStaged, CopyFile, Delete, Operation, Repo, Token
 
 Prepared = tuple[Operation, str, objects.Packed | None]

@@ -52,7 +52,7 @@ def take_shard(
     free = shutil.disk_usage(store.root).free
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
         raise HubHTTPError(507, f"The files of the shard have {total} bytes; {free} are free.")
-    store.require_room(account, total, token)
+    store.blobs.require_room(account, total, token)
     desk = XorbCache(shelf, store)
     try:
         for file in files:
@@ -105,7 +105,7 @@ class XorbCache:
             xorb.close()
 
     def _blob_of(self, sha256: str) -> Path | None:
-        return self._store.blob(sha256)
+        return self._store.blobs.find(sha256)
 
 
 def _check(file: ShardFile, desk: XorbCache) -> None:
@@ -136,7 +136,7 @@ def _chunks_of(term: Term, number: int, desk: XorbCache) -> Sequence[tuple[bytes
 def _rebuild(
     file: ShardFile, desk: XorbCache, store: "Store", account: Account, token: Token | None
 ) -> tuple[str, int]:
-    writer = store.begin_blob()
+    writer = store.blobs.begin()
     try:
         for term in file.terms():
             for piece in desk.xorb(term.xorb).read(term.first, term.end):

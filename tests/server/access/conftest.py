@@ -22,10 +22,10 @@ class World:
     def __init__(self, store: Store) -> None:
         self.store = store
         for name in PEOPLE:
-            store.create_account(name)
-        store.create_account("lab", is_org=True)
+            store.accounts.create(name)
+        store.accounts.create("lab", is_org=True)
         for name, role in (("rita", "read"), ("will", "write"), ("anna", "admin")):
-            store.add_member("lab", name, role)
+            store.accounts.add_member("lab", name, role)
         self.repos: dict[str, Repo] = {}
         for owner in ("ada", "lab"):
             for what in ("public", "private", "gated"):
@@ -34,29 +34,29 @@ class World:
         one = ["model:ada/Private"]
         self.secrets: dict[str, str | None] = {
             "nobody": None,
-            "ada": store.create_token("ada", "t", "write")[0],
-            "ada, read token": store.create_token("ada", "t", "read", expires=soon)[0],
-            "ada, admin token": store.create_token("ada", "t", "admin")[0],
-            "ada, token for ada/private": store.create_token("ada", "t", "write", repos=one)[0],
-            "bob": store.create_token("bob", "t", "admin")[0],
-            "bob, token for ada/private": store.create_token("bob", "t", "admin", repos=one)[0],
-            "rita": store.create_token("rita", "t", "admin")[0],
-            "will": store.create_token("will", "t", "admin")[0],
-            "anna": store.create_token("anna", "t", "admin")[0],
-            "anna, read token": store.create_token("anna", "t", "read")[0],
-            "anna, write token": store.create_token("anna", "t", "write")[0],
-            "ada, expired": store.create_token("ada", "t", "admin", expires=past)[0],
+            "ada": store.tokens.create("ada", "t", "write")[0],
+            "ada, read token": store.tokens.create("ada", "t", "read", expires=soon)[0],
+            "ada, admin token": store.tokens.create("ada", "t", "admin")[0],
+            "ada, token for ada/private": store.tokens.create("ada", "t", "write", repos=one)[0],
+            "bob": store.tokens.create("bob", "t", "admin")[0],
+            "bob, token for ada/private": store.tokens.create("bob", "t", "admin", repos=one)[0],
+            "rita": store.tokens.create("rita", "t", "admin")[0],
+            "will": store.tokens.create("will", "t", "admin")[0],
+            "anna": store.tokens.create("anna", "t", "admin")[0],
+            "anna, read token": store.tokens.create("anna", "t", "read")[0],
+            "anna, write token": store.tokens.create("anna", "t", "write")[0],
+            "ada, expired": store.tokens.create("ada", "t", "admin", expires=past)[0],
             "ada, revoked": self.revoked("ada"),
             "forged": "hf_" + "0" * 64,
         }
 
     def make(self, kind: Kind, name: str, what: str) -> Repo:
         gated = "manual" if what == "gated" else "no"
-        return self.store.create_repo(kind, name, private=what == "private", gated=gated, author="ada")
+        return self.store.repos.create(kind, name, private=what == "private", gated=gated, author="ada")
 
     def revoked(self, user: str) -> str:
-        secret, token = self.store.create_token(user, "t", "admin")
-        self.store.revoke_token(token.id)
+        secret, token = self.store.tokens.create(user, "t", "admin")
+        self.store.tokens.revoke(token.id)
         return secret
 
 

@@ -156,13 +156,13 @@ def test_private_looks_exactly_like_absent(world: World, who: str, permission: s
 
 def test_the_gate_opens(world: World) -> None:
     repo = world.make("dataset", "ada/opened", "gated")
-    bob = world.store.account("bob")
+    bob = world.store.accounts.find("bob")
     assert bob is not None
     identity = identify(request(world.secrets["bob"]), world.store)
     assert not may(world.store, identity, "read", repo)
-    world.store.request_access(repo, bob)
+    world.store.access_requests.create(repo, bob)
     assert not may(world.store, identity, "read", repo)
-    world.store.decide(repo, "bob", "accepted")
+    world.store.access_requests.decide(repo, "bob", "accepted")
     assert may(world.store, identity, "read", repo)
     assert not may(world.store, identity, "write", repo)
     confined = identify(request(world.secrets["bob, token for ada/private"]), world.store)

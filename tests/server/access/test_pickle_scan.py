@@ -137,7 +137,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_the_scanner_answers_at_once_and_knows_later(store: Store) -> None:
-    with closing(Scanner(store)) as scanner:
+    with closing(Scanner(store.scans)) as scanner:
         asked = []
 
         def opened() -> bytes:
@@ -159,13 +159,13 @@ def test_the_scanner_answers_at_once_and_knows_later(store: Store) -> None:
 
 
 def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(Scanner(store)) as first:
+    with closing(Scanner(store.scans)) as first:
         first.add("oid", "a.pkl", lambda: EVIL)
         first.settle()
-    with closing(Scanner(store)) as second:
+    with closing(Scanner(store.scans)) as second:
         assert second.status("oid", "a.pkl") == "suspicious"
     monkeypatch.setattr("seqhub.server.pickle_scan.version", lambda name: "999")
-    with closing(Scanner(store)) as newer:
+    with closing(Scanner(store.scans)) as newer:
         asked = []
         assert newer.status("oid", "a.pkl") == "not scanned"
         newer.add("oid", "a.pkl", lambda: asked.append(1))
@@ -174,14 +174,16 @@ def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_was_committed_before_the_start_is_scanned(store: Store) -> None:
-    ada = store.create_account("ada")
-    repo = store.create_repo("model", "ada/net", author="ada")
+    ada = store.accounts.create("ada")
+    repo = store.repos.create("model", "ada/net", author="ada")
     operations = [AddSmall("a.pkl", EVIL), AddSmall("large.PT", EVIL + bytes(300_000)), AddSmall("a.txt", EVIL)]
-    store.commit(repo, "main", operations, expected_parent=None, author="ada", title="t", uploader=ada)
-    commit = store.resolve(repo, "main")
-    with closing(Scanner(store)) as scanner:
+    store.commits.create(repo, "main", operations, expected_parent=None, author="ada", title="t", uploader=ada)
+    commit = store.revisions.resolve(repo, "main")
+    with closing(Scanner(store.scans)) as scanner:
         scanner.settle()
-        found = {path: scanner.status(store.entry(repo, commit, path).oid, path) for path in ("a.pkl", "large.PT")}  # type: ignore[union-attr]
+        found = {
+            path: scanner.status(store.revisions.entry(repo, commit, path).oid, path) for path in ("a.pkl", "large.PT")
+        }  # type: ignore[union-attr]
     assert found == {"a.pkl": "suspicious", "large.PT": "suspicious"}
 
 
@@ -189,7 +191,7 @@ def test_a_scan_that_takes_all_memory_ends_the_child_alone(store: Store) -> None
     """4 MB of opcodes: the scanner keeps every one of them."""
     greedy = b"\x80\x02" + b"K\x01" * (2 * 2**20) + b"."
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with closing(Scanner(store, memory_bytes=128 * 2**20)) as scanner:
+    with closing(Scanner(store.scans, memory_bytes=128 * 2**20)) as scanner:
         scanner.add("greedy", "a.pkl", lambda: greedy)
         scanner.add("evil", "a.pkl", lambda: EVIL)
         scanner.settle()
@@ -199,7 +201,7 @@ def test_a_scan_that_takes_all_memory_ends_the_child_alone(store: Store) -> None
 
 
 def test_a_scan_that_takes_too_long_is_ended(store: Store) -> None:
-    with closing(Scanner(store, seconds=0.05)) as scanner:
+    with closing(Scanner(store.scans, seconds=0.05)) as scanner:
         scanner.add("slow", "a.pkl", lambda: b"\x80\x02" + b"K\x01" * 2_000_000 + b".")
         scanner.settle()
         assert scanner.status("slow", "a.pkl") == "failed"
@@ -215,7 +217,7 @@ def test_the_child_ends_with_the_scanner(store: Store) -> None:
         at_work.set()
         assert go_on.wait(20)
 
-    with closing(Scanner(store)) as scanner:
+    with closing(Scanner(store.scans)) as scanner:
         scanner.add("first", "a.pkl", lambda: EVIL)
         scanner.add("second", "a.pkl", opened)
         assert at_work.wait(20)

@@ -40,7 +40,7 @@ def test_wrong_tokens_end_in_429_and_right_ones_do_not(tmp_path: Path) -> None:
     with running(tmp_path, max_wrong_tokens=3, wrong_token_seconds=3600) as hub:
         right = {"Authorization": f"Bearer {hub.token('ada')}"}
         password = base64.b64encode(b"ada:hf_guess").decode()
-        hub.store.create_repo("model", "ada/x", author="ada")
+        hub.store.repos.create("model", "ada/x", author="ada")
         with httpx2.Client(base_url=hub.url, trust_env=False) as http:
             statuses = []
             for number in range(4):

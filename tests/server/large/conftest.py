@@ -57,9 +57,9 @@ class Person:
         return self.http.post(f"/api/models/{self.repo}/commit/main", content=body, headers=headers)
 
     def may_use(self, content: bytes) -> bool:
-        account = self.hub.store.account(self.name)
+        account = self.hub.store.accounts.find(self.name)
         assert account is not None
-        return self.hub.store.may_use(account, sha256(content))
+        return self.hub.store.blobs.may_use(account, sha256(content))
 
     def cas(self) -> "Cas":
         answer = self.get(f"/api/models/{self.repo}/xet-write-token/main").raise_for_status()

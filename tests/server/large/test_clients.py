@@ -78,7 +78,7 @@ def test_xet_up_and_back_twice_and_after_a_restart(tmp_path: Path, folder: Path)
         assert client(hub, home, "seqhub/two", folder) == expected
     with running(tmp_path / "hub", port=port) as hub:
         assert client(hub, home, "seqhub/three", folder, kind="dataset") == expected
-        hub.store.renew_instance()
+        hub.store.maintenance.renew_instance()
         assert client(hub, home, "seqhub/four", folder) == expected
 
 

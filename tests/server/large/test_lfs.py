@@ -98,9 +98,9 @@ def test_replaying_an_upload_changes_nothing(ada: Person, http: httpx2.Client, h
 def test_an_address_ends_with_time_token_and_right(hub: Running, ada: Person, bob: Person, http: httpx2.Client) -> None:
     content = fresh()
     signer = Signer(hub.store.secret)
-    account = hub.store.account("ada")
+    account = hub.store.accounts.find("ada")
     assert isinstance(account, Account)
-    token = hub.store.list_tokens("ada")[0]
+    token = hub.store.tokens.of_user("ada")[0]
     good = Grant(
         "upload", "ada", token.id, "model:ada/net", "write", int(time.time()) + 60, sha256(content), len(content)
     )
@@ -114,13 +114,13 @@ def test_an_address_ends_with_time_token_and_right(hub: Running, ada: Person, bo
     assert put(user="nobody").status_code == 403
     assert put(user="").status_code in (401, 403)
     assert put(repo="model:ada/gone").status_code == 404
-    assert put(user="bob", token=hub.store.list_tokens("bob")[0].id).status_code == 404, "bob may not write there"
+    assert put(user="bob", token=hub.store.tokens.of_user("bob")[0].id).status_code == 404, "bob may not write there"
     assert not ada.may_use(content)
-    secret, revoked = hub.store.create_token("ada", "soon gone", "write")
+    secret, revoked = hub.store.tokens.create("ada", "soon gone", "write")
     headers = {"Authorization": f"Bearer {secret}"}
     body = {"operation": "upload", "objects": [{"oid": sha256(content), "size": len(content)}], "ref": {"name": "main"}}
     answer = http.post("/ada/net.git/info/lfs/objects/batch", json=body, headers=headers).json()
-    hub.store.revoke_token(revoked.id)
+    hub.store.tokens.revoke(revoked.id)
     assert http.put(answer["objects"][0]["actions"]["upload"]["href"], content=content).status_code == 403
     assert put().status_code == 200
 
@@ -194,10 +194,10 @@ def test_bob_may_send_for_a_pull_request_but_not_for_a_branch(hub: Running, bob:
 def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
     """Sent again it replaces the one before; it takes the room of its account, until it is joined or swept."""
     store = Store(tmp_path, limits=Limits(waiting_bytes=10_000))
-    ada = store.create_account("ada")
+    ada = store.accounts.create("ada")
 
     def send(content: bytes, number: int = 1) -> str:
-        writer = store.begin_part(ada, None, "upload", number, len(content))
+        writer = store.blobs.begin_part(ada, None, "upload", number, len(content))
         try:
             writer.write(content)
             return writer.finish()
@@ -215,14 +215,14 @@ def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
         send(bytes(3000), 3)
     assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
     with pytest.raises(HubHTTPError):
-        store.require_room(ada, 3000)
-    assert store.fsck() == []
+        store.blobs.require_room(ada, 3000)
+    assert store.maintenance.fsck() == []
     kept.write_bytes(b"x" + kept.read_bytes()[1:])
     (tmp_path / "parts" / "stray").mkdir()
     (tmp_path / "parts" / "stray" / "1-x").write_bytes(b"x")
-    assert [line.partition(" of upload")[0] for line in store.fsck()] == ["part 1", "part 1-x"]
-    assert store.gc(3600)["temporary"] == 0
-    assert store.gc(-1)["temporary"] == 3
+    assert [line.partition(" of upload")[0] for line in store.maintenance.fsck()] == ["part 1", "part 1-x"]
+    assert store.maintenance.gc(3600)["temporary"] == 0
+    assert store.maintenance.gc(-1)["temporary"] == 3
     assert not list((tmp_path / "parts").glob("*"))
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     store.close()

@@ -60,12 +60,12 @@ def test_large_files(
     first(ada, content)
     ada.commit("w.bin", sha256(content), len(content)).raise_for_status()
     assert preupload_id(ada, "w.bin", content) == sha256(content)
-    assert store.fsck() == []
-    DAMAGE[damage](store.blob_path(sha256(content)))
-    assert any(sha256(content) in line for line in store.fsck())
+    assert store.maintenance.fsck() == []
+    DAMAGE[damage](store.blobs.path(sha256(content)))
+    assert any(sha256(content) in line for line in store.maintenance.fsck())
     assert preupload_id(ada, "w.bin", content) is None, "else the client takes its file for unchanged"
     again(ada, content)
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     assert preupload_id(ada, "w.bin", content) == sha256(content)
     assert ada.get(f"/{ada.repo}/resolve/main/w.bin").content == content
     assert "actions" not in ada.batch(content).json()["objects"][0]
@@ -74,13 +74,13 @@ def test_large_files(
 @pytest.mark.parametrize("damage", ["other", "broken", "missing"])
 def test_small_files(ada: Person, damage: str) -> None:
     store = ada.hub.store
-    repo, account = store.repo("model", ada.repo), store.account("ada")
+    repo, account = store.repos.find("model", ada.repo), store.accounts.find("ada")
     assert repo is not None
     assert account is not None
     content = secrets.token_hex(400).encode()
     added = [AddSmall("s.txt", content)]
-    store.commit(repo, "main", added, expected_parent=None, author="ada", title="t", uploader=account)
-    entry = store.entry(repo, store.resolve(repo, "main"), "s.txt")
+    store.commits.create(repo, "main", added, expected_parent=None, author="ada", title="t", uploader=account)
+    entry = store.revisions.entry(repo, store.revisions.resolve(repo, "main"), "s.txt")
     assert entry is not None
     with store.database.transaction() as connection:
         statement = {
@@ -89,17 +89,17 @@ def test_small_files(ada: Person, damage: str) -> None:
             "missing": "DELETE FROM objects WHERE oid = ?",
         }[damage]
         connection.execute(statement, (bytes.fromhex(entry.oid),))
-    assert any(entry.oid in line for line in store.fsck())
+    assert any(entry.oid in line for line in store.maintenance.fsck())
     assert preupload_id(ada, "s.txt", content) is None
     lines = [
         {"key": "header", "value": {"summary": "again"}},
         {"key": "file", "value": {"path": "s.txt", "content": content.decode(), "encoding": "utf-8"}},
     ]
-    head = store.resolve(repo, "main").oid
+    head = store.revisions.resolve(repo, "main").oid
     answer = ada.http.post(
         f"/api/models/{ada.repo}/commit/main", content="\n".join(map(json.dumps, lines)), headers=ada.bearer
     )
     assert answer.json()["commitOid"] == head, "the file is as it was, so there is no commit"
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     assert preupload_id(ada, "s.txt", content) == entry.oid
     assert ada.get(f"/{ada.repo}/resolve/main/s.txt").content == content

@@ -32,7 +32,7 @@ def test_a_file_of_pieces_of_two_xorbs(ada: Person) -> None:
     pieces = [Piece(second, 1, 3), Piece(first, 0, 2), Piece(first, 0, 1), Piece(second, 0, 3)]
     content = b"".join(piece.content for piece in pieces)
     assert cas.shard(shard(file_records(pieces, sha256=sha256(content)), xorbs=[first, second])).json() == {"result": 1}
-    path = ada.hub.store.blob(sha256(content))
+    path = ada.hub.store.blobs.find(sha256(content))
     assert path is not None
     assert path.read_bytes() == content
     assert ada.commit("pieces.bin", sha256(content), len(content)).status_code == 200
@@ -91,7 +91,7 @@ def test_lost_bytes_heal_by_another_address(ada: Person) -> None:
     cas.xorb(xorb)
     cas.shard(shard(file_records(whole(xorb))))
     content = b"".join(xorb.contents)
-    path = ada.hub.store.blob(sha256(content))
+    path = ada.hub.store.blobs.find(sha256(content))
     assert path is not None
     path.unlink()
     assert cas.shard(shard(file_records([Piece(xorb, 1, 2)]))).status_code == 404
@@ -205,7 +205,7 @@ def test_an_empty_file_has_no_hashes(ada: Person) -> None:
 def test_tokens_of_the_cas(ada: Person, hub: Running, http: httpx2.Client) -> None:
     cas, xorb = ada.cas(), fresh()
     path = f"{cas.url}/v1/xorbs/default/{to_hex(xorb.hash)}"
-    token = hub.store.list_tokens("ada")[0]
+    token = hub.store.tokens.of_user("ada")[0]
     good = Grant("xet", "ada", token.id, "model:ada/net", "write", int(time.time()) + 60)
     old = Grant("xet", "ada", token.id, "model:ada/net", "write", int(time.time()) - 1)
     other = Grant("upload", "ada", token.id, "model:ada/net", "write", int(time.time()) + 60, oid="ab" * 32)
@@ -235,7 +235,7 @@ def test_what_hf_xet_does_without(ada: Person, path: str) -> None:
 def test_a_renewed_instance_voids_the_address(ada: Person, hub: Running) -> None:
     xorb, cas = fresh(), ada.cas()
     assert hub.store.instance_id in cas.url
-    hub.store.renew_instance()
+    hub.store.maintenance.renew_instance()
     assert cas.xorb(xorb).status_code == 410
     assert cas.shard(shard(file_records(whole(xorb)))).status_code == 410
     again = ada.cas()

@@ -28,14 +28,14 @@ def everything(store: Store) -> dict[str, list[Any]]:
 def large(hub: Hub) -> str:
     """SHA-256 of a large file of ada/whole, which has a branch and a pull request, too."""
     repo = hub.make("ada/whole")
-    ada = hub.store.account("ada")
+    ada = hub.store.accounts.find("ada")
     assert ada is not None
-    writer = hub.store.begin_blob()
+    writer = hub.store.blobs.begin()
     writer.write(b"large")
     operation = AddLarge("large.bin", *writer.finish(None, None, ada))
-    hub.store.commit(repo, "main", [operation], expected_parent=None, author="ada", title="l", uploader=ada)
-    hub.store.create_branch(repo, "dev")
-    hub.store.propose(repo, [AddSmall("p.txt", b"p")], author="ada", title="p", uploader=ada)
+    hub.store.commits.create(repo, "main", [operation], expected_parent=None, author="ada", title="l", uploader=ada)
+    hub.store.refs.create_branch(repo, "dev")
+    hub.store.discussions.propose(repo, [AddSmall("p.txt", b"p")], author="ada", title="p", uploader=ada)
     return operation.sha256
 
 
@@ -104,9 +104,9 @@ def test_the_retry_of_a_refused_create_works(hub: Hub) -> None:
     assert hub("POST", "/api/repos/create", json=body).status_code == 200
     assert hub("GET", "/ada/retried/resolve/main/x").content == b"hello"
     assert hub("POST", "/api/repos/create", json=body).json()["url"].endswith("/ada/retried")
-    repo = hub.store.repo("model", "ada/retried")
+    repo = hub.store.repos.find("model", "ada/retried")
     assert repo is not None
-    hub.store.delete_repo(repo)
+    hub.store.repos.delete(repo)
 
 
 def test_an_overwritten_branch_moves(hub: Hub, large: str) -> None:
@@ -120,5 +120,5 @@ def test_a_token_that_is_refused_makes_no_account(hub: Hub) -> None:
     before = everything(hub.store)
     for user, role in (("newcomer", "owner"), ("bad name", "write")):
         with pytest.raises(HubHTTPError):
-            hub.store.create_token(user, "t", role, make_user=True)  # type: ignore[arg-type]
+            hub.store.tokens.create(user, "t", role, make_user=True)  # type: ignore[arg-type]
     assert everything(hub.store) == before

@@ -24,11 +24,11 @@ def file(path: str, content: str = "eA==", **more: object) -> tuple[str, dict[st
 
 @pytest.fixture(autouse=True)
 def nothing_is_written(hub: Hub) -> Any:
-    repo = hub.store.repo("model", "ada/open")
+    repo = hub.store.repos.find("model", "ada/open")
     assert repo is not None
-    before = hub.head(repo), hub.store.refs(repo), hub.store.count_repos()
+    before = hub.head(repo), hub.store.refs.of_repo(repo), hub.store.listing.count()
     yield
-    assert (hub.head(repo), hub.store.refs(repo), hub.store.count_repos()) == before
+    assert (hub.head(repo), hub.store.refs.of_repo(repo), hub.store.listing.count()) == before
 
 
 def refused(answer: Any, *statuses: int) -> None:
@@ -216,9 +216,9 @@ def test_broken_yaml_in_a_repository_breaks_nothing(hub: Hub) -> None:
         assert hub("GET", f"/api/models/bob/yaml-{number}").status_code == 200
     assert hub("GET", "/api/models?full=1&cardData=1&limit=1000").status_code == 200
     for number in range(4):
-        repo = hub.store.repo("model", f"bob/yaml-{number}")
+        repo = hub.store.repos.find("model", f"bob/yaml-{number}")
         assert repo is not None
-        hub.store.delete_repo(repo)
+        hub.store.repos.delete(repo)
 
 
 @pytest.mark.parametrize(
@@ -286,9 +286,9 @@ def test_credentials(hub: Hub, header: str) -> None:
 
 def test_a_foreign_hash_gives_nothing(hub: Hub) -> None:
     """Neither by naming it, nor by a text that looks like a pointer to it."""
-    writer = hub.store.begin_blob()
+    writer = hub.store.blobs.begin()
     writer.write(b"the secret of bob")
-    bob = hub.store.account("bob")
+    bob = hub.store.accounts.find("bob")
     assert bob is not None
     sha256, size = writer.finish(None, None, bob)
     for value in ({"path": "x", "oid": sha256, "size": size}, {"path": "x", "oid": sha256}):
@@ -300,9 +300,9 @@ def test_a_foreign_hash_gives_nothing(hub: Hub) -> None:
     assert hub("GET", "/ada/pointer/resolve/main/p.bin").content == text
     info = hub("POST", "/api/models/ada/pointer/paths-info/main", data={"paths": "p.bin"}).json()
     assert "lfs" not in info[0]
-    repo = hub.store.repo("model", "ada/pointer")
+    repo = hub.store.repos.find("model", "ada/pointer")
     assert repo is not None
-    hub.store.delete_repo(repo)
+    hub.store.repos.delete(repo)
 
 
 def test_errors_are_json_with_ascii_headers(hub: Hub) -> None:

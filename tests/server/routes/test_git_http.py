@@ -69,28 +69,28 @@ class Git:
         return target
 
     def commit(self, repo: Repo, *operations: Operation, branch: str = "main") -> str:
-        ada = self.store.account("ada")
+        ada = self.store.accounts.find("ada")
         assert ada is not None
         ref = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
-        return self.store.commit(
+        return self.store.commits.create(
             repo, ref, operations, expected_parent=None, author="ada", title="change", message="", uploader=ada
         ).oid
 
     def make(self, name: str, kind: Kind = "model", *, private: bool = False) -> Repo:
         """Two commits on main, two on the branch side, a light and an annotated tag."""
-        repo = self.store.create_repo(kind, f"ada/{name}", private=private, author="ada")
-        ada = self.store.account("ada")
+        repo = self.store.repos.create(kind, f"ada/{name}", private=private, author="ada")
+        ada = self.store.accounts.find("ada")
         assert ada is not None
-        writer = self.store.begin_blob()
+        writer = self.store.blobs.begin()
         writer.write(b"\0" * 300_000)
         large = AddLarge("big.bin", *writer.finish(None, None, ada))
         folders = [AddSmall(f"many/{n:03}/ü.txt", b"%d" % n) for n in range(300)]
         self.commit(repo, AddSmall("a.txt", b"1\n"), AddSmall("noise", os.urandom(200_000)), large, *folders)
-        self.store.create_branch(repo, "side", "main")
+        self.store.refs.create_branch(repo, "side", "main")
         self.commit(repo, AddSmall("side.txt", b"s"), branch="side")
         two = self.commit(repo, AddSmall("a.txt", b"2\n"))
-        self.store.create_tag(repo, "light", two)
-        self.store.create_tag(repo, "v1", two, "first release")
+        self.store.refs.create_tag(repo, "light", two)
+        self.store.refs.create_tag(repo, "v1", two, "first release")
         return repo
 
 
@@ -123,11 +123,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def uploaded(store: Store, repo: Repo, revision: str = "main") -> dict[str, bytes]:
     """What git is to find at a revision: contents, and of large files pointers."""
-    commit = store.resolve(repo, revision)
+    commit = store.revisions.resolve(repo, revision)
     found = {}
-    for entry in store.tree(repo, commit, "", recursive=True, limit=10_000)[0]:
+    for entry in store.revisions.tree(repo, commit, "", recursive=True, limit=10_000)[0]:
         if not entry.is_folder:
-            found[entry.path] = store.git_object(repo, entry.oid)[1]
+            found[entry.path] = store.git.read(repo, entry.oid)[1]
     return found
 
 
@@ -137,19 +137,19 @@ def test_a_clone_has_everything(run: Git, repo: Repo, suffix: str) -> None:
     assert files(clone) == uploaded(run.store, repo)
     assert files(clone)["big.bin"].startswith(b"version https://git-lfs.github.com/spec/v1\n")
     assert run("symbolic-ref", "HEAD", at=clone) == "refs/heads/main"
-    assert run("rev-parse", "HEAD", at=clone) == run.store.resolve(repo, "main").oid
+    assert run("rev-parse", "HEAD", at=clone) == run.store.revisions.resolve(repo, "main").oid
     assert run("tag", at=clone).split() == ["light", "v1"]
     assert run("cat-file", "-t", "v1", at=clone) == "tag"
     assert run("rev-parse", "v1^{commit}", at=clone) == run("rev-parse", "light", at=clone)
     assert run("rev-list", "--count", "HEAD", at=clone) == "3"
-    assert run("rev-parse", "origin/side", at=clone) == run.store.resolve(repo, "side").oid
+    assert run("rev-parse", "origin/side", at=clone) == run.store.revisions.resolve(repo, "side").oid
 
 
 @pytest.mark.parametrize("version", ["0", "2"])
 def test_a_branch_and_older_protocols(run: Git, repo: Repo, version: str) -> None:
     clone = run.clone("ada/net", "--branch", "side", "--single-branch", "-c", f"protocol.version={version}")
     assert files(clone) == uploaded(run.store, repo, "side")
-    assert run("rev-parse", "HEAD", at=clone) == run.store.resolve(repo, "side").oid
+    assert run("rev-parse", "HEAD", at=clone) == run.store.revisions.resolve(repo, "side").oid
 
 
 def test_prefixes(run: Git) -> None:
@@ -165,7 +165,7 @@ def test_pull_brings_what_is_new_and_no_more(run: Git) -> None:
     run.commit(repo, AddSmall("a.txt", b"3\n"), Delete("many/000", is_folder=True))
     run.commit(repo, AddSmall("new/b.txt", b"b\n"))
     run.commit(repo, AddSmall("side.txt", b"t"), branch="side")
-    run.store.create_tag(repo, "v2", "main", "second release")
+    run.store.refs.create_tag(repo, "v2", "main", "second release")
     before = count(run, clone)
     run("-c", "fetch.unpackLimit=1", "pull", "-q", at=clone)  # keeps the pack as it came
     assert files(clone) == uploaded(run.store, repo)
@@ -189,7 +189,7 @@ def count(run: Git, clone: Path) -> int:
 def test_a_squashed_history_is_fetched(run: Git) -> None:
     repo = run.make("squashed")
     clone = run.clone("ada/squashed")
-    run.store.super_squash(repo, "main", "one", "ada")
+    run.store.commits.squash(repo, "main", "one", "ada")
     run("fetch", "-q", at=clone)
     assert run("rev-list", "--count", "origin/main", at=clone) == "1"
     run("fsck", "--strict", at=clone)
@@ -226,15 +226,15 @@ def test_a_private_repository_wants_a_token(run: Git) -> None:
 
 
 def test_a_moved_repository_is_found(run: Git) -> None:
-    repo = run.store.move_repo(run.make("before"), "ada/after")
+    repo = run.store.repos.move(run.make("before"), "ada/after")
     assert files(run.clone("ada/before")) == uploaded(run.store, repo)
 
 
 def test_pull_requests_and_single_commits(run: Git) -> None:
     repo = run.make("asked")
-    ada = run.store.account("ada")
+    ada = run.store.accounts.find("ada")
     assert ada is not None
-    number = run.store.open_discussion(repo, "change", "", "ada", pull_request=True).number
+    number = run.store.discussions.open(repo, "change", "", "ada", pull_request=True).number
     oid = run.commit(repo, AddSmall("asked.txt", b"?"), branch=f"refs/pr/{number}")
     clone = run.clone("ada/asked")
     run("fetch", "-q", "origin", f"refs/pr/{number}:pr", at=clone)
@@ -268,11 +268,11 @@ def test_one_clone_with_lfs_has_the_contents(run: Git, kind: Kind, suffix: str) 
     name = f"heavy{len(suffix)}"
     repo = run.make(name, kind, private=True)
     run("lfs", "install")
-    ada = run.store.account("ada")
+    ada = run.store.accounts.find("ada")
     assert ada is not None
     contents = {f"weights/{n}.bin": os.urandom(1000 * n) for n in range(1, 6)}
     for path, content in contents.items():
-        writer = run.store.begin_blob()
+        writer = run.store.blobs.begin()
         writer.write(content)
         run.commit(repo, AddLarge(path, *writer.finish(None, None, ada)))
     prefix, target = "" if kind == "model" else "datasets/", run.home / "clone"
@@ -290,8 +290,8 @@ def test_lfs_says_what_was_deleted_for_good(run: Git) -> None:
     repo = run.make("purged")
     run("lfs", "install")
     clone = run.clone("ada/purged")
-    sha256 = run.store.list_large(repo)[0][0]
-    run.store.delete_large(repo, sha256)
+    sha256 = run.store.blobs.large_files(repo)[0][0]
+    run.store.commits.delete_large(repo, sha256)
     run("checkout", "-q", "HEAD", at=clone, GIT_LFS_SKIP_SMUDGE="0")
     said = run("lfs", "pull", at=clone, fails=True, GIT_LFS_SKIP_SMUDGE="0")
     assert f"[{sha256}] Object does not exist" in said
@@ -303,10 +303,10 @@ def post(run: Git, body: bytes, **headers: str) -> httpx2.Response:
 
 
 def test_requests_that_git_does_not_send(run: Git, repo: Repo) -> None:
-    head = run.store.resolve(repo, "main").oid.encode()
+    head = run.store.revisions.resolve(repo, "main").oid.encode()
     stranger = packfile.pkt(b"want " + b"1" * 40 + b"\n") + b"00000009done\n"
     assert post(run, stranger).content[4:] == b"ERR upload-pack: not our ref " + b"1" * 40 + b"\n"
-    tree = run.store.git_object(repo, head.decode())[1][5:45]
+    tree = run.store.git.read(repo, head.decode())[1][5:45]
     assert b"not our ref" in post(run, packfile.pkt(b"want " + tree) + b"00000009done\n").content
     assert post(run, b"0000").content == b""
     for bad in (b"want", b"0003", b"ffff", b"-001", b"0005x0000", packfile.pkt(b"want me"), packfile.pkt(b"deepen 0")):

@@ -45,7 +45,7 @@ CARDS = [
 def hostile(hub: Hub) -> Iterator[Repo]:
     repo = hub.make("bob/hostile")
     yield repo
-    hub.store.delete_repo(repo)
+    hub.store.repos.delete(repo)
 
 
 def strict(text: bytes) -> Any:
@@ -112,7 +112,7 @@ def test_any_safetensors_header(hub: Hub, header: bytes) -> None:
 def test_a_damaged_object_of_one_repository_spoils_no_list(hub: Hub, hostile: Repo) -> None:
     put(hub, "config.json", b'{"model_type": "lstm"}')
     with hub.store.database.transaction() as connection:
-        oid = hub.store.entry(hostile, hub.store.resolve(hostile, "main"), "config.json")
+        oid = hub.store.revisions.entry(hostile, hub.store.revisions.resolve(hostile, "main"), "config.json")
         assert oid is not None
         connection.execute("DELETE FROM objects WHERE repo = ? AND oid = ?", (hostile.id, bytes.fromhex(oid.oid)))
     all_answers(hub)

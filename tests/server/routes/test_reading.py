@@ -21,13 +21,13 @@ SMALL = b"0123456789"
 @pytest.fixture(scope="module")
 def name(hub: Hub) -> str:
     repo = hub.make("ada/reading", **{"empty.txt": b"", "sub/x.txt": b"x"})
-    ada = hub.store.account("ada")
+    ada = hub.store.accounts.find("ada")
     assert ada is not None
-    writer = hub.store.begin_blob()
+    writer = hub.store.blobs.begin()
     writer.write(LARGE)
     sha256, size = writer.finish(None, None, ada)
     added = [AddLarge("large.bin", sha256, size)]
-    hub.store.commit(repo, "main", added, expected_parent=None, author="ada", title="large", uploader=ada)
+    hub.store.commits.create(repo, "main", added, expected_parent=None, author="ada", title="large", uploader=ada)
     return "/ada/reading"
 
 

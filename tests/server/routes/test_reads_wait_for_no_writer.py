@@ -25,14 +25,14 @@ READS = [route for route in table() if route.method == "GET" and route.permissio
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     store = Store(Path(tmp_path_factory.mktemp("hub")), limits=Limits(busy_seconds=BUSY))
-    ada = store.create_account("ada")
-    repo = store.create_repo("model", "ada/open", author="ada")
-    writer = store.begin_blob()
+    ada = store.accounts.create("ada")
+    repo = store.repos.create("model", "ada/open", author="ada")
+    writer = store.blobs.begin()
     writer.write(b"\0large")
     operations = [AddLarge("w.bin", *writer.finish(None, None, ada)), AddSmall("a.txt", b"a")]
-    store.commit(repo, "main", operations, expected_parent=None, author="ada", title="t", uploader=ada)
-    store.propose(repo, [AddSmall("p.txt", b"p")], author="ada", title="p", uploader=ada)
-    store.update_repo(repo, gated="manual")
+    store.commits.create(repo, "main", operations, expected_parent=None, author="ada", title="t", uploader=ada)
+    store.discussions.propose(repo, [AddSmall("p.txt", b"p")], author="ada", title="p", uploader=ada)
+    store.repos.update(repo, gated="manual")
     app = create_app(store, settings=Settings())
     yield Hub(store, TestClient(app, raise_server_exceptions=True), {})
     store.close()
@@ -64,7 +64,7 @@ def test_no_read_waits(hub: Hub, writing: Callable[[Store], AbstractContextManag
     requests = [("GET", path_of(route, "ada/open"), {}) for route in READS]
     requests += [("HEAD", "/ada/open/resolve/main/w.bin", {}), ("GET", "/ada/open/resolve/main/w.bin", {})]
     requests += [("POST", path, given) for path, given in posts]
-    secrets = [hub.store.create_token("ada", f"{number}", "write")[0] for number in range(len(requests))]
+    secrets = [hub.store.tokens.create("ada", f"{number}", "write")[0] for number in range(len(requests))]
     statuses: list[tuple[str, str, int]] = []
 
     def ask() -> None:
@@ -81,7 +81,7 @@ def test_no_read_waits(hub: Hub, writing: Callable[[Store], AbstractContextManag
     asking.join()
     assert not waiting, f"waits for the writer: {requests[len(statuses)]}"
     assert [status for status in statuses if status[2] in (500, 503)] == []
-    assert all(token.last_used is not None for token in hub.store.list_tokens("ada"))
+    assert all(token.last_used is not None for token in hub.store.tokens.of_user("ada"))
 
 
 def test_every_read_is_asked() -> None:
@@ -90,12 +90,12 @@ def test_every_read_is_asked() -> None:
 
 def test_the_last_use_is_kept_when_the_server_stops(tmp_path: Path) -> None:
     store = Store(tmp_path / "hub")
-    store.create_account("ada")
-    secret, _ = store.create_token("ada", "t", "read")
-    assert store.token(secret) is not None
+    store.accounts.create("ada")
+    secret, _ = store.tokens.create("ada", "t", "read")
+    assert store.tokens.find(secret) is not None
     store.close()
     store = Store(tmp_path / "hub")
-    (token,) = store.list_tokens("ada")
+    (token,) = store.tokens.of_user("ada")
     assert token.last_used is not None
     store.close()
 
@@ -103,8 +103,8 @@ def test_the_last_use_is_kept_when_the_server_stops(tmp_path: Path) -> None:
 def test_a_store_that_cannot_write_closes_and_reads(tmp_path: Path) -> None:
     """A note that cannot be written is not worth a failed request."""
     store = Store(tmp_path / "hub", limits=Limits(busy_seconds=0.01))
-    store.create_account("ada")
-    secret, _ = store.create_token("ada", "t", "read")
+    store.accounts.create("ada")
+    secret, _ = store.tokens.create("ada", "t", "read")
     with another_process(store):
-        assert store.token(secret) is not None
+        assert store.tokens.find(secret) is not None
         store.close()

@@ -77,7 +77,7 @@ def test_a_body_cannot_ask_for_private_repositories_either(hub: Hub, body: dict[
 
 def test_the_old_name_of_a_private_repository_leads_nowhere(hub: Hub) -> None:
     repo = hub.make("ada/before", private=True)
-    hub.store.move_repo(repo, "ada/after")
+    hub.store.repos.move(repo, "ada/after")
     for who, status in ((None, 401), ("bob", 404)):
         assert hub("GET", "/api/models/ada/before", who).status_code == status
         assert hub("GET", "/ada/before/resolve/main/a.txt", who).status_code == status
@@ -109,10 +109,10 @@ def test_a_password_opens_the_routes_of_git_only(hub: Hub, route: Route) -> None
 
 def test_a_write_token_of_an_admin_does_all_in_an_organisation(hub: Hub) -> None:
     """As on the public Hub: create, change settings, move and delete; a token of role read does none of it."""
-    hub.store.create_account("team", is_org=True)
-    hub.store.add_member("team", "bob", "admin")
-    hub.tokens["team admin"], _ = hub.store.create_token("bob", "t", "write")
-    hub.tokens["team reader"], _ = hub.store.create_token("bob", "t", "read")
+    hub.store.accounts.create("team", is_org=True)
+    hub.store.accounts.add_member("team", "bob", "admin")
+    hub.tokens["team admin"], _ = hub.store.tokens.create("bob", "t", "write")
+    hub.tokens["team reader"], _ = hub.store.tokens.create("bob", "t", "read")
     name = {"name": "net", "organization": "team"}
     assert hub("POST", "/api/repos/create", "team reader", json=name).status_code == 403
     assert hub("POST", "/api/repos/create", "team admin", json=name).status_code == 200

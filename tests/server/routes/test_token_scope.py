@@ -25,9 +25,9 @@ def sha256(content: bytes) -> str:
 
 
 def sent(hub: Hub, who: str, content: bytes) -> AddLarge:
-    account = hub.store.account(who)
+    account = hub.store.accounts.find(who)
     assert account is not None
-    writer = hub.store.begin_blob()
+    writer = hub.store.blobs.begin()
     writer.write(content)
     return AddLarge("w.bin", *writer.finish(None, None, account))
 
@@ -37,24 +37,24 @@ def contents(hub: Hub) -> Iterator[dict[str, bytes]]:
     """Large files that the token for A may not use, by the place where they are."""
     found = {place: secrets.token_bytes(3000) for place in ("private", "gated", "uploaded", "absent")}
     repos = [hub.make(A), hub.make(B, private=True), hub.make(GATED)]
-    ada = hub.store.account("ada")
+    ada = hub.store.accounts.find("ada")
     assert ada is not None
     for repo, place, author in ((repos[1], "private", "ada"), (repos[2], "gated", "bob")):
-        account = hub.store.account(author)
+        account = hub.store.accounts.find(author)
         assert account is not None
         operation = sent(hub, author, found[place])
-        hub.store.commit(
+        hub.store.commits.create(
             repo, "main", [operation], expected_parent=None, author=author, title="large", uploader=account
         )
-    hub.store.update_repo(repos[2], gated="manual")
-    hub.store.request_access(repos[2], ada)
-    hub.store.decide(repos[2], "ada", "accepted")
+    hub.store.repos.update(repos[2], gated="manual")
+    hub.store.access_requests.create(repos[2], ada)
+    hub.store.access_requests.decide(repos[2], "ada", "accepted")
     sent(hub, "ada", found["uploaded"])
     for name, repo in (("scoped", A), ("scoped to b", B)):
-        hub.tokens[name] = hub.store.create_token("ada", name, "admin", repos=[f"model:{repo}"])[0]
+        hub.tokens[name] = hub.store.tokens.create("ada", name, "admin", repos=[f"model:{repo}"])[0]
     yield found
     for repo in repos:
-        hub.store.delete_repo(repo)
+        hub.store.repos.delete(repo)
 
 
 def plain(answer: Any, *names: str) -> tuple[int, dict[str, str], str]:
@@ -107,12 +107,12 @@ def test_another_private_repository_looks_absent_in_bodies_and_lists(
 @pytest.mark.usefixtures("contents")
 def test_the_old_name_of_another_repository_leads_nowhere(hub: Hub) -> None:
     repo = hub.make("ada/scope-before", private=True)
-    hub.store.move_repo(repo, "ada/scope-after")
+    hub.store.repos.move(repo, "ada/scope-after")
     for name in ("scope-before", "scope-after"):
         answer = hub("GET", f"/api/models/ada/{name}", "scoped")
         absent = hub("GET", "/api/models/ada/scope-none", "scoped")
         assert plain(answer) == plain(absent)
-    hub.store.delete_repo(repo)
+    hub.store.repos.delete(repo)
 
 
 @pytest.mark.parametrize("place", ["private", "gated", "uploaded"])
@@ -191,9 +191,9 @@ def test_what_a_token_sent_it_may_commit(hub: Hub) -> None:
     assert "actions" not in hub("POST", batch, "scoped", json=asked).json()["objects"][0]
     large = ("lfsFile", {"path": "mine.bin", "algo": "sha256", **item})
     assert hub.commit(B, large, who="scoped to b").status_code == 400
-    secret, token = hub.store.create_token("ada", "soon gone", "write", repos=[f"model:{B}"])
-    hub.store.revoke_token(token.id)
-    _, later = hub.store.create_token("ada", "later", "write", repos=[f"model:{B}"])
+    secret, token = hub.store.tokens.create("ada", "soon gone", "write", repos=[f"model:{B}"])
+    hub.store.tokens.revoke(token.id)
+    _, later = hub.store.tokens.create("ada", "later", "write", repos=[f"model:{B}"])
     assert later.id != token.id, "an id of a token is never used again: grants and uploads name it"
     assert hub.commit(A, large, who="scoped").status_code == 200
     assert hub.commit(B, ("lfsFile", {"path": "w2.bin", "algo": "sha256", **item}), who="ada").status_code == 200
@@ -209,19 +209,19 @@ def test_what_a_token_may_read_it_may_commit(hub: Hub, contents: dict[str, bytes
     for place in ("private", "gated", "uploaded"):
         value = {"path": f"{place}.bin", "algo": "sha256", "oid": sha256(contents[place]), "size": 3000}
         assert hub.commit("ada/scope-own", ("lfsFile", value)).status_code == 200
-    hub.store.delete_repo(own)
+    hub.store.repos.delete(own)
 
 
 def test_a_signed_download_ends_when_the_file_is_deleted_for_good(hub: Hub) -> None:
     repo, content = hub.make("ada/scope-gone"), secrets.token_bytes(3000)
-    ada = hub.store.account("ada")
+    ada = hub.store.accounts.find("ada")
     assert ada is not None
     operation = sent(hub, "ada", content)
-    hub.store.commit(repo, "main", [operation], expected_parent=None, author="ada", title="large", uploader=ada)
+    hub.store.commits.create(repo, "main", [operation], expected_parent=None, author="ada", title="large", uploader=ada)
     asked = {"operation": "download", "objects": [{"oid": sha256(content), "size": len(content)}]}
     answer = hub("POST", "/ada/scope-gone.git/info/lfs/objects/batch", None, json=asked).json()
     address = answer["objects"][0]["actions"]["download"]["href"]
     assert hub.client.get(address).content == content
-    hub.store.delete_large(repo, sha256(content))
+    hub.store.commits.delete_large(repo, sha256(content))
     assert hub.client.get(address).status_code == 404
-    hub.store.delete_repo(repo)
+    hub.store.repos.delete(repo)

@@ -19,17 +19,17 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def alice(store: Store) -> Account:
-    return store.create_account("alice")
+    return store.accounts.create("alice")
 
 
 @pytest.fixture
 def bob(store: Store) -> Account:
-    return store.create_account("bob")
+    return store.accounts.create("bob")
 
 
 @pytest.fixture
 def repo(store: Store, alice: Account) -> Repo:
-    return store.create_repo("model", "alice/lstm", author="alice")
+    return store.repos.create("model", "alice/lstm", author="alice")
 
 
 Committer = Callable[..., Commit]
@@ -41,7 +41,7 @@ def commit(store: Store, alice: Account) -> Committer:
 
     def run(repo: Repo, *operations: Operation, ref: str = "main", by: Account | None = None, **more: Any) -> Commit:
         settings = {"expected_parent": None, "author": "alice", "title": "change", "message": ""} | more
-        return store.commit(repo, ref, operations, uploader=by or alice, **settings)
+        return store.commits.create(repo, ref, operations, uploader=by or alice, **settings)
 
     return run
 
@@ -51,11 +51,11 @@ def small(path: str, text: str = "x") -> AddSmall:
 
 
 def upload(store: Store, account: Account, content: bytes, path: str = "model.bin") -> AddLarge:
-    writer = store.begin_blob()
+    writer = store.blobs.begin()
     writer.write(content)
     return AddLarge(path, *writer.finish(None, None, account))
 
 
 def paths(store: Store, repo: Repo, revision: str = "main", *, folders: bool = False) -> set[str]:
-    entries, _ = store.tree(repo, store.resolve(repo, revision), "", recursive=True, limit=100_000)
+    entries, _ = store.revisions.tree(repo, store.revisions.resolve(repo, revision), "", recursive=True, limit=100_000)
     return {entry.path for entry in entries if folders or not entry.is_folder} - {".gitattributes"}

@@ -19,57 +19,57 @@ def files(store: Store) -> list[Path]:
 def test_what_is_sent_is_kept_once(store: Store, alice: Account, bob: Account) -> None:
     content = os.urandom(300_000)
     for account in (alice, bob, alice):
-        writer = store.begin_blob()
+        writer = store.blobs.begin()
         for start in range(0, len(content), 65_536):
             writer.write(content[start : start + 65_536])
         sha256, size = writer.finish(hashlib.sha256(content).hexdigest().upper(), len(content), account)
     assert (sha256, size) == (hashlib.sha256(content).hexdigest(), len(content))
-    assert store.blob(sha256).read_bytes() == content
-    assert files(store) == [store.blob(sha256)]
-    assert store.may_use(bob, sha256)
+    assert store.blobs.find(sha256).read_bytes() == content
+    assert files(store) == [store.blobs.find(sha256)]
+    assert store.blobs.may_use(bob, sha256)
     for wrong in ("0" * 64, sha256.upper(), "../" + sha256, "", "x" * 64):
-        assert store.blob(wrong) is None
-        assert not store.may_use(bob, wrong)
+        assert store.blobs.find(wrong) is None
+        assert not store.blobs.may_use(bob, wrong)
 
 
 @pytest.mark.parametrize(("sha256", "size"), [("0" * 64, None), (None, 4), (None, 6), ("x", 5)])
 def test_a_lie_about_hash_or_size_leaves_nothing(
     store: Store, alice: Account, sha256: str | None, size: int | None
 ) -> None:
-    writer = store.begin_blob()
+    writer = store.blobs.begin()
     writer.write(b"12345")
     with pytest.raises(HubHTTPError, match="as announced") as caught:
         writer.finish(sha256, size, alice)
     assert caught.value.status == 400
     assert files(store) == []
-    assert not store.may_use(alice, hashlib.sha256(b"12345").hexdigest())
+    assert not store.blobs.may_use(alice, hashlib.sha256(b"12345").hexdigest())
 
 
 def test_what_waits_for_a_commit_is_limited(tmp_path: Path) -> None:
     store = Store(tmp_path / "small", limits=Limits(waiting_bytes=100))
-    alice, bob = store.create_account("alice"), store.create_account("bob")
-    repo = store.create_repo("model", "alice/x", author="alice")
+    alice, bob = store.accounts.create("alice"), store.accounts.create("bob")
+    repo = store.repos.create("model", "alice/x", author="alice")
     first = upload(store, alice, b"a" * 60)
     assert upload(store, alice, b"a" * 60) == first, "the same counts once"
     with pytest.raises(HubHTTPError, match="60 bytes that you sent wait for a commit, and 41 more") as caught:
         upload(store, alice, b"b" * 41)
     assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
     with pytest.raises(HubHTTPError):
-        store.require_room(alice, 41)
+        store.blobs.require_room(alice, 41)
     assert len(files(store)) == 1
     upload(store, bob, b"b" * 100)
     upload(store, alice, b"c" * 40)
-    store.commit(repo, "main", [first], expected_parent=None, author="alice", title="t", uploader=alice)
+    store.commits.create(repo, "main", [first], expected_parent=None, author="alice", title="t", uploader=alice)
     upload(store, alice, b"d" * 60)
     upload(store, alice, b"a" * 60)  # committed before
-    store.gc(-1)
+    store.maintenance.gc(-1)
     upload(store, alice, b"e" * 100)
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     store.close()
 
 
 def test_an_aborted_upload_leaves_nothing(store: Store) -> None:
-    writer = store.begin_blob()
+    writer = store.blobs.begin()
     writer.write(b"12345")
     writer.abort()
     writer.abort()
@@ -89,17 +89,17 @@ def test_the_file_is_on_disk_before_the_database_names_it(
     )
     monkeypatch.setattr(Path, "replace", lambda self, to: (happened.append(f"rename {to}"), real_replace(self, to)))
     add = upload(store, alice, b"large")
-    path = store.blob(add.sha256)
+    path = store.blobs.find(add.sha256)
     assert happened[0].startswith(f"fsync {store.root}/tmp/")
     assert happened[1:] == [f"fsync {store.root}/blobs", f"rename {path}", f"fsync {path.parent}"]
 
 
 def test_a_damaged_blob_is_replaced_by_a_new_upload(store: Store, alice: Account) -> None:
     add = upload(store, alice, b"large" * 100)
-    store.blob(add.sha256).write_bytes(b"trunc")
-    assert [problem for problem in store.fsck() if "5 bytes, not 500" in problem]
+    store.blobs.find(add.sha256).write_bytes(b"trunc")
+    assert [problem for problem in store.maintenance.fsck() if "5 bytes, not 500" in problem]
     upload(store, alice, b"large" * 100)
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
 
 
 def test_gc_keeps_what_is_named_and_what_is_young(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
@@ -111,16 +111,16 @@ def test_gc_keeps_what_is_named_and_what_is_young(store: Store, repo: Repo, alic
     stray.parent.mkdir()
     stray.write_bytes(b"of an upload that died between rename and transaction")
     before = store.instance_id
-    assert store.gc(3600) == {"blobs": 0, "files": 0, "temporary": 0, "bytes": 0}
+    assert store.maintenance.gc(3600) == {"blobs": 0, "files": 0, "temporary": 0, "bytes": 0}
     assert store.instance_id == before
-    counts = store.gc(-1)
+    counts = store.maintenance.gc(-1)
     assert (counts["blobs"], counts["files"], counts["temporary"]) == (1, 1, 1)
     assert store.instance_id != before
-    assert store.blob(named.sha256) is not None
-    assert store.blob(unnamed.sha256) is None
+    assert store.blobs.find(named.sha256) is not None
+    assert store.blobs.find(unnamed.sha256) is None
     with pytest.raises(HubHTTPError):
         commit(repo, unnamed)
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
 
 
 def test_sync_folder_is_called_on_a_folder(tmp_path: Path) -> None:

@@ -94,16 +94,16 @@ def test_tags_as_the_public_hub_lists_them() -> None:
 
 def test_the_card_follows_main(store: Store, repo: Repo, commit: Committer) -> None:
     def find(tag: str) -> int:
-        return len(store.list_repos("model", tags=[tag], viewer=None, limit=5)[0])
+        return len(store.listing.repos("model", tags=[tag], viewer=None, limit=5)[0])
 
     commit(repo, AddSmall("README.md", b"---\nlicense: mit\npipeline_tag: text-classification\nlanguage: EN\n---\n"))
-    assert store.card(repo)["license"] == "mit"
+    assert store.repos.card(repo)["license"] == "mit"
     assert (find("license:mit"), find("license:x"), find("language:en"), find("en")) == (1, 0, 1, 1)
-    assert len(store.list_repos("model", pipeline_tag="text-classification", viewer=None, limit=5)[0]) == 1
-    store.create_branch(repo, "other")
+    assert len(store.listing.repos("model", pipeline_tag="text-classification", viewer=None, limit=5)[0]) == 1
+    store.refs.create_branch(repo, "other")
     commit(repo, AddSmall("README.md", b"---\nlicense: x\n---\n"), ref="other")
-    assert store.card(repo)["license"] == "mit"
+    assert store.repos.card(repo)["license"] == "mit"
     commit(repo, AddSmall("README.md", b"---\n" + LAUGHS.encode() + b"\n---\n"))
-    assert (store.card(repo), store.tags(repo), find("license:mit")) == ({}, [], 0)
+    assert (store.repos.card(repo), store.repos.tags(repo), find("license:mit")) == ({}, [], 0)
     commit(repo, Delete("README.md", False))
-    assert store.card(repo) == {}
+    assert store.repos.card(repo) == {}

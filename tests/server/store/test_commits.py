@@ -11,9 +11,9 @@ from tests.server.store.conftest import Committer, paths, small, upload
 
 
 def test_the_first_commit_holds_gitattributes(store: Store, repo: Repo) -> None:
-    commits, after, total = store.commits(repo, "main")
+    commits, after, total = store.revisions.log(repo, "main")
     assert ([c.title for c in commits], after, total) == (["initial commit"], None, 1)
-    content = store.content(repo, commits[0], store.entry(repo, commits[0], ".gitattributes"))
+    content = store.revisions.content(repo, commits[0], store.revisions.entry(repo, commits[0], ".gitattributes"))
     assert b"*.safetensors filter=lfs" in content
 
 
@@ -21,11 +21,11 @@ def test_a_commit_without_change_is_none(store: Store, repo: Repo, commit: Commi
     first = commit(repo, small("a"))
     assert commit(repo, small("a")) == first
     assert commit(repo, small("b"), Delete("b", is_folder=False)) == first
-    assert store.commits(repo, "main")[2] == 2
+    assert store.revisions.log(repo, "main")[2] == 2
 
 
 def test_who_comes_second_is_told(store: Store, repo: Repo, commit: Committer) -> None:
-    seen = store.resolve(repo, "main").oid
+    seen = store.revisions.resolve(repo, "main").oid
     commit(repo, small("a"), expected_parent=seen[:7].upper())
     for parent in (seen, "abc", "0" * 40):
         with pytest.raises(HubHTTPError, match="The branch was updated since") as caught:
@@ -47,7 +47,7 @@ def test_a_path_is_no_file_and_folder_at_once(
     top = first.partition("/")[0]
     commit(repo, Delete(top, is_folder="/" in first), small(second))
     assert paths(store, repo) == {second}
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
 
 
 def test_one_wrong_operation_leaves_nothing(store: Store, repo: Repo, commit: Committer) -> None:
@@ -55,23 +55,26 @@ def test_one_wrong_operation_leaves_nothing(store: Store, repo: Repo, commit: Co
         with pytest.raises(HubHTTPError):
             commit(repo, small("good"), wrong)
     assert paths(store, repo) == set()
-    assert store.commits(repo, "main")[2] == 1
+    assert store.revisions.log(repo, "main")[2] == 1
 
 
 def test_copies_also_from_older_revisions(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
     old = commit(repo, small("a", "old"), upload(store, alice, b"large", "m.bin"))
     commit(repo, small("a", "new"), Delete("m.bin", False))
     new = commit(repo, CopyFile("b", "a", old.oid), CopyFile("c", "a", None), CopyFile("m", "m.bin", old.oid))
-    assert [store.content(repo, new, store.entry(repo, new, name)) for name in "bc"] == [b"old", b"new"]
-    assert store.content(repo, new, store.entry(repo, new, "m")).read_bytes() == b"large"
+    assert [store.revisions.content(repo, new, store.revisions.entry(repo, new, name)) for name in "bc"] == [
+        b"old",
+        b"new",
+    ]
+    assert store.revisions.content(repo, new, store.revisions.entry(repo, new, "m")).read_bytes() == b"large"
 
 
 def test_last_commit_of_files_and_folders(store: Store, repo: Repo, commit: Committer) -> None:
     first = commit(repo, small("a/x"), small("b"))
     second = commit(repo, small("a/y"), title="second", message="body")
-    found = store.entries(repo, second, ["a/x", "a", "b", "none"], with_last_commit=True)
+    found = store.revisions.entries(repo, second, ["a/x", "a", "b", "none"], with_last_commit=True)
     assert [entry.last_commit for entry in found] == [first, second, first]
-    assert [entry.path for entry in store.entries(repo, first, ["a/x", "a/y"])] == ["a/x"]
+    assert [entry.path for entry in store.revisions.entries(repo, first, ["a/x", "a/y"])] == ["a/x"]
 
 
 def test_what_looks_like_a_pointer_is_only_text(
@@ -82,21 +85,21 @@ def test_what_looks_like_a_pointer_is_only_text(
 
     secret = upload(store, alice, b"secret")
     text = git.pointer(secret.sha256, secret.size)
-    theirs = store.create_repo("model", "bob/x", author="bob")
+    theirs = store.repos.create("model", "bob/x", author="bob")
     head = commit(theirs, AddSmall("model.bin", text), by=bob)
-    entry = store.entry(theirs, head, "model.bin")
+    entry = store.revisions.entry(theirs, head, "model.bin")
     assert entry.lfs is None
     assert entry.size == len(text)
-    assert store.content(theirs, head, entry) == text
-    assert not store.may_use(bob, secret.sha256)
+    assert store.revisions.content(theirs, head, entry) == text
+    assert not store.blobs.may_use(bob, secret.sha256)
 
 
 def test_knowing_a_hash_gives_nothing(store: Store, alice: Account, bob: Account, commit: Committer) -> None:
     """hub.md 8: another user's private file was readable by its sha256 through an lfsFile operation."""
-    private = store.create_repo("model", "alice/secret", private=True, author="alice")
+    private = store.repos.create("model", "alice/secret", private=True, author="alice")
     add = upload(store, alice, b"secret" * 100)
     commit(private, add)
-    theirs = store.create_repo("model", "bob/x", author="bob")
+    theirs = store.repos.create("model", "bob/x", author="bob")
     absent = AddLarge("model.bin", "0" * 64, add.size)
     words = []
     for operation in (add, absent):
@@ -104,14 +107,14 @@ def test_knowing_a_hash_gives_nothing(store: Store, alice: Account, bob: Account
             commit(theirs, operation, by=bob)
         words.append((caught.value.status, caught.value.message.replace(operation.sha256, "")))
     assert words[0] == words[1]  # and no oracle of existence
-    assert not store.may_use(bob, add.sha256)
-    store.update_repo(private, private=False)
-    assert store.may_use(bob, add.sha256)
-    store.update_repo(private, gated="manual")
-    assert not store.may_use(bob, add.sha256)
-    store.request_access(store.repo("model", "alice/secret"), bob)
-    assert not store.may_use(bob, add.sha256)
-    store.decide(private, "bob", "accepted")
+    assert not store.blobs.may_use(bob, add.sha256)
+    store.repos.update(private, private=False)
+    assert store.blobs.may_use(bob, add.sha256)
+    store.repos.update(private, gated="manual")
+    assert not store.blobs.may_use(bob, add.sha256)
+    store.access_requests.create(store.repos.find("model", "alice/secret"), bob)
+    assert not store.blobs.may_use(bob, add.sha256)
+    store.access_requests.decide(private, "bob", "accepted")
     commit(theirs, add, by=bob)
     assert paths(store, theirs) == {"model.bin"}
 
@@ -119,15 +122,15 @@ def test_knowing_a_hash_gives_nothing(store: Store, alice: Account, bob: Account
 def test_members_may_use_what_their_organisation_has(
     store: Store, alice: Account, bob: Account, commit: Committer
 ) -> None:
-    store.create_account("lab", is_org=True)
-    repo = store.create_repo("dataset", "lab/data", private=True, author="alice")
+    store.accounts.create("lab", is_org=True)
+    repo = store.repos.create("dataset", "lab/data", private=True, author="alice")
     add = upload(store, alice, b"x" * 50)
     commit(repo, add)
-    assert not store.may_use(bob, add.sha256)
-    store.add_member("lab", "bob", "read")
-    assert store.may_use(bob, add.sha256)
-    store.remove_member("lab", "bob")
-    assert not store.may_use(bob, add.sha256)
+    assert not store.blobs.may_use(bob, add.sha256)
+    store.accounts.add_member("lab", "bob", "read")
+    assert store.blobs.may_use(bob, add.sha256)
+    store.accounts.remove_member("lab", "bob")
+    assert not store.blobs.may_use(bob, add.sha256)
 
 
 def test_a_large_file_must_have_the_size_it_claims(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
@@ -135,7 +138,7 @@ def test_a_large_file_must_have_the_size_it_claims(store: Store, repo: Repo, ali
     for wrong in (AddLarge("m", add.sha256, 6), AddLarge("m", add.sha256.upper(), 5), AddLarge("m", "xyz", 5)):
         with pytest.raises(HubHTTPError):
             commit(repo, wrong)
-    assert store.entry(repo, commit(repo, add), "model.bin").lfs.size == 5
+    assert store.revisions.entry(repo, commit(repo, add), "model.bin").lfs.size == 5
 
 
 def test_quotas(tmp_path: Path) -> None:
@@ -143,25 +146,25 @@ def test_quotas(tmp_path: Path) -> None:
         repo_bytes=10_000, account_bytes=15_000, repos=2, commit_operations=3, small_bytes=9000, file_bytes=99
     )
     store = Store(tmp_path / "hub", limits=limits)
-    alice = store.create_account("alice")
-    one, two = (store.create_repo("model", f"alice/{name}", author="alice") for name in ("one", "two"))
+    alice = store.accounts.create("alice")
+    one, two = (store.repos.create("model", f"alice/{name}", author="alice") for name in ("one", "two"))
     common = {"expected_parent": None, "author": "a", "title": "t", "uploader": alice}
     with pytest.raises(HubHTTPError, match="as many as allowed"):
-        store.create_repo("dataset", "alice/three", author="alice")
+        store.repos.create("dataset", "alice/three", author="alice")
     with pytest.raises(HubHTTPError, match="at most 3 operations"):
-        store.commit(one, "main", [small(str(n)) for n in range(4)], **common)
+        store.commits.create(one, "main", [small(str(n)) for n in range(4)], **common)
     with pytest.raises(HubHTTPError, match="more than 9,000 bytes"):
-        store.commit(one, "main", [small("a", "x" * 9001)], **common)
-    store.commit(one, "main", [small("a", "x" * 8000)], **common)
+        store.commits.create(one, "main", [small("a", "x" * 9001)], **common)
+    store.commits.create(one, "main", [small("a", "x" * 8000)], **common)
     with pytest.raises(HubHTTPError, match="alice/one would take"):
-        store.commit(one, "main", [small("b", "x" * 8000)], **common)
+        store.commits.create(one, "main", [small("b", "x" * 8000)], **common)
     with pytest.raises(HubHTTPError, match="alice would take"):
-        store.commit(two, "main", [small("b", "x" * 8000)], **common)
-    writer = store.begin_blob()
+        store.commits.create(two, "main", [small("b", "x" * 8000)], **common)
+    writer = store.blobs.begin()
     with pytest.raises(HubHTTPError, match="at most 99 bytes"):
         writer.write(b"x" * 100)
     assert not list((tmp_path / "hub" / "tmp").iterdir())
-    assert store.used_bytes(one) < 10_000
+    assert store.repos.used_bytes(one) < 10_000
     store.close()
 
 
@@ -170,22 +173,25 @@ def test_deleting_a_large_file_for_good(
 ) -> None:
     add = upload(store, alice, b"large" * 10)
     old = commit(repo, add, small("stays"))
-    store.create_branch(repo, "other")
-    assert [(sha, path, size, author) for sha, path, size, author, _ in store.list_large(repo)] == [
+    store.refs.create_branch(repo, "other")
+    assert [(sha, path, size, author) for sha, path, size, author, _ in store.blobs.large_files(repo)] == [
         (add.sha256, "model.bin", 50, "alice")
     ]
-    assert store.may_use(bob, add.sha256)
-    store.delete_large(repo, add.sha256)
+    assert store.blobs.may_use(bob, add.sha256)
+    store.commits.delete_large(repo, add.sha256)
     assert paths(store, repo) == paths(store, repo, "other") == {"stays"}
-    assert store.list_large(repo) == []
-    assert not store.may_use(bob, add.sha256)
+    assert store.blobs.large_files(repo) == []
+    assert not store.blobs.may_use(bob, add.sha256)
     with pytest.raises(HubHTTPError) as caught:
-        store.content(repo, old, store.entry(repo, old, "model.bin"))
+        store.revisions.content(repo, old, store.revisions.entry(repo, old, "model.bin"))
     assert caught.value.status == 410
-    assert store.gc(-1)["blobs"] == 1
-    assert store.fsck() == []
+    assert store.maintenance.gc(-1)["blobs"] == 1
+    assert store.maintenance.fsck() == []
     again = commit(repo, upload(store, alice, b"large" * 10))
-    assert store.content(repo, again, store.entry(repo, again, "model.bin")).read_bytes() == b"large" * 10
+    assert (
+        store.revisions.content(repo, again, store.revisions.entry(repo, again, "model.bin")).read_bytes()
+        == b"large" * 10
+    )
 
 
 def test_half_characters_and_huge_numbers_are_refused(store: Store, repo: Repo, commit: Committer) -> None:
@@ -194,8 +200,8 @@ def test_half_characters_and_huge_numbers_are_refused(store: Store, repo: Repo, 
             commit(repo, small("a"), title=text)
         assert caught.value.status == 400
         with pytest.raises(HubHTTPError):
-            store.resolve(repo, text)
+            store.revisions.resolve(repo, text)
         with pytest.raises(HubHTTPError):
-            store.repo("model", text)
+            store.repos.find("model", text)
     with pytest.raises(HubHTTPError):
-        store.discussion(repo, 2**70)
+        store.discussions.find(repo, 2**70)

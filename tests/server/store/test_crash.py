@@ -26,7 +26,7 @@ WRITER = textwrap.dedent("""
 
     root, name, count, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     store = Store(root)
-    alice, repo = store.account("alice"), store.repo("model", "alice/lstm")
+    alice, repo = store.accounts.find("alice"), store.repos.find("model", "alice/lstm")
 
     def work(thread):
         for number in range(count):
@@ -34,10 +34,10 @@ WRITER = textwrap.dedent("""
             content = f"{path} {os.urandom(4).hex()}".encode() * 50
             operation = AddSmall(path, content)
             if number % 3 == 2:
-                writer = store.begin_blob()
+                writer = store.blobs.begin()
                 writer.write(content)
                 operation = AddLarge(path, *writer.finish(None, None, alice))
-            commit = store.commit(
+            commit = store.commits.create(
                 repo, "main", [operation], expected_parent=None, author="alice", title=path, uploader=alice
             )
             os.write(1, f"{commit.oid} {path} {hashlib.sha256(content).hexdigest()}\\n".encode())
@@ -56,11 +56,11 @@ def start(store: Store, name: str, count: int, threads: int) -> "subprocess.Pope
 def check_acknowledged(store: Store, repo: Repo, output: bytes) -> int:
     import hashlib
 
-    head = store.resolve(repo, "main")
+    head = store.revisions.resolve(repo, "main")
     lines = [line.split() for line in output.decode().split("\n")[:-1]]
     for oid, path, digest in lines:
-        assert store.resolve(repo, oid).title == path
-        content = store.content(repo, head, store.entry(repo, head, path))
+        assert store.revisions.resolve(repo, oid).title == path
+        content = store.revisions.content(repo, head, store.revisions.entry(repo, head, path))
         data = content.read_bytes() if isinstance(content, Path) else content
         assert hashlib.sha256(data).hexdigest() == digest
     return len(lines)
@@ -70,24 +70,26 @@ def test_threads_lose_nothing(store: Store, repo: Repo, alice: Account) -> None:
     def work(thread: int) -> None:
         for number in range(15):
             operation = small(f"{thread}/{number}")
-            store.commit(repo, "main", [operation], expected_parent=None, author="alice", title="t", uploader=alice)
+            store.commits.create(
+                repo, "main", [operation], expected_parent=None, author="alice", title="t", uploader=alice
+            )
             assert f"{thread}/{number}" in paths(store, repo)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert len(paths(store, repo)) == 120
-    assert store.commits(repo, "main")[2] == 121
-    assert store.fsck() == []
+    assert store.revisions.log(repo, "main")[2] == 121
+    assert store.maintenance.fsck() == []
 
 
 def test_of_those_who_saw_the_same_parent_one_wins(store: Store, repo: Repo, alice: Account) -> None:
-    seen = store.resolve(repo, "main").oid
+    seen = store.revisions.resolve(repo, "main").oid
     barrier = threading.Barrier(6)
 
     def work(number: int) -> int:
         barrier.wait(20)
         try:
-            store.commit(
+            store.commits.create(
                 repo, "main", [small(str(number))], expected_parent=seen, author="a", title="t", uploader=alice
             )
         except HubHTTPError as refusal:
@@ -104,8 +106,8 @@ def test_processes_lose_nothing(store: Store, repo: Repo) -> None:
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     assert sum(check_acknowledged(store, repo, output) for output in outputs) == 48
     assert len(paths(store, repo)) == 48
-    assert store.commits(repo, "main")[2] == 49
-    assert store.fsck() == []
+    assert store.revisions.log(repo, "main")[2] == 49
+    assert store.maintenance.fsck() == []
 
 
 def test_killed_writers_lose_nothing_that_was_acknowledged(store: Store, repo: Repo) -> None:
@@ -117,10 +119,10 @@ def test_killed_writers_lose_nothing_that_was_acknowledged(store: Store, repo: R
         time.sleep(chance.uniform(0, 0.15))
         os.kill(writer.pid, signal.SIGKILL)
         acknowledged += check_acknowledged(store, repo, first + writer.communicate(timeout=60)[0])
-        assert store.fsck() == []
+        assert store.maintenance.fsck() == []
     assert acknowledged >= 12
-    store.gc(-1)
-    assert store.fsck() == []
+    store.maintenance.gc(-1)
+    assert store.maintenance.fsck() == []
     assert not list((store.root / "tmp").iterdir())
 
 
@@ -129,7 +131,9 @@ def test_a_forked_child_gets_connections_of_its_own(store: Store, repo: Repo, al
     child = os.fork()
     if child == 0:
         try:
-            store.commit(repo, "main", [small("child")], expected_parent=None, author="a", title="t", uploader=alice)
+            store.commits.create(
+                repo, "main", [small("child")], expected_parent=None, author="a", title="t", uploader=alice
+            )
         finally:
             os._exit(0)
     deadline = time.monotonic() + 30
@@ -141,5 +145,5 @@ def test_a_forked_child_gets_connections_of_its_own(store: Store, repo: Repo, al
 def test_a_busy_database_says_so(store: Store, repo: Repo, alice: Account) -> None:
     store.database._busy_seconds = 0.1
     with store.database.transaction(), pytest.raises(HubHTTPError, match="busy") as caught:
-        store.like(repo, alice)
+        store.likes.add(repo, alice)
     assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})

@@ -52,23 +52,23 @@ def test_git_fsck_is_content_with_an_exported_repository(
     commit(
         repo, Delete("folder/3", is_folder=True), title="Löschen\0<x>\n", author=" <Evil>\n. ", message="two\n\nparts"
     )
-    store.create_branch(repo, "other/branch", "main")
+    store.refs.create_branch(repo, "other/branch", "main")
     commit(repo, small("folder/3", "now a file"), ref="other/branch")
-    store.create_tag(repo, "v1", "main", "an annotated tag")
-    store.create_tag(repo, "v2", "other/branch")
-    store.super_squash(repo, "main", "squashed", "alice")
-    store.export_git(repo, tmp_path / "git")
+    store.refs.create_tag(repo, "v1", "main", "an annotated tag")
+    store.refs.create_tag(repo, "v2", "other/branch")
+    store.commits.squash(repo, "main", "squashed", "alice")
+    store.git.export(repo, tmp_path / "git")
     assert "error" not in run_git(tmp_path / "git", "fsck", "--strict", "--full")
-    head = store.resolve(repo, "main")
+    head = store.revisions.resolve(repo, "main")
     listing = run_git(tmp_path / "git", "ls-tree", "-r", "-t", "main").splitlines()
-    ours = store.tree(repo, head, "", recursive=True, limit=100_000)[0]
+    ours = store.revisions.tree(repo, head, "", recursive=True, limit=100_000)[0]
     theirs = {line.split("\t")[1]: line.split()[2] for line in listing}
     assert theirs == {entry.path: entry.oid for entry in ours}
     assert run_git(tmp_path / "git", "rev-parse", "v1^{commit}", "v2").split() == [
-        store.resolve(repo, name).oid for name in ("v1", "v2")
+        store.revisions.resolve(repo, name).oid for name in ("v1", "v2")
     ]
     assert run_git(tmp_path / "git", "show", "main:model.bin").startswith("version https://git-lfs")
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
 
 
 part = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), max_size=8)
@@ -81,12 +81,12 @@ def test_whatever_path_is_taken_git_accepts(tmp_path_factory: pytest.TempPathFac
 
     folder = tmp_path_factory.mktemp("paths")
     store = Store(folder / "hub")
-    alice = store.create_account("alice")
-    repo = store.create_repo("model", "alice/x", author="alice")
+    alice = store.accounts.create("alice")
+    repo = store.repos.create("model", "alice/x", author="alice")
     taken, statuses = 0, {422}
     for path in [*tried, "ok/.gitx", "a/.git .txt"]:
         try:
-            store.commit(
+            store.commits.create(
                 repo, "main", [AddSmall(path, b"x")], expected_parent=None, author="a", title="", uploader=alice
             )
             taken += 1
@@ -94,6 +94,6 @@ def test_whatever_path_is_taken_git_accepts(tmp_path_factory: pytest.TempPathFac
             statuses.add(refusal.status)
     assert taken >= 1
     assert statuses == {422}
-    store.export_git(repo, folder / "git")
+    store.git.export(repo, folder / "git")
     assert "error" not in run_git(folder / "git", "fsck", "--strict")
     store.close()

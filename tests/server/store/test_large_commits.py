@@ -61,15 +61,15 @@ def test_nothing_shows_before_the_end(store: Store, repo: Repo, commit: Committe
         made = commit(repo, *MANY)
     assert len(numbers) > 10, "others may write in between"
     assert seen == [True] * (len(numbers) - 1) + [False]
-    assert store.resolve(repo, "main") == made
+    assert store.revisions.resolve(repo, "main") == made
     assert paths(store, repo) == {operation.path for operation in MANY}
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     assert counts(store)["unfinished"] == 0
 
 
 def test_others_commit_meanwhile(store: Store, repo: Repo, commit: Committer) -> None:
     """To another repository, and to the same branch: then the large commit is planned anew."""
-    other = store.create_repo("model", "alice/other", author="alice")
+    other = store.repos.create("model", "alice/other", author="alice")
 
     def work(number: int) -> None:
         commit(other, small(f"other{number}"))
@@ -80,11 +80,11 @@ def test_others_commit_meanwhile(store: Store, repo: Repo, commit: Committer) ->
         commit(repo, *MANY)
     assert len(paths(store, other)) == len(numbers)
     assert paths(store, repo) == {operation.path for operation in MANY} | {"same branch", "3/x"}
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
 
 
 def test_a_stale_parent_is_refused_at_the_end_too(store: Store, repo: Repo, commit: Committer) -> None:
-    parent = store.resolve(repo, "main").oid
+    parent = store.revisions.resolve(repo, "main").oid
     with (
         between(store, lambda number: number == 3 and commit(repo, small("first"))),
         pytest.raises(HubHTTPError) as caught,
@@ -92,24 +92,26 @@ def test_a_stale_parent_is_refused_at_the_end_too(store: Store, repo: Repo, comm
         commit(repo, *MANY, expected_parent=parent)
     assert caught.value.status == 412
     assert paths(store, repo) == {"first"}
-    store.gc(-1)
-    assert store.fsck() == []
+    store.maintenance.gc(-1)
+    assert store.maintenance.fsck() == []
     assert counts(store)["unfinished"] == 0
 
 
 JOBS: dict[str, Callable[[Store, Repo, Account], object]] = {
     "commit": lambda store, repo, alice: apply(store, repo, alice, [*MANY, Delete("0", is_folder=True)][1:]),
     "deletion of a folder": lambda store, repo, alice: apply(store, repo, alice, [Delete("big", is_folder=True)]),
-    "proposal": lambda store, repo, alice: store.propose(
+    "proposal": lambda store, repo, alice: store.discussions.propose(
         repo, MANY, author="alice", title="t", uploader=alice
     ),
-    "squash": lambda store, repo, alice: store.super_squash(repo, "main", "s", "alice"),
-    "copy": lambda store, repo, alice: store.duplicate_repo(repo, "alice/copy", author="alice"),
+    "squash": lambda store, repo, alice: store.commits.squash(repo, "main", "s", "alice"),
+    "copy": lambda store, repo, alice: store.repos.duplicate(repo, "alice/copy", author="alice"),
 }  # fmt: skip
 
 
 def apply(store: Store, repo: Repo, alice: Account, operations: list[Operation]) -> object:
-    return store.commit(repo, "main", operations, expected_parent=None, author="alice", title="t", uploader=alice)
+    return store.commits.create(
+        repo, "main", operations, expected_parent=None, author="alice", title="t", uploader=alice
+    )
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -120,7 +122,7 @@ def test_what_breaks_off_leaves_nothing(
     """As if the process were killed behind one of the transactions: nobody cleans up but gc."""
     commit(repo, *(small(f"big/{number}", str(number)) for number in range(2500)))
     commit(repo, small("one more"))
-    before, shown, head = counts(store), paths(store, repo), store.resolve(repo, "main")
+    before, shown, head = counts(store), paths(store, repo), store.revisions.resolve(repo, "main")
 
     def stop(number: int) -> None:
         if number >= place:
@@ -128,35 +130,35 @@ def test_what_breaks_off_leaves_nothing(
 
     with between(store, stop), suppress(HubHTTPError):  # some jobs end in fewer transactions
         JOBS[job](store, repo, alice)
-    store.gc(-1)
-    assert store.fsck() == []
+    store.maintenance.gc(-1)
+    assert store.maintenance.fsck() == []
     left = counts(store)
     assert left["unfinished"] == 0
-    if store.resolve(repo, "main") == head and left["repos"] == before["repos"] and not left["discussions"]:
+    if store.revisions.resolve(repo, "main") == head and left["repos"] == before["repos"] and not left["discussions"]:
         assert left == before
         assert paths(store, repo) == shown
 
 
 def test_a_deleted_repository_is_gone_at_once(store: Store, repo: Repo, commit: Committer) -> None:
     empty = counts(store)
-    other = store.create_repo("model", "alice/other", author="alice")
+    other = store.repos.create("model", "alice/other", author="alice")
     commit(other, *MANY)
     gone = []
-    with between(store, lambda number: gone.append(store.repo("model", "alice/other") is None)) as numbers:
-        store.delete_repo(other)
+    with between(store, lambda number: gone.append(store.repos.find("model", "alice/other") is None)) as numbers:
+        store.repos.delete(other)
     assert all(gone)
     assert len(numbers) > 5
     assert counts(store) == empty
-    assert store.count_repos() == {"model": 1}
+    assert store.listing.count() == {"model": 1}
     with pytest.raises(HubHTTPError):
-        store.delete_repo(other)
+        store.repos.delete(other)
 
 
 def test_random_large_commits_are_what_small_ones_are(
     store: Store, repo: Repo, alice: Account, commit: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same operations, once as one transaction each and once on lines of their own: equal trees."""
-    other = store.create_repo("model", "alice/other", author="alice")
+    other = store.repos.create("model", "alice/other", author="alice")
     chance, names = random.Random(5), set()
     for _ in range(12):
         operations: list[Operation] = []
@@ -175,16 +177,18 @@ def test_random_large_commits_are_what_small_ones_are(
             commit(other, *operations)
         trees = []
         for one in (repo, other):
-            entries, _ = store.tree(one, store.resolve(one, "main"), "", recursive=True, limit=10_000)
+            entries, _ = store.revisions.tree(
+                one, store.revisions.resolve(one, "main"), "", recursive=True, limit=10_000
+            )
             trees.append([(entry.path, entry.oid) for entry in entries])
         assert trees[0] == trees[1]
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
 
 
 def test_too_many_folders_are_refused_in_one_line(tmp_path: Path) -> None:
     store = Store(tmp_path / "few", limits=Limits(commit_folders=100))
-    alice = store.create_account("alice")
-    repo = store.create_repo("model", "alice/x", author="alice")
+    alice = store.accounts.create("alice")
+    repo = store.repos.create("model", "alice/x", author="alice")
     with pytest.raises(HubHTTPError, match="at most 100 folders") as caught:
         apply(store, repo, alice, [small("/".join(f"{n}.{level}" for level in range(30)) + "/f") for n in range(4)])
     assert caught.value.status == 413
@@ -196,23 +200,23 @@ def test_long_contents_are_files(store: Store, repo: Repo, alice: Account, commi
     """Read by ranges, known to git, counted by gc, equal ones kept once."""
     content = random.Random(1).randbytes(300_000)
     commit(repo, AddSmall("a", content), AddSmall("b", content), AddSmall("c", content[:1000]))
-    head = store.resolve(repo, "main")
+    head = store.revisions.resolve(repo, "main")
     for path, expected in (("a", content), ("b", content)):
-        entry = store.entry(repo, head, path)
+        entry = store.revisions.entry(repo, head, path)
         assert entry is not None
         assert entry.lfs is None
-        found = store.content(repo, head, entry)
+        found = store.revisions.content(repo, head, entry)
         assert isinstance(found, Path)
         assert found.read_bytes() == expected
-        assert store.git_object(repo, entry.oid) == ("blob", expected)
+        assert store.git.read(repo, entry.oid) == ("blob", expected)
     assert len(list((store.root / "blobs").glob("??/*"))) == 1
-    assert store.gc(-1)["files"] == 0
-    assert store.fsck() == []
-    copy = store.duplicate_repo(repo, "alice/copy", author="alice")
-    store.delete_repo(repo)
-    assert store.gc(-1)["blobs"] == 0
-    store.delete_repo(copy)
-    assert store.gc(-1)["blobs"] == 1
+    assert store.maintenance.gc(-1)["files"] == 0
+    assert store.maintenance.fsck() == []
+    copy = store.repos.duplicate(repo, "alice/copy", author="alice")
+    store.repos.delete(repo)
+    assert store.maintenance.gc(-1)["blobs"] == 0
+    store.repos.delete(copy)
+    assert store.maintenance.gc(-1)["blobs"] == 1
     assert not list((store.root / "tmp").iterdir())
     assert upload(store, alice, content).size == 300_000
 

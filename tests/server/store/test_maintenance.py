@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store, migrations
 from seqhub.server.store.fsck import check
+from seqhub.server.store.maintenance import restore
 from seqhub.server.types import Account, Delete, Repo
 from tests.server.store.conftest import Committer, paths, small, upload
 
@@ -29,14 +31,14 @@ DAMAGE = {
 @pytest.mark.parametrize(("words", "statement"), DAMAGE.items(), ids=DAMAGE)
 def test_fsck_finds(store: Store, repo: Repo, alice: Account, commit: Committer, words: str, statement: str) -> None:
     commit(repo, small("a", "x" * 1000), small("f/b"), upload(store, alice, b"large"))
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     with store.database.transaction() as connection:
         connection.execute("PRAGMA defer_foreign_keys = ON")
         connection.execute("COMMIT")
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(statement)
         connection.execute("BEGIN")
-    assert any(words in problem for problem in store.fsck())
+    assert any(words in problem for problem in store.maintenance.fsck())
 
 
 CHANGES = (
@@ -56,11 +58,11 @@ def test_fsck_finds_every_change_of_the_index(store: Store, repo: Repo, alice: A
     middle = commit(repo, small("d/e/a", "new"), upload(store, alice, b"large"))
     commit(repo, Delete("d/f", is_folder=True))
     commit(repo, small("d/f", "a file now"))
-    store.create_branch(repo, "side", middle.oid)
+    store.refs.create_branch(repo, "side", middle.oid)
     commit(repo, small("s"), Delete("d/e/b", is_folder=False), ref="side")
     commit(repo, small("d/e/a", "other"), ref="side")
     commit(repo, Delete("p", is_folder=False))
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     with store.database.reading() as connection:
         rows = connection.execute("SELECT line, path, added FROM files WHERE kind < 2").fetchall()
     assert len(rows) > 20
@@ -70,55 +72,55 @@ def test_fsck_finds_every_change_of_the_index(store: Store, repo: Repo, alice: A
                 connection.execute(f"{change} WHERE line = ? AND path = ? AND added = ?", row)
                 (is_changed,) = connection.execute("SELECT changes()").fetchone()
                 assert not is_changed or list(check(connection, store.root / "blobs")), (row, change)
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
 
 
 def test_fsck_finds_changed_and_missing_files(store: Store, alice: Account) -> None:
-    first, second = (store.blob(upload(store, alice, content).sha256) for content in (b"one", b"two"))
+    first, second = (store.blobs.find(upload(store, alice, content).sha256) for content in (b"one", b"two"))
     first.write_bytes(b"ONE")
     second.unlink()
-    assert sorted(problem.split()[-1] for problem in store.fsck()) == ["missing", "says"]
+    assert sorted(problem.split()[-1] for problem in store.maintenance.fsck()) == ["missing", "says"]
 
 
 def test_backup_and_restore(store: Store, repo: Repo, alice: Account, commit: Committer, tmp_path: Path) -> None:
     head = commit(repo, small("a"), upload(store, alice, b"large"))
-    store.backup(tmp_path / "backup")
+    store.maintenance.backup(tmp_path / "backup")
     commit(repo, small("later"))
     with pytest.raises(HubHTTPError, match="exists already"):
-        store.backup(tmp_path / "backup")
-    Store.restore(tmp_path / "backup", tmp_path / "again")
+        store.maintenance.backup(tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "again")
     again = Store(tmp_path / "again")
-    assert again.fsck() == []
-    assert again.resolve(repo, "main") == head
-    assert again.content(repo, head, again.entry(repo, head, "model.bin")).read_bytes() == b"large"
+    assert again.maintenance.fsck() == []
+    assert again.revisions.resolve(repo, "main") == head
+    assert again.revisions.content(repo, head, again.revisions.entry(repo, head, "model.bin")).read_bytes() == b"large"
     assert again.instance_id != store.instance_id
     assert again.secret == store.secret
     for source, target, status in ((tmp_path, tmp_path / "x", 404), (tmp_path / "backup", tmp_path / "again", 409)):
         with pytest.raises(HubHTTPError) as caught:
-            Store.restore(source, target)
+            restore(source, target)
         assert caught.value.status == status
     again.close()
 
 
 def test_a_failed_backup_leaves_nothing(store: Store, alice: Account, tmp_path: Path) -> None:
-    store.blob(upload(store, alice, b"large").sha256).unlink()
+    store.blobs.find(upload(store, alice, b"large").sha256).unlink()
     with pytest.raises(HubHTTPError, match="vanished"):
-        store.backup(tmp_path / "backup")
+        store.maintenance.backup(tmp_path / "backup")
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
 
 
 def test_a_reopened_store_is_the_same(store: Store, repo: Repo) -> None:
     again = Store(store.root)
-    assert (again.instance_id, again.secret, again.repo("model", "alice/lstm")) == (
+    assert (again.instance_id, again.secret, again.repos.find("model", "alice/lstm")) == (
         store.instance_id,
         store.secret,
         repo,
     )
-    new = again.renew_instance()
+    new = again.maintenance.renew_instance()
     assert store.instance_id == new
     again.close()
     with pytest.raises(HubHTTPError, match="shutting down"):
-        again.repo("model", "alice/lstm")
+        again.repos.find("model", "alice/lstm")
 
 
 def test_migrations_go_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,8 +158,8 @@ def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, com
     with pytest.raises(HubHTTPError, match="no space left") as caught:
         commit(repo, small("b", noise), *(small(f"c{n}") for n in range(500)))
     assert caught.value.status == 507
-    assert store.resolve(repo, "main") == before
-    assert store.fsck() == []
+    assert store.revisions.resolve(repo, "main") == before
+    assert store.maintenance.fsck() == []
     with store.database._connection() as connection:
         connection.execute(f"PRAGMA max_page_count = {pages + 100_000}")
     commit(repo, small("b", noise))
@@ -204,8 +206,8 @@ def tiny_disk(tmp_path: Path):
 
 def test_a_real_disk_that_fills_up_and_is_then_read_only(tiny_disk: Path) -> None:
     store = Store(tiny_disk / "hub")
-    alice = store.create_account("alice")
-    repo = store.create_repo("model", "alice/x", author="alice")
+    alice = store.accounts.create("alice")
+    repo = store.repos.create("model", "alice/x", author="alice")
     common = {"expected_parent": None, "author": "a", "title": "t", "uploader": alice}
     kept, statuses = set(), []
     for number in range(60):
@@ -215,19 +217,19 @@ def test_a_real_disk_that_fills_up_and_is_then_read_only(tiny_disk: Path) -> Non
                 operation = upload(store, alice, noise, f"{number}.bin")
             else:
                 operation = small(f"{number}.txt", noise.hex())
-            store.commit(repo, "main", [operation], **common)
+            store.commits.create(repo, "main", [operation], **common)
             kept.add(operation.path)
         except HubHTTPError as refusal:
             statuses.append(refusal.status)
     assert kept
     assert set(statuses) == {507}
     assert paths(store, repo) == kept
-    assert store.fsck() == []
+    assert store.maintenance.fsck() == []
     store.close()
     subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True, timeout=20)
     for root in ("hub", "new"):
-        with pytest.raises(HubHTTPError) as caught:
-            Store(tiny_disk / root).create_account("bob")
+        with pytest.raises(HubHTTPError) as caught, closing(Store(tiny_disk / root)) as unwritable:
+            unwritable.accounts.create("bob")
         assert caught.value.status == 503
     subprocess.run(["mount", "-o", "remount,rw", str(tiny_disk)], check=True, timeout=20)
     again = Store(tiny_disk / "hub")

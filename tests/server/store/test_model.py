@@ -66,53 +66,55 @@ def test_branches_hold_what_plain_dicts_hold(tmp_path_factory: pytest.TempPathFa
 
 
 def check_steps(store: Store, steps: list, folder: Path) -> None:
-    alice = store.create_account("alice")
-    repo = store.create_repo("model", "alice/x", author="alice")
-    first = store.resolve(repo, "main")
-    start = {".gitattributes": store.content(repo, first, store.entry(repo, first, ".gitattributes"))}
+    alice = store.accounts.create("alice")
+    repo = store.repos.create("model", "alice/x", author="alice")
+    first = store.revisions.resolve(repo, "main")
+    start = {
+        ".gitattributes": store.revisions.content(repo, first, store.revisions.entry(repo, first, ".gitattributes"))
+    }
     branches: dict[str, Files] = {"main": start}
     seen: dict[str, Files] = {first.oid: start}
     for verb, branch, more in steps:
         try:
             if verb == "branch":
-                store.create_branch(repo, branch, more)
+                store.refs.create_branch(repo, branch, more)
                 branches[branch] = branches[more]
             elif verb == "delete":
-                store.delete_branch(repo, branch)
+                store.refs.delete_branch(repo, branch)
                 del branches[branch]
             elif verb == "squash":
-                squashed = store.super_squash(repo, branch, "squash", "alice")
+                squashed = store.commits.squash(repo, branch, "squash", "alice")
                 seen[squashed.oid] = branches[branch]
             else:
                 wanted = plainly(branches[branch], more, branches) if branch in branches else None
-                before = len(store.commits(repo, branch)[0]) if branch in branches else 0
-                commit = store.commit(
+                before = len(store.revisions.log(repo, branch)[0]) if branch in branches else 0
+                commit = store.commits.create(
                     repo, branch, more, expected_parent=None, author="alice", title="t", uploader=alice
                 )
                 assert wanted is not None, (branches[branch], more)
-                assert len(store.commits(repo, branch)[0]) == before + (wanted != branches[branch])
+                assert len(store.revisions.log(repo, branch)[0]) == before + (wanted != branches[branch])
                 branches[branch] = seen[commit.oid] = wanted
         except HubHTTPError as refusal:
             impossible = verb != "commit" or branch not in branches or wanted is None
             if refusal.status not in (404, 409, 422) or not impossible:
                 raise
     for oid, files in seen.items():
-        commit = store.resolve(repo, oid)
-        entries, _ = store.tree(repo, commit, "", recursive=True, with_last_commit=True)
+        commit = store.revisions.resolve(repo, oid)
+        entries, _ = store.revisions.tree(repo, commit, "", recursive=True, with_last_commit=True)
         assert [entry.path for entry in entries] == sorted(entry.path for entry in entries)
-        assert {e.path: store.content(repo, commit, e) for e in entries if not e.is_folder} == files
+        assert {e.path: store.revisions.content(repo, commit, e) for e in entries if not e.is_folder} == files
         folders = {"/".join(name.split("/")[:depth]) for name in files for depth in range(1, name.count("/") + 1)}
         assert {entry.path for entry in entries if entry.is_folder} == folders
         for inside in ["", *folders]:
             direct = {entry.path for entry in entries if entry.path.rpartition("/")[0] == inside}
             pages, after = set(), None
             while True:
-                page, after = store.tree(repo, commit, inside, recursive=False, after=after, limit=1)
+                page, after = store.revisions.tree(repo, commit, inside, recursive=False, after=after, limit=1)
                 pages |= {entry.path for entry in page}
                 if after is None:
                     break
             assert pages == direct
-    assert {ref.name for ref in store.refs(repo)} == set(branches)
-    assert store.fsck() == []
-    store.export_git(repo, folder / "git")
+    assert {ref.name for ref in store.refs.of_repo(repo)} == set(branches)
+    assert store.maintenance.fsck() == []
+    store.git.export(repo, folder / "git")
     assert "error" not in run_git(folder / "git", "fsck", "--strict")

@@ -101,18 +101,18 @@ def test_unicode_twins(store: Store, repo: Repo, commit: Committer) -> None:
     commit(repo, small("cafe\u0301", "one"))
     head = commit(repo, small("caf\u00e9", "two"))
     assert paths(store, repo) == {"caf\u00e9"}
-    assert store.entry(repo, head, "cafe\u0301").path == "caf\u00e9"
+    assert store.revisions.entry(repo, head, "cafe\u0301").path == "caf\u00e9"
     commit(repo, Delete("cafe\u0301", False))
     assert paths(store, repo) == set()
 
 
 def test_impossible_paths_are_absent_not_wrong(store: Store, repo: Repo) -> None:
-    head = store.resolve(repo, "main")
+    head = store.revisions.resolve(repo, "main")
     for path in BAD_PATHS:
-        assert store.entry(repo, head, path) is None
+        assert store.revisions.entry(repo, head, path) is None
         if path.strip("/"):
             with pytest.raises(HubHTTPError) as caught:
-                store.tree(repo, head, path, recursive=True)
+                store.revisions.tree(repo, head, path, recursive=True)
             assert caught.value.code == "EntryNotFound"
 
 
@@ -148,13 +148,13 @@ BAD_REPOS = [
 def test_bad_repository_names(store: Store, alice: Account, repo: Repo, name: str) -> None:
     for call in (
         lambda: check_repo_name(name),
-        lambda: store.create_repo("model", name, author="alice"),
-        lambda: store.move_repo(repo, name),
+        lambda: store.repos.create("model", name, author="alice"),
+        lambda: store.repos.move(repo, name),
     ):
         with pytest.raises(HubHTTPError) as caught:
             call()
         assert caught.value.status == 400
-    assert store.repo("model", "alice/lstm") == repo
+    assert store.repos.find("model", "alice/lstm") == repo
 
 
 def test_good_repository_names() -> None:
@@ -196,10 +196,10 @@ BAD_REFS = [
 @pytest.mark.parametrize("name", BAD_REFS)
 def test_bad_branches_and_tags(store: Store, repo: Repo, name: str) -> None:
     with pytest.raises(HubHTTPError, match="Invalid reference for a branch") as caught:
-        store.create_branch(repo, name, "main")
+        store.refs.create_branch(repo, name, "main")
     assert caught.value.status == 400
     with pytest.raises(HubHTTPError, match="Invalid reference for a tag"):
-        store.create_tag(repo, name, "main", None)
+        store.refs.create_tag(repo, name, "main", None)
 
 
 @given(st.text(max_size=12))

@@ -11,6 +11,7 @@ import pytest
 
 from seqhub.server.serve import running
 from seqhub.server.store import Store
+from seqhub.server.store.maintenance import restore
 from seqhub.server.types import AddSmall
 from tests.helpers.xet_writers import Piece, Xorb, file_records, shard
 from tests.server.large.conftest import Cas
@@ -32,10 +33,10 @@ def open_below(root: Path) -> list[str]:
 
 
 def fill(store: Store) -> None:
-    alice = store.create_account("alice")
-    repo = store.create_repo("model", "alice/x", author="alice")
+    alice = store.accounts.create("alice")
+    repo = store.repos.create("model", "alice/x", author="alice")
     operations = [upload(store, alice, b"large"), AddSmall("a.txt", b"a")]
-    store.commit(repo, "main", operations, expected_parent=None, author="alice", title="t", uploader=alice)
+    store.commits.create(repo, "main", operations, expected_parent=None, author="alice", title="t", uploader=alice)
 
 
 @pytest.mark.usefixtures("umask")
@@ -44,7 +45,7 @@ def test_a_root_is_private(tmp_path: Path) -> None:
     root = tmp_path / "hub"
     with running(root) as hub:
         fill(hub.store)
-        waiting = hub.store.begin_blob()
+        waiting = hub.store.blobs.begin()
         waiting.write(b"waits")
         batch = {"operation": "upload", "objects": [{"oid": "0" * 64, "size": 6 * 2**30}], "transfers": ["multipart"]}
         headers = {"Authorization": f"Bearer {hub.token('alice')}"}
@@ -59,11 +60,11 @@ def test_a_root_is_private(tmp_path: Path) -> None:
         assert {path.name for path in root.iterdir()} >= {"hub.sqlite3-wal", "blobs", "tmp", "parts", "xorbs"}
         assert open_below(root) == []
         waiting.abort()
-        hub.store.backup(tmp_path / "backup")
-        repo = hub.store.repo("model", "alice/x")
+        hub.store.maintenance.backup(tmp_path / "backup")
+        repo = hub.store.repos.find("model", "alice/x")
         assert repo is not None
-        hub.store.export_git(repo, tmp_path / "git")
-    Store.restore(tmp_path / "backup", tmp_path / "restored")
+        hub.store.git.export(repo, tmp_path / "git")
+    restore(tmp_path / "backup", tmp_path / "restored")
     for folder in ("backup", "restored", "git"):
         assert open_below(tmp_path / folder) == []
 
@@ -91,12 +92,12 @@ def test_an_old_root_is_closed_when_it_is_opened(tmp_path: Path, keeps: str) -> 
 def test_an_old_backup_is_restored_into_a_private_root(tmp_path: Path) -> None:
     store = Store(tmp_path / "hub")
     fill(store)
-    store.backup(tmp_path / "backup")
+    store.maintenance.backup(tmp_path / "backup")
     store.close()
     shutil.copytree(tmp_path / "backup", tmp_path / "old")
     loosen(tmp_path / "old")
     (tmp_path / "new").mkdir(mode=0o755)
-    Store.restore(tmp_path / "old", tmp_path / "new")
+    restore(tmp_path / "old", tmp_path / "new")
     assert open_below(tmp_path / "new") == []
 
 

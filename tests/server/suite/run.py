@@ -140,11 +140,11 @@ def point(folder: Path, url: str) -> None:
 def people(store: Store) -> None:
     """Make the accounts that the suites know."""
     for name, secret in USERS.items():
-        store.create_account(name, full_name="Dummy User" if "DUMMY" in name else name)
-        store.create_token(name, "test suite", "admin", secret=secret)
+        store.accounts.create(name, full_name="Dummy User" if "DUMMY" in name else name)
+        store.tokens.create(name, "test suite", "admin", secret=secret)
     for org, (full_name, user) in ORGANISATIONS.items():
-        store.create_account(org, is_org=True, full_name=full_name)
-        store.add_member(org, user, "admin")
+        store.accounts.create(org, is_org=True, full_name=full_name)
+        store.accounts.add_member(org, user, "admin")
 
 
 @contextmanager

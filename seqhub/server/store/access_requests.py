@@ -1,4 +1,4 @@
-"""Likes, and who may read gated repositories."""
+"""Requests for access to gated repositories."""
 
 import json
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Literal
 
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.store.accounts import ACCOUNT, to_account
-from seqhub.server.store.base import Base, moment, now
-from seqhub.server.store.repos import REPO, to_repo
+from seqhub.server.store.accounts import to_account
+from seqhub.server.store.base import StorePart, moment, now
 from seqhub.server.types import Account, Repo
 
 AccessStatus = Literal["pending", "accepted", "rejected"]
@@ -24,44 +23,18 @@ class AccessRequest:
     created: datetime
 
 
-class Social(Base):
-    """The part of the Store that knows who likes what, and who was let in."""
+class AccessRequests(StorePart):
+    """Requests for access to gated repositories."""
 
-    def like(self, repo: Repo, account: Account) -> None:
-        self._like("INSERT OR IGNORE INTO likes VALUES (?, ?, ?)", repo, (repo.id, account.id, now()))
-
-    def unlike(self, repo: Repo, account: Account) -> None:
-        self._like("DELETE FROM likes WHERE repo = ? AND account = ?", repo, (repo.id, account.id))
-
-    def likes(self, repo: Repo) -> int:
-        """How many accounts like a repository."""
-        with self.database.reading() as connection:
-            row = connection.execute("SELECT likes FROM repos WHERE id = ?", (repo.id,)).fetchone()
-            return row[0] if row else 0
-
-    def likers(self, repo: Repo) -> list[Account]:
-        query = ACCOUNT + " WHERE id IN (SELECT account FROM likes WHERE repo = ?) ORDER BY key"
-        with self.database.reading() as connection:
-            return [to_account(row) for row in connection.execute(query, (repo.id,))]
-
-    def liked_by(self, account: Account, viewer: Account | None = None) -> list[tuple[Repo, datetime]]:
-        """What an account likes and `viewer` may know of, newest first, with the time of the like."""
-        query = f"""{REPO.replace(" FROM", ", likes.created FROM", 1)} JOIN likes ON likes.repo = repos.id
-            WHERE likes.account = :account AND (repos.private = 0 OR repos.owner = :viewer
-            OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)) ORDER BY likes.created DESC"""
-        with self.database.reading() as connection:
-            rows = connection.execute(query, {"account": account.id, "viewer": viewer.id if viewer else 0})
-            return [(to_repo(row[:-1]), moment(row[-1])) for row in rows]
-
-    def request_access(self, repo: Repo, account: Account, fields: dict[str, str] | None = None) -> AccessRequest:
+    def create(self, repo: Repo, account: Account, fields: dict[str, str] | None = None) -> AccessRequest:
         """Ask to read a gated repository; granted at once where its gate is "auto". Asking again changes nothing."""
         status = "accepted" if repo.gated == "auto" else "pending"
         with self.database.transaction() as connection:
             values = (repo.id, account.id, status, json.dumps(fields or {}), now())
             connection.execute("INSERT OR IGNORE INTO access_requests VALUES (?, ?, ?, ?, ?)", values)
-        return next(request for request in self.access_requests(repo) if request.account.id == account.id)
+        return next(request for request in self.of_repo(repo) if request.account.id == account.id)
 
-    def access_requests(self, repo: Repo, status: AccessStatus | None = None) -> list[AccessRequest]:
+    def of_repo(self, repo: Repo, status: AccessStatus | None = None) -> list[AccessRequest]:
         """Requests, oldest first."""
         columns = ", ".join(f"accounts.{name}" for name in ["id", "name", "is_org", "full_name", "email", "created"])
         query = f"""SELECT {columns}, r.status, r.fields, r.created FROM access_requests AS r
@@ -99,7 +72,7 @@ class Social(Base):
             if not connection.execute(query, (status, repo.id, row[0])).rowcount:
                 raise HubHTTPError(404, f"{user} has not asked for access")
 
-    def may_read_gated(self, repo: Repo, account: Account | None) -> bool:
+    def may_read(self, repo: Repo, account: Account | None) -> bool:
         """Whether a gate lets this account through: its owner, the owner's members, whoever was accepted."""
         if repo.gated == "no":
             return True
@@ -111,9 +84,3 @@ class Social(Base):
                 WHERE repo = :repo AND account = :account AND status = 'accepted')"""
         with self.database.reading() as connection:
             return bool(connection.execute(query, {"repo": repo.id, "account": account.id}).fetchone()[0])
-
-    def _like(self, change: str, repo: Repo, values: tuple[int, ...]) -> None:
-        with self.database.transaction() as connection:
-            connection.execute(change, values)
-            count = "UPDATE repos SET likes = (SELECT count(*) FROM likes WHERE repo = repos.id) WHERE id = ?"
-            connection.execute(count, (repo.id,))

@@ -6,27 +6,44 @@ from pathlib import Path
 
 from seqhub.server import git
 from seqhub.server.store import objects, private
-from seqhub.server.store.base import Base
+from seqhub.server.store.base import StorePart
 from seqhub.server.store.database import refusing
 from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 
-class Exporting(Base):
-    """The part of the Store that speaks git."""
+class GitObjects(StorePart):
+    """A repository as git has it: objects and refs.
 
-    def git_refs(self, repo: Repo) -> dict[str, str]:
+    Objects never change, so readers need no common snapshot for them.
+    """
+
+    def read(self, repo: Repo, oid: str) -> tuple[git.ObjectKind, bytes]:
+        """Any object of a repository as git knows it, for clones and exports.
+
+        Raises:
+            KeyError: There is none of that id.
+        """
+        with self.database.reading() as connection:
+            return objects.read(connection, repo.id, bytes.fromhex(oid))
+
+    def file(self, repo: Repo, oid: str) -> Path | None:
+        """The file with the content of an object that is long; None for others."""
+        with self.database.reading() as connection:
+            return objects.filed_path(connection, repo.id, bytes.fromhex(oid))
+
+    def refs(self, repo: Repo) -> dict[str, str]:
         """refs/... -> id of what git finds there: a commit, or the object of an annotated tag."""
         query = "SELECT ref, coalesce(tag, oid) FROM refs JOIN commits ON commits.id = target WHERE refs.repo = ?"
         with self.database.reading() as connection:
             return {ref: oid.hex() for ref, oid in connection.execute(query + " ORDER BY ref", (repo.id,))}
 
-    def git_objects(self, repo: Repo) -> Iterator[tuple[str, git.ObjectKind, bytes]]:
+    def all(self, repo: Repo) -> Iterator[tuple[str, git.ObjectKind, bytes]]:
         """Id, kind and bytes of every object; also those that no ref leads to any more."""
         with self.database.reading() as connection:
             for (oid,) in connection.execute("SELECT oid FROM objects WHERE repo = ? ORDER BY id", (repo.id,)):
                 yield oid.hex(), *objects.read(connection, repo.id, oid)
 
-    def export_git(self, repo: Repo, folder: Path) -> None:
+    def export(self, repo: Repo, folder: Path) -> None:
         """Write a bare git repository of loose objects; large files are pointers in it.
 
         Raises:
@@ -37,9 +54,9 @@ class Exporting(Base):
                 private.make_folder(folder / name, exist_ok=False)
             private.write(folder / "HEAD", f"ref: refs/heads/{DEFAULT_BRANCH}\n".encode())
             private.write(folder / "config", b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
-            for oid, kind, data in self.git_objects(repo):
+            for oid, kind, data in self.all(repo):
                 path = folder / "objects" / oid[:2] / oid[2:]
                 private.make_folder(path.parent)
                 private.write(path, zlib.compress(b"%s %d\0" % (kind.encode(), len(data)) + data, 1))
-            lines = [f"{oid} {ref}\n" for ref, oid in self.git_refs(repo).items()]
+            lines = [f"{oid} {ref}\n" for ref, oid in self.refs(repo).items()]
             private.write(folder / "packed-refs", "".join(lines).encode())

@@ -10,18 +10,28 @@ from pathlib import Path
 from seqhub.server import git
 from seqhub.server.errors import HubHTTPError, entry_not_found, revision_not_found
 from seqhub.server.store import index, objects
+from seqhub.server.store.base import StoreContext, StorePart
 from seqhub.server.store.blobs import Blobs
 from seqhub.server.store.index import Chain, Point, Row
 from seqhub.server.store.names import check_path
-from seqhub.server.types import DEFAULT_BRANCH, Commit, Entry, Lfs, Ref, Repo
+from seqhub.server.types import DEFAULT_BRANCH, Commit, Entry, Lfs, Repo
 
 _COMMIT = "SELECT oid, parent, author, title, message, date FROM commits"
 _PAGE_CHARACTERS = 2**20  # of the messages on one page of a history
 BRANCH, TAG = "refs/heads/", "refs/tags/"
 
 
-class History(Blobs):
-    """The part of the Store that reads revisions and files."""
+class Revisions(StorePart):
+    """Commits of a repository, and the files at each.
+
+    Args:
+        context: What all parts share.
+        blobs: Has the large files.
+    """
+
+    def __init__(self, context: StoreContext, blobs: Blobs) -> None:
+        super().__init__(context)
+        self.blobs = blobs
 
     def resolve(self, repo: Repo, revision: str) -> Commit:
         """The commit that a branch, a tag, refs/..., a commit id (whole, or 7 digits at least) or HEAD means.
@@ -32,17 +42,7 @@ class History(Blobs):
         with self.database.reading() as connection:
             return commit_of(connection, find_commit(connection, repo.id, revision))
 
-    def refs(self, repo: Repo) -> list[Ref]:
-        """Branches (main first), tags and heads of pull requests."""
-        with self.database.reading() as connection:
-            query = "SELECT ref, oid, refs.message FROM refs JOIN commits ON commits.id = target WHERE refs.repo = ?"
-            found = [
-                Ref(re.sub("^refs/(heads|tags|pr)/", "", ref), ref, oid.hex(), message)
-                for ref, oid, message in connection.execute(query, (repo.id,))
-            ]
-        return sorted(found, key=lambda ref: (ref.ref != BRANCH + DEFAULT_BRANCH, ref.ref))
-
-    def commits(
+    def log(
         self, repo: Repo, revision: str, *, after: str | None = None, limit: int = 50
     ) -> tuple[list[Commit], str | None, int]:
         """One page of a history, newest first; what to ask the next page with; how many there are in all."""
@@ -120,7 +120,7 @@ class History(Blobs):
             with self.database.reading() as connection:
                 query = "SELECT 1 FROM purged WHERE repo = ? AND sha256 = ?"
                 purged = connection.execute(query, (repo.id, bytes.fromhex(entry.lfs.sha256))).fetchone()
-            path = None if purged else self.blob(entry.lfs.sha256)
+            path = None if purged else self.blobs.find(entry.lfs.sha256)
             if path is None:
                 raise HubHTTPError(410, f"{entry.path} was deleted for good", code="EntryNotFound")
             return path
@@ -130,25 +130,11 @@ class History(Blobs):
                 return path
             return objects.read(connection, repo.id, oid)[1]
 
-    def git_object(self, repo: Repo, oid: str) -> tuple[git.ObjectKind, bytes]:
-        """Any object of a repository as git knows it, for clones and exports.
-
-        Raises:
-            KeyError: There is none of that id.
-        """
-        with self.database.reading() as connection:
-            return objects.read(connection, repo.id, bytes.fromhex(oid))
-
     def large_at(self, repo: Repo, revision: str) -> set[str]:
         """SHA-256 of the large files at a revision."""
         with self.database.reading() as connection:
             chain = index.index_chain(connection, point_of(connection, find_commit(connection, repo.id, revision)))
             return {row.sha256.hex() for row in index.visible(connection, chain, "", None) if row.sha256 is not None}
-
-    def git_file(self, repo: Repo, oid: str) -> Path | None:
-        """The file with the content of an object that is long; None for others."""
-        with self.database.reading() as connection:
-            return objects.filed_path(connection, repo.id, bytes.fromhex(oid))
 
     def changes(self, repo: Repo, old: Commit | None, new: Commit) -> dict[str, tuple[Entry | None, Entry | None]]:
         """Files that differ between two commits (None: nothing), with what they were and are, by path."""
@@ -159,7 +145,7 @@ class History(Blobs):
 
 
 def find_commit(connection: sqlite3.Connection, repo: int, revision: str) -> int:
-    """The row id of the commit that a revision means; see `History.resolve`."""
+    """The row id of the commit that a revision means; see `Revisions.resolve`."""
     if revision == "HEAD":
         revision = BRANCH + DEFAULT_BRANCH
     names = [revision] if revision.startswith("refs/") else [BRANCH + revision, TAG + revision]

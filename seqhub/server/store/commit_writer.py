@@ -1,0 +1,216 @@
+"""Plan and write commits: the steps that commits, pull requests and new repositories share."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from seqhub.server.errors import HubHTTPError, branch_is_busy
+from seqhub.server.store import index, objects
+from seqhub.server.store.base import StoreContext, StorePart
+from seqhub.server.store.blobs import Blobs
+from seqhub.server.store.contents import Contents
+from seqhub.server.store.counting import add_bytes, require_quota
+from seqhub.server.store.events import note_commit
+from seqhub.server.store.refs import ref_target
+from seqhub.server.store.revisions import commit_of, point_of
+from seqhub.server.store.staging import Prepared, Stage, note_large
+from seqhub.server.store.tree_writer import Plan, added_now, append, commit_object, keep_commit, plan, point_ref
+from seqhub.server.store.unfinished import begin, drop_line, end, require
+from seqhub.server.types import Account, Commit, Repo, Token
+
+WRITE_ATTEMPTS = 5  # plans of a commit while others move the branch
+
+
+class Unchanged(NamedTuple):
+    """What operations bring that change nothing."""
+
+    head: Commit
+    blobs: list[objects.Packed]
+    large: dict[bytes, int]
+
+
+class CommitWriter(StorePart):
+    """Plans a commit from one state of the database, and writes it if the ref is still where the plan found it.
+
+    Args:
+        context: What all parts share.
+        blobs: Has the large files.
+    """
+
+    def __init__(self, context: StoreContext, blobs: Blobs) -> None:
+        super().__init__(context)
+        self.blobs = blobs
+
+    def contents(self) -> Contents:
+        """A place for the contents of one commit, which a `with` block empties."""
+        return Contents(self.root, self.limits.small_bytes)
+
+    def plan(
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        reference: str,
+        head: int,
+        prepared: Sequence[Prepared],
+        uploader: Account,
+        token: Token | None,
+        contents: Contents,
+    ) -> Plan | Unchanged:
+        """What operations would write."""
+        stage = Stage(connection, repo, index.index_chain(connection, point_of(connection, head)), self.blobs.path)
+        for operation, path, packed in prepared:
+            stage.apply(operation, path, packed, uploader, token)
+        changes, blobs = stage.changes(), stage.objects()
+        if not changes:
+            return Unchanged(commit_of(connection, head), blobs, stage.large)
+        row = changes.get("README.md")
+        brought = next((item for item in blobs if row is not None and item.oid == row.oid), None)
+        readme = None if brought is None else contents.opened(brought)
+        return plan(
+            connection, repo, reference, head, changes, self.limits, blobs=blobs, large=stage.large, readme=readme
+        )
+
+    def write_unchanged(
+        self, connection: sqlite3.Connection, repo: Repo, found: Unchanged, uploader: Account, contents: Contents
+    ) -> Commit:
+        """Write what a commit that changes nothing brings all the same: contents that may be damaged here."""
+        objects.write(connection, repo.id, found.blobs, contents.load)
+        if note_large(connection, repo, found.large, uploader):
+            require_quota(connection, repo, self.limits)
+        return found.head
+
+    def write_now(
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        reference: str,
+        head: int,
+        prepared: Sequence[Prepared],
+        author: str,
+        title: str,
+        message: str,
+        uploader: Account,
+        token: Token | None,
+        contents: Contents,
+    ) -> Commit:
+        """Plan and write a small commit within a transaction of the caller."""
+        found = self.plan(connection, repo, reference, head, prepared, uploader, token, contents)
+        if isinstance(found, Unchanged):
+            return self.write_unchanged(connection, repo, found, uploader, contents)
+        new = append(connection, repo, reference, found, author, title, message, contents.load)
+        commit = commit_of(connection, new)
+        note_large(connection, repo, found.large, uploader)
+        require_quota(connection, repo, self.limits)
+        note_commit(connection, repo.id, reference, commit)
+        return commit
+
+    def write(
+        self,
+        repo: Repo,
+        reference: str,
+        planned: Callable[[sqlite3.Connection], Plan | Unchanged],
+        noted: Callable[[sqlite3.Connection, Commit, Plan], object],
+        author: str,
+        title: str,
+        message: str,
+        contents: Contents,
+        first: Plan | Unchanged | None = None,
+    ) -> Commit | Unchanged:
+        """Plan without the writer's place, then write if the ref is where it was; otherwise once more.
+
+        Args:
+            repo: The repository.
+            reference: The ref to move.
+            planned: Computes the plan from one state of the database.
+            noted: Writes what belongs to the commit, in its last transaction.
+            author: Name of the author.
+            title: First line of the message.
+            message: The rest.
+            contents: Holds the contents that the commit brings.
+            first: A plan that was computed before.
+
+        Returns:
+            The commit, or that there is nothing to change.
+        """
+        load = contents.load
+        for attempt in range(WRITE_ATTEMPTS):
+            found = first
+            if attempt or found is None:
+                with self.database.reading() as connection:
+                    found = planned(connection)
+            if isinstance(found, Unchanged):
+                return found
+            if found.is_small:
+                with self.database.transaction() as connection:
+                    if ref_target(connection, repo.id, reference) != found.head:
+                        if attempt == 0:
+                            continue
+                        found = planned(connection)  # small, so that others wait for milliseconds
+                        if isinstance(found, Unchanged):
+                            return found
+                    new = append(connection, repo, reference, found, author, title, message, load)
+                    commit = commit_of(connection, new)
+                    noted(connection, commit, found)
+                    return commit
+            commit_or_none = self._write_large(repo, reference, found, noted, author, title, message, load)
+            if commit_or_none is not None:
+                return commit_or_none
+        raise branch_is_busy()
+
+    def _write_large(
+        self,
+        repo: Repo,
+        reference: str,
+        found: Plan,
+        noted: Callable[[sqlite3.Connection, Commit, Plan], object],
+        author: str,
+        title: str,
+        message: str,
+        load: Callable[[objects.Spooled], bytes],
+    ) -> Commit | None:
+        """Write a commit of many rows on a line of its own, which nothing shows before the ref points to it.
+
+        Returns:
+            None if the ref has moved meanwhile; what was written is removed then, except objects, which gc removes.
+        """
+        database = self.database
+        with database.transaction() as connection:
+            (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM objects").fetchone()
+            first = begin(connection, "objects", repo.id, last)
+        database.in_slices(objects.INSERT, objects.rows(repo.id, found.objects, load))
+        packed = commit_object(found, author, title, message)
+        seq = found.point.seq
+        with database.transaction() as connection:
+            # An index that is not longer than what changes is copied: a path is looked up in fewer places then.
+            inherits = len(found.chain) < index.DEEP and index.is_longer(connection, found.chain, len(found.changes))
+            new_line = index.new_line(connection, repo.id, found.point, inherits=inherits)
+            second = begin(connection, "line", repo.id, new_line)
+            query = "SELECT 1 FROM commits WHERE repo = ? AND oid = ?"
+            if connection.execute(query, (repo.id, packed.oid)).fetchone():  # the same in the same second, elsewhere
+                packed = commit_object(found, author, title, message + "\n")
+            place = index.Point(new_line, seq + 1)
+            new = keep_commit(connection, repo.id, packed, place, found.parent, found.tree, author, title, message)
+        try:
+            rows = found.rows
+            if not inherits:
+                with database.reading() as connection:
+                    copied = index.copied(connection, found.chain, new_line, seq, lambda row: row.target)
+                    database.in_slices(index.INSERT, (row for row in copied if row[1] not in rows))
+            database.in_slices(index.INSERT, index.begun(rows, new_line, seq + 1, new, inherits=inherits))
+            with database.transaction() as connection:
+                if ref_target(connection, repo.id, reference) == found.head:
+                    require(connection, first)
+                    add_bytes(connection, repo, added_now(connection, repo, found, new, new_line))
+                    objects.note_sound(connection, found.objects)
+                    point_ref(connection, repo, reference, new, found)
+                    commit = commit_of(connection, new)
+                    noted(connection, commit, found)
+                    end(connection, first, second)
+                    return commit
+        except BaseException:
+            with suppress(HubHTTPError):
+                drop_line(database, new_line, second)
+            raise
+        drop_line(database, new_line, second)
+        return None

@@ -1,0 +1,48 @@
+"""Rows of repositories: found by id, and checks before another one is made."""
+
+import sqlite3
+from typing import Any
+
+from seqhub.server.errors import HubHTTPError, repo_not_found
+from seqhub.server.store.accounts import find_account
+from seqhub.server.store.base import moment
+from seqhub.server.store.limits import Limits
+from seqhub.server.types import Account, Kind, Repo
+
+REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
+    repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
+
+HIDDEN = "hidden"  # the kind of a repository that is being made or deleted
+
+
+def to_repo(row: tuple[Any, ...]) -> Repo:
+    id, kind, namespace, name, private, gated, created, updated, sdk = row
+    return Repo(id, kind, namespace, name, bool(private), gated, moment(created), moment(updated), sdk)
+
+
+def required_repo(connection: sqlite3.Connection, id: int) -> Repo:
+    row = connection.execute(REPO + " WHERE repos.id = ? AND repos.kind <> ?", (id, HIDDEN)).fetchone()
+    if row is None:
+        raise repo_not_found()
+    return to_repo(row)
+
+
+def owner_of_free_name(connection: sqlite3.Connection, kind: Kind, full_name: str, itself: int = 0) -> Account:
+    """The owner of a name that nobody has."""
+    namespace = full_name.partition("/")[0]
+    owner = find_account(connection, namespace)
+    if owner is None:
+        raise HubHTTPError(403, f"You don't have the rights to create a {kind} under the namespace {namespace!r}")
+    query = "SELECT 1 FROM repos WHERE kind = ? AND key = ? AND id <> ?"
+    if connection.execute(query, (kind, full_name.lower(), itself)).fetchone():
+        raise HubHTTPError(409, f"A {kind} repository called {full_name} already exists")
+    return owner
+
+
+def require_repo_quota(connection: sqlite3.Connection, limits: Limits, owner: Account) -> None:
+    """Raise 403 if an account has as many repositories as it may."""
+    if limits.repos is not None:
+        query = "SELECT count(*) FROM repos WHERE owner = ? AND kind <> ?"
+        count = connection.execute(query, (owner.id, HIDDEN)).fetchone()[0]
+        if count >= limits.repos:
+            raise HubHTTPError(403, f"{owner.name} has {count} repositories, as many as allowed")

@@ -1,0 +1,135 @@
+"""Access tokens: created, found by their secret, listed, revoked."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.store.accounts import ACCOUNT, ROLES, add_account, find_account, required_account, to_account
+from seqhub.server.store.base import StorePart, moment, now
+from seqhub.server.store.database import Database
+from seqhub.server.store.names import check_name
+from seqhub.server.types import Account, Role, Token
+
+_LAST_USE = 60_000_000  # microseconds between two notes of a token's use
+_TOKEN = "SELECT id, account, name, role, last4, repos, created, expires, last_used FROM tokens"
+
+
+class Tokens(StorePart):
+    """Access tokens. Of a secret, only its SHA-256 is kept."""
+
+    def create(
+        self,
+        user: str,
+        name: str,
+        role: Role,
+        *,
+        repos: Sequence[str] = (),
+        expires: datetime | None = None,
+        secret: str | None = None,
+        make_user: bool = False,
+    ) -> tuple[str, Token]:
+        """Make a token: its secret, told only now, and what is kept of it.
+
+        Args:
+            user: Whose token.
+            name: What the user calls it.
+            role: What it may do at most.
+            repos: "model:ns/name" ...; empty for everything the user may reach.
+            expires: When it stops working, in UTC if it names no zone; None for never.
+            secret: A fixed secret, for test accounts only.
+            make_user: Make the user, too, where there is none.
+
+        Raises:
+            Refusal: 404 for an unknown user, 400 for an unknown role or an organisation.
+        """
+        if role not in ROLES:
+            raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
+        secret = secret or "hf_" + secrets.token_hex(32)
+        until = None if expires is None else _microseconds(expires)
+        with self.database.transaction() as connection:
+            if make_user and find_account(connection, user) is None:
+                add_account(connection, check_name(user), False, "", None)
+            account = required_account(connection, user)
+            if account.is_org:
+                raise HubHTTPError(400, f"{user} is an organisation; tokens belong to users")
+            values = (account.id, name, role, _hash(secret), secret[-4:], json.dumps(list(repos)), now(), until)
+            cursor = connection.execute(
+                "INSERT INTO tokens (account, name, role, hash, last4, repos, created, expires) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            row = connection.execute(_TOKEN + " WHERE id = ?", (cursor.lastrowid,)).fetchone()
+            return secret, to_token(row)
+
+    def find(self, secret: str) -> tuple[Token, Account] | None:
+        """The token with this secret and its user; None if unknown, revoked or expired."""
+        digest = _hash(secret)
+        with self.database.reading() as connection:
+            # The look-up compares hashes of a secret with 256 random bits: its timing helps nobody to guess.
+            row = connection.execute(_TOKEN.replace(" FROM", ", hash FROM") + " WHERE hash = ?", (digest,)).fetchone()
+            if row is None or not hmac.compare_digest(row[-1], digest):
+                return None
+            token = to_token(row[:-1])
+            account = to_account(connection.execute(ACCOUNT + " WHERE id = ?", (token.account_id,)).fetchone())
+        time = now()
+        if token.expires is not None and _microseconds(token.expires) <= time:
+            return None
+        used = self.context.token_uses.last(token.id) or (token.last_used and _microseconds(token.last_used))
+        if not used or used < time - _LAST_USE:
+            self.context.token_uses.note(token.id, time)
+        return token, account
+
+    def of_user(self, user: str) -> list[Token]:
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                _TOKEN + " WHERE account = ? ORDER BY id", (required_account(connection, user).id,)
+            )
+            return [to_token((*row[:-1], self.context.token_uses.last(row[0]) or row[-1])) for row in rows]
+
+    def revoke(self, id: int) -> None:
+        """Make a token useless at once.
+
+        Raises:
+            Refusal: 404; there is none of that number.
+        """
+        with self.database.transaction() as connection:
+            if not connection.execute("DELETE FROM tokens WHERE id = ?", (id,)).rowcount:
+                raise HubHTTPError(404, f"no token {id}")
+
+    def any_valid(self) -> bool:
+        """Whether anybody could sign in: a Hub without tokens must not be bound to a network."""
+        with self.database.reading() as connection:
+            query = "SELECT 1 FROM tokens WHERE expires IS NULL OR expires > ? LIMIT 1"
+            return connection.execute(query, (now(),)).fetchone() is not None
+
+
+def write_uses(database: Database, uses: Mapping[int, int]) -> None:
+    """Write when tokens were last used.
+
+    Args:
+        database: The database.
+        uses: Id of the token -> microseconds.
+    """
+    with database.transaction() as connection:
+        query = "UPDATE tokens SET last_used = ? WHERE id = ?"
+        connection.executemany(query, [(time, id) for id, time in uses.items()])
+
+
+def to_token(row: tuple[int, int, str, Role, str, str, int, int | None, int | None]) -> Token:
+    id, account, name, role, last4, repos, created, expires, used = row
+    until = None if expires is None else moment(expires)
+    last = None if used is None else moment(used)
+    return Token(id, account, name, role, last4, tuple(json.loads(repos)), moment(created), until, last)
+
+
+def _microseconds(when: datetime) -> int:
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1_000_000)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
