@@ -1,6 +1,7 @@
-"""Random sequences of what clients do, by the unmodified huggingface_hub, against a Hub made of plain dicts.
+"""State machine that compares a Hub, used through huggingface_hub, with a model of plain dicts.
 
-Run by test_machine.py in a process of its own: `python hub_state_machine.py EXAMPLES STEPS`, with HF_ENDPOINT and HF_TOKEN set.
+Run by test_machine.py in a process of its own: `python hub_state_machine.py EXAMPLES STEPS`. HF_ENDPOINT and HF_TOKEN
+must be set.
 """
 
 import argparse
