@@ -178,7 +178,8 @@ class Dispatcher:
         request.scope["seqhub.route"] = route.pattern  # for log and metrics, which must not count every path
         call = RequestContext(
             request=request,
-            store=self.store,
+            store=self.store.session(),
+            lasting_store=self.store,
             settings=self.settings,
             identity=Identity(),
             params=params,
@@ -194,12 +195,18 @@ class Dispatcher:
             return redirect or await cast(StreamingHandler, route.handler)(call)
         handler = cast(PlainHandler, route.handler)
         folder = self.store.root / "tmp"
+
+        def admitted() -> Response:
+            """Admission and answer read one snapshot."""
+            return self.admit(call, route, path) or spooled(handler(call), folder)
+
         if not has_body(request) and route.pool == "light":
             try:
-                return await call.run("light", lambda: self.admit(call, route, path) or spooled(handler(call), folder))
+                return await call.run("light", admitted)
             except HeavyWork:
                 call.is_heavy = True
-                return await call.run("heavy", lambda: spooled(handler(call), folder))
+                return await call.run("heavy", admitted)
+        # Before a body is read, or a worker of another pool is waited for; no snapshot is held meanwhile.
         redirect = await call.run("light", lambda: self.admit(call, route, path))
         if redirect is not None:
             return redirect
@@ -208,7 +215,7 @@ class Dispatcher:
         def answered() -> Response:
             file.seek(0)
             call.body = file.read()
-            return spooled(handler(call), folder)
+            return admitted()
 
         try:
             call.is_heavy = route.pool == "heavy" or size > HELD_BYTES
@@ -239,27 +246,27 @@ class Dispatcher:
         """Identify and authorise; a response only where the repository stands under another name."""
         if route.permission == "signed":
             return None
-        call.identity = self.identify(call.request, route.takes_basic)
+        call.identity = self.identify(call, route.takes_basic)
         if "repo" not in call.params:
-            authorise(self.store, call.identity, route.permission)
+            authorise(call.store, call.identity, route.permission)
             return None
         full_name = call.params["repo"]
         kind = kind_of(call.params)
-        repo = self.store.repos.find(kind, full_name) if "/" in full_name else None
+        repo = call.store.repos.find(kind, full_name) if "/" in full_name else None
         if repo is None:
             return self.redirect(call, route, path, kind, full_name)
-        authorise(self.store, call.identity, route.permission, repo)
+        authorise(call.store, call.identity, route.permission, repo)
         call.found_repo = repo
         return None
 
-    def identify(self, request: Request, basic: bool) -> Identity:
+    def identify(self, call: RequestContext, basic: bool) -> Identity:
         """Who asks; whoever tries many wrong tokens is told to wait, and may still use a right one."""
         try:
-            return identify(request, self.store, basic=basic)
+            return identify(call.request, call.store, basic=basic)
         except HubHTTPError as refusal:
             if refusal.status != 401:
                 raise
-            wait = math.ceil(self.attempts.wrong(request.client.host if request.client else ""))
+            wait = math.ceil(self.attempts.wrong(call.request.client.host if call.request.client else ""))
             if not wait:
                 raise
             text = f"{self.settings.max_wrong_tokens} in {self.settings.wrong_token_seconds:g} seconds"
@@ -275,13 +282,13 @@ class Dispatcher:
         Only for those who may see the target: the old name of a private repository is as absent as its new one.
         """
         if "/" in full_name:
-            target = self.store.repos.redirect(kind, full_name)
+            target = call.store.repos.redirect(kind, full_name)
         else:
-            target = self.store.repos.find(kind, f"{serializers.DEFAULT_NAMESPACE}/{full_name}")
+            target = call.store.repos.find(kind, f"{serializers.DEFAULT_NAMESPACE}/{full_name}")
         if target is None:
             raise absent(call.identity)
         try:
-            authorise(self.store, call.identity, "info", target)
+            authorise(call.store, call.identity, "info", target)
         except HubHTTPError:
             raise absent(call.identity) from None
         found = compiled(route.pattern).fullmatch(path)

@@ -28,7 +28,7 @@ from seqhub.server.types import Account, Repo, Role, Token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-    from seqhub.server.store import Store
+    from seqhub.server.store import StoreParts
 
 Permission = Literal["public", "signed", "account", "info", "read", "discuss", "write", "admin"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
@@ -50,7 +50,7 @@ class Identity:
         return None if self.token is None or self.token.repos else self.account
 
 
-def identify(request: "HTTPConnection", store: "Store", *, basic: bool = False) -> Identity:
+def identify(request: "HTTPConnection", store: "StoreParts", *, basic: bool = False) -> Identity:
     """Read the `Authorization` header: a bearer token, or where `basic` is true Basic with the token as password.
 
     Raises:
@@ -69,7 +69,9 @@ def identify(request: "HTTPConnection", store: "Store", *, basic: bool = False) 
     return Identity(account, token, challenge)
 
 
-def authorise(store: "Store", identity: Identity, permission: Permission, target: Repo | str | None = None) -> None:
+def authorise(
+    store: "StoreParts", identity: Identity, permission: Permission, target: Repo | str | None = None
+) -> None:
     """Return if `identity` may, raise otherwise.
 
     Args:
@@ -93,7 +95,7 @@ def authorise(store: "Store", identity: Identity, permission: Permission, target
         _authorise_repo(store, identity, permission, target)
 
 
-def may(store: "Store", identity: Identity, permission: Permission, target: Repo | str | None = None) -> bool:
+def may(store: "StoreParts", identity: Identity, permission: Permission, target: Repo | str | None = None) -> bool:
     """`authorise` as a question."""
     try:
         authorise(store, identity, permission, target)
@@ -115,7 +117,7 @@ def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = 
     return HubHTTPError(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
 
 
-def _authorise_repo(store: "Store", identity: Identity, permission: Permission, repo: Repo) -> None:
+def _authorise_repo(store: "StoreParts", identity: Identity, permission: Permission, repo: Repo) -> None:
     role = _role(store, identity, repo)
     if repo.private and role is None:
         raise absent(identity)
@@ -137,7 +139,7 @@ def _authorise_repo(store: "Store", identity: Identity, permission: Permission, 
         raise HubHTTPError(403, f"You have {role or 'no'} rights to {repo.full_name}; this needs {permission}")
 
 
-def _authorise_namespace(store: "Store", identity: Identity, permission: Permission, namespace: str) -> None:
+def _authorise_namespace(store: "StoreParts", identity: Identity, permission: Permission, namespace: str) -> None:
     if identity.account is None or identity.token is None:
         raise unauthorised("Sign in first: this needs a token", identity.challenge)
     if identity.token.repos:
@@ -148,14 +150,14 @@ def _authorise_namespace(store: "Store", identity: Identity, permission: Permiss
         raise HubHTTPError(403, f"You don't have the rights to create repositories under the namespace {namespace!r}")
 
 
-def _role(store: "Store", identity: Identity, repo: Repo) -> Role | None:
+def _role(store: "StoreParts", identity: Identity, repo: Repo) -> Role | None:
     """What an identity may in a repository because of who it is; None for strangers."""
     if identity.account is None or identity.token is None or not _covers(identity.token, repo):
         return None
     return _within(store, identity.account, identity.token, repo.namespace)
 
 
-def _within(store: "Store", account: Account, token: Token, namespace: str) -> Role | None:
+def _within(store: "StoreParts", account: Account, token: Token, namespace: str) -> Role | None:
     """Return the rights of an account in a namespace; by a token of role `read` no more than read."""
     if account.name.casefold() == namespace.casefold():
         return "read" if token.role == "read" else "admin"
@@ -169,7 +171,7 @@ def _covers(token: Token, repo: Repo) -> bool:
     return not token.repos or key in {name.casefold() for name in token.repos}
 
 
-def _pass_gate(store: "Store", identity: Identity, repo: Repo) -> None:
+def _pass_gate(store: "StoreParts", identity: Identity, repo: Repo) -> None:
     what = f"Access to {repo.kind} {repo.full_name} is restricted"
     if identity.account is None or identity.token is None:
         asked = f"{what}. You must have access to it and be authenticated to access it. Please log in."

@@ -7,6 +7,7 @@ coroutine function, which reads the stream itself through `call.chunks()`. Eithe
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qs, quote
 from weakref import WeakValueDictionary
@@ -27,7 +28,7 @@ from seqhub.server.types import Account, Commit, Kind, Repo
 from seqhub.server.workers import FairQueue, Work, Workers
 
 if TYPE_CHECKING:
-    from seqhub.server.store import Store
+    from seqhub.server.store import Store, StoreSession
 
 JSON_LIMIT = 2 * 2**20
 _HALF_OR_NUL = re.compile("[\ud800-\udfff\0]")
@@ -63,7 +64,8 @@ class RequestContext:
     """One request, after the table has decided who asks, for which repository, and that they may."""
 
     request: Request
-    store: "Store"
+    store: "StoreSession"
+    lasting_store: "Store"  # for work that outlives the request
     settings: Settings
     identity: Identity
     params: Mapping[str, str]  # what the pattern caught, percent-decoded once
@@ -168,8 +170,8 @@ class RequestContext:
             raise HeavyWork
 
     async def run(self, work: Work, function: Callable[[], T]) -> T:
-        """Run a blocking function in a pool."""
-        return await self.workers.run(work, self.client, function)
+        """Run a blocking function in a pool; its reads see one state of the database."""
+        return await self.workers.run(work, self.client, partial(self._in_snapshot, function))
 
     def iterate(self, work: Work, pieces: Iterator[T]) -> AsyncIterator[T]:
         """Pieces of an answer, each computed in a pool."""
@@ -182,7 +184,7 @@ class RequestContext:
             async for chunk in self.chunks():
                 size += len(chunk)
                 if size > HELD_BYTES:
-                    await self.in_thread(file.write, chunk)
+                    await run_in_threadpool(file.write, chunk)
                 else:
                     file.write(chunk)
             file.seek(0)
@@ -200,8 +202,12 @@ class RequestContext:
             yield chunk
 
     async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a blocking call of the store without holding up other requests."""
-        return await run_in_threadpool(function, *args, **kwargs)
+        """Run a blocking call of the store without holding up other requests; its reads see one state."""
+        return await run_in_threadpool(self._in_snapshot, partial(function, *args, **kwargs))
+
+    def _in_snapshot(self, function: Callable[[], T]) -> T:
+        with self.store.snapshot():
+            return function()
 
 
 PlainHandler = Callable[[RequestContext], Response]

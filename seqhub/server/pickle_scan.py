@@ -125,12 +125,13 @@ class Scanner:
         self._closed = False
         self.catch_up()
 
-    def status(self, oid: str, path: str) -> Status:
+    def status(self, oid: str, path: str, results: Results | None = None) -> Status:
         """What is known of a file; asking starts nothing.
 
         Args:
             oid: Names the content.
             path: Name in the repository.
+            results: Storage to look in, as of a request; None for that of the scanner.
         """
         key = (oid, PurePosixPath(path).suffix.lower())
         if not may_hold_pickle(path) or self._scanner is None:
@@ -139,7 +140,7 @@ class Scanner:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        kept = self._results.find(*key, self._scanner)
+        kept = (results or self._results).find(*key, self._scanner)
         if kept is None:
             return "not scanned"
         status: Status = kept if kept in ("suspicious", "failed") else "not scanned"  # type: ignore[assignment]

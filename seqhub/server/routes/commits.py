@@ -161,7 +161,7 @@ def scan_soon(call: RequestContext, repo: Repo, made: Commit, paths: Sequence[st
         return
     wanted = [path for path in paths if may_hold_pickle(path)]
     for entry in call.store.revisions.entries(repo, made, wanted) if wanted else ():
-        opened = partial(call.store.revisions.content, repo, made, entry)
+        opened = partial(call.lasting_store.revisions.content, repo, made, entry)
         call.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
 
 

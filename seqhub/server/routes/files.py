@@ -157,7 +157,8 @@ def scan_of(call: RequestContext, entry: Entry) -> Status:
     """What the scan of a file that may hold a pickle found; readers start none."""
     if call.scanner is None or entry.is_folder:
         return "not scanned"
-    return call.scanner.status(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path)
+    content = entry.lfs.sha256 if entry.lfs else entry.oid
+    return call.scanner.status(content, entry.path, call.store.scans)
 
 
 def safetensors_metadata(call: RequestContext) -> Response:

@@ -116,6 +116,7 @@ def complete(call: RequestContext) -> Response:
     )
     if fields.text("oid") != grant.oid or [number for number, _ in parts] != list(range(1, grant.part + 1)):
         raise _lfs_refusal(400, f"The upload of {grant.oid} has the parts 1 to {grant.part}, each once.")
+    call.store.release()
     with refusing():
         writer = call.store.blobs.begin()
         try:

@@ -1,5 +1,7 @@
 """Everything that a Hub stores, in one folder: a SQLite database, and large files by their content. No HTTP here."""
 
+from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 
 from seqhub.server.store import private
@@ -9,7 +11,7 @@ from seqhub.server.store.base import StoreContext
 from seqhub.server.store.blobs import Blobs, BlobWriter
 from seqhub.server.store.commit_writer import CommitWriter
 from seqhub.server.store.commits import Commits
-from seqhub.server.store.database import Database, refusing
+from seqhub.server.store.database import ConnectionPool, Database, SnapshotDatabase, refusing
 from seqhub.server.store.discussions import Discussions
 from seqhub.server.store.git_objects import GitObjects
 from seqhub.server.store.likes import Likes
@@ -24,17 +26,14 @@ from seqhub.server.store.scans import Scans
 from seqhub.server.store.token_uses import TokenUses
 from seqhub.server.store.tokens import Tokens, write_uses
 
-__all__ = ["AccessRequest", "BlobWriter", "Limits", "Store"]
+__all__ = ["AccessRequest", "BlobWriter", "Limits", "Store", "StoreParts", "StoreSession"]
 
 
-class Store:
-    """The storage of a Hub, composed of one part for each subject.
-
-    Thread-safe; several processes may share one root; every method is synchronous.
+class StoreParts:
+    """The parts of a store over one context, each made when it is first used: most requests use few.
 
     Args:
-        root: The folder; created if absent.
-        limits: Limits of storage.
+        context: What all parts share.
 
     Attributes:
         accounts, tokens: Users, organisations and their access tokens.
@@ -44,39 +43,72 @@ class Store:
         blobs, scans: Large files; results of scans for pickles.
         discussions, likes, access_requests: Discussions and pull requests; likes; access to gated repositories.
         maintenance: Checks, garbage collection, backups.
-
-    Raises:
-        HubHTTPError: 503 or 507; the folder cannot be written, or was written by a newer seqhub.
     """
 
-    def __init__(self, root: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008  # it is frozen
-        root = Path(root)
-        with refusing():
-            private.secure(root)
-            for folder in (root, root / "blobs", root / "tmp"):
-                private.make_folder(folder)
-        database = Database(root / DATABASE, limits.busy_seconds)
-        self._compose(StoreContext(root, limits, database, TokenUses(lambda uses: write_uses(database, uses))))
-
-    def _compose(self, context: StoreContext) -> None:
+    def __init__(self, context: StoreContext) -> None:
         self._context = context
         self.root = context.root
         self.limits = context.limits
-        self.accounts = Accounts(context)
-        self.tokens = Tokens(context)
-        self.blobs = Blobs(context)
-        writer = CommitWriter(context, self.blobs)
-        self.repos = Repos(context, writer)
-        self.listing = Listing(context)
-        self.revisions = Revisions(context, self.blobs)
-        self.refs = Refs(context)
-        self.commits = Commits(context, writer)
-        self.git = GitObjects(context)
-        self.scans = Scans(context)
-        self.discussions = Discussions(context, writer)
-        self.likes = Likes(context)
-        self.access_requests = AccessRequests(context)
-        self.maintenance = Maintenance(context)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self._context)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self._context)
+
+    @cached_property
+    def repos(self) -> Repos:
+        return Repos(self._context, self._commit_writer)
+
+    @cached_property
+    def listing(self) -> Listing:
+        return Listing(self._context)
+
+    @cached_property
+    def revisions(self) -> Revisions:
+        return Revisions(self._context, self.blobs)
+
+    @cached_property
+    def refs(self) -> Refs:
+        return Refs(self._context)
+
+    @cached_property
+    def commits(self) -> Commits:
+        return Commits(self._context, self._commit_writer)
+
+    @cached_property
+    def git(self) -> GitObjects:
+        return GitObjects(self._context)
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        return Blobs(self._context)
+
+    @cached_property
+    def scans(self) -> Scans:
+        return Scans(self._context)
+
+    @cached_property
+    def discussions(self) -> Discussions:
+        return Discussions(self._context, self._commit_writer)
+
+    @cached_property
+    def likes(self) -> Likes:
+        return Likes(self._context)
+
+    @cached_property
+    def access_requests(self) -> AccessRequests:
+        return AccessRequests(self._context)
+
+    @cached_property
+    def maintenance(self) -> Maintenance:
+        return Maintenance(self._context)
+
+    @cached_property
+    def _commit_writer(self) -> CommitWriter:
+        return CommitWriter(self._context, self.blobs)
 
     @property
     def database(self) -> Database:
@@ -93,12 +125,60 @@ class Store:
         """Random key with which this Hub signs what it will check later."""
         return self._meta("secret")
 
-    def close(self) -> None:
-        """Close the database; the store cannot be used afterwards."""
-        self._context.token_uses.close()
-        self._context.database.close()
-
     def _meta(self, key: str) -> bytes:
         with self._context.database.reading() as connection:
             value: bytes = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
             return value
+
+
+class Store(StoreParts):
+    """The storage of a Hub, composed of one part for each subject.
+
+    Thread-safe; several processes may share one root; every method is synchronous.
+
+    Args:
+        root: The folder; created if absent.
+        limits: Limits of storage.
+
+    Raises:
+        HubHTTPError: 503 or 507; the folder cannot be written, or was written by a newer seqhub.
+    """
+
+    def __init__(self, root: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008  # it is frozen
+        root = Path(root)
+        with refusing():
+            private.secure(root)
+            for folder in (root, root / "blobs", root / "tmp"):
+                private.make_folder(folder)
+        self._pool = ConnectionPool(root / DATABASE, limits.busy_seconds)
+        database = Database(self._pool)
+        super().__init__(StoreContext(root, limits, database, TokenUses(lambda uses: write_uses(database, uses))))
+
+    def session(self) -> "StoreSession":
+        """Return the store for one request."""
+        return StoreSession(self._context)
+
+    def close(self) -> None:
+        """Close the database; the store cannot be used afterwards."""
+        self._context.token_uses.close()
+        self._pool.close()
+
+
+class StoreSession(StoreParts):
+    """A store for one request, whose reads inside `snapshot()` see one state of the database.
+
+    Args:
+        context: Of the store.
+    """
+
+    def __init__(self, context: StoreContext) -> None:
+        self._database = SnapshotDatabase(context.database.pool)
+        super().__init__(StoreContext(context.root, context.limits, self._database, context.token_uses))
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all reads of the block share one transaction; a write ends it, and the next read begins another one."""
+        return self._database.snapshot()
+
+    def release(self) -> None:
+        """End the shared transaction before work that takes long: while it is open, the write-ahead log grows."""
+        self._database.release()

@@ -137,7 +137,7 @@ class CommitWriter(StorePart):
         for attempt in range(WRITE_ATTEMPTS):
             found = first
             if attempt or found is None:
-                with self.database.reading() as connection:
+                with self.database.reading_latest() as connection:
                     found = planned(connection)
             if isinstance(found, Unchanged):
                 return found
@@ -194,7 +194,7 @@ class CommitWriter(StorePart):
         try:
             rows = found.rows
             if not inherits:
-                with database.reading() as connection:
+                with database.reading_latest() as connection:
                     copied = index.copied(connection, found.chain, new_line, seq, lambda row: row.target)
                     database.in_slices(index.INSERT, (row for row in copied if row[1] not in rows))
             database.in_slices(index.INSERT, index.begun(rows, new_line, seq + 1, new, inherits=inherits))

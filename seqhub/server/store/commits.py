@@ -92,7 +92,7 @@ class Commits(StorePart):
                 require_quota(connection, repo, self.limits)
                 note_commit(connection, repo.id, reference, commit)
 
-            with self.database.reading() as connection:
+            with self.database.reading_latest() as connection:
                 first = planned(connection)  # what is refused leaves nothing behind
             contents.keep(self.database, self.writer.blobs.path)
             made = self.writer.write(repo, reference, planned, noted, author, title, message, contents, first)
@@ -111,7 +111,7 @@ class Commits(StorePart):
         title, _, rest = message.partition("\n")
         title = title or f"Super-squash branch '{branch}' using seqhub"
         for _ in range(WRITE_ATTEMPTS):
-            with self.database.reading() as connection:
+            with self.database.reading_latest() as connection:
                 head = ref_target(connection, repo.id, reference)
                 chain = index.index_chain(connection, point_of(connection, head))
                 tree = connection.execute("SELECT tree FROM commits WHERE id = ?", (head,)).fetchone()[0]
@@ -128,7 +128,7 @@ class Commits(StorePart):
                 else:
                     new = row[0]
             if mark is not None:
-                with self.database.reading() as connection:
+                with self.database.reading_latest() as connection:
                     rows = index.copied(connection, chain, line, 0, lambda _, new=new: new)  # type: ignore[misc]
                     self.database.in_slices(index.INSERT, rows)
             with self.database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""One SQLite file for many threads and processes: a pool of connections, and every failure as one clear refusal."""
+"""SQLite for many threads and processes: a connection pool, transactions, and failures as HTTP errors."""
 
 import errno
 import os
@@ -23,39 +23,122 @@ _PAUSE: Final = 0.002  # seconds in which a writer of another process finds the 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class Database:
-    """Connections to one file.
+class ConnectionPool:
+    """Connections to one SQLite file, and the lock of its writer in this process.
 
     WAL with synchronous=FULL: a transaction that was acknowledged survives a power cut, and readers never wait for a
     writer. Writers of one process queue on a lock, since SQLite's own waiting sleeps and is not fair; writers of other
     processes are waited for by busy_timeout.
 
     Args:
-        path: The file; made if absent.
-        busy_seconds: How long to wait for another writer before the request is refused with 503.
+        path: The file; created if absent.
+        busy_seconds: Longest wait for another writer before the request is refused with 503.
 
     Raises:
-        Refusal: 503 or 507; the file cannot be opened or written, or was written by a newer seqhub.
+        HubHTTPError: 503 or 507; the file cannot be opened or written, or was written by a newer seqhub.
     """
 
     def __init__(self, path: Path, busy_seconds: float = 30.0) -> None:
         self.path = path
-        self._busy_seconds = busy_seconds
+        self.busy_seconds = busy_seconds
+        self._writing = FairLock()
         self._idle: list[sqlite3.Connection] = []
+        self._of_parent: list[sqlite3.Connection] = []  # before a fork; kept, since closing them here would be wrong
         self._guard = threading.Lock()
-        self._writing = _FairLock()
         self._closed = False
         self._process = os.getpid()
         with refusing():
             if not path.exists():
-                private.touch(path)  # SQLite would make it by the umask
-        with self._connection() as connection, refusing():
-            migrate(connection)
+                private.touch(path)  # SQLite would create it by the umask
+        try:
+            with self.connection() as connection, refusing():
+                migrate(connection)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection for as long as the block lasts."""
+        connection = self.take()
+        try:
+            yield connection
+        finally:
+            self.give_back(connection)
+
+    def take(self) -> sqlite3.Connection:
+        """Return an idle or a new connection, to be given back."""
+        with self._guard:
+            if self._closed:
+                raise HubHTTPError(503, "the Hub is shutting down")
+            self._notice_fork()
+            if self._idle:
+                return self._idle.pop()
+        with refusing():
+            connection = sqlite3.connect(
+                self.path,
+                factory=Connection,
+                timeout=self.busy_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=128,
+            )
+            connection.blobs = self.path.parent / "blobs"
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA cache_size = -2048")  # KiB a connection
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    @property
+    def writing(self) -> "FairLock":
+        """The lock of the writer in this process."""
+        with self._guard:
+            self._notice_fork()
+            return self._writing
+
+    def _notice_fork(self) -> None:
+        """Begin anew in a forked process: SQLite's connections must not be carried across a fork."""
+        if self._process != os.getpid():
+            self._of_parent += self._idle
+            self._idle, self._process, self._writing = [], os.getpid(), FairLock()
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Keep a connection for the next one who takes one; close it where the pool is closed."""
+        with self._guard:
+            keep = not self._closed and self._process == os.getpid()
+            if keep:
+                self._idle.append(connection)
+        if not keep:
+            connection.close()
+
+    def close(self) -> None:
+        """Close every idle connection; those in use close when they are given back."""
+        with self._guard:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+class Database:
+    """Reads and writes in transactions.
+
+    Args:
+        pool: Connections to the file.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.pool = pool
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection whose statements see one state of the database."""
-        with self._connection() as connection, refusing():
+        with self.pool.connection() as connection, refusing():
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -64,12 +147,20 @@ class Database:
                     connection.execute("ROLLBACK")
 
     @contextmanager
+    def reading_latest(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees the newest state: for writers, which plan from it, and for work in many slices."""
+        with Database.reading(self) as connection:
+            yield connection
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection that holds the writer's place; commits at the end, rolls back on any error."""
-        if not self._writing.acquire(timeout=self._busy_seconds):
+        """A connection that holds the writer's lock; commits at the end, rolls back on any error."""
+        pool = self.pool
+        writing = pool.writing
+        if not writing.acquire(timeout=pool.busy_seconds):
             raise HubHTTPError(503, "the Hub is busy writing; try again", headers={"Retry-After": "1"})
         try:
-            with self._connection() as connection, refusing():
+            with pool.connection() as connection, refusing():
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -77,12 +168,12 @@ class Database:
                 finally:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
-        except HubHTTPError as refusal:
-            if refusal.status == 507:  # SQLite says no more than that the disk fails
-                require_writable(self.path.parent)
+        except HubHTTPError as error:
+            if error.status == 507:  # SQLite only says that the disk fails
+                require_writable(pool.path.parent)
             raise
         finally:
-            self._writing.release()
+            writing.release()
 
     def in_slices(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for many rows, in as many transactions as keep other writers from waiting long.
@@ -113,57 +204,68 @@ class Database:
                         break
             time.sleep(_PAUSE)
 
-    def close(self) -> None:
-        """Close every idle connection; those in use close when they are given back."""
-        with self._guard:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+
+class SnapshotDatabase(Database):
+    """The database as one request uses it: reads inside `snapshot()` share one transaction.
+
+    A write ends the shared transaction, so that reads after it see what was written. Outside `snapshot()`, as while a
+    body is streamed, each read has a short transaction of its own. An object belongs to one request, which uses it in
+    one thread at a time.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        super().__init__(pool)
+        self._is_sharing = False
+        self._shared: sqlite3.Connection | None = None
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = self._take()
+    def snapshot(self) -> Iterator[None]:
+        """Let all reads of the block see one state: that of the first read."""
+        self._is_sharing = True
         try:
-            yield connection
+            yield
         finally:
-            with self._guard:
-                keep = not self._closed and self._process == os.getpid()
-                if keep:
-                    self._idle.append(connection)
-            if not keep:
-                connection.close()
+            self._is_sharing = False
+            self.release()
 
-    def _take(self) -> sqlite3.Connection:
-        with self._guard:
-            if self._closed:
-                raise HubHTTPError(503, "the Hub is shutting down")
-            if self._process != os.getpid():  # SQLite's connections must not be carried across a fork
-                self._idle, self._process, self._writing = [], os.getpid(), _FairLock()
-            if self._idle:
-                return self._idle.pop()
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        if not self._is_sharing:
+            with super().reading() as connection:
+                yield connection
+            return
         with refusing():
-            connection = sqlite3.connect(
-                self.path,
-                factory=Connection,
-                timeout=self._busy_seconds,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=128,
-            )
-            connection.blobs = self.path.parent / "blobs"
+            if self._shared is None:
+                self._shared = self.pool.take()
+            if not self._shared.in_transaction:
+                self._shared.execute("BEGIN")
+            yield self._shared
+
+    @contextmanager
+    def reading_latest(self) -> Iterator[sqlite3.Connection]:
+        self.release()
+        with super().reading_latest() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        self.release()
+        with super().transaction() as connection:
+            yield connection
+
+    def release(self) -> None:
+        """End the shared transaction; the next read begins another one."""
+        connection, self._shared = self._shared, None
+        if connection is not None:
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
-                connection.execute("PRAGMA cache_size = -2048")  # KiB a connection
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+                if connection.in_transaction:
+                    with refusing():
+                        connection.execute("ROLLBACK")
+            finally:
+                self.pool.give_back(connection)
 
 
-class _FairLock:
+class FairLock:
     """A lock that threads get in the order in which they asked for it."""
 
     def __init__(self) -> None:

@@ -92,7 +92,7 @@ class Discussions(StorePart):
                 head = head if base is None else find_commit(connection, repo.id, base)
                 return self.writer.plan(connection, repo, branch, head, prepared, uploader, token, contents)
 
-            with self.database.reading() as connection:
+            with self.database.reading_latest() as connection:
                 expected = planned(connection)  # what is refused leaves nothing behind
             contents.keep(self.database, self.writer.blobs.path)
             if isinstance(expected, Unchanged) or expected.is_small:

@@ -50,7 +50,7 @@ def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_full_name
 
 def _copy_history(database: Database, old: int, new: int) -> int:
     """Copy one state of a repository in slices; the bytes that it takes."""
-    with database.reading() as source:
+    with database.reading_latest() as source:
         lines: dict[int, int] = {}
         query = "SELECT id, parent, fork, inherits FROM lines WHERE repo = ? ORDER BY id"  # parents are older
         found = source.execute(query, (old,)).fetchall()
@@ -63,7 +63,7 @@ def _copy_history(database: Database, old: int, new: int) -> int:
         rows = source.execute(f"SELECT oid, line, {columns} FROM commits WHERE repo = ? ORDER BY id", (old,))
         insert = f"INSERT INTO commits (repo, oid, line, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         database.in_slices(insert, ((new, oid, lines[line], *rest) for oid, line, *rest in rows))
-        with database.reading() as connection:
+        with database.reading_latest() as connection:
             query = "SELECT oid, id FROM commits WHERE repo = ?"
             by_oid = dict(connection.execute(query, (new,)).fetchall())
         targets = {id: by_oid[oid] for oid, id in source.execute(query, (old,))}

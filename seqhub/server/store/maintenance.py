@@ -59,7 +59,7 @@ class Maintenance(StorePart):
             for path in private.open_paths(self.root):
                 private.close(path)
         damaged: set[bytes] = set()
-        with self.database.reading() as connection:
+        with self.database.reading_latest() as connection:
             problems = [*check(connection, self.root / "blobs", damaged), *multipart.check(self.root)]
             noted = {row[0] for row in connection.execute("SELECT content FROM damaged")}
         if damaged != noted:
@@ -88,7 +88,7 @@ class Maintenance(StorePart):
                 WHERE f.sha256 = blobs.sha256 AND NOT EXISTS
                 (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256))
             OR EXISTS (SELECT 1 FROM objects WHERE packed = 3 AND base = blobs.sha256)"""
-        with self.database.reading() as connection:
+        with self.database.reading_latest() as connection:
             query = f"SELECT sha256 FROM blobs WHERE created < ? AND NOT ({named})"
             unnamed = [row[0] for row in connection.execute(query, (limit,))]
         gone = set()
@@ -99,7 +99,7 @@ class Maintenance(StorePart):
         counts["blobs"] = len(gone)
         # Only now, when the rows are gone for good, the files; in the writer's place, where no upload can finish.
         known = "SELECT 1 FROM blobs WHERE sha256 = ?"
-        with self.database.reading() as connection:
+        with self.database.reading_latest() as connection:
             kept = {row[0].hex() for row in connection.execute("SELECT sha256 FROM blobs")}
         old = [path for path in (self.root / "blobs").glob("??/*") if path.name not in kept]
         for paths in _slices(old):
@@ -139,7 +139,7 @@ class Maintenance(StorePart):
             private.make_folder(part / "blobs")
             private.touch(part / DATABASE)
             try:
-                with self.database.reading() as source, closing(sqlite3.connect(part / DATABASE)) as copy:
+                with self.database.reading_latest() as source, closing(sqlite3.connect(part / DATABASE)) as copy:
                     source.execute("COMMIT")  # the backup reads one state of the database by itself
                     source.backup(copy)
                     copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it

@@ -52,7 +52,7 @@ def drop_line(database: Database, line: int, mark: int) -> None:
 
 def drop_repo(database: Database, repo: int, mark: int) -> None:
     """Remove what a repository had that is not shown any more, then its row."""
-    with database.reading() as connection:
+    with database.reading_latest() as connection:
         lines = [row[0] for row in connection.execute("SELECT id FROM lines WHERE repo = ?", (repo,))]
     for line in lines:
         database.until_none(_FILES, (line,))
@@ -82,7 +82,7 @@ def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
     newest = "SELECT max(id) FROM commits"
     with database.transaction() as connection:  # a commit that is still at work sees it, and begins again
         connection.execute("UPDATE unfinished SET what = 'swept' WHERE id = ?", (mark,))
-    with database.reading() as connection:
+    with database.reading_latest() as connection:
         (seen,) = connection.execute(newest).fetchone()
         query = f"""SELECT id FROM objects WHERE repo = :repo AND id > :last AND kind IN ('blob', 'tree')
             AND oid NOT IN ({named})"""
@@ -99,7 +99,7 @@ def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
 
 def finish(database: Database, before: int) -> int:
     """Remove what work left that began before a time (microseconds) and broke off; how many pieces of work."""
-    with database.reading() as connection:
+    with database.reading_latest() as connection:
         query = "SELECT id, what, repo, number FROM unfinished WHERE created < ? ORDER BY id DESC"
         rows = connection.execute(query, (before,)).fetchall()
     for mark, what, repo, number in rows:

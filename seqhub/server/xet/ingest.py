@@ -20,13 +20,19 @@ from seqhub.server.xet.stored_xorb import LostError, Xorb
 from seqhub.server.xet.xorb_store import XorbStore
 
 if TYPE_CHECKING:
-    from seqhub.server.store import Store
+    from seqhub.server.store import StoreSession
 
 OPEN_XORBS: Final = 32
 
 
 def take_shard(
-    store: "Store", shelf: XorbStore, raw: Buffer, account: Account, token: Token | None = None, *, max_bytes: int
+    store: "StoreSession",
+    shelf: XorbStore,
+    raw: Buffer,
+    account: Account,
+    token: Token | None = None,
+    *,
+    max_bytes: int,
 ) -> list[tuple[str, int]]:
     """Store every file of a shard.
 
@@ -53,6 +59,7 @@ def take_shard(
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
         raise HubHTTPError(507, f"The files of the shard have {total} bytes; {free} are free.")
     store.blobs.require_room(account, total, token)
+    store.release()
     desk = XorbCache(shelf, store)
     try:
         for file in files:
@@ -73,7 +80,7 @@ def take_shard(
 class XorbCache:
     """The few xorbs that lie open: files mostly run through one after the other."""
 
-    def __init__(self, shelf: XorbStore, store: "Store") -> None:
+    def __init__(self, shelf: XorbStore, store: "StoreSession") -> None:
         self._shelf, self._store = shelf, store
         self._open: OrderedDict[bytes, Xorb] = OrderedDict()
         self._used: set[bytes] = set()
@@ -134,7 +141,7 @@ def _chunks_of(term: Term, number: int, desk: XorbCache) -> Sequence[tuple[bytes
 
 
 def _rebuild(
-    file: ShardFile, desk: XorbCache, store: "Store", account: Account, token: Token | None
+    file: ShardFile, desk: XorbCache, store: "StoreSession", account: Account, token: Token | None
 ) -> tuple[str, int]:
     writer = store.blobs.begin()
     try:

@@ -151,7 +151,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, commit: Committer) -> None:
     before = commit(repo, small("a"))
-    with store.database._connection() as connection:
+    with store.database.pool.connection() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     noise = os.urandom(100_000).hex()
@@ -160,7 +160,7 @@ def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, com
     assert caught.value.status == 507
     assert store.revisions.resolve(repo, "main") == before
     assert store.maintenance.fsck() == []
-    with store.database._connection() as connection:
+    with store.database.pool.connection() as connection:
         connection.execute(f"PRAGMA max_page_count = {pages + 100_000}")
     commit(repo, small("b", noise))
     assert paths(store, repo) == {"a", "b"}
@@ -185,7 +185,7 @@ def test_a_full_disk_refuses_uploads(
 
 
 def test_a_read_only_database_refuses(store: Store, repo: Repo, commit: Committer) -> None:
-    with store.database._connection() as connection:
+    with store.database.pool.connection() as connection:
         connection.execute("PRAGMA query_only = ON")
     with pytest.raises(HubHTTPError, match="read-only") as caught:
         commit(repo, small("a"))
