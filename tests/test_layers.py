@@ -35,7 +35,10 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "models": {"torch", "transformers", "huggingface_hub", "tokenizers", "safetensors", "wrapt"},
     "native": {"numpy", "torch"},
     "hub": {"huggingface_hub"},
-    "server": {"starlette", "uvicorn", "httptools", "anyio", "yaml", "lz4", "blake3", "picklescan", "pytest"},
+    "server": {
+        *{"starlette", "uvicorn", "httptools", "anyio", "itsdangerous", "prometheus_client"},
+        *{"yaml", "lz4", "blake3", "picklescan", "pytest"},
+    },
     "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec", "transformers"},
     "cards": {"jinja2", "huggingface_hub", "yaml"},
     "plots": {"numpy", "matplotlib", "safetensors"},

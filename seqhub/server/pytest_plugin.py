@@ -1,10 +1,13 @@
-"""A Hub for the tests of any project: `pip install seqhub` and name `seqhub_hub` as an argument.
+"""Pytest fixture `seqhub_hub`: an embedded Hub for the tests of any project.
+
+Install with `pip install 'seqhub[server]'` and name the fixture as an argument:
 
     def test_push(seqhub_hub, tmp_path):
         environment = os.environ | seqhub_hub.environment(tmp_path / "client")
         subprocess.run([sys.executable, "push.py"], env=environment, check=True)
 
-Each test that names it has its own Hub, port and client home. The server is loaded only then.
+Each test that names it has a Hub, a port and a client home of its own. The server is imported by the fixture, so that
+pytest starts where the extra `server` is not installed.
 """
 
 from collections.abc import Iterator
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def seqhub_hub(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
-    """An empty Hub on a port of its own."""
-    from seqhub.server.serve import running
-
+    """An empty Hub on a free port."""
+    try:
+        from seqhub.server.serve import running
+    except ModuleNotFoundError as error:
+        pytest.fail(f"seqhub_hub: {error.name} is not installed: pip install 'seqhub[server]'")
     with running(Path(tmp_path_factory.mktemp("hub"))) as hub:
         yield hub

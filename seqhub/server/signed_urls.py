@@ -1,45 +1,41 @@
-"""Signed grants: what a URL without an Authorization header, or a CAS token, allows its holder to do, and until when.
+"""Signed permissions: what a URL without an Authorization header, or a CAS token, allows its holder to do.
 
-Upload and download URLs of large files are called without credentials (hub.md section 3), and hf_xet talks to the CAS
-routes with a token of its own. Both carry a *grant*: one user, one repository, one action, and for a file its SHA-256
-and size. A grant reads
+Upload and download URLs of large files are called without credentials, and hf_xet calls the CAS routes with a token of
+its own. Both carry a *grant*: one user, one repository, one action, an expiry, and for a file its SHA-256 and size.
 
-    base64url(JSON of the claims) "." base64url(HMAC-SHA256 of that text)
-
-The key is derived from the store's secret, so a grant is void on any other store. Nothing is kept on the server: a
-grant can be used again until it expires, which is harmless because it names the content that it is for, and because
-the routes ask again whether the user may still write.
+Grants are signed by itsdangerous with HMAC-SHA256; the key is derived from the store's secret, so a grant is invalid on
+any other store. The server keeps no list of grants: one can be used again until it expires. That is harmless, because
+it names the content that it is for, and because the routes check again whether the user may still write.
 """
 
-import base64
-import binascii
 import hashlib
-import hmac
-import json
 import time
 from dataclasses import asdict, dataclass
 from typing import Literal
+
+from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from seqhub.server.auth import Permission
 from seqhub.server.errors import HubHTTPError
 
 Action = Literal["upload", "part", "complete", "download", "xet"]
 
-MAX_GRANT_LENGTH = 2048  # characters; a longer one is not ours, and is not decoded
+MAX_GRANT_LENGTH = 2048  # characters; a longer text is refused before it is decoded
 REQUIRED = frozenset({"action", "user", "token", "repo", "permission", "expires"})
-PURPOSE = b"seqhub grant 1"  # keeps this key apart from others that may be derived from the same secret
+PURPOSE = b"seqhub grant 2"  # keeps this key apart from others that may be derived from the same secret
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one signed URL or CAS token allows.
+    """The claims of one signed URL or CAS token.
 
     Args:
-        action: What may be done.
-        user: Name of the account; empty for a download by nobody in particular.
-        token: Id of the token by which the user asked for it; the grant is void without it.
-        repo: Kind and name of the repository, "model:ns/name".
-        permission: What the user must still have there when the grant is used.
+        action: The permitted action.
+        user: Name of the account; empty for an anonymous download.
+        token: Id of the access token with which the user asked; the grant is invalid without it.
+        repo: Type and id of the repository, "model:ns/name".
+        permission: Permission that the user must still have when the grant is used.
         expires: Unix seconds.
         oid: SHA-256 of the file; empty for `xet`.
         size: Bytes of the file, or of the part.
@@ -60,7 +56,7 @@ class Grant:
 
 
 class Signer:
-    """Makes and reads grants.
+    """Signs and verifies grants.
 
     Args:
         secret: The store's secret.
@@ -72,40 +68,31 @@ class Signer:
     """
 
     def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(secret, PURPOSE, hashlib.sha256)
+        options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        self._serializer = URLSafeSerializer(secret, salt=PURPOSE, signer_kwargs=options)
 
     def sign(self, grant: Grant) -> str:
+        """Return a grant as text for a URL or an Authorization header."""
         claims = {name: value for name, value in asdict(grant).items() if value or name in REQUIRED}
-        text = _encode(json.dumps(claims, separators=(",", ":"), sort_keys=True).encode())
-        return f"{text}.{self._mac(text)}"
+        return str(self._serializer.dumps(claims))
 
     def read(self, signed: str, *actions: Action, now: float | None = None) -> Grant:
-        """The grant, if it is ours, for one of `actions`, and not expired.
+        """Return the grant of a text that this server signed, for one of `actions`, before it expires.
 
         Raises:
-            Refusal: 403 otherwise; the text does not say which part of a forgery was nearly right.
+            HubHTTPError: 403 otherwise; the message does not tell which part of a forgery was nearly right.
         """
-        text, _, mac = signed.partition(".")
-        # compare_digest takes ASCII only, and its time does not depend on where the texts differ
-        if len(signed) > MAX_GRANT_LENGTH or not signed.isascii() or not hmac.compare_digest(mac, self._mac(text)):
-            raise HubHTTPError(403, "This address was not signed by this server: ask for a new one.")
-        grant = Grant(**json.loads(_decode(text)))  # written by `sign`, so its shape needs no check
+        try:
+            if len(signed) > MAX_GRANT_LENGTH or not signed.isascii():
+                raise BadData("not a grant")
+            signature = signed.rpartition(".")[2]
+            if base64_encode(base64_decode(signature)).decode() != signature:  # one text only for each signature
+                raise BadData("not canonical")
+            grant = Grant(**self._serializer.loads(signed))  # written by `sign`, so its fields need no check
+        except BadData:
+            raise HubHTTPError(403, "This address was not signed by this server: ask for a new one.") from None
         if grant.action not in actions:
             raise HubHTTPError(403, f"This address is for another action ({grant.action}): ask for a new one.")
         if grant.expires <= (time.time() if now is None else now):
             raise HubHTTPError(403, "This address has expired: ask for a new one.")
         return grant
-
-    def _mac(self, text: str) -> str:
-        return _encode(hmac.digest(self._key, text.encode(), hashlib.sha256))
-
-
-def _encode(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except binascii.Error:
-        raise HubHTTPError(403, "This address was not signed by this server: ask for a new one.") from None

@@ -1,5 +1,6 @@
 """The fixture that other projects use, in a test session of their own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,14 @@ def test_it_loads_no_server() -> None:
     code = f"import sys, seqhub.server.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_the_extra_pytest_starts_and_the_fixture_names_it(tmp_path: Path) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('not here', name='uvicorn')")
+    (tmp_path / "test_theirs.py").write_text("def test_one(seqhub_hub): ...\ndef test_two(): ...\n")
+    plugins = ["-p", "no:seqhub", "-p", "seqhub.server.pytest_plugin", "-p", "no:cacheprovider"]
+    line = [sys.executable, "-m", "pytest", "-q", *plugins, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False, env=environment)
+    assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "pip install 'seqhub[server]'" in done.stdout
