@@ -77,7 +77,7 @@ class Guard:
         elif scope["path"] in ("/healthz", "/metrics") and scope["method"] in ("GET", "HEAD"):
             scope["seqhub.route"] = scope["path"]
             if scope["path"] == "/metrics":
-                await exchange.answer(200, CONTENT_TYPE, self.metrics.text().encode())
+                await exchange.answer(200, CONTENT_TYPE, self.metrics.text())
             else:
                 await exchange.answer(200, "application/json", b'{"status": "ok"}')
         else:

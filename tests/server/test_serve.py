@@ -108,7 +108,7 @@ def test_routes_are_counted_by_pattern(tmp_path: Path) -> None:
     with running(tmp_path) as hub:
         get(hub.url, "/api/models/nobody/secret-name")
         text = get(hub.url, "/metrics")[2].decode()
-    assert 'route="/api/{kinds}/{repo}",method="GET",status="401"' in text
+    assert 'method="GET",route="/api/{kinds}/{repo}",status="401"' in text
     assert "secret-name" not in text
 
 

@@ -144,17 +144,19 @@ def test_metrics_are_prometheus_text() -> None:
     ask(watched, "/x", hosts=("evil.example",))
     text = ask(watched, "/metrics")[2].decode()
     samples = parse(text)
-    here = 'route="/api/{kinds}/{repo}",method="POST"'
+    here = 'method="POST",route="/api/{kinds}/{repo}"'
     assert samples[f'seqhub_requests_total{{{here},status="200"}}'] == 3
     assert samples[f"seqhub_received_bytes_total{{{here}}}"] == 9
     assert samples[f"seqhub_sent_bytes_total{{{here}}}"] == 9
     assert samples[f"seqhub_request_seconds_count{{{here}}}"] == 3
-    assert samples[f'seqhub_request_seconds_bucket{{{here},le="+Inf"}}'] == 3
+    assert samples[f'seqhub_request_seconds_bucket{{le="+Inf",{here}}}'] == 3
     assert samples["seqhub_requests_in_flight"] == 1  # the one that asks
-    assert samples['seqhub_requests_total{route="foreign host",method="GET",status="421"}'] == 1
+    assert samples['seqhub_requests_total{method="GET",route="foreign host",status="421"}'] == 1
     assert 'method="other"' in text
     assert "secret" not in text
-    steps = [value for name, value in samples.items() if name.startswith(f"seqhub_request_seconds_bucket{{{here}")]
+    buckets = [name for name in samples if name.startswith("seqhub_request_seconds_bucket") and here in name]
+    steps = [samples[name] for name in buckets]
+    assert len(steps) == 14
     assert steps == sorted(steps)
 
 
@@ -167,7 +169,7 @@ def parse(text: str) -> dict[str, float]:
         if line.startswith("# TYPE "):
             family = line.split()[2]
             assert line.split()[3] in ("counter", "gauge", "histogram")
-        elif not line.startswith("# HELP "):
+        elif line and not line.startswith("# HELP "):
             name, value = line.rsplit(" ", 1)
             assert re.fullmatch(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})?', name), name
             assert name.startswith(family)
@@ -188,7 +190,7 @@ def test_a_body_that_stops_is_refused() -> None:
     with pytest.raises(HubHTTPError, match="Nothing came") as caught:
         asyncio.run(Guard(echo, Settings(body_seconds=0.01), metrics)(scope, silent, send))
     assert caught.value.status == 408
-    assert "seqhub_requests_in_flight 0" in metrics.text()
+    assert b"seqhub_requests_in_flight 0.0\n" in metrics.text()
 
 
 @pytest.mark.parametrize(
@@ -203,3 +205,10 @@ def test_loopback(host: str, alone: bool) -> None:
 def test_settings_that_cannot_hold(wrong: dict[str, int]) -> None:
     with pytest.raises(InvalidConfigError, match="allowed"):
         Settings(**wrong)
+
+
+def test_two_servers_count_apart() -> None:
+    first, second = Metrics(), Metrics()
+    first.begin()
+    assert b"seqhub_requests_in_flight 1.0\n" in first.text()
+    assert b"seqhub_requests_in_flight 0.0\n" in second.text()
