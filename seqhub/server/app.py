@@ -7,11 +7,9 @@ because revisions arrive percent-encoded (`refs%2Fpr%2F1`).
 import inspect
 import logging
 import math
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,9 +20,10 @@ from seqhub.server import serializers
 from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.auth import Identity, absent, authorise, identify
 from seqhub.server.errors import CODES, HubHTTPError
-from seqhub.server.http import BodyLimiter, HeavyWork, PlainHandler, RequestContext, Route, StreamingHandler, raw_path
+from seqhub.server.limits import BodyLimiter
 from seqhub.server.pickle_scan import Scanner
 from seqhub.server.rate_limit import RateLimit
+from seqhub.server.request import HeavyWork, RequestContext, raw_path
 from seqhub.server.routes import (
     access_requests,
     account,
@@ -39,9 +38,9 @@ from seqhub.server.routes import (
     unsupported,
     xet,
 )
+from seqhub.server.routing import PathPattern, PlainHandler, Route, StreamingHandler
 from seqhub.server.settings import Settings
 from seqhub.server.spool import HELD_BYTES, spooled
-from seqhub.server.store.names import RESERVED
 from seqhub.server.types import Kind
 from seqhub.server.workers import Workers
 
@@ -49,14 +48,6 @@ if TYPE_CHECKING:
     from seqhub.server.store import Store
 
 logger = logging.getLogger(__name__)
-
-_REPO = rf"(?P<repo>[^/]+?(?:/(?!(?:{'|'.join(map(re.escape, sorted(RESERVED)))})(?:/|$))[^/]+?)?)"
-_PLACEHOLDERS = {
-    "kinds": r"(?P<kinds>models|datasets|spaces)",
-    "prefix": r"(?P<prefix>(?:datasets/|spaces/)?)",
-    "repo": _REPO,
-    "revision": r"(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+)",  # other clients leave these slashes as they are
-}
 
 
 def table() -> list[Route]:
@@ -112,26 +103,6 @@ def create_app(store: "Store", *, settings: Settings | None = None, routes: Sequ
     return app
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
-    """A raw path pattern as a regular expression.
-
-    >>> compiled("/api/{kinds}/{repo}/refs").fullmatch("/api/models/a/refs")["repo"]
-    'a'
-    >>> compiled("/{prefix}{repo}/resolve/{revision}/{path*}").fullmatch("/a/b/resolve/refs%2Fpr%2F1/c/d")["revision"]
-    'refs%2Fpr%2F1'
-    """
-    parts = []
-    for part in re.split(r"(\{[^}]+\})", pattern):
-        name = part[1:-1]
-        if not part.startswith("{"):
-            parts.append(re.escape(part))
-        elif name.endswith("*"):
-            parts.append(f"(?P<{name[:-1]}>.+)")
-        else:
-            parts.append(_PLACEHOLDERS.get(name, f"(?P<{name}>[^/]+)"))
-    return re.compile("".join(parts))
-
-
 class Dispatcher:
     """From a request to its handler: match, identify, find the repository, authorise, read the body, answer."""
 
@@ -144,7 +115,7 @@ class Dispatcher:
         self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
         self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
         self.attempts = RateLimit(settings.max_wrong_tokens, settings.wrong_token_seconds)
-        self.rows = [(compiled(route.pattern), route) for route in routes]
+        self.rows = [(PathPattern(route.pattern), route) for route in routes]
 
     def close(self) -> None:
         """End the child process and the threads."""
@@ -231,11 +202,10 @@ class Dispatcher:
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         allowed: set[str] = set()
         for pattern, route in self.rows:
-            found = pattern.fullmatch(path)
-            if found is None:
+            if pattern.regex.fullmatch(path) is None:
                 continue
             if route.method in (method, "*"):
-                return route, {name: decoded(value) for name, value in found.groupdict().items()}
+                return route, pattern.match(path) or {}
             allowed.add(route.method)
         if allowed:
             allow = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
@@ -291,7 +261,7 @@ class Dispatcher:
             authorise(call.store, call.identity, "info", target)
         except HubHTTPError:
             raise absent(call.identity) from None
-        found = compiled(route.pattern).fullmatch(path)
+        found = PathPattern(route.pattern).regex.fullmatch(path)
         if found is None:
             raise absent(call.identity)
         location = path[: found.start("repo")] + target.full_name + path[found.end("repo") :]
@@ -302,17 +272,6 @@ class Dispatcher:
 def kind_of(params: Mapping[str, str]) -> Kind:
     """The kind of repository that a path's `{kinds}` or `{prefix}` names."""
     return serializers.KIND_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
-
-
-def decoded(value: str | None) -> str:
-    """One percent-decoding, strict: paths are UTF-8 without NUL."""
-    try:
-        text = unquote(value or "", errors="strict")
-    except UnicodeDecodeError:
-        raise HubHTTPError(400, "The path is not valid UTF-8.") from None
-    if "\0" in text:
-        raise HubHTTPError(400, "The path holds a NUL.")
-    return text
 
 
 def has_body(request: Request) -> bool:

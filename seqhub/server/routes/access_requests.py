@@ -4,7 +4,9 @@ from starlette.responses import JSONResponse, Response
 
 from seqhub.server import serializers
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import Fields, RequestContext, Route
+from seqhub.server.json_body import Fields
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Route
 from seqhub.server.store.access_requests import AccessStatus
 from seqhub.server.types import Account
 

@@ -5,7 +5,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from seqhub.server import cards, serializers
 from seqhub.server.auth import RANK
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import RequestContext, Route
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Route
 from seqhub.server.types import KINDS, Account, Kind
 
 

@@ -13,9 +13,11 @@ from starlette.responses import JSONResponse, Response
 
 from seqhub.server import gitattributes, serializers
 from seqhub.server.errors import HubHTTPError, revision_not_found
-from seqhub.server.http import Fields, RequestContext, Route, parse_object
+from seqhub.server.json_body import Fields, parse_object
 from seqhub.server.long_lines import SHORT_CHARACTERS, LongLine
 from seqhub.server.pickle_scan import may_hold_pickle, refuse_pickles
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Route
 from seqhub.server.store.contents import Contents, ContentWriter
 from seqhub.server.store.database import refusing
 from seqhub.server.store.names import check_path

@@ -7,7 +7,8 @@ from starlette.responses import JSONResponse, Response
 
 from seqhub.server import serializers
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import RequestContext, Route
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Route
 from seqhub.server.store.discussions import Status
 from seqhub.server.text_diff import unified
 from seqhub.server.types import Comment, Commit, Discussion, Entry

@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from seqhub.server import serializers, strict_json
 from seqhub.server.conditional import asked_range, is_known
 from seqhub.server.errors import HubHTTPError, entry_not_found
-from seqhub.server.http import RequestContext, Route, is_true
 from seqhub.server.pickle_scan import Status
+from seqhub.server.request import RequestContext, is_true
+from seqhub.server.routing import Route
 from seqhub.server.types import Commit, Entry
 
 PIECE = 256 * 1024

@@ -15,8 +15,9 @@ from starlette.responses import Response, StreamingResponse
 
 from seqhub.server import git, serializers
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import RequestContext, Route
 from seqhub.server.packfile import ERROR, FLUSH, ContentReader, Graph, Reader, banded, lacking, lines, pack, pkt
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Route
 from seqhub.server.types import DEFAULT_BRANCH
 
 logger = logging.getLogger(__name__)

@@ -17,11 +17,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from seqhub.server.conditional import is_known
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import Fields, RequestContext, Route
+from seqhub.server.json_body import Fields
 from seqhub.server.multipart import forget, joined, new_upload, waiting_bytes
+from seqhub.server.request import RequestContext
 from seqhub.server.routes.files import pieces, range_of
 from seqhub.server.routes.signed import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
 from seqhub.server.routes.xet import SESSION_ID, connection
+from seqhub.server.routing import Route
 from seqhub.server.serializers import PREFIX_OF
 from seqhub.server.signed_urls import Action, Grant, Signer
 from seqhub.server.store.database import refusing

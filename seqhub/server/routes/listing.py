@@ -8,7 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from seqhub.server import serializers, strict_json
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import RequestContext, Route
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Route
 from seqhub.server.store.listing import SORTS
 from seqhub.server.types import Commit, Gated, Kind, Repo
 

@@ -4,7 +4,8 @@ from starlette.responses import JSONResponse, Response
 
 from seqhub.server import serializers
 from seqhub.server.errors import HubHTTPError, revision_not_found
-from seqhub.server.http import RequestContext, Route
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Route
 
 
 def list_refs(call: RequestContext) -> Response:

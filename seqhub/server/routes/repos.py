@@ -8,9 +8,11 @@ from starlette.responses import JSONResponse, Response
 
 from seqhub.server import serializers
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import Fields, RequestContext, Route
+from seqhub.server.json_body import Fields
 from seqhub.server.pickle_scan import refuse_pickles
+from seqhub.server.request import RequestContext
 from seqhub.server.routes.commits import scan_soon
+from seqhub.server.routing import Route
 from seqhub.server.store.names import check_repo_name
 from seqhub.server.types import KINDS, AddSmall, Gated, Kind, Operation, Repo
 

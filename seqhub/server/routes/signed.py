@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from seqhub.server.auth import Identity, Permission, absent, authorise
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import RequestContext
+from seqhub.server.request import RequestContext
 from seqhub.server.signed_urls import Action, Grant, Signer
 from seqhub.server.types import Account, Kind, Repo, Token
 

@@ -3,7 +3,8 @@
 from starlette.responses import Response
 
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import Handler, RequestContext, Route
+from seqhub.server.request import RequestContext
+from seqhub.server.routing import Handler, Route
 
 
 def _refusing(what: str) -> Handler:

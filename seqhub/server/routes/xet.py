@@ -7,8 +7,9 @@ when something of his is lost; hf_xet keeps a cache for each address. Its reques
 from starlette.responses import JSONResponse, Response
 
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.http import RequestContext, Route
+from seqhub.server.request import RequestContext
 from seqhub.server.routes.signed import grant_for, pump, upload_permission, uploader
+from seqhub.server.routing import Route
 from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.spool import PIECE_BYTES
 from seqhub.server.store.blobs import confined_id

@@ -8,7 +8,7 @@ import pytest
 
 from seqhub.server import app
 from seqhub.server.auth import Permission
-from seqhub.server.http import Route
+from seqhub.server.routing import Route
 from tests.server.routes.conftest import Hub
 
 TABLE = app.table()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seqhub.server import app
-from seqhub.server.http import Route
+from seqhub.server.routing import Route
 from seqhub.server.types import AddLarge
 from seqhub.server.xet.hashes import to_hex
 from tests.helpers.xet_writers import Piece, Xorb, file_records, shard

@@ -100,8 +100,8 @@ def test_an_error_leaves_none(tmp_path: Path, connections: Connections, fail: Ca
     store.accounts.create("ada")
     repo = store.repos.create("model", "ada/x", author="ada")
     session = store.session()
-    with pytest.raises(HubHTTPError), session.snapshot():
-        fail(session)(repo, "none")
-        fail(session)(repo, "none")
+    for _ in range(2):
+        with pytest.raises(HubHTTPError), session.snapshot():
+            fail(session)(repo, "none")
     store.close()
     assert open_ones(connections) == 0

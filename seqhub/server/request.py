@@ -1,58 +1,30 @@
-"""What every route is made of: a row of the table, the call it answers, and how bodies are read within limits.
+"""Request context: one request with its identity, repository, parameters, body and a session of the store."""
 
-A handler is either a plain function, which runs in a worker thread with the whole body read (`call.body`), or a
-coroutine function, which reads the stream itself through `call.chunks()`. Either returns a response or raises Refusal.
-"""
-
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, quote
-from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 
-from seqhub.server import strict_json
 from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.auth import Identity, Permission, absent, authorise, unauthorised
 from seqhub.server.errors import HubHTTPError
+from seqhub.server.json_body import Fields, as_texts, parse_object
+from seqhub.server.limits import JSON_LIMIT, BodyLimiter, limited_stream
 from seqhub.server.pickle_scan import Scanner
 from seqhub.server.settings import Settings
 from seqhub.server.spool import HELD_BYTES, spool
 from seqhub.server.store.database import refusing
 from seqhub.server.types import Account, Commit, Kind, Repo
-from seqhub.server.workers import FairQueue, Work, Workers
+from seqhub.server.workers import Work, Workers
 
 if TYPE_CHECKING:
     from seqhub.server.store import Store, StoreSession
 
-JSON_LIMIT = 2 * 2**20
-_HALF_OR_NUL = re.compile("[\ud800-\udfff\0]")
-
-State = Literal["works", "left out"]
 T = TypeVar("T")
-
-
-class BodyLimiter:
-    """Limit the shards that are held in memory at a time, and let commits to one branch follow one another."""
-
-    def __init__(self) -> None:
-        self._small, self._large = FairQueue(4), FairQueue(1)
-        self._branches: WeakValueDictionary[str, FairQueue] = WeakValueDictionary()
-
-    def for_body(self, size: int, small_bytes: int) -> FairQueue:
-        return self._small if size <= small_bytes else self._large
-
-    def branch(self, name: str) -> FairQueue:
-        """The queue of the commits to one branch: they would only overtake one another."""
-        queue = self._branches.get(name)
-        if queue is None:
-            queue = self._branches[name] = FairQueue(1)
-        return queue
 
 
 class HeavyWork(Exception):  # noqa: N818  not an error: the request moves to another pool
@@ -210,121 +182,6 @@ class RequestContext:
             return function()
 
 
-PlainHandler = Callable[[RequestContext], Response]
-StreamingHandler = Callable[[RequestContext], Awaitable[Response]]
-Handler = PlainHandler | StreamingHandler
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One row of the table.
-
-    Args:
-        method: GET answers HEAD too.
-        pattern: Raw path. `{kinds}` is models, datasets or spaces; `{prefix}` is nothing, `datasets/` or `spaces/`;
-            `{repo}` one or two segments; `{name}` one segment, maybe with encoded slashes; `{name*}` the rest.
-        permission: What the caller needs; asked for the repository where the pattern has one.
-        handler: See the module.
-        purpose: One line for `docs/hub-compatibility.md`.
-        state: Left-out routes answer 501.
-        body_limit: Bytes; more is answered with 413.
-        work: Pool of workers; None for `light` where the method is GET and `write` otherwise.
-        takes_basic: Whether Basic credentials are taken, as git sends them.
-    """
-
-    method: str
-    pattern: str
-    permission: Permission
-    handler: Handler
-    purpose: str
-    state: State = "works"
-    body_limit: int = JSON_LIMIT
-    work: Work | None = None
-    takes_basic: bool = False
-
-    @property
-    def pool(self) -> Work:
-        """The pool of its plain handler."""
-        return self.work or ("light" if self.method == "GET" else "write")
-
-
-class Fields:
-    """Typed reading of a JSON object: an ill-typed field is the client's fault, said in one line."""
-
-    def __init__(self, values: Mapping[str, object]) -> None:
-        self.values = values
-
-    def text(self, name: str, default: str | None = None, *, limit: int = 65_536) -> str:
-        value = self.values.get(name)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str):
-            raise HubHTTPError(400, f'Field "{name}" must be a string.')
-        if len(value) > limit:
-            raise HubHTTPError(400, f'Field "{name}" has {len(value)} characters; at most {limit} are allowed.')
-        if _HALF_OR_NUL.search(value):
-            raise HubHTTPError(400, f'Field "{name}" holds a NUL or half of a surrogate pair.')
-        return value
-
-    def optional_text(self, name: str, *, limit: int = 65_536) -> str | None:
-        return None if self.values.get(name) is None else self.text(name, limit=limit)
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        value = self.values.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise HubHTTPError(400, f'Field "{name}" must be true or false.')
-        return value
-
-    def integer(self, name: str, *, low: int = 0, high: int = 2**53) -> int:
-        value = self.values.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise HubHTTPError(400, f'Field "{name}" must be a whole number from {low} to {high}.')
-        return value
-
-    def objects(self, name: str, *, limit: int) -> "list[Fields]":
-        value = self.values.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise HubHTTPError(400, f'Field "{name}" must be a list of objects.')
-        if len(value) > limit:
-            raise HubHTTPError(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
-        return [Fields(item) for item in value]
-
-    def texts(self, name: str, *, limit: int) -> list[str]:
-        value = as_texts(self.values.get(name, []), name)
-        if len(value) > limit:
-            raise HubHTTPError(413, f'Field "{name}" has {len(value)} items; at most {limit} are allowed.')
-        return value
-
-    def fields(self, name: str) -> "Fields":
-        value = self.values.get(name)
-        if not isinstance(value, dict):
-            raise HubHTTPError(400, f'Field "{name}" must be an object.')
-        return Fields(value)
-
-
-def parse_object(raw: bytes) -> dict[str, object]:
-    """A JSON object from outside, read strictly: see `strict_json`."""
-    try:
-        value = strict_json.parse(raw)
-    except ValueError as problem:
-        raise HubHTTPError(400, f"Invalid JSON: {problem}".splitlines()[0]) from None
-    if not isinstance(value, dict):
-        raise HubHTTPError(400, "Invalid JSON: an object is expected.")
-    return value
-
-
-def as_texts(value: object, name: str) -> list[str]:
-    if isinstance(value, bool):
-        return [str(value)]
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return list(value)
-    raise HubHTTPError(400, f'Field "{name}" must be a string or a list of strings.')
-
-
 def is_true(text: str | None) -> bool:
     return text is not None and text.lower() in {"1", "true", "yes"}
 
@@ -342,20 +199,3 @@ def raw_path(request: Request) -> str:
         return str(raw.decode("ascii"))
     except UnicodeDecodeError:
         raise HubHTTPError(400, "The path is not percent-encoded ASCII.") from None
-
-
-async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Chunks of a body; refuses by the declared length first, then by what really comes."""
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-        raise HubHTTPError(413, f"The body has {declared} bytes; at most {limit} are allowed here.")
-    seen = 0
-    try:
-        async for chunk in request.stream():
-            seen += len(chunk)
-            if seen > limit:
-                raise HubHTTPError(413, f"The body has more than the {limit} bytes that are allowed here.")
-            if chunk:
-                yield chunk
-    except ClientDisconnect:
-        raise HubHTTPError(400, "The client went away before the body was complete.") from None

@@ -1,0 +1,151 @@
+"""Routes: rows of the table, and their patterns with Starlette convertors for the parts of a Hub's URLs.
+
+Patterns match the raw path, because revisions arrive percent-encoded (`refs%2Fpr%2F1` is one segment).
+
+A handler is either a plain function, which runs in a worker thread with the whole body read (`call.body`), or a
+coroutine function, which reads the stream itself through `call.chunks()`. Either returns a response or raises
+HubHTTPError.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote
+
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import Response
+from starlette.routing import compile_path
+
+from seqhub.server.auth import Permission
+from seqhub.server.errors import HubHTTPError
+from seqhub.server.limits import JSON_LIMIT
+from seqhub.server.request import RequestContext
+from seqhub.server.store.names import RESERVED
+from seqhub.server.workers import Work
+
+State = Literal["works", "left out"]
+PlainHandler = Callable[[RequestContext], Response]
+StreamingHandler = Callable[[RequestContext], Awaitable[Response]]
+Handler = PlainHandler | StreamingHandler
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table.
+
+    Args:
+        method: GET answers HEAD too.
+        pattern: Raw path. `{kinds}` is models, datasets or spaces; `{prefix}` is nothing, `datasets/` or `spaces/`;
+            `{repo}` one or two segments; `{name}` one segment, maybe with encoded slashes; `{name*}` the rest.
+        permission: What the caller needs; asked for the repository where the pattern has one.
+        handler: See the module.
+        purpose: One line for `docs/hub-compatibility.md`.
+        state: Left-out routes answer 501.
+        body_limit: Bytes; more is answered with 413.
+        work: Pool of workers; None for `light` where the method is GET and `write` otherwise.
+        takes_basic: Whether Basic credentials are taken, as git sends them.
+    """
+
+    method: str
+    pattern: str
+    permission: Permission
+    handler: Handler
+    purpose: str
+    state: State = "works"
+    body_limit: int = JSON_LIMIT
+    work: Work | None = None
+    takes_basic: bool = False
+
+    @property
+    def pool(self) -> Work:
+        """The pool of its plain handler."""
+        return self.work or ("light" if self.method == "GET" else "write")
+
+
+class SegmentConvertor(Convertor[str]):
+    """One segment of a path, percent-decoded once."""
+
+    regex = "[^/]+"
+
+    def convert(self, value: str) -> str:
+        try:
+            text = unquote(value, errors="strict")
+        except UnicodeDecodeError:
+            raise HubHTTPError(400, "The path is not valid UTF-8.") from None
+        if "\0" in text:
+            raise HubHTTPError(400, "The path holds a NUL.")
+        return text
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+class RestConvertor(SegmentConvertor):
+    """The rest of a path."""
+
+    regex = ".+"
+
+
+class TypesConvertor(SegmentConvertor):
+    """Repository types as in API routes."""
+
+    regex = "models|datasets|spaces"
+
+
+class PrefixConvertor(SegmentConvertor):
+    """Repository types as in URLs of files: nothing for a model."""
+
+    regex = "(?:datasets/|spaces/)?"
+
+
+class RepoConvertor(SegmentConvertor):
+    """A repository id: a name, or a namespace and a name that is not a word of some route."""
+
+    regex = rf"[^/]+?(?:/(?!(?:{'|'.join(map(re.escape, sorted(RESERVED)))})(?:/|$))[^/]+?)?"
+
+
+class RevisionConvertor(SegmentConvertor):
+    """A revision; some clients do not encode the slashes of `refs/pr/1`."""
+
+    regex = "refs/(?:pr|convert)/[^/]+|[^/]+"
+
+
+_CONVERTORS = {  # by the name of a parameter
+    "kinds": TypesConvertor,
+    "prefix": PrefixConvertor,
+    "repo": RepoConvertor,
+    "revision": RevisionConvertor,
+}
+for _name, _convertor in (*_CONVERTORS.items(), ("segment", SegmentConvertor), ("rest", RestConvertor)):
+    register_url_convertor(f"hub_{_name}", _convertor())
+
+
+class PathPattern:
+    """A compiled pattern of the table of routes.
+
+    >>> PathPattern("/api/{kinds}/{repo}/refs").match("/api/models/a/refs")["repo"]
+    'a'
+    >>> PathPattern("/{prefix}{repo}/resolve/{revision}/{path*}").match("/a/b/resolve/refs%2Fpr%2F1/c/d")["revision"]
+    'refs/pr/1'
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.regex, _, self._convertors = compile_path(re.sub(r"\{(\w+)(\*?)\}", _with_convertor, pattern))
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return the parameters of a raw path, percent-decoded; None where it does not match.
+
+        Raises:
+            HubHTTPError: 400; a parameter is not UTF-8, or holds a NUL.
+        """
+        found = self.regex.fullmatch(path)
+        if found is None:
+            return None
+        return {name: self._convertors[name].convert(value) for name, value in found.groupdict().items()}
+
+
+def _with_convertor(parameter: re.Match[str]) -> str:
+    name, star = parameter.groups()
+    convertor = "rest" if star else name if name in _CONVERTORS else "segment"
+    return f"{{{name}:hub_{convertor}}}"
