@@ -70,7 +70,7 @@ class Stored:
 
     def __init__(self, store: "Store", repo: "Repo") -> None:
         self.store, self.repo = store, repo
-        self.kind, self.full_name, self.private, self.sdk = repo.kind, repo.full_name, repo.private, repo.sdk
+        self.kind, self.full_name, self.private, self.sdk = repo.repo_type, repo.repo_id, repo.private, repo.sdk
         self.gated: Literal["auto", "manual", False] = False if repo.gated == "no" else repo.gated
 
     def branches(self) -> list[str]:
@@ -122,19 +122,19 @@ class Stored:
 def _wanted(store: "Store", names: list[str]) -> "Iterator[Repo]":
     """The repositories of these names, or all; those of every account, private ones included."""
     from seqhub.errors import InvalidInputError
-    from seqhub.server.types import KINDS
+    from seqhub.server.types import REPO_TYPES
 
     wanted = {name.casefold() for name in names}
     found: set[str] = set()
     for account in store.accounts.all():
-        for kind in KINDS:
+        for kind in REPO_TYPES:
             after: str | None = None
             while True:
                 page, after = store.listing.repos(
                     kind, author=account.name, viewer=account, sort="created", after=after, limit=PAGE
                 )
                 for repo in page:
-                    key = f"{kind}:{repo.full_name}"
+                    key = f"{kind}:{repo.repo_id}"
                     if not wanted or key.casefold() in wanted:
                         found.add(key.casefold())
                         yield repo

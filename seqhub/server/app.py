@@ -41,7 +41,7 @@ from seqhub.server.routes import (
 from seqhub.server.routing import PathPattern, PlainHandler, Route, StreamingHandler
 from seqhub.server.settings import Settings
 from seqhub.server.spool import HELD_BYTES, spooled
-from seqhub.server.types import Kind
+from seqhub.server.types import RepoType
 from seqhub.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -220,11 +220,11 @@ class Dispatcher:
         if "repo" not in call.params:
             authorise(call.store, call.identity, route.permission)
             return None
-        full_name = call.params["repo"]
-        kind = kind_of(call.params)
-        repo = call.store.repos.find(kind, full_name) if "/" in full_name else None
+        repo_id = call.params["repo"]
+        repo_type = repo_type_of(call.params)
+        repo = call.store.repos.find(repo_type, repo_id) if "/" in repo_id else None
         if repo is None:
-            return self.redirect(call, route, path, kind, full_name)
+            return self.redirect(call, route, path, repo_type, repo_id)
         authorise(call.store, call.identity, route.permission, repo)
         call.found_repo = repo
         return None
@@ -246,15 +246,15 @@ class Dispatcher:
                 headers={"Retry-After": str(wait)},
             ) from None
 
-    def redirect(self, call: RequestContext, route: Route, path: str, kind: Kind, full_name: str) -> Response:
+    def redirect(self, call: RequestContext, route: Route, path: str, repo_type: RepoType, repo_id: str) -> Response:
         """To where a moved repository is now, or from a bare name to the default namespace.
 
         Only for those who may see the target: the old name of a private repository is as absent as its new one.
         """
-        if "/" in full_name:
-            target = call.store.repos.redirect(kind, full_name)
+        if "/" in repo_id:
+            target = call.store.repos.redirect(repo_type, repo_id)
         else:
-            target = call.store.repos.find(kind, f"{serializers.DEFAULT_NAMESPACE}/{full_name}")
+            target = call.store.repos.find(repo_type, f"{serializers.DEFAULT_NAMESPACE}/{repo_id}")
         if target is None:
             raise absent(call.identity)
         try:
@@ -264,14 +264,14 @@ class Dispatcher:
         found = PathPattern(route.pattern).regex.fullmatch(path)
         if found is None:
             raise absent(call.identity)
-        location = path[: found.start("repo")] + target.full_name + path[found.end("repo") :]
+        location = path[: found.start("repo")] + target.repo_id + path[found.end("repo") :]
         query = call.request.url.query
         return RedirectResponse(location + (f"?{query}" if query else ""), status_code=307)
 
 
-def kind_of(params: Mapping[str, str]) -> Kind:
+def repo_type_of(params: Mapping[str, str]) -> RepoType:
     """The kind of repository that a path's `{kinds}` or `{prefix}` names."""
-    return serializers.KIND_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
+    return serializers.REPO_TYPE_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
 
 
 def has_body(request: Request) -> bool:

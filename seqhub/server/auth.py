@@ -128,15 +128,15 @@ def _authorise_repo(store: "StoreParts", identity: Identity, permission: Permiss
     if permission == "read":
         return
     if identity.account is None or identity.token is None:
-        raise unauthorised(f"Sign in first: a change to {repo.full_name} needs a token", identity.challenge)
+        raise unauthorised(f"Sign in first: a change to {repo.repo_id} needs a token", identity.challenge)
     if identity.token.role == "read":
-        raise HubHTTPError(403, f"This token may only read; a change to {repo.full_name} needs one of role write")
+        raise HubHTTPError(403, f"This token may only read; a change to {repo.repo_id} needs one of role write")
     if permission == "discuss":
         if not _covers(identity.token, repo):
-            raise HubHTTPError(403, f"This token is for other repositories than {repo.full_name}")
+            raise HubHTTPError(403, f"This token is for other repositories than {repo.repo_id}")
         return
     if RANK[role] < RANK[cast(Role, permission)]:
-        raise HubHTTPError(403, f"You have {role or 'no'} rights to {repo.full_name}; this needs {permission}")
+        raise HubHTTPError(403, f"You have {role or 'no'} rights to {repo.repo_id}; this needs {permission}")
 
 
 def _authorise_namespace(store: "StoreParts", identity: Identity, permission: Permission, namespace: str) -> None:
@@ -167,12 +167,12 @@ def _within(store: "StoreParts", account: Account, token: Token, namespace: str)
 
 
 def _covers(token: Token, repo: Repo) -> bool:
-    key = f"{repo.kind}:{repo.full_name}".casefold()
+    key = f"{repo.repo_type}:{repo.repo_id}".casefold()
     return not token.repos or key in {name.casefold() for name in token.repos}
 
 
 def _pass_gate(store: "StoreParts", identity: Identity, repo: Repo) -> None:
-    what = f"Access to {repo.kind} {repo.full_name} is restricted"
+    what = f"Access to {repo.repo_type} {repo.repo_id} is restricted"
     if identity.account is None or identity.token is None:
         asked = f"{what}. You must have access to it and be authenticated to access it. Please log in."
         raise unauthorised(asked, identity.challenge, code="GatedRepo")

@@ -5,7 +5,7 @@ import re
 import yaml
 
 from seqhub.server.store.cards import parse_card
-from seqhub.server.types import Kind
+from seqhub.server.types import RepoType
 
 MAX_README = 1_000_000  # characters
 MAX_YAML = 256 * 1024
@@ -101,7 +101,7 @@ LICENSES = frozenset(
 )
 
 
-def validate(text: str, kind: Kind) -> tuple[list[str], list[str]]:
+def validate(text: str, repo_type: RepoType) -> tuple[list[str], list[str]]:
     """Errors and warnings, as the Hub words them.
 
     >>> validate("# A model", "model")
@@ -122,7 +122,7 @@ def validate(text: str, kind: Kind) -> tuple[list[str], list[str]]:
         errors.append('Error: "model-index" must be an array')
     if card.get("tags") is not None and not _is_list_of(card["tags"], str, int, float):
         errors.append('Error: "tags" must be an array of strings')
-    if kind == "dataset" and "configs" in card and not _is_list_of(card["configs"], dict):
+    if repo_type == "dataset" and "configs" in card and not _is_list_of(card["configs"], dict):
         errors.append('Error: "configs" must be an array')
     return errors, []
 

@@ -18,7 +18,7 @@ from seqhub.server.pickle_scan import Scanner
 from seqhub.server.settings import Settings
 from seqhub.server.spool import HELD_BYTES, spool
 from seqhub.server.store.database import refusing
-from seqhub.server.types import Account, Commit, Kind, Repo
+from seqhub.server.types import Account, Commit, Repo, RepoType
 from seqhub.server.workers import Work, Workers
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ class RequestContext:
     def require_namespace(self, permission: Permission, namespace: str) -> None:
         authorise(self.store, self.identity, permission, namespace)
 
-    def reach(self, kind: Kind, full_name: str, permission: Permission) -> Repo:
+    def reach(self, repo_type: RepoType, repo_id: str, permission: Permission) -> Repo:
         """A repository that a body names, if the caller may; absent and private ones get the same answer."""
-        repo = self.store.repos.find(kind, full_name)
+        repo = self.store.repos.find(repo_type, repo_id)
         if repo is None:
             raise absent(self.identity)
         authorise(self.store, self.identity, permission, repo)

@@ -7,15 +7,15 @@ from typing import Final
 from urllib.parse import quote
 
 from seqhub.server.pickle_scan import Status
-from seqhub.server.types import Account, Comment, Commit, Discussion, Entry, Kind, Ref, Repo
+from seqhub.server.types import Account, Comment, Commit, Discussion, Entry, Ref, Repo, RepoType
 
 ERROR_CODE, ERROR_MESSAGE, REQUEST_ID = "X-Error-Code", "X-Error-Message", "X-Request-Id"
 REPO_COMMIT, LINKED_SIZE, LINKED_ETAG = "X-Repo-Commit", "X-Linked-Size", "X-Linked-Etag"
 
 Shape = dict[str, object]
 
-KIND_OF: Final[Mapping[str, Kind]] = {"models": "model", "datasets": "dataset", "spaces": "space"}
-PREFIX_OF: Final[Mapping[Kind, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+REPO_TYPE_OF: Final[Mapping[str, RepoType]] = {"models": "model", "datasets": "dataset", "spaces": "space"}
+PREFIX_OF: Final[Mapping[RepoType, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
@@ -37,7 +37,7 @@ def header_text(text: str) -> str:
 
 
 def page_url(base_url: str, repo: Repo) -> str:
-    return f"{base_url}/{PREFIX_OF[repo.kind]}{repo.full_name}"
+    return f"{base_url}/{PREFIX_OF[repo.repo_type]}{repo.repo_id}"
 
 
 def next_link(url: str) -> dict[str, str]:
@@ -139,7 +139,7 @@ def discussion(found: Discussion, repo: Repo) -> Shape:
         "status": found.status,
         "isPullRequest": found.is_pull_request,
         "createdAt": timestamp(found.created),
-        "repo": {"name": repo.full_name, "type": repo.kind},
+        "repo": {"name": repo.repo_id, "type": repo.repo_type},
         "repoOwner": {"name": repo.namespace},
         "numComments": sum(comment.kind == "comment" for comment in found.comments),
         "pinned": False,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from seqhub.server.store.objects import Packed
 
-Kind = Literal["model", "dataset", "space"]
+RepoType = Literal["model", "dataset", "space"]
 Gated = Literal["no", "auto", "manual"]
 Role = Literal["read", "write", "admin"]
 
-KINDS: tuple[Kind, ...] = ("model", "dataset", "space")
+REPO_TYPES: tuple[RepoType, ...] = ("model", "dataset", "space")
 DEFAULT_BRANCH = "main"
 
 
@@ -49,7 +49,7 @@ class Repo:
     """One repository."""
 
     id: int
-    kind: Kind
+    repo_type: RepoType
     namespace: str  # name of the account that owns it
     name: str
     private: bool
@@ -59,7 +59,8 @@ class Repo:
     sdk: str | None  # of spaces
 
     @property
-    def full_name(self) -> str:
+    def repo_id(self) -> str:
+        """Namespace and name."""
         return f"{self.namespace}/{self.name}"
 
 

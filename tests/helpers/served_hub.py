@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqhub.server.serve import Running, running
-from seqhub.server.types import Kind, Repo
+from seqhub.server.types import Repo, RepoType
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,23 @@ class Hub:
     def url(self) -> str:
         return self.running.url
 
-    def repo(self, kind: Kind, name: str) -> Repo:
-        found = self.running.store.repos.find(kind, name)
+    def repo(self, repo_type: RepoType, name: str) -> Repo:
+        found = self.running.store.repos.find(repo_type, name)
         assert found is not None
         return found
 
-    def files(self, kind: Kind, name: str, revision: str = "main") -> dict[str, bytes]:
+    def files(self, repo_type: RepoType, name: str, revision: str = "main") -> dict[str, bytes]:
         """Path -> content at a revision; without the file that every repository begins with."""
-        store, repo = self.running.store, self.repo(kind, name)
+        store, repo = self.running.store, self.repo(repo_type, name)
         commit = store.revisions.resolve(repo, revision)
         entries, _ = store.revisions.tree(repo, commit, "", recursive=True, with_last_commit=False)
         content = {e.path: store.revisions.content(repo, commit, e) for e in entries if not e.is_folder}
         content.pop(".gitattributes", None)
         return {path: it.read_bytes() if isinstance(it, Path) else it for path, it in content.items()}
 
-    def log(self, kind: Kind, name: str) -> list[str]:
+    def log(self, repo_type: RepoType, name: str) -> list[str]:
         """Titles of the commits on main, newest first."""
-        commits, *_ = self.running.store.revisions.log(self.repo(kind, name), "main")
+        commits, *_ = self.running.store.revisions.log(self.repo(repo_type, name), "main")
         return [commit.title for commit in commits]
 
 

@@ -44,7 +44,7 @@ def handle(call: RequestContext) -> Response:
     user = named_user(call, fields)
     current = status_of(call, user)
     if current is None:
-        raise HubHTTPError(404, f"{user.name} has not asked for access to {call.repo.full_name}.")
+        raise HubHTTPError(404, f"{user.name} has not asked for access to {call.repo.repo_id}.")
     if current == status:
         raise HubHTTPError(404, f"The request of {user.name} is {status} already.")
     call.store.access_requests.decide(call.repo, user.name, status)
@@ -55,7 +55,7 @@ def grant(call: RequestContext) -> Response:
     need_gate(call)
     user = named_user(call, call.json())
     if status_of(call, user) == "accepted":
-        raise HubHTTPError(400, f"{user.name} has access to {call.repo.full_name} already.")
+        raise HubHTTPError(400, f"{user.name} has access to {call.repo.repo_id} already.")
     call.store.access_requests.decide(call.repo, user.name, "accepted", grant=True)
     return JSONResponse({"success": True})
 
@@ -69,7 +69,7 @@ def known_status(given: str) -> AccessStatus:
 
 def need_gate(call: RequestContext) -> None:
     if call.repo.gated == "no":
-        raise HubHTTPError(400, f"{call.repo.full_name} is not gated.")
+        raise HubHTTPError(400, f"{call.repo.repo_id} is not gated.")
 
 
 def request_id(user: Account) -> str:

@@ -7,7 +7,7 @@ from seqhub.server.auth import RANK
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
-from seqhub.server.types import KINDS, Account, Kind
+from seqhub.server.types import REPO_TYPES, Account, RepoType
 
 
 def whoami(call: RequestContext) -> Response:
@@ -37,10 +37,10 @@ def validate_yaml(call: RequestContext) -> Response:
     """Errors with 400, warnings with 200, in the shape that the client turns into an exception or a warning."""
     fields = call.json()
     content = fields.text("content", limit=cards.MAX_README)
-    kind = fields.text("repoType", "model")
-    if kind not in KINDS:
-        raise HubHTTPError(400, f'Field "repoType" must be one of {", ".join(KINDS)}.')
-    errors, warnings = cards.validate(content, kind)
+    repo_type = fields.text("repoType", "model")
+    if repo_type not in REPO_TYPES:
+        raise HubHTTPError(400, f'Field "repoType" must be one of {", ".join(REPO_TYPES)}.')
+    errors, warnings = cards.validate(content, repo_type)
     if "text/plain" in call.request.headers.get("accept", ""):  # `RepoCard.validate` shows the body as it is
         text = "\n".join(f"- {line}" for line in errors or warnings)
         return PlainTextResponse(text, 400 if errors else 200)
@@ -53,7 +53,7 @@ def validate_yaml(call: RequestContext) -> Response:
 def overview(call: RequestContext) -> Response:
     """A user or an organisation: the client asks for avatars and counts."""
     account = known_account(call)
-    counts = {f"num{kind.capitalize()}s": count_repos(call, kind, account.name) for kind in KINDS}
+    counts = {f"num{repo_type.capitalize()}s": count_repos(call, repo_type, account.name) for repo_type in REPO_TYPES}
     answer = {
         **serializers.person(account),
         "isPro": False,
@@ -82,7 +82,9 @@ def likes(call: RequestContext) -> Response:
     account = known_account(call)
     items = []
     for repo, liked in call.store.likes.repos_of(account, call.identity.viewer):
-        items.append({"createdAt": serializers.timestamp(liked), "repo": {"name": repo.full_name, "type": repo.kind}})
+        items.append(
+            {"createdAt": serializers.timestamp(liked), "repo": {"name": repo.repo_id, "type": repo.repo_type}}
+        )
     return JSONResponse(items)
 
 
@@ -94,13 +96,13 @@ def own_repositories(call: RequestContext) -> Response:
     if not same and RANK[roles.get(name.casefold())] < RANK["read"]:
         raise HubHTTPError(403, f"You are not a member of {name!r}.")
     items = []
-    for kind in KINDS:
-        found, _ = call.store.listing.repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
+    for repo_type in REPO_TYPES:
+        found, _ = call.store.listing.repos(repo_type, author=name, viewer=call.identity.viewer, limit=1000)
         for repo in found:
             items.append(
                 {
-                    "id": repo.full_name,
-                    "type": kind,
+                    "id": repo.repo_id,
+                    "type": repo_type,
                     "updatedAt": serializers.timestamp(repo.updated),
                     "visibility": "private" if repo.private else "public",
                     "storage": call.store.repos.used_bytes(repo),
@@ -121,8 +123,8 @@ def known_account(call: RequestContext) -> Account:
     return account
 
 
-def count_repos(call: RequestContext, kind: Kind, name: str) -> int:
-    found, _ = call.store.listing.repos(kind, author=name, viewer=call.identity.viewer, limit=1000)
+def count_repos(call: RequestContext, repo_type: RepoType, name: str) -> int:
+    found, _ = call.store.listing.repos(repo_type, author=name, viewer=call.identity.viewer, limit=1000)
     return len(found)
 
 

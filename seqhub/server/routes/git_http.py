@@ -140,7 +140,7 @@ def sent(
         if not has_bands:
             raise  # the pack breaks off, which the client sees by its checksum
         request_id = call.request.scope.get("seqhub.request_id", "")
-        logger.exception("request %s: a pack of %s broke off", request_id, call.repo.full_name)
+        logger.exception("request %s: a pack of %s broke off", request_id, call.repo.repo_id)
         yield pkt(ERROR + f"internal error; the server's log has it as {request_id}\n".encode())
 
 

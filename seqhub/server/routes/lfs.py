@@ -188,8 +188,8 @@ def _uploads(
 
 
 def _xet_uploads(call: RequestContext, wanted: list[tuple[str, int]], revision: str | None) -> list[object]:
-    kinds = {"model": "models", "dataset": "datasets", "space": "spaces"}[call.repo.kind]
-    route = f"{call.base_url}/api/{kinds}/{call.repo.full_name}/xet-write-token/{quote(revision or 'None', safe='')}"
+    kinds = {"model": "models", "dataset": "datasets", "space": "spaces"}[call.repo.repo_type]
+    route = f"{call.base_url}/api/{kinds}/{call.repo.repo_id}/xet-write-token/{quote(revision or 'None', safe='')}"
     header = {**connection(call, revision), SESSION_ID: new_upload()}
     return [_upload_item(call, *item, lambda *_: {"upload": {"href": route, "header": header}}) for item in wanted]
 
@@ -235,7 +235,7 @@ def _grant(call: RequestContext, action: Action) -> Grant:
 
 
 def _repo_url(call: RequestContext) -> str:
-    return f"{call.base_url}/{PREFIX_OF[call.repo.kind]}{call.repo.full_name}"
+    return f"{call.base_url}/{PREFIX_OF[call.repo.repo_type]}{call.repo.repo_id}"
 
 
 def _lfs_refusal(status: int, message: str) -> HubHTTPError:

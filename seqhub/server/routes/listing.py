@@ -11,7 +11,7 @@ from seqhub.server.errors import HubHTTPError
 from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
 from seqhub.server.store.listing import SORTS
-from seqhub.server.types import Commit, Gated, Kind, Repo
+from seqhub.server.types import Commit, Gated, Repo, RepoType
 
 PAGE, HIGHEST_PAGE = 100, 1000
 MAX_SIBLINGS = 200_000
@@ -28,7 +28,7 @@ _MODEL = (
     "model-index pipeline_tag safetensors spaces transformersInfo widgetData"
 )
 COSTLY = frozenset({"siblings", "config", "cardData", "model-index"})
-EXPANDABLE: Mapping[Kind, frozenset[str]] = {
+EXPANDABLE: Mapping[RepoType, frozenset[str]] = {
     "model": frozenset(f"{_COMMON} {_DOWNLOADED} {_MODEL}".split()),
     "dataset": frozenset(f"{_COMMON} {_DOWNLOADED} citation description mainSize paperswithcode_id".split()),
     "space": frozenset(f"{_COMMON} datasets models region runtime sdk subdomain".split()),
@@ -60,9 +60,9 @@ class Description:
 
     def shape(self, names: "frozenset[str] | set[str]") -> serializers.Shape:
         """Ids, and the fields of those names that this server knows; those it does not know are absent."""
-        shape: serializers.Shape = {"_id": f"{self.repo.id:024x}", "id": self.repo.full_name}
-        if self.repo.kind == "model":
-            shape["modelId"] = self.repo.full_name
+        shape: serializers.Shape = {"_id": f"{self.repo.id:024x}", "id": self.repo.repo_id}
+        if self.repo.repo_type == "model":
+            shape["modelId"] = self.repo.repo_id
         for name, look_up in self.fields().items():
             if name in names:
                 value = look_up()
@@ -91,13 +91,13 @@ class Description:
             "usedStorage": lambda: self.store.repos.used_bytes(repo),
             "trendingScore": lambda: 0,
         }
-        if repo.kind == "space":
+        if repo.repo_type == "space":
             fields |= {"sdk": lambda: repo.sdk, "models": list, "datasets": list, "runtime": lambda: None}
         else:
             fields |= {"downloads": downloads, "downloadsAllTime": downloads}
-        if repo.kind == "dataset":
+        if repo.repo_type == "dataset":
             fields["description"] = lambda: text_or_none(self.card.get("description"))
-        if repo.kind == "model":
+        if repo.repo_type == "model":
             fields |= {
                 "pipeline_tag": lambda: text_or_none(self.card.get("pipeline_tag")),
                 "library_name": self.library_name,
@@ -150,7 +150,7 @@ def info(call: RequestContext) -> Response:
     repo = call.repo
     commit = call.commit()
     description = Description(call, repo, commit, blobs=call.flag("blobs"))
-    expand = expanded(call, repo.kind)
+    expand = expanded(call, repo.repo_type)
     lists_files = not expand or "siblings" in expand
     if expand:
         shape = description.shape(expand - {"siblings"})
@@ -172,9 +172,9 @@ def info(call: RequestContext) -> Response:
 
 def list_repositories(call: RequestContext) -> Response:
     """A page of a list, cheap fields unless more is asked for."""
-    kind = serializers.KIND_OF[call.params["kinds"]]
+    repo_type = serializers.REPO_TYPE_OF[call.params["kinds"]]
     query = call.request.query_params
-    expand = expanded(call, kind)
+    expand = expanded(call, repo_type)
     sort = query.get("sort", "lastModified")
     if sort not in SORTS:
         raise HubHTTPError(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
@@ -188,7 +188,7 @@ def list_repositories(call: RequestContext) -> Response:
         raise HubHTTPError(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
     listed = partial(
         call.store.listing.repos,
-        kind,
+        repo_type,
         search=tuple(search),
         author=query.get("author"),
         tags=tuple(tags),
@@ -200,7 +200,7 @@ def list_repositories(call: RequestContext) -> Response:
         after=query.get("cursor"),
     )
     limit = max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15)))
-    names = expand or plain_names(call, kind)
+    names = expand or plain_names(call, repo_type)
     if limit > PAGE or names & COSTLY:
         call.need_heavy()
     repos, after = listed(limit=limit)
@@ -221,13 +221,13 @@ def list_repositories(call: RequestContext) -> Response:
     return JSONResponse(shapes, headers={} if after is None else serializers.next_link(call.next_url(after)))
 
 
-def plain_names(call: RequestContext, kind: Kind) -> frozenset[str]:
+def plain_names(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
     names = {"author", "private", "gated", "likes", "downloads", "tags", "createdAt", "lastModified", "sdk"}
     names |= {"pipeline_tag", "library_name"}
-    if kind == "dataset":
+    if repo_type == "dataset":
         names |= {"sha", "disabled", "description"}
     if call.flag("full"):
-        names |= {"sha", "siblings", "disabled"} | ({"cardData"} if kind != "model" else set())
+        names |= {"sha", "siblings", "disabled"} | ({"cardData"} if repo_type != "model" else set())
     if call.flag("cardData"):
         names.add("cardData")
     if call.flag("config"):
@@ -235,11 +235,11 @@ def plain_names(call: RequestContext, kind: Kind) -> frozenset[str]:
     return frozenset(names)
 
 
-def expanded(call: RequestContext, kind: Kind) -> frozenset[str]:
+def expanded(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
     names = frozenset(call.values("expand"))
-    unknown = sorted(names - EXPANDABLE[kind])
+    unknown = sorted(names - EXPANDABLE[repo_type])
     if unknown:
-        raise HubHTTPError(400, f'"expand" knows {", ".join(sorted(EXPANDABLE[kind]))}; not {unknown[0][:60]!r}.')
+        raise HubHTTPError(400, f'"expand" knows {", ".join(sorted(EXPANDABLE[repo_type]))}; not {unknown[0][:60]!r}.')
     return names
 
 
@@ -256,9 +256,9 @@ def gate(text: str | None) -> Gated | bool | None:
 
 def tags_by_type(call: RequestContext) -> Response:
     """The tags of public repositories, grouped as the public Hub groups its catalogue."""
-    kind: Kind = "model" if call.params["kinds"] == "models" else "dataset"
+    repo_type: RepoType = "model" if call.params["kinds"] == "models" else "dataset"
     groups: dict[str, list[serializers.Shape]] = {}
-    for tag, _ in call.store.listing.tag_counts(kind):
+    for tag, _ in call.store.listing.tag_counts(repo_type):
         prefix, colon, label = tag.partition(":")
         group = prefix if colon else "other"
         groups.setdefault(group, []).append({"id": tag, "label": label or prefix, "type": group})

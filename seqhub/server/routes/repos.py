@@ -14,7 +14,7 @@ from seqhub.server.request import RequestContext
 from seqhub.server.routes.commits import scan_soon
 from seqhub.server.routing import Route
 from seqhub.server.store.names import check_repo_name
-from seqhub.server.types import KINDS, AddSmall, Gated, Kind, Operation, Repo
+from seqhub.server.types import REPO_TYPES, AddSmall, Gated, Operation, Repo, RepoType
 
 SDKS = ("gradio", "streamlit", "docker", "static")
 MAX_FIRST_FILES = 100
@@ -25,60 +25,60 @@ NEW_REPO_LIMIT = 16 * 2**20
 def create(call: RequestContext) -> Response:
     """A repository with its first commit; 409 with its address where it is there already."""
     fields = call.json()
-    kind, full_name = kind_field(fields), own_name(call, fields)
-    namespace, _ = check_repo_name(full_name)
+    repo_type, repo_id = repo_type_field(fields), own_name(call, fields)
+    namespace, _ = check_repo_name(repo_id)
     need_namespace(call, namespace)
     sdk = fields.optional_text("sdk", limit=40)
-    if kind == "space" and sdk not in SDKS:
+    if repo_type == "space" and sdk not in SDKS:
         raise HubHTTPError(400, f'Field "sdk" of a space must be one of {", ".join(SDKS)}.')
     first = first_files(fields)
-    if kind == "space" and not any(operation.path == "README.md" for operation in first):
+    if repo_type == "space" and not any(operation.path == "README.md" for operation in first):
         # the public Hub makes this card too: its client edits the card of a space, and never makes one
-        card = f"---\ntitle: {full_name.partition('/')[2]}\nsdk: {sdk}\n---\n"
+        card = f"---\ntitle: {repo_id.partition('/')[2]}\nsdk: {sdk}\n---\n"
         first.append(AddSmall("README.md", card.encode()))
     if call.settings.safetensors_only:
         refuse_pickles(first)
-    existing = call.store.repos.find(kind, full_name)
+    existing = call.store.repos.find(repo_type, repo_id)
     if existing is not None:
         raise already_there(call, existing)
     try:
         repo = call.store.repos.create_with_files(
-            kind,
-            full_name,
+            repo_type,
+            repo_id,
             first,
             private=is_private(fields) or False,
-            sdk=sdk if kind == "space" else None,
+            sdk=sdk if repo_type == "space" else None,
             uploader=call.user,
             token=call.identity.token,
         )
     except HubHTTPError as refusal:
-        existing = call.store.repos.find(kind, full_name) if refusal.status == 409 else None
+        existing = call.store.repos.find(repo_type, repo_id) if refusal.status == 409 else None
         if existing is None:
             raise
         raise already_there(call, existing) from None  # another request made it meanwhile
     scan_soon(call, repo, call.store.revisions.resolve(repo, "main"), [operation.path for operation in first])
     return JSONResponse(
-        {"url": serializers.page_url(call.base_url, repo), "name": repo.full_name, "id": f"{repo.id:024x}"}
+        {"url": serializers.page_url(call.base_url, repo), "name": repo.repo_id, "id": f"{repo.id:024x}"}
     )
 
 
 def delete(call: RequestContext) -> Response:
     fields = call.json()
-    call.store.repos.delete(call.reach(kind_field(fields), own_name(call, fields), "admin"))
+    call.store.repos.delete(call.reach(repo_type_field(fields), own_name(call, fields), "admin"))
     return JSONResponse({"success": True})
 
 
 def move(call: RequestContext) -> Response:
     """A new name; the old one redirects from now on, to those who may see the repository."""
     fields = call.json()
-    kind = kind_field(fields)
-    repo = call.reach(kind, fields.text("fromRepo", limit=200), "admin")
+    repo_type = repo_type_field(fields)
+    repo = call.reach(repo_type, fields.text("fromRepo", limit=200), "admin")
     target = fields.text("toRepo", limit=200)
     namespace, _ = check_repo_name(target)
     need_namespace(call, namespace)
-    existing = call.store.repos.find(kind, target)
+    existing = call.store.repos.find(repo_type, target)
     if existing is not None and existing.id != repo.id:
-        raise HubHTTPError(409, f"A {kind} repository called {target} already exists")
+        raise HubHTTPError(409, f"A {repo_type} repository called {target} already exists")
     call.store.repos.move(repo, target)
     return JSONResponse({"success": True})
 
@@ -99,18 +99,18 @@ def settings(call: RequestContext) -> Response:
 def duplicate(call: RequestContext) -> Response:
     """A copy with history, branches and tags; as private as the original unless the client says otherwise."""
     fields = call.json()
-    full_name = fields.text("repository", limit=200)
-    namespace, _ = check_repo_name(full_name)
+    repo_id = fields.text("repository", limit=200)
+    namespace, _ = check_repo_name(repo_id)
     need_namespace(call, namespace)
     source = call.repo
-    existing = call.store.repos.find(source.kind, full_name)
+    existing = call.store.repos.find(source.repo_type, repo_id)
     if existing is not None:
         raise already_there(call, existing)
     private = is_private(fields)
     private = source.private if private is None else private
-    copy = call.store.repos.duplicate(source, full_name, private=private, author=call.user.name)
+    copy = call.store.repos.duplicate(source, repo_id, private=private, author=call.user.name)
     return JSONResponse(
-        {"url": serializers.page_url(call.base_url, copy), "name": copy.full_name, "filesCopyPending": False}
+        {"url": serializers.page_url(call.base_url, copy), "name": copy.repo_id, "filesCopyPending": False}
     )
 
 
@@ -163,11 +163,11 @@ def duplicate_large_files(call: RequestContext) -> Response:
     """Before a copy between repositories: are these files here, so that whoever reads them may commit them there?"""
     fields = call.json()
     target = fields.fields("target")
-    call.reach(kind_field(target), target.text("name", limit=200), "write")
+    call.reach(repo_type_field(target), target.text("name", limit=200), "write")
     present = {row[0] for row in call.store.blobs.large_files(call.repo)}
     asked = [item.text("sha256", limit=64) for item in fields.objects("files", limit=MAX_BATCH)]
     failed = [
-        {"sha256": sha256, "error": f"{call.repo.full_name} holds no such file"}
+        {"sha256": sha256, "error": f"{call.repo.repo_id} holds no such file"}
         for sha256 in asked
         if sha256 not in present
     ]
@@ -175,12 +175,12 @@ def duplicate_large_files(call: RequestContext) -> Response:
     return JSONResponse({"success": done, "failed": failed})
 
 
-def kind_field(fields: Fields) -> Kind:
+def repo_type_field(fields: Fields) -> RepoType:
     given = fields.optional_text("type", limit=20) or "model"
-    for kind in KINDS:
-        if given == kind:
-            return kind
-    raise HubHTTPError(400, f'Field "type" must be one of {", ".join(KINDS)}, not {given!r}.')
+    for repo_type in REPO_TYPES:
+        if given == repo_type:
+            return repo_type
+    raise HubHTTPError(400, f'Field "type" must be one of {", ".join(REPO_TYPES)}, not {given!r}.')
 
 
 def own_name(call: RequestContext, fields: Fields) -> str:
@@ -210,7 +210,7 @@ def is_private(fields: Fields) -> bool | None:
 def already_there(call: RequestContext, repo: Repo) -> HubHTTPError:
     """To a caller who may write in the namespace, so that this tells no more than is known there."""
     url = serializers.page_url(call.base_url, repo)
-    return HubHTTPError(409, f"You already created this {repo.kind} repo: {repo.full_name}", body={"url": url})
+    return HubHTTPError(409, f"You already created this {repo.repo_type} repo: {repo.repo_id}", body={"url": url})
 
 
 def first_files(fields: Fields) -> list[Operation]:

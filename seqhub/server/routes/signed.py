@@ -12,7 +12,7 @@ from seqhub.server.auth import Identity, Permission, absent, authorise
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.request import RequestContext
 from seqhub.server.signed_urls import Action, Grant, Signer
-from seqhub.server.types import Account, Kind, Repo, Token
+from seqhub.server.types import Account, Repo, RepoType, Token
 
 BATCH_BYTES = 256 * 1024  # written at once; two of these lie in memory for each upload
 LIFE_SECONDS = (
@@ -44,7 +44,7 @@ def grant_for(
         action,
         identity.account.name if identity.account else "",
         identity.token.id if identity.token else 0,
-        f"{call.repo.kind}:{call.repo.full_name}",
+        f"{call.repo.repo_type}:{call.repo.repo_id}",
         permission,
         int(time.time()) + life,
         **claims,  # type: ignore[arg-type]  # their types are those of Grant's fields
@@ -72,8 +72,8 @@ def holder(call: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
         if token is None or (token.expires is not None and token.expires <= datetime.now(UTC)):
             raise HubHTTPError(403, "The token for which this address was made is not valid any more.")
         identity = Identity(account, token)
-    kind, _, full_name = grant.repo.partition(":")
-    repo = call.store.repos.find(cast(Kind, kind), full_name)
+    repo_type, _, repo_id = grant.repo.partition(":")
+    repo = call.store.repos.find(cast(RepoType, repo_type), repo_id)
     if repo is None:
         raise absent(identity)
     authorise(call.store, identity, grant.permission, repo)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from seqhub.server.strict_json import whole_text
-from seqhub.server.types import Kind
+from seqhub.server.types import RepoType
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -53,27 +53,27 @@ def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
     return {name: value for name, value in card.items() if name not in _UNREADABLE} if isinstance(card, dict) else {}
 
 
-def card_tags(kind: Kind, card: dict[str, Any], readme: bytes) -> list[str]:
+def card_tags(repo_type: RepoType, card: dict[str, Any], readme: bytes) -> list[str]:
     """The tags that huggingface.co would show: library, pipeline, own tags, then those with a prefix."""
     found: list[str] = []
-    if kind == "model":
+    if repo_type == "model":
         found += _texts(card.get("library_name")) + _texts(card.get("pipeline_tag"))
     found += _texts(card.get("tags"))
     languages = _texts(card.get("language"))
-    found += languages if kind == "model" else [f"language:{language}" for language in languages]
+    found += languages if repo_type == "model" else [f"language:{language}" for language in languages]
     for field, prefix in _PREFIXED.items():
         found += [f"{prefix}:{value}" for value in _texts(card.get(field))]
     found += [f"arxiv:{a or b}" for a, b in _ARXIV.findall(readme[: 2**20].decode("utf-8", "replace"))]
     return list(dict.fromkeys(tag for tag in found if 0 < len(tag) <= _TAG_LENGTH))[:_TAGS]
 
 
-def search_tags(kind: Kind, card: dict[str, Any], shown: list[str]) -> set[str]:
+def search_tags(repo_type: RepoType, card: dict[str, Any], shown: list[str]) -> set[str]:
     """Everything a filter may name: the tags shown, and the same under the names that other clients use."""
     languages = _texts(card.get("language"))
     found = {*shown, *languages, *(f"language:{language}" for language in languages)}
     found |= {f"library:{name}" for name in _texts(card.get("library_name"))}
     found |= {f"pipeline_tag:{name}" for name in _texts(card.get("pipeline_tag"))}
-    if kind == "space":
+    if repo_type == "space":
         found |= {f"sdk:{name}" for name in _texts(card.get("sdk"))} | set(_texts(card.get("sdk")))
     return {tag.lower() for tag in found if len(tag) <= _TAG_LENGTH + 20}
 

@@ -158,7 +158,7 @@ class Commits(StorePart):
         for sha256 in wanted:
             size = self.writer.blobs.size_in(repo, sha256)
             if size is None:
-                raise HubHTTPError(404, f"no large file {sha256[:64]} in {repo.full_name}", code="EntryNotFound")
+                raise HubHTTPError(404, f"no large file {sha256[:64]} in {repo.repo_id}", code="EntryNotFound")
             sizes[bytes.fromhex(sha256)] = size
         with self.database.transaction() as connection:
             query = "SELECT ref, target FROM refs WHERE repo = ? AND ref NOT LIKE 'refs/tags/%'"

@@ -57,12 +57,12 @@ def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) ->
     query = "SELECT bytes, (SELECT sum(bytes) FROM repos AS all_of WHERE owner = repos.owner) FROM repos WHERE id = ?"
     of_repo, of_account = connection.execute(query, (repo.id,)).fetchone()
     for used, limit, whose in (
-        (of_repo, limits.repo_bytes, repo.full_name),
+        (of_repo, limits.repo_bytes, repo.repo_id),
         (of_account, limits.account_bytes, repo.namespace),
     ):
         if limit is not None and used > limit:
             # a token that names repositories must not learn what the others of its owner take
-            total = f"{used:,} bytes of {limit:,}" if whose == repo.full_name else f"more than {limit:,} bytes"
+            total = f"{used:,} bytes of {limit:,}" if whose == repo.repo_id else f"more than {limit:,} bytes"
             raise HubHTTPError(403, f"storage limit reached: {whose} would take {total}")
 
 

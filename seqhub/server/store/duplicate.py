@@ -14,11 +14,11 @@ from seqhub.server.store.unfinished import begin, drop_repo, end
 from seqhub.server.types import Repo
 
 
-def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_full_name: str, *, private: bool) -> Repo:
+def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_repo_id: str, *, private: bool) -> Repo:
     """Copy a repository; see `Repos.duplicate`."""
-    _, name = check_repo_name(new_full_name)
+    _, name = check_repo_name(new_repo_id)
     with database.transaction() as connection:
-        owner = owner_of_free_name(connection, repo.kind, new_full_name)
+        owner = owner_of_free_name(connection, repo.repo_type, new_repo_id)
         require_repo_quota(connection, limits, owner)
         values = (HIDDEN, owner.id, name, private, "no", repo.sdk, now(), now())
         query = """INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated)
@@ -29,15 +29,15 @@ def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_full_name
     try:
         used = _copy_history(database, repo.id, new)
         with database.transaction() as connection:
-            owner = owner_of_free_name(connection, repo.kind, new_full_name)
+            owner = owner_of_free_name(connection, repo.repo_type, new_repo_id)
             require_repo_quota(connection, limits, owner)
-            key = new_full_name.lower()
-            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, key))
+            key = new_repo_id.lower()
+            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.repo_type, key))
             query = """UPDATE repos SET (kind, key, card, tags, pipeline_tag, library, bytes, updated) = (
                 SELECT kind, ?, card, tags, pipeline_tag, library, ?, ? FROM repos WHERE id = ?) WHERE id = ?"""
             connection.execute(query, (key, used, now(), repo.id, new))
             copy = required_repo(connection, new)
-            connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.full_name.lower()))
+            connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.repo_id.lower()))
             connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new, repo.id))
             require_quota(connection, copy, limits)
             end(connection, mark)

@@ -9,7 +9,7 @@ from typing import Any
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.base import StorePart
 from seqhub.server.store.repo_rows import HIDDEN, REPO, to_repo
-from seqhub.server.types import Account, Gated, Kind, Repo
+from seqhub.server.types import Account, Gated, Repo, RepoType
 
 SORTS = {
     "updated": "updated",
@@ -32,7 +32,7 @@ class Listing(StorePart):
 
     def repos(
         self,
-        kind: Kind,
+        repo_type: RepoType,
         *,
         search: Sequence[str] = (),
         author: str | None = None,
@@ -48,7 +48,7 @@ class Listing(StorePart):
         """One page, and what to ask the next one with.
 
         Args:
-            kind: Which repositories.
+            repo_type: Which repositories.
             search: Texts that must all stand in namespace/name, in any case of letters.
             author: The account that owns them.
             tags: Tags that they must all have.
@@ -66,7 +66,7 @@ class Listing(StorePart):
         column = SORTS.get(sort)
         if column is None:
             raise HubHTTPError(400, f"no order {sort[:40]!r}; known: {', '.join(SORTS)}")
-        values: dict[str, Any] = {"kind": kind, "viewer": viewer.id if viewer else 0, "limit": limit + 1}
+        values: dict[str, Any] = {"kind": repo_type, "viewer": viewer.id if viewer else 0, "limit": limit + 1}
         where = ["repos.kind = :kind"]
         if author is not None:
             where.append("repos.owner = (SELECT id FROM accounts WHERE key = :author)")
@@ -96,17 +96,17 @@ class Listing(StorePart):
             return repos, None
         return repos, base64.urlsafe_b64encode(json.dumps([rows[limit - 1][-1], repos[-1].id]).encode()).decode()
 
-    def count(self) -> dict[Kind, int]:
+    def count(self) -> dict[RepoType, int]:
         """How many repositories of each kind there are, private ones included."""
         with self.database.reading() as connection:
             return dict(connection.execute("SELECT kind, count(*) FROM repos WHERE kind <> ? GROUP BY kind", (HIDDEN,)))
 
-    def tag_counts(self, kind: Kind) -> list[tuple[str, int]]:
+    def tag_counts(self, repo_type: RepoType) -> list[tuple[str, int]]:
         """Every tag of public repositories, and how many have it."""
         query = """SELECT tag, count(*) FROM tags JOIN repos ON repos.id = tags.repo
             WHERE kind = ? AND private = 0 GROUP BY tag ORDER BY 2 DESC, 1 LIMIT 10000"""
         with self.database.reading() as connection:
-            return connection.execute(query, (kind,)).fetchall()
+            return connection.execute(query, (repo_type,)).fetchall()
 
 
 def _tag_conditions(connection: sqlite3.Connection, tags: Sequence[str], values: dict[str, Any]) -> list[str]:

@@ -105,19 +105,19 @@ def check_path(path: str) -> str:
     return path
 
 
-def check_repo_name(full_name: str) -> tuple[str, str]:
+def check_repo_name(repo_id: str) -> tuple[str, str]:
     """Namespace and name of "namespace/name".
 
     Raises:
         Refusal: 400; it breaks a rule of names.
     """
-    namespace, slash, name = full_name.partition("/")
+    namespace, slash, name = repo_id.partition("/")
     if not slash or "/" in name:
-        raise HubHTTPError(400, f"Invalid repository id {full_name[:200]!r}: it has the form namespace/name")
+        raise HubHTTPError(400, f"Invalid repository id {repo_id[:200]!r}: it has the form namespace/name")
     for part in (namespace, name):
         check_name(part)
     if name.lower().endswith(".git"):
-        raise HubHTTPError(400, f"Invalid repository id {full_name!r}: a name does not end in .git")
+        raise HubHTTPError(400, f"Invalid repository id {repo_id!r}: a name does not end in .git")
     return namespace, name
 
 

@@ -7,7 +7,7 @@ from seqhub.server.errors import HubHTTPError, repo_not_found
 from seqhub.server.store.accounts import find_account
 from seqhub.server.store.base import moment
 from seqhub.server.store.limits import Limits
-from seqhub.server.types import Account, Kind, Repo
+from seqhub.server.types import Account, Repo, RepoType
 
 REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
     repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
@@ -16,8 +16,8 @@ HIDDEN = "hidden"  # the kind of a repository that is being made or deleted
 
 
 def to_repo(row: tuple[Any, ...]) -> Repo:
-    id, kind, namespace, name, private, gated, created, updated, sdk = row
-    return Repo(id, kind, namespace, name, bool(private), gated, moment(created), moment(updated), sdk)
+    id, repo_type, namespace, name, private, gated, created, updated, sdk = row
+    return Repo(id, repo_type, namespace, name, bool(private), gated, moment(created), moment(updated), sdk)
 
 
 def required_repo(connection: sqlite3.Connection, id: int) -> Repo:
@@ -27,15 +27,15 @@ def required_repo(connection: sqlite3.Connection, id: int) -> Repo:
     return to_repo(row)
 
 
-def owner_of_free_name(connection: sqlite3.Connection, kind: Kind, full_name: str, itself: int = 0) -> Account:
+def owner_of_free_name(connection: sqlite3.Connection, repo_type: RepoType, repo_id: str, itself: int = 0) -> Account:
     """The owner of a name that nobody has."""
-    namespace = full_name.partition("/")[0]
+    namespace = repo_id.partition("/")[0]
     owner = find_account(connection, namespace)
     if owner is None:
-        raise HubHTTPError(403, f"You don't have the rights to create a {kind} under the namespace {namespace!r}")
+        raise HubHTTPError(403, f"You don't have the rights to create a {repo_type} under the namespace {namespace!r}")
     query = "SELECT 1 FROM repos WHERE kind = ? AND key = ? AND id <> ?"
-    if connection.execute(query, (kind, full_name.lower(), itself)).fetchone():
-        raise HubHTTPError(409, f"A {kind} repository called {full_name} already exists")
+    if connection.execute(query, (repo_type, repo_id.lower(), itself)).fetchone():
+        raise HubHTTPError(409, f"A {repo_type} repository called {repo_id} already exists")
     return owner
 
 

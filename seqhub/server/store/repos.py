@@ -27,7 +27,7 @@ from seqhub.server.store.revisions import BRANCH
 from seqhub.server.store.staging import prepare
 from seqhub.server.store.tree_writer import keep_commit
 from seqhub.server.store.unfinished import begin, drop_repo
-from seqhub.server.types import DEFAULT_BRANCH, KINDS, Account, Gated, Kind, Operation, Repo, Token
+from seqhub.server.types import DEFAULT_BRANCH, REPO_TYPES, Account, Gated, Operation, Repo, RepoType, Token
 
 _LARGE_SUFFIXES = (
     "7z arrow avro bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt "
@@ -59,8 +59,8 @@ class Repos(StorePart):
 
     def create(
         self,
-        kind: Kind,
-        full_name: str,
+        repo_type: RepoType,
+        repo_id: str,
         *,
         private: bool = False,
         gated: Gated = "no",
@@ -73,12 +73,12 @@ class Repos(StorePart):
             Refusal: 400 for a bad name, 403 for a namespace that does not exist or has too many, 409 if it exists.
         """
         with self.database.transaction() as connection:
-            return _create(connection, self.limits, kind, full_name, private, gated, sdk, author)
+            return _create(connection, self.limits, repo_type, repo_id, private, gated, sdk, author)
 
     def create_with_files(
         self,
-        kind: Kind,
-        full_name: str,
+        repo_type: RepoType,
+        repo_id: str,
         operations: Sequence[Operation],
         *,
         private: bool = False,
@@ -89,8 +89,8 @@ class Repos(StorePart):
         """Make a repository whose first commit holds .gitattributes, and a second one with files, both or neither.
 
         Args:
-            kind: Of the repository.
-            full_name: Its namespace and name.
+            repo_type: Of the repository.
+            repo_id: Its namespace and name.
             operations: The files; without any there is no second commit.
             private: Whether it is private.
             sdk: Of a space.
@@ -105,7 +105,7 @@ class Repos(StorePart):
             prepared = prepare(operations, self.limits, contents)
             contents.keep(self.database, self.writer.blobs.path)
             with self.database.transaction() as connection:
-                repo = _create(connection, self.limits, kind, full_name, private, "no", sdk, author)
+                repo = _create(connection, self.limits, repo_type, repo_id, private, "no", sdk, author)
                 if prepared:
                     head = ref_target(connection, repo.id, reference)
                     title = "initial commit"
@@ -114,17 +114,19 @@ class Repos(StorePart):
                     )
                 return repo
 
-    def find(self, kind: Kind, full_name: str) -> Repo | None:
+    def find(self, repo_type: RepoType, repo_id: str) -> Repo | None:
         """The repository of that name, in any case of letters; old names are not followed."""
         with self.database.reading() as connection:
-            row = connection.execute(REPO + " WHERE kind = ? AND repos.key = ?", (kind, full_name.lower())).fetchone()
+            row = connection.execute(
+                REPO + " WHERE kind = ? AND repos.key = ?", (repo_type, repo_id.lower())
+            ).fetchone()
             return to_repo(row) if row else None
 
-    def redirect(self, kind: Kind, full_name: str) -> Repo | None:
+    def redirect(self, repo_type: RepoType, repo_id: str) -> Repo | None:
         """Where an old name leads now. Whether the asker may know is the caller's to decide, by this repository."""
         with self.database.reading() as connection:
             query = REPO + " JOIN redirects ON redirects.repo = repos.id WHERE redirects.kind = ? AND redirects.key = ?"
-            row = connection.execute(query, (kind, full_name.lower())).fetchone()
+            row = connection.execute(query, (repo_type, repo_id.lower())).fetchone()
             return to_repo(row) if row else None
 
     def delete(self, repo: Repo) -> None:
@@ -145,20 +147,20 @@ class Repos(StorePart):
             mark = begin(connection, "repo", repo.id, 0)
         drop_repo(self.database, repo.id, mark)
 
-    def move(self, repo: Repo, new_full_name: str) -> Repo:
+    def move(self, repo: Repo, new_repo_id: str) -> Repo:
         """Give a repository another name; the old one leads to it from now on.
 
         Raises:
             Refusal: 400 for a bad name, 403 for a namespace that does not exist, 409 if the name is taken.
         """
-        _, name = check_repo_name(new_full_name)
-        new, old = new_full_name.lower(), repo.full_name.lower()
+        _, name = check_repo_name(new_repo_id)
+        new, old = new_repo_id.lower(), repo.repo_id.lower()
         with self.database.transaction() as connection:
             required_repo(connection, repo.id)
-            owner = owner_of_free_name(connection, repo.kind, new_full_name, itself=repo.id)
-            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.kind, new))
+            owner = owner_of_free_name(connection, repo.repo_type, new_repo_id, itself=repo.id)
+            connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo.repo_type, new))
             if new != old:
-                connection.execute("INSERT OR REPLACE INTO redirects VALUES (?, ?, ?)", (repo.kind, old, repo.id))
+                connection.execute("INSERT OR REPLACE INTO redirects VALUES (?, ?, ?)", (repo.repo_type, old, repo.id))
             query = "UPDATE repos SET key = ?, owner = ?, name = ? WHERE id = ?"
             connection.execute(query, (new, owner.id, name, repo.id))
             connection.execute("UPDATE names SET name = ? WHERE rowid = ?", (new, repo.id))
@@ -177,7 +179,7 @@ class Repos(StorePart):
             connection.execute(query, (private, gated, sdk, repo.id))
             return required_repo(connection, repo.id)
 
-    def duplicate(self, repo: Repo, new_full_name: str, *, private: bool = False, author: str) -> Repo:
+    def duplicate(self, repo: Repo, new_repo_id: str, *, private: bool = False, author: str) -> Repo:
         """Copy history, branches, tags and card; not discussions, pull requests, likes or access requests.
 
         Large files are not copied but named a second time. The caller checks that the author may read `repo`. The copy
@@ -186,7 +188,7 @@ class Repos(StorePart):
         Raises:
             HubHTTPError: As `create`; 403 if a quota would be exceeded.
         """
-        return duplicate_repo(self.database, self.limits, repo, new_full_name, private=private)
+        return duplicate_repo(self.database, self.limits, repo, new_repo_id, private=private)
 
     def card(self, repo: Repo) -> dict[str, Any]:
         """The YAML of README.md on main as JSON values; {} if there is none or it is broken."""
@@ -219,20 +221,20 @@ class Repos(StorePart):
 def _create(
     connection: sqlite3.Connection,
     limits: Limits,
-    kind: Kind,
-    full_name: str,
+    repo_type: RepoType,
+    repo_id: str,
     private: bool,
     gated: Gated,
     sdk: str | None,
     author: str,
 ) -> Repo:
-    if kind not in KINDS:
-        raise HubHTTPError(400, f"no kind {kind!r}; known: {', '.join(KINDS)}")
-    _, name = check_repo_name(full_name)
-    owner = owner_of_free_name(connection, kind, full_name)
+    if repo_type not in REPO_TYPES:
+        raise HubHTTPError(400, f"no kind {repo_type!r}; known: {', '.join(REPO_TYPES)}")
+    _, name = check_repo_name(repo_id)
+    owner = owner_of_free_name(connection, repo_type, repo_id)
     require_repo_quota(connection, limits, owner)
-    connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (kind, full_name.lower()))
-    values = (kind, full_name.lower(), owner.id, name, private, gated, sdk, now(), now())
+    connection.execute("DELETE FROM redirects WHERE kind = ? AND key = ?", (repo_type, repo_id.lower()))
+    values = (repo_type, repo_id.lower(), owner.id, name, private, gated, sdk, now(), now())
     cursor = connection.execute(
         "INSERT INTO repos (kind, key, owner, name, private, gated, sdk, created, updated) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -245,6 +245,6 @@ def _card(repo: Repo, readme: bytes | Path, limits: Limits) -> Card:
         with readme.open("rb") as file:
             readme = file.read(max(limits.card_bytes + 16, 2**20))
     card = parse_card(readme, limits.card_bytes)
-    tags = card_tags(repo.kind, card, readme)
+    tags = card_tags(repo.repo_type, card, readme)
     values = (json.dumps(card), json.dumps(tags), text_field(card, "pipeline_tag"), text_field(card, "library_name"))
-    return Card(values, tuple(sorted(search_tags(repo.kind, card, tags))))
+    return Card(values, tuple(sorted(search_tags(repo.repo_type, card, tags))))

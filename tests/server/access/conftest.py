@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqhub.server.store import Store
-from seqhub.server.types import Kind, Repo
+from seqhub.server.types import Repo, RepoType
 
 PEOPLE = ("ada", "bob", "rita", "will", "anna")
 
@@ -50,9 +50,9 @@ class World:
             "forged": "hf_" + "0" * 64,
         }
 
-    def make(self, kind: Kind, name: str, what: str) -> Repo:
+    def make(self, repo_type: RepoType, name: str, what: str) -> Repo:
         gated = "manual" if what == "gated" else "no"
-        return self.store.repos.create(kind, name, private=what == "private", gated=gated, author="ada")
+        return self.store.repos.create(repo_type, name, private=what == "private", gated=gated, author="ada")
 
     def revoked(self, user: str) -> str:
         secret, token = self.store.tokens.create(user, "t", "admin")

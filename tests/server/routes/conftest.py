@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from seqhub.server.app import create_app
 from seqhub.server.settings import Settings
 from seqhub.server.store import Store
-from seqhub.server.types import AddSmall, Kind, Repo
+from seqhub.server.types import AddSmall, Repo, RepoType
 
 collect_ignore = ["client_script.py"]  # a script for a process of its own; doctest would import it here
 
@@ -30,10 +30,13 @@ class Hub:
         headers |= given.pop("headers", {})
         return self.client.request(method, path, headers=headers, follow_redirects=False, **given)
 
-    def make(self, full_name: str, kind: Kind = "model", *, private: bool = False, **files: bytes) -> Repo:
-        author = full_name.partition("/")[0]
-        repo = self.store.create_repo(kind, full_name, private=private, author=author)
-        account = self.store.account(author)
+    def make(self, repo_id: str, repo_type: RepoType = "model", *, private: bool = False, **files: bytes) -> Repo:
+        author = repo_id.partition("/")[0]
+        repo = self.store.repos.create(repo_type, repo_id, private=private, author=author)
+        account = self.store.accounts.find(author)
+
+collect_ignore = ["client_script.py"]  # a script for a process of its own; doctest would import it here
+
         assert account is not None
         added = [AddSmall(path, content) for path, content in ({"a.txt": b"0123456789"} | files).items()]
         self.store.commit(repo, "main", added, expected_parent=None, author=author, title="files", uploader=account)

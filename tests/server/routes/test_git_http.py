@@ -15,7 +15,7 @@ import pytest
 from seqhub.server import git, packfile
 from seqhub.server.serve import Running, running
 from seqhub.server.store import Store
-from seqhub.server.types import AddLarge, AddSmall, Delete, Kind, Operation, Repo
+from seqhub.server.types import AddLarge, AddSmall, Delete, Operation, Repo, RepoType
 
 LIMIT = 60
 HAS_LFS = subprocess.run(["git", "lfs", "version"], capture_output=True, timeout=LIMIT, check=False).returncode == 0
@@ -76,7 +76,7 @@ class Git:
             repo, ref, operations, expected_parent=None, author="ada", title="change", message="", uploader=ada
         ).oid
 
-    def make(self, name: str, kind: Kind = "model", *, private: bool = False) -> Repo:
+    def make(self, name: str, kind: RepoType = "model", *, private: bool = False) -> Repo:
         """Two commits on main, two on the branch side, a light and an annotated tag."""
         repo = self.store.repos.create(kind, f"ada/{name}", private=private, author="ada")
         ada = self.store.accounts.find("ada")
@@ -263,7 +263,7 @@ def test_lfs_brings_large_files(run: Git, repo: Repo) -> None:
 
 @needs_lfs
 @pytest.mark.parametrize(("kind", "suffix"), [("model", ""), ("dataset", ".git")])
-def test_one_clone_with_lfs_has_the_contents(run: Git, kind: Kind, suffix: str) -> None:
+def test_one_clone_with_lfs_has_the_contents(run: Git, kind: RepoType, suffix: str) -> None:
     """git-lfs installed for good, as its users have it; the repository is private, so it signs in for itself, too."""
     name = f"heavy{len(suffix)}"
     repo = run.make(name, kind, private=True)

@@ -21,7 +21,7 @@ def test_names_are_unique_in_any_case(store: Store, repo: Repo) -> None:
 
 def test_moving_there_and_back_leaves_no_loop(store: Store, repo: Repo) -> None:
     moved = store.repos.move(repo, "alice/gru")
-    assert (moved.id, moved.full_name) == (repo.id, "alice/gru")
+    assert (moved.id, moved.repo_id) == (repo.id, "alice/gru")
     assert store.repos.find("model", "alice/lstm") is None
     assert store.repos.redirect("model", "Alice/LSTM") == moved
     back = store.repos.move(moved, "alice/lstm")
@@ -93,7 +93,7 @@ def listed(store: Store, **filters: object) -> list[str]:
     names, after = [], None
     while True:
         page, after = store.listing.repos("model", **({"viewer": None, "limit": 3} | filters), after=after)
-        names += [repo.full_name for repo in page]
+        names += [repo.repo_id for repo in page]
         if after is None:
             return names
 
@@ -104,7 +104,7 @@ def test_lists(store: Store, alice: Account, bob: Account, commit: Committer) ->
     repos = [store.repos.create("model", f"alice/model-{n}", author="alice") for n in range(8)]
     secret = store.repos.create("model", "alice/secret", private=True, author="alice")
     store.repos.create("model", "lab/hidden", private=True, author="alice")
-    public = [repo.full_name for repo in repos]
+    public = [repo.repo_id for repo in repos]
     assert listed(store) == public[::-1]
     assert listed(store, descending=False) == public
     assert set(listed(store, viewer=alice)) == {*public, "alice/secret"}
@@ -125,7 +125,7 @@ def test_lists(store: Store, alice: Account, bob: Account, commit: Committer) ->
     store.repos.update(repos[1], gated="auto")
     assert listed(store, gated=True) == listed(store, gated="auto") == ["alice/model-1"]
     assert len(listed(store, gated=False)) == 7
-    assert [repo.full_name for repo, _ in store.likes.repos_of(bob)] == ["alice/model-5"]
+    assert [repo.repo_id for repo, _ in store.likes.repos_of(bob)] == ["alice/model-5"]
     store.likes.add(secret, alice)
     assert store.likes.repos_of(alice) == []
     assert len(store.likes.repos_of(alice, viewer=alice)) == 1
