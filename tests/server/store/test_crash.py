@@ -143,7 +143,7 @@ def test_a_forked_child_gets_connections_of_its_own(store: Store, repo: Repo, al
 
 
 def test_a_busy_database_says_so(store: Store, repo: Repo, alice: Account) -> None:
-    store.database._busy_seconds = 0.1
+    store.database.pool.busy_seconds = 0.1
     with store.database.transaction(), pytest.raises(HubHTTPError, match="busy") as caught:
         store.likes.add(repo, alice)
     assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
