@@ -1,1 +1,1 @@
-"""The embedded Hub: repositories over HTTP for unmodified Hugging Face clients. It knows no task and no model."""
+"""The embedded Hub: repositories over HTTP for unmodified Hugging Face clients. Independent of tasks and models."""

@@ -1,4 +1,4 @@
-"""Small cache of computed answers, bounded in bytes, so that equal content is computed once."""
+"""Cache of computed answers, bounded in bytes."""
 
 import threading
 from collections import OrderedDict
@@ -9,7 +9,7 @@ V = TypeVar("V", bytes, str)
 
 
 class AnswerCache(Generic[V]):
-    """Values by key; the ones that were not asked for longest go first.
+    """Least-recently-used cache.
 
     Args:
         most: Bytes or characters of all values.
@@ -22,7 +22,7 @@ class AnswerCache(Generic[V]):
         self._values: OrderedDict[Hashable, V] = OrderedDict()
 
     def get(self, key: Hashable, compute: Callable[[], V]) -> V:
-        """The value of a key, computed if it is not here. A value that is too large is not kept."""
+        """Return the value of a key; compute it if it is not cached. A value that is too large is not kept."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

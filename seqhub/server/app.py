@@ -1,4 +1,4 @@
-"""The table of routes and the way through it; nothing else.
+"""The ASGI application: table of routes, matching, authentication, authorisation, dispatch.
 
 Who asks, which repository, whether they may: decided here, once, before any handler runs. Paths are matched raw,
 because revisions arrive percent-encoded (`refs%2Fpr%2F1`).
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 def table() -> list[Route]:
-    """Every route, in the order in which they are tried."""
+    """Return all routes, in the order in which they are tried."""
     rows: list[Route] = []
     for group in (
         account,
@@ -72,7 +72,7 @@ def table() -> list[Route]:
 
 
 def compatibility() -> str:
-    """The table as `docs/hub-compatibility.md`."""
+    """Render the table of routes as `docs/hub-compatibility.md`."""
     rows = "".join(
         f"| {route.method.replace('*', 'any')} | `{route.pattern}` | {route.permission} | {route.state} "
         f"| {route.purpose} |\n"
@@ -96,7 +96,7 @@ its files, `discuss` a signed-in reader with a token that may write, `write` and
 
 
 def create_app(store: "Store", *, settings: Settings | None = None, routes: Sequence[Route] | None = None) -> Starlette:
-    """The ASGI application over one store."""
+    """Create the ASGI application of a store."""
     app = Starlette()
     app.router.redirect_slashes = False
     app.router.default = Dispatcher(store, settings or Settings(), table() if routes is None else routes)
@@ -104,7 +104,7 @@ def create_app(store: "Store", *, settings: Settings | None = None, routes: Sequ
 
 
 class Dispatcher:
-    """From a request to its handler: match, identify, find the repository, authorise, read the body, answer."""
+    """Dispatch of requests: match, identify, find the repository, authorise, read the body, answer."""
 
     def __init__(self, store: "Store", settings: Settings, routes: Sequence[Route]) -> None:
         self.store = store
@@ -118,7 +118,7 @@ class Dispatcher:
         self.rows = [(PathPattern(route.pattern), route) for route in routes]
 
     def close(self) -> None:
-        """End the child process and the threads."""
+        """Stop the child process and the threads."""
         self.workers.close()
         if self.scanner is not None:
             self.scanner.close()
@@ -144,6 +144,7 @@ class Dispatcher:
         await response(scope, receive, send_with_id)
 
     async def answer(self, request: Request) -> Response:
+        """Return the response to a request."""
         path = raw_path(request)
         route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
         request.scope["seqhub.route"] = route.pattern  # for log and metrics, which must not count every path
@@ -168,7 +169,7 @@ class Dispatcher:
         folder = self.store.root / "tmp"
 
         def admitted() -> Response:
-            """Admission and answer read one snapshot."""
+            """Admit the request and answer it in one snapshot."""
             return self.admit(call, route, path) or spooled(handler(call), folder)
 
         if not has_body(request) and route.pool == "light":
@@ -200,6 +201,7 @@ class Dispatcher:
             file.close()
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """Return the route of a path, and its parameters."""
         allowed: set[str] = set()
         for pattern, route in self.rows:
             if pattern.regex.fullmatch(path) is None:
@@ -213,7 +215,7 @@ class Dispatcher:
         raise HubHTTPError(404, "Sorry, this page does not exist: no route of this Hub has that path.")
 
     def admit(self, call: RequestContext, route: Route, path: str) -> Response | None:
-        """Identify and authorise; a response only where the repository stands under another name."""
+        """Identify and authorise; return a response only if the repository has another id now."""
         if route.permission == "signed":
             return None
         call.identity = self.identify(call, route.takes_basic)
@@ -230,7 +232,7 @@ class Dispatcher:
         return None
 
     def identify(self, call: RequestContext, basic: bool) -> Identity:
-        """Who asks; whoever tries many wrong tokens is told to wait, and may still use a right one."""
+        """Identify the client; after many wrong tokens from its address, refuse wrong ones with 429."""
         try:
             return identify(call.request, call.store, basic=basic)
         except HubHTTPError as refusal:
@@ -247,7 +249,7 @@ class Dispatcher:
             ) from None
 
     def redirect(self, call: RequestContext, route: Route, path: str, repo_type: RepoType, repo_id: str) -> Response:
-        """To where a moved repository is now, or from a bare name to the default namespace.
+        """Return a redirect from the former id of a moved repository, or from a bare name to the default namespace.
 
         Only for those who may see the target: the old name of a private repository is as absent as its new one.
         """
@@ -270,16 +272,17 @@ class Dispatcher:
 
 
 def repo_type_of(params: Mapping[str, str]) -> RepoType:
-    """The kind of repository that a path's `{kinds}` or `{prefix}` names."""
+    """Return the repository type that a path's `{kinds}` or `{prefix}` names."""
     return serializers.REPO_TYPE_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
 
 
 def has_body(request: Request) -> bool:
+    """Return whether a request has a body."""
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 def refusal_answer(refusal: HubHTTPError) -> Response:
-    """Every error in one shape: JSON, and the headers from which clients choose exceptions."""
+    """Return the response of an error: JSON, and the headers from which clients choose exceptions."""
     headers = {
         serializers.ERROR_MESSAGE: serializers.header_text(refusal.message),
         serializers.ERROR_CODE: refusal.code or CODES[refusal.status],

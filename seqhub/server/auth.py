@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: the one place that decides.
+"""Authentication and authorisation.
 
 Every route declares one permission of `Permission`; `authorise` returns or raises. What may not be read is answered
 exactly as what does not exist, so no answer tells that a private repository is there.
@@ -38,7 +38,7 @@ BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # word for word
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: an account with the token it came by, or nobody."""
+    """The account of a request, with the token it was identified by; both None for an anonymous request."""
 
     account: Account | None = None
     token: Token | None = None
@@ -46,15 +46,15 @@ class Identity:
 
     @property
     def viewer(self) -> Account | None:
-        """For whom lists are made: a token that names repositories shows in lists what is public."""
+        """Account for which lists are made; None for a token confined to repositories, which sees public ones."""
         return None if self.token is None or self.token.repos else self.account
 
 
 def identify(request: "HTTPConnection", store: "StoreParts", *, basic: bool = False) -> Identity:
-    """Read the `Authorization` header: a bearer token, or where `basic` is true Basic with the token as password.
+    """Identify a request by its `Authorization` header: a bearer token, or with `basic` Basic with a token as password.
 
     Raises:
-        Refusal: 401 for credentials that are malformed, unknown, expired or revoked, also where none are needed.
+        HubHTTPError: 401 for credentials that are malformed, unknown, expired or revoked, also where none are needed.
     """
     challenge: Literal["Bearer", "Basic"] = "Basic" if basic else "Bearer"
     headers = request.headers.getlist("authorization")
@@ -72,7 +72,7 @@ def identify(request: "HTTPConnection", store: "StoreParts", *, basic: bool = Fa
 def authorise(
     store: "StoreParts", identity: Identity, permission: Permission, target: Repo | str | None = None
 ) -> None:
-    """Return if `identity` may, raise otherwise.
+    """Check that `identity` has a permission.
 
     Args:
         store: Knows the members of organisations and who passed the gate of a repository.
@@ -81,7 +81,7 @@ def authorise(
         target: A repository, or for a new one the name of its namespace; None where the route names neither.
 
     Raises:
-        Refusal: 401 without credentials, 404 as if the repository were not there, 403 else.
+        HubHTTPError: 401 without credentials, 404 as if the repository were not there, 403 else.
     """
     if permission in ("public", "signed"):
         return
@@ -96,7 +96,7 @@ def authorise(
 
 
 def may(store: "StoreParts", identity: Identity, permission: Permission, target: Repo | str | None = None) -> bool:
-    """`authorise` as a question."""
+    """Return whether `identity` has a permission."""
     try:
         authorise(store, identity, permission, target)
     except HubHTTPError:
@@ -105,7 +105,7 @@ def may(store: "StoreParts", identity: Identity, permission: Permission, target:
 
 
 def absent(identity: Identity) -> HubHTTPError:
-    """The answer for a repository that is not there, or not there for this client."""
+    """Return the error for a repository that does not exist, or that this client may not see."""
     if identity.account is not None:
         return repo_not_found()
     refusal = repo_not_found()
@@ -113,7 +113,7 @@ def absent(identity: Identity) -> HubHTTPError:
 
 
 def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = None) -> HubHTTPError:
-    """A 401 with the challenge without which git never asks for a password."""
+    """Return a 401 with a challenge, without which git never asks for a password."""
     return HubHTTPError(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
 
 
@@ -151,14 +151,14 @@ def _authorise_namespace(store: "StoreParts", identity: Identity, permission: Pe
 
 
 def _role(store: "StoreParts", identity: Identity, repo: Repo) -> Role | None:
-    """What an identity may in a repository because of who it is; None for strangers."""
+    """Return the role of an identity in a repository; None for strangers."""
     if identity.account is None or identity.token is None or not _covers(identity.token, repo):
         return None
     return _within(store, identity.account, identity.token, repo.namespace)
 
 
 def _within(store: "StoreParts", account: Account, token: Token, namespace: str) -> Role | None:
-    """Return the rights of an account in a namespace; by a token of role `read` no more than read."""
+    """Return the role of an account in a namespace; with a token of role `read` at most read."""
     if account.name.casefold() == namespace.casefold():
         return "read" if token.role == "read" else "admin"
     roles = {name.casefold(): role for name, role in store.accounts.roles_of(account.name).items()}

@@ -1,4 +1,4 @@
-"""Judge the YAML at the head of a README.md in the words that clients know."""
+"""Validation of the YAML front matter of a README.md, with the messages that clients know."""
 
 import re
 
@@ -102,7 +102,7 @@ LICENSES = frozenset(
 
 
 def validate(text: str, repo_type: RepoType) -> tuple[list[str], list[str]]:
-    """Errors and warnings, as the Hub words them.
+    """Return errors and warnings in the wording of the public Hub.
 
     >>> validate("# A model", "model")
     ([], ['empty or missing yaml metadata in repo card'])
@@ -128,7 +128,7 @@ def validate(text: str, repo_type: RepoType) -> tuple[list[str], list[str]]:
 
 
 def _complaint(block: str) -> str:
-    """What is wrong with YAML that gave no card. Events only: building values is what bombs wait for."""
+    """Return why YAML gave no card. It is parsed to events only: YAML bombs need values to be built."""
     if len(block) > MAX_YAML:
         return f"the YAML has {len(block)} characters; at most {MAX_YAML} are read"
     depth = 0

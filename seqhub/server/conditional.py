@@ -1,4 +1,4 @@
-"""Conditional requests and ranges, as RFC 9110 has them (sections 13 and 14)."""
+"""Conditional requests and ranges (RFC 9110, sections 13 and 14)."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def is_known(if_none_match: Iterable[str], etag: str) -> bool:
-    """Return whether `If-None-Match` names the entity tag of what is there, by weak comparison.
+    """Return whether `If-None-Match` names an entity tag, by weak comparison.
 
     Args:
         if_none_match: Values of the header; there may be several, and each may be a list or "*".
@@ -24,13 +24,13 @@ def is_known(if_none_match: Iterable[str], etag: str) -> bool:
 
 
 def asked_range(header: str, if_range: str | None, size: int, etag: str) -> tuple[int, int, int]:
-    """Start, stop and status of the answer to a `Range` header.
+    """Return start, stop and status of the answer to a `Range` header.
 
     One range only; what is not one is as if it were not there. `If-Range` compares strongly: a weak tag or a date never
     matches, since no dates are sent.
 
     Raises:
-        Refusal: 416; the file ends before the range starts.
+        HubHTTPError: 416; the file ends before the range starts.
     """
     match = _RANGE.fullmatch(header.strip())
     if match is None or (not match[1] and not match[2]) or size == 0:

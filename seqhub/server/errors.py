@@ -1,4 +1,4 @@
-"""Everything the server refuses, with what its clients read: a status, a code in `X-Error-Code`, one line of text."""
+"""HTTP errors of the server: status, code for `X-Error-Code`, and one line of text."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -30,7 +30,7 @@ CODES: Final[Mapping[int, str]] = {  # where a refusal names no code of its own;
 
 
 class HubHTTPError(SeqhubError):
-    """A request that is answered with 4xx (or 503, 507): the client's fault, or a full disk; never a crash.
+    """Raised for ordinary 4xx responses, and for 501, 503 and 507.
 
     Args:
         status: HTTP status.
@@ -59,7 +59,7 @@ class HubHTTPError(SeqhubError):
 
 
 def repo_not_found() -> HubHTTPError:
-    """The same words whether a repository is absent or private to others, so that nothing leaks.
+    """Return one error for absent and for private repositories, so that nothing leaks.
 
     Clients print the message unless it says no more than theirs; huggingface_hub's tests compare the whole text.
     """
@@ -67,17 +67,20 @@ def repo_not_found() -> HubHTTPError:
 
 
 def revision_not_found(revision: str) -> HubHTTPError:
+    """Return the error for a revision that does not exist."""
     return HubHTTPError(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
 
 
 def entry_not_found(path: str, revision: str) -> HubHTTPError:
+    """Return the error for a path that does not exist at a revision."""
     return HubHTTPError(404, f"Entry not found: {path} at {revision}", code="EntryNotFound")
 
 
 def branch_was_updated() -> HubHTTPError:
-    """The words that clients look for when somebody else committed first."""
+    """Return the error with the words that clients look for when another commit came first."""
     return HubHTTPError(412, "The branch was updated since you opened this page. Please refresh and try again.")
 
 
 def branch_is_busy() -> HubHTTPError:
+    """Return the error for a branch that other commits keep moving."""
     return HubHTTPError(503, "other commits keep moving this branch: try again", headers={"Retry-After": "1"})

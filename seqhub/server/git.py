@@ -1,4 +1,4 @@
-"""Git's bytes and ids, so that clients may compare them: blobs, trees, commits, tags, and pointers to large files.
+"""Bytes and ids of git objects: blobs, trees, commits, tags, and pointers to large files.
 
 Sources: git, Documentation/technical (objects, "tree" and "commit" formats) and base_name_compare in tree.c for the
 order of a tree; git-lfs, docs/spec.md for the pointer.
@@ -22,7 +22,7 @@ _WHOLE_ENTRY = re.compile(rb"[^\0]+\0.{20}", re.DOTALL)
 
 
 class Edit(NamedTuple):
-    """Bytes `start:end` of an older tree become `text`."""
+    """Replacement of bytes `start:end` of a tree by `text`."""
 
     start: int
     end: int
@@ -30,7 +30,7 @@ class Edit(NamedTuple):
 
 
 def object_id(kind: ObjectKind, data: bytes) -> bytes:
-    """SHA-1 of an object, 20 bytes.
+    """Return the SHA-1 of an object, 20 bytes.
 
     >>> object_id("blob", b"").hex()
     'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
@@ -41,17 +41,17 @@ def object_id(kind: ObjectKind, data: bytes) -> bytes:
 
 
 def blob_id(data: bytes) -> str:
-    """The id that `git hash-object` gives, 40 hexadecimal digits."""
+    """Return the id that `git hash-object` gives, 40 hexadecimal digits."""
     return object_id("blob", data).hex()
 
 
 def pointer(sha256: str, size: int) -> bytes:
-    """What git keeps in place of a large file of `size` bytes."""
+    """Return the LFS pointer of a large file of `size` bytes."""
     return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (sha256.encode(), size)
 
 
 def parse_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
-    """Mode, name and id of each entry, in git's order.
+    """Return mode, name and id of each entry, in git's order.
 
     Raises:
         ValueError: The bytes are no tree.
@@ -63,7 +63,7 @@ def parse_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
 
 
 def edit_tree(data: bytes, changes: Mapping[bytes, tuple[bytes, bytes] | None]) -> list[Edit]:
-    """The edits that put, replace or (None) remove entries of a tree: name -> (mode, id).
+    """Return the edits that add, replace or (None) remove entries of a tree: name -> (mode, id).
 
     Only entries near a change are looked at one by one, so one more file in a folder of 10,000 costs one pass of a
     regular expression and a few dozen comparisons.
@@ -90,7 +90,7 @@ def edit_tree(data: bytes, changes: Mapping[bytes, tuple[bytes, bytes] | None]) 
 
 
 def apply_edits(data: bytes, edits: Sequence[Edit]) -> bytes:
-    """The tree after its edits, which are sorted and do not overlap."""
+    """Return a tree after edits, which are sorted and do not overlap."""
     pieces: list[bytes] = []
     position = 0
     for start, end, text in edits:
@@ -109,7 +109,7 @@ def commit_data(
     message: str,
     committer: str = "seqhub",
 ) -> bytes:
-    """The bytes of a commit object; `seconds` since 1970, in UTC."""
+    """Return the bytes of a commit object; `seconds` since 1970, in UTC."""
     lines = [f"tree {tree.hex()}"] + [f"parent {parent.hex()}" for parent in parents]
     lines += [f"author {_person(author)} {seconds} +0000", f"committer {_person(committer)} {seconds} +0000", ""]
     text = title if not message else f"{title}\n\n{message}"
@@ -117,7 +117,7 @@ def commit_data(
 
 
 def tag_data(commit: bytes, name: str, tagger: str, seconds: int, message: str) -> bytes:
-    """The bytes of an annotated tag."""
+    """Return the bytes of an annotated tag."""
     head = f"object {commit.hex()}\ntype commit\ntag {name}\ntagger {_person(tagger)} {seconds} +0000\n\n"
     return (head + message.replace("\0", "") + "\n").encode("utf-8", "replace")
 
@@ -132,7 +132,7 @@ def _order(mode: bytes, name: bytes) -> bytes:
 
 
 def _person(name: str) -> str:
-    """A name and an address on one line, without what git forbids in them."""
+    """Return a name and an address on one line, without the characters that git forbids."""
     clean = (
         " ".join("".join(" " if ord(c) < 32 or c in "<>" else c for c in name).split()).strip(".,:;\"'") or "unknown"
     )

@@ -1,4 +1,4 @@
-"""`.gitattributes` and `.gitignore` as git reads them, for paths that come from clients.
+"""Patterns of `.gitattributes` and `.gitignore`, as git reads them, for paths that come from clients.
 
 Patterns come from repositories, so matching must not blow up: segments are matched by `fnmatch`, whose expressions do
 not backtrack, and `**` by a table over segments. (The expressions of pathspec 1.1 backtrack: `*a*a*a...b` takes
@@ -25,7 +25,7 @@ _SPECIAL = frozenset("*?[\\")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line: what it matches, and what it says."""
+    """One line: its pattern and its value."""
 
     segments: tuple[str, ...]  # without a slash in the pattern: one segment, matched against the last part of a path
     anchored: bool
@@ -42,7 +42,7 @@ class Rule:
 
 
 class Rules:
-    """The lines of a file, indexed by what most of them are: a name, or the ending of a name."""
+    """The lines of a file, indexed by the most frequent patterns: a name, or the ending of a name."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = list(rules)
@@ -60,7 +60,7 @@ class Rules:
         self._lengths = sorted({len(ending) for ending in self._endings})
 
     def last_word(self, path: str, *, is_folder: bool = False) -> bool:
-        """What the last line that matches says."""
+        """Return the value of the last line that matches."""
         name = path.rpartition("/")[2]
         found = list(self._names.get(name, ()))
         for length in self._lengths:
@@ -75,15 +75,15 @@ class Rules:
         return best >= 0 and self.rules[best].value
 
     def comparisons(self, paths: int) -> int:
-        """Most comparisons that `last_word` of so many paths makes."""
+        """Return the maximum number of comparisons for `paths` calls of `last_word`."""
         return paths * (len(self._others) + len(self._lengths) + 1)
 
 
 def check_work(*work: int) -> None:
-    """Refuse what would take longer than about a second.
+    """Refuse comparisons that would take longer than about a second.
 
     Raises:
-        Refusal: 413.
+        HubHTTPError: 413.
     """
     if sum(work) > MAX_COMPARISONS:
         text = f"{sum(work):,} comparisons of paths with lines of .gitignore and .gitattributes"
@@ -92,6 +92,7 @@ def check_work(*work: int) -> None:
 
 @lru_cache(maxsize=4)
 def ignore_rules(text: str) -> Rules:
+    """Parse a `.gitignore`."""
     rules = []
     for line in _lines(text):
         pattern = line.rstrip() if not line.endswith("\\ ") else line
@@ -103,7 +104,7 @@ def ignore_rules(text: str) -> Rules:
 
 
 def is_ignored(rules: Rules, path: str, known: dict[str, bool] | None = None) -> bool:
-    """Return whether git would ignore a file; one in an ignored folder cannot be brought back by a later line.
+    """Return whether git ignores a file; one in an ignored folder cannot be included again by a later line.
 
     Args:
         rules: The lines.
@@ -124,7 +125,7 @@ def is_ignored(rules: Rules, path: str, known: dict[str, bool] | None = None) ->
 
 @lru_cache(maxsize=4)
 def lfs_rules(text: str) -> Rules:
-    r"""The lines of a `.gitattributes` that say anything about `filter`.
+    r"""Parse the lines of a `.gitattributes` that set `filter`.
 
     >>> last_word(lfs_rules("*.bin filter=lfs diff=lfs\nsmall.bin -filter"), "a/x.bin")
     True
@@ -142,12 +143,12 @@ def lfs_rules(text: str) -> Rules:
 
 
 def last_word(rules: Rules, path: str) -> bool:
-    """What the last line that matches a file says."""
+    """Return the value of the last line that matches a file."""
     return rules.last_word(path)
 
 
 def is_binary(sample: bytes, *, is_whole: bool) -> bool:
-    """Whether the first bytes of a file are no text in UTF-8; the last character may be cut off."""
+    """Return whether the first bytes of a file are not UTF-8 text; the last character may be cut off."""
     if b"\0" in sample:
         return True
     try:
@@ -158,6 +159,7 @@ def is_binary(sample: bytes, *, is_whole: bool) -> bool:
 
 
 def decoded_sample(text: str) -> bytes:
+    """Decode the first bytes of a file that a client sent."""
     try:
         return base64.b64decode(text, validate=True)[:SAMPLE_BYTES]
     except (binascii.Error, ValueError):
@@ -181,7 +183,7 @@ def _rule(pattern: str, value: bool) -> Rule | None:
 
 
 def _segment(part: str) -> str:
-    """One segment in fnmatch's words: `[^a]` is `[!a]` there, and a backslash quotes by brackets."""
+    """Return a segment as an fnmatch pattern: `[^a]` becomes `[!a]`, a backslash becomes brackets."""
     if part == "**":
         return part
     part = re.sub(r"\\(.)", r"[\1]", part)
@@ -201,7 +203,7 @@ def _part_matches(part: str, segment: str) -> bool:
 
 
 def _segments_match(segments: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    """`**` stands for any number of parts, and at the end for at least one."""
+    """Match segments; `**` matches any number of parts, and at the end at least one."""
     reachable = {0}
     for place, segment in enumerate(segments):
         if segment == "**":

@@ -10,7 +10,7 @@ _HALF_OR_NUL = re.compile("[\ud800-\udfff\0]")
 
 
 class Fields:
-    """Typed reading of a JSON object: an ill-typed field is the client's fault, said in one line."""
+    """Typed access to the fields of a JSON object; a wrong type is answered with 400."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self.values = values
@@ -66,7 +66,7 @@ class Fields:
 
 
 def parse_object(raw: bytes) -> dict[str, object]:
-    """A JSON object from outside, read strictly: see `strict_json`."""
+    """Parse a JSON object strictly; see `strict_json`."""
     try:
         value = strict_json.parse(raw)
     except ValueError as problem:
@@ -77,6 +77,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
 
 def as_texts(value: object, name: str) -> list[str]:
+    """Return a string or a list of strings as a list."""
     if isinstance(value, bool):
         return [str(value)]
     if isinstance(value, str):

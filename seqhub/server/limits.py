@@ -13,17 +13,18 @@ JSON_LIMIT: Final = 2 * 2**20  # bytes
 
 
 class BodyLimiter:
-    """Limit the shards that are held in memory at a time, and let commits to one branch follow one another."""
+    """Limit the number of large request bodies held in memory, and the commits to one branch at a time."""
 
     def __init__(self) -> None:
         self._small, self._large = FairQueue(4), FairQueue(1)
         self._branches: WeakValueDictionary[str, FairQueue] = WeakValueDictionary()
 
     def for_body(self, size: int, small_bytes: int) -> FairQueue:
+        """Return the queue for a body of this size."""
         return self._small if size <= small_bytes else self._large
 
     def branch(self, name: str) -> FairQueue:
-        """The queue of the commits to one branch: they would only overtake one another."""
+        """Return the queue of the commits to one branch; concurrent ones would have to be planned again."""
         queue = self._branches.get(name)
         if queue is None:
             queue = self._branches[name] = FairQueue(1)
@@ -31,7 +32,7 @@ class BodyLimiter:
 
 
 async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Chunks of a body; refuses by the declared length first, then by what really comes."""
+    """Yield the chunks of a body; refuse by the declared length first, then by the received bytes."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
         raise HubHTTPError(413, f"The body has {declared} bytes; at most {limit} are allowed here.")

@@ -1,4 +1,4 @@
-"""JSON objects of which one string is very long, read in pieces: the string goes to a file, the rest to the parser."""
+"""Streaming parser of JSON lines with one very long string, which is written to a file."""
 
 import codecs
 import json
@@ -36,7 +36,7 @@ class LongLine:
         """Read the line.
 
         Raises:
-            Refusal: 400, 413: it is not JSON, or has several long strings.
+            HubHTTPError: 400, 413: it is not JSON, or has several long strings.
         """
         decode = codecs.getincrementaldecoder("utf-8")().decode
         skeleton: list[str] = []

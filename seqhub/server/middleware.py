@@ -1,4 +1,4 @@
-"""What every request passes before the routes: the Host allow-list, a request id, slow bodies, log and counts."""
+"""ASGI middleware: Host allow-list, request ids, timeouts of bodies, access log and metrics."""
 
 import asyncio
 import ipaddress
@@ -34,7 +34,7 @@ PROTECTION = (  # repositories hold what others wrote: a browser must not run it
 
 
 class Guard:
-    """An ASGI application around the routes.
+    """ASGI middleware around the routes.
 
     Args:
         app: The routes. They may say in `scope["seqhub.route"]` which pattern matched.
@@ -89,7 +89,7 @@ class Guard:
 
 
 class _Exchange:
-    """One request and its answer, counted while they pass."""
+    """A request and its response, counted while they pass."""
 
     def __init__(self, scope: "Scope", receive: "Receive", send: "Send", body_seconds: float) -> None:
         self.scope, self._receive, self._send, self._body_seconds = scope, receive, send, body_seconds
@@ -138,7 +138,7 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": body})
 
     def record(self, seconds: float) -> dict[str, object]:
-        """One line of the log: never a header, a query string or a body, in which secrets travel."""
+        """Return one line of the log, without headers, query string and body, which may hold secrets."""
         client = self.scope.get("client")
         return {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -156,7 +156,7 @@ class _Exchange:
 
 
 def _given_id(scope: "Scope") -> str | None:
-    """The id that the client gave its request; huggingface_hub's stands in the second header."""
+    """Return the id that the client gave its request; huggingface_hub sends the second header."""
     for wanted in (b"x-request-id", b"x-amzn-trace-id"):
         given: list[str] = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
         if len(given) == 1 and SANE_ID.fullmatch(given[0]):
@@ -165,7 +165,7 @@ def _given_id(scope: "Scope") -> str | None:
 
 
 def _bare(host: str) -> str:
-    """A host without its port and brackets, in lower case."""
+    """Return a host without port and brackets, in lower case."""
     host = host.strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -181,5 +181,5 @@ def _is_address(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine alone."""
+    """Return whether an address can be reached from this machine only."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

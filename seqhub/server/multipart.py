@@ -1,4 +1,4 @@
-"""Large files that arrive in numbered parts, until they are joined.
+"""Multipart uploads: large files in numbered parts.
 
     root/parts/ACCOUNT/UPLOAD/NUMBER       one part, and behind it its SHA-256, 32 bytes
     root/parts/ACCOUNT/UPLOAD/*.part       a part on its way in; as long as the part will be
@@ -35,7 +35,7 @@ def folder_of(root: Path, account: int, upload: str) -> Path:
 
 
 class PartWriter:
-    """One part on its way in.
+    """Writer of one part.
 
     Args:
         root: The store's folder.
@@ -54,7 +54,7 @@ class PartWriter:
         self._file.truncate(size)
 
     def _created(self) -> BinaryIO:
-        """Make the file; a sweep may remove its empty folder just before."""
+        """Create the file; a sweep may remove its empty folder just before."""
         for _ in range(5):
             with suppress(FileNotFoundError):
                 private.make_folder(self._folder)
@@ -68,7 +68,7 @@ class PartWriter:
         self._seen += len(piece)
 
     def finish(self) -> str:
-        """Check the part and keep it in place of an earlier one; returns its ETag."""
+        """Check the part, store it in place of an earlier one, and return its ETag."""
         if self._seen != self._size:
             raise HubHTTPError(400, f"Part {self._number} has {self._seen} bytes; it must have {self._size}.")
         self._file.write(self._hash.digest())
@@ -82,7 +82,7 @@ class PartWriter:
 
 
 def part_bytes(root: Path, account: int, upload: str, number: int) -> int:
-    """Bytes of a part that is here already; 0 if there is none."""
+    """Return the size of a stored part; 0 if there is none."""
     try:
         return max(0, (folder_of(root, account, upload) / str(number)).stat().st_size - HASH_BYTES)
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def part_bytes(root: Path, account: int, upload: str, number: int) -> int:
 
 
 def waiting_bytes(root: Path, account: int, upload: str = "*") -> int:
-    """Bytes of the parts that an account has sent and not joined."""
+    """Return the size of all parts that an account has sent and not joined."""
     total = 0
     for path in (root / "parts" / str(account)).glob(f"{upload}/*"):
         with suppress(FileNotFoundError):
@@ -99,10 +99,10 @@ def waiting_bytes(root: Path, account: int, upload: str = "*") -> int:
 
 
 def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Iterator[bytes]:
-    """Bytes of all parts in order, in pieces.
+    """Yield the bytes of all parts in order.
 
     Raises:
-        Refusal: 400: a part is missing.
+        HubHTTPError: 400: a part is missing.
     """
     for number, etag in enumerate(etags, start=1):
         if not ETAG.fullmatch(etag):
@@ -123,7 +123,7 @@ def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Itera
 
 
 def forget(root: Path, account: int, upload: str) -> None:
-    """Remove the parts of an upload, and those of uploads that were not finished in a day."""
+    """Remove the parts of an upload, and those of uploads that were not finished within a day."""
     folder = folder_of(root, account, upload)
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # another upload of the account is under way
@@ -132,7 +132,7 @@ def forget(root: Path, account: int, upload: str) -> None:
 
 
 def sweep(root: Path, before: float) -> tuple[int, int]:
-    """Remove parts that were last written before a time, and empty folders; how many parts, and their bytes."""
+    """Remove parts last written before a time, and empty folders; return the number of parts and their bytes."""
     number = size = 0
     for folder, _, names in _deepest_first(root / "parts"):
         for name in names:
@@ -149,7 +149,7 @@ def sweep(root: Path, before: float) -> tuple[int, int]:
 
 
 def check(root: Path) -> Iterator[str]:
-    """List damaged parts, one line each."""
+    """Return one line for each damaged part."""
     for folder, folders, names in _deepest_first(root / "parts"):
         account, upload = folder.parent.name, folder.name
         for name in sorted(names):
@@ -170,7 +170,7 @@ def check(root: Path) -> Iterator[str]:
 
 
 def _deepest_first(folder: Path) -> Iterator[tuple[Path, list[Path], list[str]]]:
-    """Folders below a folder, without itself, with the folders and the names of the files in each."""
+    """Yield the folders below a folder, deepest first, with the folders and file names in each."""
     if not folder.is_dir():
         return
     for inner in sorted(folder.iterdir()):

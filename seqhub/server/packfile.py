@@ -1,4 +1,4 @@
-"""What a git client is sent: pkt-lines, which objects it lacks, and these as a pack.
+"""Pack files and pkt-lines for git clients: which objects a client lacks, and their pack.
 
 Sources: git, Documentation/gitprotocol-common ("pkt-line format"), gitprotocol-pack ("packfile negotiation", side-band)
 and gitformat-pack. Objects are sent whole, without deltas: they are text and pointers, large files travel by LFS.
@@ -33,14 +33,14 @@ _LEVEL = 1  # text shrinks nearly as much as with 6, in a third of the time
 
 
 class Links(NamedTuple):
-    """Where a commit leads."""
+    """Parents and tree of a commit."""
 
     tree: bytes
     parents: tuple[bytes, ...]
 
 
 def pkt(payload: bytes) -> bytes:
-    r"""One pkt-line.
+    r"""Return one pkt-line.
 
     >>> pkt(b"NAK\n")
     b'0008NAK\n'
@@ -49,7 +49,7 @@ def pkt(payload: bytes) -> bytes:
 
 
 def lines(body: bytes) -> Iterator[bytes | None]:
-    r"""The pkt-lines of a body without their line ends; None for a flush.
+    r"""Yield the pkt-lines of a body without line ends; None for a flush.
 
     >>> list(lines(b"0008NAK\n0000"))
     [b'NAK', None]
@@ -75,7 +75,7 @@ def lines(body: bytes) -> Iterator[bytes | None]:
 
 
 def banded(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Bytes as packets of side-band-64k, whatever pieces they come in; ended by a flush."""
+    """Yield bytes as packets of side-band-64k, ended by a flush."""
     waiting = bytearray()
     for chunk in chunks:
         waiting += chunk
@@ -88,7 +88,7 @@ def banded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def pack(read: ContentReader, oids: Collection[bytes]) -> Iterator[bytes]:
-    """A pack of these objects, in their order; files are read in pieces."""
+    """Yield a pack of objects, in their order; files are read in pieces."""
     digest = hashlib.sha1(usedforsecurity=False)
     head = b"PACK" + struct.pack(">II", 2, len(oids))
     digest.update(head)
@@ -114,7 +114,7 @@ def _entry(kind: git.ObjectKind, data: bytes | Path) -> Iterator[bytes]:
 
 
 def entry_head(kind: git.ObjectKind, size: int) -> bytes:
-    """Type and size in front of an object: four bits of the size, then seven a byte, the low ones first.
+    """Return type and size of an object as a pack has them: four bits of the size, then seven a byte.
 
     >>> entry_head("blob", 300).hex()
     'bc12'
@@ -129,14 +129,14 @@ def entry_head(kind: git.ObjectKind, size: int) -> bytes:
 
 
 class Graph:
-    """The commits of a repository, read when they are asked for."""
+    """The commits of a repository, read when needed."""
 
     def __init__(self, read: Reader) -> None:
         self.read = read
         self._links: dict[bytes, Links] = {}
 
     def commit_behind(self, oid: bytes) -> bytes | None:
-        """The commit that an id means, through annotated tags; None if it is not here or means something else."""
+        """Return the commit of an id, through annotated tags; None if it is missing or not a commit."""
         try:
             kind, data = self.read(oid)
         except KeyError:
@@ -156,7 +156,7 @@ class Graph:
         return found
 
     def history(self, starts: Iterable[bytes], ends: Collection[bytes] = ()) -> dict[bytes, None]:
-        """Commits and all that lies before them, newest first; `ends` are taken for commits without parents."""
+        """Return commits and their ancestors, newest first; `ends` count as commits without parents."""
         found: dict[bytes, None] = {}
         waiting = list(starts)[::-1]
         while waiting:
@@ -168,7 +168,7 @@ class Graph:
         return found
 
     def within(self, starts: Iterable[bytes], depth: int) -> tuple[set[bytes], set[bytes]]:
-        """Commits at most `depth` deep (1: only the first), and those among them whose parents are deeper."""
+        """Return commits at most `depth` deep (1: only the first), and those of them whose parents are deeper."""
         found: set[bytes] = set()
         cut: set[bytes] = set()
         waiting = deque((oid, 1) for oid in starts)
@@ -185,7 +185,7 @@ class Graph:
         return found, {oid for oid in cut if not found.issuperset(self.links(oid).parents)}
 
     def below(self, tree: bytes, seen: set[bytes]) -> Iterator[bytes]:
-        """Trees and blobs below a tree, itself included, that were not seen yet; they count as seen from now on."""
+        """Yield trees and blobs below a tree, itself included, that were not seen yet, and mark them as seen."""
         waiting = [tree]
         while waiting:
             oid = waiting.pop()
@@ -212,7 +212,7 @@ def lacking(
     client_ends: Collection[bytes] = (),
     tags: Iterable[tuple[bytes, bytes]] = (),
 ) -> list[bytes]:
-    """Ids of the objects that a client lacks to have what it wants.
+    """Return ids of the objects that a client lacks to have what it wants.
 
     Args:
         graph: The repository.

@@ -1,4 +1,4 @@
-"""What pickles may do to whoever loads them: a warning where one shows, and a policy that refuses them all.
+"""Pickles in repositories: scans that warn, and a policy that refuses them.
 
 A scan that finds nothing proves nothing, since lists of dangerous names are got round again and again; so a file is
 "suspicious" or "not scanned", never safe.
@@ -42,19 +42,19 @@ MOST_KNOWN = 50_000
 
 
 def may_hold_pickle(path: str) -> bool:
-    """Whether a file is worth a scan, by its name."""
+    """Return whether a file is scanned, by its name."""
     return PurePosixPath(path).suffix.lower() in SCANNED
 
 
 def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path | None] = lambda sha256: None) -> None:
-    """The safetensors-only policy.
+    """Refuse operations that add pickles: the safetensors-only policy.
 
     Args:
         operations: What a commit would do.
         opened: Where the large file of a sha256 lies; without it large files are judged by name alone.
 
     Raises:
-        Refusal: If one of them puts a file that holds a pickle, by its name or by its first bytes.
+        HubHTTPError: If one of them puts a file that holds a pickle, by its name or by its first bytes.
     """
     for operation in operations:
         if not isinstance(operation, AddSmall | AddStaged | AddLarge | CopyFile):
@@ -72,7 +72,7 @@ def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path
 
 
 def _is_pickle(content: bytes | Path) -> bool:
-    """Whether a file begins as a pickle, or is an archive with one; so is an archive of too many names to look at."""
+    """Return whether a file starts as a pickle, or is an archive with one or with too many names to check."""
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
         head = stream.read(4)
         if head.startswith(MAGIC):
@@ -104,7 +104,7 @@ class Results(Protocol):
 
 
 class Scanner:
-    """Scans what is committed, one file at a time in a child process, and remembers the results by content.
+    """Scanner of committed files: one at a time, in a child process, with results stored by content.
 
     Args:
         results: Has earlier results. Results of another version of the scanner do not count.
@@ -126,7 +126,7 @@ class Scanner:
         self.catch_up()
 
     def status(self, oid: str, path: str, results: Results | None = None) -> Status:
-        """What is known of a file; asking starts nothing.
+        """Return the result for a file; starts no scan.
 
         Args:
             oid: Names the content.
@@ -148,7 +148,7 @@ class Scanner:
         return status
 
     def add(self, oid: str, path: str, opened: Opened) -> None:
-        """Scan a content soon, unless that was done or is about to be.
+        """Schedule the scan of a content, unless there is a result or it is scheduled.
 
         Args:
             oid: Names the content.
@@ -167,7 +167,7 @@ class Scanner:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Scan what has no result soon: committed by another process, before a stop, or too much at once."""
+        """Schedule scans of contents without a result: of other processes, from before a stop, or from an overflow."""
         if self._scanner is None:
             return
         with self._lock:
@@ -194,13 +194,13 @@ class Scanner:
             self._over(_CATCHING_UP)
 
     def settle(self) -> None:
-        """Wait for every scan that has been asked for."""
+        """Wait for all scheduled scans."""
         with self._lock:
             waiting = list(self._waiting.values())
         wait(waiting)
 
     def close(self) -> None:
-        """End the child process; what was not scanned yet is scanned after the next start."""
+        """Stop the child process; contents that were not scanned are scanned after the next start."""
         with self._lock:
             self._closed = True
             if self._child is not None:
@@ -225,7 +225,7 @@ class Scanner:
             self._over(key)
 
     def _over(self, key: tuple[str, str]) -> None:
-        """A job is done; without further ones the child is of no use."""
+        """Note that a scan is done; stop the child process after the last one."""
         with self._lock:
             self._waiting.pop(key, None)
             is_idle = not self._waiting
@@ -233,7 +233,7 @@ class Scanner:
             self._end_child()
 
     def _scanned(self, ending: str, content: bytes | Path) -> Status | None:
-        """What the child says of a content; None while the server stops."""
+        """Return the result of the child process for a content; None while the server stops."""
         if isinstance(content, Path):
             return self._asked(ending, content)
         with tempfile.NamedTemporaryFile(dir=self._results.root / "tmp") as file:
@@ -288,7 +288,7 @@ def _start(memory_bytes: int) -> "subprocess.Popen[bytes]":
 
 
 def _installed() -> str | None:
-    """Name and version of the scanner; None without one."""
+    """Return name and version of the scanner; None if none is installed."""
     try:
         return f"picklescan {version('picklescan')}"
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with patience that ends.
+"""HTTP protocol of uvicorn with timeouts and limits of connections.
 
 uvicorn by itself waits for ever for the end of headers, takes headers of any length, goes on reading a body that was
 refused, keeps an answer for a client that does not read it, and answers nothing to a client that closes its own side
@@ -21,7 +21,7 @@ LINGER_SECONDS = 2.0  # after an early answer, until the client has it
 
 
 class Connections:
-    """The connections of a server by the address of the client, in the order in which they came.
+    """Open connections by client address, oldest first.
 
     A connection on which no request is under way gives way to a new one, so that neither slow nor idle connections
     keep anybody out.
@@ -37,7 +37,7 @@ class Connections:
         self._by_address: dict[str, dict[Connection, None]] = {}
 
     def admit(self, connection: "Connection", address: str) -> bool:
-        """Take a connection, if need be for another one; False where every other one is at work."""
+        """Add a connection, closing an idle one if necessary; False if all are busy."""
         ours = self._by_address.setdefault(address, {})
         is_admitted = True
         if len(ours) >= self._most_of_one:
@@ -51,6 +51,7 @@ class Connections:
         return is_admitted
 
     def forget(self, connection: "Connection", address: str) -> None:
+        """Remove a connection."""
         ours = self._by_address.get(address, {})
         if connection in ours:
             del ours[connection]
@@ -59,7 +60,7 @@ class Connections:
             self._by_address.pop(address, None)
 
     def _close_one(self, connections: "dict[Connection, None]") -> bool:
-        """Close the connection that has waited longest for a request."""
+        """Close the connection that has been idle longest."""
         idle = next((connection for connection in connections if connection.is_waiting()), None)
         if idle is not None:
             idle.close()
@@ -67,14 +68,15 @@ class Connections:
 
 
 class Connection(Protocol):
-    """What `Connections` asks of a connection; closing it calls `forget` at once."""
+    """A connection of `Connections`; closing it calls `forget` at once."""
 
+        """Return whether the connection is idle, or the headers of its request are not complete."""
     def is_waiting(self) -> bool: ...
     def close(self) -> None: ...
 
 
 def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
-    """A class of connections with the limits of `settings`; uvicorn makes its instances itself."""
+    """Return a protocol class with the limits of `settings`, for uvicorn to instantiate."""
     connections = Connections(settings.max_connections, settings.max_connections_per_address)
 
     class LimitedProtocol(HttpToolsProtocol):
@@ -140,7 +142,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
                 self._expect_bytes(settings.body_seconds)
 
         def eof_received(self) -> bool | None:  # type: ignore[override]
-            """Answer a whole request also to a client that has closed its own side; then close."""
+            """Answer a complete request also to a client that has closed its side; then close."""
             if self._refused or self._inside != "nothing" or not self._is_answering():
                 return None
             self.cycle.keep_alive = False
@@ -167,7 +169,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
                 self._sending_timer = self.loop.call_later(seconds, self._give_up)
 
         def _give_up(self) -> None:
-            """End a connection that sends nothing more; one that began a request is told."""
+            """Close a connection that sends nothing more; answer 408 if its headers have begun."""
             if self._inside == "headers" and not self._is_answering():
                 self._refuse(408, f"The headers did not end within {settings.header_seconds:g} seconds.")
             else:
@@ -177,7 +179,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             return self.cycle is not None and not self.cycle.response_complete
 
         def _refuse(self, status: int, message: str) -> None:
-            """Answer a request whose headers are not complete, and close once the client has it.
+            """Answer a request whose headers are not complete, and close when the client has the answer.
 
             A connection closed while bytes of the client are unread would take the answer with it.
             """
@@ -197,7 +199,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             self._sending_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
         def _unsupported_upgrade_warning(self) -> None:
-            """An upgrade that is not supported is ignored, as HTTP says, and not worth two lines of log."""
+            """Ignore an unsupported upgrade without the warning of uvicorn, as HTTP allows."""
 
         def _got_bytes(self) -> None:
             if self._sending_timer is not None:

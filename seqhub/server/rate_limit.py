@@ -1,4 +1,4 @@
-"""How many wrong tokens one address may try: no guessing at the server's expense, and no flood in its log."""
+"""Rate limit of wrong tokens by client address."""
 
 import time
 from collections import OrderedDict
@@ -10,7 +10,7 @@ MOST_ADDRESSES: Final = 10_000
 
 
 class RateLimit:
-    """Wrong tokens by address, in windows that begin with the first of them.
+    """Number of wrong tokens by address, in windows that begin with the first one.
 
     Args:
         most: Wrong tokens of one address in one window that are answered as such.
@@ -24,7 +24,7 @@ class RateLimit:
         self._lock = Lock()
 
     def wrong(self, address: str) -> float:
-        """Note a wrong token; how many seconds the address must wait, 0 while it may go on."""
+        """Count a wrong token; return the seconds that the address must wait, 0 below the limit."""
         now = self._clock()
         with self._lock:
             begin, number = self._windows.pop(address, (now, 0))

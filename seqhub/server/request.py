@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 class HeavyWork(Exception):  # noqa: N818  not an error: the request moves to another pool
-    """Raised by a handler on a light worker that finds more to do than such a worker should."""
+    """Raised by a handler on a light worker to be run again on a heavy one."""
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request, after the table has decided who asks, for which repository, and that they may."""
+    """One request that was matched, identified and authorised."""
 
     request: Request
     store: "StoreSession"
@@ -53,39 +53,42 @@ class RequestContext:
 
     @property
     def repo(self) -> Repo:
+        """The repository that the path names."""
         if self.found_repo is None:
             raise RuntimeError(f"the route of {self.request.url.path} names no repository")
         return self.found_repo
 
     @property
     def account(self) -> Account | None:
+        """The account of the request; None for an anonymous one."""
         return self.identity.account
 
     @property
     def user(self) -> Account:
-        """Whoever asks, on routes that only signed-in accounts reach."""
+        """The account of a request that needs one."""
         if self.identity.account is None:
             raise unauthorised("Sign in first: this needs a token", self.identity.challenge)
         return self.identity.account
 
     @property
     def base_url(self) -> str:
-        """Scheme, host and port as the client wrote them, for URLs in answers."""
+        """Scheme, host and port as the client sent them, for URLs in answers."""
         return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
     def may_use(self, sha256: str) -> bool:
-        """Return whether this request may commit the content of a large file: see `viewer_values` of the store."""
+        """Return whether this request may commit a large file: see `viewer_values` of the store."""
         return self.store.blobs.may_use(self.user, sha256, self.identity.token)
 
     def require(self, permission: Permission) -> None:
-        """Ask for more than the route declares, where the body or the query decides what is needed."""
+        """Check a further permission, where body or query decide which one is needed."""
         authorise(self.store, self.identity, permission, self.repo)
 
     def require_namespace(self, permission: Permission, namespace: str) -> None:
+        """Check a permission in a namespace."""
         authorise(self.store, self.identity, permission, namespace)
 
     def reach(self, repo_type: RepoType, repo_id: str, permission: Permission) -> Repo:
-        """A repository that a body names, if the caller may; absent and private ones get the same answer."""
+        """Return a repository that a body names; absent and invisible ones give the same error."""
         repo = self.store.repos.find(repo_type, repo_id)
         if repo is None:
             raise absent(self.identity)
@@ -93,35 +96,36 @@ class RequestContext:
         return repo
 
     def flag(self, name: str) -> bool:
-        """A query flag: clients write True, true or 1."""
+        """Return a flag of the query: clients write True, true or 1."""
         return is_true(self.request.query_params.get(name))
 
     def next_url(self, cursor: str) -> str:
-        """The same request one page on."""
+        """Return the URL of the next page."""
         url = self.request.url.include_query_params(cursor=cursor)
         path = quote(raw_path(self.request), safe="/%:@!$&'()*+,;=~")  # a client may leave < and > as they are
         return f"{self.base_url}{path}?{url.query}"
 
     def values(self, name: str) -> list[str]:
-        """A repeated query parameter, with and without `[]`, also comma-separated."""
+        """Return a repeated query parameter, with and without `[]`, also comma-separated."""
         query = self.request.query_params
         given = [*query.getlist(name), *query.getlist(f"{name}[]")]
         return [part for value in given for part in value.split(",") if part]
 
     def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+        """Return a number of the query."""
         text = self.request.query_params.get(name)
         return default if text is None else whole_number(text, name, low=low, high=high)
 
     def commit(self, name: str = "revision") -> Commit:
-        """The commit that the path names; without one, the head of main."""
+        """Return the commit of the path's revision; without one, the head of main."""
         return self.store.revisions.resolve(self.repo, self.params.get(name, "main"))
 
     def json(self) -> "Fields":
-        """The body as a JSON object; an empty one where the client sent none."""
+        """Return the body as a JSON object; {} for an empty body."""
         return Fields(parse_object(self.body)) if self.body.strip() else Fields({})
 
     def form(self) -> dict[str, list[str]]:
-        """The body as a form, or as JSON: clients in other languages send the same fields so."""
+        """Return the body as a form; a JSON body with the same fields is accepted."""
         if "json" in self.request.headers.get("content-type", ""):
             return {key: as_texts(value, key) for key, value in parse_object(self.body).items()}
         try:
@@ -131,13 +135,13 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        """Whose requests wait for one another: the account, without one the address."""
+        """Key of the queue of this client: its account, or its address."""
         if self.identity.account is not None:
             return self.identity.account.name
         return f"@{self.request.client.host}" if self.request.client else "@"
 
     def need_heavy(self) -> None:
-        """Begin again on a heavy worker, unless this is one."""
+        """Run again on a heavy worker, unless this is one."""
         if not self.is_heavy:
             raise HeavyWork
 
@@ -146,11 +150,11 @@ class RequestContext:
         return await self.workers.run(work, self.client, partial(self._in_snapshot, function))
 
     def iterate(self, work: Work, pieces: Iterator[T]) -> AsyncIterator[T]:
-        """Pieces of an answer, each computed in a pool."""
+        """Yield the pieces of an answer, each computed in a pool."""
         return self.workers.iterate(work, self.client, pieces)
 
     async def spooled_body(self) -> tuple[IO[bytes], int]:
-        """The whole body in a file that is in memory only while it is short, and its size."""
+        """Return the body in a file, which is in memory while it is short, and its size."""
         file, size = spool(self.store.root / "tmp"), 0
         try:
             async for chunk in self.chunks():
@@ -169,7 +173,7 @@ class RequestContext:
         return file, size
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, never more of it than the route allows."""
+        """Yield the body as it arrives, up to the limit of the route."""
         async for chunk in limited_stream(self.request, self.body_limit):
             yield chunk
 
@@ -183,17 +187,19 @@ class RequestContext:
 
 
 def is_true(text: str | None) -> bool:
+    """Return whether a query or form value means true."""
     return text is not None and text.lower() in {"1", "true", "yes"}
 
 
 def whole_number(text: str, name: str, *, low: int, high: int) -> int:
+    """Parse a number of a query."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
         raise HubHTTPError(400, f'"{name}" must be a whole number from {low} to {high}, not {text[:40]!r}.')
     return int(text)
 
 
 def raw_path(request: Request) -> str:
-    """The path as it was sent: `refs%2Fpr%2F1` is one segment there."""
+    """Return the path as it was sent: `refs%2Fpr%2F1` is one segment."""
     raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
     try:
         return str(raw.decode("ascii"))

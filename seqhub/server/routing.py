@@ -32,7 +32,7 @@ Handler = PlainHandler | StreamingHandler
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table.
+    """One row of the table of routes.
 
     Args:
         method: GET answers HEAD too.
@@ -59,7 +59,7 @@ class Route:
 
     @property
     def pool(self) -> Work:
-        """The pool of its plain handler."""
+        """Pool of workers of a plain handler."""
         return self.work or ("light" if self.method == "GET" else "write")
 
 
@@ -122,7 +122,7 @@ for _name, _convertor in (*_CONVERTORS.items(), ("segment", SegmentConvertor), (
 
 
 class PathPattern:
-    """A compiled pattern of the table of routes.
+    """Compiled path pattern of a route.
 
     >>> PathPattern("/api/{kinds}/{repo}/refs").match("/api/models/a/refs")["repo"]
     'a'

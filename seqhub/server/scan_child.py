@@ -22,7 +22,7 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def scan(path: str, content: bytes | Path) -> Status:
-    """Look for imports that a weights file has no need of.
+    """Scan for imports that weights do not need.
 
     Args:
         path: Name in the repository; its ending tells how loaders read it.
@@ -45,7 +45,7 @@ def scan(path: str, content: bytes | Path) -> Status:
 
 
 def _can_be_read(stream: IO[bytes]) -> bool:
-    """Whether the scanner would stay within bounds: no archive that unpacks to more than a pickle should hold."""
+    """Return whether the scanner stays within bounds: no archive that unpacks to more than a pickle may hold."""
     head = stream.read(6)
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
@@ -66,7 +66,7 @@ def _can_be_read(stream: IO[bytes]) -> bool:
 
 
 def _is_tensor(name: str) -> bool:
-    """Torch's archives number the tensors, which are no pickles and not compressed."""
+    """Return whether a member of an archive of torch is a tensor: a number as its name, not compressed."""
     return name.rpartition("/")[2].isdigit()
 
 

@@ -1,4 +1,4 @@
-"""Every fact about what clients expect on the wire: header names, words, JSON shapes. No storage, no decisions."""
+"""Serializers: header names and JSON shapes that clients expect. No storage, no decisions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ DEFAULT_NAMESPACE = "seqhub"  # a bare repository name answers with a redirect t
 
 
 def timestamp(moment: datetime) -> str:
-    """Milliseconds and Z: the client's parser takes nothing finer than what the Hub sends."""
+    """Return a time with milliseconds and Z, as the client parses it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def header_text(text: str) -> str:
-    r"""Text for a header: one line of printable ASCII, with "?" for anything else, of at most 1000 characters.
+    r"""Return text for a header: one line of printable ASCII, "?" for anything else, at most 1000 characters.
 
     >>> header_text("Entry not found: \x01\n\u00e9")
     'Entry not found: ? ?'
@@ -49,7 +49,7 @@ def commit_reference(commit: Commit) -> Shape:
 
 
 def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, scan: Status = "not scanned") -> Shape:
-    """A file or folder in tree and paths-info.
+    """Return a file or folder of tree and paths-info.
 
     A client copies large files between repositories only where `xetHash` is set. It must not look like a real Xet hash,
     or the client would download by Xet; so it is sent where copies ask (paths-info), in a form that no download takes.
@@ -72,7 +72,7 @@ def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, sc
 
 
 def security_status(scan: Status) -> Shape:
-    """Never "safe": a scan that finds nothing proves nothing. "error" is a file that could not be scanned."""
+    """Return the scan status of a file, never "safe": a scan that finds nothing proves nothing."""
     status = {"suspicious": "suspicious", "failed": "error"}.get(scan, "unscanned")
     return {
         "status": status,
@@ -147,7 +147,7 @@ def discussion(found: Discussion, repo: Repo) -> Shape:
 
 
 def event(comment: Comment) -> Shape:
-    """One event of a discussion, each kind with the fields that the client unpacks."""
+    """Return an event of a discussion with the fields that the client reads."""
     data: Shape
     if comment.kind == "comment":
         text = "This comment has been hidden" if comment.hidden else comment.content
@@ -175,7 +175,7 @@ def event(comment: Comment) -> Shape:
 
 
 def escaped(text: str) -> str:
-    """Text as HTML, for fields that some clients show unread."""
+    """Escape text as HTML, for fields that some clients show as HTML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 

@@ -1,4 +1,4 @@
-"""A server from its first to its last moment: as a command's process, and in a thread of a test or a notebook."""
+"""Life of a server: as the process of a command, or in a thread of a test or notebook."""
 
 import ctypes
 import errno
@@ -54,7 +54,7 @@ class Running:
         repos: Sequence[str] = (),
         expires: datetime | None = None,
     ) -> str:
-        """Make a token, and its user where there is none.
+        """Create a token, and its user if necessary.
 
         Args:
             user: Name of the account.
@@ -68,7 +68,7 @@ class Running:
         return secret
 
     def environment(self, home: Path, *, token: str | None = None) -> dict[str, str]:
-        """Variables for a client in a process of its own, which reads them when huggingface_hub is imported.
+        """Return environment variables for a client process; huggingface_hub reads them when it is imported.
 
         Args:
             home: Folder for the client's caches.
@@ -87,7 +87,7 @@ class Running:
 
 @contextmanager
 def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Running]:
-    """Serve a root in a thread for as long as the block lasts.
+    """Serve a root in a thread for the duration of a block.
 
     Args:
         root: Folder of the Hub; made if it does not exist.
@@ -114,7 +114,7 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
 
 
 def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None], log: bool = True) -> None:
-    """Serve a root until SIGTERM or SIGINT, then let requests that are under way finish.
+    """Serve a root until SIGTERM or SIGINT, then let running requests finish.
 
     Args:
         root: Folder of the Hub; made if it does not exist.
@@ -139,7 +139,7 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
 
 
 def _give_memory_back() -> None:
-    """Let glibc share few arenas among threads and return large pieces to the system at once; elsewhere nothing."""
+    """Limit the arenas of glibc, and return large blocks to the system at once; elsewhere do nothing."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_ARENA_MAX, 2)
@@ -148,7 +148,7 @@ def _give_memory_back() -> None:
 
 @contextmanager
 def guarded(store: Store, settings: Settings) -> "Iterator[ASGIApp]":
-    """The application as it is served: the routes behind the guard, until the block ends."""
+    """Return the application as it is served: the routes behind the middleware."""
     app = create_app(store, settings=settings)
     try:
         yield Guard(app, settings, Metrics())
@@ -157,7 +157,7 @@ def guarded(store: Store, settings: Settings) -> "Iterator[ASGIApp]":
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says when it has started, and for which a signal to stop is no failure."""
+    """uvicorn server that reports its start and stops quietly on a signal."""
 
     def __init__(self, settings: Settings, app: "ASGIApp", when_started: Callable[[], None] | None = None) -> None:
         super().__init__(
@@ -226,7 +226,7 @@ def _opened(root: Path) -> Iterator[Store]:
 
 @contextmanager
 def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
-    """A socket that takes connections, and the address under which clients find it."""
+    """Open a listening socket, and return the URL for clients."""
     host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -242,7 +242,7 @@ def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
 
 @contextmanager
 def _logging_to_stderr(wanted: bool) -> Iterator[None]:
-    """Requests as bare JSON lines, warnings of the server as they are, both on standard error."""
+    """Log requests as bare JSON lines and warnings of the server to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     names = ("uvicorn.error", "seqhub", access_log.name) if wanted else ("uvicorn.error", "seqhub")
     loggers = [logging.getLogger(name) for name in names]

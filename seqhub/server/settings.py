@@ -1,4 +1,4 @@
-"""What an operator may choose, in one value that is handed to everything."""
+"""Settings of a server."""
 
 from dataclasses import dataclass, fields
 
@@ -7,7 +7,7 @@ from seqhub.errors import InvalidConfigError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of one server; limits of bodies stand with the routes, limits of storage with the store.
+    """Settings of one server; limits of bodies are in the routes, limits of storage in the store.
 
     Args:
         host: Address to listen on.

@@ -1,4 +1,4 @@
-"""Long bodies in temporary files: what a slow client sends or does not fetch takes no memory."""
+"""Long bodies in temporary files, so that slow clients take no memory."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -13,12 +13,12 @@ PIECE_BYTES: Final = 256 * 1024
 
 
 def spool(folder: Path) -> IO[bytes]:
-    """A file without a name that stays in memory while it is short."""
+    """Return an unnamed file that stays in memory while it is short."""
     return tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(folder))
 
 
 def spooled(response: Response, folder: Path) -> Response:
-    """The same answer; a long body waits for its client in a file without a name."""
+    """Return the same response; a long body is streamed from an unnamed file."""
     body = getattr(response, "body", b"")
     if len(body) <= HELD_BYTES or response.background is not None:
         return response

@@ -1,4 +1,4 @@
-"""JSON from outside, read so that whatever is kept of it can be written into any answer.
+"""Strict parser of JSON from outside: whatever it accepts can be written into an answer.
 
 `parse` is for requests and refuses what is not JSON by RFC 8259, or means different things to different readers.
 `parse_content` is for files that a repository holds, such as a config.json with NaN, which Python writes and reads:
@@ -18,7 +18,7 @@ _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def parse(raw: bytes) -> Any:
-    r"""The value of a JSON text.
+    r"""Parse a JSON text.
 
     Raises:
         ValueError: It is not valid UTF-8 or not JSON, nested deeper than `DEPTH`, or holds NaN or Infinity, a number
@@ -39,7 +39,7 @@ def parse(raw: bytes) -> Any:
 
 
 def parse_content(raw: bytes) -> Any:
-    r"""The value of a JSON file, with null for numbers that JSON cannot carry and U+FFFD for half surrogate pairs.
+    r"""Parse a JSON file, with null for numbers that JSON cannot hold and U+FFFD for lone surrogates.
 
     Of a name that occurs twice in one object the last value counts, as in Python's own reader.
 
@@ -54,7 +54,7 @@ def parse_content(raw: bytes) -> Any:
 
 
 def depth(raw: bytes) -> int:
-    """Deepest nesting of brackets outside strings."""
+    """Return the deepest nesting of brackets outside strings."""
     deepest = level = 0
     in_string = escaped = False
     for byte in raw:
@@ -145,5 +145,5 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def whole_text(text: str) -> str:
-    """Text with U+FFFD in place of half surrogate pairs, which UTF-8 cannot carry."""
+    """Return text with U+FFFD in place of lone surrogates, which UTF-8 cannot encode."""
     return _SURROGATE.sub("\ufffd", text)

@@ -15,7 +15,7 @@ _CONTEXT = 3  # unchanged lines around a change
 
 
 class Change(NamedTuple):
-    """Lines `a_start:a_end` of the old text become lines `b_start:b_end` of the new one."""
+    """Replacement of lines `a_start:a_end` of the old text by lines `b_start:b_end` of the new one."""
 
     a_start: int
     a_end: int
@@ -24,7 +24,7 @@ class Change(NamedTuple):
 
 
 def changes(old: Sequence[str], new: Sequence[str]) -> list[Change]:
-    """What differs, from top to bottom.
+    """Return the changes, from top to bottom.
 
     >>> changes(["a", "b", "c"], ["a", "x", "c"])
     [Change(a_start=1, a_end=2, b_start=1, b_end=2)]
@@ -52,7 +52,7 @@ def changes(old: Sequence[str], new: Sequence[str]) -> list[Change]:
 
 
 def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str) -> Iterator[str]:
-    r"""A diff as git words it; lines keep their ends.
+    r"""Yield a unified diff as git writes it; lines keep their ends.
 
     >>> print("".join(unified(["a\n"], ["b\n"], "a/x", "b/x")), end="")
     --- a/x
@@ -94,7 +94,7 @@ def _range(start: int, end: int) -> str:
 
 
 def _anchors(old: Sequence[str], new: Sequence[str], a: int, a_end: int, b: int, b_end: int) -> list[tuple[int, int]]:
-    """Lines that are unique in both parts, in an order that both have."""
+    """Return lines that are unique in both parts, in an order that both have."""
     in_old, in_new = Counter(old[a:a_end]), Counter(new[b:b_end])
     places = {new[j]: j for j in range(b, b_end) if in_new[new[j]] == 1}
     pairs = [(i, places[old[i]]) for i in range(a, a_end) if in_old[old[i]] == 1 and old[i] in places]

@@ -1,4 +1,4 @@
-"""What storage and routes talk about: plain values, no HTTP and no SQL."""
+"""Value types of storage and routes: no HTTP and no SQL."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DEFAULT_BRANCH = "main"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user or an organisation: whatever may own repositories."""
+    """A user or an organisation, which may own repositories."""
 
     id: int
     name: str
@@ -31,7 +31,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: its secret is stored as a SHA-256 only."""
+    """A token as it is stored; only the SHA-256 of its secret is kept."""
 
     id: int
     account_id: int
@@ -46,7 +46,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """One repository."""
+    """A repository."""
 
     id: int
     repo_type: RepoType
@@ -66,7 +66,7 @@ class Repo:
 
 @dataclass(frozen=True, slots=True)
 class Lfs:
-    """A large file: kept by content, shown to git as a pointer. A fact of the database, never read from a file."""
+    """A large file: stored by content, shown to git as a pointer. A fact of the database, never read from a file."""
 
     sha256: str
     size: int  # bytes of the content
@@ -75,7 +75,7 @@ class Lfs:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit of one repository."""
+    """A commit of a repository."""
 
     oid: str  # git SHA-1, 40 hexadecimal digits
     parent: str | None
@@ -109,7 +109,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class AddSmall:
-    """Put a file whose content travels in the commit."""
+    """Add a file whose content is in the commit request."""
 
     path: str
     content: bytes
@@ -117,7 +117,7 @@ class AddSmall:
 
 @dataclass(frozen=True, slots=True)
 class AddStaged:
-    """Put a file whose content travelled in the commit and waits on disk."""
+    """Add a file whose content came in the commit request and is on disk."""
 
     path: str
     packed: "Packed"
@@ -127,7 +127,7 @@ class AddStaged:
 
 @dataclass(frozen=True, slots=True)
 class AddLarge:
-    """Put a file whose content was uploaded before."""
+    """Add a file whose content was uploaded before."""
 
     path: str
     sha256: str
@@ -144,7 +144,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class CopyFile:
-    """Put at `path` what stands at `source` in commit `source_revision` (None: the parent) of the same repository."""
+    """Copy `source` at `source_revision` (None: the parent) of the same repository to `path`."""
 
     path: str
     source: str
@@ -156,7 +156,7 @@ Operation = AddSmall | AddStaged | AddLarge | Delete | CopyFile
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One event of a discussion."""
+    """An event of a discussion."""
 
     id: str
     author: str

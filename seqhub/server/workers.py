@@ -1,4 +1,4 @@
-"""Worker threads in pools by the kind of work, with queues that serve clients in turn.
+"""Pools of worker threads, one for each class of work, with queues that are fair to clients.
 
     light   reads that take milliseconds; never waits for the others
     write   changes, which may wait for the database's writer
@@ -28,7 +28,7 @@ _END: Final = object()
 
 
 class FairQueue:
-    """A number of slots that waiting clients get in turn.
+    """Semaphore whose slots waiting clients get in turn.
 
     Thread-safe across event loops, as tests run one loop for each request.
 
@@ -46,13 +46,13 @@ class FairQueue:
 
     @asynccontextmanager
     async def slot(self, client: str) -> AsyncIterator[None]:
-        """Hold a slot for as long as the block lasts.
+        """Hold a slot for the duration of a block.
 
         Args:
             client: Requests of the same client wait behind one another, not in front of other clients' requests.
 
         Raises:
-            Refusal: 503 with `Retry-After`; too many requests wait already.
+            HubHTTPError: 503 with `Retry-After`; too many requests wait already.
         """
         await self._acquire(client)
         try:
@@ -115,7 +115,7 @@ def _wake(future: "asyncio.Future[None]") -> None:
 
 
 class Workers:
-    """The pools of one server."""
+    """Thread pools of one server."""
 
     def __init__(self) -> None:
         self._pools = {
@@ -134,13 +134,13 @@ class Workers:
             function: What to run.
 
         Raises:
-            Refusal: 503; too many requests wait for this pool.
+            HubHTTPError: 503; too many requests wait for this pool.
         """
         async with self._queues[work].slot(client):
             return await asyncio.get_running_loop().run_in_executor(self._pools[work], function)
 
     async def iterate(self, work: Work, client: str, pieces: Iterator[T]) -> AsyncIterator[T]:
-        """The items of a blocking iterator, each computed in a slot of its own.
+        """Yield the items of a blocking iterator, each computed in a slot of its own.
 
         A client that reads slowly holds no thread between two items.
         """

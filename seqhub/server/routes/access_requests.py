@@ -1,4 +1,4 @@
-"""Gated repositories: asking for access, and deciding on who asked."""
+"""Routes of gated repositories: requests for access, and decisions."""
 
 from starlette.responses import JSONResponse, Response
 
@@ -14,14 +14,14 @@ STATUSES: tuple[AccessStatus, ...] = ("pending", "accepted", "rejected")
 
 
 def ask(call: RequestContext) -> Response:
-    """A signed-in reader asks; where the gate is automatic, that is enough."""
+    """Request access; granted at once if the repository is gated automatically."""
     need_gate(call)
     call.store.access_requests.create(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
 def list_requests(call: RequestContext) -> Response:
-    """Who asked; addresses of people are not told."""
+    """List requests of a status; e-mail addresses are not included."""
     items = []
     for found in call.store.access_requests.of_repo(call.repo, known_status(call.params["status"])):
         items.append(
@@ -37,7 +37,7 @@ def list_requests(call: RequestContext) -> Response:
 
 
 def handle(call: RequestContext) -> Response:
-    """Accept, reject, or put back to pending; a decision that changes nothing is refused, as on the Hub."""
+    """Accept or reject a request, or set it back to pending; 404 if it has that status, as on the public Hub."""
     need_gate(call)
     fields = call.json()
     status = known_status(fields.text("status", limit=20))
@@ -52,6 +52,7 @@ def handle(call: RequestContext) -> Response:
 
 
 def grant(call: RequestContext) -> Response:
+    """Give a user access without a request."""
     need_gate(call)
     user = named_user(call, call.json())
     if status_of(call, user) == "accepted":
@@ -61,6 +62,7 @@ def grant(call: RequestContext) -> Response:
 
 
 def known_status(given: str) -> AccessStatus:
+    """Return a valid status."""
     for status in STATUSES:
         if given == status:
             return status
@@ -68,16 +70,18 @@ def known_status(given: str) -> AccessStatus:
 
 
 def need_gate(call: RequestContext) -> None:
+    """Check that the repository is gated."""
     if call.repo.gated == "no":
         raise HubHTTPError(400, f"{call.repo.repo_id} is not gated.")
 
 
 def request_id(user: Account) -> str:
-    """One request per user and repository, so the user's id names it."""
+    """Return the id of a request: there is one for each user and repository, so it is the user's id."""
     return f"{user.id:024x}"
 
 
 def named_user(call: RequestContext, fields: Fields) -> Account:
+    """Return the user that a body names, by name or by the id of a request."""
     name = fields.optional_text("user", limit=96)
     if name is None:
         wanted = fields.text("requestId", limit=24)
@@ -92,6 +96,7 @@ def named_user(call: RequestContext, fields: Fields) -> Account:
 
 
 def status_of(call: RequestContext, user: Account) -> AccessStatus | None:
+    """Return the status of a user's request; None without one."""
     return next(
         (found.status for found in call.store.access_requests.of_repo(call.repo) if found.account.id == user.id), None
     )

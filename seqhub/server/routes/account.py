@@ -1,4 +1,4 @@
-"""Who am I, who is that, and is this card's YAML valid."""
+"""Routes of accounts: whoami, users, organisations; validation of cards."""
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -11,6 +11,7 @@ from seqhub.server.types import REPO_TYPES, Account, RepoType
 
 
 def whoami(call: RequestContext) -> Response:
+    """Return the account of the token, with its organisations."""
     user, token = call.user, call.identity.token
     orgs = []
     for name, role in sorted(call.store.accounts.roles_of(user.name).items()):
@@ -34,7 +35,7 @@ def whoami(call: RequestContext) -> Response:
 
 
 def validate_yaml(call: RequestContext) -> Response:
-    """Errors with 400, warnings with 200, in the shape that the client turns into an exception or a warning."""
+    """Validate a card: errors with 400, warnings with 200, in the shape that the client expects."""
     fields = call.json()
     content = fields.text("content", limit=cards.MAX_README)
     repo_type = fields.text("repoType", "model")
@@ -51,7 +52,7 @@ def validate_yaml(call: RequestContext) -> Response:
 
 
 def overview(call: RequestContext) -> Response:
-    """A user or an organisation: the client asks for avatars and counts."""
+    """Return a user or an organisation with counts."""
     account = known_account(call)
     counts = {f"num{repo_type.capitalize()}s": count_repos(call, repo_type, account.name) for repo_type in REPO_TYPES}
     answer = {
@@ -71,6 +72,7 @@ def overview(call: RequestContext) -> Response:
 
 
 def members(call: RequestContext) -> Response:
+    """List the members of an organisation."""
     org = known_account(call)
     roles = call.store.accounts.members(org.name)
     found = [(call.store.accounts.find(name), role) for name, role in sorted(roles.items())]
@@ -78,7 +80,7 @@ def members(call: RequestContext) -> Response:
 
 
 def likes(call: RequestContext) -> Response:
-    """Only what the asking one may see: a like must not tell that a private repository exists."""
+    """List the likes of an account, without private repositories that the viewer may not see."""
     account = known_account(call)
     items = []
     for repo, liked in call.store.likes.repos_of(account, call.identity.viewer):
@@ -89,7 +91,7 @@ def likes(call: RequestContext) -> Response:
 
 
 def own_repositories(call: RequestContext) -> Response:
-    """What a namespace holds, with storage; for the namespace's own people."""
+    """List the repositories of a namespace with their storage, for its members."""
     name = call.params.get("name") or call.user.name
     same = name.casefold() == call.user.name.casefold()
     roles = {org.casefold(): role for org, role in call.store.accounts.roles_of(call.user.name).items()}
@@ -112,11 +114,12 @@ def own_repositories(call: RequestContext) -> Response:
 
 
 def agent_harnesses(call: RequestContext) -> Response:
-    """Fetched once a day by the client's agent detection; an empty table is a valid one."""
+    """Return an empty table: the client's agent detection fetches it once a day."""
     return JSONResponse({})
 
 
 def known_account(call: RequestContext) -> Account:
+    """Return the account that the path names."""
     account = call.store.accounts.find(call.params["name"])
     if account is None:
         raise HubHTTPError(404, f"No user or organisation is called {call.params['name'][:100]!r}.")
@@ -124,6 +127,7 @@ def known_account(call: RequestContext) -> Account:
 
 
 def count_repos(call: RequestContext, repo_type: RepoType, name: str) -> int:
+    """Return the number of repositories of an account that the viewer may see."""
     found, _ = call.store.listing.repos(repo_type, author=name, viewer=call.identity.viewer, limit=1000)
     return len(found)
 

@@ -1,4 +1,4 @@
-"""Writing: where files should go, and the commit itself, read line by line as it arrives."""
+"""Routes that write: preupload, commit, history and squash."""
 
 import base64
 import binascii
@@ -36,7 +36,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def preupload(call: RequestContext) -> Response:
-    """Per file: small or large, ignored or not, and the id of what stands there now.
+    """Return for each file whether it is large, whether it is ignored, and the id of the stored version.
 
     Large is what the repository's own .gitattributes say, what is over the size limit, and what is not text.
     """
@@ -85,7 +85,7 @@ def preupload(call: RequestContext) -> Response:
 
 
 async def commit(call: RequestContext) -> Response:
-    """One NDJSON body, one commit: a header, then operations.
+    """Write a commit from one NDJSON body: a header, then operations.
 
     The body waits on disk until all of it is here, so that a slow sender holds neither memory nor a worker.
     """
@@ -123,6 +123,7 @@ def committed(call: RequestContext, ref: str, body: IO[bytes], opens: bool) -> R
 def write(
     call: RequestContext, ref: str, header: Fields, operations: Sequence[Operation], opens: bool, contents: Contents
 ) -> Response:
+    """Write a commit, or a pull request with its first commit."""
     title = header.text("summary", limit=2000).strip()
     if not title:
         raise HubHTTPError(400, 'Field "summary" must not be empty.')
@@ -158,7 +159,7 @@ def write(
 
 
 def scan_soon(call: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
-    """Let the files of a commit be scanned that may hold pickles."""
+    """Schedule scans of those files of a commit that may hold pickles."""
     if call.scanner is None:
         return
     wanted = [path for path in paths if may_hold_pickle(path)]
@@ -168,7 +169,7 @@ def scan_soon(call: RequestContext, repo: Repo, made: Commit, paths: Sequence[st
 
 
 def operation(call: RequestContext, key: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
-    """One line of a commit as the store's value.
+    """Convert one line of a commit to an operation of the store.
 
     Args:
         call: The request.
@@ -192,7 +193,7 @@ def operation(call: RequestContext, key: str, value: Fields, contents: Contents,
 
 
 def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
-    """A small file, whose content moves out of memory at once."""
+    """Read a small file, whose content leaves memory at once."""
     encoding = value.text("encoding", "utf-8", limit=20)
     if encoding not in ("base64", "utf-8", "utf8"):
         raise HubHTTPError(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
@@ -210,6 +211,7 @@ def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None)
 
 
 def decoded(piece: bytes, encoding: str) -> bytes:
+    """Decode a piece of a content."""
     if encoding != "base64":
         return piece
     try:
@@ -219,7 +221,7 @@ def decoded(piece: bytes, encoding: str) -> bytes:
 
 
 def large(call: RequestContext, path: str, value: Fields) -> AddLarge:
-    """A file that was sent before. Copies name no size: then the blob's own counts, if this user may use the blob."""
+    """Read an operation on a large file. Copies have no size: then that of the blob is used, if the user may use it."""
     sha256 = value.text("oid", limit=64)
     if value.text("algo", "sha256", limit=20) not in ("sha256", "sha_256") or not _SHA256.fullmatch(sha256):
         raise HubHTTPError(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
@@ -232,7 +234,7 @@ def large(call: RequestContext, path: str, value: Fields) -> AddLarge:
 
 
 def lines(call: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
-    """The objects of a body; of a long one the content is in a file of its own."""
+    """Yield the objects of a body; the content of a long one is in a file of its own."""
     folder = call.store.root / "tmp"
     while first := body.readline(LONG_LINE):
         if len(first) < LONG_LINE or first.endswith(b"\n"):
@@ -254,7 +256,7 @@ def lines(call: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO[by
 
 
 def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
-    """A line that begins with a piece, in pieces; a line holds one small file and no more."""
+    """Yield a line in pieces, after its first one; a line holds one small file at most."""
     size = len(piece)
     while piece:
         if size > MAX_LINE:
@@ -269,7 +271,7 @@ def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
 
 
 def writable_ref(call: RequestContext, *, opens: bool) -> str:
-    """The full name of the ref to write, after asking whether the caller may.
+    """Return the full name of the ref to write, if the client may write to it.
 
     Whoever may discuss may open a pull request and go on with one's own; everything else needs the right to write.
     """
@@ -286,10 +288,12 @@ def writable_ref(call: RequestContext, *, opens: bool) -> str:
 
 
 def is_own(call: RequestContext, number: int) -> bool:
+    """Return whether the client opened a pull request."""
     return call.store.discussions.find(call.repo, number).author == call.user.name
 
 
 def root_file(call: RequestContext, commit: Commit, path: str) -> str:
+    """Return the text of a file in the root of a commit; "" if there is none."""
     entry = call.store.revisions.entry(call.repo, commit, path)
     if entry is None or entry.is_folder or entry.lfs is not None or entry.size > gitattributes.MAX_BYTES:
         return ""
@@ -298,7 +302,7 @@ def root_file(call: RequestContext, commit: Commit, path: str) -> str:
 
 
 def content_id(call: RequestContext, entry: Entry | None, damaged: set[str]) -> str | None:
-    """The id that the client compares with its own file: git's id of a small one, SHA-256 of a large one.
+    """Return the id that the client compares with its file: git's id of a small one, SHA-256 of a large one.
 
     None for content that is damaged here, so that the client sends it again.
     """
@@ -310,6 +314,7 @@ def content_id(call: RequestContext, entry: Entry | None, damaged: set[str]) -> 
 
 
 def super_squash(call: RequestContext) -> Response:
+    """Replace the history of a branch by one commit."""
     message = call.json().text("message", "Super-squash", limit=2000).strip() or "Super-squash"
     ref = writable_ref(call, opens=False)
     made = call.store.commits.squash(call.repo, ref, message, call.user.name)
@@ -317,7 +322,7 @@ def super_squash(call: RequestContext) -> Response:
 
 
 def history(call: RequestContext) -> Response:
-    """Newest first, in pages."""
+    """Return one page of commits, newest first."""
     limit = call.integer("limit", 50, low=1, high=1000)
     formatted = "formatted" in call.values("expand")
     revision = call.params["revision"]

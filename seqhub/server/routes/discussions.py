@@ -1,4 +1,4 @@
-"""Discussions and pull requests: open, list, read with a diff, comment, edit, hide, close, rename, merge."""
+"""Routes of discussions and pull requests: open, list, read, comment, edit, hide, close, rename, merge."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -140,7 +140,7 @@ def named(call: RequestContext) -> Discussion:
 
 
 def own_discussion(call: RequestContext) -> Discussion:
-    """One's own, or any for who may write to the repository."""
+    """Return the discussion, if the client opened it or may write to the repository."""
     found = named(call)
     if found.author != call.user.name:
         call.require("write")
@@ -148,7 +148,7 @@ def own_discussion(call: RequestContext) -> Discussion:
 
 
 def own_comment(call: RequestContext, verb: str) -> None:
-    """Editing is for authors only; hiding also for who may write."""
+    """Check that the client may change a comment: its author may edit, also writers may hide."""
     wanted = call.params["comment"].lower()
     found: Comment | None = next((item for item in named(call).comments if item.id.lower() == wanted), None)
     if found is None or found.kind != "comment":
@@ -161,7 +161,7 @@ def own_comment(call: RequestContext, verb: str) -> None:
 
 
 def changes(call: RequestContext, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
-    """Fork and head of a pull request, and the files that differ; None before its first commit."""
+    """Return start and head of a pull request, and the files that differ; None before its first commit."""
     made = [item.extra["oid"] for item in found.comments if item.kind == "commit"]
     parent = call.store.revisions.resolve(call.repo, made[0]).parent if made else None
     if parent is None:
@@ -174,7 +174,7 @@ def changes(call: RequestContext, found: Discussion) -> tuple[Commit, Commit, Ch
 
 
 def conflicts(call: RequestContext, found: Discussion) -> list[str]:
-    """Files that the target has changed too, in another way: then a merge would be refused."""
+    """Return the files that the target has changed in another way, for which a merge would be refused."""
     proposed = changes(call, found) if found.status in ("open", "draft") else None
     targets = [ref.ref for ref in call.store.refs.of_repo(call.repo) if ref.ref == f"refs/heads/{found.target}"]
     if proposed is None or not targets:
@@ -185,7 +185,7 @@ def conflicts(call: RequestContext, found: Discussion) -> list[str]:
 
 
 def diff(call: RequestContext, found: Discussion) -> Iterator[str]:
-    """What a pull request changes, as git words it: from where it forked to its head."""
+    """Yield the diff of a pull request as git writes it: from where it forked to its head."""
     proposed = changes(call, found)
     if proposed is None:
         return
@@ -208,6 +208,7 @@ def diff(call: RequestContext, found: Discussion) -> Iterator[str]:
 def file_diff(
     call: RequestContext, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]
 ) -> str:
+    """Return the diff of one file."""
     entries = (old[1], new[1])
     shown = [f"diff --git a/{path} b/{path}\n"]
     if entries[0] is None:
@@ -235,7 +236,7 @@ def content_id(entry: Entry | None) -> str | None:
 
 
 def text_of(call: RequestContext, commit: Commit, entry: Entry | None) -> str | None:
-    """A small text; None for what is no text."""
+    """Return the text of a small file; None for a file that is not text."""
     if entry is None:
         return ""
     if entry.lfs is not None:

@@ -1,4 +1,4 @@
-"""Reading files: content with ranges, folders, single paths."""
+"""Routes that read files: content with ranges, folders, single paths."""
 
 import json
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ TEXT = frozenset(
 
 
 def resolve(call: RequestContext) -> Response:
-    """A file's content. Never compressed: clients compare Content-Length with the size they know."""
+    """Send a file. It is never compressed, since clients compare Content-Length with the size they know."""
     commit, entry = found_file(call)
     etag = f'"{entry.lfs.sha256 if entry.lfs else entry.oid}"'
     headers = {
@@ -79,7 +79,7 @@ def resolve(call: RequestContext) -> Response:
 
 
 def raw(call: RequestContext) -> Response:
-    """The blob that git has: of a large file its pointer."""
+    """Send the blob as git has it: of a large file its pointer."""
     commit, entry = found_file(call)
     etag = f'"{entry.oid}"'
     headers = {
@@ -110,6 +110,7 @@ def raw(call: RequestContext) -> Response:
 
 
 def tree(call: RequestContext) -> Response:
+    """List a folder."""
     expand = call.flag("expand")
     highest = EXPANDED_PAGE if expand else TREE_PAGE
     commit, folder = call.commit(), call.params.get("path", "").strip("/")
@@ -137,7 +138,7 @@ def tree(call: RequestContext) -> Response:
 
 
 def paths_info(call: RequestContext) -> Response:
-    """What stands at some paths; those that are not there are left out."""
+    """Return entries of some paths; missing ones are omitted."""
     form = call.form()
     paths = [path.strip("/") for path in form.get("paths", []) + form.get("paths[]", [])]
     if len(paths) > PATHS:
@@ -155,7 +156,7 @@ def paths_info(call: RequestContext) -> Response:
 
 
 def scan_of(call: RequestContext, entry: Entry) -> Status:
-    """What the scan of a file that may hold a pickle found; readers start none."""
+    """Return the scan result of a file; starts no scan."""
     if call.scanner is None or entry.is_folder:
         return "not scanned"
     content = entry.lfs.sha256 if entry.lfs else entry.oid
@@ -163,7 +164,7 @@ def scan_of(call: RequestContext, entry: Entry) -> Status:
 
 
 def safetensors_metadata(call: RequestContext) -> Response:
-    """The headers of all shards that an index on main names, so that a client asks once."""
+    """Return the headers of all shards of an index on main in one answer."""
     commit, index_path = call.store.revisions.resolve(call.repo, "main"), call.params["path"]
     index_entry = call.store.revisions.entry(call.repo, commit, index_path)
     if index_entry is None or index_entry.is_folder:
@@ -194,7 +195,7 @@ def safetensors_metadata(call: RequestContext) -> Response:
 
 
 def shard_header(call: RequestContext, commit: Commit, path: str, room: int) -> bytes:
-    """The header of a safetensors file as JSON, computed once for equal files.
+    """Return the header of a safetensors file as JSON, computed once for equal files.
 
     Args:
         call: The request.
@@ -223,11 +224,12 @@ def shard_header(call: RequestContext, commit: Commit, path: str, room: int) -> 
 
 
 def compact(value: object) -> bytes:
-    """JSON without spaces, as `JSONResponse` writes it."""
+    """Return JSON without spaces, as `JSONResponse` writes it."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
+    """Return a range of bytes of a content."""
     if isinstance(content, bytes):
         return content[start:stop]
     with content.open("rb") as file:
@@ -236,6 +238,7 @@ def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
 
 
 def found_file(call: RequestContext) -> tuple[Commit, Entry]:
+    """Return the commit and the entry of a file."""
     commit, path = call.commit(), call.params["path"]
     entry = None if path.endswith("/") else call.store.revisions.entry(call.repo, commit, path)
     if entry is None or entry.is_folder:
@@ -244,20 +247,20 @@ def found_file(call: RequestContext) -> tuple[Commit, Entry]:
 
 
 def absent_entry(commit: Commit, path: str, revision: str) -> HubHTTPError:
-    """Carries the commit: clients remember that a file is absent there."""
+    """Return a 404 with the commit, at which clients remember that a file is absent."""
     refusal = entry_not_found(path, revision)
     refusal.headers[serializers.REPO_COMMIT] = commit.oid
     return refusal
 
 
 def range_of(call: RequestContext, size: int, etag: str) -> tuple[int, int, int]:
-    """Start, stop and status of the answer; see `asked_range`."""
+    """Return start, stop and status of the answer; see `asked_range`."""
     headers = call.request.headers
     return asked_range(headers.get("range", ""), headers.get("if-range"), size, etag)
 
 
 async def pieces(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
-    """Bytes of a file on disk, read in threads."""
+    """Yield bytes of a file on disk, read in threads."""
     file = await run_in_threadpool(path.open, "rb")
     try:
         await run_in_threadpool(file.seek, start)
@@ -273,11 +276,12 @@ async def pieces(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
 
 
 def pointer(sha256: str, size: int) -> bytes:
+    """Return the LFS pointer of a large file."""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 def content_type(path: str) -> str:
-    """Text is shown as plain text, never as what it says it is: files are not to run in this server's name."""
+    """Return the media type: text is plain text, so that browsers run no file with the rights of this server."""
     name = PurePosixPath(path)
     is_text = name.suffix.lower() in TEXT or name.name in TEXT
     return "text/plain; charset=utf-8" if is_text else "application/octet-stream"

@@ -37,7 +37,7 @@ _OID = re.compile(rb"[0-9a-f]{40}")
 
 @dataclass(slots=True)
 class Asked:
-    """One request of a client that fetches."""
+    """A request of a client that fetches."""
 
     wants: dict[bytes, None] = field(default_factory=dict)
     capabilities: frozenset[bytes] = frozenset()
@@ -50,14 +50,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Tips:
-    """What the refs of a repository lead to."""
+    """The commits that the refs of a repository lead to."""
 
     refs: dict[str, bytes]
     peeled: dict[bytes, bytes]  # of annotated tags: their commits
 
 
 def advertise(call: RequestContext) -> Response:
-    """The refs, as the first answer of every conversation."""
+    """Return the refs, the first answer of a fetch."""
     service = call.request.query_params.get("service")
     if service == "git-receive-pack":
         return refuse_push(call)
@@ -127,7 +127,7 @@ def sent(
     common: list[bytes],
     ends: set[bytes],
 ) -> Iterator[bytes]:
-    """The end of the negotiation and the pack, in pieces of 64 KiB."""
+    """Yield the end of the negotiation and the pack, in pieces of 64 KiB."""
     yield b"".join(first)
     has_bands = b"side-band-64k" in asked.capabilities
     tags = found.peeled.items() if b"include-tag" in asked.capabilities else ()
@@ -145,7 +145,7 @@ def sent(
 
 
 def refuse_push(call: RequestContext) -> Response:
-    """Plain text, since git shows its user nothing else."""
+    """Refuse a push in plain text, which git shows to its user."""
     return Response(
         NO_PUSH + "\n",
         501,
@@ -155,7 +155,7 @@ def refuse_push(call: RequestContext) -> Response:
 
 
 def reader(call: RequestContext) -> Reader:
-    """Objects of the repository by their 20 bytes."""
+    """Return a function that reads objects of the repository by their 20 bytes."""
 
     def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:
         if oid == git.EMPTY_TREE:  # known to everybody; of a repository without files
@@ -166,7 +166,7 @@ def reader(call: RequestContext) -> Reader:
 
 
 def content_reader(call: RequestContext) -> ContentReader:
-    """Objects of the repository by their 20 bytes; long contents as files."""
+    """Return a function that reads objects by their 20 bytes; long contents as files."""
     read = reader(call)
 
     def read_content(oid: bytes) -> tuple[git.ObjectKind, bytes | Path]:
@@ -177,7 +177,7 @@ def content_reader(call: RequestContext) -> ContentReader:
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer pieces, each worth a worker's turn."""
+    """Yield the same bytes in fewer pieces, each large enough for a worker's turn."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -191,13 +191,14 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def tips(call: RequestContext, graph: Graph) -> Tips:
+    """Return the tips of a repository."""
     refs = {ref: bytes.fromhex(oid) for ref, oid in call.store.git.refs(call.repo).items()}
     peeled = {oid: graph.commit_behind(oid) for ref, oid in refs.items() if ref.startswith(TAG)}
     return Tips(refs, {tag: oid for tag, oid in peeled.items() if oid is not None and oid != tag})
 
 
 def unreachable(graph: Graph, found: Tips, asked: Asked) -> bytes | None:
-    """A wanted object that no ref leads to, if there is one.
+    """Return a wanted object that no ref leads to; None if all are reachable.
 
     A ref may have moved on since the client saw it, so what lies before a tip is as good as a tip.
     """
@@ -210,7 +211,7 @@ def unreachable(graph: Graph, found: Tips, asked: Asked) -> bytes | None:
 
 
 def parsed(body: bytes) -> Asked:
-    """A request to git-upload-pack.
+    """Parse a request to git-upload-pack.
 
     Raises:
         ValueError: It is none.
@@ -247,13 +248,14 @@ def parsed(body: bytes) -> Asked:
 
 
 def oid_of(text: bytes) -> bytes:
+    """Parse an object id."""
     if not _OID.fullmatch(text):
         raise ValueError(f"{text[:60]!r} is no object id")
     return bytes.fromhex(text.decode())
 
 
 def unpacked(call: RequestContext) -> bytes:
-    """The body, which git compresses when it is long; not more of it than the route allows.
+    """Return the body, decompressed if git compressed it; limited as the route allows.
 
     Raises:
         ValueError: It is not gzip although it says so.

@@ -1,4 +1,4 @@
-"""Git LFS: the batch route, signed addresses for the bytes, and locks, which are left out.
+"""Git LFS: the batch route, and signed URLs for uploads and downloads. Locks are not supported.
 
 Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md (and basic-transfers.md, locking.md). Two
 transfers come on top of `basic`: huggingface_hub's `multipart` (`chunk_size` and numbered part addresses in the
@@ -37,7 +37,7 @@ HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """From which size on a file is asked for in parts, and how large these are, in bytes.
+    """When a file is sent in parts, in bytes.
 
     One request is faster; but after a break the client sends one part again, not the whole file.
     """
@@ -47,6 +47,7 @@ class Plan:
 
 
 def batch(call: RequestContext, plan: Plan) -> Response:
+    """Return upload or download actions for a batch of objects."""
     fields = call.json()
     operation = fields.text("operation")
     if operation not in ("upload", "download"):
@@ -72,7 +73,7 @@ def batch(call: RequestContext, plan: Plan) -> Response:
 
 
 def verify(call: RequestContext) -> Response:
-    """Asked after an upload: is it here, as this user's?"""
+    """Check that an upload arrived and belongs to this user."""
     oid, size = _wanted(call.json())
     if not call.may_use(oid) or not call.store.blobs.is_sound(oid, size):
         raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
@@ -80,6 +81,7 @@ def verify(call: RequestContext) -> Response:
 
 
 async def put_object(call: RequestContext) -> Response:
+    """Receive a large file."""
     grant = _grant(call, "upload")
     account, token = await call.in_thread(uploader, call, grant)
     writer = await call.in_thread(call.store.blobs.begin)
@@ -93,6 +95,7 @@ async def put_object(call: RequestContext) -> Response:
 
 
 async def put_part(call: RequestContext) -> Response:
+    """Receive one part of a large file."""
     grant = _grant(call, "part")
     account, token = await call.in_thread(uploader, call, grant)
     try:
@@ -108,7 +111,7 @@ async def put_part(call: RequestContext) -> Response:
 
 
 def complete(call: RequestContext) -> Response:
-    """Join the parts into the file that the grant names."""
+    """Join the parts into a file."""
     grant = _grant(call, "complete")
     account, token = uploader(call, grant)
     fields = call.json()
@@ -135,6 +138,7 @@ def complete(call: RequestContext) -> Response:
 
 
 def get_object(call: RequestContext) -> Response:
+    """Send a large file."""
     grant = _grant(call, "download")
     _, repo = holder(call, grant)
     path = None if call.store.blobs.size_in(repo, grant.oid) is None else call.store.blobs.find(grant.oid)
@@ -155,6 +159,7 @@ def get_object(call: RequestContext) -> Response:
 
 
 def locks(call: RequestContext) -> Response:
+    """Refuse locks."""
     raise _lfs_refusal(501, "This Hub has no file locks: git push is not served, and commits over HTTP need none.")
 
 
@@ -195,7 +200,7 @@ def _xet_uploads(call: RequestContext, wanted: list[tuple[str, int]], revision: 
 
 
 def _upload_item(call: RequestContext, oid: str, size: int, actions: Callable[[str, int], dict[str, object]]) -> object:
-    """One object of the answer; without actions where this user need not send it again."""
+    """Return one object of the answer; without actions if this user need not send it again."""
     if size > call.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
@@ -226,7 +231,7 @@ def _wanted(fields: Fields) -> tuple[str, int]:
 
 
 def _grant(call: RequestContext, action: Action) -> Grant:
-    """The grant of a signed address, if it is for this very address."""
+    """Return the grant of a signed URL, if it is for this URL."""
     grant = Signer(call.store.secret).read(call.request.query_params.get("grant", ""), action)
     here = {"oid": grant.oid, "upload": grant.upload, "part": str(grant.part)}
     if any(here[name] != value for name, value in call.params.items()):
@@ -239,12 +244,12 @@ def _repo_url(call: RequestContext) -> str:
 
 
 def _lfs_refusal(status: int, message: str) -> HubHTTPError:
-    """git-lfs reads `message` where other clients read `error`."""
+    """Return an error with `message`, which git-lfs reads where other clients read `error`."""
     return HubHTTPError(status, message, body={"message": message})
 
 
 def _storage_refusal(problem: BaseException) -> BaseException:
-    """What a full or read-only disk means to the client; other problems as they are."""
+    """Return the HTTP error of a full or read-only disk; other errors unchanged."""
     try:
         with refusing():
             raise problem
@@ -253,7 +258,7 @@ def _storage_refusal(problem: BaseException) -> BaseException:
 
 
 def make_routes(plan: Plan) -> list[Route]:
-    """The rows; tests ask for parts of small files."""
+    """Return the routes; tests pass a plan with small parts."""
     asked = functools.partial(batch, plan=plan)
     rows = []
     for suffix in (".git", ""):  # git-lfs keeps the address as the user wrote it

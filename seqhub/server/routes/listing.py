@@ -1,4 +1,4 @@
-"""What a repository is, and lists of repositories."""
+"""Routes of repository information and lists of repositories."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +36,7 @@ EXPANDABLE: Mapping[RepoType, frozenset[str]] = {
 
 
 class Description:
-    """One repository's fields as clients name them; each is looked up only when it is asked for."""
+    """Fields of a repository as clients name them, looked up when needed."""
 
     def __init__(self, call: RequestContext, repo: Repo, commit: Commit | None = None, *, blobs: bool = False) -> None:
         self.call = call
@@ -59,7 +59,7 @@ class Description:
         return self.at
 
     def shape(self, names: "frozenset[str] | set[str]") -> serializers.Shape:
-        """Ids, and the fields of those names that this server knows; those it does not know are absent."""
+        """Return ids, and the fields of these names that this server has."""
         shape: serializers.Shape = {"_id": f"{self.repo.id:024x}", "id": self.repo.repo_id}
         if self.repo.repo_type == "model":
             shape["modelId"] = self.repo.repo_id
@@ -71,6 +71,7 @@ class Description:
         return shape
 
     def fields(self) -> dict[str, Callable[[], object]]:
+        """Return the functions that look up each field."""
         repo = self.repo
 
         def downloads() -> int:
@@ -108,11 +109,11 @@ class Description:
         return fields
 
     def siblings(self) -> list[serializers.Shape]:
-        """Every file at the commit."""
+        """Return every file at the commit."""
         return [shape for page in self.sibling_pages() for shape in page]
 
     def sibling_pages(self) -> Iterator[list[serializers.Shape]]:
-        """Every file at the commit, page by page."""
+        """Yield every file at the commit, page by page."""
         after: str | None = None
         for number in range(-(-MAX_SIBLINGS // LIGHT_FILES)):
             if number:
@@ -125,7 +126,7 @@ class Description:
                 return
 
     def config(self) -> serializers.Shape | None:
-        """The part of config.json from which clients choose classes; None where the file is not what it should be."""
+        """Return the part of config.json from which clients choose classes; None if the file is not valid."""
         entry = self.store.revisions.entry(self.repo, self.commit, "config.json")
         if entry is None or entry.is_folder or entry.lfs is not None or entry.size > 1_000_000:
             return None
@@ -139,6 +140,7 @@ class Description:
         return {name: config[name] for name, check in CONFIG.items() if check(config.get(name))}
 
     def library_name(self) -> str | None:
+        """Return the library of the card; "transformers" if there is none and config.json has a model type."""
         named = text_or_none(self.card.get("library_name"))
         if named is None and self.at is not None and "model_type" in (self.config() or {}):
             return "transformers"
@@ -146,7 +148,7 @@ class Description:
 
 
 def info(call: RequestContext) -> Response:
-    """One repository at one revision."""
+    """Return one repository at one revision."""
     repo = call.repo
     commit = call.commit()
     description = Description(call, repo, commit, blobs=call.flag("blobs"))
@@ -171,7 +173,7 @@ def info(call: RequestContext) -> Response:
 
 
 def list_repositories(call: RequestContext) -> Response:
-    """A page of a list, cheap fields unless more is asked for."""
+    """Return one page of repositories, with cheap fields unless more are requested."""
     repo_type = serializers.REPO_TYPE_OF[call.params["kinds"]]
     query = call.request.query_params
     expand = expanded(call, repo_type)
@@ -222,6 +224,7 @@ def list_repositories(call: RequestContext) -> Response:
 
 
 def plain_names(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
+    """Return the names of the fields without `expand`."""
     names = {"author", "private", "gated", "likes", "downloads", "tags", "createdAt", "lastModified", "sdk"}
     names |= {"pipeline_tag", "library_name"}
     if repo_type == "dataset":
@@ -236,6 +239,7 @@ def plain_names(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
 
 
 def expanded(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
+    """Return the valid names in `expand`."""
     names = frozenset(call.values("expand"))
     unknown = sorted(names - EXPANDABLE[repo_type])
     if unknown:
@@ -244,7 +248,7 @@ def expanded(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
 
 
 def gate(text: str | None) -> Gated | bool | None:
-    """As clients ask: any gate (true), none (false), or one kind of gate."""
+    """Parse `gated`: true or false, or one way of gating."""
     if text is None:
         return None
     values: dict[str, Gated | bool] = {"true": True, "1": True, "false": False, "0": False}
@@ -255,7 +259,7 @@ def gate(text: str | None) -> Gated | bool | None:
 
 
 def tags_by_type(call: RequestContext) -> Response:
-    """The tags of public repositories, grouped as the public Hub groups its catalogue."""
+    """Return the tags of public repositories, grouped as on the public Hub."""
     repo_type: RepoType = "model" if call.params["kinds"] == "models" else "dataset"
     groups: dict[str, list[serializers.Shape]] = {}
     for tag, _ in call.store.listing.tag_counts(repo_type):
@@ -274,7 +278,7 @@ def is_class_names(value: object) -> bool:
 
 
 def is_auto_map(value: object) -> bool:
-    """Auto class -> where its code is; for tokenizers a slow and a fast class, either of them absent."""
+    """Return whether a value maps auto classes to code; tokenizers have a slow and a fast class, each optional."""
 
     def is_place(place: object) -> bool:
         return place is None or isinstance(place, str)

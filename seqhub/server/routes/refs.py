@@ -1,4 +1,4 @@
-"""Branches, tags, and the list of both."""
+"""Routes of branches and tags."""
 
 from starlette.responses import JSONResponse, Response
 
@@ -9,11 +9,12 @@ from seqhub.server.routing import Route
 
 
 def list_refs(call: RequestContext) -> Response:
+    """List branches, tags and, if requested, pull requests."""
     return JSONResponse(serializers.refs(call.store.refs.of_repo(call.repo), pull_requests=call.flag("include_prs")))
 
 
 def create_branch(call: RequestContext) -> Response:
-    """A branch at a revision; JavaScript's client sends `overwrite` and `emptyBranch`, which this server leaves out."""
+    """Create a branch; `overwrite` and `emptyBranch` come from the JavaScript client."""
     name, fields = call.params["branch"], call.json()
     if name.startswith("refs/"):
         raise HubHTTPError(400, f"Invalid reference for a branch: {name}")
@@ -27,6 +28,7 @@ def create_branch(call: RequestContext) -> Response:
 
 
 def delete_branch(call: RequestContext) -> Response:
+    """Delete a branch."""
     name = call.params["branch"]
     if name == "main":
         raise HubHTTPError(403, "Cannot delete refs/heads/main")
@@ -37,6 +39,7 @@ def delete_branch(call: RequestContext) -> Response:
 
 
 def create_tag(call: RequestContext) -> Response:
+    """Create a tag."""
     fields = call.json()
     name = fields.text("tag", limit=255)
     if any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs.of_repo(call.repo)):
@@ -48,6 +51,7 @@ def create_tag(call: RequestContext) -> Response:
 
 
 def delete_tag(call: RequestContext) -> Response:
+    """Delete a tag."""
     name = call.params["revision"]
     if not any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs.of_repo(call.repo)):
         raise revision_not_found(name)

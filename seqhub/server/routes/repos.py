@@ -1,4 +1,4 @@
-"""Making, naming, moving and removing repositories; likes; which large files they hold."""
+"""Routes that create, move, change, copy and delete repositories; likes; lists of large files."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ NEW_REPO_LIMIT = 16 * 2**20
 
 
 def create(call: RequestContext) -> Response:
-    """A repository with its first commit; 409 with its address where it is there already."""
+    """Create a repository with its first commit; 409 with its URL if it exists."""
     fields = call.json()
     repo_type, repo_id = repo_type_field(fields), own_name(call, fields)
     namespace, _ = check_repo_name(repo_id)
@@ -63,13 +63,14 @@ def create(call: RequestContext) -> Response:
 
 
 def delete(call: RequestContext) -> Response:
+    """Delete a repository."""
     fields = call.json()
     call.store.repos.delete(call.reach(repo_type_field(fields), own_name(call, fields), "admin"))
     return JSONResponse({"success": True})
 
 
 def move(call: RequestContext) -> Response:
-    """A new name; the old one redirects from now on, to those who may see the repository."""
+    """Rename a repository; the former id redirects for those who may see the repository."""
     fields = call.json()
     repo_type = repo_type_field(fields)
     repo = call.reach(repo_type, fields.text("fromRepo", limit=200), "admin")
@@ -84,6 +85,7 @@ def move(call: RequestContext) -> Response:
 
 
 def settings(call: RequestContext) -> Response:
+    """Change visibility and gating."""
     fields = call.json()
     gated: Gated | None = None
     if "gated" in fields.values:
@@ -97,7 +99,7 @@ def settings(call: RequestContext) -> Response:
 
 
 def duplicate(call: RequestContext) -> Response:
-    """A copy with history, branches and tags; as private as the original unless the client says otherwise."""
+    """Copy a repository with history, branches and tags; as private as the original unless stated otherwise."""
     fields = call.json()
     repo_id = fields.text("repository", limit=200)
     namespace, _ = check_repo_name(repo_id)
@@ -115,25 +117,29 @@ def duplicate(call: RequestContext) -> Response:
 
 
 def like(call: RequestContext) -> Response:
+    """Add a like."""
     call.store.likes.add(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
 def unlike(call: RequestContext) -> Response:
+    """Remove a like."""
     call.store.likes.remove(call.repo, call.user)
     return JSONResponse({"success": True})
 
 
 def likers(call: RequestContext) -> Response:
+    """List the accounts that like a repository."""
     return JSONResponse([serializers.person(account) for account in call.store.likes.accounts(call.repo)])
 
 
 def auth_check(call: RequestContext) -> Response:
-    """The table has asked already; to come this far is the answer."""
+    """Confirm the permission that the table of routes has checked."""
     return JSONResponse({"success": True})
 
 
 def large_files(call: RequestContext) -> Response:
+    """List large files of all revisions."""
     where = heads_with(call)
     items = []
     for sha256, path, size, author, seconds in call.store.blobs.large_files(call.repo):
@@ -144,7 +150,7 @@ def large_files(call: RequestContext) -> Response:
 
 
 def heads_with(call: RequestContext) -> dict[str, str]:
-    """For each large file the first branch, main before others, at whose head it stands."""
+    """Return for each large file the first branch, main before others, whose head holds it."""
     where: dict[str, str] = {}
     for ref in call.store.refs.of_repo(call.repo):
         if ref.ref.startswith("refs/heads/"):
@@ -154,13 +160,14 @@ def heads_with(call: RequestContext) -> dict[str, str]:
 
 
 def delete_large_files(call: RequestContext) -> Response:
+    """Delete large files permanently."""
     deletions = call.json().fields("deletions")
     call.store.commits.delete_large(call.repo, *deletions.texts("sha", limit=MAX_BATCH), author=call.user.name)
     return JSONResponse({"success": True})
 
 
 def duplicate_large_files(call: RequestContext) -> Response:
-    """Before a copy between repositories: are these files here, so that whoever reads them may commit them there?"""
+    """Check before a copy between repositories which files are here, so that they can be committed there."""
     fields = call.json()
     target = fields.fields("target")
     call.reach(repo_type_field(target), target.text("name", limit=200), "write")
@@ -176,6 +183,7 @@ def duplicate_large_files(call: RequestContext) -> Response:
 
 
 def repo_type_field(fields: Fields) -> RepoType:
+    """Return the field "type"."""
     given = fields.optional_text("type", limit=20) or "model"
     for repo_type in REPO_TYPES:
         if given == repo_type:
@@ -184,7 +192,7 @@ def repo_type_field(fields: Fields) -> RepoType:
 
 
 def own_name(call: RequestContext, fields: Fields) -> str:
-    """Namespace and name as clients split them; without an organisation the caller's own."""
+    """Return the repository id of a body; without an organisation, in the client's own namespace."""
     name, organization = fields.text("name", limit=200), fields.optional_text("organization", limit=100)
     if "/" in name and organization is None:
         return name
@@ -192,13 +200,14 @@ def own_name(call: RequestContext, fields: Fields) -> str:
 
 
 def need_namespace(call: RequestContext, namespace: str) -> None:
+    """Check that the namespace exists and the client may write there."""
     call.require_namespace("write", namespace)
     if call.store.accounts.find(namespace) is None:
         raise HubHTTPError(404, f"No user or organisation is called {namespace!r}.")
 
 
 def is_private(fields: Fields) -> bool | None:
-    """`visibility` of new clients or `private` of old ones; None where neither is set."""
+    """Return `visibility` of new clients or `private` of old ones; None if neither is set."""
     visibility = fields.optional_text("visibility", limit=20)
     if visibility is None:
         return fields.flag("private") if fields.values.get("private") is not None else None
@@ -208,13 +217,13 @@ def is_private(fields: Fields) -> bool | None:
 
 
 def already_there(call: RequestContext, repo: Repo) -> HubHTTPError:
-    """To a caller who may write in the namespace, so that this tells no more than is known there."""
+    """Return the error for a repository that exists; its client may write in the namespace."""
     url = serializers.page_url(call.base_url, repo)
     return HubHTTPError(409, f"You already created this {repo.repo_type} repo: {repo.repo_id}", body={"url": url})
 
 
 def first_files(fields: Fields) -> list[Operation]:
-    """Files that JavaScript's client sends along, and the card that a licence alone makes."""
+    """Return files that the JavaScript client sends along, and the card that follows from a licence."""
     operations: list[Operation] = []
     for item in fields.objects("files", limit=MAX_FIRST_FILES):
         text = item.text("content", limit=NEW_REPO_LIMIT)

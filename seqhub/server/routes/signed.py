@@ -1,4 +1,4 @@
-"""What the routes of large files share: who holds a signed grant, and how a body streams into a file."""
+"""Signed permissions of upload and download routes, and streaming of bodies into files."""
 
 import asyncio
 import time
@@ -23,14 +23,14 @@ LONGEST_LIFE_SECONDS = 24 * 3600
 
 
 def life_of_batch(total_bytes: int) -> int:
-    """Seconds for which the addresses of one batch of files hold."""
+    """Return the lifetime in seconds of the URLs of one batch of files."""
     return min(LIFE_SECONDS + total_bytes // SLOWEST, LONGEST_LIFE_SECONDS)
 
 
 def grant_for(
     call: RequestContext, action: Action, permission: Permission, *, life: int = LIFE_SECONDS, **claims: str | int
 ) -> str:
-    """Sign a grant for whoever asks now.
+    """Sign a grant for the client of a request.
 
     Args:
         call: The request.
@@ -53,16 +53,16 @@ def grant_for(
 
 
 def upload_permission(call: RequestContext, revision: str | None) -> Permission:
-    """Uploads for a pull request need no right to write: whoever may discuss may propose."""
+    """Return the permission for an upload; an upload for a pull request needs `discuss` only."""
     proposes = revision in (None, "None") or revision.startswith("refs/pr/") or call.flag("create_pr")
     return "discuss" if proposes else "write"
 
 
 def holder(call: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
-    """Account and token that a grant was given to, and its repository, if the token still allows it.
+    """Return account and token of a grant, and its repository, if the token still allows it.
 
     Raises:
-        Refusal: 4xx: the token was revoked or has expired, or the repository or the right to it is gone.
+        HubHTTPError: 4xx: the token was revoked or has expired, or the repository or the right to it is gone.
     """
     identity = Identity()
     if grant.user:
@@ -81,7 +81,7 @@ def holder(call: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
 
 
 def uploader(call: RequestContext, grant: Grant) -> tuple[Account, Token]:
-    """Account and token of a grant that only signed-in users get; errors as `holder`."""
+    """Return account and token of a grant for uploads; errors as `holder`."""
     identity, _ = holder(call, grant)
     if identity.account is None or identity.token is None:
         raise HubHTTPError(403, "This address was made without a token; it uploads nothing.")
@@ -89,7 +89,7 @@ def uploader(call: RequestContext, grant: Grant) -> tuple[Account, Token]:
 
 
 async def exactly(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """A body that must have `size` bytes; stops reading as soon as there are more."""
+    """Yield a body that must have `size` bytes; stops reading when there are more."""
     seen = 0
     async for chunk in chunks:
         seen += len(chunk)

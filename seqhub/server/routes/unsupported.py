@@ -1,4 +1,4 @@
-"""What clients may ask for and this Hub does not do: one clear line each, with 501, instead of a puzzling 404."""
+"""Routes that are not supported: a clear line with 501 instead of a 404."""
 
 from starlette.responses import Response
 

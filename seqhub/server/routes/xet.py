@@ -1,4 +1,4 @@
-"""Xet uploads: tokens, xorbs, shards. Downloads are plain HTTP.
+"""Routes of Xet uploads: tokens, xorbs, shards. Downloads are plain HTTP.
 
 The CAS address is `/xet/INSTANCE/EPOCH`: the store's instance id changes when data go away as a whole, the user's epoch
 when something of his is lost; hf_xet keeps a cache for each address. Its requests carry a token of their own, a grant.
@@ -27,7 +27,7 @@ SMALL_SHARD_BYTES = 2**20  # of files with 1 GiB together, about
 
 
 def connection(call: RequestContext, revision: str | None) -> dict[str, str]:
-    """Address, token and its end for uploads to a repository, as headers."""
+    """Return CAS URL, token and expiry for uploads to a repository, as headers."""
     permission = upload_permission(call, revision)
     call.require(permission)
     call.store.maintenance.require_writable()
@@ -44,12 +44,14 @@ def connection(call: RequestContext, revision: str | None) -> dict[str, str]:
 
 
 def write_token(call: RequestContext) -> Response:
+    """Return the CAS connection for uploads."""
     headers = connection(call, call.params["revision"])
     body = {"casUrl": headers[CAS_URL], "accessToken": headers[ACCESS_TOKEN], "exp": int(headers[EXPIRATION])}
     return JSONResponse(body, headers={**headers, "Cache-Control": "no-store"})
 
 
 async def take_xorb(call: RequestContext) -> Response:
+    """Receive a xorb."""
     hash_ = from_hex(call.params["hash"])
     incoming = await call.in_thread(_begin_xorb, call, hash_)
     try:
@@ -64,7 +66,7 @@ async def take_xorb(call: RequestContext) -> Response:
 
 
 async def take_shard_of_call(call: RequestContext) -> Response:
-    """Shards are read in memory: few small ones at a time and one large one, when all of it is here."""
+    """Receive a shard. Shards are held in memory: a few small ones, and one large one at a time."""
     account, token, shelf = await call.in_thread(_sender, call)
     file, size = await call.spooled_body()
     raw = bytearray()
@@ -86,7 +88,7 @@ async def take_shard_of_call(call: RequestContext) -> Response:
 
 
 def absent(call: RequestContext) -> Response:
-    """hf_xet asks for these first and carries on without them, but only after a 404."""
+    """Answer 404, after which hf_xet continues without these routes."""
     raise HubHTTPError(404, "This Hub takes xorbs and shards only by version 1, and answers no questions about chunks.")
 
 
@@ -100,7 +102,7 @@ def _begin_xorb(call: RequestContext, hash_: bytes) -> Incoming:
 
 
 def _sender(call: RequestContext) -> tuple[Account, Token, XorbStore]:
-    """Account and token of the sender, by the CAS token, and what came before under this address."""
+    """Return account and token of the sender, by the CAS token, and its xorb store."""
     account, token = uploader(call, _grant(call))
     if call.params["instance"] != call.store.instance_id:
         raise HubHTTPError(410, "This address for uploads is not in use any more: ask for a new one.")

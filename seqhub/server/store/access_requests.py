@@ -15,7 +15,7 @@ AccessStatus = Literal["pending", "accepted", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """Somebody's wish to read a gated repository."""
+    """A user's request for access to a gated repository."""
 
     account: Account
     status: AccessStatus
@@ -27,7 +27,7 @@ class AccessRequests(StorePart):
     """Requests for access to gated repositories."""
 
     def create(self, repo: Repo, account: Account, fields: dict[str, str] | None = None) -> AccessRequest:
-        """Ask to read a gated repository; granted at once where its gate is "auto". Asking again changes nothing."""
+        """Request access to a gated repository; granted at once if `gated` is "auto". A second one changes nothing."""
         status = "accepted" if repo.gated == "auto" else "pending"
         with self.database.transaction() as connection:
             values = (repo.id, account.id, status, json.dumps(fields or {}), now())
@@ -35,7 +35,7 @@ class AccessRequests(StorePart):
         return next(request for request in self.of_repo(repo) if request.account.id == account.id)
 
     def of_repo(self, repo: Repo, status: AccessStatus | None = None) -> list[AccessRequest]:
-        """Requests, oldest first."""
+        """Return the requests of a repository, oldest first."""
         columns = ", ".join(f"accounts.{name}" for name in ["id", "name", "is_org", "full_name", "email", "created"])
         query = f"""SELECT {columns}, r.status, r.fields, r.created FROM access_requests AS r
             JOIN accounts ON accounts.id = r.account WHERE r.repo = ? AND r.status = coalesce(?, r.status)
@@ -45,7 +45,7 @@ class AccessRequests(StorePart):
         return [AccessRequest(to_account(row[:6]), row[6], json.loads(row[7]), moment(row[8])) for row in rows]
 
     def decide(self, repo: Repo, user: str, status: AccessStatus, *, grant: bool = False) -> None:
-        """Let somebody in, keep somebody out, or put the request back.
+        """Accept or reject a request, or set it back to pending.
 
         Args:
             repo: The repository.
@@ -54,7 +54,7 @@ class AccessRequests(StorePart):
             grant: Make a request for a user who never asked.
 
         Raises:
-            Refusal: 404 for an unknown user or one who did not ask, 400 for an unknown status, 409 if granted already.
+            HubHTTPError: 404 for an unknown user or one who did not ask, 400 for an unknown status, 409 if granted already.
         """
         if status not in ("pending", "accepted", "rejected"):
             raise HubHTTPError(400, f"no status {str(status)[:20]!r}; known: pending, accepted, rejected")
@@ -73,7 +73,7 @@ class AccessRequests(StorePart):
                 raise HubHTTPError(404, f"{user} has not asked for access")
 
     def may_read(self, repo: Repo, account: Account | None) -> bool:
-        """Whether a gate lets this account through: its owner, the owner's members, whoever was accepted."""
+        """Return whether an account may read the files of a gated repository: as owner, as member, or by a request."""
         if repo.gated == "no":
             return True
         if account is None:

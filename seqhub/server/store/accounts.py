@@ -19,7 +19,7 @@ class Accounts(StorePart):
         """Add a user or an organisation.
 
         Raises:
-            Refusal: 400 for a bad name, 409 if it is taken (in any case of letters).
+            HubHTTPError: 400 for a bad name, 409 if it is taken (in any case of letters).
         """
         check_name(name)
         with self.database.transaction() as connection:
@@ -28,17 +28,17 @@ class Accounts(StorePart):
             return add_account(connection, name, is_org, full_name, email)
 
     def find(self, name: str) -> Account | None:
-        """The account of that name, in any case of letters."""
+        """Return the account with a name, whose case does not matter; None if there is none."""
         with self.database.reading() as connection:
             return find_account(connection, name)
 
     def all(self) -> list[Account]:
-        """Every account, by name."""
+        """Return all accounts, sorted by name."""
         with self.database.reading() as connection:
             return [to_account(row) for row in connection.execute(ACCOUNT + " ORDER BY key")]
 
     def members(self, org: str) -> dict[str, Role]:
-        """User name -> role in the organisation."""
+        """Return the members of an organisation: user name -> role."""
         with self.database.reading() as connection:
             rows = connection.execute(
                 "SELECT name, role FROM members JOIN accounts ON accounts.id = user WHERE org = ? ORDER BY key",
@@ -47,10 +47,10 @@ class Accounts(StorePart):
             return dict(rows.fetchall())
 
     def add_member(self, org: str, user: str, role: Role) -> None:
-        """Put a user into an organisation, or change the role there.
+        """Add a user to an organisation, or change the user's role.
 
         Raises:
-            Refusal: 404 if one of them is missing, 400 if they are no organisation and user.
+            HubHTTPError: 404 if one of them is missing, 400 if they are no organisation and user.
         """
         if role not in ROLES:
             raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
@@ -61,12 +61,13 @@ class Accounts(StorePart):
             connection.execute("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", (organisation.id, member.id, role))
 
     def remove_member(self, org: str, user: str) -> None:
+        """Remove a user from an organisation."""
         with self.database.transaction() as connection:
             ids = required_account(connection, org).id, required_account(connection, user).id
             connection.execute("DELETE FROM members WHERE org = ? AND user = ?", ids)
 
     def roles_of(self, user: str) -> dict[str, Role]:
-        """Organisation name -> role of this user there."""
+        """Return the roles of a user: organisation name -> role."""
         with self.database.reading() as connection:
             rows = connection.execute(
                 "SELECT accounts.name, role FROM members JOIN accounts ON accounts.id = org "

@@ -12,7 +12,7 @@ from seqhub.server.store.token_uses import TokenUses
 
 @dataclass(frozen=True, slots=True)
 class StoreContext:
-    """What all parts of one store share."""
+    """Root folder, limits and database of one store, shared by all its parts."""
 
     root: Path
     limits: Limits

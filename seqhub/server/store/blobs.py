@@ -1,4 +1,4 @@
-"""Large files, kept by their SHA-256: on disk for good before the database names them, and for those who may."""
+"""Large files by their SHA-256: durable on disk before the database names them, with access rules for commits."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ USABLE = f"""(EXISTS (SELECT 1 FROM uploads WHERE sha256 = :sha256 AND {SENT})
 
 
 def viewer_values(account: Account, token: Token | None) -> dict[str, Any]:
-    """Parameters of `READABLE`, `SENT` and `USABLE`.
+    """Return the parameters of `READABLE`, `SENT` and `USABLE`.
 
     A token that names repositories may use what was sent with this very token, and what it may read in those
     repositories and in public ones. Any other token, and no token, may use what the account sent or may read.
@@ -45,7 +45,7 @@ def viewer_values(account: Account, token: Token | None) -> dict[str, Any]:
 
 
 def confined_id(token: Token | None) -> int:
-    """The id under which an upload is noted: of a token that names repositories, 0 of any other."""
+    """Return the id under which an upload is noted: that of a token confined to repositories, 0 for any other."""
     return token.id if token is not None and token.repos else 0
 
 
@@ -53,7 +53,7 @@ _ROOM = threading.Lock()
 
 
 class BlobWriter:
-    """One upload: a temporary file that becomes a blob at `finish`, or nothing."""
+    """One upload: a temporary file that `finish` turns into a blob."""
 
     def __init__(self, blobs: "Blobs") -> None:
         self._blobs = blobs
@@ -64,10 +64,10 @@ class BlobWriter:
             self._file: BinaryIO | None = private.create(self._path)
 
     def write(self, data: bytes) -> None:
-        """Take more bytes.
+        """Append bytes.
 
         Raises:
-            Refusal: 413 beyond the limit of one file, 507 if the disk is full; the upload is gone then.
+            HubHTTPError: 413 beyond the limit of one file, 507 if the disk is full; the upload is gone then.
         """
         if self._file is None:
             raise ValueError("this upload is finished")
@@ -92,7 +92,7 @@ class BlobWriter:
         *,
         freed: int = 0,
     ) -> tuple[str, int]:
-        """Make the bytes a blob which `account` may commit with `token`; its SHA-256 and size.
+        """Store the upload as a blob that `account` may commit with `token`; return its SHA-256 and size.
 
         Args:
             expected_sha256: What the client announced, if it did.
@@ -102,7 +102,7 @@ class BlobWriter:
             freed: Bytes of parts that the caller removes afterwards.
 
         Raises:
-            Refusal: 400 if hash or size is not the one expected, 413 if too much waits for a commit already, 507 if the
+            HubHTTPError: 400 if hash or size is not the one expected, 413 if too much waits for a commit already, 507 if the
                 disk is full; nothing is kept then.
         """
         if self._file is None:
@@ -123,7 +123,7 @@ class BlobWriter:
         return sha256, self._size
 
     def abort(self) -> None:
-        """Forget the upload; harmless after `finish`."""
+        """Discard the upload; does nothing after `finish`."""
         file, self._file = self._file, None
         if file is not None:
             try:
@@ -141,12 +141,12 @@ class Blobs(StorePart):
         """Start an upload.
 
         Raises:
-            Refusal: 507 or 503; the disk is full or read-only.
+            HubHTTPError: 507 or 503; the disk is full or read-only.
         """
         return BlobWriter(self)
 
     def find(self, sha256: str) -> Path | None:
-        """The file with this content; None if it is not kept. Says nothing about who may read it."""
+        """Return the file with a SHA-256; None if it is not stored. Does not check who may read it."""
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return None
         path = self.path(sha256)
@@ -155,10 +155,11 @@ class Blobs(StorePart):
         return path if row and path.is_file() else None
 
     def path(self, sha256: str) -> Path:
+        """Return where the file with a SHA-256 is stored."""
         return self.root / "blobs" / sha256[:2] / sha256
 
     def may_use(self, account: Account, sha256: str, token: Token | None = None) -> bool:
-        """Whether a request by `account` with `token` may commit this content: knowing a hash does not grant access.
+        """Return whether a request may commit a content: knowing its hash does not grant access.
 
         Args:
             account: The account.
@@ -173,7 +174,7 @@ class Blobs(StorePart):
             return connection.execute(query, values).fetchone() is not None
 
     def size_in(self, repo: Repo, sha256: str) -> int | None:
-        """Bytes of a large file that some commit of a repository names and that was not deleted for good."""
+        """Return the size of a large file that a commit of a repository names; None if none does, or it was purged."""
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return None
         query = """SELECT size FROM files JOIN lines ON lines.id = files.line WHERE sha256 = :sha256 AND repo = :repo
@@ -183,7 +184,7 @@ class Blobs(StorePart):
             return int(row[0]) if row else None
 
     def is_sound(self, sha256: str, size: int) -> bool:
-        """Return whether the content of a large file is here in its size, and fsck found no damage."""
+        """Return whether a large file is stored with this size, and fsck found no damage."""
         path = self.find(sha256)
         if path is None or self.damaged([sha256]):
             return False
@@ -193,7 +194,7 @@ class Blobs(StorePart):
             return False
 
     def damaged(self, contents: Iterable[str]) -> set[str]:
-        """Those of some contents, by SHA-256 or git id, that fsck found damaged and nobody has sent again."""
+        """Return those of some contents (SHA-256 or git id) that fsck found damaged and that were not sent again."""
         with self.database.reading() as connection:
             if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone() is None:
                 return set()
@@ -201,10 +202,10 @@ class Blobs(StorePart):
             return {key for key in contents if connection.execute(query, (bytes.fromhex(key),)).fetchone()}
 
     def require_room(self, account: Account, size: int, token: Token | None = None) -> None:
-        """Before `size` bytes more are taken from `account` by a request with `token`.
+        """Check the quota of uncommitted bytes before `size` bytes more are received.
 
         Raises:
-            Refusal: 413; too much of what it sent waits for a commit.
+            HubHTTPError: 413; too much of what it sent waits for a commit.
         """
         with self.database.reading() as connection:
             self._require_room(connection, account, size, token)
@@ -225,10 +226,10 @@ class Blobs(StorePart):
     def begin_part(
         self, account: Account, token: Token | None, upload: str, number: int, size: int
     ) -> "multipart.PartWriter":
-        """Start to take one part of a large file.
+        """Start to receive one part of a large file.
 
         Raises:
-            Refusal: 413; too much of what the account sent waits for a commit.
+            HubHTTPError: 413; too much of what the account sent waits for a commit.
         """
         with _ROOM:  # parts that begin at the same time count for one another
             here = multipart.part_bytes(self.root, account.id, upload, number)
@@ -236,7 +237,7 @@ class Blobs(StorePart):
             return multipart.PartWriter(self.root, account.id, upload, number, size)
 
     def large_files(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
-        """Large files of all branches and times: SHA-256, a path it has or had, bytes, who added it, when (seconds)."""
+        """Return large files of all revisions: SHA-256, a path, bytes, author, time of the first commit (seconds)."""
         query = """SELECT sha256, path, size, author, date FROM (
             SELECT files.sha256, files.path, files.size, commits.author, commits.date, row_number() OVER
                 (PARTITION BY files.sha256 ORDER BY commits.date, commits.id, files.path) AS place FROM files
@@ -250,7 +251,7 @@ class Blobs(StorePart):
     def keep(
         self, temporary: Path, sha256: str, size: int, account: Account, token: Token | None = None, freed: int = 0
     ) -> None:
-        """Rename a flushed file to its content's name and note who sent it.
+        """Move a flushed file to the name of its content, and note its sender.
 
         A file of that name is replaced: the new one has just been hashed, the old one may be damaged.
 
@@ -281,7 +282,7 @@ class Blobs(StorePart):
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Flush the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The YAML on top of a README, read without trusting it, and the tags that follow from it."""
+"""YAML front matter of a README, parsed within limits, and the tags that follow from it."""
 
 import datetime
 import math
@@ -37,7 +37,7 @@ class _TooMuchError(ValueError):
 
 
 def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
-    r"""The card's fields as plain JSON values; {} where there is none, or a broken, huge or malicious one.
+    r"""Return the card's fields as plain JSON values; {} if there is no card, or it is broken, huge or malicious.
 
     >>> parse_card(b"---\nlicense: mit\n---\n# Title", 1000)
     {'license': 'mit'}
@@ -54,7 +54,7 @@ def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
 
 
 def card_tags(repo_type: RepoType, card: dict[str, Any], readme: bytes) -> list[str]:
-    """The tags that huggingface.co would show: library, pipeline, own tags, then those with a prefix."""
+    """Return the tags that huggingface.co would show: library, pipeline, the card's own, then those with a prefix."""
     found: list[str] = []
     if repo_type == "model":
         found += _texts(card.get("library_name")) + _texts(card.get("pipeline_tag"))
@@ -68,7 +68,7 @@ def card_tags(repo_type: RepoType, card: dict[str, Any], readme: bytes) -> list[
 
 
 def search_tags(repo_type: RepoType, card: dict[str, Any], shown: list[str]) -> set[str]:
-    """Everything a filter may name: the tags shown, and the same under the names that other clients use."""
+    """Return all tags that a filter may name: those shown, and the same under the names that other clients use."""
     languages = _texts(card.get("language"))
     found = {*shown, *languages, *(f"language:{language}" for language in languages)}
     found |= {f"library:{name}" for name in _texts(card.get("library_name"))}
@@ -79,7 +79,7 @@ def search_tags(repo_type: RepoType, card: dict[str, Any], shown: list[str]) -> 
 
 
 def text_field(card: dict[str, Any], name: str) -> str | None:
-    """A field that should hold one short text, or None."""
+    """Return a field that should hold one short text, or None."""
     value = card.get(name)
     return value if isinstance(value, str) and 0 < len(value) <= _TAG_LENGTH else None
 
@@ -95,7 +95,7 @@ def _front_matter(readme: bytes) -> str | None:
 
 
 def _check_events(text: str) -> None:
-    """Count before anything is built: events, depth, aliases, and numbers that are too long to be numbers."""
+    """Check counts of events, depth and aliases, and the length of numbers, before any object is built."""
     depth = aliases = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         aliases += isinstance(event, yaml.AliasEvent)
@@ -108,7 +108,7 @@ def _check_events(text: str) -> None:
 
 
 def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
-    """The value as JSON knows it. Aliases are counted each time they are met, so a bomb runs out of budget."""
+    """Convert a value to JSON types. Each use of an alias counts, so that a YAML bomb exceeds the budget."""
     if depth < 0 or next(budget, None) is None:
         raise _TooMuchError
     if isinstance(value, dict):
@@ -125,6 +125,6 @@ def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
 
 
 def _texts(value: Any) -> list[str]:
-    """A text, or a list of texts, as a list; whatever else as none."""
+    """Return a text or a list of texts as a list; [] for anything else."""
     values = value if isinstance(value, list) else [value]
     return [item.strip() for item in values if isinstance(item, str) and item.strip() and item.isprintable()]

@@ -23,7 +23,7 @@ WRITE_ATTEMPTS = 5  # plans of a commit while others move the branch
 
 
 class Unchanged(NamedTuple):
-    """What operations bring that change nothing."""
+    """The result of operations that change nothing."""
 
     head: Commit
     blobs: list[objects.Packed]
@@ -43,7 +43,7 @@ class CommitWriter(StorePart):
         self.blobs = blobs
 
     def contents(self) -> Contents:
-        """A place for the contents of one commit, which a `with` block empties."""
+        """Return a place for the contents of one commit, which a `with` block empties."""
         return Contents(self.root, self.limits.small_bytes)
 
     def plan(
@@ -57,7 +57,7 @@ class CommitWriter(StorePart):
         token: Token | None,
         contents: Contents,
     ) -> Plan | Unchanged:
-        """What operations would write."""
+        """Plan what operations would write."""
         stage = Stage(connection, repo, index.index_chain(connection, point_of(connection, head)), self.blobs.path)
         for operation, path, packed in prepared:
             stage.apply(operation, path, packed, uploader, token)
@@ -74,7 +74,7 @@ class CommitWriter(StorePart):
     def write_unchanged(
         self, connection: sqlite3.Connection, repo: Repo, found: Unchanged, uploader: Account, contents: Contents
     ) -> Commit:
-        """Write what a commit that changes nothing brings all the same: contents that may be damaged here."""
+        """Write the contents that came with a commit that changes nothing: the stored ones may be damaged."""
         objects.write(connection, repo.id, found.blobs, contents.load)
         if note_large(connection, repo, found.large, uploader):
             require_quota(connection, repo, self.limits)
@@ -117,7 +117,7 @@ class CommitWriter(StorePart):
         contents: Contents,
         first: Plan | Unchanged | None = None,
     ) -> Commit | Unchanged:
-        """Plan without the writer's place, then write if the ref is where it was; otherwise once more.
+        """Plan without the writer's lock, then write if the ref has not moved; otherwise plan again.
 
         Args:
             repo: The repository.
@@ -169,7 +169,7 @@ class CommitWriter(StorePart):
         message: str,
         load: Callable[[objects.Spooled], bytes],
     ) -> Commit | None:
-        """Write a commit of many rows on a line of its own, which nothing shows before the ref points to it.
+        """Write a commit of many rows on its own line, which is visible once the ref points to it.
 
         Returns:
             None if the ref has moved meanwhile; what was written is removed then, except objects, which gc removes.

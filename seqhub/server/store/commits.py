@@ -1,4 +1,4 @@
-"""Commits: written with compare-and-swap, squashed, and deletion of large files from all history."""
+"""Commits with compare-and-swap, squashing, and deletion of large files from all history."""
 
 import sqlite3
 import time
@@ -53,7 +53,7 @@ class Commits(StorePart):
         token: Token | None = None,
         contents: Contents | None = None,
     ) -> Commit:
-        """Apply operations in their order to a branch or pull request, wholly or not at all.
+        """Apply operations in order to a branch or pull request, all or none.
 
         Args:
             repo: The repository.
@@ -71,7 +71,7 @@ class Commits(StorePart):
             The new commit; the head as it was if nothing changed.
 
         Raises:
-            Refusal: 412 if somebody else committed first, 404 for a missing branch or file, 422 for bad paths and
+            HubHTTPError: 412 if somebody else committed first, 404 for a missing branch or file, 422 for bad paths and
                 conflicts, 400 for a large file that is not the uploader's, 403 beyond a quota, 507 for a full disk.
         """
         reference = full_ref(branch_ref)
@@ -105,7 +105,7 @@ class Commits(StorePart):
         """Replace the history of a branch by one commit that holds its files; older commits stay readable by their id.
 
         Raises:
-            Refusal: 404 RevisionNotFound.
+            HubHTTPError: 404 RevisionNotFound.
         """
         reference = full_ref(branch)
         title, _, rest = message.partition("\n")
@@ -144,7 +144,7 @@ class Commits(StorePart):
         raise branch_is_busy()
 
     def delete_large(self, repo: Repo, *wanted: str, author: str = "seqhub") -> None:
-        """Delete large files for good, all or none: from every branch by a commit, from all history by content.
+        """Delete large files permanently, all or none: from every branch by a commit, and from all history.
 
         Args:
             repo: The repository.
@@ -152,7 +152,7 @@ class Commits(StorePart):
             author: Author of the commits.
 
         Raises:
-            Refusal: 404; the repository has no such file.
+            HubHTTPError: 404; the repository has no such file.
         """
         sizes: dict[bytes, int] = {}
         for sha256 in wanted:

@@ -1,4 +1,4 @@
-"""Contents of the small files of one commit, on their way into the store; memory does not grow with them."""
+"""Contents of the small files of one commit until they are stored; memory use does not grow with them."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ _KEEP: Final = "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDAT
 
 
 class Contents:
-    """A place for the contents of one commit.
+    """Temporary storage for the contents of one commit.
 
     Args:
         root: The store's folder.
@@ -46,7 +46,7 @@ class Contents:
             path.unlink(missing_ok=True)
 
     def add(self, content: bytes) -> Packed:
-        """Take a content: hash it, and compress or file it."""
+        """Add a content: hash it, and compress it or write it to a file."""
         if len(content) >= FILED_BYTES:
             with ContentWriter(self, "") as writer:
                 for start in range(0, len(content), _PIECE):
@@ -58,13 +58,13 @@ class Contents:
         return packed if self._held <= _HELD_BYTES else packed._replace(data=self._spooled(packed.data))
 
     def load(self, place: Spooled) -> bytes:
-        """Bytes that were spooled."""
+        """Return bytes that were spooled."""
         assert self._spool is not None
         self._spool.seek(place.start)
         return self._spool.read(place.size)
 
     def opened(self, packed: Packed) -> bytes | Path:
-        """The content again, before it is kept."""
+        """Return a content before it is stored: bytes, or the path of a temporary file."""
         if packed.packed == objects.FILED:
             assert packed.base is not None
             return self._files[packed.base][0]
@@ -72,7 +72,7 @@ class Contents:
         return objects.unpacked(packed.packed, data)
 
     def keep(self, database: Database, blob_path: Callable[[str], Path]) -> None:
-        """Make the filed contents durable and known; what no commit names in the end is removed by gc."""
+        """Move the contents in files to their final names; gc removes those that no commit names."""
         if not self._files:
             return
         folders = set()
@@ -106,10 +106,11 @@ class Contents:
         return Spooled(start, len(data))
 
     def temporary(self) -> Path:
+        """Return a path for a temporary file."""
         return self._root / "tmp" / f"{int(time.time())}-{secrets.token_hex(8)}"
 
     def file(self, sha256: bytes, path: Path, size: int) -> None:
-        """Take a file that holds a content; it is flushed to the disk already."""
+        """Take over a flushed file with a content."""
         if sha256 in self._files:
             path.unlink()
         else:
@@ -117,7 +118,7 @@ class Contents:
 
 
 class ContentWriter:
-    """One content that arrives in pieces."""
+    """Writer of one content that arrives in pieces."""
 
     def __init__(self, contents: Contents, path: str) -> None:
         self._contents, self._name = contents, path
@@ -137,10 +138,10 @@ class ContentWriter:
             self._path.unlink(missing_ok=True)
 
     def write(self, piece: bytes) -> None:
-        """Take more bytes.
+        """Append bytes.
 
         Raises:
-            Refusal: 413 beyond the limit of one small file, 507 if the disk is full.
+            HubHTTPError: 413 beyond the limit of one small file, 507 if the disk is full.
         """
         self._size += len(piece)
         if self._size > self._contents.most_bytes:
@@ -159,7 +160,7 @@ class ContentWriter:
             self._file.write(piece)
 
     def finish(self) -> AddStaged:
-        """The operation that puts this content at its path."""
+        """Return the operation that puts this content at its path."""
         contents, size = self._contents, self._size
         if self._file is None:
             packed = contents.add(bytes(self._begin))

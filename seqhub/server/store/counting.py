@@ -1,4 +1,4 @@
-"""Bytes of repositories: counted with every change, computed anew to check, and repaired.
+"""Byte and like counters of repositories: updated with every change, recomputed to check or repair.
 
 A version of a small file counts once at each path, a large file once in a repository, in however many versions and
 places it is, and not any more once it was deleted for good. Old versions can be read by their commit, so they count as
@@ -27,7 +27,7 @@ LIKED = "(SELECT count(*) FROM likes WHERE likes.repo = repos.id)"
 
 
 def added_bytes(connection: sqlite3.Connection, repo: Repo, changes: Mapping[str, Row | None], without: int = 0) -> int:
-    """Bytes of the contents that a commit adds.
+    """Return the bytes that a commit adds.
 
     Args:
         connection: Of the database.
@@ -47,10 +47,10 @@ def add_bytes(connection: sqlite3.Connection, repo: Repo, number: int) -> None:
 
 
 def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) -> None:
-    """Return if a repository and its account take no more than they may.
+    """Check the quotas of a repository and its account.
 
     Raises:
-        Refusal: 403; a quota is exceeded.
+        HubHTTPError: 403; a quota is exceeded.
     """
     if limits.repo_bytes is None and limits.account_bytes is None:
         return
@@ -67,7 +67,7 @@ def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) ->
 
 
 def check_counters(connection: sqlite3.Connection) -> Iterator[str]:
-    """Counters that differ from what is stored, one line each."""
+    """Yield one line for each counter that differs from what is stored."""
     query = f"SELECT kind || ' ' || key, bytes, {_SETTLED}, likes, {LIKED} FROM repos WHERE kind <> 'hidden'"
     for name, counted, stored, likes, liked in connection.execute(query).fetchall():
         if counted != stored:
@@ -77,7 +77,7 @@ def check_counters(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def repair_counters(connection: sqlite3.Connection) -> None:
-    """Set every counter to what is stored."""
+    """Recompute every counter."""
     connection.execute(f"UPDATE repos SET bytes = {_SETTLED}, likes = {LIKED} WHERE kind <> 'hidden'")
 
 

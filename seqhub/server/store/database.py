@@ -24,7 +24,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class ConnectionPool:
-    """Connections to one SQLite file, and the lock of its writer in this process.
+    """Pool of connections to one SQLite file, with the lock of the writer in this process.
 
     WAL with synchronous=FULL: a transaction that was acknowledged survives a power cut, and readers never wait for a
     writer. Writers of one process queue on a lock, since SQLite's own waiting sleeps and is not fair; writers of other
@@ -59,7 +59,7 @@ class ConnectionPool:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection for as long as the block lasts."""
+        """Lend a connection for the duration of a block."""
         connection = self.take()
         try:
             yield connection
@@ -67,7 +67,7 @@ class ConnectionPool:
             self.give_back(connection)
 
     def take(self) -> sqlite3.Connection:
-        """Return an idle or a new connection, to be given back."""
+        """Return an idle or a new connection; the caller gives it back."""
         with self._guard:
             if self._closed:
                 raise HubHTTPError(503, "the Hub is shutting down")
@@ -96,19 +96,19 @@ class ConnectionPool:
 
     @property
     def writing(self) -> "FairLock":
-        """The lock of the writer in this process."""
+        """Lock of the writer in this process."""
         with self._guard:
             self._notice_fork()
             return self._writing
 
     def _notice_fork(self) -> None:
-        """Begin anew in a forked process: SQLite's connections must not be carried across a fork."""
+        """Start with an empty pool in a forked process: SQLite connections must not be used across a fork."""
         if self._process != os.getpid():
             self._of_parent += self._idle
             self._idle, self._process, self._writing = [], os.getpid(), FairLock()
 
     def give_back(self, connection: sqlite3.Connection) -> None:
-        """Keep a connection for the next one who takes one; close it where the pool is closed."""
+        """Return a connection to the pool; it is closed if the pool is closed."""
         with self._guard:
             keep = not self._closed and self._process == os.getpid()
             if keep:
@@ -117,7 +117,7 @@ class ConnectionPool:
             connection.close()
 
     def close(self) -> None:
-        """Close every idle connection; those in use close when they are given back."""
+        """Close all idle connections; those in use are closed when they are given back."""
         with self._guard:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -126,7 +126,7 @@ class ConnectionPool:
 
 
 class Database:
-    """Reads and writes in transactions.
+    """Read and write transactions.
 
     Args:
         pool: Connections to the file.
@@ -137,7 +137,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose statements see one state of the database."""
+        """Open a read transaction, whose statements see one state of the database."""
         with self.pool.connection() as connection, refusing():
             connection.execute("BEGIN")
             try:
@@ -148,13 +148,13 @@ class Database:
 
     @contextmanager
     def reading_latest(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees the newest state: for writers, which plan from it, and for work in many slices."""
+        """Open a read transaction on the newest state: for writers that plan, and for work in many slices."""
         with Database.reading(self) as connection:
             yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection that holds the writer's lock; commits at the end, rolls back on any error."""
+        """Open a write transaction; commits at the end of the block, rolls back on any error."""
         pool = self.pool
         writing = pool.writing
         if not writing.acquire(timeout=pool.busy_seconds):
@@ -176,7 +176,7 @@ class Database:
             writing.release()
 
     def in_slices(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement for many rows, in as many transactions as keep other writers from waiting long.
+        """Execute a statement for many rows, in transactions short enough that other writers do not wait long.
 
         What it has written must mean nothing until a last transaction names it.
         """
@@ -193,7 +193,7 @@ class Database:
             time.sleep(_PAUSE)
 
     def until_none(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Execute a statement that changes a limited number of rows until it changes none, in many transactions."""
+        """Repeat a statement that changes a limited number of rows, in many transactions, until it changes none."""
         changed = 1
         while changed:
             with self.transaction() as connection:
@@ -206,7 +206,7 @@ class Database:
 
 
 class SnapshotDatabase(Database):
-    """The database as one request uses it: reads inside `snapshot()` share one transaction.
+    """The database of one request: reads inside `snapshot()` share one transaction.
 
     A write ends the shared transaction, so that reads after it see what was written. Outside `snapshot()`, as while a
     body is streamed, each read has a short transaction of its own. An object belongs to one request, which uses it in
@@ -220,7 +220,7 @@ class SnapshotDatabase(Database):
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Let all reads of the block see one state: that of the first read."""
+        """Let all reads of the block share one transaction, which begins with the first read."""
         self._is_sharing = True
         try:
             yield
@@ -266,7 +266,7 @@ class SnapshotDatabase(Database):
 
 
 class FairLock:
-    """A lock that threads get in the order in which they asked for it."""
+    """Lock that threads get in the order of their requests."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -315,10 +315,10 @@ def read_only() -> HubHTTPError:
 
 
 def require_writable(folder: Path) -> None:
-    """Make and remove an empty file: what a file system that turned read-only says of itself is not to be relied on.
+    """Create and remove an empty file: a read-only file system is not always reported otherwise.
 
     Raises:
-        Refusal: 503 or 507; it cannot be written.
+        HubHTTPError: 503 or 507; it cannot be written.
     """
     probe = folder / f"probe-{secrets.token_hex(8)}"
     with refusing():
@@ -328,7 +328,7 @@ def require_writable(folder: Path) -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn a full disk, a read-only one and a busy database into refusals that say so."""
+    """Turn errors of SQLite and of the disk into HubHTTPError with a status that says what to do."""
     try:
         yield
     except sqlite3.Error as error:

@@ -49,7 +49,7 @@ class Discussions(StorePart):
         status: Status = "open",
         base: str | None = None,
     ) -> Discussion:
-        """Begin a discussion, or a pull request whose ref refs/pr/NUMBER begins at the target's head.
+        """Open a discussion, or a pull request whose ref refs/pr/NUMBER starts at the head of the target.
 
         Args:
             repo: The repository.
@@ -62,7 +62,7 @@ class Discussions(StorePart):
             base: A revision at which a pull request begins instead.
 
         Raises:
-            Refusal: 404 RevisionNotFound if the target is no branch, 400 for a title or text that is too long.
+            HubHTTPError: 404 RevisionNotFound if the target is no branch, 400 for a title or text that is too long.
         """
         with self.database.transaction() as connection:
             return self._open(connection, repo, title, description, author, pull_request, target, status, base)
@@ -81,7 +81,7 @@ class Discussions(StorePart):
         token: Token | None = None,
         contents: Contents | None = None,
     ) -> tuple[Discussion, Commit]:
-        """Open a pull request with its first commit, both or neither; arguments and errors as in `commit`."""
+        """Open a pull request with its first commit, both or neither; arguments and errors as `Commits.create`."""
         with nullcontext(contents) if contents is not None else self.writer.contents() as contents:
             prepared = prepare(operations, self.limits, contents)
             branch = full_ref(target) if full_ref(target).startswith(BRANCH) else BRANCH + full_ref(target)
@@ -170,7 +170,7 @@ class Discussions(StorePart):
         page: int = 0,
         page_size: int = 50,
     ) -> tuple[list[Discussion], int]:
-        """One page of discussions without their comments, newest first, and how many there are on all pages.
+        """Return one page of discussions without comments, newest first, and the total number on all pages.
 
         Args:
             repo: The repository.
@@ -192,26 +192,26 @@ class Discussions(StorePart):
             return [_to_discussion(row, []) for row in rows], total
 
     def find(self, repo: Repo, number: int) -> Discussion:
-        """A discussion with everything that was said.
+        """Return a discussion with its comments and events.
 
         Raises:
-            Refusal: 404.
+            HubHTTPError: 404.
         """
         with self.database.reading() as connection:
             return _find(connection, repo.id, number)
 
     def comment(self, repo: Repo, number: int, author: str, content: str) -> Comment:
-        """Say something."""
+        """Add a comment."""
         _check_text("-", content)
         with self.database.transaction() as connection:
             _find(connection, repo.id, number)
             return add_event(connection, repo.id, number, author, "comment", content, {})
 
     def edit_comment(self, repo: Repo, number: int, comment_id: str, content: str) -> Comment:
-        """Change what was said; who may is the caller's to decide, by the comment's author.
+        """Change the text of a comment; the caller checks that its author asks.
 
         Raises:
-            Refusal: 404 for an unknown comment, 403 for a hidden one or an event.
+            HubHTTPError: 404 for an unknown comment, 403 for a hidden one or an event.
         """
         _check_text("-", content)
         with self.database.transaction() as connection:
@@ -222,7 +222,7 @@ class Discussions(StorePart):
             return event(connection, repo.id, number, comment_id)
 
     def hide_comment(self, repo: Repo, number: int, comment_id: str) -> Comment:
-        """Take back what was said, for good."""
+        """Remove the text of a comment permanently."""
         with self.database.transaction() as connection:
             if event(connection, repo.id, number, comment_id).kind != "comment":
                 raise HubHTTPError(403, "this event cannot be hidden")
@@ -232,10 +232,10 @@ class Discussions(StorePart):
     def change_status(
         self, repo: Repo, number: int, status: Literal["open", "closed"], author: str, comment: str = ""
     ) -> Comment:
-        """Close or open again.
+        """Close or reopen a discussion.
 
         Raises:
-            Refusal: 400 if it has this status already, or is merged.
+            HubHTTPError: 400 if it has this status already, or is merged.
         """
         with self.database.transaction() as connection:
             old = _find(connection, repo.id, number).status
@@ -248,7 +248,7 @@ class Discussions(StorePart):
             )
 
     def rename(self, repo: Repo, number: int, title: str, author: str) -> Comment:
-        """Give another title."""
+        """Change the title."""
         _check_text(title, "")
         with self.database.transaction() as connection:
             old = _find(connection, repo.id, number).title
@@ -257,10 +257,10 @@ class Discussions(StorePart):
             return add_event(connection, repo.id, number, author, "title-change", "", {"from": old, "to": title})
 
     def merge(self, repo: Repo, number: int, author: str, comment: str = "") -> Commit:
-        """Bring a pull request's files to its target by one commit, as huggingface.co does.
+        """Merge a pull request into its target by one commit, as huggingface.co does.
 
         Raises:
-            Refusal: 404 for an unknown one, 400 if it is no pull request, closed or merged, 409 if the target has
+            HubHTTPError: 404 for an unknown one, 400 if it is no pull request, closed or merged, 409 if the target has
                 changed a file of it in another way.
         """
         with self.database.reading() as connection:

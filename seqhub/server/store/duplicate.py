@@ -1,4 +1,4 @@
-"""A repository once more, under another name, with its history, branches and tags."""
+"""Copies of repositories under another name, with history, branches and tags."""
 
 from contextlib import suppress
 
@@ -49,7 +49,7 @@ def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_repo_id: 
 
 
 def _copy_history(database: Database, old: int, new: int) -> int:
-    """Copy one state of a repository in slices; the bytes that it takes."""
+    """Copy one state of a repository in slices; return the bytes that it takes."""
     with database.reading_latest() as source:
         lines: dict[int, int] = {}
         query = "SELECT id, parent, fork, inherits FROM lines WHERE repo = ? ORDER BY id"  # parents are older

@@ -1,4 +1,4 @@
-"""Events of discussions, also those that a commit to a pull request leaves there."""
+"""Events of discussions, including commits to a pull request."""
 
 import json
 import secrets
@@ -13,16 +13,16 @@ _EVENT = "SELECT id, author, kind, content, created, edited, hidden, extra FROM 
 
 
 def pull_request_number(reference: str) -> int | None:
-    """3 of refs/pr/3; None of other refs."""
+    """Return 3 for refs/pr/3; None for other refs."""
     number = reference.removeprefix("refs/pr/")
     return int(number) if number != reference and number.isascii() and number.isdecimal() and len(number) < 10 else None
 
 
 def check_pull_request(connection: sqlite3.Connection, repo: int, reference: str) -> None:
-    """A pull request that is merged or closed takes no commits.
+    """Check that a pull request is open for commits.
 
     Raises:
-        Refusal: 403.
+        HubHTTPError: 403.
     """
     number = pull_request_number(reference)
     if number is not None:
@@ -33,7 +33,7 @@ def check_pull_request(connection: sqlite3.Connection, repo: int, reference: str
 
 
 def note_commit(connection: sqlite3.Connection, repo: int, reference: str, commit: Commit) -> None:
-    """Tell of a commit to a pull request in its discussion."""
+    """Add an event for a commit to a pull request."""
     number = pull_request_number(reference)
     if number is not None:
         extra = {"oid": commit.oid, "subject": commit.title}
@@ -59,16 +59,16 @@ def add_event(
 
 
 def events(connection: sqlite3.Connection, repo: int, number: int) -> list[Comment]:
-    """The events of a discussion, oldest first."""
+    """Return the events of a discussion, oldest first."""
     rows = connection.execute(_EVENT + " WHERE repo = ? AND number = ? ORDER BY place", (repo, number))
     return [to_comment(row) for row in rows]
 
 
 def event(connection: sqlite3.Connection, repo: int, number: int, id: str) -> Comment:
-    """One event.
+    """Return one event.
 
     Raises:
-        Refusal: 404; this discussion has none of that id.
+        HubHTTPError: 404; this discussion has none of that id.
     """
     row = connection.execute(_EVENT + " WHERE repo = ? AND number = ? AND id = ?", (repo, number, id)).fetchone()
     if row is None:
@@ -77,6 +77,7 @@ def event(connection: sqlite3.Connection, repo: int, number: int, id: str) -> Co
 
 
 def to_comment(row: tuple[str, str, str, str, int, int, int, str]) -> Comment:
+    """Convert a row of `comments`."""
     id, author, kind, content, created, edited, hidden, extra = row
     return Comment(
         id,

@@ -1,4 +1,4 @@
-"""fsck: whether everything the database says is true."""
+"""Consistency check of the database and the large files (fsck)."""
 
 import hashlib
 import sqlite3
@@ -12,7 +12,7 @@ from seqhub.server.store.index import FOLDER, LIVE, Point, Row
 
 
 def check(connection: sqlite3.Connection, blobs: Path, damaged: set[bytes] | None = None) -> Iterator[str]:
-    """Yield what is wrong, one line each, and add contents that an upload could repair to `damaged`.
+    """Yield one line for each problem, and add contents that an upload could repair to `damaged`.
 
     Args:
         connection: Of the database.
@@ -70,7 +70,7 @@ def _check_repo(connection: sqlite3.Connection, repo: int, damaged: set[bytes]) 
 
 
 def _note_changes(connection: sqlite3.Connection, repo: int) -> None:
-    """By commit, the paths whose rows begin or end there; `files` itself is ordered by path."""
+    """List, for each commit, the paths whose rows begin or end there; `files` itself is ordered by path."""
     connection.execute("DROP TABLE IF EXISTS temp.changed")
     connection.execute(
         f"""CREATE TEMP TABLE changed AS SELECT line, added AS seq, path FROM files
@@ -83,7 +83,7 @@ def _note_changes(connection: sqlite3.Connection, repo: int) -> None:
 
 
 def _check_times(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
-    """No row ends before it begins, or after the next one of its path begins."""
+    """Check that no row ends before it begins, or after the next one of its path begins."""
     query = """SELECT path FROM (
             SELECT path, added, removed, lead(added) OVER (PARTITION BY line, path ORDER BY added) AS next
             FROM files WHERE line IN (SELECT id FROM lines WHERE repo = ?))
@@ -100,7 +100,7 @@ def _check_tree(
     checked: set[bytes],
     damaged: set[bytes],
 ) -> Iterator[str]:
-    """Everything below a tree exists. Of a tree that is an edited one, what the edits added is looked at."""
+    """Check that all objects below a tree exist. Of a tree stored as edits, the added entries are checked."""
     waiting = [tree]
     while waiting:
         tree = waiting.pop()
@@ -125,7 +125,7 @@ def _check_tree(
 def _check_step(
     connection: sqlite3.Connection, repo: int, point: Point, root: bytes, commit: bytes, parent: bytes | None
 ) -> Iterator[str]:
-    """What the index says of the paths that a commit changed leads from the trees of its parent to its own.
+    """Check that the index, for the paths that a commit changed, leads from its parent's trees to its own.
 
     Together with `_check_index` at the end of each line, that says so of all paths at all commits, in time that grows
     with what was committed and not with commits times files.
@@ -164,7 +164,7 @@ def _check_step(
 
 
 def _check_index(connection: sqlite3.Connection, point: Point, root: bytes, commit: bytes) -> Iterator[str]:
-    """The index of a commit says what its trees say, in every folder."""
+    """Check that the index of a commit agrees with its trees, in every folder."""
     chain = index.index_chain(connection, point)
     oids = {"": root}
     for row in index.visible(connection, chain, "", None):
@@ -182,7 +182,7 @@ def _check_index(connection: sqlite3.Connection, point: Point, root: bytes, comm
 
 
 def _folder(connection: sqlite3.Connection, chain: index.Chain, folder: str, root: bytes) -> bytes | None:
-    """The tree of a folder as the index has it; None where there is no folder."""
+    """Return the tree id of a folder according to the index; None if there is no such folder."""
     if not folder:
         return root
     row = index.locate(connection, chain, folder)
@@ -194,7 +194,7 @@ def _entry(row: Row) -> tuple[bytes, bytes]:
 
 
 def _check_blobs(connection: sqlite3.Connection, folder: Path, damaged: set[bytes]) -> Iterator[str]:
-    """Large files are there and hold what their names say."""
+    """Check that large files exist and hash to their names."""
     for key, size in connection.execute("SELECT sha256, size FROM blobs").fetchall():
         name = key.hex()
         path = folder / name[:2] / name

@@ -1,4 +1,4 @@
-"""A repository as git itself keeps one: for clones, and to let git's own fsck judge."""
+"""Repositories as git objects: for clones, and for exports that git can check."""
 
 import zlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class GitObjects(StorePart):
     """
 
     def read(self, repo: Repo, oid: str) -> tuple[git.ObjectKind, bytes]:
-        """Any object of a repository as git knows it, for clones and exports.
+        """Return kind and bytes of a git object.
 
         Raises:
             KeyError: There is none of that id.
@@ -27,27 +27,27 @@ class GitObjects(StorePart):
             return objects.read(connection, repo.id, bytes.fromhex(oid))
 
     def file(self, repo: Repo, oid: str) -> Path | None:
-        """The file with the content of an object that is long; None for others."""
+        """Return the file with the content of a long object; None for other objects."""
         with self.database.reading() as connection:
             return objects.filed_path(connection, repo.id, bytes.fromhex(oid))
 
     def refs(self, repo: Repo) -> dict[str, str]:
-        """refs/... -> id of what git finds there: a commit, or the object of an annotated tag."""
+        """Return ref -> id of what git finds there: a commit, or the object of an annotated tag."""
         query = "SELECT ref, coalesce(tag, oid) FROM refs JOIN commits ON commits.id = target WHERE refs.repo = ?"
         with self.database.reading() as connection:
             return {ref: oid.hex() for ref, oid in connection.execute(query + " ORDER BY ref", (repo.id,))}
 
     def all(self, repo: Repo) -> Iterator[tuple[str, git.ObjectKind, bytes]]:
-        """Id, kind and bytes of every object; also those that no ref leads to any more."""
+        """Yield id, kind and bytes of every object, also of those that no ref leads to."""
         with self.database.reading() as connection:
             for (oid,) in connection.execute("SELECT oid FROM objects WHERE repo = ? ORDER BY id", (repo.id,)):
                 yield oid.hex(), *objects.read(connection, repo.id, oid)
 
     def export(self, repo: Repo, folder: Path) -> None:
-        """Write a bare git repository of loose objects; large files are pointers in it.
+        """Write a bare git repository of loose objects, in which large files are pointers.
 
         Raises:
-            Refusal: 507 or 503; the disk is full or read-only.
+            HubHTTPError: 507 or 503; the disk is full or read-only.
         """
         with refusing():
             for name in ("objects", "refs/heads", "refs/tags"):

@@ -1,4 +1,4 @@
-"""What lies at which path, at any commit of any branch, in one indexed query.
+"""Index from (commit, path) to the tree entry, for any commit of any branch.
 
 A *line* is one linear history; its commits have numbers (`seq`) that count on from the line it forked from. A row of
 `files` says what a path of a line holds from commit `added` until before commit `removed`. A forked line says nothing
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A commit as a place in the index."""
+    """The place of a commit in the index."""
 
     line: int
     seq: int
@@ -50,7 +50,7 @@ Chain = tuple[Point, ...]
 
 
 def history_chain(connection: sqlite3.Connection, point: Point) -> Chain:
-    """The points whose lines together are the history of a commit."""
+    """Return the points whose lines together are the history of a commit."""
     chain = [point]
     while True:
         row = connection.execute("SELECT parent, fork FROM lines WHERE id = ?", (chain[-1].line,)).fetchone()
@@ -60,7 +60,7 @@ def history_chain(connection: sqlite3.Connection, point: Point) -> Chain:
 
 
 def index_chain(connection: sqlite3.Connection, point: Point) -> Chain:
-    """The points whose lines together are the index of a commit."""
+    """Return the points whose lines together are the index of a commit."""
     chain = [point]
     while True:
         query = "SELECT parent, fork FROM lines WHERE id = ? AND inherits"
@@ -71,7 +71,7 @@ def index_chain(connection: sqlite3.Connection, point: Point) -> Chain:
 
 
 def statement(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | None:
-    """What the youngest line that speaks of a path says, also if it says that nothing is there."""
+    """Return the row of the youngest line that has one for a path, also if it says that nothing is there."""
     for line, seq in chain:
         query = f"SELECT {_COLUMNS} FROM files WHERE line = ? AND path = ? AND added <= ? ORDER BY added DESC LIMIT 1"
         row = connection.execute(query, (line, path, seq)).fetchone()
@@ -81,13 +81,13 @@ def statement(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | 
 
 
 def locate(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | None:
-    """The file or folder at a path."""
+    """Return the file or folder at a path; None if there is none."""
     row = statement(connection, chain, path)
     return None if row is None or row.kind == NOTHING else row
 
 
 def visible(connection: sqlite3.Connection, chain: Chain, low: str, high: str | None) -> Iterator[Row]:
-    """Every file and folder with low <= path < high (None: no end), by path."""
+    """Yield every file and folder with low <= path < high (None: no end), sorted by path."""
     if len(chain) == 1:
         yield from (row for row in _stated(connection, chain[0], low, high) if row.kind != NOTHING)
         return
@@ -99,13 +99,13 @@ def visible(connection: sqlite3.Connection, chain: Chain, low: str, high: str | 
 
 
 def below(connection: sqlite3.Connection, chain: Chain, folder: str, after: str | None = None) -> Iterator[Row]:
-    """Everything below a folder ("": the root), by path, beginning behind `after`."""
+    """Yield all entries below a folder ("": the root), sorted by path, starting after `after`."""
     low = f"{folder}/" if folder else ""
     return visible(connection, chain, max(low, after + "\0") if after else low, f"{folder}0" if folder else None)
 
 
 def children(connection: sqlite3.Connection, chain: Chain, folder: str, after: str | None = None) -> Iterator[Row]:
-    """What lies in a folder itself, by path; what lies deeper is jumped over, not read."""
+    """Yield the direct entries of a folder, sorted by path; deeper entries are skipped, not read."""
     prefix = f"{folder}/" if folder else ""
     high = f"{folder}0" if folder else None  # "0" is the character behind "/"
     low = max(prefix, after + "\0") if after else prefix
@@ -121,7 +121,7 @@ def children(connection: sqlite3.Connection, chain: Chain, folder: str, after: s
 
 
 def write(connection: sqlite3.Connection, chain: Chain, seq: int, target: int, changes: dict[str, Row | None]) -> None:
-    """Write commit number `seq` of line chain[0]: path -> what is there now, None for nothing."""
+    """Write commit number `seq` of line chain[0]: path -> its row, None where nothing is left."""
     line = chain[0].line
     ended, begun = [], []
     for path, row in changes.items():
@@ -139,7 +139,7 @@ def write(connection: sqlite3.Connection, chain: Chain, seq: int, target: int, c
 def begun(
     changes: dict[str, Row | None], line: int, seq: int, target: int, *, inherits: bool
 ) -> Iterator[tuple[object, ...]]:
-    """Values for `INSERT` of commit number `seq` on a new line."""
+    """Yield values for `INSERT` of commit number `seq` on a new line."""
     for path, row in changes.items():
         if row is not None:
             yield (line, path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target)
@@ -148,13 +148,13 @@ def begun(
 
 
 def is_longer(connection: sqlite3.Connection, chain: Chain, number: int) -> bool:
-    """Return whether the index of a commit has more rows than a number."""
+    """Return whether the index of a commit has more rows than `number`."""
     rows = visible(connection, chain, "", None)
     return next(islice(rows, number, None), None) is not None
 
 
 def paths_of(connection: sqlite3.Connection, chain: Chain, sha256: bytes) -> list[str]:
-    """Where a large file is at a commit."""
+    """Return the paths of a large file at a commit."""
     lines = ", ".join(str(line) for line, _ in chain)
     query = f"SELECT DISTINCT path FROM files WHERE sha256 = ? AND line IN ({lines})"
     found = (locate(connection, chain, path) for (path,) in connection.execute(query, (sha256,)).fetchall())
@@ -162,7 +162,7 @@ def paths_of(connection: sqlite3.Connection, chain: Chain, sha256: bytes) -> lis
 
 
 def fork(connection: sqlite3.Connection, repo: int, point: Point) -> Chain:
-    """A new line behind a commit that is not the last of its own; the chain of its index, to be written to."""
+    """Start a new line after a commit that is not the last of its line; return the chain to write to."""
     inherited = index_chain(connection, point)
     inherits = len(inherited) < DEEP
     line = new_line(connection, repo, point, inherits=inherits)
@@ -174,6 +174,7 @@ def fork(connection: sqlite3.Connection, repo: int, point: Point) -> Chain:
 
 
 def new_line(connection: sqlite3.Connection, repo: int, parent: Point | None, *, inherits: bool) -> int:
+    """Add a line and return its id."""
     values = (repo, parent.line if parent else None, parent.seq if parent else -1, inherits)
     cursor = connection.execute("INSERT INTO lines (repo, parent, fork, inherits) VALUES (?, ?, ?, ?)", values)
     assert cursor.lastrowid is not None
@@ -181,14 +182,14 @@ def new_line(connection: sqlite3.Connection, repo: int, parent: Point | None, *,
 
 
 def copy_rows(connection: sqlite3.Connection, chain: Chain, line: int, seq: int, target: Callable[[Row], int]) -> None:
-    """Give a line an index of its own that begins as another's."""
+    """Copy the index of a commit to a line."""
     connection.executemany(INSERT, list(copied(connection, chain, line, seq, target)))
 
 
 def copied(
     connection: sqlite3.Connection, chain: Chain, line: int, seq: int, target: Callable[[Row], int]
 ) -> Iterator[tuple[object, ...]]:
-    """Values for `INSERT` that give a line the index of another."""
+    """Yield values for `INSERT` that copy the index of a commit to a line."""
     for row in visible(connection, chain, "", None):
         yield (line, row.path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target(row))
 

@@ -12,24 +12,27 @@ class Likes(StorePart):
     """Likes of repositories."""
 
     def add(self, repo: Repo, account: Account) -> None:
+        """Add a like; a second one changes nothing."""
         self._change("INSERT OR IGNORE INTO likes VALUES (?, ?, ?)", repo, (repo.id, account.id, now()))
 
     def remove(self, repo: Repo, account: Account) -> None:
+        """Remove a like."""
         self._change("DELETE FROM likes WHERE repo = ? AND account = ?", repo, (repo.id, account.id))
 
     def count(self, repo: Repo) -> int:
-        """How many accounts like a repository."""
+        """Return the number of accounts that like a repository."""
         with self.database.reading() as connection:
             row = connection.execute("SELECT likes FROM repos WHERE id = ?", (repo.id,)).fetchone()
             return row[0] if row else 0
 
     def accounts(self, repo: Repo) -> list[Account]:
+        """Return the accounts that like a repository, sorted by name."""
         query = ACCOUNT + " WHERE id IN (SELECT account FROM likes WHERE repo = ?) ORDER BY key"
         with self.database.reading() as connection:
             return [to_account(row) for row in connection.execute(query, (repo.id,))]
 
     def repos_of(self, account: Account, viewer: Account | None = None) -> list[tuple[Repo, datetime]]:
-        """What an account likes and `viewer` may know of, newest first, with the time of the like."""
+        """Return the repositories that an account likes and `viewer` may see, newest like first, with its time."""
         query = f"""{REPO.replace(" FROM", ", likes.created FROM", 1)} JOIN likes ON likes.repo = repos.id
             WHERE likes.account = :account AND (repos.private = 0 OR repos.owner = :viewer
             OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)) ORDER BY likes.created DESC"""

@@ -1,4 +1,4 @@
-"""How much one server takes in."""
+"""Limits of storage."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ GIGABYTE = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of storage. None: no limit.
+    """Limits of storage; None means unlimited.
 
     Args:
         file_bytes: Bytes of one large file.

@@ -1,4 +1,4 @@
-"""Lists of repositories, page by page: what a page costs does not grow with their number."""
+"""Lists of repositories in pages; the cost of a page does not grow with their number."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ class Listing(StorePart):
         after: str | None = None,
         limit: int,
     ) -> tuple[list[Repo], str | None]:
-        """One page, and what to ask the next one with.
+        """Return one page of repositories, and the cursor of the next one.
 
         Args:
             repo_type: Which repositories.
@@ -61,7 +61,7 @@ class Listing(StorePart):
             limit: Repositories on a page.
 
         Raises:
-            Refusal: 400 for an unknown order or a broken cursor.
+            HubHTTPError: 400 for an unknown order or a broken cursor.
         """
         column = SORTS.get(sort)
         if column is None:
@@ -97,12 +97,12 @@ class Listing(StorePart):
         return repos, base64.urlsafe_b64encode(json.dumps([rows[limit - 1][-1], repos[-1].id]).encode()).decode()
 
     def count(self) -> dict[RepoType, int]:
-        """How many repositories of each kind there are, private ones included."""
+        """Return the number of repositories of each type, private ones included."""
         with self.database.reading() as connection:
             return dict(connection.execute("SELECT kind, count(*) FROM repos WHERE kind <> ? GROUP BY kind", (HIDDEN,)))
 
     def tag_counts(self, repo_type: RepoType) -> list[tuple[str, int]]:
-        """Every tag of public repositories, and how many have it."""
+        """Return the tags of public repositories, with the number of repositories that have each."""
         query = """SELECT tag, count(*) FROM tags JOIN repos ON repos.id = tags.repo
             WHERE kind = ? AND private = 0 GROUP BY tag ORDER BY 2 DESC, 1 LIMIT 10000"""
         with self.database.reading() as connection:
@@ -119,7 +119,7 @@ def _tag_conditions(connection: sqlite3.Connection, tags: Sequence[str], values:
 
 
 def _search_conditions(connection: sqlite3.Connection, search: Sequence[str], values: dict[str, Any]) -> list[str]:
-    """Rare texts come from the trigram index, frequent or short ones are looked for while walking."""
+    """Return SQL conditions for search texts: rare ones by the trigram index, others by scanning in page order."""
     where = []
     for number, text in enumerate(dict.fromkeys(text.lower() for text in search if text)):
         values[f"text{number}"] = text
@@ -131,7 +131,7 @@ def _search_conditions(connection: sqlite3.Connection, search: Sequence[str], va
 
 
 def _few(connection: sqlite3.Connection, query: str, value: str) -> str | None:
-    """The condition to be one of few repositories; None if there are more than few."""
+    """Return the condition to be one of few repositories; None if there are more."""
     ids = [row[0] for row in connection.execute(query, (value, _FEW))]
     return f"repos.id IN ({', '.join(map(str, ids))})" if len(ids) < _FEW else None
 

@@ -1,4 +1,4 @@
-"""Keeping a Hub sound: backup, restore, and the removal of what nobody names any more."""
+"""Maintenance of a Hub: check, garbage collection, backup and restore."""
 
 import os
 import shutil
@@ -27,22 +27,22 @@ class Maintenance(StorePart):
     """Checks, garbage collection and backups."""
 
     def renew_instance(self) -> str:
-        """Another instance id, so that clients forget what they believe the Hub has."""
+        """Change the instance id, so that clients drop their caches of what this Hub has."""
         new = os.urandom(8).hex()
         with self.database.transaction() as connection:
             connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (new.encode(),))
         return new
 
     def require_writable(self) -> None:
-        """Say at once that uploads will be refused: clients repeat each of them for minutes.
+        """Check that the folder can be written, so that uploads are refused before clients send them.
 
         Raises:
-            Refusal: 503 or 507; the folder cannot be written.
+            HubHTTPError: 503 or 507; the folder cannot be written.
         """
         require_writable(self.root / "tmp")
 
     def fsck(self, *, repair: bool = False) -> list[str]:
-        """Check the whole Hub, reading every byte of it.
+        """Check the whole Hub, reading every byte.
 
         Contents that are damaged are noted: clients are asked to send them again, and an upload of the right bytes by
         any way repairs them.
@@ -72,7 +72,7 @@ class Maintenance(StorePart):
         return problems
 
     def gc(self, grace_seconds: float = 86_400) -> dict[str, int]:
-        """Remove large files that no commit of any repository names, and what interrupted uploads left.
+        """Remove large files that no commit names, and remains of interrupted uploads.
 
         Args:
             grace_seconds: What is younger stays, since its commit may still come.
@@ -126,10 +126,10 @@ class Maintenance(StorePart):
         return counts
 
     def backup(self, target: Path) -> None:
-        """Copy the whole Hub into a new folder while it serves: the database as of one moment, large files as links.
+        """Copy the whole Hub into a new folder while it serves: one state of the database, large files as hard links.
 
         Raises:
-            Refusal: 409 if `target` exists, 503 if a file vanished meanwhile, 507 if the disk is full.
+            HubHTTPError: 409 if `target` exists, 503 if a file vanished meanwhile, 507 if the disk is full.
         """
         part = target.with_name(target.name + ".part")
         if target.exists():
@@ -157,10 +157,10 @@ class Maintenance(StorePart):
 
 
 def restore(source: Path, root: Path) -> None:
-    """Make a Hub from a backup, in a folder that does not exist or is empty; its instance id is a new one.
+    """Create a Hub from a backup, in a folder that does not exist or is empty, with a new instance id.
 
     Raises:
-        Refusal: 404 if `source` is no backup, 409 if `root` holds something, 503 if the backup is damaged.
+        HubHTTPError: 404 if `source` is no backup, 409 if `root` holds something, 503 if the backup is damaged.
     """
     if not (source / DATABASE).is_file():
         raise HubHTTPError(404, f"{source} is no backup: it has no {DATABASE}")
@@ -197,7 +197,7 @@ def _copy_backup(source: Path, root: Path) -> None:
 
 
 def _link(source: Path, target: Path, *, link: bool = True) -> None:
-    """The same file at a second place; a copy where links cannot be, or must not since a later write would hit both."""
+    """Hard-link a file; copy it where links are not possible, or where a later write must not change both."""
     private.make_folder(target.parent)
     if link:
         try:
@@ -221,6 +221,6 @@ def _is_hash(name: str) -> bool:
 
 
 def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """A few hundred at a time, so that nobody waits long for the writer's place."""
+    """Yield slices of a few hundred items, so that other writers do not wait long."""
     for start in range(0, len(items), 200):
         yield items[start : start + 200]

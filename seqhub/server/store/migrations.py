@@ -1,4 +1,4 @@
-"""The tables, as steps from one schema to the next: a released step is never edited, only followed by another."""
+"""Database schema, as a list of migrations. A released migration is never edited, only followed by another."""
 
 import secrets
 import sqlite3
@@ -150,10 +150,10 @@ STEPS: tuple[str, ...] = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a database, new or old, to the newest schema in one transaction.
+    """Migrate a database, new or old, to the newest schema in one transaction.
 
     Raises:
-        Refusal: 503; it was written by a newer seqhub.
+        HubHTTPError: 503; it was written by a newer seqhub.
     """
     if _version(connection) == len(STEPS):
         return
@@ -182,7 +182,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _statements(script: str) -> list[str]:
-    """The statements of a script one by one, since `executescript` would end the transaction."""
+    """Split a script into statements: `executescript` would end the transaction."""
     statements, pending = [], ""
     for line in script.splitlines(keepends=True):
         pending += line

@@ -1,4 +1,4 @@
-"""What may be called what: paths in repositories, repositories, accounts, branches and tags."""
+"""Validation of names: paths in repositories, repository ids, accounts, branches and tags."""
 
 import re
 import unicodedata
@@ -80,10 +80,10 @@ _IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range
 
 
 def check_path(path: str) -> str:
-    """The path in NFC, the one form under which it is kept.
+    """Return a path in NFC, the form in which it is stored.
 
     Raises:
-        Refusal: 422; the path could leave its folder, hide from git or not exist on some machine.
+        HubHTTPError: 422; the path could leave its folder, hide from git or not exist on some machine.
     """
     path = unicodedata.normalize("NFC", path)
     parts = path.split("/")
@@ -106,10 +106,10 @@ def check_path(path: str) -> str:
 
 
 def check_repo_name(repo_id: str) -> tuple[str, str]:
-    """Namespace and name of "namespace/name".
+    """Return namespace and name of a repository id.
 
     Raises:
-        Refusal: 400; it breaks a rule of names.
+        HubHTTPError: 400; it breaks a rule of names.
     """
     namespace, slash, name = repo_id.partition("/")
     if not slash or "/" in name:
@@ -122,10 +122,10 @@ def check_repo_name(repo_id: str) -> tuple[str, str]:
 
 
 def check_name(name: str) -> str:
-    """A name of a repository or account.
+    """Return a valid name of a repository or account.
 
     Raises:
-        Refusal: 400; it breaks a rule of names.
+        HubHTTPError: 400; it breaks a rule of names.
     """
     if not 1 <= len(name) <= NAME_LENGTH or not _NAME.fullmatch(name) or "--" in name or ".." in name:
         rules = f"1 to {NAME_LENGTH} letters, digits, '-', '_', '.'; no '--' or '..', no '-' or '.' at an end"
@@ -136,10 +136,10 @@ def check_name(name: str) -> str:
 
 
 def check_ref_name(name: str, kind: str) -> str:
-    """A branch or tag name without its refs/heads/ or refs/tags/.
+    """Return a valid branch or tag name, without refs/heads/ or refs/tags/.
 
     Raises:
-        Refusal: 400; git would refuse it, or it could be mistaken for something else.
+        HubHTTPError: 400; git would refuse it, or it could be mistaken for something else.
     """
     looks_else = name.startswith("refs/") or name == "HEAD" or name == "@" or re.fullmatch(r"[0-9a-fA-F]{40}", name)
     if not name or len(name.encode("utf-8", "replace")) > PART_BYTES or _REF_FORBIDDEN.search(name) or looks_else:
@@ -150,7 +150,7 @@ def check_ref_name(name: str, kind: str) -> str:
 
 
 def _is_git(part: str) -> bool:
-    """Whether some file system takes this name for .git: by case, by ignored characters, by NTFS's trailing dots."""
+    """Return whether some file system takes this name for .git: by case, ignored characters, or trailing dots."""
     plain = part.translate(_IGNORED).casefold().split(":")[0].rstrip(" .")
     return plain in (".git", "git~1")
 

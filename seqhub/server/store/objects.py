@@ -1,4 +1,4 @@
-"""Git's objects in the database.
+"""Git objects in the database.
 
 A large tree is kept as the edits of an older one, so a folder of 10,000 files grows by a few bytes a commit. The
 content of a file of `FILED_BYTES` or more is kept next to the large files, by its SHA-256, and read in pieces.
@@ -30,24 +30,25 @@ INSERT = (
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows where the contents are that the database only names."""
+    """SQLite connection with the folder of the contents that the database only names."""
 
     blobs: Path
 
     def blob_path(self, sha256: bytes) -> Path:
+        """Return where a content is stored."""
         name = sha256.hex()
         return self.blobs / name[:2] / name
 
 
 class Spooled(NamedTuple):
-    """Bytes that wait in the temporary file of a commit."""
+    """Position of bytes in the temporary file of a commit."""
 
     start: int
     size: int
 
 
 class Packed(NamedTuple):
-    """An object as its row holds it."""
+    """A git object in the form of its row."""
 
     oid: bytes
     kind: git.ObjectKind
@@ -57,7 +58,7 @@ class Packed(NamedTuple):
 
 
 def pack(kind: git.ObjectKind, data: bytes) -> Packed:
-    """An object ready to be stored; costs hashing and compression, so done before the writer's place is taken."""
+    """Hash and compress an object; done before the writer's lock is taken."""
     oid = git.object_id(kind, data)
     if kind != "tree" and len(data) > _WORTH_PACKING:
         small = zlib.compress(data, 1)
@@ -67,20 +68,20 @@ def pack(kind: git.ObjectKind, data: bytes) -> Packed:
 
 
 def filed(oid: bytes, sha256: bytes, size: int) -> Packed:
-    """The content of a file that is kept by its SHA-256."""
+    """Return the object of a file content that is stored by its SHA-256."""
     return Packed(oid, "blob", FILED, sha256, _SIZE.pack(size))
 
 
 def write(
     connection: sqlite3.Connection, repo: int, objects: Sequence[Packed], load: Callable[[Spooled], bytes] | None = None
 ) -> None:
-    """Store objects; of those that are there already a damaged one is replaced."""
+    """Store objects; of those that exist, damaged ones are replaced."""
     connection.executemany(INSERT, rows(repo, objects, load))
     note_sound(connection, objects)
 
 
 def note_sound(connection: sqlite3.Connection, objects: Iterable[Packed]) -> None:
-    """Forget that fsck found objects damaged, which are written anew."""
+    """Remove the notes of fsck about objects that are written again."""
     if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone():
         gone = [(item.oid,) for item in objects if item.kind != "tree"]
         connection.executemany("DELETE FROM damaged WHERE content = ?", gone)
@@ -89,7 +90,7 @@ def note_sound(connection: sqlite3.Connection, objects: Iterable[Packed]) -> Non
 def rows(
     repo: int, objects: Iterable[Packed], load: Callable[[Spooled], bytes] | None = None
 ) -> Iterator[tuple[object, ...]]:
-    """Values for `INSERT`.
+    """Yield values for `INSERT`.
 
     Args:
         repo: Id of the repository.
@@ -105,7 +106,7 @@ def rows(
 
 
 def filed_path(connection: sqlite3.Connection, repo: int, oid: bytes) -> Path | None:
-    """Where the content of a file is that is kept by its SHA-256; None for one that the database holds."""
+    """Return the path of a file content that is stored by its SHA-256; None for one in the database."""
     query = "SELECT base FROM objects WHERE repo = ? AND oid = ? AND packed = ?"
     row = connection.execute(query, (repo, oid, FILED)).fetchone()
     return None if row is None else _blob_path(connection, row[0])
@@ -117,7 +118,7 @@ def _blob_path(connection: sqlite3.Connection, sha256: bytes) -> Path:
 
 
 def read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.ObjectKind, bytes]:
-    """Kind and bytes of an object.
+    """Return kind and bytes of an object.
 
     Raises:
         KeyError: It is not in this repository.
@@ -128,7 +129,7 @@ def read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.Obj
 
 
 def _read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.ObjectKind, bytes, int]:
-    """Kind, bytes, and how many edits lie between them and a whole tree."""
+    """Return kind, bytes, and the number of edits between them and a whole tree."""
     edits: list[bytes] = []
     wanted: bytes | None = oid
     while True:
@@ -155,12 +156,12 @@ def _read(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[git.Ob
 
 
 def unpacked(packed: int, data: bytes) -> bytes:
-    """The bytes of an object that is kept whole in its row."""
+    """Return the bytes of an object that its row holds."""
     return zlib.decompress(data) if packed == _ZLIB else data
 
 
 def added_entries(connection: sqlite3.Connection, repo: int, oid: bytes) -> tuple[bytes | None, bytes]:
-    """Of a tree that is kept as edits of another: the other's id, and the entries it has beyond it; else all of them.
+    """Return base and added entries of a tree stored as edits; None and all entries of another tree.
 
     Raises:
         KeyError, ValueError: As `read`.
@@ -181,7 +182,7 @@ def edited_tree(
     base: bytes | None,
     changes: dict[bytes, tuple[bytes, bytes] | None],
 ) -> Packed:
-    """The tree `base` (None: an empty one) with entries put, replaced and removed, not yet stored."""
+    """Return the tree `base` (None: an empty one) with entries added, replaced and removed; not stored yet."""
     old, depth = b"", 0
     if base and base != git.EMPTY_TREE:
         _, old, depth = _read(connection, repo, base)

@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def opener(path: str, flags: int) -> int:
-    """For `open`: a file that is made belongs to its owner alone."""
+    """Opener for `open` that creates files readable by their owner only."""
     return os.open(path, flags, FILE_MODE)
 
 
 def create(path: Path, *, buffering: int = -1) -> BinaryIO:
-    """Make a file and open it to write.
+    """Create a file and open it for writing.
 
     Raises:
         FileExistsError: It is there.
@@ -34,7 +34,7 @@ def create(path: Path, *, buffering: int = -1) -> BinaryIO:
 
 
 def make_folder(path: Path, *, exist_ok: bool = True) -> None:
-    """Make a folder and those around it that are missing.
+    """Create a folder and its missing parents.
 
     Raises:
         FileExistsError: It is there, and `exist_ok` is false, or it is a file.
@@ -45,25 +45,26 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
 
 
 def touch(path: Path) -> None:
-    """Make an empty file, or set the time of one."""
+    """Create an empty file, or set the time of an existing one."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, FILE_MODE))
     os.utime(path)
 
 
 def write(path: Path, content: bytes) -> None:
+    """Write a file."""
     with open(path, "wb", opener=opener) as file:
         file.write(content)
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy the content of a file; the mode is not copied."""
+    """Copy the content of a file, but not its mode."""
     with source.open("rb") as given, open(target, "wb", opener=opener) as file:
         shutil.copyfileobj(given, file, 2**20)
     target.chmod(FILE_MODE)
 
 
 def secure(root: Path) -> None:
-    """Take from others the rights to a root that an earlier seqhub made, or that was restored by hand.
+    """Remove other users' access to a root that an earlier version created, or that was restored by hand.
 
     Looks at the root, its folders and the database, and at everything below only if one of these is open to others. The
     database comes last, so that the next start goes on with what this one did not finish.
@@ -75,11 +76,12 @@ def secure(root: Path) -> None:
 
 
 def open_paths(root: Path) -> Iterator[Path]:
-    """What of a root others may read or write."""
+    """Yield the paths of a root that other users can read or write."""
     yield from filter(is_open, [root, *_below(root), *(root / name for name in _DATABASE_FILES)])
 
 
 def is_open(path: Path) -> bool:
+    """Return whether other users can read or write a path."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -88,7 +90,7 @@ def is_open(path: Path) -> bool:
 
 
 def close(path: Path) -> None:
-    """Take from others the rights to a file or folder."""
+    """Remove other users' access to a file or folder."""
     if is_open(path):
         try:
             path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)

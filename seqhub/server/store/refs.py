@@ -17,7 +17,7 @@ class Refs(StorePart):
     """Branches, tags and heads of pull requests."""
 
     def of_repo(self, repo: Repo) -> list[Ref]:
-        """Branches (main first), tags and heads of pull requests."""
+        """Return branches (main first), tags and heads of pull requests."""
         with self.database.reading() as connection:
             query = "SELECT ref, oid, refs.message FROM refs JOIN commits ON commits.id = target WHERE refs.repo = ?"
             found = [
@@ -27,10 +27,10 @@ class Refs(StorePart):
         return sorted(found, key=lambda ref: (ref.ref != BRANCH + DEFAULT_BRANCH, ref.ref))
 
     def create_branch(self, repo: Repo, name: str, start: str = "HEAD", *, overwrite: bool = False) -> Ref:
-        """Let a new branch begin at a revision; with `overwrite` in place of one of that name.
+        """Create a branch at a revision; with `overwrite`, also if the branch exists.
 
         Raises:
-            Refusal: 400 for a bad name, 403 to overwrite main, 404 for a missing revision, 409 if it exists.
+            HubHTTPError: 400 for a bad name, 403 to overwrite main, 404 for a missing revision, 409 if it exists.
         """
         if overwrite and name == DEFAULT_BRANCH:
             raise HubHTTPError(403, f"Cannot overwrite {BRANCH}{DEFAULT_BRANCH}")
@@ -39,24 +39,24 @@ class Refs(StorePart):
     def create_tag(
         self, repo: Repo, name: str, revision: str, message: str | None = None, author: str = "seqhub"
     ) -> Ref:
-        """Name a revision for good; errors as in `create_branch`."""
+        """Create a tag at a revision; errors as in `create_branch`."""
         return self._create_ref(repo, TAG, name, revision, message, author)
 
     def delete_branch(self, repo: Repo, name: str) -> None:
-        """Forget a branch; its commits stay readable by their id.
+        """Delete a branch; its commits can still be read by their id.
 
         Raises:
-            Refusal: 403 for main, 404 if it does not exist.
+            HubHTTPError: 403 for main, 404 if it does not exist.
         """
         if name.removeprefix(BRANCH) == DEFAULT_BRANCH:
             raise HubHTTPError(403, f"Cannot delete {BRANCH}{DEFAULT_BRANCH}")
         self._delete_ref(repo, BRANCH, name)
 
     def delete_tag(self, repo: Repo, name: str) -> None:
-        """Forget a tag.
+        """Delete a tag.
 
         Raises:
-            Refusal: 404 if it does not exist.
+            HubHTTPError: 404 if it does not exist.
         """
         self._delete_ref(repo, TAG, name)
 
@@ -105,12 +105,12 @@ class Refs(StorePart):
 
 
 def full_ref(branch: str) -> str:
-    """refs/heads/main of main; refs/... as it is."""
+    """Return refs/heads/main for main; refs/... unchanged."""
     return branch if branch.startswith("refs/") else BRANCH + (DEFAULT_BRANCH if branch == "HEAD" else branch)
 
 
 def ref_target(connection: sqlite3.Connection, repo: int, reference: str) -> int:
-    """The row id of a ref's commit; a tag cannot be written to."""
+    """Return the row id of the commit of a branch or pull request."""
     query = "SELECT target FROM refs WHERE repo = ? AND ref = ?"
     row = None if reference.startswith(TAG) else connection.execute(query, (repo, reference)).fetchone()
     if row is None:

@@ -1,4 +1,4 @@
-"""Rows of repositories: found by id, and checks before another one is made."""
+"""Rows of repositories, and checks before one is created."""
 
 import sqlite3
 from typing import Any
@@ -16,11 +16,13 @@ HIDDEN = "hidden"  # the kind of a repository that is being made or deleted
 
 
 def to_repo(row: tuple[Any, ...]) -> Repo:
+    """Convert a row of the query `REPO`."""
     id, repo_type, namespace, name, private, gated, created, updated, sdk = row
     return Repo(id, repo_type, namespace, name, bool(private), gated, moment(created), moment(updated), sdk)
 
 
 def required_repo(connection: sqlite3.Connection, id: int) -> Repo:
+    """Return the repository with an id."""
     row = connection.execute(REPO + " WHERE repos.id = ? AND repos.kind <> ?", (id, HIDDEN)).fetchone()
     if row is None:
         raise repo_not_found()
@@ -28,7 +30,7 @@ def required_repo(connection: sqlite3.Connection, id: int) -> Repo:
 
 
 def owner_of_free_name(connection: sqlite3.Connection, repo_type: RepoType, repo_id: str, itself: int = 0) -> Account:
-    """The owner of a name that nobody has."""
+    """Return the owner of a repository id that is not taken."""
     namespace = repo_id.partition("/")[0]
     owner = find_account(connection, namespace)
     if owner is None:
@@ -40,7 +42,7 @@ def owner_of_free_name(connection: sqlite3.Connection, repo_type: RepoType, repo
 
 
 def require_repo_quota(connection: sqlite3.Connection, limits: Limits, owner: Account) -> None:
-    """Raise 403 if an account has as many repositories as it may."""
+    """Check the quota of repositories of an account."""
     if limits.repos is not None:
         query = "SELECT count(*) FROM repos WHERE owner = ? AND kind <> ?"
         count = connection.execute(query, (owner.id, HIDDEN)).fetchone()[0]

@@ -46,7 +46,7 @@ GITATTRIBUTES = "".join(
 
 
 class Repos(StorePart):
-    """Repositories: created, found, moved, changed, copied, deleted; and what is kept of each.
+    """Repositories: created, found, moved, changed, copied, deleted; with their cards and counters.
 
     Args:
         context: What all parts share.
@@ -67,10 +67,10 @@ class Repos(StorePart):
         sdk: str | None = None,
         author: str,
     ) -> Repo:
-        """Make a repository with a first commit that holds .gitattributes.
+        """Create a repository with a first commit that holds .gitattributes.
 
         Raises:
-            Refusal: 400 for a bad name, 403 for a namespace that does not exist or has too many, 409 if it exists.
+            HubHTTPError: 400 for a bad name, 403 for a namespace that does not exist or has too many, 409 if it exists.
         """
         with self.database.transaction() as connection:
             return _create(connection, self.limits, repo_type, repo_id, private, gated, sdk, author)
@@ -86,7 +86,7 @@ class Repos(StorePart):
         uploader: Account,
         token: Token | None = None,
     ) -> Repo:
-        """Make a repository whose first commit holds .gitattributes, and a second one with files, both or neither.
+        """Create a repository with a second commit that holds files, both or neither.
 
         Args:
             repo_type: Of the repository.
@@ -98,7 +98,7 @@ class Repos(StorePart):
             token: Token of the request.
 
         Raises:
-            Refusal: As `create_repo` and `commit`.
+            HubHTTPError: As `create_repo` and `commit`.
         """
         reference, author = BRANCH + DEFAULT_BRANCH, uploader.name
         with self.writer.contents() as contents:
@@ -115,7 +115,7 @@ class Repos(StorePart):
                 return repo
 
     def find(self, repo_type: RepoType, repo_id: str) -> Repo | None:
-        """The repository of that name, in any case of letters; old names are not followed."""
+        """Return the repository with an id, whose case does not matter; former ids are not followed."""
         with self.database.reading() as connection:
             row = connection.execute(
                 REPO + " WHERE kind = ? AND repos.key = ?", (repo_type, repo_id.lower())
@@ -123,19 +123,19 @@ class Repos(StorePart):
             return to_repo(row) if row else None
 
     def redirect(self, repo_type: RepoType, repo_id: str) -> Repo | None:
-        """Where an old name leads now. Whether the asker may know is the caller's to decide, by this repository."""
+        """Return the repository that had an id before a move. The caller checks that the viewer may see it."""
         with self.database.reading() as connection:
             query = REPO + " JOIN redirects ON redirects.repo = repos.id WHERE redirects.kind = ? AND redirects.key = ?"
             row = connection.execute(query, (repo_type, repo_id.lower())).fetchone()
             return to_repo(row) if row else None
 
     def delete(self, repo: Repo) -> None:
-        """Delete a repository with its history; its large files stay until `gc` finds that nobody names them.
+        """Delete a repository with its history; `gc` removes its large files if no other repository names them.
 
         It is gone at once; its rows are removed in many transactions, by `gc` if that breaks off.
 
         Raises:
-            Refusal: 404; it is gone already.
+            HubHTTPError: 404; it is gone already.
         """
         with self.database.transaction() as connection:
             required_repo(connection, repo.id)
@@ -148,10 +148,10 @@ class Repos(StorePart):
         drop_repo(self.database, repo.id, mark)
 
     def move(self, repo: Repo, new_repo_id: str) -> Repo:
-        """Give a repository another name; the old one leads to it from now on.
+        """Rename a repository; the former id redirects to it.
 
         Raises:
-            Refusal: 400 for a bad name, 403 for a namespace that does not exist, 409 if the name is taken.
+            HubHTTPError: 400 for a bad name, 403 for a namespace that does not exist, 409 if the name is taken.
         """
         _, name = check_repo_name(new_repo_id)
         new, old = new_repo_id.lower(), repo.repo_id.lower()
@@ -169,7 +169,7 @@ class Repos(StorePart):
     def update(
         self, repo: Repo, *, private: bool | None = None, gated: Gated | None = None, sdk: str | None = None
     ) -> Repo:
-        """Change settings; None leaves one as it is."""
+        """Change settings; None leaves a setting unchanged."""
         if gated not in (None, "no", "auto", "manual"):
             raise HubHTTPError(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
         with self.database.transaction() as connection:
@@ -191,24 +191,25 @@ class Repos(StorePart):
         return duplicate_repo(self.database, self.limits, repo, new_repo_id, private=private)
 
     def card(self, repo: Repo) -> dict[str, Any]:
-        """The YAML of README.md on main as JSON values; {} if there is none or it is broken."""
+        """Return the YAML of README.md on main as JSON values; {} if there is none or it is broken."""
         card: dict[str, Any] = json.loads(self._column(repo, "card", "{}"))
         return card
 
     def tags(self, repo: Repo) -> list[str]:
-        """The tags as shown: library, pipeline, the card's own, license:..., language:..., arxiv:..."""
+        """Return the tags as shown: library, pipeline, the card's own, license:..., language:..., arxiv:..."""
         tags: list[str] = json.loads(self._column(repo, "tags", "[]"))
         return tags
 
     def used_bytes(self, repo: Repo) -> int:
-        """Bytes that all versions of all files take."""
+        """Return the bytes that all versions of all files take."""
         return int(self._column(repo, "bytes", 0))
 
     def downloads(self, repo: Repo) -> int:
+        """Return the number of downloads."""
         return int(self._column(repo, "downloads", 0))
 
     def count_download(self, repo: Repo, number: int = 1) -> None:
-        """Count downloads, best several at once: each call is a write."""
+        """Add to the number of downloads; each call is a write."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE repos SET downloads = downloads + ? WHERE id = ?", (number, repo.id))
 
@@ -248,7 +249,7 @@ def _create(
 
 
 def _first_commit(connection: sqlite3.Connection, repo: Repo, author: str) -> None:
-    """One commit without a parent that holds one file."""
+    """Write a commit without a parent that holds one file."""
     content = GITATTRIBUTES.encode()
     blob = objects.pack("blob", content)
     tree = objects.edited_tree(connection, repo.id, None, {b".gitattributes": (git.FILE_MODE, blob.oid)})

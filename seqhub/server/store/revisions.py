@@ -1,4 +1,4 @@
-"""Reading: revisions, refs, commits, and what lies in them."""
+"""Reading of revisions: commits, and the files at each."""
 
 import re
 import sqlite3
@@ -34,10 +34,10 @@ class Revisions(StorePart):
         self.blobs = blobs
 
     def resolve(self, repo: Repo, revision: str) -> Commit:
-        """The commit that a branch, a tag, refs/..., a commit id (whole, or 7 digits at least) or HEAD means.
+        """Return the commit of a branch, a tag, refs/..., a commit id (7 digits at least) or HEAD.
 
         Raises:
-            Refusal: 404 RevisionNotFound.
+            HubHTTPError: 404 RevisionNotFound.
         """
         with self.database.reading() as connection:
             return commit_of(connection, find_commit(connection, repo.id, revision))
@@ -45,7 +45,7 @@ class Revisions(StorePart):
     def log(
         self, repo: Repo, revision: str, *, after: str | None = None, limit: int = 50
     ) -> tuple[list[Commit], str | None, int]:
-        """One page of a history, newest first; what to ask the next page with; how many there are in all."""
+        """Return one page of a history, newest first, the cursor of the next page, and the total number of commits."""
         with self.database.reading() as connection:
             head = point_of(connection, find_commit(connection, repo.id, revision))
             last = _cursor(after) if after is not None else head.seq
@@ -66,14 +66,14 @@ class Revisions(StorePart):
         return found[:limit], str(last - limit) if more else None, head.seq + 1
 
     def entry(self, repo: Repo, commit: Commit, path: str) -> Entry | None:
-        """The file or folder at a path of a commit; None also for a path that cannot exist."""
+        """Return the file or folder at a path of a commit; None if there is none, or the path is not valid."""
         found = self.entries(repo, commit, [path])
         return found[0] if found else None
 
     def entries(
         self, repo: Repo, commit: Commit, paths: Sequence[str], *, with_last_commit: bool = False
     ) -> list[Entry]:
-        """Files and folders at these paths, in their order; those that do not exist are left out."""
+        """Return the files and folders at some paths, in their order; missing ones are omitted."""
         with self.database.reading() as connection:
             chain = chain_of(connection, repo, commit)
             found = [index.locate(connection, chain, path) for path in _possible(paths)]
@@ -90,10 +90,10 @@ class Revisions(StorePart):
         after: str | None = None,
         limit: int = 1000,
     ) -> tuple[list[Entry], str | None]:
-        """One page of a folder ("": the root), by path, and what to ask the next page with.
+        """Return one page of a folder ("": the root), sorted by path, and the cursor of the next page.
 
         Raises:
-            Refusal: 404 EntryNotFound; there is no such folder.
+            HubHTTPError: 404 EntryNotFound; there is no such folder.
         """
         folder = folder.strip("/")
         with self.database.reading() as connection:
@@ -109,10 +109,10 @@ class Revisions(StorePart):
             return page, page[-1].path if len(rows) > limit else None
 
     def content(self, repo: Repo, commit: Commit, entry: Entry) -> bytes | Path:
-        """What a file holds: bytes of a short one, the path of a file for others.
+        """Return the content of a file: bytes of a short one, the path of a long one.
 
         Raises:
-            Refusal: 404 for a folder, 410 for a large file that was deleted for good.
+            HubHTTPError: 404 for a folder, 410 for a large file that was deleted for good.
         """
         if entry.is_folder:
             raise entry_not_found(entry.path, commit.oid)
@@ -131,13 +131,13 @@ class Revisions(StorePart):
             return objects.read(connection, repo.id, oid)[1]
 
     def large_at(self, repo: Repo, revision: str) -> set[str]:
-        """SHA-256 of the large files at a revision."""
+        """Return the SHA-256 of all large files at a revision."""
         with self.database.reading() as connection:
             chain = index.index_chain(connection, point_of(connection, find_commit(connection, repo.id, revision)))
             return {row.sha256.hex() for row in index.visible(connection, chain, "", None) if row.sha256 is not None}
 
     def changes(self, repo: Repo, old: Commit | None, new: Commit) -> dict[str, tuple[Entry | None, Entry | None]]:
-        """Files that differ between two commits (None: nothing), with what they were and are, by path."""
+        """Return the files that differ between two commits, by path: entries before and after (None: no file)."""
         with self.database.reading() as connection:
             before = chain_of(connection, repo, old) if old else None
             found = difference(connection, before, chain_of(connection, repo, new))
@@ -145,7 +145,7 @@ class Revisions(StorePart):
 
 
 def find_commit(connection: sqlite3.Connection, repo: int, revision: str) -> int:
-    """The row id of the commit that a revision means; see `Revisions.resolve`."""
+    """Return the row id of the commit of a revision; see `Revisions.resolve`."""
     if revision == "HEAD":
         revision = BRANCH + DEFAULT_BRANCH
     names = [revision] if revision.startswith("refs/") else [BRANCH + revision, TAG + revision]
@@ -163,14 +163,17 @@ def find_commit(connection: sqlite3.Connection, repo: int, revision: str) -> int
 
 
 def commit_of(connection: sqlite3.Connection, id: int) -> Commit:
+    """Return the commit with a row id."""
     return to_commit(connection.execute(_COMMIT + " WHERE id = ?", (id,)).fetchone())
 
 
 def point_of(connection: sqlite3.Connection, id: int) -> Point:
+    """Return the place of a commit in the index."""
     return Point(*connection.execute("SELECT line, seq FROM commits WHERE id = ?", (id,)).fetchone())
 
 
 def chain_of(connection: sqlite3.Connection, repo: Repo, commit: Commit) -> Chain:
+    """Return the index chain of a commit."""
     query = "SELECT line, seq FROM commits WHERE repo = ? AND oid = ?"
     row = connection.execute(query, (repo.id, bytes.fromhex(commit.oid))).fetchone()
     if row is None:
@@ -188,7 +191,7 @@ def to_commit(row: tuple[bytes, bytes | None, str, str, str, int]) -> Commit:
 def difference(
     connection: sqlite3.Connection, old: Chain | None, new: Chain | None, folder: str = ""
 ) -> dict[str, tuple[Row | None, Row | None]]:
-    """Files that differ between two commits; folders with equal ids are not entered."""
+    """Return the files that differ between two commits; folders with equal ids are skipped."""
     before, after = (
         {row.path: row for row in index.children(connection, chain, folder)} if chain else {} for chain in (old, new)
     )
@@ -226,7 +229,7 @@ def _entry(row: Row | None, last: Commit | None) -> Entry | None:
 
 
 def _possible(paths: Iterable[str]) -> Iterator[str]:
-    """The paths that may exist, in the form under which they would be kept."""
+    """Yield the valid paths, in the form in which they would be stored."""
     for path in paths:
         try:
             yield check_path(path.rstrip("/"))

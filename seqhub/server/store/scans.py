@@ -1,4 +1,4 @@
-"""What scans for pickles found, by content, so that a restart forgets no warning."""
+"""Results of scans for pickles, by content."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -13,14 +13,14 @@ class Scans(StorePart):
     """Results of scans for pickles."""
 
     def find(self, content: str, ending: str, scanner: str) -> str | None:
-        """What this scanner, named with its version, said of a content under a file's ending; None if nothing."""
+        """Return the result of a scanner (name and version) for a content under a suffix; None if there is none."""
         query = "SELECT status FROM scans WHERE content = ? AND ending = ? AND scanner = ?"
         with self.database.reading() as connection:
             row = connection.execute(query, (content, ending, scanner)).fetchone()
             return row[0] if row else None
 
     def missing(self, endings: Iterable[str], scanner: str, limit: int) -> list[Unscanned]:
-        """Contents at the end of lines that this scanner has said nothing of, and what opens them."""
+        """Return contents at the heads of lines without a result of this scanner, with functions that open them."""
         known = sorted(endings)
         likes = " OR ".join("lower(path) LIKE ?" for _ in known)
         query = f"""SELECT DISTINCT lines.repo, path, oid, sha256 FROM files JOIN lines ON lines.id = line
@@ -46,6 +46,6 @@ class Scans(StorePart):
                 return None
 
     def keep(self, content: str, ending: str, scanner: str, status: str) -> None:
-        """Remember what it said, in place of what another or an earlier one said."""
+        """Store a result, in place of an earlier one or one of another scanner."""
         with self.database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?)", (content, ending, status, scanner))

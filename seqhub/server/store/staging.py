@@ -1,4 +1,4 @@
-"""From operations to what a commit changes: rules of paths, rights to large files, conflicts of files and folders."""
+"""Operations of a commit as changes of files: path rules, access to large files, file and folder conflicts."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +20,10 @@ Prepared = tuple[Operation, str, objects.Packed | None]
 
 
 def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents) -> list[Prepared]:
-    """Everything that needs no database: checked paths, hashes, compression.
+    """Check paths, hash and compress contents: all that needs no database.
 
     Raises:
-        Refusal: 422 for bad paths, 413 for too many operations or folders.
+        HubHTTPError: 422 for bad paths, 413 for too many operations or folders.
     """
     if len(operations) > limits.commit_operations:
         raise HubHTTPError(413, f"a commit has at most {limits.commit_operations:,} operations")
@@ -60,7 +60,7 @@ def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents)
 
 
 class Stage:
-    """The files of one commit in the making, over those of its parent."""
+    """The files of a commit that is being built, on top of those of its parent."""
 
     def __init__(
         self, connection: sqlite3.Connection, repo: Repo, chain: index.Chain, blob_path: Callable[[str], Path]
@@ -81,10 +81,10 @@ class Stage:
         uploader: Account,
         token: Token | None = None,
     ) -> None:
-        """Apply one operation more.
+        """Apply one more operation.
 
         Raises:
-            Refusal: 404 for a file that is not there, 400 for a large file that is not the uploader's.
+            HubHTTPError: 404 for a file that is not there, 400 for a large file that is not the uploader's.
         """
         if isinstance(operation, Delete):
             self._delete(path, operation.is_folder)
@@ -100,10 +100,10 @@ class Stage:
             self.files[path] = Row(0, path, 0, LIVE, FILE, packed.oid, size, sha256, 0)
 
     def changes(self) -> dict[str, Row | None]:
-        """The files that differ from the parent's.
+        """Return the files that differ from the parent's.
 
         Raises:
-            Refusal: 422; a path would be a file and a folder at once.
+            HubHTTPError: 422; a path would be a file and a folder at once.
         """
         changed: dict[str, Row | None] = {}
         for path, row in self.files.items():
@@ -115,7 +115,7 @@ class Stage:
         return changed
 
     def objects(self) -> list[objects.Packed]:
-        """The blobs that came with the operations and are in the commit, also those that the parent has."""
+        """Return the blobs that came with the operations and are in the commit, also those that the parent has."""
         wanted = dict.fromkeys(row.oid for row in self.files.values() if row is not None)
         return [self._packed[oid] for oid in wanted if oid in self._packed]
 
@@ -150,7 +150,7 @@ class Stage:
         return row
 
     def _check_blob(self, path: str, operation: AddLarge, uploader: Account, token: Token | None) -> None:
-        """Knowing a hash does not grant access: the uploader sent this content or can read it, with this token."""
+        """Check that the uploader sent this content or can read it, with this token; knowing the hash is not enough."""
         key = bytes.fromhex(operation.sha256)
         query = f"SELECT size FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
         row = self._connection.execute(query, viewer_values(uploader, token) | {"sha256": key}).fetchone()
@@ -162,7 +162,7 @@ class Stage:
 
 
 def note_large(connection: sqlite3.Connection, repo: Repo, large: Mapping[bytes, int], uploader: Account) -> bool:
-    """Note that large files do not wait for a commit any more; whether one that was deleted for good is back."""
+    """Mark large files as committed; return whether one of them had been deleted permanently."""
     restored = False
     for key, size in large.items():
         if connection.execute("DELETE FROM purged WHERE repo = ? AND sha256 = ?", (repo.id, key)).rowcount:

@@ -1,4 +1,4 @@
-"""Notes of when tokens were last used, written by a thread of their own: a request that reads waits for no writer."""
+"""Times of last use of tokens, written in a separate thread, so that reading requests do not wait for writers."""
 
 import os
 import threading
@@ -11,10 +11,10 @@ CLOSE_SECONDS = 2.0  # longest wait for the last write; a note that is lost then
 
 
 class TokenUses:
-    """Notes that wait to be written.
+    """Times of last use that are not written yet.
 
     Args:
-        write: Writes token id -> microseconds; may wait for other writers, and may raise Refusal.
+        write: Writes token id -> microseconds; may wait for other writers, and may raise HubHTTPError.
     """
 
     def __init__(self, write: Callable[[Mapping[int, int]], None]) -> None:
@@ -38,12 +38,12 @@ class TokenUses:
             self._changed.notify_all()
 
     def last(self, token: int) -> int | None:
-        """The use that waits to be written, in microseconds; None without one."""
+        """Return the time that is not written yet, in microseconds; None without one."""
         with self._changed:
             return self._waiting.get(token)
 
     def close(self) -> None:
-        """Write what waits, unless that takes long."""
+        """Write the remaining times, waiting for a limited time."""
         with self._changed:
             self._closed = True
             thread = self._thread if self._process == os.getpid() else None

@@ -32,7 +32,7 @@ class Tokens(StorePart):
         secret: str | None = None,
         make_user: bool = False,
     ) -> tuple[str, Token]:
-        """Make a token: its secret, told only now, and what is kept of it.
+        """Create a token; return its secret, which is not stored, and the token.
 
         Args:
             user: Whose token.
@@ -44,7 +44,7 @@ class Tokens(StorePart):
             make_user: Make the user, too, where there is none.
 
         Raises:
-            Refusal: 404 for an unknown user, 400 for an unknown role or an organisation.
+            HubHTTPError: 404 for an unknown user, 400 for an unknown role or an organisation.
         """
         if role not in ROLES:
             raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
@@ -66,7 +66,7 @@ class Tokens(StorePart):
             return secret, to_token(row)
 
     def find(self, secret: str) -> tuple[Token, Account] | None:
-        """The token with this secret and its user; None if unknown, revoked or expired."""
+        """Return the token with a secret, and its user; None if it is unknown, revoked or expired."""
         digest = _hash(secret)
         with self.database.reading() as connection:
             # The look-up compares hashes of a secret with 256 random bits: its timing helps nobody to guess.
@@ -84,6 +84,7 @@ class Tokens(StorePart):
         return token, account
 
     def of_user(self, user: str) -> list[Token]:
+        """Return the tokens of a user."""
         with self.database.reading() as connection:
             rows = connection.execute(
                 _TOKEN + " WHERE account = ? ORDER BY id", (required_account(connection, user).id,)
@@ -91,17 +92,17 @@ class Tokens(StorePart):
             return [to_token((*row[:-1], self.context.token_uses.last(row[0]) or row[-1])) for row in rows]
 
     def revoke(self, id: int) -> None:
-        """Make a token useless at once.
+        """Delete a token.
 
         Raises:
-            Refusal: 404; there is none of that number.
+            HubHTTPError: 404; there is none of that number.
         """
         with self.database.transaction() as connection:
             if not connection.execute("DELETE FROM tokens WHERE id = ?", (id,)).rowcount:
                 raise HubHTTPError(404, f"no token {id}")
 
     def any_valid(self) -> bool:
-        """Whether anybody could sign in: a Hub without tokens must not be bound to a network."""
+        """Return whether there is a valid token: a Hub without one must not be reachable from a network."""
         with self.database.reading() as connection:
             query = "SELECT 1 FROM tokens WHERE expires IS NULL OR expires > ? LIMIT 1"
             return connection.execute(query, (now(),)).fetchone() is not None
@@ -120,6 +121,7 @@ def write_uses(database: Database, uses: Mapping[int, int]) -> None:
 
 
 def to_token(row: tuple[int, int, str, Role, str, str, int, int | None, int | None]) -> Token:
+    """Convert a row of `tokens`."""
     id, account, name, role, last4, repos, created, expires, used = row
     until = None if expires is None else moment(expires)
     last = None if used is None else moment(used)

@@ -1,4 +1,4 @@
-"""The last steps of every commit: trees, the commit object, index rows, the ref, the card."""
+"""Writing of a planned commit: trees, the commit object, index rows, the ref and the card."""
 
 import json
 import sqlite3
@@ -23,7 +23,7 @@ SMALL_ROWS, SMALL_BYTES = 1500, 2**20  # of a commit that is written in one tran
 
 
 class Card(NamedTuple):
-    """What the README on main says, as the database keeps it."""
+    """The card of README.md on main, as the columns of the database."""
 
     values: tuple[str, str, str | None, str | None]  # the card, the tags shown, pipeline_tag and library
     search_tags: tuple[str, ...]
@@ -31,7 +31,7 @@ class Card(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One commit as it would be on top of `head`: computed while others write, valid as long as the ref is there."""
+    """A planned commit on top of `head`, valid as long as the ref points there."""
 
     head: int
     point: Point
@@ -48,11 +48,12 @@ class Plan:
 
     @property
     def rows(self) -> dict[str, Row | None]:
+        """Index rows of files and folders."""
         return self.changes | self.folders
 
     @property
     def is_small(self) -> bool:
-        """Return whether writing it takes milliseconds."""
+        """Whether the commit is written in one transaction."""
         size = sum(
             item.data.size if isinstance(item.data, objects.Spooled) else len(item.data) for item in self.objects
         )
@@ -71,7 +72,7 @@ def plan(
     large: Mapping[bytes, int] | None = None,
     readme: bytes | Path | None = None,
 ) -> Plan:
-    """Compute what a commit writes.
+    """Plan what a commit writes.
 
     Args:
         connection: Reads one state of the database.
@@ -85,7 +86,7 @@ def plan(
         readme: Content of README.md, if the commit brings it.
 
     Raises:
-        Refusal: 422; a path would be a file and a folder at once.
+        HubHTTPError: 422; a path would be a file and a folder at once.
     """
     query = "SELECT line, seq, oid, tree FROM commits WHERE id = ?"
     line, seq, parent, root = connection.execute(query, (head,)).fetchone()
@@ -117,7 +118,7 @@ def append(
     message: str,
     load: Callable[[objects.Spooled], bytes] | None = None,
 ) -> int:
-    """Write a small plan and let the ref point to the commit; its row id."""
+    """Write a small plan, point the ref to the commit, and return its row id."""
     add_bytes(connection, repo, added_now(connection, repo, found))
     objects.write(connection, repo.id, found.objects, load)
     packed = commit_object(found, author, title, message)
@@ -136,7 +137,7 @@ def append(
 
 
 def added_now(connection: sqlite3.Connection, repo: Repo, found: Plan, new: int = 0, line: int = 0) -> int:
-    """Bytes that the repository grows by, also if others have committed to it since the plan.
+    """Return the bytes that the repository grows by, also if others have committed to it since the plan.
 
     Args:
         connection: Holds the writer's place.
@@ -152,15 +153,16 @@ def added_now(connection: sqlite3.Connection, repo: Repo, found: Plan, new: int 
 
 
 def commit_object(found: Plan, author: str, title: str, message: str) -> objects.Packed:
+    """Return the commit object of a plan."""
     data = git.commit_data(found.tree, [found.parent], author, int(time.time()), title, message)
     return objects.pack("commit", data)
 
 
 def point_ref(connection: sqlite3.Connection, repo: Repo, reference: str, new: int, found: Plan) -> None:
-    """Let a ref point to a commit that is written, and keep what follows from it for the repository.
+    """Point a ref to a written commit, and update the card and times of the repository.
 
     Raises:
-        Refusal: 503; a content that the commit names was removed meanwhile.
+        HubHTTPError: 503; a content that the commit names was removed meanwhile.
     """
     filed = [item.base for item in found.objects if item.packed == objects.FILED]
     for key in (*found.large, *filed):
@@ -188,7 +190,7 @@ def keep_commit(
     title: str,
     message: str,
 ) -> int:
-    """Store a commit's object and row; the row id."""
+    """Store the object and the row of a commit; return the row id."""
     objects.write(connection, repo, [packed])
     values = (repo, packed.oid, place.line, place.seq, parent, tree, author, title, message, int(time.time()))
     cursor = connection.execute(
@@ -203,7 +205,7 @@ def keep_commit(
 def _trees(
     connection: sqlite3.Connection, repo: int, chain: Chain, root: bytes, changes: dict[str, Row | None]
 ) -> tuple[bytes, dict[str, Row | None], list[objects.Packed]]:
-    """Rewrite the folders that changes touch, deepest first: the root's id, the index rows of the others, all trees."""
+    """Rewrite the changed folders, deepest first; return the root's id, the index rows of the others, and all trees."""
     inside: dict[str, dict[bytes, tuple[bytes, bytes] | None]] = {"": {}}
     for path, row in changes.items():
         folder, _, name = path.rpartition("/")
@@ -240,7 +242,7 @@ def _trees(
 
 
 def _card(repo: Repo, readme: bytes | Path, limits: Limits) -> Card:
-    """What a README says, and the tags by which the repository is found."""
+    """Return the columns and search tags of a README."""
     if isinstance(readme, Path):
         with readme.open("rb") as file:
             readme = file.read(max(limits.card_bytes + 16, 2**20))

@@ -1,4 +1,4 @@
-"""Work that takes many transactions: noted while it goes on, so that gc removes what a broken one left.
+"""Marks of work that takes many transactions, so that gc can remove the remains of interrupted work.
 
 Kinds of work: `objects` of a commit, behind the row that `number` names; the same as `swept` when gc has begun to
 remove them; a `line` of the index to which no ref points yet; a `repo` that is being made or deleted; a `proposal`,
@@ -19,7 +19,7 @@ _FILES = f"""DELETE FROM files WHERE (line, path, added) IN
 
 
 def begin(connection: sqlite3.Connection, what: Work, repo: int, number: int) -> int:
-    """Note the beginning; what to `end` it with."""
+    """Add a mark; return its id for `end`."""
     cursor = connection.execute(
         "INSERT INTO unfinished (what, repo, number, created) VALUES (?, ?, ?, ?)", (what, repo, number, now())
     )
@@ -28,18 +28,19 @@ def begin(connection: sqlite3.Connection, what: Work, repo: int, number: int) ->
 
 
 def end(connection: sqlite3.Connection, *marks: int) -> None:
+    """Remove marks."""
     connection.executemany("DELETE FROM unfinished WHERE id = ?", [(mark,) for mark in marks])
 
 
 def require(connection: sqlite3.Connection, mark: int) -> None:
-    """Raise 503 if gc began to remove what was written between the transactions of a commit."""
+    """Check that gc did not begin to remove what was written between the transactions of a commit."""
     query = "SELECT 1 FROM unfinished WHERE id = ? AND what <> 'swept'"
     if connection.execute(query, (mark,)).fetchone() is None:
         raise HubHTTPError(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
 
 
 def drop_line(database: Database, line: int, mark: int) -> None:
-    """Remove a line to which no ref points."""
+    """Remove a line that no ref points to."""
     database.until_none(_FILES, (line,))
     with database.transaction() as connection:
         oids = "SELECT oid FROM commits WHERE line = :line"
@@ -51,7 +52,7 @@ def drop_line(database: Database, line: int, mark: int) -> None:
 
 
 def drop_repo(database: Database, repo: int, mark: int) -> None:
-    """Remove what a repository had that is not shown any more, then its row."""
+    """Remove the rows of a hidden repository, then the repository."""
     with database.reading_latest() as connection:
         lines = [row[0] for row in connection.execute("SELECT id FROM lines WHERE repo = ?", (repo,))]
     for line in lines:
@@ -75,7 +76,7 @@ def drop_proposal(database: Database, repo: int, number: int, mark: int) -> None
 
 
 def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
-    """Remove the blobs and trees behind row `last` of a repository that no commit names."""
+    """Remove the blobs and trees after row `last` of a repository that no commit names."""
     named = """SELECT oid FROM files WHERE line IN (SELECT id FROM lines WHERE repo = :repo)
         UNION SELECT tree FROM commits WHERE repo = :repo
         UNION SELECT base FROM objects WHERE repo = :repo AND packed = 2"""
@@ -98,7 +99,7 @@ def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
 
 
 def finish(database: Database, before: int) -> int:
-    """Remove what work left that began before a time (microseconds) and broke off; how many pieces of work."""
+    """Remove the remains of work that began before a time (microseconds); return the number of marks."""
     with database.reading_latest() as connection:
         query = "SELECT id, what, repo, number FROM unfinished WHERE created < ? ORDER BY id DESC"
         rows = connection.execute(query, (before,)).fetchall()

@@ -1,4 +1,4 @@
-"""Xet ingest: how files arrive from clients with hf_xet, and become plain blobs named by their SHA-256.
+"""Xet ingest: files from clients with hf_xet, stored as blobs named by their SHA-256.
 
 A client cuts a file into *chunks* of 8 to 128 KiB, sends those that it has not sent before in *xorbs* of up to 64 MiB,
 and then a *shard* which says of which chunk ranges of which xorbs each file consists. Downloads are plain HTTP, so

@@ -29,12 +29,12 @@ def chunk_hash(content: bytes) -> bytes:
 
 
 def range_hash(chunk_hashes: Iterable[bytes]) -> bytes:
-    """Proof that a client knows the chunks of a range: over their hashes one after another."""
+    """Return the hash of a range of chunks, which proves that a client knows them."""
     return blake3(b"".join(chunk_hashes), key=RANGE_KEY).digest()
 
 
 def to_hex(raw: bytes) -> str:
-    """A hash as the protocol writes it: four little-endian 64-bit numbers.
+    """Return a hash as the protocol writes it: four little-endian 64-bit numbers.
 
     >>> to_hex(bytes(range(32)))[:16]
     '0706050403020100'
@@ -43,7 +43,7 @@ def to_hex(raw: bytes) -> str:
 
 
 def from_hex(text: str) -> bytes:
-    """The inverse of `to_hex`; one spelling only, since the text names files.
+    """Parse the text of `to_hex`; only one spelling is valid, since the text names files.
 
     >>> from_hex(to_hex(bytes(range(32)))) == bytes(range(32))
     True
@@ -54,7 +54,7 @@ def from_hex(text: str) -> bytes:
 
 
 class Tree:
-    """Root over a sequence of chunks, in memory that grows with the logarithm of their number.
+    """Root hash of a sequence of chunks; memory grows with the logarithm of their number.
 
     On each level neighbours are joined into groups of at most nine; from the third on, a node whose hash is divisible
     by four closes its group. That depends on nothing that comes later, so groups are joined as they fill, except the
@@ -66,11 +66,11 @@ class Tree:
         self._closed: list[int] = []  # by level, number of groups joined
 
     def add(self, hash_: bytes, size: int) -> None:
-        """Take the next chunk."""
+        """Add the next chunk."""
         self._push(0, hash_, size)
 
     def root(self) -> bytes:
-        """Close the tree; nothing may be added afterwards."""
+        """Return the root; nothing may be added afterwards."""
         level = 0
         while level < len(self._open):
             waiting = self._open[level]
@@ -101,7 +101,7 @@ class Tree:
 
 
 def tree_root(chunks: Iterable[tuple[bytes, int]]) -> bytes:
-    """Hash of a xorb with these (hash, size) of chunks."""
+    """Return the hash of a xorb from the (hash, size) of its chunks."""
     tree = Tree()
     for hash_, size in chunks:
         tree.add(hash_, size)
@@ -109,5 +109,5 @@ def tree_root(chunks: Iterable[tuple[bytes, int]]) -> bytes:
 
 
 def file_hash(root: bytes) -> bytes:
-    """Hash of a file whose chunks have this root."""
+    """Return the hash of a file from the root of its chunks."""
     return root if root == NO_CHUNKS else blake3(root, key=FILE_KEY).digest()

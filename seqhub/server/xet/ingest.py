@@ -1,4 +1,4 @@
-"""Rebuilds the files of a shard from the xorbs that its sender put on the shelf, and stores each as a blob.
+"""Rebuild the files of a shard from the xorbs of its sender, and store each as a blob.
 
 Whatever the shard says is checked before a byte is written: that the sender has sent each xorb, that chunk ranges lie
 in it and have the size they claim, that range hashes and the hash of the file follow from the chunks. The SHA-256 by
@@ -48,7 +48,7 @@ def take_shard(
         SHA-256 and size of each file.
 
     Raises:
-        Refusal: 4xx: the shard is broken or lies, names what the sender has not sent, or more than may wait for a
+        HubHTTPError: 4xx: the shard is broken or lies, names what the sender has not sent, or more than may wait for a
             commit; 507: no room.
     """
     files = read_shard(raw)
@@ -78,7 +78,7 @@ def take_shard(
 
 
 class XorbCache:
-    """The few xorbs that lie open: files mostly run through one after the other."""
+    """Cache of open xorbs: files mostly use them one after another."""
 
     def __init__(self, shelf: XorbStore, store: "StoreSession") -> None:
         self._shelf, self._store = shelf, store
@@ -97,7 +97,7 @@ class XorbCache:
         return self._open[hash_]
 
     def is_sound(self) -> bool:
-        """Whether every xorb asked for is what it was when it came; if so, what does not fit is the shard."""
+        """Return whether every xorb that was used is intact; if so, the shard is wrong."""
         try:
             return all(self.xorb(hash_).is_sound() for hash_ in sorted(self._used))
         except LostError:

@@ -1,4 +1,4 @@
-"""Reads a shard: of which chunk ranges of which xorbs each file consists.
+"""Reader of shards: the ranges of chunks of xorbs that make up each file.
 
 Everything is in records of 48 bytes (numbers are little-endian):
 
@@ -56,7 +56,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """One file of a shard; its terms are read when they are asked for, since there can be a million of them.
+    """One file of a shard; its terms are read when needed, since there can be a million of them.
 
     Args:
         raw: The whole shard.
@@ -86,10 +86,10 @@ class ShardFile:
 
 
 def read_shard(raw: Buffer) -> list[ShardFile]:
-    """The files of a shard, after its whole structure was found to be sound.
+    """Return the files of a shard, after a check of its whole structure.
 
     Raises:
-        Refusal: 400, 413: it is not, or it is too large.
+        HubHTTPError: 400, 413: it is not, or it is too large.
     """
     if len(raw) > MAX_SHARD_BYTES:
         raise HubHTTPError(413, f"The shard has {len(raw)} bytes; at most {MAX_SHARD_BYTES} are allowed.")
@@ -151,7 +151,7 @@ def _check_terms(raw: Buffer, at: int, count: int) -> int:
 
 
 def _skip_xorbs(raw: Buffer, at: int) -> int:
-    """The xorb section repeats what the xorbs themselves said when they came; only its shape is looked at."""
+    """Check the shape of the xorb section, which repeats what the xorbs contain."""
     while True:
         _require(raw, at, 1)
         hash_, _, count, _, _ = TERM.unpack_from(raw, at)

@@ -1,4 +1,4 @@
-"""A xorb that lies on the shelf: its chunks, and where their bytes are. The files are described in `shelf`."""
+"""A stored xorb: its chunks, and where their bytes are. See `xorb_store` for the files."""
 
 import os
 import struct
@@ -22,11 +22,11 @@ Place = tuple[bytes, int, int, int]  # SHA-256 of a blob, byte in it, first chun
 
 
 class LostError(Exception):
-    """Bytes of a xorb that was here are gone; only a new epoch helps."""
+    """Raised when bytes of a stored xorb are gone; clients then need a new epoch."""
 
 
 class Xorb:
-    """A xorb on the shelf.
+    """A stored xorb.
 
     Args:
         path: Its files, without their suffix.
@@ -54,15 +54,15 @@ class Xorb:
         self._fresh: list[Place] = []
 
     def chunks(self, first: int, end: int) -> list[tuple[bytes, int]]:
-        """Hash and size of chunks `first` to `end` (not included)."""
+        """Return hash and size of chunks `first` to `end` (not included)."""
         return list(CHUNK.iter_unpack(self._index[first * CHUNK.size : end * CHUNK.size]))
 
     def is_complete(self) -> bool:
-        """Whether all of its chunks are somewhere."""
+        """Return whether the bytes of all chunks are stored."""
         return self._bytes is not None or self._covered(0) >= self.n_chunks
 
     def is_sound(self) -> bool:
-        """Whether index and bytes are what the xorb's hash says; reads all of it."""
+        """Return whether index and bytes match the hash of the xorb; reads all of it."""
         chunks = self.chunks(0, self.n_chunks)
         if tree_root(chunks) != from_hex(self._path.name):
             return False
@@ -74,7 +74,7 @@ class Xorb:
             return False
 
     def read(self, first: int, end: int) -> Iterator[bytes]:
-        """Bytes of chunks `first` to `end` (not included), in pieces of at most 256 KiB.
+        """Yield the bytes of chunks `first` to `end` (not included), in pieces of at most 256 KiB.
 
         Raises:
             LostError: They are gone.
@@ -94,14 +94,14 @@ class Xorb:
             first = stop
 
     def place(self, first: int, end: int, sha256: str, offset: int) -> None:
-        """Note that chunks `first` to `end` lie in a blob from byte `offset` on; `settle` makes it durable."""
+        """Note that chunks `first` to `end` are in a blob from byte `offset` on; `settle` makes it durable."""
         if self._covered(first) < end:
             run = (bytes.fromhex(sha256), offset, first, end)
             self._fresh.append(run)
             self._places = sorted([*self._places, run], key=lambda place: place[2])
 
     def settle(self) -> None:
-        """Write the new places, and drop the bytes if they are not needed any more."""
+        """Write new places, and remove bytes that are no longer needed."""
         if self._fresh:
             index = self._path.with_suffix(".chunks")
             if not self._path.with_suffix(".places").exists():
@@ -128,7 +128,7 @@ class Xorb:
         return sorted(PLACE.iter_unpack(raw[:whole]), key=lambda place: place[2])
 
     def _covered(self, first: int) -> int:
-        """End of the chunks from `first` on for which places are known."""
+        """Return the end of the chunks from `first` on whose places are known."""
         for _, _, start, stop in self._places:
             if start <= first < stop:
                 first = stop
@@ -152,7 +152,7 @@ def _pieces(file: BinaryIO, at: int, length: int) -> Iterator[bytes]:
 
 
 def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
+    """Flush a file, or the names in a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

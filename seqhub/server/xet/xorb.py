@@ -1,4 +1,4 @@
-"""Reads a xorb while it arrives: chunk after chunk, each decoded, hashed and handed on, none of it trusted.
+"""Incremental reader of xorbs: each chunk is decoded, hashed and passed on; nothing is trusted.
 
 A xorb is a sequence of chunks, each with a header of eight bytes (numbers are little-endian):
 
@@ -31,7 +31,7 @@ PLAIN, LZ4, GROUPED_LZ4 = 0, 1, 2
 
 
 class XorbReader:
-    """Takes a xorb in pieces of any size; holds at most one chunk of it.
+    """Incremental reader of a xorb; holds at most one chunk.
 
     Args:
         sink: Gets the decoded bytes, chunk after chunk.
@@ -46,10 +46,10 @@ class XorbReader:
         self._footer = -1  # bytes of it so far; -1 before it began
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes.
+        """Add the next bytes.
 
         Raises:
-            Refusal: 400, 413: they cannot belong to a xorb.
+            HubHTTPError: 400, 413: they cannot belong to a xorb.
         """
         if self._footer >= 0:
             self._skip(len(piece))
@@ -70,10 +70,10 @@ class XorbReader:
         del self._rest[:at]
 
     def finish(self, expected: bytes) -> None:
-        """Hold the whole against the hash that the client gave.
+        """Compare the hash of the whole xorb with that of the client.
 
         Raises:
-            Refusal: 400: it was cut short, it is empty, or it has another hash.
+            HubHTTPError: 400: it was cut short, it is empty, or it has another hash.
         """
         if self._rest:
             raise HubHTTPError(400, f"The xorb ends within chunk {len(self.chunks)}.")
@@ -113,10 +113,10 @@ class XorbReader:
 
 
 def decode(coding: int, packed: memoryview, size: int) -> bytes:
-    """One chunk. Never more than `size` bytes are made of it, whatever it claims inside.
+    """Decode one chunk; never produces more than `size` bytes.
 
     Raises:
-        Refusal: 400: it is broken, or of another size.
+        HubHTTPError: 400: it is broken, or of another size.
     """
     if coding == PLAIN:
         content = bytes(packed)
@@ -134,7 +134,7 @@ def decode(coding: int, packed: memoryview, size: int) -> bytes:
 
 
 def regrouped(groups: bytes) -> bytes:
-    """Undo the grouping: all first bytes of the groups of four stand first, then all second ones, and so on.
+    """Undo byte grouping, which stores the first bytes of all groups of four, then the second ones, and so on.
 
     >>> regrouped(b"aeibfcgdh")
     b'abcdefghi'

@@ -1,4 +1,4 @@
-"""Keeps the xorbs that one user sent, first as bytes, later as notes in which blobs their chunks lie.
+"""Xorb store of one user: first the bytes, later the places of chunks in blobs.
 
 hf_xet remembers for three weeks, per CAS address, which chunks it has sent, and then sends shards that name xorbs of
 earlier uploads, also after the server was restarted. So a xorb stays known for good, but costs little:
@@ -37,7 +37,7 @@ PENDING_SECONDS: Final = 7 * 24 * 3600.0  # a xorb that no shard names goes afte
 
 
 class XorbStore:
-    """The xorbs of one user, or of one of the user's tokens.
+    """Xorbs of one user, or of one token of the user.
 
     Args:
         root: The store's folder.
@@ -47,7 +47,7 @@ class XorbStore:
         token: Id of a token that names repositories; 0 for all others together.
 
     Raises:
-        Refusal: 410: there is no such epoch of this user.
+        HubHTTPError: 410: there is no such epoch of this user.
     """
 
     def __init__(self, root: Path, instance: str, user: int, epoch: str | None = None, *, token: int = 0) -> None:
@@ -61,11 +61,11 @@ class XorbStore:
             raise HubHTTPError(410, "This address for uploads is not in use any more: ask for a new one.")
 
     def receive(self, hash_: bytes) -> "Incoming":
-        """Begin to take a xorb."""
+        """Start to receive a xorb."""
         return Incoming(self._folder, to_hex(hash_))
 
     def xorb(self, hash_: bytes, blob_of: BlobOf) -> "Xorb":
-        """A xorb that this user sent.
+        """Return a xorb that this user sent.
 
         Raises:
             LostError: There is none, whoever else may have sent it.
@@ -73,12 +73,12 @@ class XorbStore:
         return Xorb(self._folder / to_hex(hash_), blob_of)
 
     def waiting_bytes(self) -> int:
-        """Bytes of xorbs that the user sent, by whatever token, and that no shard has named in full."""
+        """Return the size of xorbs that the user sent, with any token, and that no shard has named in full."""
         homes = [self._user, *self._user.parent.glob(f"{self._user.name}-*")]
         return sum(path.stat().st_size for home in homes for path in home.glob("*/*.bytes"))
 
     def renew(self) -> None:
-        """Begin a new epoch: from the next upload on, clients forget what they think is here."""
+        """Start a new epoch, after which clients drop their caches at the next upload."""
         fresh = self._new_epoch()
         fresh.replace(self._home / "newest")
 
@@ -94,7 +94,7 @@ class XorbStore:
         return path.read_text()
 
     def _new_epoch(self) -> Path:
-        """Make the folder of a new epoch; returns a file that holds its name."""
+        """Create the folder of a new epoch; return a file that holds its name."""
         name = secrets.token_hex(8)
         private.make_folder(self._home / name, exist_ok=False)
         note = self._home / f"newest.{name}"
@@ -104,7 +104,7 @@ class XorbStore:
 
 
 class Incoming:
-    """A xorb on its way in; nothing of it can be seen before `finish`."""
+    """A xorb that is being received; it is visible after `finish`."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._name, self._target = name, folder / name
@@ -116,7 +116,7 @@ class Incoming:
         self._reader.feed(piece)
 
     def finish(self) -> bool:
-        """Check it and put it on the shelf; True if it was not there."""
+        """Check the xorb and store it; return whether it is new."""
         self._reader.finish(from_hex(self._name))
         self._file.close()
         if self._is_known():
@@ -129,7 +129,7 @@ class Incoming:
         return True
 
     def _is_known(self) -> bool:
-        """Whether all of its chunks are here from an earlier time."""
+        """Return whether all chunks are stored already."""
         try:
             with closing(Xorb(self._target)) as xorb:
                 return xorb.is_complete()
@@ -137,7 +137,7 @@ class Incoming:
             return False
 
     def abort(self) -> None:
-        """Leave nothing; also right after `finish`."""
+        """Discard the xorb; does nothing after `finish`."""
         with suppress(OSError):  # on a full disk: what could not be flushed is not wanted any more
             self._file.close()
         self._part.unlink(missing_ok=True)
