@@ -110,7 +110,7 @@ class Dispatcher:
         self.store = store
         self.settings = settings
         self.scanner = Scanner(store.scans) if self.settings.scan_pickles else None
-        self.turns = BodyLimiter()
+        self.body_limiter = BodyLimiter()
         self.workers = Workers()
         self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
         self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
@@ -136,11 +136,11 @@ class Dispatcher:
         request = Request(scope, receive)
         try:
             response = await self.answer(request)
-        except HubHTTPError as refusal:
-            response = refusal_answer(refusal)
+        except HubHTTPError as error:
+            response = error_response(error)
         except Exception:
             logger.exception("request %s failed", request_id)
-            response = refusal_answer(HubHTTPError(500, f"Internal error; the server's log has it as {request_id}."))
+            response = error_response(HubHTTPError(500, f"Internal error; the server's log has it as {request_id}."))
         await response(scope, receive, send_with_id)
 
     async def answer(self, request: Request) -> Response:
@@ -148,7 +148,7 @@ class Dispatcher:
         path = raw_path(request)
         route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
         request.scope["seqhub.route"] = route.pattern  # for log and metrics, which must not count every path
-        call = RequestContext(
+        context = RequestContext(
             request=request,
             store=self.store.session(),
             lasting_store=self.store,
@@ -156,48 +156,48 @@ class Dispatcher:
             identity=Identity(),
             params=params,
             scanner=self.scanner,
-            turns=self.turns,
+            body_limiter=self.body_limiter,
             workers=self.workers,
             diffs=self.diffs,
             headers=self.headers,
             body_limit=route.body_limit,
         )
         if inspect.iscoroutinefunction(route.handler):
-            redirect = await call.run("light", lambda: self.admit(call, route, path))
-            return redirect or await cast(StreamingHandler, route.handler)(call)
+            redirect = await context.run("light", lambda: self.admit(context, route, path))
+            return redirect or await cast(StreamingHandler, route.handler)(context)
         handler = cast(PlainHandler, route.handler)
         folder = self.store.root / "tmp"
 
         def admitted() -> Response:
             """Admit the request and answer it in one snapshot."""
-            return self.admit(call, route, path) or spooled(handler(call), folder)
+            return self.admit(context, route, path) or spooled(handler(context), folder)
 
         if not has_body(request) and route.pool == "light":
             try:
-                return await call.run("light", admitted)
+                return await context.run("light", admitted)
             except HeavyWork:
-                call.is_heavy = True
-                return await call.run("heavy", admitted)
+                context.is_heavy = True
+                return await context.run("heavy", admitted)
         # Before a body is read, or a worker of another pool is waited for; no snapshot is held meanwhile.
-        redirect = await call.run("light", lambda: self.admit(call, route, path))
+        redirect = await context.run("light", lambda: self.admit(context, route, path))
         if redirect is not None:
             return redirect
-        file, size = await call.spooled_body()
+        file, size = await context.spooled_body()
 
         def answered() -> Response:
             file.seek(0)
-            call.body = file.read()
+            context.body = file.read()
             return admitted()
 
         try:
-            call.is_heavy = route.pool == "heavy" or size > HELD_BYTES
+            context.is_heavy = route.pool == "heavy" or size > HELD_BYTES
             try:
-                return await call.run("heavy" if call.is_heavy else route.pool, answered)
+                return await context.run("heavy" if context.is_heavy else route.pool, answered)
             except HeavyWork:
-                call.is_heavy = True
-                return await call.run("heavy", answered)
+                context.is_heavy = True
+                return await context.run("heavy", answered)
         finally:
-            call.body = b""
+            context.body = b""
             file.close()
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
@@ -214,31 +214,31 @@ class Dispatcher:
             raise HubHTTPError(405, f"{method} is not allowed here; allowed: {allow}.", headers={"Allow": allow})
         raise HubHTTPError(404, "Sorry, this page does not exist: no route of this Hub has that path.")
 
-    def admit(self, call: RequestContext, route: Route, path: str) -> Response | None:
+    def admit(self, context: RequestContext, route: Route, path: str) -> Response | None:
         """Identify and authorise; return a response only if the repository has another id now."""
         if route.permission == "signed":
             return None
-        call.identity = self.identify(call, route.takes_basic)
-        if "repo" not in call.params:
-            authorise(call.store, call.identity, route.permission)
+        context.identity = self.identify(context, route.takes_basic)
+        if "repo" not in context.params:
+            authorise(context.store, context.identity, route.permission)
             return None
-        repo_id = call.params["repo"]
-        repo_type = repo_type_of(call.params)
-        repo = call.store.repos.find(repo_type, repo_id) if "/" in repo_id else None
+        repo_id = context.params["repo"]
+        repo_type = repo_type_of(context.params)
+        repo = context.store.repos.find(repo_type, repo_id) if "/" in repo_id else None
         if repo is None:
-            return self.redirect(call, route, path, repo_type, repo_id)
-        authorise(call.store, call.identity, route.permission, repo)
-        call.found_repo = repo
+            return self.redirect(context, route, path, repo_type, repo_id)
+        authorise(context.store, context.identity, route.permission, repo)
+        context.found_repo = repo
         return None
 
-    def identify(self, call: RequestContext, basic: bool) -> Identity:
+    def identify(self, context: RequestContext, basic: bool) -> Identity:
         """Identify the client; after many wrong tokens from its address, refuse wrong ones with 429."""
         try:
-            return identify(call.request, call.store, basic=basic)
-        except HubHTTPError as refusal:
-            if refusal.status != 401:
+            return identify(context.request, context.store, basic=basic)
+        except HubHTTPError as error:
+            if error.status != 401:
                 raise
-            wait = math.ceil(self.attempts.wrong(call.request.client.host if call.request.client else ""))
+            wait = math.ceil(self.attempts.wrong(context.request.client.host if context.request.client else ""))
             if not wait:
                 raise
             text = f"{self.settings.max_wrong_tokens} in {self.settings.wrong_token_seconds:g} seconds"
@@ -248,26 +248,26 @@ class Dispatcher:
                 headers={"Retry-After": str(wait)},
             ) from None
 
-    def redirect(self, call: RequestContext, route: Route, path: str, repo_type: RepoType, repo_id: str) -> Response:
+    def redirect(self, context: RequestContext, route: Route, path: str, repo_type: RepoType, repo_id: str) -> Response:
         """Return a redirect from the former id of a moved repository, or from a bare name to the default namespace.
 
         Only for those who may see the target: the old name of a private repository is as absent as its new one.
         """
         if "/" in repo_id:
-            target = call.store.repos.redirect(repo_type, repo_id)
+            target = context.store.repos.redirect(repo_type, repo_id)
         else:
-            target = call.store.repos.find(repo_type, f"{serializers.DEFAULT_NAMESPACE}/{repo_id}")
+            target = context.store.repos.find(repo_type, f"{serializers.DEFAULT_NAMESPACE}/{repo_id}")
         if target is None:
-            raise absent(call.identity)
+            raise absent(context.identity)
         try:
-            authorise(call.store, call.identity, "info", target)
+            authorise(context.store, context.identity, "info", target)
         except HubHTTPError:
-            raise absent(call.identity) from None
+            raise absent(context.identity) from None
         found = PathPattern(route.pattern).regex.fullmatch(path)
         if found is None:
-            raise absent(call.identity)
+            raise absent(context.identity)
         location = path[: found.start("repo")] + target.repo_id + path[found.end("repo") :]
-        query = call.request.url.query
+        query = context.request.url.query
         return RedirectResponse(location + (f"?{query}" if query else ""), status_code=307)
 
 
@@ -281,12 +281,12 @@ def has_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
-def refusal_answer(refusal: HubHTTPError) -> Response:
+def error_response(error: HubHTTPError) -> Response:
     """Return the response of an error: JSON, and the headers from which clients choose exceptions."""
     headers = {
-        serializers.ERROR_MESSAGE: serializers.header_text(refusal.message),
-        serializers.ERROR_CODE: refusal.code or CODES[refusal.status],
-        **refusal.headers,
+        serializers.ERROR_MESSAGE: serializers.header_text(error.message),
+        serializers.ERROR_CODE: error.code or CODES[error.status],
+        **error.headers,
     }
-    body = {"error": refusal.message.encode(errors="replace").decode(), **refusal.body}
-    return JSONResponse(body, refusal.status, headers)
+    body = {"error": error.message.encode(errors="replace").decode(), **error.body}
+    return JSONResponse(body, error.status, headers)

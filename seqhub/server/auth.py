@@ -108,8 +108,8 @@ def absent(identity: Identity) -> HubHTTPError:
     """Return the error for a repository that does not exist, or that this client may not see."""
     if identity.account is not None:
         return repo_not_found()
-    refusal = repo_not_found()
-    return unauthorised(refusal.message, identity.challenge, code=refusal.code)
+    error = repo_not_found()
+    return unauthorised(error.message, identity.challenge, code=error.code)
 
 
 def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = None) -> HubHTTPError:

@@ -181,10 +181,10 @@ class Scanner:
             while not self._closed:
                 with suppress(HubHTTPError):
                     found = self._results.missing(SCANNED, self._scanner, len(seen) + _PAGE)
-                    fresh = [item for item in found if item[:2] not in seen]
-                    if not fresh:
+                    unseen = [item for item in found if item[:2] not in seen]
+                    if not unseen:
                         return
-                    for content, ending, opened in fresh:
+                    for content, ending, opened in unseen:
                         seen.add((content, ending))
                         if not self._closed:
                             self._scan((content, ending), opened)

@@ -70,7 +70,6 @@ class Connections:
 class Connection(Protocol):
     """A connection of `Connections`; closing it calls `forget` at once."""
 
-        """Return whether the connection is idle, or the headers of its request are not complete."""
     def is_waiting(self) -> bool: ...
     def close(self) -> None: ...
 
@@ -97,7 +96,7 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
                 self._refuse(503, "The Hub has as many connections as it takes; try again.")
 
         def is_waiting(self) -> bool:
-            """Return whether no request is under way: the connection is idle, or its headers are not complete."""
+            """Return whether the connection is idle, or the headers of its request are not complete."""
             return self._inside != "body" and not self._is_answering()
 
         def close(self) -> None:

@@ -17,7 +17,7 @@ from seqhub.server.limits import JSON_LIMIT, BodyLimiter, limited_stream
 from seqhub.server.pickle_scan import Scanner
 from seqhub.server.settings import Settings
 from seqhub.server.spool import HELD_BYTES, spool
-from seqhub.server.store.database import refusing
+from seqhub.server.store.database import storage_errors
 from seqhub.server.types import Account, Commit, Repo, RepoType
 from seqhub.server.workers import Work, Workers
 
@@ -42,7 +42,7 @@ class RequestContext:
     identity: Identity
     params: Mapping[str, str]  # what the pattern caught, percent-decoded once
     scanner: Scanner | None = None  # None: nothing is scanned
-    turns: BodyLimiter = field(default_factory=BodyLimiter, repr=False)
+    body_limiter: BodyLimiter = field(default_factory=BodyLimiter, repr=False)
     workers: Workers = field(default_factory=Workers, repr=False)
     is_heavy: bool = False  # it runs on a heavy worker
     diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
@@ -167,7 +167,7 @@ class RequestContext:
         except BaseException as problem:
             file.close()
             if isinstance(problem, OSError):
-                with refusing():
+                with storage_errors():
                     raise
             raise
         return file, size

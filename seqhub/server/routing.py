@@ -2,8 +2,8 @@
 
 Patterns match the raw path, because revisions arrive percent-encoded (`refs%2Fpr%2F1` is one segment).
 
-A handler is either a plain function, which runs in a worker thread with the whole body read (`call.body`), or a
-coroutine function, which reads the stream itself through `call.chunks()`. Either returns a response or raises
+A handler is either a plain function, which runs in a worker thread with the whole body read (`context.body`), or a
+coroutine function, which reads the stream itself through `context.chunks()`. Either returns a response or raises
 HubHTTPError.
 """
 

@@ -211,14 +211,14 @@ class Server(uvicorn.Server):
 def _opened(root: Path) -> Iterator[Store]:
     try:
         store = Store(root)
-    except HubHTTPError as refusal:
-        raise HubError(f"{root} cannot be served: {refusal}") from refusal
+    except HubHTTPError as error:
+        raise HubError(f"{root} cannot be served: {error}") from error
     try:
         try:
             store.maintenance.require_writable()  # SQLite alone would open on a file system that is read-only
-        except HubHTTPError as refusal:
-            if refusal.status != 507:  # what is on a full disk can be read, and room be made
-                raise HubError(f"{root} cannot be served: it cannot be written") from refusal
+        except HubHTTPError as error:
+            if error.status != 507:  # what is on a full disk can be read, and room be made
+                raise HubError(f"{root} cannot be served: it cannot be written") from error
         yield store
     finally:
         store.close()

@@ -13,17 +13,17 @@ from seqhub.server.types import Account
 STATUSES: tuple[AccessStatus, ...] = ("pending", "accepted", "rejected")
 
 
-def ask(call: RequestContext) -> Response:
+def ask(context: RequestContext) -> Response:
     """Request access; granted at once if the repository is gated automatically."""
-    need_gate(call)
-    call.store.access_requests.create(call.repo, call.user)
+    need_gate(context)
+    context.store.access_requests.create(context.repo, context.user)
     return JSONResponse({"success": True})
 
 
-def list_requests(call: RequestContext) -> Response:
+def list_requests(context: RequestContext) -> Response:
     """List requests of a status; e-mail addresses are not included."""
     items = []
-    for found in call.store.access_requests.of_repo(call.repo, known_status(call.params["status"])):
+    for found in context.store.access_requests.of_repo(context.repo, known_status(context.params["status"])):
         items.append(
             {
                 "requestId": request_id(found.account),
@@ -36,28 +36,28 @@ def list_requests(call: RequestContext) -> Response:
     return JSONResponse(items)
 
 
-def handle(call: RequestContext) -> Response:
+def handle(context: RequestContext) -> Response:
     """Accept or reject a request, or set it back to pending; 404 if it has that status, as on the public Hub."""
-    need_gate(call)
-    fields = call.json()
+    need_gate(context)
+    fields = context.json()
     status = known_status(fields.text("status", limit=20))
-    user = named_user(call, fields)
-    current = status_of(call, user)
+    user = named_user(context, fields)
+    current = status_of(context, user)
     if current is None:
-        raise HubHTTPError(404, f"{user.name} has not asked for access to {call.repo.repo_id}.")
+        raise HubHTTPError(404, f"{user.name} has not asked for access to {context.repo.repo_id}.")
     if current == status:
         raise HubHTTPError(404, f"The request of {user.name} is {status} already.")
-    call.store.access_requests.decide(call.repo, user.name, status)
+    context.store.access_requests.decide(context.repo, user.name, status)
     return JSONResponse({"success": True})
 
 
-def grant(call: RequestContext) -> Response:
+def grant(context: RequestContext) -> Response:
     """Give a user access without a request."""
-    need_gate(call)
-    user = named_user(call, call.json())
-    if status_of(call, user) == "accepted":
-        raise HubHTTPError(400, f"{user.name} has access to {call.repo.repo_id} already.")
-    call.store.access_requests.decide(call.repo, user.name, "accepted", grant=True)
+    need_gate(context)
+    user = named_user(context, context.json())
+    if status_of(context, user) == "accepted":
+        raise HubHTTPError(400, f"{user.name} has access to {context.repo.repo_id} already.")
+    context.store.access_requests.decide(context.repo, user.name, "accepted", grant=True)
     return JSONResponse({"success": True})
 
 
@@ -69,10 +69,10 @@ def known_status(given: str) -> AccessStatus:
     raise HubHTTPError(400, f"Requests have the status {', '.join(STATUSES)}, not {given[:40]!r}.")
 
 
-def need_gate(call: RequestContext) -> None:
+def need_gate(context: RequestContext) -> None:
     """Check that the repository is gated."""
-    if call.repo.gated == "no":
-        raise HubHTTPError(400, f"{call.repo.repo_id} is not gated.")
+    if context.repo.gated == "no":
+        raise HubHTTPError(400, f"{context.repo.repo_id} is not gated.")
 
 
 def request_id(user: Account) -> str:
@@ -80,25 +80,26 @@ def request_id(user: Account) -> str:
     return f"{user.id:024x}"
 
 
-def named_user(call: RequestContext, fields: Fields) -> Account:
+def named_user(context: RequestContext, fields: Fields) -> Account:
     """Return the user that a body names, by name or by the id of a request."""
     name = fields.optional_text("user", limit=96)
     if name is None:
         wanted = fields.text("requestId", limit=24)
-        for found in call.store.access_requests.of_repo(call.repo):
+        for found in context.store.access_requests.of_repo(context.repo):
             if request_id(found.account) == wanted:
                 return found.account
         raise HubHTTPError(404, f"No request has the id {wanted!r}.")
-    user = call.store.accounts.find(name)
+    user = context.store.accounts.find(name)
     if user is None or user.is_org:
         raise HubHTTPError(404, f"No user is called {name!r}.")
     return user
 
 
-def status_of(call: RequestContext, user: Account) -> AccessStatus | None:
+def status_of(context: RequestContext, user: Account) -> AccessStatus | None:
     """Return the status of a user's request; None without one."""
     return next(
-        (found.status for found in call.store.access_requests.of_repo(call.repo) if found.account.id == user.id), None
+        (found.status for found in context.store.access_requests.of_repo(context.repo) if found.account.id == user.id),
+        None,
     )
 
 

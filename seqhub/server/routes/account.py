@@ -10,12 +10,12 @@ from seqhub.server.routing import Route
 from seqhub.server.types import REPO_TYPES, Account, RepoType
 
 
-def whoami(call: RequestContext) -> Response:
+def whoami(context: RequestContext) -> Response:
     """Return the account of the token, with its organisations."""
-    user, token = call.user, call.identity.token
+    user, token = context.user, context.identity.token
     orgs = []
-    for name, role in sorted(call.store.accounts.roles_of(user.name).items()):
-        org = call.store.accounts.find(name)
+    for name, role in sorted(context.store.accounts.roles_of(user.name).items()):
+        org = context.store.accounts.find(name)
         if org is not None:
             orgs.append({**serializers.person(org), "id": f"{org.id:024x}", "roleInOrg": role, "isEnterprise": False})
     answer = {
@@ -34,15 +34,15 @@ def whoami(call: RequestContext) -> Response:
     return JSONResponse(answer)
 
 
-def validate_yaml(call: RequestContext) -> Response:
+def validate_yaml(context: RequestContext) -> Response:
     """Validate a card: errors with 400, warnings with 200, in the shape that the client expects."""
-    fields = call.json()
+    fields = context.json()
     content = fields.text("content", limit=cards.MAX_README)
     repo_type = fields.text("repoType", "model")
     if repo_type not in REPO_TYPES:
         raise HubHTTPError(400, f'Field "repoType" must be one of {", ".join(REPO_TYPES)}.')
     errors, warnings = cards.validate(content, repo_type)
-    if "text/plain" in call.request.headers.get("accept", ""):  # `RepoCard.validate` shows the body as it is
+    if "text/plain" in context.request.headers.get("accept", ""):  # `RepoCard.validate` shows the body as it is
         text = "\n".join(f"- {line}" for line in errors or warnings)
         return PlainTextResponse(text, 400 if errors else 200)
     answer = {"errors": [{"message": e} for e in errors], "warnings": [{"message": w} for w in warnings]}
@@ -51,55 +51,57 @@ def validate_yaml(call: RequestContext) -> Response:
     return JSONResponse(answer)
 
 
-def overview(call: RequestContext) -> Response:
+def overview(context: RequestContext) -> Response:
     """Return a user or an organisation with counts."""
-    account = known_account(call)
-    counts = {f"num{repo_type.capitalize()}s": count_repos(call, repo_type, account.name) for repo_type in REPO_TYPES}
+    account = known_account(context)
+    counts = {
+        f"num{repo_type.capitalize()}s": count_repos(context, repo_type, account.name) for repo_type in REPO_TYPES
+    }
     answer = {
         **serializers.person(account),
         "isPro": False,
         "isFollowing": False,
         "createdAt": serializers.timestamp(account.created),
-        "numLikes": 0 if account.is_org else len(call.store.likes.repos_of(account, call.identity.viewer)),
+        "numLikes": 0 if account.is_org else len(context.store.likes.repos_of(account, context.identity.viewer)),
         **counts,
     }
     if account.is_org:
-        answer |= {"numUsers": len(call.store.accounts.members(account.name)), "isVerified": False}
+        answer |= {"numUsers": len(context.store.accounts.members(account.name)), "isVerified": False}
     else:
-        names = sorted(call.store.accounts.roles_of(account.name))
-        answer["orgs"] = [serializers.person(org) for org in map(call.store.accounts.find, names) if org is not None]
+        names = sorted(context.store.accounts.roles_of(account.name))
+        answer["orgs"] = [serializers.person(org) for org in map(context.store.accounts.find, names) if org is not None]
     return JSONResponse(answer)
 
 
-def members(call: RequestContext) -> Response:
+def members(context: RequestContext) -> Response:
     """List the members of an organisation."""
-    org = known_account(call)
-    roles = call.store.accounts.members(org.name)
-    found = [(call.store.accounts.find(name), role) for name, role in sorted(roles.items())]
+    org = known_account(context)
+    roles = context.store.accounts.members(org.name)
+    found = [(context.store.accounts.find(name), role) for name, role in sorted(roles.items())]
     return JSONResponse([{**serializers.person(user), "role": role} for user, role in found if user is not None])
 
 
-def likes(call: RequestContext) -> Response:
+def likes(context: RequestContext) -> Response:
     """List the likes of an account, without private repositories that the viewer may not see."""
-    account = known_account(call)
+    account = known_account(context)
     items = []
-    for repo, liked in call.store.likes.repos_of(account, call.identity.viewer):
+    for repo, liked in context.store.likes.repos_of(account, context.identity.viewer):
         items.append(
             {"createdAt": serializers.timestamp(liked), "repo": {"name": repo.repo_id, "type": repo.repo_type}}
         )
     return JSONResponse(items)
 
 
-def own_repositories(call: RequestContext) -> Response:
+def own_repositories(context: RequestContext) -> Response:
     """List the repositories of a namespace with their storage, for its members."""
-    name = call.params.get("name") or call.user.name
-    same = name.casefold() == call.user.name.casefold()
-    roles = {org.casefold(): role for org, role in call.store.accounts.roles_of(call.user.name).items()}
+    name = context.params.get("name") or context.user.name
+    same = name.casefold() == context.user.name.casefold()
+    roles = {org.casefold(): role for org, role in context.store.accounts.roles_of(context.user.name).items()}
     if not same and RANK[roles.get(name.casefold())] < RANK["read"]:
         raise HubHTTPError(403, f"You are not a member of {name!r}.")
     items = []
     for repo_type in REPO_TYPES:
-        found, _ = call.store.listing.repos(repo_type, author=name, viewer=call.identity.viewer, limit=1000)
+        found, _ = context.store.listing.repos(repo_type, author=name, viewer=context.identity.viewer, limit=1000)
         for repo in found:
             items.append(
                 {
@@ -107,28 +109,28 @@ def own_repositories(call: RequestContext) -> Response:
                     "type": repo_type,
                     "updatedAt": serializers.timestamp(repo.updated),
                     "visibility": "private" if repo.private else "public",
-                    "storage": call.store.repos.used_bytes(repo),
+                    "storage": context.store.repos.used_bytes(repo),
                 }
             )
     return JSONResponse(items)
 
 
-def agent_harnesses(call: RequestContext) -> Response:
+def agent_harnesses(context: RequestContext) -> Response:
     """Return an empty table: the client's agent detection fetches it once a day."""
     return JSONResponse({})
 
 
-def known_account(call: RequestContext) -> Account:
+def known_account(context: RequestContext) -> Account:
     """Return the account that the path names."""
-    account = call.store.accounts.find(call.params["name"])
+    account = context.store.accounts.find(context.params["name"])
     if account is None:
-        raise HubHTTPError(404, f"No user or organisation is called {call.params['name'][:100]!r}.")
+        raise HubHTTPError(404, f"No user or organisation is called {context.params['name'][:100]!r}.")
     return account
 
 
-def count_repos(call: RequestContext, repo_type: RepoType, name: str) -> int:
+def count_repos(context: RequestContext, repo_type: RepoType, name: str) -> int:
     """Return the number of repositories of an account that the viewer may see."""
-    found, _ = call.store.listing.repos(repo_type, author=name, viewer=call.identity.viewer, limit=1000)
+    found, _ = context.store.listing.repos(repo_type, author=name, viewer=context.identity.viewer, limit=1000)
     return len(found)
 
 

@@ -19,7 +19,7 @@ from seqhub.server.pickle_scan import may_hold_pickle, refuse_pickles
 from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
 from seqhub.server.store.contents import Contents, ContentWriter
-from seqhub.server.store.database import refusing
+from seqhub.server.store.database import storage_errors
 from seqhub.server.store.names import check_path
 from seqhub.server.types import AddLarge, AddStaged, Commit, CopyFile, Delete, Entry, Operation, Repo
 
@@ -35,20 +35,20 @@ LARGE_FILE = 10_000_000  # bytes, as on the public Hub
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def preupload(call: RequestContext) -> Response:
+def preupload(context: RequestContext) -> Response:
     """Return for each file whether it is large, whether it is ignored, and the id of the stored version.
 
     Large is what the repository's own .gitattributes say, what is over the size limit, and what is not text.
     """
-    ref = writable_ref(call, opens=call.flag("create_pr"))
-    call.store.maintenance.require_writable()
-    fields = call.json()
-    asked = fields.objects("files", limit=PREUPLOAD_FILES)
-    commit = call.store.revisions.resolve(call.repo, ref)
-    lfs_rules = gitattributes.lfs_rules(root_file(call, commit, ".gitattributes"))
+    ref = writable_ref(context, opens=context.flag("create_pr"))
+    context.store.maintenance.require_writable()
+    fields = context.json()
+    items = fields.objects("files", limit=PREUPLOAD_FILES)
+    commit = context.store.revisions.resolve(context.repo, ref)
+    lfs_rules = gitattributes.lfs_rules(root_file(context, commit, ".gitattributes"))
     ignored = fields.optional_text("gitIgnore", limit=gitattributes.MAX_BYTES)
-    ignore_rules = gitattributes.ignore_rules(root_file(call, commit, ".gitignore") if ignored is None else ignored)
-    paths = [item.text("path", limit=4096) for item in asked]
+    ignore_rules = gitattributes.ignore_rules(root_file(context, commit, ".gitignore") if ignored is None else ignored)
+    paths = [item.text("path", limit=4096) for item in items]
     for path in paths:
         check_path(path)
     folders: set[str] = set()
@@ -60,12 +60,12 @@ def preupload(call: RequestContext) -> Response:
     work = lfs_rules.comparisons(len(paths)) + ignore_rules.comparisons(len(paths) + len(folders))
     gitattributes.check_work(work)
     if work > LIGHT_COMPARISONS:
-        call.need_heavy()
+        context.need_heavy()
     known: dict[str, bool] = {}
-    present = {entry.path: entry for entry in call.store.revisions.entries(call.repo, commit, paths)}
-    damaged = call.store.blobs.damaged(entry.oid for entry in present.values())
+    present = {entry.path: entry for entry in context.store.revisions.entries(context.repo, commit, paths)}
+    damaged = context.store.blobs.damaged(entry.oid for entry in present.values())
     answers = []
-    for item, path in zip(asked, paths, strict=True):
+    for item, path in zip(items, paths, strict=True):
         size = item.integer("size")
         sample = gitattributes.decoded_sample(item.text("sample", "", limit=4096))
         is_large = size > 0 and (
@@ -78,33 +78,33 @@ def preupload(call: RequestContext) -> Response:
                 "path": path,
                 "uploadMode": "lfs" if is_large else "regular",
                 "shouldIgnore": gitattributes.is_ignored(ignore_rules, path, known),
-                "oid": content_id(call, present.get(path), damaged),
+                "oid": content_id(context, present.get(path), damaged),
             }
         )
     return JSONResponse({"files": answers})
 
 
-async def commit(call: RequestContext) -> Response:
+async def commit(context: RequestContext) -> Response:
     """Write a commit from one NDJSON body: a header, then operations.
 
     The body waits on disk until all of it is here, so that a slow sender holds neither memory nor a worker.
     """
-    opens = call.flag("create_pr")
-    ref = await call.run("light", lambda: writable_ref(call, opens=opens))
-    body, size = await call.spooled_body()
+    opens = context.flag("create_pr")
+    ref = await context.run("light", lambda: writable_ref(context, opens=opens))
+    body, size = await context.spooled_body()
     try:
-        async with call.turns.branch(f"{call.repo.id} {ref}").slot(call.client):
-            return await call.run("write" if size <= MIB else "bulk", lambda: committed(call, ref, body, opens))
+        async with context.body_limiter.branch(f"{context.repo.id} {ref}").slot(context.client):
+            return await context.run("write" if size <= MIB else "bulk", lambda: committed(context, ref, body, opens))
     finally:
         body.close()
 
 
-def committed(call: RequestContext, ref: str, body: IO[bytes], opens: bool) -> Response:
+def committed(context: RequestContext, ref: str, body: IO[bytes], opens: bool) -> Response:
     """Read a body and write its commit."""
     header: Fields | None = None
     operations: list[Operation] = []
-    with call.store.commits.contents() as contents:
-        for fields, text in lines(call, body):
+    with context.store.commits.contents() as contents:
+        for fields, text in lines(context, body):
             with text or nullcontext():
                 key, value = fields.text("key", limit=40), fields.fields("value")
                 if key == "header":
@@ -112,16 +112,16 @@ def committed(call: RequestContext, ref: str, body: IO[bytes], opens: bool) -> R
                     continue
                 if len(operations) >= MAX_OPERATIONS:
                     raise HubHTTPError(413, f"A commit has at most {MAX_OPERATIONS} operations.")
-                operations.append(operation(call, key, value, contents, text))
+                operations.append(operation(context, key, value, contents, text))
         if header is None:
             raise HubHTTPError(
                 400, 'The commit has no header: its first line must be {"key": "header", "value": {...}}.'
             )
-        return write(call, ref, header, operations, opens, contents)
+        return write(context, ref, header, operations, opens, contents)
 
 
 def write(
-    call: RequestContext, ref: str, header: Fields, operations: Sequence[Operation], opens: bool, contents: Contents
+    context: RequestContext, ref: str, header: Fields, operations: Sequence[Operation], opens: bool, contents: Contents
 ) -> Response:
     """Write a commit, or a pull request with its first commit."""
     title = header.text("summary", limit=2000).strip()
@@ -129,50 +129,59 @@ def write(
         raise HubHTTPError(400, 'Field "summary" must not be empty.')
     message = header.text("description", "")
     parent = header.optional_text("parentCommit", limit=64)
-    if call.settings.safetensors_only:
-        refuse_pickles(operations, call.store.blobs.find)
+    if context.settings.safetensors_only:
+        refuse_pickles(operations, context.store.blobs.find)
     answer: serializers.Shape = {"success": True, "hookOutput": ""}
-    who, token = {"author": call.user.name, "title": title, "message": message}, call.identity.token
+    who, token = {"author": context.user.name, "title": title, "message": message}, context.identity.token
     if opens:
         target = ref.removeprefix("refs/heads/")
-        opened, made = call.store.discussions.propose(
-            call.repo, operations, target=target, base=parent, **who, uploader=call.user, token=token, contents=contents
+        opened, made = context.store.discussions.propose(
+            context.repo,
+            operations,
+            target=target,
+            base=parent,
+            **who,
+            uploader=context.user,
+            token=token,
+            contents=contents,
         )
-        answer["pullRequestUrl"] = f"{serializers.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
+        answer["pullRequestUrl"] = f"{serializers.page_url(context.base_url, context.repo)}/discussions/{opened.number}"
     else:
-        made = call.store.commits.create(
-            call.repo,
+        made = context.store.commits.create(
+            context.repo,
             ref,
             operations,
             expected_parent=parent,
             **who,
-            uploader=call.user,
+            uploader=context.user,
             token=token,
             contents=contents,
         )
-    scan_soon(call, call.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
+    scan_soon(context, context.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
     answer |= {
         "commitOid": made.oid,
-        "commitUrl": f"{serializers.page_url(call.base_url, call.repo)}/commit/{made.oid}",
+        "commitUrl": f"{serializers.page_url(context.base_url, context.repo)}/commit/{made.oid}",
     }
     return JSONResponse(answer)
 
 
-def scan_soon(call: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
+def scan_soon(context: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
     """Schedule scans of those files of a commit that may hold pickles."""
-    if call.scanner is None:
+    if context.scanner is None:
         return
     wanted = [path for path in paths if may_hold_pickle(path)]
-    for entry in call.store.revisions.entries(repo, made, wanted) if wanted else ():
-        opened = partial(call.lasting_store.revisions.content, repo, made, entry)
-        call.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
+    for entry in context.store.revisions.entries(repo, made, wanted) if wanted else ():
+        opened = partial(context.lasting_store.revisions.content, repo, made, entry)
+        context.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
 
 
-def operation(call: RequestContext, key: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
+def operation(
+    context: RequestContext, key: str, value: Fields, contents: Contents, text: IO[bytes] | None
+) -> Operation:
     """Convert one line of a commit to an operation of the store.
 
     Args:
-        call: The request.
+        context: The request.
         key: What the line is.
         value: Its fields.
         contents: Takes the content of a file.
@@ -186,7 +195,7 @@ def operation(call: RequestContext, key: str, value: Fields, contents: Contents,
     if key == "file":
         return staged(path, value, contents, text)
     if key == "lfsFile":
-        return large(call, path, value)
+        return large(context, path, value)
     if key == "copyFile":
         return CopyFile(path, value.text("srcPath", limit=4096), value.optional_text("srcRevision", limit=256))
     raise HubHTTPError(400, f"Unknown operation {key!r}; known: file, lfsFile, deletedFile, deletedFolder, copyFile.")
@@ -220,22 +229,22 @@ def decoded(piece: bytes, encoding: str) -> bytes:
         raise HubHTTPError(400, f'Field "content" is not base64: {problem}') from None
 
 
-def large(call: RequestContext, path: str, value: Fields) -> AddLarge:
+def large(context: RequestContext, path: str, value: Fields) -> AddLarge:
     """Read an operation on a large file. Copies have no size: then that of the blob is used, if the user may use it."""
     sha256 = value.text("oid", limit=64)
     if value.text("algo", "sha256", limit=20) not in ("sha256", "sha_256") or not _SHA256.fullmatch(sha256):
         raise HubHTTPError(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
     if value.values.get("size") is not None:
         return AddLarge(path, sha256, value.integer("size"))
-    blob = call.store.blobs.find(sha256) if call.may_use(sha256) else None
+    blob = context.store.blobs.find(sha256) if context.may_use(sha256) else None
     if blob is None:
         raise HubHTTPError(422, f"The content of {path} (sha256 {sha256}) was not uploaded by you: upload it first.")
     return AddLarge(path, sha256, blob.stat().st_size)
 
 
-def lines(call: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
+def lines(context: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
     """Yield the objects of a body; the content of a long one is in a file of its own."""
-    folder = call.store.root / "tmp"
+    folder = context.store.root / "tmp"
     while first := body.readline(LONG_LINE):
         if len(first) < LONG_LINE or first.endswith(b"\n"):
             if first.strip():
@@ -243,7 +252,7 @@ def lines(call: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO[by
             continue
         line = LongLine(lambda: tempfile.TemporaryFile(dir=folder))  # noqa: SIM115  closed here or by the caller
         try:
-            with refusing():
+            with storage_errors():
                 line.read(rest_of_line(body, first))
             fields = Fields(parse_object(line.text.encode()))
             if line.file is not None and fields.fields("value").values.get("content") != line.mark:
@@ -270,38 +279,38 @@ def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
         size += len(piece)
 
 
-def writable_ref(call: RequestContext, *, opens: bool) -> str:
+def writable_ref(context: RequestContext, *, opens: bool) -> str:
     """Return the full name of the ref to write, if the client may write to it.
 
     Whoever may discuss may open a pull request and go on with one's own; everything else needs the right to write.
     """
-    revision = call.params["revision"]
+    revision = context.params["revision"]
     ref = revision if revision.startswith("refs/") else f"refs/heads/{'main' if revision == 'HEAD' else revision}"
-    known = any(found.ref == ref for found in call.store.refs.of_repo(call.repo))
+    known = any(found.ref == ref for found in context.store.refs.of_repo(context.repo))
     if not known or ref.startswith("refs/tags/") or (opens and not ref.startswith("refs/heads/")):
         raise revision_not_found(revision)
     number = ref.removeprefix("refs/pr/")
-    if opens or (ref.startswith("refs/pr/") and number.isdigit() and is_own(call, int(number))):
+    if opens or (ref.startswith("refs/pr/") and number.isdigit() and is_own(context, int(number))):
         return ref
-    call.require("write")
+    context.require("write")
     return ref
 
 
-def is_own(call: RequestContext, number: int) -> bool:
+def is_own(context: RequestContext, number: int) -> bool:
     """Return whether the client opened a pull request."""
-    return call.store.discussions.find(call.repo, number).author == call.user.name
+    return context.store.discussions.find(context.repo, number).author == context.user.name
 
 
-def root_file(call: RequestContext, commit: Commit, path: str) -> str:
+def root_file(context: RequestContext, commit: Commit, path: str) -> str:
     """Return the text of a file in the root of a commit; "" if there is none."""
-    entry = call.store.revisions.entry(call.repo, commit, path)
+    entry = context.store.revisions.entry(context.repo, commit, path)
     if entry is None or entry.is_folder or entry.lfs is not None or entry.size > gitattributes.MAX_BYTES:
         return ""
-    found = call.store.revisions.content(call.repo, commit, entry)
+    found = context.store.revisions.content(context.repo, commit, entry)
     return (found if isinstance(found, bytes) else found.read_bytes()).decode(errors="replace")
 
 
-def content_id(call: RequestContext, entry: Entry | None, damaged: set[str]) -> str | None:
+def content_id(context: RequestContext, entry: Entry | None, damaged: set[str]) -> str | None:
     """Return the id that the client compares with its file: git's id of a small one, SHA-256 of a large one.
 
     None for content that is damaged here, so that the client sends it again.
@@ -310,28 +319,28 @@ def content_id(call: RequestContext, entry: Entry | None, damaged: set[str]) -> 
         return None
     if entry.lfs is None:
         return entry.oid
-    return entry.lfs.sha256 if call.store.blobs.is_sound(entry.lfs.sha256, entry.lfs.size) else None
+    return entry.lfs.sha256 if context.store.blobs.is_sound(entry.lfs.sha256, entry.lfs.size) else None
 
 
-def super_squash(call: RequestContext) -> Response:
+def super_squash(context: RequestContext) -> Response:
     """Replace the history of a branch by one commit."""
-    message = call.json().text("message", "Super-squash", limit=2000).strip() or "Super-squash"
-    ref = writable_ref(call, opens=False)
-    made = call.store.commits.squash(call.repo, ref, message, call.user.name)
+    message = context.json().text("message", "Super-squash", limit=2000).strip() or "Super-squash"
+    ref = writable_ref(context, opens=False)
+    made = context.store.commits.squash(context.repo, ref, message, context.user.name)
     return JSONResponse({"success": True, "commitOid": made.oid})
 
 
-def history(call: RequestContext) -> Response:
+def history(context: RequestContext) -> Response:
     """Return one page of commits, newest first."""
-    limit = call.integer("limit", 50, low=1, high=1000)
-    formatted = "formatted" in call.values("expand")
-    revision = call.params["revision"]
-    found, after, total = call.store.revisions.log(
-        call.repo, revision, after=call.request.query_params.get("cursor"), limit=limit
+    limit = context.integer("limit", 50, low=1, high=1000)
+    formatted = "formatted" in context.values("expand")
+    revision = context.params["revision"]
+    found, after, total = context.store.revisions.log(
+        context.repo, revision, after=context.request.query_params.get("cursor"), limit=limit
     )
     headers = {"X-Total-Count": str(total)}
     if after is not None:
-        headers |= serializers.next_link(call.next_url(after))
+        headers |= serializers.next_link(context.next_url(after))
     return JSONResponse([serializers.commit_item(item, formatted=formatted) for item in found], headers=headers)
 
 

@@ -23,170 +23,172 @@ DIFF_FILE, DIFF_LINES = 128 * 1024, 4000  # bytes and lines of a file
 DIFF_TOTAL, DIFF_READ, DIFF_FILES = 2 * 2**20, 4 * 2**20, 300  # characters shown, bytes read, and files
 
 
-def list_discussions(call: RequestContext) -> Response:
-    query = call.request.query_params
+def list_discussions(context: RequestContext) -> Response:
+    query = context.request.query_params
     kind = query.get("type")
     if kind not in (None, "all", "discussion", "pull_request"):
         raise HubHTTPError(400, f'"type" must be discussion or pull_request, not {kind[:40]!r}.')
     given = query.get("status", "all")
     if given not in STATUSES:
         raise HubHTTPError(400, f'"status" must be one of {", ".join(STATUSES)}, not {given[:40]!r}.')
-    page = call.integer("p", 0, low=0, high=10**6)
-    found, total = call.store.discussions.page(
-        call.repo,
+    page = context.integer("p", 0, low=0, high=10**6)
+    found, total = context.store.discussions.page(
+        context.repo,
         pull_requests=None if kind in (None, "all") else kind == "pull_request",
         status=STATUSES[given],
         author=query.get("author"),
         page=page,
         page_size=PAGE,
     )
-    shapes = [serializers.discussion(item, call.repo) for item in found]
+    shapes = [serializers.discussion(item, context.repo) for item in found]
     return JSONResponse({"discussions": shapes, "count": total, "start": page * PAGE})
 
 
-def open_discussion(call: RequestContext) -> Response:
-    fields = call.json()
+def open_discussion(context: RequestContext) -> Response:
+    fields = context.json()
     title = fields.text("title", limit=MAX_TITLE).strip()
     if not title:
         raise HubHTTPError(400, 'Field "title" must not be empty.')
     is_pull_request = fields.flag("pullRequest")
-    opened = call.store.discussions.open(
-        call.repo,
+    opened = context.store.discussions.open(
+        context.repo,
         title,
         fields.text("description", "", limit=MAX_TEXT),
-        call.user.name,
+        context.user.name,
         pull_request=is_pull_request,
         status="draft" if is_pull_request else "open",  # there is nothing in it yet
     )
-    url = f"{serializers.page_url(call.base_url, call.repo)}/discussions/{opened.number}"
+    url = f"{serializers.page_url(context.base_url, context.repo)}/discussions/{opened.number}"
     return JSONResponse({"num": opened.number, "pullRequest": opened.is_pull_request, "url": url})
 
 
-def details(call: RequestContext) -> Response:
-    found = named(call)
+def details(context: RequestContext) -> Response:
+    found = named(context)
     if found.is_pull_request:
-        call.need_heavy()
-    shape = serializers.discussion(found, call.repo) | {
+        context.need_heavy()
+    shape = serializers.discussion(found, context.repo) | {
         "events": [serializers.event(comment) for comment in found.comments]
     }
     if found.is_pull_request:
         merged = {"mergeCommitId": found.merge_commit} if found.merge_commit else {}
         shape["changes"] = {"base": f"refs/heads/{found.target}", **merged}
-        shape["filesWithConflicts"] = conflicts(call, found)
-        if call.flag("diff"):
-            shape["diff"] = "".join(diff(call, found))
+        shape["filesWithConflicts"] = conflicts(context, found)
+        if context.flag("diff"):
+            shape["diff"] = "".join(diff(context, found))
     return JSONResponse(shape)
 
 
-def comment(call: RequestContext) -> Response:
-    text = call.json().text("comment", limit=MAX_TEXT)
+def comment(context: RequestContext) -> Response:
+    text = context.json().text("comment", limit=MAX_TEXT)
     if not text.strip():
         raise HubHTTPError(400, 'Field "comment" must not be empty.')
-    made = call.store.discussions.comment(call.repo, named(call).number, call.user.name, text)
+    made = context.store.discussions.comment(context.repo, named(context).number, context.user.name, text)
     return JSONResponse({"newMessage": serializers.event(made)})
 
 
-def edit(call: RequestContext) -> Response:
-    own_comment(call, "edit")
-    text = call.json().text("content", limit=MAX_TEXT)
-    made = call.store.discussions.edit_comment(call.repo, number(call), call.params["comment"], text)
+def edit(context: RequestContext) -> Response:
+    own_comment(context, "edit")
+    text = context.json().text("content", limit=MAX_TEXT)
+    made = context.store.discussions.edit_comment(context.repo, number(context), context.params["comment"], text)
     return JSONResponse({"updatedComment": serializers.event(made)})
 
 
-def hide(call: RequestContext) -> Response:
-    own_comment(call, "hide")
-    made = call.store.discussions.hide_comment(call.repo, number(call), call.params["comment"])
+def hide(context: RequestContext) -> Response:
+    own_comment(context, "hide")
+    made = context.store.discussions.hide_comment(context.repo, number(context), context.params["comment"])
     return JSONResponse({"updatedComment": serializers.event(made)})
 
 
-def change_status(call: RequestContext) -> Response:
-    fields = call.json()
+def change_status(context: RequestContext) -> Response:
+    fields = context.json()
     status = fields.text("status", limit=20)
     if status not in ("open", "closed"):
         raise HubHTTPError(400, f'Field "status" must be open or closed, not {status!r}.')
-    found = own_discussion(call)
+    found = own_discussion(context)
     text = fields.text("comment", "", limit=MAX_TEXT)
     wanted: Literal["open", "closed"] = "open" if status == "open" else "closed"
-    made = call.store.discussions.change_status(call.repo, found.number, wanted, call.user.name, text)
+    made = context.store.discussions.change_status(context.repo, found.number, wanted, context.user.name, text)
     return JSONResponse({"newStatus": serializers.event(made)})
 
 
-def rename(call: RequestContext) -> Response:
-    title = call.json().text("title", limit=MAX_TITLE).strip()
+def rename(context: RequestContext) -> Response:
+    title = context.json().text("title", limit=MAX_TITLE).strip()
     if not title:
         raise HubHTTPError(400, 'Field "title" must not be empty.')
-    made = call.store.discussions.rename(call.repo, own_discussion(call).number, title, call.user.name)
+    made = context.store.discussions.rename(context.repo, own_discussion(context).number, title, context.user.name)
     return JSONResponse({"newTitle": serializers.event(made)})
 
 
-def merge(call: RequestContext) -> Response:
-    text = call.json().text("comment", "", limit=MAX_TEXT)
-    found = named(call)
+def merge(context: RequestContext) -> Response:
+    text = context.json().text("comment", "", limit=MAX_TEXT)
+    found = named(context)
     if not found.is_pull_request:
         raise HubHTTPError(400, f"Discussion {found.number} is no pull request.")
-    made = call.store.discussions.merge(call.repo, found.number, call.user.name, text)
+    made = context.store.discussions.merge(context.repo, found.number, context.user.name, text)
     return JSONResponse({"success": True, "mergeCommitId": made.oid})
 
 
-def number(call: RequestContext) -> int:
-    text = call.params["number"]
+def number(context: RequestContext) -> int:
+    text = context.params["number"]
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise HubHTTPError(404, f"No discussion has the number {text[:40]!r}.")
     return int(text)
 
 
-def named(call: RequestContext) -> Discussion:
-    return call.store.discussions.find(call.repo, number(call))
+def named(context: RequestContext) -> Discussion:
+    return context.store.discussions.find(context.repo, number(context))
 
 
-def own_discussion(call: RequestContext) -> Discussion:
+def own_discussion(context: RequestContext) -> Discussion:
     """Return the discussion, if the client opened it or may write to the repository."""
-    found = named(call)
-    if found.author != call.user.name:
-        call.require("write")
+    found = named(context)
+    if found.author != context.user.name:
+        context.require("write")
     return found
 
 
-def own_comment(call: RequestContext, verb: str) -> None:
+def own_comment(context: RequestContext, verb: str) -> None:
     """Check that the client may change a comment: its author may edit, also writers may hide."""
-    wanted = call.params["comment"].lower()
-    found: Comment | None = next((item for item in named(call).comments if item.id.lower() == wanted), None)
+    wanted = context.params["comment"].lower()
+    found: Comment | None = next((item for item in named(context).comments if item.id.lower() == wanted), None)
     if found is None or found.kind != "comment":
-        raise HubHTTPError(404, f"Discussion {number(call)} has no comment {wanted[:40]!r}.")
-    if found.author == call.user.name:
+        raise HubHTTPError(404, f"Discussion {number(context)} has no comment {wanted[:40]!r}.")
+    if found.author == context.user.name:
         return
     if verb == "edit":
         raise HubHTTPError(403, "Only its author may edit a comment.")
-    call.require("write")
+    context.require("write")
 
 
-def changes(call: RequestContext, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
+def changes(context: RequestContext, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
     """Return start and head of a pull request, and the files that differ; None before its first commit."""
     made = [item.extra["oid"] for item in found.comments if item.kind == "commit"]
-    parent = call.store.revisions.resolve(call.repo, made[0]).parent if made else None
+    parent = context.store.revisions.resolve(context.repo, made[0]).parent if made else None
     if parent is None:
         return None
     base, head = (
-        call.store.revisions.resolve(call.repo, parent),
-        call.store.revisions.resolve(call.repo, f"refs/pr/{found.number}"),
+        context.store.revisions.resolve(context.repo, parent),
+        context.store.revisions.resolve(context.repo, f"refs/pr/{found.number}"),
     )
-    return base, head, call.store.revisions.changes(call.repo, base, head)
+    return base, head, context.store.revisions.changes(context.repo, base, head)
 
 
-def conflicts(call: RequestContext, found: Discussion) -> list[str]:
+def conflicts(context: RequestContext, found: Discussion) -> list[str]:
     """Return the files that the target has changed in another way, for which a merge would be refused."""
-    proposed = changes(call, found) if found.status in ("open", "draft") else None
-    targets = [ref.ref for ref in call.store.refs.of_repo(call.repo) if ref.ref == f"refs/heads/{found.target}"]
+    proposed = changes(context, found) if found.status in ("open", "draft") else None
+    targets = [ref.ref for ref in context.store.refs.of_repo(context.repo) if ref.ref == f"refs/heads/{found.target}"]
     if proposed is None or not targets:
         return []
     base, _, theirs = proposed
-    ours = call.store.revisions.changes(call.repo, base, call.store.revisions.resolve(call.repo, targets[0]))
+    ours = context.store.revisions.changes(
+        context.repo, base, context.store.revisions.resolve(context.repo, targets[0])
+    )
     return [path for path in theirs if path in ours and content_id(theirs[path][1]) != content_id(ours[path][1])]
 
 
-def diff(call: RequestContext, found: Discussion) -> Iterator[str]:
+def diff(context: RequestContext, found: Discussion) -> Iterator[str]:
     """Yield the diff of a pull request as git writes it: from where it forked to its head."""
-    proposed = changes(call, found)
+    proposed = changes(context, found)
     if proposed is None:
         return
     base, head, changed = proposed
@@ -198,7 +200,7 @@ def diff(call: RequestContext, found: Discussion) -> Iterator[str]:
             yield "# further changes are too large to show\n"
             return
         key = (path, *(None if entry is None else (entry.oid, entry.size) for entry in (before, after)))
-        text = call.diffs.get(key, lambda p=path, b=before, a=after: file_diff(call, p, (base, b), (head, a)))  # type: ignore[misc]
+        text = context.diffs.get(key, lambda p=path, b=before, a=after: file_diff(context, p, (base, b), (head, a)))  # type: ignore[misc]
         total += len(text)
         yield text
     if len(changed) > DIFF_FILES:
@@ -206,7 +208,7 @@ def diff(call: RequestContext, found: Discussion) -> Iterator[str]:
 
 
 def file_diff(
-    call: RequestContext, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]
+    context: RequestContext, path: str, old: tuple[Commit, Entry | None], new: tuple[Commit, Entry | None]
 ) -> str:
     """Return the diff of one file."""
     entries = (old[1], new[1])
@@ -219,7 +221,7 @@ def file_diff(
     shown.append(f"index {ids[0]}..{ids[1]}\n")
     if any(entry is not None and entry.lfs is None and entry.size > DIFF_FILE for entry in entries):
         return "".join([*shown, f"# {path} is too large to show\n"])
-    texts = [text_of(call, commit, entry) for commit, entry in (old, new)]
+    texts = [text_of(context, commit, entry) for commit, entry in (old, new)]
     if texts[0] is None or texts[1] is None:
         return "".join([*shown, f"Binary files a/{path} and b/{path} differ\n"])
     names = ("/dev/null" if entries[0] is None else f"a/{path}", "/dev/null" if entries[1] is None else f"b/{path}")
@@ -235,13 +237,13 @@ def content_id(entry: Entry | None) -> str | None:
     return None if entry is None else entry.oid
 
 
-def text_of(call: RequestContext, commit: Commit, entry: Entry | None) -> str | None:
+def text_of(context: RequestContext, commit: Commit, entry: Entry | None) -> str | None:
     """Return the text of a small file; None for a file that is not text."""
     if entry is None:
         return ""
     if entry.lfs is not None:
         return None
-    content = call.store.revisions.content(call.repo, commit, entry)
+    content = context.store.revisions.content(context.repo, commit, entry)
     try:
         return (content if isinstance(content, bytes) else content.read_bytes()).decode()
     except UnicodeDecodeError:

@@ -47,9 +47,9 @@ TEXT = frozenset(
 )
 
 
-def resolve(call: RequestContext) -> Response:
+def resolve(context: RequestContext) -> Response:
     """Send a file. It is never compressed, since clients compare Content-Length with the size they know."""
-    commit, entry = found_file(call)
+    commit, entry = found_file(context)
     etag = f'"{entry.lfs.sha256 if entry.lfs else entry.oid}"'
     headers = {
         "ETag": etag,
@@ -60,27 +60,27 @@ def resolve(call: RequestContext) -> Response:
     }
     if entry.lfs is not None:
         headers |= {serializers.LINKED_SIZE: str(entry.lfs.size), serializers.LINKED_ETAG: etag}
-    if is_known(call.request.headers.getlist("if-none-match"), etag):
+    if is_known(context.request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    start, stop, status = range_of(call, entry.size, etag)
+    start, stop, status = range_of(context, entry.size, etag)
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
-    elif entry.size == 0 and "range" in call.request.headers:
+    elif entry.size == 0 and "range" in context.request.headers:
         headers["Content-Range"] = "bytes */0"
     headers["Content-Length"] = str(stop - start)
-    if call.request.method == "HEAD" and entry.lfs is None:
+    if context.request.method == "HEAD" and entry.lfs is None:
         return Response(status_code=status, headers=headers)
-    content = call.store.revisions.content(call.repo, commit, entry)  # says so if a large file was deleted for good
-    if call.request.method == "HEAD":
+    content = context.store.revisions.content(context.repo, commit, entry)
+    if context.request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     if isinstance(content, bytes):
         return Response(content[start:stop], status, headers)
     return StreamingResponse(pieces(content, start, stop), status, headers)
 
 
-def raw(call: RequestContext) -> Response:
+def raw(context: RequestContext) -> Response:
     """Send the blob as git has it: of a large file its pointer."""
-    commit, entry = found_file(call)
+    commit, entry = found_file(context)
     etag = f'"{entry.oid}"'
     headers = {
         serializers.REPO_COMMIT: commit.oid,
@@ -88,92 +88,94 @@ def raw(call: RequestContext) -> Response:
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(entry.path),
     }
-    if is_known(call.request.headers.getlist("if-none-match"), etag):
+    if is_known(context.request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     if entry.lfs is not None:
         body = pointer(entry.lfs.sha256, entry.lfs.size)
     else:
-        found = call.store.revisions.content(call.repo, commit, entry)
+        found = context.store.revisions.content(context.repo, commit, entry)
         if isinstance(found, Path):
-            start, stop, status = range_of(call, entry.size, etag)
+            start, stop, status = range_of(context, entry.size, etag)
             if status == 206:
                 headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
             headers["Content-Length"] = str(stop - start)
-            if call.request.method == "HEAD":
+            if context.request.method == "HEAD":
                 return Response(status_code=status, headers=headers)
             return StreamingResponse(pieces(found, start, stop), status, headers)
         body = found
-    start, stop, status = range_of(call, len(body), etag)
+    start, stop, status = range_of(context, len(body), etag)
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
     return Response(body[start:stop], status, headers)
 
 
-def tree(call: RequestContext) -> Response:
+def tree(context: RequestContext) -> Response:
     """List a folder."""
-    expand = call.flag("expand")
+    expand = context.flag("expand")
     highest = EXPANDED_PAGE if expand else TREE_PAGE
-    commit, folder = call.commit(), call.params.get("path", "").strip("/")
-    limit = min(call.integer("limit", highest, low=1, high=10_000), highest)
+    commit, folder = context.commit(), context.params.get("path", "").strip("/")
+    limit = min(context.integer("limit", highest, low=1, high=10_000), highest)
     try:
-        found, after = call.store.revisions.tree(
-            call.repo,
+        found, after = context.store.revisions.tree(
+            context.repo,
             commit,
             folder,
-            recursive=call.flag("recursive"),
+            recursive=context.flag("recursive"),
             with_last_commit=expand,
-            after=call.request.query_params.get("cursor"),
+            after=context.request.query_params.get("cursor"),
             limit=limit,
         )
-    except HubHTTPError as refusal:
-        refusal.headers[serializers.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
+    except HubHTTPError as error:
+        error.headers[serializers.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
         raise
     shapes = [
-        serializers.tree_entry(e, expand=expand, scan=scan_of(call, e) if expand else "not scanned") for e in found
+        serializers.tree_entry(e, expand=expand, scan=scan_of(context, e) if expand else "not scanned") for e in found
     ]
     headers = {serializers.REPO_COMMIT: commit.oid}
     if after is not None:
-        headers |= serializers.next_link(call.next_url(after))
+        headers |= serializers.next_link(context.next_url(after))
     return JSONResponse(shapes, headers=headers)
 
 
-def paths_info(call: RequestContext) -> Response:
+def paths_info(context: RequestContext) -> Response:
     """Return entries of some paths; missing ones are omitted."""
-    form = call.form()
+    form = context.form()
     paths = [path.strip("/") for path in form.get("paths", []) + form.get("paths[]", [])]
     if len(paths) > PATHS:
         raise HubHTTPError(413, f"{len(paths)} paths; at most {PATHS} are allowed.")
     if len(paths) > LIGHT_PATHS:
-        call.need_heavy()
+        context.need_heavy()
     expand = is_true(form.get("expand", ["false"])[0])
-    commit = call.commit()
-    found = call.store.revisions.entries(call.repo, commit, [path for path in paths if path], with_last_commit=expand)
+    commit = context.commit()
+    found = context.store.revisions.entries(
+        context.repo, commit, [path for path in paths if path], with_last_commit=expand
+    )
     shapes = [
-        serializers.tree_entry(e, expand=expand, copyable=True, scan=scan_of(call, e) if expand else "not scanned")
+        serializers.tree_entry(e, expand=expand, copyable=True, scan=scan_of(context, e) if expand else "not scanned")
         for e in found
     ]
     return JSONResponse(shapes, headers={serializers.REPO_COMMIT: commit.oid})
 
 
-def scan_of(call: RequestContext, entry: Entry) -> Status:
+def scan_of(context: RequestContext, entry: Entry) -> Status:
     """Return the scan result of a file; starts no scan."""
-    if call.scanner is None or entry.is_folder:
+    if context.scanner is None or entry.is_folder:
         return "not scanned"
     content = entry.lfs.sha256 if entry.lfs else entry.oid
-    return call.scanner.status(content, entry.path, call.store.scans)
+    return context.scanner.status(content, entry.path, context.store.scans)
 
 
-def safetensors_metadata(call: RequestContext) -> Response:
+def safetensors_metadata(context: RequestContext) -> Response:
     """Return the headers of all shards of an index on main in one answer."""
-    commit, index_path = call.store.revisions.resolve(call.repo, "main"), call.params["path"]
-    index_entry = call.store.revisions.entry(call.repo, commit, index_path)
+    commit, index_path = context.store.revisions.resolve(context.repo, "main"), context.params["path"]
+    index_entry = context.store.revisions.entry(context.repo, commit, index_path)
     if index_entry is None or index_entry.is_folder:
         raise absent_entry(commit, index_path, "main")
     if index_entry.size > MAX_INDEX:
         raise HubHTTPError(
             422, f"{index_path} has {index_entry.size:,} bytes; an index of at most {MAX_INDEX:,} is read."
         )
-    found = call.store.revisions.content(call.repo, commit, index_entry)
+    found = context.store.revisions.content(context.repo, commit, index_entry)
     try:
         index = strict_json.parse(found if isinstance(found, bytes) else found.read_bytes())
         metadata = index.get("metadata")
@@ -187,26 +189,26 @@ def safetensors_metadata(call: RequestContext) -> Response:
     parts: list[bytes] = []
     total = 0
     for shard, name in zip(shards, names, strict=True):
-        header = shard_header(call, commit, name, MAX_HEADERS - total)
+        header = shard_header(context, commit, name, MAX_HEADERS - total)
         total += len(header)
         parts.append(json.dumps(shard).encode() + b":" + header)
     body = b'{"index":' + compact({"metadata": metadata}) + b',"headers":{' + b",".join(parts) + b"}}"
     return Response(body, media_type="application/json")
 
 
-def shard_header(call: RequestContext, commit: Commit, path: str, room: int) -> bytes:
+def shard_header(context: RequestContext, commit: Commit, path: str, room: int) -> bytes:
     """Return the header of a safetensors file as JSON, computed once for equal files.
 
     Args:
-        call: The request.
+        context: The request.
         commit: Where the file is.
         path: The file.
         room: Bytes that the answer still takes.
     """
-    entry = call.store.revisions.entry(call.repo, commit, path)
+    entry = context.store.revisions.entry(context.repo, commit, path)
     if entry is None or entry.is_folder:
         raise absent_entry(commit, path, "main")
-    content = call.store.revisions.content(call.repo, commit, entry)
+    content = context.store.revisions.content(context.repo, commit, entry)
     length = int.from_bytes(first_bytes(content, 0, 8), "little")
     if not 2 <= length <= entry.size - 8:
         raise HubHTTPError(422, f"{path} is not a safetensors file.")
@@ -220,7 +222,7 @@ def shard_header(call: RequestContext, commit: Commit, path: str, room: int) -> 
         except ValueError:
             raise HubHTTPError(422, f"{path} is not a safetensors file.") from None
 
-    return call.headers.get(entry.lfs.sha256 if entry.lfs else entry.oid, computed)
+    return context.headers.get(entry.lfs.sha256 if entry.lfs else entry.oid, computed)
 
 
 def compact(value: object) -> bytes:
@@ -237,25 +239,25 @@ def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
         return file.read(stop - start)
 
 
-def found_file(call: RequestContext) -> tuple[Commit, Entry]:
+def found_file(context: RequestContext) -> tuple[Commit, Entry]:
     """Return the commit and the entry of a file."""
-    commit, path = call.commit(), call.params["path"]
-    entry = None if path.endswith("/") else call.store.revisions.entry(call.repo, commit, path)
+    commit, path = context.commit(), context.params["path"]
+    entry = None if path.endswith("/") else context.store.revisions.entry(context.repo, commit, path)
     if entry is None or entry.is_folder:
-        raise absent_entry(commit, path, call.params["revision"])
+        raise absent_entry(commit, path, context.params["revision"])
     return commit, entry
 
 
 def absent_entry(commit: Commit, path: str, revision: str) -> HubHTTPError:
     """Return a 404 with the commit, at which clients remember that a file is absent."""
-    refusal = entry_not_found(path, revision)
-    refusal.headers[serializers.REPO_COMMIT] = commit.oid
-    return refusal
+    error = entry_not_found(path, revision)
+    error.headers[serializers.REPO_COMMIT] = commit.oid
+    return error
 
 
-def range_of(call: RequestContext, size: int, etag: str) -> tuple[int, int, int]:
+def range_of(context: RequestContext, size: int, etag: str) -> tuple[int, int, int]:
     """Return start, stop and status of the answer; see `asked_range`."""
-    headers = call.request.headers
+    headers = context.request.headers
     return asked_range(headers.get("range", ""), headers.get("if-range"), size, etag)
 
 

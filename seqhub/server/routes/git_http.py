@@ -36,7 +36,7 @@ _OID = re.compile(rb"[0-9a-f]{40}")
 
 
 @dataclass(slots=True)
-class Asked:
+class FetchRequest:
     """A request of a client that fetches."""
 
     wants: dict[bytes, None] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Asked:
     shallow: set[bytes] = field(default_factory=set)  # commits whose parents the client does not have
     depth: int | None = None
     haves: dict[bytes, None] = field(default_factory=dict)
-    goes_on: bool = False  # there is something after the wants; else the client asks where a shallow clone would end
+    has_more: bool = False  # there is something after the wants; else the client asks where a shallow clone would end
     done: bool = False
 
 
@@ -56,14 +56,14 @@ class Tips:
     peeled: dict[bytes, bytes]  # of annotated tags: their commits
 
 
-def advertise(call: RequestContext) -> Response:
+def advertise(context: RequestContext) -> Response:
     """Return the refs, the first answer of a fetch."""
-    service = call.request.query_params.get("service")
+    service = context.request.query_params.get("service")
     if service == "git-receive-pack":
-        return refuse_push(call)
+        return refuse_push(context)
     if service != "git-upload-pack":
         raise HubHTTPError(403, "Only git's smart HTTP protocol is spoken here: ?service=git-upload-pack is expected.")
-    found = tips(call, Graph(reader(call)))
+    found = tips(context, Graph(reader(context)))
     rows = [(b"HEAD", found.refs[HEAD])] if HEAD in found.refs else []
     for ref, oid in found.refs.items():
         rows.append((ref.encode(), oid))
@@ -79,72 +79,72 @@ def advertise(call: RequestContext) -> Response:
     return Response(b"".join(body), media_type="application/x-git-upload-pack-advertisement", headers=NO_STORE)
 
 
-def upload_pack(call: RequestContext) -> Response:
+def upload_pack(context: RequestContext) -> Response:
     """Negotiate what both sides have; once the client says `done`, send what it lacks."""
     try:
-        asked = parsed(unpacked(call))
+        fetch = parsed(unpacked(context))
     except ValueError as problem:
         raise HubHTTPError(400, f"This is no request to git-upload-pack: {problem}.") from None
-    if not asked.wants:  # git tries out with an empty request whether a large one would be let in
+    if not fetch.wants:  # git tries out with an empty request whether a large one would be let in
         return answer([])
-    graph = Graph(reader(call))
-    found = tips(call, graph)
-    stranger = unreachable(graph, found, asked)
-    if stranger is not None:
-        return answer([pkt(b"ERR upload-pack: not our ref " + stranger.hex().encode() + b"\n")])
+    graph = Graph(reader(context))
+    found = tips(context, graph)
+    unknown = unreachable(graph, found, fetch)
+    if unknown is not None:
+        return answer([pkt(b"ERR upload-pack: not our ref " + unknown.hex().encode() + b"\n")])
     first: list[bytes] = []
-    ends: set[bytes] = asked.shallow
-    if asked.depth is not None:
-        starts = [tip for tip in map(graph.commit_behind, asked.wants) if tip is not None]
-        inside, cut = graph.within(starts, asked.depth)
-        opened = (asked.shallow & inside) - cut
-        first += [pkt(b"shallow " + oid.hex().encode()) for oid in sorted(cut - asked.shallow)]
+    ends: set[bytes] = fetch.shallow
+    if fetch.depth is not None:
+        starts = [tip for tip in map(graph.commit_behind, fetch.wants) if tip is not None]
+        inside, cut = graph.within(starts, fetch.depth)
+        opened = (fetch.shallow & inside) - cut
+        first += [pkt(b"shallow " + oid.hex().encode()) for oid in sorted(cut - fetch.shallow)]
         first += [pkt(b"unshallow " + oid.hex().encode()) for oid in sorted(opened)]
         first.append(FLUSH)
-        ends = cut | (asked.shallow - opened)
-        if not asked.goes_on:
+        ends = cut | (fetch.shallow - opened)
+        if not fetch.has_more:
             return answer(first)
-    common = [oid for oid in asked.haves if graph.commit_behind(oid) == oid]
+    common = [oid for oid in fetch.haves if graph.commit_behind(oid) == oid]
     last = common[-1].hex().encode() if common else b""
-    if b"multi_ack_detailed" in asked.capabilities:
+    if b"multi_ack_detailed" in fetch.capabilities:
         first += [pkt(b"ACK %s common\n" % oid.hex().encode()) for oid in common]
-    if not asked.done:
-        if common and b"multi_ack_detailed" in asked.capabilities:
+    if not fetch.done:
+        if common and b"multi_ack_detailed" in fetch.capabilities:
             first += [pkt(b"ACK %s ready\n" % last), pkt(b"NAK\n")]
         else:
             first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
         return answer(first)
     first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
-    return streamed(call.iterate("heavy", sent(call, graph, found, asked, first, common, ends)))
+    return streamed(context.iterate("heavy", sent(context, graph, found, fetch, first, common, ends)))
 
 
 def sent(
-    call: RequestContext,
+    context: RequestContext,
     graph: Graph,
     found: Tips,
-    asked: Asked,
+    fetch: FetchRequest,
     first: list[bytes],
     common: list[bytes],
     ends: set[bytes],
 ) -> Iterator[bytes]:
     """Yield the end of the negotiation and the pack, in pieces of 64 KiB."""
     yield b"".join(first)
-    has_bands = b"side-band-64k" in asked.capabilities
-    tags = found.peeled.items() if b"include-tag" in asked.capabilities else ()
+    has_bands = b"side-band-64k" in fetch.capabilities
+    tags = found.peeled.items() if b"include-tag" in fetch.capabilities else ()
     try:
-        oids = lacking(graph, asked.wants, common, ends=ends, client_ends=asked.shallow, tags=tags)
+        oids = lacking(graph, fetch.wants, common, ends=ends, client_ends=fetch.shallow, tags=tags)
         del graph  # the commits read so far
-        whole = pack(content_reader(call), oids)
+        whole = pack(content_reader(context), oids)
         yield from gathered(banded(whole) if has_bands else whole)
     except Exception:
         if not has_bands:
             raise  # the pack breaks off, which the client sees by its checksum
-        request_id = call.request.scope.get("seqhub.request_id", "")
-        logger.exception("request %s: a pack of %s broke off", request_id, call.repo.repo_id)
+        request_id = context.request.scope.get("seqhub.request_id", "")
+        logger.exception("request %s: a pack of %s broke off", request_id, context.repo.repo_id)
         yield pkt(ERROR + f"internal error; the server's log has it as {request_id}\n".encode())
 
 
-def refuse_push(call: RequestContext) -> Response:
+def refuse_push(context: RequestContext) -> Response:
     """Refuse a push in plain text, which git shows to its user."""
     return Response(
         NO_PUSH + "\n",
@@ -154,23 +154,23 @@ def refuse_push(call: RequestContext) -> Response:
     )
 
 
-def reader(call: RequestContext) -> Reader:
+def reader(context: RequestContext) -> Reader:
     """Return a function that reads objects of the repository by their 20 bytes."""
 
     def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:
         if oid == git.EMPTY_TREE:  # known to everybody; of a repository without files
             return "tree", b""
-        return call.store.git.read(call.repo, oid.hex())
+        return context.store.git.read(context.repo, oid.hex())
 
     return read
 
 
-def content_reader(call: RequestContext) -> ContentReader:
+def content_reader(context: RequestContext) -> ContentReader:
     """Return a function that reads objects by their 20 bytes; long contents as files."""
-    read = reader(call)
+    read = reader(context)
 
     def read_content(oid: bytes) -> tuple[git.ObjectKind, bytes | Path]:
-        path = call.store.git.file(call.repo, oid.hex())
+        path = context.store.git.file(context.repo, oid.hex())
         return read(oid) if path is None else ("blob", path)
 
     return read_content
@@ -190,61 +190,61 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def tips(call: RequestContext, graph: Graph) -> Tips:
+def tips(context: RequestContext, graph: Graph) -> Tips:
     """Return the tips of a repository."""
-    refs = {ref: bytes.fromhex(oid) for ref, oid in call.store.git.refs(call.repo).items()}
+    refs = {ref: bytes.fromhex(oid) for ref, oid in context.store.git.refs(context.repo).items()}
     peeled = {oid: graph.commit_behind(oid) for ref, oid in refs.items() if ref.startswith(TAG)}
     return Tips(refs, {tag: oid for tag, oid in peeled.items() if oid is not None and oid != tag})
 
 
-def unreachable(graph: Graph, found: Tips, asked: Asked) -> bytes | None:
+def unreachable(graph: Graph, found: Tips, fetch: FetchRequest) -> bytes | None:
     """Return a wanted object that no ref leads to; None if all are reachable.
 
     A ref may have moved on since the client saw it, so what lies before a tip is as good as a tip.
     """
     known = {*found.refs.values(), *found.peeled.values()}
-    others = [oid for oid in asked.wants if oid not in known]
+    others = [oid for oid in fetch.wants if oid not in known]
     if not others:
         return None
     history = graph.history(oid for oid in known if oid not in found.peeled)
     return next((oid for oid in others if oid not in history), None)
 
 
-def parsed(body: bytes) -> Asked:
+def parsed(body: bytes) -> FetchRequest:
     """Parse a request to git-upload-pack.
 
     Raises:
         ValueError: It is none.
     """
-    asked = Asked()
+    fetch = FetchRequest()
     in_wants = True
     for line in lines(body):
         if line is None:
             if not in_wants:  # the end of a batch of haves, which is answered
-                asked.goes_on = True
+                fetch.has_more = True
             in_wants = False
             continue
         word, _, rest = line.partition(b" ")
         if in_wants and word == b"want":
             value, _, capabilities = rest.partition(b" ")
             if capabilities:
-                asked.capabilities = frozenset(capabilities.split())
-            asked.wants[oid_of(value)] = None
+                fetch.capabilities = frozenset(capabilities.split())
+            fetch.wants[oid_of(value)] = None
         elif in_wants and word == b"shallow":
-            asked.shallow.add(oid_of(rest))
+            fetch.shallow.add(oid_of(rest))
         elif in_wants and word == b"deepen":
             if not (rest.isdigit() and len(rest) <= 10 and int(rest) > 0):
                 raise ValueError(f"a depth of {rest[:40]!r}")
-            asked.depth = int(rest)
+            fetch.depth = int(rest)
         elif not in_wants and word == b"have":
-            asked.haves[oid_of(rest)] = None
-            asked.goes_on = True
+            fetch.haves[oid_of(rest)] = None
+            fetch.has_more = True
         elif not in_wants and line == b"done":
-            asked.done = asked.goes_on = True
+            fetch.done = fetch.has_more = True
             break
         else:
             raise ValueError(f"unexpected line {line[:60]!r}")
-    return asked
+    return fetch
 
 
 def oid_of(text: bytes) -> bytes:
@@ -254,24 +254,24 @@ def oid_of(text: bytes) -> bytes:
     return bytes.fromhex(text.decode())
 
 
-def unpacked(call: RequestContext) -> bytes:
+def unpacked(context: RequestContext) -> bytes:
     """Return the body, decompressed if git compressed it; limited as the route allows.
 
     Raises:
         ValueError: It is not gzip although it says so.
     """
-    encoding = call.request.headers.get("content-encoding", "identity").lower()
+    encoding = context.request.headers.get("content-encoding", "identity").lower()
     if encoding == "identity":
-        return call.body
+        return context.body
     if encoding not in ("gzip", "x-gzip"):
         raise HubHTTPError(415, f"Content-Encoding {encoding[:40]!r} is unknown; gzip is known.")
     stream = zlib.decompressobj(wbits=31)
     try:
-        body = stream.decompress(call.body, call.body_limit + 1)
+        body = stream.decompress(context.body, context.body_limit + 1)
     except zlib.error as problem:
         raise ValueError(f"the body is not gzip ({problem})") from None
-    if len(body) > call.body_limit:
-        raise HubHTTPError(413, f"The body has more than the {call.body_limit} bytes that are allowed here.")
+    if len(body) > context.body_limit:
+        raise HubHTTPError(413, f"The body has more than the {context.body_limit} bytes that are allowed here.")
     if not stream.eof:
         raise ValueError("the gzip body is cut")
     return body

@@ -26,7 +26,7 @@ from seqhub.server.routes.xet import SESSION_ID, connection
 from seqhub.server.routing import Route
 from seqhub.server.serializers import PREFIX_OF
 from seqhub.server.signed_urls import Action, Grant, Signer
-from seqhub.server.store.database import refusing
+from seqhub.server.store.database import storage_errors
 
 MAX_OBJECTS = 1000  # of one batch; clients send 256, git-lfs 100
 MAX_PARTS = 10_000
@@ -46,135 +46,137 @@ class Plan:
     part: int = 512 * 2**20
 
 
-def batch(call: RequestContext, plan: Plan) -> Response:
+def batch(context: RequestContext, plan: Plan) -> Response:
     """Return upload or download actions for a batch of objects."""
-    fields = call.json()
+    fields = context.json()
     operation = fields.text("operation")
     if operation not in ("upload", "download"):
-        raise _lfs_refusal(422, f'Operation {operation[:40]!r} is unknown; "upload" and "download" are known.')
+        raise _lfs_error(422, f'Operation {operation[:40]!r} is unknown; "upload" and "download" are known.')
     algorithm = fields.text("hash_algo", "sha256")
     if algorithm not in HASH_ALGORITHMS:
-        raise _lfs_refusal(409, f"The hash algorithm {algorithm[:40]!r} is unknown; sha256 is known.")
+        raise _lfs_error(409, f"The hash algorithm {algorithm[:40]!r} is unknown; sha256 is known.")
     revision = fields.fields("ref").optional_text("name") if fields.values.get("ref") is not None else None
-    permission = upload_permission(call, revision) if operation == "upload" else "read"
-    call.require(permission)
+    permission = upload_permission(context, revision) if operation == "upload" else "read"
+    context.require(permission)
     offered = fields.texts("transfers", limit=20) or ["basic"]
     wanted = [_wanted(item) for item in fields.objects("objects", limit=MAX_OBJECTS)]
     if operation == "download":
-        transfer, answer = "basic", _downloads(call, wanted)
+        transfer, answer = "basic", _downloads(context, wanted)
     elif "xet" in offered:
-        transfer, answer = "xet", _xet_uploads(call, wanted, revision)
+        transfer, answer = "xet", _xet_uploads(context, wanted, revision)
     else:
         parts = plan if "multipart" in offered else None
         transfer = "multipart" if parts and any(size > parts.above for _, size in wanted) else "basic"
-        answer = _uploads(call, wanted, revision, parts)
+        answer = _uploads(context, wanted, revision, parts)
     body = {"transfer": transfer, "objects": answer, "hash_algo": algorithm}
     return JSONResponse(body, media_type=LFS_JSON)
 
 
-def verify(call: RequestContext) -> Response:
+def verify(context: RequestContext) -> Response:
     """Check that an upload arrived and belongs to this user."""
-    oid, size = _wanted(call.json())
-    if not call.may_use(oid) or not call.store.blobs.is_sound(oid, size):
-        raise _lfs_refusal(404, f"You have sent no file {oid} of {size} bytes.")
+    oid, size = _wanted(context.json())
+    if not context.may_use(oid) or not context.store.blobs.is_sound(oid, size):
+        raise _lfs_error(404, f"You have sent no file {oid} of {size} bytes.")
     return JSONResponse({}, media_type=LFS_JSON)
 
 
-async def put_object(call: RequestContext) -> Response:
+async def put_object(context: RequestContext) -> Response:
     """Receive a large file."""
-    grant = _grant(call, "upload")
-    account, token = await call.in_thread(uploader, call, grant)
-    writer = await call.in_thread(call.store.blobs.begin)
+    grant = _grant(context, "upload")
+    account, token = await context.in_thread(uploader, context, grant)
+    writer = await context.in_thread(context.store.blobs.begin)
     try:
-        await pump(exactly(call.chunks(), grant.size), writer.write)
-        await call.in_thread(writer.finish, grant.oid, grant.size, account, token)
+        await pump(exactly(context.chunks(), grant.size), writer.write)
+        await context.in_thread(writer.finish, grant.oid, grant.size, account, token)
     except BaseException as problem:
-        await call.in_thread(writer.abort)
-        raise _storage_refusal(problem) from problem
+        await context.in_thread(writer.abort)
+        raise _storage_error(problem) from problem
     return Response(headers={"ETag": f'"{grant.oid}"'})
 
 
-async def put_part(call: RequestContext) -> Response:
+async def put_part(context: RequestContext) -> Response:
     """Receive one part of a large file."""
-    grant = _grant(call, "part")
-    account, token = await call.in_thread(uploader, call, grant)
+    grant = _grant(context, "part")
+    account, token = await context.in_thread(uploader, context, grant)
     try:
-        writer = await call.in_thread(call.store.blobs.begin_part, account, token, grant.upload, grant.part, grant.size)
+        writer = await context.in_thread(
+            context.store.blobs.begin_part, account, token, grant.upload, grant.part, grant.size
+        )
         try:
-            await pump(exactly(call.chunks(), grant.size), writer.write)
-            etag = await call.in_thread(writer.finish)
+            await pump(exactly(context.chunks(), grant.size), writer.write)
+            etag = await context.in_thread(writer.finish)
         finally:
-            await call.in_thread(writer.abort)
+            await context.in_thread(writer.abort)
     except OSError as problem:
-        raise _storage_refusal(problem) from problem
+        raise _storage_error(problem) from problem
     return Response(headers={"ETag": etag})
 
 
-def complete(call: RequestContext) -> Response:
+def complete(context: RequestContext) -> Response:
     """Join the parts into a file."""
-    grant = _grant(call, "complete")
-    account, token = uploader(call, grant)
-    fields = call.json()
+    grant = _grant(context, "complete")
+    account, token = uploader(context, grant)
+    fields = context.json()
     parts = sorted(
         (part.integer("partNumber", low=1, high=MAX_PARTS), part.text("etag").strip('"'))
         for part in fields.objects("parts", limit=MAX_PARTS)
     )
     if fields.text("oid") != grant.oid or [number for number, _ in parts] != list(range(1, grant.part + 1)):
-        raise _lfs_refusal(400, f"The upload of {grant.oid} has the parts 1 to {grant.part}, each once.")
-    call.store.release()
-    with refusing():
-        writer = call.store.blobs.begin()
+        raise _lfs_error(400, f"The upload of {grant.oid} has the parts 1 to {grant.part}, each once.")
+    context.store.release()
+    with storage_errors():
+        writer = context.store.blobs.begin()
         try:
-            for piece in joined(call.store.root, account.id, grant.upload, [etag for _, etag in parts]):
+            for piece in joined(context.store.root, account.id, grant.upload, [etag for _, etag in parts]):
                 writer.write(piece)
-            freed = waiting_bytes(call.store.root, account.id, grant.upload)
+            freed = waiting_bytes(context.store.root, account.id, grant.upload)
             writer.finish(grant.oid, grant.size, account, token, freed=freed)
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell
                 writer.abort()
             raise
-        forget(call.store.root, account.id, grant.upload)
+        forget(context.store.root, account.id, grant.upload)
     return JSONResponse({"oid": grant.oid, "size": grant.size})
 
 
-def get_object(call: RequestContext) -> Response:
+def get_object(context: RequestContext) -> Response:
     """Send a large file."""
-    grant = _grant(call, "download")
-    _, repo = holder(call, grant)
-    path = None if call.store.blobs.size_in(repo, grant.oid) is None else call.store.blobs.find(grant.oid)
+    grant = _grant(context, "download")
+    _, repo = holder(context, grant)
+    path = None if context.store.blobs.size_in(repo, grant.oid) is None else context.store.blobs.find(grant.oid)
     if path is None:
-        raise _lfs_refusal(404, f"The file {grant.oid} is gone.")
+        raise _lfs_error(404, f"The file {grant.oid} is gone.")
     etag = f'"{grant.oid}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
-    if is_known(call.request.headers.getlist("if-none-match"), etag):
+    if is_known(context.request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     size = path.stat().st_size
-    start, stop, status = range_of(call, size, etag)
+    start, stop, status = range_of(context, size, etag)
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["Content-Length"] = str(stop - start)
-    if call.request.method == "HEAD":
+    if context.request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     return StreamingResponse(pieces(path, start, stop), status, headers)
 
 
-def locks(call: RequestContext) -> Response:
+def locks(context: RequestContext) -> Response:
     """Refuse locks."""
-    raise _lfs_refusal(501, "This Hub has no file locks: git push is not served, and commits over HTTP need none.")
+    raise _lfs_error(501, "This Hub has no file locks: git push is not served, and commits over HTTP need none.")
 
 
 def _uploads(
-    call: RequestContext, wanted: list[tuple[str, int]], revision: str | None, parts: Plan | None
+    context: RequestContext, wanted: list[tuple[str, int]], revision: str | None, parts: Plan | None
 ) -> list[object]:
-    permission = upload_permission(call, revision)
+    permission = upload_permission(context, revision)
     life = life_of_batch(sum(size for _, size in wanted))
-    verify_at = {"href": f"{_repo_url(call)}.git/info/lfs/objects/verify", "expires_in": life}
+    verify_at = {"href": f"{_repo_url(context)}.git/info/lfs/objects/verify", "expires_in": life}
 
     def actions(oid: str, size: int) -> dict[str, object]:
         if parts and size > parts.above:
             return {"upload": _multipart(oid, size, parts), "verify": verify_at}
-        signed = grant_for(call, "upload", permission, life=life, oid=oid, size=size)
-        href = f"{call.base_url}/lfs/objects/{oid}?grant={signed}"
+        signed = grant_for(context, "upload", permission, life=life, oid=oid, size=size)
+        href = f"{context.base_url}/lfs/objects/{oid}?grant={signed}"
         return {"upload": {"href": href, "expires_in": life}, "verify": verify_at}
 
     def _multipart(oid: str, size: int, plan: Plan) -> dict[str, object]:
@@ -184,41 +186,45 @@ def _uploads(
         header = {"chunk_size": str(length)}
         for number in range(1, count + 1):
             share = min(length, size - (number - 1) * length)
-            signed = grant_for(call, "part", permission, life=life, oid=oid, upload=upload, part=number, size=share)
-            header[str(number)] = f"{call.base_url}/lfs/parts/{upload}/{number}?grant={signed}"
-        signed = grant_for(call, "complete", permission, life=life, oid=oid, size=size, upload=upload, part=count)
-        return {"href": f"{call.base_url}/lfs/complete/{upload}?grant={signed}", "header": header}
+            signed = grant_for(context, "part", permission, life=life, oid=oid, upload=upload, part=number, size=share)
+            header[str(number)] = f"{context.base_url}/lfs/parts/{upload}/{number}?grant={signed}"
+        signed = grant_for(context, "complete", permission, life=life, oid=oid, size=size, upload=upload, part=count)
+        return {"href": f"{context.base_url}/lfs/complete/{upload}?grant={signed}", "header": header}
 
-    return [_upload_item(call, oid, size, actions) for oid, size in wanted]
-
-
-def _xet_uploads(call: RequestContext, wanted: list[tuple[str, int]], revision: str | None) -> list[object]:
-    kinds = {"model": "models", "dataset": "datasets", "space": "spaces"}[call.repo.repo_type]
-    route = f"{call.base_url}/api/{kinds}/{call.repo.repo_id}/xet-write-token/{quote(revision or 'None', safe='')}"
-    header = {**connection(call, revision), SESSION_ID: new_upload()}
-    return [_upload_item(call, *item, lambda *_: {"upload": {"href": route, "header": header}}) for item in wanted]
+    return [_upload_item(context, oid, size, actions) for oid, size in wanted]
 
 
-def _upload_item(call: RequestContext, oid: str, size: int, actions: Callable[[str, int], dict[str, object]]) -> object:
+def _xet_uploads(context: RequestContext, wanted: list[tuple[str, int]], revision: str | None) -> list[object]:
+    kinds = {"model": "models", "dataset": "datasets", "space": "spaces"}[context.repo.repo_type]
+    route = (
+        f"{context.base_url}/api/{kinds}/{context.repo.repo_id}/xet-write-token/{quote(revision or 'None', safe='')}"
+    )
+    header = {**connection(context, revision), SESSION_ID: new_upload()}
+    return [_upload_item(context, *item, lambda *_: {"upload": {"href": route, "header": header}}) for item in wanted]
+
+
+def _upload_item(
+    context: RequestContext, oid: str, size: int, actions: Callable[[str, int], dict[str, object]]
+) -> object:
     """Return one object of the answer; without actions if this user need not send it again."""
-    if size > call.store.limits.file_bytes:
-        message = f"The file has {size} bytes; at most {call.store.limits.file_bytes} are allowed."
+    if size > context.store.limits.file_bytes:
+        message = f"The file has {size} bytes; at most {context.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
-    if call.may_use(oid) and call.store.blobs.is_sound(oid, size):
+    if context.may_use(oid) and context.store.blobs.is_sound(oid, size):
         return {"oid": oid, "size": size}
     return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
 
 
-def _downloads(call: RequestContext, wanted: list[tuple[str, int]]) -> list[object]:
+def _downloads(context: RequestContext, wanted: list[tuple[str, int]]) -> list[object]:
     life = life_of_batch(sum(size for _, size in wanted))
     answer: list[object] = []
     for oid, size in wanted:
-        if call.store.blobs.size_in(call.repo, oid) != size:
+        if context.store.blobs.size_in(context.repo, oid) != size:
             error = {"code": 404, "message": "Object does not exist"}
             answer.append({"oid": oid, "size": size, "error": error})
             continue
-        signed = grant_for(call, "download", "read", life=life, oid=oid, size=size)
-        download = {"href": f"{call.base_url}/lfs/objects/{oid}?grant={signed}", "expires_in": life}
+        signed = grant_for(context, "download", "read", life=life, oid=oid, size=size)
+        download = {"href": f"{context.base_url}/lfs/objects/{oid}?grant={signed}", "expires_in": life}
         answer.append({"oid": oid, "size": size, "authenticated": True, "actions": {"download": download}})
     return answer
 
@@ -226,32 +232,32 @@ def _downloads(call: RequestContext, wanted: list[tuple[str, int]]) -> list[obje
 def _wanted(fields: Fields) -> tuple[str, int]:
     oid = fields.text("oid")
     if len(oid) != 64 or not set(oid) <= HEX:
-        raise _lfs_refusal(422, f"{oid[:80]!r} is no SHA-256 of 64 lowercase hexadecimal digits.")
+        raise _lfs_error(422, f"{oid[:80]!r} is no SHA-256 of 64 lowercase hexadecimal digits.")
     return oid, fields.integer("size")
 
 
-def _grant(call: RequestContext, action: Action) -> Grant:
+def _grant(context: RequestContext, action: Action) -> Grant:
     """Return the grant of a signed URL, if it is for this URL."""
-    grant = Signer(call.store.secret).read(call.request.query_params.get("grant", ""), action)
+    grant = Signer(context.store.secret).read(context.request.query_params.get("grant", ""), action)
     here = {"oid": grant.oid, "upload": grant.upload, "part": str(grant.part)}
-    if any(here[name] != value for name, value in call.params.items()):
+    if any(here[name] != value for name, value in context.params.items()):
         raise HubHTTPError(403, "The signature belongs to another address.")
     return grant
 
 
-def _repo_url(call: RequestContext) -> str:
-    return f"{call.base_url}/{PREFIX_OF[call.repo.repo_type]}{call.repo.repo_id}"
+def _repo_url(context: RequestContext) -> str:
+    return f"{context.base_url}/{PREFIX_OF[context.repo.repo_type]}{context.repo.repo_id}"
 
 
-def _lfs_refusal(status: int, message: str) -> HubHTTPError:
+def _lfs_error(status: int, message: str) -> HubHTTPError:
     """Return an error with `message`, which git-lfs reads where other clients read `error`."""
     return HubHTTPError(status, message, body={"message": message})
 
 
-def _storage_refusal(problem: BaseException) -> BaseException:
+def _storage_error(problem: BaseException) -> BaseException:
     """Return the HTTP error of a full or read-only disk; other errors unchanged."""
     try:
-        with refusing():
+        with storage_errors():
             raise problem
     except BaseException as said:
         return said

@@ -38,12 +38,14 @@ EXPANDABLE: Mapping[RepoType, frozenset[str]] = {
 class Description:
     """Fields of a repository as clients name them, looked up when needed."""
 
-    def __init__(self, call: RequestContext, repo: Repo, commit: Commit | None = None, *, blobs: bool = False) -> None:
-        self.call = call
+    def __init__(
+        self, context: RequestContext, repo: Repo, commit: Commit | None = None, *, blobs: bool = False
+    ) -> None:
+        self.context = context
         self.repo = repo
         self.at = commit
         self.blobs = blobs
-        self.store = call.store
+        self.store = context.store
         self._card: dict[str, object] | None = None
 
     @property
@@ -117,7 +119,7 @@ class Description:
         after: str | None = None
         for number in range(-(-MAX_SIBLINGS // LIGHT_FILES)):
             if number:
-                self.call.need_heavy()
+                self.context.need_heavy()
             entries, after = self.store.revisions.tree(
                 self.repo, self.commit, "", recursive=True, with_last_commit=False, after=after, limit=LIGHT_FILES
             )
@@ -147,19 +149,19 @@ class Description:
         return named
 
 
-def info(call: RequestContext) -> Response:
+def info(context: RequestContext) -> Response:
     """Return one repository at one revision."""
-    repo = call.repo
-    commit = call.commit()
-    description = Description(call, repo, commit, blobs=call.flag("blobs"))
-    expand = expanded(call, repo.repo_type)
+    repo = context.repo
+    commit = context.commit()
+    description = Description(context, repo, commit, blobs=context.flag("blobs"))
+    expand = expanded(context, repo.repo_type)
     lists_files = not expand or "siblings" in expand
     if expand:
         shape = description.shape(expand - {"siblings"})
     else:
         known = set(description.fields()) - {"trendingScore", "downloadsAllTime", "description", "siblings"}
         shape = description.shape(known)
-        if call.flag("securityStatus"):
+        if context.flag("securityStatus"):
             shape["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
     headers = {serializers.REPO_COMMIT: commit.oid}
     if not lists_files:
@@ -172,15 +174,15 @@ def info(call: RequestContext) -> Response:
     return Response(body[:-1] + b',"siblings":[' + files.encode() + b"]}", 200, headers, "application/json")
 
 
-def list_repositories(call: RequestContext) -> Response:
+def list_repositories(context: RequestContext) -> Response:
     """Return one page of repositories, with cheap fields unless more are requested."""
-    repo_type = serializers.REPO_TYPE_OF[call.params["kinds"]]
-    query = call.request.query_params
-    expand = expanded(call, repo_type)
+    repo_type = serializers.REPO_TYPE_OF[context.params["kinds"]]
+    query = context.request.query_params
+    expand = expanded(context, repo_type)
     sort = query.get("sort", "lastModified")
     if sort not in SORTS:
         raise HubHTTPError(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
-    search, tags = query.getlist("search"), call.values("filter") + call.values("tags")
+    search, tags = query.getlist("search"), context.values("filter") + context.values("tags")
     if len(search) + len(tags) > MAX_CONDITIONS:
         raise HubHTTPError(
             400, f"{len(search) + len(tags)} texts and tags; at most {MAX_CONDITIONS} are looked for at once."
@@ -189,30 +191,30 @@ def list_repositories(call: RequestContext) -> Response:
     if direction not in ("-1", "1"):
         raise HubHTTPError(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
     listed = partial(
-        call.store.listing.repos,
+        context.store.listing.repos,
         repo_type,
         search=tuple(search),
         author=query.get("author"),
         tags=tuple(tags),
         pipeline_tag=query.get("pipeline_tag"),
         gated=gate(query.get("gated")),
-        viewer=call.identity.viewer,
+        viewer=context.identity.viewer,
         sort=sort,
         descending=direction == "-1",
         after=query.get("cursor"),
     )
-    limit = max(1, min(HIGHEST_PAGE, call.integer("limit", PAGE, low=0, high=10**15)))
-    names = expand or plain_names(call, repo_type)
+    limit = max(1, min(HIGHEST_PAGE, context.integer("limit", PAGE, low=0, high=10**15)))
+    names = expand or plain_names(context, repo_type)
     if limit > PAGE or names & COSTLY:
-        call.need_heavy()
+        context.need_heavy()
     repos, after = listed(limit=limit)
     shapes: list[serializers.Shape] = []
     size = 0
     for place, repo in enumerate(repos):
         try:
-            shape = Description(call, repo).shape(names)
-        except HubHTTPError as refusal:
-            if refusal.status != 404:  # 404: deleted since the page was made
+            shape = Description(context, repo).shape(names)
+        except HubHTTPError as error:
+            if error.status != 404:  # 404: deleted since the page was made
                 raise
             continue
         size += len(json.dumps(shape))
@@ -220,27 +222,27 @@ def list_repositories(call: RequestContext) -> Response:
             _, after = listed(limit=place)
             break
         shapes.append(shape)
-    return JSONResponse(shapes, headers={} if after is None else serializers.next_link(call.next_url(after)))
+    return JSONResponse(shapes, headers={} if after is None else serializers.next_link(context.next_url(after)))
 
 
-def plain_names(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
+def plain_names(context: RequestContext, repo_type: RepoType) -> frozenset[str]:
     """Return the names of the fields without `expand`."""
     names = {"author", "private", "gated", "likes", "downloads", "tags", "createdAt", "lastModified", "sdk"}
     names |= {"pipeline_tag", "library_name"}
     if repo_type == "dataset":
         names |= {"sha", "disabled", "description"}
-    if call.flag("full"):
+    if context.flag("full"):
         names |= {"sha", "siblings", "disabled"} | ({"cardData"} if repo_type != "model" else set())
-    if call.flag("cardData"):
+    if context.flag("cardData"):
         names.add("cardData")
-    if call.flag("config"):
+    if context.flag("config"):
         names.add("config")
     return frozenset(names)
 
 
-def expanded(call: RequestContext, repo_type: RepoType) -> frozenset[str]:
+def expanded(context: RequestContext, repo_type: RepoType) -> frozenset[str]:
     """Return the valid names in `expand`."""
-    names = frozenset(call.values("expand"))
+    names = frozenset(context.values("expand"))
     unknown = sorted(names - EXPANDABLE[repo_type])
     if unknown:
         raise HubHTTPError(400, f'"expand" knows {", ".join(sorted(EXPANDABLE[repo_type]))}; not {unknown[0][:60]!r}.')
@@ -258,11 +260,11 @@ def gate(text: str | None) -> Gated | bool | None:
     return values[text.lower()]
 
 
-def tags_by_type(call: RequestContext) -> Response:
+def tags_by_type(context: RequestContext) -> Response:
     """Return the tags of public repositories, grouped as on the public Hub."""
-    repo_type: RepoType = "model" if call.params["kinds"] == "models" else "dataset"
+    repo_type: RepoType = "model" if context.params["kinds"] == "models" else "dataset"
     groups: dict[str, list[serializers.Shape]] = {}
-    for tag, _ in call.store.listing.tag_counts(repo_type):
+    for tag, _ in context.store.listing.tag_counts(repo_type):
         prefix, colon, label = tag.partition(":")
         group = prefix if colon else "other"
         groups.setdefault(group, []).append({"id": tag, "label": label or prefix, "type": group})

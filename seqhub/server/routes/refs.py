@@ -8,54 +8,56 @@ from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
 
 
-def list_refs(call: RequestContext) -> Response:
+def list_refs(context: RequestContext) -> Response:
     """List branches, tags and, if requested, pull requests."""
-    return JSONResponse(serializers.refs(call.store.refs.of_repo(call.repo), pull_requests=call.flag("include_prs")))
+    return JSONResponse(
+        serializers.refs(context.store.refs.of_repo(context.repo), pull_requests=context.flag("include_prs"))
+    )
 
 
-def create_branch(call: RequestContext) -> Response:
+def create_branch(context: RequestContext) -> Response:
     """Create a branch; `overwrite` and `emptyBranch` come from the JavaScript client."""
-    name, fields = call.params["branch"], call.json()
+    name, fields = context.params["branch"], context.json()
     if name.startswith("refs/"):
         raise HubHTTPError(400, f"Invalid reference for a branch: {name}")
     start, overwrite = fields.optional_text("startingPoint"), fields.flag("overwrite")
     if fields.flag("emptyBranch"):
         raise HubHTTPError(501, "Empty branches are not supported by this Hub.")
-    if not overwrite and any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs.of_repo(call.repo)):
+    if not overwrite and any(ref.ref == f"refs/heads/{name}" for ref in context.store.refs.of_repo(context.repo)):
         raise HubHTTPError(409, f"Reference refs/heads/{name} already exists")
-    call.store.refs.create_branch(call.repo, name, start or "main", overwrite=overwrite)
+    context.store.refs.create_branch(context.repo, name, start or "main", overwrite=overwrite)
     return JSONResponse({"success": True})
 
 
-def delete_branch(call: RequestContext) -> Response:
+def delete_branch(context: RequestContext) -> Response:
     """Delete a branch."""
-    name = call.params["branch"]
+    name = context.params["branch"]
     if name == "main":
         raise HubHTTPError(403, "Cannot delete refs/heads/main")
-    if not any(ref.ref == f"refs/heads/{name}" for ref in call.store.refs.of_repo(call.repo)):
+    if not any(ref.ref == f"refs/heads/{name}" for ref in context.store.refs.of_repo(context.repo)):
         raise revision_not_found(name)
-    call.store.refs.delete_branch(call.repo, name)
+    context.store.refs.delete_branch(context.repo, name)
     return JSONResponse({"success": True})
 
 
-def create_tag(call: RequestContext) -> Response:
+def create_tag(context: RequestContext) -> Response:
     """Create a tag."""
-    fields = call.json()
+    fields = context.json()
     name = fields.text("tag", limit=255)
-    if any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs.of_repo(call.repo)):
+    if any(ref.ref == f"refs/tags/{name}" for ref in context.store.refs.of_repo(context.repo)):
         raise HubHTTPError(409, f"Tag reference refs/tags/{name} already exists")
-    call.store.refs.create_tag(
-        call.repo, name, call.params["revision"], fields.optional_text("message"), call.user.name
+    context.store.refs.create_tag(
+        context.repo, name, context.params["revision"], fields.optional_text("message"), context.user.name
     )
     return JSONResponse({"success": True})
 
 
-def delete_tag(call: RequestContext) -> Response:
+def delete_tag(context: RequestContext) -> Response:
     """Delete a tag."""
-    name = call.params["revision"]
-    if not any(ref.ref == f"refs/tags/{name}" for ref in call.store.refs.of_repo(call.repo)):
+    name = context.params["revision"]
+    if not any(ref.ref == f"refs/tags/{name}" for ref in context.store.refs.of_repo(context.repo)):
         raise revision_not_found(name)
-    call.store.refs.delete_tag(call.repo, name)
+    context.store.refs.delete_tag(context.repo, name)
     return JSONResponse({"success": True})
 
 

@@ -22,12 +22,12 @@ MAX_BATCH = 1000
 NEW_REPO_LIMIT = 16 * 2**20
 
 
-def create(call: RequestContext) -> Response:
+def create(context: RequestContext) -> Response:
     """Create a repository with its first commit; 409 with its URL if it exists."""
-    fields = call.json()
-    repo_type, repo_id = repo_type_field(fields), own_name(call, fields)
+    fields = context.json()
+    repo_type, repo_id = repo_type_field(fields), own_name(context, fields)
     namespace, _ = check_repo_name(repo_id)
-    need_namespace(call, namespace)
+    need_namespace(context, namespace)
     sdk = fields.optional_text("sdk", limit=40)
     if repo_type == "space" and sdk not in SDKS:
         raise HubHTTPError(400, f'Field "sdk" of a space must be one of {", ".join(SDKS)}.')
@@ -36,149 +36,149 @@ def create(call: RequestContext) -> Response:
         # the public Hub makes this card too: its client edits the card of a space, and never makes one
         card = f"---\ntitle: {repo_id.partition('/')[2]}\nsdk: {sdk}\n---\n"
         first.append(AddSmall("README.md", card.encode()))
-    if call.settings.safetensors_only:
+    if context.settings.safetensors_only:
         refuse_pickles(first)
-    existing = call.store.repos.find(repo_type, repo_id)
+    existing = context.store.repos.find(repo_type, repo_id)
     if existing is not None:
-        raise already_there(call, existing)
+        raise already_there(context, existing)
     try:
-        repo = call.store.repos.create_with_files(
+        repo = context.store.repos.create_with_files(
             repo_type,
             repo_id,
             first,
             private=is_private(fields) or False,
             sdk=sdk if repo_type == "space" else None,
-            uploader=call.user,
-            token=call.identity.token,
+            uploader=context.user,
+            token=context.identity.token,
         )
-    except HubHTTPError as refusal:
-        existing = call.store.repos.find(repo_type, repo_id) if refusal.status == 409 else None
+    except HubHTTPError as error:
+        existing = context.store.repos.find(repo_type, repo_id) if error.status == 409 else None
         if existing is None:
             raise
-        raise already_there(call, existing) from None  # another request made it meanwhile
-    scan_soon(call, repo, call.store.revisions.resolve(repo, "main"), [operation.path for operation in first])
+        raise already_there(context, existing) from None  # another request made it meanwhile
+    scan_soon(context, repo, context.store.revisions.resolve(repo, "main"), [operation.path for operation in first])
     return JSONResponse(
-        {"url": serializers.page_url(call.base_url, repo), "name": repo.repo_id, "id": f"{repo.id:024x}"}
+        {"url": serializers.page_url(context.base_url, repo), "name": repo.repo_id, "id": f"{repo.id:024x}"}
     )
 
 
-def delete(call: RequestContext) -> Response:
+def delete(context: RequestContext) -> Response:
     """Delete a repository."""
-    fields = call.json()
-    call.store.repos.delete(call.reach(repo_type_field(fields), own_name(call, fields), "admin"))
+    fields = context.json()
+    context.store.repos.delete(context.reach(repo_type_field(fields), own_name(context, fields), "admin"))
     return JSONResponse({"success": True})
 
 
-def move(call: RequestContext) -> Response:
+def move(context: RequestContext) -> Response:
     """Rename a repository; the former id redirects for those who may see the repository."""
-    fields = call.json()
+    fields = context.json()
     repo_type = repo_type_field(fields)
-    repo = call.reach(repo_type, fields.text("fromRepo", limit=200), "admin")
+    repo = context.reach(repo_type, fields.text("fromRepo", limit=200), "admin")
     target = fields.text("toRepo", limit=200)
     namespace, _ = check_repo_name(target)
-    need_namespace(call, namespace)
-    existing = call.store.repos.find(repo_type, target)
+    need_namespace(context, namespace)
+    existing = context.store.repos.find(repo_type, target)
     if existing is not None and existing.id != repo.id:
         raise HubHTTPError(409, f"A {repo_type} repository called {target} already exists")
-    call.store.repos.move(repo, target)
+    context.store.repos.move(repo, target)
     return JSONResponse({"success": True})
 
 
-def settings(call: RequestContext) -> Response:
+def settings(context: RequestContext) -> Response:
     """Change visibility and gating."""
-    fields = call.json()
+    fields = context.json()
     gated: Gated | None = None
     if "gated" in fields.values:
         given = fields.values["gated"]
         if given is not False and given not in ("auto", "manual"):
             raise HubHTTPError(400, 'Field "gated" must be "auto", "manual" or false.')
         gated = given if given in ("auto", "manual") else "no"
-    repo = call.store.repos.update(call.repo, private=is_private(fields), gated=gated)
+    repo = context.store.repos.update(context.repo, private=is_private(fields), gated=gated)
     shown = False if repo.gated == "no" else repo.gated
     return JSONResponse({"private": repo.private, "gated": shown})
 
 
-def duplicate(call: RequestContext) -> Response:
+def duplicate(context: RequestContext) -> Response:
     """Copy a repository with history, branches and tags; as private as the original unless stated otherwise."""
-    fields = call.json()
+    fields = context.json()
     repo_id = fields.text("repository", limit=200)
     namespace, _ = check_repo_name(repo_id)
-    need_namespace(call, namespace)
-    source = call.repo
-    existing = call.store.repos.find(source.repo_type, repo_id)
+    need_namespace(context, namespace)
+    source = context.repo
+    existing = context.store.repos.find(source.repo_type, repo_id)
     if existing is not None:
-        raise already_there(call, existing)
+        raise already_there(context, existing)
     private = is_private(fields)
     private = source.private if private is None else private
-    copy = call.store.repos.duplicate(source, repo_id, private=private, author=call.user.name)
+    copy = context.store.repos.duplicate(source, repo_id, private=private, author=context.user.name)
     return JSONResponse(
-        {"url": serializers.page_url(call.base_url, copy), "name": copy.repo_id, "filesCopyPending": False}
+        {"url": serializers.page_url(context.base_url, copy), "name": copy.repo_id, "filesCopyPending": False}
     )
 
 
-def like(call: RequestContext) -> Response:
+def like(context: RequestContext) -> Response:
     """Add a like."""
-    call.store.likes.add(call.repo, call.user)
+    context.store.likes.add(context.repo, context.user)
     return JSONResponse({"success": True})
 
 
-def unlike(call: RequestContext) -> Response:
+def unlike(context: RequestContext) -> Response:
     """Remove a like."""
-    call.store.likes.remove(call.repo, call.user)
+    context.store.likes.remove(context.repo, context.user)
     return JSONResponse({"success": True})
 
 
-def likers(call: RequestContext) -> Response:
+def likers(context: RequestContext) -> Response:
     """List the accounts that like a repository."""
-    return JSONResponse([serializers.person(account) for account in call.store.likes.accounts(call.repo)])
+    return JSONResponse([serializers.person(account) for account in context.store.likes.accounts(context.repo)])
 
 
-def auth_check(call: RequestContext) -> Response:
+def auth_check(context: RequestContext) -> Response:
     """Confirm the permission that the table of routes has checked."""
     return JSONResponse({"success": True})
 
 
-def large_files(call: RequestContext) -> Response:
+def large_files(context: RequestContext) -> Response:
     """List large files of all revisions."""
-    where = heads_with(call)
+    where = heads_with(context)
     items = []
-    for sha256, path, size, author, seconds in call.store.blobs.large_files(call.repo):
+    for sha256, path, size, author, seconds in context.store.blobs.large_files(context.repo):
         pushed = serializers.timestamp(datetime.fromtimestamp(seconds, UTC))
         item = {"fileOid": sha256, "oid": sha256, "filename": path, "pushedAt": pushed, "size": size}
         items.append(item | {"ref": where.get(sha256), "pusher": {"name": author}})
     return JSONResponse(items)
 
 
-def heads_with(call: RequestContext) -> dict[str, str]:
+def heads_with(context: RequestContext) -> dict[str, str]:
     """Return for each large file the first branch, main before others, whose head holds it."""
     where: dict[str, str] = {}
-    for ref in call.store.refs.of_repo(call.repo):
+    for ref in context.store.refs.of_repo(context.repo):
         if ref.ref.startswith("refs/heads/"):
-            for sha256 in call.store.revisions.large_at(call.repo, ref.ref):
+            for sha256 in context.store.revisions.large_at(context.repo, ref.ref):
                 where.setdefault(sha256, ref.ref)
     return where
 
 
-def delete_large_files(call: RequestContext) -> Response:
+def delete_large_files(context: RequestContext) -> Response:
     """Delete large files permanently."""
-    deletions = call.json().fields("deletions")
-    call.store.commits.delete_large(call.repo, *deletions.texts("sha", limit=MAX_BATCH), author=call.user.name)
+    deletions = context.json().fields("deletions")
+    context.store.commits.delete_large(context.repo, *deletions.texts("sha", limit=MAX_BATCH), author=context.user.name)
     return JSONResponse({"success": True})
 
 
-def duplicate_large_files(call: RequestContext) -> Response:
+def duplicate_large_files(context: RequestContext) -> Response:
     """Check before a copy between repositories which files are here, so that they can be committed there."""
-    fields = call.json()
+    fields = context.json()
     target = fields.fields("target")
-    call.reach(repo_type_field(target), target.text("name", limit=200), "write")
-    present = {row[0] for row in call.store.blobs.large_files(call.repo)}
-    asked = [item.text("sha256", limit=64) for item in fields.objects("files", limit=MAX_BATCH)]
+    context.reach(repo_type_field(target), target.text("name", limit=200), "write")
+    present = {row[0] for row in context.store.blobs.large_files(context.repo)}
+    wanted = [item.text("sha256", limit=64) for item in fields.objects("files", limit=MAX_BATCH)]
     failed = [
-        {"sha256": sha256, "error": f"{call.repo.repo_id} holds no such file"}
-        for sha256 in asked
+        {"sha256": sha256, "error": f"{context.repo.repo_id} holds no such file"}
+        for sha256 in wanted
         if sha256 not in present
     ]
-    done = [{"sha256": sha256} for sha256 in asked if sha256 in present]
+    done = [{"sha256": sha256} for sha256 in wanted if sha256 in present]
     return JSONResponse({"success": done, "failed": failed})
 
 
@@ -191,18 +191,18 @@ def repo_type_field(fields: Fields) -> RepoType:
     raise HubHTTPError(400, f'Field "type" must be one of {", ".join(REPO_TYPES)}, not {given!r}.')
 
 
-def own_name(call: RequestContext, fields: Fields) -> str:
+def own_name(context: RequestContext, fields: Fields) -> str:
     """Return the repository id of a body; without an organisation, in the client's own namespace."""
     name, organization = fields.text("name", limit=200), fields.optional_text("organization", limit=100)
     if "/" in name and organization is None:
         return name
-    return f"{organization or call.user.name}/{name}"
+    return f"{organization or context.user.name}/{name}"
 
 
-def need_namespace(call: RequestContext, namespace: str) -> None:
+def need_namespace(context: RequestContext, namespace: str) -> None:
     """Check that the namespace exists and the client may write there."""
-    call.require_namespace("write", namespace)
-    if call.store.accounts.find(namespace) is None:
+    context.require_namespace("write", namespace)
+    if context.store.accounts.find(namespace) is None:
         raise HubHTTPError(404, f"No user or organisation is called {namespace!r}.")
 
 
@@ -216,9 +216,9 @@ def is_private(fields: Fields) -> bool | None:
     return visibility == "private"
 
 
-def already_there(call: RequestContext, repo: Repo) -> HubHTTPError:
+def already_there(context: RequestContext, repo: Repo) -> HubHTTPError:
     """Return the error for a repository that exists; its client may write in the namespace."""
-    url = serializers.page_url(call.base_url, repo)
+    url = serializers.page_url(context.base_url, repo)
     return HubHTTPError(409, f"You already created this {repo.repo_type} repo: {repo.repo_id}", body={"url": url})
 
 

@@ -28,37 +28,37 @@ def life_of_batch(total_bytes: int) -> int:
 
 
 def grant_for(
-    call: RequestContext, action: Action, permission: Permission, *, life: int = LIFE_SECONDS, **claims: str | int
+    context: RequestContext, action: Action, permission: Permission, *, life: int = LIFE_SECONDS, **claims: str | int
 ) -> str:
     """Sign a grant for the client of a request.
 
     Args:
-        call: The request.
+        context: The request.
         action: What the grant is for.
         permission: What the user must still have when it is used.
         life: Seconds until it is void.
         claims: Further fields of the grant.
     """
-    identity = call.identity
+    identity = context.identity
     grant = Grant(
         action,
         identity.account.name if identity.account else "",
         identity.token.id if identity.token else 0,
-        f"{call.repo.repo_type}:{call.repo.repo_id}",
+        f"{context.repo.repo_type}:{context.repo.repo_id}",
         permission,
         int(time.time()) + life,
         **claims,  # type: ignore[arg-type]  # their types are those of Grant's fields
     )
-    return Signer(call.store.secret).sign(grant)
+    return Signer(context.store.secret).sign(grant)
 
 
-def upload_permission(call: RequestContext, revision: str | None) -> Permission:
+def upload_permission(context: RequestContext, revision: str | None) -> Permission:
     """Return the permission for an upload; an upload for a pull request needs `discuss` only."""
-    proposes = revision in (None, "None") or revision.startswith("refs/pr/") or call.flag("create_pr")
+    proposes = revision in (None, "None") or revision.startswith("refs/pr/") or context.flag("create_pr")
     return "discuss" if proposes else "write"
 
 
-def holder(call: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
+def holder(context: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
     """Return account and token of a grant, and its repository, if the token still allows it.
 
     Raises:
@@ -66,23 +66,23 @@ def holder(call: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
     """
     identity = Identity()
     if grant.user:
-        account = call.store.accounts.find(grant.user)
-        tokens = [] if account is None else call.store.tokens.of_user(account.name)
+        account = context.store.accounts.find(grant.user)
+        tokens = [] if account is None else context.store.tokens.of_user(account.name)
         token = next((token for token in tokens if token.id == grant.token), None)
         if token is None or (token.expires is not None and token.expires <= datetime.now(UTC)):
             raise HubHTTPError(403, "The token for which this address was made is not valid any more.")
         identity = Identity(account, token)
     repo_type, _, repo_id = grant.repo.partition(":")
-    repo = call.store.repos.find(cast(RepoType, repo_type), repo_id)
+    repo = context.store.repos.find(cast(RepoType, repo_type), repo_id)
     if repo is None:
         raise absent(identity)
-    authorise(call.store, identity, grant.permission, repo)
+    authorise(context.store, identity, grant.permission, repo)
     return identity, repo
 
 
-def uploader(call: RequestContext, grant: Grant) -> tuple[Account, Token]:
+def uploader(context: RequestContext, grant: Grant) -> tuple[Account, Token]:
     """Return account and token of a grant for uploads; errors as `holder`."""
-    identity, _ = holder(call, grant)
+    identity, _ = holder(context, grant)
     if identity.account is None or identity.token is None:
         raise HubHTTPError(403, "This address was made without a token; it uploads nothing.")
     return identity.account, identity.token

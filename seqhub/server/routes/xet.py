@@ -13,7 +13,7 @@ from seqhub.server.routing import Route
 from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.spool import PIECE_BYTES
 from seqhub.server.store.blobs import confined_id
-from seqhub.server.store.database import refusing
+from seqhub.server.store.database import storage_errors
 from seqhub.server.types import Account, Token
 from seqhub.server.xet.hashes import from_hex
 from seqhub.server.xet.ingest import take_shard
@@ -26,95 +26,97 @@ SESSION_ID = "X-Xet-Session-Id"
 SMALL_SHARD_BYTES = 2**20  # of files with 1 GiB together, about
 
 
-def connection(call: RequestContext, revision: str | None) -> dict[str, str]:
+def connection(context: RequestContext, revision: str | None) -> dict[str, str]:
     """Return CAS URL, token and expiry for uploads to a repository, as headers."""
-    permission = upload_permission(call, revision)
-    call.require(permission)
-    call.store.maintenance.require_writable()
-    with refusing():
-        sweep(call.store.root, call.store.instance_id)
-        shelf = XorbStore(call.store.root, call.store.instance_id, call.user.id, token=confined_id(call.identity.token))
-    token = grant_for(call, "xet", permission)
-    expires = Signer(call.store.secret).read(token, "xet").expires
+    permission = upload_permission(context, revision)
+    context.require(permission)
+    context.store.maintenance.require_writable()
+    with storage_errors():
+        sweep(context.store.root, context.store.instance_id)
+        xorbs = XorbStore(
+            context.store.root, context.store.instance_id, context.user.id, token=confined_id(context.identity.token)
+        )
+    token = grant_for(context, "xet", permission)
+    expires = Signer(context.store.secret).read(token, "xet").expires
     return {
-        CAS_URL: f"{call.base_url}/xet/{call.store.instance_id}/{shelf.epoch}",
+        CAS_URL: f"{context.base_url}/xet/{context.store.instance_id}/{xorbs.epoch}",
         ACCESS_TOKEN: token,
         EXPIRATION: str(expires),
     }
 
 
-def write_token(call: RequestContext) -> Response:
+def write_token(context: RequestContext) -> Response:
     """Return the CAS connection for uploads."""
-    headers = connection(call, call.params["revision"])
+    headers = connection(context, context.params["revision"])
     body = {"casUrl": headers[CAS_URL], "accessToken": headers[ACCESS_TOKEN], "exp": int(headers[EXPIRATION])}
     return JSONResponse(body, headers={**headers, "Cache-Control": "no-store"})
 
 
-async def take_xorb(call: RequestContext) -> Response:
+async def receive_xorb(context: RequestContext) -> Response:
     """Receive a xorb."""
-    hash_ = from_hex(call.params["hash"])
-    incoming = await call.in_thread(_begin_xorb, call, hash_)
+    hash_ = from_hex(context.params["hash"])
+    incoming = await context.in_thread(_begin_xorb, context, hash_)
     try:
-        await pump(call.chunks(), incoming.feed)
-        inserted = await call.in_thread(incoming.finish)
+        await pump(context.chunks(), incoming.feed)
+        inserted = await context.in_thread(incoming.finish)
     except OSError:
-        with refusing():
+        with storage_errors():
             raise
     finally:
-        await call.in_thread(incoming.abort)
+        await context.in_thread(incoming.abort)
     return JSONResponse({"was_inserted": inserted})
 
 
-async def take_shard_of_call(call: RequestContext) -> Response:
+async def receive_shard(context: RequestContext) -> Response:
     """Receive a shard. Shards are held in memory: a few small ones, and one large one at a time."""
-    account, token, shelf = await call.in_thread(_sender, call)
-    file, size = await call.spooled_body()
+    account, token, xorbs = await context.in_thread(_sender, context)
+    file, size = await context.spooled_body()
     raw = bytearray()
 
     def take() -> None:
         file.seek(0)
         while piece := file.read(PIECE_BYTES):  # all at once, it would be in memory twice
             raw.extend(piece)
-        take_shard(call.store, shelf, raw, account, token, max_bytes=call.store.limits.file_bytes)
+        take_shard(context.store, xorbs, raw, account, token, max_bytes=context.store.limits.file_bytes)
 
     try:
-        async with call.turns.for_body(size, SMALL_SHARD_BYTES).slot(account.name):
-            with refusing():
-                await call.in_thread(take)
+        async with context.body_limiter.for_body(size, SMALL_SHARD_BYTES).slot(account.name):
+            with storage_errors():
+                await context.in_thread(take)
     finally:
         raw.clear()  # a refusal would hold it, by its traceback, until its answer is written
         file.close()
     return JSONResponse({"result": 1})  # 1: taken; 0 would say that it was known
 
 
-def absent(call: RequestContext) -> Response:
+def absent(context: RequestContext) -> Response:
     """Answer 404, after which hf_xet continues without these routes."""
     raise HubHTTPError(404, "This Hub takes xorbs and shards only by version 1, and answers no questions about chunks.")
 
 
-def _begin_xorb(call: RequestContext, hash_: bytes) -> Incoming:
-    account, token, shelf = _sender(call)
-    declared = call.request.headers.get("content-length", "")
+def _begin_xorb(context: RequestContext, hash_: bytes) -> Incoming:
+    account, token, xorbs = _sender(context)
+    declared = context.request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() and len(declared) <= 9 else MAX_BODY_BYTES
-    with refusing():
-        call.store.blobs.require_room(account, shelf.waiting_bytes() + size, token)
-        return shelf.receive(hash_)
+    with storage_errors():
+        context.store.blobs.check_upload_quota(account, xorbs.waiting_bytes() + size, token)
+        return xorbs.receive(hash_)
 
 
-def _sender(call: RequestContext) -> tuple[Account, Token, XorbStore]:
+def _sender(context: RequestContext) -> tuple[Account, Token, XorbStore]:
     """Return account and token of the sender, by the CAS token, and its xorb store."""
-    account, token = uploader(call, _grant(call))
-    if call.params["instance"] != call.store.instance_id:
+    account, token = uploader(context, _grant(context))
+    if context.params["instance"] != context.store.instance_id:
         raise HubHTTPError(410, "This address for uploads is not in use any more: ask for a new one.")
-    epoch, instance = call.params["epoch"], call.store.instance_id
-    return account, token, XorbStore(call.store.root, instance, account.id, epoch, token=confined_id(token))
+    epoch, instance = context.params["epoch"], context.store.instance_id
+    return account, token, XorbStore(context.store.root, instance, account.id, epoch, token=confined_id(token))
 
 
-def _grant(call: RequestContext) -> Grant:
-    scheme, _, token = call.request.headers.get("authorization", "").partition(" ")
+def _grant(context: RequestContext) -> Grant:
+    scheme, _, token = context.request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise HubHTTPError(401, "The CAS token is missing.", headers={"WWW-Authenticate": 'Bearer realm="xet"'})
-    return Signer(call.store.secret).read(token.strip(), "xet")
+    return Signer(context.store.secret).read(token.strip(), "xet")
 
 
 TOKEN = "/api/{kinds}/{repo}/xet-write-token"
@@ -126,7 +128,7 @@ routes = [
         "POST",
         f"{CAS}/v1/xorbs/default/{{hash}}",
         "signed",
-        take_xorb,
+        receive_xorb,
         "a xorb: chunks of files",
         body_limit=MAX_BODY_BYTES,
     ),
@@ -134,7 +136,7 @@ routes = [
         "POST",
         f"{CAS}/v1/shards",
         "signed",
-        take_shard_of_call,
+        receive_shard,
         "a shard: of which chunks files consist",
         body_limit=MAX_SHARD_BYTES,
     ),

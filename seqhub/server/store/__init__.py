@@ -11,7 +11,7 @@ from seqhub.server.store.base import StoreContext
 from seqhub.server.store.blobs import Blobs, BlobWriter
 from seqhub.server.store.commit_writer import CommitWriter
 from seqhub.server.store.commits import Commits
-from seqhub.server.store.database import ConnectionPool, Database, SnapshotDatabase, refusing
+from seqhub.server.store.database import ConnectionPool, Database, SnapshotDatabase, storage_errors
 from seqhub.server.store.discussions import Discussions
 from seqhub.server.store.git_objects import GitObjects
 from seqhub.server.store.likes import Likes
@@ -146,7 +146,7 @@ class Store(StoreParts):
 
     def __init__(self, root: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008  # it is frozen
         root = Path(root)
-        with refusing():
+        with storage_errors():
             private.secure(root)
             for folder in (root, root / "blobs", root / "tmp"):
                 private.make_folder(folder)

@@ -54,7 +54,7 @@ class AccessRequests(StorePart):
             grant: Make a request for a user who never asked.
 
         Raises:
-            HubHTTPError: 404 for an unknown user or one who did not ask, 400 for an unknown status, 409 if granted already.
+            HubHTTPError: 404 for an unknown user or one without a request, 400 for an unknown status, 409 if granted.
         """
         if status not in ("pending", "accepted", "rejected"):
             raise HubHTTPError(400, f"no status {str(status)[:20]!r}; known: pending, accepted, rejected")

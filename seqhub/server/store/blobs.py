@@ -16,7 +16,7 @@ from seqhub.server import multipart
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 from seqhub.server.store.base import StorePart, now
-from seqhub.server.store.database import refusing
+from seqhub.server.store.database import storage_errors
 from seqhub.server.types import Account, Repo, Token
 
 READABLE = """((repos.private = 0 AND repos.gated = 'no')
@@ -49,18 +49,18 @@ def confined_id(token: Token | None) -> int:
     return token.id if token is not None and token.repos else 0
 
 
-_ROOM = threading.Lock()
+_QUOTA_LOCK = threading.Lock()
 
 
 class BlobWriter:
-    """One upload: a temporary file that `finish` turns into a blob."""
+    """One upload: a temporary file that `finish` body_limiter into a blob."""
 
     def __init__(self, blobs: "Blobs") -> None:
         self._blobs = blobs
         self._path = blobs.root / "tmp" / f"{int(time.time())}-{secrets.token_hex(8)}"
         self._hash = hashlib.sha256()
         self._size = 0
-        with refusing():
+        with storage_errors():
             self._file: BinaryIO | None = private.create(self._path)
 
     def write(self, data: bytes) -> None:
@@ -76,7 +76,7 @@ class BlobWriter:
             self.abort()
             raise HubHTTPError(413, f"a file has at most {self._blobs.limits.file_bytes:,} bytes")
         try:
-            with refusing():
+            with storage_errors():
                 self._file.write(data)
         except BaseException:
             self.abort()
@@ -102,8 +102,8 @@ class BlobWriter:
             freed: Bytes of parts that the caller removes afterwards.
 
         Raises:
-            HubHTTPError: 400 if hash or size is not the one expected, 413 if too much waits for a commit already, 507 if the
-                disk is full; nothing is kept then.
+            HubHTTPError: 400 if hash or size differ from what was announced, 413 if the quota of uncommitted bytes is
+                exceeded, 507 if the disk is full; nothing is stored then.
         """
         if self._file is None:
             raise ValueError("this upload is finished")
@@ -113,7 +113,7 @@ class BlobWriter:
                 raise HubHTTPError(400, f"the content has SHA-256 {sha256}, not {expected_sha256[:64]} as announced")
             if expected_size is not None and self._size != expected_size:
                 raise HubHTTPError(400, f"the content has {self._size} bytes, not {expected_size} as announced")
-            with refusing():
+            with storage_errors():
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
@@ -201,16 +201,18 @@ class Blobs(StorePart):
             query = "SELECT 1 FROM damaged WHERE content = ?"
             return {key for key in contents if connection.execute(query, (bytes.fromhex(key),)).fetchone()}
 
-    def require_room(self, account: Account, size: int, token: Token | None = None) -> None:
+    def check_upload_quota(self, account: Account, size: int, token: Token | None = None) -> None:
         """Check the quota of uncommitted bytes before `size` bytes more are received.
 
         Raises:
             HubHTTPError: 413; too much of what it sent waits for a commit.
         """
         with self.database.reading() as connection:
-            self._require_room(connection, account, size, token)
+            self._check_upload_quota(connection, account, size, token)
 
-    def _require_room(self, connection: sqlite3.Connection, account: Account, size: int, token: Token | None) -> None:
+    def _check_upload_quota(
+        self, connection: sqlite3.Connection, account: Account, size: int, token: Token | None
+    ) -> None:
         limit = self.limits.waiting_bytes
         if limit is None:
             return
@@ -231,9 +233,9 @@ class Blobs(StorePart):
         Raises:
             HubHTTPError: 413; too much of what the account sent waits for a commit.
         """
-        with _ROOM:  # parts that begin at the same time count for one another
+        with _QUOTA_LOCK:  # parts that begin at the same time count for one another
             here = multipart.part_bytes(self.root, account.id, upload, number)
-            self.require_room(account, size - here, token)
+            self.check_upload_quota(account, size - here, token)
             return multipart.PartWriter(self.root, account.id, upload, number, size)
 
     def large_files(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
@@ -263,7 +265,7 @@ class Blobs(StorePart):
             mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"
             (committed,) = connection.execute(mine, (key, account.id)).fetchone()
             if committed is None:  # the same again takes no room
-                self._require_room(connection, account, size - freed, token)
+                self._check_upload_quota(connection, account, size - freed, token)
             if not path.parent.is_dir():
                 private.make_folder(path.parent)
                 sync_folder(path.parent.parent)

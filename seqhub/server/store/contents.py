@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import objects, private
-from seqhub.server.store.database import Database, refusing
+from seqhub.server.store.database import Database, storage_errors
 from seqhub.server.store.objects import FILED_BYTES, Packed, Spooled
 from seqhub.server.types import AddStaged
 
@@ -78,7 +78,7 @@ class Contents:
         folders = set()
         waiting = list(self._files.items())
         while waiting:
-            with database.transaction() as connection, refusing():
+            with database.transaction() as connection, storage_errors():
                 for key, (temporary, size) in waiting[:100]:
                     path = blob_path(key.hex())
                     if not path.parent.is_dir():
@@ -98,7 +98,7 @@ class Contents:
         self._files.clear()
 
     def _spooled(self, data: bytes) -> Spooled:
-        with refusing():
+        with storage_errors():
             if self._spool is None:
                 self._spool = tempfile.TemporaryFile(dir=self._root / "tmp")  # noqa: SIM115  closed by __exit__
             start = self._spool.seek(0, os.SEEK_END)
@@ -153,10 +153,10 @@ class ContentWriter:
                 return
             piece = bytes(self._begin)
             self._begin.clear()
-            with refusing():
+            with storage_errors():
                 self._file = open(self._path, "xb+", buffering=0, opener=private.opener)  # noqa: SIM115  closed by finish
         self._sha256.update(piece)
-        with refusing():
+        with storage_errors():
             self._file.write(piece)
 
     def finish(self) -> AddStaged:
@@ -166,7 +166,7 @@ class ContentWriter:
             packed = contents.add(bytes(self._begin))
         else:
             digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)  # git hashes the size first
-            with refusing():
+            with storage_errors():
                 os.fsync(self._file.fileno())
                 self._file.seek(0)
                 while piece := self._file.read(_PIECE):

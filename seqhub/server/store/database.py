@@ -47,11 +47,11 @@ class ConnectionPool:
         self._guard = threading.Lock()
         self._closed = False
         self._process = os.getpid()
-        with refusing():
+        with storage_errors():
             if not path.exists():
                 private.touch(path)  # SQLite would create it by the umask
         try:
-            with self.connection() as connection, refusing():
+            with self.connection() as connection, storage_errors():
                 migrate(connection)
         except BaseException:
             self.close()
@@ -74,7 +74,7 @@ class ConnectionPool:
             self._notice_fork()
             if self._idle:
                 return self._idle.pop()
-        with refusing():
+        with storage_errors():
             connection = sqlite3.connect(
                 self.path,
                 factory=Connection,
@@ -138,7 +138,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Open a read transaction, whose statements see one state of the database."""
-        with self.pool.connection() as connection, refusing():
+        with self.pool.connection() as connection, storage_errors():
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -160,7 +160,7 @@ class Database:
         if not writing.acquire(timeout=pool.busy_seconds):
             raise HubHTTPError(503, "the Hub is busy writing; try again", headers={"Retry-After": "1"})
         try:
-            with pool.connection() as connection, refusing():
+            with pool.connection() as connection, storage_errors():
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -234,7 +234,7 @@ class SnapshotDatabase(Database):
             with super().reading() as connection:
                 yield connection
             return
-        with refusing():
+        with storage_errors():
             if self._shared is None:
                 self._shared = self.pool.take()
             if not self._shared.in_transaction:
@@ -259,7 +259,7 @@ class SnapshotDatabase(Database):
         if connection is not None:
             try:
                 if connection.in_transaction:
-                    with refusing():
+                    with storage_errors():
                         connection.execute("ROLLBACK")
             finally:
                 self.pool.give_back(connection)
@@ -321,13 +321,13 @@ def require_writable(folder: Path) -> None:
         HubHTTPError: 503 or 507; it cannot be written.
     """
     probe = folder / f"probe-{secrets.token_hex(8)}"
-    with refusing():
+    with storage_errors():
         private.touch(probe)
         probe.unlink()
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
     """Turn errors of SQLite and of the disk into HubHTTPError with a status that says what to do."""
     try:
         yield
@@ -349,7 +349,7 @@ def refusing() -> Iterator[None]:
 
 def _of_sqlite(error: sqlite3.Error) -> Exception:
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-    refusals: dict[int, Callable[[], HubHTTPError]] = {
+    errors_by_code: dict[int, Callable[[], HubHTTPError]] = {
         sqlite3.SQLITE_FULL: lambda: HubHTTPError(507, "no space left for the Hub's database; nothing was stored"),
         sqlite3.SQLITE_READONLY: read_only,
         sqlite3.SQLITE_CANTOPEN: lambda: HubHTTPError(503, "the Hub's database cannot be opened; nothing was stored"),
@@ -363,5 +363,5 @@ def _of_sqlite(error: sqlite3.Error) -> Exception:
         sqlite3.SQLITE_CORRUPT: lambda: HubHTTPError(503, "the Hub's database is damaged; run `seqhub hub fsck`"),
         sqlite3.SQLITE_NOTADB: lambda: HubHTTPError(503, "hub.sqlite3 is no database; restore a backup"),
     }
-    make = refusals.get(code)
+    make = errors_by_code.get(code)
     return make() if make else error

@@ -7,7 +7,7 @@ from pathlib import Path
 from seqhub.server import git
 from seqhub.server.store import objects, private
 from seqhub.server.store.base import StorePart
-from seqhub.server.store.database import refusing
+from seqhub.server.store.database import storage_errors
 from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 
@@ -49,7 +49,7 @@ class GitObjects(StorePart):
         Raises:
             HubHTTPError: 507 or 503; the disk is full or read-only.
         """
-        with refusing():
+        with storage_errors():
             for name in ("objects", "refs/heads", "refs/tags"):
                 private.make_folder(folder / name, exist_ok=False)
             private.write(folder / "HEAD", f"ref: refs/heads/{DEFAULT_BRANCH}\n".encode())

@@ -15,7 +15,7 @@ from seqhub.server.store import private
 from seqhub.server.store.base import StorePart
 from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.counting import repair_counters
-from seqhub.server.store.database import refusing, require_writable
+from seqhub.server.store.database import require_writable, storage_errors
 from seqhub.server.store.fsck import check
 from seqhub.server.store.private import DATABASE
 from seqhub.server.store.unfinished import finish
@@ -103,14 +103,14 @@ class Maintenance(StorePart):
             kept = {row[0].hex() for row in connection.execute("SELECT sha256 FROM blobs")}
         old = [path for path in (self.root / "blobs").glob("??/*") if path.name not in kept]
         for paths in _slices(old):
-            with self.database.transaction() as connection, refusing():
+            with self.database.transaction() as connection, storage_errors():
                 for path in paths:
                     is_kept = _is_hash(path.name) and connection.execute(known, (bytes.fromhex(path.name),)).fetchone()
                     if not is_kept and (path.name in gone or path.stat().st_mtime < before):
                         counts["files"] += path.name not in gone
                         counts["bytes"] += path.stat().st_size
                         path.unlink()
-        with refusing():
+        with storage_errors():
             for path in (self.root / "tmp").iterdir():
                 with suppress(FileNotFoundError):  # its upload has ended
                     status = path.stat()
@@ -134,7 +134,7 @@ class Maintenance(StorePart):
         part = target.with_name(target.name + ".part")
         if target.exists():
             raise HubHTTPError(409, f"{target} exists already; a backup needs a new folder")
-        with refusing():
+        with storage_errors():
             shutil.rmtree(part, ignore_errors=True)
             private.make_folder(part / "blobs")
             private.touch(part / DATABASE)
@@ -166,7 +166,7 @@ def restore(source: Path, root: Path) -> None:
         raise HubHTTPError(404, f"{source} is no backup: it has no {DATABASE}")
     if root.exists() and any(root.iterdir()):
         raise HubHTTPError(409, f"{root} is not empty")
-    with refusing():
+    with storage_errors():
         existed = root.exists()
         private.make_folder(root)
         private.close(root)

@@ -27,7 +27,7 @@ OPEN_XORBS: Final = 32
 
 def take_shard(
     store: "StoreSession",
-    shelf: XorbStore,
+    xorbs: XorbStore,
     raw: Buffer,
     account: Account,
     token: Token | None = None,
@@ -38,7 +38,7 @@ def take_shard(
 
     Args:
         store: Takes the blobs.
-        shelf: What the sender sent before.
+        xorbs: What the sender sent before.
         raw: The shard.
         account: The sender, who may name the blobs in commits afterwards.
         token: Token of the sender; one that names repositories must then be that of the commit, too.
@@ -58,30 +58,30 @@ def take_shard(
     free = shutil.disk_usage(store.root).free
     if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
         raise HubHTTPError(507, f"The files of the shard have {total} bytes; {free} are free.")
-    store.blobs.require_room(account, total, token)
+    store.blobs.check_upload_quota(account, total, token)
     store.release()
-    desk = XorbCache(shelf, store)
+    cache = XorbCache(xorbs, store)
     try:
         for file in files:
-            _check(file, desk)
-        return [_rebuild(file, desk, store, account, token) for file in files]
+            _check(file, cache)
+        return [_rebuild(file, cache, store, account, token) for file in files]
     except (LostError, HubHTTPError) as problem:
-        if isinstance(problem, HubHTTPError) and (problem.status != 400 or desk.is_sound()):
+        if isinstance(problem, HubHTTPError) and (problem.status != 400 or cache.is_sound()):
             raise
-        # the client believes that it sent something: only another address makes it forget (see shelf)
-        shelf.renew()
+        # the client believes that it sent something: only another address makes it forget (see xorbs)
+        xorbs.renew()
         raise HubHTTPError(
             404, "The shard names xorbs that you have not sent, or that are gone: start the upload again."
         ) from None
     finally:
-        desk.close()
+        cache.close()
 
 
 class XorbCache:
     """Cache of open xorbs: files mostly use them one after another."""
 
-    def __init__(self, shelf: XorbStore, store: "StoreSession") -> None:
-        self._shelf, self._store = shelf, store
+    def __init__(self, xorbs: XorbStore, store: "StoreSession") -> None:
+        self._xorbs, self._store = xorbs, store
         self._open: OrderedDict[bytes, Xorb] = OrderedDict()
         self._used: set[bytes] = set()
 
@@ -91,7 +91,7 @@ class XorbCache:
                 _, oldest = self._open.popitem(last=False)
                 oldest.settle()
                 oldest.close()
-            self._open[hash_] = self._shelf.xorb(hash_, self._blob_of)
+            self._open[hash_] = self._xorbs.xorb(hash_, self._blob_of)
             self._used.add(hash_)
         self._open.move_to_end(hash_)
         return self._open[hash_]
@@ -115,10 +115,10 @@ class XorbCache:
         return self._store.blobs.find(sha256)
 
 
-def _check(file: ShardFile, desk: XorbCache) -> None:
+def _check(file: ShardFile, cache: XorbCache) -> None:
     tree = Tree()
     for number, term in enumerate(file.terms()):
-        chunks = _chunks_of(term, number, desk)
+        chunks = _chunks_of(term, number, cache)
         for hash_, size in chunks:
             tree.add(hash_, size)
     if file_hash(tree.root()) != file.hash:
@@ -127,8 +127,8 @@ def _check(file: ShardFile, desk: XorbCache) -> None:
         )
 
 
-def _chunks_of(term: Term, number: int, desk: XorbCache) -> Sequence[tuple[bytes, int]]:
-    xorb = desk.xorb(term.xorb)
+def _chunks_of(term: Term, number: int, cache: XorbCache) -> Sequence[tuple[bytes, int]]:
+    xorb = cache.xorb(term.xorb)
     if term.end > xorb.n_chunks:
         raise HubHTTPError(400, f"Term {number} names chunks up to {term.end} of a xorb that has {xorb.n_chunks}.")
     size = xorb.starts[term.end] - xorb.starts[term.first]
@@ -141,12 +141,12 @@ def _chunks_of(term: Term, number: int, desk: XorbCache) -> Sequence[tuple[bytes
 
 
 def _rebuild(
-    file: ShardFile, desk: XorbCache, store: "StoreSession", account: Account, token: Token | None
+    file: ShardFile, cache: XorbCache, store: "StoreSession", account: Account, token: Token | None
 ) -> tuple[str, int]:
     writer = store.blobs.begin()
     try:
         for term in file.terms():
-            for piece in desk.xorb(term.xorb).read(term.first, term.end):
+            for piece in cache.xorb(term.xorb).read(term.first, term.end):
                 writer.write(piece)
         sha256, size = writer.finish(file.sha256, file.size, account, token)
     except BaseException:
@@ -155,7 +155,7 @@ def _rebuild(
         raise
     at = 0
     for term in file.terms():
-        desk.xorb(term.xorb).place(term.first, term.end, sha256, at)
+        cache.xorb(term.xorb).place(term.first, term.end, sha256, at)
         at += term.size
-    desk.settle()
+    cache.settle()
     return sha256, size

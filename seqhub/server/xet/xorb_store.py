@@ -79,16 +79,16 @@ class XorbStore:
 
     def renew(self) -> None:
         """Start a new epoch, after which clients drop their caches at the next upload."""
-        fresh = self._new_epoch()
-        fresh.replace(self._home / "newest")
+        newest = self._new_epoch()
+        newest.replace(self._home / "newest")
 
     def _newest(self) -> str:
         path = self._home / "newest"
         if not path.exists():
-            fresh = self._new_epoch()
+            newest = self._new_epoch()
             with suppress(FileExistsError):  # another process was first
-                path.hardlink_to(fresh)
-            fresh.unlink()
+                path.hardlink_to(newest)
+            newest.unlink()
         if not EPOCH.fullmatch(path.read_bytes().decode("ascii", "replace")):  # torn by a power cut
             self.renew()
         return path.read_text()

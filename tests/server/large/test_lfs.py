@@ -215,7 +215,7 @@ def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
         send(bytes(3000), 3)
     assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
     with pytest.raises(HubHTTPError):
-        store.blobs.require_room(ada, 3000)
+        store.blobs.check_upload_quota(ada, 3000)
     assert store.maintenance.fsck() == []
     kept.write_bytes(b"x" + kept.read_bytes()[1:])
     (tmp_path / "parts" / "stray").mkdir()

@@ -55,7 +55,7 @@ def test_what_waits_for_a_commit_is_limited(tmp_path: Path) -> None:
         upload(store, alice, b"b" * 41)
     assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
     with pytest.raises(HubHTTPError):
-        store.blobs.require_room(alice, 41)
+        store.blobs.check_upload_quota(alice, 41)
     assert len(files(store)) == 1
     upload(store, bob, b"b" * 100)
     upload(store, alice, b"c" * 40)
