@@ -63,8 +63,13 @@ class ConnectionPool:
         connection = self.take()
         try:
             yield connection
-        finally:
+        except HubHTTPError:
             self.give_back(connection)
+            raise
+        except BaseException:
+            connection.close()  # a statement that was not finished could hold an old state
+            raise
+        self.give_back(connection)
 
     def take(self) -> sqlite3.Connection:
         """Return an idle or a new connection; the caller gives it back."""
@@ -149,8 +154,17 @@ class Database:
     @contextmanager
     def reading_latest(self) -> Iterator[sqlite3.Connection]:
         """Open a read transaction on the newest state: for writers that plan, and for work in many slices."""
-        with Database.reading(self) as connection:
-            yield connection
+        connection = self.pool.take()
+        try:
+            with storage_errors():
+                connection.execute("BEGIN")
+                yield connection
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()  # rows may be read from it in slices: such a statement would hold an old state
+            raise
+        self.pool.give_back(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -224,6 +238,13 @@ class SnapshotDatabase(Database):
         self._is_sharing = True
         try:
             yield
+        except HubHTTPError:
+            raise
+        except BaseException:
+            connection, self._shared = self._shared, None
+            if connection is not None:
+                connection.close()  # a statement that was not finished could hold an old state
+            raise
         finally:
             self._is_sharing = False
             self.release()

@@ -94,7 +94,7 @@ def test_a_store_that_cannot_be_opened_leaves_none(tmp_path: Path, connections: 
     assert open_ones(connections) == 0
 
 
-@pytest.mark.parametrize("fail", [lambda store: store.refs.create_branch, lambda store: store.revisions.resolve])
+@pytest.mark.parametrize("fail", [lambda store: store.refs.delete_branch, lambda store: store.revisions.resolve])
 def test_an_error_leaves_none(tmp_path: Path, connections: Connections, fail: Callable[[Any], Any]) -> None:
     store = Store(tmp_path / "hub")
     store.accounts.create("ada")
