@@ -34,16 +34,15 @@ class Hub:
         author = repo_id.partition("/")[0]
         repo = self.store.repos.create(repo_type, repo_id, private=private, author=author)
         account = self.store.accounts.find(author)
-
-collect_ignore = ["client_script.py"]  # a script for a process of its own; doctest would import it here
-
         assert account is not None
         added = [AddSmall(path, content) for path, content in ({"a.txt": b"0123456789"} | files).items()]
-        self.store.commit(repo, "main", added, expected_parent=None, author=author, title="files", uploader=account)
+        self.store.commits.create(
+            repo, "main", added, expected_parent=None, author=author, title="files", uploader=account
+        )
         return repo
 
     def head(self, repo: Repo) -> str:
-        return self.store.resolve(repo, "main").oid
+        return self.store.revisions.resolve(repo, "main").oid
 
     def commit(self, name: str, *operations: tuple[str, dict[str, object]], who: str = "ada", **header: object) -> Any:
         lines = [("header", {"summary": "s", **header}), *operations]
@@ -55,8 +54,8 @@ collect_ignore = ["client_script.py"]  # a script for a process of its own; doct
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     store = Store(Path(tmp_path_factory.mktemp("hub")))
     for name in ("ada", "bob", "seqhub"):
-        store.create_account(name)
-    tokens = {name: store.create_token(name, "t", "admin")[0] for name in ("ada", "bob")}
+        store.accounts.create(name)
+    tokens = {name: store.tokens.create(name, "t", "admin")[0] for name in ("ada", "bob")}
     hub = Hub(
         store,
         TestClient(create_app(store, settings=Settings(max_wrong_tokens=10_000)), raise_server_exceptions=True),
@@ -65,8 +64,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     hub.make("ada/open")
     hub.make("ada/secret", private=True)
     hub.make("ada/gated")
-    gated = store.repo("model", "ada/gated")
+    gated = store.repos.find("model", "ada/gated")
     assert gated is not None
-    store.update_repo(gated, gated="manual")
+    store.repos.update(gated, gated="manual")
     yield hub
     store.close()
