@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt setup.py $(wildcard seqhub/native/src/*
 		{ echo "seqhub needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "setting up $(VENV): a minute or two, this once"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[cluster,dev,onnx,scan,server,track]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
 demo: $(READY)  ## build qrsu/hard, solve it, measure, document, load back and prove it (under a minute)

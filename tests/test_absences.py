@@ -74,3 +74,60 @@ def test_package_ships_its_data_files() -> None:
     root = Path(__import__("seqhub").__file__).parent
     assert (root / "py.typed").exists()
     assert list((root / "cards" / "templates").iterdir())
+
+
+BLOCKED = """
+import sys
+from importlib.machinery import PathFinder
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {blocked!r} else super().find_spec(name, path, target)
+sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+SERVER = ("starlette", "uvicorn", "httptools", "itsdangerous", "prometheus_client", "lz4", "blake3")
+
+
+def test_the_core_needs_neither_server_nor_plots(tmp_path: Path) -> None:
+    code = BLOCKED.format(blocked=(*SERVER, "matplotlib", "submitit", "onnx", "onnxruntime", "tensorboard")) + (
+        "import seqhub, datasets\n"
+        "rows = seqhub.load_dataset('qrsu', 'easy', split='test', test_size=8)\n"
+        "from seqhub.training.train import train\n"
+        "train(seqhub.TrainConfig(task='qrsu/easy', output_dir='run', max_sequences=32, evaluate_every=32,"
+        " evaluate_size=32, stop_at='none', hidden_size=2))\n"
+        "seqhub.evaluate('run', sibling_rows=0)\n"
+        "from pathlib import Path\n"
+        "from seqhub.cards.write import write_card\n"
+        "write_card(Path('run'))\n"
+        "from transformers import AutoModelForSequenceClassification\n"
+        "AutoModelForSequenceClassification.from_pretrained('run')\n"
+    )
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "library", "extra"),
+    [
+        (["serve", "--root", "hub"], "uvicorn", "server"),
+        (["lr-range", "qrsu/easy", "--steps", "10", "--hidden-size", "2"], "matplotlib", "plots"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_says_what_to_install(
+    arguments: list[str], library: str, extra: str, tmp_path: Path
+) -> None:
+    import os
+
+    code = BLOCKED.format(blocked=(*SERVER, "matplotlib")) + (
+        f"sys.argv = ['seqhub', *{arguments}]\nfrom seqhub.cli import main\nmain()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=os.environ
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"pip install 'seqhub[{extra}]'" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

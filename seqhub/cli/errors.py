@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqhub.cli.extras import extra_of
 from seqhub.errors import InvalidConfigError, InvalidInputError, SeqhubError, VerificationError
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ def one_line_errors(may_speak: Callable[[], bool] = lambda: True) -> Iterator[No
         raise
     except (SeqhubError, OSError) as error:
         _fail(_message(error), USER_MISTAKE, may_speak)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        extra = extra_of(library)
+        if extra is None:
+            raise
+        _fail(f"{library} is not installed: pip install 'seqhub[{extra}]'", USER_MISTAKE, may_speak)
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help has been printed
             raise SystemExit(0) from None

@@ -1,0 +1,23 @@
+"""Extras of the package that optional libraries come with."""
+
+import re
+from importlib.metadata import PackageNotFoundError, requires
+
+_GROUPS = {"all", "dev"}  # extras that repeat others
+
+
+def extra_of(module: str) -> str | None:
+    """Return the extra that installs a top-level module; None if none does.
+
+    >>> extra_of("starlette"), extra_of("numpy")
+    ('server', None)
+    """
+    try:
+        requirements = requires("seqhub") or []
+    except PackageNotFoundError:  # run from a folder that is not installed
+        return None
+    for requirement in requirements:
+        found = re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", requirement)
+        if found and found[2] not in _GROUPS and found[1].lower().replace("-", "_") == module.lower():
+            return found[2]
+    return None
