@@ -11,7 +11,7 @@ from seqhub.records import DatasetRecord, RunRecord
 
 
 def write_card(
-    folder: Path, repo_id: str | None = None, *, dataset_id: str | None = None, license: str | None = None
+    folder: Path | str, repo_id: str | None = None, *, dataset_id: str | None = None, license: str | None = None
 ) -> list[Path]:
     """Render the card of a run or dataset folder from its record, and write it there.
 
@@ -36,6 +36,7 @@ def write_card(
             check_repo_id(given)
     if license is not None and license not in LICENSES:
         raise UnknownNameError.of("licence", license, LICENSES)
+    folder = Path(folder)
     readme = folder / "README.md"
     if (folder / DatasetRecord.FILE_NAME).exists():
         built = DatasetRecord.load(folder)

@@ -53,7 +53,7 @@ Progress = Callable[[int, int], None]  # rows done, rows in all
 
 def write_folder(
     task: str,
-    folder: Path,
+    folder: Path | str,
     *,
     configs: Sequence[str] | None = None,
     seed: int = 0,
@@ -82,6 +82,7 @@ def write_folder(
         OutputExistsError: The folder holds something else, or a data set and `overwrite` is not given.
         SaveError: The disk is full or cannot be written; what was there before is still whole.
     """
+    folder = Path(folder)
     found = get_task(task)
     names = [config.name for config in found.configs] if configs is None else list(configs)
     given = {"train": train_size, "validation": validation_size, "test": test_size}
@@ -113,7 +114,7 @@ def write_folder(
     return record
 
 
-def load_folder(folder: Path, task: str | TaskRef, split: str) -> pa.Table:
+def load_folder(folder: Path | str, task: str | TaskRef, split: str) -> pa.Table:
     """The rows of a split from a folder that `write_folder` made, checked against the record.
 
     Raises:
@@ -122,6 +123,7 @@ def load_folder(folder: Path, task: str | TaskRef, split: str) -> pa.Table:
         InvalidInputError: The folder holds another task.
         CorruptFileError: A file is missing, damaged, or its rows are not those of the record.
     """
+    folder = Path(folder)
     record = DatasetRecord.load(folder)
     if isinstance(task, TaskRef):
         name, config = task.name, task.config_name

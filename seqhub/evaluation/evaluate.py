@@ -36,7 +36,7 @@ _SPLITS = ("validation", "test")
 
 
 def evaluate(
-    folder: Path,
+    folder: Path | str,
     *,
     rows: int | None = None,
     sibling_rows: int = 2_000,
@@ -65,6 +65,7 @@ def evaluate(
     for name, number, least in (("rows", rows, 1), ("sibling_rows", sibling_rows, 0)):
         if number is not None and not least <= number <= MOST_ROWS:
             raise InvalidInputError(f"{name} {number}; need {least} to {MOST_ROWS:,}")
+    folder = Path(folder)
     record = RunRecord.load(folder)
     task, config = record.task.definition, record.task.config
     source = DataSource.of_run(record, data)

@@ -97,6 +97,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         from seqhub.training.check_config import check_config  # not above: NumPy, which `--help` does without
 
+        object.__setattr__(self, "output_dir", Path(self.output_dir))  # a string will do
         check_config(self)
 
     @property

@@ -55,7 +55,7 @@ class Published(NamedTuple):
 
 
 def verify(
-    folder: Path, *, alone: bool = False, dataset: Path | None = None, published: Published | None = None
+    folder: Path | str, *, alone: bool = False, dataset: Path | None = None, published: Published | None = None
 ) -> list[Finding]:
     """Hold a model or dataset folder against its record.
 
