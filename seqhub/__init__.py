@@ -1,52 +1,99 @@
 """Datasets, models and a Hub for sequence memory.
 
-After `import seqhub`, `datasets.load_dataset("qrsu", "hard")` and the Auto classes of `transformers` know the tasks
-and models of this package. The import itself loads none of datasets, transformers and torch: the names below are
-looked up on first use, and the two libraries are told about seqhub when they are imported, before or after. That
-hook is undone by `seqhub.unregister()` and never installed where SEQHUB_NO_HOOK=1; `seqhub.load_dataset` and
-`seqhub.get_builder` need no hook.
+After `import seqhub`, `datasets.load_dataset("qrsu", "hard")` and the Auto classes of `transformers` know the tasks and
+models of this package. The import loads none of datasets, transformers and torch: the names below are imported at first
+use, and hooks register seqhub with the two libraries when they are imported, before or after seqhub.
+`seqhub.unregister()` undoes the registration, and SEQHUB_NO_HOOK=1 in the environment prevents it;
+`seqhub.load_dataset`, `seqhub.get_builder` and the model classes work without it.
 """
 
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from seqhub._hooks import offer_kernels, register, unregister
+from seqhub._hooks import import_native_dispatch, register, unregister
 
-if TYPE_CHECKING:  # for editors and type checkers; at run time the same names are looked up lazily
+if TYPE_CHECKING:  # for editors and type checkers
     from seqhub.data.builder import get_builder, load_dataset
+    from seqhub.data.data_collator import DataCollator
     from seqhub.data.stream import stream
+    from seqhub.data.tokenizers import get_tokenizer
     from seqhub.deployment.export import export
     from seqhub.evaluation.evaluate import evaluate
     from seqhub.hub.push import push
+    from seqhub.models.conv_recurrent import (
+        ConvRecurrentConfig,
+        ConvRecurrentForSequenceClassification,
+        ConvRecurrentForTokenClassification,
+        ConvRecurrentModel,
+    )
+    from seqhub.models.convolutional import (
+        ConvolutionalConfig,
+        ConvolutionalForSequenceClassification,
+        ConvolutionalModel,
+    )
+    from seqhub.models.locally_connected import (
+        LocallyConnectedConfig,
+        LocallyConnectedForSequenceClassification,
+        LocallyConnectedModel,
+    )
     from seqhub.models.predict import predict_label, predict_logits, predict_proba
-    from seqhub.models.registry import build_config, build_model
+    from seqhub.models.recurrent import (
+        RecurrentConfig,
+        RecurrentForCausalLM,
+        RecurrentForSequenceClassification,
+        RecurrentForTokenClassification,
+        RecurrentModel,
+    )
+    from seqhub.models.registry import build_config, build_model, register_auto_classes
+    from seqhub.models.sequence_autoencoder import SequenceAutoencoderConfig, SequenceAutoencoderModel
     from seqhub.tasks.registry import get_task, list_tasks, resolve
     from seqhub.training.config import TrainConfig
     from seqhub.training.train import train
     from seqhub.verification.verify import verify
 
-_HOME = {
-    "get_builder": "seqhub.data.builder",
-    "load_dataset": "seqhub.data.builder",
-    "stream": "seqhub.data.stream",
-    "export": "seqhub.deployment.export",
+_MODULES = {  # public name -> module; the classes of model families are found through the registry
+    "DataCollator": "seqhub.data.data_collator",
+    "TrainConfig": "seqhub.training.config",
+    "build_config": "seqhub.models.registry",
+    "build_model": "seqhub.models.registry",
     "evaluate": "seqhub.evaluation.evaluate",
-    "verify": "seqhub.verification.verify",
-    "push": "seqhub.hub.push",
+    "export": "seqhub.deployment.export",
+    "get_builder": "seqhub.data.builder",
+    "get_task": "seqhub.tasks.registry",
+    "get_tokenizer": "seqhub.data.tokenizers",
+    "list_tasks": "seqhub.tasks.registry",
+    "load_dataset": "seqhub.data.builder",
     "predict_label": "seqhub.models.predict",
     "predict_logits": "seqhub.models.predict",
     "predict_proba": "seqhub.models.predict",
-    "build_config": "seqhub.models.registry",
-    "build_model": "seqhub.models.registry",
-    "get_task": "seqhub.tasks.registry",
-    "list_tasks": "seqhub.tasks.registry",
+    "push": "seqhub.hub.push",
+    "register_auto_classes": "seqhub.models.registry",
     "resolve": "seqhub.tasks.registry",
-    "TrainConfig": "seqhub.training.config",
+    "stream": "seqhub.data.stream",
     "train": "seqhub.training.train",
+    "verify": "seqhub.verification.verify",
 }
 
 __all__ = [
+    "ConvRecurrentConfig",
+    "ConvRecurrentForSequenceClassification",
+    "ConvRecurrentForTokenClassification",
+    "ConvRecurrentModel",
+    "ConvolutionalConfig",
+    "ConvolutionalForSequenceClassification",
+    "ConvolutionalModel",
+    "DataCollator",
+    "LocallyConnectedConfig",
+    "LocallyConnectedForSequenceClassification",
+    "LocallyConnectedModel",
+    "RecurrentConfig",
+    "RecurrentForCausalLM",
+    "RecurrentForSequenceClassification",
+    "RecurrentForTokenClassification",
+    "RecurrentModel",
+    "SequenceAutoencoderConfig",
+    "SequenceAutoencoderModel",
     "TrainConfig",
     "__version__",
     "build_config",
@@ -55,6 +102,7 @@ __all__ = [
     "export",
     "get_builder",
     "get_task",
+    "get_tokenizer",
     "list_tasks",
     "load_dataset",
     "predict_label",
@@ -62,6 +110,7 @@ __all__ = [
     "predict_proba",
     "push",
     "register",
+    "register_auto_classes",
     "resolve",
     "stream",
     "train",
@@ -75,15 +124,22 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("seqhub")
-    if name not in _HOME:
-        raise AttributeError(f"module 'seqhub' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    if name[:1].isupper():
+        from seqhub.models.registry import model_classes
+
+        if name in model_classes():
+            return getattr(import_module(model_classes()[name]), name)
+    raise AttributeError(f"module 'seqhub' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    from seqhub.models.registry import model_classes
+
+    return sorted({*__all__, *model_classes()})
 
 
-offer_kernels()
+import_native_dispatch()
 if os.environ.get("SEQHUB_NO_HOOK") != "1":
     register()

@@ -1,7 +1,7 @@
-"""Tells `datasets` and `transformers` about seqhub when they are imported, and not before.
+"""Import hooks that register seqhub with `datasets` and `transformers` when these are imported, and not before.
 
 `datasets` has no plug-in mechanism, so one of its functions is wrapped (see `data.datasets_hook`); `transformers` has
-one, `AutoConfig.register`. Both wait for the library's own import: `import seqhub` stays light, in either order.
+`AutoConfig.register`. The hooks keep `import seqhub` light and work in either order of imports.
 """
 
 import sys
@@ -10,23 +10,23 @@ from types import ModuleType
 
 import wrapt
 
-_active = False  # register() and unregister() are called any number of times
-_waiting = False  # wrapt keeps its hooks for ever, so they are placed once and ask `_active`
+_active = False  # register() and unregister() may be called any number of times
+_installed = False  # wrapt has no way to remove a hook, so each is installed once and reads `_active`
 
 
-def offer_kernels() -> None:
-    """Load the native recurrence before any model: what it may do for them, models look up and never import."""
+def import_native_dispatch() -> None:
+    """Import `seqhub.native.dispatch` before any model is: modelling files look it up and never import it."""
     wrapt.register_post_import_hook(lambda _: import_module("seqhub.native.dispatch"), "transformers.modeling_utils")
 
 
 def register() -> None:
-    """Make `load_dataset("qrsu", "hard")` and the Auto classes know seqhub. Idempotent."""
-    global _active, _waiting
+    """Register the tasks with `datasets.load_dataset` and the models with the Auto classes. Idempotent."""
+    global _active, _installed
     _active = True
-    if not _waiting:
-        _waiting = True
+    if not _installed:
+        _installed = True
         for module in _ON_IMPORT:
-            wrapt.register_post_import_hook(_imported, module)
+            wrapt.register_post_import_hook(_on_import, module)
     else:
         _apply_to_imported()
 
@@ -48,34 +48,34 @@ def unregister() -> None:
 def _apply_to_imported() -> None:
     for module in _ON_IMPORT:
         if module in sys.modules:
-            _imported(sys.modules[module])
+            _on_import(sys.modules[module])
 
 
-def _imported(module: ModuleType) -> None:
+def _on_import(module: ModuleType) -> None:
     if _active:
         _ON_IMPORT[module.__name__]()
 
 
-def _datasets() -> None:
+def _register_datasets() -> None:
     from seqhub.data.datasets_hook import install
 
     install()
 
 
-def _auto_configs() -> None:
+def _register_configs() -> None:
     from seqhub.models import registry
 
     registry.register_configs()
 
 
-def _auto_models() -> None:
+def _register_models() -> None:
     from seqhub.models import registry
 
     registry.register_models()
 
 
 _ON_IMPORT = {
-    "datasets": _datasets,
-    "transformers.models.auto.configuration_auto": _auto_configs,
-    "transformers.models.auto.modeling_auto": _auto_models,
+    "datasets": _register_datasets,
+    "transformers.models.auto.configuration_auto": _register_configs,
+    "transformers.models.auto.modeling_auto": _register_models,
 }

@@ -26,6 +26,7 @@ def run(code: str, **variables: str) -> str:
         "import seqhub; dir(seqhub); seqhub.__version__",
         "import seqhub; seqhub.resolve('qrsu/hard')",
         "from seqhub.tasks.splits import Split; Split('qrsu/hard')[5]",
+        "from seqhub.models import recurrent; dir(recurrent); recurrent.PRESETS",
     ],
 )
 def test_import_loads_nothing_heavy(code: str) -> None:
@@ -64,7 +65,7 @@ def test_every_public_name_is_there() -> None:
 
     for name in seqhub.__all__:
         assert getattr(seqhub, name) is not None
-    assert set(seqhub._HOME) <= set(seqhub.__all__)
+    assert set(seqhub._MODULES) <= set(seqhub.__all__)
     assert sorted(seqhub.__all__) == seqhub.__all__
     with pytest.raises(AttributeError, match="no attribute 'lstm'"):
         _ = seqhub.lstm

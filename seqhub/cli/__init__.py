@@ -2,7 +2,7 @@
 
 import typer
 
-from seqhub.cli import tasks
+from seqhub.cli import models, tasks
 from seqhub.cli.check import check_command
 from seqhub.cli.data import app as data_app
 from seqhub.cli.demo import demo_command
@@ -37,6 +37,7 @@ def _version(version: bool = typer.Option(False, "--version", help="print the ve
 
 
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(models.app, name="models")
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
 app.command("sweep")(sweep_command)

@@ -18,6 +18,13 @@ _TARGETS = {
     "inputs": "the sequence itself",
 }
 
+_CUSTOM_DATA = {  # files that the config `custom` takes, by `Task.custom_format`
+    "": "",
+    "lines": "text file",
+    "csv": "table of texts and labels",
+    "vectors": "table of vectors",
+}
+
 app = typer.Typer(help="list the tasks, and show one of them.", no_args_is_help=True)
 
 
@@ -27,15 +34,26 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
     from seqhub.tasks.registry import get_task, list_tasks
 
     tasks = [get_task(name) for name in list_tasks()]
-    result = [{"task": t.name, "title": t.title, "configs": [c.name for c in t.configs]} for t in tasks]
+    result = [
+        {
+            "task": t.name,
+            "title": t.title,
+            "configs": [c.name for c in t.configs],
+            "custom_data": _CUSTOM_DATA[t.custom_format] or None,
+        }
+        for t in tasks
+    ]
     show(
         Form.of(as_json, quiet),
         result,
         brief=[f"{t.name}/{c.name}" for t in tasks for c in t.configs],
         table=lambda console: console.print(
             grid(
-                ("task", "configs", "what it is"),
-                [(t.name, " ".join(c.name for c in t.configs), t.title) for t in tasks],
+                ("task", "configs", "your own data", "what it is"),
+                [
+                    (t.name, " ".join(c.name for c in t.configs), _CUSTOM_DATA[t.custom_format] or "-", t.title)
+                    for t in tasks
+                ],
             )
         ),
     )

@@ -1,8 +1,8 @@
-"""Finds models. The folder is the registry: every package below `seqhub.models` is a family.
+"""Registry of model families and presets. The folder is the registry: every package in `seqhub.models` is a family.
 
-Family `recurrent` is `seqhub.models.recurrent`, whose door holds `PRESETS` and what they take, `INPUTS`. Beside it
-stand `configuration_recurrent` (the config class and `AUTO_MAP`, which names all classes) and `modeling_recurrent`. No
-two families share a preset.
+The package of a family, such as `seqhub.models.recurrent`, holds `PRESETS`, the inputs that they take (`INPUTS`) and,
+imported at first use, the config and model classes of the modules `configuration_recurrent` (with `AUTO_MAP`, which
+names all classes) and `modeling_recurrent`. A preset belongs to one family.
 
 torch and transformers are imported by the functions that need them, not by this module.
 """
@@ -22,6 +22,7 @@ from seqhub import models
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
 HEADS = {
@@ -34,38 +35,88 @@ HEADS = {
 
 @cache
 def list_families() -> tuple[str, ...]:
+    """Return the names of all families, sorted."""
     return tuple(sorted(module.name for module in iter_modules(models.__path__) if module.ispkg))
 
 
-def _door(family: str) -> Any:
+def _package(family: str) -> Any:
     return import_module(f"seqhub.models.{family}")
 
 
 @cache
-def _presets() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Family and settings of every preset."""
+def model_classes() -> dict[str, str]:
+    """Return every config and model class by name, with the package that exports it; imports no torch.
+
+    >>> model_classes()["RecurrentConfig"]
+    'seqhub.models.recurrent'
+    """
     return {
-        preset: (family, settings) for family in list_families() for preset, settings in _door(family).PRESETS.items()
+        name: _package(family).__name__
+        for family in list_families()
+        for name in _package(family).__all__
+        if name not in ("INPUTS", "PRESETS")
     }
 
 
-def list_presets(takes: Literal["input_ids", "input_values"] | None = None) -> tuple[str, ...]:
-    """List the presets of all families, or of those that take symbols or real values.
+@cache
+def _presets() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the family and the settings of every preset."""
+    return {
+        preset: (family, settings)
+        for family in list_families()
+        for preset, settings in _package(family).PRESETS.items()
+    }
+
+
+def preset_of(config: PreTrainedConfig) -> str | None:
+    """Return the preset whose settings a config has; None for a config of another library.
+
+    >>> preset_of(build_config("gru", hidden_size=3))
+    'gru'
+    """
+    for preset, (family, settings) in _presets().items():
+        same_family = config.model_type == _load(family, "AutoConfig").model_type
+        if same_family and all(getattr(config, name) == value for name, value in settings.items()):
+            return preset
+    return None
+
+
+def family_of(preset: str) -> str:
+    """Return the family of a preset.
+
+    Raises:
+        UnknownNameError: If the preset does not exist.
+    """
+    if preset not in _presets():
+        raise UnknownNameError.of("model", preset, list_presets())
+    return _presets()[preset][0]
+
+
+def list_presets(
+    takes: Literal["input_ids", "input_values"] | None = None, *, family: str | None = None
+) -> tuple[str, ...]:
+    """Return the presets of all families or of one, or of those that take ids or real values, sorted.
 
     >>> list_presets("input_ids")
     ('gru', 'lstm', 'lstm_hs97', 'rnn_relu', 'rnn_tanh')
     """
-    families = [family for family in list_families() if takes in (None, *_door(family).INPUTS)]
-    return tuple(sorted(preset for family in families for preset in _door(family).PRESETS))
+    families = [each for each in list_families() if takes in (None, *list_inputs(each)) and family in (None, each)]
+    return tuple(sorted(preset for each in families for preset in _package(each).PRESETS))
+
+
+def list_inputs(family: str) -> tuple[str, ...]:
+    """Return the inputs that the models of a family take: `input_ids`, `input_values` or both."""
+    inputs: tuple[str, ...] = _package(family).INPUTS
+    return inputs
 
 
 def list_heads(family: str) -> tuple[str, ...]:
-    """List the heads that a family has: those whose Auto class stands in its `AUTO_MAP`."""
+    """Return the heads of a family: those whose Auto class is in its `AUTO_MAP`."""
     return tuple(head for head, auto_class in HEADS.items() if auto_class in _auto_map(family))
 
 
 def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
-    """Build the config of a preset, with some fields set otherwise.
+    """Build the config of a preset, with other values for some fields.
 
     Args:
         preset: One of `list_presets()`.
@@ -73,7 +124,7 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
 
     Raises:
         UnknownNameError: If the preset or a field does not exist.
-        InvalidConfigError: If a value is not allowed, or not together with the others.
+        InvalidConfigError: If a value is not allowed, or contradicts another.
 
     >>> build_config("gru", hidden_size=16).hidden_size
     16
@@ -83,9 +134,8 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
     """
     from huggingface_hub.errors import StrictDataclassError
 
-    if preset not in _presets():
-        raise UnknownNameError.of("model", preset, list_presets())
-    family, settings = _presets()[preset]
+    family = family_of(preset)
+    settings = _presets()[preset][1]
     config_class = _load(family, "AutoConfig")
     known = [field.name for field in dataclasses.fields(config_class)] + ["num_labels"]
     for name in overrides:
@@ -94,13 +144,15 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
     try:
         config: PreTrainedConfig = config_class(**(settings | overrides))
     except (StrictDataclassError, ValueError) as error:
-        reason = error.__cause__ if isinstance(error, StrictDataclassError) else error  # its first line says nothing
+        reason = (
+            error.__cause__ if isinstance(error, StrictDataclassError) else error
+        )  # the first line of the outer error names no field
         raise InvalidConfigError(f"model {preset!r}: {' '.join(str(reason).split())}") from error
     return config
 
 
 def config_fields(preset: str) -> frozenset[str]:
-    """Fields that the config class of a preset's family has itself, as in `hidden_size`.
+    """Return the fields that the config class of a preset defines itself, such as `hidden_size`.
 
     Raises:
         UnknownNameError: If the preset does not exist.
@@ -110,24 +162,23 @@ def config_fields(preset: str) -> frozenset[str]:
     """
     from transformers import PreTrainedConfig
 
-    if preset not in _presets():
-        raise UnknownNameError.of("model", preset, list_presets())
+    family = family_of(preset)
     common = {field.name for field in dataclasses.fields(PreTrainedConfig)}
-    config_class = _load(_presets()[preset][0], "AutoConfig")
+    config_class = _load(family, "AutoConfig")
     return frozenset(field.name for field in dataclasses.fields(config_class)) - common
 
 
 def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "causal", "base"]) -> PreTrainedModel:
-    """Build a model with first weights drawn from torch's global generator.
+    """Build a newly initialised model; weights are sampled from torch's global generator.
 
     Args:
-        config: Of one of the families here.
+        config: Config of one of the families.
         head: `sequence` for one label per sequence, `token` for one per step, `causal` to predict the next id, `base`
-            for states only, or for an autoencoder, which has no head.
+            for a model without a head, such as an autoencoder.
 
     Raises:
         UnknownNameError: If the config's family does not exist or has no such head.
-        InvalidConfigError: If the head cannot stand on this config.
+        InvalidConfigError: If the config rules out the head.
     """
     families = {_load(family, "AutoConfig").model_type: family for family in list_families()}
     if config.model_type not in families:
@@ -142,14 +193,14 @@ def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "ca
     return model
 
 
-def register() -> None:
-    """Let the Auto classes of transformers load every family without remote code. Idempotent."""
+def register_auto_classes() -> None:
+    """Register every family with the Auto classes of transformers, so that no remote code is needed. Idempotent."""
     register_configs()
     register_models()
 
 
 def register_configs() -> None:
-    """The part for `AutoConfig`; imports the configuration files only."""
+    """Register the config classes with `AutoConfig`; imports the configuration modules only."""
     from transformers.models.auto.configuration_auto import AutoConfig
 
     for family in list_families():
@@ -158,10 +209,10 @@ def register_configs() -> None:
 
 
 def register_models() -> None:
-    """The part for `AutoModel...`.
+    """Register the model classes with `AutoModel` and the like, as proxies that import them at first use.
 
-    It enters stand-ins that import the modeling file at first use: the import hook that calls this fires in the midst
-    of `transformers.modeling_layers`, which the modeling file itself needs whole.
+    The import hook that calls this fires while `transformers.modeling_layers` is being imported, which the modelling
+    modules need completely.
     """
     for mapping, family, auto_class in _model_mappings():
         module, name = _reference(family, auto_class)
@@ -169,8 +220,8 @@ def register_models() -> None:
 
 
 def unregister() -> None:
-    """Undo `register`. Idempotent."""
-    # transformers has no public way back; what it has not imported yet holds nothing of ours
+    """Undo `register_auto_classes`. Idempotent."""
+    # transformers has no public way to unregister; modules that it has not imported hold no registration
     if "transformers.models.auto.configuration_auto" in sys.modules:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -181,8 +232,26 @@ def unregister() -> None:
             mapping._extra_content.pop(_load(family, "AutoConfig"), None)
 
 
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Count the parameters of each module that has any itself, in order; they add up to those of the model.
+
+    Parameters that modules share are counted at the first of them.
+
+    >>> parameter_counts(build_model(build_config("lstm", hidden_size=4, num_labels=4), "sequence"))
+    {'model.layers.0.recurrence': 224, 'classifier': 20}
+    """
+    seen: set[int] = set()
+    counts = {}
+    for name, module in model.named_modules():
+        new = [each for each in module.parameters(recurse=False) if id(each) not in seen]
+        seen |= {id(each) for each in new}
+        if new:
+            counts[name] = sum(each.numel() for each in new)
+    return counts
+
+
 def _model_mappings() -> list[tuple[Any, str, str]]:
-    """Pair each table of transformers with the family and Auto class to enter there."""
+    """Return each mapping of transformers with the family and Auto class to register there."""
     from transformers.models.auto import modeling_auto
 
     return [
@@ -199,7 +268,7 @@ def _auto_map(family: str) -> dict[str, str]:
 
 
 def _reference(family: str, auto_class: str) -> tuple[str, str]:
-    """Module and class that `auto_class` stands for."""
+    """Return the module and the name of the class that an Auto class loads."""
     file, name = _auto_map(family)[auto_class].split(".")
     return f"seqhub.models.{family}.{file}", name
 

@@ -39,6 +39,10 @@ class Task(ABC, Generic[C]):
     paper_setting: ClassVar[str] = ""  # how that experiment differs from a run here, to follow "in the paper, "
     limits: ClassVar[str] = "The data are synthetic: they test memory over many steps, and nothing about language."
 
+    def __repr__(self) -> str:
+        """Name, title and configs, as in `<Task square: ...; configs: fixed, random>`."""
+        return f"<Task {self.name}: {self.title}; configs: {', '.join(config.name for config in self.configs)}>"
+
     def generate(self, config: C, random: BlockRandom) -> Batch:
         """Draw `random.size` labelled sequences; field after field, so that each block stands alone."""
         raise NotImplementedError(f"{self.name}/{config.name} is a given set of rows")

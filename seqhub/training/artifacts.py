@@ -13,19 +13,18 @@ from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import RULE
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
+from seqhub.data.tokenizers import tokenizer_of
 from seqhub.errors import InvalidConfigError, SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.io import sync_folder
-from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.records import RunRecord, command_line, environment
 from seqhub.records.run import Probe, TrainingData
-from seqhub.tasks.vocabulary import Vocabulary
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, TokenizersBackend
+    from transformers import PreTrainedModel
 
 _PROBES = 8  # sequences whose logits the record keeps
 
@@ -90,7 +89,7 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
             with quiet_transformers():
                 model.save_pretrained(beside)
             if source.schema.vocabulary is not None:
-                tokenizer(source.schema.vocabulary).save_pretrained(beside)
+                tokenizer_of(source.schema.vocabulary).save_pretrained(beside)
             shutil.rmtree(beside / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
             record.save(beside)
@@ -109,13 +108,6 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
         raise SaveError(f"cannot write the model into {folder}: {reason}") from error
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
-
-
-def tokenizer(vocabulary: Vocabulary) -> "TokenizersBackend":
-    """What gives a text the ids that its alphabet gives it, for `transformers`."""
-    if vocabulary.separator:
-        return word_tokenizer(vocabulary.symbols, unknown=bool(vocabulary.unknown))
-    return symbol_tokenizer("".join(vocabulary.symbols), unknown=bool(vocabulary.unknown))
 
 
 def probe(model: "PreTrainedModel", source: DataSource) -> Probe:

@@ -18,7 +18,7 @@ import seqhub
 from seqhub.deployment import export as module
 from seqhub.deployment.export import export
 from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsError, UnknownNameError, VerificationError
-from seqhub.models.registry import register
+from seqhub.models.registry import register_auto_classes
 from tests.helpers import model_cases, model_families
 
 IN_SHORT = {"lstm-deep-bidirectional", "lstm_hs97-plain", "cnn-flatten-sequence", "lstm_autoencoder-image-base"}
@@ -26,7 +26,7 @@ IN_SHORT = {"lstm-deep-bidirectional", "lstm_hs97-plain", "cnn-flatten-sequence"
 
 @pytest.fixture(autouse=True)
 def registered() -> None:
-    register()
+    register_auto_classes()
 
 
 def models() -> Iterator[object]:

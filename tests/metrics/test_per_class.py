@@ -11,8 +11,7 @@ from seqhub.data.arrow import rows_table
 from seqhub.data.loader import DatasetLoader, StreamLoader
 from seqhub.errors import InvalidInputError
 from seqhub.metrics.per_class import count_right
-from seqhub.models.parameters import parameter_counts
-from seqhub.models.registry import build_config, build_model, list_presets
+from seqhub.models.registry import build_config, build_model, list_presets, parameter_counts
 from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import Split
 

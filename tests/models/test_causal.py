@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GenerationConfig, pipeline
 
 from seqhub.errors import InvalidConfigError
-from seqhub.models.registry import register
+from seqhub.models.registry import register_auto_classes
 from seqhub.models.tokenizer import symbol_tokenizer
 from tests.helpers.model_cases import PRESETS, alone, build, padded, ragged, trained
 
@@ -215,7 +215,7 @@ def test_generation_goes_on_from_a_state_that_is_given():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_saved_and_loaded_it_generates_the_same(tmp_path, preset):
-    register()
+    register_auto_classes()
     model = wide_awake(preset, "embedding")
     model.generation_config.eos_token_id = 3
     model.save_pretrained(tmp_path)
@@ -228,7 +228,7 @@ def test_saved_and_loaded_it_generates_the_same(tmp_path, preset):
 
 
 def test_pipeline_completes_text(tmp_path):
-    register()
+    register_auto_classes()
     letters = "abcdefgh"
     model, tokenizer = wide_awake("lstm"), symbol_tokenizer(letters)
     for part in (model, tokenizer):

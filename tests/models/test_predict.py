@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification, pipeline
 import seqhub
 from seqhub.errors import InvalidInputError
 from seqhub.models.feature_extraction import value_batch
-from seqhub.models.registry import register
+from seqhub.models.registry import register_auto_classes
 from seqhub.models.tokenizer import symbol_tokenizer
 from tests.helpers import model_cases, model_families
 
@@ -59,7 +59,7 @@ def test_probabilities_are_one_softmax_of_the_logits_in_float64(preset, batch_si
 
 @pytest.mark.parametrize("preset", model_cases.PRESETS)
 def test_they_are_the_pipelines(tmp_path, preset):
-    register()
+    register_auto_classes()
     model, tokenizer = of_texts(preset), symbol_tokenizer(SYMBOLS)
     for part in (model, tokenizer):
         part.save_pretrained(tmp_path)

@@ -93,7 +93,7 @@ def test_registration_is_idempotent_and_reversible():
                 auto_class.from_config(config)
     finally:
         for _ in range(2):
-            registry.register()
+            registry.register_auto_classes()
     assert type(AutoConfig.for_model("seqhub_recurrent")) is type(config)
     for head, auto_class in zip(list_heads("recurrent"), auto_classes, strict=True):
         assert type(auto_class.from_config(config)) is type(build_model(config, head))
@@ -131,7 +131,7 @@ def test_modeling_file_is_imported_at_first_use(first, early):
 
 
 def test_registered_class_wins_over_remote_code(tmp_path):
-    registry.register()
+    registry.register_auto_classes()
     model = build_model(build_config("lstm"), "base")
     model.save_pretrained(tmp_path)
     for trust in (None, False, True):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, BertConfig, pipeline
 
 from seqhub.models.registry import HEADS as AUTO_CLASSES
-from seqhub.models.registry import register
+from seqhub.models.registry import register_auto_classes
 from seqhub.models.tokenizer import symbol_tokenizer
 from tests.helpers.model_cases import CASES, HEADS, PRESETS, VARIANTS, build, padded, ragged, trained
 
@@ -23,7 +23,7 @@ IDS = padded(ragged(20), "right")[0]
 
 @pytest.fixture(autouse=True)
 def registered() -> None:
-    register()
+    register_auto_classes()
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)

@@ -5,13 +5,46 @@ A preset names a cell; everything else keeps the default of `RecurrentConfig` un
     >>> sorted(PRESETS)
     ['gru', 'lstm', 'lstm_hs97', 'rnn_relu', 'rnn_tanh']
 
-The classes stand in `configuration_recurrent`, `memory_blocks` and `modeling_recurrent`. They are not imported
-here, so that the presets can be listed without torch.
+The classes are imported at first use, so that the presets can be listed without torch.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from seqhub._lazy import lazy_attributes
+
+if TYPE_CHECKING:  # for editors and type checkers
+    from seqhub.models.recurrent.configuration_recurrent import (
+        RecurrentConfig,
+    )
+    from seqhub.models.recurrent.modeling_recurrent import (
+        RecurrentForCausalLM,
+        RecurrentForSequenceClassification,
+        RecurrentForTokenClassification,
+        RecurrentModel,
+    )
+
+__all__ = [
+    "INPUTS",
+    "PRESETS",
+    "RecurrentConfig",
+    "RecurrentForCausalLM",
+    "RecurrentForSequenceClassification",
+    "RecurrentForTokenClassification",
+    "RecurrentModel",
+]
 
 INPUTS = ("input_ids", "input_values")
 PRESETS: dict[str, dict[str, Any]] = {
     cell: {"cell": cell} for cell in ("gru", "lstm", "lstm_hs97", "rnn_relu", "rnn_tanh")
 }
+
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {
+        "RecurrentConfig": "configuration_recurrent",
+        "RecurrentModel": "modeling_recurrent",
+        "RecurrentForSequenceClassification": "modeling_recurrent",
+        "RecurrentForTokenClassification": "modeling_recurrent",
+        "RecurrentForCausalLM": "modeling_recurrent",
+    },
+)

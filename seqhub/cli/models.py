@@ -1,0 +1,96 @@
+"""`seqhub models`: presets of the model families."""
+
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.output import Form, grid, show
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_INPUTS = {"input_ids": "symbols", "input_values": "real values"}
+_HEADS = {
+    "base": "no head",
+    "sequence": "a label or number per sequence",
+    "token": "a label per step",
+    "causal": "the next symbol",
+}
+
+app = typer.Typer(help="List the models, and show one of them.", no_args_is_help=True)
+
+
+@app.command("ls")
+def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the presets of every model family."""
+    from seqhub.models.registry import list_families, list_presets
+
+    form = Form.of(as_json, quiet)
+    if form is Form.QUIET:  # needs no torch
+        show(form, None, brief=list_presets(), table=lambda _: None)
+        return
+    facts = [_facts(preset) for family in list_families() for preset in list_presets(family=family)]
+    rows = [
+        (each["model"], each["family"], " or ".join(each["inputs"]), " ".join(each["heads"]), f"{each['parameters']:,}")
+        for each in facts
+    ]
+    columns = ("model", "family", "takes", "heads", "parameters at defaults")
+    show(form, facts, brief=(), table=lambda console: console.print(grid(columns, rows, right=(4,))))
+
+
+@app.command("show")
+def show_command(
+    model: Annotated[str, typer.Argument(help="Preset, such as lstm", show_default=False)],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show a preset and the fields of its config, which `--model-options` of `seqhub train` takes."""
+    from seqhub.models.describe import describe_fields
+
+    facts, fields = _facts(model), describe_fields(model)
+    result = facts | {
+        "fields": [
+            {
+                "name": each.name,
+                "type": each.type,
+                "default": each.default,
+                "allowed": list(each.allowed) or None,
+                "doc": each.doc,
+            }
+            for each in fields
+        ]
+    }
+
+    def table(console: "Console") -> None:
+        shown = facts | {
+            "inputs": " or ".join(_INPUTS[each] for each in facts["inputs"]),
+            "heads": "; ".join(f"{each}: {_HEADS[each]}" for each in facts["heads"]),
+            "classes": " ".join(facts["classes"]),
+            "parameters": f"{facts['parameters']:,} at defaults",
+        }
+        console.print(grid(("fact", "value"), list(shown.items())))
+        for each in fields:
+            values = " | ".join(map(repr, each.allowed)) or each.type
+            console.print(f"\n{each.name}: {values} = {each.default!r}")
+            console.print(textwrap.fill(each.doc, console.width, initial_indent="    ", subsequent_indent="    "))
+
+    show(Form.of(as_json, quiet), result, brief=[f"{each.name}\t{each.default}" for each in fields], table=table)
+
+
+def _facts(preset: str) -> dict[str, Any]:
+    from seqhub.models import registry
+    from seqhub.models.describe import count_parameters
+
+    family = registry.family_of(preset)
+    config = registry.build_config(preset)
+    return {
+        "model": preset,
+        "family": family,
+        "model_type": config.model_type,
+        "inputs": list(registry.list_inputs(family)),
+        "heads": list(registry.list_heads(family)),
+        "classes": [name for name, package in registry.model_classes().items() if package.endswith(f".{family}")],
+        "parameters": count_parameters(preset),
+    }

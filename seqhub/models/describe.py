@@ -1,0 +1,84 @@
+"""Descriptions of presets: config fields with their types, defaults and documentation, and sizes."""
+
+import dataclasses
+import inspect
+import re
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from seqhub.models import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldDescription:
+    """One field of a config.
+
+    Args:
+        name: Name of the field.
+        type: Type as in a program, such as `int | None`.
+        default: Value in the preset.
+        allowed: Values of a field that takes only some; empty for all of its type.
+        doc: Documentation from the config class.
+    """
+
+    name: str
+    type: str
+    default: Any
+    allowed: tuple[Any, ...]
+    doc: str
+
+
+def describe_fields(preset: str) -> list[FieldDescription]:
+    """Describe the fields that the config of a preset defines itself, in the order of the class.
+
+    Raises:
+        UnknownNameError: If the preset does not exist.
+
+    >>> {field.name: field.default for field in describe_fields("gru")}["hidden_size"]
+    8
+    """
+    names = registry.config_fields(preset)
+    config = registry.build_config(preset)
+    docs = _argument_docs(type(config))
+    return [
+        FieldDescription(
+            name=field.name,
+            type=_type_name(field.type),
+            default=getattr(config, field.name),
+            allowed=get_args(field.type) if get_origin(field.type) is Literal else (),
+            doc=docs.get(field.name, ""),
+        )
+        for field in dataclasses.fields(config)
+        if field.name in names
+    ]
+
+
+def count_parameters(preset: str) -> int:
+    """Count the parameters of a preset's model with default settings, with a head for sequences if it has one."""
+    head: Literal["sequence", "base"]
+    head = "sequence" if "sequence" in registry.list_heads(registry.family_of(preset)) else "base"
+    return sum(registry.parameter_counts(registry.build_model(registry.build_config(preset), head)).values())
+
+
+def _type_name(annotation: Any) -> str:
+    """Return a type as a program spells it; of a Literal the type of its values."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " | ".join(dict.fromkeys(type(value).__name__ for value in get_args(annotation)))
+    if origin in (Union, UnionType):
+        return " | ".join(_type_name(each) for each in get_args(annotation))
+    if annotation is type(None):
+        return "None"
+    if isinstance(annotation, type) and origin is None:
+        return annotation.__name__
+    return str(annotation)
+
+
+def _argument_docs(config_class: type) -> dict[str, str]:
+    """Return the text of each argument in the `Args` section of a docstring, on one line."""
+    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", inspect.getdoc(config_class) or "", re.M | re.S)
+    docs: dict[str, str] = {}
+    for entry in re.split(r"^    (?=\w+: )", section[1] if section else "", flags=re.M)[1:]:
+        name, _, text = entry.partition(": ")
+        docs[name] = " ".join(text.split())
+    return docs
