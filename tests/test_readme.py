@@ -22,6 +22,7 @@ PAGES = [
     "docs/hub.md",
     "docs/models.md",
     "docs/paper.md",
+    "docs/trainer.md",
     "docs/training.md",
 ]
 FROM_NOTHING = {"README.md", "docs/hub.md"}  # which start a Hub on this machine: offline clients would not find it

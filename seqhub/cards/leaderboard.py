@@ -53,4 +53,4 @@ def _rank(ref: TaskRef) -> tuple[int, int]:
 def _order(record: RunRecord, criteria: Sequence[str]) -> tuple[Any, ...]:
     """Sequences to each criterion in turn, a criterion that was not met last; then name and seed."""
     met = (record.criteria.get(name) for name in criteria)
-    return *(float("inf") if at is None else at for at in met), record.name, record.seed
+    return *(float("inf") if at is None else at for at in met), record.name, record.seed or 0

@@ -117,13 +117,13 @@ def render_eval_results(record: RunRecord, *, dataset_id: str) -> str:
             task_id=level,
             value=metrics["accuracy"],
             notes=f"accuracy on {text.counted(schema, metrics)} of the test split (data seed {metrics['seed']}); "
-            f"one model (training seed {record.seed}), trained on {record.task}",
+            f"one model{'' if record.seed is None else f' (training seed {record.seed})'}, trained on {record.task}",
         )
         for (level, split), metrics in _by_config(record).items()
         if split == "test"
     ]
-    dumped: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
-    return dumped
+    rendered: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
+    return rendered
 
 
 def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None) -> ModelCardData:

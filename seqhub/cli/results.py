@@ -29,10 +29,17 @@ def evaluate_command(
     data: Annotated[
         Path | None, typer.Option(help="file that the run was trained on, where it was one.", show_default="none")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Task id of a model without run.json, as transformers.Trainer leaves it; run.json is written",
+            show_default="that of run.json",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a run's model on unseen splits and every level, into its record."""
+    """Measure a model on unseen splits and every level, and write the numbers into its run.json."""
     from seqhub.evaluation.evaluate import evaluate
 
     form = Form.of(as_json, quiet)
@@ -40,7 +47,7 @@ def evaluate_command(
         report = (lambda part: status.update(f"measuring on {part}")) if form is Form.TABLE else None
         if report is None:
             status.stop()
-        record = evaluate(folder, rows=rows, sibling_rows=sibling_rows, seed=seed, data=data, report=report)
+        record = evaluate(folder, rows=rows, sibling_rows=sibling_rows, seed=seed, data=data, report=report, task=task)
     show(
         form,
         record.evaluation,
@@ -110,7 +117,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     record = RunRecord.load(folder)
     task, config = record.task.definition, record.task.config
     schema = task.schema(config)
-    title = f"{record.task}, {record.model}, seed {record.seed}"
+    title = f"{record.task}, {record.model}" + ("" if record.seed is None else f", seed {record.seed}")
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:
         raise InvalidInputError(f"text {text!r} for {record.task}, which has real values; leave it out")

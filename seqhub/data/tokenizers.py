@@ -47,8 +47,8 @@ def tokenizer_of(vocabulary: Vocabulary) -> "TokenizersBackend":
 
 
 def task_ref(task: str | TaskRef) -> TaskRef | None:
-    """Parse a task id; None for the name of a task without a config."""
-    return TaskRef.parse(task) if isinstance(task, TaskRef) or "/" in task else None
+    """Parse a task id; None for the name or file of a task without a config."""
+    return TaskRef.parse(task) if isinstance(task, TaskRef) or ("/" in task and not task.endswith(".py")) else None
 
 
 def schema_of_task(task: str | TaskRef, field: str | None = None) -> TaskSchema:

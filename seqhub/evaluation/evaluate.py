@@ -12,6 +12,7 @@ from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
 from seqhub.errors import InvalidInputError
+from seqhub.evaluation.import_model import record_of_model
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.load import load_model
 from seqhub.metrics.accumulator import MetricAccumulator
@@ -43,37 +44,42 @@ def evaluate(
     seed: int = 0,
     data: Path | None = None,
     report: Callable[[str], None] | None = None,
+    task: str | TaskRef | None = None,
 ) -> RunRecord:
-    """Add to the record of a run what its model does on `validation` and `test`, and on `test` of its siblings.
+    """Measure a model on `validation`, `test` and the `test` splits of its siblings, and write that into its record.
 
     Siblings are the other configs of the task that have rows of the same kind.
 
     Args:
-        folder: A model folder with its run.json.
+        folder: A model folder with its run.json; or, with `task`, without.
         rows: Sequences of each of its own splits; None for all that are published.
         sibling_rows: Sequences of each other config of the task; 0 for none.
         seed: Seed of the data; 0 is the published one.
         data: The file that the run was trained on, if it was one; it has no siblings.
         report: Called with the name of each part before it is measured.
+        task: Task id of a model that was trained without `seqhub train`, as by `transformers.Trainer`; its folder gets
+            a run.json with what is known of it.
 
     Raises:
-        FileNotFoundError: No model or no record there.
+        FileNotFoundError: No model, or neither a record nor a `task`.
         CorruptFileError: See `load_model`.
-        InvalidInputError: A number of rows below one, or above ten million; the rows of a file are wanted and not
-            given, or are others than the run was trained on.
+        InvalidInputError: A record of another task than `task`, or a model that does not fit it; a
+            number of rows below one, or above ten million; the rows of a file are wanted and not given, or are others
+            than the run was trained on.
     """
     for name, number, least in (("rows", rows, 1), ("sibling_rows", sibling_rows, 0)):
         if number is not None and not least <= number <= MOST_ROWS:
             raise InvalidInputError(f"{name} {number}; need {least} to {MOST_ROWS:,}")
-    folder = Path(folder)
-    record = RunRecord.load(folder)
-    task, config = record.task.definition, record.task.config
+    record = _record(folder := Path(folder), task)
+    definition, config = record.task.definition, record.task.config
     source = DataSource.of_run(record, data)
-    model = load_model(folder)
+    model = load_model(folder, definition.schema(config).head)
     parts = {name: (source.split(name, seed), source.sizes[name] if rows is None else rows) for name in _SPLITS}
     if sibling_rows and config is not CUSTOM:
         siblings = [
-            sibling.name for sibling in task.configs if sibling != config and _fits(model, task, config, sibling)
+            sibling.name
+            for sibling in definition.configs
+            if sibling != config and _fits(model, definition, config, sibling)
         ]
         parts |= {
             f"{name}/test": (Split(TaskRef(record.task.name, name), "test", seed), sibling_rows) for name in siblings
@@ -87,6 +93,23 @@ def evaluate(
     record.timings["evaluate"] = round(time.perf_counter() - started, 3)
     record.save(folder)
     return record
+
+
+def _record(folder: Path, task: str | TaskRef | None) -> RunRecord:
+    """Return the record of a folder, or make that of a model which has none."""
+    if (folder / RunRecord.FILE_NAME).is_file() or task is None:
+        try:
+            record = RunRecord.load(folder)
+        except FileNotFoundError as error:
+            if not (folder / "config.json").is_file():
+                raise
+            raise FileNotFoundError(
+                f"{error}; name the task of a model trained otherwise, as --task qrsu/easy"
+            ) from None
+        if task is not None and (ref := TaskRef.parse(task)) != record.task:
+            raise InvalidInputError(f"task {ref}: {folder / RunRecord.FILE_NAME} is of {record.task}")
+        return record
+    return record_of_model(folder, task)
 
 
 def _fits(model: "PreTrainedModel", task: Task[Any], config: TaskConfig, sibling: TaskConfig) -> bool:

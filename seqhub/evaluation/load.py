@@ -29,10 +29,12 @@ def check_files(folder: Path, record: RunRecord) -> None:
             raise CorruptFileError(f"{path} is truncated or was changed: its SHA-256 is not the one in its record")
 
 
-def load_model(folder: Path) -> "PreTrainedModel":
-    """The model of a folder, ready to evaluate, by the classes of this package and without remote code.
+def load_model(folder: Path, head: str = "sequence") -> "PreTrainedModel":
+    """Load the model of a folder for evaluation, with the classes of this package and without remote code.
 
-    Its head is that for the target of the task in the record; without a record, one label a sequence.
+    Args:
+        folder: Model folder; the task in its record, if it has one, decides the head.
+        head: Head without a record, see `models.registry.HEADS`.
 
     Raises:
         FileNotFoundError: No such folder, or no config.json in it.
@@ -46,7 +48,6 @@ def load_model(folder: Path) -> "PreTrainedModel":
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no model in {folder}: it has no config.json")
-    head: str = "sequence"
     if (folder / RunRecord.FILE_NAME).is_file():
         record = RunRecord.load(folder)
         check_files(folder, record)

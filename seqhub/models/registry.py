@@ -81,6 +81,14 @@ def preset_of(config: PreTrainedConfig) -> str | None:
     return None
 
 
+def class_name(model_type: str | None, head: str) -> str | None:
+    """Return the name of the class of a model type with a head; None if there is none here."""
+    for family in list_families():
+        if _load(family, "AutoConfig").model_type == model_type and head in list_heads(family):
+            return _reference(family, HEADS[head])[1]
+    return None
+
+
 def family_of(preset: str) -> str:
     """Return the family of a preset.
 

@@ -86,12 +86,12 @@ class RunRecord(Record):
     model: str  # preset: lstm, gru, ...
     model_config: dict[str, Any]  # settings of the config class, beyond its defaults
     num_parameters: int
-    seed: int
+    seed: int | None  # these and the counts below: None if the model was trained without `seqhub train`
     training: dict[str, Any]  # every setting of TrainConfig but the folder
     data: TrainingData
-    sequences_seen: int  # training sequences presented, all processes together
-    optimizer_steps: int
-    processes: int
+    sequences_seen: int | None  # training sequences presented, all processes together
+    optimizer_steps: int | None
+    processes: int | None
     criteria: dict[str, int | None]  # criterion -> training sequences until it was met first; None: never met
     evaluation: dict[str, SplitMetrics] = field(default_factory=dict)
     """metrics by split of the run's own config ("test") or of another config ("hard/test")"""

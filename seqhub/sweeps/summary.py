@@ -5,7 +5,7 @@ Made from the records of the runs alone.
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from seqhub.records import RunRecord, SweepRecord, command_line, environment
 from seqhub.records.sweep import Spread
@@ -50,9 +50,9 @@ def summed_up(
         solved_by=solved_by(config),
         runs=[
             {
-                "seed": record.seed,
+                "seed": cast(int, record.seed),  # a run of `train` has both
                 "criteria": record.criteria,
-                "sequences_seen": record.sequences_seen,
+                "sequences_seen": cast(int, record.sequences_seen),
                 "seconds": round(_seconds(record), 3),
                 "test": test,
             }

@@ -6,27 +6,24 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from seqhub._logging import quiet_transformers
 from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import RULE
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
 from seqhub.data.tokenizers import tokenizer_of
-from seqhub.errors import InvalidConfigError, SaveError
+from seqhub.errors import SaveError
 from seqhub.evaluation.load import file_digest
+from seqhub.evaluation.probe import probe_logits
 from seqhub.io import sync_folder
 from seqhub.records import RunRecord, command_line, environment
-from seqhub.records.run import Probe, TrainingData
+from seqhub.records.run import TrainingData
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_PROBES = 8  # sequences whose logits the record keeps
 
 
 def record_of(
@@ -82,7 +79,7 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
     """
     from safetensors import SafetensorError
 
-    record.probe = probe(model, source)
+    record.probe = probe_logits(model, source)
     try:
         beside = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
         try:
@@ -108,32 +105,6 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
         raise SaveError(f"cannot write the model into {folder}: {reason}") from error
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
-
-
-def probe(model: "PreTrainedModel", source: DataSource) -> Probe:
-    """A few test sequences and the logits that the model in memory gives them, one by one."""
-    split = source.split("test")
-    (batch,) = split.batches(0, _PROBES if split.size is None else min(_PROBES, split.size))
-    sequences = [inputs for inputs, _ in split.examples(batch)]
-    logits = []
-    model.eval()
-    with torch.inference_mode():
-        for sequence in sequences:
-            if split.schema.vocabulary is not None:
-                given = {"input_ids": torch.tensor([split.schema.vocabulary.encode(sequence)], device=model.device)}
-            else:
-                given = {"input_values": torch.tensor(sequence[None], device=model.device)}
-            logits.append(model(**given).logits[0].float())
-    if not all(bool(row.isfinite().all()) for row in logits):
-        raise InvalidConfigError(
-            f"training of {source.task} diverged in its last steps; lower learning_rate or weight_decay"
-        )
-    if split.schema.vocabulary is not None:
-        return {"texts": sequences, "logits": [row.tolist() for row in logits]}
-    return {
-        "input_values": [sequence.tolist() for sequence in sequences],
-        "logits": [row.tolist() for row in logits],
-    }
 
 
 def data_facts(config: TrainConfig, source: DataSource, sequences: int) -> TrainingData:

@@ -114,11 +114,12 @@ def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
 
 
 def _class_names(model: Any, dataset: Any) -> list[str]:
-    """The classes of a dataset, which must be the model's; a single logit has the name of the second class."""
+    """Return the classes of a dataset, which must be the model's; a single logit has the name of the second class."""
     features = dataset.features
     names: list[str] = (features["labels"].feature if "labels" in features else features["label"]).names
     own = [model.config.id2label[i] for i in range(len(model.config.id2label))]
-    if own != (names[1:] if len(own) == 1 else names):
+    unnamed = own == [f"LABEL_{i}" for i in range(len(own))]  # by transformers, where no names were given
+    if len(own) != len(names) if unnamed and len(own) > 1 else own != (names[1:] if len(own) == 1 else names):
         raise ValueError(f"the dataset's classes are {names}, the model's {own}")
     return names
 

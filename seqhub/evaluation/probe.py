@@ -1,0 +1,44 @@
+"""Probe of a model: the logits of a few test sequences, by which a loaded copy is verified."""
+
+from typing import TYPE_CHECKING
+
+from seqhub.data.source import DataSource
+from seqhub.errors import InvalidConfigError
+from seqhub.records.run import Probe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_PROBES = 8  # sequences
+
+
+def probe_logits(model: "PreTrainedModel", source: DataSource) -> Probe:
+    """Return the first test sequences of a source and the logits that a model gives them, one at a time.
+
+    Raises:
+        InvalidConfigError: A logit is NaN or infinite.
+    """
+    import torch
+
+    split = source.split("test")
+    (batch,) = split.batches(0, _PROBES if split.size is None else min(_PROBES, split.size))
+    sequences = [inputs for inputs, _ in split.examples(batch)]
+    logits = []
+    model.eval()
+    with torch.inference_mode():
+        for sequence in sequences:
+            if split.schema.vocabulary is not None:
+                inputs = {"input_ids": torch.tensor([split.schema.vocabulary.encode(sequence)], device=model.device)}
+            else:
+                inputs = {"input_values": torch.tensor(sequence[None], device=model.device)}
+            logits.append(model(**inputs).logits[0].float())
+    if not all(bool(row.isfinite().all()) for row in logits):
+        raise InvalidConfigError(
+            f"training of {source.task} diverged in its last steps; lower learning_rate or weight_decay"
+        )
+    if split.schema.vocabulary is not None:
+        return {"texts": sequences, "logits": [row.tolist() for row in logits]}
+    return {
+        "input_values": [sequence.tolist() for sequence in sequences],
+        "logits": [row.tolist() for row in logits],
+    }
