@@ -32,6 +32,13 @@ if TYPE_CHECKING:  # for editors and type checkers
         ConvolutionalForSequenceClassification,
         ConvolutionalModel,
     )
+    from seqhub.models.hs97 import (
+        Hs97Config,
+        Hs97ForCausalLM,
+        Hs97ForSequenceClassification,
+        Hs97ForTokenClassification,
+        Hs97Model,
+    )
     from seqhub.models.locally_connected import (
         LocallyConnectedConfig,
         LocallyConnectedForSequenceClassification,
@@ -84,6 +91,11 @@ __all__ = [
     "ConvolutionalForSequenceClassification",
     "ConvolutionalModel",
     "DataCollator",
+    "Hs97Config",
+    "Hs97ForCausalLM",
+    "Hs97ForSequenceClassification",
+    "Hs97ForTokenClassification",
+    "Hs97Model",
     "LocallyConnectedConfig",
     "LocallyConnectedForSequenceClassification",
     "LocallyConnectedModel",

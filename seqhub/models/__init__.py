@@ -1,1 +1,1 @@
-"""Models: one folder per family, found by `seqhub.models.registry`; torch and transformers only."""
+"""Model families, one package each, found by `seqhub.models.registry`."""

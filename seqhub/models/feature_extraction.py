@@ -1,4 +1,4 @@
-"""Batches of real values, checked before a model sees them."""
+"""Padded batches of real values."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def value_batch(rows: Sequence[Any], num_features: int | None = None, *, first_r
     """Make one batch of real values, padded on the right.
 
     Args:
-        rows: B arrays, tensors or nested lists of (steps, ...), alike but for the number of steps.
-        num_features: Values of a step, of a model that takes a vector each; None for as many as in the first row.
-        first_row: Number of the first row in a message.
+        rows: B arrays, tensors or nested lists of (steps, ...), of the same shape except for the number of steps.
+        num_features: Values of a step; None for as many as in the first row.
+        first_row: Number of the first row in error messages.
 
     Returns:
         `input_values` (B, T, ...), float32, and `attention_mask` (B, T), 0 at padded steps.
 
     Raises:
-        InvalidInputError: At the first row that is not such an array, has no step or other features than wanted, or
-            holds a value that is NaN or infinite.
+        InvalidInputError: A row is not such an array, has no step or another number of features, or has NaN or
+            infinity; the message names the first one.
 
     >>> batch = value_batch([[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]])
     >>> batch["input_values"].shape, batch["attention_mask"].tolist()
@@ -32,22 +32,22 @@ def value_batch(rows: Sequence[Any], num_features: int | None = None, *, first_r
     """
     import torch
 
-    wanted: tuple[int, ...] | None = None if num_features is None else (num_features,)
+    expected: tuple[int, ...] | None = None if num_features is None else (num_features,)
     tensors = []
     for number, row in enumerate(rows, first_row):
         try:
             tensor = (row if isinstance(row, torch.Tensor) else torch.tensor(row)).cpu().float()
         except (TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
-            raise InvalidInputError(f"row {number} is no array of (steps, features): {reason}") from error
+            raise InvalidInputError(f"row {number} is not an array of (steps, features): {reason}") from error
         given = tuple(tensor.shape)
         if len(given) < 2:
             raise InvalidInputError(f"row {number} has shape {given}; need (steps, features)")
         if 0 in given:
             raise InvalidInputError(f"row {number} has shape {given}; need at least one step and one feature")
-        wanted = given[1:] if wanted is None else wanted
-        if given[1:] != wanted:
-            raise InvalidInputError(f"row {number} has steps of {given[1:]}; need {wanted}")
+        expected = given[1:] if expected is None else expected
+        if given[1:] != expected:
+            raise InvalidInputError(f"row {number} has steps of {given[1:]}; need {expected}")
         finite = tensor.flatten(1).isfinite().all(1)
         if not finite.all():
             step = int(finite.int().argmin())

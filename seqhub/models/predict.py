@@ -1,12 +1,11 @@
-"""What a classifier says of texts or values, as scores, probabilities or labels.
+"""Predictions of a classifier for texts or values: logits, probabilities or labels.
 
-Scores (logits) are what the model gives and what its loss takes; probabilities are made of them here, once, in
-float64. Taking the softmax of probabilities again is the mistake these functions are there to prevent: it flattens
-them, keeps the order, and so goes unnoticed.
+A model returns logits, and its loss takes logits; probabilities are computed from them here, once, in float64. These
+functions prevent a second softmax of probabilities, which flattens them but keeps their order, and so goes unnoticed.
 
 All three take any classifier of transformers: a model of texts with its tokenizer, or a model of real values, whose
-`main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.loader`), not in the forward pass:
-looking for NaN in every batch would slow training down.
+`main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.loader`), not in the forward pass,
+because checking every batch for NaN would slow training down.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ if TYPE_CHECKING:
 def predict_logits(
     model: PreTrainedModel, rows: Sequence[Any], tokenizer: Any = None, *, batch_size: int = 256
 ) -> Tensor | list[Tensor]:
-    """Score N sequences.
+    """Return the logits of N sequences.
 
     Args:
-        model: A classifier, of sequences or of steps; its mode is left as it is.
-        rows: Texts, or for a model of real values arrays of (steps, features), which need not be equally long.
-        tokenizer: That of the model, for texts.
-        batch_size: Sequences at a time; it changes memory and time, and the result by rounding only.
+        model: A classifier of sequences or of steps; its mode (train or eval) does not change.
+        rows: Texts; or for a model of real values arrays of (steps, features), of any lengths.
+        tokenizer: Tokenizer of the model, for texts.
+        batch_size: Sequences at a time, at least 1; it affects memory and time, and the result by rounding only.
 
     Returns:
-        (N, C) on the CPU, in the type of the model, classes on the last axis. Of a classifier of steps a list of N
-        such tensors, (steps, C).
+        (N, C) on the CPU, in the data type of the model, classes on the last axis. For a classifier of steps a list of
+        N tensors (steps, C).
 
     Raises:
-        InvalidInputError: If there is no row, the model is no classifier, or a row cannot be read: an unknown symbol,
-            no step, NaN or infinity, features of another number; with its row and step.
+        InvalidInputError: If there is no row, the model is not a classifier, or a row is invalid: an unknown symbol, no
+            step, NaN or infinity, another number of features; the message names row and step.
     """
     import torch
 
@@ -53,7 +52,9 @@ def predict_logits(
                 batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
                 logits = getattr(model(**batch), "logits", None)
                 if logits is None or logits.size(-1) != model.config.num_labels:
-                    raise InvalidInputError(f"{type(model).__name__} scores no labels; need a classifier")
+                    raise InvalidInputError(
+                        f"{type(model).__name__} is not a classifier: its output has no logits of labels"
+                    )
                 if logits.dim() == 3:
                     masks = batch["attention_mask"].bool()
                     results += [row[mask].cpu() for row, mask in zip(logits, masks, strict=True)]
@@ -67,16 +68,15 @@ def predict_logits(
 def predict_proba(
     model: PreTrainedModel, rows: Sequence[Any], tokenizer: Any = None, *, batch_size: int = 256
 ) -> Tensor | list[Tensor]:
-    """Give the probability of every class, from `predict_logits`.
+    """Return the probability of every class.
 
     Returns:
-        As `predict_logits`, but float64 and in [0, 1]. By `config.problem_type`: classes that exclude each other
-        (softmax, the last axis sums to 1), or of a model with `config.logistic_outputs` what each of its outputs says
-        (sigmoid, whose sum may be anything); `multi_label_classification` (sigmoid, each class by itself), of which a
-        single logit is two classes, (N, 2): no and yes.
+        As `predict_logits`, but float64 and in [0, 1]. By `config.problem_type`: softmax for classes that exclude each
+        other (the last axis sums to 1), sigmoid of each logit with `config.logistic_outputs`, and sigmoid of each logit
+        for `multi_label_classification`, where a single logit becomes two classes, (N, 2): no and yes.
 
     Raises:
-        InvalidInputError: As `predict_logits`; or if the model is a regression, which has no probabilities.
+        InvalidInputError: As `predict_logits`; or the model is a regression, which has no probabilities.
     """
     if _is_regression(model):
         raise InvalidInputError("a regression has no probabilities; predict_logits and predict_label give its values")
@@ -87,12 +87,12 @@ def predict_proba(
 def predict_label(
     model: PreTrainedModel, rows: Sequence[Any], tokenizer: Any = None, *, batch_size: int = 256
 ) -> list[Any]:
-    """Give the label of every sequence, or a list of them for a classifier of steps.
+    """Return the label of every sequence, or a list of labels for a classifier of steps.
 
     Returns:
-        N labels. The likeliest class by its name in `config.id2label`; of a single logit, whose classes have no
-        names, 0 or 1; of `multi_label_classification` the names of all classes of at least 1/2; of a regression its
-        value, a float, or a list of `num_labels` of them.
+        N labels: the name in `config.id2label` of the class with the highest probability; for a single logit, whose
+        classes have no names, 0 or 1; for `multi_label_classification` the names of all classes with a probability of
+        at least 1/2; for a regression its value, a float, or a list of `num_labels` floats.
 
     Raises:
         InvalidInputError: As `predict_logits`.
@@ -102,7 +102,7 @@ def predict_label(
 
 
 def logistic_outputs(model: Any) -> bool:
-    """Whether a model answers by logistic units instead of softmax or linear ones."""
+    """Return whether the outputs of a model are logistic units instead of softmax or linear ones."""
     return bool(getattr(model.config, "logistic_outputs", False))
 
 
@@ -118,7 +118,7 @@ def _probabilities(model: PreTrainedModel, logits: Tensor) -> Tensor:
 
 
 def _labels(model: PreTrainedModel, logits: Tensor) -> Any:
-    """The label of (C,), or a list of those of (steps, C)."""
+    """Return the label of logits (C,), or a list of labels of (steps, C)."""
     if logits.dim() == 2:
         return [_labels(model, step) for step in logits]
     names: Any = model.config.id2label
@@ -143,23 +143,23 @@ def _map(change: Callable[[Tensor], Tensor], logits: Tensor | list[Tensor]) -> T
 
 def _batches(model: PreTrainedModel, rows: Any, tokenizer: Any, size: int) -> Iterator[dict[str, Tensor]]:
     if isinstance(rows, str):
-        raise InvalidInputError(f"one text, {rows!r}; need a list of texts")
+        raise InvalidInputError(f"rows={rows!r}: must be a list of texts")
     if len(rows) == 0:
         raise InvalidInputError("no rows; need at least one")
     if size < 1:
-        raise InvalidInputError(f"batch_size {size}; need at least 1")
-    of_values = model.main_input_name == "input_values"
-    if of_values == isinstance(rows[0], str):
+        raise InvalidInputError(f"batch_size={size}: must be at least 1")
+    takes_values = model.main_input_name == "input_values"
+    if takes_values == isinstance(rows[0], str):
         raise InvalidInputError(
-            f"row 0 is a {type(rows[0]).__name__}; the model reads {'values' if of_values else 'texts'}"
+            f"row 0 is a {type(rows[0]).__name__}; the model reads {'values' if takes_values else 'texts'}"
         )
-    if not of_values and tokenizer is None:
-        raise InvalidInputError("texts without a tokenizer; need that of the model")
+    if not takes_values and tokenizer is None:
+        raise InvalidInputError("texts without a tokenizer; need the tokenizer of the model")
     features = getattr(model.config, "num_features", None)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         yield (
             value_batch(part, features, first_row=start)
-            if of_values
+            if takes_values
             else dict(encode(tokenizer, part, first_row=start))
         )

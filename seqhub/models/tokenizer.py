@@ -1,6 +1,6 @@
-"""Tokenizers that are all data: one character or one word, one id.
+"""Tokenizers with one id for each character or word.
 
-A saved one is loaded by `AutoTokenizer` without seqhub and without remote code.
+`AutoTokenizer` loads a saved one without seqhub and without remote code.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from seqhub.errors import InvalidInputError
 if TYPE_CHECKING:
     from transformers import BatchEncoding, TokenizersBackend
 
-PAD_TOKEN = "[PAD]"  # of one character each, so that no text holds a special token as a symbol
+PAD_TOKEN = "[PAD]"  # symbols have one character each, so no text has a special token as a symbol
 UNK_TOKEN = "[UNK]"
-NO_WORD = "[no word]"  # with white space, so that no text holds it as a word: padding
+NO_WORD = "[no word]"  # padding; it has white space, so it is not a word of any text
 OTHER_WORD = "[other word]"
 _MOST_SHOWN = 60  # characters of a vocabulary in a message
 
@@ -23,16 +23,16 @@ _MOST_SHOWN = 60  # characters of a vocabulary in a message
 def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBackend:
     """Make a tokenizer that gives the symbols the ids 1, 2, ... in their order, and padding on the right the id 0.
 
-    Without an unknown id there is no input column for it: a character that is not a symbol, `[PAD]` written out
-    included, is refused, never dropped or mapped. The tokenizers library words it "Missing [UNK] token from the
-    vocabulary" (a plain `Exception`); `encode` says which character it is, and where.
+    Without an unknown id, a character that is not a symbol is an error, also in a literal `[PAD]`. The tokenizers
+    library raises a plain `Exception`, "Missing [UNK] token from the vocabulary"; `encode` names the character and its
+    position.
 
     Args:
         symbols: Distinct characters, at least one.
-        unknown: Whether every other character gets the id after the last symbol, so that a model has one id more.
+        unknown: Whether every other character gets the id after the last symbol; a model then has one more id.
 
     Raises:
-        InvalidInputError: If there is no symbol or one stands twice.
+        InvalidInputError: No symbols, or duplicates.
 
     >>> tokenizer = symbol_tokenizer("XYabcdBE")
     >>> tokenizer("BXaE")["input_ids"]
@@ -48,7 +48,7 @@ def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBacken
 
     if not symbols or len(set(symbols)) < len(symbols):
         raise InvalidInputError(f"symbols must be distinct characters, at least one, got {symbols!r}")
-    split = Split(Regex(r"[\s\S]"), "isolated")  # "." would leave runs of newlines whole
+    split = Split(Regex(r"[\s\S]"), "isolated")  # "." would not split newlines
     return _tokenizer(symbols, split, Fuse(), PAD_TOKEN, UNK_TOKEN if unknown else None)
 
 
@@ -57,11 +57,11 @@ def word_tokenizer(words: Sequence[str], *, unknown: bool = False) -> Tokenizers
 
     Args:
         words: Distinct words without white space, at least one.
-        unknown: Whether every other word gets the id after the last one; else it is refused, as in
+        unknown: Whether every other word gets the id after the last one; if not, it is an error, as in
             `symbol_tokenizer`.
 
     Raises:
-        InvalidInputError: If there is no word, one stands twice, is empty or holds white space.
+        InvalidInputError: No words, duplicates, or a word that is empty or has white space.
 
     >>> tokenizer = word_tokenizer(["not", "a", "good", "film"], unknown=True)
     >>> tokenizer("a  good new film")["input_ids"]
@@ -75,33 +75,33 @@ def word_tokenizer(words: Sequence[str], *, unknown: bool = False) -> Tokenizers
         raise InvalidInputError(f"words must be a list of distinct words, at least one, got {str(words)[:_MOST_SHOWN]}")
     for word in words:
         if word.split() != [word]:
-            raise InvalidInputError(f"{word!r} is no word; one has a character or more and no white space")
+            raise InvalidInputError(f"{word!r} is not a word: must have at least one character and no white space")
     return _tokenizer(words, WhitespaceSplit(), None, NO_WORD, OTHER_WORD if unknown else None)
 
 
 def encode(tokenizer: Any, texts: Sequence[str], *, first_row: int = 0) -> BatchEncoding:
-    """Make one padded batch of texts, or say in one line which of them the tokenizer cannot read.
+    """Encode texts as one padded batch.
 
     Args:
-        tokenizer: One of those above, or any other of transformers.
+        tokenizer: Tokenizer of this module, or any other of transformers.
         texts: B texts.
-        first_row: Number of the first text in a message.
+        first_row: Number of the first text in error messages.
 
     Returns:
         `input_ids` and `attention_mask`, tensors (B, T).
 
     Raises:
-        InvalidInputError: If a text is empty or holds a character or word that has no id.
+        InvalidInputError: A text is empty or has a character or word without an id; one line with row and position.
     """
     try:
         encoding: BatchEncoding = tokenizer(list(texts), padding=True, return_tensors="pt")
-    except Exception as error:  # the tokenizers library raises nothing narrower
+    except Exception as error:  # the tokenizers library raises no subclass
         if "Missing [UNK] token" not in str(error):
             raise
         raise InvalidInputError(_unknown(tokenizer, texts, first_row)) from error
     lengths = encoding["attention_mask"].sum(1).tolist()
     if 0 in lengths:
-        raise InvalidInputError(f"empty text in row {first_row + lengths.index(0)}; a sequence has a symbol or more")
+        raise InvalidInputError(f"empty text in row {first_row + lengths.index(0)}; must have at least one symbol")
     return encoding
 
 
@@ -126,7 +126,7 @@ def _tokenizer(entries: Sequence[str], split: Any, decoder: Any, pad: str, unkno
 
 
 def _unknown(tokenizer: Any, texts: Sequence[str], first_row: int) -> str:
-    """Say which character or word of which text has no id."""
+    """Return a message with the first character or word that has no id, and its position."""
     vocabulary = sorted(tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens), key=tokenizer.get_vocab().get)
     split = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str
     row, piece, position = next(
@@ -139,5 +139,5 @@ def _unknown(tokenizer: Any, texts: Sequence[str], first_row: int) -> str:
     known = repr("".join(vocabulary)) if by_symbols else ", ".join(vocabulary)
     if len(known) > _MOST_SHOWN:
         known = f"{known[:_MOST_SHOWN]}... ({len(vocabulary)} in all)"
-    kind, whole = ("symbol", "alphabet") if by_symbols else ("word", "vocabulary")
-    return f"{kind} {piece!r} at position {position} of row {row}; the {whole} is {known}"
+    kind = "symbol" if by_symbols else "word"
+    return f"{kind} {piece!r} at position {position} of row {row}; the vocabulary is {known}"

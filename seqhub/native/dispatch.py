@@ -5,6 +5,7 @@ seqhub` sees to it that it is there before any model is (`seqhub._hooks`). Copie
 older weights ask, too: the signature of `run` is kept as long as its name.
 """
 
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from operator import itemgetter
@@ -132,9 +133,19 @@ def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
 def _calls_its_recurrence(layer: Any) -> bool:
     """Return whether a layer is that of the modelling file, and does nothing but call its recurrences."""
     return (
-        _is_ours(type(layer), "RecurrentLayer", "modeling_recurrent")
+        _is_layer(type(layer))
         and not _is_changed(layer)
         and not (layer.training and (layer.dropout or layer.gradient_checkpointing))
+    )
+
+
+def _is_layer(kind: type[Any]) -> bool:
+    """Return whether a class is the layer of a modelling file, also of one that was saved by version 0.1."""
+    if kind.__name__ not in ("RecurrentLayer", "Hs97Layer"):
+        return False
+    forward = kind.forward
+    return (forward.__qualname__ == "BaseLayer.forward" and forward.__module__.endswith("modeling_base")) or _is_ours(
+        kind, "RecurrentLayer", "modeling_recurrent"
     )
 
 
@@ -277,3 +288,6 @@ def one_hot_columns(vocab_size: int, pad: int | None) -> Tensor:
     if pad is None:
         return ids.int()
     return torch.where(ids == pad, -1, (ids - pad - 1) % vocab_size).int()
+
+
+sys.modules["seqhub.kernels.hook"] = sys.modules[__name__]  # name that modelling files saved by version 0.1 look up

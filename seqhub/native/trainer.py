@@ -24,11 +24,12 @@ from seqhub.native.operator import CELLS
 _CELLS = tuple(CELLS)  # these, the targets and the optimizers are in the order of src/problem.h
 _BLOCKS = "lstm_hs97"  # has functions of its own
 _TARGETS = {
-    "class": "RecurrentForSequenceClassification",
-    "number": "RecurrentForSequenceClassification",
-    "step_class": "RecurrentForTokenClassification",
-    "next_symbol": "RecurrentForCausalLM",
+    "class": "ForSequenceClassification",
+    "number": "ForSequenceClassification",
+    "step_class": "ForTokenClassification",
+    "next_symbol": "ForCausalLM",
 }
+_FAMILIES: dict[str | None, str] = {"seqhub_recurrent": "Recurrent", "seqhub_hs97": "Hs97"}
 _OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 _SMOOTHING = 0.99  # of RMSprop, as torch.optim has it
 _PADDING = 16  # of the buffers of all parameters
@@ -117,9 +118,10 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
     if (missing := reason()) is not None:
         return missing
     config: Any = getattr(model, "config", None)
-    if getattr(config, "model_type", None) != "seqhub_recurrent":
-        return f"{type(model).__name__} is no recurrent model"
-    if type(model).__name__ != _TARGETS[objective.target]:
+    family = _FAMILIES.get(getattr(config, "model_type", None))
+    if family is None:
+        return f"{type(model).__name__} is not a recurrent model"
+    if type(model).__name__ != f"{family}{_TARGETS[objective.target]}":
         return f"{type(model).__name__} does not learn a {objective.target}"
     if config.logistic_outputs != objective.logistic:
         return f"its logistic_outputs is {config.logistic_outputs}, that of the objective {objective.logistic}"
@@ -209,12 +211,12 @@ class Fit:
             config.vocab_size if objective.target == "next_symbol" else objective.outputs,
             _OPTIMIZERS.index(method.name),
         )  # fmt: skip
-        of_blocks = (
+        of_blocks = (0,) * 6 if not blocks else (
             config.block_size, config.output_gates, config.squash_input == "g1", config.squash_output == "id",
             {"none": 0, "gates": config.num_gates}.get(config.biased_units, config.hidden_size + config.num_gates),
             config.connectivity == "full",
         )  # fmt: skip
-        self._last_sizes = (_head(model).bias is not None, *(of_blocks if blocks else (0,) * len(of_blocks)))
+        self._last_sizes = (_head(model).bias is not None, *of_blocks)
         self._shapes = [weight.shape for weight in weights]
         count = sum(weight.numel() for weight in weights)
         # parameters and two moments of each

@@ -1,4 +1,4 @@
-"""Every preset of the recurrent family in the shapes that matter, and batches of ids to ask them with."""
+"""Every preset that takes ids, in several architectures, with batches of ids."""
 
 from functools import cache
 from typing import Any, Literal
@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from seqhub.models import recurrent
-from seqhub.models.registry import build_config, build_model, list_heads
+from seqhub.models.registry import build_config, build_model, list_heads, list_presets
 
 Head = Literal["sequence", "token", "causal", "base"]
 Rows = tuple[tuple[int, ...], ...]
@@ -24,8 +23,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "max": {"pooling": "max"},
     "embedding": {"inputs": "embedding", "embedding_size": 6},
 }
-PRESETS = sorted(recurrent.PRESETS)
-WITH_CELLS = ("lstm", "lstm_hs97")  # whose states are more than the hidden ones
+PRESETS = list_presets("input_ids")
+WITH_CELLS = ("lstm", "lstm_hs97")  # that have cell states
 HEADS = list_heads("recurrent")
 CASES = [pytest.param(preset, name, id=f"{preset}-{name}") for preset in PRESETS for name in VARIANTS]
 
@@ -39,7 +38,7 @@ def build(preset: str, head: Head = "sequence", *, seed: int = 0, **overrides: A
 @cache
 @torch.enable_grad()
 def trained(preset: str, variant: str, head: Head = "sequence") -> PreTrainedModel:
-    """A few large steps, after which no bias and no weight is near its first value; eval mode. Do not change it."""
+    """Return a model after a few large steps, so that no weight is near its initial value; shared, so read only."""
     if head == "base":
         return trained(preset, variant).model
     model = build(preset, head, **VARIANTS[variant]).train()
@@ -60,7 +59,7 @@ def ragged(seed: int, rows: int = 6, longest: int = 12) -> Rows:
 
 
 def padded(rows: Rows, side: str, width: int | None = None) -> tuple[Tensor, Tensor]:
-    """Ids and mask; `side` is left, right, or mixed, where row i starts at step i as far as there is room."""
+    """Return ids and mask; `side` is left, right, or mixed, where row i starts at step i if it fits."""
     width = max(map(len, rows)) if width is None else width
     ids, mask = torch.zeros(len(rows), width, dtype=torch.long), torch.zeros(len(rows), width, dtype=torch.long)
     for i, row in enumerate(rows):

@@ -19,10 +19,10 @@ class Shape(NamedTuple):
     steps: tuple[int, int]  # fewest and most in a row
 
 
+_PLAIN = {"plain": Shape({"inputs": "values", "num_features": 3, "hidden_size": 5}, (3,), (1, 9))}
 SHAPES: dict[str, dict[str, Shape]] = {
-    "recurrent": {
-        "plain": Shape({"inputs": "values", "num_features": 3, "hidden_size": 5}, (3,), (1, 9)),
-    },
+    "hs97": _PLAIN,
+    "recurrent": _PLAIN,
     "convolutional": {
         "max": Shape({"num_features": 3, "channels": 5, "kernel_size": 3}, (3,), (3, 9)),
         "mean": Shape({"num_features": 3, "channels": 5, "pooling": "mean"}, (3,), (2, 9)),

@@ -153,7 +153,7 @@ def pool(config, states: Sequence[Vector]) -> Vector:
 
 def logits(config, weights: Weights, inputs: Sequence[Vector]) -> Vector:
     states, _ = run_layers(config, weights, inputs)[-1]
-    if config.connectivity == "below":
+    if getattr(config, "connectivity", "full") == "below":
         states = [np.concatenate(pair) for pair in zip(states, inputs, strict=True)]
     scores = weights["classifier.weight"] @ pool(config, states)
     return scores + weights["classifier.bias"] if "classifier.bias" in weights else scores

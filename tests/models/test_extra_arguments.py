@@ -27,7 +27,7 @@ def cases() -> list[Any]:
     for preset in list_presets():
         family = family_of(preset)
         for head in list_heads(family):
-            settings = {} if family == "recurrent" else next(iter(SHAPES[family].values())).settings
+            settings = {} if family in ("hs97", "recurrent") else next(iter(SHAPES[family].values())).settings
             found.append(pytest.param(preset, head, settings, id=f"{preset}-{head}"))
     return found
 

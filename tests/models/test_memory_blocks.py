@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqhub.errors import InvalidConfigError
+from seqhub.errors import InvalidConfigError, SeqhubError
 from seqhub.models.registry import build_config
 from tests.helpers import naive_recurrence
 from tests.helpers.model_cases import alone, build, padded, ragged
@@ -119,13 +119,12 @@ def test_first_weights_of_1997():
         ({"connectivity": "below", "num_hidden_layers": 2}, "'below' needs one layer .* got num_hidden_layers=2"),
         ({"connectivity": "below", "bidirectional": True}, "'below' needs one layer in one direction, .*=True"),
         ({"initialization": "hs97", "init_range": 0}, "init_range must be above 0, got 0"),
-        ({"initialization": "chrono", "chrono_max_steps": 9}, "sets gate biases and needs cell 'gru' or 'lstm'"),
-        ({"input_gate_bias": -1.0}, "input_gate_bias is for cell='lstm_hs97' with initialization='hs97'"),
-        ({"initialization": "hs97", "input_gate_bias": [1, 2]}, r"one for each block of 'lstm_hs97', got \[1, 2\]"),
+        ({"initialization": "chrono"}, r"expected one of \('default', 'hs97'\), got chrono"),
+        ({"input_gate_bias": -1.0}, "input_gate_bias needs initialization='hs97', got initialization='default'"),
+        ({"initialization": "hs97", "input_gate_bias": [1, 2]}, r"one for each of 8 blocks, got \[1, 2\]"),
         ({"initialization": "hs97", "output_gate_bias": 1, "output_gates": False}, "got output_gates=False"),
         ({"initialization": "hs97", "input_gate_bias": 1, "biased_units": "none"}, "biases, .* biased_units='none'"),
         ({"initialization": "hs97", "input_gate_bias": float("nan")}, "input_gate_bias must be finite, got nan"),
-        ({"latch": 1.0}, "latch is a weight on the candidate of cell 'gru' or 'lstm'"),
     ],
 )
 def test_contradictions_are_one_clear_line(settings, message):
@@ -135,15 +134,17 @@ def test_contradictions_are_one_clear_line(settings, message):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("preset", "settings", "message"),
     [
-        ({"block_size": 2}, "block_size is only for cell='lstm_hs97', got block_size=2 with cell='lstm'"),
-        ({"gradient": "full"}, "gradient is only for cell='lstm_hs97', got gradient='full' with cell='lstm'"),
-        ({"initialization": "hs97"}, "initialization='hs97' needs cell 'lstm_hs97', got cell='lstm'"),
-        ({"initialization": "forget_bias", "input_gate_bias": [1] * 8}, "must be a number, or one for each block"),
-        ({"initialization": "forget_bias", "output_gate_bias": 1}, "output_gate_bias is for cell='lstm_hs97'"),
+        ("lstm", {"block_size": 2}, "named 'block_size'; known: .*hidden_size"),
+        ("lstm", {"gradient": "full"}, "named 'gradient'; known: .*hidden_size"),
+        ("lstm", {"initialization": "hs97"}, "expected one of .*'chrono', 'identity'.*, got hs97"),
+        ("lstm", {"initialization": "forget_bias", "input_gate_bias": [1] * 8}, "input_gate_bias"),
+        ("lstm", {"initialization": "forget_bias", "output_gate_bias": 1}, "named 'output_gate_bias'; known: "),
+        ("lstm_hs97", {"latch": 1.0}, "named 'latch'; known: .*block_size"),
+        ("lstm_hs97", {"chrono_max_steps": 9}, "named 'chrono_max_steps'; known: .*block_size"),
     ],
 )
-def test_fields_of_other_cells(settings, message):
-    with pytest.raises(InvalidConfigError, match=message):
-        build_config("lstm", **settings)
+def test_fields_of_other_families(preset, settings, message):
+    with pytest.raises(SeqhubError, match=message):
+        build_config(preset, **settings)

@@ -18,6 +18,7 @@ def test_the_folder_is_the_registry():
     assert list_families() == (
         "conv_recurrent",
         "convolutional",
+        "hs97",
         "locally_connected",
         "recurrent",
         "sequence_autoencoder",
@@ -27,8 +28,8 @@ def test_the_folder_is_the_registry():
 
 
 def test_no_preset_belongs_to_two_families():
-    doors = [__import__(f"seqhub.models.{family}", fromlist=["PRESETS"]) for family in list_families()]
-    assert sum(len(door.PRESETS) for door in doors) == len(list_presets())
+    packages = [__import__(f"seqhub.models.{family}", fromlist=["PRESETS"]) for family in list_families()]
+    assert sum(len(package.PRESETS) for package in packages) == len(list_presets())
 
 
 @pytest.mark.parametrize("family", list_families())

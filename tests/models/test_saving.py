@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, BertConfig, pipeline
 
 from seqhub.models.registry import HEADS as AUTO_CLASSES
-from seqhub.models.registry import register_auto_classes
+from seqhub.models.registry import family_of, register_auto_classes
 from seqhub.models.tokenizer import symbol_tokenizer
 from tests.helpers.model_cases import CASES, HEADS, PRESETS, VARIANTS, build, padded, ragged, trained
 
@@ -30,12 +30,14 @@ def registered() -> None:
 def test_round_trip_is_exact(tmp_path, preset, variant):
     model = trained(preset, variant)
     model.save_pretrained(tmp_path)
+    family = family_of(preset)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "config.json",
-        "configuration_recurrent.py",
-        "memory_blocks.py",
+        f"configuration_{family}.py",
+        *(["memory_blocks.py"] if family == "hs97" else []),
         "model.safetensors",
-        "modeling_recurrent.py",
+        "modeling_base.py",
+        f"modeling_{family}.py",
         "scan.py",
         "tracing.py",
     ]
@@ -92,7 +94,7 @@ def test_config_of_another_family_is_an_error(tmp_path):
     model = build("lstm")
     model.save_pretrained(tmp_path)
     BertConfig().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="config is of a 'bert' model, a 'seqhub_recurrent' one is wanted"):
+    with pytest.raises(ValueError, match="model_type='bert': must be 'seqhub_recurrent'"):
         type(model).from_pretrained(tmp_path)
 
 
@@ -121,7 +123,7 @@ folders, ids = json.loads(sys.argv[1]), torch.tensor(json.loads(sys.argv[2]))
 result = {}
 for name, folder in folders.items():
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True)
-    assert config.model_type == "seqhub_recurrent"
+    assert config.model_type in ("seqhub_recurrent", "seqhub_hs97")
     autos = ["AutoModel", "AutoModelForSequenceClassification", "AutoModelForTokenClassification"]
     if not config.bidirectional:
         autos.append("AutoModelForCausalLM")

@@ -14,7 +14,7 @@ from tests.helpers import model_cases, model_families
 from tests.helpers.model_cases import padded, ragged, trained
 
 MODELS = Path(recurrent.__file__).parent.parent
-WITH_RECURRENCE = ("recurrent", "conv_recurrent", "sequence_autoencoder")
+WITH_RECURRENCE = ("hs97", "recurrent", "conv_recurrent", "sequence_autoencoder")
 HEADS = ("sequence", "token")
 LATER = {0: Dim("batch"), 1: Dim("time")}
 Batch = tuple[Tensor, Tensor]
@@ -256,6 +256,10 @@ def test_batch_normalisation_is_not_recorded_in_training_mode() -> None:
 def test_families_share_the_files_that_record() -> None:
     """They travel with the weights, so that each family has its own copy."""
     every = [path.parent for path in MODELS.glob("*/modeling_*.py")]
-    for name, folders in (("tracing.py", every), ("scan.py", [MODELS / family for family in WITH_RECURRENCE])):
+    for name, folders in (
+        ("tracing.py", every),
+        ("scan.py", [MODELS / family for family in WITH_RECURRENCE]),
+        ("modeling_base.py", [MODELS / family for family in ("hs97", "recurrent")]),
+    ):
         assert len({(folder / name).read_bytes() for folder in folders}) == 1
     assert Path(convolutional.__file__).parent in every

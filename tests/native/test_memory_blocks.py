@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from seqhub.errors import InvalidInputError
-from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
-from seqhub.models.recurrent.memory_blocks import MemoryBlocks
+from seqhub.models.hs97.configuration_hs97 import Hs97Config
+from seqhub.models.hs97.memory_blocks import MemoryBlocks
 from seqhub.models.registry import build_config, build_model
 from seqhub.native import dispatch
 from seqhub.native.memory_blocks import Units, memory_blocks
@@ -15,7 +15,7 @@ from tests.helpers.native_cases import BLOCKS, SETS
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 
 
-def units_of(config: RecurrentConfig, instruction_set: str) -> Units:
+def units_of(config: Hs97Config, instruction_set: str) -> Units:
     return Units(
         cells=config.hidden_size,
         block_size=config.block_size,
@@ -34,7 +34,7 @@ def units_of(config: RecurrentConfig, instruction_set: str) -> Units:
 def test_outputs_and_gradients_are_those_of_the_module(instruction_set, variant, by_ids, start, dtype):
     """Each row alone in torch: there, padding is behind the real steps, and what it makes of them does not matter."""
     torch.manual_seed(1)
-    config = RecurrentConfig(cell="lstm_hs97", **BLOCKS[variant])
+    config = Hs97Config(**BLOCKS[variant])
     module, rows, steps, width = MemoryBlocks(config, 5).to(dtype), 4, 9, 5
     units = units_of(config, instruction_set)
     spans = torch.tensor([[0, 2, 0, 5], [9, 4, 1, 4]])
@@ -110,7 +110,7 @@ def test_models_run_natively_by_the_truncated_gradient_alone(head, settings, mon
 
 
 def test_wrong_inputs_are_one_clear_line():
-    module = MemoryBlocks(RecurrentConfig(cell="lstm_hs97", hidden_size=2), 3)
+    module = MemoryBlocks(Hs97Config(hidden_size=2), 3)
     weights = module.weight_ih_l0, module.weight_hh_l0, module.bias_l0
     columns = torch.tensor([-1, 0, 1, 2], dtype=torch.int32)
     ids = torch.tensor([[1, 2, 3]])

@@ -407,7 +407,7 @@ def test_what_is_trained_by_torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
         (network(rows, outputs=4), "4 outputs, not 3"),
         (network(rows).bfloat16(), "float32 or float64"),
         (network(Rows("step_class")), "RecurrentForTokenClassification does not learn a class"),
-        (nn.Linear(1, 1), "Linear is no recurrent model"),
+        (nn.Linear(1, 1), "Linear is not a recurrent model"),
     ):
         assert wanted in (unfit(model, objective(rows)) or "")
         with pytest.raises(InvalidConfigError, match="cannot be trained natively"):

@@ -46,7 +46,7 @@ def test_folder_holds_what_a_hub_needs_and_no_pickle(solved: Path) -> None:
     names = {path.name for path in solved.iterdir()}
     assert names == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "run.json", "history.jsonl",
-        "configuration_recurrent.py", "memory_blocks.py", "modeling_recurrent.py",
+        "configuration_recurrent.py", "modeling_base.py", "modeling_recurrent.py",
         "scan.py", "tracing.py",
     }  # fmt: skip
 

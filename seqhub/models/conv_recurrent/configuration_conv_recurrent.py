@@ -1,11 +1,11 @@
-"""Shape of the convolutional recurrent models. Travels with the weights: nothing of seqhub may be imported here."""
+"""Config of the convolutional recurrent models. Travels with the weights, so it imports nothing of seqhub."""
 
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-# Which class each Auto class loads, as "file.class"; written whole into every config.json
+# Class that each Auto class loads, as "file.class"; every config.json gets all of them
 AUTO_MAP = {
     "AutoConfig": "configuration_conv_recurrent.ConvRecurrentConfig",
     "AutoModel": "modeling_conv_recurrent.ConvRecurrentModel",
@@ -16,7 +16,7 @@ AUTO_MAP = {
 
 @strict
 class ConvRecurrentConfig(PreTrainedConfig):
-    """Shape of a convolutional recurrent model.
+    """Architecture of a convolutional recurrent model.
 
     A block is a convolution over frequency, batch normalisation, a rectifier and a maximum over frequency. The lists
     hold one number per block.
@@ -45,7 +45,7 @@ class ConvRecurrentConfig(PreTrainedConfig):
     """
 
     model_type = "seqhub_conv_recurrent"
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied beside the weights
+    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
 
     num_features: int = 32
     channels: list[int] | tuple[int, ...] = (8,)
@@ -60,19 +60,19 @@ class ConvRecurrentConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
-            raise ValueError(f"the config is of a {model_type!r} model, a {self.model_type!r} one is wanted")
+            raise ValueError(f"model_type={model_type!r}: must be {self.model_type!r}")
         for name in _LISTS:
             setattr(self, name, list(getattr(self, name)))  # as JSON gives them back
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied along with every save, so the map means the same folder, whatever a loaded config said
+        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
     def recurrence_size(self) -> int:
-        """Width of what enters the recurrence: all channels of all bins that are left."""
+        """Width of the input of the recurrence: all channels of the remaining bins."""
         return self.channels[-1] * self._bins()
 
     def _bins(self) -> int:
@@ -93,7 +93,7 @@ class ConvRecurrentConfig(PreTrainedConfig):
         return bins
 
     def validate_rules(self) -> None:
-        """Check what no single field can tell.
+        """Check the fields together.
 
         Raises:
             ValueError: At the first broken rule.

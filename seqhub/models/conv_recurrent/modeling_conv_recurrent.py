@@ -5,7 +5,7 @@ import only torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps of time, F frequency bins, N real steps of the whole batch, H states.
 
-Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands. The convolution does not mix
+Padding: a step with `attention_mask` 0 is ignored, wherever it is. The convolution does not mix
 steps, so it is given the N real ones, one after the other; what batch normalisation learns of a batch is that of the
 real steps alone. The recurrence meets them at the front of each row.
 """
@@ -65,10 +65,10 @@ _ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not have.
+    """Accept the usual arguments of transformers that a model does not take.
 
     Raises:
-        TypeError: Another argument, or one that the model would have to obey.
+        TypeError: Another argument, or one whose value the model would have to follow.
     """
     for name, value in extra.items():
         if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
@@ -76,7 +76,7 @@ def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
 
 
 class ConvRecurrentPreTrainedModel(PreTrainedModel):
-    """First weights, loading and saving."""
+    """Initialisation, loading and saving."""
 
     config_class = ConvRecurrentConfig
     config: ConvRecurrentConfig
@@ -86,7 +86,7 @@ class ConvRecurrentPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw first weights as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does; weights loaded from a file stay."""
         if isinstance(module, nn.RNNBase):
             bound = 1 / math.sqrt(module.hidden_size)
         elif isinstance(module, nn.Conv1d | nn.Linear):
@@ -105,7 +105,7 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
 
     def __init__(self, config: ConvRecurrentConfig) -> None:
         super().__init__(config)
-        # Over frequency, of one step at a time: what Conv2d with kernel (k, 1) and stride (s, 1) does to F x T
+        # Over the frequencies of one step at a time, as Conv2d with kernel (k, 1) and stride (s, 1) on F x T
         self.blocks = nn.Sequential()
         widths = [1, *config.channels]
         for width, channels, kernel, stride, pool, pool_stride in zip(
@@ -152,7 +152,7 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         return ConvRecurrentModelOutput(back, pooled)
 
     def _recorded(self, values: Tensor, mask: Tensor | None) -> ConvRecurrentModelOutput:
-        """Do the same with operations that hold for any batch and padding: all steps are filtered."""
+        """Do the same with operations that are valid for any batch and padding: all steps are filtered."""
         if self.training:
             raise ValueError("batch normalisation would learn from padding: call eval() before tracing or exporting")
         mask = torch.ones_like(values[..., 0]).bool() if mask is None else mask.bool()
@@ -167,7 +167,7 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         return ConvRecurrentModelOutput(placed, self._pool(states, front, lengths))
 
     def _pool(self, states: Tensor, front: Tensor, lengths: Tensor) -> Tensor:
-        """Make one vector per sequence, (B, H), of states at the front, (B, L, H)."""
+        """Return one vector per sequence, (B, H), of states at the front, (B, L, H)."""
         if self.config.pooling == "last":
             return states[torch.arange(states.size(0), device=states.device), lengths - 1]
         if self.config.pooling == "mean":
@@ -176,7 +176,7 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
 
 
 class ConvRecurrentClassifier(ConvRecurrentPreTrainedModel):
-    """What the heads share."""
+    """Body and readout of the heads."""
 
     def __init__(self, config: ConvRecurrentConfig) -> None:
         super().__init__(config)
@@ -291,7 +291,7 @@ def read_mask(values: Tensor, mask: Tensor | None, num_features: int) -> tuple[T
 
 
 def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Take the loss that `ConvRecurrentForSequenceClassification.forward` describes."""
+    """Return the loss that `ConvRecurrentForSequenceClassification.forward` describes."""
     if problem is None and logits.size(1) == 1:
         problem = "regression"
     if problem == "single_label_classification" or (problem is None and not labels.is_floating_point()):
@@ -304,13 +304,13 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Take the mean of a loss over the labels, or its sum divided by `count`; in float32 where logits are less."""
+    """Return the mean of a loss over the labels, or its sum divided by `count`; at least in float32."""
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

@@ -1,7 +1,6 @@
 """Recurrences that are recorded once for any number of steps.
 
-Travels with the weights: nothing of seqhub may be imported here. The model families with a recurrence have the same
-file.
+Travels with the weights, so it imports nothing of seqhub. The model families with a recurrence have the same file.
 
 torch.export replaces `nn.LSTM`, `nn.GRU` and `nn.RNN` by one copy of their operations for each step of the example, and
 so fixes the number of steps. It records PyTorch's `scan` operator once; torch.onnx.export makes a Scan node of it.
@@ -26,9 +25,9 @@ def run_recurrence(module: nn.Module, inputs: Tensor, start: Any = None) -> tupl
 
     Args:
         module: `nn.LSTM`, `nn.GRU` or `nn.RNN` in one direction with `batch_first` and biases, or any module that is
-            called in the same way, which is then called.
+            called in the same way; others are called.
         inputs: (B, T, F).
-        start: The state before the first step, (N, B, H), of an LSTM a pair of them; None for zero.
+        start: The state before the first step, (N, B, H), for an LSTM a pair of them; None for zero.
     """
     if type(module) in (nn.LSTM, nn.GRU, nn.RNN) and is_exporting():
         return run_by_scan(module, inputs, start)  # type: ignore[arg-type]
@@ -42,17 +41,17 @@ def scan(
     inputs: tuple[Tensor, ...],
     weights: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    """Record a loop over steps, by the operator that `torch.scan` is made of.
+    """Record a loop over steps by the operator behind `torch.scan`.
 
     Args:
         step: Takes the state, as `start`, the inputs of one step, (B, F) each, and the weights, one after the other.
-            Returns the next state and, last, what is kept of this step, (B, H). All of these must be new tensors.
+            Returns the next state and, last, the output of this step, (B, H). All of these must be new tensors.
         start: The state before the first step, (B, H) each.
         inputs: (B, T, F) each.
         weights: All other tensors that `step` reads.
 
     Returns:
-        What was kept, (B, T, H).
+        The outputs of all steps, (B, T, H).
     """
     steps_first = [each.transpose(0, 1) for each in inputs]
     if torch.compiler.is_dynamo_compiling():  # torch.export(strict=True), which takes the operator in this form only
@@ -78,7 +77,7 @@ def run_by_scan(module: nn.RNNBase, inputs: Tensor, start: Any, sums: Tensor | N
         sums: (B, T, gates H), product of the inputs with the weights of the first layer, if it is known.
     """
     size, with_cells = module.hidden_size, module.mode == "LSTM"
-    if start is None:  # tensors of their own, since the operator takes no two that share memory
+    if start is None:  # separate tensors, since the operator takes no two that share memory
         zeros = module.num_layers, inputs.size(0), size
         start = tuple(module.weight_hh_l0.new_zeros(zeros) for _ in range(1 + with_cells))  # type: ignore[operator]
     elif not with_cells:
@@ -99,14 +98,14 @@ def run_by_scan(module: nn.RNNBase, inputs: Tensor, start: Any, sums: Tensor | N
 
 
 def _layer(mode: str, net: Tensor, weight: Tensor, bias: Tensor, start: tuple[Tensor, ...]) -> Tensor:
-    """Hidden states of one layer, (B, T, H), of an LSTM beside its cell states, (B, T, 2 H).
+    """Return the hidden states of one layer, (B, T, H), of an LSTM with its cell states after them, (B, T, 2 H).
 
     Args:
-        mode: As of `nn.RNNBase`.
-        net: (B, T, gates H), what enters the units from below.
+        mode: As in `nn.RNNBase`.
+        net: (B, T, gates H), inputs of the units from the layer below.
         weight: (gates H, H).
         bias: (gates H,).
-        start: Hidden state before the first step, of an LSTM also the cell state, (B, H) each.
+        start: Hidden state before the first step, for an LSTM also the cell state, (B, H) each.
     """
 
     def lstm(hidden: Tensor, cell: Tensor, below: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
@@ -162,7 +161,7 @@ def _accumulate(keep: Tensor, new: Tensor, start: Tensor | None) -> Tensor:
 
 @cache
 def _scripted() -> Any:
-    """`_accumulate` with its loop, which torch.jit.trace would lay out for the steps of its example."""
+    """Return `_accumulate` with its loop, which torch.jit.trace would unroll for the steps of its example."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which the caller is using
+        warnings.simplefilter("ignore", DeprecationWarning)  # by torch.jit, which the caller uses
         return torch.jit.script(_accumulate)

@@ -1,11 +1,11 @@
-"""Shape of the convolutional models. Travels with the weights: nothing of seqhub may be imported here."""
+"""Config of the convolutional models. Travels with the weights, so it imports nothing of seqhub."""
 
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-# Which class each Auto class loads, as "file.class"; written whole into every config.json
+# Class that each Auto class loads, as "file.class"; every config.json gets all of them
 AUTO_MAP = {
     "AutoConfig": "configuration_convolutional.ConvolutionalConfig",
     "AutoModel": "modeling_convolutional.ConvolutionalModel",
@@ -15,7 +15,7 @@ AUTO_MAP = {
 
 @strict
 class ConvolutionalConfig(PreTrainedConfig):
-    """Shape of a convolutional model.
+    """Architecture of a convolutional model.
 
     Args:
         num_features: Values per step.
@@ -34,7 +34,7 @@ class ConvolutionalConfig(PreTrainedConfig):
     """
 
     model_type = "seqhub_convolutional"
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied beside the weights
+    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
 
     num_features: int = 2
     channels: int = 8
@@ -44,12 +44,12 @@ class ConvolutionalConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
-            raise ValueError(f"the config is of a {model_type!r} model, a {self.model_type!r} one is wanted")
+            raise ValueError(f"model_type={model_type!r}: must be {self.model_type!r}")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied along with every save, so the map means the same folder, whatever a loaded config said
+        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
@@ -58,7 +58,7 @@ class ConvolutionalConfig(PreTrainedConfig):
         return self.channels if self.num_steps is None else self.channels * (self.num_steps - self.kernel_size + 1)
 
     def validate_rules(self) -> None:
-        """Check what no single field can tell.
+        """Check the fields together.
 
         Raises:
             ValueError: At the first broken rule.

@@ -5,7 +5,7 @@ transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F values per step, C channels.
 
-Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands. The real steps are brought to
+Padding: a step with `attention_mask` 0 is ignored, wherever it is. The real steps are brought to
 the front, and a window that reaches beyond them does not count.
 """
 
@@ -27,7 +27,7 @@ from .tracing import is_recording, real_steps_order
 
 @dataclass
 class ConvolutionalModelOutput(ModelOutput):
-    """What the filters saw.
+    """Outputs of the filters.
 
     Args:
         last_hidden_state: (B, L, C) for the L windows of the longest row: window n covers the real steps n to
@@ -64,10 +64,10 @@ _ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not have.
+    """Accept the usual arguments of transformers that a model does not take.
 
     Raises:
-        TypeError: Another argument, or one that the model would have to obey.
+        TypeError: Another argument, or one whose value the model would have to follow.
     """
     for name, value in extra.items():
         if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
@@ -75,7 +75,7 @@ def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
 
 
 class ConvolutionalPreTrainedModel(PreTrainedModel):
-    """First weights, loading and saving."""
+    """Initialisation, loading and saving."""
 
     config_class = ConvolutionalConfig
     config: ConvolutionalConfig
@@ -85,7 +85,7 @@ class ConvolutionalPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw first weights as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does; weights loaded from a file stay."""
         if isinstance(module, nn.Conv1d | nn.Linear):
             bound = 1 / math.sqrt(module.weight[0].numel())
             for parameter in module.parameters():
@@ -185,7 +185,7 @@ class ConvolutionalForSequenceClassification(ConvolutionalPreTrainedModel):
 
 
 def real_steps_first(values: Tensor, mask: Tensor | None, num_features: int) -> tuple[Tensor, Tensor]:
-    """Bring the real steps of each row to the front.
+    """Move the real steps of each row to the front.
 
     Args:
         values: (B, T, num_features).
@@ -218,7 +218,7 @@ def real_steps_first(values: Tensor, mask: Tensor | None, num_features: int) -> 
 
 
 def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Take the loss that `ConvolutionalForSequenceClassification.forward` describes."""
+    """Return the loss that `ConvolutionalForSequenceClassification.forward` describes."""
     if problem is None and logits.size(1) == 1:
         problem = "regression"
     if problem == "single_label_classification" or (problem is None and not labels.is_floating_point()):
@@ -231,13 +231,13 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Take the mean of a loss over the labels, or its sum divided by `count`; in float32 where logits are less."""
+    """Return the mean of a loss over the labels, or its sum divided by `count`; at least in float32."""
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

@@ -1,11 +1,11 @@
-"""Shape of the locally connected models. Travels with the weights: nothing of seqhub may be imported here."""
+"""Config of the locally connected models. Travels with the weights, so it imports nothing of seqhub."""
 
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-# Which class each Auto class loads, as "file.class"; written whole into every config.json
+# Class that each Auto class loads, as "file.class"; every config.json gets all of them
 AUTO_MAP = {
     "AutoConfig": "configuration_locally_connected.LocallyConnectedConfig",
     "AutoModel": "modeling_locally_connected.LocallyConnectedModel",
@@ -15,7 +15,7 @@ AUTO_MAP = {
 
 @strict
 class LocallyConnectedConfig(PreTrainedConfig):
-    """Shape of a locally connected model.
+    """Architecture of a locally connected model.
 
     A row is read as the vector of all its values, step after step: `num_steps * num_features` of them.
 
@@ -41,7 +41,7 @@ class LocallyConnectedConfig(PreTrainedConfig):
     """
 
     model_type = "seqhub_locally_connected"
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied beside the weights
+    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
 
     num_steps: int = 32
     num_features: int = 1
@@ -53,12 +53,12 @@ class LocallyConnectedConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
-            raise ValueError(f"the config is of a {model_type!r} model, a {self.model_type!r} one is wanted")
+            raise ValueError(f"model_type={model_type!r}: must be {self.model_type!r}")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied along with every save, so the map means the same folder, whatever a loaded config said
+        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
@@ -73,11 +73,11 @@ class LocallyConnectedConfig(PreTrainedConfig):
 
     @property
     def output_size(self) -> int:
-        """Hidden values, of all windows together."""
+        """Hidden values of all windows together."""
         return self.num_windows * self.local_features
 
     def validate_rules(self) -> None:
-        """Check what no single field can tell.
+        """Check the fields together.
 
         Raises:
             ValueError: At the first broken rule.

@@ -5,7 +5,7 @@ transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F values per step, N windows.
 
-Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands; what is left of each row must
+Padding: a step with `attention_mask` 0 is ignored, wherever it is; the other steps of each row must
 be `num_steps` steps.
 """
 
@@ -43,7 +43,7 @@ class LocalLinear(nn.Module):
     Attributes:
         weight: (N, kernel_size, local_features), at first uniform in +-1/sqrt(kernel_size), as nn.Linear would be on
             one window.
-        bias: (N, local_features), likewise; or None.
+        bias: (N, local_features), in the same order; or None.
 
     Raises:
         ValueError: If a size is out of range, or the window wider than the vector with its zeros.
@@ -79,7 +79,7 @@ class LocalLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw first weights, but where they were loaded from a file."""
+        """Initialise the weights, unless they were loaded from a file."""
         bound = 1 / math.sqrt(self.kernel_size)
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
@@ -141,10 +141,10 @@ _ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not have.
+    """Accept the usual arguments of transformers that a model does not take.
 
     Raises:
-        TypeError: Another argument, or one that the model would have to obey.
+        TypeError: Another argument, or one whose value the model would have to follow.
     """
     for name, value in extra.items():
         if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
@@ -152,7 +152,7 @@ def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
 
 
 class LocallyConnectedPreTrainedModel(PreTrainedModel):
-    """First weights, loading and saving."""
+    """Initialisation, loading and saving."""
 
     config_class = LocallyConnectedConfig
     config: LocallyConnectedConfig
@@ -162,7 +162,7 @@ class LocallyConnectedPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw first weights as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does; weights loaded from a file stay."""
         if isinstance(module, LocalLinear):
             module.reset_parameters()
         elif isinstance(module, nn.Linear):
@@ -197,7 +197,7 @@ class LocallyConnectedModel(LocallyConnectedPreTrainedModel):
         """Map each row and rectify.
 
         Args:
-            input_values: (B, T, num_features), of which `num_steps` are real.
+            input_values: (B, T, num_features) with `num_steps` real steps in each row.
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
             **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
 
@@ -233,7 +233,7 @@ class LocallyConnectedForSequenceClassification(LocallyConnectedPreTrainedModel)
         """Score each sequence.
 
         Args:
-            input_values: (B, T, num_features), of which `num_steps` are real.
+            input_values: (B, T, num_features) with `num_steps` real steps in each row.
             attention_mask: (B, T), 0 at padded steps.
             labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
                 `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
@@ -280,7 +280,7 @@ def whole_rows(values: Tensor, mask: Tensor | None, num_steps: int, num_features
 
 
 def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Take the loss that `LocallyConnectedForSequenceClassification.forward` describes."""
+    """Return the loss that `LocallyConnectedForSequenceClassification.forward` describes."""
     if problem is None and logits.size(1) == 1:
         problem = "regression"
     if problem == "single_label_classification" or (problem is None and not labels.is_floating_point()):
@@ -293,13 +293,13 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Take the mean of a loss over the labels, or its sum divided by `count`; in float32 where logits are less."""
+    """Return the mean of a loss over the labels, or its sum divided by `count`; at least in float32."""
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

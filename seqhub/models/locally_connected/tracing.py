@@ -1,15 +1,15 @@
-"""Padding without decisions on values, for programs that torch.jit.trace or torch.export records.
+"""Padding without branches on values, for programs that torch.jit.trace or torch.export records.
 
-Travels with the weights: nothing of seqhub may be imported here. Every model family has the same file.
+Travels with the weights, so it imports nothing of seqhub. Every model family has the same file.
 
-A recorded program runs on other batches than its example. What is recorded therefore has the same operations for every
-batch, length and padding: no branch on the contents of a tensor, and no size that depends on them.
+A recorded program runs on other batches than its example. It therefore has the same operations for every batch, length
+and padding: no branch on the contents of a tensor, and no size that depends on them.
 """
 
 import torch
 from torch import Tensor
 
-# PyTorch 2.6 does not tell torch.export from torch.compile
+# PyTorch 2.6 does not distinguish torch.export from torch.compile
 is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
@@ -24,7 +24,7 @@ def is_recording() -> bool:
 
 
 def real_steps_order(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the permutation that brings the real steps of each row to the front, and its inverse.
+    """Return the permutation that moves the real steps of each row to the front, and its inverse.
 
     Args:
         mask: (B, T), True at real steps.

@@ -3,7 +3,7 @@
 A preset names a cell; everything else keeps the default of `RecurrentConfig` until it is overridden:
 
     >>> sorted(PRESETS)
-    ['gru', 'lstm', 'lstm_hs97', 'rnn_relu', 'rnn_tanh']
+    ['gru', 'lstm', 'rnn_relu', 'rnn_tanh']
 
 The classes are imported at first use, so that the presets can be listed without torch.
 """
@@ -34,9 +34,7 @@ __all__ = [
 ]
 
 INPUTS = ("input_ids", "input_values")
-PRESETS: dict[str, dict[str, Any]] = {
-    cell: {"cell": cell} for cell in ("gru", "lstm", "lstm_hs97", "rnn_relu", "rnn_tanh")
-}
+PRESETS: dict[str, dict[str, Any]] = {cell: {"cell": cell} for cell in ("gru", "lstm", "rnn_relu", "rnn_tanh")}
 
 __getattr__, __dir__ = lazy_attributes(
     __name__,

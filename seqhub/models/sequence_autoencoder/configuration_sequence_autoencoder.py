@@ -1,4 +1,4 @@
-"""Shape of the sequence autoencoders. Travels with the weights: nothing of seqhub may be imported here."""
+"""Config of the sequence autoencoders. Travels with the weights, so it imports nothing of seqhub."""
 
 import math
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-# Which class each Auto class loads, as "file.class"; written whole into every config.json. There are no heads: what an
+# Class that each Auto class loads, as "file.class"; every config.json gets all of them. There are no heads: what an
 # autoencoder is for, it does itself.
 AUTO_MAP = {
     "AutoConfig": "configuration_sequence_autoencoder.SequenceAutoencoderConfig",
@@ -16,7 +16,7 @@ AUTO_MAP = {
 
 @strict
 class SequenceAutoencoderConfig(PreTrainedConfig):
-    """Shape of a sequence autoencoder.
+    """Architecture of a sequence autoencoder.
 
     Args:
         step_shape: Shape of the values of one step: `[2]` for points of a plane, `[28, 28]` for frames of a film.
@@ -34,7 +34,7 @@ class SequenceAutoencoderConfig(PreTrainedConfig):
     """
 
     model_type = "seqhub_sequence_autoencoder"
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied beside the weights
+    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
 
     step_shape: list[int] | tuple[int, ...] = (2,)
     cell: Literal["rnn_tanh", "rnn_relu", "gru", "lstm"] = "lstm"
@@ -43,13 +43,13 @@ class SequenceAutoencoderConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
-            raise ValueError(f"the config is of a {model_type!r} model, a {self.model_type!r} one is wanted")
+            raise ValueError(f"model_type={model_type!r}: must be {self.model_type!r}")
         self.step_shape = list(self.step_shape)  # as JSON gives it back
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied along with every save, so the map means the same folder, whatever a loaded config said
+        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property

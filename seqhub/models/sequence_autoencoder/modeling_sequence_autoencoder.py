@@ -5,7 +5,7 @@ import only torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, L real steps of the longest row, S values of a step, H = `hidden_size`.
 
-Padding: a step with `attention_mask` 0 is as if it were not there, wherever it stands. Inside, the real steps of each
+Padding: a step with `attention_mask` 0 is ignored, wherever it is. Inside, the real steps of each
 row are brought to the front; the loss counts them alone.
 """
 
@@ -27,7 +27,7 @@ from .tracing import is_recording, real_steps_order
 
 @dataclass
 class SequenceAutoencoderOutput(ModelOutput):
-    """The reconstruction, and the vector that it was made from.
+    """The reconstruction and the latent vector.
 
     Args:
         loss: Scalar, if labels were given.
@@ -52,10 +52,10 @@ _ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not have.
+    """Accept the usual arguments of transformers that a model does not take.
 
     Raises:
-        TypeError: Another argument, or one that the model would have to obey.
+        TypeError: Another argument, or one whose value the model would have to follow.
     """
     for name, value in extra.items():
         if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
@@ -84,7 +84,7 @@ class SequenceAutoencoderModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw first weights as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does; weights loaded from a file stay."""
         if isinstance(module, nn.RNNBase):
             bound = 1 / math.sqrt(module.hidden_size)
         elif isinstance(module, nn.Linear):
@@ -142,7 +142,7 @@ class SequenceAutoencoderModel(PreTrainedModel):
         return SequenceAutoencoderOutput(loss, logits, latent)
 
     def _recorded(self, values: Tensor, mask: Tensor | None, labels: Tensor | None) -> SequenceAutoencoderOutput:
-        """Do the same with operations that hold for any batch and padding."""
+        """Do the same with operations that are valid for any batch and padding."""
         flat = values.flatten(2).to(float_type(self))  # (B, T, S)
         mask = torch.ones_like(flat[..., 0]).bool() if mask is None else mask.bool()
         padded = ~mask.unsqueeze(2)
@@ -182,7 +182,7 @@ class SequenceAutoencoderModel(PreTrainedModel):
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Type of the floating-point parameters of a model; float32, which quantized modules read, without any."""
+    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 

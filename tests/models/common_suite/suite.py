@@ -3,26 +3,23 @@
 import unittest
 
 import torch
+from transformers import PreTrainedConfig
 from transformers.models.auto import modeling_auto
 
-from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
-from seqhub.models.recurrent.modeling_recurrent import (
-    RecurrentForCausalLM,
-    RecurrentForSequenceClassification,
-    RecurrentForTokenClassification,
-    RecurrentModel,
-)
-from seqhub.models.registry import build_config, list_heads, list_presets
+from seqhub.models import registry
+from seqhub.models.registry import HEADS, build_config, family_of, list_heads, list_presets
 
 from ...test_configuration_common import ConfigTester
 from ...test_modeling_common import ModelTesterMixin, ids_tensor
 
 # The mixin chooses labels by these tables of names, not by what is registered; without an entry the loss tests run
 # without labels and pass emptily.
-modeling_auto.MODEL_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentModel"
-modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForSequenceClassification"
-modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForTokenClassification"
-modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["seqhub_recurrent"] = "RecurrentForCausalLM"
+TABLES = {
+    "base": modeling_auto.MODEL_MAPPING_NAMES,
+    "sequence": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    "token": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+    "causal": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+}
 
 
 class Tester:
@@ -34,7 +31,7 @@ class Tester:
     def __init__(self, preset: str) -> None:
         self.preset = preset
 
-    def get_config(self) -> RecurrentConfig:
+    def get_config(self) -> PreTrainedConfig:
         # An embedding as wide as the states, since the mixin wants all hidden states equally wide and a gradient in
         # the first of them; the padding id below 10, to which a test shrinks the vocabulary.
         return build_config(
@@ -57,14 +54,16 @@ class Tester:
 
 class CommonTests(ModelTesterMixin):
     preset: str
-    all_model_classes = (RecurrentModel, RecurrentForSequenceClassification, RecurrentForTokenClassification)
     has_attentions = False
     test_can_init_all_missing_weights_before_2023 = True  # else a file without a copyright year is let off
 
     def setUp(self):
         self.model_tester = Tester(self.preset)
         self.config_tester = ConfigTester(
-            self, RecurrentConfig, common_properties=["hidden_size", "num_hidden_layers"], hidden_size=8
+            self,
+            type(self.model_tester.get_config()),
+            common_properties=["hidden_size", "num_hidden_layers"],
+            hidden_size=8,
         )
 
     def test_config(self):
@@ -74,13 +73,16 @@ class CommonTests(ModelTesterMixin):
 class CausalTests(CommonTests):
     """Apart, since the vocabulary of this head is part of its weights: resizing the embedding is refused."""
 
-    all_model_classes = (RecurrentForCausalLM,)
     all_generative_model_classes = ()  # the release holds no tests of `generate`; ours are tests/models/test_causal.py
     test_resize_embeddings = False
 
 
-assert len(CommonTests.all_model_classes + CausalTests.all_model_classes) == len(list_heads("recurrent"))
 for _preset in list_presets("input_ids"):
-    for _name, _tests in (("", CommonTests), ("_causal", CausalTests)):
+    _classes = {head: registry._load(family_of(_preset), HEADS[head]) for head in list_heads(family_of(_preset))}
+    for _head, _class in _classes.items():
+        TABLES[_head][_class.config_class.model_type] = _class.__name__
+    _causal = (_classes.pop("causal"),)
+    for _name, _tests, _models in (("", CommonTests, tuple(_classes.values())), ("_causal", CausalTests, _causal)):
         _name = f"Test_{_preset}{_name}"
-        globals()[_name] = type(_name, (_tests, unittest.TestCase), {"preset": _preset})
+        _fields = {"preset": _preset, "all_model_classes": _models}
+        globals()[_name] = type(_name, (_tests, unittest.TestCase), _fields)

@@ -1,7 +1,7 @@
-"""Memory cell blocks as Hochreiter & Schmidhuber (1997) have them: no forget gate, and a truncated gradient.
+"""Memory cell blocks of Hochreiter & Schmidhuber (1997): no forget gate, and a truncated gradient.
 
-Travels with the weights: nothing of seqhub may be imported here. Shapes: B sequences, T steps, F features of the input,
-H cells, G gates, U = H + G units.
+Travels with the weights, so it imports nothing of seqhub. Shapes: B sequences, T steps, F features of the input, H
+cells, G gates, U = H + G units.
 """
 
 import math
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .configuration_recurrent import RecurrentConfig
+from .configuration_hs97 import Hs97Config
 from .scan import scan
 from .tracing import is_exporting, is_recording
 
 
 class BlockShape(NamedTuple):
-    """Sizes and functions of the memory cell blocks of a layer, in types that TorchScript takes."""
+    """Sizes and activations of the memory cell blocks of a layer, in types that TorchScript accepts."""
 
     hidden_size: int
     num_gates: int
@@ -30,23 +30,23 @@ class BlockShape(NamedTuple):
 
 
 class MemoryBlocks(nn.Module):
-    """One layer in one direction, called as `nn.LSTM` with `batch_first` is.
+    """One layer in one direction, called in the same way as `nn.LSTM` with `batch_first`.
 
-    A block has one input gate, one output gate and one or more cells. With y the activations of the step before, of
-    cells and gates alike (Hochreiter & Schmidhuber 1997, appendix A.1):
+    A block has one input gate, one output gate and one or more cells. With y the activations of all cells and gates at
+    the previous step (Hochreiter & Schmidhuber 1997, appendix A.1):
 
         in, out = logistic(W x + V y + b)              one of each for a block
         s = s + in g(W x + V y + b)                    the constant error carousel
         output = out h(s)
 
-    g is 4 logistic - 2 and h is 2 logistic - 1, unless the config says otherwise. The paper delays the input by a step,
-    too; here a unit reads that of its own step.
+    g is 4 logistic - 2 and h is 2 logistic - 1, unless the config has others. In the paper the input is delayed by a
+    step, too; here a unit reads the input of its own step.
 
-    The truncated gradient takes y for given: an error that reaches a cell goes back in time along s and in no other
-    way. It still reaches what is below within the step, such as an embedding or another layer.
+    The truncated gradient treats y as a constant: an error that reaches a cell goes back in time along s only. Within
+    the step it still reaches the layers below, such as an embedding.
 
     Args:
-        config: Which units there are, and what they squash by.
+        config: Units and their activations.
         width: F.
 
     Attributes:
@@ -55,7 +55,7 @@ class MemoryBlocks(nn.Module):
         bias_l0: b, (U,), or of the gates alone (G,); None if no unit has one.
     """
 
-    def __init__(self, config: RecurrentConfig, width: int) -> None:
+    def __init__(self, config: Hs97Config, width: int) -> None:
         super().__init__()
         self.hidden_size, self.block_size, self.num_blocks = config.hidden_size, config.block_size, config.num_blocks
         self.num_gates = config.num_gates
@@ -76,7 +76,7 @@ class MemoryBlocks(nn.Module):
         )
 
     def reset_parameters(self) -> None:
-        """Draw all weights uniformly in +-1/sqrt(H), as PyTorch's recurrences do."""
+        """Initialise all weights uniformly in +-1/sqrt(H), as PyTorch's recurrences do."""
         bound = 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
@@ -90,13 +90,13 @@ class MemoryBlocks(nn.Module):
                 gates, (1, B, U); None for zero.
 
         Returns:
-            Outputs of the cells, (B, T, H), and where they ended, in the form of `start`.
+            Outputs of the cells, (B, T, H), and the last state, in the form of `start`.
         """
         outputs, memory = self.unroll(inputs, start)
         return outputs, (outputs[:, -1:].transpose(0, 1), memory[:, -1:].transpose(0, 1))
 
     def unroll(self, inputs: Tensor, start: Any = None, weight_ih: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Outputs of the cells, (B, T, H), and their states with the activations of the gates, (B, T, U).
+        """Return the outputs of the cells, (B, T, H), and their states with the activations of the gates, (B, T, U).
 
         Args:
             inputs: As in `forward`.
@@ -125,9 +125,9 @@ class MemoryBlocks(nn.Module):
         return outputs, memory
 
     def _recorded(self, net: Tensor, states: Tensor, units: Tensor, weight: Tensor) -> Tensor:
-        """What the units read of the step before, (B, T, U), for a program that holds for any number of steps."""
+        """Return the activations that the units read, (B, T, U), in a program that is valid for any number of steps."""
         shape = self._shape
-        if self.truncated:  # as by torch.no_grad(), which torch.export would record as a program of its own
+        if self.truncated:  # in place of torch.no_grad(), which torch.export would record as a separate program
             net, states, units, weight = net.detach(), states.detach(), units.detach(), weight.detach()
         if not is_exporting():
             read: Tensor = _scripted()(net, states, units, weight, *shape)
@@ -143,13 +143,13 @@ class MemoryBlocks(nn.Module):
 
 @cache
 def _scripted() -> Any:
-    """`read_by_units` with its loop, which torch.jit.trace would lay out for the steps of its example."""
+    """Return `previous_activations` with its loop, which torch.jit.trace would unroll for the steps of its example."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which the caller is using
-        return torch.jit.script(read_by_units)
+        warnings.simplefilter("ignore", DeprecationWarning)  # by torch.jit, which the caller uses
+        return torch.jit.script(previous_activations)
 
 
-def read_by_units(
+def previous_activations(
     net: Tensor,
     states: Tensor,
     units: Tensor,
@@ -161,7 +161,7 @@ def read_by_units(
     squash_input: str,
     squash_output: str,
 ) -> Tensor:
-    """The first of what `run_steps` returns; TorchScript takes no BlockShape from outside."""
+    """Return the first result of `run_steps`; TorchScript accepts no BlockShape as an argument."""
     shape = BlockShape(hidden_size, num_gates, num_blocks, block_size, squash_input, squash_output)
     return run_steps(net, states, units, weight, shape)[0]
 
@@ -169,14 +169,14 @@ def read_by_units(
 def run_steps(
     net: Tensor, states: Tensor, units: Tensor, weight: Tensor, shape: BlockShape
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run step by step: what the units read of the step before, (B, T, U), and what `unroll` returns.
+    """Run step by step; return the activations that the units read, (B, T, U), and the results of `unroll`.
 
     Args:
-        net: (B, T, U), what enters the units from below.
+        net: (B, T, U), inputs of the units from the layer below.
         states: (B, H), states of the cells before the first step.
         units: (B, U), activations before the first step.
         weight: (U, U).
-        shape: Of the blocks.
+        shape: Sizes and activations of the blocks.
     """
     read: list[Tensor] = []
     outputs: list[Tensor] = []
@@ -192,18 +192,18 @@ def run_steps(
 
 
 def carousel(net: Tensor, states: Tensor, shape: BlockShape) -> tuple[Tensor, Tensor]:
-    """What `unroll` returns, of the net inputs of all steps, (B, T, U), and the states before them, (B, H)."""
+    """Return the results of `unroll` for the net inputs of all steps, (B, T, U), and the states before them, (B, H)."""
     cells, gates = net.split((shape.hidden_size, shape.num_gates), dim=-1)
     gates = gates.sigmoid()
     squashed = cells.sigmoid() if shape.squash_input == "g1" else 4 * cells.sigmoid() - 2
-    written = of_cells(gates[..., : shape.num_blocks], shape.block_size) * squashed
+    written = gates_of_cells(gates[..., : shape.num_blocks], shape.block_size) * squashed
     states = states.unsqueeze(1) + written.cumsum(1)
     outputs = states if shape.squash_output == "id" else 2 * states.sigmoid() - 1
     if shape.num_gates > shape.num_blocks:
-        outputs = of_cells(gates[..., shape.num_blocks :], shape.block_size) * outputs
+        outputs = gates_of_cells(gates[..., shape.num_blocks :], shape.block_size) * outputs
     return outputs, torch.cat((states, gates), dim=-1)
 
 
-def of_cells(gates: Tensor, block_size: int) -> Tensor:
-    """The gate of each cell, (..., H), of those of the blocks."""
+def gates_of_cells(gates: Tensor, block_size: int) -> Tensor:
+    """Return the gate of each cell, (..., H), from those of the blocks."""
     return gates if block_size == 1 else gates.repeat_interleave(block_size, dim=-1)
