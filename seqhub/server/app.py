@@ -1,7 +1,7 @@
 """The ASGI application: table of routes, matching, authentication, authorisation, dispatch.
 
-Who asks, which repository, whether they may: decided here, once, before any handler runs. Paths are matched raw,
-because revisions arrive percent-encoded (`refs%2Fpr%2F1`).
+The dispatcher decides who sends a request, which repository it names and whether it is allowed, before a handler runs,
+in the same snapshot of the database as the handler.
 """
 
 import inspect
@@ -79,16 +79,16 @@ def compatibility() -> str:
         for route in table()
     )
     works = sum(route.state == "works" for route in table())
-    return f"""# What the embedded Hub answers
+    return f"""# Routes of the embedded Hub
 
-Rendered from the table in `seqhub/server/app.py` by `seqhub.server.app.compatibility()`: {works} routes work, and what
-clients may ask for beyond that gets a clear error in JSON instead of a puzzling one. Kept by a test.
+Rendered from the table in `seqhub/server/app.py` by `seqhub.server.app.compatibility()`: {works} routes work. Further
+requests of clients get a clear error in JSON. A test compares this page with the table.
 
 `{{kinds}}` is `models`, `datasets` or `spaces`; `{{prefix}}` is nothing, `datasets/` or `spaces/`; `{{repo}}` is
 `namespace/name`, in any case of letters, and a bare name redirects to `seqhub/name`; GET answers HEAD, too.
-`/healthz` and `/metrics` stand before this table. Permissions are explained at the top of `seqhub/server/auth.py`:
-`public` asks nothing, `signed` wants a signed address, `account` any user, `info` a repository that may be seen, `read`
-its files, `discuss` a signed-in reader with a token that may write, `write` and `admin` the right to it.
+`/healthz` and `/metrics` come before this table. Permissions, explained at the top of `seqhub/server/auth.py`: `public`
+needs nothing, `signed` a signed URL, `account` any signed-in user, `info` a repository that the client may see, `read`
+its files, `discuss` a signed-in reader with a token that may write, `write` and `admin` the right to do so.
 
 | method | path | permission | state | for |
 | --- | --- | --- | --- | --- |
@@ -140,7 +140,7 @@ class Dispatcher:
             response = error_response(error)
         except Exception:
             logger.exception("request %s failed", request_id)
-            response = error_response(HubHTTPError(500, f"Internal error; the server's log has it as {request_id}."))
+            response = error_response(HubHTTPError(500, f"Internal error; see {request_id} in the log of the server."))
         await response(scope, receive, send_with_id)
 
     async def answer(self, request: Request) -> Response:

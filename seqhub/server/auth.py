@@ -1,21 +1,21 @@
 """Authentication and authorisation.
 
-Every route declares one permission of `Permission`; `authorise` returns or raises. What may not be read is answered
-exactly as what does not exist, so no answer tells that a private repository is there.
+Every route declares one `Permission`, which `authorise` checks. The answer for a repository that may not be seen is
+exactly the one for a repository that does not exist, so that no answer reveals a private repository.
 
-    public    nothing is asked
-    signed    the address itself carries a signature, which the route checks
+    public    no credentials needed
+    signed    the URL carries a signature, which the route checks
     account   any signed-in user
     info      the repository may be seen: its card, listing of files, settings
-    read      its files may be read: `info`, and the gate of a gated repository is open
+    read      its files may be read: `info`, and for a gated repository also an accepted request for access
     discuss   a signed-in reader whose token may write: pull requests, comments, likes
     write     commits, branches, tags; on a namespace: new repositories
-    admin     settings, deletion, a new name, decisions on requests for access
+    admin     settings, deletion, renaming, decisions on requests for access
 
-A token of role `write` does whatever its owner may, deletion included, as on the public Hub: anything in the owner's
-own namespace, and in an organisation what the owner's role there allows. A token that names repositories reaches
-nothing else that is not public. Basic credentials are taken on git's and git-lfs' routes only: a browser sends them by
-itself, so elsewhere a form of another site could write with them.
+A token of role `write` may do everything that its owner may, deletion included, as on the public Hub: anything in the
+namespace of the owner, and in an organisation what the owner's role there allows. A token that names repositories can
+reach only these and public ones. Basic credentials are accepted on the routes of git and git-lfs only: a browser sends
+them automatically, so on other routes a form of another site could write with them.
 """
 
 import base64
@@ -76,7 +76,7 @@ def authorise(
 
     Args:
         store: Knows the members of organisations and who passed the gate of a repository.
-        identity: Who asks.
+        identity: Of the request.
         permission: What the route declares.
         target: A repository, or for a new one the name of its namespace; None where the route names neither.
 
@@ -130,7 +130,7 @@ def _authorise_repo(store: "StoreParts", identity: Identity, permission: Permiss
     if identity.account is None or identity.token is None:
         raise unauthorised(f"Sign in first: a change to {repo.repo_id} needs a token", identity.challenge)
     if identity.token.role == "read":
-        raise HubHTTPError(403, f"This token may only read; a change to {repo.repo_id} needs one of role write")
+        raise HubHTTPError(403, f"This token may only read: a change to {repo.repo_id} needs a token of role write")
     if permission == "discuss":
         if not _covers(identity.token, repo):
             raise HubHTTPError(403, f"This token is for other repositories than {repo.repo_id}")
@@ -143,7 +143,7 @@ def _authorise_namespace(store: "StoreParts", identity: Identity, permission: Pe
     if identity.account is None or identity.token is None:
         raise unauthorised("Sign in first: this needs a token", identity.challenge)
     if identity.token.repos:
-        raise HubHTTPError(403, "This token is for single repositories; it makes none")
+        raise HubHTTPError(403, "This token is confined to single repositories and cannot create one")
     role = _within(store, identity.account, identity.token, namespace)
     needed = RANK["admin" if permission == "admin" else "read" if permission in ("info", "read") else "write"]
     if RANK[role] < needed:

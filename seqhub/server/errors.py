@@ -38,7 +38,7 @@ class HubHTTPError(SeqhubError):
         code: For `X-Error-Code`: RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo choose clients' exceptions;
             None for the status's own in `CODES`.
         headers: Further headers of the answer.
-        body: Further fields of the JSON body, beside `error`.
+        body: Further fields of the JSON body, besides `error`.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Patterns of `.gitattributes` and `.gitignore`, as git reads them, for paths that come from clients.
 
-Patterns come from repositories, so matching must not blow up: segments are matched by `fnmatch`, whose expressions do
-not backtrack, and `**` by a table over segments. (The expressions of pathspec 1.1 backtrack: `*a*a*a...b` takes
-exponential time.) Names and endings, which most lines are, are looked up; each folder is looked at once.
+Patterns come from repositories, so matching must take bounded time: segments are matched by `fnmatch`, whose regular
+expressions do not backtrack, and `**` by a table over segments. (Those of pathspec 1.1 backtrack: `*a*a*a...b` takes
+exponential time.) Most lines are names or endings, which are looked up; each folder is matched once.
 """
 
 import base64

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from seqhub.server import strict_json
 from seqhub.server.errors import HubHTTPError
 
-_HALF_OR_NUL = re.compile("[\ud800-\udfff\0]")
+_SURROGATE_OR_NUL = re.compile("[\ud800-\udfff\0]")
 
 
 class Fields:
@@ -23,8 +23,8 @@ class Fields:
             raise HubHTTPError(400, f'Field "{name}" must be a string.')
         if len(value) > limit:
             raise HubHTTPError(400, f'Field "{name}" has {len(value)} characters; at most {limit} are allowed.')
-        if _HALF_OR_NUL.search(value):
-            raise HubHTTPError(400, f'Field "{name}" holds a NUL or half of a surrogate pair.')
+        if _SURROGATE_OR_NUL.search(value):
+            raise HubHTTPError(400, f'Field "{name}" holds a NUL or a lone surrogate.')
         return value
 
     def optional_text(self, name: str, *, limit: int = 65_536) -> str | None:

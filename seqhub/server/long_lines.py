@@ -11,7 +11,7 @@ from seqhub.server.errors import HubHTTPError
 
 SHORT_CHARACTERS: Final = 2**16  # of a string that stays in the object
 _SKELETON_BYTES: Final = 2**20  # of what is left of a line without its long string
-# Whole characters only: an escape that the piece cuts off is left for the next piece, half a surrogate pair for nobody.
+# Whole characters only: an escape that the piece cuts off is left for the next piece, and lone surrogates are refused.
 _CHARACTERS = re.compile(
     r'(?:[^"\\\x00-\x1f]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}'
     r'|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|\\["\\/bfnrt])*+'
@@ -48,7 +48,7 @@ class LongLine:
             size += len(text)
             if size > _SKELETON_BYTES:
                 raise HubHTTPError(
-                    413, f"A line of the commit has more than {_SKELETON_BYTES} bytes beside its content."
+                    413, f"A line of the commit has more than {_SKELETON_BYTES} bytes besides its content."
                 )
             skeleton.append(text)
 
@@ -100,5 +100,5 @@ class LongLine:
         assert self.file is not None
         raw: str = json.loads(f'"{text}"') if "\\" in text else text
         if "\0" in raw:
-            raise HubHTTPError(400, 'Field "content" holds a NUL or half of a surrogate pair.')
+            raise HubHTTPError(400, 'Field "content" holds a NUL or a lone surrogate.')
         self.file.write(raw.encode())

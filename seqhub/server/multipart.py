@@ -1,10 +1,10 @@
 """Multipart uploads: large files in numbered parts.
 
-    root/parts/ACCOUNT/UPLOAD/NUMBER       one part, and behind it its SHA-256, 32 bytes
-    root/parts/ACCOUNT/UPLOAD/*.part       a part on its way in; as long as the part will be
+    root/parts/ACCOUNT/UPLOAD/NUMBER       one part, followed by its SHA-256, 32 bytes
+    root/parts/ACCOUNT/UPLOAD/*.part       a part that is being received; as long as the part will be
 
-The SHA-256 is the ETag that the client gives back at the end. A part that is sent again replaces the one before. Parts
-are not synced: only the joined file is acknowledged. Uploads that nobody finishes are removed after a day.
+The SHA-256 is the ETag that the client sends back at the end. A part that is sent again replaces the earlier one. Parts
+are not synced: only the joined file is acknowledged. Unfinished uploads are removed after a day.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Pack files and pkt-lines for git clients: which objects a client lacks, and their pack.
 
 Sources: git, Documentation/gitprotocol-common ("pkt-line format"), gitprotocol-pack ("packfile negotiation", side-band)
-and gitformat-pack. Objects are sent whole, without deltas: they are text and pointers, large files travel by LFS.
+and gitformat-pack. Objects are sent whole, without deltas: they are text and pointers, and large files are sent by LFS.
 
 Ids of objects are held in memory, 20 bytes each; their bytes one object at a time.
 """

@@ -1,7 +1,7 @@
 """Pickles in repositories: scans that warn, and a policy that refuses them.
 
-A scan that finds nothing proves nothing, since lists of dangerous names are got round again and again; so a file is
-"suspicious" or "not scanned", never safe.
+A scan that finds nothing proves nothing, because lists of dangerous names are regularly bypassed. So the status of a
+file is "suspicious" or "not scanned", never "safe".
 """
 
 import io
@@ -26,7 +26,7 @@ from seqhub.server.types import AddLarge, AddSmall, AddStaged, CopyFile, Operati
 
 Status = Literal["suspicious", "not scanned", "failed"]
 Opened = Callable[[], bytes | Path | None]
-Unscanned = tuple[str, str, Opened]  # content, ending, and what gives the content
+Unscanned = tuple[str, str, Opened]  # content, ending, and a function that opens it
 
 PICKLES = frozenset(PICKLE_SUFFIXES)
 SCANNED = PICKLES | {".npy", ".npz", ".zip"}

@@ -1,8 +1,8 @@
 """HTTP protocol of uvicorn with timeouts and limits of connections.
 
-uvicorn by itself waits for ever for the end of headers, takes headers of any length, goes on reading a body that was
-refused, keeps an answer for a client that does not read it, and answers nothing to a client that closes its own side
-after the request. A route that waits for a slow body is the middleware's matter.
+uvicorn alone waits without limit for the end of headers, accepts headers of any length, continues to read a body that
+was refused, keeps an answer for a client that does not read it, and does not answer a client that closes its own side
+after the request. The middleware limits the time of bodies.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Connections:
     """Open connections by client address, oldest first.
 
     A connection on which no request is under way gives way to a new one, so that neither slow nor idle connections
-    keep anybody out.
+    keep new ones out.
 
     Args:
         most: Connections in all.
@@ -84,8 +84,8 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             self._inside: Literal["nothing", "headers", "body"] = "nothing"
             self._header_bytes = 0
             self._headers_ended = False  # in the bytes that came last
-            self._sending_timer: asyncio.TimerHandle | None = None  # the client owes us bytes
-            self._reading_timer: asyncio.TimerHandle | None = None  # we owe the client bytes that it does not take
+            self._sending_timer: asyncio.TimerHandle | None = None  # until the client sends bytes
+            self._reading_timer: asyncio.TimerHandle | None = None  # until the client reads bytes
             self._refused = False  # what comes from now on is dropped
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -24,7 +24,7 @@ from seqhub.server.request import RequestContext
 from seqhub.server.store.names import RESERVED
 from seqhub.server.workers import Work
 
-State = Literal["works", "left out"]
+State = Literal["works", "unsupported"]
 PlainHandler = Callable[[RequestContext], Response]
 StreamingHandler = Callable[[RequestContext], Awaitable[Response]]
 Handler = PlainHandler | StreamingHandler
@@ -41,7 +41,7 @@ class Route:
         permission: What the caller needs; asked for the repository where the pattern has one.
         handler: See the module.
         purpose: One line for `docs/hub-compatibility.md`.
-        state: Left-out routes answer 501.
+        state: Unsupported routes answer 501.
         body_limit: Bytes; more is answered with 413.
         work: Pool of workers; None for `light` where the method is GET and `write` otherwise.
         takes_basic: Whether Basic credentials are taken, as git sends them.

@@ -1,7 +1,7 @@
 """Scan files for pickles in a separate process: one path per line on standard input, one status per line on the output.
 
-Started by `seqhub.server.pickle_scan`. The system limits its memory and processor time, and it ends with the server,
-whose pipe it reads.
+Started by `seqhub.server.pickle_scan`. Resource limits bound its memory and processor time, and it ends when the
+server closes the pipe.
 """
 
 import ctypes

@@ -72,7 +72,7 @@ class Running:
 
         Args:
             home: Folder for the client's caches.
-            token: What it signs in with; None for a new write token of the user `seqhub`, "" for nobody.
+            token: What it signs in with; None for a new write token of the user `seqhub`, "" for none.
         """
         return {
             "HF_ENDPOINT": self.url,
@@ -106,7 +106,7 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
         try:
             server.settled.wait()
             if not server.started:
-                raise HubError("the server did not start; its log says why")
+                raise HubError("the server did not start: see its log")
             yield Running(url, store)
         finally:
             server.should_exit = True
@@ -123,7 +123,7 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
         log: Write one line of JSON per request to standard error.
 
     Raises:
-        InvalidConfigError: For an address that others can reach while there is no token, so anybody could look.
+        InvalidConfigError: For an address that others can reach while there is no token, which would make it public.
         HubError: If the port is taken.
     """
     _give_memory_back()
@@ -169,7 +169,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # nobody in front is trusted to say who asks
+                proxy_headers=False,  # no proxy is trusted to name the client
                 timeout_keep_alive=settings.idle_seconds,
                 timeout_graceful_shutdown=settings.stop_seconds,
             )
@@ -202,7 +202,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:  # asked twice: do not wait for requests
+        if self.should_exit:  # second signal: do not wait for requests
             self.force_exit = True
         self.should_exit = True
 
@@ -215,9 +215,9 @@ def _opened(root: Path) -> Iterator[Store]:
         raise HubError(f"{root} cannot be served: {error}") from error
     try:
         try:
-            store.maintenance.require_writable()  # SQLite alone would open on a file system that is read-only
+            store.maintenance.require_writable()  # SQLite alone opens on a read-only file system
         except HubHTTPError as error:
-            if error.status != 507:  # what is on a full disk can be read, and room be made
+            if error.status != 507:  # a full disk can still be read, and files be deleted
                 raise HubError(f"{root} cannot be served: it cannot be written") from error
         yield store
     finally:

@@ -12,7 +12,7 @@ class Settings:
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 for any that is free.
-        allowed_hosts: Names that the `Host` header may carry beside loopback names and `host`.
+        allowed_hosts: Names that the `Host` header may carry besides loopback names and `host`.
         safetensors_only: Refuse commits of files that may hold pickles.
         scan_pickles: Look into committed files that may hold pickles, where picklescan is installed.
         max_wrong_tokens: Wrong tokens of one address in `wrong_token_seconds`; more are answered with 429.
@@ -46,9 +46,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 2**16:
-            raise InvalidConfigError(f"port {self.port}; allowed: 0 to 65535")
+            raise InvalidConfigError(f"port={self.port}: must be from 0 to 65535")
         for name in (field.name for field in fields(self)):
             if name.startswith("max_") or name.endswith("_seconds"):
                 value = getattr(self, name)
                 if value <= 0:
-                    raise InvalidConfigError(f"{name} is {value}; allowed: more than 0")
+                    raise InvalidConfigError(f"{name}={value}: must be greater than 0")

@@ -1,8 +1,8 @@
 """Strict parser of JSON from outside: whatever it accepts can be written into an answer.
 
-`parse` is for requests and refuses what is not JSON by RFC 8259, or means different things to different readers.
-`parse_content` is for files that a repository holds, such as a config.json with NaN, which Python writes and reads:
-what no answer can carry becomes null, so that the rest of the file can be used.
+`parse` is for requests. It refuses text that is not JSON by RFC 8259, or that parsers read differently (double keys).
+`parse_content` is for files in repositories, such as a config.json with NaN, which Python writes and reads: values that
+no answer can hold become null, so that the rest of the file can be used.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Unified diffs in linear time.
 
-Patience diff (Bram Cohen): lines that occur once on both sides anchor the rest; between anchors the same is done again,
-a few times. What is left without anchors is shown as removed and added. The longest increasing sequence of anchors is
+Patience diff (Bram Cohen): lines that occur once on both sides anchor the rest; between anchors this is repeated a few
+times. Lines without anchors are shown as removed and added. The longest increasing sequence of anchors is
 found by patience sorting.
 """
 

@@ -2,11 +2,11 @@
 
     light   reads that take milliseconds; never waits for the others
     write   changes, which may wait for the database's writer
-    heavy   answers that take much computing: packs for git, diffs, metadata of weights, long lists
+    heavy   answers that need much computation: packs for git, diffs, metadata of weights, long lists
     bulk    bodies of many megabytes: large commits, joining the parts of an upload
 
-One slow kind of request therefore delays its own kind only, and one client's requests delay another client's by one
-request at most.
+A slow class of requests therefore delays only its own class, and the requests of one client delay those of another by
+one request at most.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class FairQueue:
         except asyncio.CancelledError:
             with self._lock:
                 was_waiting = self._forget(client, future)
-            if not was_waiting:  # the slot was on its way here
+            if not was_waiting:  # the slot was granted meanwhile
                 self._release()
             raise
 

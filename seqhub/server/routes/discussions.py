@@ -123,7 +123,7 @@ def merge(context: RequestContext) -> Response:
     text = context.json().text("comment", "", limit=MAX_TEXT)
     found = named(context)
     if not found.is_pull_request:
-        raise HubHTTPError(400, f"Discussion {found.number} is no pull request.")
+        raise HubHTTPError(400, f"Discussion {found.number} is not a pull request.")
     made = context.store.discussions.merge(context.repo, found.number, context.user.name, text)
     return JSONResponse({"success": True, "mergeCommitId": made.oid})
 

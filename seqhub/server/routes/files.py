@@ -185,7 +185,7 @@ def safetensors_metadata(context: RequestContext) -> Response:
         raise HubHTTPError(422, f"{index_path} is not an index of safetensors shards.") from None
     if len(shards) > MAX_SHARDS:
         raise HubHTTPError(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
-    del index, found  # the headers of the shards need the room
+    del index, found  # free memory for the headers of the shards
     parts: list[bytes] = []
     total = 0
     for shard, name in zip(shards, names, strict=True):

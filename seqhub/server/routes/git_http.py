@@ -1,7 +1,7 @@
 """`git clone`, `fetch` and `pull` over smart HTTP; read-only.
 
 Source: git, Documentation/gitprotocol-http and gitprotocol-pack, version 0, which every client accepts; upload-pack.c
-where they leave a question. A request holds the whole conversation so far, so nothing is kept between requests.
+where they are ambiguous. A request repeats the negotiation so far, so that no state is kept between requests.
 """
 
 import logging
@@ -84,8 +84,8 @@ def upload_pack(context: RequestContext) -> Response:
     try:
         fetch = parsed(unpacked(context))
     except ValueError as problem:
-        raise HubHTTPError(400, f"This is no request to git-upload-pack: {problem}.") from None
-    if not fetch.wants:  # git tries out with an empty request whether a large one would be let in
+        raise HubHTTPError(400, f"This is not a request to git-upload-pack: {problem}.") from None
+    if not fetch.wants:  # git sends an empty request to test whether a large one would be accepted
         return answer([])
     graph = Graph(reader(context))
     found = tips(context, graph)
@@ -141,7 +141,7 @@ def sent(
             raise  # the pack breaks off, which the client sees by its checksum
         request_id = context.request.scope.get("seqhub.request_id", "")
         logger.exception("request %s: a pack of %s broke off", request_id, context.repo.repo_id)
-        yield pkt(ERROR + f"internal error; the server's log has it as {request_id}\n".encode())
+        yield pkt(ERROR + f"internal error; see {request_id} in the log of the server\n".encode())
 
 
 def refuse_push(context: RequestContext) -> Response:
@@ -158,7 +158,7 @@ def reader(context: RequestContext) -> Reader:
     """Return a function that reads objects of the repository by their 20 bytes."""
 
     def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:
-        if oid == git.EMPTY_TREE:  # known to everybody; of a repository without files
+        if oid == git.EMPTY_TREE:  # known to every client; tree of a repository without files
             return "tree", b""
         return context.store.git.read(context.repo, oid.hex())
 
@@ -250,7 +250,7 @@ def parsed(body: bytes) -> FetchRequest:
 def oid_of(text: bytes) -> bytes:
     """Parse an object id."""
     if not _OID.fullmatch(text):
-        raise ValueError(f"{text[:60]!r} is no object id")
+        raise ValueError(f"{text[:60]!r} is not an object id")
     return bytes.fromhex(text.decode())
 
 
@@ -315,7 +315,7 @@ def make_routes() -> list[Route]:
                 "read",
                 refuse_push,
                 "`git push`: upload with huggingface_hub",
-                state="left out",
+                state="unsupported",
                 takes_basic=True,
             ),
         ]

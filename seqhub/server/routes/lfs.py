@@ -1,10 +1,10 @@
 """Git LFS: the batch route, and signed URLs for uploads and downloads. Locks are not supported.
 
 Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md (and basic-transfers.md, locking.md). Two
-transfers come on top of `basic`: huggingface_hub's `multipart` (`chunk_size` and numbered part addresses in the
+transfers are supported besides `basic`: huggingface_hub's `multipart` (`chunk_size` and numbered URLs of parts in the
 upload's header, a completion request to its href) and `xet` (the write-token route as href, its answer as headers).
 
-No answer tells whether this server holds a file that the caller has neither sent nor may read.
+No answer reveals whether this server has a file that the client has neither sent nor may read.
 """
 
 import functools
@@ -132,7 +132,7 @@ def complete(context: RequestContext) -> Response:
             freed = waiting_bytes(context.store.root, account.id, grant.upload)
             writer.finish(grant.oid, grant.size, account, token, freed=freed)
         except BaseException:
-            with suppress(OSError):  # the first error is the one to tell
+            with suppress(OSError):  # the first error is reported
                 writer.abort()
             raise
         forget(context.store.root, account.id, grant.upload)
@@ -232,7 +232,7 @@ def _downloads(context: RequestContext, wanted: list[tuple[str, int]]) -> list[o
 def _wanted(fields: Fields) -> tuple[str, int]:
     oid = fields.text("oid")
     if len(oid) != 64 or not set(oid) <= HEX:
-        raise _lfs_error(422, f"{oid[:80]!r} is no SHA-256 of 64 lowercase hexadecimal digits.")
+        raise _lfs_error(422, f"{oid[:80]!r} is not a SHA-256 of 64 lowercase hexadecimal digits.")
     return oid, fields.integer("size")
 
 
@@ -273,8 +273,8 @@ def make_routes(plan: Plan) -> list[Route]:
         rows += [
             Route("POST", f"{base}/objects/batch", "read", asked, "LFS: where to send or fetch large files"),
             Route("POST", f"{base}/objects/verify", "discuss", verify, "LFS: has the file arrived?"),
-            Route("*", f"{base}/locks", "read", locks, lock_purpose, state="left out"),
-            Route("*", f"{base}/locks/{{rest*}}", "read", locks, "LFS locks, as above", state="left out"),
+            Route("*", f"{base}/locks", "read", locks, lock_purpose, state="unsupported"),
+            Route("*", f"{base}/locks/{{rest*}}", "read", locks, "LFS locks, as above", state="unsupported"),
         ]
     rows = [replace(route, takes_basic=True) for route in rows]
     much = 2**60  # the grant says how many bytes exactly

@@ -236,7 +236,7 @@ def first_files(fields: Fields) -> list[Operation]:
     name = fields.optional_text("license", limit=100)
     if name and not any(op.path == "README.md" for op in operations):
         if not all(letter.isalnum() or letter in "-.+" for letter in name):
-            raise HubHTTPError(400, f'Field "license" is no name of a licence: {name!r}.')
+            raise HubHTTPError(400, f'Field "license" is not the name of a licence: {name!r}.')
         operations.append(AddSmall("README.md", f"---\nlicense: {name}\n---\n".encode()))
     return operations
 

@@ -119,4 +119,4 @@ async def pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -
     finally:
         if writing is not None:
             await asyncio.wait({writing})  # the caller closes the file next
-            writing.exception()  # seen, so that asyncio does not complain of it
+            writing.exception()  # retrieved, so that asyncio does not log it

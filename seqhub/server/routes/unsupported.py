@@ -17,7 +17,7 @@ def _handler_of(what: str) -> Handler:
 def _unsupported(pattern: str, what: str, reason: str) -> list[Route]:
     handler = _handler_of(what)
     return [
-        Route("*", tail, "public", handler, f"{what}: {reason}", state="left out")
+        Route("*", tail, "public", handler, f"{what}: {reason}", state="unsupported")
         for tail in (pattern, f"{pattern}/{{rest*}}")
     ]
 
@@ -28,7 +28,7 @@ routes = [
     *_unsupported("/api/settings/webhooks", "Webhooks", "this server never calls out"),
     *_unsupported("/api/jobs", "Jobs", "nothing is computed here"),
     *_unsupported("/api/scheduled-jobs", "Scheduled jobs", "nothing is computed here"),
-    *_unsupported("/api/kernels", "Kernels", "a kind of repository that trains nothing here"),
+    *_unsupported("/api/kernels", "Kernels", "a repository type that this Hub does not have"),
     *_unsupported("/api/papers", "Papers", "a catalogue of the public Hub"),
     *_unsupported("/api/daily_papers", "Daily papers", "a catalogue of the public Hub"),
     *_unsupported("/oauth", "OAuth logins", "tokens are made with `seqhub hub token`"),

@@ -1,7 +1,7 @@
 """Routes of Xet uploads: tokens, xorbs, shards. Downloads are plain HTTP.
 
-The CAS address is `/xet/INSTANCE/EPOCH`: the store's instance id changes when data go away as a whole, the user's epoch
-when something of his is lost; hf_xet keeps a cache for each address. Its requests carry a token of their own, a grant.
+The CAS URL is `/xet/INSTANCE/EPOCH`: the instance id of the store changes when data are removed, the epoch of a user
+when some of the user's xorbs are lost; hf_xet keeps a cache for each URL. Its requests carry a grant as their token.
 """
 
 from starlette.responses import JSONResponse, Response
@@ -140,7 +140,7 @@ routes = [
         "a shard: of which chunks files consist",
         body_limit=MAX_SHARD_BYTES,
     ),
-    Route("*", f"{CAS}/v2/shards", "signed", absent, "404: hf_xet falls back to version 1", state="left out"),
-    Route("*", f"{CAS}/v1/xorb-grants/{{rest*}}", "signed", absent, "404: hf_xet sends xorbs here", state="left out"),
-    Route("*", f"{CAS}/v1/chunks/{{rest*}}", "signed", absent, "404: no search for chunks of others", state="left out"),
+    Route("*", f"{CAS}/v2/shards", "signed", absent, "404: hf_xet falls back to version 1", state="unsupported"),
+    Route("*", f"{CAS}/v1/xorb-grants/{{rest*}}", "signed", absent, "404: hf_xet sends xorbs", state="unsupported"),
+    Route("*", f"{CAS}/v1/chunks/{{rest*}}", "signed", absent, "404: no global deduplication", state="unsupported"),
 ]

@@ -19,7 +19,7 @@ class AccessRequest:
 
     account: Account
     status: AccessStatus
-    fields: dict[str, str]  # what the asker filled in
+    fields: dict[str, str]  # as filled in by the user
     created: datetime
 
 
@@ -49,9 +49,9 @@ class AccessRequests(StorePart):
 
         Args:
             repo: The repository.
-            user: Who asked.
+            user: Name of the user.
             status: The decision.
-            grant: Make a request for a user who never asked.
+            grant: Also without a request of the user.
 
         Raises:
             HubHTTPError: 404 for an unknown user or one without a request, 400 for an unknown status, 409 if granted.

@@ -50,14 +50,14 @@ class Accounts(StorePart):
         """Add a user to an organisation, or change the user's role.
 
         Raises:
-            HubHTTPError: 404 if one of them is missing, 400 if they are no organisation and user.
+            HubHTTPError: 404 if one of them is missing, 400 if they are not an organisation and a user.
         """
         if role not in ROLES:
             raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
         with self.database.transaction() as connection:
             organisation, member = required_account(connection, org), required_account(connection, user)
             if not organisation.is_org or member.is_org:
-                raise HubHTTPError(400, f"{org} is no organisation, or {user} is no user")
+                raise HubHTTPError(400, f"{org} is not an organisation, or {user} is not a user")
             connection.execute("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", (organisation.id, member.id, role))
 
     def remove_member(self, org: str, user: str) -> None:

@@ -128,7 +128,7 @@ class BlobWriter:
         if file is not None:
             try:
                 file.close()
-            except OSError:  # the disk is full: what could not be flushed is not wanted any more
+            except OSError:  # the disk is full: what could not be flushed is discarded
                 pass
             finally:
                 self._path.unlink(missing_ok=True)
@@ -221,7 +221,7 @@ class Blobs(StorePart):
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
         waiting += multipart.waiting_bytes(self.root, account.id)
         if waiting + size > limit:
-            known = "" if confined_id(token) else f"{waiting:,} "  # what others sent is not told to such a token
+            known = "" if confined_id(token) else f"{waiting:,} "  # such a token must not learn what other tokens sent
             text = f"{known}bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
             raise HubHTTPError(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
 
@@ -257,14 +257,14 @@ class Blobs(StorePart):
 
         A file of that name is replaced: the new one has just been hashed, the old one may be damaged.
 
-        Inside the writer's place, so that `gc` can never remove a blob between the rename and the note.
+        Inside the writer's lock, so that `gc` can never remove a blob between the rename and the note.
         """
         path = self.path(sha256)
         key, time_now = bytes.fromhex(sha256), now()
         with self.database.transaction() as connection:
             mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"
             (committed,) = connection.execute(mine, (key, account.id)).fetchone()
-            if committed is None:  # the same again takes no room
+            if committed is None:  # the same content again takes no space
                 self._check_upload_quota(connection, account, size - freed, token)
             if not path.parent.is_dir():
                 private.make_folder(path.parent)

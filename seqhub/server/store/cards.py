@@ -48,7 +48,7 @@ def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
     try:
         _check_events(text)
         card = _plain(yaml.load(text, Loader=_Loader), iter(range(_VALUES)), _DEPTH)
-    except Exception:  # PyYAML raises anything, from IndexError to AttributeError, for ill-typed tags
+    except Exception:  # PyYAML raises IndexError, AttributeError and others for wrongly typed tags
         return {}
     return {name: value for name, value in card.items() if name not in _UNREADABLE} if isinstance(card, dict) else {}
 

@@ -71,7 +71,7 @@ class Commits(StorePart):
             The new commit; the head as it was if nothing changed.
 
         Raises:
-            HubHTTPError: 412 if somebody else committed first, 404 for a missing branch or file, 422 for bad paths and
+            HubHTTPError: 412 if another commit came first, 404 for a missing branch or file, 422 for bad paths and
                 conflicts, 400 for a large file that is not the uploader's, 403 beyond a quota, 507 for a full disk.
         """
         reference = full_ref(branch_ref)
@@ -93,7 +93,7 @@ class Commits(StorePart):
                 note_commit(connection, repo.id, reference, commit)
 
             with self.database.reading_latest() as connection:
-                first = planned(connection)  # what is refused leaves nothing behind
+                first = planned(connection)  # a refused commit leaves nothing behind
             contents.keep(self.database, self.writer.blobs.path)
             made = self.writer.write(repo, reference, planned, noted, author, title, message, contents, first)
             if isinstance(made, Commit):

@@ -122,7 +122,7 @@ class ContentWriter:
 
     def __init__(self, contents: Contents, path: str) -> None:
         self._contents, self._name = contents, path
-        self._begin = bytearray()  # until it is long enough for a file
+        self._begin = bytearray()  # bytes before the content is long enough for a file
         self._file: IO[bytes] | None = None
         self._path = contents.temporary()
         self._sha256 = hashlib.sha256()

@@ -1,8 +1,7 @@
 """Byte and like counters of repositories: updated with every change, recomputed to check or repair.
 
-A version of a small file counts once at each path, a large file once in a repository, in however many versions and
-places it is, and not any more once it was deleted for good. Old versions can be read by their commit, so they count as
-long as the repository is there.
+A version of a small file counts once for each path; a large file counts once for each repository, independent of the
+number of versions and paths, until it is deleted permanently. Old versions count, since they can be read by commit.
 """
 
 import sqlite3

@@ -49,7 +49,7 @@ class ConnectionPool:
         self._process = os.getpid()
         with storage_errors():
             if not path.exists():
-                private.touch(path)  # SQLite would create it by the umask
+                private.touch(path)  # SQLite would apply the umask
         try:
             with self.connection() as connection, storage_errors():
                 migrate(connection)
@@ -308,7 +308,7 @@ class FairLock:
             if turn in self._waiting:
                 self._waiting.remove(turn)
                 return False
-        return True  # it came in the last moment
+        return True  # acquired between the timeout and the check
 
     def release(self) -> None:
         with self._guard:
@@ -354,8 +354,8 @@ def storage_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _of_sqlite(error) from error
-    except UnicodeEncodeError as error:  # JSON may hold half a surrogate pair; no text of ours does
-        raise HubHTTPError(400, "a text holds half a character") from error
+    except UnicodeEncodeError as error:  # JSON may hold lone surrogates
+        raise HubHTTPError(400, "a text holds a lone surrogate") from error
     except OverflowError as error:
         raise HubHTTPError(400, "a number is out of range") from error
     except OSError as error:
@@ -382,7 +382,7 @@ def _of_sqlite(error: sqlite3.Error) -> Exception:
             503, "the Hub is busy writing; try again", headers={"Retry-After": "1"}
         ),
         sqlite3.SQLITE_CORRUPT: lambda: HubHTTPError(503, "the Hub's database is damaged; run `seqhub hub fsck`"),
-        sqlite3.SQLITE_NOTADB: lambda: HubHTTPError(503, "hub.sqlite3 is no database; restore a backup"),
+        sqlite3.SQLITE_NOTADB: lambda: HubHTTPError(503, "hub.sqlite3 is not a database; restore a backup"),
     }
     make = errors_by_code.get(code)
     return make() if make else error

@@ -62,7 +62,7 @@ class Discussions(StorePart):
             base: A revision at which a pull request begins instead.
 
         Raises:
-            HubHTTPError: 404 RevisionNotFound if the target is no branch, 400 for a title or text that is too long.
+            HubHTTPError: 404 RevisionNotFound if the target is not a branch, 400 for a title or text that is too long.
         """
         with self.database.transaction() as connection:
             return self._open(connection, repo, title, description, author, pull_request, target, status, base)
@@ -93,7 +93,7 @@ class Discussions(StorePart):
                 return self.writer.plan(connection, repo, branch, head, prepared, uploader, token, contents)
 
             with self.database.reading_latest() as connection:
-                expected = planned(connection)  # what is refused leaves nothing behind
+                expected = planned(connection)  # a refused commit leaves nothing behind
             contents.keep(self.database, self.writer.blobs.path)
             if isinstance(expected, Unchanged) or expected.is_small:
                 with self.database.transaction() as connection:
@@ -145,7 +145,7 @@ class Discussions(StorePart):
         _check_text(title, description)
         reference = full_ref(target)
         if pull_request and not reference.startswith(BRANCH):
-            reference = BRANCH + reference  # is no branch, so it is not found
+            reference = BRANCH + reference  # not a branch, so it is not found
         start = ref_target(connection, repo.id, reference) if pull_request else None
         if pull_request and base is not None:
             start = find_commit(connection, repo.id, base)
@@ -260,8 +260,8 @@ class Discussions(StorePart):
         """Merge a pull request into its target by one commit, as huggingface.co does.
 
         Raises:
-            HubHTTPError: 404 for an unknown one, 400 if it is no pull request, closed or merged, 409 if the target has
-                changed a file of it in another way.
+            HubHTTPError: 404 for an unknown one, 400 if it is not an open pull request, 409 if the target has changed
+                one of its files in another way.
         """
         with self.database.reading() as connection:
             pull = _find(connection, repo.id, number)
@@ -270,7 +270,9 @@ class Discussions(StorePart):
         def planned(connection: sqlite3.Connection) -> Plan | Unchanged:
             pull = _find(connection, repo.id, number)
             if not pull.is_pull_request or pull.status not in ("open", "draft"):
-                raise HubHTTPError(400, f"discussion {number} cannot be merged: it is {pull.status} or no pull request")
+                raise HubHTTPError(
+                    400, f"discussion {number} cannot be merged: it is {pull.status} or not a pull request"
+                )
             head = ref_target(connection, repo.id, target)
             theirs = ref_target(connection, repo.id, f"refs/pr/{number}")
             query = "SELECT base FROM discussions WHERE repo = ? AND number = ?"

@@ -135,7 +135,7 @@ def _check_step(
         query = "SELECT line, seq, tree FROM commits WHERE repo = ? AND oid = ?"
         row = connection.execute(query, (repo, parent)).fetchone()
         if row is None:
-            return  # said already
+            return  # reported already
         before = (index.index_chain(connection, Point(row[0], row[1])), row[2])
     folders: dict[str, dict[bytes, tuple[bytes, bytes] | None]] = {"": {}}
     for (path,) in connection.execute("SELECT path FROM temp.changed WHERE line = ? AND seq = ?", point).fetchall():
@@ -158,7 +158,7 @@ def _check_step(
             try:
                 old = b"" if tree is None or tree == git.EMPTY_TREE else objects.read(connection, repo, tree)[1]
             except (KeyError, ValueError):
-                continue  # said already
+                continue  # reported already
         if git.object_id("tree", git.apply_edits(old, git.edit_tree(old, entries))) != now:
             yield f"commit {commit.hex()}: index and tree differ in folder {folder!a}"
 

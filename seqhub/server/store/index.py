@@ -1,9 +1,9 @@
 """Index from (commit, path) to the tree entry, for any commit of any branch.
 
 A *line* is one linear history; its commits have numbers (`seq`) that count on from the line it forked from. A row of
-`files` says what a path of a line holds from commit `added` until before commit `removed`. A forked line says nothing
-until it changes a path: what it does not speak about is its parent's, up to the fork. So a commit writes what it
-changes and nothing else, and a branch costs nothing.
+`files` is valid from commit `added` until before commit `removed` of its line. A forked line has rows only for paths
+that it changes: all others are looked up in its parent line, up to the fork. So a commit writes only what it changes,
+and a new branch writes nothing.
 """
 
 import heapq

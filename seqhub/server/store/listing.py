@@ -49,12 +49,12 @@ class Listing(StorePart):
 
         Args:
             repo_type: Which repositories.
-            search: Texts that must all stand in namespace/name, in any case of letters.
+            search: Texts that the repository id must contain, in any case of letters.
             author: The account that owns them.
             tags: Tags that they must all have.
             pipeline_tag: The card's pipeline_tag.
             gated: Whether they are gated, or how.
-            viewer: Who asks; None for anybody. Private repositories are listed for those who may read them.
+            viewer: Account of the request; None for an anonymous one. Its private repositories are listed, too.
             sort: A key of `SORTS`.
             descending: Whether the largest comes first.
             after: What the page before gave.

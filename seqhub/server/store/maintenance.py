@@ -75,7 +75,7 @@ class Maintenance(StorePart):
         """Remove large files that no commit names, and remains of interrupted uploads.
 
         Args:
-            grace_seconds: What is younger stays, since its commit may still come.
+            grace_seconds: Keep what is younger: its commit may still come.
 
         Returns:
             How many "blobs", "files" (that no row knew) and "temporary" files were removed, and their "bytes".
@@ -97,7 +97,7 @@ class Maintenance(StorePart):
             with self.database.transaction() as connection:
                 gone |= {key.hex() for key in keys if connection.execute(delete, (key, limit)).rowcount}
         counts["blobs"] = len(gone)
-        # Only now, when the rows are gone for good, the files; in the writer's place, where no upload can finish.
+        # Only now, when the rows are gone for good, the files; in the writer's lock, where no upload can finish.
         known = "SELECT 1 FROM blobs WHERE sha256 = ?"
         with self.database.reading_latest() as connection:
             kept = {row[0].hex() for row in connection.execute("SELECT sha256 FROM blobs")}
@@ -142,7 +142,7 @@ class Maintenance(StorePart):
                 with self.database.reading_latest() as source, closing(sqlite3.connect(part / DATABASE)) as copy:
                     source.execute("COMMIT")  # the backup reads one state of the database by itself
                     source.backup(copy)
-                    copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+                    copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log file
                     names = [row[0].hex() for row in copy.execute("SELECT sha256 FROM blobs")]
                 for name in names:
                     _link(self.root / "blobs" / name[:2] / name, part / "blobs" / name[:2] / name)
@@ -160,10 +160,10 @@ def restore(source: Path, root: Path) -> None:
     """Create a Hub from a backup, in a folder that does not exist or is empty, with a new instance id.
 
     Raises:
-        HubHTTPError: 404 if `source` is no backup, 409 if `root` holds something, 503 if the backup is damaged.
+        HubHTTPError: 404 if `source` is not a backup, 409 if `root` holds something, 503 if the backup is damaged.
     """
     if not (source / DATABASE).is_file():
-        raise HubHTTPError(404, f"{source} is no backup: it has no {DATABASE}")
+        raise HubHTTPError(404, f"{source} is not a backup: it has no {DATABASE}")
     if root.exists() and any(root.iterdir()):
         raise HubHTTPError(409, f"{root} is not empty")
     with storage_errors():
@@ -173,7 +173,7 @@ def restore(source: Path, root: Path) -> None:
         try:
             _copy_backup(source, root)
         except BaseException:
-            for path in root.iterdir():  # all of it is ours: the folder was empty
+            for path in root.iterdir():  # the folder was empty
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             if not existed:
                 root.rmdir()

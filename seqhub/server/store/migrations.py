@@ -159,7 +159,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        have = _version(connection)  # asked again: another process may have been first
+        have = _version(connection)  # read again: another process may have migrated
         if have > len(STEPS):
             raise HubHTTPError(503, f"hub.sqlite3 has schema {have}; this seqhub knows {len(STEPS)}: update seqhub")
         for step in STEPS[have:]:

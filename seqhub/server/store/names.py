@@ -90,7 +90,7 @@ def check_path(path: str) -> str:
     if not path:
         raise _bad(path, "is empty")
     if any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in path):
-        raise _bad(path, "holds control characters or half a character")
+        raise _bad(path, "holds control characters or a lone surrogate")
     if "\\" in path:
         raise _bad(path, "holds a backslash, a separator on other machines")
     if re.match(r"[A-Za-z]:", path):

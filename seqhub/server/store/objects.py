@@ -1,7 +1,7 @@
 """Git objects in the database.
 
-A large tree is kept as the edits of an older one, so a folder of 10,000 files grows by a few bytes a commit. The
-content of a file of `FILED_BYTES` or more is kept next to the large files, by its SHA-256, and read in pieces.
+A large tree is stored as edits of an older one, so that a folder of 10,000 files grows by a few bytes for each commit.
+The content of a file of `FILED_BYTES` or more is stored with the large files, by its SHA-256, and read in pieces.
 """
 
 import sqlite3

@@ -1,6 +1,6 @@
 """Folders and files that only the account of the server can read, whatever its umask.
 
-A root holds private files, hashes of tokens and the key that signs addresses.
+A root holds private files, hashes of tokens and the key that signs URLs.
 """
 
 import logging

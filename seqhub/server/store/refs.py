@@ -79,7 +79,7 @@ class Refs(StorePart):
             check_ref_name(name, kind)
             if overwrite:
                 connection.execute("DELETE FROM refs WHERE repo = ? AND ref = ?", (repo.id, reference))
-            # Git keeps refs as files, so a branch `a` leaves no room for a branch `a/b`.
+            # Git keeps refs as files, so a branch `a` excludes a branch `a/b`.
             taken = [reference, *parents]
             query = f"""SELECT ref FROM refs WHERE repo = ? AND (ref IN ({", ".join("?" * len(taken))})
                 OR (ref > ? AND ref < ?)) ORDER BY ref = ? DESC LIMIT 1"""

@@ -12,7 +12,7 @@ from seqhub.server.types import Account, Repo, RepoType
 REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
     repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
 
-HIDDEN = "hidden"  # the kind of a repository that is being made or deleted
+HIDDEN = "hidden"  # type of a repository that is being created or deleted
 
 
 def to_repo(row: tuple[Any, ...]) -> Repo:

@@ -69,7 +69,7 @@ class Tokens(StorePart):
         """Return the token with a secret, and its user; None if it is unknown, revoked or expired."""
         digest = _hash(secret)
         with self.database.reading() as connection:
-            # The look-up compares hashes of a secret with 256 random bits: its timing helps nobody to guess.
+            # The look-up compares hashes of a secret with 256 random bits: its timing does not help to guess one.
             row = connection.execute(_TOKEN.replace(" FROM", ", hash FROM") + " WHERE hash = ?", (digest,)).fetchone()
             if row is None or not hmac.compare_digest(row[-1], digest):
                 return None

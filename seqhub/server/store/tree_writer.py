@@ -140,7 +140,7 @@ def added_now(connection: sqlite3.Connection, repo: Repo, found: Plan, new: int 
     """Return the bytes that the repository grows by, also if others have committed to it since the plan.
 
     Args:
-        connection: Holds the writer's place.
+        connection: Holds the writer's lock.
         repo: The repository.
         found: The plan.
         new: Row id of the commit, if it is written already.
@@ -216,7 +216,7 @@ def _trees(
         if row is not None and path not in inside:
             there = index.locate(connection, chain, path)
             if there is not None and there.kind == FOLDER:
-                inside[path] = {}  # a file where a folder is, of which nothing goes: refused below
+                inside[path] = {}  # a file in place of a folder that stays: refused below
     written: list[objects.Packed] = []
     rows: dict[str, Row | None] = {}
     for folder in sorted(inside, key=lambda path: (path.count("/") + bool(path), path), reverse=True):

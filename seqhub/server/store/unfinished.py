@@ -1,8 +1,8 @@
 """Marks of work that takes many transactions, so that gc can remove the remains of interrupted work.
 
-Kinds of work: `objects` of a commit, behind the row that `number` names; the same as `swept` when gc has begun to
-remove them; a `line` of the index to which no ref points yet; a `repo` that is being made or deleted; a `proposal`,
-which is a pull request whose first commit is not written yet.
+Types of work: `objects` of a commit, after the row `number`; `swept`, the same when gc has begun to remove them; a
+`line` of the index that no ref points to yet; a `repo` that is being created or deleted; a `proposal`: a pull request
+without its first commit.
 """
 
 import sqlite3

@@ -49,7 +49,7 @@ def from_hex(text: str) -> bytes:
     True
     """
     if len(text) != 2 * HASH_BYTES or not set(text) <= set("0123456789abcdef"):
-        raise HubHTTPError(400, f"{text[:80]!r} is no hash; 64 lowercase hexadecimal digits are expected.")
+        raise HubHTTPError(400, f"{text[:80]!r} is not a hash; 64 lowercase hexadecimal digits are expected.")
     return WORDS.pack(*(int(text[start : start + 16], 16) for start in range(0, 64, 16)))
 
 

@@ -1,8 +1,8 @@
 """Rebuild the files of a shard from the xorbs of its sender, and store each as a blob.
 
-Whatever the shard says is checked before a byte is written: that the sender has sent each xorb, that chunk ranges lie
-in it and have the size they claim, that range hashes and the hash of the file follow from the chunks. The SHA-256 by
-which commits name a file is computed here, over the bytes, while they are written.
+A shard is checked before a byte is written: the sender has sent each xorb, chunk ranges are within it and have the size
+that they claim, range hashes and the hash of the file follow from the chunks. The SHA-256 that commits use as the name
+of a file is computed from the bytes while they are written.
 """
 
 import shutil
@@ -56,7 +56,7 @@ def take_shard(
     if largest > max_bytes:
         raise HubHTTPError(413, f"A file of the shard has {largest} bytes; at most {max_bytes} are allowed.")
     free = shutil.disk_usage(store.root).free
-    if total > free:  # a shard of a few lines can ask for terabytes: refuse before the disk is full for everybody
+    if total > free:  # a shard of a few lines can ask for terabytes: refuse before it fills the disk
         raise HubHTTPError(507, f"The files of the shard have {total} bytes; {free} are free.")
     store.blobs.check_upload_quota(account, total, token)
     store.release()
@@ -150,7 +150,7 @@ def _rebuild(
                 writer.write(piece)
         sha256, size = writer.finish(file.sha256, file.size, account, token)
     except BaseException:
-        with suppress(OSError):  # the first error is the one to tell
+        with suppress(OSError):  # the first error is reported
             writer.abort()
         raise
     at = 0

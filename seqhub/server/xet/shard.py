@@ -97,7 +97,7 @@ def read_shard(raw: Buffer) -> list[ShardFile]:
         raise HubHTTPError(400, f"The shard has {len(raw)} bytes; its header alone has {RECORD_BYTES}.")
     tag, version, footer = HEADER.unpack_from(raw, 0)
     if tag != TAG or version != VERSION:
-        raise HubHTTPError(400, f"This is no shard of version {VERSION}.")
+        raise HubHTTPError(400, f"This is not a shard of version {VERSION}.")
     files, at = _read_files(raw, RECORD_BYTES)
     at = _skip_xorbs(raw, at)
     if len(raw) != at and not footer:

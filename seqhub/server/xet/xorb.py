@@ -7,7 +7,7 @@ A xorb is a sequence of chunks, each with a header of eight bytes (numbers are l
     coding               1 byte    0 none, 1 LZ4 frame, 2 bytes regrouped by four, then LZ4 frame
     decoded length       3 bytes   at most 128 KiB
 
-A footer that begins with `XETBLOB` may follow; it repeats what the chunks say and is skipped. Uploads have none.
+A footer that begins with `XETBLOB` may follow; it repeats data of the chunks and is skipped. Uploads have none.
 Source: Xet protocol specification, "Xorb", https://huggingface.co/docs/xet/xorb.
 """
 
@@ -125,7 +125,7 @@ def decode(coding: int, packed: memoryview, size: int) -> bytes:
         try:
             content = unpacker.decompress(packed, max_length=size + 1)
         except (RuntimeError, EOFError, ValueError) as problem:  # RuntimeError is what lz4 raises for a broken frame
-            raise HubHTTPError(400, f"A chunk of the xorb is no LZ4 frame: {problem}") from None
+            raise HubHTTPError(400, f"A chunk of the xorb is not an LZ4 frame: {problem}") from None
         if len(content) == size and (not unpacker.eof or unpacker.unused_data):
             raise HubHTTPError(400, "A chunk of the xorb does not end where its LZ4 frame ends.")
     if len(content) != size:

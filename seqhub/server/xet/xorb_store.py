@@ -1,20 +1,20 @@
 """Xorb store of one user: first the bytes, later the places of chunks in blobs.
 
-hf_xet remembers for three weeks, per CAS address, which chunks it has sent, and then sends shards that name xorbs of
-earlier uploads, also after the server was restarted. So a xorb stays known for good, but costs little:
+For three weeks hf_xet caches, for each CAS URL, which chunks it has sent, and sends shards that name xorbs of earlier
+uploads, also after a restart of the server. So xorbs are kept permanently, in a form that takes little space:
 
     root/xorbs/INSTANCE/USER/EPOCH/           USER-TOKEN for a token that names repositories
         HASH.chunks    for each chunk: hash 32, bytes u32
         HASH.bytes     the decoded chunks; removed when places cover all of them
         HASH.places    for each run of chunks: SHA-256 of a blob 32, byte in it u64, first chunk u32, end u32
 
-Places are appended, and only after the blob that they name was made durable. Bytes are not: after a power cut a xorb
-may be torn, which shows when files are rebuilt from it, and is treated as a loss. The CAS address holds instance and
-epoch, and each user has epochs of his own, so a client never counts on xorbs that another user of the same machine
-sent. A token that names repositories has epochs of its own, too: a shard that it sends must not name chunks that other
-tokens of the user sent, nor may it learn which these are. What is lost (blobs removed, bytes torn, xorbs that no shard
-named for a week) is healed by a new epoch: under the new address the client has an empty cache. Uploads under way go on
-in the old epoch.
+Places are appended, and only after the blob that they name is durable. Bytes are not: after a power cut a xorb
+may be torn, which is noticed when files are rebuilt from it, and treated as a loss. The CAS URL contains instance and
+epoch, and each user has separate epochs, so a client never relies on xorbs that another user of the same machine sent.
+A token that names repositories has separate epochs, too: a shard that it sends must not name chunks that other tokens
+of the user sent, nor may it learn which these are. After a loss (blobs removed, bytes torn, xorbs that no shard named
+for a week) a new epoch begins: for the new URL the client has an empty cache. Running uploads continue in the old
+epoch.
 """
 
 import re
@@ -68,7 +68,7 @@ class XorbStore:
         """Return a xorb that this user sent.
 
         Raises:
-            LostError: There is none, whoever else may have sent it.
+            LostError: This user sent none, even if others did.
         """
         return Xorb(self._folder / to_hex(hash_), blob_of)
 
@@ -138,7 +138,7 @@ class Incoming:
 
     def abort(self) -> None:
         """Discard the xorb; does nothing after `finish`."""
-        with suppress(OSError):  # on a full disk: what could not be flushed is not wanted any more
+        with suppress(OSError):  # the disk is full: what could not be flushed is discarded
             self._file.close()
         self._part.unlink(missing_ok=True)
 

@@ -144,7 +144,7 @@ def test_migrations_go_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "hub.sqlite3").write_bytes(b"x" * 10_000)
-    with pytest.raises(HubHTTPError, match="no database") as caught:
+    with pytest.raises(HubHTTPError, match="not a database") as caught:
         Store(tmp_path / "hub")
     assert caught.value.status == 503
 
