@@ -1,4 +1,4 @@
-"""`seqhub hub`: the care of a Hub's folder, on the folder itself; the server may run meanwhile, but for `restore`."""
+"""`seqhub hub`: maintenance of a Hub in its folder; the server may run meanwhile, except for `restore`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from seqhub.cli.output import Form, grid, show
 from seqhub.cli.serve import Root
 from seqhub.errors import VerificationError
 
-app = typer.Typer(help="accounts, tokens and the care of a Hub that `seqhub serve` serves.", no_args_is_help=True)
+app = typer.Typer(help="Manage accounts, tokens and the folder of a Hub.", no_args_is_help=True)
 app.add_typer(users, name="user")
 app.add_typer(orgs, name="org")
 app.add_typer(tokens, name="token")
@@ -23,14 +23,14 @@ app.command("export")(export_command)
 @app.command("fsck")
 def fsck_command(
     root: Root,
-    repair: Annotated[bool, typer.Option("--repair", help="first repair counters and rights to files.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair counters and file permissions first")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every object, reference, blob and counter; exit code 1 if something is wrong."""
+    """Check every object, reference, blob and counter; exit code 1 if there is a problem."""
     with opened(root) as store:
         problems = store.maintenance.fsck(repair=repair)
-    say = problems or ["nothing is wrong"]
+    say = problems or ["no problem found"]
     show(Form.of(as_json, quiet), problems, brief=problems, table=lambda console: console.print(*say, sep="\n"))
     if problems:
         raise VerificationError(f"{root}: {len(problems)} problem(s), the first: {problems[0]}")
@@ -39,11 +39,13 @@ def fsck_command(
 @app.command("gc")
 def gc_command(
     root: Root,
-    grace: Annotated[str, typer.Option(help="keep what is younger, as in 24h: an upload may be under way.")] = "24h",
+    grace: Annotated[
+        str, typer.Option(help="Age below which files are kept, as in 24h, since their upload may be running")
+    ] = "24h",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Delete what no repository refers to any more."""
+    """Delete large files that no repository uses, and remains of uploads."""
     with opened(root) as store:
         counts = store.maintenance.gc(round(parse_duration(grace).total_seconds()))
     _show_facts(_plain(counts), Form.of(as_json, quiet))
@@ -51,12 +53,12 @@ def gc_command(
 
 @app.command("backup")
 def backup_command(
-    target: Annotated[Path, typer.Argument(help="folder to make.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="Folder to create", show_default=False)],
     root: Root,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy a Hub as it is at one moment, while it may be running."""
+    """Back up a Hub, also while it is running."""
     with opened(root) as store:
         store.maintenance.backup(target)
     show(Form.of(as_json, quiet), {"backup": str(target)}, brief=str(target), table=lambda c: c.print(str(target)))
@@ -64,12 +66,12 @@ def backup_command(
 
 @app.command("restore")
 def restore_command(
-    backup: Annotated[Path, typer.Argument(help="folder that `backup` made.", show_default=False)],
+    backup: Annotated[Path, typer.Argument(help="Folder that `backup` created", show_default=False)],
     root: Root,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a Hub's folder from a backup; it must be empty or absent, and no server may run on it."""
+    """Restore a Hub from a backup, into a folder that is empty or absent."""
     from seqhub.server.store.maintenance import restore
 
     restore(backup, root)

@@ -1,4 +1,4 @@
-"""`seqhub hub user|org|token`: who may sign in to a Hub, written into its folder; the server may run meanwhile."""
+"""`seqhub hub user|org|token`: accounts and access tokens of a Hub, in its folder; the server may run meanwhile."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from seqhub.server.store import Store
     from seqhub.server.types import Account, Role, Token
 
-users = typer.Typer(help="people.", no_args_is_help=True)
-orgs = typer.Typer(help="organisations and their members.", no_args_is_help=True)
-tokens = typer.Typer(help="what clients sign in with.", no_args_is_help=True)
+users = typer.Typer(help="Manage user accounts.", no_args_is_help=True)
+orgs = typer.Typer(help="Manage organisations and their members.", no_args_is_help=True)
+tokens = typer.Typer(help="Manage access tokens.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="name.", show_default=False)]
-RoleName = Annotated[str, typer.Option(help="read, write or admin.")]
+Name = Annotated[str, typer.Argument(help="Name of the account", show_default=False)]
+RoleName = Annotated[str, typer.Option(help="read, write or admin")]
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @contextmanager
 def opened(root: Path, *, make: bool = False) -> "Iterator[Store]":
-    """The store of a root, closed again afterwards; only the first accounts make one."""
+    """Open the store of a root for the duration of a block; with `make`, create it if it does not exist."""
     from seqhub.server.store import Store
 
     if not make and not (root / "hub.sqlite3").exists():
@@ -45,12 +45,12 @@ def opened(root: Path, *, make: bool = False) -> "Iterator[Store]":
 def add_user(
     name: Name,
     root: Root,
-    full_name: Annotated[str, typer.Option(help="as shown to people.")] = "",
-    email: Annotated[str | None, typer.Option(help="address.")] = None,
+    full_name: Annotated[str, typer.Option(help="Display name")] = "",
+    email: Annotated[str | None, typer.Option(help="E-mail address")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add a person, who can sign in once a token is made."""
+    """Add a user."""
     with opened(root, make=True) as store:
         account = store.accounts.create(name, full_name=full_name, email=email)
     _show_accounts([account], Form.of(as_json, quiet))
@@ -58,7 +58,7 @@ def add_user(
 
 @users.command("ls")
 def list_users(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """List the people."""
+    """List the users."""
     with opened(root) as store:
         found = [account for account in store.accounts.all() if not account.is_org]
     _show_accounts(found, Form.of(as_json, quiet))
@@ -68,7 +68,7 @@ def list_users(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> Non
 def add_org(
     name: Name,
     root: Root,
-    full_name: Annotated[str, typer.Option(help="as shown to people.")] = "",
+    full_name: Annotated[str, typer.Option(help="Display name")] = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -88,11 +88,13 @@ def list_orgs(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None
 
 @orgs.command("member")
 def org_member(
-    org: Annotated[str, typer.Argument(help="organisation.", show_default=False)],
+    org: Annotated[str, typer.Argument(help="Name of the organisation", show_default=False)],
     root: Root,
-    user: Annotated[str | None, typer.Argument(help="person to add; none to list.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Argument(help="Name of the user to add; omit to list the members", show_default=False)
+    ] = None,
     role: RoleName = "write",
-    remove: Annotated[bool, typer.Option("--remove", help="take the person out instead.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the user instead")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -113,21 +115,23 @@ def org_member(
 
 @tokens.command("create")
 def create_token(
-    user: Annotated[str, typer.Argument(help="whose.", show_default=False)],
+    user: Annotated[str, typer.Argument(help="Owner of the token", show_default=False)],
     root: Root,
     role: RoleName = "write",
-    name: Annotated[str, typer.Option(help="to tell it from others.")] = "token",
+    name: Annotated[str, typer.Option(help="Name of the token")] = "token",
     repo: Annotated[
         list[str] | None,
-        typer.Option(help="confine it to model:NAMESPACE/NAME, dataset:... or space:...; repeat.", show_default=False),
+        typer.Option(
+            help="Repository that the token is confined to, as in model:NAMESPACE/NAME; repeatable", show_default=False
+        ),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="30d, 12h, 2w, or a date as in 2027-01-31.", show_default="never")
+        str | None, typer.Option(help="Lifetime as in 30d, 12h, 2w, or a date as in 2027-01-31", show_default="never")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a token. Its secret is shown now and never again."""
+    """Create an access token. Its secret is shown only once."""
     until = None if expires is None else parse_expiry(expires, datetime.now(UTC))
     confined = [_repo_key(text) for text in repo or ()]
     with opened(root) as store:
@@ -143,7 +147,9 @@ def create_token(
 @tokens.command("ls")
 def list_tokens(
     root: Root,
-    user: Annotated[str | None, typer.Argument(help="whose; of everybody if left out.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Argument(help="Owner of the tokens; omit for all users", show_default=False)
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -176,34 +182,36 @@ def list_tokens(
 
 @tokens.command("revoke")
 def revoke_token(
-    number: Annotated[int, typer.Argument(metavar="ID", help="number that `token ls` shows.", show_default=False)],
+    number: Annotated[
+        int, typer.Argument(metavar="ID", help="Number of the token, as in `token ls`", show_default=False)
+    ],
     root: Root,
 ) -> None:
-    """Make a token useless at once."""
+    """Revoke a token."""
     with opened(root) as store:
         store.tokens.revoke(number)
 
 
 def parse_duration(text: str) -> timedelta:
-    """30m, 12h, 30d, 2w.
+    """Parse a duration such as 30m, 12h, 30d or 2w.
 
     >>> parse_duration("36h")
     datetime.timedelta(days=1, seconds=43200)
     """
     number, unit = text[:-1], text[-1:]
     if not (number.isascii() and number.isdigit() and len(number) < 6 and unit in UNITS):
-        raise InvalidInputError(f"{text!r} is no duration; allowed: a number and m, h, d or w, as in 30d")
+        raise InvalidInputError(f"{text!r} is not a duration; allowed: a number and m, h, d or w, as in 30d")
     return int(number) * UNITS[unit]
 
 
 def parse_expiry(text: str, now: datetime) -> datetime:
-    """A duration from now, or the start of a day in UTC; never what is over already."""
+    """Parse an expiry: a duration from now, or the start of a day in UTC, in the future."""
     try:
         until = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         until = now + parse_duration(text)
     if until <= now:
-        raise InvalidInputError(f"{text!r} is over already; allowed: a time to come, as in 30d or 2027-01-31")
+        raise InvalidInputError(f"{text!r} is in the past; allowed: a future time, as in 30d or 2027-01-31")
     return until
 
 
@@ -214,7 +222,7 @@ def _role(text: str) -> "Role":
 def _repo_key(text: str) -> str:
     kind, colon, name = text.partition(":")
     if not colon or kind not in ("model", "dataset", "space") or name.count("/") != 1:
-        raise InvalidInputError(f"{text!r} is no repository; allowed: model:NAMESPACE/NAME, dataset:..., space:...")
+        raise InvalidInputError(f"{text!r} is not a repository; allowed: model:NAMESPACE/NAME, dataset:..., space:...")
     return text
 
 

@@ -1,4 +1,4 @@
-"""`seqhub hub export`: every repository of a Hub's folder to another Hub."""
+"""`seqhub hub export`: copy repositories of a Hub's folder to another Hub."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,11 +22,11 @@ BRANCH, TAG = "refs/heads/", "refs/tags/"
 
 
 def export_command(
-    to: Annotated[str, typer.Option(help="address of the other Hub.", show_default=False)],
+    to: Annotated[str, typer.Option(help="URL of the other Hub", show_default=False)],
     root: Root,
     repo: Annotated[
         list[str] | None,
-        typer.Option(help="only model:NAMESPACE/NAME, dataset:... or space:...; repeat.", show_default="all"),
+        typer.Option(help="Repository to copy, as in model:NAMESPACE/NAME; repeatable", show_default="all"),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -61,12 +61,12 @@ def export_command(
 
 
 def _counted(left: Mapping[str, int]) -> str:
-    """Plural names and their numbers as a reader wants them: 1 like, 2 discussions."""
+    """Return counts as text: 1 like, 2 discussions."""
     return ", ".join(f"{count} {what if count != 1 else what.removesuffix('s')}" for what, count in left.items())
 
 
 class Stored:
-    """A repository of a store, as an export reads it."""
+    """A repository of a store, in the form that an export reads."""
 
     def __init__(self, store: "Store", repo: "Repo") -> None:
         self.store, self.repo = store, repo
@@ -120,7 +120,7 @@ class Stored:
 
 
 def _wanted(store: "Store", names: list[str]) -> "Iterator[Repo]":
-    """The repositories of these names, or all; those of every account, private ones included."""
+    """Yield the repositories of these ids, or all, private ones included."""
     from seqhub.errors import InvalidInputError
     from seqhub.server.types import REPO_TYPES
 

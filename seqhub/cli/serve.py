@@ -1,4 +1,4 @@
-"""`seqhub serve`: a Hub on this machine."""
+"""`seqhub serve`: serve a Hub from this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ Root = Annotated[
     Path,
     typer.Option(
         envvar="SEQHUB_ROOT",
-        help="folder of the Hub.",
+        help="Folder of the Hub",
         default_factory=lambda: Path.home() / ".local" / "share" / "seqhub" / "hub",
         show_default="SEQHUB_ROOT, or ~/.local/share/seqhub/hub",
     ),
@@ -21,18 +21,18 @@ Root = Annotated[
 def serve_command(
     root: Root,
     host: Annotated[
-        str, typer.Option(help="address to listen on; one that others can reach needs a token to exist.")
+        str, typer.Option(help="Address to listen on; one that other machines can reach needs an existing token")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port to listen on; 0 for any that is free.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one")] = 8080,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="name under which clients may call this machine; repeat for more.", show_default=False),
+        typer.Option(help="Host name that clients may use for this machine; repeatable", show_default=False),
     ] = None,
     safetensors_only: Annotated[
-        bool, typer.Option("--safetensors-only", help="refuse files that may hold pickles.")
+        bool, typer.Option("--safetensors-only", help="Refuse files that may hold pickles")
     ] = False,
     access_log: Annotated[
-        bool, typer.Option("--access-log/--no-access-log", help="one line of JSON per request on standard error.")
+        bool, typer.Option("--access-log/--no-access-log", help="One line of JSON for each request on standard error")
     ] = True,
 ) -> None:
     """Serve models and datasets to unmodified Hugging Face clients until Ctrl-C."""
@@ -42,7 +42,9 @@ def serve_command(
     def ready(url: str) -> None:
         typer.echo(f"export HF_ENDPOINT={url}")
         hints = stderr()
-        hints.print(f"A client needs the line above; {root} holds what it pushes. For a token to push with:")
+        hints.print(
+            f"Clients need the line above; pushed repositories are stored in {root}. To create a token for pushing:"
+        )
         hints.print(f"  seqhub hub user add NAME --root {root}")
         hints.print(f"  export HF_TOKEN=$(seqhub hub token create NAME --role write --quiet --root {root})")
 

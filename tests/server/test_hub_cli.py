@@ -85,8 +85,8 @@ def with_store(shell: Shell, question: "object") -> None:
         (("user", "add", "../etc"), "name"),
         (("token", "create", "nobody"), "no account 'nobody'"),
         (("token", "create", "ada", "--role", "king"), "known: read, write, admin"),
-        (("token", "create", "ada", "--expires", "soon"), "'soon' is no duration; allowed"),
-        (("token", "create", "ada", "--expires", "2001-01-01"), "over already"),
+        (("token", "create", "ada", "--expires", "soon"), "'soon' is not a duration; allowed"),
+        (("token", "create", "ada", "--expires", "2001-01-01"), "in the past"),
         (("token", "create", "ada", "--repo", "ada/x"), "allowed: model:NAMESPACE/NAME"),
         (("token", "revoke", "99"), "no token 99"),
         (("org", "member", "ada", "ada"), "no organisation"),
@@ -113,7 +113,7 @@ def test_serve_refuses_in_one_line(shell: Shell) -> None:
 
 def test_care(shell: Shell, tmp_path: Path) -> None:
     shell("hub", "user", "add", "ada")
-    assert "nothing is wrong" in shell("hub", "fsck")
+    assert "no problem found" in shell("hub", "fsck")
     assert json.loads(shell("hub", "fsck", "--json")) == []
     assert shell("hub", "gc", "--grace", "0m", "--quiet")
     shell("hub", "backup", str(tmp_path / "copy"))
