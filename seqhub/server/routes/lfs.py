@@ -37,7 +37,7 @@ HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """When a file is sent in parts, in bytes.
+    """Sizes in bytes: from which a file is sent in parts, and of one part.
 
     One request is faster; but after a break the client sends one part again, not the whole file.
     """

@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def is_small(self) -> bool:
-        """Whether the commit is written in one transaction."""
+        """True for a commit that is written in one transaction."""
         size = sum(
             item.data.size if isinstance(item.data, objects.Spooled) else len(item.data) for item in self.objects
         )

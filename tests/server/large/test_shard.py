@@ -69,8 +69,8 @@ GOOD = shard(file_records([Piece(XORBS[0], 0, 3)]), xorbs=XORBS)
     ("raw", "words"),
     [
         (b"", "its header alone"),
-        (b"x" * 200, "no shard"),
-        (GOOD[:32] + b"\3" + GOOD[33:], "no shard of version 2"),
+        (b"x" * 200, "not a shard"),
+        (GOOD[:32] + b"\3" + GOOD[33:], "not a shard of version 2"),
         (GOOD[:-48], "cut short"),
         (GOOD[:-1], "cut short"),
         (GOOD + b"x", "follow the end"),

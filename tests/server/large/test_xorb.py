@@ -83,7 +83,7 @@ def test_any_bytes_are_refused(raw: bytes) -> None:
         (chunk(b"a" * 99, 1, size=100), "claims 100 bytes and holds 99"),
         (chunk(b"a" * 99, 1, body=packed(b"a" * 99, 1) + b"more"), "does not end where"),
         (chunk(b"a" * 99, 1, body=packed(b"a" * 99, 1)[:-1]), "does not end where"),
-        (chunk(b"a" * 99, 1, body=b"no frame"), "no LZ4 frame"),
+        (chunk(b"a" * 99, 1, body=b"no frame"), "not an LZ4 frame"),
         (chunk(b"a" * 99, 3), "unknown"),
         (b"\1" + chunk(b"abc")[1:], "unknown"),
         (b"XETBLOB\1", "no chunks"),

@@ -312,7 +312,7 @@ def test_requests_that_git_does_not_send(run: Git, repo: Repo) -> None:
     for bad in (b"want", b"0003", b"ffff", b"-001", b"0005x0000", packfile.pkt(b"want me"), packfile.pkt(b"deepen 0")):
         answer = post(run, bad)
         assert answer.status_code == 400, bad
-        assert "no request to git-upload-pack" in answer.json()["error"]
+        assert "not a request to git-upload-pack" in answer.json()["error"]
     assert post(run, b"no gzip", content_encoding="gzip").status_code == 400
     assert post(run, gzip.compress(bytes(20 * 2**20)), content_encoding="gzip").status_code == 413
     assert post(run, b"0000", content_encoding="br").status_code == 415
