@@ -91,7 +91,7 @@ def with_store(shell: Shell, question: "object") -> None:
         (("token", "revoke", "99"), "no token 99"),
         (("org", "member", "ada", "ada"), "not an organisation"),
         (("org", "member", "nowhere"), "no account"),
-        (("gc", "--grace", "-1d"), "no duration"),
+        (("gc", "--grace", "-1d"), "not a duration"),
         (("fsck", "--wrong"), "--wrong"),
     ],
 )
