@@ -129,10 +129,8 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
     _give_memory_back()
     with _opened(Path(root)) as store:
         if not is_loopback(settings.host) and not store.tokens.any_valid():
-            raise InvalidConfigError(
-                f"--host {settings.host} can be reached from other machines, and {root} has no token yet; allowed: "
-                "127.0.0.1, or any address once `seqhub hub token create` has made one"
-            )
+            rule = "127.0.0.1, until `seqhub hub token create` has made a token: no token yet"
+            raise InvalidConfigError.of("host", settings.host, rule, root)
         with _listening(settings) as (listener, url), _logging_to_stderr(log), guarded(store, settings) as app:
             server = Server(settings, app, when_started=lambda: ready(url))
             server.run([listener])

@@ -46,9 +46,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 2**16:
-            raise InvalidConfigError(f"port={self.port}: must be from 0 to 65535")
+            raise InvalidConfigError.of("port", self.port, "from 0 to 65535")
         for name in (field.name for field in fields(self)):
             if name.startswith("max_") or name.endswith("_seconds"):
                 value = getattr(self, name)
                 if value <= 0:
-                    raise InvalidConfigError(f"{name}={value}: must be greater than 0")
+                    raise InvalidConfigError.of(name, value, "greater than 0")

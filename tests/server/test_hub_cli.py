@@ -108,7 +108,7 @@ def test_a_folder_without_a_hub_is_not_made_into_one(shell: Shell, line: str) ->
 
 def test_serve_refuses_in_one_line(shell: Shell) -> None:
     assert "no token yet" in shell("serve", "--host", "0.0.0.0", code=2)
-    assert "70000: must be" in shell("serve", "--port", "70000", code=2)
+    assert "--port 70000: must be" in shell("serve", "--port", "70000", code=2)
 
 
 def test_care(shell: Shell, tmp_path: Path) -> None:
