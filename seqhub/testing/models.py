@@ -1,14 +1,312 @@
 """Checks of a model preset: everything that training, saving and the Hub rely on."""
 
-from seqhub.models.registry import build_config, list_presets
-from seqhub.testing.check import Check
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.models.registry import (
+    HEADS,
+    build_config,
+    build_model,
+    config_fields,
+    family_of,
+    list_heads,
+    list_inputs,
+    list_presets,
+)
+from seqhub.testing.check import Check, CheckFailedError, require
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+_LENGTHS = (9, 4, 7, 5)  # steps of the rows of a batch, where the model takes any number
+_LABELS = 3
+_TOLERANCE = 2e-5
+_NUMBERED_TASKS = ("windows/k4-n8", "square/fixed", "chirps/direction", "ramps/scalar")  # of real values
+_SECONDS = 120
 
 
 def presets_of(family: str) -> list[str]:
     """Return the presets of a family."""
-    return [preset for preset in list_presets() if build_config(preset).model_type == f"seqhub_{family}"]
+    return [preset for preset in list_presets() if family_of(preset) == family]
 
 
 def checks(preset: str) -> list[Check]:
     """Return the checks of one preset."""
-    return []
+    return [Check(preset, name, partial(function, preset)) for name, function in CHECKS.items()]
+
+
+def definition(preset: str) -> None:
+    """Check config, Auto classes and preset names."""
+    from transformers import AutoConfig
+
+    config = build_config(preset)
+    values = config.to_dict()
+    require(config.model_type.startswith("seqhub_"), f"model_type={config.model_type!r}: must begin with seqhub_")
+    require("auto_map" in values, f"{preset}: config.json has no auto_map, so trust_remote_code finds no class")
+    again = type(config).from_dict(values)
+    require(again.to_dict() == values, f"{preset}: a config that is read back differs")
+    require(AutoConfig.for_model(config.model_type) is not None, f"{preset}: AutoConfig does not know the family")
+    heads = list_heads(family_of(preset))
+    require("base" in heads, f"{preset}: AUTO_MAP has no AutoModel")
+    try:
+        build_config(preset, no_such_field=1)
+    except UnknownNameError:
+        return
+    raise CheckFailedError(f"{preset}: a field that the config class lacks is accepted")
+
+
+def outputs(preset: str) -> None:
+    """Check the shapes of logits, and that they are finite."""
+    for model, rows, head, where in _models(preset):
+        logits = _answers(model, rows, "right")
+        width = _width(model, head)
+        for row, found in zip(rows, logits, strict=True):
+            shape = (width,) if head == "sequence" else (len(row), width)
+            require(tuple(found.shape) == shape, f"{where}: logits {tuple(found.shape)} instead of {shape}")
+            require(bool(found.isfinite().all()), f"{where}: logits that are not finite")
+
+
+def padding(preset: str) -> None:
+    """Check that padding on either side and other rows of a batch change nothing."""
+    import torch
+
+    for model, rows, _, where in _models(preset):
+        alone = [_answers(model, [row], "right")[0] for row in rows]
+        for side in ("right", "left"):
+            for number, (one, two) in enumerate(zip(alone, _answers(model, rows, side), strict=True)):
+                difference = float((one - two).abs().max())
+                require(
+                    torch.allclose(one, two, atol=_TOLERANCE),
+                    f"{where}: row {number} padded on the {side} differs by {difference:.2g} from the row alone",
+                )
+
+
+def causality(preset: str) -> None:
+    """Check that a model of the causal head does not look ahead."""
+    import torch
+
+    for model, rows, head, where in _models(preset):
+        if head != "causal":
+            continue
+        row = rows[0]
+        for step in range(1, len(row)):
+            changed = row.clone()
+            changed[step:] = changed[step:].flip(0) if len(row) - step > 1 else changed[step:] % 3 + 1
+            one, two = _answers(model, [row], "right")[0], _answers(model, [changed], "right")[0]
+            require(
+                torch.allclose(one[:step], two[:step], atol=_TOLERANCE),
+                f"{where}: logits before step {step} depend on later inputs",
+            )
+
+
+def gradients(preset: str) -> None:
+    """Check that the loss reaches every parameter, with finite gradients, and that ignored labels do not count."""
+    import torch
+
+    for model, rows, head, where in _models(preset):
+        batch = _batch(rows, "right", model)
+        labels = _labels(model, head, batch)
+        model.zero_grad()
+        loss = model(**batch, labels=labels).loss
+        require(loss is not None and bool(loss.isfinite()), f"{where}: loss {loss}")
+        loss.backward()
+        for name, parameter in model.named_parameters():
+            reached = parameter.grad is not None and bool(parameter.grad.isfinite().all())
+            require(reached, f"{where}: no finite gradient for {name}")
+        if head == "token":
+            some = labels.clone()
+            some[:, 0] = -100
+            with torch.no_grad():
+                fewer = model(**batch, labels=some).loss
+                other = labels.clone()
+                other[:, 0] = (other[:, 0] + 1) % _LABELS
+                other[:, 0] = -100
+                same = model(**batch, labels=other).loss
+            require(torch.equal(fewer, same), f"{where}: a label of -100 changes the loss")
+
+
+def initialization(preset: str) -> None:
+    """Check that first weights depend on torch's seed alone."""
+    import torch
+
+    found = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        model = build_model(build_config(preset, **_settings(preset)), _heads(preset)[0])
+        found.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    require(torch.equal(found[0], found[1]), f"{preset}: the same seed gives other first weights")
+    require(not torch.equal(found[0], found[2]), f"{preset}: other seeds give the same first weights")
+
+
+def saving(preset: str) -> None:
+    """Check that a saved model is the same after loading, by its Auto class."""
+    import torch
+    import transformers
+
+    for model, rows, head, where in _models(preset):
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            require((Path(folder) / "model.safetensors").is_file(), f"{where}: saves no model.safetensors")
+            again = getattr(transformers, HEADS[head]).from_pretrained(folder, local_files_only=True).eval()
+        for one, two in zip(_answers(model, rows, "right"), _answers(again, rows, "right"), strict=True):
+            require(torch.equal(one, two), f"{where}: logits differ after saving and loading")
+
+
+def loading_without_seqhub(preset: str) -> None:
+    """Check that a saved model loads by trust_remote_code in a process that cannot import seqhub."""
+    model, rows, head, where = _models(preset)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        expected = _answers(model, rows[:1], "right")[0].tolist()
+        name = "input_values" if rows[0].is_floating_point() else "input_ids"
+        code = _ALONE.format(auto=HEADS[head], folder=folder, name=name, row=[rows[0].tolist()], expected=expected)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_SECONDS, cwd=folder, check=False
+        )
+    lines = done.stderr.strip().splitlines()
+    require(done.returncode == 0, f"{where}: {lines[-1] if lines else 'no message'}")
+
+
+def training(preset: str) -> None:
+    """Check that the preset trains on a task, is evaluated and verified, and gets a card."""
+    from seqhub.cards.write import write_card
+    from seqhub.evaluation.evaluate import evaluate
+    from seqhub.training.config import TrainConfig
+    from seqhub.training.train import train
+    from seqhub.verification.verify import verify
+
+    small: dict[str, Any] = {"max_sequences": 32, "evaluate_every": 32, "evaluate_size": 32, "stop_at": "none"}
+    small |= {"batch_size": 8, "model": preset, "cpu": True}
+    tasks = ("qrsu/easy",) if "input_ids" in list_inputs(family_of(preset)) else _NUMBERED_TASKS
+    reasons = []
+    for task in tasks:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            try:
+                train(TrainConfig(task=task, output_dir=run, **small))
+            except InvalidConfigError as error:  # rows of another kind
+                reasons.append(str(error))
+                continue
+            evaluate(run, sibling_rows=0)
+            verify(run)
+            require(write_card(run)[0].is_file(), f"{preset}: no card")
+            return
+    raise CheckFailedError(f"{preset} trains on none of {', '.join(tasks)}: {'; '.join(reasons)}")
+
+
+_ALONE = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "seqhub":
+            raise ModuleNotFoundError("seqhub")
+sys.meta_path.insert(0, Blocked())
+import torch, transformers
+model = transformers.{auto}.from_pretrained({folder!r}, trust_remote_code=True, local_files_only=True).eval()
+with torch.no_grad():
+    found = model({name}=torch.tensor({row})).logits[0]
+difference = float((found - torch.tensor({expected})).abs().max())
+assert difference < 1e-4, f"logits differ by {{difference}} without seqhub"
+"""
+
+
+def _heads(preset: str) -> list[Any]:
+    heads = [head for head in list_heads(family_of(preset)) if head != "base"]
+    return heads or ["base"]
+
+
+def _settings(preset: str) -> dict[str, Any]:
+    """Settings of a small model on ids, or on real values where the family takes no ids."""
+    fields = config_fields(preset)
+    return {"vocab_size": 7} if "vocab_size" in fields and "input_ids" in list_inputs(family_of(preset)) else {}
+
+
+def _models(preset: str) -> "list[tuple[PreTrainedModel, list[Tensor], str, str]]":
+    """A model of each head with weights away from their first values, rows for it, its head and where to point to."""
+    import torch
+
+    found = []
+    for head in _heads(preset):
+        labels = {} if head == "base" else {"num_labels": _LABELS}
+        torch.manual_seed(0)
+        model = build_model(build_config(preset, **labels, **_settings(preset)), head).eval()
+        random = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.2 * torch.randn(parameter.shape, generator=random)
+        found.append((model, _rows(model), head, f"{preset}, {HEADS[head]}"))
+    return [each for each in found if each[2] != "base"]
+
+
+def _rows(model: "PreTrainedModel") -> "list[Tensor]":
+    import torch
+
+    random = torch.Generator().manual_seed(2)
+    config = model.config
+    fixed = getattr(config, "num_steps", None)
+    lengths = (fixed,) * 3 if fixed else _LENGTHS
+    if model.main_input_name == "input_ids" and getattr(config, "inputs", "ids") != "values":
+        return [torch.randint(1, config.vocab_size, (length,), generator=random) for length in lengths]
+    step = tuple(getattr(config, "step_shape", None) or (config.num_features,))
+    return [torch.randn(length, *step, generator=random) for length in lengths]
+
+
+def _batch(rows: "list[Tensor]", side: str, model: "PreTrainedModel") -> "dict[str, Tensor]":
+    import torch
+
+    width = max(map(len, rows))
+    inputs = torch.zeros(len(rows), width, *rows[0].shape[1:], dtype=rows[0].dtype)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for number, row in enumerate(rows):
+        start = 0 if side == "right" else width - len(row)
+        inputs[number, start : start + len(row)] = row
+        mask[number, start : start + len(row)] = 1
+    return {"input_values" if inputs.is_floating_point() else "input_ids": inputs, "attention_mask": mask}
+
+
+def _answers(model: "PreTrainedModel", rows: "list[Tensor]", side: str) -> "list[Tensor]":
+    import torch
+
+    batch = _batch(rows, side, model)
+    with torch.no_grad():
+        logits = model(**batch).logits
+    if logits.dim() == 2:
+        return list(logits)
+    return [each[real.bool()] for each, real in zip(logits, batch["attention_mask"], strict=True)]
+
+
+def _labels(model: "PreTrainedModel", head: str, batch: "dict[str, Tensor]") -> "Tensor":
+    import torch
+
+    mask = batch["attention_mask"]
+    random = torch.Generator().manual_seed(3)
+    if head == "sequence":
+        return torch.randint(0, _LABELS, (len(mask),), generator=random)
+    if head == "causal":
+        return batch["input_ids"].masked_fill(mask == 0, -100)
+    labels = torch.randint(0, _LABELS, mask.shape, generator=random)
+    return labels.masked_fill(mask == 0, -100)
+
+
+def _width(model: "PreTrainedModel", head: str) -> int:
+    return int(model.config.vocab_size) if head == "causal" else _LABELS
+
+
+CHECKS: dict[str, Callable[[str], None]] = {
+    "definition": definition,
+    "outputs": outputs,
+    "padding": padding,
+    "causality": causality,
+    "gradients": gradients,
+    "initialization": initialization,
+    "saving": saving,
+    "alone": loading_without_seqhub,
+    "training": training,
+}
