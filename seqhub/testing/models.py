@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.models.registry import (
     HEADS,
@@ -63,14 +64,17 @@ def definition(preset: str) -> None:
 
 
 def outputs(preset: str) -> None:
-    """Check the shapes of logits, and that they are finite."""
+    """Check the shapes of logits, and that outputs are finite."""
     for model, rows, head, where in _models(preset):
-        logits = _answers(model, rows, "right")
+        answers = _answers(model, rows, "right")
+        for found in answers:
+            require(bool(found.isfinite().all()), f"{where}: outputs that are not finite")
+        if head == "base":
+            continue
         width = _width(model, head)
-        for row, found in zip(rows, logits, strict=True):
+        for row, found in zip(rows, answers, strict=True):
             shape = (width,) if head == "sequence" else (len(row), width)
             require(tuple(found.shape) == shape, f"{where}: logits {tuple(found.shape)} instead of {shape}")
-            require(bool(found.isfinite().all()), f"{where}: logits that are not finite")
 
 
 def padding(preset: str) -> None:
@@ -112,15 +116,15 @@ def gradients(preset: str) -> None:
 
     for model, rows, head, where in _models(preset):
         batch = _batch(rows, "right", model)
-        labels = _labels(model, head, batch)
+        labels = None if head == "base" else _labels(head, batch)
         model.zero_grad()
-        loss = model(**batch, labels=labels).loss
+        loss = _read(model(**batch)).square().sum() if labels is None else model(**batch, labels=labels).loss
         require(loss is not None and bool(loss.isfinite()), f"{where}: loss {loss}")
         loss.backward()
         for name, parameter in model.named_parameters():
             reached = parameter.grad is not None and bool(parameter.grad.isfinite().all())
             require(reached, f"{where}: no finite gradient for {name}")
-        if head == "token":
+        if head == "token" and labels is not None:
             some = labels.clone()
             some[:, 0] = -100
             with torch.no_grad():
@@ -139,7 +143,7 @@ def initialization(preset: str) -> None:
     found = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        model = build_model(build_config(preset, **_settings(preset)), _heads(preset)[0])
+        model = build_model(build_config(preset, **_settings(preset)), _heads(preset)[-1])
         found.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     require(torch.equal(found[0], found[1]), f"{preset}: the same seed gives other first weights")
     require(not torch.equal(found[0], found[2]), f"{preset}: other seeds give the same first weights")
@@ -152,18 +156,21 @@ def saving(preset: str) -> None:
 
     for model, rows, head, where in _models(preset):
         with tempfile.TemporaryDirectory() as folder:
-            model.save_pretrained(folder)
+            with quiet_transformers():
+                model.save_pretrained(folder)
             require((Path(folder) / "model.safetensors").is_file(), f"{where}: saves no model.safetensors")
-            again = getattr(transformers, HEADS[head]).from_pretrained(folder, local_files_only=True).eval()
+            with quiet_transformers():
+                again = getattr(transformers, HEADS[head]).from_pretrained(folder, local_files_only=True).eval()
         for one, two in zip(_answers(model, rows, "right"), _answers(again, rows, "right"), strict=True):
             require(torch.equal(one, two), f"{where}: logits differ after saving and loading")
 
 
 def loading_without_seqhub(preset: str) -> None:
     """Check that a saved model loads by trust_remote_code in a process that cannot import seqhub."""
-    model, rows, head, where = _models(preset)[0]
+    model, rows, head, where = _models(preset)[-1]
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
+        with quiet_transformers():
+            model.save_pretrained(folder)
         expected = _answers(model, rows[:1], "right")[0].tolist()
         name = "input_values" if rows[0].is_floating_point() else "input_ids"
         code = _ALONE.format(auto=HEADS[head], folder=folder, name=name, row=[rows[0].tolist()], expected=expected)
@@ -211,15 +218,16 @@ sys.meta_path.insert(0, Blocked())
 import torch, transformers
 model = transformers.{auto}.from_pretrained({folder!r}, trust_remote_code=True, local_files_only=True).eval()
 with torch.no_grad():
-    found = model({name}=torch.tensor({row})).logits[0]
+    output = model({name}=torch.tensor({row}))
+names = ("logits", "pooler_output", "last_hidden_state")
+found = next(output[name] for name in names if output.get(name) is not None)[0]
 difference = float((found - torch.tensor({expected})).abs().max())
 assert difference < 1e-4, f"logits differ by {{difference}} without seqhub"
 """
 
 
 def _heads(preset: str) -> list[Any]:
-    heads = [head for head in list_heads(family_of(preset)) if head != "base"]
-    return heads or ["base"]
+    return list(list_heads(family_of(preset)))
 
 
 def _settings(preset: str) -> dict[str, Any]:
@@ -242,7 +250,7 @@ def _models(preset: str) -> "list[tuple[PreTrainedModel, list[Tensor], str, str]
             for parameter in model.parameters():
                 parameter += 0.2 * torch.randn(parameter.shape, generator=random)
         found.append((model, _rows(model), head, f"{preset}, {HEADS[head]}"))
-    return [each for each in found if each[2] != "base"]
+    return found
 
 
 def _rows(model: "PreTrainedModel") -> "list[Tensor]":
@@ -276,13 +284,23 @@ def _answers(model: "PreTrainedModel", rows: "list[Tensor]", side: str) -> "list
 
     batch = _batch(rows, side, model)
     with torch.no_grad():
-        logits = model(**batch).logits
-    if logits.dim() == 2:
-        return list(logits)
-    return [each[real.bool()] for each, real in zip(logits, batch["attention_mask"], strict=True)]
+        answers = _read(model(**batch))
+    mask = batch["attention_mask"]
+    if answers.dim() == 2 or answers.shape[1] != mask.shape[1]:
+        return list(answers)
+    return [each[real.bool()] for each, real in zip(answers, mask, strict=True)]
 
 
-def _labels(model: "PreTrainedModel", head: str, batch: "dict[str, Tensor]") -> "Tensor":
+def _read(output: Any) -> "Tensor":
+    """Return logits, or what a model without a head gives: the pooled vector, or the states."""
+    for name in ("logits", "pooler_output", "last_hidden_state"):
+        if output.get(name) is not None:
+            answer: Tensor = output[name]
+            return answer
+    raise CheckFailedError(f"an output with {', '.join(output)}; it needs logits, pooler_output or last_hidden_state")
+
+
+def _labels(head: str, batch: "dict[str, Tensor]") -> "Tensor":
     import torch
 
     mask = batch["attention_mask"]
