@@ -33,11 +33,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         hub.token("seqhub")
         store = hub.store
         for name, private in (("bare", False), ("secret", True)):
-            repo = store.create_repo("model", f"seqhub/{name}", private=private, author="seqhub")
-            owner = store.account("seqhub")
+            repo = store.repos.create("model", f"seqhub/{name}", private=private, author="seqhub")
+            owner = store.accounts.find("seqhub")
             assert owner is not None
             added = [AddSmall("a.txt", b"bare")]
-            store.commit(
+            store.commits.create(
                 repo, "main", added, expected_parent=None, author="seqhub", title="a", message="", uploader=owner
             )
         environment = os.environ | hub.environment(root / "home", token=token)
