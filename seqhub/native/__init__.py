@@ -1,5 +1,5 @@
-"""The recurrence of the `recurrent` models, natively: same maths, same weights, same results, much less time.
+"""Optional native kernels of the recurrent models: the same results as the modules of torch in less time.
 
-`library` finds what `setup.py` built from `native/`; `operator` makes it an operator of torch, with gradients; `hook`
-is what models ask. Nothing here is needed: without a library, the modules of torch run.
+`loader` loads the library that `setup.py` builds from `src/`; `operator` makes it an operator of torch with gradients;
+`dispatch` runs models by it, and `trainer` trains them. Without a library, the modules of torch run.
 """

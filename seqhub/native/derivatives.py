@@ -1,10 +1,10 @@
-"""The recurrences in torch operations: what the native library cannot differentiate is differentiated here.
+"""The recurrences in torch operations, for derivatives that the native library does not have.
 
-Its gradients are numbers. Where these are to be differentiated again (`create_graph=True`), or where the gradient that
-arrives is no plain tensor (`is_grads_batched=True`, fake tensors), the forward pass is repeated with operations that
-torch can transform in every way, and differentiated by torch. The results equal the native ones to rounding.
+Where its gradients must be differentiated again (`create_graph=True`), or where the incoming gradient is not a plain
+tensor (`is_grads_batched=True`, fake tensors), the forward pass is repeated with torch operations and differentiated by
+torch. The results equal the native ones to rounding.
 
-Shapes: as in `operator` and `blocks`.
+Shapes: as in `operator` and `memory_blocks`.
 """
 
 from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def recurrence(
     cell: str,
     bidirectional: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute what `operator.recurrence` computes, step by step."""
+    """Compute the outputs of `operator.recurrence` step by step."""
     real = _real_steps(inputs, spans)
     directions = 2 if bidirectional else 1
     ends: list[Tensor] = []
@@ -107,15 +107,15 @@ def memory_blocks(
     activate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
     cells: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute what `blocks.memory_blocks` computes, step by step, with its truncated gradient.
+    """Compute the outputs of `memory_blocks.memory_blocks` step by step, with its truncated gradient.
 
     Args:
-        inputs: As there, and so are columns, spans and weights.
-        columns: See `inputs`.
-        spans: See `inputs`.
+        inputs: As in `memory_blocks.memory_blocks`.
+        columns: As in `memory_blocks.memory_blocks`.
+        spans: As in `memory_blocks.memory_blocks`.
         m_0: (B, U), states of the cells and activations of the gates before the first step; None for zero.
         h_0: (B, H), outputs of the cells before the first step; None for zero.
-        weights: See `inputs`.
+        weights: As in `memory_blocks.memory_blocks`.
         activate: Takes net inputs (B, U) and states (B, H); returns new states, activations of the gates and outputs.
         cells: H.
     """
@@ -142,7 +142,7 @@ def memory_blocks(
 
 
 def _real_steps(inputs: Tensor, spans: Tensor | None) -> Tensor:
-    """(B, T), True at real steps."""
+    """Return a mask (B, T), True at real steps."""
     steps = torch.arange(inputs.size(1), device=inputs.device).expand(inputs.shape[:2])
     if spans is None:
         return torch.ones_like(steps, dtype=torch.bool)
@@ -152,7 +152,7 @@ def _real_steps(inputs: Tensor, spans: Tensor | None) -> Tensor:
 
 
 def _input_sums(inputs: Tensor, columns: Tensor | None, real: Tensor, weight_ih: Tensor, bias: Tensor | None) -> Tensor:
-    """Input part of the sums of all steps, with a bias; values at padded steps are not read."""
+    """Return the products of inputs and weights at all steps, with a bias; values at padded steps are not read."""
     if columns is None:
         return F.linear(inputs.masked_fill(~real.unsqueeze(-1), 0), weight_ih, bias)
     column = columns.long()[inputs.masked_fill(~real, 0)]
@@ -161,14 +161,14 @@ def _input_sums(inputs: Tensor, columns: Tensor | None, real: Tensor, weight_ih:
 
 
 def _steps(real: Tensor, *, backward: bool) -> Iterator[tuple[int, Tensor]]:
-    """Each step in the order in which it is read, and which rows have it, (B, 1)."""
+    """Yield each step in the order of reading, with a mask (B, 1) of the rows that have it."""
     steps = range(real.size(1))
     for step in reversed(steps) if backward else steps:
         yield step, real[:, step].unsqueeze(-1)
 
 
 def _cell(cell: str, below: Tensor, before: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """One step: the sums of inputs and of states with their biases, to the next hidden and cell state."""
+    """Take one step: from the sums of inputs and states with their biases to the next hidden and cell state."""
     if cell == "lstm":
         i, f, g, o = (below + before).chunk(4, dim=-1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()

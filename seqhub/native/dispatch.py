@@ -1,8 +1,8 @@
-"""What the models of the family `recurrent` ask, if this module is loaded: will you run this natively?
+"""Dispatch from the recurrent models to the native kernels.
 
-Their files travel with weights and import nothing of seqhub; they look this module up in `sys.modules`. `import
-seqhub` sees to it that it is there before any model is (`seqhub._hooks`). Copies of those files that were saved with
-older weights ask, too: the signature of `run` is kept as long as its name.
+The modelling files of the families `recurrent` and `hs97` travel with the weights and import nothing of seqhub; they
+look this module up in `sys.modules`. `import seqhub` loads it before any model (`seqhub._hooks`). Copies of those files
+that were saved earlier call `run` as well, so its signature must not change.
 """
 
 import sys
@@ -24,11 +24,11 @@ from seqhub.native.operator import recurrence
 _ALL_REAL, _SPANS = 0, 1  # as in src/problem.h
 _LANES = 16  # sequences of the widest vector
 _TYPES: dict[str, Any] = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-_FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that replaces one wants it to be called
+_FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that replaces one expects it to be called
 _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 _BLOCK_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_l0"]
 _SETTINGS = itemgetter("num_layers", "bias", "batch_first", "bidirectional", "proj_size", "mode")
-_CALLS = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # attributes of an instance that change its call
+_CALLS = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # instance attributes that change its call
 _BLOCKS = "lstm_hs97"
 _FLOATS = (torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
@@ -45,25 +45,23 @@ def run(
     c_0: Tensor | None,
     output_states: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None] | None:
-    """Run the layers of a recurrent model, if the library fits and is not slower.
+    """Run the layers of a recurrent model, if the library supports them and is not slower.
 
     Args:
-        inputs: (B, T) ids, of which id i stands for the one-hot vector number (i - pad - 1) mod vocab_size, and padding
-            for the zero vector; or (B, T, F) values.
+        inputs: (B, T) ids, where id i means the one-hot vector number (i - pad - 1) mod vocab_size and padding the zero
+            vector; or (B, T, F) values.
         mask: (B, T), not 0 at real steps; None if all are.
         layers: With a `recurrence` each, and a `recurrence_reverse` or None, of one layer and direction each.
         cell: One of `_TYPES`, or `_BLOCKS`.
         vocab_size: Number of ids.
         pad_token_id: Id of padding, or None.
         h_0: (layers, B, H), initial states; None for zero.
-        c_0: The same of the cells of an LSTM.
-        output_states: Whether the first item of what is returned is wanted.
+        c_0: Initial cell states of an LSTM, in the same form.
+        output_states: Whether to return the first item.
 
     Returns:
-        States of the last layer, (B, T, D * H), zero at steps that are not real; last states, (layers * D, B, H); those
-        of the cells of an LSTM, or what the modules of memory cell blocks have for them. Or None where the plain
-        modules are to run.
-
+        States of the last layer, (B, T, D * H), zero at padded steps; last states, (layers * D, B, H); last cell states
+        of an LSTM, or cell states and gate activations of memory cell blocks. None if the modules of torch must run.
     """
     if not executes_eagerly() or reason() is not None or torch.is_autocast_enabled("cpu") or _has_any_global_hook():
         return None
@@ -103,13 +101,13 @@ def run(
             bidirectional=bool(bidirectional),
             output_states=output_states,
         )
-    except InvalidInputError:  # shapes that differ from layer to layer, or a mistake: the modules accept it or say so
+    except InvalidInputError:  # shapes that differ between layers, or invalid ones: the modules run them or raise
         return None
     return states, h_n, c_n if cell == "lstm" else None
 
 
 def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
-    """Weights of one module, as in `weights_of_cells`."""
+    """Return the weights of one module, as in `weights_of_cells`."""
     kind = _TYPES[cell]
     attributes = module.__dict__
     if (
@@ -131,7 +129,7 @@ def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
 
 
 def _calls_its_recurrence(layer: Any) -> bool:
-    """Return whether a layer is that of the modelling file, and does nothing but call its recurrences."""
+    """Return whether a layer is one of a modelling file, and does nothing but call its recurrences."""
     return (
         _is_layer(type(layer))
         and not _is_changed(layer)
@@ -150,20 +148,20 @@ def _is_layer(kind: type[Any]) -> bool:
 
 
 def _is_ours(kind: type[Any], name: str, file: str) -> bool:
-    """Return whether a class is that of a modelling file, of which each folder of weights has its own copy."""
+    """Return whether a class is from a modelling file; each model folder has its own copy of these files."""
     forward = kind.forward
     return kind.__name__ == name and forward.__qualname__ == f"{name}.forward" and forward.__module__.endswith(file)
 
 
 def weights_of_cells(modules: list[Any], cell: str) -> list[Tensor] | None:
-    """Return the weights by which calls of recurrences would compute; None where a call may do anything else.
+    """Return the weights that recurrences would use; None if calling one may do anything else.
 
     Args:
-        modules: Each in place of a recurrence of one layer and direction.
+        modules: Recurrences of one layer and direction each.
         cell: One of `_TYPES`.
 
     Returns:
-        Tensors of each in the order of `_WEIGHTS`, whatever the order of the parameters.
+        Tensors of each in the order of `_WEIGHTS`, for any order of the parameters.
     """
     weights: list[Tensor] = []
     for module in modules:
@@ -175,7 +173,7 @@ def weights_of_cells(modules: list[Any], cell: str) -> list[Tensor] | None:
 
 
 def weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
-    """Return the weights of memory cell blocks, as `weights_of_cells` does; those that a block lacks are left out."""
+    """Return the weights of memory cell blocks, as `weights_of_cells`, without those that a block does not have."""
     weights: list[Tensor] = []
     for module in modules:
         parameters = module._parameters
@@ -193,7 +191,7 @@ def weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
 
 
 def _blocks_run(modules: list[Any]) -> bool:
-    """Return whether memory cell blocks run natively: with the truncated gradient, or where there is none."""
+    """Return whether memory cell blocks can run natively: with the truncated gradient, or without gradients."""
     return all(
         module.weight_hh_l0 is not None and (module.truncated or not torch.is_grad_enabled()) for module in modules
     )
@@ -207,7 +205,7 @@ def _run_blocks(
     h_0: Tensor | None,
     c_0: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Layer after layer of memory cell blocks."""
+    """Run memory cell blocks layer by layer."""
     ends = []
     for index, module in enumerate(modules):
         units = Units(
@@ -226,7 +224,7 @@ def _run_blocks(
 
 
 def _fits(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | None, ...], cell: str) -> bool:
-    """Return whether these are plain tensors of fitting types, and of sizes at which the library is not slower."""
+    """Return whether these are plain tensors of supported types, and of sizes at which the library is not slower."""
     if not are_plain((inputs, *others, *weights)):
         return False
     dtype = weights[0].dtype
@@ -238,11 +236,11 @@ def _fits(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | None, ..
 
 
 def worthwhile(cell: str, batch: int, steps: int, hidden: int) -> bool:
-    """Whether the library was at least as fast as torch's own module, forward alone and with backward.
+    """Return whether the library was at least as fast as the module of torch, forward alone and with backward.
 
     Measured in single precision on 1 to 256 sequences of 110 steps (`docs/performance.md`), and of one step, which
-    `nn.RNN` makes of two products with hardly anything around them. The library computes whole vectors of sequences,
-    however few there are, which a wide LSTM of torch beats with matrix products.
+    takes `nn.RNN` little more than two matrix products. The library computes full vectors of sequences, also for few
+    sequences, so that the matrix products of a wide LSTM of torch are faster.
     """
     if steps == 1 and cell.startswith("rnn"):
         return False
@@ -258,7 +256,7 @@ def worthwhile(cell: str, batch: int, steps: int, hidden: int) -> bool:
 
 
 def _is_changed(module: Any) -> bool:
-    """Return whether hooks listen to a module, or an attribute of its own changes its call."""
+    """Return whether a module has hooks, or an instance attribute that changes its call."""
     attributes = module.__dict__
     return bool(
         attributes["_forward_hooks"]
@@ -270,7 +268,7 @@ def _is_changed(module: Any) -> bool:
 
 
 def _spans(mask: Tensor) -> Tensor | None:
-    """Spans (2, B) of the real steps, without elements where all are; None where a row has a gap, or no real step."""
+    """Return the spans (2, B) of the real steps, empty if all are real; None if a row has a gap or no real step."""
     rows, steps = mask.shape
     mask = (mask if mask.dtype in _INTEGERS else mask.bool()).contiguous()
     spans = torch.empty((2, rows), dtype=torch.int64, device="cpu")
@@ -281,9 +279,11 @@ def _spans(mask: Tensor) -> Tensor | None:
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what is made in that mode could never be saved for a backward pass, and this is kept
+@torch.inference_mode(
+    False
+)  # tensors made in inference mode cannot be saved for a backward pass, and this one is cached
 def one_hot_columns(vocab_size: int, pad: int | None) -> Tensor:
-    """The column of the one-hot vector that each id stands for, -1 for padding: (vocab_size,) int32."""
+    """Return the column of the one-hot vector of each id, -1 for padding: (vocab_size,) int32."""
     ids = torch.arange(vocab_size, device="cpu")
     if pad is None:
         return ids.int()

@@ -1,4 +1,4 @@
-"""Checks that torch executes operations at once, on plain tensors, so that the native library may read their memory."""
+"""Checks that torch executes operations eagerly on plain tensors, so that the library may read their memory."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ _PLAIN = (Tensor, nn.Parameter)
 
 
 def executes_eagerly() -> bool:
-    """Return whether no compiler, tracer, transform, forward-mode derivative or mode sees what torch executes."""
+    """Return whether no compiler, tracer, transform, forward-mode derivative or mode intercepts operations."""
     return not (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state()
@@ -24,8 +24,8 @@ def executes_eagerly() -> bool:
 
 
 def are_plain(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether all that are given are ordinary dense tensors with memory on the CPU: not fake, meta or a subclass."""
-    for tensor in tensors:  # a generator in `all` would cost a small call 1 us
+    """Return whether all tensors are ordinary dense ones with memory on the CPU: not fake, meta or a subclass."""
+    for tensor in tensors:  # a generator in `all` would cost 1 us, much for a small call
         if tensor is not None and not (
             type(tensor) in _PLAIN
             and tensor.is_cpu
@@ -38,5 +38,5 @@ def are_plain(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def _has_function_mode() -> bool:
-    """Return whether there is a mode besides those of a default device, which concern only tensors made without one."""
+    """Return whether there is a mode other than a default device, which affects only new tensors."""
     return any(type(mode) is not DeviceContext for mode in _get_current_function_mode_stack())

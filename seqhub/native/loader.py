@@ -1,8 +1,7 @@
-"""The native library: where it is, which instruction set of it runs, and why there may be none.
+"""Loading of the native library and choice of its instruction set.
 
-It is built with the package where a C++ compiler is there (`setup.py`), holds the same code compiled for several
-instruction sets, and knows neither Python nor torch: one call gets the address of a `Problem` or a `FitProblem`
-(src/problem.h).
+`setup.py` builds it with the package if there is a C++ compiler. It has the same code compiled for several instruction
+sets, and uses neither Python nor torch: a call gets the address of a `Problem` or a `FitProblem` (src/problem.h).
 """
 
 import ctypes
@@ -14,8 +13,8 @@ from pathlib import Path
 from seqhub.errors import UnknownNameError
 
 PATH = Path(__file__).parent / "recurrence.so"
-LAYOUT = 1  # as in src/problem.h: a library of another one would take these structs for something else
-INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # the best first; each is in the library where the compiler knows it
+LAYOUT = 1  # as in src/problem.h: a library with another layout would misread these structs
+INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # best first; the library has those that the compiler supports
 
 
 class LibraryMissingError(OSError):
@@ -24,7 +23,7 @@ class LibraryMissingError(OSError):
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The functions of one instruction set. They release the GIL and take the bytes of a struct of src/problem.h."""
+    """Functions of one instruction set. They release the GIL and take the bytes of a struct of src/problem.h."""
 
     instruction_set: str
     saved_bytes: "ctypes._NamedFuncPointer"
@@ -37,16 +36,16 @@ class Library:
 
 
 def reason() -> str | None:
-    """Why recurrences do not run natively; None where they may.
+    """Return why recurrences do not run natively; None if they do.
 
-    SEQHUB_KERNELS=0 in the environment turns the library off, at any time.
+    SEQHUB_KERNELS=0 in the environment turns the library off at any time.
     """
     return "turned off by SEQHUB_KERNELS=0" if os.environ.get("SEQHUB_KERNELS") == "0" else _missing()
 
 
 @cache
 def instruction_sets() -> tuple[str, ...]:
-    """The instruction sets that the library holds and this machine has, the best first.
+    """Return the instruction sets that the library and this machine have, best first.
 
     Raises:
         LibraryMissingError: There is no library.
@@ -62,7 +61,7 @@ def instruction_sets() -> tuple[str, ...]:
 
 @cache
 def library(instruction_set: str | None = None) -> Library:
-    """The library for an instruction set, by default the best one.
+    """Return the library for an instruction set, by default the best one.
 
     Raises:
         LibraryMissingError: There is no library.
@@ -101,7 +100,7 @@ def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncP
 
 @cache
 def spans_function() -> "ctypes._NamedFuncPointer":
-    """`seqhub_spans` of native/mask_spans.cpp.
+    """Return the function `seqhub_spans` of src/mask_spans.cpp.
 
     Raises:
         LibraryMissingError: There is no library.

@@ -1,4 +1,4 @@
-"""Memory cell blocks (`lstm_hs97`) natively, with their truncated gradient: see native/memory_blocks.cpp.
+"""Native memory cell blocks (`lstm_hs97`) with their truncated gradient; see src/memory_blocks.cpp.
 
 Shapes: B sequences of T steps, F features or V ids of the input, H cells, U units.
 """
@@ -15,24 +15,24 @@ from seqhub.native import derivatives
 from seqhub.native.eligibility import are_plain, executes_eagerly
 from seqhub.native.loader import blocks_functions
 
-_PADDING, _KEPT = 16, 6  # as in native/memory_blocks.h
+_PADDING, _KEPT = 16, 6  # as in src/memory_blocks.h
 _WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in src/problem.h
 
 
 @dataclass(frozen=True)
 class Units:
-    """Which units there are, and what they squash by; fields of `RecurrentConfig` but for the names of two.
+    """Units of memory cell blocks and their activations; fields as in `Hs97Config`, with two other names.
 
     Args:
         cells: H.
         block_size: Cells that share their gates; it divides `cells`.
-        output_gates: Whether there are some.
+        output_gates: Whether there are output gates.
         squash_input: `g1` or `g2`.
         squash_output: `h1` or `id`.
-        instruction_set: One of `library.instruction_sets()`; by default the best.
+        instruction_set: One of `loader.instruction_sets()`; by default the best.
 
     Raises:
-        InvalidConfigError: Cells that no number of blocks has.
+        InvalidConfigError: `block_size` does not divide `cells`.
     """
 
     cells: int
@@ -44,11 +44,11 @@ class Units:
 
     def __post_init__(self) -> None:
         if self.block_size < 1 or self.cells % self.block_size:
-            raise InvalidConfigError(f"block_size {self.block_size}; need one that divides cells {self.cells}")
+            raise InvalidConfigError(f"block_size={self.block_size}: must divide cells={self.cells}")
 
     @property
     def count(self) -> int:
-        """U: cells, then input gates, then output gates."""
+        """Number of units U: cells, then input gates, then output gates."""
         return self.cells + self.cells // self.block_size * (1 + self.output_gates)
 
     def activate(self, net: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,18 +80,18 @@ def memory_blocks(
     Args:
         inputs: (B, T) ids, int64; or (B, T, F) values of the weights' type, float32 or float64.
         weights: `weight_ih_l0` (U, F), `weight_hh_l0` (U, U) or None, `bias_l0` of the last units or None.
-        units: Which units there are.
-        columns: As in `operator.recurrence`, and so are the spans.
-        spans: (2, B), int64.
+        units: Units and their activations.
+        columns: As in `operator.recurrence`.
+        spans: (2, B), int64, as in `operator.recurrence`.
         h_0: (B, H), outputs of the cells before the first step; with `m_0`, or neither for zero.
         m_0: (B, U), states of the cells before the first step, then activations of the gates.
 
     Returns:
-        Outputs of the cells (B, T, H), zero at steps that are not real; the last ones, (B, H); and the last states with
-        the activations of the gates, (B, U). Gradients go back along the states alone.
+        Outputs of the cells (B, T, H), zero at padded steps; the last ones, (B, H); and the last states with the
+        activations of the gates, (B, U). Gradients go back along the states only.
 
     Raises:
-        InvalidInputError: A type, shape, id or span that is not as above.
+        InvalidInputError: A type, shape, id or span is not as above.
     """
     weight_ih, weight_hh, bias = weights
     count, features = units.count, weight_ih.size(-1)

@@ -1,10 +1,10 @@
-"""The operator `torch.ops.seqhub.recurrence`, with gradients: tensors in and out, checked, for the native library.
+"""The operator `torch.ops.seqhub.recurrence`: checked tensors in and out of the native library, with gradients.
 
-Shapes: B sequences of T steps, F features or V ids of the input, H units, D directions, N layers. Like that of
-`nn.RNN`, `nn.GRU` and `nn.LSTM`, with `batch_first`, but with ids for one-hot vectors, and padding of any side.
+Shapes: B sequences of T steps, F features or V ids of the input, H units, D directions, N layers; as in `nn.RNN`,
+`nn.GRU` and `nn.LSTM` with `batch_first`, but with ids for one-hot vectors, and padding on any side.
 
-It is a `torch.library.Library` around a `torch.autograd.Function`, which costs 3 us more than the function alone;
-`torch.library.custom_op` costs 46 us more, as long as the whole step of a small network takes.
+It is a `torch.library.Library` around a `torch.autograd.Function`, which costs 3 us more than the function alone.
+`torch.library.custom_op` would cost 46 us more, as much as a whole step of a small network.
 """
 
 import struct
@@ -48,18 +48,18 @@ def recurrence(
         inputs: (B, T) ids, int64; or (B, T, F) values of the weights' type, float32 or float64.
         weights: weight_ih, weight_hh, bias_ih, bias_hh of each layer and direction, as `nn.RNNBase.all_weights`.
         cell: One of `CELLS`.
-        columns: (V,), int32: the column of the first layer's weight_ih that stands for each id, or -1 for the zero
-            vector. Needed with ids, refused with values.
+        columns: (V,), int32: the column of the first layer's weight_ih for each id, or -1 for the zero vector. Required
+            with ids, not allowed with values.
         spans: (2, B), int64: first real step and number of real steps (>= 1) of each row. By default all are real.
         h_0: (N * D, B, H), initial states; by default zero.
-        c_0: The same of the cells of an LSTM.
+        c_0: Initial cell states of an LSTM, in the same form.
         bidirectional: Whether each layer also reads from the last real step to the first.
-        output_states: Whether to make the first item of what is returned.
-        instruction_set: One of `library.instruction_sets()`; by default the best.
+        output_states: Whether to return the first item.
+        instruction_set: One of `loader.instruction_sets()`; by default the best.
 
     Returns:
-        States of the last layer (B, T, D * H), zero at steps that are not real; last states (N * D, B, H); last states
-        of the cells (N * D, B, H). What is not asked for or does not exist has no elements.
+        States of the last layer (B, T, D * H), zero at padded steps; last states (N * D, B, H); last cell states
+        (N * D, B, H). Items that were not requested or do not exist have no elements.
 
     Raises:
         InvalidInputError: A type, shape, id or span that is not as above.
@@ -71,7 +71,7 @@ def recurrence(
 
 
 class _Recurrence(torch.autograd.Function):
-    """The native forward and backward. Tensors that may need gradients are arguments of `forward`, flat."""
+    """The native forward and backward pass. Tensors that may need gradients are separate arguments of `forward`."""
 
     @staticmethod
     def forward(
@@ -105,7 +105,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 class Call:
-    """One recurrence: its sizes and how it is handed to the library."""
+    """One recurrence: its sizes and its call of the library."""
 
     def __init__(
         self,
@@ -183,13 +183,13 @@ class Call:
         )
 
     def saved_bytes(self) -> int:
-        """Size of what forward leaves for backward."""
+        """Return the size of the activations that forward saves for backward, in bytes."""
         return _bytes(self.library, "saved_bytes", self.sizes, (True, False, False))
 
     def forward(
         self, inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, weights: Any, saved: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """States, last states, last states of the cells; leaves in `saved` what backward needs."""
+        """Return states, last states and last cell states; write the activations for backward into `saved`."""
         states = torch.empty(
             (self.batch, self.steps, self.directions * self.hidden) if self.output_states else 0,
             dtype=self.dtype,
@@ -217,7 +217,7 @@ class Call:
         need_h_0: bool,
         need_c_0: bool,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, list[Tensor]]:
-        """Gradients of inputs, initial states and weights."""
+        """Return the gradients of inputs, initial states and weights."""
         shape = (self.layers * self.directions, self.batch, self.hidden)
         d_inputs = torch.empty(inputs.shape, dtype=self.dtype, device="cpu") if need_inputs else None
         d_h_0 = torch.empty(shape, dtype=self.dtype, device="cpu") if need_h_0 else None
@@ -231,21 +231,21 @@ class Call:
         problem, _held = self.problem(which, inputs, *tensors)
         outcome = getattr(self.library, which)(problem)
         if outcome:
-            self._refuse(outcome, inputs)
+            self._raise_for(outcome, inputs)
 
     def problem(
         self, which: str, inputs: Tensor, states: Any, saved: Tensor | None, outputs: Any, gradients: Any, weights: Any
     ) -> tuple[bytes, list[Any]]:
-        """What `Library.forward` or `backward` is called with, and what must live until the call has ended.
+        """Return the argument of `Library.forward` or `backward`, and the tensors that must live until the call ends.
 
         Args:
             which: `forward` or `backward`.
             inputs: As in `recurrence`.
             states: h_0 and c_0, or None.
-            saved: What forward leaves for backward; None where there will be none.
+            saved: Activations that forward saves for backward; None without a backward pass.
             outputs: States, h_n and c_n.
-            gradients: Of outputs, inputs, h_0 and c_0.
-            weights: And for backward their gradients.
+            gradients: Gradients of outputs, inputs, h_0 and c_0.
+            weights: Weights, for backward followed by their gradients.
         """
         given = [_contiguous(tensor) for tensor in (inputs, self.columns, self.spans, *states)]
         d_outputs, made = [_contiguous(tensor) for tensor in gradients[:3]], gradients[3:]
@@ -263,7 +263,7 @@ class Call:
         ]
         return struct.pack(f"{len(numbers)}q", *numbers), [given, d_outputs, parameters, scratch]
 
-    def _refuse(self, outcome: int, inputs: Tensor) -> None:
+    def _raise_for(self, outcome: int, inputs: Tensor) -> None:
         kind, row = outcome & 0xFF, outcome >> 8
         if kind == _WRONG_ID and self.columns is not None:
             ids = inputs[row] if self.spans is None else inputs[row].narrow(0, *self.spans[:, row].tolist())
@@ -282,12 +282,12 @@ _NOTHING = torch.empty(0, dtype=torch.uint8, device="cpu")
 
 
 class _Activations:
-    """What forward leaves for backward. The memory is handed on: fresh pages would cost more than small calls do."""
+    """Activations that forward saves for backward. Memory is reused: new pages would cost more than a small call."""
 
-    _SPARE: ClassVar[list[Tensor]] = []  # one, of what was used last
+    _SPARE: ClassVar[list[Tensor]] = []  # the one that was used last
 
     def __init__(self, size: int) -> None:
-        self.memory = _NOTHING  # also where the next lines fail, for `__del__`
+        self.memory = _NOTHING  # `__del__` reads it even if the next lines fail
         try:
             spare = self._SPARE.pop()
         except IndexError:
@@ -300,19 +300,19 @@ class _Activations:
 
 
 class _Scratch(threading.local):
-    """Memory that the calls of a thread work in, kept for the same reason."""
+    """Working memory of the calls of a thread, reused for the same reason."""
 
     def __init__(self) -> None:
         self.tensor = torch.empty(0, dtype=torch.uint8, device="cpu")
 
     def of(self, size: int) -> Tensor:
-        """At least `size` bytes."""
+        """Return a tensor of at least `size` bytes."""
         if size <= self.tensor.numel():
             return self.tensor
-        fresh = torch.empty(size, dtype=torch.uint8, device="cpu")
+        tensor = torch.empty(size, dtype=torch.uint8, device="cpu")
         if size <= _MOST_KEPT:
-            self.tensor = fresh
-        return fresh
+            self.tensor = tensor
+        return tensor
 
 
 _SCRATCH = _Scratch()
@@ -320,7 +320,7 @@ _SCRATCH = _Scratch()
 
 @lru_cache(maxsize=1024)
 def _bytes(native: Library, function: str, sizes: tuple[int, ...], flags: tuple[bool, bool, bool]) -> int:
-    """What a call needs: in `flags`, whether anything is saved, and gradients of states and of inputs exist."""
+    """Return the bytes that a call needs; `flags`: activations are saved, gradients of states and of inputs exist."""
     saved, d_states, d_inputs = flags
     problem = (*sizes, *(0,) * 5, saved, *(0,) * 6, d_states, 0, 0, d_inputs, 0, 0)
     size: int = getattr(native, function)(struct.pack(f"{len(problem)}q", *problem))

@@ -1,8 +1,8 @@
-"""Training of recurrent models natively: many steps of an optimizer in one call.
+"""Native training of recurrent models: many steps of an optimizer in one call.
 
-What a step costs in torch, whatever is computed, is hundreds of microseconds; that of a small network natively is tens.
-Weights, losses, gradient clipping and optimizers are those of the models and of torch, to rounding
-(`tests/native/test_fitting.py`).
+A step in torch costs hundreds of microseconds for any network; a native step of a small network costs tens. Weights,
+losses, gradient clipping and optimizers equal those of the models and of torch, to rounding
+(`tests/native/test_trainer.py`).
 
 Shapes: N sequences of T steps, F values at a step, B of them to a step of the optimizer.
 """
@@ -22,7 +22,7 @@ from seqhub.native.loader import blocks_functions, library, reason
 from seqhub.native.operator import CELLS
 
 _CELLS = tuple(CELLS)  # these, the targets and the optimizers are in the order of src/problem.h
-_BLOCKS = "lstm_hs97"  # has functions of its own
+_BLOCKS = "lstm_hs97"  # has separate functions
 _TARGETS = {
     "class": "ForSequenceClassification",
     "number": "ForSequenceClassification",
@@ -33,22 +33,23 @@ _FAMILIES: dict[str | None, str] = {"seqhub_recurrent": "Recurrent", "seqhub_hs9
 _OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 _SMOOTHING = 0.99  # of RMSprop, as torch.optim has it
 _PADDING = 16  # of the buffers of all parameters
-_JUDGED_AT_ONCE = 256
+_EVALUATED_AT_ONCE = 256
 _WRONG_ID, _WRONG_SPAN, _WRONG_LABEL = 2, 3, 4  # outcomes in src/problem.h
 _NO_LABEL = -100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What the head is to learn, and when a sequence is right.
+    """Target and loss of the head.
 
     Args:
-        target: A class of each sequence, a number, a class of each step, or the symbol that comes next.
-        outputs: Of the head: classes or symbols; 1 for a number, or for a single logit of the second of two classes.
-        logistic: Whether outputs are squashed, and the loss is half the squared error of all outputs and steps of a
-            sequence, as in Hochreiter & Schmidhuber (1997). Else classes have the cross-entropy, and numbers are
+        target: One class per sequence, one number per sequence, one class per step, or the next symbol.
+        outputs: Outputs of the head: classes or symbols; 1 for a number, or for a single logit of the second of two
+            classes.
+        logistic: Whether outputs are logistic units, and the loss is half the squared error of all outputs and steps of
+            a sequence, as in Hochreiter & Schmidhuber (1997). If not, classes have the cross-entropy, and numbers are
             linear with the squared error.
-        tolerance: Largest error of a number that counts as right.
+        tolerance: Largest error of a number that counts as correct.
     """
 
     target: Literal["class", "number", "step_class", "next_symbol"]
@@ -58,21 +59,23 @@ class Objective:
 
     def __post_init__(self) -> None:
         if self.target not in _TARGETS:
-            raise InvalidConfigError(f"target {self.target!r}; known: {', '.join(_TARGETS)}")
+            raise InvalidConfigError(f"target={self.target!r}: known: {', '.join(_TARGETS)}")
         if self.outputs < 1 or (self.target == "number" and self.outputs > 1):
-            raise InvalidConfigError(f"outputs {self.outputs} for target {self.target!r}; need 1, or more for classes")
+            raise InvalidConfigError(
+                f"outputs={self.outputs} with target={self.target!r}: must be 1, or more for classes"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
-    """How gradients become steps: an optimizer of torch.optim by its name there, with its defaults.
+class OptimizerSettings:
+    """An optimizer with the definitions and defaults of torch.optim.
 
     Args:
         name: `adam`, `adamw`, `rmsprop` or `sgd`.
-        betas: Of Adam and AdamW, each in [0, 1).
-        momentum: Of RMSprop and SGD.
-        weight_decay: As each of them has it.
-        max_grad_norm: The gradient of all weights together is scaled down to this norm; 0 for any norm.
+        betas: For Adam and AdamW, each in [0, 1).
+        momentum: For RMSprop and SGD, >= 0.
+        weight_decay: As in torch.optim, >= 0.
+        max_grad_norm: The gradient of all weights is scaled down to this norm; 0 for no limit.
     """
 
     name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
@@ -83,26 +86,26 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.name not in _OPTIMIZERS:
-            raise InvalidConfigError(f"optimizer {self.name!r}; known: {', '.join(_OPTIMIZERS)}")
+            raise InvalidConfigError(f"optimizer {self.name!r}: known: {', '.join(_OPTIMIZERS)}")
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise InvalidConfigError(f"betas {self.betas}; need each in [0, 1)")
+            raise InvalidConfigError(f"betas={self.betas}: each must be in [0, 1)")
         if not min(self.momentum, self.weight_decay, self.max_grad_norm) >= 0:
             raise InvalidConfigError(
-                f"momentum {self.momentum}, weight_decay {self.weight_decay}, max_grad_norm {self.max_grad_norm}; "
-                "need each >= 0"
+                f"momentum={self.momentum}, weight_decay={self.weight_decay}, max_grad_norm={self.max_grad_norm}: "
+                "each must be at least 0"
             )
 
 
 @dataclass(frozen=True)
 class ErrorRate:
-    """A learning rate that falls as the error falls.
+    """A learning rate that falls with the error.
 
-    The rate of each step is multiplied by max(floor, min(1, e / reference)). e is the exponential mean, of rate 0.005
-    and from 1 on, of each step's largest error of a sequence's worst output, that of the step itself included.
+    The rate of each step is multiplied by max(floor, min(1, e / reference)). e is the exponential mean, with rate 0.005
+    and initial value 1, of the largest error of any output of any sequence of each step, including the step itself.
 
     Args:
         reference: Mean error below which the rate falls, > 0.
-        floor: The rate falls no further than to this share of itself, in [0, 1].
+        floor: Smallest factor of the rate, in [0, 1].
     """
 
     reference: float
@@ -110,11 +113,11 @@ class ErrorRate:
 
     def __post_init__(self) -> None:
         if not (self.reference > 0 and 0 <= self.floor <= 1):
-            raise InvalidConfigError(f"reference {self.reference}, floor {self.floor}; need > 0 and in [0, 1]")
+            raise InvalidConfigError(f"reference={self.reference}, floor={self.floor}: must be above 0 and in [0, 1]")
 
 
-def unfit(model: nn.Module, objective: Objective) -> str | None:
-    """Why a model cannot be trained natively; None where it can."""
+def unsupported_reason(model: nn.Module, objective: Objective) -> str | None:
+    """Return why a model cannot be trained natively; None if it can."""
     if (missing := reason()) is not None:
         return missing
     config: Any = getattr(model, "config", None)
@@ -124,15 +127,15 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
     if type(model).__name__ != f"{family}{_TARGETS[objective.target]}":
         return f"{type(model).__name__} does not learn a {objective.target}"
     if config.logistic_outputs != objective.logistic:
-        return f"its logistic_outputs is {config.logistic_outputs}, that of the objective {objective.logistic}"
+        return f"logistic_outputs={config.logistic_outputs}; the objective has {objective.logistic}"
     if config.cell not in (*CELLS, _BLOCKS):
         return f"cell {config.cell!r} is not among {', '.join((*CELLS, _BLOCKS))}"
-    if config.cell == _BLOCKS and (why := _unfit_blocks(config)) is not None:
+    if config.cell == _BLOCKS and (why := _unsupported_blocks(config)) is not None:
         return why
     if config.inputs == "embedding":
         return "embeddings are not trained natively"
     if config.dropout and config.num_hidden_layers > 1:
-        return "dropout between layers draws random numbers of torch"
+        return "dropout between layers uses random numbers of torch"
     parameters = list(model.parameters())
     dtypes = {parameter.dtype for parameter in parameters}
     if dtypes not in ({torch.float32}, {torch.float64}) or any(each.device.type != "cpu" for each in parameters):
@@ -149,7 +152,7 @@ def unfit(model: nn.Module, objective: Objective) -> str | None:
     return None
 
 
-def _unfit_blocks(config: Any) -> str | None:
+def _unsupported_blocks(config: Any) -> str | None:
     if config.gradient != "truncated":
         return f"gradient {config.gradient!r} of memory cell blocks; natively it is truncated"
     if config.num_hidden_layers > 1 or config.bidirectional:
@@ -162,38 +165,38 @@ def _head(model: Any) -> nn.Linear:
     return head
 
 
-class Fit:
-    """A copy of a model's weights in training. Calls of one `Fit` are made by one thread at a time.
+class NativeTrainer:
+    """Training of a copy of a model's weights. Only one thread at a time may call it.
 
     Args:
-        model: A `RecurrentFor...`, which is read now and then left alone.
-        objective: What its head is to learn.
+        model: A `RecurrentFor...` or `Hs97For...`; its weights are copied.
+        objective: Target and loss.
         method: The optimizer.
-        error_rate: Whether the learning rate follows the error.
-        columns: (V,), int32: for each id or character code of the inputs the column of the one-hot vector that it
-            stands for, -1 for the zero vector, -2 if it must not occur. By default that of the model's ids.
-        instruction_set: One of `library.instruction_sets()`; by default the best.
+        error_rate: Learning rate that falls with the error; None for constant factors.
+        columns: (V,), int32: column of the one-hot vector of each id or character code of the inputs, -1 for the zero
+            vector, -2 if it must not occur. By default the columns of the model's ids.
+        instruction_set: One of `loader.instruction_sets()`; by default the best.
 
     Raises:
-        InvalidConfigError: What `unfit` says.
-        InvalidInputError: Weights that are not finite.
+        InvalidConfigError: See `unsupported_reason`.
+        InvalidInputError: Weights are not finite.
     """
 
     def __init__(
         self,
         model: nn.Module,
         objective: Objective,
-        method: Method,
+        method: OptimizerSettings,
         error_rate: ErrorRate | None = None,
         *,
         columns: NDArray[np.int32] | None = None,
         instruction_set: str | None = None,
     ) -> None:
-        if (why := unfit(model, objective)) is not None:
+        if (why := unsupported_reason(model, objective)) is not None:
             raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {why}")
         self.objective, self.method, self.error_rate = objective, method, error_rate
         config: Any = model.config
-        weights = _weights(model) or []  # `unfit` has found them
+        weights = _weights(model) or []  # not None, as checked above
         self._dtype = np.dtype(np.float64 if weights[0].dtype is torch.float64 else np.float32)
         self._features = config.input_size
         self._columns: NDArray[np.int32] | None = None
@@ -223,7 +226,7 @@ class Fit:
         self._values = np.zeros((3, -(-count // _PADDING) * _PADDING), self._dtype)
         np.concatenate([weight.detach().numpy().ravel() for weight in weights], out=self._values[0, :count])
         if not np.isfinite(self._values).all():
-            raise InvalidInputError("the model's weights hold NaN or infinity; need finite ones")
+            raise InvalidInputError("the weights of the model have NaN or infinity; must be finite")
         self._progress = np.ones(3)  # of the error, and of the powers of two betas
         if blocks:
             functions = blocks_functions(instruction_set or "")
@@ -243,23 +246,23 @@ class Fit:
     ) -> NDArray[np.float64]:
         """Take a step of the optimizer for every `batch_size` sequences, in their order; the last may have fewer.
 
-        A step at which none of the classes of steps counts changes nothing.
+        A step without any class that counts changes nothing.
 
         Args:
             inputs: (N, T), uint8 or uint16 ids or character codes; or (N, T, F) values. Padded on the right.
             lengths: (N,), steps before the padding, >= 1.
             labels: (N,) class indices, int64, or numbers, float32; (N, T) class indices, int64, -100 where a step does
-                not count; of next symbols not looked at.
+                not count; not read for next symbols.
             batch_size: B.
-            learning_rates: One for each step, in the order of these.
+            learning_rates: One for each step, in order.
 
         Returns:
-            (N, 4): worst error, mean error, loss and share of what is right of each sequence, as
-            `seqhub.metrics.per_example.judge` has them, by the weights before the step.
+            (N, 4): worst error, mean error, loss and share of correct answers of each sequence, as in
+            `seqhub.metrics.per_example`, with the weights before the step.
 
         Raises:
-            InvalidInputError: A type, shape, length, id or label that is not as above; nothing was trained.
-            MemoryError: Sizes beyond the machine.
+            InvalidInputError: A type, shape, length, id or label is not as above; nothing was trained.
+            MemoryError: The sizes exceed the memory of the machine.
         """
         rates = np.ascontiguousarray(learning_rates, dtype=np.float64)
         steps = -(-len(inputs) // batch_size) if batch_size > 0 else 0
@@ -270,21 +273,21 @@ class Fit:
             )
         return self._run(inputs, lengths, labels, batch_size, rates)
 
-    def judge(
+    def evaluate(
         self, inputs: NDArray[Any], lengths: NDArray[np.int64], labels: NDArray[Any] | None
     ) -> NDArray[np.float64]:
-        """The same rows without training."""
-        return self._run(inputs, lengths, labels, _JUDGED_AT_ONCE, None)
+        """Return what `train` returns for these rows, without training."""
+        return self._run(inputs, lengths, labels, _EVALUATED_AT_ONCE, None)
 
     def state(self) -> bytes:
-        """Weights, moments and the mean error: where the training stands."""
+        """Return weights, moments and mean error, for `restore`."""
         return self._values.tobytes() + self._progress.tobytes()
 
     def restore(self, state: bytes) -> None:
-        """Go back to where the training stood.
+        """Continue from a state that `state` returned.
 
         Raises:
-            InvalidInputError: A state of another model.
+            InvalidInputError: A state of a model of another size.
         """
         at = self._values.nbytes
         if len(state) != at + self._progress.nbytes:
@@ -294,10 +297,10 @@ class Fit:
 
     @torch.no_grad()
     def write_to(self, model: nn.Module) -> None:
-        """Give a model the weights as they are now.
+        """Copy the present weights into a model.
 
         Raises:
-            InvalidInputError: A model of other shapes.
+            InvalidInputError: A model whose weights have other shapes.
         """
         weights = _weights(model)
         if weights is None or [weight.shape for weight in weights] != self._shapes:
@@ -335,11 +338,11 @@ class Fit:
         if size > self._scratch.numel():
             self._scratch = torch.empty(size, dtype=torch.uint8, device="cpu")
         arrays = (inputs, self._columns, lengths, wanted, rates, *self._values, self._progress, rows)
-        task_ids = [0 if array is None else array.ctypes.data for array in arrays]
-        task_ids += [self._scratch.data_ptr(), size]
-        outcome = self._fit(struct.pack(form, *numbers, *task_ids, *self._last_sizes))
+        addresses = [0 if array is None else array.ctypes.data for array in arrays]
+        addresses += [self._scratch.data_ptr(), size]
+        outcome = self._fit(struct.pack(form, *numbers, *addresses, *self._last_sizes))
         if outcome:
-            self._refuse(outcome, inputs, lengths, wanted)
+            self._raise_for(outcome, inputs, lengths, wanted)
         return rows
 
     def _checked_inputs(self, inputs: NDArray[Any]) -> NDArray[Any]:
@@ -366,7 +369,7 @@ class Fit:
             return _checked(labels.astype(self._dtype), "labels", self._dtype, shape)
         return _checked(labels, "labels", np.dtype(np.int64), shape)
 
-    def _refuse(
+    def _raise_for(
         self, outcome: int, inputs: NDArray[Any], lengths: NDArray[np.int64], labels: NDArray[Any] | None
     ) -> None:
         kind, row = outcome & 0xFF, outcome >> 8
@@ -386,7 +389,7 @@ class Fit:
 
 
 def _weights(model: Any) -> list[Tensor] | None:
-    """In the order of src/problem.h: of each layer and direction, then the head's; None if modules were changed."""
+    """Return the weights of layers, directions and head in the order of src/problem.h; None if modules were changed."""
     modules = [
         module
         for layer in model.model.layers

@@ -19,7 +19,7 @@ from seqhub.data.collate import Columns, drawn_columns
 from seqhub.data.source import DataSource
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.classification import reaches
-from seqhub.native.trainer import ErrorRate, Fit, Method, Objective, unfit
+from seqhub.native.trainer import ErrorRate, NativeTrainer, Objective, OptimizerSettings, unsupported_reason
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import Batch, TaskSchema
 from seqhub.training.artifacts import record_of
@@ -73,7 +73,7 @@ def unfit_for_whole_runs(config: TrainConfig, source: DataSource | None = None) 
     if schema.target == "inputs":
         return f"{config.task} is to be reconstructed"
     model = first_model(config, schema)
-    return unfit(model, _objective(model, schema))
+    return unsupported_reason(model, _objective(model, schema))
 
 
 def train_native(
@@ -146,8 +146,8 @@ def _objective(model: Any, schema: TaskSchema) -> Objective:
     )
 
 
-def _fit(config: TrainConfig, model: "PreTrainedModel", schema: TaskSchema) -> Fit:
-    method = Method(
+def _fit(config: TrainConfig, model: "PreTrainedModel", schema: TaskSchema) -> NativeTrainer:
+    method = OptimizerSettings(
         name=config.optimizer,
         betas=(config.beta1, config.beta2),
         momentum=config.momentum,
@@ -155,10 +155,10 @@ def _fit(config: TrainConfig, model: "PreTrainedModel", schema: TaskSchema) -> F
         max_grad_norm=config.max_grad_norm or 0.0,
     )
     error_rate = ErrorRate(config.error_reference, config.error_floor) if config.schedule == "error" else None
-    return Fit(model, _objective(model, schema), method, error_rate)
+    return NativeTrainer(model, _objective(model, schema), method, error_rate)
 
 
-def _validate(fit: Fit, validation: ValidationRows, config: TrainConfig) -> tuple[float, int]:
+def _validate(fit: NativeTrainer, validation: ValidationRows, config: TrainConfig) -> tuple[float, int]:
     """Return the right answers of one validation and the rows it looked at, as `train.validate` does."""
     correct, seen = 0.0, 0
     for rows in validation.columns():
@@ -169,14 +169,14 @@ def _validate(fit: Fit, validation: ValidationRows, config: TrainConfig) -> tupl
     return correct, seen
 
 
-def _judged(fit: Fit, rows: Columns) -> NDArray[np.float64]:
-    return fit.judge(rows.inputs, rows.lengths, rows.labels)
+def _judged(fit: NativeTrainer, rows: Columns) -> NDArray[np.float64]:
+    return fit.evaluate(rows.inputs, rows.lengths, rows.labels)
 
 
 class _AskedFit:
     """What criteria want to know of a model in training, see `criteria.Asked`."""
 
-    def __init__(self, fit: Fit, model: "PreTrainedModel", schema: TaskSchema) -> None:
+    def __init__(self, fit: NativeTrainer, model: "PreTrainedModel", schema: TaskSchema) -> None:
         self._fit = fit
         self._model = model
         self._layout = schema

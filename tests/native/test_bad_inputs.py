@@ -171,5 +171,5 @@ def test_no_memory_is_enough_for_sizes_that_cannot_be_counted(instruction_set):
 @pytest.mark.parametrize("block_size", [2, 0, -1, 4])
 def test_blocks_that_do_not_divide_the_cells(block_size):
     """A gate that is not there was read and written."""
-    with pytest.raises(InvalidConfigError, match="need one that divides cells 3"):
+    with pytest.raises(InvalidConfigError, match="must divide cells=3"):
         Units(3, block_size)

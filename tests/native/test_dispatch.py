@@ -187,11 +187,11 @@ def test_rows_of_padding_only_are_refused():
 def test_the_library_can_be_missing(monkeypatch, tmp_path):
     code = (
         "import warnings\nwarnings.simplefilter('error')\n"
-        "from pathlib import Path\nfrom seqhub.native import library\n"
-        f"library.PATH = Path({str(tmp_path / 'none.so')!r})\n"
+        "from pathlib import Path\nfrom seqhub.native import loader\n"
+        f"loader.PATH = Path({str(tmp_path / 'none.so')!r})\n"
         "import torch\nfrom seqhub.models.registry import build_config, build_model\n"
         "build_model(build_config('lstm'), 'sequence')(torch.ones(2, 3, dtype=torch.long))\n"
-        "print(library.reason())\n"
+        "print(loader.reason())\n"
     )
     for content, reason in ((None, "not built"), (b"no library", "cannot be loaded")):
         if content is not None:
@@ -203,7 +203,7 @@ def test_the_library_can_be_missing(monkeypatch, tmp_path):
 
 def test_a_library_built_from_another_source_is_left_alone():
     """Its structs may differ, and it would take ours for something else."""
-    code = "from seqhub.native import library\nlibrary.LAYOUT += 1\nprint(library.reason())\n"
+    code = "from seqhub.native import loader\nloader.LAYOUT += 1\nprint(loader.reason())\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "built from another version of its source; install seqhub again\n"
 

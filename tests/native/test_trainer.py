@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.metrics.per_example import judge
 from seqhub.models.registry import build_config, build_model
-from seqhub.native.trainer import ErrorRate, Fit, Method, Objective, unfit
+from seqhub.native.trainer import ErrorRate, NativeTrainer, Objective, OptimizerSettings, unsupported_reason
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
 from seqhub.tasks.vocabulary import Vocabulary
 from tests.helpers.native_cases import CELLS, SETS
@@ -84,7 +84,12 @@ def objective(rows: Rows, outputs: int = CLASSES, logistic: bool = False) -> Obj
 
 
 def plain(
-    model: nn.Module, rows: Rows, method: Method, size: int, rates: np.ndarray, error_rate: ErrorRate | None = None
+    model: nn.Module,
+    rows: Rows,
+    method: OptimizerSettings,
+    size: int,
+    rates: np.ndarray,
+    error_rate: ErrorRate | None = None,
 ) -> np.ndarray:
     """The same training by the model's own loss and torch.optim."""
     kinds: dict[str, Any] = {
@@ -132,7 +137,7 @@ def layout_of(rows: Rows) -> TaskSchema:
 
 def check(
     rows: Rows,
-    method: Method,
+    method: OptimizerSettings,
     size: int = 5,
     double: bool = False,
     outputs: int = CLASSES,
@@ -146,7 +151,7 @@ def check(
     rates = np.linspace(rate, rate / 2, -(-rows.count // size))
     wanted = plain(theirs, rows, method, size, rates, error_rate)
     asked = objective(rows, outputs, settings.get("logistic_outputs", False))
-    fit = Fit(ours, asked, method, error_rate, instruction_set=instruction_set)
+    fit = NativeTrainer(ours, asked, method, error_rate, instruction_set=instruction_set)
     found = fit.train(rows.inputs, rows.lengths, rows.labels, size, rates)
     fit.write_to(ours)
     tolerance = 1e-10 if double else 1e-5
@@ -157,15 +162,15 @@ def check(
         )
 
 
-PLAIN = Method(name="adam", max_grad_norm=1.0)
+PLAIN = OptimizerSettings(name="adam", max_grad_norm=1.0)
 METHODS = [
     PLAIN,
-    Method(name="adam", betas=(0.0, 0.9), weight_decay=0.1),
-    Method(name="adamw", weight_decay=0.1, max_grad_norm=0.1),
-    Method(name="rmsprop"),
-    Method(name="rmsprop", momentum=0.5, weight_decay=0.1),
-    Method(name="sgd"),
-    Method(name="sgd", momentum=0.9, weight_decay=0.1, max_grad_norm=0.5),
+    OptimizerSettings(name="adam", betas=(0.0, 0.9), weight_decay=0.1),
+    OptimizerSettings(name="adamw", weight_decay=0.1, max_grad_norm=0.1),
+    OptimizerSettings(name="rmsprop"),
+    OptimizerSettings(name="rmsprop", momentum=0.5, weight_decay=0.1),
+    OptimizerSettings(name="sgd"),
+    OptimizerSettings(name="sgd", momentum=0.9, weight_decay=0.1, max_grad_norm=0.5),
 ]
 
 
@@ -202,7 +207,7 @@ def test_few_sequences_of_many_units(cell: str, target: str, instruction_set: st
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_every_optimizer(method: Method) -> None:
+def test_every_optimizer(method: OptimizerSettings) -> None:
     for target in ("class", "number"):
         check(Rows(target), method, double=True)
         check(Rows(target), method, rate=0.005)
@@ -240,7 +245,7 @@ def test_the_rate_follows_the_error() -> None:
 def test_a_step_at_which_nothing_counts_changes_nothing() -> None:
     rows = Rows("step_class", count=10)
     rows.labels[:] = NO_LABEL
-    fit = Fit(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
     before = fit.state()
     assert not fit.train(rows.inputs, rows.lengths, rows.labels, 5, np.ones(2)).any()
     assert fit.state() == before
@@ -249,18 +254,20 @@ def test_a_step_at_which_nothing_counts_changes_nothing() -> None:
 def test_judging_is_what_training_says_before_the_step() -> None:
     for target in HEADS:
         rows = Rows(target, count=30)
-        fit = Fit(network(rows), objective(rows), PLAIN)
+        fit = NativeTrainer(network(rows), objective(rows), PLAIN)
         before = fit.state()
-        judged = fit.judge(rows.inputs, rows.lengths, rows.labels)
+        judged = fit.evaluate(rows.inputs, rows.lengths, rows.labels)
         assert fit.state() == before
         trained = fit.train(rows.inputs, rows.lengths, rows.labels, 30, np.array([0.1]))
         np.testing.assert_array_equal(judged, trained)
-        assert not np.array_equal(fit.judge(rows.inputs, rows.lengths, rows.labels), judged)
+        assert not np.array_equal(fit.evaluate(rows.inputs, rows.lengths, rows.labels), judged)
 
 
 def test_a_state_is_all_that_training_goes_on_from() -> None:
     rows = Rows(count=40)
-    fit, other = (Fit(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1)) for _ in range(2))
+    fit, other = (
+        NativeTrainer(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1)) for _ in range(2)
+    )
     halves = [(rows.inputs[part], rows.lengths[part], rows.labels[part], 4, np.full(5, 0.02))
               for part in (slice(20), slice(20, 40))]  # fmt: skip
     fit.train(*halves[0])
@@ -271,7 +278,7 @@ def test_a_state_is_all_that_training_goes_on_from() -> None:
         each.restore(middle)
         np.testing.assert_array_equal(each.train(*halves[1]), wanted)
         assert each.state() == end
-    whole = Fit(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1))
+    whole = NativeTrainer(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1))
     whole.train(rows.inputs, rows.lengths, rows.labels, 4, np.full(10, 0.02))
     assert whole.state() == end
     with pytest.raises(InvalidInputError, match=f"a state of {len(end) - 1} bytes; this model's has {len(end)}"):
@@ -283,7 +290,7 @@ def test_two_threads_give_what_one_gives() -> None:
 
     def run(seed: int) -> bytes:
         rows = Rows(count=300, steps=40, seed=seed)
-        fit = Fit(model, objective(rows), PLAIN)
+        fit = NativeTrainer(model, objective(rows), PLAIN)
         for _ in range(5):
             fit.train(rows.inputs, rows.lengths, rows.labels, 8, np.full(38, 0.01))
         return fit.state()
@@ -299,7 +306,7 @@ def test_character_codes_are_looked_up() -> None:
     columns = np.full(256, -2, np.int32)
     columns[np.frombuffer(b"abcdef", np.uint8)] = np.arange(SYMBOLS)
     by_id, by_code, wide = (
-        Fit(network(rows), objective(rows), PLAIN, columns=given) for given in (None, columns, columns)
+        NativeTrainer(network(rows), objective(rows), PLAIN, columns=given) for given in (None, columns, columns)
     )
     for fit, inputs in ((by_id, rows.inputs), (by_code, codes), (wide, codes.astype(np.uint16))):
         fit.train(inputs, rows.lengths, rows.labels, 5, np.full(9, 0.02))
@@ -312,13 +319,13 @@ def test_character_codes_are_looked_up() -> None:
 def test_arrays_that_nobody_may_write_to(tmp_path: Any) -> None:
     """Mapped from files that are open for reading: a write would end the process."""
     rows = Rows(count=20)
-    wanted = Fit(network(rows), objective(rows), PLAIN)
+    wanted = NativeTrainer(network(rows), objective(rows), PLAIN)
     wanted.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(4, 0.02))
     mapped = []
     for name, array in (("inputs", rows.inputs), ("lengths", rows.lengths), ("labels", rows.labels)):
         np.save(tmp_path / f"{name}.npy", array)
         mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
-    fit = Fit(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
     fit.train(*mapped, 5, np.full(4, 0.02))
     assert fit.state() == wanted.state()
 
@@ -356,7 +363,7 @@ def test_one_clear_error_and_nothing_trained(name: str) -> None:
     rows = Rows(target)
     given = {"inputs": rows.inputs, "lengths": rows.lengths, "labels": rows.labels}
     given |= {"batch_size": 5, "learning_rates": np.full(9, 0.02)}
-    fit = Fit(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
     before = fit.state()
     with pytest.raises(InvalidInputError, match=message) as error:
         fit.train(**given | change(rows))
@@ -367,10 +374,10 @@ def test_one_clear_error_and_nothing_trained(name: str) -> None:
 
 def test_values_of_another_width_or_type() -> None:
     rows = Rows(values=True)
-    fit = Fit(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
     for inputs in (rows.inputs[..., :1], rows.inputs[..., 0], rows.inputs.astype(np.int64)):
         with pytest.raises(InvalidInputError, match=r"need float values \(sequences, steps, 2\)"):
-            fit.judge(inputs, rows.lengths, rows.labels)
+            fit.evaluate(inputs, rows.lengths, rows.labels)
 
 
 def test_weights_that_are_not_finite() -> None:
@@ -378,28 +385,28 @@ def test_weights_that_are_not_finite() -> None:
         model = network(Rows())
         with torch.no_grad():
             model.classifier.weight[0, 0] = value
-        with pytest.raises(InvalidInputError, match="weights hold NaN or infinity"):
-            Fit(model, objective(Rows()), PLAIN)
+        with pytest.raises(InvalidInputError, match="have NaN or infinity"):
+            NativeTrainer(model, objective(Rows()), PLAIN)
 
 
 def test_sizes_beyond_the_machine() -> None:
     rows = Rows()
-    fit = Fit(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
     inputs = np.lib.stride_tricks.as_strided(np.ones(1, np.uint8), (1, 2**40), (0, 0))
     with pytest.raises((MemoryError, InvalidInputError)):
-        fit.judge(inputs, np.ones(1, np.int64), np.zeros(1, np.int64))
+        fit.evaluate(inputs, np.ones(1, np.int64), np.zeros(1, np.int64))
 
 
 def test_training_that_diverges_says_so_in_its_rows() -> None:
     rows = Rows()
-    fit = Fit(network(rows), objective(rows), Method(name="sgd", weight_decay=10))
+    fit = NativeTrainer(network(rows), objective(rows), OptimizerSettings(name="sgd", weight_decay=10))
     judged = fit.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(9, 1e38))
     assert not np.isfinite(judged[-2:, 2]).any()
 
 
 def test_what_is_trained_by_torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Rows()
-    assert unfit(network(rows), objective(rows)) is None
+    assert unsupported_reason(network(rows), objective(rows)) is None
     for model, wanted in (
         (network(rows, inputs="embedding", embedding_size=2), "embeddings"),
         (network(rows, pooling="mean"), "pooling 'mean'"),
@@ -409,23 +416,23 @@ def test_what_is_trained_by_torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
         (network(Rows("step_class")), "RecurrentForTokenClassification does not learn a class"),
         (nn.Linear(1, 1), "Linear is not a recurrent model"),
     ):
-        assert wanted in (unfit(model, objective(rows)) or "")
+        assert wanted in (unsupported_reason(model, objective(rows)) or "")
         with pytest.raises(InvalidConfigError, match="cannot be trained natively"):
-            Fit(model, objective(rows), PLAIN)
+            NativeTrainer(model, objective(rows), PLAIN)
     frozen = network(rows)
     next(frozen.parameters()).requires_grad_(False)
-    assert unfit(frozen, objective(rows)) == "some weights are not to be trained"
+    assert unsupported_reason(frozen, objective(rows)) == "some weights are not to be trained"
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
-    assert unfit(network(rows), objective(rows)) == "turned off by SEQHUB_KERNELS=0"
+    assert unsupported_reason(network(rows), objective(rows)) == "turned off by SEQHUB_KERNELS=0"
 
 
 def test_settings_that_cannot_hold() -> None:
     for make in (
         lambda: Objective(target="classes", outputs=2),  # type: ignore[arg-type]
         lambda: Objective(target="number", outputs=2),
-        lambda: Method(name="lion"),  # type: ignore[arg-type]
-        lambda: Method(betas=(0.9, 1.0)),
-        lambda: Method(momentum=-1),
+        lambda: OptimizerSettings(name="lion"),  # type: ignore[arg-type]
+        lambda: OptimizerSettings(betas=(0.9, 1.0)),
+        lambda: OptimizerSettings(momentum=-1),
         lambda: ErrorRate(0.0, 0.1),
         lambda: ErrorRate(0.1, 2.0),
     ):
@@ -436,4 +443,4 @@ def test_settings_that_cannot_hold() -> None:
 def test_only_models_of_the_same_shapes_are_written_to() -> None:
     rows = Rows()
     with pytest.raises(InvalidInputError, match="other shapes"):
-        Fit(network(rows), objective(rows), PLAIN).write_to(network(rows, hidden_size=6))
+        NativeTrainer(network(rows), objective(rows), PLAIN).write_to(network(rows, hidden_size=6))

@@ -8,13 +8,13 @@ import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.experiments.hs97.recipes import AS_WRITTEN, CHANGED
-from seqhub.native.trainer import ErrorRate, Fit, Method, unfit
+from seqhub.native.trainer import ErrorRate, NativeTrainer, OptimizerSettings, unsupported_reason
 from tests.helpers.native_cases import BLOCKS, SETS
 from tests.native.test_trainer import HEADS, METHODS, PLAIN, Rows, changed, check, network, objective
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
 
-ONLINE = Method(name="sgd")
+ONLINE = OptimizerSettings(name="sgd")
 
 
 def distinct_rows() -> dict[str, dict[str, Any]]:
@@ -56,7 +56,7 @@ def test_every_option_and_target(variant: str, target: str, instruction_set: str
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_every_optimizer(method: Method) -> None:
+def test_every_optimizer(method: OptimizerSettings) -> None:
     how = {"cell": "lstm_hs97", **BLOCKS["blocks"]}
     check(Rows(), method, double=True, error_rate=ErrorRate(0.9, 0.1), **how)
     check(Rows("number"), method, rate=0.005, **how)
@@ -70,7 +70,7 @@ def test_long_sequences() -> None:
 
 def test_a_state_is_gone_back_to_bit_by_bit() -> None:
     rows = Rows("next_symbol", count=40)
-    fit = Fit(network(rows, "lstm_hs97", **BLOCKS["many"]), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows, "lstm_hs97", **BLOCKS["many"]), objective(rows), PLAIN)
     first, rates = slice(20), np.full(20, 0.02)
     fit.train(rows.inputs[first], rows.lengths[first], None, 1, rates)
     middle = fit.state()
@@ -79,8 +79,8 @@ def test_a_state_is_gone_back_to_bit_by_bit() -> None:
     fit.restore(middle)
     np.testing.assert_array_equal(fit.train(rows.inputs[20:], rows.lengths[20:], None, 1, rates), wanted)
     assert fit.state() == end
-    judged = fit.judge(rows.inputs, rows.lengths, None)
-    np.testing.assert_array_equal(fit.judge(rows.inputs[7:9], rows.lengths[7:9], None), judged[7:9])
+    judged = fit.evaluate(rows.inputs, rows.lengths, None)
+    np.testing.assert_array_equal(fit.evaluate(rows.inputs[7:9], rows.lengths[7:9], None), judged[7:9])
     assert fit.state() == end
 
 
@@ -95,7 +95,7 @@ def test_a_state_is_gone_back_to_bit_by_bit() -> None:
 )
 def test_one_clear_error_and_nothing_trained(change: Any, message: str) -> None:
     rows = Rows()
-    fit = Fit(network(rows, "lstm_hs97"), objective(rows), ONLINE)
+    fit = NativeTrainer(network(rows, "lstm_hs97"), objective(rows), ONLINE)
     before = fit.state()
     given = {"inputs": rows.inputs, "lengths": rows.lengths, "labels": rows.labels} | change(rows)
     with pytest.raises(InvalidInputError, match=message) as error:
@@ -115,6 +115,6 @@ def test_one_clear_error_and_nothing_trained(change: Any, message: str) -> None:
 def test_what_is_trained_by_torch_only(settings: dict[str, Any], wanted: str) -> None:
     rows = Rows()
     model = network(rows, "lstm_hs97", **settings)
-    assert wanted in (unfit(model, objective(rows)) or "")
+    assert wanted in (unsupported_reason(model, objective(rows)) or "")
     with pytest.raises(InvalidConfigError, match=wanted):
-        Fit(model, objective(rows), ONLINE)
+        NativeTrainer(model, objective(rows), ONLINE)

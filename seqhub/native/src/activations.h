@@ -53,7 +53,7 @@ INLINE Vec<S> exp(Vec<S> x) {
   return (scale * rest + scale).v[0];
 }
 
-// Of a positive x that is no denormal: exponent ln 2 + 2 artanh((m - 1) / (m + 1)) with a mantissa m about 1.
+// For a positive x that is not denormal: exponent ln 2 + 2 artanh((m - 1) / (m + 1)) with a mantissa m about 1.
 template <class S>
 INLINE Vec<S> log(Vec<S> x) {
   using E = Exp<S>;

@@ -1,4 +1,4 @@
-// A linear readout of states, what it is worth and its gradient, for one block of G * LANES sequences.
+// A linear readout of states with its loss and gradient, for one block of G * LANES sequences.
 //
 // Laid out as everything in Scan: [step][output][sequence]. Outputs are padded to a multiple of four with zero weights.
 #pragma once
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int OUTPUT_PADDING = 4;
 
-// What the outputs are held against. A softmax is that of cross-entropy; a LOGIT is one for the second of two classes;
+// Targets of the outputs. A softmax is that of cross-entropy; a LOGIT is one for the second of two classes;
 // LOGISTIC outputs, one of each class or one for the second of two, have half the squared error, and so does a
 // LOGISTIC_NUMBER; a LINEAR_NUMBER has all of it.
 enum Kind { SOFTMAX, LOGIT, LOGISTIC, LINEAR_NUMBER, LOGISTIC_NUMBER };
@@ -137,7 +137,7 @@ struct Head {
           inverse_sum = splat<S>(1) / sum;
           loss = log<S>(sum) - of_label;
         }
-        const Int<S> first = outputs == 1;  // a single output stands for the second class
+        const Int<S> first = outputs == 1;  // a single output is the logit of the second class
         for (int64_t o = 0; o < outputs; o++) {
           const V x = load<S>(z + o * GL), y = kind == SOFTMAX ? x * inverse_sum : logistic_of(x);
           const V difference = y - (label == splat_int<S>(Int<S>(o) + first) ? splat<S>(1) : V{});

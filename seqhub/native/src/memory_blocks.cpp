@@ -1,8 +1,9 @@
 // Memory cell blocks of Hochreiter & Schmidhuber (1997) with their truncated gradient, one sequence after the other: lanes
-// of a vector belong to cells, and each cell has its block's gates beside it. Compiled once per instruction set.
+// of a vector belong to cells, and the gates of a block are repeated for each of its cells. Compiled once per
+// instruction set.
 //
 // Errors go back along the cell states alone, so backward is elementwise but for the outer products that are the weights'
-// gradients. Those of a gate are made for each of its cells, and added up once at the end.
+// gradients. Gradients of a gate are computed for each of its cells, and added up once at the end.
 #include "memory_blocks.h"
 #include "train_memory_blocks.h"
 
@@ -28,7 +29,7 @@ struct Blocks {
 
   S* kept(int64_t row, int64_t slot) const { return (S*)p.saved + (row * (T + 1) + slot) * BLOCK_KEPT * padded; }
   int64_t unit_of(int row, int64_t cell) const { return row ? H + (row - 1) * blocks + cell / p.block_size : cell; }
-  int64_t place_of(int64_t unit) const {  // among what is kept of a step
+  int64_t place_of(int64_t unit) const {  // among the saved values of a step
     if (unit < H) return unit;
     const int64_t gate = unit - H;
     return (1 + gate / blocks) * padded + gate % blocks * p.block_size;
@@ -123,7 +124,7 @@ struct Blocks {
     }
   }
 
-  // Adds to the gradients; errors: (padded H,), and (2, padded H) of what enters at the last step only.
+  // Adds to the gradients; errors: (padded H,), and (2, padded H) of those that enter at the last step only.
   void backward(int64_t row, const int64_t* places, S* errors) const {
     const int64_t first = row * T + first_of(row), length = length_of(row);
     S *of_state = errors, *of_output = errors + padded, *of_gates = errors + 2 * padded, *sums = errors + 4 * padded;
@@ -168,7 +169,7 @@ struct Blocks {
           S sum = 0;
           for (int64_t cell = 0; cell < H; cell++)
             for (int n = 0; n < ROWS; n++) {
-              // a gate's error is that of all its cells, and its weight the same for each
+              // the error of a gate is the sum over its cells, which share its weight
               sum += sums[n * padded + cell] * weights[((cell / L * sources + f) * ROWS + n) * L + cell % L];
             }
           ((S*)p.d_inputs)[(first + t) * F + f] = sum;

@@ -1,4 +1,4 @@
-// What one call is about. The Python side packs these fields, eight bytes each, in this order.
+// Arguments of a call. The Python side packs these fields, eight bytes each, in this order.
 //
 // Shapes: B sequences of at most T steps, F features or ids of the input, H units, D directions, N layers.
 #pragma once
@@ -14,16 +14,16 @@ enum Cell { RNN_TANH, RNN_RELU, GRU, LSTM };  // memory cell blocks are trained 
 enum Outcome { DONE, WRONG_PROBLEM, WRONG_ID, WRONG_SPAN, WRONG_LABEL };  // low byte; the rest is a row
 enum Target { CLASS, NUMBER, STEP_CLASS, NEXT_SYMBOL };
 enum Optimizer { ADAM, ADAMW, RMSPROP, SGD };
-enum Steps { ALL_REAL, SPANS, NEITHER };  // what a mask says; neither: a row has gaps, or no real step
+enum Steps { ALL_REAL, SPANS, NEITHER };  // contents of a mask; neither: a row has gaps, or no real step
 
 struct Problem {
   int64_t cell, is_double, layers, directions, batch, steps, features, hidden;
   int64_t vocabulary;      // number of ids; 0 for real values
   const void* inputs;      // (B, T) int64 ids, or (B, T, F)
-  const int32_t* columns;  // (vocabulary,) column of the input weights that an id stands for, -1 for the zero vector
+  const int32_t* columns;  // (vocabulary,) column of the input weights of each id, -1 for the zero vector
   const int64_t* spans;    // (2, B) first step and number of steps of each row, or null: all
   const void *h0, *c0;     // (N * D, B, H), or null: zero
-  void* saved;             // what backward needs; null where there will be none
+  void* saved;             // activations for backward; null without a backward pass
   int64_t saved_bytes;
   void* scratch;           // memory of the call
   int64_t scratch_bytes;
@@ -36,13 +36,13 @@ struct Problem {
                        // for their gradients
 };
 
-// What one call of training is about, packed likewise: `sequences` in order, `batch` of them to a step of the optimizer.
+// Arguments of a call of training, packed in the same way: `sequences` in order, `batch` of them to a step of the optimizer.
 struct FitProblem {
   int64_t cell, is_double, layers, directions, features, hidden;
   int64_t vocabulary;      // as above
   int64_t target, outputs, logistic;
   int64_t all_outputs;     // over which errors are averaged: those that are always right, too
-  int64_t optimizer, trains;  // without training, rows are judged, and nothing changes
+  int64_t optimizer, trains;  // without training, rows are evaluated and nothing changes
   double first, second;    // betas, or momentum and smoothing
   double weight_decay, max_norm;           // of the gradient; 0: any
   double reference, floor;                 // of ErrorRate; reference 0: none
@@ -62,6 +62,6 @@ struct FitProblem {
   void* scratch;
   int64_t scratch_bytes;
   int64_t head_biased;     // whether the head has a bias
-  int64_t block_size, output_gates, squash_to_1, identity, biased;  // of memory cell blocks, as in BlocksProblem
-  int64_t recurrent;       // whether units read those of the step before; if not, the head reads the input, too
+  int64_t block_size, output_gates, squash_to_1, identity, biased;  // for memory cell blocks, as in BlocksProblem
+  int64_t recurrent;       // whether units read those of the previous step; if not, the head reads the input, too
 };

@@ -27,7 +27,7 @@ struct Readout {
     S *weight, *bias;  // padded
     S *d_weight[2], *d_bias;
     S* outputs;        // [step][output][sequence] of some steps
-    Item<S>* items;    // and what they are laid out in: [item / L][part * units][item % L]
+    Item<S>* items;    // and their layout: [item / L][part * units][item % L]
     S *states, *d_states;
     Int<S>* labels;
     S* numbers;
@@ -96,7 +96,7 @@ struct Readout {
             {m.d_weight[0], m.d_weight[1]}, m.d_bias};
   }
 
-  // What step t of a row is to be; columns: of its ids. False where it does not count.
+  // Target of step t of a row; columns: of its ids. False where the step does not count.
   bool expect(int64_t row, const int32_t* columns, int64_t t, Item<S>& item) const {
     const int64_t* labels = (const int64_t*)f.labels;
     if (f.target == NUMBER) {
@@ -110,7 +110,7 @@ struct Readout {
     return is_class(f, item.label);
   }
 
-  // Judges the first `used` items, adds to the sums of their sequences and to the gradients of the weights.
+  // Evaluates the first `used` items, adds to the sums of their sequences and to the gradients of the weights.
   void operator()(const Memory& m, int64_t used, S scale, double (*sums)[5]) const {
     const Head<S, 1> with = head<1>(m);
     const int64_t groups = (used + L - 1) / L;
@@ -131,7 +131,7 @@ struct Readout {
       S* z = m.outputs + group * padded * L;
       with.outputs_of(at, z);
       if (f.target == NUMBER)
-        with.against_numbers(z, m.numbers, m.labels, scale, tally);  // a length of 1 where there is one
+        with.against_numbers(z, m.numbers, m.labels, scale, tally);  // a length of 1
       else
         with.against_classes(z, m.labels, scale, tally);
       for (int lane = 0; lane < here; lane++) {

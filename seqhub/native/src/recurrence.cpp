@@ -11,17 +11,17 @@ namespace {
 // LSTM of 4, B 1024, T 1000: 1.6x; of 16: 1.2x; of 64: 0.9x.
 constexpr int64_t MOST_SAVED = 16 << 20;  // bytes
 constexpr int64_t MOST_UNITS = 32;
-constexpr int64_t BLOCK_BYTES = 256 << 10;    // of what backward works on between two looks at the weights
+constexpr int64_t BLOCK_BYTES = 256 << 10;    // of the data that backward processes between two passes over the weights
 
 template <class S, class C>
 struct Run {
   static constexpr int L = LANES<S>;
   const Problem& p;
-  int64_t B;               // in training, that of the batch at hand, and so are the next two
+  int64_t B;               // in training, of the present batch, and so are the next two
   const int64_t *starts;   // null: 0
   const int64_t *lengths;  // null: T
   const int64_t T, H, D, N, units;
-  const int64_t kept_rows;  // whose activations are kept at the same time
+  const int64_t kept_rows;  // rows whose activations are kept at the same time
 
   explicit Run(const Problem& problem)
       : Run(problem, problem.spans, problem.spans ? problem.spans + problem.batch : nullptr, problem.batch) {}
@@ -29,8 +29,8 @@ struct Run {
       : p(problem), B(p.batch), starts(starts_), lengths(lengths_), T(p.steps), H(p.hidden), D(p.directions),
         N(p.layers), units(round_up(p.hidden, UNIT_PADDING)), kept_rows(kept_rows_) {}
 
-  // ---- what is saved between forward and backward: for each block of lanes, layer and direction
-  //      h of all steps, then c and what the cell keeps: of all steps, or only c at the first step of each stretch
+  // ---- saved between forward and backward: for each block of lanes, layer and direction
+  //      h of all steps, then c and the saved values of the cell: of all steps, or only c at the first step of each stretch
 
   bool keeps_all() const {
     return !C::KEPT || units > MOST_UNITS || per_lane(T, T) * double(round_up(kept_rows, L)) * sizeof(S) <= MOST_SAVED;
@@ -157,7 +157,7 @@ struct Run {
     if (C::HAS_C && !all) s.c = arena.take<S>(kept + 1, units, lanes);
     if (!all) s.kept = arena.take<S>(kept, units, C::KEPT, lanes);
     if (arena.base) *m.scratch = s;
-    if (!p.saved)  // only what the next layer and the output read
+    if (!p.saved)  // only the values that the next layer and the output read
       for (int64_t layer = 0; layer < (N > 1 ? 2 : 1); layer++)
         for (int64_t d = 0; d < D; d++) {
           S* h = arena.take<S>(T + 1, units, lanes);
@@ -181,7 +181,7 @@ struct Run {
     return arena.too_large ? -1 : arena.used;
   }
 
-  // ---- between the caller's layout and that of a block
+  // ---- between the layout of the caller and the layout of a block
 
   template <int G>
   struct Block {

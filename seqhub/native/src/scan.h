@@ -14,7 +14,7 @@ constexpr bool WIDE = VECTOR_BYTES == 64;  // 32 registers rather than 16
 constexpr int UNIT_PADDING = 4;
 constexpr int PERMUTED_TABLES = VECTOR_BYTES >= 32 ? 4 : 0;  // vectors that a table row may have to be permuted
 constexpr int TILE_K = WIDE ? 4 : 2, TILE_J = 4, TILE = TILE_K * TILE_J;  // of weight gradients
-constexpr int MOST_MASKED_IDS = 32;  // up to here gradients of the table are masked sums, beyond they are scattered
+constexpr int MOST_MASKED_IDS = 32;  // up to this number gradients of the table are masked sums, above it they are scattered
 
 template <class C>
 constexpr int input_position(int row) {  // of a sum's row among those that x enters, or -1
@@ -35,13 +35,13 @@ template <class S>
 struct Weights {
   int64_t hidden;     // units that are not padding, which is never read: infinity times its zero weight would be NaN
   int64_t units;      // padded
-  int tiles_of_units; // units whose sums are made together
+  int tiles_of_units; // units whose sums are computed together
   S* recurrent;       // [tile][unit before][unit of tile][gate]
   int parts;          // of real-valued input; 0 where ids enter
   S* input[2];        // of each part: [tile][feature][unit of tile][gate]
   S* bias;            // [unit][row]
-  int64_t ids;        // columns of the table, that of the zero vector included
-  S* table;           // input weights and bias of each id, [unit][row][id] or, beyond what is permuted, [id][unit][row]
+  int64_t ids;        // columns of the table, including the zero vector
+  S* table;           // input weights and bias of each id, [unit][row][id] or, with more ids than can be permuted, [id][unit][row]
   S* recurrent_back;  // [tile of units before][unit][gate][unit of tile]
   S* input_back[2];   // [tile of features][unit][gate][feature of tile]
 };
@@ -280,7 +280,7 @@ struct Scan {
     for (int n = 0; n < TILE; n += L) store<S>(result + n, load<S>(result + n) + sums<S>(sum + n));
   }
 
-  // All weight gradients of steps [from, to), and that of the input where it is wanted (d_parts).
+  // All weight gradients of steps [from, to), and the gradient of the input if it is needed (d_parts).
   APART void gather(const Trace<S>& trace, int64_t from, int64_t to, const S* d_sums, const Gradients<S>& grads,
               const Series<S>* d_parts) const {
     const int64_t units = w.units, gates = units * GATES, count = to - from;

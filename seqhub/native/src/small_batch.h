@@ -1,6 +1,6 @@
-// The recurrence for few sequences: lanes of a vector belong to units, as a vector of sequences would be mostly empty.
+// The recurrence for few sequences: lanes of a vector belong to units, because a vector of sequences would be mostly empty.
 //
-// Everything of a sequence is laid out [step][sum][unit], units padded to whole vectors. Up to FEW sequences take their
+// The layout of a sequence is [step][sum][unit], with units padded to whole vectors. Up to FEW sequences take their
 // steps side by side, the longest first, so that those that still run are always the first ones; no step is masked.
 #pragma once
 #include "head.h"
@@ -9,10 +9,10 @@
 namespace {
 
 constexpr int FEW = 4;
-constexpr int FEW_J = WIDE ? 4 : 2;  // of a tile of weight gradients
+constexpr int FEW_J = WIDE ? 4 : 2;  // units of a tile of weight gradients
 
 template <class S>
-struct FewWeights {  // and their gradients, of which the last three do not exist
+struct FewWeights {  // and their gradients, without the last three
   S* recurrent;      // [unit before][gate][unit]
   S* input[2];       // of each part: [feature][gate][unit]
   S* bias;           // [row][unit]
@@ -160,7 +160,7 @@ struct FewScan {
   }
 };
 
-// The gradients of weights from those of the sums, of one sequence at a time.
+// Gradients of the weights from the gradients of the sums, one sequence at a time.
 template <class S, class C>
 struct FewGather {
   using V = Vec<S>;
@@ -222,7 +222,7 @@ struct FewGather {
   }
 };
 
-// Weights into the order in which FewScan reads them, and gradients back.
+// Permutes weights into the order that FewScan reads, and gradients back.
 template <class S, class C>
 struct FewPacking {
   static constexpr int GATES = C::GATES, ROWS = C::ROWS;

@@ -1,4 +1,4 @@
-// Training: many steps of an optimizer in one call. Each is, block by block, forward, the readout with its judgement and
+// Training: many steps of an optimizer in one call. Each step is, block by block, forward, the readout with its loss and
 // its gradient, and backward while the activations are in cache; then the gradient is clipped and the step taken.
 #pragma once
 #include "small_batch.h"
@@ -6,7 +6,7 @@
 
 namespace {
 
-// Vectors of units where they are so much fewer than those of sequences would be. One, by counting: a vector costs about
+// Vectors of units are used if they are so much fewer than vectors of sequences. One, by counting: a vector costs about
 // the same in either form.
 constexpr double FEWER = 1;
 
@@ -15,7 +15,7 @@ inline Problem problem_of(const FitProblem& f) {
   p.cell = f.cell, p.is_double = f.is_double, p.layers = f.layers, p.directions = f.directions;
   p.batch = f.batch < f.sequences ? f.batch : f.sequences, p.steps = f.steps, p.features = f.features;
   p.hidden = f.hidden, p.vocabulary = f.vocabulary, p.inputs = f.inputs, p.columns = f.columns;
-  p.saved = (void*)&f;  // is only asked whether it is there, and so is d_states
+  p.saved = (void*)&f;  // only compared with null, and so is d_states
   if (f.target == STEP_CLASS || f.target == NEXT_SYMBOL) p.d_states = &f;
   return p;
 }
@@ -32,7 +32,7 @@ struct Fitting {
   const Readout<S> readout;
   const int64_t head_at, size;  // where its parameters begin, and how many there are of all with padding
   const int64_t units;          // padded to whole vectors
-  const bool few;               // whether vectors are of units
+  const bool few;               // whether vectors hold units
 
   Fitting(const FitProblem& fit, Problem& problem)
       : f(fit), p(problem), run(p, nullptr, f.lengths, p.batch < 2 * L ? p.batch : 2 * L), by_step(p.d_states),
@@ -41,7 +41,7 @@ struct Fitting {
         few(p.batch * (units / L) < FEWER * run.H * round_up(p.batch, L) / L) {}
 
   // Finds the tensors of the recurrence in a buffer of all parameters; returns how many numbers they are. The number may
-  // wrap around, as may those that it is added to: then the scratch memory, which has room for all, cannot be counted.
+  // wrap around, as may those that it is added to: then the scratch memory, which must hold all, cannot be counted.
   int64_t place_sets(S* buffer, S** sets) const {
     uint64_t used = 0;
     for (int64_t set = 0; set < run.N * run.D; set++) {
@@ -62,7 +62,7 @@ struct Fitting {
     FewTrace<S>* traces;                 // [layer][direction][sequence]
     int32_t* columns[FEW];
     S *d_sums[FEW], *dh[FEW], *dc[FEW];
-    S* d_out[2][2][FEW];                 // [of this layer, of the one below][direction], [step][unit]
+    S* d_out[2][2][FEW];                 // [this layer, layer below][direction], [step][unit]
   };
 
   struct Memory {
@@ -75,7 +75,7 @@ struct Fitting {
     Int<S>* labels;           // [step][sequence] of a block
     S* numbers;               // [sequence]
     S* d_last[2];
-    S* few_last;              // the same for few sequences, [direction][sequence][unit]
+    S* few_last;              // for few sequences, [direction][sequence][unit]
     bool* refused;            // of each id: whether it must not occur
     FewMemory few;
   };
@@ -166,7 +166,7 @@ struct Fitting {
       if (!by_step) h[d] = {h[d].data, run.units, run.H, b.steps, 0};  // the state after all steps
     }
     const Int<S>* labels = m.labels;
-    if (f.target == NEXT_SYMBOL) labels = m.run.ids + GL;  // what is no symbol has a column beyond the outputs
+    if (f.target == NEXT_SYMBOL) labels = m.run.ids + GL;  // ids that are not symbols have a column beyond the outputs
     if (f.target == CLASS || f.target == STEP_CLASS) read_labels(b, m.labels, first);
     if (f.target == NUMBER)
       for (int lane = 0; lane < GL; lane++)
@@ -204,7 +204,7 @@ struct Fitting {
     if (f.trains) b.backward(all, run.stretch(), by_step ? nullptr : m.d_last);
   }
 
-  // Some of the batch, few of them, from number `row` on in the order of their lengths; returns how many.
+  // A few sequences of the batch, from number `row` on in the order of their lengths; returns how many.
   int64_t side_by_side(Memory& memory, int64_t row, int64_t first, S scale) const {
     FewMemory& m = memory.few;
     const int count = run.B - row < FEW ? int(run.B - row) : FEW;
@@ -233,7 +233,7 @@ struct Fitting {
     for (int q = 0; q < count; q++) write_row(f, first + rows[q], sums[q]);
     if (!f.trains) return count;
 
-    int above = 0;  // which of d_out is that of the layer at hand
+    int above = 0;  // index into d_out of the present layer
     for (int64_t layer = run.N - 1; layer >= 0; layer--, above = 1 - above) {
       const bool has_out = layer < run.N - 1 || by_step;
       for (int64_t d = 0; layer && d < run.D; d++)
@@ -259,7 +259,7 @@ struct Fitting {
     return count;
   }
 
-  // What a layer and direction reads, by its own steps.
+  // Inputs of a layer and direction, by its own steps.
   void read(const FewMemory& m, int64_t set, int count, const int64_t* rows, const int64_t* lengths,
             FewInput<S>* x) const {
     const int64_t layer = set / run.D, F = f.features;
@@ -272,7 +272,7 @@ struct Fitting {
       x[q].direction = reverse ? -1 : 1;
       if (!layer && !f.vocabulary)
         x[q].parts[0] = {(const S*)p.inputs + rows[q] * run.T * F, reverse ? last * F : 0, reverse ? -F : F};
-      for (int64_t d = 0; layer && d < run.D; d++) {  // state s + 1 of its own steps, or of those of the other direction
+      for (int64_t d = 0; layer && d < run.D; d++) {  // state s + 1 of its own steps, or of the steps of the other direction
         const bool against = reverse != (d == 1);
         x[q].parts[d] = {m.traces[((layer - 1) * run.D + d) * FEW + q].h, (against ? last + 1 : 1) * units,
                          against ? -units : units};
@@ -317,7 +317,7 @@ struct Fitting {
       }
   }
 
-  // ---- the head of few sequences: lanes belong to states, of whatever sequence and step
+  // ---- the head of few sequences: lanes belong to states of any sequence and step
 
   S* d_last(const Memory& m, int64_t d, int q) const { return m.few_last + (d * FEW + q) * units; }
 

@@ -1,4 +1,4 @@
-// The rows of a call of training: what may be wrong with them, what counts of them, and the steps of the optimizer that
+// Rows of a call of training: checks, counts of what enters the loss, and the steps of the optimizer that
 // they are taken for.
 #pragma once
 #include "optimizers.h"
@@ -52,7 +52,7 @@ inline int64_t counted(const FitProblem& f, int64_t row) {  // targets of a sequ
   return count;
 }
 
-// What the gradients of `count` sequences from `first` on are scaled by, and whether a step is to be taken of them. Where
+// Scale of the gradients of `count` sequences from `first` on, and whether they make a step. Where
 // no next symbol counts, torch takes one, of a gradient of zero.
 struct Share {
   double scale;
@@ -61,18 +61,18 @@ struct Share {
 inline Share share_of(const FitProblem& f, int64_t first, int64_t count) {
   int64_t targets = 0;
   for (int64_t row = first; row < first + count; row++) targets += counted(f, row);
-  const bool by_sequence = f.logistic && f.target != STEP_CLASS;  // what the model's loss is the mean over; else targets
+  const bool by_sequence = f.logistic && f.target != STEP_CLASS;  // unit of the mean in the model's loss; if not, targets
   return {1.0 / (by_sequence || !targets ? count : targets), targets > 0 || f.target != STEP_CLASS};
 }
 
-// Sums over what counts of a sequence: worst error, errors, losses, right ones, and how many.
+// Sums over the counted targets of a sequence: worst error, errors, losses, correct ones, and how many.
 inline void write_row(const FitProblem& f, int64_t row, const double* sums) {
   const double targets = sums[4] > 0 ? sums[4] : 1;  // of logistic outputs, errors are summed
   double* out = f.rows + 4 * row;
   out[0] = sums[0], out[1] = sums[1] / targets, out[2] = sums[2] / (f.logistic ? 1 : targets), out[3] = sums[3] / targets;
 }
 
-// All steps: make(first, count) judges these sequences, leaves their gradient and says whether there is one.
+// All steps: make(first, count) evaluates these sequences, leaves their gradient and returns whether there is one.
 template <class S, class Make>
 void take_steps(const FitProblem& f, S* gradient, int64_t size, Make make) {
   for (int64_t first = 0, step = 0; first < f.sequences; first += f.batch, step++) {

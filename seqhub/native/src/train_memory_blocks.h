@@ -1,7 +1,7 @@
 // Training of memory cell blocks with their truncated gradient, as train.h trains other cells: one sequence after the other,
-// with cells in the lanes and each cell's gates beside it.
+// with cells in the lanes and the gates of each cell next to it.
 //
-// Errors go back along the cell states alone: what is left of backward is elementwise, and then the sums over all steps of
+// Errors go back along the cell states only: the rest of backward is elementwise, followed by the sums over all steps of
 // products that are the gradients of weights.
 #pragma once
 #include "small_batch.h"
@@ -26,7 +26,7 @@ struct BlocksFitting {
   const int64_t T, F, H, blocks, units, lanes;
   const bool by_step;
   const Readout<S> readout;
-  const int64_t stride;  // of what is read of a step: outputs of the cells, then activations of the gates or, with
+  const int64_t stride;  // of the values that are read at a step: outputs of the cells, then activations of the gates or, with
                          // connectivity "below", the input
   const int64_t head_at, size;
 
@@ -80,7 +80,7 @@ struct BlocksFitting {
     memset(f.vocabulary ? w.table : w.input[0], 0, bytes * in_weights());
   }
 
-  // Goes through all weights but the head's: use(place in FewWeights, place among the parameters). A gate has a place
+  // Visits all weights except those of the head: use(place in FewWeights, place among the parameters). A gate has a place
   // with each cell of its block.
   template <class Use>
   void each_weight(const FewWeights<S>& w, Use use) const {
@@ -171,7 +171,7 @@ struct BlocksFitting {
     }
   }
 
-  // From the gradients of what was read to those of the sums.
+  // From the gradients of the readout to the gradients of the sums.
   APART void backward(const Memory& m, int64_t length) const {
     for (int64_t cell = 0; cell < lanes; cell += L) {
       V of_state{};

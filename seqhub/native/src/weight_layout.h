@@ -9,7 +9,7 @@
 namespace {
 
 // Memory of one call, laid out twice: first to learn the size, then to hand it out. Everything starts on a cache line,
-// and under the address sanitizer ends before one that nobody may touch.
+// and under the address sanitizer ends before a page that must not be accessed.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr int64_t GAP = 64;
 #else
@@ -38,7 +38,7 @@ struct Arena {
   }
 };
 
-// Whether memory is there and enough. No memory is enough where what is needed cannot be counted (-1).
+// Returns whether memory exists and is enough. None is enough if the need cannot be counted (-1).
 inline bool is_enough(const void* memory, int64_t bytes, int64_t needed) {
   return memory && needed >= 0 && bytes >= needed;
 }

@@ -10,7 +10,7 @@ from torch.nn.utils import prune
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import build_config, build_model
-from seqhub.native.trainer import Fit, Method, Objective, unfit
+from seqhub.native.trainer import NativeTrainer, Objective, OptimizerSettings, unsupported_reason
 from tests.helpers.native_cases import SETS
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
@@ -24,7 +24,7 @@ def make(cell: str = "lstm") -> Any:
 
 def trained(model: Any) -> list[torch.Tensor]:
     random = np.random.default_rng(0)
-    fit = Fit(model, OBJECTIVE, Method())
+    fit = NativeTrainer(model, OBJECTIVE, OptimizerSettings())
     inputs = random.integers(1, 9, (8, 6)).astype(np.uint8)
     fit.train(inputs, np.full(8, 6), random.integers(0, 4, 8), 4, np.array([0.1, 0.1]))
     fit.write_to(model)
@@ -64,6 +64,8 @@ def test_changed_modules_are_not_trained_natively():
     for change in (pruned, pruned_head, shared, extended, other_head):
         model = make()
         change(model)
-        assert unfit(model, OBJECTIVE) == "a module or parameter of the model was replaced, shared or hooked"
+        assert (
+            unsupported_reason(model, OBJECTIVE) == "a module or parameter of the model was replaced, shared or hooked"
+        )
         with pytest.raises(InvalidConfigError, match="replaced, shared or hooked"):
-            Fit(model, OBJECTIVE, Method())
+            NativeTrainer(model, OBJECTIVE, OptimizerSettings())
