@@ -194,15 +194,15 @@ NAN, INF = float("nan"), float("inf")
     [
         ([[0.0, 1.0], [NAN, 1.0]], r"^nan at step 1 of row 3; need finite numbers$"),
         (np.array([[0.0, -INF]]), r"^-inf at step 0 of row 3; need finite numbers$"),
-        ([[0.0, 1.0], [2.0]], r"^row 3 is no array of \(steps, features\): expected sequence of length 2"),
+        ([[0.0, 1.0], [2.0]], r"^row 3 is not an array of \(steps, features\): expected sequence of length 2"),
         ([[0.0, 1.0, 2.0]], r"^row 3 has steps of \(3,\); need \(2,\)$"),
         (torch.zeros(4, 2, 2), r"^row 3 has steps of \(2, 2\); need \(2,\)$"),
         ([], r"^row 3 has shape \(0,\); need \(steps, features\)$"),
         (np.zeros((0, 2)), r"^row 3 has shape \(0, 2\); need at least one step and one feature$"),
         ([0.0, 1.0], r"^row 3 has shape \(2,\); need \(steps, features\)$"),
-        ([["a", "b"]], r"^row 3 is no array of \(steps, features\): "),
-        ("text", r"^row 3 is no array of \(steps, features\): "),
-        (None, r"^row 3 is no array of \(steps, features\): "),
+        ([["a", "b"]], r"^row 3 is not an array of \(steps, features\): "),
+        ("text", r"^row 3 is not an array of \(steps, features\): "),
+        (None, r"^row 3 is not an array of \(steps, features\): "),
     ],
 )
 @pytest.mark.parametrize("batch_size", [1, 2, 9])
@@ -225,18 +225,18 @@ def test_other_mistakes_are_one_clear_line():
     texts, values = of_texts("gru"), model_cases.build("gru", inputs="values", num_features=2)
     tokenizer = symbol_tokenizer(SYMBOLS)
     for model, rows, settings, message in [
-        (texts, "BXE", {"tokenizer": tokenizer}, "one text, 'BXE'; need a list of texts"),
+        (texts, "BXE", {"tokenizer": tokenizer}, "rows='BXE': must be a list of texts"),
         (texts, [], {"tokenizer": tokenizer}, "no rows; need at least one"),
-        (texts, ["BXE"], {}, "texts without a tokenizer; need that of the model"),
-        (texts, ["BXE"], {"tokenizer": tokenizer, "batch_size": 0}, "batch_size 0; need at least 1"),
+        (texts, ["BXE"], {}, "texts without a tokenizer; need the tokenizer of the model"),
+        (texts, ["BXE"], {"tokenizer": tokenizer, "batch_size": 0}, "batch_size=0: must be at least 1"),
         (texts, [np.ones((2, 2))], {}, "row 0 is a ndarray; the model reads texts"),
         (values, ["BXE"], {}, "row 0 is a str; the model reads values"),
         (texts, ["BE"] * 5 + ["BQE"], {"tokenizer": tokenizer, "batch_size": 2},
-         "symbol 'Q' at position 1 of row 5; the alphabet is 'XYabcdBE'"),
+         "symbol 'Q' at position 1 of row 5; the vocabulary is 'XYabcdBE'"),
         (texts, ["BE"] * 5 + [""], {"tokenizer": tokenizer, "batch_size": 2}, "empty text in row 5; "),
         (model_cases.build("gru", "causal"), ["BE"], {"tokenizer": tokenizer},
-         "RecurrentForCausalLM scores no labels; need a classifier"),
-        (model_cases.build("gru", "base"), ["BE"], {"tokenizer": tokenizer}, "RecurrentModel scores no labels; "),
+         "RecurrentForCausalLM is not a classifier"),
+        (model_cases.build("gru", "base"), ["BE"], {"tokenizer": tokenizer}, "RecurrentModel is not a classifier"),
     ]:  # fmt: skip
         with pytest.raises(InvalidInputError) as error:
             seqhub.predict_logits(model, rows, **settings)

@@ -107,7 +107,7 @@ def test_other_words_are_refused_or_all_one_id(word_tokenizers):
 @pytest.mark.parametrize("words", [[], ["a", "a"], "abc", ["a b"], [""], ["a", " b"]])
 def test_words_must_be_distinct_and_words(words):
     with pytest.raises(
-        InvalidInputError, match=r"^(words must be a list of distinct words|'.*' is no word; )"
+        InvalidInputError, match=r"^(words must be a list of distinct words|'.*' is not a word: )"
     ) as error:
         word_tokenizer(words)
     assert "\n" not in str(error.value)
@@ -130,8 +130,8 @@ def test_saved_tokenizer_keeps_its_unknown_id(tmp_path):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["BXE", "BQE"], r"^symbol 'Q' at position 1 of row 11; the alphabet is 'XYabcdBE'$"),
-        (["BE", "BE", "BX\n"], r"^symbol '\\n' at position 2 of row 12; the alphabet is 'XYabcdBE'$"),
+        (["BXE", "BQE"], r"^symbol 'Q' at position 1 of row 11; the vocabulary is 'XYabcdBE'$"),
+        (["BE", "BE", "BX\n"], r"^symbol '\\n' at position 2 of row 12; the vocabulary is 'XYabcdBE'$"),
         (["[PAD]"], r"^symbol '\[' at position 0 of row 10; "),
         (["BE", "", "Q"], r"^symbol 'Q' at position 0 of row 12; "),
         (["BE", ""], r"^empty text in row 11; a sequence has a symbol or more$"),

@@ -127,7 +127,7 @@ def plain(
 
 
 def layout_of(rows: Rows) -> TaskSchema:
-    how: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"alphabet": Vocabulary("abcdef")}
+    how: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"vocabulary": Vocabulary("abcdef")}
     if rows.target == "number":
         how |= {"tolerance": TOLERANCE}
     elif rows.target != "next_symbol":
