@@ -1,8 +1,9 @@
-"""Registry of model families and presets. The folder is the registry: every package in `seqhub.models` is a family.
+"""Registry of model families and presets: packages in this folder, and entry points of installed packages.
 
 The package of a family, such as `seqhub.models.recurrent`, holds `PRESETS`, the inputs that they take (`INPUTS`) and,
 imported at first use, the config and model classes of the modules `configuration_recurrent` (with `AUTO_MAP`, which
-names all classes) and `modeling_recurrent`. A preset belongs to one family.
+names all classes) and `modeling_recurrent`. A preset belongs to one family. Another distribution adds a family by the
+entry-point group `seqhub.models`: name = package, which has the same modules.
 
 torch and transformers are imported by the functions that need them, not by this module.
 """
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import warnings
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
+GROUP = "seqhub.models"
 HEADS = {
     "base": "AutoModel",
     "sequence": "AutoModelForSequenceClassification",
@@ -34,13 +38,52 @@ HEADS = {
 
 
 @cache
-def list_families() -> tuple[str, ...]:
-    """Return the names of all families, sorted."""
+def builtin_families() -> tuple[str, ...]:
+    """Return the names of the families of seqhub itself, sorted."""
     return tuple(sorted(module.name for module in iter_modules(models.__path__) if module.ispkg))
 
 
+@cache
+def list_families() -> tuple[str, ...]:
+    """Return the names of all families, sorted: those of seqhub and those that installed packages add."""
+    return tuple(sorted({*builtin_families(), *_installed()}))
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Packages of the families that installed distributions add, by name.
+
+    One that cannot be imported is left out with a warning, so that it does not take the other families along.
+    """
+    found = {}
+    for point in entry_points(group=GROUP):
+        if point.name in builtin_families():
+            warnings.warn(f"family {point.name!r} of {point.value} is ignored: seqhub has one", stacklevel=2)
+            continue
+        try:
+            package = import_module(point.value)
+        except Exception as error:
+            warnings.warn(f"family {point.name!r} of {point.value} is ignored: {error!r}", stacklevel=2)
+            continue
+        missing = [name for name in ("PRESETS", "INPUTS") if not hasattr(package, name)]
+        if missing:
+            warnings.warn(f"family {point.name!r} is ignored: {point.value} has no {missing[0]}", stacklevel=2)
+        else:
+            found[point.name] = point.value
+    return found
+
+
+def _path(family: str) -> str:
+    return _installed().get(family) or f"seqhub.models.{family}"
+
+
 def _package(family: str) -> Any:
-    return import_module(f"seqhub.models.{family}")
+    return import_module(_path(family))
+
+
+def _configuration(family: str) -> str:
+    package = _path(family)
+    return f"{package}.configuration_{package.rpartition('.')[2]}"
 
 
 @cache
@@ -52,8 +95,8 @@ def model_classes() -> dict[str, str]:
     """
     return {
         name: _package(family).__name__
-        for family in list_families()
-        for name in _package(family).__all__
+        for family in builtin_families()
+        for name in getattr(_package(family), "__all__", ())
         if name not in ("INPUTS", "PRESETS")
     }
 
@@ -271,14 +314,14 @@ def _model_mappings() -> list[tuple[Any, str, str]]:
 
 
 def _auto_map(family: str) -> dict[str, str]:
-    auto_map: dict[str, str] = import_module(f"seqhub.models.{family}.configuration_{family}").AUTO_MAP
+    auto_map: dict[str, str] = import_module(_configuration(family)).AUTO_MAP
     return auto_map
 
 
 def _reference(family: str, auto_class: str) -> tuple[str, str]:
     """Return the module and the name of the class that an Auto class loads."""
     file, name = _auto_map(family)[auto_class].split(".")
-    return f"seqhub.models.{family}.{file}", name
+    return f"{_path(family)}.{file}", name
 
 
 def _load(family: str, auto_class: str) -> Any:

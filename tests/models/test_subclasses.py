@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from seqhub.models.registry import build_config, build_model, list_heads, list_presets
-from tests.helpers.model_families import SHAPES, family_of
+from seqhub.models.registry import build_config, build_model, list_heads, list_inputs, list_presets
+from tests.helpers.model_families import family_of, shapes_of
 
 
 def cases() -> list[Any]:
@@ -15,7 +15,8 @@ def cases() -> list[Any]:
     for preset in list_presets():
         family = family_of(preset)
         for head in list_heads(family):
-            settings = {} if family in ("hs97", "recurrent") else next(iter(SHAPES[family].values())).settings
+            shapes = {} if "input_ids" in list_inputs(family) else shapes_of(family)
+            settings = next((shape.settings for shape in shapes.values()), {})
             found.append(pytest.param(preset, head, settings, id=f"{preset}-{head}"))
     return found
 
