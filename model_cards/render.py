@@ -27,7 +27,7 @@ def rendered() -> dict[str, str]:
 
 def write() -> None:
     """Put everything that is rendered into its file."""
-    from seqhub.plots.card import plot_paper
+    from seqhub.experiments.hs97.figure import plot_paper
 
     for name, text in rendered().items():
         (HERE / name).write_text(text, encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Records in, Markdown out: no torch, no network, no clock. The same record gives the same bytes."""
+"""Cards in Markdown, rendered from records without torch, network or clock. Equal records give equal bytes."""

@@ -1,4 +1,4 @@
-"""BibTeX of the methods that a run used, beside the source of its task."""
+"""BibTeX entries of a task's source and of the methods that a run used."""
 
 import re
 
@@ -58,7 +58,7 @@ for _cell in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
 
 
 def bibliography(source: str, *methods: str) -> str:
-    """The source of a task and those of the named methods, each once, in this order.
+    """Return the source of a task and the entries of the named methods, each once, in this order.
 
     >>> [line for line in bibliography("@misc{mine,}", "chrono", "no such method").splitlines() if "@" in line]
     ['@misc{mine,}', '@inproceedings{tallec2018can,']

@@ -1,4 +1,4 @@
-"""Dataset cards: the record of a build and its task in, Markdown out, with the metadata that `datasets` reads."""
+"""Dataset cards, rendered from the record of a build, with the metadata that `datasets` reads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,12 +21,12 @@ _NUMBERS = ("least", "mean", "largest")
 
 
 def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | None = None) -> str:
-    """The README.md of a dataset folder: `datasets` loads the folder by what stands at its top.
+    """Return the README.md of a dataset folder; `datasets` loads the folder by its metadata.
 
     Args:
-        record: What the build left. Sections for which it holds no data are left out.
-        repo_id: Where the folder is published, or will be; None for a card that is read in the folder.
-        folder: Path of the folder, from where the code on the card is run; `./<task>` unless given.
+        record: Record of the build. Sections that it has no data for are omitted.
+        repo_id: Repository that the folder is or will be published as; None for a card that is read in the folder.
+        folder: Path of the folder, relative to where the code on the card is run; default `./<task>`.
 
     Raises:
         InvalidInputError: `repo_id` is not `namespace/name`.
@@ -38,15 +38,15 @@ def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | N
     task = next(iter(refs.values())).definition
     default = _default(task, list(configs))
     schemas = {name: task.schema(config) for name, config in configs.items()}
-    given = [name for name in configs if Split(refs[name]).size is not None]
+    fixed = [name for name in configs if Split(refs[name]).size is not None]
     shown = next((name for name, facts in record.configs.items() if facts.get("examples")), None)
     return fill(
         "dataset_card",
-        front_matter=_front_matter(record, task, default, schemas, given).to_yaml(),
+        front_matter=_front_matter(record, task, default, schemas, fixed).to_yaml(),
         record=record,
         task=task,
         where=where,
-        same_rows=_same_rows(record, default, default in given),
+        same_rows=_same_rows(record, default, default in fixed),
         default=default,
         say=text,
         schema=schemas[default],
@@ -54,8 +54,8 @@ def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | N
         columns_are=_columns_are(schemas),
         columns=_columns(schemas),
         cells=lambda facts: _cells(facts, schemas),
-        given=given,
-        drawn=[name for name in configs if name not in given],
+        fixed=fixed,
+        generated=[name for name in configs if name not in fixed],
         chance=task.chance(configs[default]),
         constants={
             name: (constant, schemas[name].tolerance)
@@ -83,27 +83,27 @@ def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | N
 
 
 def _default(task: Task[Any], names: list[str]) -> str:
-    """The config that is loaded where none is named: the one of the paper if it is there, else the first."""
+    """Return the config that is loaded if none is named: the one of the paper if there is one, else the first."""
     return next((name for name in names if name in task.paper_sequences), names[0])
 
 
-def _same_rows(record: DatasetRecord, config: str, given: bool) -> str:
-    """Further arguments with which `seqhub.load_dataset` makes the test rows of a config anew."""
+def _same_rows(record: DatasetRecord, config: str, fixed: bool) -> str:
+    """Return further arguments of `seqhub.load_dataset` that reproduce the test rows of a config."""
     arguments = {"seed": record.seed} if record.seed else {}
     if "test" in record.configs[config]["splits"]:
         arguments["test_size"] = record.configs[config]["splits"]["test"]["rows"]
-    if given:
+    if fixed:
         arguments = {}
     return "".join(f", {name}={value}" for name, value in arguments.items())
 
 
 def _labels(schemas: Mapping[str, TaskSchema]) -> tuple[str, ...]:
-    """The classes of all configs, each once."""
+    """Return the classes of all configs, each once."""
     return tuple(dict.fromkeys(label for schema in schemas.values() for label in schema.labels))
 
 
 def _columns_are(schemas: Mapping[str, TaskSchema]) -> str:
-    """What the columns beside the number of rows are."""
+    """Return a sentence on the columns to the right of the number of rows."""
     targets = {schema.target for schema in schemas.values()}
     counts = [
         f"count the {what} of each class"
@@ -111,17 +111,17 @@ def _columns_are(schemas: Mapping[str, TaskSchema]) -> str:
         if target in targets
     ]
     numbers = ["are the least, the mean and the largest target"] if "number" in targets else []
-    said = ", or ".join(counts + numbers)
-    return f"The columns on the right {said}." if said else ""
+    columns = ", or ".join(counts + numbers)
+    return f"The columns on the right {columns}." if columns else ""
 
 
 def _columns(schemas: Mapping[str, TaskSchema]) -> tuple[str, ...]:
-    """Their headings."""
+    """Return the headings of these columns."""
     return (*_labels(schemas), *(_NUMBERS if any(schema.target == "number" for schema in schemas.values()) else ()))
 
 
 def _cells(facts: Mapping[str, Any], schemas: Mapping[str, TaskSchema]) -> list[str]:
-    """What stands in them for one split; nothing where a config has no such thing."""
+    """Return the cells of these columns for one split; empty where a config has no such value."""
     counts = [count(facts["labels"].get(label, 0)) if facts["labels"] else "" for label in _labels(schemas)]
     if not any(schema.target == "number" for schema in schemas.values()):
         return counts
@@ -129,17 +129,17 @@ def _cells(facts: Mapping[str, Any], schemas: Mapping[str, TaskSchema]) -> list[
 
 
 def _guesses(facts: Mapping[str, Any]) -> list[str]:
-    """Guesses until a network was right, for each seed."""
+    """Return the number of guesses until a network met the criterion, for each seed."""
     return [f"none in {count(facts['trials'])}" if tried is None else count(tried) for tried in facts["guesses"]]
 
 
 def _front_matter(
-    record: DatasetRecord, task: Task[Any], default: str, schemas: Mapping[str, TaskSchema], given: Sequence[str]
+    record: DatasetRecord, task: Task[Any], default: str, schemas: Mapping[str, TaskSchema], fixed: Sequence[str]
 ) -> DatasetCardData:
-    """Metadata in the shape that `Dataset.push_to_hub` gives them."""
+    """Return the metadata in the format of `Dataset.push_to_hub`."""
     rows = sum(facts["rows"] for content in record.configs.values() for facts in content["splits"].values())
-    synthetic = len(given) < len(schemas)
-    origin = "machine-generated" if synthetic else "found"
+    synthetic = len(fixed) < len(schemas)
+    origin = "machine-generated" if synthetic else "found"  # the Hub's own values
     return DatasetCardData(
         pretty_name=task.title,
         license=task.license,
@@ -175,7 +175,7 @@ def _info(name: str, splits: Mapping[str, Mapping[str, Any]], schema: TaskSchema
 
 
 def _feature(column: str, schema: TaskSchema) -> dict[str, Any]:
-    """A column as `datasets` writes its type into a card."""
+    """Return the type of a column in the format that `datasets` writes into a card."""
     classes = {"class_label": {"names": {str(i): label for i, label in enumerate(schema.labels)}}}
     if column == "input_values":
         return {"name": column, "list": {"list": "float32", "length": schema.num_features}}
@@ -185,7 +185,7 @@ def _feature(column: str, schema: TaskSchema) -> dict[str, Any]:
 
 
 def _loaded_size(facts: Mapping[str, Any], schema: TaskSchema) -> int:
-    """Bytes of a split in memory, as `datasets` counts them: values and characters, and an offset for each list."""
+    """Return the bytes of a split in memory as `datasets` counts them: values, characters and list offsets."""
     rows: int = facts["rows"]
     steps = round(rows * facts["mean_length"])
     characters: int = facts.get("characters", steps)  # of words; a symbol of one character is one byte
@@ -195,7 +195,7 @@ def _loaded_size(facts: Mapping[str, Any], schema: TaskSchema) -> int:
 
 
 def _parameters(values: Mapping[str, object]) -> dict[str, str]:
-    """Parameters of a config as text: ranges as `low to high`, or one number."""
+    """Return the parameters of a config as text; ranges as `low to high`."""
     return {name: _parameter(value) for name, value in values.items()}
 
 

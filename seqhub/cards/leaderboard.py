@@ -1,4 +1,4 @@
-"""The table of released runs, one group for each address, fewest training sequences to success first."""
+"""The table of released runs, grouped by task id, fewest training sequences to the criterion first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from seqhub.records import RunRecord
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import list_tasks
 
-_FIRST = ("paper", "st3")  # the rule by which the paper of a task counted comes first; others follow by name
+_FIRST = ("paper", "st3")  # the criterion of the task's paper comes first; others follow by name
 
 
 def render(records: Sequence[RunRecord]) -> str:
-    """The leaderboard as Markdown, for the folder that holds one folder a run, named as the run is.
+    """Return the leaderboard as Markdown, for a folder with one subfolder for each run.
 
     Args:
         records: In any order; the page does not depend on it.
@@ -26,7 +26,7 @@ def render(records: Sequence[RunRecord]) -> str:
         members = [record for record in records if record.task == ref]
         task, config = ref.definition, ref.config
         paper = config.name in task.paper_sequences
-        criteria = sorted(  # a rule that no run of a task met, nor its paper used, says nothing there
+        criteria = sorted(  # without criteria that neither a run of the task met nor its paper used
             {name for record in members for name, met in record.criteria.items() if met or paper or name not in _FIRST},
             key=lambda name: (*(name != each for each in _FIRST), name),
         )
@@ -45,12 +45,12 @@ def render(records: Sequence[RunRecord]) -> str:
 
 
 def _rank(ref: TaskRef) -> tuple[int, int]:
-    """Tasks by name, configs in the order of their task file, `custom` last."""
+    """Return the sort key of a task id: tasks by name, configs in the order of their task file, `custom` last."""
     configs = ref.definition.configs
     return list_tasks().index(ref.name), len(configs) if ref.is_custom else configs.index(ref.config)
 
 
 def _order(record: RunRecord, criteria: Sequence[str]) -> tuple[Any, ...]:
-    """Sequences to each criterion in turn, a criterion that was not met last; then name and seed."""
+    """Return the sort key of a run: sequences to each criterion, criteria not met last; then name and seed."""
     met = (record.criteria.get(name) for name in criteria)
     return *(float("inf") if at is None else at for at in met), record.name, record.seed or 0

@@ -1,4 +1,4 @@
-"""Model cards: a run record and its task in, Markdown out. Nothing is trained, loaded or fetched here."""
+"""Model cards, rendered from the record of a run. Nothing is trained, loaded or fetched here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,15 +38,15 @@ def render(
     license: str | None = None,
     figures: Sequence[str] = (),
 ) -> str:
-    """The README.md of a model folder.
+    """Return the README.md of a model folder.
 
     Args:
-        record: What the run left. Sections for which it holds no data are left out.
-        repo_id: Where the folder is published, or will be; None for a card that is read in the folder.
-        folder: Path of the folder, from where the code on the card is run; `./<name of the run>` unless given.
-        dataset_id: Repository of the dataset, where there is one.
-        license: Of the model, in the Hub's spelling; None where none was given.
-        figures: Pictures to show, as paths within the folder, in this order.
+        record: Record of the run. Sections that it has no data for are omitted.
+        repo_id: Repository that the folder is or will be published as; None for a card that is read in the folder.
+        folder: Path of the folder, relative to where the code on the card is run; default `./<name of the run>`.
+        dataset_id: Repository of the dataset, if there is one.
+        license: Licence of the model, as the Hub spells it; None if none was given.
+        figures: Paths of the figures within the folder, in this order.
 
     Raises:
         InvalidInputError: `repo_id` or `dataset_id` is not `namespace/name`.
@@ -60,10 +60,10 @@ def render(
     schema = task.schema(config)
     record.require_metrics(schema.target)
     own_file = config is CUSTOM
-    if own_file:  # what the task does not know of a file, the record does
+    if own_file:  # the record has the classes and lengths of a file, the task does not
         schema, config = _of_file(record, schema)
     example = Example(record.probes[0], None) if own_file else Split(record.task, "test")[0]
-    given = own_file or Split(record.task).size is not None
+    fixed = own_file or Split(record.task).size is not None
     start, rest = _start(schema, example.inputs)
     levels = _levels(results, [level.name for level in task.configs])
     main = next((split for split in ("test", "validation") if split in record.evaluation), None)
@@ -82,10 +82,10 @@ def render(
         example=example,
         start=start,
         rest=rest,
-        given=given,
+        fixed=fixed,
         own_file=own_file,
-        seen=given and task.splits_overlap(config),
-        accuracy_is=text.accuracy_is(schema, given),
+        seen=fixed and task.splits_overlap(config),
+        accuracy_is=text.accuracy_is(schema, fixed),
         main=main,
         own={name: metrics for (level, name), metrics in results.items() if level == config.name},
         levels=levels,
@@ -99,10 +99,10 @@ def render(
 
 
 def render_eval_results(record: RunRecord, *, dataset_id: str) -> str:
-    """The text of `.eval_results/seqhub.yaml`: test accuracies, as the Hub's leaderboards read them.
+    """Return the text of `.eval_results/seqhub.yaml`: test accuracies for the Hub's leaderboards.
 
     Args:
-        record: What the run left.
+        record: Record of the run.
         dataset_id: Repository of the dataset.
 
     Raises:
@@ -157,9 +157,9 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
 
 
 def _caption(name: str, record: RunRecord, schema: TaskSchema) -> str:
-    """What a figure shows; of those that only one task has, their file says it: `input-and-output.png`."""
+    """Return the caption of a figure; for figures of a single task, made from the file name."""
     if name == "states" and not (schema.target == "class" and record.model == "lstm"):
-        return "State over one test sequence, under its input, and what is read out after each step"
+        return "Hidden state over one test sequence, below its input, with the readout after each step"
     if name == "lengths" and schema.target in ("step_class", "next_symbol"):
         return "Test accuracy against sequence length"
     words = name.replace("-", " ")
@@ -167,7 +167,7 @@ def _caption(name: str, record: RunRecord, schema: TaskSchema) -> str:
 
 
 def _of_file(record: RunRecord, schema: TaskSchema) -> tuple[TaskSchema, TaskConfig]:
-    """Classes, values at a step and lengths of a run on a file, which the task does not know and the record does."""
+    """Return schema and config of a run on a file, with classes, values and lengths taken from the record."""
     parts = list(record.evaluation.values())
     known = record.data.get("statistics", {})
     lengths = [length for metrics in (known, *parts) for length in metrics.get("length", ())] or list(CUSTOM.length)
@@ -180,9 +180,9 @@ def _of_file(record: RunRecord, schema: TaskSchema) -> tuple[TaskSchema, TaskCon
 
 
 def _start(schema: TaskSchema, inputs: Any) -> tuple[str, int]:
-    """The text that the example on the card is given, and how many symbols the model is to write after it.
+    """Return the text of the example on the card, and how many symbols the model generates after it.
 
-    All of it and none, or its first third and the rest where the next symbol is the target.
+    The whole text and 0, except where the next symbol is the target: then the first third, and the rest.
     """
     if schema.vocabulary is None:
         return "", 0
@@ -194,7 +194,7 @@ def _start(schema: TaskSchema, inputs: Any) -> tuple[str, int]:
 
 
 def _by_config(record: RunRecord) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The evaluation by config and split: "test" is the test split of the run's own config."""
+    """Return the evaluation by config and split; "test" is the test split of the run's own config."""
     config = record.task.config
     return {
         (key.rpartition("/")[0] or config.name, key.rpartition("/")[2]): metrics
@@ -203,13 +203,13 @@ def _by_config(record: RunRecord) -> dict[tuple[str, str], Mapping[str, Any]]:
 
 
 def _levels(results: Mapping[tuple[str, str], Any], names: Sequence[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Test metrics by config, in the order of the task file; empty unless there is more than one."""
+    """Return test metrics by config, in the order of the task file; empty unless there are several."""
     tested = [(name, results[name, "test"]) for name in names if (name, "test") in results]
     return tested if len(tested) > 1 else []
 
 
 def _differences(record: RunRecord) -> list[str]:
-    """What this run did that the experiments of 1997 did not."""
+    """Return differences between this run and the experiments of 1997."""
     batch_size = record.training.get("batch_size", 1)
     return [
         *([f"mini-batches of {batch_size}"] if batch_size > 1 else []),

@@ -1,4 +1,4 @@
-"""How templates are filled: a name that a template uses and nobody gave is an error, never an empty place."""
+"""Template rendering. A variable that a template uses and that is not given is an error."""
 
 import json
 import re
@@ -19,16 +19,16 @@ def fill(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown, not HTML; what comes from outside stands in code spans or table cells
+        autoescape=False,  # Markdown, not HTML; text from outside is put into code spans or table cells
     )
     environment.filters |= {"count": count, "share": share, "value": value, "span": span, "bytes": file_size}
     environment.filters |= {"literal": literal, "shell": shlex.quote}
     text = environment.get_template(f"{template}.md.jinja").render(**values)
-    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"  # sections that were left out leave no gaps
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"  # omitted sections leave blank lines
 
 
 def split_repo_id(repo_id: str) -> tuple[str, str]:
-    """Namespace and name of a repository.
+    """Return namespace and name of a repository.
 
     >>> split_repo_id("seqhub/qrsu")
     ('seqhub', 'qrsu')
@@ -43,7 +43,7 @@ def split_repo_id(repo_id: str) -> tuple[str, str]:
 
 
 def place(repo_id: str | None, folder: str | None, name: str) -> str:
-    """What the code on a card loads: a repository, or a folder as it is called from where the code is run.
+    """Return the source that the code on a card loads: a repository, or the path of a folder.
 
     >>> place("me/qrsu", None, "qrsu"), place(None, "build/datasets/qrsu", "qrsu"), place(None, None, "qrsu")
     ('me/qrsu', 'build/datasets/qrsu', './qrsu')
@@ -58,7 +58,7 @@ def place(repo_id: str | None, folder: str | None, name: str) -> str:
 
 
 def count(number: int) -> str:
-    """A whole number with separators.
+    """Return an integer with thousands separators.
 
     >>> count(31390)
     '31,390'
@@ -67,7 +67,7 @@ def count(number: int) -> str:
 
 
 def share(number: float) -> str:
-    """A proportion to four decimals; more where four would make it look perfect.
+    """Return a proportion with four decimals, or more where four would round it to 1.
 
     >>> share(0.25), share(0.99996), share(1.0)
     ('0.2500', '0.99996', '1.0000')
@@ -79,7 +79,7 @@ def share(number: float) -> str:
 
 
 def file_size(number: int) -> str:
-    """Bytes in the largest decimal unit of which there is one or more.
+    """Return a number of bytes in the largest decimal unit that is not larger.
 
     >>> file_size(999), file_size(1_234_567)
     ('999 B', '1.2 MB')
@@ -91,7 +91,7 @@ def file_size(number: int) -> str:
 
 
 def value(given: Any) -> str:
-    r"""A setting as JSON, safe inside a table cell.
+    r"""Return a setting as JSON that is safe inside a table cell.
 
     >>> value(0.01), value(None), value("a|b")
     ('`0.01`', '`null`', '`"a\\|b"`')
@@ -100,5 +100,5 @@ def value(given: Any) -> str:
 
 
 def span(text: str) -> str:
-    """Text from outside as a code span that no table cell can be broken with."""
+    """Return text from outside as a code span that cannot break a table cell."""
     return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"

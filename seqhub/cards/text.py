@@ -1,4 +1,4 @@
-"""What cards say differently of rows of different kinds: one function for each thing that is said."""
+"""Wording of cards that depends on the schema of a task."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatch
@@ -9,9 +9,9 @@ from seqhub.records import RunRecord
 from seqhub.tasks.base import Task
 from seqhub.tasks.schema import StoppingRule, TaskConfig, TaskSchema
 
-_TAGS = {  # whether the inputs are texts, target -> the Hub's name for it
+_TAGS = {  # (inputs are texts, target) -> task category of the Hub
     (True, "class"): "text-classification",
-    (True, "number"): "text-classification",  # as the Hub has scores of texts
+    (True, "number"): "text-classification",  # as on the Hub for scores of texts
     (True, "step_class"): "token-classification",
     (True, "next_symbol"): "text-generation",
     (False, "class"): "tabular-classification",
@@ -19,30 +19,30 @@ _TAGS = {  # whether the inputs are texts, target -> the Hub's name for it
     (False, "step_class"): "tabular-classification",
     (False, "inputs"): "feature-extraction",
 }
-_NETWORKS = {  # presets -> what they are; others are recurrent
+_NETWORKS = {  # pattern of presets -> architecture; other presets are recurrent
     "*_autoencoder": "sequence autoencoder",
     "cnn_*": "convolutional recurrent network",
     "cnn": "convolutional network",
     "fully_connected": "fully connected network",
     "locally_connected": "locally connected network",
 }
-_SHARE_OF = {  # target -> of what `accuracy` is the share
+_SHARE_OF = {  # target -> what `accuracy` counts
     "class": "right classes",
     "step_class": "steps with the right class",
     "next_symbol": "right next symbols",
     "number": "numbers within {:g}",
     "inputs": "sequences with a mean squared error within {:g}",
 }
-_MOST_NAMED = 40  # symbols or classes; of more, how many there are
+_MOST_NAMED = 40  # symbols or classes; beyond it only their number is given
 
 
 def hub_task(schema: TaskSchema) -> str:
-    """The Hub's name for what is to be done, as in `pipeline_tag`."""
+    """Return the Hub's task category, as in `pipeline_tag`."""
     return _TAGS[schema.vocabulary is not None, schema.target]
 
 
 def network(preset: str) -> str:
-    """What kind of network a preset is.
+    """Return the architecture of a preset.
 
     >>> network("lstm"), network("cnn_gru")
     ('recurrent network', 'convolutional recurrent network')
@@ -51,13 +51,13 @@ def network(preset: str) -> str:
 
 
 def steps(config: TaskConfig) -> str:
-    """How long sequences are: `100 to 110`, or one number."""
+    """Return the length of sequences: `100 to 110`, or one number."""
     low, high = config.length
     return f"{low} to {high}" if low != high else str(low)
 
 
 def step_noun(schema: TaskSchema) -> str:
-    """What a sequence consists of."""
+    """Return the noun for the steps of a sequence."""
     if schema.vocabulary is None:
         values = schema.num_features
         return f"steps of {values} value{'s' if values > 1 else ''}"
@@ -65,52 +65,51 @@ def step_noun(schema: TaskSchema) -> str:
 
 
 def learnt(schema: TaskSchema) -> str:
-    """What is to be learnt, to follow the length of the sequences."""
+    """Return the target of a task, as a phrase that follows the length of the sequences."""
     named = names(schema.labels)
     return {
         "class": f"classes {named}",
         "step_class": f"a class at each step, {named}",
-        "next_symbol": "the next symbol to be said at each",
-        "number": "one number each",
-        "inputs": "to be written out again from one vector",
+        "next_symbol": "the next symbol at each step",
+        "number": "one number for each sequence",
+        "inputs": "to be reconstructed from one vector",
     }[schema.target]
 
 
-def names(given: Any, separator: str = ", ") -> str:
-    """Names one after the other; of very many, how many."""
-    return separator.join(given) if len(given) <= _MOST_NAMED else f"{len(given)} in all"
+def names(values: Any, separator: str = ", ") -> str:
+    """Return names joined by a separator; of very many, only their number."""
+    return separator.join(values) if len(values) <= _MOST_NAMED else f"{len(values)} in total"
 
 
 def inputs_are(task: Task[Any], schemas: Mapping[str, TaskSchema]) -> str:
-    """What the inputs and targets of a task's configs are, in a few sentences.
+    """Describe the inputs and targets of the configs of a task in a few sentences.
 
     Args:
-        task: Whose they are.
-        schemas: Config -> layout; all have texts, or all real values.
+        task: The task.
+        schemas: Config -> schema; all have texts, or all have real values.
     """
     schema = next(iter(schemas.values()))
     if schema.vocabulary is not None:
-        kind = "Vocabulary" if schema.vocabulary.separator else "Alphabet"
-        spoken = [repr(symbol) if symbol.isspace() else symbol for symbol in schema.vocabulary.symbols]
-        said = f"{kind}: {names(spoken, ' ')}."
+        symbols = [repr(symbol) if symbol.isspace() else symbol for symbol in schema.vocabulary.symbols]
+        inputs = f"Vocabulary: {names(symbols, ' ')}."
     else:
         sizes = {name: each.num_features for name, each in schemas.items()}
         shared = len(set(sizes.values())) == 1
         each = str(schema.num_features) if shared else ", ".join(f"{size} in `{name}`" for name, size in sizes.items())
-        said = f"Real values at each step: {each}."
+        inputs = f"Real values at each step: {each}."
     targets: dict[str, list[str]] = {}
     for name, own in schemas.items():
         targets.setdefault(_target_is(own), []).append(name)
     if len(targets) == 1:
-        return f"{said} {next(iter(targets))}."
-    return " ".join([said, *(f"In {_quoted(configs)}: {target}." for target, configs in targets.items())])
+        return f"{inputs} {next(iter(targets))}."
+    return " ".join([inputs, *(f"In {_quoted(configs)}: {target}." for target, configs in targets.items())])
 
 
 def _target_is(schema: TaskSchema) -> str:
     if schema.target == "number":
-        return f"The target is one number, right within {schema.tolerance:g}"
+        return f"The target is one number; an answer within {schema.tolerance:g} of it counts as right"
     if schema.target == "inputs":
-        return f"The target is the sequence itself, right within a mean squared error of {schema.tolerance:g}"
+        return f"The target is the sequence itself; a mean squared error within {schema.tolerance:g} counts as right"
     if schema.target == "next_symbol":
         return "The target at each step is the next symbol"
     classes = "Classes" if schema.target == "class" else "Classes of each step"
@@ -122,106 +121,108 @@ def _quoted(configs: list[str]) -> str:
 
 
 def chance_is(chance: float | None) -> str:
-    """To end a sentence on accuracy with; nothing where there is no chance level."""
+    """Return the end of a sentence on accuracy; empty if there is no chance level."""
     return "" if chance is None else f"; chance level is {share(chance)}"
 
 
 def headline(schema: TaskSchema, metrics: Mapping[str, Any], split: str, seen: bool, chance: float | None) -> str:
-    """The result in one sentence.
+    """Return the main result as one sentence.
 
     Args:
-        schema: What was to be learnt.
-        metrics: Of one split.
-        split: Its name.
-        seen: Whether its sequences stand in the training rows too.
-        chance: Of the config.
+        schema: Schema of the config.
+        metrics: Metrics of one split.
+        split: Name of the split.
+        seen: Whether its sequences are training rows too.
+        chance: Chance level of the config.
     """
     unseen = "" if seen else "unseen "
     sequences = f"{count(metrics['examples'])} {unseen}{split} sequences"
     if schema.target == "class":
-        said = f"Its accuracy on {sequences} is **{share(metrics['accuracy'])}**"
+        sentence = f"Its accuracy on {sequences} is **{share(metrics['accuracy'])}**"
     elif by_step(schema):
         what = "steps" if schema.labels else "next symbols"
-        right = f"the share **{share(metrics['accuracy'])}** is right"
-        said = f"Of the {count(metrics['steps'])} {what} of {sequences}, {right}"
+        accuracy = f"the accuracy is **{share(metrics['accuracy'])}**"
+        sentence = f"On the {count(metrics['steps'])} {what} of {sequences}, {accuracy}"
     else:
-        within = "a mean squared error within" if schema.target == "inputs" else "within"
+        within = "have a mean squared error within" if schema.target == "inputs" else "are within"
         whole = f"the mean squared error of all is **{metrics['mse']:.3g}**"
-        said = f"The share **{share(metrics['accuracy'])}** of {sequences} is {within} {schema.tolerance:g}; {whole}"
-        said = said.replace("is a mean", "has a mean")
-    return f"{said}{chance_is(chance)}." + (" They are the rows it was trained on." if seen else "")
+        tolerance = f"{schema.tolerance:g}" if schema.target == "inputs" else f"{schema.tolerance:g} of the target"
+        sentence = f"Of {sequences}, the share **{share(metrics['accuracy'])}** {within} {tolerance}; {whole}"
+        sentence = sentence.replace("are within", "is within").replace("have a mean", "has a mean")
+    return f"{sentence}{chance_is(chance)}." + (" These are the rows that it was trained on." if seen else "")
 
 
 def st3_is(schema: TaskSchema, task: Task[Any]) -> str:
-    """What the criterion `st3` means."""
-    whose = "the paper" if task.paper_sequences else "Hochreiter & Schmidhuber (1997)"
+    """Return the meaning of the criterion `st3`."""
+    source = "the paper" if task.paper_sequences else "Hochreiter & Schmidhuber (1997)"
     output = "output" if schema.tolerance else "class probability"
     return (
-        f"the stopping rule of {whose}: on the 2,000 most recent training sequences every {output} was within 0.3 of "
-        "its target, and their average error was below 0.1"
+        f"the stopping criterion of {source}: on the 2,000 most recent training sequences every {output} was within "
+        "0.3 of its target, and their average error was below 0.1"
     )
 
 
 def paper_is(schema: TaskSchema, stopping_rule: StoppingRule) -> str:
-    """What the criterion `paper` means."""
+    """Return the meaning of the criterion `paper`."""
     output = "output" if schema.tolerance else "class probability" if schema.labels else "probability of a next symbol"
-    who = "all" if not stopping_rule.wrong else f"all but {stopping_rule.wrong} at most"
+    which = "all" if not stopping_rule.wrong else f"all but at most {stopping_rule.wrong}"
     right = f"had every {output} within {stopping_rule.tolerance:g} of its target"
-    fresh = f"{count(stopping_rule.window)} fresh sequences"
+    new = f"{count(stopping_rule.window)} newly generated sequences"
     recent = f"the {count(stopping_rule.window)} most recent training sequences"
     mean = "" if stopping_rule.mean_error is None else f", with an average error below {stopping_rule.mean_error:g}"
     meaning = {
-        "legal": "at every step of all training and test sequences the symbols that may follow were above all others",
-        "streak": f"{count(stopping_rule.window)} training sequences in a row {right}; those before them are counted",
-    }.get(stopping_rule.rule, f"of {fresh if stopping_rule.rule == 'st2' else recent} {who} {right}{mean}")
-    return f"what the paper of the task calls a success (section {stopping_rule.section}): {meaning}"
+        "legal": "at every step of all training and test sequences the outputs of the legal symbols were above all "
+        "others",
+        "streak": f"{count(stopping_rule.window)} training sequences in a row {right}; the count ends before them",
+    }.get(stopping_rule.rule, f"of {new if stopping_rule.rule == 'st2' else recent}, {which} {right}{mean}")
+    return f"the stopping criterion of the paper of the task (section {stopping_rule.section}): {meaning}"
 
 
-def accuracy_is(schema: TaskSchema, given: bool) -> str:
-    """What the criterion `accuracy` means, of rows that are given or drawn."""
-    of = _SHARE_OF[schema.target].format(schema.tolerance)
-    return f"the share of {of} on {'validation' if given else 'fresh'} sequences"
+def accuracy_is(schema: TaskSchema, fixed: bool) -> str:
+    """Return the meaning of the criterion `accuracy`, for fixed or generated rows."""
+    counted = _SHARE_OF[schema.target].format(schema.tolerance)
+    return f"the share of {counted} on {'validation' if fixed else 'newly generated'} sequences"
 
 
 def result_table(schema: TaskSchema, stopping_rule: StoppingRule | None) -> tuple[tuple[str, ...], str]:
-    """Headings of the results of one split, behind its name, and what they mean."""
+    """Return the headings of the result table after the split name, and an explanation of them."""
     tolerance = f"{stopping_rule.tolerance if stopping_rule is not None and stopping_rule.tolerance else 0.3:g}"
     if schema.target == "class":
         absolute = f"ABS({tolerance}) wrong"
         heads: tuple[str, ...]
         heads = ("sequences", "accuracy", "95 % interval", "wrong", absolute, "loss (nats)", "data seed")
         return heads, (
-            f"The interval is Wilson's, for the sequences drawn and not for other seeds. *{absolute}* counts the "
-            f"sequences of which some class probability is {tolerance} or more from its target, the rule of Hochreiter "
-            "& Schmidhuber (1997); *wrong* those whose likeliest class is not the right one."
+            f"The interval is Wilson's; it covers the sampled sequences, not other seeds. *{absolute}* counts the "
+            f"sequences with a class probability that is {tolerance} or more from its target, as Hochreiter & "
+            "Schmidhuber (1997) do; *wrong* counts those whose most probable class is not the target."
         )
     if by_step(schema):
         heads = ("sequences", "steps", "accuracy", "wrong steps", "whole sequences right", "loss (nats)", "data seed")
         meaning = (
-            "Accuracy and loss are over all steps that count. The steps of a sequence depend on each other, so there "
-            "is no interval."
+            "Accuracy and loss are over all steps that have a target. The steps of a sequence depend on each other, so "
+            "there is no interval."
         )
         if stopping_rule is None:
             return heads, meaning
-        wrong = "an output further off its target than its rule allows"
+        wrong = "an output further from its target than the paper's criterion allows"
         if stopping_rule.rule == "legal":
-            wrong = "a step where a symbol that may not follow is above one that may"
-        return (*heads, "wrong by the paper"), f"{meaning} *Wrong by the paper* are sequences with {wrong}."
+            wrong = "a step at which the output of an illegal symbol is above that of a legal one"
+        return (*heads, "wrong by the paper"), f"{meaning} *Wrong by the paper* counts sequences with {wrong}."
     within = f"within {schema.tolerance:g}"
     last = "mean absolute error" if schema.target == "number" else "worst sequence"
     meaning = (
-        f"the numbers that are no further than {schema.tolerance:g} from the right ones"
+        f"answers that are at most {schema.tolerance:g} from the target"
         if schema.target == "number"
-        else f"the sequences with a mean squared error of {schema.tolerance:g} or less"
+        else f"sequences with a mean squared error of at most {schema.tolerance:g}"
     )
     return ("sequences", within, "95 % interval", "wrong", "mean squared error", last, "data seed"), (
-        f"*Within* is the share of {meaning}. The interval is Wilson's, for the sequences drawn and not for other "
+        f"*Within* is the share of {meaning}. The interval is Wilson's; it covers the sampled sequences, not other "
         "seeds."
     )
 
 
 def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: Mapping[str, Any]) -> list[str]:
-    """Cells under the headings of `result_table`."""
+    """Return the cells under the headings of `result_table`."""
     accuracy, seed = share(metrics["accuracy"]), str(metrics["seed"])
     wrong = count(wrong_answers(metrics))
     if schema.target == "class":
@@ -237,38 +238,38 @@ def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: 
 
 
 def by_step(schema: TaskSchema) -> bool:
-    """Whether steps were counted, which depend on each other: then an accuracy has no interval."""
+    """Return whether steps are counted; they depend on each other, so their accuracy has no interval."""
     return schema.target in ("step_class", "next_symbol")
 
 
 def accuracy_head(schema: TaskSchema) -> str:
-    """Heading of test accuracies."""
+    """Return the heading of test accuracies."""
     if by_step(schema):
         return "test steps right"
     return f"test within {schema.tolerance:g}" if schema.tolerance else "test accuracy"
 
 
 def interval(metrics: Mapping[str, Any]) -> str:
-    """The 95 % interval of an accuracy; a dash where there is none."""
+    """Return the 95 % interval of an accuracy; a dash if there is none."""
     bounds = metrics.get("interval")
     return f"{share(bounds[0])} to {share(bounds[1])}" if bounds else "–"
 
 
 def wrong_answers(metrics: Mapping[str, Any]) -> int:
-    """Sequences or, where each has a target, steps that are wrong."""
+    """Return the number of wrong sequences, or of wrong steps where each step has a target."""
     total = int(metrics.get("steps", metrics["examples"]))
     return total - round(total * float(metrics["accuracy"]))
 
 
 def measured(schema: TaskSchema) -> tuple[tuple[str, str], ...]:
-    """Metrics for the metadata of a card: their keys, and their names for people."""
+    """Return the metrics in the metadata of a card: their keys and their display names."""
     if schema.tolerance:
         return ("accuracy", f"Share within {schema.tolerance:g}"), ("mse", "Mean squared error")
     return ("accuracy", "Accuracy"), ("loss", "Cross-entropy in nats")
 
 
 def counted(schema: TaskSchema, metrics: Mapping[str, Any]) -> str:
-    """What an accuracy was taken over."""
+    """Return a phrase on the examples that an accuracy covers."""
     if "steps" in metrics:
         return f"{metrics['steps']} steps of {metrics['examples']} sequences"
     within = f", right within {schema.tolerance:g}," if schema.tolerance else ""
@@ -276,27 +277,26 @@ def counted(schema: TaskSchema, metrics: Mapping[str, Any]) -> str:
 
 
 def statistics_are(record: RunRecord) -> list[str]:
-    """Statistics of the training rows before the run, a sentence each."""
+    """Return sentences on the statistics of the training rows."""
     known = record.data.get("statistics", {})
-    looked_at = f"{count(known['rows'])} training rows" if known else ""
-    said = []
+    rows = f"{count(known['rows'])} training rows" if known else ""
+    sentences = []
     if "unknown" in known:
         shares = ", ".join(f"{share(value)} in {split}" for split, value in known["unknown"].items())
-        said.append(f"Share of words that the model does not know: {shares}.")
+        sentences.append(f"Share of words that are not in the vocabulary: {shares}.")
     if "classes" in known:
         named = ", ".join(f"{span(name)} {count(number)}" for name, number in known["classes"].items())
-        said.append(f"Targets of {looked_at}, by class: {named}.")
+        sentences.append(f"Targets of {rows}, by class: {named}.")
     if "majority" in known:
         shares = ", ".join(f"{share(v)} in {split}" for split, v in known["majority"].items() if split != "target")
-        said.append(
-            f"Always answering {span(known['majority']['target'])}, the most frequent target, is right: {shares}."
-        )
+        target = span(known["majority"]["target"])
+        sentences.append(f"Accuracy of always predicting {target}, the most frequent target: {shares}.")
     if "numbers" in known:
         mean, deviation = (f"{known['numbers'][name]:.3g}" for name in ("mean", "deviation"))
-        said.append(f"Targets of {looked_at}: mean {mean}, standard deviation {deviation}.")
-    return said
+        sentences.append(f"Targets of {rows}: mean {mean}, standard deviation {deviation}.")
+    return sentences
 
 
 def single_logit(record: RunRecord) -> bool:
-    """Whether a run has one logit for two classes."""
+    """Return whether a run has one logit for two classes."""
     return bool(record.training.get("single_logit"))

@@ -1,4 +1,4 @@
-"""Checks of a card that need no Hub: what its metadata must hold, and whether the values can be true."""
+"""Offline checks of a card: required metadata and plausible values."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -24,18 +24,18 @@ def validate(card: str, kind: Literal["model", "dataset"]) -> None:
         InvalidInputError: The message lists everything that is wrong, on one line.
     """
     metadata, body = _split(card)
-    wrong = [f"no {key!r}" for key in _REQUIRED[kind] if not metadata.get(key)]
+    wrong = [f"{key!r} is missing" for key in _REQUIRED[kind] if not metadata.get(key)]
     if (kind == "dataset" or "license" in metadata) and metadata.get("license") not in LICENSES:
         wrong.append(f"license {metadata.get('license')!r}, known are {', '.join(LICENSES)}")
     if not body.strip().startswith("# "):
-        wrong.append("no title under the metadata")
+        wrong.append("the title below the metadata is missing")
     wrong += _wrong_metrics(metadata) if kind == "model" else _wrong_configs(metadata)
     if wrong:
         raise InvalidInputError(f"{kind} card: {'; '.join(wrong)}")
 
 
 def _split(card: str) -> tuple[Mapping[str, Any], str]:
-    """Metadata and body."""
+    """Return metadata and body of a card."""
     opening, _, rest = card.partition("---\n")
     block, closing, body = rest.partition("\n---\n")
     if opening or not closing:
@@ -43,14 +43,14 @@ def _split(card: str) -> tuple[Mapping[str, Any], str]:
     try:
         metadata = yaml.safe_load(block)
     except yaml.YAMLError as error:
-        raise InvalidInputError(f"metadata of the card are no YAML: {' '.join(str(error).split())}") from None
+        raise InvalidInputError(f"metadata of the card are not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(metadata, Mapping):
-        raise InvalidInputError(f"metadata of the card are a {type(metadata).__name__}; need a mapping")
+        raise InvalidInputError(f"metadata of the card are a {type(metadata).__name__}; must be a mapping")
     return metadata, body
 
 
 def _wrong_metrics(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the results in `model-index`, if there are any."""
+    """Yield the errors in the results of `model-index`."""
     try:
         for model in metadata.get("model-index", []):
             for result in model["results"]:
@@ -59,15 +59,15 @@ def _wrong_metrics(metadata: Mapping[str, Any]) -> Iterator[str]:
                     name, value = metric["type"], metric["value"]
                     low, high = _RANGES.get(name, (-math.inf, math.inf))
                     if isinstance(value, bool) or not isinstance(value, (int, float)):
-                        yield f"{name} of {where} is {value!r}, need a number"
+                        yield f"{name} of {where} is {value!r}, must be a number"
                     elif not (math.isfinite(value) and low <= value <= high):
-                        yield f"{name} of {where} is {value}, need {low:g} to {high:g}"
+                        yield f"{name} of {where} is {value}, must be {low:g} to {high:g}"
     except (KeyError, TypeError) as error:
-        yield f"model-index is not in the Hub's form ({type(error).__name__}: {error})"
+        yield f"model-index does not have the Hub's format ({type(error).__name__}: {error})"
 
 
 def _wrong_configs(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with `configs` and `dataset_info`."""
+    """Yield the errors in `configs` and `dataset_info`."""
     try:
         configs, infos = metadata.get("configs") or [], metadata.get("dataset_info") or []
         splits = {config["config_name"]: [part["split"] for part in config["data_files"]] for config in configs}
@@ -75,11 +75,11 @@ def _wrong_configs(metadata: Mapping[str, Any]) -> Iterator[str]:
         defaults = [config["config_name"] for config in configs if config.get("default")]
         counts = [part["num_examples"] for info in infos for part in info["splits"]]
     except (KeyError, TypeError) as error:
-        yield f"configs or dataset_info are not in the Hub's form ({type(error).__name__}: {error})"
+        yield f"configs or dataset_info do not have the Hub's format ({type(error).__name__}: {error})"
         return
     if splits != described:
         yield f"configs name {splits}, dataset_info {described}"
     if len(defaults) > 1:
         yield f"{len(defaults)} configs are default: {', '.join(defaults)}"
     if any(type(number) is not int or number < 1 for number in counts):
-        yield f"num_examples are {counts}, need whole numbers from 1 on"
+        yield f"num_examples are {counts}, must be integers of at least 1"

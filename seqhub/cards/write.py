@@ -1,4 +1,4 @@
-"""The card of a folder, whichever kind it is: its record in, its README.md out."""
+"""Writing the card of a run or dataset folder."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ def write_card(
     """Render the card of a run or dataset folder from its record, and write it there.
 
     Args:
-        folder: Holds run.json or dataset.json; pictures in its `figures` are shown on the card.
-        repo_id: Where the folder is published, or will be; None for a card that names the folder itself, as `push` then
-            changes it to the repository.
-        dataset_id: Of a run, the repository of its dataset, where there is one.
-        license: Of a run, the licence of the model, where one was given.
+        folder: Folder with run.json or dataset.json; the images in its `figures` are shown on the card.
+        repo_id: Repository that the folder is or will be published as; None for a card that names the folder itself,
+            which `push` changes to the repository.
+        dataset_id: Repository of the dataset of a run, if there is one.
+        license: Licence of the model of a run, if one was given.
 
     Returns:
         The files written: README.md and, of a run with test results and a `dataset_id`, .eval_results/seqhub.yaml.
@@ -28,7 +28,7 @@ def write_card(
     Raises:
         FileNotFoundError: The folder has no record.
         InvalidInputError: `repo_id` or `dataset_id` is not the name of a repository.
-        UnknownNameError: A licence that cards do not know.
+        UnknownNameError: The licence is not one of LICENSES.
         SaveError: A file cannot be written.
     """
     for given in (repo_id, dataset_id):

@@ -1,4 +1,4 @@
-"""The command `seqhub`: one file per group; everything heavy inside the command functions."""
+"""The `seqhub` command, one module for each group; heavy imports are inside the command functions."""
 
 import typer
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="print the version and exit.")) -> None:
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit")) -> None:
     if version:
         import seqhub
 
@@ -57,5 +57,5 @@ app.add_typer(hub_app, name="hub")
 
 
 def main() -> None:
-    """Run one command; exit codes are those of `seqhub.cli.errors`."""
+    """Run one command; `seqhub.cli.errors` defines the exit codes."""
     run(app, is_first_to_speak)

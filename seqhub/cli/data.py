@@ -1,4 +1,4 @@
-"""`seqhub data`: datasets as folders that anybody can load."""
+"""The commands of `seqhub data`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,28 +12,31 @@ from seqhub.cli.output import Form, grid, progress_bar, show
 if TYPE_CHECKING:
     from seqhub.records import DatasetRecord
 
-app = typer.Typer(help="Parquet of tasks, images and texts.", no_args_is_help=True)
+app = typer.Typer(help="Build datasets from tasks, images and texts.", no_args_is_help=True)
 
 
 @app.command("build")
 def build_command(
-    task: Annotated[str, typer.Argument(help="task, as in qrsu.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="folder to write.", show_default="TASK")] = None,
+    task: Annotated[str, typer.Argument(help="Name of a task, as in qrsu", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder to write", show_default="TASK")] = None,
     config: Annotated[
-        list[str] | None, typer.Option(help="config to build; may be repeated.", show_default="all")
+        list[str] | None, typer.Option(help="Config to build; may be repeated", show_default="all")
     ] = None,
-    seed: Annotated[int, typer.Option(help="seed of the rows; 0 is the published one.")] = 0,
-    train_size: Annotated[int | None, typer.Option(help="rows of train.", show_default="as published")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the rows; 0 for the published rows")] = 0,
+    train_size: Annotated[int | None, typer.Option(help="Rows of the train split", show_default="as published")] = None,
     validation_size: Annotated[
-        int | None, typer.Option(help="rows of validation.", show_default="as published")
+        int | None, typer.Option(help="Rows of the validation split", show_default="as published")
     ] = None,
-    test_size: Annotated[int | None, typer.Option(help="rows of test.", show_default="as published")] = None,
-    repo: Annotated[str | None, typer.Option(help="repository that the card names.", show_default="the folder")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier build of the same task.")] = False,
+    test_size: Annotated[int | None, typer.Option(help="Rows of the test split", show_default="as published")] = None,
+    repo: Annotated[str | None, typer.Option(help="Repository that the card names", show_default="the folder")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build of the same task")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write Parquet, record and card of a task; load_dataset("./qrsu", "hard") reads the folder."""
+    """Build a task as a folder of Parquet files with a record and a card.
+
+    load_dataset("./qrsu", "hard") loads the folder.
+    """
     form = Form.of(as_json, quiet)
     from seqhub.tasks.registry import get_task
 
@@ -66,14 +69,14 @@ def build_folder(
     visible: bool = False,
     **options: Any,
 ) -> "DatasetRecord":
-    """Write a dataset folder and its card; a progress bar where a person looks on."""
+    """Write a dataset folder and its card, with a progress bar if `visible`."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from seqhub.cards.write import write_card
     from seqhub.data.parquet import write_folder
     from seqhub.hub.client import check_repo_id
 
-    if repo is not None:  # before the rows are drawn: a folder must not be left without its card
+    if repo is not None:  # before the rows are generated, so that no folder is left without a card
         check_repo_id(repo)
     text = TextColumn("{task.description}", markup=False)
     with progress_bar(text, BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), visible=visible) as bar:
@@ -91,21 +94,21 @@ def build_folder(
 
 @app.command("images")
 def images_command(
-    source: Annotated[str, typer.Argument(help="dataset repository, as in ylecun/mnist, or folder.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.", show_default=False)],
-    config: Annotated[str | None, typer.Option(help="config of the dataset.", show_default="the only one")] = None,
-    image: Annotated[str | None, typer.Option(help="column with the images.", show_default="the only one")] = None,
-    label: Annotated[str | None, typer.Option(help="column with the labels.", show_default="the only one")] = None,
+    source: Annotated[str, typer.Argument(help="Dataset repository, as in ylecun/mnist, or folder")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write", show_default=False)],
+    config: Annotated[str | None, typer.Option(help="Config of the dataset", show_default="the only one")] = None,
+    image: Annotated[str | None, typer.Option(help="Column with the images", show_default="the only one")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the labels", show_default="the only one")] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Turn images into sequences of rows.
 
-    `seqhub train row_images/custom --data FILE` learns from them.
+    Train on the file with `seqhub train row_images/custom --data FILE`.
     """
     from seqhub._logging import quiet_datasets
     from seqhub.data.images import Images
@@ -119,23 +122,23 @@ def images_command(
 
 @app.command("embed")
 def embed_command(
-    file: Annotated[Path, typer.Argument(help="CSV of texts and labels.", show_default=False)],
-    encoder: Annotated[str, typer.Option(help="encoder of transformers: repository or folder.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.", show_default=False)],
-    text: Annotated[str, typer.Option(help="column with the texts.")] = "text",
-    label: Annotated[str, typer.Option(help="column with the labels.")] = "label",
-    window: Annotated[int, typer.Option(help="tokens of a chunk.")] = 200,
-    overlap: Annotated[int, typer.Option(help="tokens that a chunk shares with the one before.")] = 50,
-    cache: Annotated[
-        Path | None, typer.Option(help="folder that keeps vectors for the next time.", show_default="OUT.cache")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file.")] = False,
+    file: Annotated[Path, typer.Argument(help="CSV file with texts and labels", show_default=False)],
+    encoder: Annotated[
+        str, typer.Option(help="Encoder of transformers, as a repository or folder", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Parquet file to write", show_default=False)],
+    text: Annotated[str, typer.Option(help="Column with the texts")] = "text",
+    label: Annotated[str, typer.Option(help="Column with the labels")] = "label",
+    window: Annotated[int, typer.Option(help="Tokens of a chunk")] = 200,
+    overlap: Annotated[int, typer.Option(help="Tokens that a chunk shares with the previous one")] = 50,
+    cache: Annotated[Path | None, typer.Option(help="Folder that caches the vectors", show_default="OUT.cache")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Turn texts into chunk vectors.
 
-    `seqhub train documents/custom --data FILE` learns from them.
+    Train on the file with `seqhub train documents/custom --data FILE`.
     """
     from seqhub._logging import quiet_transformers
     from seqhub.data.embedding import Encoder, embedded_csv
@@ -143,14 +146,14 @@ def embed_command(
 
     cache = cache or out.with_name(f"{out.name}.cache")
     with quiet_transformers():
-        maker = Encoder(encoder, window=window, overlap=overlap, cache=cache)
-        counts = write_vectors(out, embedded_csv(file, maker, text, label), overwrite=overwrite)
+        model = Encoder(encoder, window=window, overlap=overlap, cache=cache)
+        counts = write_vectors(out, embedded_csv(file, model, text, label), overwrite=overwrite)
     _show_written(Form.of(as_json, quiet), out, counts, [])
 
 
 def _show_written(form: Form, out: Path, counts: dict[str, int], left_out: Sequence[str]) -> None:
     rows = [(name or "by content", f"{count:,}") for name, count in counts.items()]
-    notes = [f"splits left out: {', '.join(left_out)}"] if left_out else []
+    notes = [f"splits omitted: {', '.join(left_out)}"] if left_out else []
     show(
         form,
         {"file": str(out), "rows": {name or "by content": count for name, count in counts.items()},

@@ -1,4 +1,4 @@
-"""`seqhub demo`: the whole journey of one model, on this machine, with proof at the end."""
+"""The `seqhub demo` command."""
 
 import json
 import os
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 
 TASK_ID, MODEL = "qrsu/hard", "lstm"
 
-_MARK = ".seqhub-demo"  # stands in folders that a demo may replace
+_MARK = ".seqhub-demo"  # file that marks folders that a demo may replace
 
 
 def demo_command(
-    folder: Annotated[Path, typer.Argument(help="where everything goes; a demo's folder is replaced.")] = Path(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; that of an earlier demo is replaced")] = Path(
         "runs/demo"
     ),
 ) -> None:
-    """Build qrsu/hard, solve it with an LSTM, measure, draw, document, publish, load it back and prove it."""
+    """Run the whole pipeline on qrsu/hard.
+
+    Build the dataset, train an LSTM on it, evaluate it, plot it, write its card, push it to a local Hub and verify it.
+    """
     from seqhub.cards.write import write_card
     from seqhub.cli.data import build_folder
     from seqhub.cli.results import draw
@@ -57,13 +60,13 @@ def demo_command(
         )
         try:
             run(config, resume=False, visible=True)
-        except Stopped:  # what a stopped run says is how to resume it, and a demo is not resumed
+        except Stopped:  # its message is how to resume the run, but a demo cannot be resumed
             raise Stopped(f"stopped; the next demo in {folder} starts again") from None
-    with _step("evaluate", "measuring on unseen splits and on every level", seconds):
+    with _step("evaluate", "evaluating on unseen splits and on every level", seconds):
         from seqhub.evaluation.evaluate import evaluate
 
         record = evaluate(model)
-    with _step("document", "drawing figures and writing the model card", seconds):
+    with _step("document", "plotting figures and writing the model card", seconds):
         draw(model)
         write_card(model)
     findings = _through_a_hub(hub, dataset, model, record.name, seconds)
@@ -74,7 +77,7 @@ def demo_command(
 
 
 def _through_a_hub(root: Path, dataset: Path, model: Path, name: str, seconds: dict[str, float]) -> "list[Finding]":
-    """Start a Hub, push both folders by the real client, and load them back from it where there is no seqhub."""
+    """Start a Hub, push both folders with the real client, and load them from it without seqhub."""
     from seqhub.server.serve import DEFAULT_USER, running
     from seqhub.verification.verify import Published, verify
 
@@ -89,12 +92,12 @@ def _through_a_hub(root: Path, dataset: Path, model: Path, name: str, seconds: d
                 done = subprocess.run(command, env=client, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise HubError((done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("error: "))
-        with _step("verify", "loading both back from it in a process that has no seqhub", seconds):
+        with _step("verify", "loading both from it in a process without seqhub", seconds):
             return verify(model, published=published)
 
 
 def _clear(folder: Path, *parts: Path) -> None:
-    """Make the folder, or take out what an earlier demo left in it, and nothing else."""
+    """Make the folder, or remove the files of an earlier demo, and no others."""
     if folder.is_dir():
         own = {_MARK, *(part.name for part in parts)}
         names = sorted(path.name for path in folder.iterdir())
@@ -103,7 +106,7 @@ def _clear(folder: Path, *parts: Path) -> None:
         ]
         if foreign or (names and _MARK not in names):
             raise OutputExistsError(
-                f"{folder} holds {(foreign or names)[0]}, which no demo made; give another folder or move it away"
+                f"{folder} has {(foreign or names)[0]}, which is not from a demo; give another folder or move it"
             )
     elif folder.exists():
         raise OutputExistsError(f"{folder} is a file; give another folder")
@@ -151,12 +154,12 @@ def _summary(
                 ("accuracy", f"{test['accuracy']:.2%} of {test['examples']:,} unseen sequences; chance is "
                  f"{task.chance(config):.0%}\n95% interval {low:.2%} to {high:.2%}"),
                 ("training", f"99.9% right {_after(by_accuracy)}\n"
-                 f"rule of Hochreiter & Schmidhuber (1997) met {_after(by_rule)}"),
-                ("the paper", f"{task.paper_sequences[config.name]:,} sequences by the same rule, but not like for "
-                 f"like: there, {task.paper_setting}; here, {record.num_parameters:,} parameters in batches of "
-                 f"{record.training['batch_size']} by {record.training['optimizer']}, after "
+                 f"criterion of Hochreiter & Schmidhuber (1997) met {_after(by_rule)}"),
+                ("the paper", f"{task.paper_sequences[config.name]:,} sequences to the same criterion, but with other "
+                 f"settings: in the paper, {task.paper_setting}; here, {record.num_parameters:,} parameters in batches "
+                 f"of {record.training['batch_size']} by {record.training['optimizer']}, after "
                  f"{record.training['initialization']} initialisation"),
-                ("proof", "pushed to a Hub, loaded back without seqhub: "
+                ("verified", "pushed to a Hub, loaded without seqhub: "
                  f"{sum(finding.agrees for finding in findings)} of {len(findings)} checks agree; logits {logits}"),
                 ("time", f"{sum(seconds.values()):.1f} s ("
                  + ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items()) + ")"),
@@ -165,8 +168,8 @@ def _summary(
     )  # fmt: skip
     _list(console, "files", {
         f"{dataset}": "Parquet, record and card of the data",
-        f"{model}": "weights, tokenizer, code and record; README.md is the card, figures/ has the pictures",
-        f"{hub}": "the Hub that holds both",
+        f"{model}": "weights, tokenizer, code and record; README.md is the card, figures/ has the figures",
+        f"{hub}": "the Hub with both",
     })  # fmt: skip
     console.print("\nfrom Python, with or without seqhub", style="bold")
     for line in loading_lines(dataset, model, config.name):
@@ -174,13 +177,13 @@ def _summary(
     serve = shlex.join(["seqhub", "serve", "--root", str(hub)])
     _list(console, "next", {
         f"seqhub tasks show {task.name}/nightmare": "the hardest level: up to 500 steps",
-        f"seqhub train {task.name}/nightmare": "solve it too",
+        f"seqhub train {task.name}/nightmare": "train on it",
         serve: "start that Hub again, for any Hugging Face client on this machine",
     })  # fmt: skip
 
 
 def loading_lines(dataset: Path, model: Path, config: str) -> list[str]:
-    """Python that loads what a demo made, for people to copy."""
+    """Return lines of Python that load the results of a demo."""
     return [
         "from datasets import load_dataset",
         f'rows = load_dataset({json.dumps(str(dataset))}, "{config}", split="test")',
@@ -191,7 +194,7 @@ def loading_lines(dataset: Path, model: Path, config: str) -> list[str]:
 
 
 def _list(console: "Console", title: str, lines: dict[str, str]) -> None:
-    """Lines to copy, each whole however narrow the terminal, with what they are below."""
+    """Print lines to copy, not wrapped, each with an explanation below."""
     console.print(f"\n{title}", style="bold")
     for line, meaning in lines.items():
         console.print(f"  {line}")

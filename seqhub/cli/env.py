@@ -1,11 +1,14 @@
-"""`seqhub env`: what this process would run on."""
+"""The `seqhub env` command."""
 
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.cli.output import Form, grid, show
 
 
 def env_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Show versions, the machine's size, and whether recurrences run natively, with the reason where they do not."""
+    """Show package versions, the machine and the implementation of recurrences.
+
+    If recurrences do not run natively, the output says why.
+    """
     from seqhub.native.loader import instruction_sets, reason
     from seqhub.records import environment
 
@@ -20,7 +23,7 @@ def env_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
         brief=[path],
         table=lambda console: console.print(
             grid(
-                ("fact", "value"),
+                ("property", "value"),
                 [(name, "-" if value is None else str(value)) for name, value in flat.items()]
                 + [("recurrence", recurrence)],
             )

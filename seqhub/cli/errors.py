@@ -1,4 +1,4 @@
-"""Turn exceptions into one line and an exit code."""
+"""One-line errors and exit codes of command lines."""
 
 import os
 import sys
@@ -15,50 +15,50 @@ if TYPE_CHECKING:
 
 
 USER_MISTAKE, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes
-NOBODY_READS = 141  # as a shell reports a process that was ended by SIGPIPE
+BROKEN_PIPE = 141  # exit code that a shell reports for a process ended by SIGPIPE
 
 
-class Stopped(Exception):  # noqa: N818  no error of anybody
-    """Ctrl-C, where there is more to say than that; typer would swallow a KeyboardInterrupt and its message."""
+class Stopped(Exception):  # noqa: N818  not an error
+    """Interruption by Ctrl-C with a message of its own; typer would discard that of a KeyboardInterrupt."""
 
 
-def script(command: Callable[..., Any], may_speak: Callable[[], bool] = lambda: True) -> None:
-    """Run a function as the command line of a program: typed arguments, `--help`, and one line for every mistake.
+def script(command: Callable[..., Any], may_print: Callable[[], bool] = lambda: True) -> None:
+    """Run a function as a program: typed arguments, `--help`, and one line for every error.
 
     Args:
-        command: The function; its annotations say what typer needs to know.
-        may_speak: See `run`.
+        command: The function, with the annotations of typer.
+        may_print: See `run`.
     """
     import typer
 
     app = typer.Typer(add_completion=False)
     app.command()(command)
-    run(app, may_speak)
+    run(app, may_print)
 
 
-def run(app: "Typer", may_speak: Callable[[], bool] = lambda: True) -> None:
-    """Run a command line to its exit code: see `one_line_errors`.
+def run(app: "Typer", may_print: Callable[[], bool] = lambda: True) -> None:
+    """Run a command line and exit; see `one_line_errors`.
 
     Args:
         app: The command line.
-        may_speak: Asked before an error is printed; False where another process of the same program has printed it.
+        may_print: Called before an error is printed; False if another process of the same program prints it.
     """
-    with one_line_errors(may_speak):
+    with one_line_errors(may_print):
         _require_text(sys.argv[1:])
         code = app(standalone_mode=False)
-        if code == INTERRUPTED:  # typer's answer to Ctrl-C, without a word
+        if code == INTERRUPTED:  # typer returns it for Ctrl-C and prints nothing
             raise KeyboardInterrupt
-        sys.stdout.flush()  # a full disk is to be noticed here, and not while Python shuts down
+        sys.stdout.flush()  # report a full disk here, not while Python shuts down
         raise SystemExit(code)
 
 
 @contextmanager
-def one_line_errors(may_speak: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Turn mistakes of a user into one line and an exit code; faults of this package keep their traceback.
+def one_line_errors(may_print: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Turn user errors into one line and an exit code; internal errors keep their traceback.
 
-    An error is printed where `may_speak` says so, see `run`.
+    An error is printed if `may_print` returns True, see `run`.
 
-    Exits with 2 for mistakes, 1 where something loaded back differs from its record, 130 after Ctrl-C.
+    The exit code is 2 for user errors, 1 if something that was loaded differs from its record, 130 after Ctrl-C.
     """
     import typer
 
@@ -66,48 +66,48 @@ def one_line_errors(may_speak: Callable[[], bool] = lambda: True) -> Iterator[No
     try:
         yield
     except VerificationError as error:
-        _fail(str(error), DIFFERENT, may_speak)
-    except BrokenPipeError:  # whoever read the output has had enough of it
-        _fail("", NOBODY_READS)
+        _fail(str(error), DIFFERENT, may_print)
+    except BrokenPipeError:  # the reader of the output closed it
+        _fail("", BROKEN_PIPE)
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # rich and typer make a 1 of it, which is `DIFFERENT`
-            _fail("", NOBODY_READS)
+        if isinstance(end.__context__, BrokenPipeError):  # rich and typer turn it into 1, which means `DIFFERENT`
+            _fail("", BROKEN_PIPE)
         raise
     except (SeqhubError, OSError) as error:
-        _fail(_message(error), USER_MISTAKE, may_speak)
+        _fail(_message(error), USER_MISTAKE, may_print)
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         extra = extra_of(library)
         if extra is None:
             raise
-        _fail(f"{library} is not installed: pip install 'seqhub[{extra}]'", USER_MISTAKE, may_speak)
+        _fail(f"{library} is not installed: pip install 'seqhub[{extra}]'", USER_MISTAKE, may_print)
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help has been printed
             raise SystemExit(0) from None
-        _fail(_wording(error), USER_MISTAKE, may_speak)
+        _fail(_usage_message(error), USER_MISTAKE, may_print)
     except Stopped as stop:
-        _fail(str(stop), INTERRUPTED, may_speak)
+        _fail(str(stop), INTERRUPTED, may_print)
     except KeyboardInterrupt:
-        _fail("stopped", INTERRUPTED, may_speak)
+        _fail("stopped", INTERRUPTED, may_print)
 
 
 def _open_streams() -> None:
-    """Give closed streams somewhere to write to, and let standard output take the name of any file."""
+    """Replace closed streams by the null device, and let standard output encode any file name."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as the process
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  open as long as the process runs
     if hasattr(sys.stdout, "reconfigure"):
         unicode = sys.stdout.encoding.lower().replace("-", "").startswith("utf")
         sys.stdout.reconfigure(errors="surrogateescape" if unicode else "replace")
 
 
 def _require_text(arguments: Iterable[str]) -> None:
-    """Refuse names that are no text: safetensors, tokenizers and YAML could not hold them, some after hours."""
+    """Reject names that are not text: safetensors, tokenizers and YAML cannot store them."""
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise InvalidInputError(f"argument {argument!r} is not UTF-8; give a name that is") from None
+            raise InvalidInputError(f"argument {argument!r} is not valid UTF-8") from None
 
 
 def _message(error: Exception) -> str:
@@ -121,10 +121,10 @@ def _message(error: Exception) -> str:
     return str(error)
 
 
-def _wording(error: Any) -> str:
-    """The message of a wrong command line: what was given, what is allowed, and the command whose help tells more."""
+def _usage_message(error: Any) -> str:
+    """Return the message of a wrong command line: what was given, what is allowed, and where the help is."""
     message = " ".join(str(error.format_message()).split()).rstrip(".")
-    details = getattr(error.__cause__, "errors", None)  # of pydantic, by which typer reads values
+    details = getattr(error.__cause__, "errors", None)  # of pydantic, with which typer parses values
     if details is not None:
         message += f", given {details()[0]['input']!r}"
     context = getattr(error, "ctx", None)
@@ -136,13 +136,13 @@ def _wording(error: Any) -> str:
     return f"{message} (see `{context.command_path} --help`)"
 
 
-def _fail(message: str, code: int, may_speak: Callable[[], bool] = lambda: True) -> None:
-    if message and may_speak():
+def _fail(message: str, code: int, may_print: Callable[[], bool] = lambda: True) -> None:
+    if message and may_print():
         with suppress(OSError):
             sys.stderr.write(f"error: {' '.join(message.split())}\n")
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # what is left goes nowhere, or Python would complain about it once more at its end
+        except OSError:  # discard the rest, or Python would report the error again at its exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     raise SystemExit(code)

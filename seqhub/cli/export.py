@@ -1,4 +1,4 @@
-"""`seqhub export`: a trained model as one file that runs without this package."""
+"""The `seqhub export` command."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,25 +10,25 @@ from seqhub.cli.output import Form, grid, show
 
 
 def export_command(
-    run: Annotated[str, typer.Argument(help="folder of a finished run, or repository on a Hub.", show_default=False)],
+    run: Annotated[str, typer.Argument(help="Folder of a finished run, or repository on a Hub", show_default=False)],
     format: Annotated[
-        Literal["onnx", "torch"], typer.Option(help="onnx for onnxruntime, or torch for torch.export.load.")
+        Literal["onnx", "torch"], typer.Option(help="File format: onnx for onnxruntime, torch for torch.export.load")
     ] = "onnx",
     output: Annotated[
         Path | None,
-        typer.Option(help="file to write.", show_default="model.onnx or model.pt2 in the folder; NAME.onnx"),
+        typer.Option(help="File to write", show_default="model.onnx or model.pt2 in the folder; NAME.onnx"),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")] = False,
     endpoint: Annotated[
-        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="branch, tag or commit.", show_default="main")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit", show_default="main")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model as one file that runs without seqhub, after checking it.
+    """Export a model as one file that runs without seqhub, and check its outputs.
 
-    Batch size and number of steps are free, and padding may be anywhere.
+    The exported model accepts any batch size, number of steps and padding.
     """
     from seqhub.deployment.export import export
 

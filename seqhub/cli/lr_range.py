@@ -1,4 +1,4 @@
-"""`seqhub lr-range`: which learning rate to start from."""
+"""The `seqhub lr-range` command."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,8 @@ from seqhub.cli.options import AsJson, Quiet
 from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.cli.train import DataOption, ModelOption, RecipeName, configured, with_settings
 
-# Settings that the test decides itself, or that mean nothing in it
-_DECIDED = {
+# Settings that the test sets itself, or that have no effect in it
+_FIXED = {
     "learning_rate", "schedule", "warmup", "decay", "decay_every", "error_reference", "error_floor", "epochs",
     "max_sequences", "stop_at", "criterion_scale", "allowed_wrong", "accuracy", "evaluate_every", "evaluate_size",
     "checkpoint_every",
@@ -18,13 +18,13 @@ _DECIDED = {
 
 
 def lr_range_command(
-    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="Task id, as in qrsu/hard", show_default=False)],
     picture: Annotated[
-        Path | None, typer.Option(help="PNG to draw.", show_default="lr-range-TASK-CONFIG-MODEL.png")
+        Path | None, typer.Option(help="PNG file to write", show_default="lr-range-TASK-CONFIG-MODEL.png")
     ] = None,
-    lowest: Annotated[float, typer.Option(help="learning rate of the first step.")] = 1e-5,
-    highest: Annotated[float, typer.Option(help="learning rate of the last step.")] = 10.0,
-    steps: Annotated[int, typer.Option(help="optimizer steps, unless the loss diverges before.")] = 200,
+    lowest: Annotated[float, typer.Option(help="Learning rate of the first step")] = 1e-5,
+    highest: Annotated[float, typer.Option(help="Learning rate of the last step")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Number of optimizer steps, unless the loss diverges earlier")] = 200,
     recipe_name: RecipeName = "solve",
     model_option: ModelOption = None,
     data_option: DataOption = None,
@@ -32,9 +32,9 @@ def lr_range_command(
     quiet: Quiet = False,
     **options: Any,
 ) -> None:
-    """Let the learning rate of a run rise step by step, and draw what the loss does.
+    """Run a learning-rate range test and plot its loss.
 
-    The run is as `seqhub train` would start it, and is thrown away.
+    The learning rate rises at each step of a run with the settings of `seqhub train`. The run is not saved.
     """
     config = configured(task, recipe_name, model_option, data_option, options)
     path = picture or Path(f"lr-range-{config.task.slug}-{config.model}.png")
@@ -45,23 +45,23 @@ def lr_range_command(
         from seqhub.plots.lr_range import plot_rates
         from seqhub.sweeps.lr_range import lr_range, steepest
 
-        course = lr_range(config, lowest=lowest, highest=highest, steps=steps)
-    best = steepest(course)
+        losses = lr_range(config, lowest=lowest, highest=highest, steps=steps)
+    best = steepest(losses)
     falls = None if best is None else best.learning_rate
     plot_rates(
-        [step.learning_rate for step in course],
-        [step.loss for step in course],
-        [step.smoothed for step in course],
+        [step.learning_rate for step in losses],
+        [step.loss for step in losses],
+        [step.smoothed for step in losses],
         path,
         title=f"{config.task}, {config.model}, seed {config.seed}: learning-rate range test",
         loss_unit=config.task.schema.loss_unit,
         marked=falls,
     )
-    result = {"picture": str(path), "falls_fastest_at": falls, "steps": [vars(step) for step in course]}
+    result = {"picture": str(path), "falls_fastest_at": falls, "steps": [vars(step) for step in losses]}
     rows = [
         ("loss falls fastest at", "nowhere" if falls is None else f"{falls:.3g}"),
-        ("lowest at", f"{min(course, key=lambda step: step.smoothed).learning_rate:.3g}"),
-        ("ended at", f"{course[-1].learning_rate:.3g}, after {len(course)} of {steps} steps"),
+        ("lowest at", f"{min(losses, key=lambda step: step.smoothed).learning_rate:.3g}"),
+        ("ended at", f"{losses[-1].learning_rate:.3g}, after {len(losses)} of {steps} steps"),
         ("picture", str(path)),
     ]
     show(
@@ -69,4 +69,4 @@ def lr_range_command(
     )
 
 
-lr_range_command = with_settings(lr_range_command, without=_DECIDED)
+lr_range_command = with_settings(lr_range_command, without=_FIXED)

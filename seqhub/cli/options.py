@@ -1,8 +1,8 @@
-"""Options that many commands share."""
+"""Options that several commands share."""
 
 from typing import Annotated
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only what a script would read.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only values for scripts, such as a path")]

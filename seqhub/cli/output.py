@@ -1,4 +1,4 @@
-"""Results of a command: a table, JSON, or one line a value."""
+"""Output of results: a table, JSON, or one line for each value."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How results are printed."""
+    """Output format of results."""
 
     TABLE = "table"
     JSON = "json"
@@ -24,7 +24,7 @@ class Form(StrEnum):
 
     @classmethod
     def of(cls, as_json: bool, quiet: bool) -> "Form":
-        """From the two flags that every command has; JSON wins."""
+        """Return the format for the two flags that every command has; JSON takes precedence."""
         return cls.JSON if as_json else cls.QUIET if quiet else cls.TABLE
 
 
@@ -32,10 +32,10 @@ def show(form: Form, result: Any, *, brief: str | Iterable[str], table: "Callabl
     """Print a result.
 
     Args:
-        form: How.
+        form: Output format.
         result: Plain values, for JSON.
-        brief: Lines for `--quiet`: what a script would want to read, such as a path.
-        table: Prints it for a person.
+        brief: Lines for `--quiet`: values for a script, such as a path.
+        table: Function that prints the result as a table.
     """
     if form is Form.JSON:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
@@ -64,14 +64,14 @@ def plain_warnings() -> Iterator[None]:
 
 
 def stdout() -> "Console":
-    """A console for results."""
+    """Return a console for results."""
     from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def stderr() -> "Console":
-    """A console for progress. Like that for results it prints what it is given: a path may hold [brackets]."""
+    """Return a console for progress; like that for results it does not interpret [brackets]."""
     from rich.console import Console
 
     return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -79,7 +79,7 @@ def stderr() -> "Console":
 
 @contextmanager
 def progress_bar(*columns: "ProgressColumn", visible: bool) -> "Iterator[Progress]":
-    """A bar on standard error; where the work under it fails it leaves nothing, so that the error is the only line."""
+    """Show a bar on standard error; after an error it is removed, so that the error is the only line."""
     from rich.progress import Progress
 
     with Progress(*columns, console=stderr(), disable=not visible) as bar:
@@ -93,7 +93,7 @@ def progress_bar(*columns: "ProgressColumn", visible: bool) -> "Iterator[Progres
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> Any:
-    """A plain table; `right` numbers the columns that hold figures, and columns without names have no head."""
+    """Return a plain table; `right` has the indices of right-aligned columns; empty names give no header."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))

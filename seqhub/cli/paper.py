@@ -1,4 +1,4 @@
-"""`seqhub paper`: the tables of a paper, run again."""
+"""The `seqhub paper` command."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from seqhub.cli.errors import Stopped
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.cli.output import Form, grid, show
-from seqhub.cli.sweep import on_the_bar, seeds_bar
+from seqhub.cli.sweep import bar_state, seeds_bar
 from seqhub.errors import InvalidConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -21,41 +21,45 @@ PAPERS = ("hs97",)
 
 
 def paper_command(
-    paper: Annotated[str, typer.Argument(help="hs97: Hochreiter & Schmidhuber (1997).", show_default=False)],
-    rows: Annotated[str, typer.Option(help="names with commas between, as in 3a,4-t100,6b.", show_default="all")] = "",
-    seeds: Annotated[int, typer.Option(help="how many seeds of each row.")] = 10,
-    first_seed: Annotated[int, typer.Option(help="the first of them; the others follow.")] = 0,
+    paper: Annotated[str, typer.Argument(help="hs97 for Hochreiter & Schmidhuber (1997)", show_default=False)],
+    rows: Annotated[
+        str, typer.Option(help="Names of rows, separated by commas, as in 3a,4-t100,6b", show_default="all")
+    ] = "",
+    seeds: Annotated[int, typer.Option(help="Number of seeds of each row")] = 10,
+    first_seed: Annotated[int, typer.Option(help="First seed; the others follow it")] = 0,
     model: Annotated[
-        str, typer.Option(help="lstm by its recipes, or the networks of the paper, lstm_hs97 or lstm_hs97_as_written.")
+        str, typer.Option(help="lstm with its recipes, or a network of the paper: lstm_hs97, lstm_hs97_as_written")
     ] = "lstm",
-    threads: Annotated[int | None, typer.Option(help="runs at a time.", show_default="the cores there are")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of runs at a time", show_default="the number of cores")
+    ] = None,
     output_dir: Annotated[
-        Path | None, typer.Option(help="folder of all runs and the record.", show_default="runs/PAPER")
+        Path | None, typer.Option(help="Folder of all runs and the record", show_default="runs/PAPER")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the tables of a paper again, row by row.
+    """Reproduce the tables of a paper, row by row.
 
-    Each row is run from many seeds, up to the criterion of the paper, and up to the same on more sequences.
+    Each row is trained from many seeds, up to the stopping criterion of the paper and up to a stricter one.
 
-    The same command goes on where it was stopped; another adds its rows to the record in the folder.
+    Run the same command again to continue after an interruption. Other rows are added to the record in the folder.
     """
     if paper not in PAPERS:
         raise UnknownNameError.of("paper", paper, PAPERS)
     if seeds < 1:
-        raise InvalidConfigError(f"seeds {seeds}; need at least 1")
+        raise InvalidConfigError(f"--seeds {seeds}: must be at least 1")
     form = Form.of(as_json, quiet)
     folder = output_dir or Path("runs") / paper
     with seeds_bar(visible=form is Form.TABLE) as bar:
         bar_of = bar.add_task("starting", total=seeds, state="")
         from seqhub.experiments.hs97.card import numbers
-        from seqhub.experiments.hs97.table import rows_of, run_rows  # seconds, in which somebody looks on already
+        from seqhub.experiments.hs97.table import rows_of, run_rows  # slow, so imported under the progress bar
         from seqhub.sweeps.sweep import Standing, SweepInterrupted
 
         def report(row: "Row", stop: str, now: "Standing | SweepRecord") -> None:
             if isinstance(now, Standing):
-                bar.update(bar_of, description=f"{row.name} {stop}", **on_the_bar(now))
+                bar.update(bar_of, description=f"{row.name} {stop}", **bar_state(now))
             else:
                 bar.console.print(_line(row, stop, now))
                 bar.reset(bar_of, description=f"{row.name} {stop} done", state="")
@@ -66,14 +70,14 @@ def paper_command(
                 chosen, folder, range(first_seed, first_seed + seeds), model=model, threads=threads, report=report
             )
         except SweepInterrupted:
-            raise Stopped(f"stopped; the same command goes on from there ({folder})") from None
+            raise Stopped(f"stopped; run the same command to continue ({folder})") from None
         bar.update(bar_of, visible=False)
     path = folder / record.FILE_NAME
     mine = [(row.name, record.rows[row.name]) for row in chosen]
     lines = [
         _cells(name, facts, stop, numbers(facts["results"][model][stop]))
         for name, facts in mine
-        for stop in facts["results"].get(model, {})  # networks without changes are not run as written
+        for stop in facts["results"].get(model, {})  # empty as written if the network needs no changes
     ]
     heads = ("row", "stop", "1997", "solved", "median", "range", "wrong tests")
     show(
@@ -85,7 +89,7 @@ def paper_command(
 
 
 def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
-    """What a row came to, as soon as it has."""
+    """Return the summary of a row, printed as soon as it is done."""
     found, seeds = done.summary["criteria"]["paper"], done.summary["seeds"]
     text = f"{row.name} {stop}: {found['count']} of {seeds} solved"
     if found["count"]:

@@ -1,4 +1,4 @@
-"""`seqhub push`, `verify`: a folder to a repository, and back with proof."""
+"""The commands `seqhub push` and `seqhub verify`."""
 
 import sys
 from pathlib import Path
@@ -12,25 +12,25 @@ from seqhub.errors import VerificationError
 
 
 def push_command(
-    folder: Annotated[Path, typer.Argument(help="folder of a finished run or a built dataset.", show_default=False)],
-    repo: Annotated[str, typer.Option(help="repository, as in me/qrsu-hard-lstm; made if it does not exist.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run or a built dataset", show_default=False)],
+    repo: Annotated[str, typer.Option(help="Repository, as in me/qrsu-hard-lstm; created if it does not exist")],
     endpoint: Annotated[
-        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="branch to commit to.", show_default="main")] = None,
-    private: Annotated[bool, typer.Option("--private", help="make the repository private if it is made.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would go up.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to commit to", show_default="main")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Create a private repository")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files without uploading them")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Upload a folder to a Hub in one commit. Pickles are refused."""
+    """Upload a folder to a Hub in one commit."""
     from seqhub.hub.push import push
 
     pushed = push(folder, repo, endpoint=endpoint, revision=revision, private=private, dry_run=dry_run)
     rows = [(file.name, f"{file.size:,}") for file in pushed.files]
     for note in pushed.notes:
         sys.stderr.write(f"warning: {note}\n")
-    where = "nothing was sent" if dry_run else (pushed.commit_url or "nothing had changed")
+    where = "nothing was sent" if dry_run else (pushed.commit_url or "nothing changed")
     show(
         Form.of(as_json, quiet),
         {"files": [{"name": file.name, "size": file.size} for file in pushed.files], "commit": pushed.commit_url},
@@ -40,25 +40,28 @@ def push_command(
 
 
 def verify_command(
-    what: Annotated[str, typer.Argument(help="folder, or repository on a Hub.", show_default=False)],
+    what: Annotated[str, typer.Argument(help="Folder, or repository on a Hub", show_default=False)],
     alone: Annotated[
         bool,
-        typer.Option("--alone", help="load the model in a process without seqhub, by the code in its repository."),
+        typer.Option("--alone", help="Load the model in a process without seqhub, with the code in its repository"),
     ] = False,
     dataset: Annotated[
         Path | None,
         typer.Option(
-            help="built dataset folder, or file of the run, to take the rows from.", show_default="drawn again"
+            help="Built dataset folder, or file of the run, to read the rows from", show_default="generated again"
         ),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="address of the Hub.", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="branch, tag or commit.", show_default="main")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit", show_default="main")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Load a model or dataset back and hold it against its record; exit code 1 on any difference."""
+    """Load a model or dataset and compare it with its record.
+
+    The exit code is 1 if anything differs.
+    """
     from seqhub.hub.fetch import fetch
     from seqhub.verification.verify import verify
 
@@ -80,5 +83,5 @@ def verify_command(
 
 
 def _short(text: str) -> str:
-    """A digest by its first 16 digits, as tables show them; anything else as it is."""
+    """Return the first 16 digits of a digest, any other text unchanged."""
     return text[:16] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text

@@ -1,4 +1,4 @@
-"""`seqhub evaluate`, `card`, `plot`: what a run measured, in numbers, words and pictures."""
+"""The commands `seqhub evaluate`, `card` and `plot`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from seqhub.records import RunRecord
     from seqhub.tasks.schema import TaskSchema
 
-Folder = Annotated[Path, typer.Argument(help="folder of a finished run.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="Folder of a finished run", show_default=False)]
 
 
 def evaluate_command(
     folder: Folder,
     rows: Annotated[
-        int | None, typer.Option(help="sequences of validation and of test.", show_default="as published")
+        int | None, typer.Option(help="Number of validation and of test sequences", show_default="as published")
     ] = None,
     sibling_rows: Annotated[
-        int, typer.Option(help="test sequences of each other config of the task; 0 for none.")
+        int, typer.Option(help="Number of test sequences of each other config of the task; 0 for none")
     ] = 2_000,
-    seed: Annotated[int, typer.Option(help="seed of the data; 0 is the published one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the data; 0 for the published data")] = 0,
     data: Annotated[
-        Path | None, typer.Option(help="file that the run was trained on, where it was one.", show_default="none")
+        Path | None, typer.Option(help="File that the run was trained on, if any", show_default="none")
     ] = None,
     task: Annotated[
         str | None,
@@ -39,12 +39,12 @@ def evaluate_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model on unseen splits and every level, and write the numbers into its run.json."""
+    """Evaluate the model of a run on unseen splits and add the metrics to its record."""
     from seqhub.evaluation.evaluate import evaluate
 
     form = Form.of(as_json, quiet)
     with stderr().status("loading") as status:
-        report = (lambda part: status.update(f"measuring on {part}")) if form is Form.TABLE else None
+        report = (lambda part: status.update(f"evaluating on {part}")) if form is Form.TABLE else None
         if report is None:
             status.stop()
         record = evaluate(folder, rows=rows, sibling_rows=sibling_rows, seed=seed, data=data, report=report, task=task)
@@ -57,7 +57,7 @@ def evaluate_command(
 
 
 def evaluation_table(record: "RunRecord") -> object:
-    """One line per split: what was right, and how far off the rest was, in the words of the task's target."""
+    """Return a table with one row for each split and the metrics of the task's target."""
     task, config = record.task.definition, record.task.config
     schema = task.schema(config)
     if schema.tolerance:
@@ -72,7 +72,7 @@ def evaluation_table(record: "RunRecord") -> object:
 
 
 def _cells(metrics: Mapping[str, Any], target: str) -> tuple[str, ...]:
-    """Of one split, without its name."""
+    """Return the cells of one split, without its name."""
     sequences, accuracy, loss = f"{metrics['examples']:,}", f"{metrics['accuracy']:.2%}", f"{metrics['loss']:.4f}"
     if target in ("step_class", "next_symbol"):
         return sequences, f"{metrics['steps']:,}", accuracy, f"{metrics['whole']:,}", loss
@@ -86,31 +86,31 @@ def _cells(metrics: Mapping[str, Any], target: str) -> tuple[str, ...]:
 def plot_command(
     folder: Folder,
     text: Annotated[
-        str | None, typer.Option(help="sequence whose states are drawn; default: the first test row.")
+        str | None, typer.Option(help="Sequence for the plot of states", show_default="the first test row")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a run: curves, states over one sequence, accuracy against length."""
+    """Plot learning curves, states over one sequence and accuracy by length of a run."""
     paths = [str(path) for path in draw(folder, text)]
     show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))
 
 
 def draw(folder: Path, text: str | None = None) -> list[Path]:
-    """Write figures/*.png into a run's folder; what does not suit it, or was not measured, is left out.
+    """Write the figures of a run to its `figures` folder; figures that do not apply are omitted.
 
     Args:
-        folder: Of a finished run.
-        text: Sequence whose states are drawn; None for the first test row.
+        folder: Folder of a finished run.
+        text: Sequence for the plot of states; None for the first test row.
 
     Raises:
-        InvalidInputError: A text for a task that has real values, or with symbols that it does not have.
+        InvalidInputError: A text for a task with real values, or with symbols that are not in its vocabulary.
     """
     from seqhub.evaluation.introspect import watcher
     from seqhub.plots.accuracy_by_length import levels, plot_lengths
     from seqhub.plots.curves import plot_curves
     from seqhub.plots.states import plot_states
-    from seqhub.plots.tasks import draw_own
+    from seqhub.plots.tasks import draw_task_figures
     from seqhub.records import RunRecord
     from seqhub.training.history import read_history
 
@@ -120,7 +120,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     title = f"{record.task}, {record.model}" + ("" if record.seed is None else f", seed {record.seed}")
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:
-        raise InvalidInputError(f"text {text!r} for {record.task}, which has real values; leave it out")
+        raise InvalidInputError(f"--text {text!r}: {record.task} has real values; omit the option")
     watch = watcher(folder)
     seen = watch(record.probes[0] if text is None else text)
     figures = folder / "figures"
@@ -151,11 +151,11 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     if levels(record):
         written.append(figures / "lengths.png")
         plot_lengths(record, written[-1])
-    return written + draw_own(figures, record, watch)
+    return written + draw_task_figures(figures, record, watch)
 
 
 def _readout_names(folder: Path, schema: "TaskSchema") -> tuple[str, ...]:
-    """Of the classes or symbols that the head of a run scores, padding included; none of a number."""
+    """Return the classes or symbols that the head of a run scores, with padding; none for a number."""
     import json
 
     if schema.target == "next_symbol":
@@ -168,21 +168,19 @@ def _readout_names(folder: Path, schema: "TaskSchema") -> tuple[str, ...]:
 
 
 def card_command(
-    folder: Annotated[Path, typer.Argument(help="folder of a finished run or a built dataset.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run or a built dataset", show_default=False)],
     repo: Annotated[
         str | None,
-        typer.Option(help="repository that the card names; `seqhub push` names it, too.", show_default="the folder"),
+        typer.Option(help="Repository that the card names; `seqhub push` sets it, too", show_default="the folder"),
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="repository of the dataset of a run.", show_default="none")
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Repository of the dataset of a run", show_default="none")] = None,
     license_name: Annotated[
-        str | None, typer.Option("--license", help="licence of the model of a run, as in mit.", show_default="none")
+        str | None, typer.Option("--license", help="Licence of the model of a run, as in mit", show_default="none")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write README.md (and .eval_results/) from the record of a run or a dataset."""
+    """Write the card (README.md) of a run or a dataset from its record."""
     from seqhub.cards.write import write_card
 
     paths = [str(path) for path in write_card(folder, repo, dataset_id=dataset, license=license_name)]

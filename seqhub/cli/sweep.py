@@ -1,4 +1,4 @@
-"""`seqhub sweep`: the same settings from many seeds."""
+"""The `seqhub sweep` command."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -30,33 +30,35 @@ if TYPE_CHECKING:
     from seqhub.sweeps.sweep import Standing
 
 ENGINES = ("local", "submitit")
-_DECIDED = {"seed", "threads", "checkpoint_every"}  # by the sweep itself
+_FIXED = {"seed", "threads", "checkpoint_every"}  # set by the sweep itself
 
 
 def sweep_command(
-    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
-    seeds: Annotated[int, typer.Option(help="how many seeds.")] = 10,
-    first_seed: Annotated[int, typer.Option(help="the first of them; the others follow.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="runs at a time.", show_default="the cores there are")] = None,
+    task: Annotated[str, typer.Argument(help="Task id, as in qrsu/hard", show_default=False)],
+    seeds: Annotated[int, typer.Option(help="Number of seeds")] = 10,
+    first_seed: Annotated[int, typer.Option(help="First seed; the others follow it")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of runs at a time", show_default="the number of cores")
+    ] = None,
     test_rows: Annotated[
-        int, typer.Option(help="test sequences that each model is measured on, the same for all; 0 for none.")
+        int, typer.Option(help="Number of test sequences for each model, the same for all seeds; 0 for none")
     ] = 2_560,
     output_dir: Annotated[
-        Path | None, typer.Option(help="folder of the sweep.", show_default="runs/TASK-CONFIG-MODEL-sweep")
+        Path | None, typer.Option(help="Folder of the sweep", show_default="runs/TASK-CONFIG-MODEL-sweep")
     ] = None,
     keep_models: Annotated[
-        bool, typer.Option("--keep-models", help="keep weights, config and tokenizer of each seed, too.")
+        bool, typer.Option("--keep-models", help="Keep weights, config and tokenizer of each seed")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="go on with the seeds that are missing or have failed.")
+        bool, typer.Option("--resume", help="Continue with the seeds that are missing or have failed")
     ] = False,
     engine: Annotated[
-        str, typer.Option(help="local, or submitit for jobs of a SLURM cluster that shares the folder.")
+        str, typer.Option(help="local, or submitit for jobs on a SLURM cluster with a shared folder")
     ] = "local",
-    jobs: Annotated[int, typer.Option(help="jobs among which submitit shares the seeds.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Number of jobs that submitit distributes the seeds to")] = 1,
     job_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="<str>", help="NAME=VALUE, of submitit, as in slurm_partition=cpu; may be repeated."),
+        typer.Option(metavar="<str>", help="NAME=VALUE for submitit, as in slurm_partition=cpu; may be repeated"),
     ] = None,
     recipe_name: RecipeName = "solve",
     model_option: ModelOption = None,
@@ -65,14 +67,14 @@ def sweep_command(
     quiet: Quiet = False,
     **options: Any,
 ) -> None:
-    """Train from many seeds, as many at a time as there are cores, and sum them up."""
+    """Train a model from many seeds in parallel and summarise the runs."""
     if engine not in ENGINES:
         raise UnknownNameError.of("engine", engine, ENGINES)
     for name, given in (("--jobs", jobs != 1), ("--job-option", job_option)):
         if given and engine != "submitit":
-            raise InvalidConfigError(f"{name} with engine {engine}; need --engine submitit")
+            raise InvalidConfigError(f"{name} with --engine {engine}: only for --engine submitit")
     if seeds < 1:
-        raise InvalidConfigError(f"seeds {seeds}; need at least 1")
+        raise InvalidConfigError(f"--seeds {seeds}: must be at least 1")
     config = configured(task, recipe_name, model_option, data_option, options | {"output_dir": output_dir})
     if output_dir is None:
         usual = default_folder(config.task, config.model, 0)
@@ -80,16 +82,16 @@ def sweep_command(
     form = Form.of(as_json, quiet)
     with seeds_bar(visible=form is Form.TABLE) as bar:
         progress = bar.add_task(f"{config.task} {config.model}", total=seeds, state="starting")
-        from seqhub.sweeps.slurm import Cluster  # seconds, in which somebody looks on already
+        from seqhub.sweeps.slurm import Cluster  # slow, so imported under the progress bar
         from seqhub.sweeps.sweep import SweepInterrupted, run_here, sweep
         from seqhub.training.native_loop import unfit_for_whole_runs
 
         why = unfit_for_whole_runs(config)
         if why is not None and form is Form.TABLE:
-            stderr().print(f"not natively, so slower, each run in a process: {why}")
+            stderr().print(f"not native, so slower, with one process for each run: {why}")
 
         def report(now: "Standing") -> None:
-            bar.update(progress, **on_the_bar(now))
+            bar.update(progress, **bar_state(now))
 
         try:
             with plain_warnings():
@@ -114,7 +116,7 @@ def sweep_command(
 
 
 def seeds_bar(visible: bool) -> "AbstractContextManager[Progress]":
-    """A bar that counts the seeds of a sweep that have ended, with what `on_the_bar` says of them beside it."""
+    """Return a progress bar that counts finished seeds and shows `bar_state`."""
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     texts = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
@@ -122,14 +124,14 @@ def seeds_bar(visible: bool) -> "AbstractContextManager[Progress]":
     return progress_bar(*columns, visible=visible)
 
 
-def on_the_bar(now: "Standing") -> dict[str, Any]:
-    """Where a sweep stands, as `seeds_bar` shows it."""
+def bar_state(now: "Standing") -> dict[str, Any]:
+    """Return the progress of a sweep for `seeds_bar`."""
     failed = f", {now.failed:,} failed" if now.failed else ""
     return {"completed": now.done + now.failed, "state": f"{now.solved:,} of {now.done:,} solved{failed}"}
 
 
 def _summary(console: "Console", record: "SweepRecord", folder: Path) -> None:
-    """One line per criterion and per metric of the test sequences, then what else there is to say."""
+    """Print one row for each criterion and test metric, then failures and times."""
     summary = record.summary
     heads = (f"{record.task} {record.model}", "seeds", "median", "mean", "least", "most")
     rows = [
@@ -155,4 +157,4 @@ def _cells(values: Mapping[str, Any], seeds: int, form: str) -> tuple[str, ...]:
     return f"{values['count']} of {seeds}", *("-" if number is None else form.format(number) for number in numbers)
 
 
-sweep_command = with_settings(sweep_command, without=_DECIDED)
+sweep_command = with_settings(sweep_command, without=_FIXED)

@@ -1,4 +1,4 @@
-"""`seqhub tasks`: what there is to learn."""
+"""The commands of `seqhub tasks`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ _CUSTOM_DATA = {  # files that the config `custom` takes, by `Task.custom_format
     "vectors": "table of vectors",
 }
 
-app = typer.Typer(help="list the tasks, and show one of them.", no_args_is_help=True)
+app = typer.Typer(help="List and show tasks.", no_args_is_help=True)
 
 
 @app.command("ls")
@@ -49,7 +49,7 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
         brief=[f"{t.name}/{c.name}" for t in tasks for c in t.configs],
         table=lambda console: console.print(
             grid(
-                ("task", "configs", "your own data", "what it is"),
+                ("task", "configs", "your own data", "title"),
                 [
                     (t.name, " ".join(c.name for c in t.configs), _CUSTOM_DATA[t.custom_format] or "-", t.title)
                     for t in tasks
@@ -61,11 +61,11 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
 
 @app.command("show")
 def show_command(
-    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="Task id, as in qrsu/hard", show_default=False)],
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show the facts of one config and five examples."""
+    """Show the properties of one config and five examples."""
     from seqhub.tasks.ref import TaskRef
     from seqhub.tasks.splits import Split, readable
 
@@ -90,7 +90,7 @@ def show_command(
     }
 
     def table(console: "Console") -> None:
-        console.print(grid(("fact", "value"), [(name, _plain(value)) for name, value in facts.items()]))
+        console.print(grid(("property", "value"), [(name, _plain(value)) for name, value in facts.items()]))
         console.print()
         console.print(grid(("target", "example"), lines))
 
@@ -100,7 +100,7 @@ def show_command(
 
 
 def _json(inputs: Any) -> Any:
-    """A text, or real values as nested lists."""
+    """Return a text unchanged, or real values as nested lists."""
     return inputs if isinstance(inputs, str) else inputs.tolist()
 
 

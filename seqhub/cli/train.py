@@ -1,4 +1,4 @@
-"""The command line of a run: `seqhub train`, `python -m seqhub.training` and whatever launches either."""
+"""The command line of a run: `seqhub train` and `python -m seqhub.training`, with or without a launcher."""
 
 import inspect
 import json
@@ -23,56 +23,56 @@ if TYPE_CHECKING:
     from seqhub.records import RunRecord
     from seqhub.training.state import TrainerState
 
-# Settings whose options are written out below; `metavar` keeps the column of types so narrow that all names are whole
+# Settings with options of their own below; `metavar` keeps the type column narrow, so that names are not cut off
 _OWN = {"task", "output_dir", "trackers", "record", "model_options", "data_options"}
 
 RecipeName = Annotated[
-    str, typer.Option("--recipe", help=f"settings that replace the defaults below: {' or '.join(RECIPES)}.")
+    str, typer.Option("--recipe", help=f"Settings that replace the defaults below: {' or '.join(RECIPES)}")
 ]
 ModelOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="<str>", help="NAME=VALUE, a further field of the model's config class; may be repeated."),
+    typer.Option(metavar="<str>", help="NAME=VALUE of another field of the model's config class; may be repeated"),
 ]
 DataOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="<str>", help="NAME=VALUE, how to read a file given as --data, as in label=stars; may be repeated."
-    ),
+    typer.Option(metavar="<str>", help="NAME=VALUE for reading the file of --data, as in label=stars; may be repeated"),
 ]
 
 
 def default_folder(task: TaskRef, model: str, seed: int) -> Path:
-    """Where a run goes unless told: runs/qrsu-hard-lstm, and with another seed runs/qrsu-hard-lstm-seed3."""
+    """Return the default folder of a run: runs/qrsu-hard-lstm, or runs/qrsu-hard-lstm-seed3 for seed 3."""
     name = f"{task.slug}-{model}"
     return Path("runs") / (name if seed == 0 else f"{name}-seed{seed}")
 
 
 def train_command(
-    task: Annotated[str, typer.Argument(help="task and config, as in qrsu/hard.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="Task id, as in qrsu/hard", show_default=False)],
     output_dir: Annotated[
-        Path | None, typer.Option(help="folder of this run.", show_default="runs/TASK-CONFIG-MODEL")
+        Path | None, typer.Option(help="Folder of this run", show_default="runs/TASK-CONFIG-MODEL")
     ] = None,
     recipe_name: RecipeName = "solve",
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint in the folder, if any.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the checkpoint in the folder, if there is one")
+    ] = False,
     tracker: Annotated[
         list[str] | None,
-        typer.Option(metavar="<str>", help="tensorboard or trackio, beside history.jsonl; may be repeated."),
+        typer.Option(metavar="<str>", help="Tracker besides history.jsonl: tensorboard or trackio; may be repeated"),
     ] = None,
     recorded: Annotated[
         list[str] | None,
         typer.Option(
             "--record",
             metavar="<str>",
-            help="gradients or activations: their norms, into history.jsonl; may be repeated.",
+            help="Norms to record in history.jsonl: gradients or activations; may be repeated",
         ),
     ] = None,
     model_option: ModelOption = None,
     data_option: DataOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the record.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print the folder only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the folder")] = False,
     **options: Any,
 ) -> None:
-    """Train a model on a task until a criterion is met.
+    """Train a model on a task until a stopping criterion is met.
 
     On several GPUs: accelerate launch -m seqhub.training qrsu/hard
     """
@@ -96,7 +96,7 @@ def configured(
     data_option: list[str] | None,
     options: Mapping[str, Any],
 ) -> TrainConfig:
-    """Settings of a command line: those of the recipe, and before it each option that was given, is not None."""
+    """Return the settings of a command line: given options (not None), then the recipe, then the defaults."""
     given = {name: value for name, value in options.items() if value is not None}
     ref = TaskRef.parse(task)
     recommended = recipe(ref, given.get("model"), recipe_name)
@@ -114,14 +114,14 @@ def configured(
 
 
 def named_value(text: str) -> tuple[str, Any]:
-    """Name and value of `NAME=VALUE`; the value is JSON where it can be, else the text as it is.
+    """Return name and value of `NAME=VALUE`; the value is parsed as JSON if possible.
 
     >>> named_value("pooling=mean"), named_value("step_shape=[2, 2]")
     (('pooling', 'mean'), ('step_shape', [2, 2]))
     """
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise InvalidConfigError(f"option {text!r}; need NAME=VALUE, as in pooling=mean")
+        raise InvalidConfigError(f"option {text!r}; must be NAME=VALUE, as in pooling=mean")
     try:
         return name, json.loads(value)
     except ValueError:
@@ -129,7 +129,7 @@ def named_value(text: str) -> tuple[str, Any]:
 
 
 def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | None":
-    """Train with a progress bar where a person looks on; of several processes the main one alone prints."""
+    """Train with a progress bar if `visible`; of several processes only the main one prints."""
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[state]}"))
@@ -141,16 +141,16 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
         import torch
 
         from seqhub.training.peers import PeerFailedError
-        from seqhub.training.train import TrainingInterrupted, train  # seconds, in which somebody looks on already
+        from seqhub.training.train import TrainingInterrupted, train  # slow, so imported under the progress bar
 
         if started.size > 1 and not config.cpu and not torch.accelerator.is_available():
-            notes.append(f"no GPU here, so {started.size} processes train on the CPU, as with --cpu")
+            notes.append(f"no GPU was found; {started.size} processes train on the CPU, as with --cpu")
         if main_process:
             for note in notes:
                 stderr().print(f"note: {note}")
 
         def report(now: "TrainerState") -> None:
-            state = f"{now.validation_accuracy:.1%} right, {now.sequences:,} seen, loss {now.loss:.3f}"
+            state = f"accuracy {now.validation_accuracy:.1%}, {now.sequences:,} sequences, loss {now.loss:.3f}"
             bar.update(task, completed=now.validation_accuracy, state=state)
 
         try:
@@ -161,7 +161,7 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
         except PeerFailedError as error:
             if str(error):
                 raise
-            raise SystemExit(USER_MISTAKE) from None  # that process has said why
+            raise SystemExit(USER_MISTAKE) from None  # the other process has printed the error
         except RuntimeError as error:
             if "allocate memory" not in str(error) and "out of memory" not in str(error):
                 raise
@@ -172,14 +172,14 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
 
 def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
     rows = [(name, f"after {met:,} training sequences" if met else "not met") for name, met in record.criteria.items()]
-    rows.append(("presented", f"{record.sequences_seen:,} sequences in {record.timings['train']:.1f} s"))
+    rows.append(("training", f"{record.sequences_seen:,} sequences in {record.timings['train']:.1f} s"))
     rows.append(("parameters", f"{record.num_parameters:,}"))
     rows.append(("folder", str(folder)))
     console.print(grid((f"{record.task} {record.model}", f"seed {record.seed}"), rows))
 
 
 def with_settings(command: Any, without: Collection[str] = ()) -> Any:
-    """Give a command one option for each setting of `TrainConfig`: names, texts and defaults stand there only."""
+    """Add one option for each setting of `TrainConfig` to a command, with its name, text and default."""
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     added = []
@@ -188,7 +188,7 @@ def with_settings(command: Any, without: Collection[str] = ()) -> Any:
             continue
         plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
         shown = False if default is None and "default" in text else str(default).lower()
-        option = typer.Option(help=f"{text}.", show_default=shown)
+        option = typer.Option(help=text, show_default=shown)
         added.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]

@@ -1,1 +1,1 @@
-"""The client's side of a Hub: a folder to a repository and back, through huggingface_hub and nothing else."""
+"""Client side of a Hub, on top of huggingface_hub: push a folder to a repository and fetch it again."""

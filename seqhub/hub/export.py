@@ -1,9 +1,9 @@
-"""Whole repositories to another Hub, revision by revision.
+"""Export of whole repositories to another Hub, revision by revision.
 
-Nothing is noted on this side: every revision says in its description which one it is a copy of, so an export that was
-cut off goes on where the other Hub's own history ends. The other Hub sets its own author and time; those of the
-original stand in the description. What people said and did around a repository stays behind and is counted: the other
-Hub would put whoever exports in their place.
+No state is kept on this side: every revision names the one that it is a copy of in its description, so an interrupted
+export continues where the other Hub's history ends. The other Hub sets its own author and time; the description has
+those of the original. Discussions, likes and the like are not exported but counted: the other Hub would attribute them
+to the user who exports.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from seqhub.hub.client import hub_errors
 
 MARK = re.compile(r"^seqhub-export: ([0-9a-f]{40})\b", re.MULTILINE)
 ADVICE = "run the same command again to go on"
-INITIAL = "initial commit"  # how Hubs call what they put into a new repository themselves
-STRAY = "seqhub-export-"  # begins the names of branches that are there only until a tag holds what they carry
+INITIAL = "initial commit"  # title of the commit that a Hub itself makes in a new repository
+STRAY = "seqhub-export-"  # prefix of temporary branches, which are deleted once a tag refers to their commits
 
 
 class Revision(NamedTuple):
-    """One commit as it is told to the other Hub."""
+    """One commit with its author and date."""
 
     oid: str
     title: str
@@ -44,36 +44,36 @@ class Source(Protocol):
     sdk: str | None
 
     def branches(self) -> Sequence[str]:
-        """Their names, main first."""
+        """Return the names of the branches, main first."""
 
     def tags(self) -> Sequence[tuple[str, str, str | None]]:
-        """Name, revision and message of each."""
+        """Return name, revision and message of each tag."""
 
     def history(self, revision: str) -> Sequence[Revision]:
-        """Revisions up to a branch's or to a revision's, oldest first."""
+        """Return the revisions up to a branch or revision, oldest first."""
 
     def changes(self, old: str | None, new: str) -> Mapping[str, bytes | Path | None]:
-        """Contents by path; None for a file that is no longer there."""
+        """Return changed contents by path; None for a deleted file."""
 
     def sizes(self, revision: str) -> Mapping[str, int]:
-        """Bytes by path."""
+        """Return file sizes in bytes by path."""
 
     def left_behind(self) -> Mapping[str, int]:
-        """What belongs to it and is not exported, and how many of it there are: "pull requests", "likes", ..."""
+        """Return the number of items that are not exported, by what they are: "pull requests", "likes", ..."""
 
 
 class Exported(NamedTuple):
-    """What an export did to one repository."""
+    """Result of exporting one repository."""
 
     repo: str
-    revisions: int  # sent now
+    revisions: int  # sent by this export
     branches: int
-    tags: int  # made now
-    left_behind: Mapping[str, int]  # by what it is; nothing where there is none
+    tags: int  # created by this export
+    left_behind: Mapping[str, int]  # number of items that are not exported; without zeros
 
 
 def export(source: Source, api: HfApi, progress: Callable[[str], None]) -> Exported:
-    """Copy one repository, or what is missing of it.
+    """Copy one repository, or the part of it that is missing.
 
     Args:
         source: The repository.
@@ -81,7 +81,7 @@ def export(source: Source, api: HfApi, progress: Callable[[str], None]) -> Expor
         progress: Called with one line per revision that was sent.
 
     Raises:
-        HubError: The other Hub refuses, or its repository holds what no export made.
+        HubError: The other Hub refuses, or its repository has revisions that do not come from an export.
     """
     with hub_errors(api, f"export {source.full_name}", ADVICE):
         return _Export(source, api, progress).run()
@@ -105,7 +105,7 @@ class _Export:
             self._branch(branch, f"refs/heads/{branch}", exists=branch in known)
         missing = [tag for tag in source.tags() if tag[0] not in {tag.name for tag in there.tags}]
         for tag, oid, message in missing:
-            if oid not in self.copies:  # of no branch any more: a squash or a deleted branch left it to its tag
+            if oid not in self.copies:  # only the tag refers to it, after a squash or a deleted branch
                 self._branch(STRAY + oid, oid, exists=STRAY + oid in known)
                 known.add(STRAY + oid)
             api.create_tag(name, tag=tag, revision=self.copies[oid], tag_message=message, repo_type=kind, exist_ok=True)
@@ -116,7 +116,7 @@ class _Export:
         return Exported(f"{kind}:{name}", self.sent, len(source.branches()), len(missing), left)
 
     def _branch(self, branch: str, revision: str, *, exists: bool) -> None:
-        """Bring a revision and its history over, to a branch of this name."""
+        """Copy a revision and its history to a branch of this name."""
         revisions = self.source.history(revision)
         start = self._known(revisions)
         if not exists:
@@ -129,16 +129,16 @@ class _Export:
         self._compare(branch, revisions[-1].oid)
 
     def _known(self, revisions: Sequence[Revision]) -> int:
-        """Number of the last revision that another branch has brought over; -1 for none."""
+        """Return the number of the last revision that another branch has already copied; -1 if there is none."""
         return max((number for number, revision in enumerate(revisions) if revision.oid in self.copies), default=-1)
 
     def _make(self, branch: str, start: str | None) -> None:
-        """Fork where this branch forked; one without a common past starts at main and drops everything."""
+        """Create the branch at its fork point; without a common history it starts at main and drops all files."""
         name, kind = self.source.full_name, self.source.kind
         self.api.create_branch(name, branch=branch, revision=start, repo_type=kind, exist_ok=True)
 
     def _found_there(self, branch: str, revisions: Sequence[Revision]) -> int:
-        """Read from the other Hub what an earlier run has sent; the number of the last revision of it."""
+        """Read from the other Hub what an earlier export sent, and return the number of its last revision."""
         numbers = {revision.oid: number for number, revision in enumerate(revisions)}
         last, foreign = -1, False
         commits = self.api.list_repo_commits(self.source.full_name, repo_type=self.source.kind, revision=branch)
@@ -151,15 +151,15 @@ class _Export:
                 foreign = True
         if foreign:
             name = self.source.full_name
-            raise HubError(f"{branch} of {name} at {self.api.endpoint} holds revisions that no export made")
-        if commits and last >= 0:  # a first revision that changed nothing there has no copy of its own
+            raise HubError(f"{branch} of {name} at {self.api.endpoint} has revisions that do not come from an export")
+        if commits and last >= 0:  # a first revision without changes has no copy of its own
             self.copies.setdefault(revisions[0].oid, commits[-1].commit_id)
         return last
 
     def _send(self, branch: str, old: str | None, revision: Revision) -> str:
         name, kind = self.source.full_name, self.source.kind
         changes = dict(self.source.changes(old, revision.oid))
-        if old is None:  # the other Hub put files of its own there, perhaps the same
+        if old is None:  # the other Hub may have put files there, perhaps the same ones
             there = {path: file.blob_id for path, file in self._files(branch).items()}
             changes = dict.fromkeys(path for path in there if path not in changes) | {
                 path: content for path, content in changes.items() if there.get(path, "") != _blob_id(content)
@@ -182,7 +182,7 @@ class _Export:
         return str(done.oid)
 
     def _files(self, branch: str) -> dict[str, RepoFile]:
-        """Every file of a branch there, by path."""
+        """Return every file of a branch on the other Hub, by path."""
         name, kind = self.source.full_name, self.source.kind
         entries = self.api.list_repo_tree(name, repo_type=kind, revision=branch, recursive=True)
         return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
@@ -202,7 +202,7 @@ def _operation(path: str, content: bytes | Path | None) -> CommitOperationAdd | 
 
 
 def _blob_id(content: bytes | Path | None) -> str | None:
-    """Git's id of a small file; None for others."""
+    """Return git's id of a small file; None for others."""
     if not isinstance(content, bytes):
         return None
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,19 +1,19 @@
-"""The place that a card names in its code, a folder or a repository, and how a push names another one."""
+"""The source that the code on a card loads (a folder or repository), and its replacement on a push."""
 
 import json
 import re
 import shlex
 
-from seqhub.hub.client import Kind
+from seqhub.hub.client import RepoType
 
-_CALL = {  # where a card of seqhub names its own place first
+_CALL = {  # calls in which a card of seqhub first names its source
     "model": re.compile(r'\.from_pretrained\(("(?:[^"\\\n]|\\.)*")'),
     "dataset": re.compile(r'\bload_dataset\(("(?:[^"\\\n]|\\.)*")'),
 }
 
 
 def literal(text: str) -> str:
-    r"""A text as Python and JSON spell it, on one line.
+    r"""Return text as a literal of both Python and JSON, on one line.
 
     >>> print(literal('say "hi"\n'), literal("Ж\u2028"))
     "say \"hi\"\n" "Ж\u2028"
@@ -27,8 +27,8 @@ def _escaped(character: str) -> str:
     return f"\\u{number:04x}" if number < 1 << 16 else f"\\U{number:08x}"
 
 
-def named_in(card: str, kind: Kind) -> str | None:
-    """The folder or repository that the code on a card loads; None where it loads none.
+def named_in(card: str, kind: RepoType) -> str | None:
+    """Return the folder or repository that the code on a card loads; None if it loads nothing.
 
     >>> named_in('model = AutoModel.from_pretrained("./run", trust_remote_code=True)', "model")
     './run'
@@ -37,10 +37,10 @@ def named_in(card: str, kind: Kind) -> str | None:
     return None if found is None else str(json.loads(found[1]))
 
 
-def renamed(card: str, kind: Kind, repo_id: str) -> str:
-    """A card whose code and commands name `repo_id` where they named the place of the card.
+def renamed(card: str, kind: RepoType, repo_id: str) -> str:
+    """Return a card with code and commands that name `repo_id` instead of the card's own source.
 
-    Everything else is as it was, also what a person has written.
+    All other text is unchanged, including edits by hand.
 
     >>> print(renamed('rows = load_dataset("./qrsu", "hard")', "dataset", "me/qrsu"))
     rows = load_dataset("me/qrsu", "hard")

@@ -1,7 +1,7 @@
-"""Finds pickles, by name and by content: loading one runs whatever code its author put in.
+"""Detection of pickles by name and content. Loading a pickle runs code that its author chose.
 
-What is found may be harmless; seqhub publishes none either way. What is not found may still be one: this is a guard
-against accidents, for a file of a few thousand formats there are that may hold one.
+A pickle may be harmless, but seqhub does not publish any. The detection guards against accidents only: many other file
+formats can contain pickles too.
 """
 
 import pickletools
@@ -16,20 +16,20 @@ from typing import IO
 
 from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 
-_IMPORTS = {"GLOBAL", "INST"}  # how the text protocols name a class or function
-_NAME = re.compile(r"[\w.]+ [\w.]+")  # its module and its own name
-_LOOKED_AT = 1 << 24  # bytes; a file may claim strings of any length, so it is not read as it asks
+_IMPORTS = {"GLOBAL", "INST"}  # opcodes of the text protocols that name a class or function
+_NAME = re.compile(r"[\w.]+ [\w.]+")  # module and name
+_LOOKED_AT = 1 << 24  # bytes read at most, since a file may claim strings of any length
 _MOST_OPCODES = 10_000
 _NUMPY_OBJECTS = re.compile(rb"'descr':.*'\|?O\d*'", re.DOTALL)
 
 
 def find_pickles(paths: Iterable[Path]) -> list[Path]:
-    """Those of the files that are pickles or hold one: by suffix, by protocol, in a zip archive, in a NumPy array.
+    """Return files that are or contain a pickle, by suffix, protocol, zip archive or NumPy array.
 
-    An archive that cannot be looked into (encrypted, damaged) counts as holding one.
+    An archive that cannot be read (encrypted, damaged) counts as containing one.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # text that happens to look like a pickle's strings, with strange escapes
+        warnings.simplefilter("ignore")  # text that looks like a pickle's strings with invalid escapes
         return [path for path in paths if path.suffix.lower() in PICKLE_SUFFIXES or _holds_pickle(path)]
 
 
@@ -58,8 +58,8 @@ def _is_pickle(stream: IO[bytes]) -> bool:
             ended = opcode.name == "STOP"
             if opcode.name in _IMPORTS:
                 names.append(str(argument))
-    except ValueError:  # no opcode, or the file ends within one
+    except ValueError:  # not an opcode, or the file ends within one
         pass
-    if start[:1] == b"\x80":  # the binary protocols open with this byte; other formats may too, but do not go on so
+    if start[:1] == b"\x80":  # first byte of the binary protocols; other formats may start with it too, but then differ
         return operations > 2
     return ended and bool(names) and all(_NAME.fullmatch(name) for name in names)

@@ -1,4 +1,4 @@
-"""A folder to a repository, in one commit: `seqhub push`."""
+"""Pushing a folder to a repository, in one commit."""
 
 import glob
 import re
@@ -13,15 +13,17 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from seqhub.errors import HubError, InvalidInputError
-from seqhub.hub.client import PATIENCE, Kind, check_repo_id, connect, hub_errors
+from seqhub.hub.client import PATIENCE, RepoType, check_repo_id, connect, hub_errors
 from seqhub.hub.naming import renamed
 from seqhub.hub.pickles import find_pickles
 
-_MARKS: dict[Kind, tuple[str, ...]] = {"model": ("run.json", "config.json"), "dataset": ("dataset.json",)}
-_RECORDS: dict[Kind, str] = {"model": "run.json", "dataset": "dataset.json"}
+_MARKS: dict[RepoType, tuple[str, ...]] = {"model": ("run.json", "config.json"), "dataset": ("dataset.json",)}
+_RECORDS: dict[RepoType, str] = {"model": "run.json", "dataset": "dataset.json"}
 _CARD = "README.md"
-_PUBLISHED = re.compile(r"""(?:["']|^- )(seqhub/[\w.-]+)""", flags=re.MULTILINE)  # named without being asked once
-_SHOWN = (".eval_results", ".gitattributes")  # hidden names that belong to a repository
+_PUBLISHED = re.compile(
+    r"""(?:["']|^- )(seqhub/[\w.-]+)""", flags=re.MULTILINE
+)  # in early cards
+_SHOWN = (".eval_results", ".gitattributes")  # hidden files that belong to a repository
 _LEFT_OUT = re.compile(r"checkpoint.*\.safetensors|__pycache__|.*\.pyc")
 
 
@@ -33,14 +35,14 @@ class PushedFile(NamedTuple):
 
 
 class Pushed(NamedTuple):
-    """What a push sent, or would send."""
+    """Result of a push or of a dry run."""
 
     repo_id: str
-    kind: Kind
+    kind: RepoType
     files: tuple[PushedFile, ...]  # those of the folder that belong to the repository, changed or not
-    commit_url: str | None  # None where nothing had changed, and for a dry run
+    commit_url: str | None  # None if nothing changed, and for a dry run
     commit_oid: str | None  # likewise
-    notes: tuple[str, ...] = ()  # what a user should know of the card, a line each
+    notes: tuple[str, ...] = ()  # notes on the card, one line each
 
 
 def push(
@@ -55,27 +57,27 @@ def push(
     dry_run: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Pushed:
-    """Upload a model or dataset folder in one commit; the repository is made if there is none.
+    """Upload a model or dataset folder in one commit; create the repository if it does not exist.
 
-    The card in the repository names the repository; in the folder it stays as it is. Left at home are checkpoints,
-    caches and hidden files, `.eval_results/` and `.gitattributes` excepted. Of a dataset repository, Parquet files that
-    the folder no longer holds are deleted: they would be loaded with the others.
+    The card in the repository names the repository; the card in the folder is not changed. Checkpoints, caches and
+    hidden files are not uploaded, except `.eval_results/` and `.gitattributes`. In a dataset repository, Parquet files
+    that the folder no longer has are deleted, since they would be loaded with the others.
 
     Args:
-        folder: Holds run.json or config.json (a model), or dataset.json (a dataset).
+        folder: Folder with run.json or config.json (a model), or dataset.json (a dataset).
         repo_id: `namespace/name`.
-        endpoint: Address of the Hub; HF_ENDPOINT or the public Hub where None.
-        token: What to show there; HF_TOKEN or the saved login where None.
-        private: Make the repository private; one that exists and is public is refused.
-        revision: Branch to commit to, made from the main one if there is none of that name.
-        message: First line of the commit.
-        dry_run: Only list the files; nobody is contacted.
+        endpoint: Address of the Hub; None for HF_ENDPOINT or the public Hub.
+        token: Access token; None for HF_TOKEN or the saved login.
+        private: Create a private repository; an existing public one is an error.
+        revision: Branch to commit to; created from the main branch if it does not exist.
+        message: First line of the commit message.
+        dry_run: List the files without contacting a Hub.
         progress: Called with a line before each stage.
 
     Raises:
-        InvalidInputError: `repo_id` is no name of a repository, or the folder is no model and no dataset, or holds
-            pickles.
-        HubError: No Hub there, or it refuses. The folder is as it was; the message has the command for later.
+        InvalidInputError: `repo_id` is not the name of a repository, or the folder is neither a model nor a dataset or
+            contains pickles.
+        HubError: The Hub does not answer or refuses. The folder is unchanged; the message has the command to retry.
     """
     folder = Path(folder)
     check_repo_id(repo_id)
@@ -85,7 +87,7 @@ def push(
     if pickles:
         wrong = ", ".join(path.relative_to(folder).as_posix() for path in pickles)
         raise InvalidInputError(
-            f"{folder} holds pickles, which run code when loaded: {wrong}; save them as safetensors"
+            f"{folder} contains pickles, which run code when they are loaded: {wrong}; save them as safetensors"
         )
     card, notes = _card(folder, kind, repo_id)
     sizes = {} if card is None else {_CARD: len(card.encode())}
@@ -100,10 +102,10 @@ def push(
     later = _command(folder, repo_id, endpoint, revision, private)
     report = progress or (lambda line: None)
     with (
-        hub_errors(api, f"push to {repo_id}", f"{folder} is whole, for later: {later}"),
+        hub_errors(api, f"push to {repo_id}", f"{folder} is unchanged; to retry: {later}"),
         _with_card(folder, names, card) as prepared,
     ):
-        report(f"asking {api.endpoint} for {repo_id}")
+        report(f"looking up {repo_id} at {api.endpoint}")
         before = _prepare(api, repo_id, kind, private, revision)
         report(f"uploading {len(files)} files, {sum(file.size for file in files):,} bytes")
         commit = api.upload_folder(
@@ -119,20 +121,22 @@ def push(
     return Pushed(repo_id, kind, files, commit.commit_url if changed else None, commit.oid if changed else None, notes)
 
 
-def _card(folder: Path, kind: Kind, repo_id: str) -> tuple[str | None, tuple[str, ...]]:
-    """The card of a folder as the repository is to have it, None where it stays as it is; and what to say of it."""
+def _card(folder: Path, kind: RepoType, repo_id: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return the card as the repository gets it, None if it is unchanged; and notes on it."""
     try:
         card = (folder / _CARD).read_bytes().decode("utf-8")
     except FileNotFoundError:
-        return None, (f"{folder} has no {_CARD}, so {repo_id} gets no card; `seqhub card {folder}` writes one",)
+        return None, (
+            f"{folder} has no {_CARD}, so {repo_id} has no card; write one with `seqhub card {folder}`",
+        )
     except UnicodeDecodeError:
-        return None, (f"{folder / _CARD} is not UTF-8, so it may name another place than {repo_id}",)
+        return None, (f"{folder / _CARD} is not UTF-8, so it may name another source than {repo_id}",)
     changed = renamed(card, kind, repo_id)
     others = sorted(set(_PUBLISHED.findall(changed)) - {repo_id})
     notes = (
         (
-            f"{folder / _CARD} of an earlier seqhub names {', '.join(others)}, which may be other people's; "
-            f"`seqhub card {folder}` writes it anew",
+            f"{folder / _CARD} was written by an earlier seqhub and names {', '.join(others)}, which may belong to "
+            f"others; rewrite it with `seqhub card {folder}`",
         )
         if others and (folder / _RECORDS[kind]).is_file()
         else ()
@@ -142,7 +146,7 @@ def _card(folder: Path, kind: Kind, repo_id: str) -> tuple[str | None, tuple[str
 
 @contextmanager
 def _with_card(folder: Path, names: Sequence[str], card: str | None) -> Iterator[Path]:
-    """The folder itself, or one with links to its files and another card."""
+    """Yield the folder itself, or one with links to its files and another card."""
     if card is None:
         yield folder
         return
@@ -157,25 +161,27 @@ def _with_card(folder: Path, names: Sequence[str], card: str | None) -> Iterator
         yield Path(scratch)
 
 
-def kind_of(folder: Path) -> Kind:
-    """Whether a folder is a model or a dataset, told by the files in it.
+def kind_of(folder: Path) -> RepoType:
+    """Return the type of a folder, model or dataset, from the files in it.
 
     Raises:
-        InvalidInputError: There is no such folder, or it is neither or both, or a run that is not finished.
+        InvalidInputError: The folder does not exist, is neither or both, or has an unfinished run.
     """
     if not folder.is_dir():
         raise InvalidInputError(f"no folder {folder}")
     if (folder / "checkpoint.safetensors").is_file() and not (folder / "run.json").is_file():
-        raise InvalidInputError(f"{folder} holds a run that is not finished; `seqhub train` with --resume goes on")
+        raise InvalidInputError(f"{folder} has an unfinished run; continue it with `seqhub train` and --resume")
     kinds = [kind for kind, names in _MARKS.items() if any((folder / name).is_file() for name in names)]
     if len(kinds) != 1:
         marks = "; ".join(f"a {kind} has {' or '.join(names)}" for kind, names in _MARKS.items())
-        raise InvalidInputError(f"{folder} is {'both model and' if kinds else 'no model and no'} dataset; {marks}")
+        raise InvalidInputError(
+            f"{folder} is {'both a model and a' if kinds else 'neither a model nor a'} dataset; {marks}"
+        )
     return kinds[0]
 
 
 def _files(folder: Path) -> list[Path]:
-    """Everything in the folder that belongs to its repository, by name."""
+    """Return the files in the folder that belong to its repository, by name."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and _belongs(path.relative_to(folder)))
 
 
@@ -185,8 +191,8 @@ def _belongs(path: Path) -> bool:
     return not any(part.startswith(".") or _LEFT_OUT.fullmatch(part) for part in path.parts)
 
 
-def _prepare(api: HfApi, repo_id: str, kind: Kind, private: bool, revision: str | None) -> str | None:
-    """Make sure that there is something to commit to, and return the commit it is at."""
+def _prepare(api: HfApi, repo_id: str, kind: RepoType, private: bool, revision: str | None) -> str | None:
+    """Ensure that the repository and branch exist, and return their current commit."""
     try:
         there = api.repo_info(repo_id, repo_type=kind, timeout=PATIENCE)
     except RepositoryNotFoundError:
@@ -205,7 +211,7 @@ def _prepare(api: HfApi, repo_id: str, kind: Kind, private: bool, revision: str 
 
 
 def _command(folder: Path, repo_id: str, endpoint: str | None, revision: str | None, private: bool) -> str:
-    """The command line that does the same push."""
+    """Return the command line of the same push."""
     options = [("--endpoint", endpoint), ("--revision", revision)]
     given = [part for name, value in options if value is not None for part in (name, value)]
     return shlex.join(["seqhub", "push", str(folder), "--repo", repo_id, *given, *(["--private"] if private else [])])

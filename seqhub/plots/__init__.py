@@ -1,1 +1,1 @@
-"""Records and arrays in, PNG files out. Matplotlib's object interface only: no global state, no window."""
+"""Figures as PNG files, drawn from records and arrays. Uses only Matplotlib's object interface: no global state."""

@@ -1,4 +1,4 @@
-"""How far a run carries: accuracy at every level of a task, most of them never trained on."""
+"""Figure of test accuracy against sequence length, at every level of a task."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from seqhub.records.run import SplitMetrics
 
 
 def levels(record: RunRecord) -> dict[str, SplitMetrics]:
-    """Test metrics of each level, where there are levels of different length to compare; else nothing."""
+    """Return test metrics of each level if there are levels of different lengths to compare, else an empty dict."""
     results = _results(record)
     return results if len({metrics["mean_length"] for metrics in results.values()}) > 1 else {}
 
 
 def _results(record: RunRecord) -> dict[str, SplitMetrics]:
-    """Test metrics of each level that was tested, in the order of the task."""
+    """Return test metrics of each tested level, in the order of the task."""
     task, trained = record.task.definition, record.task.config
     keys = {name: "test" if name == trained.name else f"{name}/test" for name in (c.name for c in task.configs)}
     return {name: record.evaluation[key] for name, key in keys.items() if key in record.evaluation}
@@ -26,14 +26,14 @@ def _results(record: RunRecord) -> dict[str, SplitMetrics]:
 def plot_lengths(record: RunRecord, path: Path) -> None:
     """Draw test accuracy against sequence length, one point for each level that was tested.
 
-    Where one answer a sequence was counted, each point has its 95 % interval.
+    Where each sequence counts as one answer, the points have 95 % intervals.
 
     Args:
-        record: Its evaluation holds `test`, and `LEVEL/test` for each other level.
+        record: Record of a run with `test`, and `LEVEL/test` for each other level, in its evaluation.
         path: The PNG to write.
 
     Raises:
-        InvalidInputError: The record holds no test result.
+        InvalidInputError: The record has no test results.
         SaveError: The file cannot be written.
     """
     task, trained = record.task.definition, record.task.config

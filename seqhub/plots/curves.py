@@ -1,4 +1,4 @@
-"""How a run learned: loss and accuracy against the training sequences presented."""
+"""Learning curves: loss and accuracy against the training sequences presented."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,9 +26,9 @@ def plot_curves(
         history: Rows of `history.jsonl`, in order; values may be None where a row has no such measurement.
         path: The PNG to write.
         title: One line above the figure.
-        criteria: Criterion -> training sequences presented until it was met, None where it was not.
+        criteria: Criterion -> training sequences presented until it was met, None if it was not.
         chance: Accuracy of the best guess that ignores the input, in [0, 1]; None for targets without classes.
-        loss_unit: What the loss is counted in.
+        loss_unit: Unit of the loss.
 
     Raises:
         InvalidInputError: There are no rows.
@@ -68,13 +68,13 @@ def plot_curves(
 
 
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
-    """Sequences and values of the rows that have `name`."""
+    """Return sequences and values of the rows that have `name`."""
     rows = [(row["sequences"], row[name]) for row in history if row.get(name) is not None]
     return [at for at, _ in rows], [value for _, value in rows]
 
 
 def _mark(loss: Axes, accuracy: Axes, met: Mapping[str, int]) -> None:
-    """A line through both panels for each criterion, its name above the upper one; the first met stands lowest."""
+    """Draw a line through both panels for each criterion, named above the upper one; the first met is lowest."""
     for number, (name, at) in enumerate(sorted(met.items(), key=lambda item: item[1])):
         for axes in (loss, accuracy):
             axes.axvline(at, color=GREEN, linewidth=1.2, linestyle=(0, (4, 2)))

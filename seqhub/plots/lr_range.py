@@ -1,4 +1,4 @@
-"""A learning-rate range test: the loss of each step against its rate."""
+"""Figure of a learning-rate range test: the loss of each step against its learning rate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ def plot_rates(
     """Draw the loss of every step and its moving average against the learning rate, on a log axis.
 
     Args:
-        rates: Learning rates, one of each step, above 0.
-        losses: As many.
-        smoothed: As many.
+        rates: Learning rate of each step, above 0.
+        losses: Loss of each step.
+        smoothed: Moving average of the loss at each step.
         path: The PNG to write.
         title: One line above the figure.
-        loss_unit: What the loss is counted in.
+        loss_unit: Unit of the loss.
         marked: The rate at which the loss falls fastest; None for no mark.
 
     Raises:
@@ -42,7 +42,7 @@ def plot_rates(
     low, high = min(losses), max(smoothed)
     axes.set_ylim(
         max(0.0, low - 0.1 * (high - low)), low + 1.15 * (high - low)
-    )  # a last batch may be beyond all others
+    )  # the loss of the last batch may be far above all others
     axes.set_xscale("log")
     axes.set_xlim(rates[0], rates[-1])
     axes.set_xlabel("learning rate", fontsize=LABEL)

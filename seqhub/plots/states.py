@@ -1,4 +1,4 @@
-"""What a network holds in mind: its states over the steps of one sequence."""
+"""Figure of the hidden states of a network over the steps of one sequence."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, new_figure, save, tidy
 
-_LEGIBLE = 120  # more letters than this do not fit into the width of a card
+_LEGIBLE = 120  # letters that fit into the width of a card
 _INCHES_PER_UNIT = 0.16
-_MOST_LINES = 8  # more features or classes than this are a heat map: lines could not be told apart
+_MOST_LINES = 8  # beyond this number, features or classes are drawn as a heat map: lines would be indistinguishable
 
 Floats = NDArray[np.floating[Any]]
 
@@ -29,7 +29,7 @@ def plot_states(
     labels: Sequence[str],
     marked: Collection[int] = (),
 ) -> None:
-    """Draw each state as a heat map over time, units by row, the input above and what the head reads out below.
+    """Draw each state as a heat map over time, one unit a row, with the input above and the readout below.
 
     Symbols are written out up to 120 letters; of longer sequences only the first, the last and the marked ones. Real
     values are lines, or a heat map where there are more than 8 at a step.
@@ -39,8 +39,8 @@ def plot_states(
         states: Name -> (T, H), value of each unit after each step; each map has its own colour scale around 0.
         path: The PNG to write.
         title: One line above the figure.
-        readout: (T, C) probabilities, or (T, 1) estimates of a number, see `plots.trace.Trace`; None leaves it out.
-        labels: C class names; none for a number.
+        readout: (T, C) probabilities, or (T, 1) estimates of a number, see `plots.trace.Trace`; None omits it.
+        labels: C class names; empty for a number.
         marked: Steps, counted from 0, whose symbols decide the class.
 
     Raises:
@@ -80,7 +80,7 @@ def plot_states(
             panels[-1].set_ylim(-0.03, 1.03)
     for axes in panels[0 if values is not None else 1 :]:
         tidy(axes, grid=False)
-        halo = [withStroke(linewidth=2.2, foreground="white")] if axes.images else []  # to be seen on any colour
+        halo = [withStroke(linewidth=2.2, foreground="white")] if axes.images else []  # visible on any colour
         for step in marked:
             axes.axvline(step, color="black", linewidth=0.8, path_effects=halo)
     panels[-1].set_xlabel("step", fontsize=LABEL)
@@ -98,26 +98,26 @@ def _check(
     T = len(inputs)
     for name, state in states.items():
         if state.ndim != 2 or len(state) != T:
-            raise InvalidInputError(f"state {name!r} of shape {state.shape} for {T} steps; need ({T}, units)")
+            raise InvalidInputError(f"state {name!r} of shape {state.shape} for {T} steps; must be ({T}, units)")
     if readout is not None and readout.shape != (T, len(labels) or 1):
         raise InvalidInputError(f"readout {readout.shape} for {T} steps and {len(labels)} labels")
     outside = [step for step in marked if not 0 <= step < T]
     if not states or outside:
         wrong = f"marked steps {outside} of {T}" if outside else "no states"
-        raise InvalidInputError(f"{wrong}; need a state or more and marked steps from 0 to {T - 1}")
+        raise InvalidInputError(f"{wrong}; must have at least one state, and marked steps from 0 to {T - 1}")
 
 
 def _height(values: Floats | None) -> float:
-    """Inches for the input or the readout."""
+    """Return the height of the input or the readout in inches."""
     if values is None:
         return 0.35
     return 1.0 if values.shape[1] <= _MOST_LINES else max(1.0, min(3.0, 0.06 * values.shape[1]))
 
 
 def _write_symbols(axes: Axes, symbols: Sequence[str], marked: Sequence[int]) -> None:
-    """The sequence as text; marked symbols stand raised in a box of their own."""
+    """Write the sequence as text; marked symbols are raised and boxed."""
     axes.set_axis_off()
-    letters = len(symbols) * max(map(len, symbols))  # as if all were as wide as the widest
+    letters = len(symbols) * max(map(len, symbols))  # all symbols take the width of the widest one
     legible = letters <= _LEGIBLE
     size = min(10.0, 760 / letters) if legible else 10.0  # points: as wide as a step, and no larger than 10
     for step, symbol in enumerate(symbols):
@@ -133,7 +133,7 @@ def _write_symbols(axes: Axes, symbols: Sequence[str], marked: Sequence[int]) ->
 
 
 def _draw_values(axes: Axes, values: Floats, names: Sequence[str], what: str) -> None:
-    """Values (T, C) over time: lines, or a heat map with the first column on top where there are many."""
+    """Draw values (T, C) over time as lines, or as a heat map where there are many."""
     axes.set_ylabel(what, fontsize=LABEL)
     if values.shape[1] > _MOST_LINES:
         axes.imshow(values.T, aspect="auto", cmap="Greys", interpolation="nearest",
@@ -144,4 +144,4 @@ def _draw_values(axes: Axes, values: Floats, names: Sequence[str], what: str) ->
         axes.plot(values[:, number], color=CYCLE[number % len(CYCLE)], linewidth=1.5, label=name)
     if any(names):
         legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=SMALL, frameon=False, handlelength=1)
-        legend.set_in_layout(False)  # it has the column of the colour bars, and must not widen it
+        legend.set_in_layout(False)  # it shares the column of the colour bars, and must not widen it

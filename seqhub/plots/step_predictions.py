@@ -1,4 +1,4 @@
-"""What a model would answer at each step of a sequence of numbers, below the numbers."""
+"""Figure of a model's predictions at each step of a sequence of numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +10,18 @@ from seqhub.plots.trace import Trace
 from seqhub.tasks.schema import Example
 
 
-def draw_answers(
+def draw_predictions(
     examples: Sequence[Example], traces: Sequence[Trace], marked: Sequence[Sequence[int]], path: Path, *, title: str
 ) -> None:
-    """Draw sequences side by side, each above the answers.
+    """Draw sequences side by side, each above the predictions.
 
     Args:
-        examples: With a number as target, or with a class, whose place in `Trace.readout` is not asked for: drawn is
-            the probability of the last class.
-        traces: Of the same sequences; the first of the values at each step is drawn.
-        marked: Of each sequence, the steps that decide the answer.
+        examples: Examples with a number as target, or with a class; then the probability of the last class is drawn,
+            whatever its index in `Trace.readout`.
+        traces: Traces of the same sequences; the first of the values at each step is drawn.
+        marked: For each sequence, the steps that decide the answer.
         path: PNG file to write.
-        title: Over the figure.
+        title: Title of the figure.
 
     Raises:
         SaveError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""What all figures share: one size, one palette, one way to the disk."""
+"""Shared size, palette and file output of all figures."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from seqhub.io import write_atomically
 
-# Okabe & Ito (2008), "Color Universal Design": told apart with any common colour blindness, and in this order
+# Okabe & Ito (2008), "Color Universal Design": distinguishable with any common colour blindness, in this order
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-GREY = "#6b6b6b"  # what is there for reference only; 5 : 1 against white
+GREY = "#6b6b6b"  # reference lines; contrast 5 : 1 against white
 
 WIDTH = 8.0  # inches: 800 pixels at the 100 pixels an inch that the font sizes are meant for
 _PIXELS_PER_INCH = 200  # twice that, for dense screens
@@ -23,14 +23,14 @@ TITLE, LABEL, SMALL = 12, 10, 9  # font sizes in points
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure of `height` inches, as wide as a card unless told."""
+    """Return an empty figure, `height` inches high and by default as wide as a card."""
     figure = Figure(figsize=(width, height), dpi=_PIXELS_PER_INCH, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def tidy(axes: Axes, *, grid: bool = True) -> None:
-    """Leave only the lines that a reader needs."""
+    """Remove the lines of the axes that do not help a reader."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL, colors="#333333")
     if grid:
@@ -39,7 +39,7 @@ def tidy(axes: Axes, *, grid: bool = True) -> None:
 
 
 def draw_chance(axes: Axes, chance: float | None) -> None:
-    """A line at the accuracy of the best guess that ignores the input, named beside the axes; none where it is None."""
+    """Draw and name a line at the chance level; nothing if it is None."""
     if chance is None:
         return
     axes.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
@@ -50,15 +50,15 @@ def draw_chance(axes: Axes, chance: float | None) -> None:
 
 
 def save(figure: Figure, path: Path, source: str | None = None) -> None:
-    """Write a PNG whose bytes depend on the drawing only: neither date nor version of the program stands in it.
+    """Write a PNG with bytes that depend on the figure only: without date or software version.
 
     Args:
-        figure: What is drawn.
+        figure: The figure.
         path: The PNG.
-        source: What it was drawn from, to be kept in it; None for nothing.
+        source: Text on the source of the figure, stored in the file; None for none.
 
     Raises:
-        SaveError: The file cannot be written; what was there before is whole.
+        SaveError: The file cannot be written; an earlier file stays unchanged.
     """
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None, "Source": source})
@@ -66,21 +66,21 @@ def save(figure: Figure, path: Path, source: str | None = None) -> None:
 
 
 def save_animation(figure: Figure, draw: Callable[[Figure, int], None], frames: int, path: Path) -> None:
-    """Write a GIF that repeats without end, at 12 frames a second.
+    """Write a GIF that repeats endlessly, at 12 frames a second.
 
     Args:
-        figure: Drawn anew for each frame.
-        draw: Draws one frame, given its number, from 0 on.
-        frames: How many.
+        figure: The figure, redrawn for each frame.
+        draw: Function that draws one frame, given its number from 0 on.
+        frames: Number of frames.
         path: The GIF to write.
 
     Raises:
-        SaveError: The file cannot be written; what was there before is whole.
+        SaveError: The file cannot be written; an earlier file stays unchanged.
     """
     from matplotlib.animation import PillowWriter
 
     writer = PillowWriter(fps=12)
-    with TemporaryDirectory() as scratch:  # the writer takes a path only
+    with TemporaryDirectory() as scratch:  # the writer accepts only a path
         file = Path(scratch) / "animation.gif"
         with writer.saving(figure, str(file), dpi=_PIXELS_PER_INCH // 2):
             for frame in range(frames):

@@ -1,4 +1,4 @@
-"""What pictures of a model at work are made of. Arrays only: `evaluation.introspect` fills them in."""
+"""Arrays of one forward pass for figures; `evaluation.introspect` fills them in."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,19 +10,19 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Trace(NamedTuple):
-    """One sequence as a model saw it. T steps, F values at a step, H units, C classes."""
+    """Inputs, states and outputs of a model on one sequence: T steps, F values at a step, H units, C classes."""
 
     inputs: Any  # a text, or real values (T, F)
-    logits: Floats  # what the model gave: (C,), (1,) for a number, (T, C) for a class a step, (T, ...) reconstructed
+    logits: Floats  # output: (C,), (1,) for a number, (T, C) for classes at each step, (T, ...) reconstruction
     states: dict[str, Floats]
-    """"hidden" and, of an LSTM, "cell" of the last layer: (T, H) each; empty where a model has no state at each step"""
+    """"hidden" and, of an LSTM, "cell" of the last layer: (T, H) each; empty if a model has no state at each step"""
     readout: Floats | None
     """(T, C) probabilities or (T, 1) estimates at each step: of its own target, or as if the sequence ended there;
-    None where the head reads no single step"""
+    None if the head does not read single steps"""
     saliency: Floats | None = None
-    """(T, F) gradient of the answer, the score of the likeliest class or the number, with respect to each value; None
-    of texts and of other targets"""
+    """(T, F) gradient of the output (the score of the most probable class, or the number) with respect to each value;
+    None for texts and other targets"""
 
 
 Watch = Callable[[Any], Trace]
-"""Runs the model of a run over one sequence: a text, or real values (T, F)."""
+"""Function that runs a model on one sequence: a text, or real values (T, F)."""

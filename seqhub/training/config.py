@@ -31,68 +31,72 @@ class TrainConfig:
         InvalidConfigError: A number outside its range.
     """
 
-    task: Annotated[TaskField, "task and config, as in qrsu/hard"] = TaskField()
-    output_dir: Annotated[Path, "folder of this run; must not hold another one"]
+    task: Annotated[TaskField, "Task id, as in qrsu/hard"] = TaskField()
+    output_dir: Annotated[Path, "Folder of this run; must not have another run"]
 
-    model: Annotated[str, "preset of the model: lstm, gru, rnn_tanh, rnn_relu, lstm_hs97; more for real values"] = (
+    model: Annotated[str, "Preset of the model: lstm, gru, rnn_tanh, rnn_relu, lstm_hs97; more for real values"] = (
         "lstm"
     )
-    hidden_size: Annotated[int | None, "width of the hidden state; default: that of the model"] = None
-    num_hidden_layers: Annotated[int | None, "stacked layers; default: that of the model"] = None
-    initialization: Annotated[str | None, "default, forget_bias, chrono, identity or hs97"] = None
-    forget_bias: Annotated[float, "bias of the forget gate, for initialization=forget_bias"] = 1.0
-    chrono_max_steps: Annotated[int | None, "longest lag that chrono prepares for, in steps"] = None
-    model_options: Annotated[dict[str, Any], "further fields of the model's config class"] = field(default_factory=dict)
-    single_logit: Annotated[bool, "one logit for two classes, with a logistic loss, instead of two"] = False
+    hidden_size: Annotated[int | None, "Width of the hidden state; default: that of the model"] = None
+    num_hidden_layers: Annotated[int | None, "Number of stacked layers; default: that of the model"] = None
+    initialization: Annotated[str | None, "Initialisation: default, forget_bias, chrono, identity or hs97"] = None
+    forget_bias: Annotated[float, "Bias of the forget gate, for --initialization forget_bias"] = 1.0
+    chrono_max_steps: Annotated[int | None, "Longest lag for --initialization chrono, in steps"] = None
+    model_options: Annotated[dict[str, Any], "Other fields of the model's config class"] = field(default_factory=dict)
+    single_logit: Annotated[bool, "One logit with a logistic loss for two classes, instead of two logits"] = False
 
-    data: Annotated[str, "stream (endless fresh draws), splits (the task's train split), a built folder or a file"] = (
-        STREAM
-    )
-    data_options: Annotated[dict[str, Any], "how to read a file"] = field(default_factory=dict)
-    epochs: Annotated[int, "passes over the data, unless they are a stream"] = 1
-    max_sequences: Annotated[int, "training sequences after which a run ends unsolved"] = 100_000
-    batch_size: Annotated[int, "sequences per optimizer step, over all processes"] = 16
-    seed: Annotated[int, "seed of weights, data and order"] = 0
-    weights_seed: Annotated[int | None, "draw first weights as torch's modules do after torch.manual_seed of this"] = (
+    data: Annotated[
+        str, "Training data: stream (endless, newly generated), splits (the train split), a built folder or a file"
+    ] = STREAM
+    data_options: Annotated[dict[str, Any], "Options for reading a file"] = field(default_factory=dict)
+    epochs: Annotated[int, "Number of passes over the data; not for a stream"] = 1
+    max_sequences: Annotated[int, "Number of training sequences after which an unsolved run ends"] = 100_000
+    batch_size: Annotated[int, "Number of sequences for each optimizer step, over all processes"] = 16
+    seed: Annotated[int, "Seed of weights, data and order"] = 0
+    weights_seed: Annotated[int | None, "Seed for torch.manual_seed, to initialise weights as torch's modules do"] = (
         None
     )
-    order_seed: Annotated[int | None, "order rows as torch's DataLoader does after torch.manual_seed of this"] = None
+    order_seed: Annotated[int | None, "Seed for torch.manual_seed, to order rows as torch's DataLoader does"] = None
 
-    chunk_steps: Annotated[int, "cut sequences into chunks of so many steps, an optimizer step each; 0 for whole"] = 0
-    carry_state: Annotated[bool, "start a chunk from the state, without its gradient, that the one before left"] = True
+    chunk_steps: Annotated[int, "Steps of a truncated BPTT segment, with an optimizer step for each; 0 for none"] = 0
+    carry_state: Annotated[bool, "Initial state of a segment taken from the previous one, without its gradient"] = True
 
-    optimizer: Annotated[Optimizer, "adam, adamw, rmsprop or sgd"] = "adam"
-    learning_rate: Annotated[float, "at the start, or after warm-up"] = 1e-2
-    schedule: Annotated[Schedule, "constant, linear or cosine decay to zero at max_sequences, step or error"] = (
-        "constant"
-    )
-    decay: Annotated[float, "factor on the learning rate, for schedule=step; above 1 it rises"] = 0.1
-    decay_every: Annotated[int, "training sequences from one factor to the next; 0 for a pass over the data"] = 0
-    error_reference: Annotated[float, "largest error below which the rate falls with it, for schedule=error"] = 0.1
-    error_floor: Annotated[float, "least factor on the learning rate, for schedule=error"] = 0.01
-    warmup: Annotated[int, "sequences over which the learning rate rises from zero"] = 0
-    weight_decay: Annotated[float, "decoupled for adamw, L2 for the others"] = 0.0
-    momentum: Annotated[float, "for sgd and rmsprop"] = 0.0
-    beta1: Annotated[float, "memory of the mean of gradients, for adam and adamw"] = 0.9
-    beta2: Annotated[float, "memory of the mean of their squares, for adam and adamw"] = 0.999
-    max_grad_norm: Annotated[float | None, "clip the norm of all gradients to this; 0 for no clipping"] = 1.0
+    optimizer: Annotated[Optimizer, "Optimizer: adam, adamw, rmsprop or sgd"] = "adam"
+    learning_rate: Annotated[float, "Learning rate at the start, or after warm-up"] = 1e-2
+    schedule: Annotated[
+        Schedule, "Learning-rate schedule: constant, linear or cosine (to zero at max_sequences), step or error"
+    ] = "constant"
+    decay: Annotated[float, "Factor on the learning rate, for --schedule step; it rises if above 1"] = 0.1
+    decay_every: Annotated[int, "Training sequences between two factors; 0 for a pass over the data"] = 0
+    error_reference: Annotated[float, "Error below which the learning rate falls, for --schedule error"] = 0.1
+    error_floor: Annotated[float, "Smallest factor on the learning rate, for --schedule error"] = 0.01
+    warmup: Annotated[int, "Number of sequences over which the learning rate rises from zero"] = 0
+    weight_decay: Annotated[float, "Weight decay: decoupled for adamw, L2 for the others"] = 0.0
+    momentum: Annotated[float, "Momentum of sgd and rmsprop"] = 0.0
+    beta1: Annotated[float, "Decay rate of the mean of gradients, for adam and adamw"] = 0.9
+    beta2: Annotated[float, "Decay rate of the mean of squared gradients, for adam and adamw"] = 0.999
+    max_grad_norm: Annotated[float | None, "Largest norm of all gradients, by clipping; 0 for no clipping"] = 1.0
 
     stop_at: Annotated[
-        str, "criterion that ends the run: accuracy, st3, paper (the rule of its source), both or none"
+        str, "Criterion that ends the run: accuracy, st3, paper (that of the task's source), both or none"
     ] = "accuracy"
-    criterion_scale: Annotated[int, "times as many sequences as the criterion of the source looks at"] = 1
-    allowed_wrong: Annotated[int | None, "how many of all those may be wrong, not the source's share"] = None
-    accuracy: Annotated[float, "share of right classes on fresh sequences that counts as solved"] = 0.999
-    evaluate_every: Annotated[int, "training sequences between two checks"] = 320
-    evaluate_size: Annotated[int, "fresh sequences per check; a check that must fail ends early"] = 10_240
-    checkpoint_every: Annotated[int, "training sequences between two checkpoints"] = 3_200
+    criterion_scale: Annotated[int, "Factor on the number of sequences that the source's criterion covers"] = 1
+    allowed_wrong: Annotated[int | None, "Number of these that may be wrong, instead of the source's share"] = None
+    accuracy: Annotated[float, "Accuracy on newly generated sequences at which a task counts as solved"] = 0.999
+    evaluate_every: Annotated[int, "Number of training sequences between validations"] = 320
+    evaluate_size: Annotated[int, "Newly generated sequences for a validation, which ends early if it must fail"] = (
+        10_240
+    )
+    checkpoint_every: Annotated[int, "Number of training sequences between checkpoints"] = 3_200
 
-    # By default what `accelerate launch` was told
-    precision: Annotated[Precision, "bf16 for mixed precision"] = field(default_factory=launcher_precision)
-    cpu: Annotated[bool, "stay on the CPU even where there is a GPU"] = field(default_factory=launcher_cpu)
-    threads: Annotated[int, "CPU threads of torch; more than one is slower for recurrences this small"] = 1
-    trackers: Annotated[tuple[Tracker, ...], "tensorboard and trackio; history.jsonl is always written"] = ()
-    record: Annotated[tuple[Recorded, ...], "gradients and activations, whose norms go into history.jsonl"] = ()
+    # The defaults are the arguments of `accelerate launch`
+    precision: Annotated[Precision, "Precision: no, or bf16 for mixed precision"] = field(
+        default_factory=launcher_precision
+    )
+    cpu: Annotated[bool, "Training on the CPU even if there is a GPU"] = field(default_factory=launcher_cpu)
+    threads: Annotated[int, "Number of CPU threads of torch; more than one is slower for small recurrences"] = 1
+    trackers: Annotated[tuple[Tracker, ...], "Trackers besides history.jsonl: tensorboard and trackio"] = ()
+    record: Annotated[tuple[Recorded, ...], "Norms to record in history.jsonl: gradients and activations"] = ()
 
     def __post_init__(self) -> None:
         from seqhub.training.check_config import check_config  # not above: NumPy, which `--help` does without
@@ -157,8 +161,8 @@ class Setting(NamedTuple):
 def settings() -> tuple[Setting, ...]:
     """Return all settings, in order.
 
-    >>> settings()[4]
-    Setting(name='num_hidden_layers', type=int | None, help='stacked layers; default: that of the model', default=None)
+    >>> settings()[15]
+    Setting(name='seed', type=<class 'int'>, help='Seed of weights, data and order', default=0)
     """
     hints = get_type_hints(TrainConfig, include_extras=True)
     return tuple(

@@ -1,4 +1,4 @@
-"""The leaderboard: grouped by address, fastest first, whatever the order of the records."""
+"""The leaderboard: grouped by task id, fastest run first, independent of the order of the records."""
 
 import re
 
@@ -26,7 +26,7 @@ def test_groups_and_rows_are_in_order() -> None:
     assert_tables_are_well_formed(page)
 
 
-def test_a_row_says_what_the_record_says() -> None:
+def test_a_row_agrees_with_the_record() -> None:
     run = run_record()
     accuracy, (low, high) = run.evaluation["test"]["accuracy"], run.evaluation["test"]["interval"]
     page = render([run])
@@ -35,11 +35,11 @@ def test_a_row_says_what_the_record_says() -> None:
     assert "Chance level is 0.2500" in page
 
 
-def test_not_met_and_not_watched_are_told_apart() -> None:
+def test_not_met_and_not_measured_are_distinct() -> None:
     page = render(RUNS)
     assert "| not met | 320 | – | 0." in page  # st3, accuracy>=0.99, accuracy>=0.999
     assert "| not met | – | not met | – | – | 580 | 7 |" in page
 
 
-def test_no_runs_are_a_page_too() -> None:
+def test_a_page_without_runs_says_so() -> None:
     assert render([]).endswith("No runs yet.\n")

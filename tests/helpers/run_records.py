@@ -1,4 +1,4 @@
-"""Records as training and export leave them, with numbers measured on made-up probabilities."""
+"""Example records of runs and datasets, with metrics of simulated probabilities."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ SIBLINGS = {"easy": 0.6, "normal": 0.3, "moderate": 0.02, "nightmare": 0.5}  # s
 
 
 def metrics(task_id: str, split: str, rows: int, wrong: float) -> dict[str, Any]:
-    """What `evaluate` writes for one split."""
+    """Return metrics of one split, in the format of `evaluate`."""
     task, _ = resolve(task_id)
     (batch,) = Split(task_id, split).batches(0, rows)
     random = np.random.default_rng(rows)
@@ -31,7 +31,7 @@ def metrics(task_id: str, split: str, rows: int, wrong: float) -> dict[str, Any]
 
 
 def run_record(**changes: Any) -> RunRecord:
-    """A finished and evaluated run."""
+    """Return the record of a finished and evaluated run."""
     values: dict[str, Any] = {
         "task": "qrsu/hard",
         "model": "lstm",
@@ -73,7 +73,7 @@ def run_record(**changes: Any) -> RunRecord:
 
 
 def dataset_record(**changes: Any) -> DatasetRecord:
-    """A built dataset of two configs, 40 rows each."""
+    """Return the record of a built dataset of two configs, 40 rows each."""
     values: dict[str, Any] = {
         "task": "qrsu",
         "task_version": 1,
@@ -87,7 +87,7 @@ def dataset_record(**changes: Any) -> DatasetRecord:
 
 
 def write_parquet(record: DatasetRecord, folder: Path) -> None:
-    """The Parquet files of `record`, where an export puts them."""
+    """Write the Parquet files of `record` to the paths of an export."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

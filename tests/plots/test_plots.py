@@ -213,7 +213,7 @@ def test_a_module_named_as_the_task_draws_its_own_pictures(tmp_path: Path, monke
         return [1, 2]
 
     try:
-        assert own_pictures.draw_own(tmp_path, run({}), watch) == [tmp_path / "input-and-output.png"]  # type: ignore[arg-type]
+        assert own_pictures.draw_task_figures(tmp_path, run({}), watch) == [tmp_path / "input-and-output.png"]  # type: ignore[arg-type]
     finally:
         sys.modules.pop(f"{own_pictures.__name__}.qrsu", None)
     assert watched == ["ab"]

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from seqhub.cli.results import draw
 from seqhub.evaluation.introspect import watcher
 from seqhub.evaluation.load import load_model
-from seqhub.plots.tasks import draw_own
+from seqhub.plots.tasks import draw_task_figures
 from seqhub.plots.tasks.windows import draw_weights, hidden_weights
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
@@ -46,7 +46,7 @@ def test_own_pictures_are_drawn_and_the_same_again(task_id: str, tmp_path: Path)
     assert own.name == CUSTOM[task_id]
     first = own.read_bytes()
     own.unlink()
-    assert draw_own(own.parent, RunRecord.load(run), watcher(run)) == [own]
+    assert draw_task_figures(own.parent, RunRecord.load(run), watcher(run)) == [own]
     assert own.read_bytes() == first
     picture = imread(own)[..., :3]
     assert picture.shape[1] == 1600

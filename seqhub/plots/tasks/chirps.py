@@ -1,4 +1,4 @@
-"""Pictures of `chirps`: spectrograms, and below each which of its steps the answer of the model depends on."""
+"""Figures of `chirps`: spectrograms, and below each the saliency of its steps."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _BIN = RATE / (2 * BINS)  # Hz
 
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
-    """Two test rows: one of each direction, or an early and a late onset."""
+    """Draw two test rows: one of each direction, or an early and a late onset."""
     rows = sorted((Split(record.task, "test")[i] for i in range(8)), key=lambda row: row.target)
     examples = [rows[0], rows[-1]]
     path = folder / "spectrograms-with-saliency.png"
@@ -28,8 +28,8 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
 def draw_saliency(examples: list[Example], traces: list[Trace], path: Path, *, title: str) -> None:
     """Draw spectrograms side by side, each above the saliency of its steps.
 
-    That is the sum over frequency of the absolute gradient of the answer, the score of the likeliest class or the
-    estimated number, with respect to the input. Onsets are marked, the true one and the estimate.
+    The saliency is the sum over frequency of the absolute gradient of the output (the score of the most probable class,
+    or the estimated number) with respect to the input. The true and the estimated onset are marked.
 
     Raises:
         SaveError: The file cannot be written.
@@ -65,7 +65,7 @@ def _caption(example: Example, trace: Trace) -> str:
 
 
 def _mark(axes: Axes, onset: float, estimate: float) -> None:
-    """Lines at the true onset, white, and at the estimate."""
+    """Draw lines at the true onset (white) and at the estimate."""
     axes.axvline(onset, color="white", linewidth=1.5, label="onset")
     axes.axvline(estimate, color=GREEN, linewidth=1.5, linestyle=(0, (3, 2)), label="estimate")
     axes.legend(loc="upper right", fontsize=SMALL, facecolor="black", labelcolor="white", framealpha=0.5)

@@ -1,4 +1,4 @@
-"""Pictures of `documents`: the topics of the chunks, and below what the network would say after each of them."""
+"""Figures of `documents`: the topics of the chunks, and below them the prediction after each chunk."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _COLORS = {QUESTION: BLUE, ANSWER: VERMILION}
 
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
-    """Two test documents of each class; nothing of a run on texts of one's own, which have no such topics."""
+    """Draw two test documents of each class; none for a run on custom texts, which have no topics."""
     if record.task.is_custom:
         return []
     rows = [Split(record.task, "test")[number] for number in range(16)]
@@ -29,14 +29,14 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
 
 
 def draw_documents(examples: list[Example], traces: list[Trace], path: Path, *, title: str) -> None:
-    """Draw documents side by side: how near each chunk is to each topic, the planted ones framed, and the answer.
+    """Draw documents side by side: chunks by topics with the planted ones framed, and the prediction.
 
-    The answer is the probability of the first class after each chunk, where the head reads single steps; else the size
-    of the gradient of its answer with respect to each chunk.
+    The prediction is the probability of the first class after each chunk if the head reads single steps, else the norm
+    of the gradient of its output with respect to each chunk.
 
     Args:
         examples: Documents (T, F) with their classes.
-        traces: What the model made of them.
+        traces: Traces of the model on them.
         path: The PNG to write.
         title: One line above the figure.
 

@@ -1,4 +1,4 @@
-"""Pictures of `multiplication`: those of `adding`."""
+"""Figures of `multiplication`: those of `adding`."""
 
 from seqhub.plots.tasks.adding import figures
 

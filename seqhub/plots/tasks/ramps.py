@@ -1,4 +1,4 @@
-"""Pictures of `ramps`: reconstructions beside originals."""
+"""Figures of `ramps`: originals and reconstructions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _LINES, _FILMS = 6, 3  # sequences drawn
 
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
-    """The first test rows as lines, or as films where a step is an image."""
+    """Draw the first test rows as lines, or as films where a step is an image."""
     rows = Split(record.task, "test")
     (height, *width) = rows.schema.step_shape
     draw, most = (_draw_films, _FILMS) if width else (_draw_lines, _LINES)
@@ -28,7 +28,7 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
 
 
 def _draw_lines(pairs: Sequence[tuple[Floats, Floats]], path: Path, *, title: str) -> None:
-    """Originals (T, F) as lines, reconstructions as dots on them, a colour for each of the F values."""
+    """Draw originals (T, F) as lines and reconstructions as dots, one colour for each of the F values."""
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
     figure = new_figure(0.6 + 1.9 * rows)
@@ -49,7 +49,7 @@ def _draw_lines(pairs: Sequence[tuple[Floats, Floats]], path: Path, *, title: st
 
 
 def _draw_films(pairs: Sequence[tuple[Floats, Floats]], path: Path, *, title: str) -> None:
-    """Originals (T, height, width) above their reconstructions, on one grey scale a pair."""
+    """Draw originals (T, height, width) above their reconstructions, with one grey scale for each pair."""
     longest = max(len(original) for original, _ in pairs)
     figure = new_figure(0.6 + 2.0 * len(pairs))
     figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")

@@ -1,4 +1,4 @@
-"""Pictures of `row_images`: test images, and beside each what the network would say if the image ended at that row."""
+"""Figures of `row_images`: test images, and beside each the prediction after each row."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _ACROSS, _DOWN = 4, 2
 
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
-    """The first test image of eight digits; nothing of a run on images of one's own, which are not at hand."""
+    """Draw the first test image of eight digits; none for a run on custom images."""
     if record.task.is_custom:
         return []
     split = Split(record.task, "test")
@@ -32,13 +32,13 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
 def draw_digits(
     examples: list[Example], traces: list[Trace], labels: tuple[str, ...], path: Path, *, title: str
 ) -> None:
-    """Draw each image beside the probabilities of all classes after each of its rows, row beside row.
+    """Draw each image and the probabilities of all classes after each of its rows.
 
-    Where the head reads no single step, the gradient of its answer with respect to each pixel stands there instead.
+    If the head does not read single steps, the gradient of its output with respect to each pixel is drawn instead.
 
     Args:
         examples: Up to eight images (T, F) with their classes.
-        traces: What the model made of them.
+        traces: Traces of the model on them.
         labels: Names of the classes.
         path: The PNG to write.
         title: One line above the figure.

@@ -1,4 +1,4 @@
-"""Pictures of `square`: the two directions, the eight sequences without noise, rows of data, and a state on its way.
+"""Figures of `square`: directions, noise-free sequences, data, and the path of a hidden state.
 
 After the figures of D. Voigt Godoy (2021), "Deep Learning with PyTorch Step-by-Step", chapter 8.
 """
@@ -19,14 +19,14 @@ from seqhub.tasks.splits import Split
 from seqhub.tasks.square import CORNERS, TASK
 
 _COLORS = {name: color for name, color in zip(TASK.labels, (VERMILION, BLUE), strict=True)}
-# Tints of the two; few of them, as a GIF keeps large areas of one colour small
+# Tints of the two colours; only few, since a GIF compresses large areas of one colour well
 _SURFACE = LinearSegmentedColormap.from_list("surface", ["#f6c9ad", "white", "#b3d4ea"], N=11)
 _BACKWARDS, _FORWARDS = TASK.labels
 _FRAMES_PER_STEP = 6
 
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
-    """Draw all of them; the state only where it has two units and the head reads it at every step."""
+    """Draw all figures; the state only if it has two units and the head reads it at every step."""
     examples = [Split(record.task, "test")[number] for number in range(10)]
     written = [folder / name for name in ("directions.png", "eight-sequences.png", "noisy-sequences.png")]
     draw_directions(written[0])
@@ -43,13 +43,13 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
 
 
 def canonical_sequences() -> list[tuple[Floats, str]]:
-    """The eight sequences of four corners without noise, and their classes: clockwise ones first, from A to D on."""
+    """Return the eight noise-free sequences and their classes: clockwise ones first, from corner A on."""
     turns = ((_FORWARDS, 1), (_BACKWARDS, -1))
     return [(CORNERS[(base + turn * np.arange(4)) % 4], name) for name, turn in turns for base in range(4)]
 
 
 def draw_directions(path: Path) -> None:
-    """Both directions from A on: first the order as numbers alone, then with arrows.
+    """Draw both directions from A on: first the order as numbers only, then with arrows.
 
     Raises:
         SaveError: The file cannot be written.
@@ -63,7 +63,7 @@ def draw_directions(path: Path) -> None:
 
 
 def draw_sequences(path: Path) -> None:
-    """The eight sequences without noise, each with its start."""
+    """Draw the eight noise-free sequences, each with its start."""
     figure = new_figure(4.6)
     panels = figure.subplots(2, 4)
     for axes, (points, name) in zip(panels.flat, canonical_sequences(), strict=True):
@@ -75,10 +75,10 @@ def draw_sequences(path: Path) -> None:
 
 
 def draw_data(sequences: Sequence[Floats], names: Sequence[str], path: Path) -> None:
-    """Ten rows of data in two rows of five: points, numbered in their order, and the direction above.
+    """Draw ten rows of data in two rows of five: numbered points, with the direction above.
 
     Args:
-        sequences: Ten of (T, 2).
+        sequences: Ten sequences (T, 2).
         names: Their classes.
         path: The PNG to write.
 
@@ -93,10 +93,10 @@ def draw_data(sequences: Sequence[Floats], names: Sequence[str], path: Path) -> 
 
 
 def draw_states(states: Floats, readout: Floats, path: Path) -> None:
-    """Where the eight sequences stand after each step, on the decision surface of the head.
+    """Draw the states of the eight sequences after each step, on the decision surface of the head.
 
     Args:
-        states: (8, T, 2), as of `canonical_sequences`.
+        states: (8, T, 2), for `canonical_sequences`.
         readout: (8, T, 2), probabilities of both classes at these states.
         path: The PNG to write.
 
@@ -115,13 +115,13 @@ def draw_states(states: Floats, readout: Floats, path: Path) -> None:
 
 
 def animate_states(states: Floats, readout: Floats, path: Path) -> None:
-    """The same as an animation, each sequence on its way from state to state; arguments as in `draw_states`."""
+    """Animate the states of each sequence; arguments as in `draw_states`."""
     steps = states.shape[1]
     figure = new_figure(4.5, width=4.5)
     axes = figure.subplots()
     weights = _head(states, readout)
     times = [step + part / _FRAMES_PER_STEP for step in range(steps) for part in range(_FRAMES_PER_STEP)]
-    moments = [0.0] * _FRAMES_PER_STEP + times + [float(steps)] * 2 * _FRAMES_PER_STEP  # a rest at either end
+    moments = [0.0] * _FRAMES_PER_STEP + times + [float(steps)] * 2 * _FRAMES_PER_STEP  # a pause at both ends
 
     def draw(figure: Figure, frame: int) -> None:
         axes.clear()
@@ -143,7 +143,7 @@ def _corner(point: Floats) -> int:
 
 
 def _draw_points(axes: Axes, points: Floats, color: str, *, arrows: bool, size: float, letters: bool = True) -> None:
-    """Points numbered in their order; the corners themselves, with their letters, in grey behind them."""
+    """Draw points numbered in their order, over the corners and their letters in grey."""
     axes.set_aspect("equal")
     axes.set_xlim(-1.75, 1.75)
     axes.set_ylim(-1.75, 1.75)
@@ -168,7 +168,7 @@ def _draw_points(axes: Axes, points: Floats, color: str, *, arrows: bool, size: 
 
 
 def _head(states: Floats, readout: Floats) -> Floats:
-    """Weights (2,) and bias of the head, which is linear in the state: its scores at the states tell them."""
+    """Return weights (2,) and bias of the head, which is linear in the state, from its scores at the states."""
     points = np.column_stack([states.reshape(-1, 2), np.ones(states[..., 0].size)]).astype(np.float64)
     likely = np.log(np.maximum(readout.reshape(-1, 2).astype(np.float64), np.finfo(np.float32).tiny))
     weights: Floats = np.linalg.lstsq(points, likely[:, 1] - likely[:, 0], rcond=None)[0]
@@ -176,7 +176,7 @@ def _head(states: Floats, readout: Floats) -> Floats:
 
 
 def _draw_surface(axes: Axes, weights: Floats, states: Floats) -> None:
-    """Probability of `clockwise` at every state, and the line where it is one half."""
+    """Draw the probability of `clockwise` at every state, and the line where it is one half."""
     limit = max(1.0, float(np.abs(states).max())) * 1.12
     grid = np.linspace(-limit, limit, 301)
     scores = weights[0] * grid[None, :] + weights[1] * grid[:, None] + weights[2]
@@ -192,9 +192,9 @@ def _draw_surface(axes: Axes, weights: Floats, states: Floats) -> None:
 
 
 def _draw_paths(axes: Axes, states: Floats, time: float) -> None:
-    """Paths from the zero state until `time`, in steps, straight from state to state.
+    """Draw straight paths from the zero state until `time`, in steps.
 
-    Up to the first point they are grey: it says nothing about the direction.
+    Up to the first point they are grey, since one point does not determine the direction.
     """
     whole = np.concatenate([np.zeros_like(states[:, :1]), states], axis=1)
     done = int(time)

@@ -1,4 +1,4 @@
-"""Pictures of `windows`: what each hidden value sees of a row."""
+"""Figures of `windows`: the weights of each hidden value."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from seqhub.records import RunRecord
 
 
 def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
-    """The weights of the hidden layer, where the model is of the family that has one."""
+    """Draw the weights of the hidden layer, if the model family has one."""
     run = folder.parent
     if "connectivity" not in json.loads((run / "config.json").read_text(encoding="utf-8")):
         return []
@@ -23,13 +23,13 @@ def figures(folder: Path, record: RunRecord, watch: Watch) -> list[Path]:
 
 
 def hidden_weights(run: Path) -> Floats:
-    """The matrix of the hidden layer of a locally connected model or its dense twin.
+    """Return the weight matrix of the hidden layer of a locally connected or fully connected model.
 
     Args:
         run: Folder of the model.
 
     Returns:
-        (hidden values, values of a row); 0 where a window does not reach, which is what makes a layer local.
+        Matrix (hidden values, values of a row); a locally connected layer has 0 outside each window.
     """
     weight: Floats = load_file(run / "model.safetensors")["model.hidden.weight"]
     if weight.ndim == 2:
