@@ -1,4 +1,4 @@
-# Each target sets up what it needs; `make` alone lists them.
+# Each target installs what it needs; `make` lists the targets.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,43 +6,43 @@ READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 
-help:  ## list the targets
+help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
-install: $(READY)  ## make .venv and install seqhub into it, with all extras, at the pinned versions
+install: $(READY)  ## Install seqhub with all extras into .venv, at the pinned versions.
 
 $(READY): pyproject.toml constraints.txt setup.py $(wildcard seqhub/native/src/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "seqhub needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3"; exit 1; }
-	@echo "setting up $(VENV): a minute or two, this once"
+	@echo "setting up $(VENV): this takes a minute or two, once"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
-demo: $(READY)  ## build qrsu/hard, solve it, measure, document, load back and prove it (under a minute)
+demo: $(READY)  ## Run the whole pipeline on qrsu/hard (under a minute).
 	$(BIN)/seqhub demo runs/demo
 
-test: $(READY)  ## lint, types and the tests
+test: $(READY)  ## Run the linter, the type checker and the fast tests.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-test-all: $(READY)  ## the same with the slow tests
+test-all: $(READY)  ## Run all tests, also the slow ones.
 	$(BIN)/python -m pytest
 
-transformers-suite: $(READY)  ## transformers' own model tests on every preset (fetches its source distribution)
+transformers-suite: $(READY)  ## Run transformers' own model tests on every preset (downloads its sources).
 	$(BIN)/python tests/models/common_suite/run.py
 
-CLIENT :=  # other releases than those installed, as in CLIENT="huggingface_hub==1.31.0 datasets==5.0.0"
+CLIENT :=  # other releases than the installed ones, as in CLIENT="huggingface_hub==1.31.0 datasets==5.0.0"
 
-hub-suite: $(READY)  ## huggingface_hub's and datasets' own tests against this server (fetches their sources)
+hub-suite: $(READY)  ## Run huggingface_hub's and datasets' own tests on the server (downloads their sources).
 	@for suite in hub datasets; do for mode in xet lfs; do \
 		$(BIN)/python tests/server/suite/run.py --suite $$suite --mode $$mode --scratch build/hub-suite \
 			$(CLIENT:%=--release %) || failed=1; \
 	done; done; test -z "$$failed"
 
-js-suite: $(READY)  ## 42 operations of the npm client @huggingface/hub against this server (needs node and npm)
+js-suite: $(READY)  ## Run 42 operations of the npm client @huggingface/hub on the server (needs node and npm).
 	$(BIN)/python tests/server/suite/js.py --scratch build/js-suite
 
 SANITIZED := build/sanitized/seqhub/native/recurrence.so
@@ -50,7 +50,7 @@ $(SANITIZED): setup.py $(wildcard seqhub/native/src/*)
 	CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py --quiet build_ext --build-lib build/sanitized
 
-sanitize: $(READY) $(SANITIZED)  ## the tests of the native recurrence under address and undefined-behaviour sanitizers
+sanitize: $(READY) $(SANITIZED)  ## Test the native recurrence under address and undefined-behaviour sanitizers.
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
 		$(BIN)/python -m pytest tests/native --timeout=3000
@@ -67,10 +67,10 @@ build/fuzz/fuzz: $(wildcard tests/native/fuzz/*) seqhub/native/src/problem.h seq
 
 SECONDS := 60
 
-fuzz: $(READY) $(FUZZED) build/fuzz/fuzz  ## random problems for the native recurrence, guided by coverage (SECONDS=60)
+fuzz: $(READY) $(FUZZED) build/fuzz/fuzz  ## Fuzz the native recurrence, guided by coverage (SECONDS=60).
 	build/fuzz/fuzz $(FUZZED) $(SECONDS)
 
-wheel: $(READY)  ## build the wheel, and test it in a clean environment (needs a package index)
+wheel: $(READY)  ## Build the wheel and test it in a clean environment (needs a package index).
 	$(BIN)/python tests/wheel_release.py
 
 format: $(READY)  ## put the code into the house form
@@ -86,13 +86,13 @@ bench: $(READY)  ## every benchmark, both sides in one run, as tables
 	$(BIN)/python -m benchmarks all
 
 release: $(READY)  ## build every dataset, train every model, verify both; keeps records and cards
-	$(BIN)/python -m dataset_scripts.build
-	$(BIN)/python -m dataset_scripts.verify build/datasets
-	$(BIN)/python -m model_cards.release
+	$(BIN)/python -m dataset_scripts build
+	$(BIN)/python -m dataset_scripts verify
+	$(BIN)/python -m model_cards release
 
 cards: $(READY)  ## render again everything that is rendered
-	$(BIN)/python -m dataset_scripts.render
-	$(BIN)/python -m model_cards.render
+	$(BIN)/python -m dataset_scripts render
+	$(BIN)/python -m model_cards render
 	$(BIN)/python -m docs.render
 
 .PHONY: help install demo test test-all transformers-suite hub-suite js-suite sanitize fuzz wheel format lint bench release cards

@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME ...`."""
+"""The command `python -m benchmarks NAME ...`."""
 
 import argparse
 import json
@@ -13,13 +13,17 @@ from seqhub.records import environment
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="measure both sides, print, and save")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure the baseline and seqhub, print the results and save them."
+    )
     parser.add_argument("names", nargs="+", choices=[*list_benchmarks(), "all"], metavar="NAME",
-                        help=f"{', '.join(list_benchmarks())} or all")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=5, help="times that both sides are measured in turn (default 5)")
+                        help=f"Benchmarks: {', '.join(list_benchmarks())} or all")  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="Number of times that both sides are measured in turn (default 5)"
+    )
     arguments = parser.parse_args()
     if arguments.rounds < 1:
-        parser.error(f"--rounds {arguments.rounds}; need at least 1")
+        parser.error(f"--rounds {arguments.rounds}: must be at least 1")
     for name in list_benchmarks() if "all" in arguments.names else dict.fromkeys(arguments.names):
         benchmark = get_benchmark(name)
         title = (benchmark.__doc__ or name).partition("\n")[0]
@@ -32,8 +36,8 @@ def table(title: str, rows: list[Row]) -> Table:
     machine = environment()
     caption = f"{machine['cores']} cores, {machine['platform']}, Python {machine['python']}"
     grid = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
-    for heading in ("case", "theirs", "ours", "unit", "ratio", "goal", ""):
-        grid.add_column(heading, justify="right" if heading in ("theirs", "ours", "ratio") else "left")
+    for heading in ("case", "baseline", "seqhub", "unit", "ratio", "goal", ""):
+        grid.add_column(heading, justify="right" if heading in ("baseline", "seqhub", "ratio") else "left")
     for row in rows:
         goal = f"{row.goal[0]} {row.goal[1]} {number(row.goal[2])}" if row.goal else ""
         verdict = {True: "met", False: "[bold]missed[/bold]", None: ""}[row.met]

@@ -1,4 +1,4 @@
-"""Reaching one example by its number, anywhere in an endless split."""
+"""Random access to one example by its number, anywhere in an endless split."""
 
 import time
 from statistics import median
@@ -19,7 +19,7 @@ def run(rounds: int) -> list[Row]:
     numbers = np.random.default_rng(0).integers(0, 10**12, (rounds, _EXAMPLES)).tolist()
     microseconds: dict[str, list[float]] = {task_id: [] for task_id in splits}
     for split in splits.values():
-        split[0]  # the support of a small config is listed once
+        split[0]  # the finite domain of a small config is listed once
     for row in numbers:
         for task_id, split in splits.items():
             started = time.perf_counter()

@@ -1,10 +1,10 @@
-"""How the tutorials do it, written anew from a description of what they do: the work is theirs, the code is not.
+"""Baselines from tutorials, reimplemented from descriptions of their code.
 
 `CourseGenerator` follows the generator of the course "NYU Deep Learning" (Canziani & LeCun, 2020, notebook 08) step
 by step: one sequence at a time, as a string, encoded symbol by symbol through dictionaries, made one-hot and padded
-by the helpers that Keras has for it. Its batches equal those of `seqhub.tasks.qrsu.tutorial_stream` bit by bit
-(tests/tasks/test_tutorial_stream.py), which takes the same random numbers by a shorter way. Without torch: it is also
-measured where nothing needs that.
+by Keras' helpers. Its batches equal those of `seqhub.tasks.qrsu.tutorial_stream` bit by bit
+(tests/tasks/test_tutorial_stream.py), which uses the same random numbers with less work. It does not import torch,
+since some benchmarks measure it without torch.
 """
 
 from collections.abc import Sequence
@@ -24,19 +24,19 @@ _MARKS = {"Q": ("X", "X"), "R": ("X", "Y"), "S": ("Y", "X"), "U": ("Y", "Y")}
 
 
 class CourseGenerator:
-    """One-hot batches of temporal order, made as the course makes them."""
+    """One-hot batches of temporal order, generated like those of the course."""
 
     def __init__(self, level: str, batch_size: int = 32, seed: int = 8382) -> None:
         self.length_range, self.first_range, self.second_range = _RANGES[level]
         self.batch_size = batch_size
-        self.random = np.random.RandomState(seed)  # the course draws from NumPy's global one, at the same cost
+        self.random = np.random.RandomState(seed)  # the course uses NumPy's global generator, at the same cost
         self.symbols = ["X", "Y", "a", "b", "c", "d", "B", "E"]
         self.classes = ["Q", "R", "S", "U"]
         self.number_of_symbol = {symbol: number for number, symbol in enumerate(self.symbols)}
         self.number_of_class = {name: number for number, name in enumerate(self.classes)}
 
     def pair(self) -> tuple[str, str]:
-        """One sequence and its class."""
+        """Return one sequence and its class."""
         length = self.random.randint(*self.length_range)
         first = self.random.randint(*self.first_range)
         second = self.random.randint(*self.second_range)
@@ -48,7 +48,7 @@ class CourseGenerator:
         return "".join(characters), name
 
     def batch(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The next batch: one-hot (batch_size, width, 8) with zero rows in front, and one-hot classes."""
+        """Return the next batch: one-hot (batch_size, width, 8) with zero rows in front, and one-hot classes."""
         sequences, targets = [], []
         for _ in range(self.batch_size):
             text, name = self.pair()
@@ -58,7 +58,7 @@ class CourseGenerator:
 
 
 def to_categorical(numbers: Sequence[int], classes: int) -> NDArray[np.float32]:
-    """One-hot rows, as `keras.utils.to_categorical` makes them."""
+    """Return one-hot rows, like `keras.utils.to_categorical`."""
     flat = np.array(numbers, dtype="int").ravel()
     one_hot = np.zeros((flat.shape[0], classes), dtype=np.float32)
     one_hot[np.arange(flat.shape[0]), flat] = 1
@@ -66,7 +66,7 @@ def to_categorical(numbers: Sequence[int], classes: int) -> NDArray[np.float32]:
 
 
 def pad_sequences(sequences: Sequence[NDArray[Any]], width: int) -> NDArray[np.int32]:
-    """Zeros in front of each sequence, as `keras.utils.pad_sequences` does by default."""
+    """Pad each sequence with zeros in front, like `keras.utils.pad_sequences` by default."""
     shape = np.asarray(sequences[0]).shape[1:]
     padded = np.full((len(sequences), width, *shape), 0.0, dtype=np.int32)
     for number, sequence in enumerate(sequences):

@@ -1,8 +1,8 @@
-"""A data set of qrsu/hard on disk: `Dataset.from_generator` with the course's sequences against our builder.
+"""Building a dataset of qrsu/hard on disk: `Dataset.from_generator` with the course's generator against seqhub.
 
-Each side runs in a process of its own, which reports time, peak memory and bytes on disk. Ours writes 1,000,000 rows;
-theirs writes 50,000, and its rate is taken as that of 1,000,000, as it works row by row and flushes every thousand.
-Below that, both write the same number of rows, once.
+Each side runs in a process of its own, which reports time, peak memory and bytes on disk. seqhub writes 1,000,000 rows.
+The baseline writes 50,000; its rate is the same for 1,000,000, since it works row by row and flushes every thousand.
+For the curve both write the same number of rows, once.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def run(rounds: int) -> list[Row]:
 
 
 def _curve(rows: int) -> Row:
-    """Seconds for as many rows on both sides, once."""
+    """Measure the seconds for several numbers of rows on both sides, once."""
     theirs, ours = (rows / _child(side, rows)["rows_per_second"] for side in ("theirs", "ours"))
     return Row(case=f"{rows:,} rows", unit="s", theirs=theirs, ours=ours, ratio=theirs / ours)
 
@@ -66,7 +66,7 @@ def builder(cache: str, rows: int) -> int:
     return sum(map(len, splits.values()))
 
 
-SIDES: dict[str, tuple[Callable[[str, int], int], str]] = {  # what to time, and what to import before
+SIDES: dict[str, tuple[Callable[[str, int], int], str]] = {  # function to time, and import before it
     "theirs": (from_generator, "datasets"),
     "ours": (builder, "seqhub.data.builder"),
 }
@@ -79,7 +79,7 @@ def _child(side: str, rows: int) -> dict[str, float]:
 
 
 def measure(side: str, rows: int) -> dict[str, float]:
-    """What one side takes in this process; imports are not timed but count as memory."""
+    """Measure one side in this process; imports are not timed but count as memory."""
     run, module = SIDES[side]
     import_module(module)
     with tempfile.TemporaryDirectory() as cache:
@@ -91,10 +91,9 @@ def measure(side: str, rows: int) -> dict[str, float]:
 
 
 def _peak_mib() -> float:
-    """Peak resident memory of this process.
+    """Return the peak resident memory of this process.
 
-    Linux lets a child's `getrusage` start from the peak of the process that started it, so its own is read where the
-    kernel tells it.
+    On Linux `getrusage` of a child starts at the peak of its parent, so the value is read from /proc instead.
     """
     status = Path("/proc/self/status")
     if status.exists():

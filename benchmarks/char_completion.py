@@ -1,10 +1,10 @@
-"""Three phrases by heart, by the recipe of their course: loss and completion, by a plain PyTorch program and by ours.
+"""Memorising three phrases by the course's recipe: loss and completion of a plain PyTorch program and of seqhub.
 
-The plain program is the course's, written anew with the symbols in a fixed order: `torch.manual_seed`, a tanh
-recurrence of width 12 and a linear layer, 100 steps of Adam at 0.01 on all three phrases, cross-entropy over 42 next
-characters. Ours is `seqhub train` by the recipe `tutorial`, from the same first weights. Then both write on from
-`good`: the plain program reads everything again for each character, ours is `generate`. Losses are those of the forward
-pass of epochs 10 and 100, in nats. Nothing here is timed, so `rounds` changes nothing.
+The plain program reimplements the course's with the symbols in a fixed order: `torch.manual_seed`, a tanh recurrence of
+width 12 and a linear layer, 100 steps of Adam at 0.01 on all three phrases, cross-entropy over 42 next characters.
+seqhub is `seqhub train` with the recipe `tutorial`, from the same initial weights. Then both complete `good`: the plain
+program reads everything again for each character, seqhub uses `generate`. Losses are of the forward pass of epochs
+10 and 100, in nats. Nothing is timed, so `rounds` has no effect.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ START, EPOCHS = "good", 100
 
 
 class Outcome(NamedTuple):
-    """What one seed came to."""
+    """Result of one seed."""
 
     loss_10: float
     loss_100: float
@@ -61,7 +61,7 @@ def _row(case: str, theirs: Sequence[float], here: Sequence[float]) -> Row:
 
 
 def plain(seed: int) -> Outcome:
-    """The plain program."""
+    """Train the plain program and complete phrases with it."""
     symbols = len(TASK.symbols)
     phrases = [row.inputs for row in Split(TASK_ID).examples(Split(TASK_ID).blocks(0, 1))]
     ids = torch.from_numpy(TASK.encode_batch(phrases)) - 1
@@ -87,7 +87,7 @@ def plain(seed: int) -> Outcome:
 
 
 def ours(seed: int) -> Outcome:
-    """The one loop of this package, and `generate`."""
+    """Train with seqhub and complete phrases with `generate`."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         settings = recipe(TASK_ID, MODEL, "tutorial") | {"model": MODEL, "weights_seed": seed, "cpu": True}

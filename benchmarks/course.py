@@ -1,4 +1,4 @@
-"""The network of the course "NYU Deep Learning" (Canziani & LeCun, 2020, notebook 08), its training and its test."""
+"""Network, training and test of the course "NYU Deep Learning" (Canziani & LeCun, 2020, notebook 08)."""
 
 import time
 
@@ -9,7 +9,7 @@ from benchmarks.baselines import CourseGenerator
 
 
 class CourseModel(nn.Module):
-    """A recurrence, and a linear layer at every step."""
+    """A recurrence with a linear layer at every step."""
 
     def __init__(self, cell: str, hidden: int) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class CourseModel(nn.Module):
         self.linear = nn.Linear(hidden, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, T, 4) of x (B, T, 8)."""
+        """Return logits (B, T, 4) of x (B, T, 8)."""
         return self.linear(self.recurrence(x)[0])
 
 
@@ -31,7 +31,7 @@ def course_steps(
     sequences: int,
     max_grad_norm: float | None = None,
 ) -> int:
-    """Train as the course does, and return the number of right answers."""
+    """Train like the course and return the number of right answers."""
     criterion = nn.CrossEntropyLoss()
     correct = 0
     model.train()
@@ -52,7 +52,7 @@ def course_steps(
 
 
 def course_test(model: CourseModel, generator: CourseGenerator, sequences: int) -> tuple[int, float]:
-    """Right answers and summed loss on fresh sequences, as the course tests."""
+    """Return right answers and summed loss on newly generated sequences, like the course's test."""
     criterion = nn.CrossEntropyLoss()
     correct, loss = 0, 0.0
     model.eval()
@@ -68,7 +68,7 @@ def course_test(model: CourseModel, generator: CourseGenerator, sequences: int) 
 
 
 def course_loop(level: str, cell: str, hidden: int, sequences: int) -> float:
-    """Sequences per second of the course's training, its generator included."""
+    """Return the sequences per second of the course's training, including its generator."""
     model = CourseModel(cell, hidden)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
     started = time.perf_counter()
@@ -77,7 +77,7 @@ def course_loop(level: str, cell: str, hidden: int, sequences: int) -> float:
 
 
 def course_notebook(level: str, epochs: int = 100) -> float:
-    """The notebook as a script: every epoch trained and tested. Returns the share of right answers in the last test."""
+    """Run the notebook as a script and return the accuracy of the last test."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     model = CourseModel("rnn_relu", 4)

@@ -1,8 +1,8 @@
-"""Accuracy on qrsu/hard, by `seqhub evaluate` and by the course's test loop: sequences per second, data included.
+"""Evaluation on qrsu/hard: sequences per second of `seqhub evaluate` and of the course's test loop, including data.
 
-The course's loop draws batches of 32 as in training, makes them one-hot, reads the logits of every step and sums the
-losses and the right answers up. Ours draws the same number of sequences from the test split and tallies every metric
-of a card. One thread; once with the native recurrence, once with torch's own modules (SEQHUB_KERNELS=0).
+The course's loop generates batches of 32 as in training, makes them one-hot, reads the logits of every step and sums
+losses and right answers. seqhub generates the same number of sequences of the test split and computes every metric of a
+card. One thread; once with the native recurrence, once with torch's modules (SEQHUB_KERNELS=0).
 """
 
 import torch
@@ -16,7 +16,9 @@ from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
 
 _THEIRS, _OURS = 6_400, 100_000  # sequences of one call
-_GOALS: dict[tuple[str, int], tuple[float | None, float | None]] = {  # asked of the library, of torch's modules
+_GOALS: dict[
+    tuple[str, int], tuple[float | None, float | None]
+] = {  # goals with the native recurrence and with torch's modules
     ("rnn_tanh", 4): (None, None),
     ("lstm", 4): (50, 5),
     ("lstm", 16): (15, 5),

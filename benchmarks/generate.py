@@ -1,8 +1,8 @@
-"""Drawing examples: the generator of QRSU's course, and one usual loop for every other task, against `Split.batches`.
+"""Generating examples: the course's generator of QRSU, and one loop for every other task, against `Split.batches`.
 
-The course's side draws 31 batches of 32, one of its epochs; ours draws 262,144 rows as characters, lengths and labels.
-Below that, both make what a network eats: one-hot batches there, batches of 32 rows of ids as tensors here. Of other
-tasks, the usual loop makes one example after another (`benchmarks/usual.py`), as texts or arrays with their targets.
+The course's generator makes 31 batches of 32, one of its epochs; seqhub makes 262,144 rows as characters, lengths and
+labels. In a second case both make inputs of a network: one-hot batches, and batches of 32 rows of ids as tensors. For
+other tasks the baseline makes one example after another (`benchmarks/reference_generators.py`), as texts or arrays.
 """
 
 import time
@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any
 
 from benchmarks.baselines import CourseGenerator
+from benchmarks.reference_generators import GENERATORS
 from benchmarks.timing import Goal, Job, Row, compare
-from benchmarks.usual import USUAL, draw
 from seqhub.data.loader import StreamLoader
 from seqhub.tasks.qrsu import TASK, tutorial_stream
 from seqhub.tasks.registry import get_task, resolve
@@ -22,9 +22,9 @@ from seqhub.tasks.splits import Split
 _THEIRS = 31  # batches
 _OURS = 1 << 18  # rows
 _GOAL: Goal = ("ratio", ">=", 300.0)
-_USUAL_SECONDS = 0.3  # of work on each side in each round, about
-_CHOSEN = {"long_lag": ("2a-p100", "2b-p100", "2c-q50-p50")}  # three tasks of one name
-_ASKED = {"adding": 40.0, "multiplication": 40.0, "embedded_reber": 40.0}  # of the others 100
+_GENERATORS_SECONDS = 0.3  # approximate work on each side in each round
+_CHOSEN = {"long_lag": ("2a-p100", "2b-p100", "2c-q50-p50")}  # three configs of one task
+_ASKED = {"adding": 40.0, "multiplication": 40.0, "embedded_reber": 40.0}  # 100 for the others
 
 
 def run(rounds: int) -> list[Row]:
@@ -40,20 +40,22 @@ def run(rounds: int) -> list[Row]:
     tensors = Job(partial(_exhaust, iter(StreamLoader("qrsu/hard", batch_size=32)), _OURS // 32), _OURS)
     rows.append(compare("hard, against tutorial_stream", shorter, ours, rounds, unit="sequences/s"))
     rows.append(compare("hard, to batches of 32 tensors", hard, tensors, rounds, unit="sequences/s"))
-    return rows + [_against_usual(task_id, rounds) for task_id in _others()]
+    return rows + [_against_reference(task_id, rounds) for task_id in _others()]
 
 
 def _others() -> list[str]:
-    """A config of every other task that is drawn: its first, for longer ones cost the same by the step."""
-    drawn = {name: [each.name for each in get_task(name).configs if not getattr(each, "given", 0)] for name in USUAL}
+    """Return one config of every other generated task; the first, since the cost is proportional to the steps."""
+    drawn = {
+        name: [each.name for each in get_task(name).configs if not getattr(each, "given", 0)] for name in GENERATORS
+    }
     return [f"{name}/{config}" for name, configs in drawn.items() for config in _CHOSEN.get(name, configs[:1])]
 
 
-def _against_usual(task_id: str, rounds: int) -> Row:
+def _against_reference(task_id: str, rounds: int) -> Row:
     task, config = resolve(task_id)
     split = Split(task_id)
     theirs, ours = (
-        _job(partial(draw, task.name, config), 64),
+        _job(partial(generate, task.name, config), 64),
         _job(lambda count: _exhaust(split.batches(0, count), count), 8_192),
     )
     goal: Goal = ("ratio", ">=", _ASKED.get(task.name, 100.0))
@@ -61,11 +63,11 @@ def _against_usual(task_id: str, rounds: int) -> Row:
 
 
 def _job(draw_some: Callable[[int], object], count: int) -> Job:
-    """As many as take long enough to be timed."""
+    """Return a job with enough examples to be timed."""
     draw_some(count)
     started = time.perf_counter()
     draw_some(count)
-    times = max(1, round(_USUAL_SECONDS / (time.perf_counter() - started)))
+    times = max(1, round(_GENERATORS_SECONDS / (time.perf_counter() - started)))
     return Job(partial(draw_some, times * count), times * count)
 
 

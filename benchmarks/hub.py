@@ -1,11 +1,11 @@
 """The embedded Hub: commits, large files, lists and downloads, against bare SQLite, plain servers and a small Hub.
 
-Servers are `seqhub serve` in processes of their own, clients are huggingface_hub in others. The plain copy of a file is
-the least that any Hub must do: Python's http.client streams it from disk in pieces of 1 MiB to Python's http.server in
-a process of its own, which writes them as they come and syncs once at the end; and back in the same way, without a
-sync. No hash is taken. A Hub's time has the client's work in it, which no server can shorten: huggingface_hub reads the
-file twice, for its SHA-256 and for sending, hf_xet cuts, hashes and packs it. The processor time of both sides tells
-how much that is. Large files are measured in at most three rounds, so that all of it takes minutes.
+Servers are `seqhub serve` in processes of their own, clients are huggingface_hub in other processes. The plain copy of
+a file is a lower bound of the work of any Hub: Python's http.client streams it from disk in pieces of 1 MiB to Python's
+http.server in another process, which writes each piece and syncs once at the end; the way back is the same without a
+sync. No hash is computed. A Hub's time includes the client's work, which a server cannot shorten: huggingface_hub reads
+the file twice, for its SHA-256 and for sending; hf_xet chunks, hashes and compresses it. The processor time of both
+sides shows that share. Large files are measured in at most three rounds, so that the benchmark takes minutes.
 """
 
 import argparse
@@ -34,10 +34,10 @@ from urllib.parse import urlsplit
 from benchmarks.timing import Goal, Row, row_of_pairs
 
 MIB = 2**20
-LIMIT = 120  # seconds for any one process or request
+LIMIT = 120  # time limit of a process or request, in seconds
 PROCESSES, THREADS, COMMITS = 2, 4, 25
 MANY, LARGE = 10_000, 1024 * MIB
-DOWNLOADS = 1500  # enough for the clock of processor time, which ticks 100 times a second
+DOWNLOADS = 1500  # enough for the clock of processor time, which has 100 ticks per second
 SERVE = "from seqhub.cli import main; main()"
 
 
@@ -50,14 +50,14 @@ def run(rounds: int) -> list[Row]:
 
 @dataclass
 class Server:
-    """A server in a process of its own."""
+    """A server process."""
 
     process: "subprocess.Popen[str]"
     url: str
     token: str
 
     def child(self, folder: Path, *line: str, lfs: bool = False) -> list[Any]:
-        """What a client in a process of its own measured; `line` names a function of CHILDREN and what it takes."""
+        """Return the measurements of a client process; `line` names a function of CHILDREN and its arguments."""
         home = tempfile.mkdtemp(dir=folder)
         environment = {
             **os.environ,
@@ -92,7 +92,7 @@ class Server:
 
 @dataclass
 class Line:
-    """One connection that stays open."""
+    """A persistent connection."""
 
     connection: http.client.HTTPConnection
     token: str
@@ -107,7 +107,7 @@ class Line:
         return response
 
     def commit(self, repo: str, files: dict[str, bytes]) -> float:
-        """Seconds that one commit takes."""
+        """Return the seconds of one commit."""
         lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "files"}}]
         for path, content in files.items():
             value = {"path": path, "content": b64encode(content).decode(), "encoding": "base64"}
@@ -118,7 +118,7 @@ class Line:
 
 @contextmanager
 def serving(root: Path) -> Iterator[Server]:
-    """`seqhub serve` of a root on which the user ada exists."""
+    """Start `seqhub serve` on a folder with the user ada."""
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
 
@@ -142,7 +142,7 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 def _commits(folder: Path, rounds: int) -> Iterator[Row]:
-    """Many clients on one repository, and one writer in this process."""
+    """Measure many clients on one repository, and one writer in this process."""
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
     from seqhub.server.types import AddSmall
@@ -157,7 +157,9 @@ def _commits(folder: Path, rounds: int) -> Iterator[Row]:
     present = {entry.path for entry in store.revisions.tree(crowded, head, "", recursive=True, limit=10_000)[0]}
     wanted = {f"{name}/{thread}/{number}" for name in "ab" for thread in range(THREADS) for number in range(COMMITS)}
     case = f"{PROCESSES * THREADS} clients, {COMMITS} commits each"
-    yield Row(case=f"{case}: lost", unit="commits", theirs=None, ours=len(wanted - present), goal=("ours", "<=", 0))
+    yield Row(
+        case=f"{case}: lost commits", unit="commits", theirs=None, ours=len(wanted - present), goal=("ours", "<=", 0)
+    )
     rate = len(wanted) / max(taken_by_one for (taken_by_one,) in taken)
     yield Row(case=f"{case}: rate", unit="commits/s", theirs=None, ours=rate)
 
@@ -178,21 +180,21 @@ def _commits(folder: Path, rounds: int) -> Iterator[Row]:
         store.commits.create(alone, "main", [added], expected_parent=None, author="ada", title="file", uploader=ada)
 
     yield _seconds_row(
-        "one small file in the store, and one bare insert", insert, commit, 60 * rounds, ("ratio", "<=", 3.0)
+        "one small file in the store, against a bare insert", insert, commit, 60 * rounds, ("ratio", "<=", 3.0)
     )
     bare.close()
     store.close()
 
 
 def _seconds_row(case: str, theirs: Callable[[], object], ours: Callable[[], object], times: int, goal: Goal) -> Row:
-    """Both in turn, many times: the ratio is that of the medians, as one pause of the disk is longer than either."""
+    """Measure both in turn, many times; the ratio is that of the medians, since disk pauses exceed either."""
     pairs = [(seconds(theirs), seconds(ours)) for _ in range(times)]
     first, second = (median(side) * 1000 for side in zip(*pairs, strict=True))
     return Row(case=case, unit="ms", theirs=first, ours=second, ratio=second / first, goal=goal)
 
 
 def _files(folder: Path, rounds: int) -> Iterator[Row]:
-    """Repositories with many files, through HTTP."""
+    """Measure repositories with many files, over HTTP."""
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
 
@@ -214,7 +216,7 @@ def _files(folder: Path, rounds: int) -> Iterator[Row]:
         )
         turns = iter(range(empties)), iter(range(empties))
         yield _seconds_row(
-            "one more file on 10,000, and a file into an empty repository",
+            "one more file on 10,000, against an empty repository",
             lambda: line.commit(f"ada/empty{next(turns[0])}", {"one.txt": b"one"}),
             lambda: line.commit("ada/many0", {f"one{next(turns[1])}.txt": b"one"}),
             empties,
@@ -222,11 +224,11 @@ def _files(folder: Path, rounds: int) -> Iterator[Row]:
         )
         listed = median(server.child(folder, "tree", "ada/many0", str(rounds)))
         yield Row(case="recursive listing of 10,000", unit="s", theirs=None, ours=listed, goal=("ours", "<=", 0.5))
-        yield Row(case="server's peak memory meanwhile", unit="MiB", theirs=None, ours=server.peak_mib())
+        yield Row(case="server's peak memory", unit="MiB", theirs=None, ours=server.peak_mib())
 
 
 def _transfers(folder: Path, rounds: int) -> Iterator[Row]:
-    """Large files of random bytes, new ones each time, up and down; each next to a plain copy of the same file."""
+    """Measure uploads and downloads of new large random files, each next to a plain copy of the same file."""
     root, file, copy = folder / "large", folder / "large.bin", folder / "copy.bin"
     root.mkdir()
     rates: dict[str, list[tuple[float, float]]] = {}
@@ -246,17 +248,17 @@ def _transfers(folder: Path, rounds: int) -> Iterator[Row]:
         size = f"{LARGE // MIB:,} MiB"
         for name, pairs in rates.items():
             goal: Goal = ("ratio", ">=", 1 / 3 if name.startswith("LFS") else 0.1)
-            yield row_of_pairs(f"{size} by {name}, and a plain copy", pairs, unit="MiB/s", goal=goal)
+            yield row_of_pairs(f"{size} by {name}, against a plain copy", pairs, unit="MiB/s", goal=goal)
         for name, pairs in work.items():
             of_client, of_server = (median(side) for side in zip(*pairs, strict=True))
-            case = f"{size} by {name}: processor time of the server, and of the client"
+            case = f"{size} by {name}: processor time of the server, against the client"
             yield Row(case=case, unit="s", theirs=of_client, ours=of_server)
         peak = server.peak_mib()
-        yield Row(case="server's peak memory meanwhile", unit="MiB", theirs=None, ours=peak, goal=("ours", "<=", 200.0))
+        yield Row(case="server's peak memory", unit="MiB", theirs=None, ours=peak, goal=("ours", "<=", 200.0))
 
 
 def _fill(file: Path) -> None:
-    """A large file of random bytes, on disk when this returns, so that nobody's sync waits for it."""
+    """Write a large random file and sync it, so that its sync does not slow down later measurements."""
     with file.open("wb") as out:
         for _ in range(LARGE // MIB):
             out.write(os.urandom(MIB))
@@ -265,7 +267,7 @@ def _fill(file: Path) -> None:
 
 
 class _PlainHandler(BaseHTTPRequestHandler):
-    """PUT keeps a file, GET gives it back."""
+    """A handler that stores a file on PUT and returns it on GET."""
 
     file: Path
 
@@ -304,7 +306,7 @@ def _plain(file: Path) -> Iterator[str]:
 
 
 def _copy(netloc: str, source: Path, target: Path) -> tuple[float, float]:
-    """Seconds of a file up and down."""
+    """Return the seconds of copying a file up and down."""
 
     def up() -> None:
         line = http.client.HTTPConnection(netloc, timeout=LIMIT, blocksize=MIB)
@@ -324,7 +326,7 @@ def _copy(netloc: str, source: Path, target: Path) -> tuple[float, float]:
 
 
 def _lists(folder: Path, rounds: int) -> Iterator[Row]:
-    """Pages of a Hub with 100 repositories and of one with 10,000."""
+    """Measure pages of a Hub with 100 repositories and of one with 10,000."""
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
 
@@ -351,12 +353,12 @@ def _lists(folder: Path, rounds: int) -> Iterator[Row]:
                 partial(line.ask, "/api/models" + query.partition(">")[0])
                 for line, query in zip(lines, queries, strict=True)
             ]
-            case = f"{name} of 10,000 repositories, and of 100"
+            case = f"{name} of 10,000 repositories, against 100"
             yield _seconds_row(case, asking[0], asking[1], 10 * rounds, ("ratio", "<=", 2.0))
 
 
 def _downloads(folder: Path, rounds: int) -> Iterator[Row]:
-    """Requests for a second of the server's processor time, of `resolve` and of Starlette's own StaticFiles."""
+    """Measure requests per second of processor time, of `resolve` and of Starlette's StaticFiles."""
     from seqhub.server.serve import Running
     from seqhub.server.store import Store
     from seqhub.server.types import AddLarge, AddSmall, Operation
@@ -386,14 +388,14 @@ def _downloads(folder: Path, rounds: int) -> Iterator[Row]:
                 (hub.process.pid, urlsplit(hub.url).netloc, f"/ada/net/resolve/main/{name}"),
             )
             for side in sides:
-                requests_by_time(*side)  # to warm up
+                requests_by_time(*side)  # warm-up
             pairs = [(requests_by_time(*sides[0]), requests_by_time(*sides[1])) for _ in range(rounds)]
-            case = f"{name} by StaticFiles, and by resolve"
+            case = f"{name} by resolve, against StaticFiles"
             yield row_of_pairs(case, pairs, unit="requests/CPU s", goal=("ratio", ">=", 0.9))
 
 
 def requests_by_time(process: int, netloc: str, path: str) -> float:
-    """Requests that a server answers in a second of its processor time, on one connection."""
+    """Return the requests per second of a server's processor time, on one connection."""
     before = processor_time(process)
     line = http.client.HTTPConnection(netloc, timeout=LIMIT)
     for _ in range(DOWNLOADS):
@@ -408,7 +410,7 @@ def requests_by_time(process: int, netloc: str, path: str) -> float:
 
 @contextmanager
 def static(folder: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
-    """Starlette's StaticFiles behind uvicorn, in a process of its own; the process and its address."""
+    """Start Starlette's StaticFiles with uvicorn in a process of its own; yield the process and its address."""
     line = [sys.executable, "-m", "benchmarks.hub", "static", str(folder)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -419,7 +421,7 @@ def static(folder: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
 
 
 def commits_child(repo: str, name: str) -> list[float]:
-    """Seconds that the threads of one process take."""
+    """Return the seconds of the threads of one process."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
     def work(thread: int) -> None:
@@ -443,7 +445,7 @@ def tree_child(repo: str, rounds: str) -> list[float]:
 
 
 def transfer_child(repo: str, file: str, folder: str, server: str) -> list[tuple[float, float, float]]:
-    """Of a file's way up and down: seconds, seconds of processor time in this process, and in the server's."""
+    """Return seconds of an upload and a download, and the processor time of this process and of the server."""
     from huggingface_hub import HfApi, hf_hub_download
 
     api = HfApi()
@@ -462,7 +464,7 @@ def transfer_child(repo: str, file: str, folder: str, server: str) -> list[tuple
 
 
 def processor_time(process: int) -> float:
-    """Seconds that a process has computed, in its own code and in the system's."""
+    """Return the processor time of a process in user and system mode, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,6 +1,7 @@
-"""The embedded Hub under load: memory of 64 clients, waiting of others, longest write transactions.
+"""The embedded Hub under load: memory of 64 clients, delay of others, longest write transactions.
 
-The server is `seqhub serve` in a process of its own. Longest transactions are measured in this process, over the store.
+The server is `seqhub serve` in a process of its own. The longest transactions are measured in this process, on the
+store.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ def run(rounds: int) -> list[Row]:
 
 
 def mixed(folder: Path, rounds: int) -> Iterator[Row]:
-    """Clients of every kind at once, each of them as demanding as the server lets it be; another one asks who it is."""
+    """Run clients of every kind at once, as fast as the server allows, and measure `whoami` of another client."""
     header = json.dumps(
         {f"w{n}": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for n in range(60_000)}
     ).encode()
@@ -66,15 +67,15 @@ def mixed(folder: Path, rounds: int) -> Iterator[Row]:
             goal=("ours", "<=", 300.0),
         )  # fmt: skip
     waits.sort()
-    yield Row(case="whoami of another user meanwhile, median", unit="ms", theirs=None, ours=median(waits))
+    yield Row(case="whoami of another user under load, median", unit="ms", theirs=None, ours=median(waits))
     yield Row(
-        case="whoami of another user meanwhile, 99 of 100", unit="ms", theirs=None,
+        case="whoami of another user under load, 99 of 100", unit="ms", theirs=None,
         ours=waits[int(0.99 * (len(waits) - 1))], goal=("ours", "<=", 1000.0),
     )  # fmt: skip
 
 
 def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
-    """Requests of one client of each kind."""
+    """Return the requests of one client of each kind."""
     netloc = urlsplit(server.url).netloc
 
     def ask(method: str, path: str, body: Any = None, slow: bool = False, **headers: str) -> None:
@@ -84,7 +85,7 @@ def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
         response = connection.getresponse()
         if response.status >= 400:
             raise RuntimeError(f"{path}: {response.status} {response.read()[:300]!r}")
-        if slow:  # the answer waits for its reader
+        if slow:  # the server waits until the answer is read
             time.sleep(2)
         while response.read(2**16):
             pass
@@ -152,7 +153,7 @@ def _guarded(work: Callable[[int], None], number: int) -> Callable[[], None]:
 
 
 def _holds(folder: Path, rounds: int) -> Iterator[Row]:
-    """The longest transactions of large changes."""
+    """Measure the longest transactions of large changes."""
     from seqhub.server.errors import HubHTTPError
     from seqhub.server.store import Limits, Store
     from seqhub.server.types import AddSmall, Delete
@@ -178,7 +179,7 @@ def _holds(folder: Path, rounds: int) -> Iterator[Row]:
         "squash of 25,000 files": lambda: store.commits.squash(repos["most"], "main", "squash", "ada"),
         "deletion of a folder of 10,000 files": lambda: commit("wide", [Delete("folder", is_folder=True)]),
         "deletion of a repository of 90,000 folders": lambda: store.repos.delete(repos["deep"]),
-        "removal of what 100,000 rows no longer name": lambda: (_unname(store), store.maintenance.gc(-1)),
+        "removal of the files of 100,000 rows": lambda: (_unname(store), store.maintenance.gc(-1)),
     }
     for case, job in jobs.items():
         with _longest_hold(store) as held:
@@ -189,12 +190,12 @@ def _holds(folder: Path, rounds: int) -> Iterator[Row]:
                 raise RuntimeError(f"{case}: {refusal}") from refusal
             taken = time.perf_counter() - started
         yield Row(case=f"{case}: longest hold", unit="s", theirs=None, ours=max(held), goal=("ours", "<=", 0.5))
-        yield Row(case=f"{case}: in all", unit="s", theirs=None, ours=taken)
+        yield Row(case=f"{case}: in total", unit="s", theirs=None, ours=taken)
     store.close()
 
 
 def _unname(store: Any) -> None:
-    """Rows of large files that no commit names."""
+    """Add rows of large files that no commit refers to."""
     rows = ((number.to_bytes(32, "big"), 1, 0) for number in range(100_000))
     store.database.in_slices("INSERT INTO blobs VALUES (?, ?, ?)", rows)
 

@@ -1,9 +1,9 @@
-"""Training on QRSU: the Accelerate script against the course's loop, and against the same steps written out by hand.
+"""Training on QRSU: `seqhub train` against the course's loop, and against the same steps written by hand.
 
-Batches of 32, RMSprop, one thread. The course's loop draws its batches, makes them one-hot, reads every step's logits
-and every loss. The bare loop gets ready one-hot tensors and does nothing but forward, loss, backward and optimizer
-step; its width and optimizer are those of the recipe that solves (LSTM of 8, Adam, clipping). Rates of the script are
-those of its record, without the checks on fresh data. Once with the native recurrence, once with torch's own modules.
+Batches of 32, RMSprop, one thread. The course's loop generates its batches, makes them one-hot, and reads every step's
+logits and every loss. The bare loop gets prepared one-hot tensors and runs only forward, loss, backward and optimizer
+step; its width and optimizer are those of the recipe `solve` (LSTM of 8, Adam, clipping). Rates of `seqhub train` are
+those of its record, without validations. Once with the native recurrence, once with torch's modules.
 """
 
 import itertools
@@ -25,7 +25,7 @@ from seqhub.training.train import train
 
 _SEQUENCES = 8_192
 _SYMBOLS, _CLASSES = 8, 4
-_CASES: list[tuple[str, str, int, bool, float | None]] = [  # level, cell, width, natively, ratio asked
+_CASES: list[tuple[str, str, int, bool, float | None]] = [  # level, cell, width, native, goal of the ratio
     ("hard", "rnn_relu", 4, True, 15),
     ("hard", "lstm", 4, True, 5),
     ("hard", "lstm", 16, True, 4),
@@ -72,7 +72,7 @@ def _against_a_bare_loop(natively: bool, rounds: int) -> Row:
 
 
 def script(task_id: str, settings: dict[str, Any], sequences: int) -> float:
-    """Sequences per second of `seqhub train`."""
+    """Return the sequences per second of `seqhub train`."""
     sizes = {"max_sequences": sequences, "evaluate_every": sequences, "evaluate_size": 64, "checkpoint_every": 10**9}
     with tempfile.TemporaryDirectory() as folder:
         chosen = settings | sizes | {"stop_at": "none"}
@@ -83,7 +83,7 @@ def script(task_id: str, settings: dict[str, Any], sequences: int) -> float:
 
 
 def _bare(task_id: str) -> float:
-    """Sequences per second of hand-written steps on ready tensors."""
+    """Return the sequences per second of hand-written steps on prepared tensors."""
     settings = recipe(task_id, "lstm")
     size = settings["batch_size"]
     ready = []

@@ -1,10 +1,10 @@
-"""Digits read row by row, 28 rows of 28: test images right, by a plain PyTorch program and by ours.
+"""Digits read row by row, 28 rows of 28: test accuracy of a plain PyTorch program and of seqhub.
 
-The plain program is the tutorial's, which stops before any data: two layers of `nn.RNN` (tanh), 28 -> 128, a linear
-layer on the last step, Adam at 0.01, batches of 100. Here it gets the digits, in the order of `DataLoader` and as many
-passes as ours. Ours is `seqhub train row_images/digits28` by its recipe: with the LSTM, which it is made for and the
-goal is for, and with the tutorial's plain cell. Both are told by the 179 test images after the last pass, so nothing is
-chosen by a look at them. Nothing here is timed, so `rounds` changes nothing.
+The plain program is the tutorial's model, which has no data of its own: two layers of `nn.RNN` (tanh), 28 -> 128, a
+linear layer on the last step, Adam at 0.01, batches of 100. Here it gets the digits in the order of `DataLoader`, with
+as many passes as seqhub. seqhub is `seqhub train row_images/digits28` with its recipe: with the LSTM, which recipe and
+goal are for, and with the tutorial's plain cell. Both are evaluated on the 179 test images after the last pass, so the
+test images select nothing. Nothing is timed, so `rounds` has no effect.
 """
 
 import tempfile
@@ -52,7 +52,7 @@ def run(rounds: int) -> list[Row]:
 
 
 def rows_of(model: str, theirs: Sequence[float], here: Sequence[float]) -> list[Row]:
-    """Median and worst of all seeds."""
+    """Return rows with the median and the worst of all seeds."""
     goal: Goal | None = ("ours", ">=", 96.0) if model == "lstm" else None
     return [
         Row(case=f"{model}: all", unit="%", theirs=median(theirs), ours=median(here), each=here, each_of_theirs=theirs),
@@ -61,7 +61,7 @@ def rows_of(model: str, theirs: Sequence[float], here: Sequence[float]) -> list[
 
 
 def tensors(name: str) -> tuple[Tensor, Tensor]:
-    """Images (N, 28, 28) and digits (N,) of a split."""
+    """Return images (N, 28, 28) and digits (N,) of a split."""
     split = Split(TASK_ID, name)
     batch = split.blocks(0, 2)
     assert len(batch) == split.size
@@ -69,7 +69,7 @@ def tensors(name: str) -> tuple[Tensor, Tensor]:
 
 
 def plain(seed: int) -> float:
-    """Percent right by the plain program."""
+    """Return the test accuracy of the plain program in percent."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = PlainModel()
@@ -86,7 +86,7 @@ def plain(seed: int) -> float:
 
 
 def ours(model: str, seed: int) -> float:
-    """Percent right by the one loop of this package, as its record has it."""
+    """Return the test accuracy of seqhub in percent, from its record."""
     settings = recipe(TASK_ID, model) | {"seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         train(TrainConfig(task=TASK_ID, model=model, output_dir=Path(folder) / "run", cpu=True, **settings))

@@ -1,8 +1,8 @@
-"""Sentences in which a negation far away decides: a bag of words, and an LSTM by the shipped recipe.
+"""Sentences with a negation far from its word: a bag of words, and an LSTM by the shipped recipe.
 
-The bag of words is a logistic regression on how often each word occurs, fitted on 20,000 sentences by L-BFGS until it
-moves no more, with a little weight decay. Ours is `seqhub train` by the recipe `solve`. Both are measured on the 10,000
-published test sentences. Nothing here is timed, so `rounds` changes nothing.
+The bag of words is a logistic regression on word counts, fitted on 20,000 sentences by L-BFGS until convergence, with a
+small weight decay. seqhub is `seqhub train` with the recipe `solve`. Both are evaluated on the 10,000 published test
+sentences. Nothing is timed, so `rounds` has no effect.
 """
 
 import tempfile
@@ -47,7 +47,7 @@ def run(rounds: int) -> list[Row]:
 
 
 def bag_of_words(task_id: str, training: int = _TRAINING, test: int = _TEST) -> float:
-    """Share of test sentences that the bag of words has right."""
+    """Return the test accuracy of the bag of words."""
     counts, labels = _counts(Split(task_id), training)
     weights, bias = torch.zeros(counts.size(1), requires_grad=True), torch.zeros((), requires_grad=True)
     optimizer = torch.optim.LBFGS([weights, bias], max_iter=200, line_search_fn="strong_wolfe")
@@ -66,7 +66,7 @@ def bag_of_words(task_id: str, training: int = _TRAINING, test: int = _TEST) -> 
 
 
 def _counts(split: Split, rows: int) -> tuple[Tensor, Tensor]:
-    """How often each word is in each sentence (N, words), and labels (N,), both float32."""
+    """Return word counts (N, words) and labels (N,) of sentences, both float32."""
     assert split.schema.vocabulary is not None
     counts = np.zeros((rows, len(split.schema.vocabulary) + 1), np.float32)
     labels, start = [], 0
@@ -79,7 +79,7 @@ def _counts(split: Split, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def ours(task_id: str, seed: int) -> tuple[float, float]:
-    """Share of test sentences that the LSTM has right, and training sentences until it had 99.9 % of fresh ones."""
+    """Return the test accuracy of the LSTM, and its training sentences to 99.9 % on newly generated ones."""
     with tempfile.TemporaryDirectory() as folder:
         settings = recipe(task_id, "lstm") | {"model": "lstm", "seed": seed, "cpu": True}
         train(TrainConfig(task=task_id, output_dir=Path(folder) / "run", **settings))

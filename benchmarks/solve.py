@@ -1,10 +1,11 @@
-"""Solving QRSU: training sequences to success, by the course's recipe and by ours.
+"""Solving QRSU: training sequences to the stopping criterion, by the course's recipe and by seqhub's.
 
-Success is 99.9 % on fresh data, looked at every 320 sequences (992, the course's epoch, for its recipe), and below
-that the stopping rule of Hochreiter & Schmidhuber (1997), `st3`, which counts every sequence. Both recipes run through
-the same `sweep`; a run ends unsolved after 100,000 sequences. Seeds decide weights and data, and every seed is reported
-in the JSON file. `theirs` is empty where no seed of the course's recipe got there; its seeds are few where they
-cannot. For `st3` on hard it is the paper's number, of another network that learned online.
+The criterion is an accuracy of 99.9 % on newly generated data at a validation every 320 sequences (992, the course's
+epoch, for its recipe); further rows have the stopping rule of Hochreiter & Schmidhuber (1997), `st3`, which counts
+every sequence. Both recipes run through the same `sweep`; a run ends unsolved after 100,000 sequences. Seeds decide
+weights and data, and the JSON file has every seed. `theirs` is empty where no seed of the course's recipe met the
+criterion; few of its seeds are run where they cannot. For `st3` on hard it is the paper's number, of another network
+that learned online.
 """
 
 import tempfile
@@ -17,7 +18,7 @@ from seqhub.tasks.registry import resolve
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 
-# address: seeds of ours, seeds of theirs, at least so many of ours solved, their median at most
+# task id: seeds of seqhub, seeds of the baseline, least solved seeds of seqhub, largest median of them
 _CASES: dict[str, tuple[int, int, int, int | None]] = {
     "qrsu/easy": (10, 10, 10, 2_000),
     "qrsu/normal": (10, 0, 10, None),
@@ -28,7 +29,7 @@ _CASES: dict[str, tuple[int, int, int, int | None]] = {
 
 
 def run(rounds: int) -> list[Row]:
-    """One row for the seeds that got there, one for the median of what they needed; `rounds` changes nothing."""
+    """Return one row for the solved seeds and one for the median of their sequences; `rounds` has no effect."""
     del rounds
     rows = []
     for task_id, (seeds, their_seeds, at_least, at_most) in _CASES.items():
@@ -79,7 +80,7 @@ def _of(counts: list[int | None]) -> list[int]:
 def _sequences(
     task_id: str, name: str, seeds: int, stop_at: str = "accuracy"
 ) -> tuple[list[int | None], list[int | None]]:
-    """Training sequences of each seed until the accuracy was reached and until `st3` was met, None where it was not."""
+    """Return training sequences of each seed to the accuracy and to `st3`, None where it was not met."""
     settings = recipe(task_id, "lstm", name) | {
         "stop_at": stop_at,
         "max_sequences": 100_000,

@@ -1,9 +1,9 @@
-"""Square by the recipe of its book: test sequences right, by a plain PyTorch program and by ours.
+"""Square by the book's recipe: right test sequences of a plain PyTorch program and of seqhub.
 
-The plain program is the book's, written anew: `torch.manual_seed`, a recurrence of width 2 and a linear layer, seed 42,
-then 100 passes of `DataLoader(shuffle=True)` with batches of 16, Adam at 0.01, one logit. Ours is `seqhub train` by
-the recipe `tutorial` on the same 128 sequences. Both count, of 128 others, those of either class that are right. Seeds
-are those of the first weights; the book's is 21. Nothing here is timed, so `rounds` changes nothing.
+The plain program reimplements the book's: `torch.manual_seed`, a recurrence of width 2 and a linear layer, seed 42,
+then 100 passes of `DataLoader(shuffle=True)` with batches of 16, Adam at 0.01, one logit. seqhub is `seqhub train` with
+the recipe `tutorial` on the same 128 sequences. Both count the right ones of 128 other sequences, for each class. Seeds
+are those of the initial weights; the book's is 21. Nothing is timed, so `rounds` has no effect.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
 TASK_ID = "square/tutorial"
-SEED, SEEDS = 21, range(1, 11)  # the book's, and ten others
+SEED, SEEDS = 21, range(1, 11)  # the book's seed and ten others
 CELLS: dict[str, type[nn.RNNBase]] = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _ORDER_SEED = 42
 
@@ -66,20 +66,20 @@ def _row(case: str, unit: str, pairs: Sequence[Sequence[int]]) -> Row:
 
 
 def totals() -> dict[str, int]:
-    """Test sequences of each class."""
+    """Return the number of test sequences of each class."""
     split = Split(TASK_ID, "test")
     (batch,) = split.batches(0)
     return {name: int((batch.labels == number).sum()) for number, name in enumerate(split.schema.labels)}
 
 
 def tensors(name: str) -> tuple[Tensor, Tensor]:
-    """Points (128, 4, 2) and labels (128, 1) of a split."""
+    """Return points (128, 4, 2) and labels (128, 1) of a split."""
     (batch,) = Split(TASK_ID, name).batches(0)
     return torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels).float().unsqueeze(1)
 
 
 def plain(cell: str, seed: int) -> Counts:
-    """Right of each class by the plain program."""
+    """Return the right test sequences of each class for the plain program."""
     loader = DataLoader(TensorDataset(*tensors("train")), batch_size=16, shuffle=True)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -99,7 +99,7 @@ def plain(cell: str, seed: int) -> Counts:
 
 
 def ours(cell: str, seed: int) -> Counts:
-    """Right of each class by the one loop of this package, as its record has it."""
+    """Return the right test sequences of each class for seqhub, from its record."""
     settings = recipe(TASK_ID, cell, "tutorial") | {"weights_seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         train(TrainConfig(task=TASK_ID, model=cell, output_dir=Path(folder) / "run", cpu=True, **settings))

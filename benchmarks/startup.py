@@ -1,8 +1,8 @@
-"""Whole processes: the command line against importing NumPy and typer, and a solved task against its notebook.
+"""Whole processes: the command line against importing NumPy and typer, and solving a task against its notebook.
 
-The other side of `--help` imports NumPy and typer and prints the help of a program of one empty command. The other side
-of solving is the notebook as a script: a hundred epochs, each of them trained and tested, after which its network is
-right nearly always. Ours trains until 10,240 fresh sequences are all right, and leaves a model with its record.
+The baseline of `--help` imports NumPy and typer and prints the help of a program with one empty command. The baseline
+of solving is the notebook as a script: a hundred epochs of training and testing, after which its network is nearly
+always right. seqhub trains until 10,240 newly generated sequences are all right, and saves a model with its record.
 """
 
 import subprocess

@@ -1,9 +1,8 @@
-"""A training step of a recurrence, natively and by torch's own module: forward and backward, by length, width, batch.
+"""A training step of a recurrence, native and by torch's module: forward and backward, by length, width and batch.
 
-Theirs is the plain module of torch on ready one-hot tensors, read at the last step. Ours gets ids. "library" is the
-native calls alone, as another program would make them; "autograd" is the same through torch's operator and its
-backward pass, whose own cost, some tens of microseconds, is most of a small step. Both leave the gradients of all
-weights; one thread.
+The baseline is torch's module on prepared one-hot tensors, read at the last step. seqhub gets ids. "library" has only
+the native calls, as from another program; "autograd" adds torch's operator and its backward pass, whose overhead of
+some tens of microseconds is most of a small step. Both compute the gradients of all weights; one thread.
 """
 
 import time
@@ -16,10 +15,16 @@ from benchmarks.timing import Goal, Job, Row, compare
 from seqhub.native.operator import Call, recurrence
 
 _SYMBOLS = 8
-_SECONDS_OF_WORK = 0.2  # of each side in each round, at the speed of its first step
+_SECONDS_OF_WORK = 0.2  # work of each side in each round, at the speed of its first step
 _LENGTHS, _WIDTHS, _BATCHES = (8, 32, 110, 330, 1000), (4, 8, 16, 32, 64, 128), (1, 4, 32, 256, 1024)
 _USUAL = (4, 110, 32)  # width, steps, batch
-_ASKED = {("rnn_tanh", 4): 100, ("gru", 4): 60, ("lstm", 4): 25, ("lstm", 16): 6, ("lstm", 64): 2}  # of the library
+_ASKED = {
+    ("rnn_tanh", 4): 100,
+    ("gru", 4): 60,
+    ("lstm", 4): 25,
+    ("lstm", 16): 6,
+    ("lstm", 64): 2,
+}  # goals of the library
 _CELLS = ("rnn_tanh", "gru", "lstm")
 
 
@@ -30,7 +35,7 @@ def run(rounds: int) -> list[Row]:
 
 
 def cases() -> list[tuple[str, int, int, int]]:
-    """Cell, width, steps and batch: of every cell the widths, and for the LSTM lengths and batches, too."""
+    """Return cell, width, steps and batch: every width of each cell, and lengths and batches of the LSTM."""
     width, steps, batch = _USUAL
     found = [(cell, each, steps, batch) for cell in _CELLS for each in _WIDTHS]
     found += [("lstm", width, each, batch) for each in _LENGTHS]
@@ -71,14 +76,14 @@ def _rows(cell: str, hidden: int, steps: int, batch: int, rounds: int) -> list[R
     _check(plain, autograd, library, weights)
     theirs = _job(plain, batch)
     usual = (steps, batch) == _USUAL[1:]
-    floor: Goal | None = ("ratio", ">=", 1) if usual else None  # never slower, at the sizes that numbers are asked of
+    floor: Goal | None = ("ratio", ">=", 1) if usual else None  # not slower at any of the standard sizes
     goal: Goal | None = ("ratio", ">=", _ASKED.get((cell, hidden), 1)) if usual else None
     name = f"{cell} {hidden}, T={steps}, B={batch}"
     rows = [
         compare(f"{name}, library", theirs, _job(library, batch), rounds, unit="sequences/s", goal=goal),
         compare(f"{name}, autograd", theirs, _job(autograd, batch), rounds, unit="sequences/s", goal=floor),
     ]
-    del held, held_too  # the memory that the calls of the library point to
+    del held, held_too  # memory that the library's calls point to
     return rows
 
 
@@ -91,7 +96,7 @@ def _module(cell: str, hidden: int) -> nn.RNNBase:
 def _check(
     plain: Callable[[], None], autograd: Callable[[], None], library: Callable[[], list[Tensor]], weights: list[Tensor]
 ) -> None:
-    """All three must give the same gradients, or there is nothing to compare."""
+    """Assert that all three give the same gradients."""
     plain()
     wanted = [weight.grad for weight in weights]
     autograd()

@@ -1,13 +1,14 @@
-"""Many seeds of an LSTM on qrsu/hard to success: `sweep`, against runs of the course's program one after the other.
+"""Many seeds of an LSTM on qrsu/hard to the criterion: `sweep` against sequential runs of the course's program.
 
-Both sides train by the recipe that solves, for that of the course never does: chrono gates, batches of 16, Adam at
-0.02, clipping. Both look at fresh sequences every 320 training sequences until 99.9 % of 10,240 are right, count them
-1,024 at a time and end a check once too many are wrong, and in the end measure the model on 2,560 more. Theirs draws,
-trains and tests as the course does (`baselines`); ours is one `sweep`, with the folder and record of every run.
+Both sides train with the recipe `solve`, since the course's recipe does not solve the task: chrono gates, batches of
+16, Adam at 0.02, clipping. Both validate every 320 training sequences until 99.9 % of 10,240 newly generated sequences
+are right; they generate 1,024 at a time, end a validation once too many are wrong, and finally test the model on 2,560
+more. The baseline generates, trains and tests like the course (`baselines`); seqhub is one `sweep`, with the folder and
+record of every run.
 
-How long a run takes to success is luck, so rates are of all sequences that it trains on or looks at: the same work on
-both sides. What the runs took to success are rows of their own. One thread, and below that two against one, seed by
-seed the same runs.
+The length of a run varies by chance, so rates are over all sequences of training and validation: the same work on both
+sides. The sequences to the criterion have rows of their own. The first rows have one thread; others compare two with
+one on the same runs.
 """
 
 import tempfile
@@ -30,21 +31,29 @@ from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
 
 _LEVEL = "hard"
-_WIDTHS: dict[int, tuple[int, float]] = {4: (20, 50.0), 8: (20, 50.0), 16: (10, 10.0)}  # seeds of ours, ratio asked
+_WIDTHS: dict[int, tuple[int, float]] = {
+    4: (20, 50.0),
+    8: (20, 50.0),
+    16: (10, 10.0),
+}  # seeds of seqhub, goal of the ratio
 _THEIR_SEEDS = 2  # in each round
-_SCALING = 1.6  # asked of two threads
+_SCALING = 1.6  # goal of two threads
 
 _LONGEST = 110  # steps
-_MOST, _EVERY = 100_000, 320  # training sequences of a run, and between two checks
-_CHECKED, _AT_ONCE, _RIGHT = 10_240, 1_024, 0.999  # fresh sequences of a check, and the share of them
+_MOST, _EVERY = 100_000, 320  # training sequences of a run, and between validations
+_CHECKED, _AT_ONCE, _RIGHT = (
+    10_240,
+    1_024,
+    0.999,
+)  # newly generated sequences of a validation, and the share of right ones
 _TESTED = 2_560
 
 
 class Runs(NamedTuple):
-    """What some runs came to."""
+    """Results of several runs."""
 
-    rate: float  # sequences trained on or looked at, per second
-    needed: list[int | None]  # training sequences of each to success
+    rate: float  # sequences of training and validation per second
+    needed: list[int | None]  # training sequences of each run to the criterion
 
 
 def run(rounds: int) -> list[Row]:
@@ -62,7 +71,7 @@ def run(rounds: int) -> list[Row]:
         case = f"lstm {hidden}"
         rows += [
             _rates(f"{case}: one thread", theirs, one, asked),
-            _rates(f"{case}: one thread, two", one, two, _SCALING),
+            _rates(f"{case}: one thread, against two", one, two, _SCALING),
             _needed(f"{case}: to success, median", theirs, one),
         ]
     return rows
@@ -88,7 +97,7 @@ def _needed(case: str, theirs: list[Runs], here: list[Runs]) -> Row:
 
 
 def course(hidden: int, seeds: Iterable[int]) -> Runs:
-    """Runs of the course's program, one after the other."""
+    """Run the course's program several times, one run after the other."""
     started = time.perf_counter()
     runs = [plain(hidden, seed) for seed in seeds]
     seconds = time.perf_counter() - started
@@ -96,11 +105,11 @@ def course(hidden: int, seeds: Iterable[int]) -> Runs:
 
 
 def plain(hidden: int, seed: int, most: int = _MOST) -> tuple[int, int | None]:
-    """One of them.
+    """Run the course's program once.
 
     Returns:
-        The sequences that it trained on or looked at, and its training sequences to success, None where `most` were
-        not enough.
+        Sequences of training and validation, and training sequences to the criterion, None where `most` were not
+        enough.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -120,7 +129,7 @@ def plain(hidden: int, seed: int, most: int = _MOST) -> tuple[int, int | None]:
 
 
 def _check(model: CourseModel, fresh: CourseGenerator) -> tuple[int, bool]:
-    """How many fresh sequences were looked at, and whether enough of `_CHECKED` are right."""
+    """Return the number of generated validation sequences, and whether enough of `_CHECKED` are right."""
     correct, seen = 0, 0
     while seen < _CHECKED and reaches(_RIGHT, _CHECKED - (seen - correct), _CHECKED):
         correct += course_test(model, fresh, _AT_ONCE)[0]
@@ -130,7 +139,7 @@ def _check(model: CourseModel, fresh: CourseGenerator) -> tuple[int, bool]:
 
 @torch.no_grad()
 def chrono(recurrence: nn.Module) -> None:
-    """Gates that are open for 1 to `_LONGEST` steps (Tallec & Ollivier, 2018), written over torch's own biases."""
+    """Set gate biases for memories of 1 to `_LONGEST` steps (Tallec & Ollivier, 2018)."""
     assert isinstance(recurrence, nn.LSTM)
     hidden = recurrence.hidden_size
     forget = torch.empty(hidden).uniform_(1, _LONGEST - 1).log()
@@ -141,7 +150,7 @@ def chrono(recurrence: nn.Module) -> None:
 
 
 def ours(hidden: int, seeds: Iterable[int], threads: int) -> Runs:
-    """A sweep, its folder included."""
+    """Run a sweep, including its folder."""
     task_id = f"qrsu/{_LEVEL}"
     settings = recipe(task_id, "lstm") | {
         "model": "lstm",

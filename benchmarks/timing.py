@@ -1,4 +1,4 @@
-"""Timing on shared machines: both sides in turn, medians, and the ratio of neighbours."""
+"""Timing on shared machines: both sides in turn, medians, and the ratio within each round."""
 
 import operator
 import os
@@ -15,16 +15,16 @@ _HOLDS = {">=": operator.ge, "<=": operator.le}
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of a result.
+    """One row of a result.
 
     Args:
-        case: What was measured.
-        unit: Of `theirs` and `ours`.
-        theirs: The tutorials' or the usual way; None where there is none to compare with.
-        ours: This package.
-        ratio: How much faster, or larger, ours is.
-        goal: What is asked of `ratio` or of `ours`, as in ("ratio", ">=", 300).
-        each: Where `ours` is a median over seeds, the value of every seed, None where it has none.
+        case: The measured case.
+        unit: Unit of `theirs` and `ours`.
+        theirs: The baseline; None if there is none.
+        ours: seqhub.
+        ratio: Factor by which seqhub is faster or larger.
+        goal: Goal for `ratio` or `ours`, as in ("ratio", ">=", 300).
+        each: If `ours` is a median over seeds, the value of every seed, None where it has none.
         each_of_theirs: The same for `theirs`.
     """
 
@@ -39,7 +39,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None where there is none."""
+        """Return whether the goal is met; None if there is none."""
         if self.goal is None:
             return None
         quantity, relation, bound = self.goal
@@ -48,14 +48,14 @@ class Row:
 
 
 class Job(NamedTuple):
-    """Something to time."""
+    """A function to time."""
 
     run: Callable[[], object]
-    items: int  # that one call of `run` makes
+    items: int  # number of items of one call of `run`
 
 
 def compare(case: str, theirs: Job, ours: Job, rounds: int, *, unit: str, goal: Goal | None = None) -> Row:
-    """Rates of both in items per second, timed in turn after one call each to warm up; ratio of neighbours."""
+    """Measure rates of both in items per second, in turn, after one warm-up call each."""
     for job in (theirs, ours):
         job.run()
     pairs = [(rate(theirs), rate(ours)) for _ in range(rounds)]
@@ -63,7 +63,7 @@ def compare(case: str, theirs: Job, ours: Job, rounds: int, *, unit: str, goal: 
 
 
 def row_of_pairs(case: str, pairs: list[tuple[float, float]], *, unit: str, goal: Goal | None = None) -> Row:
-    """Medians of (theirs, ours) measured in turn, and the median ratio."""
+    """Return a row with medians of pairs (theirs, ours) measured in turn, and the median ratio."""
     return Row(
         case=case,
         unit=unit,
@@ -75,7 +75,7 @@ def row_of_pairs(case: str, pairs: list[tuple[float, float]], *, unit: str, goal
 
 
 def rate(job: Job) -> float:
-    """Items per second of one call."""
+    """Return the items per second of one call."""
     started = time.perf_counter()
     job.run()
     return job.items / (time.perf_counter() - started)
@@ -83,7 +83,7 @@ def rate(job: Job) -> float:
 
 @contextmanager
 def native(on: bool) -> Iterator[None]:
-    """With the native recurrence, or with torch's own modules."""
+    """Use the native recurrence or torch's modules within a context."""
     before = os.environ.get("SEQHUB_KERNELS")
     os.environ["SEQHUB_KERNELS"] = str(int(on))
     try:
@@ -96,7 +96,7 @@ def native(on: bool) -> Iterator[None]:
 
 
 def number(value: float | None) -> str:
-    """Three digits, thousands apart.
+    """Return a number with three significant digits and thousands separators.
 
     >>> number(1234567.0), number(0.01234), number(56.7), number(None)
     ('1,230,000', '0.0123', '56.7', '')

@@ -1,10 +1,9 @@
-"""QRSU by the recipe of its course: accuracy after 10 and after 100 epochs, by a plain PyTorch program and by ours.
+"""QRSU by the course's recipe: accuracy after 10 and 100 epochs of a plain PyTorch program and of seqhub.
 
-The plain program is the course's, written anew: `torch.manual_seed`, a recurrence of width 4 and a linear layer,
-RMSprop at 1e-3, epochs of 31 batches of 32, and after each of them 31 more batches of the same stream to be tested on.
-Ours is `seqhub train` by the recipe `tutorial`, which looks at 992 fresh sequences after each epoch, too; these are of
-the validation split, so that none of them was ever trained on. Every seed is in the JSON file. Nothing here is timed,
-so `rounds` changes nothing.
+The plain program reimplements the course's: `torch.manual_seed`, a recurrence of width 4 and a linear layer, RMSprop at
+1e-3, epochs of 31 batches of 32, each followed by a test on 31 more batches of the same stream. seqhub is `seqhub
+train` with the recipe `tutorial`, which validates on 992 newly generated sequences after each epoch; they are from the
+validation split, which is never trained on. The JSON file has every seed. Nothing is timed, so `rounds` has no effect.
 """
 
 import tempfile
@@ -25,7 +24,7 @@ from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
 LEVEL, SEEDS = "easy", range(1, 11)
-SOLVED = {"rnn_relu": 8, "lstm": 10}  # seeds that must be at 100 % after the last epoch
+SOLVED = {"rnn_relu": 8, "lstm": 10}  # seeds that must have 100 % after the last epoch
 EARLY, EPOCHS = 10, 100
 _BATCHES, _BATCH = 31, 32
 
@@ -55,12 +54,12 @@ def _row(case: str, unit: str, theirs: Sequence[float | None], here: Sequence[fl
 
 
 def first(course: Course) -> int | None:
-    """The first epoch after which all was right, from 1 on; None where there was none."""
+    """Return the first epoch with an accuracy of 1, counted from 1; None if there is none."""
     return course.index(100.0) + 1 if 100.0 in course else None
 
 
 class PlainModel(nn.Module):
-    """A recurrence, and scores from its last step: the course pads in front, so that the last is the real one."""
+    """A recurrence with scores from its last step, which is never padding: the course pads in front."""
 
     def __init__(self, cell: str) -> None:
         super().__init__()
@@ -74,7 +73,7 @@ class PlainModel(nn.Module):
 
 
 def plain(cell: str, seed: int, epochs: int = EPOCHS) -> Course:
-    """Accuracy after each epoch by the plain program."""
+    """Return the accuracy after each epoch of the plain program."""
     stream = tutorial_stream(LEVEL, _BATCH)
     course = []
     with torch.random.fork_rng():
@@ -97,7 +96,7 @@ def plain(cell: str, seed: int, epochs: int = EPOCHS) -> Course:
 
 
 def ours(cell: str, seed: int, **changes: object) -> Course:
-    """Accuracy after each epoch by the one loop of this package."""
+    """Return the accuracy after each epoch of seqhub."""
     settings = recipe(f"qrsu/{LEVEL}", cell, "tutorial") | {"checkpoint_every": 10**9, **changes}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

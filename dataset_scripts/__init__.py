@@ -1,1 +1,1 @@
-"""A data release: `build`, `publish` and `verify`, run in this order; `cards/` holds what was released."""
+"""Release of the datasets: `python -m dataset_scripts --help`. `cards/` has the released records and cards."""

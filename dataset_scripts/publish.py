@@ -1,36 +1,23 @@
-"""Step 2 of a data release: upload what step 1 built.
+"""Step 2 of a release: upload the built folders.
 
-    python -m dataset_scripts.publish NAMESPACE [TASK ...] [--folder FOLDER]
-
-HF_ENDPOINT names the Hub; the token comes from where huggingface_hub always looks.
+HF_ENDPOINT names the Hub; the token is the one that huggingface_hub finds.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dataset_scripts.build import FOLDER, chosen
-from seqhub.cli.errors import script
+from dataset_scripts.selection import FOLDER, TaskNames, selected, with_progress
 from seqhub.hub.push import push
 
 
-def publish(namespace: str, folder: Path, tasks: Sequence[str]) -> None:
-    """Push tasks below `folder` to `namespace/<task>`."""
-    for task in tasks:
-        pushed = push(folder / task, f"{namespace}/{task}", message=f"Release of {task}")
-        print(f"{namespace}/{task}: {pushed.commit_url or 'nothing had changed'}")
-
-
-def main(
-    namespace: Annotated[str, typer.Argument(help="namespace of the repositories.")],
-    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks; all by default.")] = None,
-    folder: Annotated[Path, typer.Option(help="where the folders of the tasks are.")] = FOLDER,
+def publish_command(
+    namespace: Annotated[str, typer.Option(help="Namespace of the repositories")],
+    tasks: TaskNames = None,
+    folder: Annotated[Path, typer.Option(help="Folder with a folder for each task")] = FOLDER,
 ) -> None:
-    """Upload what was built."""
-    publish(namespace, folder, chosen(tasks))
-
-
-if __name__ == "__main__":
-    script(main)
+    """Upload built tasks to a Hub."""
+    for task in with_progress("publishing", selected(tasks)):
+        pushed = push(folder / task, f"{namespace}/{task}", message=f"Release of {task}")
+        print(f"{namespace}/{task}: {pushed.commit_url or 'nothing changed'}")

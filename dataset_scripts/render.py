@@ -1,24 +1,21 @@
-"""Render the cards of what has been released again, from their records: `make cards`."""
+"""Rendering of the cards of released datasets from their records, as in `make cards`."""
 
-from dataset_scripts.build import CARDS, FOLDER
+from collections.abc import Sequence
+
+from dataset_scripts.selection import CARDS, FOLDER, TaskNames, selected
 from seqhub.cards import dataset_card
-from seqhub.cli.errors import script
 from seqhub.records import DatasetRecord
 
 
-def rendered() -> dict[str, str]:
-    """Name in `cards/` -> its text, whose code loads what `dataset_scripts.build` made."""
+def render_command(tasks: TaskNames = None) -> None:
+    """Render the cards of released tasks from their records."""
+    for name, card in rendered(selected(tasks)).items():
+        (CARDS / name).write_text(card, encoding="utf-8")
+
+
+def rendered(tasks: Sequence[str]) -> dict[str, str]:
+    """Return the card of each task by its file name in `cards/`."""
     return {
-        f"{path.stem}.md": dataset_card.render(DatasetRecord.read(path), folder=f"{FOLDER}/{path.stem}")
-        for path in sorted(CARDS.glob("*.json"))
+        f"{task}.md": dataset_card.render(DatasetRecord.read(CARDS / f"{task}.json"), folder=f"{FOLDER}/{task}")
+        for task in tasks
     }
-
-
-def main() -> None:
-    """Render the cards of the released datasets again."""
-    for name, text in rendered().items():
-        (CARDS / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    script(main)

@@ -1,7 +1,7 @@
-"""Figures of docs/concepts.md, and the numbers behind them: `python -m docs.concepts` measures and draws again.
+"""Figures and numbers of docs/concepts.md: `python -m docs.concepts` measures and draws them.
 
-The gradients are those of real runs: networks of width 8 on `qrsu/hard`, by the recipe of each, looked at before the
-first training sequence and after the last.
+The gradients are from real runs: networks of width 8 on `qrsu/hard` with their recipes, measured before the first
+training sequence and after the last.
 """
 
 import json
@@ -46,7 +46,7 @@ COLORS = {"rnn_tanh": VERMILION, "lstm": GREY, "lstm, chrono": BLUE}
 
 
 def settings(network: str, seed: int, folder: Path) -> TrainConfig:
-    """The run of one network."""
+    """Return the settings of the run of one network."""
     chosen = NETWORKS[network]
     length = {"max_sequences": SEQUENCES, "evaluate_every": SEQUENCES, "stop_at": "none"}
     own = recipe(TASK_ID, chosen["model"]) | chosen | length
@@ -54,7 +54,7 @@ def settings(network: str, seed: int, folder: Path) -> TrainConfig:
 
 
 def rows() -> tuple[Tensor, Tensor]:
-    """Ids (ROWS, STEPS) and labels (ROWS,) of the first test sequences that have so many steps."""
+    """Return ids (ROWS, STEPS) and labels (ROWS,) of the first test sequences with STEPS steps."""
     split = Split(TASK_ID, "test")
     batch = next(split.batches(0, 4_096))
     batch = batch[np.flatnonzero(batch.lengths == STEPS)[:ROWS]]
@@ -63,19 +63,19 @@ def rows() -> tuple[Tensor, Tensor]:
 
 
 def gradient_by_lag(model: PreTrainedModel, ids: Tensor, labels: Tensor) -> list[float]:
-    """How much the loss still depends on the state so many steps before the end, against the state at the end.
+    """Return the gradient of the loss with respect to earlier states, relative to that of the last state.
 
-    The sequences are read step by step, each from the state that the one before left, so that autograd has the
-    gradient of the loss by every state: the hidden one, of an LSTM with the cell.
+    The sequences are read step by step, each step from the previous state, so that autograd has the gradient of the
+    loss with respect to every state: the hidden state and, for an LSTM, the cell state.
 
     Args:
-        model: A recurrent classifier that reads its answer from the last state.
+        model: A recurrent classifier with a head on the last state.
         ids: (B, T).
         labels: (B,).
 
     Returns:
-        T numbers, from lag 0 on: the median over the sequences of the norm of the gradient by the state at that lag,
-        divided by that at lag 0.
+        T numbers, from lag 0 on: the norm of the gradient with respect to the state at that lag, divided by that at
+        lag 0, as the median over the sequences.
     """
     model = model.double().eval()
     state, states = None, []
@@ -93,11 +93,11 @@ def gradient_by_lag(model: PreTrainedModel, ids: Tensor, labels: Tensor) -> list
 
 
 def _gradient(state: Tensor) -> Tensor:
-    return torch.zeros_like(state) if state.grad is None else state.grad  # nothing reads the last cell
+    return torch.zeros_like(state) if state.grad is None else state.grad  # the last cell state is not used
 
 
 def measure() -> dict[str, Any]:
-    """All numbers of the figure, by networks and seeds."""
+    """Return all numbers of the figure, by network and seed."""
     ids, labels = rows()
     networks: dict[str, Any] = {}
     for network in NETWORKS:
@@ -117,7 +117,7 @@ def measure() -> dict[str, Any]:
 
 
 def draw_gradients(numbers: dict[str, Any], path: Path) -> None:
-    """Gradient against lag, a line a seed and a strong one for their median, before and after training."""
+    """Draw gradients against lag, a thin line for each seed and a thick median, before and after training."""
     figure = new_figure(3.9)
     panels = figure.subplots(1, 2, sharey=True)
     figure.suptitle("How far back the loss can reach", fontsize=TITLE, x=0.01, ha="left")
@@ -125,8 +125,8 @@ def draw_gradients(numbers: dict[str, Any], path: Path) -> None:
     for axes, (name, title) in zip(panels, when.items(), strict=True):
         for network, found in numbers["networks"].items():
             color = COLORS[network]
-            for course in found[name]:
-                axes.plot(course, color=color, linewidth=0.6, alpha=0.35)
+            for gradients in found[name]:
+                axes.plot(gradients, color=color, linewidth=0.6, alpha=0.35)
             middle = [median(values) for values in zip(*found[name], strict=True)]
             solved = sum(accuracy > 0.99 for accuracy in found["accuracy"])
             label = network if name == "first" else f"{network}: {solved} of {len(numbers['seeds'])} seeds solved"
@@ -142,7 +142,7 @@ def draw_gradients(numbers: dict[str, Any], path: Path) -> None:
     save(figure, path)
 
 
-_INPUT, _STATE, _OUTPUT = 0, 1, 2  # rows of boxes, from below
+_INPUT, _STATE, _OUTPUT = 0, 1, 2  # rows of boxes, from the bottom
 _KINDS: tuple[tuple[str, str, tuple[int, ...], tuple[int, ...], int], ...] = (
     # title, example here, steps with an input, steps with an output, steps
     ("one to one", "no recurrence:\nwindows", (0,), (0,), 1),
@@ -154,7 +154,7 @@ _KINDS: tuple[tuple[str, str, tuple[int, ...], tuple[int, ...], int], ...] = (
 
 
 def draw_shapes(path: Path) -> None:
-    """The five ways in which inputs and outputs can be many, with the tasks that are of each."""
+    """Draw the five combinations of one or many inputs and outputs, with tasks for each."""
     figure = new_figure(2.25)
     widths = [steps + 0.6 for *_, steps in _KINDS]
     panels = figure.subplots(1, len(_KINDS), width_ratios=widths)
@@ -195,13 +195,13 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
 
 
 def draw(numbers: dict[str, Any], gradients: Path = GRADIENTS, shapes: Path = SHAPES) -> None:
-    """Both figures; the same numbers give the same bytes."""
+    """Draw both figures; equal numbers give equal bytes."""
     draw_gradients(numbers, gradients)
     draw_shapes(shapes)
 
 
 def main() -> None:
-    """Measure the numbers of the page again, and draw its figure."""
+    """Measure the numbers of the page and draw its figures."""
     torch.set_num_threads(1)
     write_atomically(NUMBERS, (json.dumps(measure()) + "\n").encode())
     draw(json.loads(NUMBERS.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Render the parts of README.md and docs/ that state facts which live elsewhere: `make cards`."""
+"""Rendering of generated parts of README.md and docs/, as in `make cards`."""
 
 import json
 import re
@@ -16,10 +16,10 @@ from seqhub.records import RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 
 ROOT = Path(__file__).parent.parent
-SPEED = {  # benchmark -> how the rows begin that the README shows; docs/performance.md has them all
+SPEED = {  # benchmark -> prefix of the cases that the README shows; docs/performance.md has all
     "generate": "hard",
     "build": "",
-    "feed": "",
+    "loader": "",
     "access": "qrsu/hard",
     "loop": "hard",
     "sweep": "",
@@ -30,7 +30,7 @@ SPEED = {  # benchmark -> how the rows begin that the README shows; docs/perform
 
 
 def rendered() -> dict[str, str]:
-    """Path from the root of the repository -> what should stand there."""
+    """Return the content of each page with rendered parts, by path from the root of the repository."""
     readme = _page("README.md")
     return {
         "README.md": _fill(_fill(readme, "results", results()), "speed", speed()),
@@ -45,11 +45,11 @@ def rendered() -> dict[str, str]:
 
 
 def results() -> str:
-    """What the shipped recipes do, from the solve benchmark and from the released models."""
+    """Return the table of the shipped recipes, from the solve benchmark and the released models."""
     measured = {row["case"].partition(" of ")[0]: row for row in _benchmark("solve")}
     lines = [
-        "| config | steps | seeds solved | sequences to 99.9 %, median | range | by the rule of 1997, median | in 1997 "
-        "| released model, test |",
+        "| config | steps | seeds solved | sequences to 99.9 %, median | range | by the 1997 criterion, median | "
+        "in 1997 | released model, test |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in list_tasks():
@@ -57,7 +57,7 @@ def results() -> str:
         for config in task.configs:
             task_id = f"{name}/{config.name}"
             if f"{task_id}: median" not in measured:
-                continue  # not among those of which many seeds were run
+                continue  # not run from many seeds
             each = measured[f"{task_id}: median"]["each"]
             solved = sorted(count for count in each if count is not None)
             by_rule = measured[f"{task_id}: median by st3"]["ours"]
@@ -72,14 +72,14 @@ def results() -> str:
     their_seeds = len(measured["qrsu/hard: median"]["each_of_theirs"])
     lines += [
         "",
-        f"LSTM of width 8 by the shipped recipe; `python -m benchmarks solve`. The recipe of the tutorial, through the "
-        f"same loop, solves `qrsu/hard` with {theirs:.0f} of {their_seeds} seeds in 100,000 sequences.",
+        f"An LSTM of width 8 with the shipped recipe, by `python -m benchmarks solve`. The recipe of the tutorial, "
+        f"with the same loop, solves `qrsu/hard` with {theirs:.0f} of {their_seeds} seeds in 100,000 sequences.",
     ]
     return "\n".join(lines)
 
 
 def released() -> str:
-    """What each released model does on unseen rows, from the records in `model_cards`."""
+    """Return the table of released models on unseen rows, from the records in `model_cards`."""
     lines = [
         "| config | model | weights | training sequences | test | of |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -88,8 +88,8 @@ def released() -> str:
         for config in get_task(name).configs:
             for folder in sorted((ROOT / "model_cards").glob(f"{name}-{config.name}-*")):
                 record = RunRecord.load(folder)
-                if record.task != f"{name}/{config.name}":
-                    continue  # of another config whose name begins with this one's
+                if str(record.task) != f"{name}/{config.name}":
+                    continue  # another config whose name begins with this one's
                 test = record.evaluation["test"]
                 right = f"{test['accuracy']:.2%} right"
                 if "mse" in test:
@@ -104,7 +104,7 @@ def released() -> str:
 
 
 def square_seeds() -> str:
-    """What the recipe of square's book makes of each seed, from the square benchmark."""
+    """Return the table of square's book recipe by seed, from the square benchmark."""
     rows = {row["case"]: row for row in _benchmark("square")}
     cells = [case.partition(":")[0] for case in rows if case.endswith(": all")]
     parts = (("counter-clockwise", "of 53"), ("clockwise", "of 75"), ("all", "of 128"))
@@ -130,7 +130,7 @@ def square_seeds() -> str:
 
 
 def qrsu_seeds() -> str:
-    """What the recipe of qrsu's course makes of each seed, from the tutorial benchmark."""
+    """Return the table of qrsu's course recipe by seed, from the tutorial benchmark."""
     rows = {row["case"]: row for row in _benchmark("tutorial")}
     cells = [case.partition(":")[0] for case in rows if case.endswith(": at 100 %")]
     seeds = len(rows[f"{cells[0]}: after 100 epochs"]["each"])
@@ -147,9 +147,9 @@ def qrsu_seeds() -> str:
     for cell in cells:
         solved, first = rows[f"{cell}: at 100 %"], rows[f"{cell}: first at 100 %"]
         lines.append(
-            f"- `{cell}`: at 100 % after 100 epochs are {solved['ours']:.0f} of {seeds} seeds here and "
-            f"{solved['theirs']:.0f} by the plain program; first so after {_span(first['each'])} epochs here and "
-            f"{_span(first['each_of_theirs'])} there."
+            f"- `{cell}`: after 100 epochs, {solved['ours']:.0f} of {seeds} seeds have 100 % with seqhub and "
+            f"{solved['theirs']:.0f} with the plain program. They first reach it after {_span(first['each'])} epochs "
+            f"with seqhub and {_span(first['each_of_theirs'])} with the plain program."
         )
     return "\n".join(lines)
 
@@ -160,7 +160,7 @@ def _span(values: list[float | None]) -> str:
 
 
 def gradients() -> str:
-    """How much of the gradient is left at some lags, from the numbers of the figure beside it."""
+    """Return the table of gradients at several lags, from the numbers of the figure."""
     numbers = json.loads((ROOT / "docs" / "concepts.json").read_text(encoding="utf-8"))
     lags = (10, 50, 100)
     lines = [
@@ -173,12 +173,12 @@ def gradients() -> str:
         left = " | ".join(f"{median(course[lag] for course in found['first']):.1e}" for lag in lags)
         solved = sum(accuracy > 0.99 for accuracy in found["accuracy"])
         lines.append(f"| `{network}` | {left} | {solved} of {len(numbers['seeds'])} seeds |")
-    lines += ["", "With the first weights, medians over the seeds."]
+    lines += ["", "With the initial weights, as medians over the seeds."]
     return "\n".join(lines)
 
 
 def digit_seeds() -> str:
-    """Percent of the test images that are right, seed by seed, from the row_images benchmark."""
+    """Return the table of test accuracies in percent by seed, from the row_images benchmark."""
     rows = {row["case"]: row for row in _benchmark("row_images")}
     lstm, plain = rows["lstm: all"], rows["rnn_tanh: all"]
     sides = {
@@ -198,8 +198,8 @@ def digit_seeds() -> str:
 
 
 def speed() -> str:
-    """Every benchmark that has a goal, as it was last measured."""
-    lines = ["| what | the usual way | here | unit | ratio |", "| --- | ---: | ---: | --- | ---: |"]
+    """Return the table of the benchmarks with a goal, as last measured."""
+    lines = ["| benchmark | baseline | seqhub | unit | ratio |", "| --- | ---: | ---: | --- | ---: |"]
     for name, begins in SPEED.items():
         for row in _benchmark(name):
             if row["goal"] is not None and row["case"].startswith(begins):
@@ -211,18 +211,17 @@ def speed() -> str:
                 )
                 lines.append(f"| {name}: {row['case']} | " + " | ".join(numbers) + " |")
     machine = speed_page.measured("generate")["environment"]
-    threads = "one thread (the Hub and its clients: as many as they take)"
-    how = f"Both sides in one run, medians, {machine['cores']} cores, {threads}"
+    how = f"Medians; baseline and seqhub measured in the same run on {machine['cores']} cores with one thread"
     lines += [
         "",
-        f"{how}: `python -m benchmarks all`. [docs/performance.md](docs/performance.md) has all rows, also those that "
-        "miss their goal.",
+        f"{how}. The Hub benchmarks use all cores. Run them with `python -m benchmarks all`. "
+        "[docs/performance.md](docs/performance.md) has all rows, also those that miss their goal.",
     ]
     return "\n".join(lines)
 
 
 def command_line() -> str:
-    """The command reference, from the help texts."""
+    """Return the command reference, from the help texts."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "cli.md"
         command = ["-m", "typer", "seqhub.cli", "utils", "docs", "--name", "seqhub", "--output", str(page)]
@@ -231,7 +230,7 @@ def command_line() -> str:
 
 
 def write() -> None:
-    """Put everything that is rendered into its file."""
+    """Write all rendered pages."""
     for name, text in rendered().items():
         (ROOT / name).write_text(text, encoding="utf-8")
 
@@ -246,7 +245,7 @@ def _page(name: str) -> str:
 
 
 def _fill(text: str, section: str, content: str) -> str:
-    """Replace what stands between the two comments that name a section."""
+    """Replace the text between the two comments that name a section."""
     pattern = rf"(<!-- {section}:[^>]*-->\n).*?(<!-- /{section} -->)"
     return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.DOTALL)
 

@@ -1,8 +1,9 @@
-"""What `docs/performance.md` shows of the benchmarks: tables, and one figure of four curves.
+"""Tables and figure of the benchmarks for `docs/performance.md`.
 
-`python -m docs.speed` draws the figure again from benchmarks/results; the tables are part of `make cards`.
+`python -m docs.speed` draws the figure from benchmarks/results; `make cards` renders the tables.
 """
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -17,20 +18,26 @@ from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION
 
 HERE = Path(__file__).parent
 FIGURE = HERE / "images" / "performance.png"
-ORDER = ("step", "loop", "sweep", "eval", "generate", "feed", "build", "access", "threads", "startup", "solve")
+ORDER = ("step", "loop", "sweep", "eval", "generate", "loader", "build", "access", "threads", "startup", "solve")
 
 _CASE = re.compile(r"(?P<cell>\w+) (?P<width>\d+), T=(?P<length>\d+), B=(?P<batch>\d+), (?P<side>\w+)")
 _COLORS = {"rnn_tanh": VERMILION, "gru": GREEN, "lstm": BLUE}
 
 
 def measured(name: str) -> dict[str, Any]:
-    """A benchmark as it was last run."""
+    """Return the last result of a benchmark."""
     found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 
+def title(name: str) -> str:
+    """Return the title of a benchmark: the first line of its docstring."""
+    tree = ast.parse((RESULTS.parent / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or name).partition("\n")[0]
+
+
 def tables() -> str:
-    """Every benchmark of this page: the rows that have a goal, or all where none has."""
+    """Return the tables of all benchmarks on the page: the rows with a goal, or all if there are none."""
     parts = []
     for name in ORDER:
         result = measured(name)
@@ -39,9 +46,9 @@ def tables() -> str:
         parts += [
             f"### `{name}`",
             "",
-            result["title"],
+            title(name),
             "",
-            "| case | theirs | ours | unit | ratio | goal | |",
+            "| case | baseline | seqhub | unit | ratio | goal | |",
             "| --- | ---: | ---: | --- | ---: | --- | --- |",
             *(_line(row) for row in rows),
             "",
@@ -61,7 +68,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def draw(path: Path = FIGURE) -> None:
-    """Cost of a training step by length, width and batch, and of a data set by its rows."""
+    """Draw the time of a training step by length, width and batch, and of building a dataset by its rows."""
     steps = [(match.groupdict(), row) for row in measured("step")["rows"] if (match := _CASE.fullmatch(row["case"]))]
     figure = new_figure(6.4)
     (by_length, by_width), (by_batch, by_rows) = figure.subplots(2, 2)
@@ -75,7 +82,7 @@ def draw(path: Path = FIGURE) -> None:
     for axes in (by_length, by_width, by_batch):
         axes.set_ylabel("µs a sequence", fontsize=LABEL)
     _rows(by_rows)
-    dashed = by_width.get_lines()[1::2]  # one of which speaks for all
+    dashed = by_width.get_lines()[1::2]  # equal for all cells; one is labelled
     for line in dashed[1:]:
         line.set_label("_")
     for axes in (by_length, by_width, by_batch, by_rows):
@@ -84,14 +91,14 @@ def draw(path: Path = FIGURE) -> None:
         axes.xaxis.label.set_fontsize(LABEL)
         tidy(axes)
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
+        axes.set_ylim(low, high * (high / low) ** 0.25)  # space for the legend
         axes.legend(fontsize=SMALL, frameon=False, loc="upper left", ncols=2)
     figure.suptitle("Time of a training step, and of a data set", fontsize=TITLE)
     save(figure, path)
 
 
 def _curves(axes: Axes, steps: list[tuple[dict[str, str], dict[str, Any]]], by: str, where: dict[str, str]) -> None:
-    """Solid through autograd, dashed by torch's own module."""
+    """Draw a solid line for autograd and a dashed one for torch's module."""
     chosen = where | {"side": "autograd"}
     rows = sorted(
         (int(facts[by]), row) for facts, row in steps if all(facts[name] == value for name, value in chosen.items())
@@ -115,7 +122,7 @@ def _rows(axes: Axes) -> None:
 
 
 def main() -> None:
-    """Draw the figure of the benchmarks again."""
+    """Draw the figure of the benchmarks."""
     draw()
 
 

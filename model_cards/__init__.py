@@ -1,1 +1,1 @@
-"""What has been released: a record and a card for each model, and README.md, the leaderboard."""
+"""Release of the models: `python -m model_cards --help`. A folder for each model has its record and card."""

@@ -1,4 +1,4 @@
-"""What every test gets: one torch thread, caches of its own, no network but loopback."""
+"""Settings of every test: one torch thread, caches of its own, no network except loopback."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""What must not happen on import, shown in fresh processes."""
+"""Imports and connections that must not happen, in new processes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The figures of docs/concepts.md: drawn from the numbers beside them, and these from real gradients."""
+"""The figures of docs/concepts.md: drawn from their numbers, which are measured on real gradients."""
 
 import json
 from pathlib import Path

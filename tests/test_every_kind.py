@@ -1,4 +1,4 @@
-"""Every kind of row goes the whole way: a run is measured, proved, drawn and described, and so is a data set."""
+"""The whole pipeline for every kind of row: evaluate, verify, plot and document a run and a dataset."""
 
 import ast
 import json
@@ -31,7 +31,7 @@ from seqhub.training.train import train
 from seqhub.verification.verify import verify
 from tests.cards.test_model_card import assert_tables_are_well_formed, body, prose
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
-from tests.helpers.cli_calls import well
+from tests.helpers.cli_calls import output_of
 from tests.helpers.example_configs import KINDS, kind, small_run
 
 Make = Callable[[str], Path]
@@ -40,7 +40,7 @@ each_kind = pytest.mark.parametrize("task_id", KINDS.values(), ids=KINDS)
 
 @pytest.fixture(scope="module")
 def run_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """A measured run of an address, made once."""
+    """Return a function that makes an evaluated run of a task id, once."""
     folders: dict[str, Path] = {}
 
     def make(task_id: str) -> Path:
@@ -55,7 +55,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 @pytest.fixture(scope="module")
 def data_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """A built data set of one config, made once."""
+    """Return a function that builds a dataset of one config, once."""
     folders: dict[str, Path] = {}
 
     def make(task_id: str) -> Path:
@@ -178,7 +178,7 @@ def test_a_changed_row_of_a_data_set_is_caught(task_id: str, data_of: Make) -> N
 
 
 def _changed(value: Any, labels: tuple[str, ...]) -> Any:
-    """Another target than the right one, or inputs that are none of the task's."""
+    """Return another target than the right one, or inputs that do not belong to the task."""
     if isinstance(value, str):
         return value[::-1]
     if isinstance(value, list):
@@ -230,7 +230,7 @@ def test_the_command_line_says_what_was_measured(task_id: str, run_of: Make) -> 
     record = RunRecord.load(run_of(task_id))
     schema = Split(task_id).schema
     rows = [] if rows_of(task_id) is None else ["--rows", 200]
-    table = well("evaluate", run_of(task_id), "--sibling-rows", 20, *rows).splitlines()
+    table = output_of("evaluate", run_of(task_id), "--sibling-rows", 20, *rows).splitlines()
     assert [line.split()[0] for line in table] == ["split", *record.evaluation]
     assert ("mean squared error" in table[0], "right steps" in table[0], "95 % interval" in table[0]) == (
         schema.tolerance > 0,
@@ -257,7 +257,7 @@ def test_a_data_set_is_described(task_id: str, data_of: Make) -> None:
 
 
 def python_of(card: str) -> list[str]:
-    """The blocks of Python on a card."""
+    """Return the Python blocks of a card."""
     blocks = re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 2
     return blocks

@@ -1,4 +1,4 @@
-"""What a reader can run is run: every page's commands and Python, in order, in one fresh folder per page."""
+"""Code in the documentation: the commands and Python of every page, in order, in one new folder for each page."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class Step(NamedTuple):
 
 
 def steps(page: str) -> list[Step]:
-    """Every Python block and every seqhub command of a page, with the output block that follows it, if any."""
+    """Return every Python block and seqhub command of a page, with the output block that follows it, if any."""
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = [(m[1], m[2], m.start(), m.end()) for m in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)]
     found: list[Step] = []

@@ -1,4 +1,4 @@
-"""The wheel holds everything: run from its contents alone, away from the checkout."""
+"""The wheel: complete, and usable from its contents alone, outside the checkout."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ LIBRARY = Path("seqhub/native/recurrence.so")
 
 
 def wheel(folder: Path, **variables: str) -> Path:
-    """The contents of a wheel built from a copy, so that the checkout stays clean."""
+    """Return the contents of a wheel built from a copy, so that the checkout is not changed."""
     source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):

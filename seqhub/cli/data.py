@@ -33,9 +33,9 @@ def build_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build a task as a folder of Parquet files with a record and a card.
+    """Build a dataset folder.
 
-    load_dataset("./qrsu", "hard") loads the folder.
+    It has Parquet files, a record and a card. load_dataset("./qrsu", "hard") loads it.
     """
     form = Form.of(as_json, quiet)
     from seqhub.tasks.registry import get_task

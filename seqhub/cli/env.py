@@ -5,9 +5,9 @@ from seqhub.cli.output import Form, grid, show
 
 
 def env_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Show package versions, the machine and the implementation of recurrences.
+    """Show versions and the machine.
 
-    If recurrences do not run natively, the output says why.
+    The output also says whether recurrences run natively, and if not, why.
     """
     from seqhub.native.loader import instruction_sets, reason
     from seqhub.records import environment

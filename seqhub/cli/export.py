@@ -26,9 +26,10 @@ def export_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Export a model as one file that runs without seqhub, and check its outputs.
+    """Export a model as one file.
 
-    The exported model accepts any batch size, number of steps and padding.
+    The file runs without seqhub and accepts any batch size, number of steps and padding. Its outputs are compared with
+    those of the model.
     """
     from seqhub.deployment.export import export
 

@@ -32,9 +32,10 @@ def lr_range_command(
     quiet: Quiet = False,
     **options: Any,
 ) -> None:
-    """Run a learning-rate range test and plot its loss.
+    """Run a learning-rate range test.
 
-    The learning rate rises at each step of a run with the settings of `seqhub train`. The run is not saved.
+    The learning rate rises at each step of a run with the settings of `seqhub train`, and the loss is plotted. The run
+    is not saved.
     """
     config = configured(task, recipe_name, model_option, data_option, options)
     path = picture or Path(f"lr-range-{config.task.slug}-{config.model}.png")

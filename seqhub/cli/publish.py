@@ -58,9 +58,9 @@ def verify_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Load a model or dataset and compare it with its record.
+    """Compare a folder with its record.
 
-    The exit code is 1 if anything differs.
+    The model or dataset is loaded from a folder or a Hub. The exit code is 1 if anything differs.
     """
     from seqhub.hub.fetch import fetch
     from seqhub.verification.verify import verify

@@ -39,7 +39,10 @@ def evaluate_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate the model of a run on unseen splits and add the metrics to its record."""
+    """Evaluate the model of a run.
+
+    The metrics on unseen splits and other configs of the task are added to its record.
+    """
     from seqhub.evaluation.evaluate import evaluate
 
     form = Form.of(as_json, quiet)
@@ -91,7 +94,10 @@ def plot_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Plot learning curves, states over one sequence and accuracy by length of a run."""
+    """Plot the figures of a run.
+
+    They show learning curves, states over one sequence and accuracy by sequence length.
+    """
     paths = [str(path) for path in draw(folder, text)]
     show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))
 
@@ -180,7 +186,10 @@ def card_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the card (README.md) of a run or a dataset from its record."""
+    """Write the card of a run or dataset.
+
+    The card, README.md, is rendered from the record in the folder.
+    """
     from seqhub.cards.write import write_card
 
     paths = [str(path) for path in write_card(folder, repo, dataset_id=dataset, license=license_name)]

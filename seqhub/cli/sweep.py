@@ -67,7 +67,10 @@ def sweep_command(
     quiet: Quiet = False,
     **options: Any,
 ) -> None:
-    """Train a model from many seeds in parallel and summarise the runs."""
+    """Train a model from many seeds.
+
+    Runs are trained in parallel, and a record summarises them.
+    """
     if engine not in ENGINES:
         raise UnknownNameError.of("engine", engine, ENGINES)
     for name, given in (("--jobs", jobs != 1), ("--job-option", job_option)):

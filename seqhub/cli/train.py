@@ -72,9 +72,9 @@ def train_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the folder")] = False,
     **options: Any,
 ) -> None:
-    """Train a model on a task until a stopping criterion is met.
+    """Train a model on a task.
 
-    On several GPUs: accelerate launch -m seqhub.training qrsu/hard
+    The run ends when a stopping criterion is met. On several GPUs: accelerate launch -m seqhub.training qrsu/hard
     """
     form = Form.of(as_json, quiet)
     own = {"output_dir": output_dir, "trackers": tuple(tracker or ()), "record": tuple(recorded or ())}

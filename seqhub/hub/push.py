@@ -20,9 +20,7 @@ from seqhub.hub.pickles import find_pickles
 _MARKS: dict[RepoType, tuple[str, ...]] = {"model": ("run.json", "config.json"), "dataset": ("dataset.json",)}
 _RECORDS: dict[RepoType, str] = {"model": "run.json", "dataset": "dataset.json"}
 _CARD = "README.md"
-_PUBLISHED = re.compile(
-    r"""(?:["']|^- )(seqhub/[\w.-]+)""", flags=re.MULTILINE
-)  # in early cards
+_PUBLISHED = re.compile(r"""(?:["']|^- )(seqhub/[\w.-]+)""", flags=re.MULTILINE)  # in early cards
 _SHOWN = (".eval_results", ".gitattributes")  # hidden files that belong to a repository
 _LEFT_OUT = re.compile(r"checkpoint.*\.safetensors|__pycache__|.*\.pyc")
 
@@ -126,9 +124,7 @@ def _card(folder: Path, kind: RepoType, repo_id: str) -> tuple[str | None, tuple
     try:
         card = (folder / _CARD).read_bytes().decode("utf-8")
     except FileNotFoundError:
-        return None, (
-            f"{folder} has no {_CARD}, so {repo_id} has no card; write one with `seqhub card {folder}`",
-        )
+        return None, (f"{folder} has no {_CARD}, so {repo_id} has no card; write one with `seqhub card {folder}`",)
     except UnicodeDecodeError:
         return None, (f"{folder / _CARD} is not UTF-8, so it may name another source than {repo_id}",)
     changed = renamed(card, kind, repo_id)

@@ -198,7 +198,7 @@ def test_the_only_config_is_the_default(record: DatasetRecord) -> None:
 
 def test_the_repository_is_the_one_that_was_given(record: DatasetRecord) -> None:
     assert 'load_dataset("ada/numbers", "hard", split="test")' in render(record, repo_id="ada/numbers")
-    with pytest.raises(InvalidInputError, match="'qrsu'.*namespace/name"):
+    with pytest.raises(InvalidInputError, match=r"'qrsu'.*namespace/name"):
         render(record, repo_id="qrsu")
 
 

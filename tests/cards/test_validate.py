@@ -58,7 +58,7 @@ def test_a_wrong_dataset_card_is_an_error() -> None:
 
 
 def test_the_message_lists_all_errors() -> None:
-    with pytest.raises(InvalidInputError, match="model card: 'library_name' .*; 'pipeline_tag' .*; .*title"):
+    with pytest.raises(InvalidInputError, match=r"model card: 'library_name' .*; 'pipeline_tag' .*; .*title"):
         validate("---\ntags: [x]\n---\nnothing", "model")
 
 

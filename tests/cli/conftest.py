@@ -1,4 +1,4 @@
-"""One small model and one small dataset, made once through the command line; and a place full of what goes wrong."""
+"""A small model and dataset made through the command line, and a folder of invalid inputs."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState
 from seqhub.training.train import train
-from tests.helpers.cli_calls import tree, well
+from tests.helpers.cli_calls import output_of, tree
 
 SIZES = ["--train-size", "500", "--validation-size", "200", "--test-size", "200"]
 SETTINGS: dict[str, Any] = {
@@ -32,26 +32,26 @@ class Made(NamedTuple):
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A model that solves qrsu/easy, measured, drawn and documented; and a dataset with this config only."""
+    """Make a solved, evaluated, plotted and documented run of qrsu/easy, and a dataset with this config only."""
     place = tmp_path_factory.mktemp("made")
     run, data = place / "run", place / "data"
-    well("train", "qrsu/easy", "--output-dir", run, "--quiet")
-    well("evaluate", run, "--rows", 200, "--sibling-rows", 50, "--quiet")
-    well("plot", run, "--quiet")
-    well("card", run, "--quiet")
-    well("data", "build", "qrsu", "--config", "easy", "--out", data, *SIZES, "--quiet")
+    output_of("train", "qrsu/easy", "--output-dir", run, "--quiet")
+    output_of("evaluate", run, "--rows", 200, "--sibling-rows", 50, "--quiet")
+    output_of("plot", run, "--quiet")
+    output_of("card", run, "--quiet")
+    output_of("data", "build", "qrsu", "--config", "easy", "--out", data, *SIZES, "--quiet")
     return Made(run, data)
 
 
 @pytest.fixture
 def run(made: Made, tmp_path: Path) -> Path:
-    """A run of the test's own."""
+    """Copy the run for a single test."""
     return Path(shutil.copytree(made.run, tmp_path / "run"))
 
 
 @pytest.fixture
 def data(made: Made, tmp_path: Path) -> Path:
-    """A dataset of the test's own."""
+    """Copy the dataset for a single test."""
     return Path(shutil.copytree(made.data, tmp_path / "data"))
 
 
@@ -61,7 +61,7 @@ class StopError(Exception):
 
 @pytest.fixture(scope="session")
 def mess(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with everything that a command may be pointed at by mistake; nobody may change anything in it."""
+    """Make a folder with every kind of invalid input; no test may change it."""
     place = tmp_path_factory.mktemp("mess")
     shutil.copytree(made.run, place / "run")
     shutil.copytree(made.data, place / "data")
@@ -81,7 +81,7 @@ def mess(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         shutil.copy(made.run / name, place / "half-saved")
 
     few = Path(shutil.copytree(made.run, place / "measured-on-few"))
-    well("evaluate", few, "--rows", 50, "--sibling-rows", 0, "--quiet")
+    output_of("evaluate", few, "--rows", 50, "--sibling-rows", 0, "--quiet")
     truncated = Path(shutil.copytree(made.run, place / "truncated"))
     weights = (truncated / "model.safetensors").read_bytes()
     (truncated / "model.safetensors").write_bytes(weights[:-9])

@@ -1,4 +1,4 @@
-"""`seqhub demo` from end to end, and the lines that it tells people to copy."""
+"""`seqhub demo` from end to end, and the lines that it prints for copying."""
 
 import os
 import re
@@ -11,19 +11,19 @@ from tests.helpers.cli_calls import program
 
 SECONDS = 180
 
-# Stands before the code of a reader who has not installed seqhub.
+# Prepended to code, to run it as if seqhub were not installed
 WITHOUT_SEQHUB = """
 import sys
 class NoSeqhub:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "seqhub":
-            raise ImportError("seqhub is kept out of this process on purpose")
+            raise ImportError("seqhub is hidden from this process by the test")
 sys.meta_path.insert(0, NoSeqhub())
 """
 
 
 def run_python(code: str, folder: Path) -> str:
-    """Standard output of code in a process of its own, in `folder`."""
+    """Return the standard output of code in a process of its own, in `folder`."""
     returned, out, errors = training_processes.finish(
         forked_process.Process(["-c", code], cwd=folder, env=dict(os.environ)), SECONDS
     )
@@ -31,34 +31,34 @@ def run_python(code: str, folder: Path) -> str:
     return out
 
 
-def test_the_demo_keeps_what_it_promises(tmp_path: Path) -> None:
-    """Also in a folder of an earlier demo, and whatever Hub, token and mode the user has set."""
+def test_the_demo_runs_end_to_end(tmp_path: Path) -> None:
+    """In a folder of an earlier demo, with any settings of Hub, token and mode in the environment."""
     folder = tmp_path / "there" / "demo"
     (folder / "qrsu-hard-lstm").mkdir(parents=True)
     (folder / ".seqhub-demo").touch()
-    (folder / "qrsu-hard-lstm" / "checkpoint.safetensors").write_text("of a demo that was stopped")
-    nobody = "http://127.0.0.1:9"
+    (folder / "qrsu-hard-lstm" / "checkpoint.safetensors").write_text("of an interrupted demo")
+    unreachable = "http://127.0.0.1:9"
     settings = {
-        "HF_ENDPOINT": nobody, "HF_TOKEN": "hf_none", "HF_HUB_OFFLINE": "1",
-        "HTTP_PROXY": nobody, "http_proxy": nobody, "NO_PROXY": "example.org", "no_proxy": "example.org",
+        "HF_ENDPOINT": unreachable, "HF_TOKEN": "hf_none", "HF_HUB_OFFLINE": "1",
+        "HTTP_PROXY": unreachable, "http_proxy": unreachable, "NO_PROXY": "example.org", "no_proxy": "example.org",
     }  # fmt: skip
     ended = program("demo", "there/demo", folder=tmp_path, seconds=SECONDS, **settings)
     assert ended.code == 0, ended.err
     assert "Traceback" not in ended.err
     assert not list(folder.rglob("checkpoint*"))
 
-    # what it measured
+    # measurements
     text = " ".join(ended.out.split())
     assert "qrsu/hard is solved" in text
     assert re.search(r"the paper 31,390 sequences", text)
     found = re.search(r"(\d+) of (\d+) checks agree", text)
     assert found
     assert found[1] == found[2]
-    met = re.search(r"rule of Hochreiter & Schmidhuber \(1997\) met after ([\d,]+) sequences", text)
+    met = re.search(r"criterion of Hochreiter & Schmidhuber \(1997\) met after ([\d,]+) sequences", text)
     assert met
     assert 2000 <= int(met[1].replace(",", "")) < 31_390
 
-    # how it looks: only lines to copy and what stands below them may be wider than the terminal
+    # layout: only lines to copy and their explanations may be wider than the terminal
     summary = ended.out.partition("\nfiles\n")[0]
     assert all(len(line) <= 80 for line in summary.splitlines())
     assert not re.search(r"\[/|\[bold|\x1b", ended.out)

@@ -1,21 +1,20 @@
-"""Help: every command, argument and option says what it is, and the reference in docs/ says the same."""
+"""Help texts of every command, argument and option, and the reference in docs/."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import typer
 
 from seqhub.cli import app
-from tests.helpers.cli_calls import call, well
+from tests.helpers.cli_calls import call, output_of
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with the words that call it, groups included."""
+    """Yield every command, groups included, with the words that call it."""
     yield path, command
     for name, below in getattr(command, "commands", {}).items():
         yield from commands(below, (*path, name))
@@ -23,6 +22,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
 GROUPS = [path for path, command in COMMANDS.items() if hasattr(command, "commands")]
+NAMES_FIRST = {"lstm", "local", "hs97", "onnx"}  # lower-case names that begin a help text
 NAMES = {path: " ".join(("seqhub", *path)) for path in COMMANDS}
 
 
@@ -31,7 +31,7 @@ def options(command: Any) -> set[str]:
 
 
 def documented() -> dict[str, set[str]]:
-    """Options by command, as docs/cli.md lists them."""
+    """Return options by command, as docs/cli.md lists them."""
     sections = re.split(r"^#+ `(.*)`$", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = re.compile(r"^\* `(-[^`<]*)", flags=re.MULTILINE)
     return {
@@ -40,37 +40,45 @@ def documented() -> dict[str, set[str]]:
     }
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=NAMES.get)
-def test_every_command_explains_itself_and_everything_it_takes(path: tuple[str, ...]) -> None:
-    command = COMMANDS[path]
-    text = well(*path, "--help")
-    assert command.help
-    assert all(len(line) <= 80 for line in text.splitlines())
+def faults_of(path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the faults of a command's help."""
+    command, text = COMMANDS[path], output_of(*path, "--help")
+    first = (command.help or "").strip().splitlines()
+    if not first or not first[0].endswith(".") or not first[0][:1].isupper():
+        yield f"{NAMES[path]}: its help must be a sentence with a full stop"
     for parameter in command.params:
-        assert getattr(parameter, "help", None), f"{NAMES[path]}: {parameter.name} has no help"
-    assert all(name in text for name in options(command))
+        words = getattr(parameter, "help", None)
+        if not words or words.endswith(".") or not (words[:1].isupper() or words.split()[0].strip(",") in NAMES_FIRST):
+            yield f"{NAMES[path]} {parameter.name}: its help must be a capitalised phrase without a full stop"
+    yield from (f"{NAMES[path]}: {name} is not in its help" for name in options(command) if name not in text)
+    yield from (f"{NAMES[path]}: wider than 80 columns: {line}" for line in text.splitlines() if len(line) > 80)
 
 
-def test_the_reference_has_every_command_and_option_and_no_other() -> None:
+def test_every_command_argument_and_option_has_a_help_text() -> None:
+    faults = [fault for path in COMMANDS for fault in faults_of(path)]
+    assert not faults, "\n".join(faults)
+
+
+def test_the_reference_lists_exactly_the_commands_and_options() -> None:
     assert documented() == {NAMES[path]: options(command) | {"--help"} for path, command in COMMANDS.items()}
 
 
-@pytest.mark.parametrize("path", GROUPS, ids=NAMES.get)
-def test_a_group_alone_shows_its_help(path: tuple[str, ...]) -> None:
-    ended = call(*path)
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.rstrip() == well(*path, "--help").rstrip()
+def test_a_group_without_a_command_shows_its_help() -> None:
+    for path in GROUPS:
+        ended = call(*path)
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.rstrip() == output_of(*path, "--help").rstrip()
 
 
-@pytest.mark.parametrize("path", GROUPS, ids=NAMES.get)
-def test_a_command_that_is_none_lists_those_there_are(path: tuple[str, ...]) -> None:
-    ended = call(*path, "nonsense")
-    assert (ended.code, ended.out) == (2, "")
-    known = ", ".join(COMMANDS[path].commands)
-    assert ended.err == f"error: No such command 'nonsense'; known: {known} (see `{NAMES[path]} --help`)\n"
+def test_the_error_on_an_unknown_command_lists_the_known_ones() -> None:
+    for path in GROUPS:
+        ended = call(*path, "nonsense")
+        assert (ended.code, ended.out) == (2, "")
+        known = ", ".join(COMMANDS[path].commands)
+        assert ended.err == f"error: No such command 'nonsense'; known: {known} (see `{NAMES[path]} --help`)\n"
 
 
 def test_version_is_that_of_the_package() -> None:
     import seqhub
 
-    assert well("--version") == f"seqhub {seqhub.__version__}\n"
+    assert output_of("--version") == f"seqhub {seqhub.__version__}\n"

@@ -1,4 +1,4 @@
-"""The installed program in processes of its own: signals, pipes, and what it prints for whom."""
+"""The installed program in processes of its own: signals, pipes and streams."""
 
 import signal
 import subprocess
@@ -6,21 +6,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from tests.cli.conftest import Made
 from tests.helpers.cli_calls import PROGRAM, SECONDS, finish, program, start, tree
 
-MANY = "1000000"  # rows that take longer than a test may
+MANY = "1000000"  # rows that take longer than the time limit of a test
 
 
 def wait_for(pattern: str, folder: Path, process: subprocess.Popen[str]) -> None:
-    """Return as soon as the running process has made something of that name."""
+    """Return as soon as the running process has made a file of that name."""
     deadline = time.monotonic() + SECONDS
     while not any(folder.glob(pattern)):
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.01)
-            raise AssertionError(f"ended with {process.returncode} before it made {pattern}")
+            raise AssertionError(f"exit code {process.returncode} before there was a file {pattern}")
         assert time.monotonic() < deadline, f"no {pattern} after {SECONDS} s"
 
 
@@ -30,7 +28,7 @@ def test_the_program_is_installed_and_runs(tmp_path: Path) -> None:
     assert "qrsu/hard" in ended.out.splitlines()
 
 
-def test_ctrl_c_while_a_dataset_is_built_leaves_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_during_a_build_leaves_no_files(tmp_path: Path) -> None:
     process = start("data", "build", "qrsu", "--out", "new", "--train-size", MANY, folder=tmp_path)
     wait_for(".new.part-*", tmp_path, process)
     process.send_signal(signal.SIGINT)
@@ -38,9 +36,7 @@ def test_ctrl_c_while_a_dataset_is_built_leaves_nothing(tmp_path: Path) -> None:
     assert tree(tmp_path) == {}
 
 
-def test_a_killed_build_leaves_nothing_that_looks_like_a_dataset_and_the_next_one_clears_it_away(
-    tmp_path: Path,
-) -> None:
+def test_a_killed_build_leaves_no_dataset_and_the_next_build_cleans_up(tmp_path: Path) -> None:
     process = start("data", "build", "qrsu", "--out", "new", "--train-size", MANY, folder=tmp_path)
     wait_for(".new.part-*", tmp_path, process)
     process.kill()
@@ -52,7 +48,7 @@ def test_a_killed_build_leaves_nothing_that_looks_like_a_dataset_and_the_next_on
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_ctrl_c_while_a_run_is_measured_leaves_its_record_as_it_was(run: Path) -> None:
+def test_ctrl_c_during_an_evaluation_does_not_change_the_record(run: Path) -> None:
     before = tree(run)
     log = run.parent / "log"
     with log.open("w") as file:
@@ -61,7 +57,7 @@ def test_ctrl_c_while_a_run_is_measured_leaves_its_record_as_it_was(run: Path) -
             start_new_session=True, env={"FORCE_COLOR": "1", "PATH": ""},
         )  # fmt: skip
         deadline = time.monotonic() + SECONDS
-        while "measuring on" not in log.read_text(
+        while "evaluating on" not in log.read_text(
             errors="replace"
         ):  # with FORCE_COLOR the spinner is drawn into the file
             with suppress(subprocess.TimeoutExpired):
@@ -75,18 +71,16 @@ def test_ctrl_c_while_a_run_is_measured_leaves_its_record_as_it_was(run: Path) -
     assert tree(run) == before
 
 
-@pytest.mark.parametrize(
-    "arguments", ["tasks ls", "tasks ls --json", "tasks show qrsu/hard -q", "--help", "train --help"]
-)
-def test_a_reader_that_goes_away_ends_a_command_in_silence(arguments: str, tmp_path: Path) -> None:
-    process = start(*arguments.split(), folder=tmp_path)
-    assert process.stdout is not None
-    process.stdout.close()
-    process.stdout = None
-    assert finish(process) == (141, None, "")
+def test_a_closed_pipe_ends_a_command_without_a_message(tmp_path: Path) -> None:
+    for arguments in ("tasks ls", "tasks ls --json", "tasks show qrsu/hard -q", "--help", "train --help"):
+        process = start(*arguments.split(), folder=tmp_path)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        assert finish(process) == (141, None, ""), arguments
 
 
-def test_a_full_disk_behind_standard_output_is_noticed(tmp_path: Path) -> None:
+def test_a_full_disk_behind_standard_output_is_an_error(tmp_path: Path) -> None:
     for arguments in ("tasks ls", "tasks ls --json", "--version"):
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
@@ -100,13 +94,13 @@ def test_a_full_disk_behind_standard_output_is_noticed(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (2, "error: [Errno 28] No space left on device\n")
 
 
-def test_closed_streams_do_no_harm(tmp_path: Path) -> None:
+def test_commands_run_with_closed_streams(tmp_path: Path) -> None:
     for line in ("tasks ls >&-", "tasks ls >&- 2>&-", "nonsense 2>&-"):
         done = subprocess.run(["sh", "-c", f"'{PROGRAM}' {line}"], capture_output=True, timeout=SECONDS, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (2 if "nonsense" in line else 0, b"", b"")
 
 
-def test_errors_are_one_line_also_where_libraries_like_to_talk(made: Made, tmp_path: Path) -> None:
+def test_errors_are_one_line_also_if_libraries_print(made: Made, tmp_path: Path) -> None:
     """transformers reports missing weights on standard error by handlers that a test in this process cannot see."""
     import json
     import shutil

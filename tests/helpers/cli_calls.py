@@ -1,4 +1,4 @@
-"""The command line in this process and in one of its own; what a folder holds, before and after."""
+"""Calls of the command line in this process and in others, and comparison of folders before and after."""
 
 import io
 import os
@@ -6,8 +6,9 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -25,11 +26,11 @@ class Ended(NamedTuple):
 
 
 def call(*arguments: object) -> Ended:
-    """`seqhub ARGUMENTS` here, at 80 columns."""
+    """Run `seqhub ARGUMENTS` in this process, at 80 columns."""
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.object(sys, "argv", ["seqhub", *map(str, arguments)]),
-        patch.object(sys.modules["__main__"], "__package__", ""),  # or help would call itself `python -m pytest`
+        patch.object(sys.modules["__main__"], "__package__", ""),  # otherwise help names `python -m pytest`
         patch.dict(os.environ, {"COLUMNS": "80", "TERM": "dumb"}),
         redirect_stdout(out),
         redirect_stderr(err),
@@ -38,23 +39,23 @@ def call(*arguments: object) -> Ended:
             main()
         except SystemExit as end:
             return Ended(int(end.code or 0), out.getvalue(), err.getvalue())
-    raise AssertionError("main must end with an exit code")
+    raise AssertionError("main() returned without an exit code")
 
 
-def well(*arguments: object) -> str:
-    """Standard output of a command that must end well."""
+def output_of(*arguments: object) -> str:
+    """Return the standard output of a command that must succeed."""
     ended = call(*arguments)
     assert ended.code == 0, ended.err
     return ended.out
 
 
 def program(*arguments: object, folder: Path, seconds: int = SECONDS, **variables: str) -> Ended:
-    """The installed program in a process of its own, as `start` starts it."""
+    """Run the installed program in a process of its own, as `start` does."""
     return finish(start(*arguments, folder=folder, **variables), seconds)
 
 
 def start(*arguments: object, folder: Path, **variables: str) -> subprocess.Popen[str]:
-    """Start the installed program, with a process group of its own."""
+    """Start the installed program in a process group of its own."""
     environment = os.environ | {"COLUMNS": "80", "HF_HUB_OFFLINE": "0", **variables}
     return subprocess.Popen(
         [PROGRAM, *(part if isinstance(part, bytes) else str(part) for part in arguments)],
@@ -64,7 +65,7 @@ def start(*arguments: object, folder: Path, **variables: str) -> subprocess.Pope
 
 
 def finish(process: subprocess.Popen[str], seconds: int = SECONDS) -> Ended:
-    """Exit code and output; at the limit the whole group is ended."""
+    """Return exit code and output; at the time limit the whole process group is killed."""
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -73,8 +74,15 @@ def finish(process: subprocess.Popen[str], seconds: int = SECONDS) -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def refused(run: Callable[[], Ended], *, about: str, folder: Path, code: int = 2) -> None:
-    """A mistake is one line on standard error that names what is wrong, and leaves everything as it was."""
+def assert_user_error(run: Callable[[], Ended], *, about: str, folder: Path, code: int = 2) -> None:
+    """Check that a user error is one line on standard error that names it, and that no file changes.
+
+    Args:
+        run: The command.
+        about: Fragments of the message, separated by " ... ".
+        folder: Folder that must not change.
+        code: Exit code.
+    """
     before = tree(folder)
     ended = run()
     assert ended.code == code, ended
@@ -82,12 +90,23 @@ def refused(run: Callable[[], Ended], *, about: str, folder: Path, code: int = 2
     assert ended.err.startswith("error: "), ended.err
     assert ended.err.count("\n") == 1, ended.err
     assert "Traceback" not in ended.err
-    assert about in ended.err
+    assert all(fragment in ended.err for fragment in about.split(" ... ")), (about, ended.err)
     assert tree(folder) == before
 
 
+def user_error_faults(lines: Iterable[tuple[str, str]], command: Callable[[str], Ended], folder: Path) -> list[str]:
+    """Return the faults of `assert_user_error` for many command lines and the fragments of their messages."""
+    faults = []
+    for line, about in lines:
+        try:
+            assert_user_error(partial(command, line), about=about, folder=folder)
+        except AssertionError as fault:
+            faults.append(f"{line}: {fault}")
+    return faults
+
+
 def tree(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Kind, size and time of everything in a folder; of folders only the kind."""
+    """Return mode, size and time of everything in a folder; of folders only the mode."""
     found = {}
     for path in folder.rglob("*"):
         facts = path.lstat()
@@ -98,7 +117,7 @@ def tree(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk that is full after `size` bytes of a file; it stops root too."""
+    """Limit the size of files, like a full disk; the limit also holds for root."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""One config of the registry for each kind of row there is, and a small run of it."""
+"""One config of the registry for each kind of row, and a small run of each."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from seqhub.training.train import train
 
 
 def kind(task_id: str) -> str:
-    """What its rows hold, in a word each: texts or values, the target, and whether the rows are given."""
+    """Return a description of a config's rows: texts or values, the target, fixed or generated."""
     split = Split(task_id)
     vocabulary = split.schema.vocabulary
     inputs = "values" if vocabulary is None else "words" if vocabulary.separator else "texts"
@@ -18,7 +18,7 @@ def kind(task_id: str) -> str:
 
 
 def _values(task_id: str) -> int:
-    """How much the longest row holds."""
+    """Return the number of values in the longest row."""
     split = Split(task_id)
     return split.config.length[1] * max(1, split.schema.num_features)
 
@@ -36,7 +36,7 @@ OF_EACH_TASK = sorted({TASK_IDS[0], *{(each.partition("/")[0], kind(each)): each
 
 
 def small_run(task_id: str, folder: Path, **settings: object) -> RunRecord:
-    """Train a recurrence of width 4 on 64 sequences: it learns next to nothing, and leaves all that a run leaves."""
+    """Train a recurrence of width 4 on 64 sequences, which writes all files of a run."""
     split = Split(task_id)
     model = "lstm_autoencoder" if split.schema.target == "inputs" else "lstm"
     given = {"data": "stream" if split.size is None else "splits", "max_sequences": 64, "stop_at": "none"}

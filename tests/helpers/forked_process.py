@@ -1,4 +1,4 @@
-"""Processes that start in a moment: forks of one that has loaded the libraries, and nothing of seqhub.
+"""Processes that start quickly: forks of a process that has loaded the libraries, but not seqhub.
 
 Each is a process like any other, with memory, signals, streams, folder, environment and exit code of its own; it is
 spared only the loading of torch and transformers, five seconds of processor time. What must be seen to start from
@@ -33,7 +33,7 @@ _CONTEXT.set_forkserver_preload(LIBRARIES)
 
 
 class Process:
-    """`python ARGUMENTS` for `-c CODE ...` and `-m MODULE ...`: as much of `subprocess.Popen` as tests need."""
+    """`python ARGUMENTS` for `-c CODE ...` and `-m MODULE ...`, with the part of `subprocess.Popen` that tests need."""
 
     def __init__(self, arguments: list[str], *, cwd: Path, env: dict[str, str]) -> None:
         self._streams = Path(tempfile.mkdtemp(dir=os.environ["HF_HOME"]))  # goes with the tests' home
@@ -44,7 +44,7 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while the process runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float) -> int:
@@ -59,7 +59,7 @@ class Process:
         return self.returncode
 
     def communicate(self, timeout: float) -> tuple[str, str]:
-        """Return standard output and standard error of a process that ends, as `wait` does."""
+        """Wait for the process and return its standard output and standard error."""
         self.wait(timeout)
         out, err = ((self._streams / name).read_text(errors="replace") for name in ("out", "err"))
         return out, err

@@ -1,4 +1,4 @@
-"""A small record of a paper's rows, for what is rendered of it."""
+"""A small record of a paper's rows, for tests of its card and figure."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def _run(sequences: list[int | None], wrong: list[int], **others: Any) -> dict[s
 
 
 def paper_record() -> PaperRecord:
-    """Two rows: one with a seed that was not solved and one that failed, one of which the network was changed."""
+    """Return two rows: one with an unsolved and a failed seed, and one with a changed network."""
     stopping_rule = {"rule": "st2", "section": "5.3", "tolerance": 0.2, "window": 256, "mean_error": 0.01, "wrong": 0}
     streak = {"rule": "streak", "section": "5.2", "tolerance": 0.2, "window": 10_000, "mean_error": None, "wrong": 0}
     ours = {

@@ -1,4 +1,4 @@
-"""Runs code as a user's own process would: an unmodified huggingface_hub, online, with a cache of its own."""
+"""Client code in a process like that of a user: an unmodified huggingface_hub, online, with its own cache."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ class Client:
     xet: bool = False
 
     def run(self, code: str, *arguments: object) -> str:
-        """Standard output of Python code; it must end well. `sys` and `Path` are imported."""
+        """Return the standard output of Python code, which must succeed. `sys` and `Path` are imported."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SEQHUB_"))}
         environment |= {
             "HF_ENDPOINT": self.endpoint,
@@ -57,8 +57,8 @@ class Client:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def refusal(self, call: str, *arguments: object) -> str:
-        """The message of the HubError that `call` raises; it must come within 5 seconds of the call."""
+    def hub_error(self, call: str, *arguments: object) -> str:
+        """Return the message of the HubError that `call` raises within 5 seconds."""
         return self.run(
             "import time\n"
             "from seqhub.errors import HubError\n"

@@ -53,7 +53,7 @@ class Repository:
 
 
 def after(files: Files, adds: Files, deletes: set[str]) -> Files | None:
-    """The files of a commit; None where it cannot be. To delete a folder's path is to delete all below it."""
+    """Return the files after a commit; None if it is invalid. Deleting a folder's path deletes everything below it."""
     new = files | adds
     for path in deletes:
         if path in files:
@@ -93,7 +93,7 @@ class Clients(RuleBasedStateMachine):
         return f"{self.prefix}-{name}"
 
     def found(self, name: str) -> Repository | None:
-        """By its name, or by a name that it had."""
+        """Return a repository by its name or a former name."""
         return self.repos.get(name) or self.moved.get(name)
 
     @initialize(kind=st.sampled_from(KINDS))

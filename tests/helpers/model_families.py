@@ -1,4 +1,4 @@
-"""Every preset of every family on real values: its shapes, and batches to ask it with."""
+"""Every preset of every family on real values: its shapes, and batches for it."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from seqhub.models.registry import build_config, build_model, config_fields, lis
 
 
 class Shape(NamedTuple):
-    """Settings beyond the preset's, and the rows that the model then takes."""
+    """Settings in addition to the preset's, and the rows that the model then accepts."""
 
     settings: dict[str, Any]
     step: tuple[int, ...]  # shape of one step
@@ -96,7 +96,7 @@ def build(case: Case, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:
 
 
 def rows_for(case: Case, seed: int, count: int = 6) -> list[Tensor]:
-    """Rows of as many steps as the model allows."""
+    """Return rows with as many steps as the model allows."""
     random = torch.Generator().manual_seed(seed)
     least, most = case.shape.steps
     lengths = torch.randint(least, most + 1, (count,), generator=random)
@@ -115,14 +115,14 @@ def padded(rows: list[Tensor], side: str, width: int, fill: float = 0.0) -> tupl
 
 
 def answers(model: PreTrainedModel, values: Tensor, mask: Tensor) -> list[Tensor]:
-    """What a caller reads of each row: scores, or the pooled vector of a model without a head; only of real steps."""
+    """Return the outputs for each row, of real steps only: scores, or the pooled vector of a model without a head."""
     output = model(input_values=values, attention_mask=mask)
     batch = output.logits if "logits" in output else output.pooler_output
     return [each[real.bool()] if batch.dim() > 2 else each for each, real in zip(batch, mask, strict=True)]
 
 
 def loss(model: PreTrainedModel, values: Tensor, mask: Tensor) -> Tensor:
-    """A loss that depends on everything the model answers, and that wants row and row apart."""
+    """Return a loss that depends on all outputs of the model and differs from row to row."""
     rows = enumerate(answers(model, values, mask))
     return torch.cat([row.flatten().float() - 2 * (number % 2) for number, row in rows]).square().mean()
 
@@ -141,6 +141,6 @@ def _trained(preset: str, name: str, head: str) -> PreTrainedModel:
 
 
 def trained(case: Case) -> PreTrainedModel:
-    """A few large steps, after which no weight is near its first value; eval mode. Do not change it."""
+    """Return a model after a few large steps, in eval mode, with no weight near its initial value. Read-only."""
     (name,) = (name for name, shape in shapes_of(family_of(case.preset)).items() if shape == case.shape)
     return _trained(case.preset, name, case.head)

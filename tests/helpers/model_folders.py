@@ -1,4 +1,4 @@
-"""Model and dataset folders with the files that training and export leave, in small."""
+"""Small model and dataset folders with the files of training and export."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ MODEL_FILES = (
     "run.json",
 )
 DATASET_FILES = ("README.md", "dataset.json", "easy/test-00000-of-00001.parquet", "easy/train-00000-of-00001.parquet")
-STAYS_AT_HOME = (
+NOT_UPLOADED = (
     ".cache/huggingface/x",
     ".eval_results/.hidden",
     ".git/config",
@@ -28,13 +28,13 @@ TENSORS = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]
 
 
 def safetensors(header_size: int = 640) -> bytes:
-    """A real file of one tensor; 640 bytes of header make it start like a pickle, with 80 02."""
+    """Return a valid file of one tensor; with a header of 640 bytes it starts with 80 02, like a pickle."""
     return header_size.to_bytes(8, "little") + TENSORS.ljust(header_size) + b"\0\0\0\0"
 
 
 def model_folder(path: Path) -> Path:
-    """A run's folder with everything that may lie in one."""
-    for name in (*MODEL_FILES, *STAYS_AT_HOME):
+    """Write a run folder with every kind of file that it can have."""
+    for name in (*MODEL_FILES, *NOT_UPLOADED):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(f"{name}\n")
     (path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# a model\n")
@@ -43,7 +43,7 @@ def model_folder(path: Path) -> Path:
 
 
 def dataset_folder(path: Path) -> Path:
-    """A built dataset's folder."""
+    """Write the folder of a built dataset."""
     for name in DATASET_FILES:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(f"{name}\n")

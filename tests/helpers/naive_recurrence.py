@@ -1,4 +1,4 @@
-"""The recurrent models in plain NumPy, one sequence and one step at a time: what the tests trust."""
+"""Reference implementation of the recurrent models in NumPy, one sequence and one step at a time."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def sigmoid(x: Vector) -> Vector:
 
 
 def run_cell(cell: str, weights: Weights, prefix: str, inputs: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
-    """Hidden states and, of an LSTM, cell states of one direction of one layer."""
+    """Return hidden states, and cell states of an LSTM, of one direction of one layer."""
     weight_ih, weight_hh, bias_ih, bias_hh = (
         weights[f"{prefix}.{name}_l0"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
@@ -41,20 +41,20 @@ def run_cell(cell: str, weights: Weights, prefix: str, inputs: Sequence[Vector])
 
 
 def gate_numbers(config) -> tuple[list[int], list[int] | None]:
-    """The rows of the input gate and of the output gate of each memory cell among the units."""
+    """Return the rows of the input gate and of the output gate of each memory cell among the units."""
     size, blocks = config.hidden_size, config.hidden_size // config.block_size
     admit = [size + cell // config.block_size for cell in range(size)]
     return admit, [number + blocks for number in admit] if config.output_gates else None
 
 
 def run_blocks(config, weights: Weights, prefix: str, inputs: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
-    """Outputs of the memory cells, and their states with the activations of the gates, of one direction of a layer."""
+    """Return outputs of the memory cells, and states and gate activations, of one direction of a layer."""
     steps = block_steps(config, weights, prefix, inputs)
     return [step["output"] for step in steps], [np.concatenate([step["state"], step["gates"]]) for step in steps]
 
 
 def block_steps(config, weights: Weights, prefix: str, inputs: Sequence[Vector]) -> list[dict[str, Vector]]:
-    """All activations, step by step, as in appendix A.1 of Hochreiter & Schmidhuber (1997)."""
+    """Compute all activations step by step, as in appendix A.1 of Hochreiter & Schmidhuber (1997)."""
     weight_ih, weight_hh, bias = (weights.get(f"{prefix}.{name}_l0") for name in ("weight_ih", "weight_hh", "bias"))
     size, units = config.hidden_size, len(weight_ih)
     admit, show = gate_numbers(config)
@@ -79,7 +79,7 @@ def block_steps(config, weights: Weights, prefix: str, inputs: Sequence[Vector])
 def truncated_gradients(
     config, weights: Weights, prefix: str, inputs: Sequence[Vector], errors: Sequence[Vector]
 ) -> Weights:
-    """Gradients of the weights, by the forward recursion of the appendix: errors stay within the cells.
+    """Return gradients of the weights by the forward recursion of the appendix: errors stay in the cells.
 
     Args:
         config: Of a model of `lstm_hs97`.
@@ -114,19 +114,19 @@ def truncated_gradients(
 
 
 def one_hot(ids: Sequence[int], vocab_size: int) -> list[Vector]:
-    """Padding, id 0, has no column."""
+    """Return one-hot vectors; padding, id 0, has no column."""
     return [np.eye(vocab_size)[i][1:] for i in ids]
 
 
 def run_direction(config, weights: Weights, prefix: str, inputs: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
-    """Hidden and cell states of one direction of one layer."""
+    """Return hidden and cell states of one direction of one layer."""
     if config.cell == "lstm_hs97":
         return run_blocks(config, weights, prefix, inputs)
     return run_cell(config.cell, weights, prefix, inputs)
 
 
 def run_layers(config, weights: Weights, inputs: Sequence[Vector]) -> list[tuple[list[Vector], list[Vector]]]:
-    """Hidden and cell states of every layer, both directions side by side."""
+    """Return hidden and cell states of every layer, with both directions concatenated."""
     layers = []
     for index in range(config.num_hidden_layers):
         prefix = f"model.layers.{index}.recurrence"
@@ -160,5 +160,5 @@ def logits(config, weights: Weights, inputs: Sequence[Vector]) -> Vector:
 
 
 def cross_entropy(logits: Vector, label: int) -> float:
-    """In nats."""
+    """Return the cross-entropy in nats."""
     return float(np.log(np.exp(logits - logits.max()).sum()) - (logits[label] - logits.max()))

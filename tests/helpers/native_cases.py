@@ -1,4 +1,4 @@
-"""The recurrences of torch, row by row, as what the native ones are held against."""
+"""The recurrences of torch, row by row, as the reference of the native ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ BLOCKS: dict[str, dict[str, Any]] = {  # memory cell blocks with every option, a
 
 @dataclass
 class Case:
-    """A recurrence of torch and data for it; `ids` are one-hot vectors for torch, id 0 the zero vector."""
+    """A recurrence of torch and data for it; `ids` are one-hot vectors for torch, with id 0 as the zero vector."""
 
     cell: str
     batch: int = 5
@@ -81,7 +81,7 @@ def _module(case: Case) -> nn.RNNBase:
 
 
 def of_torch(case: Case) -> dict[str, Tensor]:
-    """Outputs and gradients, every row by itself and without its padding."""
+    """Return outputs and gradients of torch, for each row by itself and without its padding."""
     case.module.zero_grad()
     inputs = case.inputs
     if case.by_ids:
@@ -106,7 +106,7 @@ def of_torch(case: Case) -> dict[str, Tensor]:
 
 
 def of_seqhub(case: Case, instruction_set: str = "", output_states: bool = True) -> dict[str, Tensor]:
-    """The same from the native recurrence, all rows at once."""
+    """Return outputs and gradients of the native recurrence, for all rows at once."""
     inputs, h_0, c_0 = (each.clone() for each in (case.inputs, case.h_0, case.c_0))
     for each in (h_0, c_0) if case.by_ids else (inputs, h_0, c_0):
         each.requires_grad_()
@@ -142,7 +142,7 @@ def _results(case: Case, outputs: list[Tensor], inputs: Tensor, h_0: Tensor, c_0
 
 
 def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> None:
-    """Equal up to a tolerance relative to the largest outputs, and to the largest gradients."""
+    """Assert equality up to a tolerance relative to the largest outputs and the largest gradients."""
     assert found.keys() == wanted.keys()
     for outputs in (True, False):
         names = [name for name in wanted if name.startswith("d_") != outputs]
@@ -153,7 +153,7 @@ def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: 
 
 
 def exact(case: Case) -> float:
-    """What is asked: 1e-10 in double, 1e-5 in single precision."""
+    """Return the tolerance: 1e-10 in double, 1e-5 in single precision."""
     return 1e-10 if case.double else 1e-5
 
 

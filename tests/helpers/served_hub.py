@@ -1,4 +1,4 @@
-"""The embedded Hub with a user `me`, and what a test asks of what it stores."""
+"""An embedded Hub with a user `me`, and access to its stored files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from seqhub.server.types import Repo, RepoType
 
 @dataclass(frozen=True)
 class Hub:
-    """A server that runs, and the tokens of its user."""
+    """A running server and the tokens of its user."""
 
     running: Running
     writer: str
@@ -27,7 +27,7 @@ class Hub:
         return found
 
     def files(self, repo_type: RepoType, name: str, revision: str = "main") -> dict[str, bytes]:
-        """Path -> content at a revision; without the file that every repository begins with."""
+        """Return contents by path at a revision, without the file that every repository starts with."""
         store, repo = self.running.store, self.repo(repo_type, name)
         commit = store.revisions.resolve(repo, revision)
         entries, _ = store.revisions.tree(repo, commit, "", recursive=True, with_last_commit=False)
@@ -36,7 +36,7 @@ class Hub:
         return {path: it.read_bytes() if isinstance(it, Path) else it for path, it in content.items()}
 
     def log(self, repo_type: RepoType, name: str) -> list[str]:
-        """Titles of the commits on main, newest first."""
+        """Return titles of the commits on main, newest first."""
         commits, *_ = self.running.store.revisions.log(self.repo(repo_type, name), "main")
         return [commit.title for commit in commits]
 

@@ -1,4 +1,4 @@
-"""What the tests of the tasks ask about: every config of every task of the registry."""
+"""Every config of every task of the registry, for the tests of tasks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +17,18 @@ def first_rows(task_id: str, split: str = "train", rows: int = 2048, seed: int =
 
 
 def seed_for(task_id: str, seed: int) -> int:
-    """`seed` where the rows of an address are drawn; 0, the only one, where they are given."""
+    """Return `seed` if the rows of a config are generated; 0, the only seed, if they are fixed."""
     return seed if Split(task_id).size is None else 0
 
 
 def rows_for(task_id: str, split: str, rows: int) -> int:
-    """`rows`, or all that there are where they are given and fewer."""
+    """Return `rows`, or the number of fixed rows if there are fewer."""
     size = Split(task_id, split).size
     return rows if size is None else min(rows, size)
 
 
 def contents(batch: Batch) -> list[tuple[bytes, object]]:
-    """Each row without its padding, as something that can be compared and kept in a set: inputs, then target."""
+    """Return each row without padding as a hashable value: inputs, then target."""
     per_step = batch.labels.ndim == 2
     return [
         (values[:n].tobytes(), label[:n].tolist() if per_step else label.item())
@@ -37,7 +37,7 @@ def contents(batch: Batch) -> list[tuple[bytes, object]]:
 
 
 def chi_squared_bound(freedom: int) -> float:
-    """What chi-squared of `freedom` degrees exceeds once in 30,000 draws (Wilson & Hilferty, 1931).
+    """Return the value that chi-squared exceeds once in 30,000 samples (Wilson & Hilferty, 1931).
 
     The data of the tests never change, so a correct program meets it always or never; this one does.
     """
@@ -46,7 +46,7 @@ def chi_squared_bound(freedom: int) -> float:
 
 
 def assert_follows(counts: NDArray[np.integer], shares: NDArray[np.floating] | None = None) -> None:
-    """Counts that came from a law with these shares (equal ones if None)."""
+    """Assert that counts are from a distribution with these shares (equal ones if None)."""
     expected = counts.sum() * (np.full(len(counts), 1 / len(counts)) if shares is None else shares / shares.sum())
     assert expected.min() > 5, "too few for a chi-squared test"
     value = float(((counts - expected) ** 2 / expected).sum())
@@ -54,7 +54,7 @@ def assert_follows(counts: NDArray[np.integer], shares: NDArray[np.floating] | N
 
 
 def assert_same_law(one: NDArray[np.integer], two: NDArray[np.integer]) -> None:
-    """Counts of the same classes in two samples that came from one law."""
+    """Assert that counts of the same classes in two samples are from one distribution."""
     seen = (one + two) > 0
     one, two = one[seen], two[seen]
     both = (one + two) / (one.sum() + two.sum())

@@ -1,4 +1,4 @@
-"""Runs of the training command in processes of their own, each group with a time limit."""
+"""Runs of the training command in processes of their own, with a time limit for each process group."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def start(arguments: list[str], *, folder: Path, **variables: str) -> forked_pro
 
 
 def launch_two(launcher: str, arguments: list[str], *, folder: Path) -> subprocess.Popen[str]:
-    """Start two processes of it by torchrun or `accelerate launch`, with a process group of their own."""
+    """Start two processes of `seqhub train` with torchrun or `accelerate launch`, in one process group."""
     launchers = {
         "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node=2"],
         "accelerate": [
@@ -38,7 +38,7 @@ def launch_two(launcher: str, arguments: list[str], *, folder: Path) -> subproce
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses at the moment."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -46,7 +46,7 @@ def free_port() -> int:
 
 
 def finish(process: Run, seconds: int = SECONDS) -> tuple[int, str, str]:
-    """Exit code and output; the whole group is ended at the limit, and whatever is left of it afterwards."""
+    """Return exit code and output; the whole process group is killed at the limit or afterwards."""
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -58,7 +58,7 @@ def finish(process: Run, seconds: int = SECONDS) -> tuple[int, str, str]:
 
 
 def end_group(process: Run) -> None:
-    """Kill what one `start` began, and nothing else; torchrun gives each of its workers a session of its own."""
+    """Kill the processes of one `start`; torchrun gives each of its workers a session of its own."""
     with suppress(psutil.NoSuchProcess):
         for descendant in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
@@ -68,7 +68,7 @@ def end_group(process: Run) -> None:
 
 
 def wait_for(path: Path, process: Run, seconds: int = SECONDS) -> None:
-    """Return as soon as the running process has written something to `path`."""
+    """Return as soon as the running process has written to `path`."""
     deadline = time.monotonic() + seconds
     while not (path.exists() and path.stat().st_size):
         with suppress(subprocess.TimeoutExpired):
@@ -78,17 +78,17 @@ def wait_for(path: Path, process: Run, seconds: int = SECONDS) -> None:
 
 
 def run(arguments: list[str], *, folder: Path) -> tuple[int, str, str]:
-    """`seqhub train` to its end."""
+    """Run `seqhub train` to its end."""
     return finish(start(arguments, folder=folder))
 
 
 def run_two(arguments: list[str], *, folder: Path) -> None:
-    """Two processes of it to their good end; see `run_processes`."""
+    """Run two processes of `seqhub train` to a successful end; see `run_processes`."""
     run_processes(2, arguments, folder=folder)
 
 
 def run_processes(number: int, arguments: list[str], *, folder: Path) -> None:
-    """Some processes of it to their good end, told of each other as torchrun and accelerate tell them."""
+    """Run several processes of `seqhub train` to a successful end, in the environment of torchrun and accelerate."""
     try:
         for code, _, errors in map(finish, (processes := start_processes(number, arguments, folder=folder))):
             assert code == 0, errors
@@ -98,7 +98,7 @@ def run_processes(number: int, arguments: list[str], *, folder: Path) -> None:
 
 
 def start_processes(number: int, arguments: list[str], *, folder: Path) -> list[forked_process.Process]:
-    """Start some processes of it; see `run_processes`."""
+    """Start several processes of `seqhub train`; see `run_processes`."""
     size = str(number)
     place = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [

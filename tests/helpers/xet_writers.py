@@ -1,4 +1,4 @@
-"""Writes xorbs and shards, so that readers can be asked about files that no client would send."""
+"""Writers of xorbs and shards that no client would send, for tests of readers."""
 
 import struct
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Xorb:
 
 @dataclass(frozen=True)
 class Piece:
-    """A term, and what it should have said."""
+    """A term and its expected content."""
 
     xorb: Xorb
     first: int

@@ -1,4 +1,4 @@
-"""What is decided before any Hub is asked: which files go up, and which folders and names are refused."""
+"""Checks before any request: files of a push, and invalid folders and names."""
 
 import io
 import pickle
@@ -19,7 +19,7 @@ from tests.helpers.model_folders import MODEL_FILES, dataset_folder, model_folde
 
 
 class Evil:
-    """Runs a command when it is unpickled."""
+    """An object that runs a command when it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return exec, ("raise SystemExit",)
@@ -70,18 +70,16 @@ def write(folder: Path, name: str, content: bytes) -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("name", PICKLES)
-def test_pickles_are_found_whatever_they_are_called(name: str, tmp_path: Path) -> None:
-    path = write(tmp_path, name, PICKLES[name])
-    assert find_pickles([path]) == [path]
+def test_pickles_are_found_whatever_their_name(tmp_path: Path) -> None:
+    paths = [write(tmp_path, name, content) for name, content in PICKLES.items()]
+    assert find_pickles(paths) == paths
 
 
-@pytest.mark.parametrize("name", HARMLESS)
-def test_other_files_are_not_taken_for_pickles(name: str, tmp_path: Path) -> None:
-    assert find_pickles([write(tmp_path, name, HARMLESS[name])]) == []
+def test_other_files_are_not_taken_for_pickles(tmp_path: Path) -> None:
+    assert find_pickles([write(tmp_path, name, content) for name, content in HARMLESS.items()]) == []
 
 
-def test_an_encrypted_archive_is_refused_because_nobody_can_look(tmp_path: Path) -> None:
+def test_an_encrypted_archive_counts_as_a_pickle(tmp_path: Path) -> None:
     content = bytearray(zipped("README.md", b"text"))
     content[6] |= 1  # the flag in the local header, and in the directory
     content[content.index(b"PK\x01\x02") + 8] |= 1
@@ -89,76 +87,76 @@ def test_an_encrypted_archive_is_refused_because_nobody_can_look(tmp_path: Path)
     assert find_pickles([path]) == [path]
 
 
-def test_a_damaged_archive_is_refused_too(tmp_path: Path) -> None:
+def test_a_damaged_archive_counts_as_a_pickle(tmp_path: Path) -> None:
     content = zipped("README.md", b"text" * 99)
     path = write(tmp_path, "a.zip", content.replace(b"text", b"tent", 1))
     assert find_pickles([path]) == [path]
 
 
-def test_no_content_breaks_the_search(tmp_path: Path) -> None:
+def test_the_search_survives_any_content(tmp_path: Path) -> None:
     draw = random.Random(0)
     starts = [b"", b"\x80\x04", b"c", b"(", b"\x93NUMPY", b"PK\x03\x04", b"]", b"\x80\x05\x95"]
     paths = [write(tmp_path, f"{i}.x", draw.choice(starts) + draw.randbytes(draw.randint(0, 80))) for i in range(300)]
     assert set(find_pickles(paths)) <= set(paths)
 
 
-def test_a_folder_with_pickles_is_refused_and_they_are_named(tmp_path: Path) -> None:
+def test_the_error_on_a_folder_with_pickles_names_them(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "run")
     write(folder, "extra/optimizer.pt", b"x")
     write(folder, "notes.json", pickle.dumps(Evil()))
     with pytest.raises(InvalidInputError) as raised:
         push(folder, "me/run", dry_run=True)
-    assert str(raised.value) == (
-        f"{folder} holds pickles, which run code when loaded: extra/optimizer.pt, notes.json; save them as safetensors"
-    )
+    assert str(raised.value).startswith(f"{folder} ")
+    assert "extra/optimizer.pt, notes.json" in str(raised.value)
 
 
-def test_pickles_that_stay_at_home_do_no_harm(tmp_path: Path) -> None:
+def test_pickles_that_are_not_uploaded_are_ignored(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "run")
     write(folder, ".cache/state.pkl", pickle.dumps(Evil()))
     assert [file.name for file in push(folder, "me/run", dry_run=True).files] == list(MODEL_FILES)
 
 
-def test_names_with_wildcards_are_names(tmp_path: Path) -> None:
+def test_wildcards_in_file_names_are_not_interpreted(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "run")
     write(folder, "figures/a[1]*.png", b"x")
     assert "figures/a[1]*.png" in [file.name for file in push(folder, "me/run", dry_run=True).files]
 
 
-@pytest.mark.parametrize("repo_id", ["run", "me/a run", "a/b/c", "-me/run", "me/run.git", "me/" + "x" * 97, "", "me/"])
-def test_a_name_that_is_none_is_refused(repo_id: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"^repository ") as raised:
-        push(model_folder(tmp_path / "run"), repo_id, dry_run=True)
-    assert "\n" not in str(raised.value)
+def test_an_invalid_repository_name_is_an_error(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "run")
+    for repo_id in ("run", "me/a run", "a/b/c", "-me/run", "me/run.git", "me/" + "x" * 97, "", "me/"):
+        with pytest.raises(InvalidInputError, match=rf"^repository '{repo_id}'.*namespace/name") as raised:
+            push(folder, repo_id, dry_run=True)
+        assert "\n" not in str(raised.value)
 
 
 def test_a_folder_must_be_a_model_or_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"^no folder .*missing$"):
         push(tmp_path / "missing", "me/run", dry_run=True)
     marks = "a model has run.json or config.json; a dataset has dataset.json"
-    with pytest.raises(InvalidInputError, match=f"is no model and no dataset; {re.escape(marks)}"):
+    with pytest.raises(InvalidInputError, match=f"neither a model nor a dataset; {re.escape(marks)}"):
         push(tmp_path, "me/run", dry_run=True)
     dataset_folder(tmp_path)
     assert push(tmp_path, "me/run", dry_run=True).kind == "dataset"
     model_folder(tmp_path)
-    with pytest.raises(InvalidInputError, match=f"is both model and dataset; {re.escape(marks)}"):
+    with pytest.raises(InvalidInputError, match=f"both a model and a dataset; {re.escape(marks)}"):
         push(tmp_path, "me/run", dry_run=True)
 
 
-def test_a_local_folder_is_fetched_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_folder_is_returned_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetch(tmp_path) == tmp_path
     (tmp_path / "me" / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert fetch("me/run") == Path("me/run")
-    with pytest.raises(InvalidInputError, match=r"^no folder runs/no/such, and no repository either: "):
+    with pytest.raises(InvalidInputError, match=r"^runs/no/such is neither a folder nor a repository: "):
         fetch("runs/no/such")
-    with pytest.raises(InvalidInputError, match=r"^no folder nothing, and no repository either: .*need namespace/name"):
+    with pytest.raises(InvalidInputError, match=r"^nothing is neither a folder nor a repository: .*namespace/name"):
         fetch("nothing")
 
 
-def test_offline_mode_is_named(tmp_path: Path) -> None:
+def test_the_error_in_offline_mode_names_it(tmp_path: Path) -> None:
     with pytest.raises(
-        HubError, match=r"cannot push to me/run at .*: offline mode is on \(HF_HUB_OFFLINE\); .*is whole"
+        HubError, match=r"cannot push to me/run at .*: offline mode is on \(HF_HUB_OFFLINE\); .*to retry: "
     ):
         push(model_folder(tmp_path / "run"), "me/run", endpoint="http://127.0.0.1:1")
     with pytest.raises(HubError, match=r"cannot fetch dataset me/run at .*: offline mode is on"):

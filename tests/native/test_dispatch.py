@@ -12,7 +12,7 @@ from torch import nn
 from seqhub.models.registry import build_config, build_model, list_presets
 from seqhub.native import dispatch, loader
 from tests.helpers import forked_process
-from tests.helpers.cli_calls import well
+from tests.helpers.cli_calls import output_of
 from tests.helpers.native_cases import CELLS, SETS
 from tests.helpers.training_processes import finish
 
@@ -210,12 +210,12 @@ def test_a_library_built_from_another_source_is_left_alone():
 
 def test_env_says_what_runs(monkeypatch):
     monkeypatch.delenv("SEQHUB_KERNELS", raising=False)
-    facts = json.loads(well("env", "--json"))
+    facts = json.loads(output_of("env", "--json"))
     assert (facts["recurrence"], facts["reason"]) == (SETS[0], None)
-    assert well("env", "--quiet") == f"{SETS[0]}\n"
-    assert f"native ({SETS[0]})" in well("env")
+    assert output_of("env", "--quiet") == f"{SETS[0]}\n"
+    assert f"native ({SETS[0]})" in output_of("env")
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
-    assert "torch (turned off by SEQHUB_KERNELS=0)" in well("env")
+    assert "torch (turned off by SEQHUB_KERNELS=0)" in output_of("env")
 
 
 def test_every_preset_that_is_a_recurrence_is_known(ran):

@@ -1,4 +1,4 @@
-"""Pictures of row_images and documents, of small runs: they are drawn where the head reads single steps or not."""
+"""Figures of row_images and documents, from small runs of heads that do or do not read single steps."""
 
 from pathlib import Path
 

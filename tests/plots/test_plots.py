@@ -1,4 +1,4 @@
-"""The figures: same input, same bytes; what they must show is there; wrong input is told in one line."""
+"""Figures: equal input gives equal bytes, required elements are drawn, and wrong input is an error of one line."""
 
 import subprocess
 import sys
@@ -85,7 +85,7 @@ DRAWINGS: list[Callable[[Path], None]] = [curves, states, lengths, rates]
 
 
 def pixels_of(path: Path, color: str) -> int:
-    """How many pixels have exactly this colour."""
+    """Return the number of pixels of exactly this colour."""
     wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
     picture = (imread(path)[..., :3] * 255).round().astype(int)
     return int((picture == wanted).all(axis=-1).sum())

@@ -1,4 +1,4 @@
-"""Pictures of chirps, windows and ramps, from models that saw a few sequences only; and saliency."""
+"""Figures of chirps, windows and ramps from models trained on few sequences; and saliency."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pictures of square, of a small run: which there are, what the surface is, and that the animation moves."""
+"""Figures of square from a small run: their names, the decision surface and the animation."""
 
 from itertools import pairwise
 from pathlib import Path

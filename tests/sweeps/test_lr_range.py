@@ -14,7 +14,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
-from tests.helpers.cli_calls import call, refused
+from tests.helpers.cli_calls import assert_user_error, call
 
 
 def config(task_id: str = "qrsu/easy", **settings: Any) -> TrainConfig:
@@ -105,11 +105,11 @@ def test_mistakes_at_the_command_line_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, about: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    refused(lambda: call(*line.split()), about=about, folder=tmp_path)
+    assert_user_error(lambda: call(*line.split()), about=about, folder=tmp_path)
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    refused(
+    assert_user_error(
         lambda: call("lr-range", "qrsu/easy", "--steps", 10, "--picture", tmp_path / "no" / "folder.png"),
         about="folder.png", folder=tmp_path,
     )  # fmt: skip

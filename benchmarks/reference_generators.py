@@ -1,8 +1,8 @@
-"""How one usually draws these tasks: a function that makes one example, called in a loop.
+"""Reference generators of the tasks: plain functions that make one example, called in a loop.
 
-Written as a careful tutorial would: symbols by `random.choices`, real values by a NumPy generator, an array at a time
-within one example, nothing across examples. Every example is one of the task's by its own rule
-(tests/test_usual.py). QRSU is not here: its course's own generator is in `baselines`.
+They are written like a careful tutorial: symbols by `random.choices`, real values by a NumPy generator, vectorised
+within one example but not across examples. tests/test_reference_generators.py checks every example with the definition
+of its task. QRSU is not here: the generator of its course is in `baselines`.
 """
 
 import random as python_random
@@ -14,10 +14,10 @@ import numpy as np
 from seqhub.tasks import chirps, documents, embedded_reber, ramps, sentiment, square, temporal_order_3bit, windows
 from seqhub.tasks.schema import Example, TaskConfig
 
-Usual = Callable[[Any, python_random.Random, np.random.Generator], Example]
+Generator = Callable[[Any, python_random.Random, np.random.Generator], Example]
 
 
-def usual_square(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_square(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     base, clockwise = symbols.randrange(4), symbols.randrange(2)
     length = symbols.randint(*config.length)
     order = [(base + i) % 4 for i in range(4)] if clockwise else [(base - i) % 4 for i in range(4)]
@@ -25,12 +25,12 @@ def usual_square(config: Any, symbols: python_random.Random, values: np.random.G
     return Example(points, square.TASK.labels[clockwise])
 
 
-def usual_echo(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_echo(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     text = "".join(symbols.choices("01", k=symbols.randint(*config.length)))
     return Example(text, [None] * config.echo_step + list(text[: -config.echo_step]))
 
 
-def usual_sentiment(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_sentiment(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     negated, damned = symbols.randrange(2), symbols.randrange(2)
     clauses = []
     for other in (0, 1):
@@ -45,7 +45,7 @@ def usual_sentiment(config: Any, symbols: python_random.Random, values: np.rando
     return Example(f" {symbols.choice(sentiment.LINKS)} ".join(clauses), sentiment.TASK.labels[negated ^ damned])
 
 
-def usual_documents(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_documents(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     length = symbols.randint(*config.length)
     topics = values.integers(2, documents.TOPICS, length)
     one, other = sorted(symbols.sample(range(length), 2))
@@ -56,7 +56,7 @@ def usual_documents(config: Any, symbols: python_random.Random, values: np.rando
     return Example(np.round(chunks * 32) / 32, documents.TASK.labels[answer_first])
 
 
-def usual_windows(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_windows(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     k, count = config.window, config.windows
     label = symbols.randrange(k)
     agree = set(symbols.sample(range(count), count // 2 + 1))
@@ -67,7 +67,7 @@ def usual_windows(config: Any, symbols: python_random.Random, values: np.random.
     return Example(row[:, None], windows.TASK.schema(config).labels[label])
 
 
-def usual_ramps(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_ramps(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     length = symbols.randint(*config.length)
     shape = (1,) if config.image else config.step_shape
     start, rise = values.uniform(-1, 1, shape), values.uniform(-1 / 8, 1 / 8, shape)
@@ -80,7 +80,7 @@ def usual_ramps(config: Any, symbols: python_random.Random, values: np.random.Ge
     return Example((np.round(whole * ramps.GRID) / ramps.GRID).astype(np.float32).reshape(length, -1), None)
 
 
-def usual_chirps(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_chirps(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     steps, onset = symbols.randint(*config.length), symbols.randint(*config.onset)
     duration, falling = symbols.randint(*config.duration), symbols.randrange(2)
     low, glide = symbols.uniform(80, 144), symbols.uniform(192, 256)
@@ -99,7 +99,7 @@ def usual_chirps(config: Any, symbols: python_random.Random, values: np.random.G
     return Example(values_of, target)
 
 
-def usual_adding(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_adding(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     length = symbols.randint(*config.length)
     pairs = np.zeros((length, 2), dtype=np.float32)
     if config.rules == "hs97":
@@ -123,7 +123,7 @@ def usual_adding(config: Any, symbols: python_random.Random, values: np.random.G
     return Example(pairs, 0.5 + total / 4)
 
 
-def usual_multiplication(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_multiplication(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     length = symbols.randint(*config.length)
     pairs = np.zeros((length, 2), dtype=np.float32)
     pairs[:, 0] = values.random(length)
@@ -142,7 +142,7 @@ def _paper_marks(shortest: int, symbols: python_random.Random) -> tuple[int, int
     return first, second
 
 
-def usual_two_sequence(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_two_sequence(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     from seqhub.tasks.two_sequence import NOISE, TARGETS, TASK
 
     length, plus = symbols.randint(*config.length), symbols.randrange(2)
@@ -153,7 +153,7 @@ def usual_two_sequence(config: Any, symbols: python_random.Random, values: np.ra
     return Example(sequence, schema.labels[plus] if schema.labels else TARGETS[plus])
 
 
-def usual_embedded_reber(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_embedded_reber(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     outer = symbols.choice("TP")
     text = ["B", outer]
     state: int | None = 0
@@ -163,7 +163,7 @@ def usual_embedded_reber(config: Any, symbols: python_random.Random, values: np.
     return Example("".join([*text, outer, "E"]), None)
 
 
-def usual_long_lag(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_long_lag(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     answer = symbols.choice("xy")
     if config.kind == "2a":
         return Example(" ".join([answer, *(f"a{k}" for k in range(1, config.p)), answer]), None)
@@ -177,7 +177,7 @@ def usual_long_lag(config: Any, symbols: python_random.Random, values: np.random
     return Example(" ".join(["b", answer, *noise, "e"]), answer)
 
 
-def usual_temporal_order_3bit(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
+def generate_temporal_order_3bit(config: Any, symbols: python_random.Random, values: np.random.Generator) -> Example:
     characters = symbols.choices("abcd", k=symbols.randint(*config.length))
     characters[0], characters[-1] = "B", "E"
     marks = "".join(symbols.choices("XY", k=3))
@@ -186,12 +186,14 @@ def usual_temporal_order_3bit(config: Any, symbols: python_random.Random, values
     return Example("".join(characters), temporal_order_3bit.CLASS_OF[marks])
 
 
-USUAL: dict[str, Usual] = {
-    name.removeprefix("usual_"): function for name, function in list(globals().items()) if name.startswith("usual_")
+GENERATORS: dict[str, Generator] = {
+    name.removeprefix("generate_"): function
+    for name, function in list(globals().items())
+    if name.startswith("generate_")
 }
 
 
-def draw(task: str, config: TaskConfig, count: int, seed: int = 0) -> list[Example]:
-    """So many examples, one by one."""
+def generate(task: str, config: TaskConfig, count: int, seed: int = 0) -> list[Example]:
+    """Generate examples one by one."""
     symbols, values = python_random.Random(seed), np.random.default_rng(seed)
-    return [USUAL[task](config, symbols, values) for _ in range(count)]
+    return [GENERATORS[task](config, symbols, values) for _ in range(count)]
