@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from benchmarks.baselines import CourseGenerator
-from benchmarks.reference_generators import GENERATORS
+from benchmarks.reference_generators import GENERATORS, generate
 from benchmarks.timing import Goal, Job, Row, compare
 from seqhub.data.loader import StreamLoader
 from seqhub.tasks.qrsu import TASK, tutorial_stream
