@@ -104,7 +104,7 @@ SETTINGS: list[tuple[str, str]] = [
     ("--initialization identity", "'rnn_tanh' ... 'rnn_relu'"),
     ("--model rnn_relu --initialization chrono", "chrono"),
     ("--chrono-max-steps 0", "chrono"),
-    ("--hidden-size 60000", "do not fit into memory"),
+    ("--hidden-size 60000", "60000 ... memory"),
     *((f"--data {name}", f"{name} ... stream, splits")
       for name in ("no-such-folder", "file", "file/below", "loop", "Stream")),
     ("--data empty", "no dataset.json in empty"),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.cli.conftest import Made
-from tests.helpers.cli_calls import PROGRAM, SECONDS, finish, program, start, tree
+from tests.helpers.cli_calls import PROGRAM, SECONDS, default_interrupt, finish, program, start, tree
 
 MANY = "1000000"  # rows that take longer than the time limit of a test
 
@@ -54,7 +54,7 @@ def test_ctrl_c_during_an_evaluation_does_not_change_the_record(run: Path) -> No
     with log.open("w") as file:
         process = subprocess.Popen(
             [PROGRAM, "evaluate", run, "--rows", MANY], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            start_new_session=True, env={"FORCE_COLOR": "1", "PATH": ""},
+            start_new_session=True, env={"FORCE_COLOR": "1", "PATH": ""}, preexec_fn=default_interrupt,
         )  # fmt: skip
         deadline = time.monotonic() + SECONDS
         while "evaluating on" not in log.read_text(

@@ -54,13 +54,18 @@ def program(*arguments: object, folder: Path, seconds: int = SECONDS, **variable
     return finish(start(*arguments, folder=folder, **variables), seconds)
 
 
+def default_interrupt() -> None:
+    """Let Ctrl-C interrupt a child even if the tests run with SIGINT ignored, as under `nohup`."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments: object, folder: Path, **variables: str) -> subprocess.Popen[str]:
     """Start the installed program in a process group of its own."""
     environment = os.environ | {"COLUMNS": "80", "HF_HUB_OFFLINE": "0", **variables}
     return subprocess.Popen(
         [PROGRAM, *(part if isinstance(part, bytes) else str(part) for part in arguments)],
         cwd=folder, env=environment, text=True, errors="replace", start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=default_interrupt,
     )  # fmt: skip
 
 
