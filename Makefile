@@ -73,24 +73,24 @@ fuzz: $(READY) $(FUZZED) build/fuzz/fuzz  ## Fuzz the native recurrence, guided 
 wheel: $(READY)  ## Build the wheel and test it in a clean environment (needs a package index).
 	$(BIN)/python tests/wheel_release.py
 
-format: $(READY)  ## put the code into the house form
+format: $(READY)  ## Format the code.
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
-lint: $(READY)  ## lint, format and type checks
+lint: $(READY)  ## Run the linter, the format check and the type checker.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## every benchmark, both sides in one run, as tables
+bench: $(READY)  ## Run all benchmarks and print their tables.
 	$(BIN)/python -m benchmarks all
 
-release: $(READY)  ## build every dataset, train every model, verify both; keeps records and cards
+release: $(READY)  ## Build, train and verify all released datasets and models.
 	$(BIN)/python -m dataset_scripts build
 	$(BIN)/python -m dataset_scripts verify
 	$(BIN)/python -m model_cards release
 
-cards: $(READY)  ## render again everything that is rendered
+cards: $(READY)  ## Render all cards and pages.
 	$(BIN)/python -m dataset_scripts render
 	$(BIN)/python -m model_cards render
 	$(BIN)/python -m docs.render

@@ -1,7 +1,7 @@
-"""Builds the native recurrence where a C++ compiler is there; everything else about the package is in pyproject.toml.
+"""Build of the native recurrence, if there is a C++ compiler; pyproject.toml has all other settings of the package.
 
-The same source is compiled once per instruction set, into one library that knows neither Python nor torch, so a wheel
-fits every Python of its platform. Without a compiler, or where it fails, the package is complete without the library.
+The source is compiled once for each instruction set into one library that does not depend on Python or torch, so a
+wheel fits every Python of its platform. Without a compiler, or if it fails, the package works without the library.
 """
 
 import os
@@ -20,10 +20,10 @@ from setuptools.command.build_ext import build_ext
 SOURCE = Path("seqhub/native/src")
 FLAGS = [
     *("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"),
-    # no NaN or infinity is lost by these; contraction is what makes a multiplication and an addition one instruction
+    # these keep NaN and infinity; contraction fuses a multiplication and an addition into one instruction
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
 ]
-LINKING = ["-Wl,--as-needed", "-Wl,-s"] if sys.platform == "linux" else []  # nothing of the C++ library is used
+LINKING = ["-Wl,--as-needed", "-Wl,-s"] if sys.platform == "linux" else []  # the C++ library is not used
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     INSTRUCTION_SETS |= {
@@ -33,7 +33,7 @@ if platform.machine().lower() in ("x86_64", "amd64"):
 
 
 class BuildLibrary(build_ext):
-    """Builds a plain shared library, and says in one line where it does not."""
+    """Build of a plain shared library; a failure is one line."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + ".so"
@@ -67,7 +67,7 @@ class BuildLibrary(build_ext):
             list(pool.map(lambda job: run(*job[1], "-o", str(job[0])), jobs.items()))
             library = Path(folder, target.name)
             run("-shared", *LINKING, *map(str, jobs), "-o", str(library))
-            # beside and renamed: a process that has the old library open keeps it whole
+            # renamed into place, so that a process with the old library open is not affected
             beside = target.with_name(f".{target.name}.{os.getpid()}")
             shutil.copy(library, beside)
             beside.replace(target)

@@ -41,8 +41,8 @@ def _rows(cell: str, hidden: int, with_native: float | None, plain: float | None
     course = CourseModel(cell, hidden)
     theirs = Job(lambda: course_test(course, CourseGenerator("hard"), _THEIRS), _THEIRS)
     rows = []
-    for name, natively, asked in (("native", True, with_native), ("torch's modules", False, plain)):
-        goal: Goal | None = None if asked is None else ("ratio", ">=", asked)
+    for name, natively, least_ratio in (("native", True, with_native), ("torch's modules", False, plain)):
+        goal: Goal | None = None if least_ratio is None else ("ratio", ">=", least_ratio)
         with native(natively):
             ours = Job(lambda: tally(model, split, _OURS), _OURS)
             rows.append(compare(f"{cell} {hidden}, {name}", theirs, ours, rounds, unit="sequences/s", goal=goal))

@@ -24,7 +24,7 @@ _OURS = 1 << 18  # rows
 _GOAL: Goal = ("ratio", ">=", 300.0)
 _GENERATORS_SECONDS = 0.3  # approximate work on each side in each round
 _CHOSEN = {"long_lag": ("2a-p100", "2b-p100", "2c-q50-p50")}  # three configs of one task
-_ASKED = {"adding": 40.0, "multiplication": 40.0, "embedded_reber": 40.0}  # 100 for the others
+_GOALS = {"adding": 40.0, "multiplication": 40.0, "embedded_reber": 40.0}  # 100 for the others
 
 
 def run(rounds: int) -> list[Row]:
@@ -58,17 +58,17 @@ def _against_reference(task_id: str, rounds: int) -> Row:
         _job(partial(generate, task.name, config), 64),
         _job(lambda count: _exhaust(split.batches(0, count), count), 8_192),
     )
-    goal: Goal = ("ratio", ">=", _ASKED.get(task.name, 100.0))
+    goal: Goal = ("ratio", ">=", _GOALS.get(task.name, 100.0))
     return compare(task_id, theirs, ours, rounds, unit="sequences/s", goal=goal)
 
 
-def _job(draw_some: Callable[[int], object], count: int) -> Job:
+def _job(generate_some: Callable[[int], object], count: int) -> Job:
     """Return a job with enough examples to be timed."""
-    draw_some(count)
+    generate_some(count)
     started = time.perf_counter()
-    draw_some(count)
+    generate_some(count)
     times = max(1, round(_GENERATORS_SECONDS / (time.perf_counter() - started)))
-    return Job(partial(draw_some, times * count), times * count)
+    return Job(partial(generate_some, times * count), times * count)
 
 
 def _course(course: CourseGenerator) -> None:

@@ -101,9 +101,9 @@ class Line:
         headers = {"Authorization": f"Bearer {self.token}"}
         self.connection.request("GET" if body is None else "POST", path, body, headers)
         response = self.connection.getresponse()
-        said = response.read()
+        body_read = response.read()
         if response.status != 200:
-            raise RuntimeError(f"{path}: {response.status} {said[:300]!r}")
+            raise RuntimeError(f"{path}: {response.status} {body_read[:300]!r}")
         return response
 
     def commit(self, repo: str, files: dict[str, bytes]) -> float:
@@ -349,12 +349,12 @@ def _lists(folder: Path, rounds: int) -> Iterator[Row]:
             "search with no hit": ["?limit=50&search=lstm"] * 2,
         }
         for name, queries in pages.items():
-            asking = [
+            jobs = [
                 partial(line.ask, "/api/models" + query.partition(">")[0])
                 for line, query in zip(lines, queries, strict=True)
             ]
             case = f"{name} of 10,000 repositories, against 100"
-            yield _seconds_row(case, asking[0], asking[1], 10 * rounds, ("ratio", "<=", 2.0))
+            yield _seconds_row(case, jobs[0], jobs[1], 10 * rounds, ("ratio", "<=", 2.0))
 
 
 def _downloads(folder: Path, rounds: int) -> Iterator[Row]:

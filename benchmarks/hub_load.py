@@ -56,12 +56,12 @@ def mixed(folder: Path, rounds: int) -> Iterator[Row]:
                     line.ask("/api/whoami-v2")
                     waits.append((time.perf_counter() - started) * 1000)
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        thread = threading.Thread(target=ask)
+        thread.start()
         kinds = list(_kinds(server))
         _together(_guarded(kinds[number % len(kinds)], number) for number in range(CLIENTS))
         status.set()
-        asking.join()
+        thread.join()
         yield Row(
             case=f"server's peak memory, {CLIENTS} mixed clients", unit="MiB", theirs=None, ours=server.peak_mib(),
             goal=("ours", "<=", 300.0),
@@ -126,10 +126,10 @@ def _kinds(server: Server) -> Iterator[Callable[[int], None]]:
     def large(number: int) -> None:
         content = random.Random(number).randbytes(20_000_000)
         oid = hashlib.sha256(content).hexdigest()
-        asked = {"operation": "upload", "objects": [{"oid": oid, "size": len(content)}]}
+        request = {"operation": "upload", "objects": [{"oid": oid, "size": len(content)}]}
         given = {"Authorization": f"Bearer {server.token}"}
         with closing(http.client.HTTPConnection(netloc, timeout=LIMIT)) as connection:
-            connection.request("POST", "/ada/net.git/info/lfs/objects/batch", json.dumps(asked), given)
+            connection.request("POST", "/ada/net.git/info/lfs/objects/batch", json.dumps(request), given)
             answer = json.loads(connection.getresponse().read())
             href = urlsplit(answer["objects"][0]["actions"]["upload"]["href"])
             connection.request("PUT", f"{href.path}?{href.query}", content)
@@ -186,8 +186,8 @@ def _holds(folder: Path, rounds: int) -> Iterator[Row]:
             started = time.perf_counter()
             try:
                 job()
-            except HubHTTPError as refusal:
-                raise RuntimeError(f"{case}: {refusal}") from refusal
+            except HubHTTPError as error:
+                raise RuntimeError(f"{case}: {error}") from error
             taken = time.perf_counter() - started
         yield Row(case=f"{case}: longest hold", unit="s", theirs=None, ours=max(held), goal=("ours", "<=", 0.5))
         yield Row(case=f"{case}: in total", unit="s", theirs=None, ours=taken)

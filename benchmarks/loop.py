@@ -39,14 +39,14 @@ _CASES: list[tuple[str, str, int, bool, float | None]] = [  # level, cell, width
 def run(rounds: int) -> list[Row]:
     torch.set_num_threads(1)
     rows = []
-    for level, cell, hidden, natively, asked in _CASES:
+    for level, cell, hidden, natively, least_ratio in _CASES:
         settings = recipe(f"qrsu/{level}", "lstm", "tutorial") | {"model": cell, "hidden_size": hidden}
         with native(natively):
             pairs = [
                 (course_loop(level, cell, hidden, _SEQUENCES), script(f"qrsu/{level}", settings, _SEQUENCES))
                 for _ in range(rounds + 1)
             ][1:]
-        goal: Goal | None = None if asked is None else ("ratio", ">=", asked)
+        goal: Goal | None = None if least_ratio is None else ("ratio", ">=", least_ratio)
         case = f"{level}, {cell} {hidden}, {_path(natively)}, against the course's loop"
         rows.append(row_of_pairs(case, pairs, unit="sequences/s", goal=goal))
     return rows + [_against_a_bare_loop(natively, rounds) for natively in (True, False)]

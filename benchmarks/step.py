@@ -17,8 +17,8 @@ from seqhub.native.operator import Call, recurrence
 _SYMBOLS = 8
 _SECONDS_OF_WORK = 0.2  # work of each side in each round, at the speed of its first step
 _LENGTHS, _WIDTHS, _BATCHES = (8, 32, 110, 330, 1000), (4, 8, 16, 32, 64, 128), (1, 4, 32, 256, 1024)
-_USUAL = (4, 110, 32)  # width, steps, batch
-_ASKED = {
+_STANDARD = (4, 110, 32)  # width, steps, batch
+_GOALS = {
     ("rnn_tanh", 4): 100,
     ("gru", 4): 60,
     ("lstm", 4): 25,
@@ -36,7 +36,7 @@ def run(rounds: int) -> list[Row]:
 
 def cases() -> list[tuple[str, int, int, int]]:
     """Return cell, width, steps and batch: every width of each cell, and lengths and batches of the LSTM."""
-    width, steps, batch = _USUAL
+    width, steps, batch = _STANDARD
     found = [(cell, each, steps, batch) for cell in _CELLS for each in _WIDTHS]
     found += [("lstm", width, each, batch) for each in _LENGTHS]
     found += [("lstm", width, steps, each) for each in _BATCHES]
@@ -75,9 +75,9 @@ def _rows(cell: str, hidden: int, steps: int, batch: int, rounds: int) -> list[R
 
     _check(plain, autograd, library, weights)
     theirs = _job(plain, batch)
-    usual = (steps, batch) == _USUAL[1:]
-    floor: Goal | None = ("ratio", ">=", 1) if usual else None  # not slower at any of the standard sizes
-    goal: Goal | None = ("ratio", ">=", _ASKED.get((cell, hidden), 1)) if usual else None
+    standard = (steps, batch) == _STANDARD[1:]
+    floor: Goal | None = ("ratio", ">=", 1) if standard else None  # not slower at any of the standard sizes
+    goal: Goal | None = ("ratio", ">=", _GOALS.get((cell, hidden), 1)) if standard else None
     name = f"{cell} {hidden}, T={steps}, B={batch}"
     rows = [
         compare(f"{name}, library", theirs, _job(library, batch), rounds, unit="sequences/s", goal=goal),

@@ -59,7 +59,7 @@ class Runs(NamedTuple):
 def run(rounds: int) -> list[Row]:
     torch.set_num_threads(1)
     rows = []
-    for hidden, (seeds, asked) in _WIDTHS.items():
+    for hidden, (seeds, least_ratio) in _WIDTHS.items():
         plain(hidden, seed=0, most=_EVERY)
         ours(hidden, range(2), threads=2)
         theirs, one, two = [], [], []
@@ -70,16 +70,16 @@ def run(rounds: int) -> list[Row]:
             two.append(ours(hidden, of_ours, threads=2))
         case = f"lstm {hidden}"
         rows += [
-            _rates(f"{case}: one thread", theirs, one, asked),
+            _rates(f"{case}: one thread", theirs, one, least_ratio),
             _rates(f"{case}: one thread, against two", one, two, _SCALING),
-            _needed(f"{case}: to success, median", theirs, one),
+            _needed(f"{case}: to the criterion, median", theirs, one),
         ]
     return rows
 
 
-def _rates(case: str, some: list[Runs], others: list[Runs], asked: float) -> Row:
+def _rates(case: str, some: list[Runs], others: list[Runs], least_ratio: float) -> Row:
     pairs = [(these.rate, those.rate) for these, those in zip(some, others, strict=True)]
-    return row_of_pairs(case, pairs, unit="sequences/s", goal=("ratio", ">=", asked))
+    return row_of_pairs(case, pairs, unit="sequences/s", goal=("ratio", ">=", least_ratio))
 
 
 def _needed(case: str, theirs: list[Runs], here: list[Runs]) -> Row:
@@ -122,17 +122,17 @@ def plain(hidden: int, seed: int, most: int = _MOST) -> tuple[int, int | None]:
     while trained < most and not solved:
         course_steps(model, optimizer, generator, _EVERY, max_grad_norm=1.0)
         trained += _EVERY
-        looked_at, solved = _check(model, checks)
-        checked += looked_at
+        seen, solved = _check(model, checks)
+        checked += seen
     course_test(model, CourseGenerator(_LEVEL, seed=3 * seed + 2), _TESTED)
     return trained + checked + _TESTED, trained if solved else None
 
 
-def _check(model: CourseModel, fresh: CourseGenerator) -> tuple[int, bool]:
+def _check(model: CourseModel, generator: CourseGenerator) -> tuple[int, bool]:
     """Return the number of generated validation sequences, and whether enough of `_CHECKED` are right."""
     correct, seen = 0, 0
     while seen < _CHECKED and reaches(_RIGHT, _CHECKED - (seen - correct), _CHECKED):
-        correct += course_test(model, fresh, _AT_ONCE)[0]
+        correct += course_test(model, generator, _AT_ONCE)[0]
         seen += _AT_ONCE
     return seen, reaches(_RIGHT, _CHECKED - (seen - correct), _CHECKED)
 

@@ -120,8 +120,8 @@ def draw_gradients(numbers: dict[str, Any], path: Path) -> None:
     """Draw gradients against lag, a thin line for each seed and a thick median, before and after training."""
     figure = new_figure(3.9)
     panels = figure.subplots(1, 2, sharey=True)
-    figure.suptitle("How far back the loss can reach", fontsize=TITLE, x=0.01, ha="left")
-    when = {"first": "first weights", "trained": f"after {numbers['sequences']:,} sequences"}
+    figure.suptitle("Gradient of the loss against lag", fontsize=TITLE, x=0.01, ha="left")
+    when = {"first": "initial weights", "trained": f"after {numbers['sequences']:,} sequences"}
     for axes, (name, title) in zip(panels, when.items(), strict=True):
         for network, found in numbers["networks"].items():
             color = COLORS[network]
@@ -138,7 +138,7 @@ def draw_gradients(numbers: dict[str, Any], path: Path) -> None:
         axes.set_xlabel("lag: steps before the last", fontsize=LABEL)
         tidy(axes)
         axes.legend(loc="center right", fontsize=SMALL, frameon=False)
-    panels[0].set_ylabel("gradient by the state, relative", fontsize=LABEL)
+    panels[0].set_ylabel("gradient with respect to the state, relative", fontsize=LABEL)
     save(figure, path)
 
 

@@ -93,7 +93,7 @@ def draw(path: Path = FIGURE) -> None:
         low, high = axes.get_ylim()
         axes.set_ylim(low, high * (high / low) ** 0.25)  # space for the legend
         axes.legend(fontsize=SMALL, frameon=False, loc="upper left", ncols=2)
-    figure.suptitle("Time of a training step, and of a data set", fontsize=TITLE)
+    figure.suptitle("Time of a training step and of building a dataset", fontsize=TITLE)
     save(figure, path)
 
 

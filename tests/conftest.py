@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-# Read when huggingface_hub and datasets are imported, so they are set before any test module is.
+# huggingface_hub and datasets read these when they are imported, so they are set before any test module is imported
 _home = tempfile.TemporaryDirectory(prefix="seqhub-tests-", ignore_cleanup_errors=True)  # also for child processes
 os.environ["HF_HOME"] = _home.name
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -13,7 +13,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["MPLBACKEND"] = "Agg"
-os.environ["OMP_NUM_THREADS"] = "1"  # two threads are slower for recurrences this small, and far slower on busy cores
+os.environ["OMP_NUM_THREADS"] = "1"  # two threads are slower for small recurrences, and much slower on busy cores
 
 
 @pytest.fixture(scope="session", autouse=True)

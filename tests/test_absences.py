@@ -20,32 +20,27 @@ def run(code: str, **variables: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_import_loads_nothing_heavy() -> None:
+    for code in (
         "import seqhub; dir(seqhub); seqhub.__version__",
         "import seqhub; seqhub.resolve('qrsu/hard')",
         "from seqhub.tasks.splits import Split; Split('qrsu/hard')[5]",
         "from seqhub.models import recurrent; dir(recurrent); recurrent.PRESETS",
-    ],
-)
-def test_import_loads_nothing_heavy(code: str) -> None:
-    out = run(f"import sys; {code}; print([m for m in {HEAVY} if m in sys.modules])")
-    assert out.strip() == "[]"
+    ):
+        out = run(f"import sys; {code}; print([m for m in {HEAVY} if m in sys.modules])")
+        assert out.strip() == "[]", code
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["tasks", "ls"], ["train", "--help"], ["tasks", "show", "qrsu/hard"]]
-)
-def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
-    code = (
-        f"import sys; sys.argv = ['seqhub', *{arguments}]\n"
-        "from seqhub.cli import main\n"
-        "try:\n    main()\n"
-        "except SystemExit as end:\n    assert not end.code, end.code\n"
-        f"print([m for m in {HEAVY} if m in sys.modules])"
-    )
-    assert run(code).strip().endswith("[]")
+def test_light_commands_load_nothing_heavy() -> None:
+    for line in ("--help", "--version", "tasks ls", "train --help", "tasks show qrsu/hard"):
+        code = (
+            f"import sys; sys.argv = ['seqhub', *{line.split()}]\n"
+            "from seqhub.cli import main\n"
+            "try:\n    main()\n"
+            "except SystemExit as end:\n    assert not end.code, end.code\n"
+            f"print([m for m in {HEAVY} if m in sys.modules])"
+        )
+        assert run(code).strip().endswith("[]"), line
 
 
 def test_import_opens_no_socket() -> None:

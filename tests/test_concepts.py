@@ -19,10 +19,10 @@ def test_the_figures_show_these_numbers(tmp_path: Path) -> None:
     concepts.draw(NUMBERS, tmp_path / "gradients.png", tmp_path / "shapes.png")
     for committed, name in ((concepts.GRADIENTS, "gradients"), (concepts.SHAPES, "shapes")):
         difference = np.abs(imread(committed) - imread(tmp_path / f"{name}.png"))
-        assert (difference > 0.2).mean() < 0.002  # fonts may be drawn otherwise elsewhere
+        assert (difference > 0.2).mean() < 0.002  # fonts may differ on other machines
 
 
-def test_the_numbers_are_of_what_the_script_would_run_now() -> None:
+def test_the_numbers_have_the_settings_of_the_script() -> None:
     assert NUMBERS["address"] == concepts.TASK_ID
     assert NUMBERS["seeds"] == list(concepts.SEEDS)
     assert (NUMBERS["steps"], NUMBERS["rows"]) == (concepts.STEPS, concepts.ROWS)
@@ -31,7 +31,7 @@ def test_the_numbers_are_of_what_the_script_would_run_now() -> None:
 
 
 @pytest.mark.parametrize("network", concepts.NETWORKS)
-def test_gradients_of_first_weights_are_measured_again(network: str, tmp_path: Path) -> None:
+def test_gradients_of_initial_weights_are_reproducible(network: str, tmp_path: Path) -> None:
     config = concepts.settings(network, 0, tmp_path)
     with torch.random.fork_rng():
         model = fresh_model(config, Split(concepts.TASK_ID).schema)
@@ -40,7 +40,7 @@ def test_gradients_of_first_weights_are_measured_again(network: str, tmp_path: P
 
 
 def test_gradient_by_the_state_is_that_of_finite_differences(tmp_path: Path) -> None:
-    """Of a network so small that its Jacobians can be multiplied by hand: a tanh recurrence, h' = tanh(W h + x)."""
+    """Compare with a tanh recurrence, h' = tanh(W h + x), whose Jacobians are multiplied explicitly."""
     config = concepts.settings("rnn_tanh", 1, tmp_path)
     with torch.random.fork_rng():
         model = fresh_model(config, Split(concepts.TASK_ID).schema).double()
@@ -59,7 +59,7 @@ def test_gradient_by_the_state_is_that_of_finite_differences(tmp_path: Path) -> 
 
 
 def test_only_the_chrono_gates_let_the_gradient_through() -> None:
-    """What the page says, at the lags that matter: the symbols stand 40 to 100 steps before the end."""
+    """The claim of the page at the important lags: the symbols are 40 to 100 steps before the end."""
     first = {name: np.median(found["first"], axis=0) for name, found in NUMBERS["networks"].items()}
     assert first["lstm, chrono"][100] > 1e-2
     assert first["lstm"][50] < 1e-6

@@ -79,9 +79,7 @@ def different(folder: Path, **options: Any) -> list[str]:
 
 
 @each_kind
-def test_a_run_agrees_with_its_record_by_the_folder_and_by_the_data_set(
-    task_id: str, run_of: Make, data_of: Make
-) -> None:
+def test_a_run_agrees_with_its_record_and_dataset(task_id: str, run_of: Make, data_of: Make) -> None:
     findings = verify(run_of(task_id), dataset=data_of(task_id))
     assert [finding for finding in findings if not finding.agrees] == []
     real = ["mean squared error"] if Split(task_id).schema.tolerance else []
@@ -92,37 +90,37 @@ def test_a_run_agrees_with_its_record_by_the_folder_and_by_the_data_set(
 @pytest.mark.slow
 @each_kind
 @pytest.mark.timeout(300)
-def test_a_run_agrees_where_there_is_no_seqhub(task_id: str, run_of: Make, data_of: Make) -> None:
+def test_a_run_agrees_without_seqhub(task_id: str, run_of: Make, data_of: Make) -> None:
     assert different(run_of(task_id), alone=True, dataset=data_of(task_id)) == []
 
 
 @each_kind
-def test_an_embellished_record_is_caught(task_id: str, run_of: Make, tmp_path: Path) -> None:
+def test_a_changed_record_is_detected(task_id: str, run_of: Make, tmp_path: Path) -> None:
     path = run_of(task_id) / "run.json"
-    honest = path.read_text()
+    original = path.read_text()
     schema = Split(task_id).schema
     try:
         for name, what in (("accuracy", "accuracy"), ("mse" if schema.tolerance else "loss", "mean squared error")):
-            record = json.loads(honest)
+            record = json.loads(original)
             record["evaluation"]["test"][name] *= 1.001
             record["evaluation"]["test"][name] += 0.001
             path.write_text(json.dumps(record))
             assert different(run_of(task_id)) == [f"test {what if schema.tolerance else 'accuracy'}"]
-        record = json.loads(honest)
+        record = json.loads(original)
         logits = np.array(record["probe"]["logits"][0])
         record["probe"]["logits"][0] = (logits + 0.01).tolist()
         path.write_text(json.dumps(record))
         assert different(run_of(task_id)) == [f"logits of {len(record['probe']['logits'])} sequences"]
         record["probe"]["logits"][0] = logits.repeat(3, axis=-1).tolist()
         path.write_text(json.dumps(record))
-        with pytest.raises(CorruptFileError, match="no sequences with their logits"):
+        with pytest.raises(CorruptFileError, match="logits"):
             verify(run_of(task_id))
     finally:
-        path.write_text(honest)
+        path.write_text(original)
 
 
 @each_kind
-def test_a_record_with_the_metrics_of_another_target_is_refused(task_id: str, run_of: Make) -> None:
+def test_a_record_with_the_metrics_of_another_target_is_an_error(task_id: str, run_of: Make) -> None:
     record = RunRecord.load(run_of(task_id))
     record.require_metrics(Split(task_id).schema.target)
     for name in ("per_class", "mse", "whole"):
@@ -132,7 +130,7 @@ def test_a_record_with_the_metrics_of_another_target_is_refused(task_id: str, ru
 
 
 @each_kind
-def test_what_a_model_does_inside_has_a_row_for_each_step(task_id: str, run_of: Make) -> None:
+def test_states_and_readout_have_a_row_for_each_step(task_id: str, run_of: Make) -> None:
     record = RunRecord.load(run_of(task_id))
     schema = Split(task_id).schema
     example = Split(task_id, "test")[0]
@@ -148,8 +146,8 @@ def test_what_a_model_does_inside_has_a_row_for_each_step(task_id: str, run_of: 
 
 
 @each_kind
-def test_a_data_set_agrees_with_its_record_and_the_rule(task_id: str, data_of: Make) -> None:
-    """By the rule where it knows the targets, not where noise is part of them."""
+def test_a_dataset_agrees_with_its_record_and_definition(task_id: str, data_of: Make) -> None:
+    """Targets are compared with the definition of the task unless noise is part of them."""
     findings = verify(data_of(task_id))
     task, config = resolve(task_id)
     by_rule = [f"{config.name} {split} labels by the rule" for split in SPLITS if task.certain(config, split)]
@@ -159,10 +157,10 @@ def test_a_data_set_agrees_with_its_record_and_the_rule(task_id: str, data_of: M
 
 
 @each_kind
-def test_a_changed_row_of_a_data_set_is_caught(task_id: str, data_of: Make) -> None:
+def test_a_changed_row_of_a_dataset_is_detected(task_id: str, data_of: Make) -> None:
     config = task_id.partition("/")[2]
     (path,) = (data_of(task_id) / config).glob("test-*.parquet")
-    honest = path.read_bytes()
+    original = path.read_bytes()
     try:
         table = pq.read_table(path)
         name = table.column_names[-1]  # the target, or the inputs where there is nothing else
@@ -172,7 +170,7 @@ def test_a_changed_row_of_a_data_set_is_caught(task_id: str, data_of: Make) -> N
         pq.write_table(table.set_column(table.num_columns - 1, table.schema.field(name), column), path)
         wrong = different(data_of(task_id))
     finally:
-        path.write_bytes(honest)
+        path.write_bytes(original)
     assert wrong[:2] == [f"{config} test digest", f"{config} test drawn again"]
     assert wrong[2:] == [f"{config} test labels by the rule"]
 
@@ -187,7 +185,7 @@ def _changed(value: Any, labels: tuple[str, ...]) -> Any:
 
 
 @each_kind
-def test_a_run_is_drawn_and_described(task_id: str, run_of: Make) -> None:
+def test_a_run_can_be_plotted_and_documented(task_id: str, run_of: Make) -> None:
     folder, schema = run_of(task_id), Split(task_id).schema
     pictures = {path.name for path in draw(folder)}
     assert pictures >= {"curves.png", *(["states.png"] if schema.target != "inputs" else [])}
@@ -206,7 +204,7 @@ def test_a_run_is_drawn_and_described(task_id: str, run_of: Make) -> None:
 
 
 @pytest.mark.parametrize("task_id", ["char_completion/custom", "sentiment/custom"])
-def test_a_run_on_a_file_of_the_users_is_drawn_and_described_by_its_record(task_id: str, tmp_path: Path) -> None:
+def test_a_run_on_a_file_can_be_plotted_and_documented_without_the_file(task_id: str, tmp_path: Path) -> None:
     file, folder = tmp_path / "file", tmp_path / "run"
     lines = [f"{word} film number {i},{label}" for i in range(30) for word, label in (("fine", "yes"), ("dull", "no"))]
     file.write_text("\n".join(["text,label", *lines]) if task_id == "sentiment/custom" else "\n".join(lines))
@@ -226,7 +224,7 @@ def test_a_run_on_a_file_of_the_users_is_drawn_and_described_by_its_record(task_
 
 
 @each_kind
-def test_the_command_line_says_what_was_measured(task_id: str, run_of: Make) -> None:
+def test_the_command_line_prints_the_metrics(task_id: str, run_of: Make) -> None:
     record = RunRecord.load(run_of(task_id))
     schema = Split(task_id).schema
     rows = [] if rows_of(task_id) is None else ["--rows", 200]
@@ -242,16 +240,18 @@ def test_the_command_line_says_what_was_measured(task_id: str, run_of: Make) -> 
 
 
 @each_kind
-def test_a_data_set_is_described(task_id: str, data_of: Make) -> None:
+def test_a_dataset_has_a_card(task_id: str, data_of: Make) -> None:
     card = (data_of(task_id) / "README.md").read_text(encoding="utf-8")
     split = Split(task_id)
     assert_tables_are_well_formed(body(card))
     assert not re.search(r"\{\{|\}\}|\{%|None|\bnan\b|undefined|TODO", prose(card))
-    assert ("are given, not drawn" in card) == (split.size is not None)
+    assert ("are fixed: each split" in card) == (split.size is not None)
     assert ("Philox" in card) == (split.size is None)
     assert ("The best guess" in card) == bool(split.schema.labels)
     if split.schema.vocabulary is None:
-        assert not re.search(r"symbol|\btext\b|alphabet", prose(card).replace(split.task.rule, ""), flags=re.IGNORECASE)
+        assert not re.search(
+            r"symbol|\btext\b|vocabulary", prose(card).replace(split.task.rule, ""), flags=re.IGNORECASE
+        )
     for block in python_of(card):
         ast.parse(block)
 
@@ -301,7 +301,7 @@ def test_the_metadata_are_what_push_to_hub_would_write(data_of: Make, tmp_path: 
 
 @pytest.mark.timeout(300)
 def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, tmp_path: Path) -> None:
-    """With the whole paths of the folders, which the cards name from beside them."""
+    """The folder names on the cards are replaced by absolute paths."""
     code = [WITHOUT_SEQHUB]
     for task_id in KINDS.values():
         write_card(run_of(task_id))
@@ -314,16 +314,16 @@ def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, tmp_path: 
     printed = run_python("\n".join(code), tmp_path).splitlines()
     for task_id in KINDS.values():
         schema = Split(task_id).schema
-        said = printed[printed.index(task_id) + 1]
+        output = printed[printed.index(task_id) + 1]
         if schema.target == "class":
-            assert said in schema.labels
+            assert output in schema.labels
         elif schema.target == "step_class":
-            assert set(ast.literal_eval(said)) <= set(schema.labels)
+            assert set(ast.literal_eval(output)) <= set(schema.labels)
         elif schema.target == "next_symbol":
-            symbols = [len(schema.vocabulary.encode(text)) for text in (said, Split(task_id, "test")[0].inputs)]
+            symbols = [len(schema.vocabulary.encode(text)) for text in (output, Split(task_id, "test")[0].inputs)]
             assert symbols[0] == symbols[1]
         else:
-            assert np.isfinite([float(number) for number in said.split()]).all()
+            assert np.isfinite([float(number) for number in output.split()]).all()
 
 
 @pytest.mark.timeout(300)
@@ -331,20 +331,19 @@ def test_the_python_on_a_dataset_card_runs_without_seqhub(data_of: Make, tmp_pat
     code = [WITHOUT_SEQHUB]
     for task_id in KINDS.values():
         card = (data_of(task_id) / "README.md").read_text(encoding="utf-8")
-        plain, made = python_of(card)
-        assert "import seqhub" in made
+        plain, with_seqhub = python_of(card)
+        assert "import seqhub" in with_seqhub
         code.append(plain.replace(f'"./{data_of(task_id).name}"', repr(str(data_of(task_id)))))
     run_python("\n".join(code), tmp_path)
 
 
-def test_all_that_a_layout_can_be_is_there() -> None:
-    """Kinds of which there is no task yet would go untested."""
+def test_the_example_configs_cover_every_target_and_input() -> None:
     targets = {Split(task_id).schema.target for task_id in KINDS.values()}
     assert targets >= {"class", "step_class", "next_symbol"}
     assert {kind(task_id).split("-")[0] for task_id in KINDS.values()} == {"texts", "words", "values"}
 
 
-def test_the_leaderboard_holds_runs_of_every_kind(run_of: Make) -> None:
+def test_the_leaderboard_has_runs_of_every_kind(run_of: Make) -> None:
     records = [RunRecord.load(run_of(task_id)) for task_id in KINDS.values()]
     page = leaderboard.render(records)
     assert_tables_are_well_formed(page)

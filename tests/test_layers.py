@@ -115,7 +115,7 @@ def test_travelling_files_import_their_siblings_only() -> None:
     assert not found, "\n".join(found)
 
 
-def test_no_script_has_the_layout_that_datasets_refuses() -> None:
+def test_no_script_is_named_like_its_folder() -> None:
     assert not [path for path in (ROOT / "dataset_scripts").rglob("*.py") if path.stem == path.parent.name]
 
 

@@ -30,7 +30,7 @@ QUICK = ["dataset_scripts", "model_cards"]
 WRONG = {  # arguments with an unknown name at their end
     "dataset_scripts": ("build qrs", "publish --namespace me qrs", "verify --source me qrs", "render qrs"),
     "model_cards": ("release qrsu/easier", "render qrsu-easier-lstm"),
-    "benchmarks": ("feeds",),
+    "benchmarks": ("loaders",),
 }
 
 

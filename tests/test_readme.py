@@ -25,12 +25,12 @@ PAGES = [
     "docs/trainer.md",
     "docs/training.md",
 ]
-FROM_NOTHING = {"README.md", "docs/hub.md"}  # which start a Hub on this machine: offline clients would not find it
-INDEX = "docs/tasks/README.md"  # names pages, and has nothing to run
+ONLINE = {"README.md", "docs/hub.md"}  # they start a Hub on this machine, which offline clients cannot reach
+INDEX = "docs/tasks/README.md"  # lists pages, without code
 PAGES += sorted({str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "tasks").glob("*.md")} - {INDEX})
 SECONDS = 240
 
-# Runs the steps of a page in one process, so that a page costs one import of torch; prints what each one printed.
+# Runs the steps of a page in one process, which imports torch once, and saves their outputs
 RUNNER = """
 import contextlib, io, json, shlex, sys
 outputs = []
@@ -74,12 +74,12 @@ def steps(page: str) -> list[Step]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_runs_and_prints_what_it_says(page: str, tmp_path: Path) -> None:
+def test_the_code_of_a_page_runs_and_prints_its_output(page: str, tmp_path: Path) -> None:
     todo = steps(page)
     assert todo
     (tmp_path / "steps.json").write_text(json.dumps([(step.language, step.code) for step in todo]))
     command = ["-c", RUNNER, "steps.json"]
-    if page in FROM_NOTHING:
+    if page in ONLINE:
         done = subprocess.run(
             [sys.executable, *command],
             cwd=tmp_path,
@@ -98,7 +98,7 @@ def test_page_runs_and_prints_what_it_says(page: str, tmp_path: Path) -> None:
             assert output.strip() == step.output.strip(), step.code
 
 
-def test_every_target_that_the_readme_names_exists() -> None:
+def test_every_make_target_in_the_documentation_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for page in ("README.md", "CONTRIBUTING.md"):
         for target in re.findall(r"\bmake (\w[\w-]*)", (ROOT / page).read_text(encoding="utf-8")):
@@ -106,19 +106,22 @@ def test_every_target_that_the_readme_names_exists() -> None:
     assert "seqhub demo runs/demo" in makefile
 
 
-@pytest.mark.parametrize("page", [*PAGES, INDEX, "CONTRIBUTING.md", "CHANGELOG.md", "model_cards/README.md"])
-def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+def test_linked_files_exist() -> None:
+    missing = [
+        f"{page} links to {target}"
+        for page in (*PAGES, INDEX, "CONTRIBUTING.md", "CHANGELOG.md", "model_cards/README.md")
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+        if not (ROOT / page).parent.joinpath(target).exists()
+    ]
+    assert not missing
 
 
-def test_the_index_names_every_page_of_a_system() -> None:
+def test_the_index_lists_every_page_of_a_task() -> None:
     named = re.findall(r"^- \[\w+\]\((\w+\.md)\): ", (ROOT / INDEX).read_text(encoding="utf-8"), re.M)
     assert sorted(named) == sorted({page.name for page in (ROOT / INDEX).parent.glob("*.md")} - {"README.md"})
 
 
-def test_the_map_names_every_room() -> None:
+def test_the_readme_lists_every_package() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rooms = {path.parent.name for path in (ROOT / "seqhub").glob("*/__init__.py")}
-    assert rooms <= set(re.findall(r"`seqhub/(\w+)`", text))
+    packages = {path.parent.name for path in (ROOT / "seqhub").glob("*/__init__.py")}
+    assert packages <= set(re.findall(r"`seqhub/(\w+)`", text))

@@ -41,10 +41,10 @@ def wheel(folder: Path, **variables: str) -> Path:
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel(
         tmp_path_factory.mktemp("wheel"), CXXFLAGS="-O0 -fno-asynchronous-unwind-tables -Dalways_inline=unused"
-    )  # for the sake of time
+    )  # saves time
 
 
-def test_without_a_compiler_only_the_library_is_missing(unpacked: Path, tmp_path: Path) -> None:
+def test_the_wheel_without_a_compiler_lacks_only_the_library(unpacked: Path, tmp_path: Path) -> None:
     site = wheel(tmp_path, CXX="no-such-compiler")
     assert (unpacked / LIBRARY).exists() == (COMPILER is not None)
     assert not (site / LIBRARY).exists()
@@ -52,7 +52,7 @@ def test_without_a_compiler_only_the_library_is_missing(unpacked: Path, tmp_path
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
-def test_its_native_library_needs_nothing_else(unpacked: Path, tmp_path: Path) -> None:
+def test_the_native_library_has_no_dependencies(unpacked: Path, tmp_path: Path) -> None:
     code = (
         f"import ctypes\nlibrary = ctypes.CDLL({str(unpacked / LIBRARY)!r})\n"
         "assert library.seqhub_has(b'baseline')\n"
@@ -61,7 +61,7 @@ def test_its_native_library_needs_nothing_else(unpacked: Path, tmp_path: Path) -
     subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True, timeout=SECONDS)
 
 
-def test_every_file_of_the_package_is_in_it_and_nothing_else(unpacked: Path) -> None:
+def test_the_wheel_has_exactly_the_files_of_the_package(unpacked: Path) -> None:
     wanted = {
         path.relative_to(ROOT)
         for path in (ROOT / "seqhub").rglob("*")
@@ -72,7 +72,7 @@ def test_every_file_of_the_package_is_in_it_and_nothing_else(unpacked: Path) -> 
     assert {path.name.partition("-")[0] for path in unpacked.iterdir()} == {"seqhub"}
 
 
-def test_it_runs_away_from_the_checkout(unpacked: Path, tmp_path: Path) -> None:
+def test_the_package_runs_outside_the_checkout(unpacked: Path, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(unpacked)!r})\n"
         "import seqhub, datasets\n"

@@ -1,4 +1,4 @@
-"""`seqhub check`: the checks that every task and every model passes."""
+"""The `seqhub check` command."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 def check_command(
     target: Annotated[
-        str, typer.Argument(help="Task, task id, task file, model preset or model family.", show_default=False)
+        str, typer.Argument(help="Task, task id, task file, model preset or model family", show_default=False)
     ],
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a task or a model, also of your own: its definition, rows, splits, training and card.
+    """Check a task or a model.
 
-    Exits with 1 if a check fails.
+    The checks cover definition, rows, splits, training and card, also of your own tasks. The exit code is 1 if a check
+    fails.
     """
     form = Form.of(as_json, quiet)
     with stderr().status(target) as status:

@@ -51,13 +51,13 @@ def plain_warnings() -> Iterator[None]:
     """Print a DataWarning as one line on standard error, without file and line of the code that issued it."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
-        usual = warnings.showwarning
+        default_show = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
             if issubclass(category, DataWarning):
                 sys.stderr.write(f"warning: {message}\n")
             else:
-                usual(message, category, *rest, **options)
+                default_show(message, category, *rest, **options)
 
         warnings.showwarning = show
         yield

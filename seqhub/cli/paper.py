@@ -77,7 +77,7 @@ def paper_command(
     lines = [
         _cells(name, facts, stop, numbers(facts["results"][model][stop]))
         for name, facts in mine
-        for stop in facts["results"].get(model, {})  # empty as written if the network needs no changes
+        for stop in facts["results"].get(model, {})  # networks without changes have no runs as written
     ]
     heads = ("row", "stop", "1997", "solved", "median", "range", "wrong tests")
     show(
@@ -89,7 +89,7 @@ def paper_command(
 
 
 def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
-    """Return the summary of a row, printed as soon as it is done."""
+    """Return the summary of a row, printed when the row is done."""
     found, seeds = done.summary["criteria"]["paper"], done.summary["seeds"]
     text = f"{row.name} {stop}: {found['count']} of {seeds} solved"
     if found["count"]:

@@ -80,8 +80,8 @@ def sweep_command(
         raise InvalidConfigError(f"--seeds {seeds}: must be at least 1")
     config = configured(task, recipe_name, model_option, data_option, options | {"output_dir": output_dir})
     if output_dir is None:
-        usual = default_folder(config.task, config.model, 0)
-        config = replace(config, output_dir=usual.with_name(f"{usual.name}-sweep"))
+        run_folder = default_folder(config.task, config.model, 0)
+        config = replace(config, output_dir=run_folder.with_name(f"{run_folder.name}-sweep"))
     form = Form.of(as_json, quiet)
     with seeds_bar(visible=form is Form.TABLE) as bar:
         progress = bar.add_task(f"{config.task} {config.model}", total=seeds, state="starting")

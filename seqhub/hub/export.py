@@ -19,7 +19,7 @@ from seqhub.errors import HubError
 from seqhub.hub.client import hub_errors
 
 MARK = re.compile(r"^seqhub-export: ([0-9a-f]{40})\b", re.MULTILINE)
-ADVICE = "run the same command again to go on"
+ADVICE = "run the same command again to continue"
 INITIAL = "initial commit"  # title of the commit that a Hub itself makes in a new repository
 STRAY = "seqhub-export-"  # prefix of temporary branches, which are deleted once a tag refers to their commits
 

@@ -51,7 +51,7 @@ def plot_curves(
     validation = _column(history, "validation_accuracy")
     if validation[0]:
         accuracy.plot(
-            *validation, color=VERMILION, linewidth=0, marker="o", markersize=3.5, label="fresh validation sequences"
+            *validation, color=VERMILION, linewidth=0, marker="o", markersize=3.5, label="validation sequences"
         )
     accuracy.set_ylim(0, 1.04)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))

@@ -14,7 +14,7 @@ def kind(task_id: str) -> str:
     split = Split(task_id)
     vocabulary = split.schema.vocabulary
     inputs = "values" if vocabulary is None else "words" if vocabulary.separator else "texts"
-    return f"{inputs}-{split.schema.target}{'' if split.size is None else '-given'}"
+    return f"{inputs}-{split.schema.target}{'' if split.size is None else '-fixed'}"
 
 
 def _values(task_id: str) -> int:
@@ -26,13 +26,13 @@ def _values(task_id: str) -> int:
 TASK_IDS = sorted(
     (f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs), key=_values, reverse=True
 )
-"""Every config of the registry, from the most values in a row to the fewest."""
+"""All configs of the registry, by decreasing number of values in a row."""
 
 KINDS = dict(sorted({kind(task_id): task_id for task_id in TASK_IDS}.items()))
-"""Kind -> the config that has it with the fewest values in a row."""
+"""Kind -> its config with the fewest values in a row."""
 
 OF_EACH_TASK = sorted({TASK_IDS[0], *{(each.partition("/")[0], kind(each)): each for each in TASK_IDS}.values()})
-"""Of each task and each kind that it has the config with the fewest values in a row; and the one with most of all."""
+"""For each task and kind the config with the fewest values in a row; and the config with the most values."""
 
 
 def small_run(task_id: str, folder: Path, **settings: object) -> RunRecord:

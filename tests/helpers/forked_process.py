@@ -1,8 +1,8 @@
 """Processes that start quickly: forks of a process that has loaded the libraries, but not seqhub.
 
-Each is a process like any other, with memory, signals, streams, folder, environment and exit code of its own; it is
-spared only the loading of torch and transformers, five seconds of processor time. What must be seen to start from
-nothing, or by a launcher, or with another home of the Hub's client, is started by `subprocess`.
+Each has memory, signals, streams, folder, environment and exit code of its own, but need not load torch and
+transformers, which takes five seconds. Use `subprocess` to test a start without loaded libraries, with a launcher, or
+with another home of the Hub's client.
 """
 
 import atexit
@@ -36,7 +36,7 @@ class Process:
     """`python ARGUMENTS` for `-c CODE ...` and `-m MODULE ...`, with the part of `subprocess.Popen` that tests need."""
 
     def __init__(self, arguments: list[str], *, cwd: Path, env: dict[str, str]) -> None:
-        self._streams = Path(tempfile.mkdtemp(dir=os.environ["HF_HOME"]))  # goes with the tests' home
+        self._streams = Path(tempfile.mkdtemp(dir=os.environ["HF_HOME"]))  # deleted with the home of the tests
         self._process = _CONTEXT.Process(target=_python, args=(arguments, cwd, env, self._streams))
         self._process.start()
         assert self._process.pid is not None
@@ -51,7 +51,7 @@ class Process:
         """Return the exit code.
 
         Raises:
-            subprocess.TimeoutExpired: It still runs after so many seconds.
+            subprocess.TimeoutExpired: It still runs at the time limit.
         """
         self._process.join(timeout)
         if self.returncode is None:
@@ -69,7 +69,7 @@ class Process:
 
 
 def _python(arguments: list[str], folder: Path, environment: dict[str, str], streams: Path) -> None:
-    assert "seqhub" not in sys.modules, "what is tested is loaded by each process itself"
+    assert "seqhub" not in sys.modules, "each process loads seqhub itself"
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
@@ -86,4 +86,4 @@ def _python(arguments: list[str], folder: Path, environment: dict[str, str], str
         else:
             exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
     finally:
-        atexit._run_exitfuncs()  # a fork of multiprocessing leaves them out
+        atexit._run_exitfuncs()  # a fork of multiprocessing does not run them

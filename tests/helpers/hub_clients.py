@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 60  # after which a client counts as hanging
+SECONDS = 60  # time limit of a client
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 KINDS = ["model", "dataset"]
-NAMES = ["one", "one", "two"]  # most steps should meet what earlier ones made
+NAMES = ["one", "one", "two"]  # most steps should use results of earlier ones
 PATHS = ["a.txt", "b.txt", "d/a.txt", "d/b.bin", "d/e/c.txt", "d", "d/e"]
 CONTENTS = [b"x", b"y", b"", b"z" * 5000, b"\0binary", bytes(range(256)) * 50]
 BRANCHES = ["main", "main", "dev", "feature/new"]
@@ -40,7 +40,7 @@ numbers = count()
 @dataclass
 class Branch:
     files: Files
-    commits: list[str]  # oids, oldest first; a branch begins with those of where it was made
+    commits: list[str]  # oids, oldest first; a branch begins with those of its origin
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Clients(RuleBasedStateMachine):
         self.prefix = f"ada/e{next(numbers)}"
         self.kind = ""
         self.repos: dict[str, Repository] = {}
-        self.moved: dict[str, Repository] = {}  # old names that still lead somewhere
+        self.moved: dict[str, Repository] = {}  # old names that redirect
 
     def call(self, method: Callable[..., Any], *arguments: Any, fails: bool | int = False, **named: Any) -> Any:
         """Fails with a 4xx of the Hub, or with this status, or not at all."""
@@ -265,7 +265,7 @@ if __name__ == "__main__":
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],  # to shrink a failure would take longer than the test may
+        phases=[Phase.generate],  # shrinking a failure would exceed the time limit
     )
     run_state_machine_as_test(Clients, settings=chosen)
     sys.stdout.write("ok\n")

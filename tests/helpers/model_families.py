@@ -16,7 +16,7 @@ class Shape(NamedTuple):
 
     settings: dict[str, Any]
     step: tuple[int, ...]  # shape of one step
-    steps: tuple[int, int]  # fewest and most in a row
+    steps: tuple[int, int]  # least and most steps of a row
 
 
 _PLAIN = {"plain": Shape({"inputs": "values", "num_features": 3, "hidden_size": 5}, (3,), (1, 9))}

@@ -92,7 +92,7 @@ def truncated_gradients(
     size, admit_and_show = config.hidden_size, gate_numbers(config)
     admit, show = admit_and_show
     units = len(weights[names[0]])
-    sources = len(inputs[0]) + units + 1  # the input, the units of the step before, and the bias
+    sources = len(inputs[0]) + units + 1  # the input, the units of the previous step, and the bias
     gradient = np.zeros((units, sources))
     of_cell, of_admit = np.zeros((size, sources)), np.zeros((size, sources))  # of the state in the weights
     for x, step, error in zip(inputs, block_steps(config, weights, prefix, inputs), errors, strict=True):

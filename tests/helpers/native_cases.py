@@ -11,10 +11,10 @@ from seqhub.native.operator import CELLS, recurrence
 
 try:
     SETS = instruction_sets()
-except LibraryMissingError:  # no compiler where seqhub was installed
+except LibraryMissingError:  # seqhub was installed without a compiler
     SETS = ()
 
-BLOCKS: dict[str, dict[str, Any]] = {  # memory cell blocks with every option, and of fewer and more cells than lanes
+BLOCKS: dict[str, dict[str, Any]] = {  # memory cell blocks with every option, with fewer and more cells than lanes
     "one": {"hidden_size": 1},
     "blocks": {"hidden_size": 6, "block_size": 2},
     "wide": {"hidden_size": 20, "block_size": 5, "biased_units": "gates"},

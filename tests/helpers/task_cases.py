@@ -39,7 +39,7 @@ def contents(batch: Batch) -> list[tuple[bytes, object]]:
 def chi_squared_bound(freedom: int) -> float:
     """Return the value that chi-squared exceeds once in 30,000 samples (Wilson & Hilferty, 1931).
 
-    The data of the tests never change, so a correct program meets it always or never; this one does.
+    The data of the tests never change, so the result of a test does not change either.
     """
     spread = 2 / (9 * freedom)
     return freedom * (1 - spread + 4 * spread**0.5) ** 3

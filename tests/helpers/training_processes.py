@@ -73,7 +73,7 @@ def wait_for(path: Path, process: Run, seconds: int = SECONDS) -> None:
     while not (path.exists() and path.stat().st_size):
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.01)
-            raise AssertionError(f"ended with {process.returncode} before it wrote {path.name}")
+            raise AssertionError(f"exit code {process.returncode} before there was {path.name}")
         assert time.monotonic() < deadline, f"no {path.name} after {seconds} s"
 
 

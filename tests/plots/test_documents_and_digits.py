@@ -16,7 +16,7 @@ from seqhub.training.train import train
     ("task_id", "name"),
     [("row_images/digits8", "digits-row-by-row.png"), ("documents/width64", "chunks-and-answer.png")],
 )
-def test_the_picture_is_drawn(task_id: str, name: str, model: str, tmp_path: Path) -> None:
+def test_the_figure_is_drawn(task_id: str, name: str, model: str, tmp_path: Path) -> None:
     settings = recipe(task_id, "gru") | {"max_sequences": 160, "evaluate_size": 64, "hidden_size": 8}
     if model == "cnn":
         settings = {each: value for each, value in settings.items() if "hidden" not in each}

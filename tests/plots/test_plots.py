@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from seqhub.errors import InvalidInputError, SaveError
 from seqhub.metrics.intervals import wilson_interval
-from seqhub.plots import tasks as own_pictures
+from seqhub.plots import tasks as task_figures
 from seqhub.plots.accuracy_by_length import levels, plot_lengths
 from seqhub.plots.curves import plot_curves
 from seqhub.plots.lr_range import plot_rates
@@ -114,7 +114,7 @@ def test_no_figure_needs_pyplot() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_criterion_is_marked_where_it_was_met_and_only_then(tmp_path: Path) -> None:
+def test_only_criteria_that_were_met_are_marked(tmp_path: Path) -> None:
     curves(tmp_path / "met.png")
     curves(tmp_path / "missed.png", met=None)
     assert pixels_of(tmp_path / "met.png", GREEN) > 500
@@ -135,25 +135,21 @@ def test_sequences_of_any_length_are_drawn(task_id: str, tmp_path: Path) -> None
     assert imread(tmp_path / "states.png").shape[0] < 1600  # no taller than wide
 
 
-def test_a_state_that_never_moved_is_drawn(tmp_path: Path) -> None:
+def test_a_constant_state_is_drawn(tmp_path: Path) -> None:
     plot_states("B", {"hidden": np.zeros((1, 1))}, tmp_path / "s.png", title="", readout=None, labels="")
     assert (tmp_path / "s.png").stat().st_size > 1_000
 
 
-@pytest.mark.parametrize(
-    ("shapes", "marked", "message"),
-    [
-        ({"hidden": (5, 2)}, (), r"state 'hidden' of shape \(5, 2\) for 4 steps; need \(4, units\)"),
-        ({"hidden": (4, 2)}, (1, 4), r"marked steps \[4\] of 4; need a state or more and marked steps from 0 to 3"),
-        ({}, (), "no states; need a state or more"),
-    ],
-)
-def test_states_that_do_not_fit_their_sequence_are_refused(
-    shapes: dict[str, tuple[int, int]], marked: tuple[int, ...], message: str, tmp_path: Path
-) -> None:
-    given = {name: np.zeros(shape) for name, shape in shapes.items()}
-    with pytest.raises(InvalidInputError, match=message):
-        plot_states("BXYE", given, tmp_path / "s.png", title="", readout=None, labels="QRSU", marked=marked)
+def test_states_that_do_not_fit_their_sequence_are_an_error(tmp_path: Path) -> None:
+    wrong: tuple[tuple[dict[str, tuple[int, int]], tuple[int, ...], str], ...] = (
+        ({"hidden": (5, 2)}, (), r"'hidden' of shape \(5, 2\) for 4 steps.* \(4, units\)"),
+        ({"hidden": (4, 2)}, (1, 4), r"marked steps \[4\] of 4.* from 0 to 3"),
+        ({}, (), "no states"),
+    )
+    for shapes, marked, message in wrong:
+        states = {name: np.zeros(shape) for name, shape in shapes.items()}
+        with pytest.raises(InvalidInputError, match=message):
+            plot_states("BXYE", states, tmp_path / "s.png", title="", readout=None, labels="QRSU", marked=marked)
 
 
 @pytest.mark.parametrize(("features", "classes"), [(1, 0), (2, 3), (28, 10)])
@@ -170,7 +166,7 @@ def test_real_values_are_drawn_above_the_states(features: int, classes: int, tmp
         plot_states(values[1:], {"hidden": values}, tmp_path / "t.png", title="", readout=None, labels=())
 
 
-def test_words_are_written_out_where_they_fit(tmp_path: Path) -> None:
+def test_words_are_written_if_they_fit(tmp_path: Path) -> None:
     words = ["good", "bad"] * 5
     for number, symbols in enumerate((words, words * 30)):
         path = tmp_path / f"{number}.png"
@@ -178,7 +174,7 @@ def test_words_are_written_out_where_they_fit(tmp_path: Path) -> None:
     assert (tmp_path / "0.png").stat().st_size > (tmp_path / "1.png").stat().st_size
 
 
-def test_only_levels_of_different_length_are_compared(tmp_path: Path) -> None:
+def test_only_levels_of_different_lengths_are_compared(tmp_path: Path) -> None:
     alike = {"test": metrics(2_560, [100, 110]), "nightmare/test": metrics(2_000, [100, 110])}
     assert levels(run({"test": metrics(2_560, [100, 110])})) == {}
     assert levels(run(alike)) == {}
@@ -202,10 +198,10 @@ def figures(folder, record, watch):
 """
 
 
-def test_a_module_named_as_the_task_draws_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_with_the_name_of_the_task_draws_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "qrsu.py").write_text(CUSTOM)
-    monkeypatch.setattr(own_pictures, "__path__", [str(tmp_path / "modules")])
+    monkeypatch.setattr(task_figures, "__path__", [str(tmp_path / "modules")])
     watched = []
 
     def watch(inputs: str) -> list[int]:
@@ -213,21 +209,21 @@ def test_a_module_named_as_the_task_draws_its_own_pictures(tmp_path: Path, monke
         return [1, 2]
 
     try:
-        assert own_pictures.draw_task_figures(tmp_path, run({}), watch) == [tmp_path / "input-and-output.png"]  # type: ignore[arg-type]
+        assert task_figures.draw_task_figures(tmp_path, run({}), watch) == [tmp_path / "input-and-output.png"]  # type: ignore[arg-type]
     finally:
-        sys.modules.pop(f"{own_pictures.__name__}.qrsu", None)
+        sys.modules.pop(f"{task_figures.__name__}.qrsu", None)
     assert watched == ["ab"]
     assert (tmp_path / "input-and-output.png").stat().st_size > 1_000
 
 
-def test_a_readout_that_does_not_fit_are_refused(tmp_path: Path) -> None:
+def test_a_readout_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"readout \(4, 3\) for 4 steps and 4 labels"):
         plot_states(
             "BXYE", {"h": np.zeros((4, 2))}, tmp_path / "s.png", title="", readout=np.ones((4, 3)), labels="QRSU"
         )
 
 
-def test_the_trained_level_stands_out(tmp_path: Path) -> None:
+def test_the_trained_level_is_highlighted(tmp_path: Path) -> None:
     lengths(tmp_path / "all.png")
     plot_lengths(run({"easy/test": metrics(700, [7, 8])}), tmp_path / "other.png")
     assert pixels_of(tmp_path / "all.png", VERMILION) > 50
@@ -241,6 +237,6 @@ def test_lengths_need_a_test_result(tmp_path: Path) -> None:
         plot_lengths(run({"validation": metrics(2_559, [100, 110])}), tmp_path / "l.png")
 
 
-def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SaveError, match=r"cannot write .*no-such/l\.png: No such file or directory"):
         lengths(tmp_path / "no-such" / "l.png")

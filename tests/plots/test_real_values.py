@@ -40,7 +40,7 @@ def trained(folder: Path, task_id: str, model: str | None = None) -> Path:
 
 
 @pytest.mark.parametrize("task_id", CUSTOM)
-def test_own_pictures_are_drawn_and_the_same_again(task_id: str, tmp_path: Path) -> None:
+def test_figures_of_tasks_are_drawn_reproducibly(task_id: str, tmp_path: Path) -> None:
     run = trained(tmp_path, task_id)
     (own,) = (path for path in draw(run) if path.name not in ("states.png", "curves.png"))
     assert own.name == CUSTOM[task_id]
@@ -53,12 +53,12 @@ def test_own_pictures_are_drawn_and_the_same_again(task_id: str, tmp_path: Path)
     assert picture.std() > 0.05
 
 
-def test_other_models_of_windows_have_no_picture_of_weights(tmp_path: Path) -> None:
+def test_other_models_of_windows_have_no_figure_of_weights(tmp_path: Path) -> None:
     run = trained(tmp_path, "windows/k4-n8", "cnn")
     assert "weights.png" not in {path.name for path in draw(run)}
 
 
-def test_drawn_weights_are_those_that_the_model_applies(tmp_path: Path) -> None:
+def test_drawn_weights_are_those_of_the_model(tmp_path: Path) -> None:
     layers = {}
     for model in ("locally_connected", "fully_connected"):
         run = trained(tmp_path / model, "windows/k4-n8", model)
@@ -71,7 +71,7 @@ def test_drawn_weights_are_those_that_the_model_applies(tmp_path: Path) -> None:
     assert imread(tmp_path / "weights.png").shape[1] == 1600
 
 
-def test_saliency_is_the_slope_of_the_answer(tmp_path: Path) -> None:
+def test_saliency_is_the_gradient_of_the_output(tmp_path: Path) -> None:
     watch = watcher(trained(tmp_path, "windows/k4-n8"))
     values = Split("windows/k4-n8", "test")[0].inputs
     trace, step = watch(values), 1e-3
@@ -91,7 +91,7 @@ def test_texts_have_no_saliency(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task_id", ["two_sequence/3c-t100-n3", "adding/hs97-t100"])
-def test_the_drawn_answer_at_the_last_step_is_the_answer(task_id: str, tmp_path: Path) -> None:
+def test_the_drawn_prediction_at_the_last_step_is_that_of_the_model(task_id: str, tmp_path: Path) -> None:
     run = trained(tmp_path, task_id)
     trace = watcher(run)(Split(task_id, "test")[0].inputs)
     answer = float(trace.logits[0])

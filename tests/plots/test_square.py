@@ -29,7 +29,7 @@ def two_units(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(tmp_path_factory.mktemp("runs") / "two", "square/tutorial", "rnn_tanh")
 
 
-def test_all_of_them_are_drawn(two_units: Path) -> None:
+def test_all_figures_are_drawn(two_units: Path) -> None:
     names = {path.name for path in draw(two_units)}
     states = "hidden-states-step-by-step"
     assert names == {*STILL, f"{states}.png", f"{states}.gif", "states.png", "curves.png"}
@@ -56,16 +56,14 @@ def test_the_surface_is_that_of_the_head(two_units: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_eight_sequences_follow_the_rule() -> None:
+def test_the_eight_sequences_follow_the_definition() -> None:
     sequences = square.canonical_sequences()
     assert len({points.tobytes() for points, _ in sequences}) == 8
     assert square.TASK.solve_batch([points for points, _ in sequences]) == [name for _, name in sequences]
 
 
 @pytest.mark.parametrize(("model", "settings"), [("lstm", {"hidden_size": 3}), ("cnn", {})])
-def test_states_that_are_no_point_of_the_plane_are_left_out(
-    tmp_path: Path, model: str, settings: dict[str, object]
-) -> None:
+def test_states_with_other_than_two_units_are_omitted(tmp_path: Path, model: str, settings: dict[str, object]) -> None:
     folder = run(tmp_path / "run", "square/variable", model, **settings)
     assert {path.name for path in draw(folder)} >= set(STILL)
     assert not (folder / "figures" / "hidden-states-step-by-step.png").exists()

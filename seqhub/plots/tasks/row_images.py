@@ -54,10 +54,10 @@ def draw_digits(
     for number, (example, trace) in enumerate(zip(examples, traces, strict=True)):
         left, right = panels[number // _ACROSS, 2 * (number % _ACROSS) :][:2]
         left.imshow(example.inputs, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        said = labels[int(np.argmax(trace.logits))]
-        right_answer = said == example.target
+        predicted = labels[int(np.argmax(trace.logits))]
+        right_answer = predicted == example.target
         left.set_title(
-            f"{example.target}, read as {said}", fontsize=LABEL, color="black" if right_answer else VERMILION
+            f"{example.target}, predicted {predicted}", fontsize=LABEL, color="black" if right_answer else VERMILION
         )
         if trace.readout is not None:
             right.imshow(trace.readout, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
