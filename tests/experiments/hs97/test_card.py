@@ -19,7 +19,7 @@ def section(page: str, title: str) -> list[str]:
 
 def test_each_row_has_the_papers_number_and_that_of_the_solved_seeds() -> None:
     page = render(paper_record())
-    assert section(page, "Training sequences to success") == [
+    assert section(page, "Training sequences to the stopping criterion") == [
         "| 3a-t100-n3 | `two_sequence/3a-t100-n3` | 39,850 | 3 of 5 | 1,000 (800–1,400) | 1,067 | 37.4 "
         "| 2 of 2 | 2,500 (2,000–3,000) | 2,500 |",
         "| 2c-q50-p50 | `long_lag/2c-q50-p50` | 30,000 | 2 of 2 | 89 (0–178) | 89 | 337.1 | – | – | – |",
@@ -28,7 +28,7 @@ def test_each_row_has_the_papers_number_and_that_of_the_solved_seeds() -> None:
         "| 3a-t100-n3 | 2,560 | 0.5 | 0–7, mean 3.3 | 0 | 1 |",
         "| 2c-q50-p50 | 2,560 | – | 0 | – | 0 |",
     ]
-    assert section(page, "The network of 1997") == [
+    assert section(page, "The original (1997) LSTM") == [
         "| 3a-t100-n3 | 39,850 | 102 | 1 of 1 | 41,200 (41,200–41,200) | 41,200 | – | – | – | – | – |",
         "| 2c-q50-p50 | 30,000 | 364 | 0 of 2 | – | – | 368 | 2 of 2 | 5,000 (4,000–6,000) | 5,000 | softmax |",
     ]
@@ -41,14 +41,14 @@ def test_what_was_not_run_leaves_no_section() -> None:
     del record.rows["3a-t100-n3"]
     record.rows["2c-q50-p50"]["results"] = {"lstm": record.rows["2c-q50-p50"]["results"]["lstm"]}
     page = render(record)
-    assert "## The network of 1997" not in page
+    assert "## The original (1997) LSTM" not in page
     assert "## Seeds that failed" not in page
 
 
 def test_a_row_that_nobody_solved_has_no_numbers() -> None:
     record = paper_record()
     record.rows["2c-q50-p50"]["results"]["lstm"]["paper"]["sequences"] = [None, None]
-    (row,) = [line for line in section(render(record), "Training sequences to success") if "2c" in line]
+    (row,) = [line for line in section(render(record), "Training sequences to the stopping criterion") if "2c" in line]
     assert row.split(" | ")[3:7] == ["0 of 2", "–", "–", "–"]
 
 
