@@ -134,7 +134,7 @@ def test_saved_tokenizer_keeps_its_unknown_id(tmp_path):
         (["BE", "BE", "BX\n"], r"^symbol '\\n' at position 2 of row 12; the vocabulary is 'XYabcdBE'$"),
         (["[PAD]"], r"^symbol '\[' at position 0 of row 10; "),
         (["BE", "", "Q"], r"^symbol 'Q' at position 0 of row 12; "),
-        (["BE", ""], r"^empty text in row 11; a sequence has a symbol or more$"),
+        (["BE", ""], r"^empty text in row 11; must have at least one symbol$"),
         ([""], r"^empty text in row 10; "),
     ],
 )
