@@ -14,7 +14,7 @@ from seqhub.errors import InvalidInputError, SeqhubError
 from seqhub.hub.push import push
 from seqhub.models.registry import build_config, build_model
 from seqhub.records import RunRecord
-from tests.helpers.cli_calls import call, well
+from tests.helpers.cli_calls import call, output_of
 
 ROWS = 64
 
@@ -52,7 +52,7 @@ def test_a_model_of_trainer_is_evaluated_verified_and_pushed(tmp_path, task_id):
     torch.manual_seed(0)
     config = build_config(preset, hidden_size=5, **settings)
     folder = train_with_trainer(tmp_path, task_id, build_model(config, head))
-    shown = json.loads(well("evaluate", folder, "--task", task_id, "--rows", 50, "--sibling-rows", 20, "--json"))
+    shown = json.loads(output_of("evaluate", folder, "--task", task_id, "--rows", 50, "--sibling-rows", 20, "--json"))
     record = RunRecord.load(folder)
     assert shown == record.evaluation
     assert {"validation", "test"} <= record.evaluation.keys()
@@ -63,7 +63,7 @@ def test_a_model_of_trainer_is_evaluated_verified_and_pushed(tmp_path, task_id):
         assert getattr(record, name) is None
     assert (record.training, record.criteria, record.environment, record.command) == ({}, {}, {}, "")
     assert all(finding.agrees for finding in seqhub.verify(folder))
-    assert well("evaluate", folder, "--rows", 30, "--sibling-rows", 0, "--quiet")  # the task is known now
+    assert output_of("evaluate", folder, "--rows", 30, "--sibling-rows", 0, "--quiet")  # the task is known now
 
     write_card(folder, license="apache-2.0")
     card = (folder / "README.md").read_text()

@@ -11,7 +11,7 @@ from seqhub.errors import UnknownNameError
 from seqhub.models import registry
 from seqhub.models.describe import count_parameters, describe_fields
 from seqhub.models.registry import build_config, build_model, list_families, list_presets
-from tests.helpers.cli_calls import call, well
+from tests.helpers.cli_calls import call, output_of
 
 
 @pytest.mark.parametrize("family", list_families())
@@ -56,23 +56,23 @@ def test_fields_of_a_preset_are_described(preset):
 
 
 def test_models_ls_and_show():
-    assert well("models", "ls", "--quiet").split() == sorted(list_presets())
-    listed = json.loads(well("models", "ls", "--json"))
+    assert output_of("models", "ls", "--quiet").split() == sorted(list_presets())
+    listed = json.loads(output_of("models", "ls", "--json"))
     assert {each["model"] for each in listed} == set(list_presets())
     (gru,) = (each for each in listed if each["model"] == "gru")
     assert (gru["family"], gru["inputs"]) == ("recurrent", ["input_ids", "input_values"])
-    shown = json.loads(well("models", "show", "gru", "--json"))
+    shown = json.loads(output_of("models", "show", "gru", "--json"))
     assert gru.items() <= shown.items()
     (pooling,) = (each for each in shown["fields"] if each["name"] == "pooling")
     assert (pooling["type"], pooling["default"], pooling["allowed"]) == ("str", "last", ["last", "mean", "max"])
-    text = well("models", "show", "gru")
+    text = output_of("models", "show", "gru")
     assert all(each["name"] in text for each in shown["fields"])
     ended = call("models", "show", "grew")
     assert (ended.code, ended.err) == (2, f"error: no model 'grew'; known: {', '.join(list_presets())}\n")
 
 
 def test_tasks_ls_says_which_take_your_own_data():
-    listed = {each["task"]: each["custom_data"] for each in json.loads(well("tasks", "ls", "--json"))}
+    listed = {each["task"]: each["custom_data"] for each in json.loads(output_of("tasks", "ls", "--json"))}
     for name, custom in listed.items():
         assert bool(custom) == bool(seqhub.get_task(name).custom_format)
 
