@@ -201,7 +201,7 @@ def test_a_refused_body_is_not_read_for_ever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_a_public_address_needs_a_token(tmp_path: Path, host: str) -> None:
-    with pytest.raises(InvalidConfigError, match=r"no token yet; allowed: 127\.0\.0\.1"):
+    with pytest.raises(InvalidConfigError, match=r"must be 127\.0\.0\.1"):
         serve(tmp_path, Settings(host=host), ready=pytest.fail)
 
 
