@@ -14,7 +14,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"`(seqhub/[\w/]+\.py)`:\n\n```python\n(.*?)```", TEXT, flags=re.DOTALL))
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, flags=re.DOTALL) for line in block.splitlines()]
 SECONDS = 300
-GENERIC = (  # tests that ask something of every task or family; the whole suite is asked by `make test`
+GENERIC = (  # tests that ask something of every task or family; the whole suite is run by `make test`
     "tests/tasks/test_every_task.py",
     "tests/tasks/test_digests.py",
     "tests/baselines/test_random_search.py",
@@ -85,6 +85,6 @@ def test_the_commands_of_the_page_run(copy: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_every_generic_test_is_asked_of_the_new_task_and_family(copy: Path) -> None:
+def test_every_generic_test_covers_the_new_task_and_family(copy: Path) -> None:
     found = python(copy, "-m", "pytest", "-p", "no:cacheprovider", "-m", "not slow", *GENERIC, seconds=1700)
     assert "failed" not in found
