@@ -141,9 +141,15 @@ class TrainConfig:
 
     def as_json(self) -> dict[str, Any]:
         """Return every setting but the folders of this machine as JSON values, under their names in records."""
+        from seqhub.models.registry import build_config  # it imports transformers
+
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "output_dir"}
         values |= {"task": str(self.task), "trackers": list(self.trackers), "record": list(self.record)}
         values |= {name: dict(getattr(self, name)) for name in ("model_options", "data_options")}
+        defaults = build_config(self.model)
+        for name in ("hidden_size", "num_hidden_layers", "initialization"):  # None is the same setting as the default
+            if values[name] is None:
+                values[name] = getattr(defaults, name, None)
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
         return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
