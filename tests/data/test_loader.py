@@ -102,7 +102,7 @@ def test_a_batch_is_what_the_task_encodes(task_id):
 @pytest.mark.parametrize("task_id", OF_EACH_TASK)
 def test_a_stream_is_the_split_itself(task_id):
     if Split(task_id).size is not None:
-        with pytest.raises(InvalidConfigError, match=f"fresh examples of {task_id}, whose"):
+        with pytest.raises(InvalidConfigError, match=f"newly generated examples of {task_id}, whose"):
             StreamLoader(task_id)
         return
     split = Split(task_id, "validation", seed=3)

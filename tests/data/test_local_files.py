@@ -199,7 +199,7 @@ def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeypatc
         DataSource(TEXT, tmp_path)
     file.write_text("\n".join(LINES))
     monkeypatch.setattr(local_files, "_MOST_VALUES", 100)
-    with pytest.raises(InvalidInputError, match=r"40 rows of up to 22 symbols in .*my\.txt; need"):
+    with pytest.raises(InvalidInputError, match=r"40 rows of up to 22 symbols in .*my\.txt; allowed"):
         DataSource(TEXT, file)
     monkeypatch.setattr(tabular, "_MOST_BYTES", 100)
     with pytest.raises(InvalidInputError, match=r"my\.txt has \d+ bytes; need 100 or fewer"):
@@ -225,7 +225,7 @@ def test_only_the_config_own_has_rows_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("\n".join(LINES))
     for name in list_tasks():
         task = get_task(name)
-        if task.local_files:
+        if task.custom_format:
             assert resolve(f"{name}/own") == (task, CUSTOM)
             assert CUSTOM not in task.configs
             with pytest.raises(InvalidInputError, match=f"^{name}/own has the rows of a file, and none is given"):

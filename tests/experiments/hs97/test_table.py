@@ -186,7 +186,7 @@ def test_a_stopped_command_goes_on_without_losing_or_doubling_a_seed(tmp_path: P
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.strip().splitlines()[-1] == f"error: stopped; the same command goes on from there ({folder})"
+    assert error.strip().splitlines()[-1] == f"error: stopped; run the same command to continue ({folder})"
     written = first.stat().st_mtime_ns
     assert not (folder / PaperRecord.FILE_NAME).exists()
     subprocess.run([*command, "--quiet"], check=True, timeout=120, stdout=subprocess.PIPE)
@@ -204,7 +204,7 @@ def test_mistakes_on_the_command_line_are_one_line(tmp_path: Path) -> None:
     for arguments, message in (
         (["hs98"], "no paper 'hs98'; known: hs97"),
         (["hs97", "--rows", "3d"], "no row '3d'; known: 1, 2a, 2b"),
-        (["hs97", "--seeds", "0"], "seeds 0; need at least 1"),
+        (["hs97", "--seeds", "0"], "--seeds 0: must be at least 1"),
     ):
         command = [PROGRAM, "paper", *arguments, "--output-dir", str(tmp_path / "x")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
