@@ -25,6 +25,8 @@ _CUSTOM_DATA = {  # files that the config `custom` takes, by `Task.custom_format
     "vectors": "table of vectors",
 }
 
+_SHORT = {"": "-", "lines": "text", "csv": "table", "vectors": "vectors"}  # in a column of 80
+
 app = typer.Typer(help="List and show tasks.", no_args_is_help=True)
 
 
@@ -49,11 +51,8 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
         brief=[f"{t.name}/{c.name}" for t in tasks for c in t.configs],
         table=lambda console: console.print(
             grid(
-                ("task", "configs", "your own data", "title"),
-                [
-                    (t.name, " ".join(c.name for c in t.configs), _CUSTOM_DATA[t.custom_format] or "-", t.title)
-                    for t in tasks
-                ],
+                ("task", "configs", "own data", "title"),
+                [(t.name, " ".join(c.name for c in t.configs), _SHORT[t.custom_format], t.title) for t in tasks],
             )
         ),
     )

@@ -267,5 +267,5 @@ def _refuse(text: str, row: int, vocabulary: Vocabulary) -> None:
     position = next(i for i, symbol in enumerate(text) if symbol not in vocabulary.ids)
     symbols = "".join(vocabulary.symbols)
     raise InvalidInputError(
-        f"symbol {text[position]!r} at position {position} of row {row}; the alphabet is {symbols!r}"
+        f"symbol {text[position]!r} at position {position} of row {row}; the vocabulary is {symbols!r}"
     )

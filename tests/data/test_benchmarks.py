@@ -13,7 +13,7 @@ from benchmarks.timing import Job, Row, compare, number
 
 
 def test_the_folder_is_the_registry():
-    assert {"access", "build", "feed", "generate"} <= set(list_benchmarks())
+    assert {"access", "build", "generate", "loader"} <= set(list_benchmarks())
     for name in list_benchmarks():
         benchmark = get_benchmark(name)
         assert callable(benchmark.run)

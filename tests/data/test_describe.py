@@ -108,8 +108,8 @@ def test_a_warning_is_no_error_unless_asked_for_and_the_record_and_card_have_the
     assert record.data["statistics"] == DataSource("sentiment/custom", file).statistics
     write_card(tmp_path / "run")
     card = (tmp_path / "run" / "README.md").read_text()
-    assert "Share of words that the model does not know: 0.9231 in train" in card
-    assert "Always answering `" in card
+    assert "Share of words that are not in the vocabulary: 0.9231 in train" in card
+    assert "Accuracy of always predicting `" in card
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DataWarning):

@@ -117,7 +117,7 @@ CALLS = [
     (("me/tiny", "other"), "me/tiny cannot be loaded as a dataset: BuilderConfig 'other' not found"),
     (("me/dev",), "splits dev of me/dev; need train, validation or test"),
     (("me/none",), "cannot fetch dataset me/none at "),
-    (("none",), "no folder none, and no repository either"),
+    (("none",), "none is neither a folder nor a repository"),
 ]
 
 

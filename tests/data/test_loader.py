@@ -305,7 +305,7 @@ def test_global_generators_are_left_alone():
     [
         ([], [], "without rows"),
         (["BaXE", ""], [0, 1], "empty text in row 1"),
-        (["BaXE", "BaZE"], [0, 1], "symbol 'Z' at position 2 of row 1; the alphabet is 'XYabcdBE'"),
+        (["BaXE", "BaZE"], [0, 1], "symbol 'Z' at position 2 of row 1; the vocabulary is 'XYabcdBE'"),
         (["BaXE", "BéaE"], [0, 1], "symbol 'é' at position 1 of row 1"),
         (["BaXE", "Ba\0E"], [0, 1], r"symbol '\\x00' at position 2 of row 1"),
         (["BaXE", None], [0, 1], "no text in row 1"),

@@ -226,13 +226,14 @@ def test_only_the_config_own_has_rows_of_a_file(tmp_path: Path) -> None:
     for name in list_tasks():
         task = get_task(name)
         if task.custom_format:
-            assert resolve(f"{name}/own") == (task, CUSTOM)
+            assert resolve(f"{name}/custom") == (task, CUSTOM)
             assert CUSTOM not in task.configs
-            with pytest.raises(InvalidInputError, match=f"^{name}/own has the rows of a file, and none is given"):
-                Split(f"{name}/own", "test")
+            assert resolve(f"{name}/own") == (task, CUSTOM), "the name in records of 0.1"
+            with pytest.raises(InvalidInputError, match=f"^{name}/custom has the rows of a file, and none is given"):
+                Split(f"{name}/custom", "test")
         else:
-            with pytest.raises(UnknownNameError, match=f"no config of {name} 'own'"):
-                resolve(f"{name}/own")
+            with pytest.raises(UnknownNameError, match=f"no config of {name} 'custom'"):
+                resolve(f"{name}/custom")
         with pytest.raises(InvalidInputError, match=f"for {name}/{task.configs[0].name}, which has rows of its own"):
             DataSource(f"{name}/{task.configs[0].name}", tmp_path / "my.txt")
 

@@ -159,7 +159,7 @@ def test_mistakes_are_told_before_anything_is_loaded(folder: Path, tmp_path: Pat
         export(folder, output=tmp_path)
     with pytest.raises(InvalidInputError, match="no folder"):
         export(folder, output=tmp_path / "missing" / "model.onnx")
-    with pytest.raises(InvalidInputError, match="no folder nothing"):
+    with pytest.raises(InvalidInputError, match="nothing is neither a folder"):
         export("nothing")
 
 

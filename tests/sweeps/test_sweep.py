@@ -253,7 +253,7 @@ def test_the_command_prints_a_table_json_or_the_folder(tmp_path: Path, monkeypat
         (["--seeds", 0], "seeds 0"),
         (["--engine", "ray"], "no engine 'ray'; known: local, submitit"),
         (["--jobs", "3"], "--jobs with --engine local: only for --engine submitit"),
-        (["--job-option", "slurm_partition=cpu"], "--job-option with engine local; need --engine submitit"),
+        (["--job-option", "slurm_partition=cpu"], "--job-option with --engine local: only for --engine submitit"),
     ):
         ended = call(*asked, *wrong)
         assert ended.code == 2

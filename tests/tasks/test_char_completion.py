@@ -112,7 +112,7 @@ def test_the_saved_tokenizer_refuses_other_characters_with_their_place(finished:
 
     tokenizer = AutoTokenizer.from_pretrained(finished)
     assert tokenizer("good i")["input_ids"] == TASK.encode("good i")
-    with pytest.raises(InvalidInputError, match="symbol 'G' at position 0 of row 1; the alphabet is ' acdef"):
+    with pytest.raises(InvalidInputError, match="symbol 'G' at position 0 of row 1; the vocabulary is ' acdef"):
         encode(tokenizer, ["good", "Good"])
 
 

@@ -152,7 +152,7 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(task_id: str, tmp_path: 
             {"task": "char_completion/custom", "data": "splits"},
             "data='splits': must be the file that has the rows, a text",
         ),
-        ({"task": "sentiment/short"}, r"data='.*my\.csv: must be stream, splits or a folder"),
+        ({"task": "sentiment/short"}, r"data='.*my\.csv': must be stream, splits or a folder"),
         ({"task": "sentiment/short", "data": "stream"}, "data_options=.*: must be empty without a file"),
     ],
 )
