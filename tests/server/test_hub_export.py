@@ -107,7 +107,9 @@ def test_history_arrives_and_goes_on(tmp_path: Path) -> None:
             hub_ada = hub.store.accounts.find("ada")
             assert hub_ada is not None
             commit(hub.store, there, "foreign", AddSmall("x", b"x"))
-            assert "no export made" in run(source.root, hub, tmp_path / "home", "--repo", "dataset:ada/d", code=2)
+            assert "revisions that do not come from an export" in run(
+                source.root, hub, tmp_path / "home", "--repo", "dataset:ada/d", code=2
+            )
     finally:
         source.close()
 

@@ -11,7 +11,7 @@ CLOSE_SECONDS = 2.0  # longest wait for the last write; a note that is lost then
 
 
 class TokenUses:
-    """Times of last use that are not written yet.
+    """Times of last use, written in the background.
 
     Args:
         write: Writes token id -> microseconds; may wait for other writers, and may raise HubHTTPError.
@@ -21,6 +21,7 @@ class TokenUses:
         self._write = write
         self._changed = threading.Condition()
         self._waiting: dict[int, int] = {}
+        self._noted: dict[int, int] = {}  # also those written: a snapshot of the database may be from before
         self._closed = False
         self._thread: threading.Thread | None = None
         self._process = os.getpid()
@@ -30,7 +31,7 @@ class TokenUses:
         with self._changed:
             if self._closed:
                 return
-            self._waiting[token] = time
+            self._waiting[token] = self._noted[token] = time
             if self._thread is None or self._process != os.getpid():  # threads do not live on in a fork
                 self._process = os.getpid()
                 self._thread = threading.Thread(target=self._run, name="seqhub-token-uses", daemon=True)
@@ -38,9 +39,9 @@ class TokenUses:
             self._changed.notify_all()
 
     def last(self, token: int) -> int | None:
-        """Return the time that is not written yet, in microseconds; None without one."""
+        """Return the last use that was noted here, in microseconds; None without one."""
         with self._changed:
-            return self._waiting.get(token)
+            return self._noted.get(token)
 
     def close(self) -> None:
         """Write the remaining times, waiting for a limited time."""

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from seqhub.server.app import create_app, table
 from seqhub.server.settings import Settings
 from seqhub.server.store import Limits, Store
+from seqhub.server.store.token_uses import TokenUses
 from seqhub.server.types import AddLarge, AddSmall
 from tests.server.routes.conftest import Hub
 from tests.server.routes.test_table import name_of, path_of
@@ -108,3 +109,14 @@ def test_a_store_that_cannot_write_closes_and_reads(tmp_path: Path) -> None:
     with another_process(store):
         assert store.tokens.find(secret) is not None
         store.close()
+
+
+def test_a_use_is_seen_in_a_snapshot_from_before_it_was_written() -> None:
+    """A reader may hold rows from before the write and ask for the use after it."""
+    written = threading.Event()
+    uses = TokenUses(lambda _: written.set())
+    uses.note(1, 5)
+    assert written.wait(10)
+    uses.close()  # the write is over
+    assert uses.last(1) == 5
+    assert uses.last(2) is None
