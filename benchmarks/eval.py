@@ -10,7 +10,7 @@ import torch
 from benchmarks.baselines import CourseGenerator
 from benchmarks.course import CourseModel, course_test
 from benchmarks.timing import Goal, Job, Row, compare, native
-from seqhub.evaluation.evaluate import tally
+from seqhub.evaluation.evaluate import accumulate_metrics
 from seqhub.models.registry import build_config, build_model
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import Split
@@ -44,6 +44,6 @@ def _rows(cell: str, hidden: int, with_native: float | None, plain: float | None
     for name, natively, least_ratio in (("native", True, with_native), ("torch's modules", False, plain)):
         goal: Goal | None = None if least_ratio is None else ("ratio", ">=", least_ratio)
         with native(natively):
-            ours = Job(lambda: tally(model, split, _OURS), _OURS)
+            ours = Job(lambda: accumulate_metrics(model, split, _OURS), _OURS)
             rows.append(compare(f"{cell} {hidden}, {name}", theirs, ours, rounds, unit="sequences/s", goal=goal))
     return rows

@@ -90,5 +90,5 @@ def ours(model: str, seed: int) -> float:
     settings = recipe(TASK_ID, model) | {"seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         train(TrainConfig(task=TASK_ID, model=model, output_dir=Path(folder) / "run", cpu=True, **settings))
-        record = evaluate(Path(folder) / "run", sibling_rows=0)
+        record = evaluate(Path(folder) / "run", sibling_examples=0)
     return 100 * float(record.evaluation["test"]["accuracy"])

@@ -83,5 +83,5 @@ def ours(task_id: str, seed: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = recipe(task_id, "lstm") | {"model": "lstm", "seed": seed, "cpu": True}
         train(TrainConfig(task=task_id, output_dir=Path(folder) / "run", **settings))
-        record = evaluate(Path(folder) / "run", rows=_TEST, sibling_rows=0)
+        record = evaluate(Path(folder) / "run", num_examples=_TEST, sibling_examples=0)
     return record.evaluation["test"]["accuracy"], record.criteria["accuracy>=0.999"] or float("nan")

@@ -103,6 +103,6 @@ def ours(cell: str, seed: int) -> Counts:
     settings = recipe(TASK_ID, cell, "tutorial") | {"weights_seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         train(TrainConfig(task=TASK_ID, model=cell, output_dir=Path(folder) / "run", cpu=True, **settings))
-        record = evaluate(Path(folder) / "run", sibling_rows=0)
+        record = evaluate(Path(folder) / "run", sibling_examples=0)
     backwards, forwards = (counts["correct"] for counts in record.evaluation["test"]["per_class"].values())
     return backwards, forwards

@@ -27,7 +27,7 @@ from seqhub.records import environment
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
@@ -106,7 +106,7 @@ def measure() -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
                 config = settings(network, seed, Path(folder) / "run")
                 with torch.random.fork_rng():
-                    first = fresh_model(config, Split(TASK_ID).schema)
+                    first = create_model(config, Split(TASK_ID).schema)
                 train(config)
                 found["accuracy"].append(read_history(config.output_dir)[-1]["validation_accuracy"])
                 for name, model in (("first", first), ("trained", load_model(config.output_dir))):

@@ -56,7 +56,7 @@ def release(ref: TaskRef, folder: Path) -> str:
     train(TrainConfig(task=ref, output_dir=folder / name, **settings))
     record = evaluate(folder / name)
     write_card(folder / name, license=LICENSE)
-    wrong = [finding.what for finding in verify(folder / name, alone=True) if not finding.agrees]
+    wrong = [finding.what for finding in verify(folder / name, isolated=True) if not finding.agrees]
     if wrong:
         raise VerificationError(f"{folder / name} differs from its record in: {', '.join(wrong)}")
     (HERE / name).mkdir(exist_ok=True)

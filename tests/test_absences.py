@@ -91,7 +91,7 @@ def test_the_core_needs_neither_server_nor_plots(tmp_path: Path) -> None:
         "from seqhub.training.train import train\n"
         "train(seqhub.TrainConfig(task='qrsu/easy', output_dir='run', max_sequences=32, evaluate_every=32,"
         " evaluate_size=32, stop_at='none', hidden_size=2))\n"
-        "seqhub.evaluate('run', sibling_rows=0)\n"
+        "seqhub.evaluate('run', sibling_examples=0)\n"
         "from pathlib import Path\n"
         "from seqhub.cards.write import write_card\n"
         "write_card(Path('run'))\n"

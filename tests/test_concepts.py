@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from docs import concepts
 from seqhub.tasks.splits import Split
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 
 NUMBERS = json.loads(concepts.NUMBERS.read_text(encoding="utf-8"))
 
@@ -34,7 +34,7 @@ def test_the_numbers_have_the_settings_of_the_script() -> None:
 def test_gradients_of_initial_weights_are_reproducible(network: str, tmp_path: Path) -> None:
     config = concepts.settings(network, 0, tmp_path)
     with torch.random.fork_rng():
-        model = fresh_model(config, Split(concepts.TASK_ID).schema)
+        model = create_model(config, Split(concepts.TASK_ID).schema)
     measured = concepts.gradient_by_lag(model, *concepts.rows())
     np.testing.assert_allclose(measured[:60], NUMBERS["networks"][network]["first"][0][:60], rtol=1e-2)
 
@@ -43,7 +43,7 @@ def test_gradient_by_the_state_is_that_of_finite_differences(tmp_path: Path) -> 
     """Compare with a tanh recurrence, h' = tanh(W h + x), whose Jacobians are multiplied explicitly."""
     config = concepts.settings("rnn_tanh", 1, tmp_path)
     with torch.random.fork_rng():
-        model = fresh_model(config, Split(concepts.TASK_ID).schema).double()
+        model = create_model(config, Split(concepts.TASK_ID).schema).double()
     ids, labels = (each[:1] for each in concepts.rows())
     measured = concepts.gradient_by_lag(model, ids, labels)
     with torch.no_grad():

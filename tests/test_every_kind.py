@@ -47,7 +47,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
         if task_id not in folders:
             folders[task_id] = tmp_path_factory.mktemp("run") / "model"
             small_run(task_id, folders[task_id])
-            evaluate(folders[task_id], rows=rows_of(task_id), sibling_rows=20)
+            evaluate(folders[task_id], num_examples=rows_of(task_id), sibling_examples=20)
         return folders[task_id]
 
     return make
@@ -91,7 +91,7 @@ def test_a_run_agrees_with_its_record_and_dataset(task_id: str, run_of: Make, da
 @each_kind
 @pytest.mark.timeout(300)
 def test_a_run_agrees_without_seqhub(task_id: str, run_of: Make, data_of: Make) -> None:
-    assert different(run_of(task_id), alone=True, dataset=data_of(task_id)) == []
+    assert different(run_of(task_id), isolated=True, dataset=data_of(task_id)) == []
 
 
 @each_kind
@@ -217,7 +217,7 @@ def test_a_run_on_a_file_can_be_plotted_and_documented_without_the_file(task_id:
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert_tables_are_well_formed(body(card))
     task, _ = resolve(task_id)
-    assert task.rule not in card
+    assert task.description not in card
     assert "chance level" not in card
     assert "--dataset FILE" in card
     assert ("classes no, yes." in card) == (task_id == "sentiment/custom")
@@ -227,8 +227,8 @@ def test_a_run_on_a_file_can_be_plotted_and_documented_without_the_file(task_id:
 def test_the_command_line_prints_the_metrics(task_id: str, run_of: Make) -> None:
     record = RunRecord.load(run_of(task_id))
     schema = Split(task_id).schema
-    rows = [] if rows_of(task_id) is None else ["--rows", 200]
-    table = output_of("evaluate", run_of(task_id), "--sibling-rows", 20, *rows).splitlines()
+    rows = [] if rows_of(task_id) is None else ["--num-examples", 200]
+    table = output_of("evaluate", run_of(task_id), "--sibling-examples", 20, *rows).splitlines()
     assert [line.split()[0] for line in table] == ["split", *record.evaluation]
     assert ("mean squared error" in table[0], "right steps" in table[0], "95 % interval" in table[0]) == (
         schema.tolerance > 0,
@@ -250,7 +250,7 @@ def test_a_dataset_has_a_card(task_id: str, data_of: Make) -> None:
     assert ("The best guess" in card) == bool(split.schema.labels)
     if split.schema.vocabulary is None:
         assert not re.search(
-            r"symbol|\btext\b|vocabulary", prose(card).replace(split.task.rule, ""), flags=re.IGNORECASE
+            r"symbol|\btext\b|vocabulary", prose(card).replace(split.task.description, ""), flags=re.IGNORECASE
         )
     for block in python_of(card):
         ast.parse(block)

@@ -15,6 +15,6 @@ def test_a_string_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     write_folder("qrsu", "data", configs=["easy"], train_size=32, validation_size=8, test_size=8)
     assert load_folder("data", "qrsu/easy", "test").num_rows == 8
     seqhub.train(seqhub.TrainConfig(task="qrsu/easy", output_dir="run", data="data", **small))
-    seqhub.evaluate("run", sibling_rows=0)
+    seqhub.evaluate("run", sibling_examples=0)
     assert all(finding.agrees for finding in seqhub.verify("run"))
     assert write_card("run") == [Path("run/README.md")]

@@ -60,7 +60,7 @@ def render(record: DatasetRecord, *, repo_id: str | None = None, folder: str | N
         constants={
             name: (constant, schemas[name].tolerance)
             for name, config in configs.items()
-            if (constant := task.constant(config)) is not None
+            if (constant := task.constant_baseline(config)) is not None
         },
         guessing=record.guessing,
         guesses={name: _guesses(facts) for name, facts in record.guessing.items()},

@@ -15,7 +15,7 @@ from seqhub.errors import InvalidConfigError, UnknownNameError
 if TYPE_CHECKING:
     from seqhub.experiments.hs97.table import Row
     from seqhub.records import SweepRecord
-    from seqhub.sweeps.sweep import Standing
+    from seqhub.sweeps.sweep import SweepProgress
 
 PAPERS = ("hs97",)
 
@@ -55,10 +55,10 @@ def paper_command(
         bar_of = bar.add_task("starting", total=seeds, state="")
         from seqhub.experiments.hs97.card import numbers
         from seqhub.experiments.hs97.table import rows_of, run_rows  # slow, so imported under the progress bar
-        from seqhub.sweeps.sweep import Standing, SweepInterrupted
+        from seqhub.sweeps.sweep import SweepInterrupted, SweepProgress
 
-        def report(row: "Row", stop: str, now: "Standing | SweepRecord") -> None:
-            if isinstance(now, Standing):
+        def callback(row: "Row", stop: str, now: "SweepProgress | SweepRecord") -> None:
+            if isinstance(now, SweepProgress):
                 bar.update(bar_of, description=f"{row.name} {stop}", **bar_state(now))
             else:
                 bar.console.print(_line(row, stop, now))
@@ -67,7 +67,7 @@ def paper_command(
         chosen = rows_of([name.strip() for name in rows.split(",") if name.strip()])
         try:
             record = run_rows(
-                chosen, folder, range(first_seed, first_seed + seeds), model=model, threads=threads, report=report
+                chosen, folder, range(first_seed, first_seed + seeds), model=model, threads=threads, callback=callback
             )
         except SweepInterrupted:
             raise Stopped(f"stopped; run the same command to continue ({folder})") from None

@@ -41,9 +41,9 @@ def push_command(
 
 def verify_command(
     what: Annotated[str, typer.Argument(help="Folder, or repository on a Hub", show_default=False)],
-    alone: Annotated[
+    isolated: Annotated[
         bool,
-        typer.Option("--alone", help="Load the model in a process without seqhub, with the code in its repository"),
+        typer.Option("--isolated", help="Load the model in a process without seqhub, with the code in its repository"),
     ] = False,
     dataset: Annotated[
         Path | None,
@@ -65,7 +65,7 @@ def verify_command(
     from seqhub.hub.fetch import fetch
     from seqhub.verification.verify import verify
 
-    findings = verify(fetch(what, endpoint=endpoint, revision=revision), alone=alone, dataset=dataset)
+    findings = verify(fetch(what, endpoint=endpoint, revision=revision), isolated=isolated, dataset=dataset)
     show(
         Form.of(as_json, quiet),
         [finding._asdict() for finding in findings],

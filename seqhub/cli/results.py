@@ -19,10 +19,10 @@ Folder = Annotated[Path, typer.Argument(help="Folder of a finished run", show_de
 
 def evaluate_command(
     folder: Folder,
-    rows: Annotated[
+    num_examples: Annotated[
         int | None, typer.Option(help="Number of validation and of test sequences", show_default="as published")
     ] = None,
-    sibling_rows: Annotated[
+    sibling_examples: Annotated[
         int, typer.Option(help="Number of test sequences of each other config of the task; 0 for none")
     ] = 2_000,
     seed: Annotated[int, typer.Option(help="Seed of the data; 0 for the published data")] = 0,
@@ -47,10 +47,18 @@ def evaluate_command(
 
     form = Form.of(as_json, quiet)
     with stderr().status("loading") as status:
-        report = (lambda part: status.update(f"evaluating on {part}")) if form is Form.TABLE else None
-        if report is None:
+        callback = (lambda part: status.update(f"evaluating on {part}")) if form is Form.TABLE else None
+        if callback is None:
             status.stop()
-        record = evaluate(folder, rows=rows, sibling_rows=sibling_rows, seed=seed, data=data, report=report, task=task)
+        record = evaluate(
+            folder,
+            num_examples=num_examples,
+            sibling_examples=sibling_examples,
+            seed=seed,
+            data=data,
+            callback=callback,
+            task=task,
+        )
     show(
         form,
         record.evaluation,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from seqhub.records import SweepRecord
-    from seqhub.sweeps.sweep import Standing
+    from seqhub.sweeps.sweep import SweepProgress
 
 ENGINES = ("local", "submitit")
 _FIXED = {"seed", "threads", "checkpoint_every"}  # set by the sweep itself
@@ -87,13 +87,13 @@ def sweep_command(
         progress = bar.add_task(f"{config.task} {config.model}", total=seeds, state="starting")
         from seqhub.sweeps.slurm import Cluster  # slow, so imported under the progress bar
         from seqhub.sweeps.sweep import SweepInterrupted, run_here, sweep
-        from seqhub.training.native_loop import unfit_for_whole_runs
+        from seqhub.training.native_loop import reason_not_native
 
-        why = unfit_for_whole_runs(config)
+        why = reason_not_native(config)
         if why is not None and form is Form.TABLE:
             stderr().print(f"not native, so slower, with one process for each run: {why}")
 
-        def report(now: "Standing") -> None:
+        def callback(now: "SweepProgress") -> None:
             bar.update(progress, **bar_state(now))
 
         try:
@@ -106,7 +106,7 @@ def sweep_command(
                     keep_models=keep_models,
                     resume=resume,
                     run=Cluster(jobs, dict(map(named_value, job_option or ()))) if engine == "submitit" else run_here,
-                    report=report,
+                    callback=callback,
                 )
         except SweepInterrupted as stop:
             raise Stopped(f"{stop} ({config.output_dir})") from None
@@ -127,7 +127,7 @@ def seeds_bar(visible: bool) -> "AbstractContextManager[Progress]":
     return progress_bar(*columns, visible=visible)
 
 
-def bar_state(now: "Standing") -> dict[str, Any]:
+def bar_state(now: "SweepProgress") -> dict[str, Any]:
     """Return the progress of a sweep for `seeds_bar`."""
     failed = f", {now.failed:,} failed" if now.failed else ""
     return {"completed": now.done + now.failed, "state": f"{now.solved:,} of {now.done:,} solved{failed}"}

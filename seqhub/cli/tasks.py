@@ -76,7 +76,7 @@ def show_command(
     facts = {
         "address": str(ref),
         "title": definition.title,
-        "rule": definition.rule,
+        "description": definition.description,
         "symbols": definition.symbols,
         "values": schema.num_features or None,
         "target": _TARGETS[schema.target],

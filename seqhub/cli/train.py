@@ -149,13 +149,13 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
             for note in notes:
                 stderr().print(f"note: {note}")
 
-        def report(now: "TrainerState") -> None:
+        def callback(now: "TrainerState") -> None:
             state = f"accuracy {now.validation_accuracy:.1%}, {now.sequences:,} sequences, loss {now.loss:.3f}"
             bar.update(task, completed=now.validation_accuracy, state=state)
 
         try:
             with plain_warnings():
-                return train(config, resume=resume, report=report)
+                return train(config, resume=resume, callback=callback)
         except TrainingInterrupted as stop:
             raise Stopped(f"{stop} ({config.output_dir})" if main_process else "") from None
         except PeerFailedError as error:

@@ -108,7 +108,7 @@ class SequenceTask(ArrowBasedBuilder):
     def _info(self) -> DatasetInfo:
         ref = self.ref
         return DatasetInfo(
-            description=f"{ref.definition.title}. {ref.definition.rule}",
+            description=f"{ref.definition.title}. {ref.definition.description}",
             citation=ref.definition.source,
             features=features_of(ref.schema),
         )

@@ -61,7 +61,7 @@ def describe(source: DataSource) -> dict[str, Any]:
     return found
 
 
-def cautions(source: DataSource) -> list[str]:
+def data_warnings(source: DataSource) -> list[str]:
     """Why next to nothing can be learnt from the rows of a source, a line for each reason; mostly none."""
     where = f"{source.task} on {source.name}"
     found, said = source.statistics, []
@@ -87,8 +87,8 @@ def cautions(source: DataSource) -> list[str]:
 
 
 def warn(source: DataSource) -> None:
-    """Issue a DataWarning for each of the `cautions`."""
-    for line in cautions(source):
+    """Issue a DataWarning for each of the `data_warnings`."""
+    for line in data_warnings(source):
         warnings.warn(line, DataWarning, stacklevel=3)
 
 

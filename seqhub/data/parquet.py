@@ -34,7 +34,7 @@ from seqhub.data.split_sizes import chosen_sizes
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.io import sync_folder
 from seqhub.records import DatasetRecord, command_line, environment
-from seqhub.records.dataset import ConfigFacts, SplitFacts
+from seqhub.records.dataset import ConfigFacts, SplitInfo
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
@@ -215,10 +215,10 @@ def _write_config(
     }
 
 
-def _facts(table: pa.Table, schema: TaskSchema, path: Path) -> SplitFacts:
+def _facts(table: pa.Table, schema: TaskSchema, path: Path) -> SplitInfo:
     inputs = table[schema.columns[0]]
     lengths = pc.list_value_length(inputs) if schema.vocabulary is None else _symbols(inputs, schema.vocabulary)
-    facts: SplitFacts = {
+    facts: SplitInfo = {
         "rows": len(table),
         "digest": digest(table),
         "bytes": path.stat().st_size,

@@ -11,7 +11,7 @@ import numpy as np
 from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
-from seqhub.errors import InvalidInputError
+from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.import_model import record_of_model
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.load import load_model
@@ -39,11 +39,11 @@ _SPLITS = ("validation", "test")
 def evaluate(
     folder: Path | str,
     *,
-    rows: int | None = None,
-    sibling_rows: int = 2_000,
+    num_examples: int | None = None,
+    sibling_examples: int = 2_000,
     seed: int = 0,
     data: Path | None = None,
-    report: Callable[[str], None] | None = None,
+    callback: Callable[[str], None] | None = None,
     task: str | TaskRef | None = None,
 ) -> RunRecord:
     """Measure a model on `validation`, `test` and the `test` splits of its siblings, and write that into its record.
@@ -52,43 +52,47 @@ def evaluate(
 
     Args:
         folder: A model folder with its run.json; or, with `task`, without.
-        rows: Sequences of each of its own splits; None for all that are published.
-        sibling_rows: Sequences of each other config of the task; 0 for none.
+        num_examples: Sequences of each of its own splits; None for all that are published.
+        sibling_examples: Sequences of each other config of the task; 0 for none.
         seed: Seed of the data; 0 is the published one.
         data: The file that the run was trained on, if it was one; it has no siblings.
-        report: Called with the name of each part before it is measured.
+        callback: Called with the name of each part before it is measured.
         task: Task id of a model that was trained without `seqhub train`, as by `transformers.Trainer`; its folder gets
             a run.json with what is known of it.
 
     Raises:
         FileNotFoundError: No model, or neither a record nor a `task`.
         CorruptFileError: See `load_model`.
-        InvalidInputError: A record of another task than `task`, or a model that does not fit it; a
-            number of rows below one, or above ten million; the rows of a file are wanted and not given, or are others
-            than the run was trained on.
+        InvalidConfigError: A number of examples below one (of siblings, below zero) or above ten million.
+        InvalidInputError: A record of another task than `task`, or a model that does not fit it; the file of the run
+            is missing, or its rows are not those that the run was trained on.
     """
-    for name, number, least in (("rows", rows, 1), ("sibling_rows", sibling_rows, 0)):
+    for name, number, least in (("num_examples", num_examples, 1), ("sibling_examples", sibling_examples, 0)):
         if number is not None and not least <= number <= MOST_ROWS:
-            raise InvalidInputError(f"{name} {number}; need {least} to {MOST_ROWS:,}")
+            raise InvalidConfigError.of(name, number, f"{least} to {MOST_ROWS:,}")
     record = _record(folder := Path(folder), task)
     definition, config = record.task.definition, record.task.config
     source = DataSource.of_run(record, data)
     model = load_model(folder, definition.schema(config).head)
-    parts = {name: (source.split(name, seed), source.sizes[name] if rows is None else rows) for name in _SPLITS}
-    if sibling_rows and config is not CUSTOM:
+    parts = {
+        name: (source.split(name, seed), source.sizes[name] if num_examples is None else num_examples)
+        for name in _SPLITS
+    }
+    if sibling_examples and config is not CUSTOM:
         siblings = [
             sibling.name
             for sibling in definition.configs
             if sibling != config and _fits(model, definition, config, sibling)
         ]
         parts |= {
-            f"{name}/test": (Split(TaskRef(record.task.name, name), "test", seed), sibling_rows) for name in siblings
+            f"{name}/test": (Split(TaskRef(record.task.name, name), "test", seed), sibling_examples)
+            for name in siblings
         }
 
     started = time.perf_counter()
     for key, (split, count) in parts.items():
-        if report is not None:
-            report(f"{split.ref} {split.name}")
+        if callback is not None:
+            callback(f"{split.ref} {split.name}")
         record.evaluation[key] = measure(model, split, count)
     record.timings["evaluate"] = round(time.perf_counter() - started, 3)
     record.save(folder)
@@ -124,7 +128,7 @@ def measure(model: "PreTrainedModel", split: Split, rows: int) -> SplitMetrics:
     return _metrics(model, split, rows, _batches(split, rows), _identity(split, rows))
 
 
-class Exam:
+class FixedRows:
     """Rows that many models are measured on: drawn and identified once, and kept in memory.
 
     Args:
@@ -157,8 +161,8 @@ def _metrics(
     batches: Iterable[dict[str, "Tensor"]],
     identity: dict[str, Any],
 ) -> SplitMetrics:
-    metrics = _tally(model, split, rows, batches).metrics()
-    if (stopping_rule := _success(split)) is not None and stopping_rule.rule == "legal":
+    metrics = _accumulate(model, split, rows, batches).metrics()
+    if (stopping_rule := _stopping_rule(split)) is not None and stopping_rule.rule == "legal":
         wrong = illegal(split, rows, ModelScorer(model, split.schema))
         metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
     return cast("SplitMetrics", metrics | identity)
@@ -175,21 +179,21 @@ def _identity(split: Split, rows: int) -> dict[str, Any]:
     }
 
 
-def _success(split: Split) -> StoppingRule | None:
+def _stopping_rule(split: Split) -> StoppingRule | None:
     return stopping_rule_of(split.ref)
 
 
-def tally(model: "PreTrainedModel", split: Split, rows: int) -> MetricAccumulator:
+def accumulate_metrics(model: "PreTrainedModel", split: Split, rows: int) -> MetricAccumulator:
     """What a model makes of the first rows of a split."""
-    return _tally(model, split, rows, _batches(split, rows))
+    return _accumulate(model, split, rows, _batches(split, rows))
 
 
-def _tally(
+def _accumulate(
     model: "PreTrainedModel", split: Split, rows: int, batches: Iterable[dict[str, "Tensor"]]
 ) -> MetricAccumulator:
     import torch
 
-    result, device = MetricAccumulator(split.schema, rows, _success(split), logistic_outputs(model)), model.device
+    result, device = MetricAccumulator(split.schema, rows, _stopping_rule(split), logistic_outputs(model)), model.device
     with torch.inference_mode():
         for batch in batches:
             given = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}

@@ -29,14 +29,16 @@ class ModelScorer:
         self.schema = schema
 
     def errors(self, rows: Batch) -> NDArray[np.floating]:
-        """(N, 4), what `judging.judge` says of its outputs."""
-        from seqhub.metrics.per_example import judge
+        """(N, 4), what `judging.example_metrics` says of its outputs."""
+        from seqhub.metrics.per_example import example_metrics
 
         logistic = logistic_outputs(self.model)
         return np.concatenate(
             self._of_batches(
                 rows,
-                lambda logits, labels, mask: judge(self.schema, logits, labels, mask, logistic).cpu().double().numpy(),
+                lambda logits, labels, mask: (
+                    example_metrics(self.schema, logits, labels, mask, logistic).cpu().double().numpy()
+                ),
             )
         )
 

@@ -48,13 +48,13 @@ class MetricAccumulator:
 
     def add(self, logits: "Tensor", labels: "Tensor", mask: "Tensor") -> None:
         """Take in a batch; shapes as in `judging.right_share`."""
-        from seqhub.metrics.per_example import class_outputs, judge
+        from seqhub.metrics.per_example import class_outputs, example_metrics
 
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
         self.examples += len(labels)
         if self.tolerance or self.logistic or self.schema.target in ("number", "inputs"):
-            judged = judge(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
+            judged = example_metrics(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
             self._squared += float(judged[:, 2].sum())
             if self.tolerance:
                 self._off += int((~(judged[:, 0] < self.tolerance)).sum())

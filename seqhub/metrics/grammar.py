@@ -13,7 +13,7 @@ class Scorer(Protocol):
     """A model in training, which a check asks about sequences of a task; `evaluation.inference` asks one of torch."""
 
     def errors(self, rows: Batch) -> NDArray[np.floating]:
-        """(N, 4), what `judging.judge` says of its outputs."""
+        """(N, 4), what `judging.example_metrics` says of its outputs."""
 
     def scores(self, rows: Batch) -> NDArray[np.floating]:
         """(N, T, C), its outputs at every step, column k for the symbol of id k."""

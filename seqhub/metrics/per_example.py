@@ -35,7 +35,7 @@ def right_share(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor
     return right.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
-def judge(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
+def example_metrics(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
     """(B, 4): error of the worst output, mean error of the outputs, loss, and `right_share`.
 
     Errors are absolute differences from the targets: of class probabilities from 1 and 0, or of real outputs. The loss

@@ -9,7 +9,7 @@ from seqhub.records.environment import Environment
 from seqhub.records.schema import mismatches
 
 
-class SplitFacts(TypedDict):
+class SplitInfo(TypedDict):
     """One split of a config."""
 
     rows: int
@@ -34,7 +34,7 @@ class Guessing(TypedDict):
 class ConfigFacts(TypedDict):
     """One config of a built dataset."""
 
-    splits: dict[str, SplitFacts]
+    splits: dict[str, SplitInfo]
     overlap: dict[str, int]  # "train/test" -> distinct sequences in both
     examples: list[list[str]]  # [[inputs, target], ...]
     guessing: NotRequired[Any]  # a release adds it, see `DatasetRecord.guessing`

@@ -91,7 +91,7 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
             record=(),
         )
         try:
-            train(run, report=watch)
+            train(run, callback=watch)
         except TrainingInterrupted:
             raise KeyboardInterrupt from None  # there is nothing to go on with
         except (_Diverged, DivergedError):

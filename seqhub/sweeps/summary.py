@@ -62,8 +62,8 @@ def summed_up(
         summary={
             "seeds": len(records) + len(failed),
             "solved": sum(is_solved(config, record) for record in records),
-            "criteria": {name: spread([record.criteria[name] for record in records]) for name in first.criteria},
-            "test": {name: spread([test.get(name) for test in tests]) for name in tests[0]},
+            "criteria": {name: distribution([record.criteria[name] for record in records]) for name in first.criteria},
+            "test": {name: distribution([test.get(name) for test in tests]) for name in tests[0]},
         },
         timings={"runs": round(sum(map(_seconds, records)), 3)},
         environment=environment(),
@@ -71,10 +71,10 @@ def summed_up(
     )
 
 
-def spread(values: Sequence[float | None]) -> Spread:
+def distribution(values: Sequence[float | None]) -> Spread:
     """How many values there are, and their median, mean and range; of those that are there.
 
-    >>> spread([3, None, 1, 5])
+    >>> distribution([3, None, 1, 5])
     {'count': 3, 'median': 3, 'mean': 3, 'least': 1, 'most': 5}
     """
     there = [value for value in values if value is not None]

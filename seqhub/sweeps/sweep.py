@@ -22,19 +22,19 @@ from typing import TYPE_CHECKING, Any
 from seqhub.data.describe import warn
 from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, OutputExistsError, SaveError
-from seqhub.evaluation.evaluate import MOST_ROWS, Exam
+from seqhub.evaluation.evaluate import MOST_ROWS, FixedRows
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.pool import StoppedError, Worker
 from seqhub.sweeps.summary import is_solved, summed_up
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import save_run
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import identified, source_of
+from seqhub.training.dataloaders import data_source, identified
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
 from seqhub.training.launch import require_one_process, require_supported_settings
 from seqhub.training.main_guard import MissingGuardError, require_main_guard
-from seqhub.training.native_loop import AbandonedError, NativeRun, train_native, unfit_for_whole_runs
+from seqhub.training.native_loop import AbandonedError, NativeRun, reason_not_native, train_native
 from seqhub.training.runtime import interruptions, torch_threads
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SweepInterrupted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class Standing:
+class SweepProgress:
     """Where a sweep stands."""
 
     total: int
@@ -122,7 +122,7 @@ def sweep(
     keep_models: bool = False,
     resume: bool = False,
     run: Callable[[Seeds, Sequence[int], Callable[[int], None]], None] | None = None,
-    report: Callable[[Standing], None] | None = None,
+    callback: Callable[[SweepProgress], None] | None = None,
 ) -> SweepRecord:
     """Run the same settings from many seeds, and leave a record of all in `config.output_dir`.
 
@@ -135,7 +135,7 @@ def sweep(
         resume: Go on with the seeds that have no record yet; those that failed are tried again, and with `keep_models`
             those whose model was not kept. A sweep that has ended is returned as it is.
         run: What makes the runs; `run_here` by default, or `cluster.run_on_cluster` with its settings.
-        report: Called whenever a seed has ended.
+        callback: Called whenever a seed has ended.
 
     Raises:
         OutputExistsError: The folder holds something else, or this sweep without `resume`, or another process uses it.
@@ -156,14 +156,14 @@ def sweep(
         test_rows=test_rows,
         keep_models=keep_models,
     )
-    source = source_of(config)
-    native = unfit_for_whole_runs(config, source) is None  # or it refuses them, before a folder is made
+    source = data_source(config)
+    native = reason_not_native(config, source) is None  # or it refuses them, before a folder is made
     plan = replace(plan, identity=identified(source))
     with ExitStack() as stack:
         before = _prepare(plan, resume, source, native, stack)
         warn(source)
         try:
-            return _sweep(plan, before, native, run or run_here, report)
+            return _sweep(plan, before, native, run or run_here, callback)
         except MissingGuardError:
             with suppress(OSError):  # unless the folder holds something
                 config.output_dir.rmdir()
@@ -175,7 +175,7 @@ def _sweep(
     before: dict[int, RunRecord],
     native: bool,
     run: Callable[[Seeds, Sequence[int], Callable[[int], None]], None],
-    report: Callable[[Standing], None] | None,
+    callback: Callable[[SweepProgress], None] | None,
 ) -> SweepRecord:
     config = plan.config
     started = time.perf_counter()
@@ -191,10 +191,10 @@ def _sweep(
         record = finished_run(plan, seed)
         if record is not None:
             done[seed] = record
-        if report is not None:
+        if callback is not None:
             solved = sum(is_solved(config, record) for record in done.values())
             failed = sum((plan.folder(each) / FAILURE).exists() for each in left if each not in done)
-            report(Standing(len(plan.seeds), len(done), solved, failed))
+            callback(SweepProgress(len(plan.seeds), len(done), solved, failed))
 
     if left:
         run(plan, left, ended)
@@ -227,7 +227,7 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
         SaveError: The disk is full; finished seeds are kept.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
-    native = unfit_for_whole_runs(plan.config) is None
+    native = reason_not_native(plan.config) is None
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for seed in left:
         waiting.put(seed)
@@ -324,20 +324,20 @@ class _Shared:
     """What is the same for all seeds, and made once."""
 
     source: DataSource
-    exam: Exam | None
+    test_rows: FixedRows | None
 
     @classmethod
     def of(cls, plan: Seeds) -> "_Shared":
-        source = source_of(plan.config)
+        source = data_source(plan.config)
         _require_unchanged(plan, source.name, identified(source))
-        return cls(source, Exam(source.split("test"), plan.test_rows) if plan.test_rows else None)
+        return cls(source, FixedRows(source.split("test"), plan.test_rows) if plan.test_rows else None)
 
 
 def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: Callable[[], bool]) -> None:
     """One whole run, and its folder, which appears at once and whole."""
     run = train_native(plan.of(seed), shared.source, stopped)
-    if shared.exam is not None:
-        _examine(shared.exam, run.model, run.record)
+    if shared.test_rows is not None:
+        _measure_test(shared.test_rows, run.model, run.record)
     try:
         _keep(plan, shared, seed, run)
     except SaveError as error:
@@ -346,10 +346,10 @@ def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: 
         raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}; {_AGAIN}") from error
 
 
-def _examine(exam: Exam, model: "PreTrainedModel", record: RunRecord) -> None:
+def _measure_test(test_rows: FixedRows, model: "PreTrainedModel", record: RunRecord) -> None:
     began = time.perf_counter()
     model.eval()
-    record.evaluation["test"] = exam.measure(model)
+    record.evaluation["test"] = test_rows.measure(model)
     record.timings["evaluate"] = round(time.perf_counter() - began, 3)
 
 
@@ -399,9 +399,9 @@ def train_one(plan: Seeds, seed: int) -> None:
             raise StoppedError from None
     record = RunRecord.load(folder)
     _require_unchanged(plan, record.data["source"], record.data["identity"])
-    exam = _Shared.of(plan).exam
-    if exam is not None:
-        _examine(exam, load_model(folder), record)
+    test_rows = _Shared.of(plan).test_rows
+    if test_rows is not None:
+        _measure_test(test_rows, load_model(folder), record)
     files = [] if plan.keep_models else list(record.files)
     if files:
         record.files, record.probe = {}, {}

@@ -55,7 +55,7 @@ class Adding(Task[AddingConfig]):
     name = "adding"
     version = 1
     title = "The adding problem: the sum of two marked numbers of a long sequence"
-    rule = (
+    description = (
         "A sequence is of pairs of a random value and a marker, and two pairs are marked by 1. The target is their "
         "sum, in the configs hs97 scaled to 0.5 + sum / 4, where values are of [-1, 1) instead of [0, 1), both ends "
         "have marker -1, and a mark hidden there counts as 0."
@@ -91,7 +91,7 @@ class Adding(Task[AddingConfig]):
             return None
         return StoppingRule(rule="st3", section="5.4", tolerance=TOLERANCE, window=2_000, mean_error=0.01)
 
-    def constant(self, config: AddingConfig) -> ConstantBaseline:
+    def constant_baseline(self, config: AddingConfig) -> ConstantBaseline:
         reach = 2 * TOLERANCE  # of the difference of a sum of two values of [0, 1) from 1, in halves of their range
         if config.rules != "hs97":
             return ConstantBaseline(1.0, 1 / 6, 1 - (1 - TOLERANCE) ** 2)

@@ -28,7 +28,7 @@ class Task(ABC, Generic[C]):
     symbols: ClassVar[Sequence[str]] = ()  # of texts: one character each, or words with `separator` between
     separator: ClassVar[str] = ""
     labels: ClassVar[tuple[str, ...]] = ()
-    rule: ClassVar[str]  # the rule in one or two sentences, for cards
+    description: ClassVar[str]  # in one or two sentences, for cards
     source: ClassVar[str]  # BibTeX of where the task comes from
     configs: ClassVar[tuple[TaskConfig, ...]]
     custom_format: ClassVar[Literal["", "lines", "csv", "vectors"]] = ""  # of a file for the config `custom`; "": none
@@ -94,7 +94,7 @@ class Task(ABC, Generic[C]):
         labels = self.schema(config).labels
         return 1 / len(labels) if labels else None
 
-    def constant(self, config: C) -> ConstantBaseline | None:
+    def constant_baseline(self, config: C) -> ConstantBaseline | None:
         """The answer with the least mean squared error of those that ignore the input; None but for a `number`."""
         return None
 

@@ -33,7 +33,7 @@ class CharCompletion(Task[TaskConfig]):
     title = "Character completion of three phrases"
     symbols = " acdefghimnoruvwy"
     custom_format = "lines"
-    rule = (
+    description = (
         "A sequence is a phrase, padded with spaces on the right. What is to be learnt at each character is the next."
     )
     limits = (

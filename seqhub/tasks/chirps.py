@@ -77,7 +77,7 @@ class Chirps(Task[ChirpsConfig]):
     name = "chirps"
     version = 1
     title = "Direction and onset of a gliding tone, from spectrograms"
-    rule = (
+    description = (
         "Synthesised audio holds a tone in noise whose frequency rises or falls evenly. A sequence is its spectrogram: "
         "40 to 64 windows, 1/32 of a second apart, of 32 logarithmic powers. The label is the direction, or the time "
         "in seconds at which the tone starts."
@@ -106,7 +106,7 @@ class Chirps(Task[ChirpsConfig]):
             return TaskSchema(step_shape=(BINS,), target="number", tolerance=1 / _STEPS_A_SECOND)
         return TaskSchema(step_shape=(BINS,), labels=self.directions)
 
-    def constant(self, config: ChirpsConfig) -> ConstantBaseline | None:
+    def constant_baseline(self, config: ChirpsConfig) -> ConstantBaseline | None:
         if config.target != "number":
             return None
         first, last = config.onset

@@ -56,7 +56,7 @@ class Documents(Task[DocumentsConfig]):
     title = "Order of two planted topics among the chunk vectors of a document"
     labels = ("question-first", "answer-first")
     custom_format = "vectors"
-    rule = (
+    description = (
         "A sequence is a document: a vector for each of its chunks, which is that of one of ten topics with normal "
         "noise of deviation 0.5. The topics question and answer stand in every document, in one chunk each. The label "
         "says which of them comes first."

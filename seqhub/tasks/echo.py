@@ -47,7 +47,7 @@ class Echo(Task[EchoConfig]):
     title = "Echo of a binary signal some steps later, at every step"
     symbols = "01"
     labels = ("0", "1")
-    rule = (
+    description = (
         "A sequence is uniform noise over 0 and 1. The class of each step is the symbol that stood `echo_step` steps "
         "before it; the first `echo_step` steps have none and do not count."
     )

@@ -62,7 +62,7 @@ class EmbeddedReber(Task[EmbeddedReberConfig]):
     version = 1
     title = "Next symbols of the embedded Reber grammar (LSTM paper, experiment 1)"
     symbols = "BTPSXVE"
-    rule = (
+    description = (
         "A sequence is B, then T or P, then a string of the Reber grammar (B, a walk through an automaton with two "
         "equal branches in each state, E), then the same T or P as before, then E. What is to be learnt at each step "
         "is the next symbol, or rather which may come next."

@@ -94,7 +94,7 @@ class LongLag(Task[LongLagConfig]):
     separator = " "
     marked = ("x", "y")
     labels = ("x", "y")
-    rule = (
+    description = (
         "In 2a a sequence is x or y, then a1, a2, ... in order, then its first symbol again, and what is to be learnt "
         "is each next symbol. In 2b it is x or y, then noise over a1, a2, ..., and the label is its first symbol. In "
         "2c it is b, then x or y, then noise of a length that lot decides, then e, and the label is its second symbol."

@@ -44,7 +44,7 @@ class Multiplication(Task[MultiplicationConfig]):
     name = "multiplication"
     version = 1
     title = "The multiplication problem: the product of two marked numbers of a long sequence"
-    rule = (
+    description = (
         "A sequence is of pairs of a random value of [0, 1) and a marker, and two pairs are marked by 1; both ends "
         "have marker -1, and a mark hidden there counts as 1. The target is the product of the marked values."
     )
@@ -65,7 +65,7 @@ class Multiplication(Task[MultiplicationConfig]):
     def stopping_rule(self, config: MultiplicationConfig) -> StoppingRule:
         return StoppingRule(rule="st3", section="5.5", tolerance=TOLERANCE, window=2_000, wrong=139)
 
-    def constant(self, config: MultiplicationConfig) -> ConstantBaseline:
+    def constant_baseline(self, config: MultiplicationConfig) -> ConstantBaseline:
         alone = unseen_share(config.length)  # sequences whose target is a single value
         mean = alone / 2 + (1 - alone) / 4
         squares = alone / 3 + (1 - alone) / 9

@@ -69,7 +69,7 @@ class Qrsu(TemporalOrder[QrsuConfig]):
         "The data are synthetic: they test whether a model can keep two facts over many steps, and nothing about "
         "language."
     )
-    rule = (
+    description = (
         "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for two steps "
         "that hold X or Y. In hs97 it starts with E and ends with B. The label is their pair in order of appearance: "
         "XX is Q, XY is R, YX is S, YY is U."

@@ -56,7 +56,7 @@ class Ramps(Task[RampsConfig]):
     name = "ramps"
     version = 1
     title = "Reconstruction of ramps from a single vector"
-    rule = (
+    description = (
         "Every value of a step rises or falls by the same amount from each step to the next. The whole sequence is to "
         "be put into one vector and written out again from it; it counts as right at a mean squared error of 1e-4."
     )

@@ -52,7 +52,7 @@ class RowImages(Task[RowImagesConfig]):
     title = "Handwritten digits read row by row"
     labels = tuple("0123456789")
     custom_format = "vectors"
-    rule = (
+    description = (
         "A sequence is the rows of an image of a handwritten digit, from top to bottom, each value the share of ink of "
         "one pixel. The label is the digit that was written."
     )

@@ -78,7 +78,7 @@ class Sentiment(Task[SentimentConfig]):
     labels = ("good", "bad")
     marked = (*NEGATING, *AFFIRMING, TOPIC, *PRAISING, *DAMNING)
     custom_format = "csv"
-    rule = (
+    description = (
         "A sentence has two clauses, one of which is on the film. The label is the adjective said of the film, good or "
         "bad, turned round if that clause starts with nobody, none or neither. The other clause has a subject and an "
         "adjective of the opposite kinds, so that counts of words say nothing."

@@ -49,7 +49,7 @@ class Square(Task[SquareConfig]):
     version = 1
     title = "Direction in which the corners of a square are visited, from noisy points"
     labels = ("counter-clockwise", "clockwise")
-    rule = (
+    description = (
         "A sequence of two to four points in the plane visits neighbouring corners of the square (-1, -1), (-1, 1), "
         "(1, 1), (1, -1), from any corner on, with normal noise of deviation 0.1 on each coordinate. The label is the "
         "direction: clockwise in the order above, counter-clockwise in the opposite one."

@@ -52,7 +52,7 @@ class TemporalOrder3Bit(TemporalOrder[TemporalOrder3BitConfig]):
         "The data are synthetic: they test whether a model can keep three facts over many steps, and nothing about "
         "language."
     )
-    rule = (
+    description = (
         "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for three steps "
         "that hold X or Y. The label is the triple in order of appearance: "
         + ", ".join(f"{marks} is {name}" for marks, name in CLASS_OF.items())

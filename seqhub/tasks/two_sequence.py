@@ -57,7 +57,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
     name = "two_sequence"
     version = 1
     title = "The two-sequence problem: a sign at the start, and noise on the same channel"
-    rule = (
+    description = (
         "The first one or three numbers of a sequence are all +1 or all -1, in the configs 3b with normal noise of "
         "variance 0.2; such noise fills the rest. The label is the sign. In the configs 3c it is a number, 0.2 for + "
         "and 0.8 for -, which in the split train carries normal noise of variance 0.1."
@@ -113,7 +113,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
         wrong, mean_error = (5, 0.04) if config.noisy_signal else (0, 0.01)
         return StoppingRule(rule="st2", section="5.3", tolerance=0.2, window=256, mean_error=mean_error, wrong=wrong)
 
-    def constant(self, config: TwoSequenceConfig) -> ConstantBaseline | None:
+    def constant_baseline(self, config: TwoSequenceConfig) -> ConstantBaseline | None:
         low, high = sorted(TARGETS)
         return ConstantBaseline((low + high) / 2, ((high - low) / 2) ** 2, 0.0) if config.noisy_target else None
 

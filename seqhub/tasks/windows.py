@@ -52,7 +52,7 @@ class Windows(Task[WindowsConfig]):
     name = "windows"
     version = 1
     title = "Votes of windows, each with a meaning of its own"
-    rule = (
+    description = (
         "A row has windows of k values, each with one peak of at least 0.75 among values below 0.5. A peak at place p "
         "of window n, both counted from 0, is a vote for class (p + n) mod k. The label is the class with more than "
         "half of the votes."

@@ -201,7 +201,7 @@ def training(preset: str) -> None:
             except InvalidConfigError as error:  # rows of another kind
                 reasons.append(str(error))
                 continue
-            evaluate(run, sibling_rows=0)
+            evaluate(run, sibling_examples=0)
             verify(run)
             require(write_card(run)[0].is_file(), f"{preset}: no card")
             return

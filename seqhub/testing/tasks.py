@@ -39,7 +39,7 @@ def definition(ref: TaskRef) -> None:
     expected = Path(ref.name).stem
     require(task.name == expected, f"name={task.name!r}: must be {expected!r}, the name of its file or entry point")
     require(isinstance(task.version, int) and task.version >= 1, f"version={task.version!r}: must be an int from 1")
-    require(task.title and task.rule, "title and rule must not be empty")
+    require(task.title and task.description, "title and description must not be empty")
     names = [config.name for config in task.configs]
     require(names and len(set(names)) == len(names), f"configs {names}: must be one or more, with different names")
     for name in names:  # a part of the names of repositories
@@ -186,7 +186,7 @@ def chance_level(ref: TaskRef) -> None:
             abs(share - chance) <= bound,
             f"{ref}: chance={chance:.4f}, but the most frequent class has a share of {share:.4f} of {counts.sum():,}",
         )
-    constant = rows.task.constant(rows.config)
+    constant = rows.task.constant_baseline(rows.config)
     require((constant is not None) == (schema.target == "number"), f"{ref}: constant is for the target number only")
     if constant is not None:
         targets = _first(rows, 8 * BLOCK_SIZE).labels.astype(np.float64)
@@ -256,7 +256,7 @@ def training(ref: TaskRef) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(TrainConfig(task=ref, output_dir=run, **(settings | small)))
-        evaluate(run, rows=32, sibling_rows=0)
+        evaluate(run, num_examples=32, sibling_examples=0)
         verify(run)
         require(write_card(run)[0].is_file(), f"{ref}: no card")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def record_of(
+def build_record(
     config: TrainConfig,
     source: DataSource,
     model: "PreTrainedModel",

@@ -14,7 +14,7 @@ from seqhub.training.config import STREAM, TrainConfig
 _VALIDATION_BATCH = 1024  # sequences of a validation that are looked at before the next ones
 
 
-def source_of(config: TrainConfig) -> DataSource:
+def data_source(config: TrainConfig) -> DataSource:
     """Where the rows of a run come from; a file or folder is read once, here or when its rows are wanted first."""
     return DataSource(config.task, config.file, config.data_options, data=config.data)
 

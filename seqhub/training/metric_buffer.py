@@ -7,7 +7,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from seqhub.metrics.per_example import judge
+from seqhub.metrics.per_example import example_metrics
 from seqhub.tasks.schema import TaskSchema
 
 
@@ -29,13 +29,13 @@ class MetricBuffer:
         self._kept.append((logits, labels, mask))
 
     def collect(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Empty the window: (N, 4), what `judge` says, in order of presentation over all processes."""
+        """Empty the window: (N, 4), what `example_metrics` says, in order of presentation over all processes."""
         rows = [len(labels) for _, labels, _ in self._kept]
         if self.schema.target == "class":  # all of one shape, so judged at once
             logits, labels = (torch.cat([step[part] for step in self._kept]) for part in (0, 1))
-            judged = judge(self.schema, logits, labels, labels, self.logistic)
+            judged = example_metrics(self.schema, logits, labels, labels, self.logistic)
         else:
-            judged = torch.cat([judge(self.schema, *step, self.logistic) for step in self._kept])
+            judged = torch.cat([example_metrics(self.schema, *step, self.logistic) for step in self._kept])
         self._kept = []
         by_process = gather_object([judged.cpu().double().split(rows)])
         by_step = zip(*by_process, strict=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-def fresh_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
+def create_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
     """The model that a run trains on rows of a layout, with its first weights, from torch's global generator.
 
     Raises:

@@ -22,10 +22,10 @@ from seqhub.metrics.classification import reaches
 from seqhub.native.trainer import ErrorRate, NativeTrainer, Objective, OptimizerSettings, unsupported_reason
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import Batch, TaskSchema
-from seqhub.training.artifacts import record_of
+from seqhub.training.artifacts import build_record
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import ValidationRows, length_of, source_of, training_rows
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.dataloaders import ValidationRows, data_source, length_of, training_rows
+from seqhub.training.model_setup import create_model
 from seqhub.training.state import TrainerState, learning_rate
 from seqhub.training.stopping import Criteria
 
@@ -50,12 +50,12 @@ class NativeRun:
 
 
 def first_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
-    """The model of `fresh_model`, from any thread; torch's global generator is left as it was."""
+    """The model of `create_model`, from any thread; torch's global generator is left as it was."""
     with _DRAWING, torch.random.fork_rng(devices=[]):
-        return fresh_model(config, schema)
+        return create_model(config, schema)
 
 
-def unfit_for_whole_runs(config: TrainConfig, source: DataSource | None = None) -> str | None:
+def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> str | None:
     """Why runs of these settings are not made natively; None where they are.
 
     Args:
@@ -69,7 +69,7 @@ def unfit_for_whole_runs(config: TrainConfig, source: DataSource | None = None) 
     for name, plain in (("precision", "no"), ("trackers", ()), ("record", ()), ("chunk_steps", 0)):
         if getattr(config, name) != plain:
             return f"{name} {getattr(config, name)}"
-    schema = (source or source_of(config)).schema
+    schema = (source or data_source(config)).schema
     if schema.target == "inputs":
         return f"{config.task} is to be reconstructed"
     model = first_model(config, schema)
@@ -87,10 +87,10 @@ def train_native(
         stopped: Asked before every call; when it says so, the run is given up.
 
     Raises:
-        InvalidConfigError: What `unfit_for_whole_runs` says, or training diverged.
+        InvalidConfigError: What `reason_not_native` says, or training diverged.
         AbandonedError: `stopped` said so.
     """
-    source = source or source_of(config)
+    source = source or data_source(config)
     schema = source.schema
     loader, validation = training_rows(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, loader)
@@ -133,7 +133,7 @@ def train_native(
 
     now.seconds = time.perf_counter() - started
     fit.write_to(model)
-    return NativeRun(model, record_of(config, source, model, now, criteria.met_at(), native=True), history)
+    return NativeRun(model, build_record(config, source, model, now, criteria.met_at(), native=True), history)
 
 
 def _objective(model: Any, schema: TaskSchema) -> Objective:

@@ -37,7 +37,7 @@ class TrainerState:
         return max(config.error_floor, min(1.0, self.error / config.error_reference))
 
     def add(self, errors: NDArray[np.floating]) -> None:
-        """Take in (N, 4) of training sequences, what `judging.judge` says of them."""
+        """Take in (N, 4) of training sequences, what `judging.example_metrics` says of them."""
         self.since_row["rows"] += len(errors)
         self.since_row["loss"] += float(errors[:, 2].sum())
         self.since_row["correct"] += float(errors[:, 3].sum())

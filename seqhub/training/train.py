@@ -18,14 +18,14 @@ from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.classification import reaches
-from seqhub.metrics.per_example import judge, right_share
+from seqhub.metrics.per_example import example_metrics, right_share
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
-from seqhub.training.artifacts import record_of, save_run
+from seqhub.training.artifacts import build_record, save_run
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import ValidationRows, identified, length_of, source_of, training_rows
+from seqhub.training.dataloaders import ValidationRows, data_source, identified, length_of, training_rows
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
@@ -34,7 +34,7 @@ from seqhub.training.launch import Launch, launch, require_supported_settings
 from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.main_guard import require_main_guard
 from seqhub.training.metric_buffer import MetricBuffer
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 from seqhub.training.peers import failing_together
 from seqhub.training.random_state import random_state, restore_random_state, seed_process
 from seqhub.training.runtime import environment_variable, interruptions, own_accelerate_state, torch_threads
@@ -57,7 +57,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, report: Callable[[TrainerState], None] | None = None
+    config: TrainConfig, *, resume: bool = False, callback: Callable[[TrainerState], None] | None = None
 ) -> RunRecord | None:
     """Train, and leave weights, config, tokenizer, history and record in `config.output_dir`.
 
@@ -67,7 +67,7 @@ def train(
     Args:
         config: All settings.
         resume: Go on from the folder's checkpoint, bit by bit as if never stopped; starts afresh where there is none.
-        report: Called on the main process after every check.
+        callback: Called on the main process after every check.
 
     Returns:
         The record, on the main process; None on the others.
@@ -89,7 +89,7 @@ def train(
         accelerator = _accelerator(config, launch())
         config = replace(config, cpu=config.cpu or (accelerator.num_processes > 1 and accelerator.device.type == "cpu"))
         with failing_together(TrainingInterrupted):
-            return _train(config, resume, report, accelerator, stack)
+            return _train(config, resume, callback, accelerator, stack)
 
 
 def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
@@ -126,11 +126,11 @@ def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
 def _train(
     config: TrainConfig,
     resume: bool,
-    report: Callable[[TrainerState], None] | None,
+    callback: Callable[[TrainerState], None] | None,
     accelerator: Accelerator,
     stack: ExitStack,
 ) -> RunRecord | None:
-    source = source_of(config)
+    source = data_source(config)
     schema = source.schema
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
@@ -140,7 +140,7 @@ def _train(
     total, epoch = length_of(config, loader)
 
     # model: its vocabulary and labels are the task's
-    model = bare_model = fresh_model(config, schema)
+    model = bare_model = create_model(config, schema)
     model = accelerator.prepare(model)
     # Not prepared: what accelerate's wrapper adds serves fp16 and gradient accumulation, and takes 0.3 ms a step
     parameters = list(bare_model.parameters())
@@ -238,7 +238,9 @@ def _train(
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
-                judged = judge(schema, outputs, part["labels"][:mine], part["attention_mask"][:mine], logistic)
+                judged = example_metrics(
+                    schema, outputs, part["labels"][:mine], part["attention_mask"][:mine], logistic
+                )
                 factor = now.error_factor(_largest(accelerator, judged[:, 0]), config)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
@@ -273,8 +275,8 @@ def _train(
             history.append(row)
             if config.trackers:
                 accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=now.sequences)
-            if report is not None and accelerator.is_main_process:
-                report(now)
+            if callback is not None and accelerator.is_main_process:
+                callback(now)
             (solved,) = gather_object([criteria.met(config.stop_at)])[:1]  # each asks its model; the first one decides
 
         now.seconds = time.perf_counter() - started
@@ -293,7 +295,7 @@ def _train(
     with suppress(SaveError):
         keep(ended=True)
     if accelerator.is_main_process:
-        record = record_of(config, source, bare_model, now, criteria.met_at(), world_size)
+        record = build_record(config, source, bare_model, now, criteria.met_at(), world_size)
         try:
             save_run(config.output_dir, bare_model, source, record)
         except SaveError as error:

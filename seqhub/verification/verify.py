@@ -55,7 +55,7 @@ class Published(NamedTuple):
 
 
 def verify(
-    folder: Path | str, *, alone: bool = False, dataset: Path | None = None, published: Published | None = None
+    folder: Path | str, *, isolated: bool = False, dataset: Path | None = None, published: Published | None = None
 ) -> list[Finding]:
     """Hold a model or dataset folder against its record.
 
@@ -65,7 +65,7 @@ def verify(
 
     Args:
         folder: Holds run.json or dataset.json.
-        alone: Load the model in a fresh process that has no seqhub, by the code in its own folder. That code is run:
+        isolated: Load the model in a fresh process that has no seqhub, by the code in its own folder. That code is run:
             use it for folders you trust.
         dataset: A built dataset folder to take the rows from, by plain `datasets`; else they are drawn again. Its rows
             must be those that the model was measured on. Of a run on a file, that file, which must be given.
@@ -77,22 +77,22 @@ def verify(
     Raises:
         FileNotFoundError: The folder holds no record.
         CorruptFileError: A record that cannot be read, or weights that do not fit their config.json.
-        InvalidInputError: `alone` or `dataset` for a dataset, or a dataset or file of other rows, or no file where the
-            run was on one.
+        InvalidInputError: `isolated` or `dataset` is given for a dataset; or the dataset or file has other rows; or the
+            file of the run is missing.
         VerificationError: The model cannot be loaded back; the message says why.
     """
     folder = Path(folder)
     if (folder / RunRecord.FILE_NAME).is_file():
-        return list(_verify_model(folder, alone or published is not None, dataset, published))
+        return list(_verify_model(folder, isolated or published is not None, dataset, published))
     if not (folder / DatasetRecord.FILE_NAME).is_file():
         names = f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME}"
         raise FileNotFoundError(f"{names} in {folder}{other_content(folder)}")
-    if alone or dataset is not None:
-        raise InvalidInputError(f"{folder} holds a dataset; alone and dataset are for models")
+    if isolated or dataset is not None:
+        raise InvalidInputError(f"{folder} holds a dataset; isolated and dataset are for models")
     return list(_verify_dataset(folder))
 
 
-def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Published | None) -> Iterator[Finding]:
+def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published: Published | None) -> Iterator[Finding]:
     record = RunRecord.load(folder)
     config = record.task.config
     file, dataset = (dataset, None) if config is CUSTOM else (None, dataset)
@@ -130,7 +130,7 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
         job = {
             "model": published.model if published else str(folder.resolve()),
             "auto_class": AUTO_CLASSES[schema.head],
-            "trust_remote_code": alone,
+            "trust_remote_code": isolated,
             "target": schema.target,
             "tolerance": schema.tolerance,
             "probe": probe,
@@ -138,7 +138,7 @@ def _verify_model(folder: Path, alone: bool, dataset: Path | None, published: Pu
             "rows": rows,
         }
         endpoint = published.endpoint if published else None
-        result = _measure_alone(job, Path(scratch), endpoint) if alone else _measure_here(job)
+        result = _measure_isolated(job, Path(scratch), endpoint) if isolated else _measure_here(job)
 
     pairs = zip(result["logits"], recorded_logits, strict=True)
     difference = max(_largest_difference(found, recorded) for found, recorded in pairs)
@@ -329,7 +329,7 @@ def _reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _measure_alone(job: dict[str, Any], scratch: Path, endpoint: str | None = None) -> dict[str, Any]:
+def _measure_isolated(job: dict[str, Any], scratch: Path, endpoint: str | None = None) -> dict[str, Any]:
     """Run `standalone` in a process without seqhub, in an empty folder, with caches of its own and nobody's token."""
     job_file, result_file = scratch / "job.json", scratch / "result.json"
     job_file.write_text(json.dumps(job), encoding="utf-8")

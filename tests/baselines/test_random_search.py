@@ -21,7 +21,7 @@ from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
 from seqhub.tasks.stopping import stopping_rule_of
 from seqhub.training.config import TrainConfig
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 from seqhub.training.stopping import Criteria
 
 KINDS = [  # two classes, several, a number, and next symbols; symbols and real values
@@ -64,7 +64,7 @@ def as_model(networks: Networks, number: int, task_id: str, tmp_path: Path) -> M
         model_options={"logistic_outputs": True},
         single_logit=schema.target == "class" and len(schema.labels) == 2,
     )
-    model = fresh_model(config, schema)
+    model = create_model(config, schema)
     head = "lm_head" if schema.target == "next_symbol" else "classifier"
     weights = {
         "model.layers.0.recurrence.weight_ih_l0": networks.into.T[number],

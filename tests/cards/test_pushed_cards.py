@@ -74,7 +74,7 @@ def make(folder: Path, name: str) -> Path:
     train(TrainConfig(output_dir=run, **SMALL | case))
     file = Path(case["data"]) if case["task"].endswith("/custom") else None
     rows = None if file is not None or case.get("data") == "splits" else 20
-    evaluate(run, rows=rows, sibling_rows=0, data=file)
+    evaluate(run, num_examples=rows, sibling_examples=0, data=file)
     write_card(run)
     return run
 
@@ -208,7 +208,7 @@ def test_a_push_warns_of_a_missing_card_and_of_another_repository(tmp_path: Path
 def test_a_given_dataset_and_licence_are_on_the_card(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(TrainConfig(task="qrsu/easy", output_dir=folder, **SMALL))
-    evaluate(folder, rows=20, sibling_rows=0)
+    evaluate(folder, num_examples=20, sibling_examples=0)
     assert call("card", folder, "--dataset", "me/qrsu", "--license", "mit", "--quiet").code == 0
     data = ModelCard.load(folder / "README.md").data
     assert (data.datasets, data.license) == (["me/qrsu"], "mit")

@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     place = tmp_path_factory.mktemp("made")
     run, data = place / "run", place / "data"
     output_of("train", "qrsu/easy", "--output-dir", run, "--quiet")
-    output_of("evaluate", run, "--rows", 200, "--sibling-rows", 50, "--quiet")
+    output_of("evaluate", run, "--num-examples", 200, "--sibling-examples", 50, "--quiet")
     output_of("plot", run, "--quiet")
     output_of("card", run, "--quiet")
     output_of("data", "build", "qrsu", "--config", "easy", "--out", data, *SIZES, "--quiet")
@@ -76,12 +76,12 @@ def mess(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
     for name in ("stopped", "half-saved"):
         with pytest.raises(StopError):
-            train(TrainConfig(output_dir=place / name, **SETTINGS), report=stop)
+            train(TrainConfig(output_dir=place / name, **SETTINGS), callback=stop)
     for name in ("config.json", "model.safetensors"):
         shutil.copy(made.run / name, place / "half-saved")
 
     few = Path(shutil.copytree(made.run, place / "measured-on-few"))
-    output_of("evaluate", few, "--rows", 50, "--sibling-rows", 0, "--quiet")
+    output_of("evaluate", few, "--num-examples", 50, "--sibling-examples", 0, "--quiet")
     truncated = Path(shutil.copytree(made.run, place / "truncated"))
     weights = (truncated / "model.safetensors").read_bytes()
     (truncated / "model.safetensors").write_bytes(weights[:-9])

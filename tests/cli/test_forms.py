@@ -101,7 +101,7 @@ def test_quiet_also_hides_the_progress_bars_of_datasets(tmp_path: Path, monkeypa
 
 
 def test_evaluate(run: Path) -> None:
-    table, values, quiet = three("evaluate", run, "--rows", 100, "--sibling-rows", 20)
+    table, values, quiet = three("evaluate", run, "--num-examples", 100, "--sibling-examples", 20)
     assert values == RunRecord.load(run).evaluation
     siblings = [f"{config.name}/test" for config in get_task("qrsu").configs if config.name != "easy"]
     assert list(values) == ["validation", "test", *siblings]

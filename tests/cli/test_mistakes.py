@@ -145,11 +145,11 @@ RUNS = [
       for command in ("evaluate", "plot", "card", "verify") for folder in ("no-json",)),
     *((f"{command} foreign-address", "no task 'copying'; known: ")
       for command in ("evaluate", "plot", "card", "verify")),
-    ("evaluate run --rows 0", "rows 0 ... 1"),
-    ("evaluate run --rows -1", "rows -1 ... 1"),
-    (f"evaluate run --rows {HUGE}", f"rows {HUGE}"),
-    ("evaluate run --sibling-rows -1", "rows -1 ... 0"),
-    ("evaluate run --rows x", "given 'x'"),
+    ("evaluate run --num-examples 0", "--num-examples 0 ... 1"),
+    ("evaluate run --num-examples -1", "--num-examples -1 ... 1"),
+    (f"evaluate run --num-examples {HUGE}", f"--num-examples {HUGE}"),
+    ("evaluate run --sibling-examples -1", "--sibling-examples -1 ... 0"),
+    ("evaluate run --num-examples x", "given 'x'"),
     ("evaluate run --seed x", "given 'x'"),
     ("plot run --text Z", "'Z' ... position 0 ... XYabcdBE"),
     ("plot run --text BaXbéE", "'é' ... position 4 ... XYabcdBE"),
@@ -166,8 +166,8 @@ RUNS = [
     ("verify run --dataset missing", "no dataset.json in missing"),
     ("verify run --dataset run", "no dataset.json in run, which holds a finished run"),
     ("verify measured-on-few --dataset data", "data ... validation"),
-    ("verify measured-on-few --dataset data --alone", "data ... validation"),
-    ("verify data --alone", "data ... dataset"),
+    ("verify measured-on-few --dataset data --isolated", "data ... validation"),
+    ("verify data --isolated", "data ... dataset"),
     ("verify data --dataset data", "data ... dataset"),
     ("export data", "data ... dataset"),
     ("export bad", "bad is neither a folder nor a repository ... namespace/name"),
@@ -315,7 +315,7 @@ def test_verify_of_a_damaged_dataset_names_the_difference(data: Path, damage: st
 
 
 def test_a_full_disk_does_not_change_the_run(run: Path) -> None:
-    for command in (["evaluate", "--rows", "50", "--sibling-rows", "0"], ["card"], ["plot"]):
+    for command in (["evaluate", "--num-examples", "50", "--sibling-examples", "0"], ["card"], ["plot"]):
         with files_of_at_most(500):
             assert_user_error(partial(call, command[0], run, *command[1:]), about="cannot write", folder=run)
 

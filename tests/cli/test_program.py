@@ -53,7 +53,7 @@ def test_ctrl_c_during_an_evaluation_does_not_change_the_record(run: Path) -> No
     log = run.parent / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            [PROGRAM, "evaluate", run, "--rows", MANY], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            [PROGRAM, "evaluate", run, "--num-examples", MANY], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             start_new_session=True, env={"FORCE_COLOR": "1", "PATH": ""}, preexec_fn=default_interrupt,
         )  # fmt: skip
         deadline = time.monotonic() + SECONDS

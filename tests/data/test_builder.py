@@ -132,7 +132,7 @@ def test_the_cache_entry_depends_on_what_draws_the_rows(monkeypatch, cache):
 def test_info_describes_the_task(cache):
     info = get_builder("qrsu", "hard", cache_dir=cache).info
     assert info.citation == get_task("qrsu").source
-    assert get_task("qrsu").rule in info.description
+    assert get_task("qrsu").description in info.description
     assert json.dumps(str(info.version)) == '"1.0.0"'
 
 

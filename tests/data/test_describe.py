@@ -11,7 +11,7 @@ import pytest
 
 from seqhub.cards.write import write_card
 from seqhub.data.assignment import place_of
-from seqhub.data.describe import cautions, warn
+from seqhub.data.describe import data_warnings, warn
 from seqhub.data.source import DataSource
 from seqhub.data.vectors import VectorRow, write_vectors
 from seqhub.errors import DataWarning
@@ -58,7 +58,7 @@ def test_next_symbols_have_a_majority_too(tmp_path: Path) -> None:
     assert source.statistics["majority"] == {"target": "x"} | dict.fromkeys(
         ("train", "validation", "test"), pytest.approx(97 / 99, abs=1e-6)
     )
-    (line,) = cautions(source)
+    (line,) = data_warnings(source)
     assert line == (
         "char_completion/custom on my.txt: 98.0% of the next symbols for training have the target 'x'; always "
         "answering that is right as often"
@@ -69,28 +69,28 @@ def test_next_symbols_have_a_majority_too(tmp_path: Path) -> None:
 def test_no_published_rows_are_warned_about(task_id: str) -> None:
     found = DataSource(task_id).statistics
     assert found["rows"] > 0
-    assert cautions(DataSource(task_id)) == []
+    assert data_warnings(DataSource(task_id)) == []
 
 
 def test_what_nothing_can_be_learnt_from_is_told_in_one_line(tmp_path: Path) -> None:
-    (line,) = cautions(DataSource("sentiment/custom", table(tmp_path / "a.csv", unknown())))
+    (line,) = data_warnings(DataSource("sentiment/custom", table(tmp_path / "a.csv", unknown())))
     assert "sentiment/custom on a.csv: 92.3% of the words for training are unknown" in line
     many = [(f"the film was number w{n} of w{n}", "yes" if n % 40 else "no") for n in range(400)]
-    (line,) = cautions(DataSource("sentiment/custom", table(tmp_path / "b.csv", many)))
+    (line,) = data_warnings(DataSource("sentiment/custom", table(tmp_path / "b.csv", many)))
     assert "of the rows for training have the target 'yes'; always answering that is right as often" in line
     same = [(f"the film w{n}", ("yes", "no")[n % 2]) for n in range(100)]
-    (line,) = cautions(DataSource("sentiment/custom", table(tmp_path / "c.csv", same)))
+    (line,) = data_warnings(DataSource("sentiment/custom", table(tmp_path / "c.csv", same)))
     assert line.endswith("all rows for training are the same to a model; there is nothing to tell them apart by")
     rows = [VectorRow(np.full((2, 3), n / 7, np.float32), "ab"[n % 2]) for n in range(100)]
     write_vectors(tmp_path / "d.parquet", rows)
-    assert cautions(DataSource("documents/custom", tmp_path / "d.parquet")) == []
+    assert data_warnings(DataSource("documents/custom", tmp_path / "d.parquet")) == []
 
 
 def test_a_target_without_variance_is_told() -> None:
     source = DataSource("adding/hs97-t100")
     block = source.first_block
     source.__dict__["first_block"] = Batch(block.inputs, block.lengths, np.full_like(block.labels, 0.5))
-    assert cautions(source) == [
+    assert data_warnings(source) == [
         "adding/hs97-t100 on stream: every target for training is 0.5; there is nothing to learn"
     ]
 

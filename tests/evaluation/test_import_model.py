@@ -52,7 +52,9 @@ def test_a_model_of_trainer_is_evaluated_verified_and_pushed(tmp_path, task_id):
     torch.manual_seed(0)
     config = build_config(preset, hidden_size=5, **settings)
     folder = train_with_trainer(tmp_path, task_id, build_model(config, head))
-    shown = json.loads(output_of("evaluate", folder, "--task", task_id, "--rows", 50, "--sibling-rows", 20, "--json"))
+    shown = json.loads(
+        output_of("evaluate", folder, "--task", task_id, "--num-examples", 50, "--sibling-examples", 20, "--json")
+    )
     record = RunRecord.load(folder)
     assert shown == record.evaluation
     assert {"validation", "test"} <= record.evaluation.keys()
@@ -63,7 +65,9 @@ def test_a_model_of_trainer_is_evaluated_verified_and_pushed(tmp_path, task_id):
         assert getattr(record, name) is None
     assert (record.training, record.criteria, record.environment, record.command) == ({}, {}, {}, "")
     assert all(finding.agrees for finding in seqhub.verify(folder))
-    assert output_of("evaluate", folder, "--rows", 30, "--sibling-rows", 0, "--quiet")  # the task is known now
+    assert output_of(
+        "evaluate", folder, "--num-examples", 30, "--sibling-examples", 0, "--quiet"
+    )  # the task is known now
 
     write_card(folder, license="apache-2.0")
     card = (folder / "README.md").read_text()
@@ -76,8 +80,8 @@ def test_a_model_of_trainer_is_evaluated_verified_and_pushed(tmp_path, task_id):
 
 def test_verified_where_seqhub_is_not_installed(tmp_path):
     folder = train_with_trainer(tmp_path, "qrsu/easy", build_model(build_config("lstm", num_labels=4), "sequence"))
-    seqhub.evaluate(folder, task="qrsu/easy", rows=20, sibling_rows=0)
-    assert all(finding.agrees for finding in seqhub.verify(folder, alone=True))
+    seqhub.evaluate(folder, task="qrsu/easy", num_examples=20, sibling_examples=0)
+    assert all(finding.agrees for finding in seqhub.verify(folder, isolated=True))
 
 
 def save(folder: Path, preset: str = "gru", head: str = "sequence", task: str | None = "qrsu", **settings) -> Path:
@@ -123,7 +127,7 @@ def test_other_models_and_other_tasks_are_refused(tmp_path):
     assert (ended.code, ended.out) == (2, "")
     assert "no run.json" in ended.err
     assert "--task qrsu/easy" in ended.err
-    seqhub.evaluate(folder, task="qrsu/easy", rows=10, sibling_rows=0)
+    seqhub.evaluate(folder, task="qrsu/easy", num_examples=10, sibling_examples=0)
     with pytest.raises(InvalidInputError, match=r"task qrsu/hard: .*run.json is of qrsu/easy"):
         seqhub.evaluate(folder, task="qrsu/hard")
     with pytest.raises(FileNotFoundError, match="no model"):

@@ -7,13 +7,13 @@ import torch
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 
 
 @pytest.mark.parametrize("task_id", ["embedded_reber/hs97", "qrsu/easy", "long_lag/2a-p4"])
 def test_all_rows_at_once_are_each_alone(task_id, tmp_path):
     split = Split(task_id)
-    model = fresh_model(TrainConfig(task=task_id, output_dir=tmp_path, seed=1), split.schema).train()
+    model = create_model(TrainConfig(task=task_id, output_dir=tmp_path, seed=1), split.schema).train()
     asked = ModelScorer(model, split.schema)
     (rows,) = split.batches(0, 40)
     errors = asked.errors(rows)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seqhub.metrics.accumulator import MetricAccumulator
-from seqhub.metrics.per_example import judge
+from seqhub.metrics.per_example import example_metrics
 from seqhub.tasks.schema import NO_LABEL, StoppingRule, TaskSchema
 from seqhub.tasks.vocabulary import Vocabulary
 
@@ -22,9 +22,9 @@ def squash(logits: torch.Tensor) -> np.ndarray:
 
 
 def tallied(schema: TaskSchema, logits: torch.Tensor, labels: torch.Tensor) -> dict:
-    tally = MetricAccumulator(schema, len(labels), SUCCESS, logistic=True)
-    tally.add(logits, labels, torch.ones(logits.shape[:2]))
-    return tally.metrics()
+    accumulator = MetricAccumulator(schema, len(labels), SUCCESS, logistic=True)
+    accumulator.add(logits, labels, torch.ones(logits.shape[:2]))
+    return accumulator.metrics()
 
 
 @pytest.mark.parametrize(("schema", "outputs"), [(CLASS, 4), (TWO, 2), (TWO, 1)])
@@ -64,5 +64,5 @@ def test_steps() -> None:
     found = tallied(STEPS, logits, labels)
     assert found["loss"] == pytest.approx((errors**2).sum() / 2 / counted.sum())
     assert found["paper"]["wrong"] == (errors.max(axis=(1, 2)) >= 0.3).sum()
-    judged = judge(STEPS, logits, labels, torch.ones(20, 7), logistic=True).numpy()
+    judged = example_metrics(STEPS, logits, labels, torch.ones(20, 7), logistic=True).numpy()
     np.testing.assert_allclose(judged[:, 2], (errors**2).sum(axis=(1, 2)) / 2, rtol=1e-5)

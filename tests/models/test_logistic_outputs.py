@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import seqhub
-from seqhub.metrics.per_example import judge
+from seqhub.metrics.per_example import example_metrics
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.vocabulary import Vocabulary
@@ -61,7 +61,7 @@ def test_loss_and_verdict_are_those_of_a_plain_sum(preset, kind):
     ids, mask = padded(rows, "right")
     labels = labels_for(kind, ids, mask)
     output = model_for(kind, preset)(input_ids=ids, attention_mask=mask, labels=labels)
-    judged = judge(LAYOUTS[kind], output.logits.detach(), labels, mask, logistic=True)
+    judged = example_metrics(LAYOUTS[kind], output.logits.detach(), labels, mask, logistic=True)
     losses = []
     for scores, label, verdict in zip(output.logits.detach().double().numpy(), labels.numpy(), judged, strict=True):
         errors = np.abs(errors_of(kind, scores, label))

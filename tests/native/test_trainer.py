@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.metrics.per_example import judge
+from seqhub.metrics.per_example import example_metrics
 from seqhub.models.registry import build_config, build_model
 from seqhub.native.trainer import ErrorRate, NativeTrainer, Objective, OptimizerSettings, unsupported_reason
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
@@ -110,7 +110,9 @@ def plain(
         given = {name: each.to(dtype) if each.is_floating_point() else each for name, each in batch.items()}
         output = model(**given, **extra)
         logistic = model.config.logistic_outputs  # type: ignore[union-attr]
-        here = judge(schema, output.logits.detach(), batch["labels"], batch["attention_mask"], logistic).numpy()
+        here = example_metrics(
+            schema, output.logits.detach(), batch["labels"], batch["attention_mask"], logistic
+        ).numpy()
         judged.append(here)
         if rows.target == "step_class" and not extra["num_items_in_batch"]:
             continue

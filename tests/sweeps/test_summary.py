@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqhub.records import RunRecord, SweepRecord
-from seqhub.sweeps.summary import solved_by, spread, summed_up
+from seqhub.sweeps.summary import distribution, solved_by, summed_up
 from seqhub.training.config import TrainConfig
 from seqhub.training.stopping import Criteria
 from tests.helpers.run_records import run_record
@@ -60,7 +60,7 @@ def test_seeds_that_failed_are_counted_and_the_others_summed_up() -> None:
     record = sum_of(runs())
     assert record.failed == {"7": "out of luck", "4": "job 3 ended"}
     assert record.summary["seeds"] == 6
-    assert record.summary["criteria"]["accuracy>=0.999"] == spread([640, 960])
+    assert record.summary["criteria"]["accuracy>=0.999"] == distribution([640, 960])
     assert [run["seed"] for run in record.runs] == [0, 1, 2, 3]
     assert [run["seconds"] for run in record.runs] == [0.75, 1.75, 2.75, 3.75]
     assert record.timings == {"runs": 9.0}
@@ -76,8 +76,10 @@ def test_of_the_test_only_what_says_something_of_the_model_is_summed_up() -> Non
     record = sum_of([one, two])
     assert record.runs[0]["test"] == {"accuracy": 0.5, "paper_wrong": 2, "paper_share": 0.2}
     assert record.summary["test"] == {
-        "accuracy": spread([0.5, 1.0]), "paper_wrong": spread([2, 0]), "paper_share": spread([0.2, 0.0])
-    }  # fmt: skip
+        "accuracy": distribution([0.5, 1.0]),
+        "paper_wrong": distribution([2, 0]),
+        "paper_share": distribution([0.2, 0.0]),
+    }
     untested = sum_of([run_record(evaluation={})])
     assert untested.runs[0]["test"] == untested.summary["test"] == {}
 
@@ -88,11 +90,15 @@ def test_spread_is_that_of_the_values_that_are_there() -> None:
         values = random.integers(0, 1000, size).tolist()
         mixed: list[float | None] = [*values, None, None]
         random.shuffle(mixed)
-        assert spread(mixed) == {
+        assert distribution(mixed) == {
             "count": size,
             "median": np.median(values),
             "mean": pytest.approx(np.mean(values)),
             "least": min(values),
             "most": max(values),
         }
-    assert spread([None]) == spread([]) == {"count": 0, "median": None, "mean": None, "least": None, "most": None}
+    assert (
+        distribution([None])
+        == distribution([])
+        == {"count": 0, "median": None, "mean": None, "least": None, "most": None}
+    )

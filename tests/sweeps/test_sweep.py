@@ -23,7 +23,7 @@ from seqhub.native.loader import reason
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.pool import StoppedError, Worker, WorkerDiedError
 from seqhub.sweeps.slurm import Cluster
-from seqhub.sweeps.sweep import FAILURE, Standing, SweepInterrupted, sweep
+from seqhub.sweeps.sweep import FAILURE, SweepInterrupted, SweepProgress, sweep
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.train import train
@@ -58,12 +58,12 @@ def names(folder: Path) -> list[str]:
 
 @native
 def test_each_seed_is_the_run_that_train_makes_of_it_and_the_summary_sums_them_up(tmp_path: Path) -> None:
-    standings: list[Standing] = []
-    record = sweep(config(tmp_path / "all"), range(3, 7), threads=2, report=standings.append)
+    standings: list[SweepProgress] = []
+    record = sweep(config(tmp_path / "all"), range(3, 7), threads=2, callback=standings.append)
     assert names(tmp_path / "all") == ["seed-3", "seed-4", "seed-5", "seed-6", "sweep.json"]
     assert names(tmp_path / "all" / "seed-4") == ["history.jsonl", "run.json"]
     assert SweepRecord.load(tmp_path / "all") == record
-    assert standings[-1] == Standing(total=4, done=4, solved=4, failed=0)
+    assert standings[-1] == SweepProgress(total=4, done=4, solved=4, failed=0)
 
     runs = [RunRecord.load(tmp_path / "all" / f"seed-{seed}") for seed in range(3, 7)]
     counts = sorted(run.criteria["accuracy>=0.999"] or 0 for run in runs)
@@ -99,7 +99,7 @@ def test_models_that_are_kept_are_measured_as_evaluate_measures_them(tmp_path: P
         folder = tmp_path / f"seed-{seed}"
         ours = RunRecord.load(folder)
         assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(ours.files) <= set(names(folder))
-        theirs = evaluate(folder, rows=500, sibling_rows=0).evaluation["test"]
+        theirs = evaluate(folder, num_examples=500, sibling_examples=0).evaluation["test"]
         assert theirs.keys() == ours.evaluation["test"].keys()
         for name, value in theirs.items():
             close = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
@@ -153,9 +153,9 @@ def test_an_interrupted_sweep_keeps_whole_seeds_and_goes_on_without_losing_or_do
 def test_a_seed_that_ended_before_the_stop_is_not_left_out(tmp_path: Path) -> None:
     """Ctrl-C while one seed is reported and the other has ended: then there is nothing left to stop."""
     others = set(threading.enumerate())
-    standings: list[Standing] = []
+    standings: list[SweepProgress] = []
 
-    def report(now: Standing) -> None:
+    def callback(now: SweepProgress) -> None:
         standings.append(now)
         if now.done == 1:
             signal.raise_signal(signal.SIGINT)
@@ -163,7 +163,7 @@ def test_a_seed_that_ended_before_the_stop_is_not_left_out(tmp_path: Path) -> No
                 thread.join(60)
 
     try:
-        record = sweep(config(tmp_path), [0, 1], threads=1, test_rows=0, report=report)
+        record = sweep(config(tmp_path), [0, 1], threads=1, test_rows=0, callback=callback)
     except SweepInterrupted as stop:  # would end the tests as Ctrl-C does
         pytest.fail(str(stop))
     assert [run["seed"] for run in record.runs] == [0, 1]
@@ -174,8 +174,8 @@ def test_a_seed_that_ended_before_the_stop_is_not_left_out(tmp_path: Path) -> No
 def test_seeds_that_diverge_are_failed_seeds_and_not_a_lost_sweep(tmp_path: Path) -> None:
     wild = {"initialization": "default", "chrono_max_steps": None, "model": "rnn_relu", "optimizer": "sgd"}
     wild |= {"learning_rate": 12.0, "max_grad_norm": 0.0, "max_sequences": 640, "stop_at": "none"}
-    standings: list[Standing] = []
-    record = sweep(config(tmp_path, **wild), range(24), test_rows=64, report=standings.append)
+    standings: list[SweepProgress] = []
+    record = sweep(config(tmp_path, **wild), range(24), test_rows=64, callback=standings.append)
     failed = sorted(int(seed) for seed in record.failed)
     assert 0 < len(failed) < 24
     assert standings[-1].failed == len(failed)

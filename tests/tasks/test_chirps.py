@@ -127,4 +127,4 @@ def test_the_recipe_learns_the_direction_and_time_in_another_order_hurts(tmp_pat
 def test_the_recipe_learns_the_onset(tmp_path: Path, seed: int):
     task_id = "chirps/onset"
     train(TrainConfig(task=task_id, output_dir=tmp_path / "run", seed=seed, **recipe(task_id)))
-    assert evaluate(tmp_path / "run", rows=2000).evaluation["test"]["mse"] <= 1e-3
+    assert evaluate(tmp_path / "run", num_examples=2000).evaluation["test"]["mse"] <= 1e-3

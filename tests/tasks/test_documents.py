@@ -111,7 +111,7 @@ def model(run: Path) -> Iterator[PreTrainedModel]:
 
 
 def test_the_recipe_gets_every_document_right(run: Path) -> None:
-    record = evaluate(run, sibling_rows=0)
+    record = evaluate(run, sibling_examples=0)
     assert record.evaluation["test"]["examples"] == 1_024
     assert record.evaluation["test"]["accuracy"] == 1.0
 
@@ -120,7 +120,7 @@ def test_the_recipe_gets_every_document_right(run: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_does_so_at_other_seeds_and_widths(width: int, seed: int, tmp_path: Path) -> None:
-    record = evaluate(trained(tmp_path / "run", f"documents/width{width}", seed), sibling_rows=0)
+    record = evaluate(trained(tmp_path / "run", f"documents/width{width}", seed), sibling_examples=0)
     assert record.evaluation["test"]["accuracy"] == 1.0
 
 

@@ -69,7 +69,7 @@ def test_configs_that_make_no_sense_are_refused(wrong):
 def test_the_example_is_reconstructed_in_a_batch_as_alone(tmp_path: Path, name: str):
     settings = recipe("ramps/tutorial", name=name)
     train(TrainConfig(task="ramps/tutorial", output_dir=tmp_path / "run", **settings))
-    metrics = evaluate(tmp_path / "run", sibling_rows=0).evaluation["test"]
+    metrics = evaluate(tmp_path / "run", sibling_examples=0).evaluation["test"]
     assert (metrics["examples"], metrics["accuracy"]) == (2, 1)
     assert metrics["worst_mse"] < TOLERANCE == 1e-4
 
@@ -91,4 +91,4 @@ def test_the_example_is_reconstructed_in_a_batch_as_alone(tmp_path: Path, name: 
 def test_the_recipe_reconstructs_ramps_that_it_never_saw(tmp_path: Path, name: str):
     task_id = f"ramps/{name}"
     train(TrainConfig(task=task_id, output_dir=tmp_path / "run", **recipe(task_id)))
-    assert evaluate(tmp_path / "run", rows=2000, sibling_rows=0).evaluation["test"]["mse"] < 1e-4
+    assert evaluate(tmp_path / "run", num_examples=2000, sibling_examples=0).evaluation["test"]["mse"] < 1e-4

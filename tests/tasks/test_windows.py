@@ -74,7 +74,7 @@ def test_the_recipe_solves_it_with_an_eighth_of_the_weights_of_the_dense_twin(tm
         settings = recipe(task_id, model) | {"max_sequences": 20_000}
         record = train(TrainConfig(task=task_id, output_dir=folder, model=model, **settings))
         assert record is not None
-        assert evaluate(folder, rows=2000, sibling_rows=0).evaluation["test"]["accuracy"] >= 0.98
+        assert evaluate(folder, num_examples=2000, sibling_examples=0).evaluation["test"]["accuracy"] >= 0.98
         counts[model] = load_model(folder).model.hidden.weight.numel(), record.num_parameters
     assert counts == {"locally_connected": (256, 580), "fully_connected": (2048, 2372)}
     assert recipe("windows/k4-n8")["model"] == "locally_connected"

@@ -42,7 +42,7 @@ class Parity(Task[ParityConfig]):
     title = "Parity: odd or even"
     symbols = "01"
     labels = ("even", "odd")
-    rule = "Odd if the number of ones is odd."
+    description = "Odd if the number of ones is odd."
     source = "@book{minsky1969, author = {Minsky, M. and Papert, S.}, title = {Perceptrons}, year = {1969}}"
     configs = (ParityConfig(name="n40", length=(40, 40)),)
 

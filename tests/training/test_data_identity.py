@@ -17,7 +17,7 @@ from seqhub.records import RunRecord
 from seqhub.sweeps.sweep import Seeds, sweep, train_one
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import identified, source_of
+from seqhub.training.dataloaders import data_source, identified
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
 
@@ -61,7 +61,7 @@ def stopped(config: TrainConfig) -> None:
             raise StopError
 
     with pytest.raises(StopError):
-        train(config, report=second)
+        train(config, callback=second)
     assert (config.output_dir / checkpoints.FILE_NAME).exists()
 
 
@@ -69,14 +69,14 @@ def test_a_folder_that_was_built_anew_with_another_seed_is_refused(tmp_path: Pat
     write_folder("qrsu", tmp_path / "data", configs=["easy"], **SIZES)
     config = on_folder(tmp_path)
     stopped(config)
-    before = source_of(config)
+    before = data_source(config)
     write_folder("qrsu", tmp_path / "data", configs=["easy"], seed=7, overwrite=True, **SIZES)
     with pytest.raises(InvalidConfigError, match="is of another run: its data were data with content") as caught:
         train(config, resume=True)
-    now = source_of(config)
+    now = data_source(config)
     assert identified(now)[:16] in str(caught.value)
     write_folder("qrsu", tmp_path / "data", configs=["easy"], overwrite=True, **SIZES)
-    assert identified(source_of(config))[:16] in str(caught.value)
+    assert identified(data_source(config))[:16] in str(caught.value)
     (tmp_path / "data").rename(tmp_path / "moved")
     record = train(replace(config, data=str(tmp_path / "moved")), resume=True)
     assert record is not None
@@ -115,15 +115,15 @@ def test_the_identity_of_a_file_covers_what_is_not_trained_on(part: str, tmp_pat
         ]
         with (tmp_path / "a.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("text", "label", "split"), *given])
-        identities.append(source_of(on_file(tmp_path, "a.csv", task="sentiment/custom")).identity)
+        identities.append(data_source(on_file(tmp_path, "a.csv", task="sentiment/custom")).identity)
     assert identities[0] != identities[1]
 
 
 def test_a_file_that_is_replaced_while_a_run_goes_on_does_not_change_it(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(text(0))
     config = on_file(tmp_path)
-    expected = source_of(config)
-    record = train(config, report=lambda now: (tmp_path / "a.txt").write_text(text(1)) and None)
+    expected = data_source(config)
+    record = train(config, callback=lambda now: (tmp_path / "a.txt").write_text(text(1)) and None)
     assert record is not None
     assert (record.data["digest"], record.data["identity"]) == (expected.training_digest, expected.identity)
 
@@ -131,12 +131,12 @@ def test_a_file_that_is_replaced_while_a_run_goes_on_does_not_change_it(tmp_path
 def test_a_folder_that_is_replaced_while_a_run_goes_on_does_not_change_its_record(tmp_path: Path) -> None:
     write_folder("qrsu", tmp_path / "data", configs=["easy"], **SIZES)
     config = on_folder(tmp_path, epochs=1)
-    digest = source_of(config).training_digest
+    digest = data_source(config).training_digest
 
     def replaced(now: Any) -> None:
         write_folder("qrsu", tmp_path / "data", configs=["easy"], seed=3, overwrite=True, **SIZES)
 
-    record = train(config, report=replaced)
+    record = train(config, callback=replaced)
     assert record is not None
     assert (record.data["digest"], record.data["seed"]) == (digest, 0)
 
@@ -149,7 +149,7 @@ def test_streams_and_published_splits_have_an_identity_that_no_seed_changes() ->
                 continue  # many rows; none are drawn
             model = "lstm"
             configs = [TrainConfig(task=task_id, output_dir=Path("x"), data=data, model=model, seed=n) for n in (0, 1)]
-            one, two = (identified(source_of(config)) for config in configs)
+            one, two = (identified(data_source(config)) for config in configs)
             assert one == two
             found[task_id, data] = one
     assert len(set(found.values())) == len(found)
@@ -277,7 +277,7 @@ def test_models_that_were_not_kept_are_made_when_they_are_wanted(
 
 def test_a_run_of_torch_whose_model_was_not_kept_is_made_again_beside_it(tmp_path: Path) -> None:
     config = TrainConfig(task="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 160})
-    plan = Seeds(config=config, seeds=(0,), threads=1, test_rows=16, identity=source_of(config).identity)
+    plan = Seeds(config=config, seeds=(0,), threads=1, test_rows=16, identity=data_source(config).identity)
     train_one(plan, 0)
     before = measured(tmp_path, 0)
     assert sorted(path.name for path in (tmp_path / "seed-0").iterdir()) == ["history.jsonl", "run.json"]

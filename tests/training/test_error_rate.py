@@ -11,7 +11,7 @@ from seqhub.data.loader import StreamLoader
 from seqhub.data.source import DataSource
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 from seqhub.training.state import TrainerState
 from seqhub.training.train import train
 from tests.helpers.training_processes import run_two
@@ -41,7 +41,7 @@ def test_weights_are_those_of_a_plain_loop_with_the_rule_written_out(tmp_path: P
     train(config)
 
     torch.manual_seed(config.seed)
-    model = fresh_model(config, DataSource(config.task).schema)
+    model = create_model(config, DataSource(config.task).schema)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02, betas=(0.5, 0.9))
     mean, rates = 1.0, []
     batches = iter(StreamLoader(config.task, "train", seed=0, batch_size=16))
@@ -79,7 +79,7 @@ def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
     whole, stopped = (TrainConfig(output_dir=tmp_path / name, **SETTINGS) for name in ("whole", "stopped"))
     train(whole)
     with pytest.raises(StopError):
-        train(stopped, report=stop)
+        train(stopped, callback=stop)
     train(stopped, resume=True)
     weights = [(each.output_dir / "model.safetensors").read_bytes() for each in (whole, stopped)]
     rates = [[row["learning_rate"] for row in read_history(each.output_dir)] for each in (whole, stopped)]

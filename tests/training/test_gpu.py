@@ -29,8 +29,8 @@ def test_hard_is_solved_on_the_device_and_verified_on_the_cpu(tmp_path: Path, pr
     assert record is not None
     assert record.environment["device"] == "cuda"
     assert record.criteria["accuracy>=0.999"] is not None
-    evaluate(tmp_path / "run", rows=1000, sibling_rows=0)
-    different = [finding.what for finding in verify(tmp_path / "run", alone=True) if not finding.agrees]
+    evaluate(tmp_path / "run", num_examples=1000, sibling_examples=0)
+    different = [finding.what for finding in verify(tmp_path / "run", isolated=True) if not finding.agrees]
     assert different in ([], ["logits of 8 sequences"])  # cuDNN rounds otherwise, up to 1e-3 in bf16's autocast
 
 
@@ -56,7 +56,7 @@ def test_resume_on_the_device_goes_on(tmp_path: Path) -> None:
 
     config = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **settings)
     with pytest.raises(StopError):
-        train(config, report=stop)
+        train(config, callback=stop)
     record = train(config, resume=True)
     assert record is not None
     assert record.sequences_seen == 1280
@@ -69,7 +69,7 @@ def test_dropout_on_the_device_goes_on_bit_by_bit(tmp_path: Path) -> None:
     settings |= {"max_sequences": 1120, "evaluate_every": 160, "checkpoint_every": 320}
     train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "whole", **settings))
     with pytest.raises(StopError):
-        train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **settings), report=stop_after(800))
+        train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **settings), callback=stop_after(800))
     torch.manual_seed(99)
     train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **settings), resume=True)
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "run")]

@@ -116,7 +116,7 @@ def test_norms_go_on_where_a_stopped_run_does(tmp_path: Path) -> None:
     )
     train(whole)
     with pytest.raises(StopError):
-        train(parted, report=stop)
+        train(parted, callback=stop)
     train(parted, resume=True)
     rows = [
         [{k: v for k, v in r.items() if k != "seconds"} for r in read_history(tmp_path / n)]

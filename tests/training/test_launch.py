@@ -164,7 +164,7 @@ def test_a_run_holds_its_folder_to_its_end_and_no_longer(tmp_path: Path) -> None
         with pytest.raises(OutputExistsError), folder_lock(tmp_path / "run"):
             raise AssertionError("the folder is free")
 
-    assert train(config(tmp_path / "run"), report=look) is not None
+    assert train(config(tmp_path / "run"), callback=look) is not None
     with folder_lock(tmp_path / "run"):
         pass
 
@@ -174,7 +174,7 @@ def test_a_sweep_holds_its_folder(tmp_path: Path) -> None:
         with pytest.raises(OutputExistsError), folder_lock(tmp_path / "run"):
             raise AssertionError("the folder is free")
 
-    sweep(config(tmp_path / "run"), range(2), threads=1, test_rows=32, report=look)
+    sweep(config(tmp_path / "run"), range(2), threads=1, test_rows=32, callback=look)
 
 
 @pytest.mark.slow  # launchers load torch anew; what each of them sets is tried above

@@ -15,7 +15,7 @@ from seqhub.tasks.schema import NO_LABEL, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.loss_scale import loss_scale, placeholder
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 from seqhub.training.tbptt import chunks
 from tests.helpers.example_configs import KINDS
 from tests.helpers.training_processes import run, run_processes
@@ -69,7 +69,7 @@ def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, TaskSchema, T
         given["model"] = "lstm_autoencoder"
     config = TrainConfig(output_dir=folder, **{**given, **settings})
     with torch.random.fork_rng():
-        return fresh_model(config, split.schema).double(), split.schema, config
+        return create_model(config, split.schema).double(), split.schema, config
 
 
 def gradients(

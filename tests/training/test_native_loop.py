@@ -13,8 +13,8 @@ from seqhub.data.source import DataSource
 from seqhub.native.loader import reason
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
-from seqhub.training.model_setup import fresh_model
-from seqhub.training.native_loop import AbandonedError, first_model, train_native, unfit_for_whole_runs
+from seqhub.training.model_setup import create_model
+from seqhub.training.native_loop import AbandonedError, first_model, reason_not_native, train_native
 from seqhub.training.state import DivergedError
 from seqhub.training.train import train
 
@@ -57,7 +57,7 @@ def test_a_whole_run_is_the_run_of_train(tmp_path: Path, kind: str) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", seed=7 if kind == "classes" else 0, **settings_of(kind))
     record = train(config)
     assert record is not None
-    assert unfit_for_whole_runs(config) is None
+    assert reason_not_native(config) is None
     whole = train_native(config)
 
     same = ("task", "model", "model_config", "num_parameters", "seed", "training", "data", "sequences_seen")
@@ -114,13 +114,13 @@ def test_threads_make_the_runs_that_one_thread_makes(tmp_path: Path) -> None:
 def test_first_weights_are_those_of_the_seed(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path, seed=4, **SETTINGS)
     schema = DataSource(config.task).schema
-    ours, theirs = first_model(config, schema).state_dict(), fresh_model(config, schema).state_dict()
+    ours, theirs = first_model(config, schema).state_dict(), create_model(config, schema).state_dict()
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 def test_what_is_not_run_natively_is_named(tmp_path: Path) -> None:
     def why(**changes: Any) -> str | None:
-        return unfit_for_whole_runs(TrainConfig(output_dir=tmp_path, **SETTINGS | changes))
+        return reason_not_native(TrainConfig(output_dir=tmp_path, **SETTINGS | changes))
 
     assert why() is None
     assert why(precision="bf16") == "precision bf16"

@@ -128,7 +128,7 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(task_id: str, tmp_path: 
     file = write(tmp_path, FILES[task_id])
     often = {"evaluate_every": 96, "checkpoint_every": 96}
     with pytest.raises((KeyboardInterrupt, TrainingInterrupted)):
-        train(settings(task_id, tmp_path, tmp_path / "run", **often), report=stop)
+        train(settings(task_id, tmp_path, tmp_path / "run", **often), callback=stop)
     text = file.read_text()
     file.write_text(text.replace("is b", "is d").replace("ends", "stops"))
     with pytest.raises(

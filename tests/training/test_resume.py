@@ -69,17 +69,17 @@ class StopError(Exception):
 
 
 def stop_after(sequences: int) -> Any:
-    def report(now: TrainerState) -> None:
+    def callback(now: TrainerState) -> None:
         if now.sequences >= sequences:
             raise StopError
 
-    return report
+    return callback
 
 
 def test_killed_between_checkpoints_goes_on_from_the_last_one(tmp_path: Path, whole: Path) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", **SETTINGS)
     with pytest.raises(StopError):
-        train(config, report=stop_after(1600))
+        train(config, callback=stop_after(1600))
     code, _, errors = run([*arguments("run"), "--resume"], folder=tmp_path)
     assert code == 0, errors
     assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
@@ -106,14 +106,14 @@ def test_signal_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, whole:
 def test_without_resume_a_stopped_run_is_not_overwritten(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", **SETTINGS)
     with pytest.raises(StopError):
-        train(config, report=stop_after(1600))
+        train(config, callback=stop_after(1600))
     with pytest.raises(OutputExistsError, match="--resume"):
         train(config)
 
 
 def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StopError):
-        train(TrainConfig(output_dir=tmp_path, **SETTINGS), report=stop_after(1600))
+        train(TrainConfig(output_dir=tmp_path, **SETTINGS), callback=stop_after(1600))
     other = TrainConfig(output_dir=tmp_path, **SETTINGS | {"seed": 3, "learning_rate": 0.5})
     with pytest.raises(InvalidConfigError, match=r"learning_rate=0\.02 there and 0\.5 here; seed=0 there and 3 here"):
         train(other, resume=True)
@@ -122,7 +122,7 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "not safetensors", "other tensors"])
 def test_damaged_checkpoint_is_one_clear_error(tmp_path: Path, damage: str) -> None:
     with pytest.raises(StopError):
-        train(TrainConfig(output_dir=tmp_path, **SETTINGS), report=stop_after(1600))
+        train(TrainConfig(output_dir=tmp_path, **SETTINGS), callback=stop_after(1600))
     path = tmp_path / checkpoints.FILE_NAME
     content = path.read_bytes()
     if damage == "truncated":
@@ -241,7 +241,7 @@ def test_dropout_goes_on_bit_by_bit(tmp_path: Path) -> None:
     settings = SETTINGS | DROPOUT
     train(TrainConfig(output_dir=tmp_path / "whole", **settings))
     with pytest.raises(StopError):
-        train(TrainConfig(output_dir=tmp_path / "run", **settings), report=stop_after(800))
+        train(TrainConfig(output_dir=tmp_path / "run", **settings), callback=stop_after(800))
     torch.manual_seed(99)  # whatever state the process that goes on has
     train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True)
     assert what_was_learnt(tmp_path / "run") == what_was_learnt(tmp_path / "whole")

@@ -13,7 +13,7 @@ from seqhub.errors import InvalidConfigError
 from seqhub.records import RunRecord
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
@@ -42,7 +42,7 @@ def test_gated_twins_are_right_every_time(cell: str, seed: int) -> None:
 def test_first_weights_are_those_of_plain_modules(tmp_path: Path, cell: str) -> None:
     settings = recipe(TASK_ID, cell, "tutorial")
     with torch.random.fork_rng():
-        model = fresh_model(
+        model = create_model(
             TrainConfig(task=TASK_ID, model=cell, output_dir=tmp_path, **settings), Split(TASK_ID).schema
         )
         torch.manual_seed(21)

@@ -17,7 +17,7 @@ from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
-from seqhub.training.model_setup import fresh_model
+from seqhub.training.model_setup import create_model
 from seqhub.training.recipes import recipe
 from seqhub.training.tbptt import chunks
 from seqhub.training.train import train
@@ -48,7 +48,7 @@ def test_with_carried_state_every_echo_is_right(tmp_path: Path) -> None:
     record = train(TrainConfig(task="echo/step3", output_dir=tmp_path / "run", **FIVE))
     assert record is not None
     assert record.criteria["accuracy>=0.999"] is not None
-    record = evaluate(tmp_path / "run", rows=500, sibling_rows=0)
+    record = evaluate(tmp_path / "run", num_examples=500, sibling_examples=0)
     test = record.evaluation["test"]
     assert (test["accuracy"], test["steps"], test["whole"]) == (1.0, 500 * 197, 500)
     assert right_by_place(tmp_path / "run", 5, carry=True) == [1.0] * 5
@@ -68,7 +68,7 @@ def test_an_echo_as_long_as_the_chunk_is_not_learnt(tmp_path: Path) -> None:
     """Its gradient would have to reach beyond the chunk; looked at in whole sequences all the same."""
     settings = FIVE | {"chunk_steps": 10, "max_sequences": 320, "carry_state": False}
     train(TrainConfig(task="echo/step10", output_dir=tmp_path / "run", **settings))
-    record = evaluate(tmp_path / "run", rows=200, sibling_rows=0)
+    record = evaluate(tmp_path / "run", num_examples=200, sibling_examples=0)
     assert abs(record.evaluation["test"]["accuracy"] - 0.5) < 0.02
 
 
@@ -82,7 +82,7 @@ def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, task
         task=task_id, output_dir=tmp_path / "run", chunk_steps=10, carry_state=carry, **settings, **sizes
     )
     with torch.random.fork_rng():
-        model: Any = fresh_model(config, Split(task_id).schema)
+        model: Any = create_model(config, Split(task_id).schema)
     recurrence, readout = model.model.layers[0].recurrence, model.classifier
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     batch = next(iter(StreamLoader(task_id, "train", 0, 4)))
@@ -122,14 +122,14 @@ SHORT: dict[str, Any] = {
 def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
     train(TrainConfig(output_dir=tmp_path / "whole", **SHORT))
     with pytest.raises(StopError):
-        train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), report=stop_after(160))
+        train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), callback=stop_after(160))
     train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), resume=True)
     assert what_was_learnt(tmp_path / "stopped") == what_was_learnt(tmp_path / "whole")
 
 
 def test_chunks_of_another_length_are_another_run(tmp_path: Path) -> None:
     with pytest.raises(StopError):
-        train(TrainConfig(output_dir=tmp_path, **SHORT), report=stop_after(160))
+        train(TrainConfig(output_dir=tmp_path, **SHORT), callback=stop_after(160))
     with pytest.raises(InvalidConfigError, match="chunk_steps=7 there and 8 here"):
         train(TrainConfig(output_dir=tmp_path, **SHORT | {"chunk_steps": 8}), resume=True)
 

@@ -60,7 +60,7 @@ def test_random_labels_are_never_solved(tmp_path: Path, coins: Path) -> None:
     assert record.criteria["accuracy>=0.999"] is None
     assert {rows for _, rows in looked_at(config)} == {1024}  # each ends early, at the same row
     with pytest.raises(StopError):
-        train(on_coins(coins, tmp_path / "stopped"), report=stop_after(80))
+        train(on_coins(coins, tmp_path / "stopped"), callback=stop_after(80))
     train(on_coins(coins, tmp_path / "stopped"), resume=True)
     assert looked_at(on_coins(coins, tmp_path / "stopped")) == looked_at(config)
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from seqhub.cards.write import write_card
 from seqhub.data.parquet import write_folder
-from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
+from seqhub.errors import CorruptFileError, InvalidConfigError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.introspect import watcher
 from seqhub.evaluation.load import file_digest, load_model
@@ -27,7 +27,7 @@ from seqhub.verification.verify import _compare, verify
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("verify") / "model"
     train(TrainConfig(task="qrsu/easy", output_dir=folder, **recipe("qrsu/easy")))
-    evaluate(folder, rows=1000, sibling_rows=100)
+    evaluate(folder, num_examples=1000, sibling_examples=100)
     return folder
 
 
@@ -55,7 +55,7 @@ def rewrite_record(folder: Path, **changes: object) -> None:
 
 def test_a_model_agrees_here_and_alone_and_on_the_published_files(model: Path, dataset: Path) -> None:
     assert different(model) == []
-    findings = verify(model, alone=True, dataset=dataset)
+    findings = verify(model, isolated=True, dataset=dataset)
     assert [f.what for f in findings] == [
         "files", "validation rows", "test rows", "logits of 8 sequences", "validation accuracy", "test accuracy",
     ]  # fmt: skip
@@ -138,7 +138,7 @@ def test_code_that_needs_seqhub_fails_alone_with_one_line(copy: Path) -> None:
     files = RunRecord.load(copy).files | {path.name: file_digest(path)}
     rewrite_record(copy, files=files)
     with pytest.raises(VerificationError, match="could not be loaded back in a process without seqhub"):
-        verify(copy, alone=True)
+        verify(copy, isolated=True)
     assert different(copy) == []  # seqhub's own classes never run the code of the folder
 
 
@@ -184,13 +184,13 @@ def test_truncated_weights_without_a_record(copy: Path) -> None:
 
 
 def test_numbers_of_rows_below_one(model: Path) -> None:
-    with pytest.raises(InvalidInputError, match="rows 0"):
-        evaluate(model, rows=0)
+    with pytest.raises(InvalidConfigError, match="num_examples=0"):
+        evaluate(model, num_examples=0)
 
 
 def test_evaluation_leaves_the_trained_part_alone(copy: Path) -> None:
     before = RunRecord.load(copy)
-    after = evaluate(copy, rows=500, sibling_rows=0)
+    after = evaluate(copy, num_examples=500, sibling_examples=0)
     assert before.criteria == after.criteria
     assert before.probe == after.probe
     assert after.evaluation["test"]["examples"] == 500

@@ -16,7 +16,7 @@ from seqhub.experiments.hs97.recipes import network
 from seqhub.metrics.classification import share_of_rows
 from seqhub.records import PaperRecord, SweepRecord
 from seqhub.records.hs97 import PaperRow, SeedRuns
-from seqhub.sweeps.sweep import TEST_ROWS, AllFailedError, Standing, sweep
+from seqhub.sweeps.sweep import TEST_ROWS, AllFailedError, SweepProgress, sweep
 from seqhub.tasks.ref import TaskField
 from seqhub.tasks.schema import StoppingRule
 from seqhub.tasks.splits import Split
@@ -195,7 +195,7 @@ def run_rows(
     *,
     model: str = "lstm",
     threads: int | None = None,
-    report: Callable[[Row, str, Standing | SweepRecord], None] | None = None,
+    callback: Callable[[Row, str, SweepProgress | SweepRecord], None] | None = None,
 ) -> PaperRecord:
     """Run rows, one after the other, each from all seeds, and keep a record of all that stand in a folder.
 
@@ -207,7 +207,7 @@ def run_rows(
         seeds: Of each row.
         model: One of MODELS; rows whose network has no changes are passed over as written.
         threads: Runs at a time; the cores that this process may use by default.
-        report: Called with the row and its stop, whenever a seed has ended and once a sweep has.
+        callback: Called with the row and its stop, whenever a seed has ended and once a sweep has.
 
     Raises:
         UnknownNameError: No such model.
@@ -224,7 +224,7 @@ def run_rows(
         rows = _with_changes(rows)
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder):
-        return _run_rows(rows, folder, seeds, model=model, threads=threads, report=report)
+        return _run_rows(rows, folder, seeds, model=model, threads=threads, callback=callback)
 
 
 def _run_rows(
@@ -234,16 +234,16 @@ def _run_rows(
     *,
     model: str,
     threads: int | None,
-    report: Callable[[Row, str, Standing | SweepRecord], None] | None,
+    callback: Callable[[Row, str, SweepProgress | SweepRecord], None] | None,
 ) -> PaperRecord:
     known = PaperRecord.load(folder) if (folder / PaperRecord.FILE_NAME).exists() else PaperRecord(rows={})
     plans = [(row, stop) for row in rows for stop in (row.stops if model == "lstm" else STOPS[:1])]
     configs = [row.config(folder / model / row.name / stop, model, stop) for row, stop in plans]
     failures = []
     for (row, stop), config in zip(plans, configs, strict=True):
-        tell = None if report is None else partial(report, row, stop)
+        notify = None if callback is None else partial(callback, row, stop)
         try:
-            done = sweep(config, seeds, threads=threads, resume=True, report=tell)
+            done = sweep(config, seeds, threads=threads, resume=True, callback=notify)
         except AllFailedError as error:
             failures.append(f"{row.name} {stop}: {error}")
             continue
@@ -253,8 +253,8 @@ def _run_rows(
         known.rows[row.name] = _facts(row, results | {model: mine})
         known.rows = {each.name: known.rows[each.name] for each in ROWS if each.name in known.rows}
         known.save(folder)
-        if report is not None:
-            report(row, stop, done)
+        if callback is not None:
+            callback(row, stop, done)
     if failures:
         raise AllFailedError("; ".join(failures))
     return known
