@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "pickle_suffixes", "_lazy"},
+    {"errors", "pickles", "_lazy"},
     {"io", "_logging"},
     {"tasks", "models", "native", "hub", "server"},
     {"records"},
@@ -27,7 +27,7 @@ ENTRY = {"seqhub/training/__main__.py": {"cli"}}  # `accelerate launch -m seqhub
 
 LIBRARIES = {  # that a package may import, besides the standard library and lower layers
     "errors": set(),
-    "pickle_suffixes": set(),
+    "pickles": set(),
     "_lazy": set(),
     "io": set(),
     "_logging": {"transformers", "datasets"},

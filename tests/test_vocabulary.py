@@ -86,7 +86,7 @@ FIRST_WORDS = {"What", "Who", "Whose", "How", "Where", "Whether", "Why", "Of", "
 # Paths that are still to be rewritten; a path is removed when its language is
 PENDING = (
     "seqhub/__init__.py", "seqhub/_hooks.py", "seqhub/_logging.py", "seqhub/errors.py", "seqhub/io.py",
-    "seqhub/pickle_suffixes.py", "seqhub/baselines/", "seqhub/cli/hub", "seqhub/cli/models.py", "seqhub/cli/serve.py",
+    "seqhub/pickles.py", "seqhub/baselines/", "seqhub/cli/hub", "seqhub/cli/models.py", "seqhub/cli/serve.py",
     "seqhub/data/", "seqhub/deployment/", "seqhub/evaluation/", "seqhub/experiments/", "seqhub/metrics/",
     "seqhub/models/", "seqhub/native/", "seqhub/records/", "seqhub/server/", "seqhub/sweeps/", "seqhub/tasks/",
     "seqhub/testing/", "seqhub/training/", "seqhub/verification/",

@@ -15,7 +15,7 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 from seqhub.errors import HubError, InvalidInputError
 from seqhub.hub.client import PATIENCE, RepoType, check_repo_id, connect, hub_errors
 from seqhub.hub.naming import renamed
-from seqhub.hub.pickles import find_pickles
+from seqhub.pickles import contains_pickle, has_pickle_suffix
 
 _MARKS: dict[RepoType, tuple[str, ...]] = {"model": ("run.json", "config.json"), "dataset": ("dataset.json",)}
 _RECORDS: dict[RepoType, str] = {"model": "run.json", "dataset": "dataset.json"}
@@ -81,7 +81,7 @@ def push(
     check_repo_id(repo_id)
     kind = kind_of(folder)
     paths = _files(folder)
-    pickles = find_pickles(paths)
+    pickles = [path for path in paths if has_pickle_suffix(path.name) or contains_pickle(path)]
     if pickles:
         wrong = ", ".join(path.relative_to(folder).as_posix() for path in pickles)
         raise InvalidInputError(

@@ -4,12 +4,10 @@ A scan that finds nothing proves nothing, because lists of dangerous names are r
 file is "suspicious" or "not scanned", never "safe".
 """
 
-import io
 import select
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -19,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Literal, Protocol
 
-from seqhub.pickle_suffixes import PICKLE_SUFFIXES
+from seqhub.pickles import PICKLE_SUFFIXES, contains_pickle, has_pickle_suffix
 from seqhub.server import scan_child
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.types import AddLarge, AddSmall, AddStaged, CopyFile, Operation
@@ -28,13 +26,9 @@ Status = Literal["suspicious", "not scanned", "failed"]
 Opened = Callable[[], bytes | Path | None]
 Unscanned = tuple[str, str, Opened]  # content, ending, and a function that opens it
 
-PICKLES = frozenset(PICKLE_SUFFIXES)
-SCANNED = PICKLES | {".npy", ".npz", ".zip"}
-MAGIC = tuple(bytes([0x80, version]) for version in range(6))  # PROTO and its number
+SCANNED = {*PICKLE_SUFFIXES, ".npy", ".npz", ".zip"}
 MOST_SECONDS = 60.0  # for one file
 MEMORY_BYTES = 320 * 2**20
-MOST_NAMES = 2**20  # bytes of an archive's table of contents
-_END_RECORD = 22  # bytes of the record at the end of an archive, without its comment
 MOST_WAITING = 1000
 _PAGE = 500  # contents without a result that are looked up at a time
 _CATCHING_UP = ("", "")
@@ -54,7 +48,7 @@ def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path
         opened: Where the large file of a sha256 lies; without it large files are judged by name alone.
 
     Raises:
-        HubHTTPError: If one of them puts a file that holds a pickle, by its name or by its first bytes.
+        HubHTTPError: If one of them adds a file that is or contains a pickle, by its name or its content.
     """
     for operation in operations:
         if not isinstance(operation, AddSmall | AddStaged | AddLarge | CopyFile):
@@ -66,31 +60,9 @@ def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path
             content = operation.opened()
         elif isinstance(operation, AddLarge):
             content = opened(operation.sha256)
-        if PurePosixPath(operation.path).suffix.lower() in PICKLES or (content is not None and _is_pickle(content)):
+        if has_pickle_suffix(operation.path) or (content is not None and contains_pickle(content)):
             what = f"{operation.path!r} may hold a pickle, which runs code when it is loaded"
             raise HubHTTPError(422, f"{what}; this server takes safetensors only")
-
-
-def _is_pickle(content: bytes | Path) -> bool:
-    """Return whether a file starts as a pickle, or is an archive with one or with too many names to check."""
-    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
-        head = stream.read(4)
-        if head.startswith(MAGIC):
-            return True
-        if not head.startswith(b"PK"):
-            return False
-        size = stream.seek(0, io.SEEK_END)
-        stream.seek(max(0, size - _END_RECORD - 2**16))
-        tail = stream.read()
-        place = tail.rfind(b"PK\x05\x06")
-        if place >= 0 and int.from_bytes(tail[place + 12 : place + 16], "little") > MOST_NAMES:
-            return True
-        stream.seek(0)
-        try:
-            names = zipfile.ZipFile(stream).namelist()
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-            return False
-        return any(PurePosixPath(name).suffix.lower() in PICKLES for name in names)
 
 
 class Results(Protocol):

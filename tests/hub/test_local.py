@@ -1,21 +1,16 @@
 """Checks before any request: files of a push, and invalid folders and names."""
 
-import io
 import pickle
-import random
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from seqhub.errors import HubError, InvalidInputError
 from seqhub.hub.fetch import fetch
-from seqhub.hub.pickles import find_pickles
 from seqhub.hub.push import push
-from tests.helpers.model_folders import MODEL_FILES, dataset_folder, model_folder, safetensors
+from tests.helpers.model_folders import MODEL_FILES, dataset_folder, model_folder
 
 
 class Evil:
@@ -25,79 +20,10 @@ class Evil:
         return exec, ("raise SystemExit",)
 
 
-def zipped(name: str, content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def array(values: object) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.array(values))
-    return buffer.getvalue()
-
-
-PICKLES = {
-    **{f"protocol-{n}.json": pickle.dumps(Evil(), protocol=n) for n in range(6)},
-    **{f"data-{n}.md": pickle.dumps({"w": [1.0]}, protocol=n) for n in range(2, 6)},
-    "weights.bin": b"harmless text, but a name that loaders unpickle",
-    "WEIGHTS.PT": b"",
-    "optimizer.pkl": b"x",
-    "model.safetensors": zipped("archive/data.pkl", b"x"),
-    "renamed.png": zipped("inner.txt", pickle.dumps(Evil())),
-    "objects.npy": array([{}, None]),
-    "arrays.npz": zipped("objects.npy", array([{}, None])),
-    "old.txt": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",  # torch.save before 1.6 starts so
-}
-HARMLESS = {
-    "model.safetensors": safetensors(),
-    **{f"weights-{n}.safetensors": safetensors(n) for n in (896, 1152, 1408)},
-    "README.md": b"N.B. a note\n",
-    "code.py": b"class A:\n    pass\n",
-    "cos.txt": b"cos\nsystem\n(S'no end'\n",
-    "part.parquet": b"PAR1\x15\x04\x15\x80",
-    "figure.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-    "numbers.npy": array([1.0, 2.0]),
-    "archive.zip": zipped("README.md", b"text"),
-    "empty.json": b"",
-}
-
-
 def write(folder: Path, name: str, content: bytes) -> Path:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
     return folder / name
-
-
-def test_pickles_are_found_whatever_their_name(tmp_path: Path) -> None:
-    paths = [write(tmp_path, name, content) for name, content in PICKLES.items()]
-    assert find_pickles(paths) == paths
-
-
-def test_other_files_are_not_taken_for_pickles(tmp_path: Path) -> None:
-    assert find_pickles([write(tmp_path, name, content) for name, content in HARMLESS.items()]) == []
-
-
-def test_an_encrypted_archive_counts_as_a_pickle(tmp_path: Path) -> None:
-    content = bytearray(zipped("README.md", b"text"))
-    content[6] |= 1  # the flag in the local header, and in the directory
-    content[content.index(b"PK\x01\x02") + 8] |= 1
-    path = write(tmp_path, "a.zip", bytes(content))
-    assert find_pickles([path]) == [path]
-
-
-def test_a_damaged_archive_counts_as_a_pickle(tmp_path: Path) -> None:
-    content = zipped("README.md", b"text" * 99)
-    path = write(tmp_path, "a.zip", content.replace(b"text", b"tent", 1))
-    assert find_pickles([path]) == [path]
-
-
-def test_the_search_survives_any_content(tmp_path: Path) -> None:
-    draw = random.Random(0)
-    starts = [b"", b"\x80\x04", b"c", b"(", b"\x93NUMPY", b"PK\x03\x04", b"]", b"\x80\x05\x95"]
-    paths = [write(tmp_path, f"{i}.x", draw.choice(starts) + draw.randbytes(draw.randint(0, 80))) for i in range(300)]
-    assert set(find_pickles(paths)) <= set(paths)
 
 
 def test_the_error_on_a_folder_with_pickles_names_them(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqhub.hub.pickles import find_pickles
-from seqhub.pickle_suffixes import PICKLE_SUFFIXES
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.pickle_scan import Scanner, refuse_pickles
 from seqhub.server.scan_child import scan
@@ -224,12 +222,3 @@ def test_the_child_ends_with_the_scanner(store: Store) -> None:
         assert children[0].poll() is None
         threading.Timer(0, go_on.set).start()
     assert children[0].poll() is not None
-
-
-@pytest.mark.parametrize("suffix", PICKLE_SUFFIXES)
-def test_the_policy_and_push_refuse_the_same_names(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"weights{suffix.upper()}"
-    path.write_bytes(b"text")
-    assert find_pickles([path]) == [path]
-    with pytest.raises(HubHTTPError, match="safetensors only"):
-        refuse_pickles([AddSmall(path.name, b"text")])
