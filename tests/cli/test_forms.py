@@ -54,7 +54,7 @@ def check_show(task_id: str) -> None:
     assert {
         name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
     }.items() >= config.parameters().items()
-    for name in ("rule", "symbols", "values", "target", "chance", *config.parameters()):
+    for name in ("description", "symbols", "values", "target", "chance", *config.parameters()):
         assert any(line.startswith(f"{name} ") for line in table), name
     text = "".join("".join(table).split())  # long lines of both columns alternate
     assert schema.target == "step_class" or all("".join(readable(inputs).split()) in text for inputs, _ in examples)
