@@ -1,25 +1,23 @@
-"""What solves a task: settings found by search, shipped with every config.
+"""Recipes: settings that solve a task, found by search, for every config and model.
 
-The folder is the registry: module `seqhub.training.recipes.NAME` holds the recipes of task NAME, a function of a
-config and a model each. `solve` is the recipe of this package; a task may have others, like `tutorial`, the settings
-of the course that it comes from. A task without a module of its own has `solve` in its general form (see `general`).
-A module of a task that is made for another model than an LSTM names it: `MODEL`.
+Recipe `solve` is this package's own (see `recipes.solve`). Some tasks also have `tutorial`, the settings of the course,
+book or example that they come from (see `recipes.tutorial`). A task without settings of its own, as every task from
+outside seqhub, has the default settings of `solve`.
 """
 
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from seqhub.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from seqhub.tasks.ref import TaskRef
-    from seqhub.tasks.schema import TaskConfig
 
-Recipe = Callable[["TaskConfig", str], dict[str, Any]]
+Recipe = Callable[[Any, str], dict[str, Any]]  # (TaskConfig, name of a model preset) -> settings of `TrainConfig`
 
 RECIPES = ("solve", "tutorial")
+
+_DEFAULT_MODELS = {"chirps": "cnn_lstm", "ramps": "lstm_autoencoder", "windows": "locally_connected"}  # others: lstm
 
 
 def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve") -> dict[str, Any]:
@@ -34,17 +32,15 @@ def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve")
     ('lstm', 'locally_connected')
     """
     from seqhub.tasks.ref import TaskRef
-    from seqhub.tasks.registry import builtin_tasks  # not above: it takes NumPy, which `--help` can do without
-    from seqhub.training.recipes import general
+    from seqhub.training.recipes import solve, tutorial  # imported here because NumPy is slow to import for `--help`
 
     ref = TaskRef.parse(task)
-    config = ref.config
-    module = f"{__name__}.{ref.name}"
-    own = import_module(module) if ref.name in builtin_tasks() and find_spec(module) else general
-    known: dict[str, Recipe] = {each: getattr(own, each) for each in RECIPES if hasattr(own, each)}
+    known: dict[str, Recipe] = {"solve": solve.RECIPES.get(ref.name, solve.default)}
+    if ref.name in tutorial.RECIPES:
+        known["tutorial"] = tutorial.RECIPES[ref.name]
     if name not in known:
         raise UnknownNameError.of(f"recipe of {ref.name}", name, known)
     if model is not None:
-        return known[name](config, model)
-    model = getattr(own, "MODEL", "lstm")
-    return {"model": model, **known[name](config, model)}
+        return known[name](ref.config, model)
+    model = _DEFAULT_MODELS.get(ref.name, "lstm")
+    return {"model": model, **known[name](ref.config, model)}
