@@ -1,10 +1,10 @@
 """Datasets, models and a Hub for sequence memory.
 
-After `import seqhub`, `datasets.load_dataset("qrsu", "hard")` and the Auto classes of `transformers` know the tasks and
-models of this package. The import loads none of datasets, transformers and torch: the names below are imported at first
-use, and hooks register seqhub with the two libraries when they are imported, before or after seqhub.
+`import seqhub` registers the tasks with `datasets.load_dataset`, as in `load_dataset("qrsu", "hard")`, and the models
+with the Auto classes of `transformers`. It does not import datasets, transformers or torch: the names below are
+imported at first use, and hooks register seqhub with the two libraries when they are imported, before or after seqhub.
 `seqhub.unregister()` undoes the registration, and SEQHUB_NO_HOOK=1 in the environment prevents it;
-`seqhub.load_dataset`, `seqhub.get_builder` and the model classes work without it.
+`seqhub.load_dataset`, `seqhub.get_builder` and the model classes work without registration.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Import hooks that register seqhub with `datasets` and `transformers` when these are imported, and not before.
+"""Import hooks that register seqhub with `datasets` and `transformers` when these are imported.
 
 `datasets` has no plug-in mechanism, so one of its functions is wrapped (see `data.datasets_hook`); `transformers` has
-`AutoConfig.register`. The hooks keep `import seqhub` light and work in either order of imports.
+`AutoConfig.register`. With the hooks `import seqhub` is fast, and the order of imports does not matter.
 """
 
 import sys
@@ -15,7 +15,7 @@ _installed = False  # wrapt has no way to remove a hook, so each is installed on
 
 
 def import_native_dispatch() -> None:
-    """Import `seqhub.native.dispatch` before any model is: modelling files look it up and never import it."""
+    """Import `seqhub.native.dispatch` before any model, because modelling files look it up without importing it."""
     wrapt.register_post_import_hook(lambda _: import_module("seqhub.native.dispatch"), "transformers.modeling_utils")
 
 
@@ -32,7 +32,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Leave `datasets` and `transformers` as they were. Idempotent."""
+    """Undo the registration with `datasets` and `transformers`. Idempotent."""
     global _active
     _active = False
     if "datasets.inspect" in sys.modules:

@@ -1,18 +1,14 @@
-"""Silence the progress bars and warnings of transformers and datasets for a while."""
+"""Context managers that silence the progress bars and warnings of transformers and datasets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers from drawing bars for files of a few kilobytes, and from reporting what an error will say.
+    """Disable progress bars and warnings of transformers, and restore its settings afterwards.
 
-    Its settings are given back.
+    The files have a few kilobytes, and problems are raised as errors.
     """
     from transformers.utils import logging
 
@@ -29,10 +25,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def quiet_datasets() -> Iterator[None]:
-    """Keep `datasets` from drawing a bar for every split and from logging what it raises too.
-
-    Its settings are given back.
-    """
+    """Disable the progress bars of `datasets` and its log of errors that it also raises; restore its settings."""
     from datasets.utils import logging
 
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

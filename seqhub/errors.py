@@ -1,31 +1,36 @@
 """Exceptions of seqhub.
 
     SeqhubError
-    ├── UnknownNameError       a task, config, split, model or criterion that does not exist   (ValueError)
-    ├── InvalidConfigError     settings that are not allowed, alone or together                  (ValueError)
-    ├── InvalidInputError      data that break a rule: symbols, lengths, shapes, sizes           (ValueError)
-    ├── CorruptFileError       a file that is truncated, tampered with or not what it claims     (ValueError)
-    ├── OutputExistsError      a folder that already holds another run or dataset                (FileExistsError)
-    ├── SaveError              a save that failed; what was there before is unchanged            (OSError)
-    ├── HubError               a Hub that cannot be reached or refuses a request                 (OSError)
-    └── VerificationError      what was loaded back differs from its record                      (AssertionError)
+    ├── UnknownNameError       unknown task, config, split, model, criterion, ...                (ValueError)
+    ├── InvalidConfigError     setting or combination of settings that is not allowed            (ValueError)
+    ├── InvalidInputError      invalid data: symbols, lengths, shapes, sizes                     (ValueError)
+    ├── CorruptFileError       file that is truncated, modified or of another kind               (ValueError)
+    ├── OutputExistsError      folder that already contains another run or dataset               (FileExistsError)
+    ├── SaveError              failed save; the previous content is unchanged                    (OSError)
+    ├── HubError               Hub that cannot be reached or rejects a request                   (OSError)
+    └── VerificationError      loaded content that differs from its record                       (AssertionError)
 
-A message is one line: what was given, what is allowed, where.
+A message is one line: the given value, the allowed values, the place.
 """
 
 from collections.abc import Iterable
 
 
 class SeqhubError(Exception):
-    """Base of all errors that seqhub raises on purpose; the command line prints them as one line."""
+    """Base class of all errors of seqhub; the command line prints them as one line."""
 
 
 class UnknownNameError(SeqhubError, ValueError):
-    """A name that is not in a registry."""
+    """Name that is not in a registry."""
 
     @classmethod
     def of(cls, kind: str, given: object, known: Iterable[str]) -> "UnknownNameError":
-        """Return the error for a name of some kind.
+        """Return the error for an unknown name.
+
+        Args:
+            kind: Kind of the name, such as `task`.
+            given: The name.
+            known: The allowed names.
 
         >>> str(UnknownNameError.of("task", "qrs", ["qrsu"]))
         "no task 'qrs'; known: qrsu"
@@ -34,11 +39,11 @@ class UnknownNameError(SeqhubError, ValueError):
 
 
 class InvalidConfigError(SeqhubError, ValueError):
-    """Settings that are not allowed, alone or together.
+    """Invalid setting, or combination of settings.
 
     Attributes:
-        setting: Name, value and rule of one setting that is at fault, or None; the command line shows it as an option.
-        where: Task or file that the message ends with.
+        setting: Name, value and rule of a single invalid setting, or None; the command line shows it as an option.
+        where: Task or file, at the end of the message.
     """
 
     setting: tuple[str, object, str] | None = None
@@ -47,6 +52,12 @@ class InvalidConfigError(SeqhubError, ValueError):
     @classmethod
     def of(cls, name: str, value: object, rule: str, where: object = "") -> "InvalidConfigError":
         """Return the error for one setting.
+
+        Args:
+            name: Name of the setting.
+            value: The given value.
+            rule: Allowed values, as in "at least 1".
+            where: Task or file, if any.
 
         >>> str(InvalidConfigError.of("batch_size", 0, "at least 1", "qrsu/hard"))
         'batch_size=0: must be at least 1 (qrsu/hard)'
@@ -57,28 +68,28 @@ class InvalidConfigError(SeqhubError, ValueError):
 
 
 class InvalidInputError(SeqhubError, ValueError):
-    """Data that break a rule: symbols, lengths, shapes, sizes."""
+    """Invalid data: symbols, lengths, shapes, sizes."""
 
 
 class CorruptFileError(SeqhubError, ValueError):
-    """A file that is truncated, tampered with or not what it claims to be."""
+    """File that is truncated, modified or of another kind."""
 
 
 class OutputExistsError(SeqhubError, FileExistsError):
-    """A folder that already holds something this command would overwrite."""
+    """Folder that already contains files that would be overwritten."""
 
 
 class SaveError(SeqhubError, OSError):
-    """A save that failed; what was there before is unchanged."""
+    """Failed save; the previous content is unchanged."""
 
 
 class HubError(SeqhubError, OSError):
-    """A Hub that cannot be reached or refuses a request; local files are unchanged."""
+    """Hub that cannot be reached or rejects a request; local files are unchanged."""
 
 
 class DataWarning(UserWarning):
-    """Rows from which little can be learnt; a run continues."""
+    """Warning about rows from which a model can learn little; the run continues."""
 
 
 class VerificationError(SeqhubError, AssertionError):
-    """Something loaded back differs from what its record says."""
+    """Loaded content that differs from its record."""

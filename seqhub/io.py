@@ -8,10 +8,12 @@ from seqhub.errors import SaveError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write beside, flush to disk, rename: `path` holds the old content or the new, never a part.
+    """Write a temporary file in the same folder, flush it to disk and rename it.
+
+    `path` has either the old content or the new content, never a part of it.
 
     Raises:
-        SaveError: The disk is full or cannot be written; `path` is as it was.
+        SaveError: The disk is full or cannot be written; `path` is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
@@ -28,7 +30,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Flush the entries of a folder to disk, so that they survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

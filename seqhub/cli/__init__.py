@@ -17,7 +17,7 @@ from seqhub.cli.results import card_command, evaluate_command, plot_command
 from seqhub.cli.serve import serve_command
 from seqhub.cli.sweep import sweep_command
 from seqhub.cli.train import train_command
-from seqhub.training.launch import is_first_to_speak
+from seqhub.training.launch import is_first_to_report
 
 app = typer.Typer(
     name="seqhub",
@@ -58,4 +58,4 @@ app.add_typer(hub_app, name="hub")
 
 def main() -> None:
     """Run one command; `seqhub.cli.errors` defines the exit codes."""
-    run(app, is_first_to_speak)
+    run(app, is_first_to_report)

@@ -86,7 +86,7 @@ def sweep_command(
     with seeds_bar(visible=form is Form.TABLE) as bar:
         progress = bar.add_task(f"{config.task} {config.model}", total=seeds, state="starting")
         from seqhub.sweeps.slurm import Cluster  # slow, so imported under the progress bar
-        from seqhub.sweeps.sweep import SweepInterrupted, run_here, sweep
+        from seqhub.sweeps.sweep import SweepInterrupted, run_locally, sweep
         from seqhub.training.native_loop import reason_not_native
 
         why = reason_not_native(config)
@@ -105,7 +105,9 @@ def sweep_command(
                     test_rows=test_rows,
                     keep_models=keep_models,
                     resume=resume,
-                    run=Cluster(jobs, dict(map(named_value, job_option or ()))) if engine == "submitit" else run_here,
+                    run=Cluster(jobs, dict(map(named_value, job_option or ())))
+                    if engine == "submitit"
+                    else run_locally,
                     callback=callback,
                 )
         except SweepInterrupted as stop:

@@ -34,7 +34,7 @@ from seqhub.data.split_sizes import chosen_sizes
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
 from seqhub.io import sync_folder
 from seqhub.records import DatasetRecord, command_line, environment
-from seqhub.records.dataset import ConfigFacts, SplitInfo
+from seqhub.records.dataset import ConfigInfo, SplitInfo
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
@@ -186,7 +186,7 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
 
 def _write_config(
     folder: Path, splits: dict[str, Split], sizes: dict[str, int], tell: Callable[[int], None]
-) -> ConfigFacts:
+) -> ConfigInfo:
     """Write the splits of one config; what the record says of it."""
     folder.mkdir()
     schema = splits["train"].schema

@@ -1,4 +1,4 @@
-"""JSON records that a stage leaves for the next one; cards, plots and tables are rendered from nothing else."""
+"""JSON records that each stage writes for the next one; cards, plots and tables are rendered from records only."""
 
 from seqhub.records.dataset import DatasetRecord
 from seqhub.records.environment import command_line, environment

@@ -1,4 +1,4 @@
-"""Base class of all records: one JSON file with closed fields, whose schema is the annotations of the dataclass."""
+"""Base class of all records: one JSON file with a fixed set of fields, checked against the dataclass annotations."""
 
 import json
 from dataclasses import dataclass, fields
@@ -15,23 +15,23 @@ FORMAT = 1  # raised when a field changes its meaning
 
 @dataclass(kw_only=True)
 class Record:
-    """A JSON file of a stage.
+    """JSON file that a stage writes.
 
-    Nested values are the JSON values themselves; TypedDicts describe them, so that an editor knows their keys and a
-    record that was read is written again byte for byte.
+    Nested values are plain JSON values, described by TypedDicts, so that editors can complete their keys and saving a
+    loaded record reproduces the file byte for byte.
     """
 
     FILE_NAME: ClassVar[str] = "record.json"
-    KEYS: ClassVar[dict[str, str]] = {}  # field -> its name in the file, where they differ
+    KEYS: ClassVar[dict[str, str]] = {}  # field -> key in the file, if different
 
     format: int = FORMAT
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values, under their names in the file."""
+        """Return the fields as JSON values, by their keys in the file."""
         return {self.KEYS.get(each.name, each.name): _plain(getattr(self, each.name)) for each in fields(self)}
 
     def text(self) -> str:
-        """Return the content of the file."""
+        """Return the record as JSON text, the content of the file."""
         return json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n"
 
     def save(self, folder: Path) -> Path:
@@ -45,8 +45,8 @@ class Record:
         """Read the record of `folder`.
 
         Raises:
-            FileNotFoundError: The folder has none.
-            CorruptFileError: The file is not valid JSON, of another format, or has other fields than this record.
+            FileNotFoundError: The folder does not have one.
+            CorruptFileError: The file is not valid JSON, has another format, or has other fields than this record.
         """
         path = Path(folder) / cls.FILE_NAME
         if not path.is_file():
@@ -68,7 +68,7 @@ class Record:
         names = {cls.KEYS.get(each.name, each.name): each.name for each in fields(cls)}
         if values.keys() != names.keys():
             wrong = ", ".join(sorted(values.keys() ^ names.keys()))
-            raise CorruptFileError(f"{path}: fields missing or not known: {wrong}")
+            raise CorruptFileError(f"{path}: missing or unknown fields: {wrong}")
         hints = get_type_hints(cls)
         wrong = ", ".join(
             place
@@ -76,7 +76,7 @@ class Record:
             for place in mismatches(values[key], str if hints[name] is TaskField else hints[name], key)
         )
         if wrong:
-            raise CorruptFileError(f"{path}: values missing or of another type: {wrong}")
+            raise CorruptFileError(f"{path}: missing values or values of a wrong type: {wrong}")
         return cls(**{names[key]: value for key, value in values.items()})
 
 

@@ -15,56 +15,56 @@ class SplitInfo(TypedDict):
     rows: int
     digest: str
     bytes: int
-    labels: dict[str, int]  # label -> rows, or steps where each has a class; empty without classes
+    labels: dict[str, int]  # label -> number of rows, or of steps for a class per step; empty without classes
     mean_length: float
-    numbers: NotRequired[list[float]]  # least, mean and largest label, without classes
-    characters: NotRequired[int]  # bytes of all texts, where symbols are words
+    numbers: NotRequired[list[float]]  # smallest, mean and largest label, for numeric labels
+    characters: NotRequired[int]  # size of all texts in bytes, if symbols are words
 
 
 class Guessing(TypedDict):
-    """Random weight guessing, measured on one config."""
+    """Result of random weight guessing on one config."""
 
-    units: int  # of each network
+    units: int  # per network
     range: float  # largest absolute weight
-    trials: int  # at most
+    trials: int  # limit per seed
     seeds: list[int]
-    guesses: list[int | None]  # of each seed until one was right; None where none was
+    guesses: list[int | None]  # for each seed, guesses until the first solution; None without one
 
 
-class ConfigFacts(TypedDict):
+class ConfigInfo(TypedDict):
     """One config of a built dataset."""
 
     splits: dict[str, SplitInfo]
-    overlap: dict[str, int]  # "train/test" -> distinct sequences in both
+    overlap: dict[str, int]  # "train/test" -> number of distinct sequences in both
     examples: list[list[str]]  # [[inputs, target], ...]
-    guessing: NotRequired[Any]  # a release adds it, see `DatasetRecord.guessing`
+    guessing: NotRequired[Any]  # added for a release, see `DatasetRecord.guessing`
 
 
 @dataclass(kw_only=True)
 class DatasetRecord(Record):
-    """Record of one build of a dataset, in the folder of the Parquet files of all its configs."""
+    """Record of a dataset build, in the folder with the Parquet files of all configs."""
 
     FILE_NAME = "dataset.json"
 
     task: str
     task_version: int
     seed: int
-    configs: dict[str, ConfigFacts]
+    configs: dict[str, ConfigInfo]
     seconds: float
     environment: Environment = field(default_factory=Environment)
     command: str = ""
 
     @property
     def guessing(self) -> dict[str, Guessing]:
-        """Random weight guessing by config, for those on which it was measured.
+        """Results of random weight guessing, by config, for the measured configs.
 
         Raises:
             CorruptFileError: A value is missing or of another type.
         """
         found: dict[str, Guessing] = {
-            name: facts["guessing"] for name, facts in self.configs.items() if "guessing" in facts
+            name: info["guessing"] for name, info in self.configs.items() if "guessing" in info
         }
         wrong = ", ".join(mismatches(found, dict[str, Guessing], "guessing"))
         if wrong:
-            raise CorruptFileError(f"record of {self.task}: values missing or of another type: {wrong}")
+            raise CorruptFileError(f"record of {self.task}: missing values or values of a wrong type: {wrong}")
         return found

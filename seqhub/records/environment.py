@@ -10,14 +10,14 @@ from typing import TypedDict
 
 
 class Environment(TypedDict, total=False):
-    """Software and machine that a record was made with; nothing that names the machine or its user."""
+    """Software versions and machine size of a record; without names of the machine or its user."""
 
     python: str
     platform: str
     cores: int | None
     versions: dict[str, str | None]
     device: str  # of a run: cpu, cuda, ...
-    native: bool  # of a run: whether native code trained it
+    native: bool  # of a run: True if trained by native code
 
 
 def environment() -> Environment:
@@ -32,7 +32,7 @@ def environment() -> Environment:
 
 
 def command_line() -> str:
-    """Return the command that started this process; of absolute paths only the last part."""
+    """Return the command that started this process, with absolute paths shortened to their last part."""
     arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv]
     return " ".join(arguments)
 

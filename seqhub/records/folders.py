@@ -1,8 +1,8 @@
-"""Content of folders that lack the record that was looked for."""
+"""Descriptions of folders without the expected record, for error messages."""
 
 from pathlib import Path
 
-CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run until its record is
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run until its record is written
 
 _CONTENT = {
     "run.json": "a finished run",
@@ -13,7 +13,7 @@ _CONTENT = {
 
 
 def other_content(folder: Path) -> str:
-    """Return the end of a message that says what a folder holds instead; empty if that is unknown."""
+    """Return the end of a message that describes the content of a folder; empty if the content is unknown."""
     if not folder.is_dir():
         return ", which is not a folder"
     return next((f", which holds {kind}" for name, kind in _CONTENT.items() if (folder / name).is_file()), "")

@@ -8,15 +8,15 @@ from seqhub.records.environment import Environment
 
 
 class SeedRuns(TypedDict):
-    """Runs of one row of a table with one model, from many seeds; lists are in the order of `seeds`."""
+    """Runs of one row of a table with one model and many seeds; lists are in the order of `seeds`."""
 
-    seeds: list[int]  # without those that failed
-    sequences: list[int | None]  # training sequences to success
+    seeds: list[int]  # without failed seeds
+    sequences: list[int | None]  # training sequences until the stopping rule was met
     seen: list[int]  # training sequences presented
     test_wrong: list[int]
     test_rows: int
     seconds: list[float]  # training and test
-    failed: dict[str, str]  # seed -> reason
+    failed: dict[str, str]  # seed -> error message
     parameters: int
     model_config: dict[str, Any]
     training: dict[str, Any]
@@ -27,14 +27,14 @@ class SeedRuns(TypedDict):
 
 
 class PaperRow(TypedDict):
-    """One row of a table: numbers of the paper and of runs here."""
+    """One row of a table: numbers of the paper and of the runs."""
 
     address: str  # task id
     success: dict[str, Any]  # the stopping rule of the paper
-    weights: int | None  # of the paper's network
-    sequences: int  # to success, in the paper
+    weights: int | None  # number in the network of the paper
+    sequences: int  # training sequences until the stopping rule was met, in the paper
     wrong: float | None  # share of wrong test sequences, in the paper
-    changes: str | None  # to the paper's network here
+    changes: str | None  # changes to the network of the paper
     results: dict[str, dict[str, SeedRuns]]  # model -> "paper" or "strict" -> runs
 
 

@@ -11,7 +11,7 @@ from seqhub.tasks.ref import TaskField
 
 
 class ClassCounts(TypedDict):
-    """Right answers of one class."""
+    """Correct predictions for one class."""
 
     correct: int
     total: int
@@ -27,7 +27,7 @@ class SplitMetrics(TypedDict):
     mean_length: float
     seed: int
     digest: str
-    # by target, see `_REQUIRED`
+    # dependent on the target, see `_REQUIRED`
     per_class: NotRequired[dict[str, ClassCounts]]
     confusion: NotRequired[list[list[int]]]
     interval: NotRequired[list[float]]
@@ -38,11 +38,11 @@ class SplitMetrics(TypedDict):
     worst_mse: NotRequired[float]
     mean_absolute_error: NotRequired[float]
     tolerance: NotRequired[float]
-    paper: NotRequired[dict[str, Any]]  # the same by the rule of the task's source
-    # added by `verify` or later versions: any
+    paper: NotRequired[dict[str, Any]]  # metrics by the rule of the task's source
+    # `verify` and later versions may add other keys
 
 
-_REQUIRED = {  # target -> metrics that every evaluated split has
+_REQUIRED = {  # target -> metrics of every evaluated split
     "class": ("per_class", "confusion", "interval", "abs_wrong"),
     "step_class": ("per_class", "confusion", "steps", "whole"),
     "next_symbol": ("steps", "whole"),
@@ -52,7 +52,7 @@ _REQUIRED = {  # target -> metrics that every evaluated split has
 
 
 class TrainingData(TypedDict, total=False):
-    """Rows that a run was trained on."""
+    """Training data of a run."""
 
     task_version: int
     source: str  # `stream`, `splits`, or the name of the folder or file
@@ -60,12 +60,12 @@ class TrainingData(TypedDict, total=False):
     rows: int
     digest: str
     identity: str  # SHA-256 of the content, see `data.source.DataSource.identity`
-    split_rule: int  # of the rows of a file
+    split_rule: int  # version of the rule that assigns the rows of a file to splits
     statistics: dict[str, Any]
 
 
 class Probe(TypedDict, total=False):
-    """First sequences of the test split and the logits that the model in memory gave each of them alone."""
+    """First sequences of the test split and their logits, from the model in memory with batches of one."""
 
     texts: list[str]
     input_values: list[list[list[float]]]
@@ -74,9 +74,9 @@ class Probe(TypedDict, total=False):
 
 @dataclass(kw_only=True)
 class RunRecord(Record):
-    """Record of one training run and its measurements, beside the weights.
+    """Record of a training run and its evaluation, in the folder of the weights.
 
-    A task id may be given as a string; `task` is then a `TaskRef`.
+    `task` may be given as a string, and is converted to a `TaskRef`.
     """
 
     FILE_NAME = "run.json"
@@ -84,26 +84,26 @@ class RunRecord(Record):
 
     task: TaskField = TaskField()
     model: str  # preset: lstm, gru, ...
-    model_config: dict[str, Any]  # settings of the config class, beyond its defaults
+    model_config: dict[str, Any]  # chosen settings of the config class, and its sizes
     num_parameters: int
-    seed: int | None  # these and the counts below: None if the model was trained without `seqhub train`
-    training: dict[str, Any]  # every setting of TrainConfig but the folder
+    seed: int | None  # None, as the counts below, if the model was trained without `seqhub train`
+    training: dict[str, Any]  # all settings of TrainConfig except the folder
     data: TrainingData
-    sequences_seen: int | None  # training sequences presented, all processes together
+    sequences_seen: int | None  # training sequences presented, over all processes
     optimizer_steps: int | None
     processes: int | None
-    criteria: dict[str, int | None]  # criterion -> training sequences until it was met first; None: never met
+    criteria: dict[str, int | None]  # criterion -> training sequences until it was first met; None if never met
     evaluation: dict[str, SplitMetrics] = field(default_factory=dict)
-    """metrics by split of the run's own config ("test") or of another config ("hard/test")"""
+    """Metrics by split, of the config of the run ("test") or of another config ("hard/test")."""
     probe: Probe = field(default_factory=Probe)
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256 of weights, config, code and tokenizer
-    timings: dict[str, float] = field(default_factory=dict)  # seconds by stage
+    timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
     environment: Environment = field(default_factory=Environment)
     command: str = ""
 
     @property
     def probes(self) -> list[Any]:
-        """Sequences of `probe`, as texts or nested lists of values."""
+        """Sequences of `probe`: texts or nested lists of values."""
         return self.probe.get("texts") or self.probe.get("input_values") or []
 
     def require_metrics(self, target: str) -> None:
@@ -116,9 +116,9 @@ class RunRecord(Record):
         ]
         wrong = ", ".join([*missing, *mismatches(self.evaluation, dict[str, SplitMetrics], "evaluation")])
         if wrong:
-            raise CorruptFileError(f"record of {self.name}: values missing or of another type: {wrong}")
+            raise CorruptFileError(f"record of {self.name}: missing values or values of a wrong type: {wrong}")
 
     @property
     def name(self) -> str:
-        """Name of the repository that this run is published as: qrsu-hard-lstm."""
+        """Name of the repository for this run, such as qrsu-hard-lstm."""
         return f"{self.task.slug}-{self.model}"

@@ -7,10 +7,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 
 
 def mismatches(value: Any, annotation: Any, where: str = "") -> Iterator[str]:
-    """Yield the places at which a JSON value is not of a type.
+    """Yield the paths in a JSON value at which it does not match a type annotation.
 
-    Types are those of JSON, `list[X]`, `dict[str, X]`, unions, `Any` and TypedDicts. A TypedDict may hold more keys
-    than it declares, as later versions add some. An int counts as a float; a bool does not count as an int.
+    Supported types are those of JSON, `list[X]`, `dict[str, X]`, unions, `Any` and TypedDicts. A TypedDict may have
+    more keys than it declares, because later versions add some. An int is accepted as a float, a bool not as an int.
 
     >>> from typing import TypedDict
     >>> class Counts(TypedDict):

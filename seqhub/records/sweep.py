@@ -9,7 +9,7 @@ from seqhub.tasks.ref import TaskField
 
 
 class Spread(TypedDict):
-    """Distribution of a number over the runs that have it."""
+    """Summary statistics of a number over the runs that have it."""
 
     count: int
     median: float | None
@@ -25,7 +25,7 @@ class SeedRun(TypedDict):
     criteria: dict[str, int | None]
     sequences_seen: int
     seconds: float
-    test: dict[str, Any]  # metrics of the test split that are single numbers
+    test: dict[str, Any]  # scalar metrics of the test split
 
 
 class Summary(TypedDict):
@@ -33,13 +33,13 @@ class Summary(TypedDict):
 
     seeds: int
     solved: int
-    criteria: dict[str, Spread]  # training sequences until each was met
+    criteria: dict[str, Spread]  # training sequences until the criterion was met
     test: dict[str, Spread]
 
 
 @dataclass(kw_only=True)
 class SweepRecord(Record):
-    """Record of runs with the same settings and many seeds, beside a folder with the record of each seed."""
+    """Record of runs with the same settings and many seeds; each run has its own folder and record."""
 
     FILE_NAME = "sweep.json"
     KEYS = {"task": "address"}  # noqa: RUF012  a ClassVar, as in the base class
@@ -48,13 +48,13 @@ class SweepRecord(Record):
     model: str
     model_config: dict[str, Any]
     num_parameters: int
-    training: dict[str, Any]  # every setting but the folder and the seed
-    native: bool  # whether native code trained the runs
-    threads: int  # runs at a time
-    solved_by: list[str]  # criteria that a run must meet to count as solved
+    training: dict[str, Any]  # all settings except the folder and the seed
+    native: bool  # True if native code trained the runs
+    threads: int  # number of simultaneous runs
+    solved_by: list[str]  # criteria that a solved run meets
     runs: list[SeedRun]
-    failed: dict[str, str]  # seed -> reason for its missing record
+    failed: dict[str, str]  # seed -> error message
     summary: Summary
-    timings: dict[str, float]  # seconds: "runs" of all together; "wall" of the command, where one command did it all
+    timings: dict[str, float]  # seconds: "runs", summed over runs; "wall", of the command if it made all runs
     environment: Environment
     command: str

@@ -1,7 +1,7 @@
-"""The learning-rate range test: a run of a few steps in which the rate rises from nothing until the loss diverges.
+"""Learning-rate range test: a short run in which the rate rises from a low value until the loss diverges.
 
-Source: Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3; with a rate that rises by a
-factor at each step. It is a run like any other, by the same loop, whose folder is thrown away.
+Source: Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3. Here the rate is multiplied
+by a constant factor at each step. The test uses the training loop of all runs, with a temporary folder.
 """
 
 import tempfile
@@ -17,9 +17,9 @@ from seqhub.training.launch import require_one_process
 from seqhub.training.state import DivergedError, TrainerState
 from seqhub.training.train import TrainingInterrupted, train
 
-_MEMORY = 0.9  # of the smoothed loss
+_DECAY = 0.9  # of the moving average of the loss
 _DIVERGED = 4.0  # times the lowest smoothed loss
-_FEWEST, _MOST = 10, 100_000  # steps
+_MIN_STEPS, _MAX_STEPS = 10, 100_000
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class RangeStep:
     """One optimizer step of the test.
 
     Args:
-        learning_rate: At this step.
-        loss: Of its batch, before the step.
-        smoothed: Of this and the steps before, with exponentially falling weight.
+        learning_rate: Learning rate of the step.
+        loss: Loss of its batch, before the step.
+        smoothed: Exponential moving average of the losses up to this step.
     """
 
     learning_rate: float
@@ -37,21 +37,21 @@ class RangeStep:
     smoothed: float
 
 
-class _Diverged(Exception):  # noqa: N818  the end of the test, and no error
+class _Diverged(Exception):  # noqa: N818  not an error: ends the test
     pass
 
 
 def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0, steps: int = 200) -> list[RangeStep]:
-    """Let the learning rate rise from `lowest` to `highest` in `steps` steps, and see what the loss does.
+    """Return the loss at each step while the learning rate rises from `lowest` to `highest` in `steps` steps.
 
-    The test ends early where the smoothed loss is four times its lowest value, or no longer finite. Nothing is left
-    on the disk, and random state and threads of the caller are as before.
+    The test ends early when the smoothed loss exceeds four times its lowest value, or is no longer finite. No files
+    are kept, and random state and thread count of the caller are restored.
 
     Args:
-        config: Of the run that the rate is for. Its rate, schedule, length, checks and folder are of no meaning here.
-        lowest: The first rate, above 0.
-        highest: The last rate.
-        steps: Optimizer steps, of `config.batch_size` sequences each.
+        config: Settings of a run. Its rate, schedule, length, validation and folder are ignored.
+        lowest: First rate, above 0.
+        highest: Last rate.
+        steps: Number of optimizer steps, with `config.batch_size` sequences each.
 
     Raises:
         InvalidConfigError: A number out of range, or a setting that does not fit the task.
@@ -59,17 +59,17 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
     """
     require_one_process("a learning-rate range test")
     if not (0 < lowest < highest and isfinite(highest)):
-        raise InvalidConfigError(f"learning rates from {lowest:g} to {highest:g}; need 0 < lowest < highest")
-    if not _FEWEST <= steps <= _MOST:
-        raise InvalidConfigError(f"{steps} steps of a range test; need {_FEWEST} to {_MOST:,}")
+        raise InvalidConfigError(f"lowest={lowest:g}, highest={highest:g}: must be finite, with 0 < lowest < highest")
+    if not _MIN_STEPS <= steps <= _MAX_STEPS:
+        raise InvalidConfigError.of("steps", steps, f"{_MIN_STEPS} to {_MAX_STEPS:,}")
     losses: list[float] = []
-    smooth = _Smooth()
+    average = _MovingAverage()
 
-    def watch(now: TrainerState) -> None:
-        assert now.loss is not None
-        smooth.add(now.loss)
-        losses.append(smooth.value)
-        if smooth.value > _DIVERGED * min(losses):
+    def stop_if_diverged(state: TrainerState) -> None:
+        assert state.loss is not None
+        average.add(state.loss)
+        losses.append(average.value)
+        if average.value > _DIVERGED * min(losses):
             raise _Diverged
 
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
             warmup=0,
             decay=(highest / lowest) ** (1 / (steps - 1)),
             decay_every=config.batch_size,
-            epochs=steps,  # each has a batch or more
+            epochs=steps,  # enough, as each has at least one batch
             max_sequences=steps * config.batch_size,
             stop_at="none",
             evaluate_every=1,
@@ -91,27 +91,27 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
             record=(),
         )
         try:
-            train(run, callback=watch)
+            train(run, callback=stop_if_diverged)
         except TrainingInterrupted:
-            raise KeyboardInterrupt from None  # there is nothing to go on with
+            raise KeyboardInterrupt from None  # there is no checkpoint to resume from
         except (_Diverged, DivergedError):
             pass
         rows = read_history(run.output_dir)
-    smooth = _Smooth()
-    return [RangeStep(row["learning_rate"], row["loss"], smooth.add(row["loss"])) for row in rows]
+    average = _MovingAverage()
+    return [RangeStep(row["learning_rate"], row["loss"], average.add(row["loss"])) for row in rows]
 
 
-def steepest(course: list[RangeStep]) -> RangeStep | None:
-    """Where the smoothed loss falls fastest against the logarithm of the rate; None where it never falls.
+def steepest(steps: list[RangeStep]) -> RangeStep | None:
+    """Return the step at which the smoothed loss falls fastest over the logarithm of the rate; None if it never falls.
 
-    It is a rate to start from: far enough from both ends of the range in which anything is learnt. The first tenth of
-    the steps, in which the mean is still that of a few batches, does not count.
+    Its rate is a good first choice: far from both ends of the range in which the model learns. The first tenth of the
+    steps is ignored, because the average there covers only a few batches.
 
     >>> losses = {0.001: 1.0, 0.01: 0.9, 0.1: 0.2, 1.0: 5.0}
     >>> steepest([RangeStep(rate, loss, loss) for rate, loss in losses.items()]).learning_rate
     0.1
     """
-    settled = course[len(course) // 10 :]
+    settled = steps[len(steps) // 10 :]
     slopes = [
         ((after.smoothed - before.smoothed) / log(after.learning_rate / before.learning_rate), after)
         for before, after in pairwise(settled)
@@ -120,15 +120,15 @@ def steepest(course: list[RangeStep]) -> RangeStep | None:
     return step if slope < 0 else None
 
 
-class _Smooth:
-    """An exponential moving average that is no nearer to zero at its start."""
+class _MovingAverage:
+    """Exponential moving average with bias correction."""
 
     def __init__(self) -> None:
         self.value = 0.0
         self._sum = self._weight = 0.0
 
     def add(self, loss: float) -> float:
-        self._sum = _MEMORY * self._sum + (1 - _MEMORY) * loss
-        self._weight = _MEMORY * self._weight + (1 - _MEMORY)
+        self._sum = _DECAY * self._sum + (1 - _DECAY) * loss
+        self._weight = _DECAY * self._weight + (1 - _DECAY)
         self.value = self._sum / self._weight
         return self.value

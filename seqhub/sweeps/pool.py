@@ -1,4 +1,4 @@
-"""Processes that train one run after the other, for what does not train natively in threads."""
+"""Worker processes that train one run after the other, for runs that cannot train natively in threads."""
 
 import multiprocessing
 import os
@@ -11,21 +11,21 @@ from typing import Any
 from seqhub.errors import SeqhubError
 from seqhub.training.main_guard import GUARD_CODE, MissingGuardError
 
-_SECONDS = 0.1  # from one look at whether to stop to the next
+_SECONDS = 0.1  # interval at which `stopped` is called
 
 
 class WorkerDiedError(SeqhubError):
-    """A process ended in the midst of its work."""
+    """Worker process that ended during a call, or raised an error of another library."""
 
 
 class StoppedError(Exception):
-    """The work was told to stop before its end."""
+    """Call that was stopped before its end."""
 
 
 class Worker:
-    """One process; it is started with the first work, and again after its death.
+    """Worker process, started with the first call and restarted after it has ended unexpectedly.
 
-    A caller's Ctrl-C does not reach it: it is told to stop by SIGTERM, upon which `train` leaves a checkpoint.
+    Ctrl-C in the caller does not reach the process. It is stopped by SIGTERM, at which `train` saves a checkpoint.
     """
 
     def __init__(self) -> None:
@@ -33,39 +33,39 @@ class Worker:
         self._connection: Any = None
 
     def run(self, work: Callable[..., None], *arguments: Any, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Call a function of a module in the process, and wait until it is done.
+        """Call a function in the process, and wait until it returns.
 
         Args:
-            work: The function; it and its arguments are pickled.
-            arguments: What it is called with.
-            stopped: Asked now and then; when it says so, the process gets SIGTERM.
+            work: Function of a module; it and its arguments are pickled.
+            arguments: Positional arguments of the function.
+            stopped: Called at intervals; once it returns True, the process gets SIGTERM.
 
         Raises:
-            WorkerDiedError: The process ended.
-        MissingGuardError: It could not start, as the script that called this has no main guard.
-            StoppedError: `stopped` said so.
-            Exception: What the function raised.
+            WorkerDiedError: The process ended, or the function raised an error of another library.
+            MissingGuardError: The process could not start, because the calling script does not have a main guard.
+            StoppedError: `stopped` returned True.
+            SeqhubError: The function raised this error.
         """
         if self._process is None:
             self._start()
-        with suppress(OSError):  # a process that is dead already is noticed below
+        with suppress(OSError):  # a process that has already ended is detected below
             self._connection.send((work, arguments))
-        told = False
+        terminated = False
         while not wait([self._connection, self._process.sentinel], timeout=_SECONDS):
-            if stopped() and not told:
+            if stopped() and not terminated:
                 self._process.terminate()
-                told = True
+                terminated = True
         try:
             error = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
             code, self._process = self._process.exitcode, None
-            if told:
+            if terminated:
                 raise StoppedError from None
             if code == GUARD_CODE:
                 raise MissingGuardError from None
-            raise WorkerDiedError(f"the process of this run ended with {_wording(code)}") from None
-        if told:
+            raise WorkerDiedError(f"the process of this run ended with {_exit_text(code)}") from None
+        if terminated:
             raise StoppedError
         if error is not None:
             raise error
@@ -73,20 +73,20 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
-            self._connection.close()  # upon which it ends
+            self._connection.close()  # ends the loop of `_serve`
             self._process.join()
             self._process = None
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would inherit locks of torch's threads
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._connection, remote = context.Pipe()
+        self._process = context.Process(target=_serve, args=(remote,), daemon=True)
         self._process.start()
-        theirs.close()
+        remote.close()
 
 
 def _serve(connection: Connection) -> None:
-    """Do what is asked until nobody asks any more."""
+    """Run calls until the connection closes."""
     os.setsid()
     while True:
         try:
@@ -95,14 +95,14 @@ def _serve(connection: Connection) -> None:
             return
         try:
             work(*arguments)
-        except BaseException as error:  # whatever it is, the caller is to know
+        except BaseException as error:  # reported to the caller, also SystemExit and KeyboardInterrupt
             connection.send(_sendable(error))
         else:
             connection.send(None)
 
 
 def _sendable(error: BaseException) -> Exception:
-    """The error with its traceback as a note; of a kind that nobody else may know, only the words."""
+    """Return an error of seqhub unchanged; for others, whose class may not unpickle, the text of the traceback."""
     import traceback
 
     if isinstance(error, SeqhubError):
@@ -110,5 +110,5 @@ def _sendable(error: BaseException) -> Exception:
     return WorkerDiedError("".join(traceback.format_exception(error)))
 
 
-def _wording(code: int) -> str:
+def _exit_text(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

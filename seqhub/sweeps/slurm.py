@@ -1,7 +1,7 @@
-"""The runs of a sweep as jobs of a cluster, through submitit: SLURM where there is one, else processes of this machine.
+"""Runs of a sweep as jobs of a cluster, by submitit: on SLURM if available, otherwise as local processes.
 
-Every job makes its share of the seeds as `sweep.run_here` would, into the folder of the sweep, which all machines have
-to share.
+Every job runs its share of the seeds like `sweep.run_locally`, in the folder of the sweep, which must be on a file
+system that all machines share.
 """
 
 import time
@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seqhub.errors import InvalidConfigError
-from seqhub.sweeps.sweep import FAILURE, Seeds, SweepInterrupted, finished_run, run_here
+from seqhub.sweeps.sweep import FAILURE, SweepInterrupted, SweepPlan, finished_run, run_locally
 from seqhub.training.runtime import interruptions
 
 if TYPE_CHECKING:
     import submitit
 
-_SECONDS = 0.5  # from one look at the jobs to the next
-_MOST_SECONDS = 30.0  # that cancelled jobs are waited for
-_LINES = 20  # of what a dead job said last
+_SECONDS = 0.5  # interval at which jobs are polled
+_CANCEL_SECONDS = 30.0  # longest wait for cancelled jobs
+_LINES = 20  # last lines of the output of a failed job
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Makes the runs of a sweep as jobs; `run` of `sweep.sweep`.
+    """Runner of sweeps on a cluster; argument `run` of `sweep.sweep`.
 
     Args:
-        jobs: How many share the seeds; each has as many threads as the sweep.
-        options: Of `submitit.AutoExecutor.update_parameters`, as `timeout_min` or `slurm_partition`.
-        cluster: `slurm`, `local`, or None for what this machine has.
+        jobs: Number of jobs that share the seeds; each has as many threads as the sweep.
+        options: Arguments of `submitit.AutoExecutor.update_parameters`, such as `timeout_min` or `slurm_partition`.
+        cluster: `slurm`, `local`, or None for SLURM if this machine has it.
     """
 
     jobs: int = 1
@@ -37,48 +37,48 @@ class Cluster:
 
     def __post_init__(self) -> None:
         if not 1 <= self.jobs <= 10_000:
-            raise InvalidConfigError(f"jobs {self.jobs}; need 1 to 10,000")
+            raise InvalidConfigError.of("jobs", self.jobs, "1 to 10,000")
 
-    def __call__(self, plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> None:
-        """Submit, and wait until all jobs have ended; a job that dies fails its seeds that were not finished.
+    def __call__(self, plan: SweepPlan, seeds: Sequence[int], on_finish: Callable[[int], None]) -> None:
+        """Submit the jobs, and wait until all have ended; unfinished seeds of a job that ended unexpectedly fail.
 
         Raises:
-            InvalidConfigError: submitit is not installed, or does not take an option.
+            InvalidConfigError: submitit is not installed, or rejects an option.
             SweepInterrupted: Ctrl-C or SIGTERM; the jobs are cancelled.
         """
         executor = self._executor(plan)
-        shares = [tuple(left[number :: self.jobs]) for number in range(min(self.jobs, len(left)))]
-        with executor.batch():  # one array of jobs
-            jobs = [executor.submit(run_share, plan, share) for share in shares]
-        open_seeds = set(left)
+        shares = [tuple(seeds[number :: self.jobs]) for number in range(min(self.jobs, len(seeds)))]
+        with executor.batch():  # one job array
+            jobs = [executor.submit(run_job, plan, share) for share in shares]
+        open_seeds = set(seeds)
         with interruptions() as interrupted:
             while not interrupted:
-                over = [job.done() for job in jobs]
-                for job, share, is_over in zip(jobs, shares, over, strict=True):
+                done = [job.done() for job in jobs]
+                for job, share, is_done in zip(jobs, shares, done, strict=True):
                     for seed in open_seeds & set(share):
                         failure = plan.folder(seed) / FAILURE
                         finished = finished_run(plan, seed) is not None
-                        if is_over and not finished and not failure.exists():
+                        if is_done and not finished and not failure.exists():
                             plan.folder(seed).mkdir(exist_ok=True)
-                            failure.write_text(_last_words(job), encoding="utf-8")
+                            failure.write_text(_last_output(job), encoding="utf-8")
                         if finished or failure.exists():
                             open_seeds.discard(seed)
-                            ended(seed)
-                if all(over):
+                            on_finish(seed)
+                if all(done):
                     return
                 time.sleep(_SECONDS)
             for job in jobs:
                 job.cancel()
-            until = time.monotonic() + _MOST_SECONDS
+            until = time.monotonic() + _CANCEL_SECONDS
             while not all(job.done() for job in jobs) and time.monotonic() < until:
                 time.sleep(_SECONDS)
-        done = len(plan.seeds) - sum(finished_run(plan, seed) is None for seed in open_seeds)
+        finished_seeds = len(plan.seeds) - sum(finished_run(plan, seed) is None for seed in open_seeds)
         raise SweepInterrupted(
-            f"stopped after {done:,} of {len(plan.seeds):,} seeds, and the jobs cancelled; the same command with "
-            "--resume goes on from there"
+            f"stopped after {finished_seeds:,} of {len(plan.seeds):,} seeds, jobs cancelled; to continue, run the same "
+            "command with --resume"
         )
 
-    def _executor(self, plan: Seeds) -> "submitit.AutoExecutor":
+    def _executor(self, plan: SweepPlan) -> "submitit.AutoExecutor":
         try:
             import submitit
         except ImportError:
@@ -91,11 +91,11 @@ class Cluster:
         return executor
 
 
-def run_share(plan: Seeds, share: Sequence[int]) -> None:
-    """What a job does."""
-    run_here(plan, [seed for seed in share if finished_run(plan, seed) is None], lambda seed: None)
+def run_job(plan: SweepPlan, seeds: Sequence[int]) -> None:
+    """Run the unfinished seeds of one job."""
+    run_locally(plan, [seed for seed in seeds if finished_run(plan, seed) is None], lambda seed: None)
 
 
-def _last_words(job: Any) -> str:
-    said = (job.stderr() or job.stdout() or "").strip().splitlines()[-_LINES:]
-    return "\n".join([*said, f"job {job.job_id} ended in state {job.state} without this seed"]) + "\n"
+def _last_output(job: Any) -> str:
+    lines = (job.stderr() or job.stdout() or "").strip().splitlines()[-_LINES:]
+    return "\n".join([*lines, f"job {job.job_id} ended in state {job.state} without this seed"]) + "\n"

@@ -1,6 +1,6 @@
-"""What the runs of a sweep came to: how many seeds are solved, after how many sequences, and how well they test.
+"""Summary of a sweep: solved seeds, training sequences until solved, and test metrics.
 
-Made from the records of the runs alone.
+It is computed from the records of the runs only.
 """
 
 import statistics
@@ -11,31 +11,31 @@ from seqhub.records import RunRecord, SweepRecord, command_line, environment
 from seqhub.records.sweep import Spread
 from seqhub.training.config import TrainConfig
 
-_OF_THE_ROWS = ("examples", "steps", "seed", "mean_length")  # numbers of an evaluation that say nothing of the model
+_DATA_KEYS = ("examples", "steps", "seed", "mean_length")  # keys of an evaluation that describe its rows
 
 
 def solved_by(config: TrainConfig) -> list[str]:
-    """The criteria, by the names that records have for them, that a run of these settings has to meet to be solved."""
+    """Return the criteria that a solved run with these settings meets, by their names in records."""
     accuracy = f"accuracy>={config.accuracy:g}"
     return {"st3": ["st3"], "paper": ["paper"], "both": [accuracy, "st3"]}.get(config.stop_at, [accuracy])
 
 
 def is_solved(config: TrainConfig, record: RunRecord) -> bool:
-    """Whether a run of these settings has met what it has to."""
+    """Return True if a run with these settings meets all its criteria, see `solved_by`."""
     return all(record.criteria[name] is not None for name in solved_by(config))
 
 
-def summed_up(
+def summarize(
     config: TrainConfig, records: Sequence[RunRecord], failed: Mapping[int, str], *, threads: int, native: bool
 ) -> SweepRecord:
-    """The record of a sweep.
+    """Return the record of a sweep.
 
     Args:
-        config: Of all its runs.
-        records: Of the seeds that have one, at least one, in the order of the sweep.
-        failed: The other seeds, each with the reason.
-        threads: Runs at a time.
-        native: Whether they were whole runs in native calls.
+        config: Settings of all runs.
+        records: Records of the finished seeds, at least one, in the order of the sweep.
+        failed: Failed seeds, with their error messages.
+        threads: Number of simultaneous runs.
+        native: True if native code trained the runs.
     """
     first = records[0]
     tests = [_numbers(record.evaluation.get("test", {})) for record in records]
@@ -50,7 +50,7 @@ def summed_up(
         solved_by=solved_by(config),
         runs=[
             {
-                "seed": cast(int, record.seed),  # a run of `train` has both
+                "seed": cast(int, record.seed),  # like `sequences_seen` not None for a run by `train`
                 "criteria": record.criteria,
                 "sequences_seen": cast(int, record.sequences_seen),
                 "seconds": round(_seconds(record), 3),
@@ -72,30 +72,30 @@ def summed_up(
 
 
 def distribution(values: Sequence[float | None]) -> Spread:
-    """How many values there are, and their median, mean and range; of those that are there.
+    """Return count, median, mean and range of the values that are not None.
 
     >>> distribution([3, None, 1, 5])
     {'count': 3, 'median': 3, 'mean': 3, 'least': 1, 'most': 5}
     """
-    there = [value for value in values if value is not None]
-    if not there:
+    known = [value for value in values if value is not None]
+    if not known:
         return {"count": 0, "median": None, "mean": None, "least": None, "most": None}
     return {
-        "count": len(there),
-        "median": statistics.median(there),
-        "mean": statistics.mean(there),
-        "least": min(there),
-        "most": max(there),
+        "count": len(known),
+        "median": statistics.median(known),
+        "mean": statistics.mean(known),
+        "least": min(known),
+        "most": max(known),
     }
 
 
 def _seconds(record: RunRecord) -> float:
-    """Of training and test."""
+    """Return the seconds of training and test."""
     return sum(record.timings.get(name, 0.0) for name in ("train", "evaluate"))
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Those of the metrics of a split that are one number each and say something of the model."""
+    """Return the scalar metrics of a split that describe the model."""
     found = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
     found |= {f"paper_{name}": value for name, value in metrics.get("paper", {}).items() if name != "tolerance"}
-    return {name: value for name, value in found.items() if name not in _OF_THE_ROWS}
+    return {name: value for name, value in found.items() if name not in _DATA_KEYS}

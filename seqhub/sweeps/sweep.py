@@ -1,8 +1,9 @@
-"""The same settings from many seeds: one run each, as many at a time as there are cores.
+"""Sweeps: runs with the same settings and many seeds, as many simultaneously as there are cores.
 
-A sweep's folder holds a folder of each seed, `seed-3`, with the record and history of its run, and `sweep.json` once
-all have ended. Runs that fit are whole runs in native calls, each in a thread (`whole`); others are made by `train`,
-each in a process (`workers`). A seed that fails leaves `failure.txt` in place of a record, and the others go on.
+The folder of a sweep contains a folder for each seed, such as `seed-3`, with the record and history of its run, and
+`sweep.json` once all runs have ended. Runs that native code supports are trained in threads (see
+`training.native_loop`), others by `train` in worker processes (see `sweeps.pool`). A failed seed has `failure.txt`
+instead of a record; the other seeds continue.
 """
 
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -25,11 +27,11 @@ from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, Out
 from seqhub.evaluation.evaluate import MOST_ROWS, FixedRows
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.pool import StoppedError, Worker
-from seqhub.sweeps.summary import is_solved, summed_up
+from seqhub.sweeps.summary import is_solved, summarize
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import save_run
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import data_source, identified
+from seqhub.training.dataloaders import content_identity, data_source
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
 from seqhub.training.launch import require_one_process, require_supported_settings
@@ -43,45 +45,45 @@ if TYPE_CHECKING:
 TEST_ROWS = 2_560  # as in Hochreiter & Schmidhuber (1997)
 FAILURE = "failure.txt"
 
-_MOST_SEEDS = 1_000_000
-_AGAIN = "finished seeds are kept, and --resume makes this one again, from its start"
-# What a resumed sweep may change, besides its seeds, `threads`, `keep_models` and `run`, none of which changes a number
-# of a seed. Everything else is compared: settings, test rows, the content of the data, and whether runs are native.
+_MAX_SEEDS = 1_000_000
+_HINT = "finished seeds are kept; --resume repeats this one from its start"
+# Settings that may differ when a sweep is resumed, like its seeds, `threads`, `keep_models` and `run`. None of them
+# changes the result of a seed. The other settings, test rows, content of the data and native or not are compared.
 _MAY_CHANGE = {"seed", "threads", "trackers", "checkpoint_every", "data", "data_options"}
 
 
 class AllFailedError(InvalidConfigError):
-    """No seed has a record: there is nothing to sum up."""
+    """Sweep in which all seeds failed."""
 
 
 class SweepInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: finished seeds are kept, and the message says how to go on."""
+    """Sweep interrupted by Ctrl-C or SIGTERM; finished seeds are kept, and the message says how to continue."""
 
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """Where a sweep stands."""
+    """Progress of a sweep, in numbers of seeds."""
 
     total: int
-    done: int  # with a record
+    done: int  # finished, with a record
     solved: int
     failed: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seeds:
-    """What is to be run: settings, seeds, and what is made of each.
+class SweepPlan:
+    """Settings and seeds of a sweep.
 
     Args:
-        config: Of all runs; its seed is of no meaning, its folder that of the sweep.
-        seeds: In order.
-        threads: Runs at a time.
-        test_rows: Test sequences that each model is measured on, the same for all; 0 for none.
-        keep_models: Whether weights, config and tokenizer are kept, too.
-        identity: Of the content of the data, which every process of the sweep must find.
+        config: Settings of all runs; its seed is ignored, its folder is the folder of the sweep.
+        seeds: Seeds, in order.
+        threads: Number of simultaneous runs.
+        test_rows: Number of test sequences, the same for all models; 0 for no test.
+        keep_models: Save weights, config and tokenizer of each run.
+        identity: Content identity of the data, which every process of the sweep compares with its own.
 
     Raises:
-        InvalidConfigError: No seeds, one twice, or numbers out of range.
+        InvalidConfigError: No seeds, repeated seeds, or numbers out of range.
     """
 
     config: TrainConfig
@@ -92,24 +94,24 @@ class Seeds:
     identity: str = ""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
-            ("seeds", 1 <= len(self.seeds) <= _MOST_SEEDS, f"1 to {_MOST_SEEDS:,} of them"),
-            ("seeds", len(set(self.seeds)) == len(self.seeds), "each once"),
-            ("threads", 1 <= self.threads <= 1_024, "1 to 1,024"),
-            ("test_rows", 0 <= self.test_rows <= MOST_ROWS, f"0 to {MOST_ROWS:,}"),
+        for name, value, lowest, highest in (
+            ("seeds", len(self.seeds), 1, _MAX_SEEDS),
+            ("threads", self.threads, 1, 1_024),
+            ("test_rows", self.test_rows, 0, MOST_ROWS),
         ):
-            if not holds:
-                given = len(self.seeds) if name == "seeds" else getattr(self, name)
-                raise InvalidConfigError(f"{name} {given}; need {rule}")
+            if not lowest <= value <= highest:
+                raise InvalidConfigError.of(name, value, f"{lowest} to {highest:,}")
+        if repeated := [seed for seed, count in Counter(self.seeds).items() if count > 1]:
+            raise InvalidConfigError(f"seeds: must be different; given several times: {', '.join(map(str, repeated))}")
         for seed in (min(self.seeds), max(self.seeds)):
-            replace(self.config, seed=seed)  # says what is wrong with it
+            replace(self.config, seed=seed)  # raises an error for a seed out of range
 
     def folder(self, seed: int) -> Path:
-        """Where the run of a seed is."""
+        """Return the folder of the run of a seed."""
         return self.config.output_dir / f"seed-{seed}"
 
-    def of(self, seed: int) -> TrainConfig:
-        """The settings of one run."""
+    def run_config(self, seed: int) -> TrainConfig:
+        """Return the settings of the run of a seed."""
         return replace(self.config, seed=seed, output_dir=self.folder(seed))
 
 
@@ -121,35 +123,36 @@ def sweep(
     test_rows: int = TEST_ROWS,
     keep_models: bool = False,
     resume: bool = False,
-    run: Callable[[Seeds, Sequence[int], Callable[[int], None]], None] | None = None,
+    run: Callable[[SweepPlan, Sequence[int], Callable[[int], None]], None] | None = None,
     callback: Callable[[SweepProgress], None] | None = None,
 ) -> SweepRecord:
-    """Run the same settings from many seeds, and leave a record of all in `config.output_dir`.
+    """Train with the same settings and many seeds, and write a record of all runs into `config.output_dir`.
 
     Args:
-        config: Settings of all runs, as `train` takes them; their seed is of no meaning.
-        seeds: Of the runs.
-        threads: Runs at a time; the cores that this process may use by default.
-        test_rows: Test sequences that each model is measured on, the same for all; 0 for none.
-        keep_models: Whether the folder of each seed gets weights, config and tokenizer, too.
-        resume: Go on with the seeds that have no record yet; those that failed are tried again, and with `keep_models`
-            those whose model was not kept. A sweep that has ended is returned as it is.
-        run: What makes the runs; `run_here` by default, or `cluster.run_on_cluster` with its settings.
-        callback: Called whenever a seed has ended.
+        config: Settings of all runs, as for `train`; the seed is ignored.
+        seeds: Seeds of the runs.
+        threads: Number of simultaneous runs; default: the number of cores that this process may use.
+        test_rows: Number of test sequences, the same for all models; 0 for no test.
+        keep_models: Save weights, config and tokenizer of each run.
+        resume: Continue with the seeds that have no record yet. Failed seeds are repeated, with `keep_models` also
+            seeds without a saved model. The record of a finished sweep is returned unchanged.
+        run: Function that trains the seeds; default: `run_locally`. `slurm.Cluster` runs them on a cluster.
+        callback: Called when a seed has ended.
 
     Raises:
-        OutputExistsError: The folder holds something else, or this sweep without `resume`, or another process uses it.
-        InvalidConfigError: The folder holds a sweep of other settings, data or test rows; or no run of these settings
-            can be made; or a launcher started several processes.
+        OutputExistsError: The folder contains something else, or this sweep without `resume`, or another process uses
+            it.
+        InvalidConfigError: The folder contains a sweep with other settings, data or test rows; or these settings do not
+            fit the task; or a launcher started several processes.
         MissingGuardError: Called by a script without `if __name__ == "__main__":` for runs that are not native.
-        AllFailedError: No seed ended well.
+        AllFailedError: All seeds failed.
         SaveError: The disk is full.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
     require_main_guard()
     require_one_process("a sweep")
     require_supported_settings()
-    plan = Seeds(
+    plan = SweepPlan(
         config=config,
         seeds=tuple(seeds),
         threads=available_cores() if threads is None else threads,
@@ -157,53 +160,53 @@ def sweep(
         keep_models=keep_models,
     )
     source = data_source(config)
-    native = reason_not_native(config, source) is None  # or it refuses them, before a folder is made
-    plan = replace(plan, identity=identified(source))
+    native = reason_not_native(config, source) is None  # raises an error for invalid settings, before a folder is made
+    plan = replace(plan, identity=content_identity(source))
     with ExitStack() as stack:
         before = _prepare(plan, resume, source, native, stack)
         warn(source)
         try:
-            return _sweep(plan, before, native, run or run_here, callback)
+            return _sweep(plan, before, native, run or run_locally, callback)
         except MissingGuardError:
-            with suppress(OSError):  # unless the folder holds something
+            with suppress(OSError):  # the folder is not empty
                 config.output_dir.rmdir()
             raise
 
 
 def _sweep(
-    plan: Seeds,
+    plan: SweepPlan,
     before: dict[int, RunRecord],
     native: bool,
-    run: Callable[[Seeds, Sequence[int], Callable[[int], None]], None],
+    run: Callable[[SweepPlan, Sequence[int], Callable[[int], None]], None],
     callback: Callable[[SweepProgress], None] | None,
 ) -> SweepRecord:
     config = plan.config
     started = time.perf_counter()
-    left = [seed for seed in plan.seeds if seed not in before]
-    if not left and (config.output_dir / SweepRecord.FILE_NAME).exists():
-        known = SweepRecord.load(config.output_dir)
-        if [run["seed"] for run in known.runs] == list(plan.seeds):
-            return known
+    remaining = [seed for seed in plan.seeds if seed not in before]
+    if not remaining and (config.output_dir / SweepRecord.FILE_NAME).exists():
+        existing = SweepRecord.load(config.output_dir)
+        if [run["seed"] for run in existing.runs] == list(plan.seeds):
+            return existing
 
     done = dict(before)
 
-    def ended(seed: int) -> None:
+    def on_finish(seed: int) -> None:
         record = finished_run(plan, seed)
         if record is not None:
             done[seed] = record
         if callback is not None:
             solved = sum(is_solved(config, record) for record in done.values())
-            failed = sum((plan.folder(each) / FAILURE).exists() for each in left if each not in done)
+            failed = sum((plan.folder(each) / FAILURE).exists() for each in remaining if each not in done)
             callback(SweepProgress(len(plan.seeds), len(done), solved, failed))
 
-    if left:
-        run(plan, left, ended)
+    if remaining:
+        run(plan, remaining, on_finish)
     records = [done[seed] for seed in plan.seeds if seed in done]
-    failures = {seed: _reason(plan, seed) for seed in plan.seeds if seed not in done}
+    failures = {seed: _failure_message(plan, seed) for seed in plan.seeds if seed not in done}
     if not records:
         seed, reason = next(iter(failures.items()))
         raise AllFailedError(f"all {len(failures)} seeds failed; seed {seed}: {reason}")
-    record = summed_up(config, records, failures, threads=plan.threads, native=native)
+    record = summarize(config, records, failures, threads=plan.threads, native=native)
     if not before:
         record.timings["wall"] = round(time.perf_counter() - started, 3)
     record.save(config.output_dir)
@@ -211,17 +214,17 @@ def _sweep(
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> None:
-    """Make the runs of some seeds on this machine.
+def run_locally(plan: SweepPlan, seeds: Sequence[int], on_finish: Callable[[int], None]) -> None:
+    """Train some seeds of a sweep on this machine.
 
     Args:
-        plan: What is to be run.
-        left: Seeds of it that have no record.
-        ended: Called in this thread when a seed has its record, or has failed.
+        plan: The sweep.
+        seeds: Seeds to train, without a record yet.
+        on_finish: Called in this thread when a seed has a record or has failed.
 
     Raises:
         SaveError: The disk is full; finished seeds are kept.
@@ -229,11 +232,13 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
     """
     native = reason_not_native(plan.config) is None
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for seed in left:
+    for seed in seeds:
         waiting.put(seed)
     results: queue.SimpleQueue[tuple[int, BaseException | None]] = queue.SimpleQueue()
     stop = threading.Event()
-    one: Callable[..., None] = partial(_natively, plan, _Shared.of(plan)) if native else partial(_by_torch, plan)
+    train_seed: Callable[..., None] = (
+        partial(_train_natively, plan, _SharedData.of(plan)) if native else partial(_train_in_worker, plan)
+    )
 
     def work() -> None:
         worker = Worker()
@@ -243,12 +248,12 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
                     seed = waiting.get_nowait()
                 except queue.Empty:
                     return
-                results.put((seed, _outcome(plan, seed, partial(one, seed, worker, stop.is_set))))
+                results.put((seed, _run_seed(plan, seed, partial(train_seed, seed, worker, stop.is_set))))
         finally:
             worker.close()
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(plan.threads, len(left)))]
-    open_seeds = set(left)
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(plan.threads, len(seeds)))]
+    open_seeds = set(seeds)
     with torch_threads(plan.config.threads), interruptions() as interrupted:
         for thread in threads:
             thread.start()
@@ -256,11 +261,11 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
         while open_seeds:
             if interrupted:
                 stop.set()
-            over = not any(thread.is_alive() for thread in threads)  # before looking: then nothing comes after
+            ended = not any(thread.is_alive() for thread in threads)  # before reading, so that no result is missed
             try:
-                seed, error = results.get(timeout=0 if over else 0.05)
+                seed, error = results.get(timeout=0 if ended else 0.05)
             except queue.Empty:
-                if over:
+                if ended:
                     break
                 continue
             if isinstance(error, (AbandonedError, StoppedError)):
@@ -270,7 +275,7 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
                 failure = error
                 stop.set()
             else:
-                ended(seed)
+                on_finish(seed)
         for thread in threads:
             thread.join()
     if failure is not None:
@@ -278,12 +283,12 @@ def run_here(plan: Seeds, left: Sequence[int], ended: Callable[[int], None]) -> 
     if open_seeds:
         done = len(plan.seeds) - len(open_seeds)
         raise SweepInterrupted(
-            f"stopped after {done:,} of {len(plan.seeds):,} seeds; the same command with --resume goes on from there"
+            f"stopped after {done:,} of {len(plan.seeds):,} seeds; to continue, run the same command with --resume"
         )
 
 
-def finished_run(plan: Seeds, seed: int) -> RunRecord | None:
-    """The record of a seed that has ended well; None where it has not, or not yet, or lacks the model to be kept."""
+def finished_run(plan: SweepPlan, seed: int) -> RunRecord | None:
+    """Return the record of a finished seed; None if it has failed, is unfinished, or lacks the model to be kept."""
     record = _record(plan.folder(seed))
     if record is None or (plan.test_rows and "test" not in record.evaluation):
         return None
@@ -291,21 +296,21 @@ def finished_run(plan: Seeds, seed: int) -> RunRecord | None:
 
 
 def _record(folder: Path) -> RunRecord | None:
-    """The record of a folder; None where there is none, or but a part of one."""
+    """Return the record of a folder; None if it is missing or incomplete."""
     if not (folder / RunRecord.FILE_NAME).is_file():
         return None
     try:
         return RunRecord.load(folder)
-    except CorruptFileError:  # of a machine that lost its power
+    except CorruptFileError:  # written only in part, because of a power failure
         return None
 
 
-def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException | None:
-    """Make one run. What goes wrong with it is left in its folder; what concerns the whole sweep is returned."""
+def _run_seed(plan: SweepPlan, seed: int, train_seed: Callable[[], None]) -> BaseException | None:
+    """Train one seed. Write an error of this run into its folder, and return an error that ends the sweep."""
     folder = plan.folder(seed)
     try:
         (folder / FAILURE).unlink(missing_ok=True)
-        one()
+        train_seed()
     except (AbandonedError, StoppedError, MissingGuardError, OSError) as error:
         return error
     except Exception as error:
@@ -314,120 +319,122 @@ def _outcome(plan: Seeds, seed: int, one: Callable[[], None]) -> BaseException |
         try:
             folder.mkdir(exist_ok=True)
             (folder / FAILURE).write_text(text.rstrip() + "\n", encoding="utf-8")
-        except OSError as full:
-            return SaveError(f"cannot write {folder / FAILURE}: {full.strerror or full}")
+        except OSError as os_error:
+            return SaveError(f"cannot write {folder / FAILURE}: {os_error.strerror or os_error}")
     return None
 
 
 @dataclass(frozen=True)
-class _Shared:
-    """What is the same for all seeds, and made once."""
+class _SharedData:
+    """Data that all seeds of a sweep share."""
 
     source: DataSource
     test_rows: FixedRows | None
 
     @classmethod
-    def of(cls, plan: Seeds) -> "_Shared":
+    def of(cls, plan: SweepPlan) -> "_SharedData":
         source = data_source(plan.config)
-        _require_unchanged(plan, source.name, identified(source))
+        _require_unchanged(plan, source.name, content_identity(source))
         return cls(source, FixedRows(source.split("test"), plan.test_rows) if plan.test_rows else None)
 
 
-def _natively(plan: Seeds, shared: _Shared, seed: int, worker: Worker, stopped: Callable[[], bool]) -> None:
-    """One whole run, and its folder, which appears at once and whole."""
-    run = train_native(plan.of(seed), shared.source, stopped)
+def _train_natively(
+    plan: SweepPlan, shared: _SharedData, seed: int, worker: Worker, stopped: Callable[[], bool]
+) -> None:
+    """Train one seed by the native loop, and write its folder atomically."""
+    run = train_native(plan.run_config(seed), shared.source, stopped)
     if shared.test_rows is not None:
-        _measure_test(shared.test_rows, run.model, run.record)
+        _evaluate_test(shared.test_rows, run.model, run.record)
     try:
-        _keep(plan, shared, seed, run)
+        _save(plan, shared, seed, run)
     except SaveError as error:
-        raise SaveError(f"{error}; {_AGAIN}") from error
+        raise SaveError(f"{error}; {_HINT}") from error
     except OSError as error:
-        raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}; {_AGAIN}") from error
+        raise SaveError(f"cannot write {plan.folder(seed)}: {error.strerror or error}; {_HINT}") from error
 
 
-def _measure_test(test_rows: FixedRows, model: "PreTrainedModel", record: RunRecord) -> None:
+def _evaluate_test(test_rows: FixedRows, model: "PreTrainedModel", record: RunRecord) -> None:
     began = time.perf_counter()
     model.eval()
     record.evaluation["test"] = test_rows.measure(model)
     record.timings["evaluate"] = round(time.perf_counter() - began, 3)
 
 
-def _keep(plan: Seeds, shared: _Shared, seed: int, run: NativeRun) -> None:
-    """Write a folder beside, and rename it.
+def _save(plan: SweepPlan, shared: _SharedData, seed: int, run: NativeRun) -> None:
+    """Write a temporary folder and rename it.
 
-    A record alone is not flushed to disk, which would take a good part of a short run's time: where a power cut leaves
-    a part of it, the seed is run again.
+    A record without a model is not flushed to disk, because this would take a large part of the time of a short run.
+    If a power failure leaves an incomplete record, the seed is repeated.
     """
-    beside = _beside(plan, seed)
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    write_history(beside, run.history)
+    temporary = _temporary_folder(plan, seed)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    write_history(temporary, run.history)
     if plan.keep_models:
-        save_run(beside, run.model, shared.source, run.record)
+        save_run(temporary, run.model, shared.source, run.record)
     else:
-        (beside / RunRecord.FILE_NAME).write_text(run.record.text(), encoding="utf-8")
+        (temporary / RunRecord.FILE_NAME).write_text(run.record.text(), encoding="utf-8")
     shutil.rmtree(plan.folder(seed), ignore_errors=True)
-    beside.replace(plan.folder(seed))
+    temporary.replace(plan.folder(seed))
 
 
-def _by_torch(plan: Seeds, seed: int, worker: Worker, stopped: Callable[[], bool]) -> None:
+def _train_in_worker(plan: SweepPlan, seed: int, worker: Worker, stopped: Callable[[], bool]) -> None:
     worker.run(train_one, plan, seed, stopped=stopped)
 
 
-def train_one(plan: Seeds, seed: int) -> None:
-    """One run of `train`, measured; goes on from its checkpoint, if it left one. For a process of its own.
+def train_one(plan: SweepPlan, seed: int) -> None:
+    """Train and test one seed by `train`, from its checkpoint if there is one. Called in a worker process.
 
-    Where the seed has a record already but its model was not kept, the run is made again in a folder beside, which
-    takes the place of the first when it is whole.
+    If the seed has a record but its model was not saved, the run is repeated in a temporary folder, which then
+    replaces the first one.
     """
     from seqhub.evaluation.load import load_model
     from seqhub.training.train import TrainingInterrupted, train
 
-    place = folder = plan.folder(seed)
+    target = folder = plan.folder(seed)
     before = _record(folder)
     if before is None and (folder / RunRecord.FILE_NAME).exists():
         shutil.rmtree(folder)
     if before is not None and not before.files:
-        folder = _beside(plan, seed)
+        folder = _temporary_folder(plan, seed)
     if _record(folder) is None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DataWarning)  # the sweep has said it once
-                train(replace(plan.of(seed), output_dir=folder), resume=True)
+                warnings.simplefilter("ignore", DataWarning)  # the sweep has already issued it
+                train(replace(plan.run_config(seed), output_dir=folder), resume=True)
         except TrainingInterrupted:
             raise StoppedError from None
     record = RunRecord.load(folder)
     _require_unchanged(plan, record.data["source"], record.data["identity"])
-    test_rows = _Shared.of(plan).test_rows
+    test_rows = _SharedData.of(plan).test_rows
     if test_rows is not None:
-        _measure_test(test_rows, load_model(folder), record)
+        _evaluate_test(test_rows, load_model(folder), record)
     files = [] if plan.keep_models else list(record.files)
     if files:
         record.files, record.probe = {}, {}
     record.save(folder)
     for name in files:
         (folder / name).unlink(missing_ok=True)
-    if folder != place:
-        shutil.rmtree(place)
-        folder.replace(place)
+    if folder != target:
+        shutil.rmtree(target)
+        folder.replace(target)
 
 
-def _beside(plan: Seeds, seed: int) -> Path:
-    """Where a folder of a seed is made that appears at once and whole."""
+def _temporary_folder(plan: SweepPlan, seed: int) -> Path:
+    """Return the folder in which the run of a seed is written before it is renamed."""
     return plan.config.output_dir / f".seed-{seed}"
 
 
-def _require_unchanged(plan: Seeds, name: str, identity: str) -> None:
-    """Raise InvalidConfigError if data were replaced after a sweep began."""
+def _require_unchanged(plan: SweepPlan, name: str, identity: str) -> None:
+    """Raise InvalidConfigError if the data were replaced after the start of a sweep."""
     if plan.identity and identity != plan.identity:
         raise InvalidConfigError(
-            f"{name} was replaced while the sweep went on: content {plan.identity[:16]} before, {identity[:16]} now"
+            f"{name} was replaced during the sweep: content {plan.identity[:16]} before, {identity[:16]} now"
         )
 
 
-def _prepare(plan: Seeds, resume: bool, source: DataSource, native: bool, stack: ExitStack) -> dict[int, RunRecord]:
-    """Make the folder and lock it until the end of `stack`; return the seeds that are finished already."""
+def _prepare(plan: SweepPlan, resume: bool, source: DataSource, native: bool, stack: ExitStack) -> dict[int, RunRecord]:
+    """Create the folder and lock it until the end of `stack`; return the records of finished seeds."""
     folder = plan.config.output_dir
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; give another output folder")
@@ -435,16 +442,16 @@ def _prepare(plan: Seeds, resume: bool, source: DataSource, native: bool, stack:
     if existed:
         stack.enter_context(folder_lock(folder))
     if existed and any(folder.iterdir()):
-        ours = any(path.name.startswith(("seed-", ".seed-", SweepRecord.FILE_NAME)) for path in folder.iterdir())
-        if not ours:
+        prefixes = ("seed-", ".seed-", SweepRecord.FILE_NAME)
+        if not any(path.name.startswith(prefixes) for path in folder.iterdir()):
             raise OutputExistsError(f"{folder} is not empty; give another output folder")
         if not resume:
-            raise OutputExistsError(f"{folder} holds a sweep; --resume goes on with it, or give another output folder")
+            raise OutputExistsError(f"{folder} contains a sweep; --resume continues it, or give another output folder")
     if not existed:
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(folder_lock(folder))
-    for left in folder.glob(".seed-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for temporary in folder.glob(".seed-*"):
+        shutil.rmtree(temporary, ignore_errors=True)
     done = {}
     for seed in plan.seeds:
         record = _record(plan.folder(seed))
@@ -456,24 +463,24 @@ def _prepare(plan: Seeds, resume: bool, source: DataSource, native: bool, stack:
     return done
 
 
-def _require_same(plan: Seeds, path: Path, record: RunRecord, source: DataSource, native: bool) -> None:
-    """Raise InvalidConfigError where the run of a seed differs from those of this sweep in what changes a number."""
-    there: dict[str, Any] = {"task_version": record.data["task_version"]}
-    here: dict[str, Any] = {"task_version": source.split().task.version}
+def _require_same(plan: SweepPlan, path: Path, record: RunRecord, source: DataSource, native: bool) -> None:
+    """Raise InvalidConfigError if the run of a seed has other settings or data than this sweep."""
+    saved: dict[str, Any] = {"task_version": record.data["task_version"]}
+    current: dict[str, Any] = {"task_version": source.split().task.version}
     if "native" in record.environment:
-        there["native"], here["native"] = record.environment["native"], native
+        saved["native"], current["native"] = record.environment["native"], native
     test = record.evaluation.get("test")
-    if test is not None or not record.files:  # else it has yet to be measured
+    if test is not None or not record.files:  # otherwise its test is still to be made
         size = source.split("test").size
-        there["test_rows"] = 0 if test is None else test["examples"]
-        here["test_rows"] = plan.test_rows if size is None else min(size, plan.test_rows)
-    checkpoints.require_same_run(path, record.training | there, plan.config.as_json() | here, _MAY_CHANGE)
+        saved["test_rows"] = 0 if test is None else test["examples"]
+        current["test_rows"] = plan.test_rows if size is None else min(size, plan.test_rows)
+    checkpoints.require_same_run(path, record.training | saved, plan.config.as_json() | current, _MAY_CHANGE)
     if "identity" in record.data or source.kind == "file":
         checkpoints.require_same_data(path, record.data, source)
     elif source.kind != "stream" and record.data["digest"] != source.training_digest:
-        raise InvalidConfigError(f"{path} is of another run: its training rows are others than those of {source.name}")
+        raise InvalidConfigError(f"{path} belongs to another run: its training rows differ from those of {source.name}")
 
 
-def _reason(plan: Seeds, seed: int) -> str:
-    """Why a seed has failed: the last line of what is left of it."""
+def _failure_message(plan: SweepPlan, seed: int) -> str:
+    """Return the last line of the error of a failed seed."""
     return (plan.folder(seed) / FAILURE).read_text(encoding="utf-8").strip().splitlines()[-1]

@@ -1,1 +1,1 @@
-"""One Accelerate loop for every task, model and machine, with recipes, checkpoints and records."""
+"""Training: one Accelerate loop for all tasks, models and machines, with recipes, checkpoints and records."""

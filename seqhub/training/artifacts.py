@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder: weights, config, code, tokenizer and record, all or nothing."""
+"""Run artifacts: weights, config, code, tokenizer and record of a finished run, saved together or not at all."""
 
 import os
 import shutil
@@ -30,76 +30,76 @@ def build_record(
     config: TrainConfig,
     source: DataSource,
     model: "PreTrainedModel",
-    end: TrainerState,
+    state: TrainerState,
     criteria: dict[str, int | None],
     processes: int = 1,
     *,
     native: bool = False,
 ) -> RunRecord:
-    """What a run has to say of itself, before anything of it is saved.
+    """Return the record of a finished run, without probe and files, which `save_run` adds.
 
     Args:
-        config: Its settings.
-        source: Of its rows.
-        model: What it trained.
-        end: Where it ended.
-        criteria: Each with the training sequences until it was met, None where it was not.
-        processes: That took part.
-        native: Whether it was a whole run in native calls, whose results differ from those of torch by rounding.
+        config: Settings of the run.
+        source: Source of the rows.
+        model: The trained model.
+        state: Trainer state at the end.
+        criteria: Criterion -> training sequences until it was met, None if it was not.
+        processes: Number of processes.
+        native: True for the native training loop, whose results differ from those of torch by rounding.
     """
     return RunRecord(
         task=config.task,
         model=config.model,
-        model_config=_sizes(model) | config.model_settings(),
+        model_config=_model_sizes(model) | config.model_settings(),
         num_parameters=sum(p.numel() for p in model.parameters()),
         seed=config.seed,
         training=config.as_json(),
-        data=data_facts(config, source, end.sequences),
-        sequences_seen=end.sequences,
-        optimizer_steps=end.steps,
+        data=describe_training_data(config, source, state.sequences),
+        sequences_seen=state.sequences,
+        optimizer_steps=state.steps,
         processes=processes,
         criteria=criteria,
-        timings={"train": round(end.seconds, 3), "of which checks": round(end.check_seconds, 3)},
+        timings={"train": round(state.seconds, 3), "of which checks": round(state.check_seconds, 3)},
         environment=environment() | {"device": model.device.type, "native": native},
         command=command_line(),
     )
 
 
-def _sizes(model: "PreTrainedModel") -> dict[str, Any]:
-    """Return width, depth and initialization of a model, which the record has also where they are defaults."""
+def _model_sizes(model: "PreTrainedModel") -> dict[str, Any]:
+    """Return width, depth and initialization of a model, which a record has even if they are defaults."""
     names = ("hidden_size", "num_hidden_layers", "initialization")
     return {name: getattr(model.config, name) for name in names if hasattr(model.config, name)}
 
 
 def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record: RunRecord) -> None:
-    """Write everything into a folder beside, move it in, and write the record last: it marks a finished run.
+    """Write all files into a temporary folder and move them; the record is last, because it marks a finished run.
 
     Raises:
-        SaveError: The disk is full or cannot be written; the folder has none of the files.
+        SaveError: The disk is full or cannot be written; none of the files is in the folder.
     """
     from safetensors import SafetensorError
 
     record.probe = probe_logits(model, source)
     try:
-        beside = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
+        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
         try:
             with quiet_transformers():
-                model.save_pretrained(beside)
+                model.save_pretrained(temporary)
             if source.schema.vocabulary is not None:
-                tokenizer_of(source.schema.vocabulary).save_pretrained(beside)
-            shutil.rmtree(beside / "__pycache__", ignore_errors=True)
-            record.files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
-            record.save(beside)
+                tokenizer_of(source.schema.vocabulary).save_pretrained(temporary)
+            shutil.rmtree(temporary / "__pycache__", ignore_errors=True)
+            record.files = {path.name: file_digest(path) for path in sorted(temporary.iterdir())}
+            record.save(temporary)
             for name in record.files:
-                with (beside / name).open("rb+") as file:
+                with (temporary / name).open("rb+") as file:
                     os.fsync(file.fileno())
-            for name in record.files:  # names take no room, so from here on all goes well
-                (beside / name).replace(folder / name)
+            for name in record.files:  # renaming needs no disk space
+                (temporary / name).replace(folder / name)
             sync_folder(folder)
-            (beside / record.FILE_NAME).replace(folder / record.FILE_NAME)
+            (temporary / record.FILE_NAME).replace(folder / record.FILE_NAME)
             sync_folder(folder)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         cause = error.__cause__ if isinstance(error, SaveError) else error
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
@@ -107,8 +107,8 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
     (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
 
 
-def data_facts(config: TrainConfig, source: DataSource, sequences: int) -> TrainingData:
-    """Return what a record says of the training rows: those presented of a stream, all of a finite split."""
+def describe_training_data(config: TrainConfig, source: DataSource, sequences: int) -> TrainingData:
+    """Return the description of the training rows for a record: the presented rows of a stream, or a whole split."""
     task = config.task.definition
     if source.kind == "stream":
         split = source.split("train", config.seed)

@@ -19,15 +19,19 @@ _LARGEST = {  # upper bounds that catch typing errors
 }
 
 
-_FILES = {"lines": "a text file", "csv": "a table of texts and labels", "vectors": "a Parquet file of vectors"}
+_FILES = {
+    "lines": "a text file",
+    "csv": "a table of texts and labels",
+    "vectors": "a Parquet file of vectors",
+}  # by format
 
 
 def check_config(config: TrainConfig) -> None:
-    """Raise an error unless every setting is allowed, alone and together with the others.
+    """Check every setting and combination of settings.
 
     Raises:
-        UnknownNameError: A name that does not exist.
-        InvalidConfigError: A value that is not allowed.
+        UnknownNameError: Unknown name.
+        InvalidConfigError: Value or combination of values that is not allowed.
     """
     _check_names(config)
     _check_ranges(config)
@@ -61,7 +65,7 @@ def _check_names(config: TrainConfig) -> None:
 
 
 def _check_ranges(config: TrainConfig) -> None:
-    for each in fields(config):  # also those that this run does not use: its record, as JSON, holds them all
+    for each in fields(config):  # also unused settings, because the record, as JSON, has all of them
         value = getattr(config, each.name)
         _require(config, each.name, not isinstance(value, float) or isfinite(value), "a finite number")
     sizes = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
@@ -87,8 +91,8 @@ def _check_ranges(config: TrainConfig) -> None:
 
 def _check_data(config: TrainConfig) -> None:
     if config.task.is_custom:
-        what = _FILES[config.task.definition.custom_format]
-        _require(config, "data", Path(config.data).is_file(), f"the file that has the rows, {what}")
+        kind = _FILES[config.task.definition.custom_format]
+        _require(config, "data", Path(config.data).is_file(), f"the file with the rows, {kind}")
     else:
         known = config.data in (STREAM, SPLITS) or Path(config.data).is_dir()
         _require(config, "data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")
@@ -96,8 +100,8 @@ def _check_data(config: TrainConfig) -> None:
 
 
 def _check_combinations(config: TrainConfig) -> None:
-    has_rule = config.stop_at != "paper" or config.stopping_rule is not None
-    _require(config, "stop_at", has_rule, "accuracy, st3, both or none for a task whose source has no stopping rule")
+    valid_stop = config.stop_at != "paper" or config.stopping_rule is not None
+    _require(config, "stop_at", valid_stop, "accuracy, st3, both or none for a task whose source has no stopping rule")
     default = config.weights_seed is None or config.initialization in (None, "default")
     _require(config, "weights_seed", default, f"used with initialization=default, not {config.initialization}")
     finite = config.order_seed is None or config.data != STREAM

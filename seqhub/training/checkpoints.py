@@ -1,8 +1,8 @@
-"""Everything a run needs to go on, in one safetensors file that is replaced in one step.
+"""Checkpoints: the complete state of a run in one safetensors file, which is replaced atomically.
 
-Tensors (weights, optimizer moments, random states) are stored as they are; counters and positions as JSON in the
-file's metadata. No pickle, so opening somebody's checkpoint runs nobody's code; one file, so a killed process or a
-full disk leaves the checkpoint before it whole.
+Tensors (weights, optimizer moments, random states) are stored unchanged, counters and positions as JSON in the metadata
+of the file. There is no pickle, so loading a checkpoint does not run code. As there is only one file, a killed process
+or a full disk does not damage the previous checkpoint.
 """
 
 import json
@@ -21,25 +21,25 @@ from seqhub.records import CHECKPOINT
 FILE_NAME = CHECKPOINT
 
 
-def save(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+def save(folder: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Path:
     """Replace the checkpoint of `folder`.
 
     Raises:
-        SaveError: The disk is full or cannot be written; the checkpoint before this one is still whole.
+        SaveError: The disk is full or cannot be written; the previous checkpoint is unchanged.
     """
     from safetensors.torch import save as to_bytes
 
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path = folder / FILE_NAME
-    write_atomically(path, to_bytes(own, metadata={"facts": json.dumps(facts)}))
+    write_atomically(path, to_bytes(on_cpu, metadata={"facts": json.dumps(metadata)}))
     return path
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The tensors and facts of the checkpoint of `folder`, or None if it has none.
+    """Return tensors and metadata of the checkpoint of `folder`; None if there is no checkpoint.
 
     Raises:
-        CorruptFileError: The file is truncated or is no checkpoint of a run.
+        CorruptFileError: The file is truncated or is not a checkpoint of a run.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -48,46 +48,53 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118  no mapping
+            metadata = json.loads((file.metadata() or {})["facts"])
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118  not a mapping
     except (SafetensorError, KeyError, ValueError) as error:
-        raise CorruptFileError(f"{path} is truncated or no checkpoint of a run ({error})") from None
+        raise CorruptFileError(f"{path} is truncated or not a checkpoint of a run ({error})") from None
 
 
 def require_same_run(
-    path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any], may_change: Collection[str]
+    path: Path, saved: Mapping[str, Any], current: Mapping[str, Any], may_change: Collection[str]
 ) -> None:
-    """Raise InvalidConfigError that names every setting in which the run of a file differs from this one."""
+    """Raise InvalidConfigError, with all differences, if the settings of a saved run differ from the current ones.
+
+    Args:
+        path: Path of the checkpoint or record, for the message.
+        saved: Settings in the file.
+        current: Settings of this run.
+        may_change: Names of settings that may differ.
+    """
     different = [
-        f"{name}={saved.get(name)!r} there and {asked.get(name)!r} here"
-        for name in sorted(set(saved) | set(asked))
-        if name not in may_change and saved.get(name) != asked.get(name)
+        f"{name}={saved.get(name)!r} there and {current.get(name)!r} here"
+        for name in sorted(set(saved) | set(current))
+        if name not in may_change and saved.get(name) != current.get(name)
     ]
     if different:
-        raise InvalidConfigError(f"{path} is of another run: {'; '.join(different)}")
+        raise InvalidConfigError(f"{path} belongs to another run: {'; '.join(different)}")
 
 
 def require_same_data(path: Path, saved: Mapping[str, Any], source: DataSource) -> None:
-    """Raise InvalidConfigError unless a run goes on with the rows that it had, whatever they are called now.
+    """Raise InvalidConfigError if the content of the data differs from the data of a saved run; names may differ.
 
     Args:
-        path: Of the checkpoint or record, for the message.
-        saved: `source` and `identity` of the data of a run, as its record has them.
-        source: Of the rows now.
+        path: Path of the checkpoint or record, for the message.
+        saved: `source` and `identity` of the data, as in the record of the run.
+        source: Current source of the rows.
     """
     if "identity" not in saved:
         raise InvalidConfigError(
-            f"{path} is of an earlier seqhub and does not say which rows its run had; give another output folder"
+            f"{path} was saved by an earlier seqhub, without the identity of its data; give another output folder"
         )
     if saved["identity"] != source.identity:
         raise InvalidConfigError(
-            f"{path} is of another run: its data were {saved['source']} with content {saved['identity'][:16]}, "
+            f"{path} belongs to another run: its data were {saved['source']} with content {saved['identity'][:16]}, "
             f"{source.name} here has {source.identity[:16]}"
         )
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    """An optimizer's state as named tensors, and its parameter groups as plain values."""
+    """Return the state of an optimizer as named tensors, and its parameter groups as plain values."""
     state = optimizer.state_dict()
     tensors = {}
     for number, slots in state["state"].items():
@@ -99,7 +106,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]
 ) -> None:
-    """Undo `flatten_optimizer`."""
+    """Load the state of an optimizer from the results of `flatten_optimizer`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")

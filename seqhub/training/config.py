@@ -19,16 +19,16 @@ Recorded = Literal["gradients", "activations"]
 
 _RECORDED_AS = {"task": "address", "criterion_scale": "strictness"}  # names in records of format 1
 
-STREAM, SPLITS = "stream", "splits"  # sources of training data that are no folder
+STREAM, SPLITS = "stream", "splits"  # values of `data` that are not paths
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of one run; the command line shows these names, defaults and texts.
+    """Settings of one run; the command line has the same names, defaults and descriptions.
 
     Raises:
-        UnknownNameError: No such task, config, model, criterion, optimizer ...; the message lists those there are.
-        InvalidConfigError: A number outside its range.
+        UnknownNameError: Unknown task, config, model, criterion, optimizer, ...; the message lists the known names.
+        InvalidConfigError: Number out of range, or combination of settings that is not allowed.
     """
 
     task: Annotated[TaskField, "Task id, as in qrsu/hard"] = TaskField()
@@ -99,9 +99,9 @@ class TrainConfig:
     record: Annotated[tuple[Recorded, ...], "Norms to record in history.jsonl: gradients and activations"] = ()
 
     def __post_init__(self) -> None:
-        from seqhub.training.check_config import check_config  # not above: NumPy, which `--help` does without
+        from seqhub.training.check_config import check_config  # imported here because NumPy is slow for `--help`
 
-        object.__setattr__(self, "output_dir", Path(self.output_dir))  # a string will do
+        object.__setattr__(self, "output_dir", Path(self.output_dir))  # may be given as a string
         check_config(self)
 
     @property
@@ -112,24 +112,24 @@ class TrainConfig:
         return stopping_rule_of(self.task, self.criterion_scale, self.allowed_wrong)
 
     def model_settings(self) -> dict[str, Any]:
-        """Return the settings of the model's config class that were chosen, beyond those that the task decides."""
-        usual = ("hidden_size", "num_hidden_layers", "initialization")
-        settings: dict[str, Any] = {name: value for name in usual if (value := getattr(self, name)) is not None}
+        """Return the chosen settings of the model's config class, without those that the task determines."""
+        names = ("hidden_size", "num_hidden_layers", "initialization")
+        settings: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.initialization == "forget_bias":
             settings["forget_bias"] = self.forget_bias
         if self.initialization == "chrono":
             settings["chrono_max_steps"] = self.chrono_max_steps
-        twice = ", ".join(sorted(self.model_options.keys() & {*usual, "forget_bias", "chrono_max_steps"}))
-        if twice:
-            raise InvalidConfigError(f"{twice} in model_options: it is a setting of its own ({self.task})")
+        repeated = ", ".join(sorted(self.model_options.keys() & {*names, "forget_bias", "chrono_max_steps"}))
+        if repeated:
+            raise InvalidConfigError(f"{repeated} in model_options: is a separate setting ({self.task})")
         return settings | self.model_options
 
     @property
     def may_change(self) -> frozenset[str]:
-        """Settings that may differ when a run is resumed, since none changes what happened before.
+        """Settings that may differ when a run is resumed, because they do not affect the steps before.
 
-        `data` and `data_options` may name a moved file or folder: its content is compared instead. Where the learning
-        rate is decided by the length of the whole run, that may not change.
+        `data` and `data_options` may name a moved file or folder, as its content is compared instead. The length of
+        the run may not change if the learning rate depends on it.
         """
         length = set() if self.schedule in ("linear", "cosine") else {"max_sequences", "epochs"}
         return frozenset({"stop_at", "threads", "trackers", "checkpoint_every", "data", "data_options", *length})
@@ -140,14 +140,14 @@ class TrainConfig:
         return Path(self.data) if self.task.is_custom else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return every setting but the folders of this machine as JSON values, under their names in records."""
+        """Return all settings except the folders of this machine as JSON values, by their names in records."""
         from seqhub.models.registry import build_config  # it imports transformers
 
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "output_dir"}
         values |= {"task": str(self.task), "trackers": list(self.trackers), "record": list(self.record)}
         values |= {name: dict(getattr(self, name)) for name in ("model_options", "data_options")}
         defaults = build_config(self.model)
-        for name in ("hidden_size", "num_hidden_layers", "initialization"):  # None is the same setting as the default
+        for name in ("hidden_size", "num_hidden_layers", "initialization"):  # None means the default of the model
             if values[name] is None:
                 values[name] = getattr(defaults, name, None)
         if self.data not in (STREAM, SPLITS):
@@ -156,16 +156,16 @@ class TrainConfig:
 
 
 class Setting(NamedTuple):
-    """One field of `TrainConfig` for a command line."""
+    """Field of `TrainConfig`, for a command line."""
 
     name: str
     type: Any
     help: str
-    default: Any  # dataclasses.MISSING where there is none
+    default: Any  # dataclasses.MISSING for a required field
 
 
 def settings() -> tuple[Setting, ...]:
-    """Return all settings, in order.
+    """Return all settings, in the order of the fields.
 
     >>> settings()[15]
     Setting(name='seed', type=<class 'int'>, help='Seed of weights, data and order', default=0)

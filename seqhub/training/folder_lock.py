@@ -1,4 +1,4 @@
-"""A lock on an output folder, so that it has one writer at a time."""
+"""Lock on an output folder, which allows one writer at a time."""
 
 import errno
 import fcntl
@@ -12,13 +12,13 @@ from seqhub.errors import OutputExistsError
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder that exists.
+    """Lock an existing folder until the end of the block.
 
-    It lies on the folder itself, so it leaves no file, and the system releases it with the process, whatever ends that.
-    A file system that locks no folders, as NFS, is used without it.
+    The folder itself is locked, so there is no lock file, and the system releases the lock when the process ends. On
+    file systems without locks for folders, such as NFS, the folder is used without a lock.
 
     Raises:
-        OutputExistsError: Another process holds it.
+        OutputExistsError: Another process has the lock.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

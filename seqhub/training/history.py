@@ -1,4 +1,4 @@
-"""The course of a run, line by line: always written, whatever tracker is used beside it."""
+"""History of a run: one JSON line for each validation, written with or without other trackers."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ FILE_NAME = "history.jsonl"
 
 
 class History:
-    """history.jsonl: one line a check, in the file as soon as it is known.
+    """Writer of history.jsonl, which has one line for each validation.
 
     Args:
-        folder: The run's folder.
-        sequences: Lines beyond this many training sequences are dropped: a resumed run writes them again.
-        active: False on every process but the main one.
+        folder: Folder of the run.
+        sequences: Lines after this number of training sequences are removed, because a resumed run writes them again.
+        active: True on the main process only.
     """
 
     def __init__(self, folder: Path, sequences: int, active: bool) -> None:
@@ -27,22 +27,22 @@ class History:
             path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add one line."""
+        """Append one line to the file."""
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
 
 def write_history(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the history of a run that has ended."""
+    """Write the complete history of a run."""
     (folder / FILE_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Rows of the history of a run, in order; none where there is no file.
+    """Return the rows of the history of a run, in order; an empty list without a file.
 
     Raises:
-        CorruptFileError: A line is no row of a history.
+        CorruptFileError: A line is not a valid row of a history.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -50,7 +50,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         if not all("sequences" in row for row in rows):
-            raise ValueError("a line without sequences")
+            raise ValueError("a line without the key sequences")
     except (ValueError, TypeError) as error:
-        raise CorruptFileError(f"{path} is no history of a run ({error})") from None
+        raise CorruptFileError(f"{path} is not a history of a run ({error})") from None
     return rows

@@ -1,7 +1,7 @@
-"""What passes through a model while it learns: gradients and activations, seen through hooks.
+"""Hooks that record gradients and activations during training.
 
-The hooks only look on. A recurrence with a hook is run by PyTorch, never natively (see `seqhub.native`), so its
-results may differ in the last bits from those of a run that nobody watches.
+The hooks do not change values. A recurrence with a hook is run by PyTorch instead of native code (see `seqhub.native`),
+so its results may differ in the last bits from those of a run without hooks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,23 +20,23 @@ Sums = dict[str, list[float]]
 
 @dataclass
 class Capture:
-    """What was seen, in order; see `capture`."""
+    """Recorded norms or tensors, in order; see `capture`."""
 
     gradients: dict[str, list[Tensor]] = field(default_factory=dict)
     activations: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def clear(self) -> None:
-        """Forget what was seen so far."""
+        """Remove all recorded values."""
         self.gradients.clear()
         self.activations.clear()
 
     def add_to(self, sums: Sums) -> None:
-        """Add norms up, as [sum, number] under `gradient_norm/NAME` and `activation_rms/NAME`, and forget them."""
-        for kind, seen in (("gradient_norm", self.gradients), ("activation_rms", self.activations)):
-            for name, norms in seen.items():
-                before = sums.setdefault(f"{kind}/{name}", [0.0, 0.0])
-                before[0] += float(torch.stack(norms).sum())
-                before[1] += len(norms)
+        """Add the norms to [sum, count] at the keys `gradient_norm/NAME` and `activation_rms/NAME`, and clear them."""
+        for kind, recorded in (("gradient_norm", self.gradients), ("activation_rms", self.activations)):
+            for name, norms in recorded.items():
+                total = sums.setdefault(f"{kind}/{name}", [0.0, 0.0])
+                total[0] += float(torch.stack(norms).sum())
+                total[1] += len(norms)
         self.clear()
 
 
@@ -47,42 +47,43 @@ def capture(
     *,
     keep: Literal["norms", "tensors"] = "norms",
 ) -> Iterator[Capture]:
-    """Watch modules until the end of the block; their hooks are gone after it, whatever ends it.
+    """Record gradients and activations of modules until the end of the block, which removes the hooks.
 
     Args:
-        modules: By names of the caller's choice; `leaves` names all that have weights.
-        what: `gradients` of their own parameters, as each backward pass adds them, one entry a pass, named
-            MODULE.PARAMETER; `activations`, their first output, one entry a forward pass, whatever the mode.
-        keep: Scalars, the norm of a gradient and the root mean square of an output (padded steps included); or copies
-            of the tensors themselves, which fill the memory.
+        modules: Name -> module; `leaves` returns all modules with parameters.
+        what: `gradients` of the parameters of the modules, as each backward pass adds them, with one entry for each
+            pass, named MODULE.PARAMETER; `activations`, their first outputs, with one entry for each forward pass, in
+            training and evaluation mode.
+        keep: `norms`, the norm of each gradient and the root mean square of each output (including padded steps), or
+            `tensors`, copies of the tensors, which need much memory.
 
     Raises:
-        UnknownNameError: Something else is to be seen.
+        UnknownNameError: Unknown value in `what`.
 
     >>> layer = nn.Linear(2, 1)
-    >>> with capture({"readout": layer}, keep="tensors") as seen:
+    >>> with capture({"readout": layer}, keep="tensors") as captured:
     ...     layer(torch.tensor([[3.0, 4.0]])).sum().backward()
-    >>> seen.gradients["readout.weight"], seen.activations["readout"][0].shape
+    >>> captured.gradients["readout.weight"], captured.activations["readout"][0].shape
     ([tensor([[3., 4.]])], torch.Size([1, 1]))
     """
     for each in what:
         if each not in get_args(Recorded):
             raise UnknownNameError.of("record", each, get_args(Recorded))
-    seen = Capture()
+    captured = Capture()
     with ExitStack() as hooks:
         for name, module in modules.items():
             if "activations" in what:
-                hooks.enter_context(module.register_forward_hook(_watch_output(seen, name, keep)))
+                hooks.enter_context(module.register_forward_hook(_activation_hook(captured, name, keep)))
             if "gradients" in what:
                 for parameter_name, parameter in module.named_parameters(recurse=False):
                     if parameter.requires_grad:
-                        hook = _watch_gradient(seen, f"{name}.{parameter_name}", keep)
+                        hook = _gradient_hook(captured, f"{name}.{parameter_name}", keep)
                         hooks.callback(parameter.register_hook(hook).remove)
-        yield seen
+        yield captured
 
 
 def leaves(model: nn.Module) -> dict[str, nn.Module]:
-    """Modules that have parameters of their own, by name.
+    """Return the modules with direct parameters, by name.
 
     >>> list(leaves(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.LSTM(2, 2))))
     ['0', '2']
@@ -92,27 +93,27 @@ def leaves(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def _watch_output(seen: Capture, name: str, keep: str) -> Callable[..., None]:
-    def watch(module: nn.Module, inputs: Any, output: Any) -> None:
+def _activation_hook(captured: Capture, name: str, keep: str) -> Callable[..., None]:
+    def record(module: nn.Module, inputs: Any, output: Any) -> None:
         tensor = _first_tensor(output)
         if tensor is not None:
             tensor = tensor.detach()
             kept = tensor.clone() if keep == "tensors" else tensor.float().square().mean().sqrt()
-            seen.activations.setdefault(name, []).append(kept)
+            captured.activations.setdefault(name, []).append(kept)
 
-    return watch
+    return record
 
 
-def _watch_gradient(seen: Capture, name: str, keep: str) -> Callable[[Tensor], None]:
-    def watch(gradient: Tensor) -> None:
+def _gradient_hook(captured: Capture, name: str, keep: str) -> Callable[[Tensor], None]:
+    def record(gradient: Tensor) -> None:
         kept = gradient.detach().clone() if keep == "tensors" else gradient.detach().float().norm()
-        seen.gradients.setdefault(name, []).append(kept)
+        captured.gradients.setdefault(name, []).append(kept)
 
-    return watch
+    return record
 
 
 def _first_tensor(output: Any) -> Tensor | None:
-    """The first tensor of what a module returned: recurrences return a tuple, models of transformers a mapping."""
+    """Return the first tensor of a module's output: recurrences return a tuple, models of transformers a mapping."""
     while not isinstance(output, Tensor):
         items = list(output.values()) if isinstance(output, Mapping) else output
         if not isinstance(items, (tuple, list)) or not items:

@@ -1,7 +1,7 @@
-"""Scale of the loss of one process, so that averaged gradients are those of the global batch.
+"""Scale of the loss in each process, so that averaged gradients equal the gradients of the global batch.
 
-A model takes the mean of its loss over the rows, or over the steps that count, of what it is given. Processes have
-unequal numbers of them, and gradients are averaged over processes as if they had equal ones.
+The loss of a model is a mean over its rows, or over their counted steps. Processes have unequal numbers of these, but
+gradients are averaged over processes with equal weights.
 """
 
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
 
 class LossScale(NamedTuple):
-    """How a process counts in the loss of one step.
+    """Scale of the loss of a process in one step.
 
     Attributes:
-        arguments: For the forward pass of the model.
-        factor: On the loss that it returns.
-        learns: False where no row or step of any process counts, so that there is nothing to learn.
+        arguments: Additional arguments of the forward pass.
+        factor: Factor on the returned loss.
+        learns: False if no row or step of any process counts, so that the step has no gradient.
     """
 
     arguments: dict[str, Any]
@@ -27,47 +27,47 @@ class LossScale(NamedTuple):
     learns: bool
 
 
-_AS_IT_IS = LossScale({}, 1, True)
+_UNSCALED = LossScale({}, 1, True)
 
 
 def loss_scale(
-    accelerator: Accelerator, model: Any, schema: TaskSchema, batch: dict[str, Tensor], mine: int, rows: int
+    accelerator: Accelerator, model: Any, schema: TaskSchema, batch: dict[str, Tensor], local_rows: int, rows: int
 ) -> LossScale:
-    """Return the scale for one batch, or one part of it in steps; every process has to call it.
+    """Return the scale for a batch or a segment of its steps; must be called by every process.
 
     Args:
-        accelerator: Of the run.
-        model: Not wrapped for several processes.
-        schema: What the rows hold.
-        batch: What the model is given.
-        mine: Rows of this process; 0 where `batch` is a `placeholder`.
-        rows: Rows of all processes together, 1 or more.
+        accelerator: Accelerator of the run.
+        model: Model without the wrapper for several processes.
+        schema: Schema of the rows.
+        batch: Inputs and labels for the model.
+        local_rows: Number of rows of this process; 0 if `batch` is a `placeholder`.
+        rows: Number of rows of all processes, at least 1.
     """
     processes = accelerator.num_processes
-    if schema.target == "step_class":  # also alone: the parts of a sequence have unequal numbers of counted steps
+    if schema.target == "step_class":  # with one process too: segments have unequal numbers of counted steps
         counted = accelerator.reduce((batch["labels"] != NO_LABEL).sum())
-        return LossScale({"num_items_in_batch": _part(counted, processes)}, 1, bool(counted))
+        return LossScale({"num_items_in_batch": _per_process(counted, processes)}, 1, bool(counted))
     if processes == 1:
-        return _AS_IT_IS
+        return _UNSCALED
     if schema.target == "next_symbol":
-        if logistic_outputs(model):  # their loss is a mean over sequences
-            return LossScale({"num_items_in_batch": rows / processes}, 1 if mine else 0, True)
+        if logistic_outputs(model):  # the loss is a mean over sequences
+            return LossScale({"num_items_in_batch": rows / processes}, 1 if local_rows else 0, True)
         counted = accelerator.reduce(_next_symbols(model, batch))
-        return LossScale({"num_items_in_batch": _part(counted, processes)}, 1, bool(counted))
+        return LossScale({"num_items_in_batch": _per_process(counted, processes)}, 1, bool(counted))
     if schema.target == "inputs":
-        steps = batch["attention_mask"].sum() if mine else batch["attention_mask"].new_zeros(())
+        steps = batch["attention_mask"].sum() if local_rows else batch["attention_mask"].new_zeros(())
         return LossScale({}, float(steps) * processes / float(accelerator.reduce(steps.clone())), True)
-    return LossScale({}, mine * processes / rows, True)
+    return LossScale({}, local_rows * processes / rows, True)
 
 
 def placeholder(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One row in the place of none, for a process whose slice of a batch is empty.
+    """Return a batch of one row for a process with an empty slice of a batch.
 
-    All processes take part in a step, and models refuse a batch without rows. Its steps do not count, and `loss_scale`
-    gives its loss the factor 0 where rows count.
+    All processes take part in a step, and models do not accept a batch without rows. The steps of the row do not count,
+    and if rows count, `loss_scale` returns the factor 0.
 
     Args:
-        batch: As a feed gives it, without rows.
+        batch: Batch of a data loader, without rows.
     """
     one = {name: tensor.new_zeros(1, *tensor.shape[1:]) for name, tensor in batch.items()}
     one["attention_mask"].fill_(1)
@@ -78,13 +78,13 @@ def placeholder(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return one
 
 
-def _part(counted: Tensor, processes: int) -> Tensor | float:
-    """What one process divides its sum by; a quotient of tensors would have single precision only."""
+def _per_process(counted: Tensor, processes: int) -> Tensor | float:
+    """Return the divisor for the sum of one process, as a float because a tensor would have single precision."""
     return counted if processes == 1 else float(counted) / processes
 
 
 def _next_symbols(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    """Count the steps whose next symbol is in the loss of a causal model."""
+    """Return the number of steps with a next symbol in the loss of a causal model."""
     labels, mask = batch["labels"][:, 1:], batch["attention_mask"]
     counted = (labels != NO_LABEL) & (mask[:, 1:] != 0) & (mask[:, :-1] != 0)
     if (padding := model.config.pad_token_id) is not None:

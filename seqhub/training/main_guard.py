@@ -1,26 +1,26 @@
-"""Guard against scripts that start processes again in each process that imports them."""
+"""Check for a main guard in scripts that start processes."""
 
 import multiprocessing
 
 from seqhub.errors import InvalidConfigError
 
-GUARD_CODE = 87  # of a process that `require_main_guard` ended
+GUARD_CODE = 87  # exit code of `require_main_guard`
 
 
 class MissingGuardError(InvalidConfigError):
-    """A script that starts processes does so again in each of them, as they import it."""
+    """Script without a main guard, which would start processes again in each process that imports it."""
 
     def __init__(self) -> None:
         super().__init__(
-            "a sweep that does not train natively starts processes, and each of them imports the script that called "
-            'it; put what the script does under a line `if __name__ == "__main__":`'
+            "a sweep that does not train natively starts processes, and each of them imports the calling script; put "
+            'the statements of the script under a line `if __name__ == "__main__":`'
         )
 
 
 def require_main_guard() -> None:
-    """End a process that imports the script by which it was started, and would start processes in its turn.
+    """End a worker process that imports its calling script, before it starts processes itself.
 
-    The process ends with an exit code that `Worker` knows, and the one that started it raises MissingGuardError.
+    The exit code makes `Worker` raise MissingGuardError in the process that started it.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as `multiprocessing.spawn` asks itself
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # the test of `multiprocessing.spawn`
         raise SystemExit(GUARD_CODE)

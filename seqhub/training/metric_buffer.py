@@ -1,4 +1,4 @@
-"""The outputs of recent steps, turned into numbers only when a check is due."""
+"""Buffer of model outputs, from which metrics are computed at each validation."""
 
 from typing import Any
 
@@ -12,31 +12,31 @@ from seqhub.tasks.schema import TaskSchema
 
 
 class MetricBuffer:
-    """Outputs of the steps since the last check; nothing is computed from them, or sent, before it is due.
+    """Outputs of the steps since the last validation; they are not processed or gathered before `collect`.
 
     Args:
-        schema: What is to be learnt.
-        logistic: Whether outputs are logistic units; as in `judging.right_share`.
+        schema: Schema of the task.
+        logistic: True for logistic output units; as in `per_example.right_share`.
     """
 
     def __init__(self, schema: TaskSchema, logistic: bool = False) -> None:
         self.schema = schema
         self.logistic = logistic
-        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, logits: Tensor, labels: Tensor, mask: Tensor) -> None:
-        """Keep one step's outputs, of the rows of this process; shapes as in `judging.right_share`."""
-        self._kept.append((logits, labels, mask))
+        """Add the outputs of one step for the rows of this process; shapes as in `per_example.right_share`."""
+        self._steps.append((logits, labels, mask))
 
     def collect(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Empty the window: (N, 4), what `example_metrics` says, in order of presentation over all processes."""
-        rows = [len(labels) for _, labels, _ in self._kept]
-        if self.schema.target == "class":  # all of one shape, so judged at once
-            logits, labels = (torch.cat([step[part] for step in self._kept]) for part in (0, 1))
-            judged = example_metrics(self.schema, logits, labels, labels, self.logistic)
+        """Empty the buffer and return `example_metrics`, (N, 4), of all processes, in the order of presentation."""
+        rows = [len(labels) for _, labels, _ in self._steps]
+        if self.schema.target == "class":  # equal shapes, so computed in one call
+            logits, labels = (torch.cat([step[part] for step in self._steps]) for part in (0, 1))
+            metrics = example_metrics(self.schema, logits, labels, labels, self.logistic)
         else:
-            judged = torch.cat([example_metrics(self.schema, *step, self.logistic) for step in self._kept])
-        self._kept = []
-        by_process = gather_object([judged.cpu().double().split(rows)])
+            metrics = torch.cat([example_metrics(self.schema, *step, self.logistic) for step in self._steps])
+        self._steps = []
+        by_process = gather_object([metrics.cpu().double().split(rows)])
         by_step = zip(*by_process, strict=True)
         return torch.cat([part for step in by_step for part in step]).numpy()

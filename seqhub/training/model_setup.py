@@ -1,4 +1,4 @@
-"""Which model fits a task: the head for its target, and the fields of the config class that its rows decide."""
+"""Model set-up: the head for the target of a task, and the fields of the config class that its rows determine."""
 
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -15,71 +15,73 @@ if TYPE_CHECKING:
 
 
 def create_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
-    """The model that a run trains on rows of a layout, with its first weights, from torch's global generator.
+    """Return the newly initialised model of a run; seeds the global generator of torch.
+
+    Args:
+        config: Settings of the run.
+        schema: Schema of the rows.
 
     Raises:
-        UnknownNameError: A setting that the model does not have.
-        InvalidConfigError: The model does not take what the task has, or cannot be given chunks; or a value is not
-            allowed.
+        UnknownNameError: Unknown setting of the model.
+        InvalidConfigError: The model does not fit the task or truncated BPTT, or a value is not allowed.
     """
     torch.manual_seed(config.seed)
     model = build_model(model_config(config, schema), schema.head)
     stateful = "past_key_values" in signature(model.forward).parameters
     if config.chunk_steps and (not stateful or getattr(model.config, "bidirectional", False)):
-        reason = "it has no state to carry from one to the next"
-        raise InvalidConfigError(f"chunk_steps {config.chunk_steps} for model {config.model}: {reason}")
+        rule = f"0 for this model {config.model}, which cannot carry a state from segment to segment"
+        raise InvalidConfigError.of("chunk_steps", config.chunk_steps, rule, config.task)
     if config.weights_seed is not None:
         torch.manual_seed(config.weights_seed)
-        for module in model.modules():  # in the order of their making, as a program of plain modules draws
+        for module in model.modules():  # in the order of creation, as in a program of plain torch modules
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
     return model
 
 
 def model_config(config: TrainConfig, schema: TaskSchema) -> "PreTrainedConfig":
-    """The config of the model that a run trains.
+    """Return the model config of a run.
 
     Raises:
-        UnknownNameError: A setting that the model does not have.
-        InvalidConfigError: The model does not take what the task has, or a value is not allowed.
+        UnknownNameError: Unknown setting of the model.
+        InvalidConfigError: The model does not fit the task, or a value is not allowed.
     """
     fields = config_fields(config.model)
-    facts, settings = _facts(config, schema, fields), config.model_settings()
-    if decided := ", ".join(sorted(facts.keys() & settings.keys())):
-        raise InvalidConfigError(f"{decided} among model_options; the rows of {config.task} decide it")
+    determined, settings = _schema_settings(config, schema, fields), config.model_settings()
+    if both := ", ".join(sorted(determined.keys() & settings.keys())):
+        raise InvalidConfigError(f"{both} in model_options: is determined by the rows of {config.task}; remove it")
     shortest, longest = config.task.config.length
     whole_rows = "num_steps" in fields and ("pooling" not in fields or settings.get("pooling") == "flatten")
     if whole_rows and shortest == longest:
         settings = {"num_steps": longest, **settings}
-    return build_config(config.model, **facts, **settings)
+    return build_config(config.model, **determined, **settings)
 
 
-def _facts(config: TrainConfig, schema: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:
-    """What the rows decide."""
-    facts: dict[str, Any] = {}
+def _schema_settings(config: TrainConfig, schema: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:
+    """Return the settings of the config class that the rows determine."""
+    settings: dict[str, Any] = {}
     if schema.vocabulary is not None:
         if "vocab_size" not in fields:
             raise InvalidConfigError(f"model {config.model} takes real values; {config.task} has texts")
-        facts["vocab_size"] = 1 + len(schema.vocabulary)
+        settings["vocab_size"] = 1 + len(schema.vocabulary)
     elif "step_shape" in fields:
-        facts["step_shape"] = list(schema.step_shape)
+        settings["step_shape"] = list(schema.step_shape)
     else:
         if "num_features" not in fields:
             raise InvalidConfigError(f"model {config.model} takes texts; {config.task} has real values")
-        facts["num_features"] = schema.num_features
+        settings["num_features"] = schema.num_features
         if "inputs" in fields:
-            facts["inputs"] = "values"
+            settings["inputs"] = "values"
     if (schema.target == "inputs") != ("step_shape" in fields):
-        what = "is to be reconstructed" if schema.target == "inputs" else f"has a {schema.target} to learn"
-        raise InvalidConfigError(f"model {config.model} does not fit {config.task}, which {what}")
+        raise InvalidConfigError(f"model {config.model} does not fit {config.task}, whose target is {schema.target}")
     if schema.labels:
-        facts["id2label"] = dict(enumerate(schema.labels))
-        facts["label2id"] = {label: i for i, label in enumerate(schema.labels)}
+        settings["id2label"] = dict(enumerate(schema.labels))
+        settings["label2id"] = {label: i for i, label in enumerate(schema.labels)}
     elif schema.target == "number":
-        facts |= {"num_labels": 1, "problem_type": "regression"}
+        settings |= {"num_labels": 1, "problem_type": "regression"}
     if config.single_logit:
         if schema.target != "class" or len(schema.labels) != 2:
-            raise InvalidConfigError(f"single_logit is for two classes a sequence; {config.task} has other targets")
-        facts |= {"id2label": {0: schema.labels[1]}, "label2id": {schema.labels[1]: 0}}
-        facts["problem_type"] = "multi_label_classification"
-    return facts
+            raise InvalidConfigError.of("single_logit", True, "False without exactly two classes", config.task)
+        settings |= {"id2label": {0: schema.labels[1]}, "label2id": {schema.labels[1]: 0}}
+        settings["problem_type"] = "multi_label_classification"
+    return settings

@@ -1,8 +1,8 @@
-"""The end of all processes of a run when one of them fails, with one message.
+"""Failure handling across processes: if one process fails, all processes of the run end, with one message.
 
-A process that fails would leave the others in a collective operation, waiting: for ever on a GPU, and on the CPU until
-a closed connection makes each of them fail in its own words. The first one to fail notes it in the store through which
-the processes met. The others find the note, and end without a message.
+Otherwise the other processes would wait in a collective operation: on a GPU without end, on the CPU until the closed
+connection makes each of them fail with another message. The first process that fails sets a key in the store of the
+process group. The others detect the key, and end without a message.
 """
 
 import os
@@ -18,25 +18,25 @@ import torch
 from seqhub.errors import SeqhubError
 
 _FAILED, _SEEN = "seqhub/failed", "seqhub/seen"
-_SECONDS = 0.2  # from one look at the store to the next
-_MOST_SECONDS = 5.0  # that the first one waits for the others to know, and they for the end of what they are doing
-_EXIT_CODE = 1  # of a process whose peer has failed
+_SECONDS = 0.2  # interval at which the store is polled
+_MAX_SECONDS = 5.0  # longest wait of the first process for the others, and of these for their own main threads
+_EXIT_CODE = 1  # exit code after the failure of another process
 _CONNECTION = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
 class PeerFailedError(SeqhubError):
-    """Another process of the run has failed. Without a message where that process has said why."""
+    """Failure of another process of the run; without a message if that process reports the error."""
 
 
 @contextmanager
 def failing_together(*passing: type[BaseException]) -> Iterator[None]:
-    """End every process of a run when the block fails in one of them; nothing where there is one process.
+    """End all processes of a run if the block fails in one of them. No effect with one process.
 
     Args:
-        passing: Errors that all processes raise by agreement; they are not failures.
+        passing: Exceptions that all processes raise together, which are not failures.
 
     Raises:
-        PeerFailedError: Another process has failed, or ended without a note.
+        PeerFailedError: Another process has failed, or ended without a message.
     """
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
         yield
@@ -49,7 +49,7 @@ def failing_together(*passing: type[BaseException]) -> Iterator[None]:
     except BaseException as error:
         if not peers.is_first():
             raise PeerFailedError("") from None
-        if _is_of_the_connection(error):
+        if _is_connection_error(error):
             raise PeerFailedError(f"a process of this run ended without a message ({_first_line(error)})") from error
         raise
     finally:
@@ -57,11 +57,11 @@ def failing_together(*passing: type[BaseException]) -> Iterator[None]:
 
 
 class _Peers:
-    """The note in the store, and a thread that looks for it."""
+    """Key of a failure in the store, and a thread that polls it."""
 
     def __init__(self) -> None:
         store: Any = torch.distributed.distributed_c10d._get_default_store()
-        self._store = store.clone()  # a connection of its own, as the thread may wait in it
+        self._store = store.clone()  # a separate connection, because the thread may block on it
         self._others = torch.distributed.get_world_size() - 1
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -70,18 +70,18 @@ class _Peers:
         self._thread.start()
 
     def is_first(self) -> bool:
-        """Note that this process fails. Return whether it is the first one, once the others know."""
+        """Report the failure of this process. Return True if it is the first one, after the others have seen it."""
         with self._lock:
             if self._failed_elsewhere:
                 return False
             try:
                 self._failed_here = self._store.add(_FAILED, 1) == 1
-            except RuntimeError:  # the process that has the store is gone, and has not noted why
+            except RuntimeError:  # the process with the store has ended without reporting a failure
                 return True
             if not self._failed_here:
-                self._see()
+                self._acknowledge()
                 return False
-        until = time.monotonic() + _MOST_SECONDS
+        until = time.monotonic() + _MAX_SECONDS
         with suppress(RuntimeError):
             while self._store.add(_SEEN, 0) < self._others and time.monotonic() < until:
                 self._stop.wait(_SECONDS / 4)
@@ -100,23 +100,23 @@ class _Peers:
                 try:
                     if not self._store.check([_FAILED]):
                         continue
-                except RuntimeError:  # the run is over, or the process that has the store is gone
+                except RuntimeError:  # the run, or the process with the store, has ended
                     return
-                self._see()
+                self._acknowledge()
                 break
-        if self._failed_elsewhere and not self._stop.wait(_MOST_SECONDS):
+        if self._failed_elsewhere and not self._stop.wait(_MAX_SECONDS):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
-            os._exit(_EXIT_CODE)  # the main thread waits for a process that will never answer
+            os._exit(_EXIT_CODE)  # the main thread waits for a process that has ended
 
-    def _see(self) -> None:
+    def _acknowledge(self) -> None:
         self._failed_elsewhere = True
         with suppress(RuntimeError):
             self._store.add(_SEEN, 1)
 
 
-def _is_of_the_connection(error: BaseException) -> bool:
+def _is_connection_error(error: BaseException) -> bool:
     text = str(error)
     return isinstance(error, RuntimeError) and (
         isinstance(error, torch.distributed.DistError) or any(each in text for each in _CONNECTION)

@@ -1,4 +1,4 @@
-"""Random states of a process: those of the CPU and of its device, on which dropout depends."""
+"""Random states of a process, of the CPU and of its device, which determine dropout masks."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from seqhub.tasks.rng import philox_key
 
 
 def seed_process(seed: int, rank: int) -> None:
-    """Give every process but the first random numbers of its own, so that no two draw the same dropout masks.
+    """Seed the generator of each process except the first, so that all processes have different dropout masks.
 
     Args:
-        seed: Of the run; the first process goes on with the generators that drew the weights.
+        seed: Seed of the run; the first process continues with the generators that initialised the weights.
         rank: Number of this process.
     """
     if rank:
@@ -23,10 +23,10 @@ def seed_process(seed: int, rank: int) -> None:
 
 
 def random_state(device: torch.device) -> dict[str, NDArray[np.uint8]]:
-    """Return the state of every generator that a step of training draws from.
+    """Return the states of all generators that a training step uses.
 
     Returns:
-        Name -> state: "" for that of the CPU and, on another device, ".cuda" or the like for its own.
+        Name -> state: "" for the CPU and, on another device, its type with a dot, such as ".cuda".
     """
     states = {"": torch.get_rng_state().numpy()}
     if (generator := _generator(device)) is not None:
@@ -35,12 +35,12 @@ def random_state(device: torch.device) -> dict[str, NDArray[np.uint8]]:
 
 
 def restore_random_state(tensors: dict[str, Tensor], name: str, device: torch.device) -> None:
-    """Set the generators to the states that a checkpoint has.
+    """Set the generators to the states of a checkpoint.
 
     Args:
-        tensors: Of the checkpoint.
-        name: Before the names of `random_state`.
-        device: Of this process. Its generator stays as it is where the checkpoint is one of another device.
+        tensors: Tensors of the checkpoint.
+        name: Prefix of the names of `random_state`.
+        device: Device of this process. Its generator is unchanged if the checkpoint is from another device.
     """
     torch.set_rng_state(tensors[name])
     state, generator = tensors.get(f"{name}.{device.type}"), _generator(device)
@@ -49,5 +49,5 @@ def restore_random_state(tensors: dict[str, Tensor], name: str, device: torch.de
 
 
 def _generator(device: torch.device) -> Any:
-    """The module of a device, `torch.cuda` or the like, with the state of its generator."""
+    """Return the module of a device, such as `torch.cuda`, which has the state of its generator; None for the CPU."""
     return None if device.type == "cpu" else torch.get_device_module(device)

@@ -1,4 +1,4 @@
-"""What a run changes of its process while it lasts: threads and signals."""
+"""Context managers for process-wide state during a run: Accelerate, environment, threads and signals."""
 
 import os
 import signal
@@ -13,22 +13,22 @@ from accelerate.state import AcceleratorState, is_initialized
 
 @contextmanager
 def own_accelerate_state() -> Iterator[None]:
-    """Forget what accelerate keeps for the whole process, unless the caller has an Accelerator of its own.
+    """Reset the process-wide state of Accelerate afterwards, unless the caller already had an Accelerator.
 
-    It remembers device and precision of the first `Accelerator` and refuses another; runs that follow each other in
-    one process may differ in both.
+    Accelerate keeps device and precision of the first `Accelerator` and rejects others, but consecutive runs in one
+    process may differ in both.
     """
-    was_there = is_initialized()
+    was_initialized = is_initialized()
     try:
         yield
     finally:
-        if not was_there:
+        if not was_initialized:
             AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @contextmanager
 def environment_variable(name: str, value: str) -> Iterator[None]:
-    """Set a variable of the environment, and give back what was set before."""
+    """Set an environment variable, and restore its previous value afterwards."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -42,7 +42,7 @@ def environment_variable(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use `count` CPU threads, and give back what was set before."""
+    """Set the number of CPU threads of torch, and restore the previous number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -53,11 +53,11 @@ def torch_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def interruptions() -> Iterator[list[int]]:
-    """A list that holds the first SIGINT or SIGTERM; the second one acts as it always did."""
+    """Catch the first SIGINT or SIGTERM into the yielded list; the previous handlers get the next one."""
     caught: list[int] = []
     before: dict[int, Any] = {}
 
-    def remember(number: int, frame: FrameType | None) -> None:
+    def catch(number: int, frame: FrameType | None) -> None:
         caught.append(number)
         restore()
 
@@ -68,8 +68,8 @@ def interruptions() -> Iterator[list[int]]:
     try:
         for each in (signal.SIGINT, signal.SIGTERM):
             before[each] = signal.getsignal(each) or signal.SIG_DFL
-            signal.signal(each, remember)
-    except ValueError:  # not the main thread: the caller's own handling stays
+            signal.signal(each, catch)
+    except ValueError:  # not the main thread: the handlers of the caller remain
         before.clear()
     try:
         yield caught

@@ -1,4 +1,4 @@
-"""The course of a run, however it is computed: where it stands, at which rate it learns, what a check says of it."""
+"""Trainer state, learning-rate schedules and history rows, for both training loops."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,45 +10,46 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig
 
-ERROR_MEMORY = 0.005  # weight of one step in the mean that schedule=error goes by
+ERROR_WEIGHT = 0.005  # weight of one step in the moving average of schedule=error
 
 
 class DivergedError(InvalidConfigError):
-    """The loss is no longer finite: nothing that follows could be learnt, or written down as JSON."""
+    """Loss that is not finite, so that training cannot continue."""
 
 
 @dataclass
 class TrainerState:
-    """Where a run stands; kept in checkpoints, shown in progress bars."""
+    """State of a run, saved in checkpoints and shown in progress bars."""
 
-    sequences: int = 0  # presented, all processes together
+    # The names of the fields are keys in checkpoints
+    sequences: int = 0  # training sequences presented, over all processes
     steps: int = 0
-    seconds: float = 0.0  # spent in this run, all its processes' lives together
-    check_seconds: float = 0.0  # of these, in checks on fresh data
-    error: float = 1.0  # exponential mean over steps of their largest error, for schedule=error
-    recorded: dict[str, list[float]] = field(default_factory=dict)  # norms since the last check, see `capture`
+    seconds: float = 0.0  # time spent in this run, also before it was resumed
+    check_seconds: float = 0.0  # part of `seconds` spent in validations
+    error: float = 1.0  # exponential moving average of the largest error of each step, for schedule=error
+    recorded: dict[str, list[float]] = field(default_factory=dict)  # norms since the last validation, see `capture`
     since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0.0})
     validation_accuracy: float | None = None
     loss: float | None = None
 
     def error_factor(self, largest: float, config: TrainConfig) -> float:
-        """Take in the largest error of a step; the factor on its learning rate, for schedule=error."""
-        self.error += ERROR_MEMORY * (largest - self.error)
+        """Update the average with the largest error of a step; return the learning-rate factor of schedule=error."""
+        self.error += ERROR_WEIGHT * (largest - self.error)
         return max(config.error_floor, min(1.0, self.error / config.error_reference))
 
     def add(self, errors: NDArray[np.floating]) -> None:
-        """Take in (N, 4) of training sequences, what `judging.example_metrics` says of them."""
+        """Add the metrics of training sequences, (N, 4) from `per_example.example_metrics`."""
         self.since_row["rows"] += len(errors)
         self.since_row["loss"] += float(errors[:, 2].sum())
         self.since_row["correct"] += float(errors[:, 3].sum())
 
-    def row(self, config: TrainConfig, correct: float, seen: int, rate: float) -> dict[str, Any]:
-        """The line of a check in the history of a run; what it sums up is forgotten.
+    def history_row(self, config: TrainConfig, correct: float, seen: int, rate: float) -> dict[str, Any]:
+        """Return the history row of a validation, and reset the sums since the previous one.
 
         Args:
-            config: Of the run.
-            correct: Right answers of the check.
-            seen: Sequences it looked at.
+            config: Settings of the run.
+            correct: Number of correct sequences in the validation.
+            seen: Number of evaluated sequences.
             rate: Learning rate of the last step.
 
         Raises:
@@ -57,7 +58,7 @@ class TrainerState:
         self.validation_accuracy = correct / seen
         self.loss = self.since_row["loss"] / self.since_row["rows"]
         if not math.isfinite(self.loss):
-            settings = f"learning_rate {config.learning_rate:g}, weight_decay {config.weight_decay:g}"
+            settings = f"learning_rate={config.learning_rate:g} or weight_decay={config.weight_decay:g}"
             raise DivergedError(f"loss is {self.loss} after {self.sequences:,} sequences; lower {settings}")
         row = {
             "sequences": self.sequences,
@@ -75,15 +76,16 @@ class TrainerState:
 
 
 def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -> float:
-    """The rate after so many training sequences: a function of nothing else, so that resuming is exact.
+    """Return the learning rate after a number of training sequences.
 
-    With schedule=error it is multiplied by `TrainerState.error_factor`.
+    It depends on the arguments only, so resuming is exact. For schedule=error it is multiplied by
+    `TrainerState.error_factor`.
 
     Args:
-        config: With the schedule.
-        sequences: Presented so far.
-        total: That the run will present.
-        epoch: Of them in a pass over the data; of no meaning where they are a stream.
+        config: Settings of the run, with the schedule.
+        sequences: Number of training sequences presented so far.
+        total: Total number of training sequences of the run.
+        epoch: Number of sequences in a pass over the data; ignored for a stream.
 
     >>> from pathlib import Path
     >>> config = TrainConfig(task="qrsu/easy", output_dir=Path(), schedule="linear", learning_rate=0.1, warmup=100)

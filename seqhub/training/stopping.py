@@ -1,15 +1,15 @@
-"""When a task counts as solved: criteria that watch a run and remember when they were met first.
+"""Stopping criteria, which record after how many training sequences a task was solved.
 
-Each counts *training sequences presented*, all processes together.
+All processes together count. The criteria are:
 
-    accuracy   the share of right classes on fresh sequences reaches a threshold at a check
+    accuracy   the accuracy in a validation reaches a threshold
     st3        Hochreiter & Schmidhuber (1997), sections 5.4 to 5.6: the average training error is below 0.1 and the
-               2,000 most recent training sequences were all right, every output within 0.3 of its target; both
-               are taken over the last 2,000 sequences
-    paper      what the source of the task itself calls a success, where it does: `tasks.schema.StoppingRule`
+               2,000 most recent training sequences were all correct, every output within 0.3 of its target; both
+               are computed over the last 2,000 sequences
+    paper      the stopping rule of the source of the task, if it has one: `tasks.schema.StoppingRule`
 
-Two kinds there are. `St3` and `Streak` watch the training sequences, however they are cut into pieces; `Accuracy`,
-`St2` and `Legal` look at a model at the checks of a run, so what they count is rounded up to the next check.
+`St3` and `Streak` use the training sequences; the result does not depend on the sizes of the updates. `Accuracy`, `St2`
+and `Legal` test the model at validations, so their counts are rounded up to the next validation.
 """
 
 from typing import Any
@@ -30,45 +30,45 @@ STOPS = (*CRITERIA, "both", "none")  # both: accuracy and st3
 
 
 def check_stop(name: str) -> None:
-    """Raise UnknownNameError unless a run can stop at `name`."""
+    """Raise UnknownNameError for an unknown value of `stop_at`."""
     if name not in STOPS:
         raise UnknownNameError.of("criterion", name, STOPS)
 
 
 class Criterion:
-    """Remembers when it was met; subclasses look at the training sequences (`update`) or at a model (`check`).
+    """Base class of criteria; subclasses override `update`, for training sequences, or `check`, for a model.
 
     Attributes:
-        met_at: Training sequences to success; None where it was not met so far.
+        met_at: Number of training sequences until the criterion was met; None if not met so far.
     """
 
     met_at: int | None = None
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
-        """Take in training sequences in the order of presentation.
+        """Add training sequences, in the order of presentation.
 
         Args:
-            worst: (N,), difference of each sequence's worst output from its target.
-            mean: (N,), mean absolute difference of its outputs from their targets.
+            worst: (N,), largest absolute difference of an output from its target, for each sequence.
+            mean: (N,), mean absolute difference of the outputs from their targets, for each sequence.
         """
 
     def check(self, sequences_seen: int, model: Scorer) -> None:
-        """Look at a model after `sequences_seen` training sequences."""
+        """Test a model after `sequences_seen` training sequences."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as plain JSON values."""
+        """Return the state for a checkpoint, as plain JSON values."""
         return {"met_at": self.met_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.met_at = state["met_at"]
 
 
 class Accuracy:
-    """Met at the first check whose fresh sequences reach the threshold.
+    """Criterion that is met at the first validation with an accuracy of at least the threshold.
 
     Args:
-        threshold: Share of right classes, in (0, 1].
+        threshold: Accuracy, in (0, 1].
     """
 
     def __init__(self, threshold: float) -> None:
@@ -76,27 +76,27 @@ class Accuracy:
         self.met_at: int | None = None
 
     def check(self, sequences_seen: int, correct: float, total: int) -> None:
-        """Take in one check after `sequences_seen` training sequences."""
+        """Add a validation after `sequences_seen` training sequences."""
         if self.met_at is None and reaches(self.threshold, correct, total):
             self.met_at = sequences_seen
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"met_at": self.met_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.met_at = state["met_at"]
 
 
 class St3(Criterion):
-    """The paper's third stopping rule, on the training sequences as they are presented (sections 5.4 to 5.6).
+    """Third stopping rule of the paper, on the most recent training sequences (sections 5.4 to 5.6).
 
     Args:
-        window: Most recent training sequences that it looks at.
-        tolerance: A sequence is wrong whose worst output is that far off, or further.
-        mean_error: What the mean error over the window is to be below; None for no bound.
-        wrong: How many sequences of the window may be wrong.
+        window: Number of most recent training sequences.
+        tolerance: A sequence is wrong if the error of any output is at least this large.
+        mean_error: Exclusive upper bound of the mean error over the window; None for no bound.
+        wrong: Largest number of wrong sequences in the window.
 
     >>> rule = St3(window=3)
     >>> rule.update(np.array([0.9, 0.01, 0.02, 0.03, 0.04]), np.array([0.4, 0.01, 0.01, 0.01, 0.01]))
@@ -112,9 +112,9 @@ class St3(Criterion):
         self.mean_error = float("inf") if mean_error is None else mean_error
         self.wrong = wrong
         self._seen = 0
-        self._wrong_at: NDArray[np.int64] = np.empty(0, np.int64)  # those in the window, counted from 1
+        self._wrong_at: NDArray[np.int64] = np.empty(0, np.int64)  # wrong sequences in the window, numbered from 1
         self._recent: NDArray[np.float64] = np.empty(0)  # mean errors in the window
-        self._sum = 0.0  # of these
+        self._sum = 0.0  # sum of `_recent`
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
         count = len(worst)
@@ -122,14 +122,15 @@ class St3(Criterion):
             self._seen += count
             return
         seen = self._seen + 1 + np.arange(count)
-        wrong_at = np.concatenate([self._wrong_at, seen[~(worst < self.tolerance)]])  # so that NaN is wrong
+        wrong_at = np.concatenate([self._wrong_at, seen[~(worst < self.tolerance)]])  # NaN is wrong
         wrong = np.searchsorted(wrong_at, seen, "right") - np.searchsorted(wrong_at, seen - self.window, "right")
         recent = np.concatenate([self._recent, mean.astype(np.float64)])
-        # One number leaves the window and one comes in, in this order, so that the pieces of an update do not matter
-        leaves = np.zeros(count)
-        gone = max(0, len(recent) - self.window)
-        leaves[count - gone :] = recent[:gone]
-        sums = np.cumsum(np.concatenate([[self._sum], np.stack([-leaves, recent[-count:]], axis=1).ravel()]))[2::2]
+        # For each sequence, first subtract the number that leaves the window, then add the new one, so that rounding
+        # does not depend on the sizes of the updates
+        leaving = np.zeros(count)
+        num_leaving = max(0, len(recent) - self.window)
+        leaving[count - num_leaving :] = recent[:num_leaving]
+        sums = np.cumsum(np.concatenate([[self._sum], np.stack([-leaving, recent[-count:]], axis=1).ravel()]))[2::2]
         met = (seen >= self.window) & (wrong <= self.wrong) & (sums / self.window < self.mean_error)
         if met.any():
             self.met_at = int(seen[met.argmax()])
@@ -155,13 +156,13 @@ class St3(Criterion):
 
 
 class Streak(Criterion):
-    """So many training sequences in a row are right; what counts are those before them (section 5.2).
+    """A number of consecutive correct training sequences; `met_at` counts the sequences before them (section 5.2).
 
-    It is known only at the end of the run of right sequences, which are still learnt from.
+    The criterion is met at the end of the consecutive correct sequences, which are also used for training.
 
     Args:
-        window: Right sequences in a row.
-        tolerance: A sequence is wrong whose worst output is that far off, or further.
+        window: Number of consecutive correct sequences.
+        tolerance: A sequence is wrong if the error of any output is at least this large.
 
     >>> rule = Streak(window=3, tolerance=0.25)
     >>> rule.update(np.array([0.9, 0.1, 0.5, 0.1, 0.1]), np.zeros(5))
@@ -175,7 +176,7 @@ class Streak(Criterion):
         self.window = window
         self.tolerance = tolerance
         self._seen = 0
-        self._start = 0  # sequences up to the last wrong one
+        self._start = 0  # number of sequences up to the last wrong one
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
         wrong_at = self._seen + 1 + np.flatnonzero(~(worst < self.tolerance))
@@ -195,22 +196,22 @@ class Streak(Criterion):
 
 
 class St2(Criterion):
-    """The paper's second stopping rule: few of the fresh sequences of a check are wrong, and all near (section 5.3).
+    """Second stopping rule of the paper: few wrong sequences and a small mean error in a validation (section 5.3).
 
-    Each check looks at the next rows of a split without end, so no sequence twice.
+    Each validation uses the next rows of a split without end, so sequences are not repeated.
 
     Args:
-        fresh: Where the sequences come from.
-        window: Sequences of a check.
-        tolerance: A sequence is wrong whose worst output is that far off, or further.
-        mean_error: What the mean error over the sequences is to be below; None for no bound.
-        wrong: How many of them may be wrong.
+        split: Split of the validation sequences.
+        window: Number of sequences in a validation.
+        tolerance: A sequence is wrong if the error of any output is at least this large.
+        mean_error: Exclusive upper bound of the mean error over the sequences; None for no bound.
+        wrong: Largest number of wrong sequences.
     """
 
     def __init__(
-        self, fresh: Split, window: int = 256, tolerance: float = 0.2, mean_error: float | None = None, wrong: int = 0
+        self, split: Split, window: int = 256, tolerance: float = 0.2, mean_error: float | None = None, wrong: int = 0
     ) -> None:
-        self.fresh = fresh
+        self.split = split
         self.window = window
         self.tolerance = tolerance
         self.mean_error = float("inf") if mean_error is None else mean_error
@@ -222,7 +223,7 @@ class St2(Criterion):
             return
         first = self._checks * self.window
         self._checks += 1
-        errors = np.concatenate([model.errors(rows) for rows in self.fresh.batches(first, first + self.window)])
+        errors = np.concatenate([model.errors(rows) for rows in self.split.batches(first, first + self.window)])
         wrong = int((~(errors[:, 0] < self.tolerance)).sum())
         if wrong <= self.wrong and float(errors[:, 1].mean()) < self.mean_error:
             self.met_at = sequences_seen
@@ -236,10 +237,10 @@ class St2(Criterion):
 
 
 class Legal(Criterion):
-    """At every step of every given text the symbols that may follow are the most active outputs (section 5.1).
+    """At every step of every text, the legal next symbols have the most active outputs (section 5.1).
 
     Args:
-        splits: The texts: train and test of a task that says what is `legal`.
+        splits: Splits with the texts: train and test of a task that defines `legal`.
     """
 
     def __init__(self, *splits: Split) -> None:
@@ -251,13 +252,13 @@ class Legal(Criterion):
 
 
 class Criteria:
-    """All criteria of one run, under the names that its record gives them.
+    """All criteria of a run.
 
     Args:
         task: Task and config, as in `qrsu/hard`.
         accuracy: Threshold of `accuracy`, in (0, 1].
-        seed: Of the fresh sequences that the task's own criterion looks at.
-        stopping_rule: What that is, see `stopping_rule_of`.
+        seed: Seed of the validation sequences of the task's stopping rule.
+        stopping_rule: Stopping rule of the task, see `stopping_rule_of`.
     """
 
     def __init__(
@@ -268,33 +269,33 @@ class Criteria:
         self.paper = None if stopping_rule is None else _criterion(stopping_rule, task, seed)
 
     def update(self, worst: NDArray[np.floating], mean: NDArray[np.floating]) -> None:
-        """Take in training sequences, see `Criterion.update`."""
+        """Add training sequences, see `Criterion.update`."""
         self.st3.update(worst, mean)
         if self.paper is not None:
             self.paper.update(worst, mean)
 
     def check(self, sequences_seen: int, correct: float, total: int, model: Scorer) -> None:
-        """Take in a check: right answers on fresh sequences, and the model itself."""
+        """Add a validation: its numbers of correct and all sequences, and the model."""
         self.accuracy.check(sequences_seen, correct, total)
         if self.paper is not None:
             self.paper.check(sequences_seen, model)
 
     def met(self, stop_at: str) -> bool:
-        """Whether what a run stops at is reached."""
+        """Return True if the criterion, or both, of a value of `TrainConfig.stop_at` is met."""
         met = {name: criterion.met_at is not None for name, criterion in self._by_name().items()}
         return {**met, "both": met["accuracy"] and met["st3"], "none": False}[stop_at]
 
     def met_at(self) -> dict[str, int | None]:
-        """Training sequences to each criterion, as a record has it; `accuracy` with its threshold."""
+        """Return `met_at` of each criterion, by its name in records; `accuracy` includes its threshold."""
         names = {"accuracy": f"accuracy>={self.accuracy.threshold:g}"}
         return {names.get(name, name): criterion.met_at for name, criterion in self._by_name().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as plain JSON values."""
+        """Return the state for a checkpoint, as plain JSON values."""
         return {name: criterion.state_dict() for name, criterion in self._by_name().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         for name, criterion in self._by_name().items():
             criterion.load_state_dict(state[name])
 
@@ -304,7 +305,7 @@ class Criteria:
 
 
 def _criterion(stopping_rule: StoppingRule, task: TaskRef, seed: int) -> Criterion:
-    """What watches for the success of a task."""
+    """Return the criterion for the stopping rule of a task."""
     if stopping_rule.rule == "legal":
         return Legal(Split(task, "train"), Split(task, "test"))
     if stopping_rule.rule == "streak":

@@ -1,6 +1,6 @@
-"""Long sequences cut into chunks of steps: truncated backpropagation through time.
+"""Truncated backpropagation through time (TBPTT): segments of long sequences.
 
-Each chunk is an optimizer step of its own. The state goes on from chunk to chunk, the gradient does not (Williams &
+Each segment has its own optimizer step. The state is carried from segment to segment, the gradient is not (Williams &
 Peng, 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Network Trajectories").
 """
 
@@ -11,15 +11,15 @@ from torch import Tensor
 Batch = dict[str, Tensor]
 
 
-def chunks(batch: Batch, steps: int) -> Iterator[Batch]:
-    """Cut tensors (B, T, ...) into parts of `steps` steps, the last one shorter where they do not divide T.
+def segments(batch: Batch, steps: int) -> Iterator[Batch]:
+    """Split tensors (B, T, ...) into segments of `steps` steps; the last one is shorter if T is not a multiple.
 
     Args:
-        batch: As a feed gives it, with labels for each step.
-        steps: Of a chunk; 0 for the batch as it is.
+        batch: Batch of a data loader, with labels for each step.
+        steps: Number of steps of a segment; 0 for the whole batch.
 
     >>> import torch
-    >>> [part["labels"].tolist() for part in chunks({"labels": torch.arange(5).view(1, 5)}, 2)]
+    >>> [part["labels"].tolist() for part in segments({"labels": torch.arange(5).view(1, 5)}, 2)]
     [[[0, 1]], [[2, 3]], [[4]]]
     """
     if not steps:

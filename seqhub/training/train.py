@@ -1,4 +1,4 @@
-"""Train one classifier on one task. Reads top to bottom; every number it uses is in `TrainConfig`."""
+"""Training loop: train one model on one task, with the settings of `TrainConfig`."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import build_record, save_run
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import ValidationRows, data_source, identified, length_of, training_rows
+from seqhub.training.dataloaders import ValidationRows, content_identity, data_source, length_of, training_loader
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
@@ -40,7 +40,7 @@ from seqhub.training.random_state import random_state, restore_random_state, see
 from seqhub.training.runtime import environment_variable, interruptions, own_accelerate_state, torch_threads
 from seqhub.training.state import TrainerState, learning_rate
 from seqhub.training.stopping import Criteria
-from seqhub.training.tbptt import chunks
+from seqhub.training.tbptt import segments
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -49,37 +49,38 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 _TRACKED = "seqhub"  # name of the project in trackers; TensorBoard makes a folder of it
-_TRIED = 256  # sequences that a model is shown before a run leaves anything behind
+_TRIAL_ROWS = 256  # sequences of the test of the forward pass
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: everything is saved, and the message says how to go on."""
+    """Run interrupted by Ctrl-C or SIGTERM; a checkpoint is saved, and the message says how to continue."""
 
 
 def train(
     config: TrainConfig, *, resume: bool = False, callback: Callable[[TrainerState], None] | None = None
 ) -> RunRecord | None:
-    """Train, and leave weights, config, tokenizer, history and record in `config.output_dir`.
+    """Train a model, and save weights, config, tokenizer, history and record into `config.output_dir`.
 
-    Launched once, or once per process by `accelerate launch` or `torchrun`. The random state and thread count of
-    the caller are given back as they were.
+    The function is called once, or in each process of `accelerate launch` or `torchrun`. The random state and the
+    number of threads of the caller are restored.
 
     Args:
-        config: All settings.
-        resume: Go on from the folder's checkpoint, bit by bit as if never stopped; starts afresh where there is none.
-        callback: Called on the main process after every check.
+        config: Settings of the run.
+        resume: Continue from the checkpoint in the folder, with exactly the same results as an uninterrupted run; start
+            a new run if there is no checkpoint.
+        callback: Called in the main process after every validation.
 
     Returns:
-        The record, on the main process; None on the others.
+        The record in the main process, None in the others.
 
     Raises:
-        OutputExistsError: The folder holds another run, or this one without `resume`, or another process writes it.
-        InvalidConfigError: The checkpoint is of a run with other settings, training diverged, or the launcher asks for
-            something that is not supported.
+        OutputExistsError: The folder contains another run, or this run without `resume`, or another process uses it.
+        InvalidConfigError: The checkpoint belongs to a run with other settings, training diverged, or the launcher has
+            settings that are not supported.
         CorruptFileError: The checkpoint is truncated.
-        SaveError: The disk is full; the last good checkpoint, if there was one, is still whole.
-        TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was written.
-        PeerFailedError: Another process of the run has failed.
+        SaveError: The disk is full; the last complete checkpoint, if any, is unchanged.
+        TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
+        PeerFailedError: Another process of the run failed.
     """
     require_main_guard()
     with ExitStack() as stack:
@@ -96,12 +97,12 @@ def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
     """Return the Accelerator of a run, for all processes that its launcher started.
 
     Raises:
-        InvalidConfigError: It would not follow the settings, or it would see fewer processes than were started.
+        InvalidConfigError: The Accelerator would have other settings or fewer processes.
     """
     require_supported_settings()
     cpu = config.cpu or (started.size > 1 and not torch.accelerator.is_available())
     try:
-        with environment_variable("ACCELERATE_USE_CPU", str(cpu)):  # else it would go before the settings
+        with environment_variable("ACCELERATE_USE_CPU", str(cpu)):  # otherwise it would override the settings
             accelerator = Accelerator(
                 cpu=cpu,
                 mixed_precision=config.precision,
@@ -111,15 +112,15 @@ def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         if "already been initialized" in reason:  # by the caller, or by the Trainer of transformers
-            reason = f"this process already trains with other ones ({reason.partition('.')[0]})"
-        raise InvalidConfigError(f"precision {config.precision}, cpu {config.cpu}: {reason}") from error
+            reason = f"this process already trains with other settings ({reason.partition('.')[0]})"
+        raise InvalidConfigError(f"precision={config.precision}, cpu={config.cpu}: {reason}") from error
     if accelerator.num_processes != started.size:
         raise InvalidConfigError(
-            f"{started.size} processes were started, and Accelerate sees {accelerator.num_processes}, so that each "
-            "would train alone; add --cpu, or start one process"
+            f"{started.size} processes were started, but Accelerate detects {accelerator.num_processes}, so each would "
+            "train alone; add --cpu, or start one process"
         )
     if cpu and accelerator.device.type != "cpu":
-        raise InvalidConfigError(f"cpu {cpu}, and this process already works on {accelerator.device}")
+        raise InvalidConfigError(f"cpu={cpu}: this process already uses {accelerator.device}")
     return accelerator
 
 
@@ -134,52 +135,53 @@ def _train(
     schema = source.schema
     rank, world_size = accelerator.process_index, accelerator.num_processes
 
-    # data: the same global batches for any number of processes, of which each takes its slice
-    loader = training_rows(config, source, rank, world_size)
+    # data: the global batches are the same for any number of processes; each process gets its slice
+    loader = training_loader(config, source, rank, world_size)
     validation = ValidationRows(config, source, rank, world_size)
     total, epoch = length_of(config, loader)
 
-    # model: its vocabulary and labels are the task's
+    # model, with the vocabulary and labels of the task
     model = bare_model = create_model(config, schema)
     model = accelerator.prepare(model)
-    # Not prepared: what accelerate's wrapper adds serves fp16 and gradient accumulation, and takes 0.3 ms a step
+    # The optimizer is not wrapped by Accelerate: the wrapper is for fp16 and gradient accumulation, and takes 0.3 ms a
+    # step
     parameters = list(bare_model.parameters())
     optimizer = _optimizer(config, parameters, accelerator.device)
 
-    _try(config, source, bare_model, accelerator.device)
-    identities = gather_object([identified(source)])
+    _check_forward_pass(config, source, bare_model, accelerator.device)
+    identities = gather_object([content_identity(source)])
     if len(set(identities)) > 1:
-        raise InvalidConfigError(f"{source.name} has other rows for some processes than for others; start again")
+        raise InvalidConfigError(f"{source.name}: the processes of the run read different rows; start the run again")
     if accelerator.is_main_process:
         warn(source)
 
-    # the folder, once nothing in the settings can be wrong any more; from here on a stop is a checkpoint
+    # the folder is created after all checks of the settings; from here on an interruption saves a checkpoint
     prepare_folder(config.output_dir, resume, accelerator, stack)
     interrupted = stack.enter_context(interruptions())
 
-    # criteria, and everything else that a checkpoint keeps
+    # criteria and the other state of a checkpoint
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
-    now = TrainerState()
+    state = TrainerState()
     solved = False
     seed_process(config.seed, rank)
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
-        tensors, facts = saved
+        tensors, metadata = saved
         path = config.output_dir / checkpoints.FILE_NAME
-        asked = config.as_json() | {"processes": world_size}
-        checkpoints.require_same_data(path, facts.get("data", {}), source)
-        checkpoints.require_same_run(path, facts["config"], asked, config.may_change)
-        _restore(tensors, facts, bare_model, optimizer, rank, accelerator.device)
-        loader.load_state_dict(facts["feed"])
-        validation.load_state_dict(facts["fresh"])
-        criteria.load_state_dict(facts["criteria"])
-        now = TrainerState(**facts["progress"])
-        solved = facts.get("ended", False) and criteria.met(config.stop_at)  # nothing but the artifacts is missing
+        current = config.as_json() | {"processes": world_size}
+        checkpoints.require_same_data(path, metadata.get("data", {}), source)
+        checkpoints.require_same_run(path, metadata["config"], current, config.may_change)
+        _restore(tensors, metadata, bare_model, optimizer, rank, accelerator.device)
+        loader.load_state_dict(metadata["feed"])
+        validation.load_state_dict(metadata["fresh"])
+        criteria.load_state_dict(metadata["criteria"])
+        state = TrainerState(**metadata["progress"])
+        solved = metadata.get("ended", False) and criteria.met(config.stop_at)  # only the artifacts are missing
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
-    history = History(config.output_dir, now.sequences, accelerator.is_main_process)
+    history = History(config.output_dir, state.sequences, accelerator.is_main_process)
     if config.trackers:
-        accelerator.init_trackers(_TRACKED, config=_plain(config.as_json()))
+        accelerator.init_trackers(_TRACKED, config=_tracker_values(config.as_json()))
 
-    def keep(*, ended: bool = False) -> None:
+    def save_checkpoint(*, ended: bool = False) -> None:
         random_states = gather_object([random_state(accelerator.device)])
         try:
             if accelerator.is_main_process:
@@ -187,122 +189,123 @@ def _train(
                 tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
                 for number, states in enumerate(random_states):
                     tensors |= {f"random.{number}{name}": torch.from_numpy(each) for name, each in states.items()}
-                facts = {
+                metadata = {
                     "config": config.as_json() | {"processes": world_size},
                     "data": {"source": source.name, "identity": source.identity},
                     "groups": groups,
                     "feed": loader.state_dict(),
                     "fresh": validation.state_dict(),
                     "criteria": criteria.state_dict(),
-                    "progress": vars(now),
+                    "progress": vars(state),
                     "ended": ended,
                 }
-                checkpoints.save(config.output_dir, tensors, facts)
+                checkpoints.save(config.output_dir, tensors, metadata)
         finally:
             accelerator.wait_for_everyone()
 
     # train
-    started = time.perf_counter() - now.seconds
+    started = time.perf_counter() - state.seconds
     logistic = logistic_outputs(bare_model)
-    window = MetricBuffer(schema, logistic)
+    buffer = MetricBuffer(schema, logistic)
     model.train()
     batches = iter(loader)
-    while now.sequences < total and not solved:
+    while state.sequences < total and not solved:
         batch = next(batches, None)
-        if batch is None:  # the end of an epoch
+        if batch is None:  # end of an epoch
             batches = iter(loader)
             continue
-        rows = loader.rows_seen - now.sequences  # of all processes
-        mine = len(batch["labels"])  # none where the last batch of an epoch has fewer rows than processes
+        rows = loader.rows_seen - state.sequences  # of all processes
+        local_rows = len(batch["labels"])  # 0 if the last batch of an epoch has fewer rows than processes
         if accelerator.device.type != "cpu":
             batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
         if config.schedule not in ("constant", "error") or config.warmup:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, now.sequences, total, epoch)
+                group["lr"] = learning_rate(config, state.sequences, total, epoch)
 
         logits: list[Tensor] = []
-        state = None
-        for part in chunks(batch if mine else placeholder(batch), config.chunk_steps):
-            scale = loss_scale(accelerator, bare_model, schema, part, mine, rows)
-            extra: dict[str, Any] = {"past_key_values": state, "use_cache": True} if config.chunk_steps else {}
-            with torch.set_grad_enabled(scale.learns), _refusals(config):
+        carried = None
+        for part in segments(batch if local_rows else placeholder(batch), config.chunk_steps):
+            scale = loss_scale(accelerator, bare_model, schema, part, local_rows, rows)
+            extra: dict[str, Any] = {"past_key_values": carried, "use_cache": True} if config.chunk_steps else {}
+            with torch.set_grad_enabled(scale.learns), _model_errors(config):
                 output = model(**part, **scale.arguments, **extra)
-            outputs = output.logits.detach() if mine else output.logits.detach()[:0]
+            outputs = output.logits.detach() if local_rows else output.logits.detach()[:0]
             logits.append(outputs)
             if config.chunk_steps and config.carry_state:
-                state = output.past_key_values.detach()
-            if not scale.learns:  # the state moves on, and nothing is learnt
+                carried = output.past_key_values.detach()
+            if not scale.learns:  # only the state is carried on, without an optimizer step
                 continue
             loss = output.loss if scale.factor == 1 else output.loss * scale.factor
-            loss.backward()  # accelerate's own would only divide by one here, which takes a node of the graph
+            loss.backward()  # `accelerator.backward` would only add a division by one to the graph
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
-                judged = example_metrics(
-                    schema, outputs, part["labels"][:mine], part["attention_mask"][:mine], logistic
+                metrics = example_metrics(
+                    schema, outputs, part["labels"][:local_rows], part["attention_mask"][:local_rows], logistic
                 )
-                factor = now.error_factor(_largest(accelerator, judged[:, 0]), config)
+                factor = state.error_factor(_largest_error(accelerator, metrics[:, 0]), config)
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(config, now.sequences, total, epoch) * factor
+                    group["lr"] = learning_rate(config, state.sequences, total, epoch) * factor
             optimizer.step()
             optimizer.zero_grad()
-            now.steps += 1
+            state.steps += 1
 
-        before, now.sequences = now.sequences, now.sequences + rows
-        window.add(
+        before, state.sequences = state.sequences, state.sequences + rows
+        buffer.add(
             logits[0] if len(logits) == 1 else torch.cat(logits, dim=1), batch["labels"], batch["attention_mask"]
         )
-        check_due = before // config.evaluate_every != now.sequences // config.evaluate_every
-        stop_now = bool(interrupted) and world_size == 1  # alone, a process may stop anywhere; together, at a check
-        if not (check_due or stop_now or now.sequences >= total):
+        validation_due = before // config.evaluate_every != state.sequences // config.evaluate_every
+        stop_now = bool(interrupted) and world_size == 1  # several processes stop together, at a validation
+        if not (validation_due or stop_now or state.sequences >= total):
             continue
 
-        # take in what was presented since the last check, in the order of presentation
-        errors = window.collect()
+        # process the sequences presented since the last validation, in the order of presentation
+        errors = buffer.collect()
         criteria.update(errors[:, 0], errors[:, 1])
-        recorded.add_to(now.recorded)
-        now.add(errors)
+        recorded.add_to(state.recorded)
+        state.add(errors)
 
         # validate
-        if check_due or now.sequences >= total:
+        if validation_due or state.sequences >= total:
             began = time.perf_counter()
             correct, seen = validate(accelerator, bare_model, schema, validation, config)
-            criteria.check(now.sequences, correct, seen, ModelScorer(bare_model, schema))
-            recorded.clear()  # of what passed through the model in the check
-            now.check_seconds += time.perf_counter() - began
-            now.seconds = time.perf_counter() - started
-            row = now.row(config, correct, seen, optimizer.param_groups[0]["lr"])
+            criteria.check(state.sequences, correct, seen, ModelScorer(bare_model, schema))
+            recorded.clear()  # values recorded during the validation
+            state.check_seconds += time.perf_counter() - began
+            state.seconds = time.perf_counter() - started
+            row = state.history_row(config, correct, seen, optimizer.param_groups[0]["lr"])
             history.append(row)
             if config.trackers:
-                accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=now.sequences)
+                accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=state.sequences)
             if callback is not None and accelerator.is_main_process:
-                callback(now)
-            (solved,) = gather_object([criteria.met(config.stop_at)])[:1]  # each asks its model; the first one decides
+                callback(state)
+            (solved,) = gather_object([criteria.met(config.stop_at)])[:1]  # the first process decides
 
-        now.seconds = time.perf_counter() - started
+        state.seconds = time.perf_counter() - started
         if not solved and any(gather_object([bool(interrupted)])):
-            keep()
+            save_checkpoint()
             accelerator.end_training()
             raise TrainingInterrupted(
-                f"stopped after {now.sequences:,} sequences; the same command with --resume goes on from there"
+                f"stopped after {state.sequences:,} sequences; to continue, run the same command with --resume"
             )
-        if before // config.checkpoint_every != now.sequences // config.checkpoint_every and not solved:
-            keep()
+        if before // config.checkpoint_every != state.sequences // config.checkpoint_every and not solved:
+            save_checkpoint()
 
-    # keep: weights, config, code and tokenizer for the Hub, and the record that cards are made from. A checkpoint goes
-    # first, so that whatever stops them, the run goes on from its end; they take less room, and are tried without it
+    # save weights, config, code and tokenizer for the Hub, and the record for cards. A checkpoint is saved first, so
+    # that the run can be resumed at its end if saving fails. The artifacts are smaller, so they are saved even if the
+    # checkpoint could not be
     record = None
     with suppress(SaveError):
-        keep(ended=True)
+        save_checkpoint(ended=True)
     if accelerator.is_main_process:
-        record = build_record(config, source, bare_model, now, criteria.met_at(), world_size)
+        record = build_record(config, source, bare_model, state, criteria.met_at(), world_size)
         try:
             save_run(config.output_dir, bare_model, source, record)
         except SaveError as error:
-            raise SaveError(f"{error}; {_what_is_kept(config.output_dir)}") from error
+            raise SaveError(f"{error}; {_checkpoint_message(config.output_dir)}") from error
     accelerator.wait_for_everyone()
     if world_size > 1:
-        accelerator.free_memory()  # ends the reducer of a distributed model before the processes part
+        accelerator.free_memory()  # ends the reducer of a distributed model before the processes end
     accelerator.end_training()
     return record
 
@@ -314,24 +317,24 @@ def validate(
     validation: ValidationRows,
     config: TrainConfig,
 ) -> tuple[float, int]:
-    """Return the right answers of one validation and the rows it looked at; all processes have to call it.
+    """Return the number of correct rows and of evaluated rows of one validation; must be called by every process.
 
-    Of a sequence with a class or symbol per step, the share of right steps counts. A validation ends early once so many
-    answers are wrong that it cannot reach the threshold any more; it then counts as one that does not reach it.
+    A sequence with a class or symbol per step counts by its share of correct steps. A validation ends early once it can
+    no longer reach the threshold `config.accuracy`.
     """
     model.eval()
     correct, seen = 0.0, 0
-    with torch.inference_mode(), accelerator.autocast(), _refusals(config):
+    with torch.inference_mode(), accelerator.autocast(), _model_errors(config):
         for batch, rows in validation.batches():
             batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
             labels = batch.pop("labels")
-            right = torch.zeros((), dtype=torch.float64)
+            local = torch.zeros((), dtype=torch.float64)
             if len(labels):
                 logits, logistic = model(**batch).logits, logistic_outputs(model)
-                right = right_share(schema, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
+                local = right_share(schema, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
             if accelerator.num_processes > 1:
-                right = accelerator.reduce(right.to(accelerator.device))
-            correct += float(right)
+                local = accelerator.reduce(local.to(accelerator.device))
+            correct += float(local)
             seen += rows
             if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
                 break
@@ -339,73 +342,79 @@ def validate(
     return correct, seen
 
 
-def _largest(accelerator: Accelerator, errors: Tensor) -> float:
-    """Of one step, over all processes, of which some may have no rows."""
-    mine = torch.cat([errors, errors.new_zeros(1)]).max()
-    return float(accelerator.gather(mine).max())
+def _largest_error(accelerator: Accelerator, errors: Tensor) -> float:
+    """Return the largest error of a step over all processes, also if some have no rows."""
+    local = torch.cat([errors, errors.new_zeros(1)]).max()
+    return float(accelerator.gather(local).max())
 
 
-def _what_is_kept(folder: Path) -> str:
-    """Say what a run that ended and could not be saved has left."""
+def _checkpoint_message(folder: Path) -> str:
+    """Return the state of the checkpoint after the artifacts of a run could not be saved, for an error message."""
     try:
         saved = checkpoints.load(folder)
     except CorruptFileError:
         saved = None
     if saved is None:
-        return "no checkpoint of it could be written either, so the run is lost"
-    at = saved[1]["progress"]["sequences"]
-    return f"its checkpoint is still there, of {at:,} sequences; with room, the same command with --resume ends the run"
+        return "no checkpoint could be saved either, so the run is lost"
+    sequences = saved[1]["progress"]["sequences"]
+    return (
+        f"the checkpoint after {sequences:,} sequences is kept; free disk space, and run the same command with --resume"
+    )
 
 
 def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator, stack: ExitStack) -> None:
-    """Make the folder and lock it until the end of `stack`, unless it holds something that a run would overwrite."""
-    taken = ""
+    """Create the folder of a run and lock it until the end of `stack`.
+
+    Raises:
+        OutputExistsError: The folder contains files that the run would overwrite, or another process uses it.
+    """
+    reason = ""
     if accelerator.is_main_process:
         if folder.is_dir():
             try:
                 stack.enter_context(folder_lock(folder))
             except OutputExistsError as error:
-                taken = str(error).removeprefix(f"{folder} ")
-        if taken:
+                reason = str(error).removeprefix(f"{folder} ")
+        if reason:
             pass
         elif folder.exists() and not folder.is_dir():
-            taken = "is a file"
+            reason = "is a file"
         elif (folder / RunRecord.FILE_NAME).exists():
-            taken = "holds a finished run"
+            reason = "contains a finished run"
         elif not resume and folder.exists() and any(folder.iterdir()):
             started = (folder / checkpoints.FILE_NAME).exists()
-            taken = "holds a run that was stopped; --resume goes on with it" if started else "is not empty"
-        elif resume and folder.exists() and not _holds_own(folder):
-            taken = "holds no run to go on with, but something else"
+            reason = "contains an interrupted run; --resume continues it" if started else "is not empty"
+        elif resume and folder.exists() and not _is_resumable(folder):
+            reason = "contains other files, but no run to resume"
         elif not folder.exists():
             folder.mkdir(parents=True)
             stack.enter_context(folder_lock(folder))
-    (taken,) = gather_object([taken])[:1]  # every process gives up, or none
-    if taken:
-        rest = "" if taken.endswith("another output folder") else "; give another output folder"
-        raise OutputExistsError(f"{folder} {taken}{rest}")
+    (reason,) = gather_object([reason])[:1]  # all processes raise the error, or none
+    if reason:
+        advice = "" if reason.endswith("another output folder") else "; give another output folder"
+        raise OutputExistsError(f"{folder} {reason}{advice}")
 
 
-def _holds_own(folder: Path) -> bool:
-    """Whether a folder has a checkpoint, or nothing but what a run leaves before its first one."""
+def _is_resumable(folder: Path) -> bool:
+    """Return True if a folder has a checkpoint, or only files that a run writes before its first checkpoint."""
     names = {path.name for path in folder.iterdir()}
     early = {HISTORY, _TRACKED} | {name for name in names if name.startswith(f".{checkpoints.FILE_NAME}.")}
     return checkpoints.FILE_NAME in names or names <= early
 
 
-def _try(config: TrainConfig, source: DataSource, model: torch.nn.Module, device: torch.device) -> None:
-    """Show the model some rows before anything is made."""
-    rows = source.first_block[:_TRIED]
+def _check_forward_pass(config: TrainConfig, source: DataSource, model: torch.nn.Module, device: torch.device) -> None:
+    """Evaluate the model on some rows, to detect errors before the folder is created."""
+    rows = source.first_block[:_TRIAL_ROWS]
     batch = tensors(drawn_columns(rows, source.schema), int(rows.lengths.max()))
     batch = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     model.eval()
-    with torch.no_grad(), _refusals(config):
+    with torch.no_grad(), _model_errors(config):
         model(**batch)
 
 
 @contextmanager
-def _refusals(config: TrainConfig) -> Iterator[None]:
-    """Rows that the model refuses are a setting that does not fit them."""
+def _model_errors(config: TrainConfig) -> Iterator[None]:
+    """Re-raise a ValueError of the model as InvalidConfigError."""
     try:
         yield
     except SeqhubError:
@@ -422,15 +431,15 @@ def _optimizer(config: TrainConfig, parameters: Sequence[Tensor], device: torch.
     if config.optimizer in ("adam", "adamw"):
         settings["betas"] = (config.beta1, config.beta2)
     if config.optimizer == "rmsprop":
-        settings["foreach"] = True  # one call for all tensors, of each of its few operations
+        settings["foreach"] = True  # one call per operation for all tensors
     else:
-        settings["fused"] = device.type in ("cpu", "cuda")  # one call instead of a dozen a tensor
+        settings["fused"] = device.type in ("cpu", "cuda")  # one call instead of a dozen per tensor
     return OPTIMIZERS[config.optimizer](parameters, **settings)
 
 
 def _restore(
     tensors: dict[str, Tensor],
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     rank: int,
@@ -438,10 +447,10 @@ def _restore(
 ) -> None:
     weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     model.load_state_dict(weights)
-    checkpoints.restore_optimizer(optimizer, tensors, facts["groups"])
+    checkpoints.restore_optimizer(optimizer, tensors, metadata["groups"])
     restore_random_state(tensors, f"random.{rank}", device)
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values that TensorBoard takes as hyper-parameters."""
+def _tracker_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values of types that TensorBoard accepts as hyper-parameters."""
     return {name: value if isinstance(value, (int, float, str, bool)) else str(value) for name, value in values.items()}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqhub.records import RunRecord, SweepRecord
-from seqhub.sweeps.summary import distribution, solved_by, summed_up
+from seqhub.sweeps.summary import distribution, solved_by, summarize
 from seqhub.training.config import TrainConfig
 from seqhub.training.stopping import Criteria
 from tests.helpers.run_records import run_record
@@ -29,7 +29,7 @@ def runs() -> list[RunRecord]:
 
 def sum_of(records: list[RunRecord], **changes: Any) -> SweepRecord:
     config = TrainConfig(task="qrsu/hard", output_dir=Path("sweep"), **changes)
-    return summed_up(config, records, {7: "out of luck", 4: "job 3 ended"}, threads=2, native=True)
+    return summarize(config, records, {7: "out of luck", 4: "job 3 ended"}, threads=2, native=True)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.native.loader import reason
 from seqhub.records import RunRecord
-from seqhub.sweeps.sweep import Seeds, sweep, train_one
+from seqhub.sweeps.sweep import SweepPlan, sweep, train_one
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import data_source, identified
+from seqhub.training.dataloaders import data_source, content_identity
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
 
@@ -74,9 +74,9 @@ def test_a_folder_that_was_built_anew_with_another_seed_is_refused(tmp_path: Pat
     with pytest.raises(InvalidConfigError, match="is of another run: its data were data with content") as caught:
         train(config, resume=True)
     now = data_source(config)
-    assert identified(now)[:16] in str(caught.value)
+    assert content_identity(now)[:16] in str(caught.value)
     write_folder("qrsu", tmp_path / "data", configs=["easy"], overwrite=True, **SIZES)
-    assert identified(data_source(config))[:16] in str(caught.value)
+    assert content_identity(data_source(config))[:16] in str(caught.value)
     (tmp_path / "data").rename(tmp_path / "moved")
     record = train(replace(config, data=str(tmp_path / "moved")), resume=True)
     assert record is not None
@@ -149,7 +149,7 @@ def test_streams_and_published_splits_have_an_identity_that_no_seed_changes() ->
                 continue  # many rows; none are drawn
             model = "lstm"
             configs = [TrainConfig(task=task_id, output_dir=Path("x"), data=data, model=model, seed=n) for n in (0, 1)]
-            one, two = (identified(data_source(config)) for config in configs)
+            one, two = (content_identity(data_source(config)) for config in configs)
             assert one == two
             found[task_id, data] = one
     assert len(set(found.values())) == len(found)
@@ -277,7 +277,7 @@ def test_models_that_were_not_kept_are_made_when_they_are_wanted(
 
 def test_a_run_of_torch_whose_model_was_not_kept_is_made_again_beside_it(tmp_path: Path) -> None:
     config = TrainConfig(task="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 160})
-    plan = Seeds(config=config, seeds=(0,), threads=1, test_rows=16, identity=data_source(config).identity)
+    plan = SweepPlan(config=config, seeds=(0,), threads=1, test_rows=16, identity=data_source(config).identity)
     train_one(plan, 0)
     before = measured(tmp_path, 0)
     assert sorted(path.name for path in (tmp_path / "seed-0").iterdir()) == ["history.jsonl", "run.json"]

@@ -16,7 +16,7 @@ from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
 from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.model_setup import create_model
-from seqhub.training.tbptt import chunks
+from seqhub.training.tbptt import segments
 from tests.helpers.example_configs import KINDS
 from tests.helpers.training_processes import run, run_processes
 
@@ -80,7 +80,7 @@ def gradients(
     if "input_values" in batch:
         batch = {name: each.double() if each.is_floating_point() else each for name, each in batch.items()}
     state = None
-    for part in chunks(batch if mine else placeholder(batch), steps):
+    for part in segments(batch if mine else placeholder(batch), steps):
         model.zero_grad(set_to_none=False)
         scale = loss_scale(processes, model, schema, part, mine, rows)
         extra = {"past_key_values": state, "use_cache": True} if steps else {}

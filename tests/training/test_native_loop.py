@@ -14,7 +14,7 @@ from seqhub.native.loader import reason
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.model_setup import create_model
-from seqhub.training.native_loop import AbandonedError, first_model, reason_not_native, train_native
+from seqhub.training.native_loop import AbandonedError, initial_model, reason_not_native, train_native
 from seqhub.training.state import DivergedError
 from seqhub.training.train import train
 
@@ -114,7 +114,7 @@ def test_threads_make_the_runs_that_one_thread_makes(tmp_path: Path) -> None:
 def test_first_weights_are_those_of_the_seed(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path, seed=4, **SETTINGS)
     schema = DataSource(config.task).schema
-    ours, theirs = first_model(config, schema).state_dict(), create_model(config, schema).state_dict()
+    ours, theirs = initial_model(config, schema).state_dict(), create_model(config, schema).state_dict()
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 

@@ -19,7 +19,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.model_setup import create_model
 from seqhub.training.recipes import recipe
-from seqhub.training.tbptt import chunks
+from seqhub.training.tbptt import segments
 from seqhub.training.train import train
 from tests.helpers.training_processes import run_two
 from tests.training.test_resume import StopError, stop_after, what_was_learnt
@@ -34,7 +34,7 @@ def right_by_place(folder: Path, chunk_steps: int, *, carry: bool) -> list[float
     right = torch.zeros(chunk_steps)
     seen = torch.zeros(chunk_steps)
     state = None
-    for part in chunks(batch, chunk_steps):
+    for part in segments(batch, chunk_steps):
         labels = part.pop("labels")
         with torch.inference_mode():
             output = model(**part, past_key_values=state, use_cache=True)
