@@ -17,7 +17,7 @@ from seqhub.records import RunRecord
 from seqhub.sweeps.sweep import SweepPlan, sweep, train_one
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
-from seqhub.training.dataloaders import data_source, content_identity
+from seqhub.training.dataloaders import content_identity, data_source
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
 
