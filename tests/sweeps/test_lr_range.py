@@ -1,4 +1,4 @@
-"""The range test: the same loop, rates that rise by one factor, an end where the loss diverges, nothing left behind."""
+"""Learning-rate range test: rates, losses, the end at a diverging loss, and no remaining files."""
 
 import tempfile
 from itertools import pairwise
@@ -21,39 +21,41 @@ def config(task_id: str = "qrsu/easy", **settings: Any) -> TrainConfig:
     return TrainConfig(**{"task": task_id, "output_dir": Path("never-made"), **recipe(task_id), **settings})
 
 
-def test_rates_rise_by_one_factor_from_the_lowest_to_the_highest() -> None:
-    course = lr_range(config(), lowest=1e-6, highest=1e-3, steps=31)
-    assert len(course) == 31
-    assert course[0].learning_rate == 1e-6
-    assert course[-1].learning_rate == pytest.approx(1e-3)
-    factors = [after.learning_rate / before.learning_rate for before, after in pairwise(course)]
+def test_rates_rise_by_a_constant_factor_from_lowest_to_highest() -> None:
+    steps = lr_range(config(), lowest=1e-6, highest=1e-3, steps=31)
+    assert len(steps) == 31
+    assert steps[0].learning_rate == 1e-6
+    assert steps[-1].learning_rate == pytest.approx(1e-3)
+    factors = [after.learning_rate / before.learning_rate for before, after in pairwise(steps)]
     assert factors == pytest.approx([1000 ** (1 / 30)] * 30)
 
 
-def test_losses_are_those_of_the_loop_itself(tmp_path: Path) -> None:
-    """A run of the same batches at a constant rate begins with the same loss, and steps so small change nothing."""
-    course = lr_range(config(), lowest=1e-12, highest=2e-12, steps=10)
+def test_losses_equal_those_of_the_training_loop(tmp_path: Path) -> None:
+    """With tiny rates the weights do not change, so a run of the same batches has the same losses."""
+    steps = lr_range(config(), lowest=1e-12, highest=2e-12, steps=10)
     still = config(
         output_dir=tmp_path / "run", learning_rate=1e-12, max_sequences=160, stop_at="none", evaluate_every=1
     )
     train(still)
-    assert [step.loss for step in course] == pytest.approx([row["loss"] for row in read_history(tmp_path / "run")])
-    assert course[0].smoothed == pytest.approx(course[0].loss)
+    assert [step.loss for step in steps] == pytest.approx([row["loss"] for row in read_history(tmp_path / "run")])
+    assert steps[0].smoothed == pytest.approx(steps[0].loss)
 
 
-def test_it_ends_where_the_loss_diverges() -> None:
-    course = lr_range(config(max_grad_norm=0, optimizer="sgd"), lowest=1e-3, highest=1e9, steps=100)
-    assert 10 <= len(course) < 100
-    assert all(step.loss < float("inf") for step in course)
+def test_the_test_ends_when_the_loss_diverges() -> None:
+    steps = lr_range(config(max_grad_norm=0, optimizer="sgd"), lowest=1e-3, highest=1e9, steps=100)
+    assert 10 <= len(steps) < 100
+    assert all(step.loss < float("inf") for step in steps)
 
 
 @pytest.mark.parametrize("task_id", ["square/tutorial", "char_completion/tutorial", "echo/step3"])
-def test_every_kind_of_run_has_one(task_id: str) -> None:
-    course = lr_range(config(task_id), lowest=1e-4, highest=1e-2, steps=12)
-    assert len(course) == 12
+def test_range_tests_of_other_targets(task_id: str) -> None:
+    steps = lr_range(config(task_id), lowest=1e-4, highest=1e-2, steps=12)
+    assert len(steps) == 12
 
 
-def test_nothing_is_left_and_the_caller_has_his_state_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_files_remain_and_the_state_of_the_caller_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = torch.get_rng_state()
@@ -65,14 +67,14 @@ def test_nothing_is_left_and_the_caller_has_his_state_back(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lowest": 0.0}, "^learning rates from 0 to 10; need 0 < lowest < highest$"),
-        ({"lowest": 10.0}, "^learning rates from 10 to 10; need"),
-        ({"highest": float("inf")}, "^learning rates from 1e-05 to inf; need"),
-        ({"lowest": float("nan")}, "^learning rates from nan to 10; need"),
-        ({"steps": 9}, "^9 steps of a range test; need 10 to 100,000$"),
+        ({"lowest": 0.0}, "^lowest=0, highest=10: must be finite, with 0 < lowest < highest$"),
+        ({"lowest": 10.0}, "^lowest=10, highest=10: must be"),
+        ({"highest": float("inf")}, "^lowest=1e-05, highest=inf: must be"),
+        ({"lowest": float("nan")}, "^lowest=nan, highest=10: must be"),
+        ({"steps": 9}, "^steps=9: must be 10 to 100,000$"),
     ],
 )
-def test_wrong_numbers_are_one_line(settings: dict[str, Any], message: str) -> None:
+def test_numbers_out_of_range(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfigError, match=message):
         lr_range(config(), **settings)
 
@@ -83,7 +85,7 @@ def test_a_loss_that_never_falls_has_no_steepest_step() -> None:
     assert steepest(rising[:1]) is None
 
 
-def test_the_command_draws_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_a_picture_and_prints_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ended = call("lr-range", "qrsu/easy", "--steps", 40, "--quiet")
     assert (ended.code, ended.out) == (0, "lr-range-qrsu-easy-lstm.png\n"), ended.err
@@ -95,13 +97,13 @@ def test_the_command_draws_and_says_where(tmp_path: Path, monkeypatch: pytest.Mo
     ("line", "about"),
     [
         ("lr-range qrsu/eazy", "no config of qrsu 'eazy'"),
-        ("lr-range qrsu/easy --steps 3", "3 steps of a range test"),
-        ("lr-range qrsu/easy --lowest 20", "need 0 < lowest < highest"),
+        ("lr-range qrsu/easy --steps 3", "--steps 3: must be 10 to 100,000"),
+        ("lr-range qrsu/easy --lowest 20", "with 0 < lowest < highest"),
         ("lr-range qrsu/easy --model cnn", "as the task has symbols"),
         ("lr-range qrsu/easy --learning-rate 1", "No such option: --learning-rate"),
     ],
 )
-def test_mistakes_at_the_command_line_leave_nothing(
+def test_mistakes_at_the_command_line_leave_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, about: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

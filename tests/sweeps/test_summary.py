@@ -1,4 +1,4 @@
-"""The sum of a sweep's runs: every seed counts once, and numbers are of the seeds that have them."""
+"""Summary of a sweep: counts of seeds, and statistics over the seeds that have a value."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +27,9 @@ def runs() -> list[RunRecord]:
     ]
 
 
-def sum_of(records: list[RunRecord], **changes: Any) -> SweepRecord:
+def summary_of(records: list[RunRecord], **changes: Any) -> SweepRecord:
     config = TrainConfig(task="qrsu/hard", output_dir=Path("sweep"), **changes)
-    return summarize(config, records, {7: "out of luck", 4: "job 3 ended"}, threads=2, native=True)
+    return summarize(config, records, {7: "the loss diverged", 4: "job 3 ended"}, threads=2, native=True)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def sum_of(records: list[RunRecord], **changes: Any) -> SweepRecord:
         ("none", ["accuracy>=0.999"], 2),
     ],
 )
-def test_a_seed_is_solved_by_what_its_run_stops_at(stop_at: str, needed: list[str], solved: int) -> None:
-    record = sum_of(runs(), stop_at=stop_at)
+def test_a_seed_is_solved_by_the_criteria_of_stop_at(stop_at: str, needed: list[str], solved: int) -> None:
+    record = summary_of(runs(), stop_at=stop_at)
     assert record.solved_by == needed
     assert record.summary["solved"] == solved
 
 
-def test_the_names_of_criteria_are_those_of_records() -> None:
-    """Here and in the criteria themselves they are put together from the same threshold."""
+def test_names_of_criteria_agree_with_those_in_records() -> None:
+    """Both are formatted from the same threshold."""
     for threshold in (0.5, 0.999, 0.123456789, 1.0, 1e-7):
         config = TrainConfig(task="adding/hs97-t100", output_dir=Path(), accuracy=threshold)
         named = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule).met_at()
@@ -56,9 +56,9 @@ def test_the_names_of_criteria_are_those_of_records() -> None:
             assert set(solved_by(replace(config, stop_at=stop_at))) <= set(named)
 
 
-def test_seeds_that_failed_are_counted_and_the_others_summed_up() -> None:
-    record = sum_of(runs())
-    assert record.failed == {"7": "out of luck", "4": "job 3 ended"}
+def test_failed_seeds_are_counted_and_the_others_summarized() -> None:
+    record = summary_of(runs())
+    assert record.failed == {"7": "the loss diverged", "4": "job 3 ended"}
     assert record.summary["seeds"] == 6
     assert record.summary["criteria"]["accuracy>=0.999"] == distribution([640, 960])
     assert [run["seed"] for run in record.runs] == [0, 1, 2, 3]
@@ -67,24 +67,24 @@ def test_seeds_that_failed_are_counted_and_the_others_summed_up() -> None:
     assert "seed" not in record.training
 
 
-def test_of_the_test_only_what_says_something_of_the_model_is_summed_up() -> None:
+def test_only_test_metrics_of_the_model_are_summarized() -> None:
     one = run_record(
         evaluation={"test": {"accuracy": 0.5, "examples": 10, "seed": 3, "steps": 9, "mean_length": 4.0, "classes": {},
                              "paper": {"tolerance": 0.3, "wrong": 2, "share": 0.2}}}
     )  # fmt: skip
     two = run_record(evaluation={"test": {"accuracy": 1.0, "paper": {"tolerance": 0.3, "wrong": 0, "share": 0.0}}})
-    record = sum_of([one, two])
+    record = summary_of([one, two])
     assert record.runs[0]["test"] == {"accuracy": 0.5, "paper_wrong": 2, "paper_share": 0.2}
     assert record.summary["test"] == {
         "accuracy": distribution([0.5, 1.0]),
         "paper_wrong": distribution([2, 0]),
         "paper_share": distribution([0.2, 0.0]),
     }
-    untested = sum_of([run_record(evaluation={})])
+    untested = summary_of([run_record(evaluation={})])
     assert untested.runs[0]["test"] == untested.summary["test"] == {}
 
 
-def test_spread_is_that_of_the_values_that_are_there() -> None:
+def test_distribution_ignores_missing_values() -> None:
     random = np.random.default_rng(0)
     for size in range(1, 20):
         values = random.integers(0, 1000, size).tolist()

@@ -1,4 +1,4 @@
-"""Sweeps: one run per seed, none lost and none twice, whatever stops them; natively and by torch."""
+"""Sweeps: one run for each seed, natively and by torch, interrupted and resumed."""
 
 import errno
 import json
@@ -48,7 +48,7 @@ def config(folder: Path, **changes: Any) -> TrainConfig:
 
 
 def numbers(record: SweepRecord) -> list[dict[str, Any]]:
-    """What came of each seed, without what a clock says."""
+    """Return the result of each seed, without times."""
     return [{name: value for name, value in run.items() if name != "seconds"} for run in record.runs]
 
 
@@ -57,13 +57,13 @@ def names(folder: Path) -> list[str]:
 
 
 @native
-def test_each_seed_is_the_run_that_train_makes_of_it_and_the_summary_sums_them_up(tmp_path: Path) -> None:
-    standings: list[SweepProgress] = []
-    record = sweep(config(tmp_path / "all"), range(3, 7), threads=2, callback=standings.append)
+def test_each_seed_equals_a_run_by_train_and_the_summary_has_all(tmp_path: Path) -> None:
+    progress: list[SweepProgress] = []
+    record = sweep(config(tmp_path / "all"), range(3, 7), threads=2, callback=progress.append)
     assert names(tmp_path / "all") == ["seed-3", "seed-4", "seed-5", "seed-6", "sweep.json"]
     assert names(tmp_path / "all" / "seed-4") == ["history.jsonl", "run.json"]
     assert SweepRecord.load(tmp_path / "all") == record
-    assert standings[-1] == SweepProgress(total=4, done=4, solved=4, failed=0)
+    assert progress[-1] == SweepProgress(total=4, done=4, solved=4, failed=0)
 
     runs = [RunRecord.load(tmp_path / "all" / f"seed-{seed}") for seed in range(3, 7)]
     counts = sorted(run.criteria["accuracy>=0.999"] or 0 for run in runs)
@@ -86,14 +86,14 @@ def test_each_seed_is_the_run_that_train_makes_of_it_and_the_summary_sums_them_u
 
 
 @native
-def test_what_comes_out_does_not_depend_on_the_threads(tmp_path: Path) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
     one, three = (sweep(config(tmp_path / str(n)), range(7), threads=n, test_rows=100) for n in (1, 3))
     assert numbers(one) == numbers(three)
     assert one.summary == three.summary
 
 
 @native
-def test_models_that_are_kept_are_measured_as_evaluate_measures_them(tmp_path: Path) -> None:
+def test_test_metrics_of_saved_models_equal_those_of_evaluate(tmp_path: Path) -> None:
     sweep(config(tmp_path), [0, 1], test_rows=500, keep_models=True)
     for seed in (0, 1):
         folder = tmp_path / f"seed-{seed}"
@@ -107,20 +107,20 @@ def test_models_that_are_kept_are_measured_as_evaluate_measures_them(tmp_path: P
 
 
 @native
-def test_a_sweep_that_has_ended_is_returned_and_one_that_grows_only_adds(tmp_path: Path) -> None:
+def test_a_finished_sweep_is_returned_and_additional_seeds_are_added(tmp_path: Path) -> None:
     first = sweep(config(tmp_path), range(2), test_rows=0)
-    made = (tmp_path / "seed-0" / "run.json").stat().st_mtime_ns
+    modified = (tmp_path / "seed-0" / "run.json").stat().st_mtime_ns
     assert sweep(config(tmp_path), range(2), test_rows=0, resume=True) == first
     more = sweep(config(tmp_path), range(4), test_rows=0, resume=True)
     assert [run["seed"] for run in more.runs] == [0, 1, 2, 3]
     assert numbers(more)[:2] == numbers(first)
-    assert (tmp_path / "seed-0" / "run.json").stat().st_mtime_ns == made
+    assert (tmp_path / "seed-0" / "run.json").stat().st_mtime_ns == modified
     assert "wall" in first.timings
-    assert "wall" not in more.timings  # of which nobody saw the whole
+    assert "wall" not in more.timings  # it did not train all seeds
 
 
 @native
-def test_an_interrupted_sweep_keeps_whole_seeds_and_goes_on_without_losing_or_doubling_any(tmp_path: Path) -> None:
+def test_an_interrupted_sweep_keeps_finished_seeds_and_trains_the_others(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "from seqhub.cli import main; main()", "sweep", "qrsu/easy", "--seeds", "60"]
     program += ["--threads", "2", "--output-dir", "all", "--stop-at", "none", "--quiet"]
     program += ["--max-sequences", "32000", "--evaluate-every", "3200", "--evaluate-size", "16"]
@@ -139,24 +139,24 @@ def test_an_interrupted_sweep_keeps_whole_seeds_and_goes_on_without_losing_or_do
     assert "Traceback" not in errors
     finished = {path.parent.name: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("seed-*/run.json")}
     assert 0 < len(finished) < 60
-    assert set(names(tmp_path / "all")) == set(finished)  # nothing half-made, and no summary
+    assert set(names(tmp_path / "all")) == set(finished)  # no incomplete folders, and no summary
 
     ended = subprocess.run([*program, "--resume"], cwd=tmp_path, text=True, capture_output=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
     record = SweepRecord.load(tmp_path / "all")
     assert [run["seed"] for run in record.runs] == list(range(60))
-    for name, made in finished.items():
-        assert (tmp_path / "all" / name / "run.json").stat().st_mtime_ns == made
+    for name, modified in finished.items():
+        assert (tmp_path / "all" / name / "run.json").stat().st_mtime_ns == modified
 
 
 @native
-def test_a_seed_that_ended_before_the_stop_is_not_left_out(tmp_path: Path) -> None:
-    """Ctrl-C while one seed is reported and the other has ended: then there is nothing left to stop."""
+def test_a_seed_that_ended_before_the_interruption_is_included(tmp_path: Path) -> None:
+    """Ctrl-C during the callback of one seed, while the other seed ends: there is nothing to interrupt."""
     others = set(threading.enumerate())
-    standings: list[SweepProgress] = []
+    progress: list[SweepProgress] = []
 
     def callback(now: SweepProgress) -> None:
-        standings.append(now)
+        progress.append(now)
         if now.done == 1:
             signal.raise_signal(signal.SIGINT)
             for thread in set(threading.enumerate()) - others:
@@ -164,21 +164,21 @@ def test_a_seed_that_ended_before_the_stop_is_not_left_out(tmp_path: Path) -> No
 
     try:
         record = sweep(config(tmp_path), [0, 1], threads=1, test_rows=0, callback=callback)
-    except SweepInterrupted as stop:  # would end the tests as Ctrl-C does
+    except SweepInterrupted as stop:  # a KeyboardInterrupt, which would end pytest
         pytest.fail(str(stop))
     assert [run["seed"] for run in record.runs] == [0, 1]
-    assert [now.done for now in standings] == [1, 2]
+    assert [now.done for now in progress] == [1, 2]
 
 
 @native
-def test_seeds_that_diverge_are_failed_seeds_and_not_a_lost_sweep(tmp_path: Path) -> None:
+def test_diverging_seeds_are_failed_seeds_of_a_finished_sweep(tmp_path: Path) -> None:
     wild = {"initialization": "default", "chrono_max_steps": None, "model": "rnn_relu", "optimizer": "sgd"}
     wild |= {"learning_rate": 12.0, "max_grad_norm": 0.0, "max_sequences": 640, "stop_at": "none"}
-    standings: list[SweepProgress] = []
-    record = sweep(config(tmp_path, **wild), range(24), test_rows=64, callback=standings.append)
+    progress: list[SweepProgress] = []
+    record = sweep(config(tmp_path, **wild), range(24), test_rows=64, callback=progress.append)
     failed = sorted(int(seed) for seed in record.failed)
     assert 0 < len(failed) < 24
-    assert standings[-1].failed == len(failed)
+    assert progress[-1].failed == len(failed)
     assert sorted([run["seed"] for run in record.runs] + failed) == list(range(24))
     for seed in failed:
         assert names(tmp_path / f"seed-{seed}") == [FAILURE]
@@ -192,15 +192,15 @@ def test_seeds_that_diverge_are_failed_seeds_and_not_a_lost_sweep(tmp_path: Path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": []}, "seeds 0; need 1 to"),
-        ({"seeds": [1, 1]}, "seeds 2; need each once"),
+        ({"seeds": []}, "seeds=0: must be 1 to 1,000,000"),
+        ({"seeds": [1, 1]}, "seeds: must be different; given several times: 1"),
         ({"seeds": [2**63]}, "must be a number of 64 bits"),
-        ({"test_rows": -1}, "test_rows -1; need 0 to"),
-        ({"threads": 2000}, "threads 2000; need 1 to 1,024"),
-        ({"threads": 0}, "threads 0; need 1 to 1,024"),
+        ({"test_rows": -1}, "test_rows=-1: must be 0 to"),
+        ({"threads": 2000}, "threads=2000: must be 1 to 1,024"),
+        ({"threads": 0}, "threads=0: must be 1 to 1,024"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_made(
+def test_invalid_settings_are_rejected_before_a_folder_is_made(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidConfigError, match=message):
@@ -209,7 +209,7 @@ def test_wrong_settings_are_refused_before_anything_is_made(
 
 
 @native
-def test_folders_of_something_else_and_of_other_settings_are_left_alone(tmp_path: Path) -> None:
+def test_folders_with_other_files_or_settings_are_unchanged(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"notes is not empty"):
@@ -223,7 +223,7 @@ def test_folders_of_something_else_and_of_other_settings_are_left_alone(tmp_path
 
 
 @native
-def test_a_record_that_lost_its_end_is_made_again(tmp_path: Path) -> None:
+def test_an_incomplete_record_is_replaced(tmp_path: Path) -> None:
     whole = sweep(config(tmp_path), [0, 1], test_rows=64)
     path = tmp_path / "seed-1" / "run.json"
     path.write_text(path.read_text()[:100])
@@ -231,7 +231,7 @@ def test_a_record_that_lost_its_end_is_made_again(tmp_path: Path) -> None:
 
 
 @native
-def test_a_folder_that_cannot_be_made_is_one_line_and_finished_seeds_are_kept(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error_and_finished_seeds_are_kept(tmp_path: Path) -> None:
     whole = sweep(config(tmp_path), [0], test_rows=64)
     (tmp_path / ".seed-1").write_text("in the way")
     with pytest.raises(SaveError, match=r"cannot write .*seed-1: File exists"):
@@ -242,25 +242,27 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_finished_seeds_are_kept(tm
 @native
 def test_the_command_prints_a_table_json_or_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = ["sweep", "qrsu/easy", "--seeds", 2, "--first-seed", 5, "--test-rows", 64]
-    table = call(*asked)
+    command = ["sweep", "qrsu/easy", "--seeds", 2, "--first-seed", 5, "--test-rows", 64]
+    table = call(*command)
     assert table.code == 0, table.err
     assert "2 of 2 seeds solved (accuracy>=0.999)" in table.out
     assert names(tmp_path / "runs" / "qrsu-easy-lstm-sweep") == ["seed-5", "seed-6", "sweep.json"]
-    assert json.loads(call(*asked, "--resume", "--json").out)["summary"]["seeds"] == 2
-    assert call(*asked, "--resume", "--quiet").out == "runs/qrsu-easy-lstm-sweep\n"
+    assert json.loads(call(*command, "--resume", "--json").out)["summary"]["seeds"] == 2
+    assert call(*command, "--resume", "--quiet").out == "runs/qrsu-easy-lstm-sweep\n"
     for wrong, message in (
         (["--seeds", 0], "seeds 0"),
         (["--engine", "ray"], "no engine 'ray'; known: local, submitit"),
         (["--jobs", "3"], "--jobs with --engine local: only for --engine submitit"),
         (["--job-option", "slurm_partition=cpu"], "--job-option with --engine local: only for --engine submitit"),
     ):
-        ended = call(*asked, *wrong)
+        ended = call(*command, *wrong)
         assert ended.code == 2
         assert message in ended.err
 
 
-def test_without_the_library_processes_make_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_native_library_processes_train_the_same_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = config(tmp_path / "torch", max_sequences=640, stop_at="none")
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
     record = sweep(settings, [0, 1], threads=1, test_rows=64)
@@ -275,7 +277,7 @@ def test_without_the_library_processes_make_the_same_runs(tmp_path: Path, monkey
             assert ours["test"] == pytest.approx(theirs["test"], rel=0.05, abs=0.05)
 
 
-def test_a_worker_that_dies_fails_its_work_only() -> None:
+def test_a_worker_that_ends_unexpectedly_is_restarted() -> None:
     worker = Worker()
     try:
         with pytest.raises(WorkerDiedError, match="exit code 3"):
@@ -293,7 +295,7 @@ def test_a_worker_that_dies_fails_its_work_only() -> None:
 
 @native
 @pytest.mark.slow
-def test_jobs_of_submitit_make_the_same_runs(tmp_path: Path) -> None:
+def test_jobs_of_submitit_train_the_same_runs(tmp_path: Path) -> None:
     jobs = Cluster(jobs=2, options={"timeout_min": 5}, cluster="local")
     far = sweep(config(tmp_path / "far"), range(5), threads=1, test_rows=64, run=jobs)
     near = sweep(config(tmp_path / "near"), range(5), test_rows=64)
@@ -302,7 +304,7 @@ def test_jobs_of_submitit_make_the_same_runs(tmp_path: Path) -> None:
 
 @native
 @pytest.mark.slow
-def test_a_job_that_dies_fails_its_seeds(tmp_path: Path) -> None:
+def test_seeds_of_a_killed_job_are_failed(tmp_path: Path) -> None:
     settings = config(tmp_path, stop_at="none", max_sequences=100_000_000)
     found: list[BaseException] = []
 
@@ -326,7 +328,7 @@ def test_a_job_that_dies_fails_its_seeds(tmp_path: Path) -> None:
     assert "without this seed" in (tmp_path / "seed-1" / FAILURE).read_text()
 
 
-def test_options_that_submitit_does_not_take_are_named(tmp_path: Path) -> None:
+def test_unknown_options_of_submitit_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match=r"job options \{'nope': 1\}"):
         sweep(config(tmp_path), range(2), run=Cluster(options={"nope": 1}, cluster="local"))
 
@@ -334,20 +336,22 @@ def test_options_that_submitit_does_not_take_are_named(tmp_path: Path) -> None:
 WITHOUT_GUARD = """
 from pathlib import Path
 from seqhub.training.config import TrainConfig
-from seqhub.training.{module} import {function}
+from seqhub.{module} import {function}
 
 {call}
 """
 SETTINGS_OF_A_SCRIPT = "output_dir=Path('runs'), hidden_size=2, max_sequences=32, evaluate_size=32, precision='bf16'"
 CALLS = {
-    "sweep": ("sweep", f"sweep(TrainConfig(task='qrsu/easy', {SETTINGS_OF_A_SCRIPT}), range(2), threads=2)"),
-    "train": ("train", f"train(TrainConfig(task='qrsu/easy', {SETTINGS_OF_A_SCRIPT}))"),
+    "sweep": ("sweeps.sweep", f"sweep(TrainConfig(task='qrsu/easy', {SETTINGS_OF_A_SCRIPT}), range(2), threads=2)"),
+    "train": ("training.train", f"train(TrainConfig(task='qrsu/easy', {SETTINGS_OF_A_SCRIPT}))"),
 }
 
 
 def script(folder: Path, *names: str) -> tuple[int, str, str]:
     """Run a script without a main guard that calls these functions, one after the other."""
-    text = "".join(WITHOUT_GUARD.format(module=n, function=n, call=CALLS[n][1].replace("runs", n)) for n in names)
+    text = "".join(
+        WITHOUT_GUARD.format(module=CALLS[n][0], function=n, call=CALLS[n][1].replace("runs", n)) for n in names
+    )
     (folder / "script.py").write_text(text)
     command = [sys.executable, "script.py"]
     with subprocess.Popen(
@@ -356,18 +360,22 @@ def script(folder: Path, *names: str) -> tuple[int, str, str]:
         return finish(process)
 
 
-@pytest.mark.slow  # three processes load torch; the one below is the quick one
+@pytest.mark.slow  # three processes import torch; the test below is fast
 @pytest.mark.parametrize("names", [("sweep",), ("train", "sweep")], ids=" and ".join)
-def test_a_script_without_a_main_guard_is_told_to_have_one(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_a_script_without_a_main_guard_is_an_error(tmp_path: Path, names: tuple[str, ...]) -> None:
     code, _, errors = script(tmp_path, *names)
     assert code != 0
     assert errors.count("MissingGuardError: ") == 1
-    assert errors.splitlines()[-1].endswith('put what the script does under a line `if __name__ == "__main__":`')
-    assert errors.count("Traceback") == 1  # of the script itself, and of no process that it started
+    assert errors.splitlines()[-1].endswith(
+        'put the statements of the script under a line `if __name__ == "__main__":`'
+    )
+    assert errors.count("Traceback") == 1  # in the script itself, not in its processes
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_process_that_imports_its_script_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_imports_its_script_does_not_start_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
     for start in (lambda: sweep(config(tmp_path / "run"), range(2)), lambda: train(config(tmp_path / "run"))):
         with pytest.raises(SystemExit, match="87"):
@@ -376,8 +384,8 @@ def test_a_process_that_imports_its_script_starts_nothing(tmp_path: Path, monkey
 
 
 @native
-def test_a_full_disk_says_that_the_seed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A native run has no checkpoint, and the message speaks of none."""
+def test_a_full_disk_keeps_finished_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A native run does not have a checkpoint, so --resume repeats it."""
     from transformers import PreTrainedModel
 
     def full(*_: Any, **__: Any) -> None:
@@ -387,9 +395,7 @@ def test_a_full_disk_says_that_the_seed_is_made_again(tmp_path: Path, monkeypatc
         task="qrsu/easy", output_dir=tmp_path / "run", hidden_size=2, max_sequences=32, evaluate_size=32
     )
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
-    with pytest.raises(
-        SaveError, match="No space left on device; finished seeds are kept, and --resume makes this one"
-    ):
+    with pytest.raises(SaveError, match="No space left on device; finished seeds are kept; --resume repeats this one"):
         sweep(config, range(2), threads=1, test_rows=32, keep_models=True)
     monkeypatch.undo()
     record = sweep(config, range(2), threads=1, test_rows=32, keep_models=True, resume=True)

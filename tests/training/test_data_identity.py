@@ -1,4 +1,4 @@
-"""Runs and sweeps go on with the rows that they had: content decides, neither names nor times."""
+"""Resumed runs and sweeps compare the content of the data, not names or modification times."""
 
 import json
 import random
@@ -65,13 +65,13 @@ def stopped(config: TrainConfig) -> None:
     assert (config.output_dir / checkpoints.FILE_NAME).exists()
 
 
-def test_a_folder_that_was_built_anew_with_another_seed_is_refused(tmp_path: Path) -> None:
+def test_a_folder_rebuilt_with_another_seed_is_rejected(tmp_path: Path) -> None:
     write_folder("qrsu", tmp_path / "data", configs=["easy"], **SIZES)
     config = on_folder(tmp_path)
     stopped(config)
     before = data_source(config)
     write_folder("qrsu", tmp_path / "data", configs=["easy"], seed=7, overwrite=True, **SIZES)
-    with pytest.raises(InvalidConfigError, match="is of another run: its data were data with content") as caught:
+    with pytest.raises(InvalidConfigError, match="belongs to another run: its data were data with content") as caught:
         train(config, resume=True)
     now = data_source(config)
     assert content_identity(now)[:16] in str(caught.value)
@@ -85,7 +85,7 @@ def test_a_folder_that_was_built_anew_with_another_seed_is_refused(tmp_path: Pat
     assert before.kind == "folder"
 
 
-def test_a_file_that_was_touched_moved_or_copied_is_the_same_and_one_line_more_is_not(tmp_path: Path) -> None:
+def test_a_touched_moved_or_copied_file_is_the_same_but_not_with_an_additional_line(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(text(0))
     config = on_file(tmp_path)
     stopped(config)
@@ -104,10 +104,10 @@ def test_a_file_that_was_touched_moved_or_copied_is_the_same_and_one_line_more_i
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_the_identity_of_a_file_covers_what_is_not_trained_on(part: str, tmp_path: Path) -> None:
+def test_the_identity_of_a_file_covers_validation_and_test(part: str, tmp_path: Path) -> None:
     import csv
 
-    rows = [(f"text number {n} said", "ab"[n % 2], ["train", "validation", "test"][n % 3]) for n in range(60)]
+    rows = [(f"text number {n} end", "ab"[n % 2], ["train", "validation", "test"][n % 3]) for n in range(60)]
     identities = []
     for changed in (False, True):
         given = [
@@ -119,7 +119,7 @@ def test_the_identity_of_a_file_covers_what_is_not_trained_on(part: str, tmp_pat
     assert identities[0] != identities[1]
 
 
-def test_a_file_that_is_replaced_while_a_run_goes_on_does_not_change_it(tmp_path: Path) -> None:
+def test_a_file_replaced_during_a_run_does_not_change_the_run(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(text(0))
     config = on_file(tmp_path)
     expected = data_source(config)
@@ -128,7 +128,7 @@ def test_a_file_that_is_replaced_while_a_run_goes_on_does_not_change_it(tmp_path
     assert (record.data["digest"], record.data["identity"]) == (expected.training_digest, expected.identity)
 
 
-def test_a_folder_that_is_replaced_while_a_run_goes_on_does_not_change_its_record(tmp_path: Path) -> None:
+def test_a_folder_replaced_during_a_run_does_not_change_the_record(tmp_path: Path) -> None:
     write_folder("qrsu", tmp_path / "data", configs=["easy"], **SIZES)
     config = on_folder(tmp_path, epochs=1)
     digest = data_source(config).training_digest
@@ -146,7 +146,7 @@ def test_streams_and_published_splits_have_an_identity_that_no_seed_changes() ->
     for task_id in ("qrsu/easy", "qrsu/hard", "echo/step3", "row_images/digits8"):
         for data in ("stream", "splits"):
             if (task_id, data) in (("qrsu/hard", "splits"), ("row_images/digits8", "stream")):
-                continue  # many rows; none are drawn
+                continue  # many rows, so they are not generated
             model = "lstm"
             configs = [TrainConfig(task=task_id, output_dir=Path("x"), data=data, model=model, seed=n) for n in (0, 1)]
             one, two = (content_identity(data_source(config)) for config in configs)
@@ -155,19 +155,17 @@ def test_streams_and_published_splits_have_an_identity_that_no_seed_changes() ->
     assert len(set(found.values())) == len(found)
 
 
-def test_a_checkpoint_of_an_earlier_seqhub_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_of_an_earlier_seqhub_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text(text(0))
     save = checkpoints.save
-    monkeypatch.setattr(checkpoints, "save", lambda folder, tensors, facts: save(folder, tensors, old(facts)))
+    monkeypatch.setattr(checkpoints, "save", lambda folder, tensors, metadata: save(folder, tensors, old(metadata)))
 
-    def old(facts: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in facts.items() if name != "data"}
+    def old(metadata: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in metadata.items() if name != "data"}
 
     stopped(on_file(tmp_path))
     with pytest.raises(
-        InvalidConfigError, match="is of an earlier seqhub and does not say which rows its run had; give"
+        InvalidConfigError, match="was saved by an earlier seqhub, without the identity of its data; give"
     ):
         train(on_file(tmp_path), resume=True)
 
@@ -181,20 +179,20 @@ def test_a_run_whose_rate_depends_on_its_length_keeps_its_length(tmp_path: Path)
     train(replace(config, checkpoint_every=3200), resume=True)
 
 
-def test_a_run_on_a_file_by_the_old_rule_of_splits_says_so(tmp_path: Path) -> None:
+def test_a_run_on_a_file_with_the_old_split_rule_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(text(0))
     train(on_file(tmp_path, epochs=1))
     record = RunRecord.load(tmp_path / "run")
     for name in ("split_rule", "identity", "statistics"):
         del record.data[name]
     record.save(tmp_path / "run")
-    for measure in (lambda: evaluate(tmp_path / "run", data=tmp_path / "a.txt"),
+    for evaluation in (lambda: evaluate(tmp_path / "run", data=tmp_path / "a.txt"),
                     lambda: verify(tmp_path / "run", dataset=tmp_path / "a.txt")):  # fmt: skip
         with pytest.raises(InvalidInputError, match=r"^run on a\.txt by an earlier seqhub, .* by rule 1; this one has"):
-            measure()
+            evaluation()
 
 
-def test_a_run_on_another_version_of_its_task_is_not_measured(tmp_path: Path) -> None:
+def test_a_run_on_another_version_of_its_task_is_not_evaluated(tmp_path: Path) -> None:
     train(TrainConfig(task="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 32}))
     record = RunRecord.load(tmp_path)
     record.data["task_version"] = 0
@@ -211,13 +209,13 @@ def seed_record(folder: Path, seed: int) -> dict[str, Any]:
 
 
 @native
-def test_a_resumed_sweep_refuses_other_data_and_other_test_rows(tmp_path: Path) -> None:
+def test_a_resumed_sweep_rejects_other_data_and_other_test_rows(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(text(0))
     config = on_file(tmp_path, output_dir=tmp_path / "sweep", epochs=1)
     sweep(config, [0], threads=1, test_rows=3)
     (tmp_path / "a.txt").write_text(text(1))
     with pytest.raises(
-        InvalidConfigError, match=r"seed-0/run\.json is of another run: its data were a\.txt with content"
+        InvalidConfigError, match=r"seed-0/run\.json belongs to another run: its data were a\.txt with content"
     ):
         sweep(config, [0, 1], threads=1, test_rows=3, resume=True)
     (tmp_path / "a.txt").unlink()
@@ -232,7 +230,7 @@ def test_a_resumed_sweep_refuses_other_data_and_other_test_rows(tmp_path: Path) 
 
 
 @native
-def test_a_sweep_without_test_rows_does_not_go_on_with_some(tmp_path: Path) -> None:
+def test_a_sweep_without_test_rows_is_not_resumed_with_test_rows(tmp_path: Path) -> None:
     config = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
     sweep(config, [0], threads=1, test_rows=0)
     with pytest.raises(InvalidConfigError, match="test_rows=0 there and 16 here"):
@@ -240,7 +238,7 @@ def test_a_sweep_without_test_rows_does_not_go_on_with_some(tmp_path: Path) -> N
 
 
 @native
-def test_a_sweep_does_not_mix_runs_of_torch_and_native_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_does_not_mix_torch_and_native_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "sweep", **SMALL | {"max_sequences": 160})
     sweep(config, [0], threads=1, test_rows=16)
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
@@ -254,7 +252,7 @@ def measured(folder: Path, seed: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kernels", ["1", pytest.param("0", marks=pytest.mark.slow)])
-def test_models_that_were_not_kept_are_made_when_they_are_wanted(
+def test_models_that_were_not_saved_are_trained_again_for_keep_models(
     kernels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kernels == "1" and reason() is not None:
@@ -275,7 +273,7 @@ def test_models_that_were_not_kept_are_made_when_they_are_wanted(
     assert [path.name for path in (tmp_path / "sweep").iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_run_of_torch_whose_model_was_not_kept_is_made_again_beside_it(tmp_path: Path) -> None:
+def test_a_torch_run_without_a_saved_model_is_repeated_in_a_temporary_folder(tmp_path: Path) -> None:
     config = TrainConfig(task="qrsu/easy", output_dir=tmp_path, **SMALL | {"max_sequences": 160})
     plan = SweepPlan(config=config, seeds=(0,), threads=1, test_rows=16, identity=data_source(config).identity)
     train_one(plan, 0)
@@ -285,12 +283,12 @@ def test_a_run_of_torch_whose_model_was_not_kept_is_made_again_beside_it(tmp_pat
     assert measured(tmp_path, 0) == before
     assert (tmp_path / "seed-0" / "model.safetensors").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["seed-0"]
-    with pytest.raises(InvalidConfigError, match=r"^stream was replaced while the sweep went on: content 0{16} before"):
+    with pytest.raises(InvalidConfigError, match=r"^stream was replaced during the sweep: content 0{16} before"):
         train_one(replace(plan, identity="0" * 64, keep_models=True), 0)
 
 
 @native
-def test_a_sweep_of_an_earlier_seqhub_goes_on_where_its_rows_are_known(tmp_path: Path) -> None:
+def test_a_sweep_of_an_earlier_seqhub_continues_with_known_rows(tmp_path: Path) -> None:
     write_folder("qrsu", tmp_path / "data", configs=["easy"], **SIZES)
     for name, config in (
         ("stream", TrainConfig(task="qrsu/easy", output_dir=tmp_path / "stream", **SMALL | {"max_sequences": 160})),
@@ -306,5 +304,5 @@ def test_a_sweep_of_an_earlier_seqhub_goes_on_where_its_rows_are_known(tmp_path:
         record.data["digest"] = "0" * 64
         record.save(tmp_path / name / "seed-0")
         if name == "folder":
-            with pytest.raises(InvalidConfigError, match="its training rows are others than those of data"):
+            with pytest.raises(InvalidConfigError, match="its training rows differ from those of data"):
                 sweep(config, [0, 1], threads=1, test_rows=16, resume=True)

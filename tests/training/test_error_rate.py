@@ -1,4 +1,4 @@
-"""schedule=error: the learning rate falls as the largest errors do."""
+"""schedule=error: the learning rate falls with the largest errors."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class StopError(Exception):
     pass
 
 
-def test_weights_are_those_of_a_plain_loop_with_the_rule_written_out(tmp_path: Path) -> None:
+def test_weights_equal_those_of_a_reference_loop(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", **SETTINGS, beta1=0.5, beta2=0.9)
     train(config)
 
@@ -58,7 +58,7 @@ def test_weights_are_those_of_a_plain_loop_with_the_rule_written_out(tmp_path: P
         optimizer.zero_grad()
 
     assert [row["learning_rate"] for row in read_history(config.output_dir)] == pytest.approx(rates, rel=1e-5)
-    assert len(set(rates)) > 50  # the rule was at work
+    assert len(set(rates)) > 50  # the rate has changed
     for name, learnt in load_file(config.output_dir / "model.safetensors").items():
         torch.testing.assert_close(learnt, model.state_dict()[name], rtol=1e-3, atol=1e-4)
 
@@ -71,7 +71,7 @@ def test_the_rate_stays_between_floor_and_full(tmp_path: Path) -> None:
         assert given == pytest.approx(rate)
 
 
-def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     def stop(now: TrainerState) -> None:
         if now.sequences >= 1000:
             raise StopError
@@ -87,7 +87,7 @@ def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
     assert rates[0] == rates[1]
 
 
-def test_two_processes_go_by_the_largest_error_of_both(tmp_path: Path) -> None:
+def test_two_processes_use_the_largest_error_of_both(tmp_path: Path) -> None:
     options = {**SETTINGS, "output_dir": "two", "max_sequences": 320}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "task"]
     run_two([SETTINGS["task"], "--quiet", *flags], folder=tmp_path)

@@ -1,4 +1,4 @@
-"""What must hold on a CUDA device; skipped where there is none."""
+"""Training on a CUDA device; skipped without one."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.training.test_resume import StopError, stop_after
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and this machine has none"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
 
@@ -31,10 +31,10 @@ def test_hard_is_solved_on_the_device_and_verified_on_the_cpu(tmp_path: Path, pr
     assert record.criteria["accuracy>=0.999"] is not None
     evaluate(tmp_path / "run", num_examples=1000, sibling_examples=0)
     different = [finding.what for finding in verify(tmp_path / "run", isolated=True) if not finding.agrees]
-    assert different in ([], ["logits of 8 sequences"])  # cuDNN rounds otherwise, up to 1e-3 in bf16's autocast
+    assert different in ([], ["logits of 8 sequences"])  # cuDNN rounds differently, up to 1e-3 with bf16 autocast
 
 
-def test_device_and_cpu_start_alike(tmp_path: Path) -> None:
+def test_first_losses_on_device_and_cpu_agree(tmp_path: Path) -> None:
     settings = recipe("qrsu/easy") | {"max_sequences": 320, "stop_at": "none", "evaluate_size": 1024}
     for name, cpu in (("device", False), ("cpu", True)):
         train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / name, cpu=cpu, **settings))
@@ -44,7 +44,7 @@ def test_device_and_cpu_start_alike(tmp_path: Path) -> None:
     assert data[0] == data[1]
 
 
-def test_resume_on_the_device_goes_on(tmp_path: Path) -> None:
+def test_resume_on_the_device(tmp_path: Path) -> None:
     settings = recipe("qrsu/easy") | {"max_sequences": 1280, "checkpoint_every": 320, "stop_at": "none"}
 
     class StopError(Exception):
@@ -63,8 +63,8 @@ def test_resume_on_the_device_goes_on(tmp_path: Path) -> None:
     assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "model.safetensors").values())
 
 
-def test_dropout_on_the_device_goes_on_bit_by_bit(tmp_path: Path) -> None:
-    """The generator of the device draws the masks, and is in the checkpoint."""
+def test_dropout_on_the_device_is_resumed_exactly(tmp_path: Path) -> None:
+    """The masks are from the generator of the device, whose state is in the checkpoint."""
     settings = {"num_hidden_layers": 2, "model_options": {"dropout": 0.5}, "evaluate_size": 64, "stop_at": "none"}
     settings |= {"max_sequences": 1120, "evaluate_every": 160, "checkpoint_every": 320}
     train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "whole", **settings))
@@ -77,7 +77,7 @@ def test_dropout_on_the_device_goes_on_bit_by_bit(tmp_path: Path) -> None:
         torch.testing.assert_close(tensor, weights[1][name], rtol=0, atol=0)
 
 
-def test_the_state_of_the_generator_of_the_device_is_kept() -> None:
+def test_the_state_of_the_device_generator_is_restored() -> None:
     device = torch.device("cuda")
     with torch.random.fork_rng():
         states = {f"random.0{name}": torch.from_numpy(state) for name, state in random_state(device).items()}

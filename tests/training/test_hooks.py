@@ -1,4 +1,4 @@
-"""What hooks see: the numbers autograd and the modules have, and nothing of it left behind."""
+"""Hooks: recorded gradients and activations, and the removal of hooks."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,58 +37,58 @@ def hooks_of(model: nn.Module) -> int:
     )
 
 
-def test_gradients_are_those_that_autograd_leaves_and_norms_are_of_them() -> None:
+def test_gradients_equal_those_of_autograd_and_norms_are_their_norms() -> None:
     model = classifier()
     for keep in ("norms", "tensors"):
         model.zero_grad()
-        with capture(leaves(model), ("gradients",), keep=keep) as seen:
+        with capture(leaves(model), ("gradients",), keep=keep) as captured:
             model(**batch()).loss.backward()
-        assert set(seen.gradients) == {name for name, _ in model.named_parameters()}
-        assert not seen.activations
+        assert set(captured.gradients) == {name for name, _ in model.named_parameters()}
+        assert not captured.activations
         for name, parameter in model.named_parameters():
-            (kept,) = seen.gradients[name]
+            (kept,) = captured.gradients[name]
             torch.testing.assert_close(kept, parameter.grad if keep == "tensors" else parameter.grad.norm())
 
 
-def test_each_pass_is_an_entry_even_where_gradients_are_added_up() -> None:
+def test_each_pass_is_an_entry_also_with_accumulated_gradients() -> None:
     model = classifier()
-    with capture(leaves(model), ("gradients",), keep="tensors") as seen:
+    with capture(leaves(model), ("gradients",), keep="tensors") as captured:
         for _ in range(3):
             model(**batch()).loss.backward()
     name, parameter = next(iter(model.named_parameters()))
-    assert len(seen.gradients[name]) == 3
-    torch.testing.assert_close(torch.stack(seen.gradients[name]).sum(0), parameter.grad)
+    assert len(captured.gradients[name]) == 3
+    torch.testing.assert_close(torch.stack(captured.gradients[name]).sum(0), parameter.grad)
 
 
 def test_activations_are_the_first_output_of_each_module() -> None:
     model = classifier()
     modules = {"whole": model.model, **leaves(model)}
-    with capture(modules, ("activations",), keep="tensors") as seen:
+    with capture(modules, ("activations",), keep="tensors") as captured:
         output = model(**batch())
-    assert {name: len(kept) for name, kept in seen.activations.items()} == dict.fromkeys(modules, 1)
-    torch.testing.assert_close(seen.activations["classifier"][0], output.logits.detach())
-    assert not seen.activations["classifier"][0].requires_grad
+    assert {name: len(kept) for name, kept in captured.activations.items()} == dict.fromkeys(modules, 1)
+    torch.testing.assert_close(captured.activations["classifier"][0], output.logits.detach())
+    assert not captured.activations["classifier"][0].requires_grad
     with capture(modules, ("activations",)) as norms:
         model(**batch())
-    for name, (kept,) in seen.activations.items():
+    for name, (kept,) in captured.activations.items():
         torch.testing.assert_close(norms.activations[name][0], kept.square().mean().sqrt())
 
 
-def test_hooks_are_gone_whatever_ends_the_block() -> None:
+def test_hooks_are_removed_also_after_an_error() -> None:
     model = classifier()
     watching = ExitStack()
     watching.enter_context(capture(leaves(model)))
     assert hooks_of(model)
-    assert not watching.__exit__(RuntimeError, RuntimeError("in the midst"), None)
+    assert not watching.__exit__(RuntimeError, RuntimeError("in the block"), None)
     assert not hooks_of(model)
 
 
-def test_other_things_cannot_be_seen() -> None:
+def test_unknown_values_to_record_are_rejected() -> None:
     with pytest.raises(UnknownNameError, match="no record 'weights'; known: gradients, activations"):
         capture({}, ("weights",)).__enter__()  # type: ignore[arg-type]
 
 
-def test_a_run_keeps_norms_in_its_history_and_learns_the_same(tmp_path: Path) -> None:
+def test_norms_are_in_the_history_and_do_not_change_the_run(tmp_path: Path) -> None:
     train(TrainConfig(output_dir=tmp_path / "watched", **SETTINGS))
     train(TrainConfig(output_dir=tmp_path / "alone", **SETTINGS | {"record": ()}))
     names = set(classifier().state_dict())
@@ -101,8 +101,8 @@ def test_a_run_keeps_norms_in_its_history_and_learns_the_same(tmp_path: Path) ->
         torch.testing.assert_close(one[name], other[name], rtol=1e-3, atol=1e-5)
 
 
-def test_norms_go_on_where_a_stopped_run_does(tmp_path: Path) -> None:
-    """Stopped after a check whose checkpoint lies a check back: the rows are those of a run that nothing stopped."""
+def test_norms_of_a_resumed_run_equal_those_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    """The run is stopped at a validation after the one with the checkpoint."""
 
     class StopError(Exception):
         pass

@@ -1,4 +1,4 @@
-"""Launchers: which launches are refused, which of their settings hold, and one writer for a folder."""
+"""Launchers: rejected launches, settings that apply, and the lock of a folder."""
 
 import json
 import subprocess
@@ -49,7 +49,7 @@ def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
         (TORCH | ACCELERATE, Launch(2, 1)),
     ],
 )
-def test_processes_are_those_that_the_launcher_started(
+def test_processes_of_the_launcher_are_detected(
     variables: dict[str, str], found: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
@@ -60,16 +60,22 @@ def test_processes_are_those_that_the_launcher_started(
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"WORLD_SIZE": "2", "RANK": "0"}, "^environment is no launcher's: RANK=0, WORLD_SIZE=2, LOCAL_RANK=, "),
-        (ACCELERATE | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}, "^accelerate launch was asked for several"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0"},
+            "^incomplete variables of a launcher in the environment: RANK=0, WORLD_SIZE=2, LOCAL_RANK=, ",
+        ),
+        (ACCELERATE | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}, "^accelerate launch started one process"),
         ({"SLURM_STEP_NUM_TASKS": "4"}, "^SLURM_STEP_NUM_TASKS=4: srun started 4 processes, and each would"),
-        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "^ACCELERATE_USE_DEEPSPEED=true of the launcher; seqhub does not"),
-        ({"ACCELERATE_USE_FSDP": "true"}, "^ACCELERATE_USE_FSDP=true of the launcher; seqhub does not support it"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "^ACCELERATE_USE_DEEPSPEED=true of the launcher: not supported"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "^ACCELERATE_USE_FSDP=true of the launcher: not supported"),
         ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, "^ACCELERATE_DYNAMO_BACKEND=INDUCTOR of the launcher"),
-        ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, "support it; a larger --batch-size does the same$"),
+        (
+            {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"},
+            "_STEPS=4 of the launcher: not supported by seqhub; use a larger --batch-size instead$",
+        ),
     ],
 )
-def test_a_launch_that_is_not_what_was_asked_for_is_refused(
+def test_launches_that_would_train_otherwise_are_rejected(
     tmp_path: Path, variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
@@ -82,23 +88,23 @@ def test_a_launch_that_is_not_what_was_asked_for_is_refused(
     assert not any(tmp_path.iterdir())
 
 
-def test_what_one_process_does_is_refused_in_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_of_one_process_are_rejected_in_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in TORCH.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InvalidConfigError, match=r"^a sweep in 2 processes of a launcher; start it once"):
+    with pytest.raises(InvalidConfigError, match=r"^a sweep in 2 processes: must be one process"):
         sweep(config(tmp_path / "run"), range(2))
     with pytest.raises(InvalidConfigError, match=r"^a learning.rate range test in 2 processes"):
         lr_range(config(tmp_path / "run"))
     assert not any(tmp_path.iterdir())
 
 
-def test_settings_of_the_launcher_hold_and_are_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_launcher_apply_and_are_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     record = train(config(tmp_path / "run"))
     assert record is not None
     assert (record.training["precision"], record.training["cpu"]) == ("bf16", True)
-    record = train(config(tmp_path / "other", precision="no", cpu=False))  # what the user gives goes before
+    record = train(config(tmp_path / "other", precision="no", cpu=False))  # settings of the user take precedence
     assert record is not None
     assert (record.training["precision"], record.training["cpu"]) == ("no", False)
     losses = [json.loads((tmp_path / each / "history.jsonl").read_text())["loss"] for each in ("run", "other")]
@@ -108,17 +114,17 @@ def test_settings_of_the_launcher_hold_and_are_in_the_record(tmp_path: Path, mon
         config(tmp_path / "third")
 
 
-def test_where_a_run_does_not_follow_its_launcher_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_override_the_launcher_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert notes_on_settings("bf16", cpu=False, threads=1) == []
     for name, value in {"ACCELERATE_MIXED_PRECISION": "bf16", "ACCELERATE_USE_CPU": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert notes_on_settings("bf16", cpu=True, threads=1) == []
-    assert notes_on_settings("no", cpu=True, threads=1) == ["precision no, as given, and not bf16 of the launcher"]
-    assert notes_on_settings("bf16", cpu=False, threads=1) == ["cpu False, as given, and not --cpu of the launcher"]
+    assert notes_on_settings("no", cpu=True, threads=1) == ["precision no overrides bf16 of the launcher"]
+    assert notes_on_settings("bf16", cpu=False, threads=1) == ["cpu False overrides --cpu of the launcher"]
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert notes_on_settings("bf16", cpu=True, threads=1) == [
-        "one CPU thread, and not 4 of the launcher; --threads 4 takes as many"
+        "threads 1 overrides 4 of the launcher; use them by --threads 4"
     ]
     assert notes_on_settings("bf16", cpu=True, threads=2) == []
 
@@ -135,7 +141,7 @@ with folder_lock(Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that has the lock of the folder `run`."""
+    """Start another process that locks the folder `run`."""
     (tmp_path / "run").mkdir()
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "run")], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -147,7 +153,7 @@ def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_a_folder_has_one_writer(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
-    """Until it ends, in whatever way; and nothing of the lock is left."""
+    """The lock ends with its process, also if this is killed, and there is no lock file."""
     for resume in (False, True):
         with pytest.raises(OutputExistsError, match="run is in use by another process; wait for its end, or give"):
             train(config(tmp_path / "run"), resume=resume)
@@ -159,27 +165,27 @@ def test_a_folder_has_one_writer(tmp_path: Path, holder: "subprocess.Popen[str]"
     assert train(config(tmp_path / "run")) is not None
 
 
-def test_a_run_holds_its_folder_to_its_end_and_no_longer(tmp_path: Path) -> None:
-    def look(now: Any) -> None:
+def test_a_run_locks_its_folder_until_its_end(tmp_path: Path) -> None:
+    def check(now: Any) -> None:
         with pytest.raises(OutputExistsError), folder_lock(tmp_path / "run"):
-            raise AssertionError("the folder is free")
+            raise AssertionError("the folder is not locked")
 
-    assert train(config(tmp_path / "run"), callback=look) is not None
+    assert train(config(tmp_path / "run"), callback=check) is not None
     with folder_lock(tmp_path / "run"):
         pass
 
 
-def test_a_sweep_holds_its_folder(tmp_path: Path) -> None:
-    def look(now: Any) -> None:
+def test_a_sweep_locks_its_folder(tmp_path: Path) -> None:
+    def check(now: Any) -> None:
         with pytest.raises(OutputExistsError), folder_lock(tmp_path / "run"):
-            raise AssertionError("the folder is free")
+            raise AssertionError("the folder is not locked")
 
-    sweep(config(tmp_path / "run"), range(2), threads=1, test_rows=32, callback=look)
+    sweep(config(tmp_path / "run"), range(2), threads=1, test_rows=32, callback=check)
 
 
-@pytest.mark.slow  # launchers load torch anew; what each of them sets is tried above
+@pytest.mark.slow  # each process imports torch; the variables of launchers are tested above
 @pytest.mark.parametrize("mistake", ["fp16", "unknown option", "taken folder"])
-def test_processes_that_fail_together_say_it_once(tmp_path: Path, mistake: str) -> None:
+def test_processes_that_fail_together_print_one_message(tmp_path: Path, mistake: str) -> None:
     wrong = {
         "fp16": ["--precision=fp16"],
         "unknown option": ["--precison=no"],
@@ -191,17 +197,17 @@ def test_processes_that_fail_together_say_it_once(tmp_path: Path, mistake: str) 
     process = launch_two("torchrun", [*arguments("run", max_sequences=640), *wrong[mistake], "--cpu"], folder=tmp_path)
     code, _, errors = finish(process)
     assert code != 0
-    said = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert len(said) == 1, errors
+    messages = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(messages) == 1, errors
 
 
 @pytest.mark.slow  # as above
 def test_torchrun_without_cpu_trains_one_run(tmp_path: Path) -> None:
-    """On a machine without a GPU both processes share the CPU, and one line says so."""
+    """On a machine without a GPU both processes use the CPU, and one line reports it."""
     import torch
 
     if torch.accelerator.is_available():
-        pytest.skip("there is a GPU, for which torchrun needs no --cpu")
+        pytest.skip("this machine has a GPU, so torchrun needs no --cpu")
     code, _, errors = finish(launch_two("torchrun", arguments("run", max_sequences=640), folder=tmp_path))
     assert code == 0, errors
     assert errors.count("note: no GPU here, so 2 processes train on the CPU, as with --cpu") == 1
@@ -210,15 +216,15 @@ def test_torchrun_without_cpu_trains_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # as above
-def test_accelerate_launch_of_two_processes_that_starts_one_is_refused(tmp_path: Path) -> None:
+def test_accelerate_launch_of_two_processes_that_starts_one_is_rejected(tmp_path: Path) -> None:
     command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
     rest = ["--mixed_precision=no", "--dynamo_backend=no", "-m", "seqhub.training", *arguments("run")]
     with closing(_Program([sys.executable, *command, *rest], tmp_path)) as program:
         code, errors = program.end()
     assert code != 0
-    said = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert len(said) == 1
-    assert "accelerate launch was asked for several processes and started one" in said[0]
+    messages = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(messages) == 1
+    assert "accelerate launch started one process instead of several" in messages[0]
     assert not (tmp_path / "run").exists()
 
 
@@ -238,7 +244,7 @@ class _Program:
 
 
 def test_processes_without_a_launcher_end_when_one_fails(tmp_path: Path) -> None:
-    """The first one alone meets a folder that it may not write: the other one ends with it, without a message."""
+    """Only the first process checks the folder, which is not empty: the other one ends too, without a message."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("...")
     both = start_processes(2, arguments("run", max_sequences=640), folder=tmp_path)

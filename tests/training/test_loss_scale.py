@@ -1,4 +1,4 @@
-"""Gradients of several processes are those of one on the same global batch."""
+"""Averaged gradients of several processes equal the gradients of one process for the same global batch."""
 
 import json
 from itertools import islice
@@ -29,7 +29,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "logistic steps": {"task": "echo/step3-ragged", "model_options": {"logistic_outputs": True}},
     "symbols of many lengths": {"task": "embedded_reber/hs97"},
     "logistic symbols": {"task": "embedded_reber/hs97", "model_options": {"logistic_outputs": True}},
-    "symbols of which one is padding": {"task": "embedded_reber/hs97", "model_options": {"pad_token_id": 3}},
+    "symbols with a padding symbol": {"task": "embedded_reber/hs97", "model_options": {"pad_token_id": 3}},
     "symbols without padding": {"task": "embedded_reber/hs97", "model_options": {"pad_token_id": None}},
     "original memory cells": {"task": "embedded_reber/hs97", "model": "lstm_hs97"},
     "steps in segments": {"task": "echo/step3-ragged", "chunk_steps": 30},
@@ -39,9 +39,9 @@ HEADS: dict[str, dict[str, Any]] = {
 
 
 class Processes:
-    """The part of an Accelerator that `loss_scale` uses, for ranks that run one after the other.
+    """Substitute for an Accelerator in `loss_scale`, for ranks that run one after the other.
 
-    The first round of ranks adds up what each gives to `reduce`; in the second, every rank gets the sums.
+    In the first round, `reduce` adds the tensors of the ranks; in the second round it returns the sums.
     """
 
     def __init__(self, number: int) -> None:
@@ -52,11 +52,11 @@ class Processes:
     def start(self, *, known: bool) -> None:
         self.calls, self.known = 0, known
 
-    def reduce(self, mine: torch.Tensor) -> torch.Tensor:
+    def reduce(self, local: torch.Tensor) -> torch.Tensor:
         if not self.known:
             if self.calls == len(self.sums):
-                self.sums.append(torch.zeros_like(mine))
-            self.sums[self.calls] = self.sums[self.calls] + mine
+                self.sums.append(torch.zeros_like(local))
+            self.sums[self.calls] = self.sums[self.calls] + local
         self.calls += 1
         return self.sums[self.calls - 1] if self.known else self.sums[self.calls - 1].clamp(min=1)
 
@@ -75,14 +75,14 @@ def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, TaskSchema, T
 def gradients(
     processes: Any, model: Any, schema: TaskSchema, batch: dict[str, torch.Tensor], rows: int, steps: int
 ) -> list[torch.Tensor]:
-    """One gradient for each segment of a batch, by the steps that `train` takes."""
-    found, mine = [], len(batch["labels"])
+    """Return one gradient for each segment of a batch, computed like in `train`."""
+    found, local_rows = [], len(batch["labels"])
     if "input_values" in batch:
         batch = {name: each.double() if each.is_floating_point() else each for name, each in batch.items()}
     state = None
-    for part in segments(batch if mine else placeholder(batch), steps):
+    for part in segments(batch if local_rows else placeholder(batch), steps):
         model.zero_grad(set_to_none=False)
-        scale = loss_scale(processes, model, schema, part, mine, rows)
+        scale = loss_scale(processes, model, schema, part, local_rows, rows)
         extra = {"past_key_values": state, "use_cache": True} if steps else {}
         with torch.set_grad_enabled(scale.learns):
             output = model(**part, **scale.arguments, **extra)
@@ -100,8 +100,10 @@ def gradients(
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(("processes", "rows"), [(2, 5), (3, 7), (3, 2)])
-def test_gradients_of_processes_average_to_those_of_one(tmp_path: Path, head: str, processes: int, rows: int) -> None:
-    """Also where slices have unequal numbers of rows and steps, or none."""
+def test_averaged_gradients_of_processes_equal_those_of_one(
+    tmp_path: Path, head: str, processes: int, rows: int
+) -> None:
+    """Slices have unequal numbers of rows and steps, or none."""
     model, schema, config = model_of(HEADS[head], tmp_path)
     split = Split(config.task)
     table = rows_table(split, 0, min(rows, split.size or rows))
@@ -130,7 +132,7 @@ def test_gradients_of_processes_average_to_those_of_one(tmp_path: Path, head: st
     assert any(bool(one.abs().sum()) for one in wanted)
 
 
-def test_a_placeholder_is_a_row_that_a_model_takes_and_no_step_counts() -> None:
+def test_a_placeholder_is_a_row_without_counted_steps() -> None:
     for task_id in ("embedded_reber/hs97", "echo/step3-ragged"):
         *_, last = islice(loader_of(Split(task_id), 1, 1, 2, allow_empty=True), 1)
         (empty,) = [{name: tensor[:0] for name, tensor in last.items()}]
@@ -155,11 +157,11 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.slow  # five processes load torch; `test_gradients_of_processes_average_to_those_of_one` is the quick one
+@pytest.mark.slow  # five processes import torch; `test_averaged_gradients_of_processes_equal_those_of_one` is fast
 @pytest.mark.parametrize("kind", RUNS)
 @pytest.mark.parametrize("processes", [2, 3])
-def test_runs_of_processes_are_the_run_of_one(tmp_path: Path, kind: str, processes: int) -> None:
-    """By real processes: batches of fewer rows than processes, and two validation rows for three processes."""
+def test_runs_of_several_processes_equal_the_run_of_one(tmp_path: Path, kind: str, processes: int) -> None:
+    """Batches have fewer rows than there are processes, and three processes share two validation rows."""
     settings = {**ENDS, "hidden_size": 4, "evaluate_size": 64, **RUNS[kind]}
     if kind == "reconstruction":
         settings["model"] = "lstm_autoencoder"

@@ -1,4 +1,4 @@
-"""Whole runs in native calls: they are the runs that `train` makes."""
+"""The native training loop, compared with `train`."""
 
 import threading
 from dataclasses import replace
@@ -53,41 +53,44 @@ def settings_of(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_whole_run_is_the_run_of_train(tmp_path: Path, kind: str) -> None:
+def test_a_native_run_equals_the_run_of_train(tmp_path: Path, kind: str) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", seed=7 if kind == "classes" else 0, **settings_of(kind))
     record = train(config)
     assert record is not None
     assert reason_not_native(config) is None
-    whole = train_native(config)
+    native = train_native(config)
 
     same = ("task", "model", "model_config", "num_parameters", "seed", "training", "data", "sequences_seen")
     for name in (*same, "optimizer_steps", "processes", "criteria"):
-        assert getattr(whole.record, name) == getattr(record, name), name
-    assert (whole.record.environment["native"], record.environment["native"]) == (True, False)
-    assert whole.record.environment | {"native": False} == record.environment
+        assert getattr(native.record, name) == getattr(record, name), name
+    assert (native.record.environment["native"], record.environment["native"]) == (True, False)
+    assert native.record.environment | {"native": False} == record.environment
     rows = read_history(config.output_dir)
-    assert [row.keys() for row in whole.history] == [row.keys() for row in rows]
-    for ours, theirs in zip(whole.history, rows, strict=True):
+    assert [row.keys() for row in native.history] == [row.keys() for row in rows]
+    for ours, theirs in zip(native.history, rows, strict=True):
         assert ours["sequences"] == theirs["sequences"]
         for name in ("loss", "learning_rate", "accuracy", "validation_accuracy"):
             assert ours[name] == pytest.approx(theirs[name], rel=2e-3, abs=2e-3), name
     for name, learnt in load_file(config.output_dir / "model.safetensors").items():
-        torch.testing.assert_close(whole.model.state_dict()[name], learnt, rtol=0.02, atol=2e-3)
+        torch.testing.assert_close(native.model.state_dict()[name], learnt, rtol=0.02, atol=2e-3)
 
 
-def test_a_criterion_ends_it_at_the_same_check(tmp_path: Path) -> None:
+def test_a_criterion_ends_it_at_the_same_validation(tmp_path: Path) -> None:
     settings = SETTINGS | {"learning_rate": 0.02, "max_sequences": 20_000, "stop_at": "both", "evaluate_every": 320}
     config = TrainConfig(output_dir=tmp_path / "run", **settings)
-    record, whole = train(config), train_native(config)
+    record, native = train(config), train_native(config)
     assert record is not None
     assert None not in record.criteria.values()
-    assert set(whole.record.criteria) == set(record.criteria)
-    for name, met_at in whole.record.criteria.items():  # rounding may move it by a check or two in 2,000 sequences
+    assert set(native.record.criteria) == set(record.criteria)
+    for (
+        name,
+        met_at,
+    ) in native.record.criteria.items():  # rounding may move it by one or two validations in 2,000 sequences
         assert met_at == pytest.approx(record.criteria[name], abs=960)
-    assert whole.record.sequences_seen % 320 == 0
+    assert native.record.sequences_seen % 320 == 0
 
 
-def test_threads_make_the_runs_that_one_thread_makes(tmp_path: Path) -> None:
+def test_runs_do_not_depend_on_threads(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path, **SETTINGS)
     torch.manual_seed(123)
     before = torch.get_rng_state()
@@ -111,39 +114,39 @@ def test_threads_make_the_runs_that_one_thread_makes(tmp_path: Path) -> None:
     assert (torch.get_rng_state() == before).all()
 
 
-def test_first_weights_are_those_of_the_seed(tmp_path: Path) -> None:
+def test_initial_weights_are_those_of_the_seed(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path, seed=4, **SETTINGS)
     schema = DataSource(config.task).schema
     ours, theirs = initial_model(config, schema).state_dict(), create_model(config, schema).state_dict()
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
-def test_what_is_not_run_natively_is_named(tmp_path: Path) -> None:
-    def why(**changes: Any) -> str | None:
+def test_the_reason_for_an_unsupported_run(tmp_path: Path) -> None:
+    def reason_of(**changes: Any) -> str | None:
         return reason_not_native(TrainConfig(output_dir=tmp_path, **SETTINGS | changes))
 
-    assert why() is None
-    assert why(precision="bf16") == "precision bf16"
-    assert "embeddings" in str(why(model_options={"inputs": "embedding", "embedding_size": 4}))
+    assert reason_of() is None
+    assert reason_of(precision="bf16") == "precision bf16"
+    assert "embeddings" in str(reason_of(model_options={"inputs": "embedding", "embedding_size": 4}))
     plain = {"initialization": "default", "chrono_max_steps": None}
-    assert "reconstructed" in str(why(task="ramps/scalar", model="lstm_autoencoder", **plain))
+    assert "reconstruction" in str(reason_of(task="ramps/scalar", model="lstm_autoencoder", **plain))
 
 
-def test_a_run_that_diverges_says_so(tmp_path: Path) -> None:
+def test_a_diverging_run_is_an_error(tmp_path: Path) -> None:
     settings = SETTINGS | {"optimizer": "sgd", "learning_rate": 3e38, "max_grad_norm": 0.0}
     with pytest.raises(DivergedError, match=r"loss is nan|loss is inf"):
         train_native(TrainConfig(output_dir=tmp_path, **settings))
 
 
-def test_a_run_is_given_up_when_told_so(tmp_path: Path) -> None:
+def test_a_run_can_be_stopped(tmp_path: Path) -> None:
     calls = iter([False, False, True])
     with pytest.raises(AbandonedError):
         train_native(TrainConfig(output_dir=tmp_path, **SETTINGS), stopped=lambda: next(calls))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sequences_are_presented_in_the_order_of_the_stream(tmp_path: Path) -> None:
-    """The digest of the record is that of the rows presented, whatever the pieces they came in."""
+def test_the_digest_does_not_depend_on_the_validation_interval(tmp_path: Path) -> None:
+    """The digest in the record covers the presented rows, in the order of the stream."""
     digests = {
         train_native(TrainConfig(output_dir=tmp_path, **SETTINGS | {"evaluate_every": every})).record.data["digest"]
         for every in (16, 640)

@@ -1,4 +1,4 @@
-"""Runs on a file of the user's: what they leave, and what they refuse once the file is another one."""
+"""Runs on a file that the user supplies, and errors after the file has changed."""
 
 import csv
 from dataclasses import replace
@@ -23,7 +23,7 @@ SMALL = {"hidden_size": 16, "epochs": 12, "learning_rate": 1e-2}
 
 
 def write(folder: Path, name: str, rows: int = 120) -> Path:
-    """Sentences that end as they begin, or whose last word is their label among others."""
+    """Write sentences whose last character is their first one, or whose last word determines their label."""
     file = folder / name
     if name.endswith(".txt"):
         file.write_text("\n".join(f"{'xyz'[n % 3]} row {n} ends in {'xyz'[n % 3]}" for n in range(rows)))
@@ -48,7 +48,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return task_id, folder / FILES[task_id], folder / "run"
 
 
-def test_the_record_names_the_file_and_its_rows_but_no_folder(finished: tuple[str, Path, Path]) -> None:
+def test_the_record_has_the_name_and_content_of_the_file_but_not_its_folder(finished: tuple[str, Path, Path]) -> None:
     task_id, file, run = finished
     record = RunRecord.load(run)
     source = DataSource(task_id, file, OPTIONS[task_id])
@@ -60,7 +60,7 @@ def test_the_record_names_the_file_and_its_rows_but_no_folder(finished: tuple[st
     assert str(file.parent) not in (run / "run.json").read_text()
 
 
-def test_the_file_alone_is_needed_to_measure_and_to_prove(finished: tuple[str, Path, Path]) -> None:
+def test_evaluation_and_verification_need_only_the_file(finished: tuple[str, Path, Path]) -> None:
     task_id, file, run = finished
     record = evaluate(run, data=file)
     assert set(record.evaluation) == {"validation", "test"}
@@ -69,7 +69,9 @@ def test_the_file_alone_is_needed_to_measure_and_to_prove(finished: tuple[str, P
     assert all(finding.agrees for finding in verify(run, dataset=file))
 
 
-def test_without_the_file_or_with_another_nothing_is_measured(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
+def test_evaluation_without_the_file_or_with_another_is_rejected(
+    finished: tuple[str, Path, Path], tmp_path: Path
+) -> None:
     task_id, file, run = finished
     before = (run / "run.json").read_bytes()
     with pytest.raises(InvalidInputError, match=f"^{task_id} has the rows of a file, and none is given here$"):
@@ -82,14 +84,14 @@ def test_without_the_file_or_with_another_nothing_is_measured(finished: tuple[st
     assert (run / "run.json").read_bytes() == before
 
 
-def test_a_file_for_a_run_that_was_on_none_is_refused(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
+def test_a_file_for_a_run_without_a_file_is_rejected(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
     short = {"max_sequences": 32, "evaluate_size": 32, "evaluate_every": 32, "stop_at": "none"}
     train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **short))
     with pytest.raises(InvalidInputError, match="for qrsu/easy, which has rows of its own"):
         evaluate(tmp_path / "run", data=finished[1])
 
 
-def test_the_saved_tokenizer_has_the_alphabet_of_the_file(finished: tuple[str, Path, Path]) -> None:
+def test_the_saved_tokenizer_has_the_vocabulary_of_the_file(finished: tuple[str, Path, Path]) -> None:
     from transformers import AutoTokenizer
 
     task_id, file, run = finished
@@ -101,7 +103,7 @@ def test_the_saved_tokenizer_has_the_alphabet_of_the_file(finished: tuple[str, P
     assert load_model(run).config.vocab_size == 1 + len(source.schema.vocabulary)
 
 
-def test_words_to_come_have_an_id_and_an_answer(finished: tuple[str, Path, Path]) -> None:
+def test_unknown_words_have_an_id_and_a_prediction(finished: tuple[str, Path, Path]) -> None:
     task_id, _, run = finished
     if task_id != "sentiment/custom":
         return
@@ -109,15 +111,15 @@ def test_words_to_come_have_an_id_and_an_answer(finished: tuple[str, Path, Path]
 
     tokenizer = AutoTokenizer.from_pretrained(run)
     unknown = len(tokenizer) - 1
-    assert tokenizer("row nobody ever saw is d")["input_ids"][1:4] == [unknown] * 3
+    assert tokenizer("row unknown new words is d")["input_ids"][1:4] == [unknown] * 3
     classify = pipeline("text-classification", model=load_model(run), tokenizer=tokenizer)
-    answers = classify(["row nobody ever saw is d", "row nobody ever saw is b"])
+    answers = classify(["row unknown new words is d", "row unknown new words is b"])
     assert [answer["label"] for answer in answers] == ["better", "worse"]
 
 
 @pytest.mark.parametrize("task_id", FILES)
-def test_a_stopped_run_goes_on_with_the_same_rows_alone(task_id: str, tmp_path: Path) -> None:
-    """Equal in number, other in content: the checkpoint knows them."""
+def test_a_stopped_run_is_resumed_with_the_same_rows_only(task_id: str, tmp_path: Path) -> None:
+    """Rows of equal number and other content differ from the identity in the checkpoint."""
     from seqhub.training.state import TrainerState
     from seqhub.training.train import TrainingInterrupted
 
@@ -133,7 +135,7 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(task_id: str, tmp_path: 
     file.write_text(text.replace("is b", "is d").replace("ends", "stops"))
     with pytest.raises(
         InvalidConfigError,
-        match=rf"of another run: its data were {file.name} with content \w{{16}}, {file.name}",
+        match=rf"belongs to another run: its data were {file.name} with content \w{{16}}, {file.name}",
     ):
         train(settings(task_id, tmp_path, tmp_path / "run", **often), resume=True)
     file.write_text(text)
@@ -146,26 +148,24 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone(task_id: str, tmp_path: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": "stream"}, "data='stream': must be the file that has the rows, a table of texts and labels"),
+        ({"data": "stream"}, "data='stream': must be the file with the rows, a table of texts and labels"),
         ({"data": "nowhere.csv"}, "data='nowhere.csv': must be the file"),
         (
             {"task": "char_completion/custom", "data": "splits"},
-            "data='splits': must be the file that has the rows, a text",
+            "data='splits': must be the file with the rows, a text",
         ),
         ({"task": "sentiment/short"}, r"data='.*my\.csv': must be stream, splits or a folder"),
         ({"task": "sentiment/short", "data": "stream"}, "data_options=.*: must be empty without a file"),
     ],
 )
-def test_settings_that_do_not_go_with_a_file_are_refused(
-    tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_settings_that_do_not_fit_a_file_are_rejected(tmp_path: Path, change: dict[str, object], message: str) -> None:
     write(tmp_path, "my.csv")
     good = settings("sentiment/custom", tmp_path, tmp_path / "run")
     with pytest.raises(InvalidConfigError, match=message):
         replace(good, **change)
 
 
-def test_a_file_that_cannot_be_read_leaves_no_folder(tmp_path: Path) -> None:
+def test_an_unreadable_file_leaves_no_folder(tmp_path: Path) -> None:
     (tmp_path / "my.csv").write_bytes(b"review,stars\n\xff")
     with pytest.raises(InvalidInputError, match=r"byte 0xff at position 13 of .*my\.csv; need a text in UTF-8"):
         train(settings("sentiment/custom", tmp_path, tmp_path / "run"))

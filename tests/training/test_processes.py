@@ -1,4 +1,4 @@
-"""Two real processes over gloo on the CPU."""
+"""Runs of two processes on the CPU, connected by gloo."""
 
 import json
 import signal
@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 
 from seqhub.training import checkpoints
 from tests.helpers.training_processes import end_group, finish, launch_two, run, run_two, wait_for
-from tests.training.test_resume import arguments, what_was_learnt
+from tests.training.test_resume import arguments, run_results
 
 SHORT = {"max_sequences": 1280, "checkpoint_every": 320}
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
     code, _, errors = run(arguments("one", **SHORT), folder=tmp_path)
     assert code == 0, errors
     run_two(arguments("two", **SHORT), folder=tmp_path)
@@ -33,7 +33,7 @@ LONGER = SHORT | {"max_sequences": 9600}
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of two processes that nothing stops."""
+    """Return the folder of an uninterrupted run of two processes."""
     folder = tmp_path_factory.mktemp("whole")
     run_two(arguments("run", **LONGER), folder=folder)
     return folder / "run"
@@ -41,28 +41,30 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("launcher", "how"),
-    [("accelerate", "Ctrl-C"), pytest.param("torchrun", "power cut", marks=pytest.mark.slow)],  # slow: a minute each
+    [("accelerate", "Ctrl-C"), pytest.param("torchrun", "kill", marks=pytest.mark.slow)],  # slow: a minute each
 )
-def test_two_processes_are_stopped_and_go_on_bit_by_bit(tmp_path: Path, whole: Path, launcher: str, how: str) -> None:
+def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one(
+    tmp_path: Path, whole: Path, launcher: str, how: str
+) -> None:
     process = launch_two(launcher, [*arguments("run", **LONGER), "--cpu"], folder=tmp_path)
     wait_for(tmp_path / "run" / checkpoints.FILE_NAME, process)
     if how == "Ctrl-C":
-        process.send_signal(signal.SIGINT)  # the launcher passes it on, and waits
+        process.send_signal(signal.SIGINT)  # the launcher forwards it and waits
         _, _, errors = finish(process)
-        assert "--resume goes on from there" in errors
+        assert "run the same command with --resume" in errors
     else:
         end_group(process)
         finish(process)
     assert (tmp_path / "run" / checkpoints.FILE_NAME).exists()
     assert not (tmp_path / "run" / "run.json").exists()
-    _, facts = checkpoints.load(tmp_path / "run")
-    assert facts["config"]["processes"] == 2  # plain `accelerate launch --cpu --num_processes 2` would run one
+    _, metadata = checkpoints.load(tmp_path / "run")
+    assert metadata["config"]["processes"] == 2  # plain `accelerate launch --cpu --num_processes 2` would run one
 
     run_two([*arguments("run", **LONGER), "--resume"], folder=tmp_path)
-    assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
+    assert run_results(tmp_path / "run") == run_results(whole)
 
 
-@pytest.mark.slow  # its processes load torch anew; above, one launcher stops two processes, and two end a run alone
+@pytest.mark.slow  # each process imports torch; the tests above cover both parts
 @pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
 def test_a_launcher_runs_two_processes_to_the_end(tmp_path: Path, launcher: str) -> None:
     code, _, errors = finish(launch_two(launcher, [*arguments("run", **SHORT), "--cpu"], folder=tmp_path))

@@ -1,4 +1,4 @@
-"""Stopping and going on: bit by bit as if never stopped, whatever stopped it."""
+"""Resumed runs, which equal uninterrupted ones exactly, and damaged or missing checkpoints."""
 
 import errno
 import json
@@ -44,8 +44,8 @@ def arguments(folder: str, **changes: Any) -> list[str]:
     return [settings["task"], "--output-dir", folder, "--quiet", *flags]
 
 
-def what_was_learnt(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
-    """Weights, history and record without what a clock says."""
+def run_results(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
+    """Return weights, history and record, without times."""
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(folder)]
     record = json.loads((folder / "run.json").read_text())
     return (
@@ -57,7 +57,7 @@ def what_was_learnt(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nothing stops."""
+    """Return the folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     code, _, errors = run(arguments("run"), folder=folder)
     assert code == 0, errors
@@ -76,19 +76,19 @@ def stop_after(sequences: int) -> Any:
     return callback
 
 
-def test_killed_between_checkpoints_goes_on_from_the_last_one(tmp_path: Path, whole: Path) -> None:
+def test_a_run_stopped_between_checkpoints_resumes_from_the_last_one(tmp_path: Path, whole: Path) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", **SETTINGS)
     with pytest.raises(StopError):
         train(config, callback=stop_after(1600))
     code, _, errors = run([*arguments("run"), "--resume"], folder=tmp_path)
     assert code == 0, errors
-    assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
+    assert run_results(tmp_path / "run") == run_results(whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, whole: Path, number: int) -> None:
+def test_a_signal_saves_a_checkpoint_and_the_message_names_resume(tmp_path: Path, whole: Path, number: int) -> None:
     process = start([*arguments("run")], folder=tmp_path)
-    wait_for(tmp_path / "run" / "history.jsonl", process)  # after the first check: in the middle of training
+    wait_for(tmp_path / "run" / "history.jsonl", process)  # written at the first validation, in the middle of training
     process.send_signal(number)
     code, _, errors = finish(process)
     assert code == 130, errors
@@ -99,7 +99,7 @@ def test_signal_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, whole:
 
     code, _, errors = run([*arguments("run"), "--resume"], folder=tmp_path)
     assert code == 0, errors
-    assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
+    assert run_results(tmp_path / "run") == run_results(whole)
     assert not (tmp_path / "run" / checkpoints.FILE_NAME).exists()
 
 
@@ -111,7 +111,7 @@ def test_without_resume_a_stopped_run_is_not_overwritten(tmp_path: Path) -> None
         train(config)
 
 
-def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_another_run_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(StopError):
         train(TrainConfig(output_dir=tmp_path, **SETTINGS), callback=stop_after(1600))
     other = TrainConfig(output_dir=tmp_path, **SETTINGS | {"seed": 3, "learning_rate": 0.5})
@@ -120,7 +120,7 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "not safetensors", "other tensors"])
-def test_damaged_checkpoint_is_one_clear_error(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_an_error(tmp_path: Path, damage: str) -> None:
     with pytest.raises(StopError):
         train(TrainConfig(output_dir=tmp_path, **SETTINGS), callback=stop_after(1600))
     path = tmp_path / checkpoints.FILE_NAME
@@ -134,26 +134,24 @@ def test_damaged_checkpoint_is_one_clear_error(tmp_path: Path, damage: str) -> N
         from safetensors.torch import save_file
 
         save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(CorruptFileError, match=r"checkpoint\.safetensors is truncated or no checkpoint"):
+    with pytest.raises(CorruptFileError, match=r"checkpoint\.safetensors is truncated or not a checkpoint"):
         train(TrainConfig(output_dir=tmp_path, **SETTINGS), resume=True)
 
 
-def test_resume_of_nothing_starts(tmp_path: Path) -> None:
+def test_resume_without_a_checkpoint_starts_a_run(tmp_path: Path) -> None:
     settings = SETTINGS | {"max_sequences": 160}
     record = train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True)
     assert record is not None
     assert record.sequences_seen == 160
 
 
-def test_disk_that_fills_up_leaves_the_last_checkpoint(
-    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The third checkpoint meets a full disk: the second is whole, and the run goes on from it."""
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third checkpoint cannot be saved; the second one is complete, and the run resumes from it."""
     fsync, calls = os.fsync, []
 
     def full(descriptor: int) -> None:
         calls.append(descriptor)
-        if len(calls) > 4:  # a file and its folder each
+        if len(calls) > 4:  # two calls for each checkpoint: file and folder
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)
 
@@ -163,7 +161,7 @@ def test_disk_that_fills_up_leaves_the_last_checkpoint(
     monkeypatch.setattr(os, "fsync", fsync)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {checkpoints.FILE_NAME, "history.jsonl"}
     train(TrainConfig(output_dir=tmp_path / "run", **SETTINGS), resume=True)
-    assert what_was_learnt(tmp_path / "run") == what_was_learnt(whole)
+    assert run_results(tmp_path / "run") == run_results(whole)
 
 
 def full(*_: Any, **__: Any) -> None:
@@ -183,52 +181,48 @@ ENDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_full_disk_at_the_very_end_keeps_the_checkpoint(
-    tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message is true, and the run that goes on is the one that nothing stopped."""
+def test_a_full_disk_at_the_end_keeps_the_checkpoint(tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message describes the checkpoint, and the resumed run equals an uninterrupted one."""
     settings = SETTINGS | ENDS[end]
     record = train(TrainConfig(output_dir=tmp_path / "whole", **settings))
     assert record is not None
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", half_written)
-    with pytest.raises(SaveError, match=f"its checkpoint is still there, of {record.sequences_seen:,} sequences; with"):
+    with pytest.raises(SaveError, match=f"the checkpoint after {record.sequences_seen:,} sequences is kept; "):
         train(TrainConfig(output_dir=tmp_path / "run", **settings))
     assert {path.name for path in (tmp_path / "run").iterdir()} == {checkpoints.FILE_NAME, "history.jsonl"}
     monkeypatch.undo()
     again = train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True)
     assert again is not None
     assert (again.sequences_seen, again.optimizer_steps) == (record.sequences_seen, record.optimizer_steps)
-    assert what_was_learnt(tmp_path / "run") == what_was_learnt(tmp_path / "whole")
+    assert run_results(tmp_path / "run") == run_results(tmp_path / "whole")
 
 
-def test_a_record_that_cannot_be_written_leaves_the_checkpoint_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_to_write_the_record_keeps_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SETTINGS | {"max_sequences": 480}
     monkeypatch.setattr(RunRecord, "save", full)
-    with pytest.raises(SaveError, match=r"run: No space left on device; its checkpoint is still there"):
+    with pytest.raises(SaveError, match=r"run: No space left on device; the checkpoint after 480 sequences is kept"):
         train(TrainConfig(output_dir=tmp_path / "run", **settings))
     assert {path.name for path in (tmp_path / "run").iterdir()} == {checkpoints.FILE_NAME, "history.jsonl"}
     monkeypatch.undo()
     assert train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True) is not None
 
 
-def test_a_disk_too_full_for_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The artifacts, which are smaller, are tried all the same; and the message names the checkpoint that there is."""
+def test_a_full_disk_at_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The artifacts, which are smaller, are saved nevertheless; the message names the existing checkpoint."""
     save = checkpoints.save
 
-    def first_alone(folder: Path, tensors: Any, facts: Any) -> Path:
-        if facts["progress"]["sequences"] > 640:
+    def save_first_only(folder: Path, tensors: Any, metadata: Any) -> Path:
+        if metadata["progress"]["sequences"] > 640:
             raise SaveError("cannot write it")
-        return save(folder, tensors, facts)
+        return save(folder, tensors, metadata)
 
     settings = SETTINGS | {"max_sequences": 1120}
-    monkeypatch.setattr(checkpoints, "save", first_alone)
+    monkeypatch.setattr(checkpoints, "save", save_first_only)
     assert train(TrainConfig(output_dir=tmp_path / "well", **settings)) is not None
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
-    with pytest.raises(SaveError, match="its checkpoint is still there, of 640 sequences"):
+    with pytest.raises(SaveError, match="the checkpoint after 640 sequences is kept"):
         train(TrainConfig(output_dir=tmp_path / "early", **settings))
-    with pytest.raises(SaveError, match="no checkpoint of it could be written either, so the run is lost"):
+    with pytest.raises(SaveError, match="no checkpoint could be saved either, so the run is lost"):
         train(TrainConfig(output_dir=tmp_path / "none", **settings | {"checkpoint_every": 6400}))
     assert {path.name for path in (tmp_path / "none").iterdir()} == {"history.jsonl"}
 
@@ -236,17 +230,17 @@ def test_a_disk_too_full_for_the_last_checkpoint(tmp_path: Path, monkeypatch: py
 DROPOUT: dict[str, Any] = {"model_options": {"dropout": 0.5}, "max_sequences": 1120, "checkpoint_every": 320}
 
 
-def test_dropout_goes_on_bit_by_bit(tmp_path: Path) -> None:
-    """Two layers: masks are drawn between them, in the middle of a checkpoint's interval too."""
+def test_dropout_is_resumed_exactly(tmp_path: Path) -> None:
+    """There are dropout masks between the two layers; the run is stopped between two checkpoints."""
     settings = SETTINGS | DROPOUT
     train(TrainConfig(output_dir=tmp_path / "whole", **settings))
     with pytest.raises(StopError):
         train(TrainConfig(output_dir=tmp_path / "run", **settings), callback=stop_after(800))
-    torch.manual_seed(99)  # whatever state the process that goes on has
+    torch.manual_seed(99)  # the state of the resuming process does not matter
     train(TrainConfig(output_dir=tmp_path / "run", **settings), resume=True)
-    assert what_was_learnt(tmp_path / "run") == what_was_learnt(tmp_path / "whole")
+    assert run_results(tmp_path / "run") == run_results(tmp_path / "whole")
     train(TrainConfig(output_dir=tmp_path / "without", **settings | {"model_options": {}}))
-    assert what_was_learnt(tmp_path / "without")[0] != what_was_learnt(tmp_path / "whole")[0]
+    assert run_results(tmp_path / "without")[0] != run_results(tmp_path / "whole")[0]
 
 
 def test_masks_of_processes_differ() -> None:
@@ -257,7 +251,9 @@ def test_masks_of_processes_differ() -> None:
             seed_process(seed, rank)
             masks.append(torch.nn.functional.dropout(torch.ones(64), 0.5))
         torch.manual_seed(5)
-        assert torch.equal(masks[0], torch.nn.functional.dropout(torch.ones(64), 0.5))  # one process draws as ever
+        assert torch.equal(
+            masks[0], torch.nn.functional.dropout(torch.ones(64), 0.5)
+        )  # a single process keeps its generator
     assert not any(torch.equal(one, other) for one, other in combinations(masks, 2))
 
 

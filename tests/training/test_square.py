@@ -1,4 +1,4 @@
-"""Square by its book's recipe, seed for seed: the one loop learns what a plain PyTorch program learns."""
+"""`square` with the recipe of its book, compared with a plain PyTorch program for the same seeds."""
 
 import json
 from pathlib import Path
@@ -23,8 +23,8 @@ def test_the_books_seeds_give_the_books_result() -> None:
 
 
 @pytest.mark.parametrize("seed", [3, 7])
-def test_other_seeds_give_what_a_plain_program_gives(seed: int) -> None:
-    """And what the results say that was measured."""
+def test_other_seeds_equal_a_plain_program(seed: int) -> None:
+    """The published results agree too."""
     assert ours("rnn_tanh", seed) == plain("rnn_tanh", seed)
     rows = {row["case"]: row for row in json.loads((RESULTS / "square.json").read_text())["rows"]}
     each = [rows[f"rnn_tanh: {name}"]["each"] for name in ("counter-clockwise", "clockwise")]
@@ -34,12 +34,12 @@ def test_other_seeds_give_what_a_plain_program_gives(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_gated_twins_are_right_every_time(cell: str, seed: int) -> None:
+def test_gated_cells_have_no_errors(cell: str, seed: int) -> None:
     assert ours(cell, seed) == (53, 75)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_first_weights_are_those_of_plain_modules(tmp_path: Path, cell: str) -> None:
+def test_initial_weights_equal_those_of_plain_modules(tmp_path: Path, cell: str) -> None:
     settings = recipe(TASK_ID, cell, "tutorial")
     with torch.random.fork_rng():
         model = create_model(
@@ -47,8 +47,8 @@ def test_first_weights_are_those_of_plain_modules(tmp_path: Path, cell: str) -> 
         )
         torch.manual_seed(21)
         expected = PlainModel(CELLS[cell])
-    drawn = zip(model.parameters(), expected.parameters(), strict=True)
-    assert all(torch.equal(one, other) for one, other in drawn)
+    pairs = zip(model.parameters(), expected.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 @pytest.mark.parametrize("model", ["rnn_tanh", "rnn_relu", "gru", "lstm", "cnn"])
@@ -75,6 +75,6 @@ def test_the_convolution_of_the_book_has_nine_weights(tmp_path: Path) -> None:
         ({"order_seed": 2**63, "data": "splits"}, "order_seed=.*: must be a number of 64 bits"),
     ],
 )
-def test_seeds_that_would_do_nothing_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+def test_seeds_without_effect_are_rejected(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfigError, match=message):
         TrainConfig(**{"task": TASK_ID, "model": "rnn_tanh", "output_dir": tmp_path, **settings})

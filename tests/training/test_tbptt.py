@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time: chunks, each an optimizer step, and the state that they hand on."""
+"""Truncated backpropagation through time: segments with an optimizer step each, and the carried state."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,13 @@ from seqhub.training.recipes import recipe
 from seqhub.training.tbptt import segments
 from seqhub.training.train import train
 from tests.helpers.training_processes import run_two
-from tests.training.test_resume import StopError, stop_after, what_was_learnt
+from tests.training.test_resume import StopError, run_results, stop_after
 
 FIVE: dict[str, Any] = recipe("echo/step3") | {"chunk_steps": 5, "max_sequences": 640, "evaluate_size": 640}
 
 
-def right_by_place(folder: Path, chunk_steps: int, *, carry: bool) -> list[float]:
-    """Share of right steps by their place in a chunk, of fresh sequences given chunk by chunk."""
+def accuracy_by_step(folder: Path, chunk_steps: int, *, carry: bool) -> list[float]:
+    """Return the accuracy at each step of a segment, on new sequences evaluated segment by segment."""
     model = load_model(folder)
     batch = next(iter(StreamLoader("echo/step3", "test", batch_size=256)))
     right = torch.zeros(chunk_steps)
@@ -44,28 +44,28 @@ def right_by_place(folder: Path, chunk_steps: int, *, carry: bool) -> list[float
     return (right / seen).tolist()
 
 
-def test_with_carried_state_every_echo_is_right(tmp_path: Path) -> None:
+def test_with_carried_state_every_echo_is_correct(tmp_path: Path) -> None:
     record = train(TrainConfig(task="echo/step3", output_dir=tmp_path / "run", **FIVE))
     assert record is not None
     assert record.criteria["accuracy>=0.999"] is not None
     record = evaluate(tmp_path / "run", num_examples=500, sibling_examples=0)
     test = record.evaluation["test"]
     assert (test["accuracy"], test["steps"], test["whole"]) == (1.0, 500 * 197, 500)
-    assert right_by_place(tmp_path / "run", 5, carry=True) == [1.0] * 5
+    assert accuracy_by_step(tmp_path / "run", 5, carry=True) == [1.0] * 5
 
 
-def test_without_it_echoes_beyond_the_chunk_stay_at_chance(tmp_path: Path) -> None:
+def test_without_carried_state_echoes_beyond_the_segment_stay_at_chance(tmp_path: Path) -> None:
     config = TrainConfig(task="echo/step3", output_dir=tmp_path / "run", carry_state=False, **FIVE)
     train(config)
-    shares = right_by_place(tmp_path / "run", 5, carry=False)
-    assert all(abs(share - 0.5) < 0.03 for share in shares[:3])  # 10,000 steps or so each: six deviations
+    shares = accuracy_by_step(tmp_path / "run", 5, carry=False)
+    assert all(abs(share - 0.5) < 0.03 for share in shares[:3])  # about 10,000 steps each: six standard deviations
     assert shares[3:] == [1.0, 1.0]
-    seen = read_history(tmp_path / "run")[-1]["accuracy"]  # while it was trained: two places of five right, three even
+    seen = read_history(tmp_path / "run")[-1]["accuracy"]  # during training: two of five steps correct, three at chance
     assert abs(seen - 0.7) < 0.02
 
 
-def test_an_echo_as_long_as_the_chunk_is_not_learnt(tmp_path: Path) -> None:
-    """Its gradient would have to reach beyond the chunk; looked at in whole sequences all the same."""
+def test_an_echo_as_long_as_the_segment_is_not_learnt(tmp_path: Path) -> None:
+    """Its gradient would have to reach beyond the segment; evaluation uses whole sequences."""
     settings = FIVE | {"chunk_steps": 10, "max_sequences": 320, "carry_state": False}
     train(TrainConfig(task="echo/step10", output_dir=tmp_path / "run", **settings))
     record = evaluate(tmp_path / "run", num_examples=200, sibling_examples=0)
@@ -74,8 +74,8 @@ def test_an_echo_as_long_as_the_chunk_is_not_learnt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task_id", ["echo/step3", "echo/step3-ragged", "echo/step10"])
 @pytest.mark.parametrize("carry", [True, False])
-def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, task_id: str, carry: bool) -> None:
-    """The weights after one batch; of rows of any length, and with a first chunk in which no step counts."""
+def test_each_segment_equals_a_reference_step(tmp_path: Path, task_id: str, carry: bool) -> None:
+    """Compare the weights after a batch with rows of any length; in the first segment no step counts."""
     settings = {"optimizer": "sgd", "learning_rate": 0.5, "max_grad_norm": None, "stop_at": "none"}
     sizes = {"model": "rnn_tanh", "hidden_size": 3, "batch_size": 4, "max_sequences": 4, "evaluate_size": 4}
     config = TrainConfig(
@@ -91,7 +91,7 @@ def test_each_chunk_is_the_step_that_is_written_out_by_hand(tmp_path: Path, task
     for start in range(0, batch["labels"].size(1), 10):
         ids, labels = (batch[name][:, start : start + 10] for name in ("input_ids", "labels"))
         vectors = nn.functional.one_hot(ids, 3)[..., 1:].float()
-        states, last = recurrence(vectors, hidden)  # padding is on the right, so it reaches no step that counts
+        states, last = recurrence(vectors, hidden)  # right padding does not affect counted steps
         hidden = last.detach() if carry else torch.zeros(1, 4, 3)
         if (labels != NO_LABEL).any():
             nn.functional.cross_entropy(readout(states).flatten(0, 1), labels.flatten()).backward()
@@ -119,23 +119,23 @@ SHORT: dict[str, Any] = {
 }
 
 
-def test_a_stopped_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     train(TrainConfig(output_dir=tmp_path / "whole", **SHORT))
     with pytest.raises(StopError):
         train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), callback=stop_after(160))
     train(TrainConfig(output_dir=tmp_path / "stopped", **SHORT), resume=True)
-    assert what_was_learnt(tmp_path / "stopped") == what_was_learnt(tmp_path / "whole")
+    assert run_results(tmp_path / "stopped") == run_results(tmp_path / "whole")
 
 
-def test_chunks_of_another_length_are_another_run(tmp_path: Path) -> None:
+def test_segments_of_another_length_are_another_run(tmp_path: Path) -> None:
     with pytest.raises(StopError):
         train(TrainConfig(output_dir=tmp_path, **SHORT), callback=stop_after(160))
     with pytest.raises(InvalidConfigError, match="chunk_steps=7 there and 8 here"):
         train(TrainConfig(output_dir=tmp_path, **SHORT | {"chunk_steps": 8}), resume=True)
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    """Where one of them has no step left that counts, too."""
+def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
+    """In some segments one process has no counted steps."""
     settings: dict[str, Any] = {"chunk_steps": 7, "optimizer": "sgd", "learning_rate": 0.5, "stop_at": "none"}
     settings |= {"max_sequences": 48, "batch_size": 6, "evaluate_every": 48, "evaluate_size": 64}
     alone = recipe("echo/step3-ragged") | settings
@@ -157,11 +157,11 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
         ({"task": "qrsu/easy", "chunk_steps": 5}, "chunk_steps=5: must be 0 for a task without a class per step"),
         (
             {"chunk_steps": 5, "model_options": {"bidirectional": True}},
-            "^chunk_steps 5 for model lstm: it has no state",
+            "^chunk_steps=5: must be 0 for this model lstm, which cannot carry a state",
         ),
     ],
 )
-def test_what_cannot_be_cut_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+def test_tasks_and_models_without_segments_are_rejected(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfigError, match=message):
         train(TrainConfig(**{"task": "echo/step3", "output_dir": tmp_path / "run", **settings}))
     assert not any(tmp_path.iterdir())

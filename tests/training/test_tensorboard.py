@@ -1,4 +1,4 @@
-"""TensorBoard of every kind of target: the rows of the history, as scalars that can be read back."""
+"""TensorBoard scalars for every target, compared with the rows of the history."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("target", CASES)
-def test_scalars_are_the_rows_of_the_history(tmp_path: Path, target: str) -> None:
+def test_scalars_equal_the_rows_of_the_history(tmp_path: Path, target: str) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     task_id = CASES[target]
@@ -30,9 +30,9 @@ def test_scalars_are_the_rows_of_the_history(tmp_path: Path, target: str) -> Non
     rows = read_history(tmp_path / "run")
     assert len(rows) == 2
     (events,) = {path.parent for path in (tmp_path / "run" / "seqhub").glob("events.out.tfevents*")}
-    kept = EventAccumulator(str(events)).Reload()
-    assert set(kept.Tags()["scalars"]) == set(rows[0]) - {"sequences"}
-    for name in kept.Tags()["scalars"]:
-        scalars = kept.Scalars(name)
+    scalars_of_run = EventAccumulator(str(events)).Reload()
+    assert set(scalars_of_run.Tags()["scalars"]) == set(rows[0]) - {"sequences"}
+    for name in scalars_of_run.Tags()["scalars"]:
+        scalars = scalars_of_run.Scalars(name)
         assert [scalar.step for scalar in scalars] == [row["sequences"] for row in rows]
         assert [scalar.value for scalar in scalars] == pytest.approx([row[name] for row in rows], rel=1e-4)

@@ -1,4 +1,4 @@
-"""One run in this process: what it leaves, what it gives back, what it refuses."""
+"""Runs in this process: files, restored state of the caller, and invalid settings."""
 
 import json
 from pathlib import Path
@@ -36,13 +36,13 @@ def test_the_recipe_solves_easy_by_both_criteria(solved: Path) -> None:
     record = RunRecord.load(solved)
     assert 0 < record.criteria["accuracy>=0.999"] <= record.criteria["st3"] <= record.sequences_seen
     assert record.criteria["st3"] >= 2000
-    assert record.criteria["paper"] == record.criteria["st3"]  # one rule, where the task is that of section 5.6
+    assert record.criteria["paper"] == record.criteria["st3"]  # the same rule for the task of section 5.6
     assert record.num_parameters == 612
     assert record.optimizer_steps * 16 == record.sequences_seen
     assert record.data["rows"] == record.sequences_seen
 
 
-def test_folder_holds_what_a_hub_needs_and_no_pickle(solved: Path) -> None:
+def test_the_folder_has_the_files_for_a_hub_and_no_pickle(solved: Path) -> None:
     names = {path.name for path in solved.iterdir()}
     assert names == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "run.json", "history.jsonl",
@@ -51,14 +51,14 @@ def test_folder_holds_what_a_hub_needs_and_no_pickle(solved: Path) -> None:
     }  # fmt: skip
 
 
-def test_history_has_a_row_per_check_and_no_jump(solved: Path) -> None:
+def test_history_has_a_row_for_each_validation(solved: Path) -> None:
     rows = read_history(solved)
     assert [row["sequences"] for row in rows] == [320 * (i + 1) for i in range(len(rows))]
     assert all(0 <= row["accuracy"] <= 1 and row["loss"] > 0 for row in rows)
     assert rows[-1]["sequences"] == RunRecord.load(solved).sequences_seen
 
 
-def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
+def test_weights_are_determined_by_the_seed(tmp_path: Path) -> None:
     weights = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(config(tmp_path / name, seed=seed, **SHORT))
@@ -66,7 +66,7 @@ def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
     assert weights[0] == weights[1] != weights[2]
 
 
-def test_callers_state_is_given_back(tmp_path: Path) -> None:
+def test_the_state_of_the_caller_is_restored(tmp_path: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()
     train(config(tmp_path / "run", threads=2, **SHORT))
@@ -95,7 +95,7 @@ def test_optimizers_and_schedules_change_every_weight(tmp_path: Path, optimizer:
     assert all((after[name] != before[name]).any() and after[name].isfinite().all() for name in after)
 
 
-def test_schedule_is_a_function_of_sequences_alone(tmp_path: Path) -> None:
+def test_schedule_is_a_function_of_sequences_only(tmp_path: Path) -> None:
     cosine = config(tmp_path, schedule="cosine", learning_rate=1.0, warmup=100)
     rates = [learning_rate(cosine, n, 1100, 0) for n in range(0, 1101, 10)]
     assert rates[0] == 0
@@ -104,8 +104,8 @@ def test_schedule_is_a_function_of_sequences_alone(tmp_path: Path) -> None:
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
-def test_step_decay_is_that_of_torch_by_batch_and_by_epoch(tmp_path: Path) -> None:
-    """`StepLR` stepped after every batch, or after every pass over 100 rows in batches of 16."""
+def test_step_decay_equals_that_of_torch_by_batch_and_by_epoch(tmp_path: Path) -> None:
+    """`StepLR` has a step after every batch, or after every pass over 100 rows in batches of 16."""
     settings = {"schedule": "step", "data": "splits", "learning_rate": 0.5, "decay": 0.5, "batch_size": 16}
     per_epoch, per_batch = config(tmp_path, **settings), config(tmp_path, **settings, decay_every=3 * 16)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
@@ -126,17 +126,17 @@ def test_bf16_trains(tmp_path: Path) -> None:
     assert all(tensor.dtype == torch.float32 for tensor in load_file(tmp_path / "run" / "model.safetensors").values())
 
 
-def test_a_process_that_trains_otherwise_already_is_told_so(tmp_path: Path) -> None:
+def test_a_process_that_already_trains_with_other_settings_is_an_error(tmp_path: Path) -> None:
     from accelerate import Accelerator
 
     with own_accelerate_state():
         Accelerator(cpu=True)
-        with pytest.raises(InvalidConfigError, match=r"^precision bf16, cpu False: this process already .*\)$"):
+        with pytest.raises(InvalidConfigError, match=r"^precision=bf16, cpu=False: this process already .*\)$"):
             train(config(tmp_path / "run", precision="bf16", **SHORT))
     assert not (tmp_path / "run").exists()
 
 
-def test_finite_data_end_with_their_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_on_finite_data_end_after_their_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
     from datasets import Dataset
 
@@ -144,18 +144,20 @@ def test_finite_data_end_with_their_epochs(tmp_path: Path, monkeypatch: pytest.M
     from seqhub.data.arrow import rows_table
     from seqhub.tasks.splits import Split
 
-    few: pa.Table = rows_table(Split("qrsu/easy"), 0, 100)  # no multiple of the batch size
+    few: pa.Table = rows_table(Split("qrsu/easy"), 0, 100)  # not a multiple of the batch size
     monkeypatch.setattr(builder, "load_dataset", lambda *_, **__: Dataset(few))
     record = train(config(tmp_path / "run", data="splits", epochs=3, stop_at="none", evaluate_size=64))
     assert record is not None
     assert record.sequences_seen == 300
 
 
-def test_trackers_write_beside_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trackers_write_in_addition_to_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trackers = ("tensorboard", "trackio")
     for tracker in trackers:
         pytest.importorskip(tracker)
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read when trackio is imported: a process of its own
+    monkeypatch.setenv(
+        "TRACKIO_DIR", str(tmp_path / "trackio")
+    )  # read when trackio is imported, so a new process is started
     options = ["--max-sequences=640", "--stop-at=none", "--evaluate-size=1024"]
     options += [f"--tracker={tracker}" for tracker in trackers]
     code, _, errors = run(["qrsu/easy", "--output-dir=run", *options], folder=tmp_path)
@@ -198,7 +200,7 @@ def test_trackers_write_beside_the_history(tmp_path: Path, monkeypatch: pytest.M
         ({"accuracy": 1.5}, InvalidConfigError, "accuracy=1.5: must be above 0 and at most 1"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_made(
+def test_invalid_settings_are_rejected_before_files_are_made(
     tmp_path: Path, settings: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -206,7 +208,7 @@ def test_wrong_settings_are_refused_before_anything_is_made(
     assert not any(tmp_path.iterdir())
 
 
-def test_settings_that_the_model_refuses_leave_no_folder(tmp_path: Path) -> None:
+def test_settings_that_the_model_rejects_leave_no_folder(tmp_path: Path) -> None:
     bad = TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", model="rnn_relu", initialization="chrono")
     with pytest.raises(InvalidConfigError, match="chrono"):
         train(bad)
@@ -219,12 +221,12 @@ def test_settings_that_the_model_refuses_leave_no_folder(tmp_path: Path) -> None
         ({"model_options": {"num_steps": 9}}, r"^model locally_connected for windows/k4-n8: .*num_steps=9 real steps"),
         (
             {"model_options": {"num_features": 9}},
-            r"^num_features among model_options; the rows of windows/k4-n8 decide",
+            r"^num_features in model_options: is determined by the rows of windows/k4-n8",
         ),
         ({"model": "cnn", "model_options": {"kernel_size": 99}}, r"^model cnn for windows/k4-n8: "),
     ],
 )
-def test_rows_that_the_model_refuses_are_one_line_and_leave_no_folder(
+def test_rows_that_the_model_rejects_are_one_line_and_leave_no_folder(
     tmp_path: Path, settings: dict[str, object], message: str
 ) -> None:
     bad = TrainConfig(
@@ -237,7 +239,7 @@ def test_rows_that_the_model_refuses_are_one_line_and_leave_no_folder(
 
 
 @pytest.mark.parametrize("options", [{}, {"num_steps": 32}])
-def test_models_of_whole_rows_take_their_steps_from_the_rows(tmp_path: Path, options: dict[str, int]) -> None:
+def test_models_of_whole_rows_get_num_steps_from_the_rows(tmp_path: Path, options: dict[str, int]) -> None:
     settings = {"max_sequences": 64, "evaluate_every": 64, "evaluate_size": 64, "stop_at": "none"}
     fitted = TrainConfig(
         task="windows/k4-n8",
@@ -250,7 +252,7 @@ def test_models_of_whole_rows_take_their_steps_from_the_rows(tmp_path: Path, opt
     assert json.loads((tmp_path / "run" / "config.json").read_text())["num_steps"] == 32
 
 
-def test_folder_of_another_run_is_left_alone(solved: Path) -> None:
+def test_folder_of_another_run_is_unchanged(solved: Path) -> None:
     before = {path.name: path.read_bytes() for path in solved.iterdir()}
     for resume in (False, True):
         with pytest.raises(OutputExistsError, match="finished run"):
@@ -258,7 +260,7 @@ def test_folder_of_another_run_is_left_alone(solved: Path) -> None:
     assert before == {path.name: path.read_bytes() for path in solved.iterdir()}
 
 
-def test_folder_with_strange_files_is_refused(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("...")
     with pytest.raises(OutputExistsError, match="not empty"):
         train(config(tmp_path))
@@ -266,7 +268,7 @@ def test_folder_with_strange_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_config_has_recipes_that_make_a_config(name: str, tmp_path: Path) -> None:
+def test_recipes_of_all_tasks_are_valid_settings(name: str, tmp_path: Path) -> None:
     from seqhub.models.registry import list_presets
     from seqhub.tasks.registry import get_task, list_tasks
     from seqhub.tasks.splits import Split
@@ -279,7 +281,7 @@ def test_every_config_has_recipes_that_make_a_config(name: str, tmp_path: Path) 
             for model in list_presets(takes):
                 try:
                     settings = recipe(task_id, model, name)
-                except UnknownNameError:  # only `solve` is there for every task
+                except UnknownNameError:  # only `solve` exists for every task
                     assert name != "solve"
                     continue
                 TrainConfig(**{"task": task_id, "output_dir": tmp_path, "model": model, **settings})

@@ -1,4 +1,4 @@
-"""Validation of runs: which rows, how many, and which share of them is enough."""
+"""Validation during training: its rows, their number and the accuracy threshold."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +30,7 @@ COINS = 1_025  # one validation row beyond a batch
 
 @pytest.fixture(scope="module")
 def coins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Vectors with random labels, which no model can tell."""
+    """Write vectors with random labels, which no model can predict."""
     random = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("coins") / "coins.parquet"
     rows = [
@@ -47,7 +47,7 @@ def on_coins(coins: Path, folder: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(task="documents/custom", output_dir=folder, **settings | changes)
 
 
-def looked_at(config: TrainConfig) -> list[tuple[float, int]]:
+def validations(config: TrainConfig) -> list[tuple[float, int]]:
     rows = read_history(config.output_dir)
     return [(row["validation_accuracy"], row["validation_examples"]) for row in rows]
 
@@ -58,18 +58,18 @@ def test_random_labels_are_never_solved(tmp_path: Path, coins: Path) -> None:
     record = train(config)
     assert record is not None
     assert record.criteria["accuracy>=0.999"] is None
-    assert {rows for _, rows in looked_at(config)} == {1024}  # each ends early, at the same row
+    assert {rows for _, rows in validations(config)} == {1024}  # each ends early, at the same row
     with pytest.raises(StopError):
         train(on_coins(coins, tmp_path / "stopped"), callback=stop_after(80))
     train(on_coins(coins, tmp_path / "stopped"), resume=True)
-    assert looked_at(on_coins(coins, tmp_path / "stopped")) == looked_at(config)
+    assert validations(on_coins(coins, tmp_path / "stopped")) == validations(config)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000, 1_024, COINS, 5_000])
-def test_a_validation_has_all_rows_that_are_asked_for_and_there_are(tmp_path: Path, coins: Path, size: int) -> None:
+def test_a_validation_has_all_requested_rows_up_to_the_split_size(tmp_path: Path, coins: Path, size: int) -> None:
     config = on_coins(coins, tmp_path / "run", evaluate_size=size, accuracy=1e-9, max_sequences=48, stop_at="none")
     train(config)
-    assert [rows for _, rows in looked_at(config)] == [min(size, COINS)] * 3
+    assert [rows for _, rows in validations(config)] == [min(size, COINS)] * 3
 
 
 @pytest.mark.skipif(reason() is not None, reason="no native library")
@@ -82,21 +82,21 @@ def test_native_runs_validate_the_same_rows(tmp_path: Path, coins: Path, setting
         16 if settings else None
     )
     rows = [(row["validation_accuracy"], row["validation_examples"]) for row in native.history]
-    assert [examples for _, examples in rows] == [examples for _, examples in looked_at(config)]
-    for ours, theirs in zip(rows, looked_at(config), strict=True):
+    assert [examples for _, examples in rows] == [examples for _, examples in validations(config)]
+    for ours, theirs in zip(rows, validations(config), strict=True):
         assert ours[0] == pytest.approx(theirs[0], abs=0.01)
 
 
-@pytest.mark.slow  # processes load torch; ranks are compared in one process below
+@pytest.mark.slow  # processes import torch; a test below compares ranks in one process
 @pytest.mark.parametrize("processes", [2, 3])
-def test_processes_validate_the_rows_of_one(tmp_path: Path, coins: Path, processes: int) -> None:
+def test_several_processes_validate_the_same_rows_as_one(tmp_path: Path, coins: Path, processes: int) -> None:
     settings = {"evaluate_size": 1_025, "accuracy": 0.3, "stop_at": "none", "max_sequences": 32}
     config = on_coins(coins, tmp_path / "one", **settings)
     train(config)
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     rest = ["--data", str(coins), "--hidden-size=2", "--evaluate-every=16", "--epochs=20", "--quiet"]
     run_processes(processes, ["documents/custom", "--output-dir=all", *rest, *options], folder=tmp_path)
-    found, wanted = looked_at(on_coins(coins, tmp_path / "all")), looked_at(config)
+    found, wanted = validations(on_coins(coins, tmp_path / "all")), validations(config)
     assert [rows for _, rows in found] == [rows for _, rows in wanted] == [1_025, 1_025]
     assert [share for share, _ in found] == pytest.approx([share for share, _ in wanted], abs=0.01)
 
@@ -107,10 +107,10 @@ FIXED = ["char_completion/tutorial", "embedded_reber/hs97", "ramps/tutorial", "r
 @pytest.mark.parametrize("task_id", [*FIXED, "qrsu/easy", "echo/step3-ragged"])
 @pytest.mark.parametrize("size", [1, 2, 5, 1_030, 2_048])
 @pytest.mark.parametrize("processes", [1, 2, 3])
-def test_slices_of_processes_are_the_rows_of_one_again_and_again(
+def test_slices_of_processes_are_the_rows_of_one_process(
     tmp_path: Path, task_id: str, size: int, processes: int
 ) -> None:
-    """Of fixed rows the same ones after a validation that ended early; of generated ones the next ones."""
+    """After a validation that ended early, fixed rows start again and generated rows continue."""
     source = DataSource(task_id)
     fixed = source.split("validation").size
     model = "lstm_autoencoder" if source.schema.target == "inputs" else "lstm"
@@ -140,7 +140,7 @@ def test_slices_of_processes_are_the_rows_of_one_again_and_again(
 
 
 @given(st.integers(1, 400), st.integers(0, 1_000))
-def test_a_threshold_allows_the_whole_rows_that_its_decimal_says(rows: int, thousandths: int) -> None:
+def test_a_threshold_is_compared_as_a_decimal_fraction_of_rows(rows: int, thousandths: int) -> None:
     threshold = max(1, thousandths) / 1_000
     needed = -(-max(1, thousandths) * rows // 1_000)
     assert [reaches(threshold, right, rows) for right in range(rows + 1)] == [
@@ -164,20 +164,20 @@ def test_shares_of_steps_are_compared_up_to_their_rounding() -> None:
     assert rule.met_at == 32
 
 
-class Answers(torch.nn.Module):
-    """Says the right class but for the first `wrong` rows that it is asked."""
+class FixedAnswers(torch.nn.Module):
+    """Model that predicts the correct class except for the first `wrong` rows."""
 
     def __init__(self, labels: torch.Tensor, wrong: int) -> None:
         super().__init__()
-        self.labels, self.wrong, self.asked = labels, wrong, 0
+        self.labels, self.wrong, self.seen = labels, wrong, 0
         self.config = None
 
     def forward(self, input_values: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-        said = self.labels[self.asked : self.asked + len(input_values)].clone()
-        first = max(0, min(self.wrong - self.asked, len(said)))
-        said[:first] = 1 - said[:first]
-        self.asked += len(said)
-        return type("Output", (), {"logits": torch.nn.functional.one_hot(said, 2).float()})
+        predicted = self.labels[self.seen : self.seen + len(input_values)].clone()
+        first = max(0, min(self.wrong - self.seen, len(predicted)))
+        predicted[:first] = 1 - predicted[:first]
+        self.seen += len(predicted)
+        return type("Output", (), {"logits": torch.nn.functional.one_hot(predicted, 2).float()})
 
 
 @pytest.mark.parametrize(
@@ -185,19 +185,19 @@ class Answers(torch.nn.Module):
     [
         (10, 0.9, 1, 10),
         (10, 0.9, 2, 10),
-        (1_025, 0.9, 102, 1_025),  # as many as may be wrong
+        (1_025, 0.9, 102, 1_025),  # the largest allowed number
         (1_025, 0.9, 103, 1_024),
-        (5_000, 0.9, 102, 1_025),  # of the rows that there are, not of those that were asked for
+        (5_000, 0.9, 102, 1_025),  # of the rows of the split, fewer than requested
         (5_000, 0.9, 103, 1_024),
     ],
 )
-def test_a_validation_ends_early_only_where_it_must_fail(
+def test_a_validation_ends_early_only_below_the_threshold(
     tmp_path: Path, coins: Path, size: int, accuracy: float, wrong: int, rows: int
 ) -> None:
     config = on_coins(coins, tmp_path, evaluate_size=size, accuracy=accuracy)
     source = DataSource(config.task, coins)
     labels = source.table("validation")["label"].to_numpy()
-    model = Answers(torch.from_numpy(labels.copy()), wrong)
+    model = FixedAnswers(torch.from_numpy(labels.copy()), wrong)
     with own_accelerate_state():
         found = validate(Accelerator(cpu=True), model, source.schema, ValidationRows(config, source), config)
     assert found == (rows - wrong, rows)
