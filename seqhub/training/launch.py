@@ -64,7 +64,7 @@ def launch() -> Launch:
         if invalid or int(given["RANK"]) >= int(given["WORLD_SIZE"]):
             values = ", ".join(f"{name}={value}" for name, value in given.items())
             raise InvalidConfigError(
-                f"incomplete variables of a launcher in the environment: {values}; unset them, or use accelerate "
+                f"invalid variables of a launcher in the environment: {values}; unset them, or use accelerate "
                 "launch or torchrun"
             )
         return Launch(int(given["WORLD_SIZE"]), int(given["RANK"]))

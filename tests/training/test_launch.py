@@ -62,7 +62,7 @@ def test_processes_of_the_launcher_are_detected(
     [
         (
             {"WORLD_SIZE": "2", "RANK": "0"},
-            "^incomplete variables of a launcher in the environment: RANK=0, WORLD_SIZE=2, LOCAL_RANK=, ",
+            "^invalid variables of a launcher in the environment: RANK=0, WORLD_SIZE=2, LOCAL_RANK=, ",
         ),
         (ACCELERATE | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}, "^accelerate launch started one process"),
         ({"SLURM_STEP_NUM_TASKS": "4"}, "^SLURM_STEP_NUM_TASKS=4: srun started 4 processes, and each would"),
