@@ -3,10 +3,11 @@
 import ast
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import forked_process, training_processes
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("seqhub", "dataset_scripts", "model_cards", "docs", "benchmarks", "tests")
@@ -42,27 +43,26 @@ def tree() -> dict[str, tuple[int, int]]:
     return found | {path.name: (0, 0) for path in ROOT.iterdir() if path.name.startswith(("-", "build"))}
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: str) -> tuple[int, str, str]:
+    """Return exit code, standard output and standard error of a program."""
     environment = os.environ | {"COLUMNS": "100", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", program, *arguments], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    process = forked_process.Process(["-m", program, *arguments], cwd=ROOT, env=environment)
+    return training_processes.finish(process, 100)
 
 
 def check(program: str) -> None:
     before = tree()
-    ended = run(program, "--help")
-    assert ended.returncode == 0, ended.stderr
-    assert "usage" in ended.stdout.lower()
+    code, out, errors = run(program, "--help")
+    assert code == 0, errors
+    assert "usage" in out.lower()
     for line in ("--no-such-option", *WRONG.get(program, ("too many arguments here",))):
         wrong = line.split()
-        ended = run(program, *wrong)
-        assert ended.returncode == 2, (line, ended.stdout, ended.stderr)
-        assert "Traceback" not in ended.stderr
-        assert "error" in ended.stderr.lower()
+        code, out, errors = run(program, *wrong)
+        assert code == 2, (line, out, errors)
+        assert "Traceback" not in errors
+        assert "error" in errors.lower()
         if line in WRONG.get(program, ()):
-            assert repr(wrong[-1]) in ended.stderr
+            assert repr(wrong[-1]) in errors
     assert tree() == before
 
 
