@@ -1,4 +1,4 @@
-"""Metrics of one split, gathered batch by batch, for every kind of target."""
+"""Accumulation of the metrics of a split over batches, for every type of target."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 
 class MetricAccumulator:
-    """Takes in outputs and targets, and says what `run.json` keeps of them.
+    """Accumulator of outputs and targets, for the metrics in `run.json`.
 
-    Every target has `examples` (sequences), `accuracy` in [0, 1] and `loss`; see `metrics` for the rest.
+    Every target has `examples` (sequences), `accuracy` in [0, 1] and `loss`; see `metrics` for the others.
 
     Args:
-        schema: What is to be learnt.
-        rows: Sequences to take in; more are left out.
-        stopping_rule: By whose tolerance a sequence is wrong for the source of its task; None where it has none.
-        logistic: Whether outputs are logistic units; as in `judging.right_share`.
+        schema: Schema of the rows.
+        rows: Number of sequences to accumulate; further ones are ignored.
+        stopping_rule: Stopping rule of the task's source; its tolerance determines which sequences are wrong. None if
+            the source has no rule.
+        logistic: Whether the outputs are logistic units, as for `per_example.example_accuracy`.
     """
 
     def __init__(
@@ -37,29 +38,29 @@ class MetricAccumulator:
         self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._counts = {"steps": 0, "right": 0, "whole": 0}
         self._loss = 0.0
-        self._squared = 0.0  # the loss, where it is of squares
-        self._off = 0  # sequences with an output further off than the task's source allows
+        self._squared = 0.0  # sum of the loss, for squared errors
+        self._wrong = 0  # sequences with an output outside the tolerance of the task's source
         self._confusion = np.zeros((len(schema.labels), len(schema.labels)), dtype=np.int64)
 
     @property
     def full(self) -> bool:
-        """Whether all rows are in."""
+        """True if all rows have been added."""
         return self.examples >= self.rows
 
     def add(self, logits: "Tensor", labels: "Tensor", mask: "Tensor") -> None:
-        """Take in a batch; shapes as in `judging.right_share`."""
+        """Add a batch; shapes as in `per_example.example_accuracy`."""
         from seqhub.metrics.per_example import class_outputs, example_metrics
 
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
         self.examples += len(labels)
         if self.tolerance or self.logistic or self.schema.target in ("number", "inputs"):
-            judged = example_metrics(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
-            self._squared += float(judged[:, 2].sum())
+            values = example_metrics(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
+            self._squared += float(values[:, 2].sum())
             if self.tolerance:
-                self._off += int((~(judged[:, 0] < self.tolerance)).sum())
+                self._wrong += int((~(values[:, 0] < self.tolerance)).sum())
         if self.schema.target in ("number", "inputs"):
-            self._parts.append((judged, labels.numpy()))
+            self._parts.append((values, labels.numpy()))
             return
         if self.schema.target == "next_symbol":
             logits, labels = logits[:, :-1], labels[:, 1:]
@@ -67,38 +68,38 @@ class MetricAccumulator:
         if self.schema.target == "class":
             self._parts.append((probabilities, labels.numpy()))
         else:
-            self._count(probabilities, labels.numpy())
+            self._add_steps(probabilities, labels.numpy())
 
-    def _count(self, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
-        """Take in a class or a symbol per step: as counts, as the probabilities of all steps would fill the memory."""
+    def _add_steps(self, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+        """Add counts for a class or a symbol per step; the probabilities of all steps would need too much memory."""
         if not np.isfinite(probabilities).all():
-            raise InvalidInputError("probabilities hold NaN or infinity")
+            raise InvalidInputError("probabilities contain NaN or infinity; must be finite")
         counted = labels != NO_LABEL
         predicted = probabilities.argmax(axis=-1)
         hits = (predicted == labels) | ~counted
         self._counts["whole"] += int(hits.all(axis=1).sum())
         self._counts["right"] += int((hits & counted).sum())
         self._counts["steps"] += int(counted.sum())
-        of_label = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
-        self._loss -= float(np.log(np.maximum(of_label[counted], np.finfo(np.float64).tiny)).sum())
+        label_probabilities = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
+        self._loss -= float(np.log(np.maximum(label_probabilities[counted], np.finfo(np.float64).tiny)).sum())
         if self.schema.labels:
             np.add.at(self._confusion, (labels[counted], predicted[counted]), 1)
 
     def metrics(self) -> dict[str, Any]:
-        """Plain JSON values.
+        """Return the metrics as plain JSON values.
 
         Returns:
-            For `class`, what `classification_metrics` returns. For `step_class`, of all steps that count: `steps`,
-            `accuracy`, `loss` in nats per step, `per_class`, `confusion`, and `whole`, sequences without a wrong step.
-            For `next_symbol` the same without classes. For `number`: `accuracy`, the share within `tolerance`, with its
-            Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For `inputs`: `accuracy`, the share of
-            sequences with a mean squared error within `tolerance`, its `interval`, `mse` (also as `loss`), the mean
-            over sequences, and `worst_mse`. For a task whose source says when a sequence is wrong, also `paper`: the
-            `tolerance` of every output there, the number of `wrong` sequences and their `share`. The `loss` of logistic
-            outputs is half their squared error, in place of nats.
+            For `class`, the result of `classification_metrics`. For `step_class`, over all steps that count: `steps`,
+            `accuracy`, `loss` in nats per step, `per_class`, `confusion`, and `whole`, the number of sequences without
+            a wrong step. For `next_symbol` the same without classes. For `number`: `accuracy`, the share within
+            `tolerance`, with its Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For `inputs`:
+            `accuracy`, the share of sequences with a mean squared error within `tolerance`, its `interval`, `mse` (also
+            as `loss`), the mean over sequences, and `worst_mse`. For a task whose source has a stopping rule with a
+            tolerance, also `paper`: the `tolerance` of every output, the number of `wrong` sequences and their
+            `share`. The `loss` of logistic outputs is half their squared error instead of nats.
         """
         if not self.examples:
-            raise InvalidInputError("no sequences to measure; need one or more")
+            raise InvalidInputError("0 sequences; metrics need at least 1")
         target = self.schema.target
         if target == "class":
             probabilities, labels = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
@@ -109,8 +110,8 @@ class MetricAccumulator:
         else:
             found = self._step_metrics() if target in ("step_class", "next_symbol") else self._real_metrics()
         if self.tolerance:
-            share = self._off / self.examples
-            found["paper"] = {"tolerance": self.tolerance, "wrong": self._off, "share": share}
+            share = self._wrong / self.examples
+            found["paper"] = {"tolerance": self.tolerance, "wrong": self._wrong, "share": share}
         return found
 
     def _step_metrics(self) -> dict[str, Any]:
@@ -131,18 +132,18 @@ class MetricAccumulator:
         return metrics
 
     def _real_metrics(self) -> dict[str, Any]:
-        judged = np.concatenate([part for part, _ in self._parts])
-        if not np.isfinite(judged).all():
-            raise InvalidInputError("outputs hold NaN or infinity")
-        right = int(judged[:, 3].sum())
+        values = np.concatenate([part for part, _ in self._parts])
+        if not np.isfinite(values).all():
+            raise InvalidInputError("outputs contain NaN or infinity; must be finite")
+        correct = int(values[:, 3].sum())
         metrics = {
             "examples": self.examples,
-            "accuracy": right / self.examples,
-            "interval": list(wilson_interval(right, self.examples)),
-            "loss": float(judged[:, 2].mean()),
-            "mse": float(judged[:, 2].mean()) * (2 if self.logistic else 1),
+            "accuracy": correct / self.examples,
+            "interval": list(wilson_interval(correct, self.examples)),
+            "loss": float(values[:, 2].mean()),
+            "mse": float(values[:, 2].mean()) * (2 if self.logistic else 1),
             "tolerance": self.schema.tolerance,
         }
         if self.schema.target == "number":
-            return metrics | {"mean_absolute_error": float(judged[:, 1].mean())}
-        return metrics | {"worst_mse": float(judged[:, 2].max())}
+            return metrics | {"mean_absolute_error": float(values[:, 1].mean())}
+        return metrics | {"worst_mse": float(values[:, 2].max())}

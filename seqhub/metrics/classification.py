@@ -1,4 +1,4 @@
-"""What is measured of a classifier, from probabilities and labels."""
+"""Classification metrics from probabilities and labels."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.metrics.intervals import wilson_interval
 
-TOLERANCE = 0.3  # Hochreiter & Schmidhuber (1997), section 5.6: an output is right if it is this near to its target
+TOLERANCE = 0.3  # Hochreiter & Schmidhuber (1997), section 5.6: largest error of a correct output
 
-_ROUNDING = Fraction(1, 10**6)  # of a share of right steps in single precision, with room to spare
+_ROUNDING = Fraction(1, 10**6)  # upper bound on the single-precision rounding error of a share of correct steps
 
 
 def share_of_rows(share: float, rows: int) -> Fraction:
-    """A share of so many rows, exactly: the share is the number that its shortest decimal text says.
+    """Return a share of a number of rows as an exact fraction; the share is its shortest decimal representation.
 
     >>> share_of_rows(0.1, 10), int(share_of_rows(0.29, 100)), int(0.29 * 100)
     (Fraction(1, 1), 29, 28)
@@ -25,15 +25,15 @@ def share_of_rows(share: float, rows: int) -> Fraction:
 
 
 def reaches(threshold: float, correct: float, rows: int) -> bool:
-    """Return whether so many right answers are the share `threshold` of `rows`, or more.
+    """Return whether the number of correct rows is at least the share `threshold` of all rows.
 
-    Whole numbers are compared exactly. Right answers that are a sum of shares, as those of a class per step, carry the
-    rounding of single precision and are compared up to a millionth of the rows.
+    Whole numbers are compared exactly. A sum of shares, as for a class per step, has the rounding error of single
+    precision and is compared up to a millionth of the rows.
 
     Args:
         threshold: Share, in (0, 1].
-        correct: Right answers, 0 to `rows`.
-        rows: How many there are.
+        correct: Number of correct rows, or sum of their shares of correct steps, 0 to `rows`.
+        rows: Number of rows.
 
     >>> reaches(0.9, 9, 10), reaches(0.9, 8, 10), reaches(0.999, 9990, 10_000), reaches(0.999, 9989, 10_000)
     (True, False, True, False)
@@ -44,7 +44,7 @@ def reaches(threshold: float, correct: float, rows: int) -> bool:
 
 
 def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.floating]:
-    """How far the worst output of each example is from its target, 1 for the label and 0 elsewhere: (N,).
+    """Return the largest error of the outputs of each example, (N,), with target 1 for the label and 0 elsewhere.
 
     Args:
         probabilities: (N, C), rows sum to 1.
@@ -65,40 +65,43 @@ def classification_metrics(
     names: Sequence[str],
     tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
-    """Everything that a card says about one split, as plain JSON values.
+    """Return the classification metrics of one split as plain JSON values.
 
     Args:
         probabilities: (N, C), rows sum to 1.
         labels: (N,), class indices.
         names: C class names.
-        tolerance: An output is wrong that is this far off its target, or further.
+        tolerance: Error from which on an output is wrong.
 
     Returns:
         `examples` N; `accuracy` in [0, 1] with `interval` [low, high] (Wilson, 95 %); `loss`, mean cross-entropy in
         nats; `per_class` name -> {correct, total}; `confusion` C rows of C counts, true class by row;
-        `abs_wrong`, examples with an output `tolerance` or more off its target, and `abs_error`, the mean absolute
-        difference of all outputs from their targets.
+        `abs_wrong`, the number of examples with an output whose error is `tolerance` or more, and `abs_error`, the mean
+        absolute difference of all outputs from their targets.
     """
     if len(labels) == 0 or probabilities.shape != (len(labels), len(names)):
-        raise InvalidInputError(f"probabilities {probabilities.shape} for {len(labels)} labels of {len(names)} classes")
-    broken = (~np.isfinite(probabilities)).any(axis=1).sum()
-    if broken:
-        raise InvalidInputError(f"{broken} of {len(labels)} rows of probabilities hold NaN or infinity")
+        raise InvalidInputError(
+            f"probabilities of shape {probabilities.shape} for {len(labels)} labels and {len(names)} classes; "
+            "must be (labels, classes), with at least one label"
+        )
+    invalid = (~np.isfinite(probabilities)).any(axis=1).sum()
+    if invalid:
+        raise InvalidInputError(f"{invalid} of {len(labels)} rows of probabilities contain NaN or infinity")
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     correct = int(confusion.trace())
-    of_label = probabilities[np.arange(len(labels)), labels]
-    others = probabilities.sum(axis=1) - of_label
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
+    others = probabilities.sum(axis=1) - label_probabilities
     return {
         "examples": len(labels),
         "accuracy": correct / len(labels),
         "interval": list(wilson_interval(correct, len(labels))),
-        "loss": float(-np.log(np.maximum(of_label, np.finfo(np.float64).tiny)).mean()),
+        "loss": float(-np.log(np.maximum(label_probabilities, np.finfo(np.float64).tiny)).mean()),
         "per_class": {
             name: {"correct": int(confusion[i, i]), "total": int(confusion[i].sum())} for i, name in enumerate(names)
         },
         "confusion": confusion.tolist(),
         "abs_wrong": int((largest_error(probabilities, labels) >= tolerance).sum()),
-        "abs_error": float(((1 - of_label) + others).mean() / len(names)),
+        "abs_error": float(((1 - label_probabilities) + others).mean() / len(names)),
     }

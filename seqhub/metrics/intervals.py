@@ -8,13 +8,15 @@ _Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion by Wilson (1927), "Probable inference", JASA 22; good also near 0 and 1.
+    """Return the 95 % Wilson score interval of a proportion, which is accurate also near 0 and 1.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference", JASA 22.
 
     >>> [round(bound, 4) for bound in wilson_interval(9_990, 10_000)]
     [0.9982, 0.9995]
     """
     if not 0 <= correct <= total or total == 0:
-        raise InvalidInputError(f"{correct} correct of {total}; need 0 <= correct <= total and total >= 1")
+        raise InvalidInputError(f"correct={correct}, total={total}: must be 0 <= correct <= total and total >= 1")
     share, z2 = correct / total, _Z95**2
     middle = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))

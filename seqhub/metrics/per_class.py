@@ -1,4 +1,4 @@
-"""How many of each class a classifier gets right, over any loader."""
+"""Per-class accuracy of a classifier on a data loader."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def count_right(model: "PreTrainedModel", batches: Iterable[Mapping[str, "Tensor"]]) -> dict[str, tuple[int, int]]:
-    """Count right answers and all of each class, as (right, total).
+def count_correct(model: "PreTrainedModel", batches: Iterable[Mapping[str, "Tensor"]]) -> dict[str, tuple[int, int]]:
+    """Return the number of correct predictions and the total number of each class, as (correct, total).
 
     Args:
-        model: A classifier of sequences or of steps, whose classes exclude each other. A single logit is that of the
-            second of two classes, named by its label and by `not` its label. Its mode is left as it is.
-        batches: Any iterable of what the model takes, with `labels`, (B,) or (B, T) class numbers, NO_LABEL where none
-            counts: a `DataLoader`, a feed, a list. A feed of fixed rows is read from its first row on, wherever it was.
+        model: Classifier of sequences or of steps with mutually exclusive classes. A single logit belongs to the second
+            of two classes; their names are `not` its label and its label. The training mode is restored afterwards.
+        batches: Iterable of batches of model inputs with `labels`, class indices (B,) or (B, T), NO_LABEL at steps that
+            do not count: a `DataLoader`, a `BatchLoader` or a list. A `DatasetLoader` is restarted at its first row.
 
     Raises:
-        InvalidInputError: The model is no such classifier, or the labels are none of its classes or not as many as its
-            answers.
+        InvalidInputError: The model is not such a classifier, a label is out of range, or the shapes of labels and
+            predictions differ.
     """
     import torch
 
@@ -38,29 +38,34 @@ def count_right(model: "PreTrainedModel", batches: Iterable[Mapping[str, "Tensor
     try:
         with torch.no_grad():
             for batch in batches:
-                given = {name: tensor.to(model.device) for name, tensor in batch.items()}
-                labels = given.pop("labels").cpu()
-                answers = class_scores(model(**given).logits).argmax(dim=-1).cpu()
-                if answers.shape != labels.shape:
-                    raise InvalidInputError(f"labels {tuple(labels.shape)} for answers {tuple(answers.shape)}")
+                inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+                labels = inputs.pop("labels").cpu()
+                predictions = class_scores(model(**inputs).logits).argmax(dim=-1).cpu()
+                if predictions.shape != labels.shape:
+                    raise InvalidInputError(
+                        f"labels of shape {tuple(labels.shape)}; must be {tuple(predictions.shape)}, as the predictions"
+                    )
                 counted = labels != NO_LABEL
-                labels, answers = labels[counted].long(), answers[counted]
+                labels, predictions = labels[counted].long(), predictions[counted]
                 wrong = labels[(labels < 0) | (labels >= len(names))]
                 if len(wrong):
-                    raise InvalidInputError(f"label {int(wrong[0])}; the classes are 0 to {len(names) - 1}")
-                counts[0] += torch.bincount(labels[labels == answers], minlength=len(names))
+                    raise InvalidInputError(f"label {int(wrong[0])}: must be 0 to {len(names) - 1}")
+                counts[0] += torch.bincount(labels[labels == predictions], minlength=len(names))
                 counts[1] += torch.bincount(labels, minlength=len(names))
     finally:
         model.train(training)
-    return {name: (int(right), int(total)) for name, right, total in zip(names, *counts.tolist(), strict=True)}
+    return {name: (int(correct), int(total)) for name, correct, total in zip(names, *counts.tolist(), strict=True)}
 
 
 def _classes(model: "PreTrainedModel") -> list[str]:
-    """Names of the classes that a classifier tells apart, of which each row or step has one."""
+    """Return the class names of a classifier."""
     names = [name for _, name in sorted((model.config.id2label or {}).items())]
     problem = model.config.problem_type
     if problem == "multi_label_classification" and len(names) == 1:
         return [f"not {names[0]}", names[0]]
     if problem not in (None, "single_label_classification") or len(names) < 2 or not hasattr(model, "classifier"):
-        raise InvalidInputError(f"{type(model).__name__}, {problem}, {len(names)} labels; need a classifier")
+        raise InvalidInputError(
+            f"{type(model).__name__} with problem_type {problem} and {len(names)} labels; must be a classifier "
+            "with mutually exclusive classes"
+        )
     return names

@@ -1,4 +1,4 @@
-"""What a model's outputs are worth, sequence by sequence, for every kind of target: tensors in, tensors out.
+"""Per-example metrics for every type of target, on tensors.
 
 Shapes: B sequences, T steps, C classes or symbols, F values at a step.
 """
@@ -9,19 +9,22 @@ from torch import Tensor
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
 
-def right_share(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
-    """How much of each sequence is right, 0 to 1: (B,) float32.
+def example_accuracy(
+    schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False
+) -> Tensor:
+    """Return the accuracy of each sequence, 0 to 1: (B,) float32.
 
-    A class is right where it is the likeliest, a number or a reconstruction where it is within `schema.tolerance`. Of
-    targets with a class or a symbol per step it is the share of the steps that count.
+    A class is correct if it is the most probable one, a number or a reconstruction if its error is within
+    `schema.tolerance`. For targets with a class or a symbol per step, it is the share of correct steps among those that
+    count.
 
     Args:
-        schema: What is to be learnt.
-        logits: `class` (B, C), or (B, 1) of a single logit for the second of two classes; `number` (B, 1);
+        schema: Schema of the rows.
+        logits: `class` (B, C), or (B, 1) for a single logit of the second of two classes; `number` (B, 1);
             `step_class` and `next_symbol` (B, T, C); `inputs` (B, T, F).
-        labels: As a feed gives them.
+        labels: Labels as in a batch of a `BatchLoader`.
         mask: (B, T), 1 at real steps.
-        logistic: Whether the outputs are logistic units, as `predict.logistic_outputs` says of a model.
+        logistic: Whether the outputs are logistic units, see `predict.logistic_outputs`.
     """
     if schema.target == "class":
         return (class_scores(logits).argmax(dim=-1) == labels).float()
@@ -31,22 +34,23 @@ def right_share(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor
         return (_squared_error(logits, labels, mask) <= schema.tolerance).float()
     logits, labels = _aligned(schema, logits, labels)
     counted = labels != NO_LABEL
-    right = (class_scores(logits).argmax(dim=-1) == labels) & counted
-    return right.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+    correct = (class_scores(logits).argmax(dim=-1) == labels) & counted
+    return correct.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
 def example_metrics(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Tensor, logistic: bool = False) -> Tensor:
-    """(B, 4): error of the worst output, mean error of the outputs, loss, and `right_share`.
+    """Return largest error, mean error, loss and accuracy of each sequence: (B, 4).
 
     Errors are absolute differences from the targets: of class probabilities from 1 and 0, or of real outputs. The loss
-    is the mean cross-entropy in nats, or the mean squared error. Logistic outputs are held against 1 and 0, each by
-    itself, or against the number; their loss is half the sum of the squared errors of all outputs and steps.
+    is the mean cross-entropy in nats, or the mean squared error. Logistic outputs are compared with 1 and 0
+    independently of each other, or with the number; their loss is half the sum of the squared errors of all outputs and
+    steps. The accuracy is that of `example_accuracy`.
     """
     logits = logits.float()
-    right = right_share(schema, logits, labels, mask, logistic)
-    against_classes = _logistic_against_classes if logistic else _against_classes
+    accuracy = example_accuracy(schema, logits, labels, mask, logistic)
+    class_errors = _logistic_class_errors if logistic else _class_errors
     if schema.target == "class":
-        worst, mean, loss = against_classes(logits, labels)
+        worst, mean, loss = class_errors(logits, labels)
     elif schema.target == "number":
         worst = mean = (_number(logits, logistic) - labels).abs()
         loss = worst.square() / (2 if logistic else 1)
@@ -59,32 +63,32 @@ def example_metrics(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Te
         logits, labels = _aligned(schema, logits, labels)
         counted = labels != NO_LABEL
         steps = counted.sum(dim=1).clamp(min=1)
-        by_step = against_classes(logits, labels.clamp(min=0))
+        by_step = class_errors(logits, labels.clamp(min=0))
         worst = by_step[0].masked_fill(~counted, 0).amax(dim=1)
         mean, loss = (each.masked_fill(~counted, 0).sum(dim=1) for each in by_step[1:])
         mean, loss = mean / steps, loss if logistic else loss / steps
-    return torch.stack([worst, mean, loss, right], dim=1)
+    return torch.stack([worst, mean, loss, accuracy], dim=1)
 
 
 def class_scores(logits: Tensor) -> Tensor:
-    """Scores of both classes where there is a single logit, which is that of the second against 0."""
+    """Return scores (..., C); a single logit belongs to the second of two classes, and the first one has score 0."""
     return torch.cat([torch.zeros_like(logits), logits], dim=-1) if logits.size(-1) == 1 else logits
 
 
 def class_outputs(logits: Tensor, logistic: bool) -> Tensor:
-    """What the outputs say of each class, in [0, 1]: probabilities, or logistic outputs, each by itself."""
+    """Return the outputs for each class, in [0, 1]: softmax probabilities, or independent logistic outputs."""
     if not logistic:
         return class_scores(logits).softmax(dim=-1)
     return (torch.cat([-logits, logits], dim=-1) if logits.size(-1) == 1 else logits).sigmoid()
 
 
 def _aligned(schema: TaskSchema, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores and labels of the same step: a next symbol is the one a step later."""
+    """Return scores and labels of the same step; for `next_symbol`, the label is the symbol of the next step."""
     return (logits[:, :-1], labels[:, 1:]) if schema.target == "next_symbol" else (logits, labels)
 
 
-def _against_classes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Worst error, mean error and cross-entropy of scores (..., C) against classes (...)."""
+def _class_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return largest error, mean error and cross-entropy of scores (..., C) for labels (...)."""
     logits = class_scores(logits)
     log_probabilities = logits.log_softmax(dim=-1)
     targets = torch.nn.functional.one_hot(labels, logits.size(-1))
@@ -93,8 +97,8 @@ def _against_classes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Te
     return difference.amax(dim=-1), difference.mean(dim=-1), loss
 
 
-def _logistic_against_classes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Worst error, mean error and half the sum of squared errors of logistic outputs."""
+def _logistic_class_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return largest error, mean error and half the sum of squared errors of logistic outputs."""
     single = logits.size(-1) == 1
     targets = labels.unsqueeze(-1) if single else torch.nn.functional.one_hot(labels, logits.size(-1))
     difference = (logits.sigmoid() - targets).abs()
@@ -106,6 +110,6 @@ def _number(logits: Tensor, logistic: bool) -> Tensor:
 
 
 def _squared_error(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error of each sequence over its real steps: (B,)."""
+    """Return the mean squared error of each sequence over its real steps: (B,)."""
     error = (outputs.flatten(2) - targets.flatten(2)).square().mean(dim=-1)
     return (error * mask).sum(dim=1) / mask.sum(dim=1)

@@ -16,7 +16,7 @@ class MetricBuffer:
 
     Args:
         schema: Schema of the task.
-        logistic: True for logistic output units; as in `per_example.right_share`.
+        logistic: True for logistic output units; as in `per_example.example_accuracy`.
     """
 
     def __init__(self, schema: TaskSchema, logistic: bool = False) -> None:
@@ -25,7 +25,7 @@ class MetricBuffer:
         self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, logits: Tensor, labels: Tensor, mask: Tensor) -> None:
-        """Add the outputs of one step for the rows of this process; shapes as in `per_example.right_share`."""
+        """Add the outputs of one step for the rows of this process; shapes as in `per_example.example_accuracy`."""
         self._steps.append((logits, labels, mask))
 
     def collect(self) -> np.ndarray[Any, np.dtype[np.float64]]:

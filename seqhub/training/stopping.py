@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import UnknownNameError
 from seqhub.metrics.classification import TOLERANCE, reaches
-from seqhub.metrics.grammar import Scorer, illegal
+from seqhub.metrics.grammar import Scorer, count_illegal
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.schema import StoppingRule
 from seqhub.tasks.splits import Split
@@ -247,7 +247,7 @@ class Legal(Criterion):
         self.splits = splits
 
     def check(self, sequences_seen: int, model: Scorer) -> None:
-        if self.met_at is None and not any(illegal(split, split.size or 0, model, 1) for split in self.splits):
+        if self.met_at is None and not any(count_illegal(split, split.size or 0, model, 1) for split in self.splits):
             self.met_at = sequences_seen
 
 

@@ -18,7 +18,7 @@ from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.classification import reaches
-from seqhub.metrics.per_example import example_metrics, right_share
+from seqhub.metrics.per_example import example_accuracy, example_metrics
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import TaskSchema
@@ -331,7 +331,7 @@ def validate(
             local = torch.zeros((), dtype=torch.float64)
             if len(labels):
                 logits, logistic = model(**batch).logits, logistic_outputs(model)
-                local = right_share(schema, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
+                local = example_accuracy(schema, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
             if accelerator.num_processes > 1:
                 local = accelerator.reduce(local.to(accelerator.device))
             correct += float(local)

@@ -1,4 +1,4 @@
-"""Metrics against slow and plain ones."""
+"""Classification metrics, compared with plain implementations."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_wilson_interval_solves_its_equation(counts: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(("correct", "total"), [(1, 0), (-1, 5), (6, 5)])
-def test_impossible_counts(correct: int, total: int) -> None:
+def test_impossible_counts_are_rejected(correct: int, total: int) -> None:
     with pytest.raises(InvalidInputError):
         wilson_interval(correct, total)
 
@@ -55,16 +55,16 @@ def test_metrics_against_a_plain_loop() -> None:
         assert found["per_class"][name] == {"correct": found["confusion"][i][i], "total": int((labels == i).sum())}
 
 
-def test_a_sure_wrong_answer_has_a_finite_loss() -> None:
+def test_the_loss_of_a_wrong_prediction_with_probability_one_is_finite() -> None:
     found = classification_metrics(np.array([[1.0, 0.0]]), np.array([1]), "AB")
     assert math.isfinite(found["loss"])
 
 
 @pytest.mark.parametrize(
     ("probabilities", "message"),
-    [(np.ones((2, 3)), "3 classes|2 labels"), (np.full((2, 2), np.nan), "2 of 2 rows of probabilities hold NaN")],
+    [(np.ones((2, 3)), "3 classes|2 labels"), (np.full((2, 2), np.nan), "2 of 2 rows of probabilities contain NaN")],
 )
-def test_broken_probabilities(probabilities: np.ndarray, message: str) -> None:
+def test_invalid_probabilities_are_rejected(probabilities: np.ndarray, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         classification_metrics(probabilities, np.array([0, 1]), "AB")
 

@@ -1,4 +1,4 @@
-"""Right answers of each class over a loader: any loader, any classifier, held against counting by hand."""
+"""Per-class accuracy over several loaders and classifiers, compared with plain counting."""
 
 from collections import Counter
 from typing import Any
@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from seqhub.data.arrow import rows_table
 from seqhub.data.loader import DatasetLoader, StreamLoader
 from seqhub.errors import InvalidInputError
-from seqhub.metrics.per_class import count_right
+from seqhub.metrics.per_class import count_correct
 from seqhub.models.registry import build_config, build_model, list_presets, parameter_counts
 from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import Split
@@ -27,16 +27,16 @@ def rows(count: int) -> list[dict[str, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
-def test_counts_are_those_of_a_hand_whatever_the_batches(batch_size: int) -> None:
+def test_counts_agree_with_plain_counting_for_any_batch_size(batch_size: int) -> None:
     names = ("Q", "R", "S", "U")
     classifier = model(vocab_size=9, id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)})
-    counts = count_right(classifier, DataLoader(rows(100), batch_size=batch_size))
-    by_hand = {True: Counter[str](), False: Counter[str]()}
+    counts = count_correct(classifier, DataLoader(rows(100), batch_size=batch_size))
+    expected = {True: Counter[str](), False: Counter[str]()}
     for row in rows(100):
         labels = row["labels"]
         logits = classifier(**{name: t.unsqueeze(0) for name, t in row.items() if name != "labels"}).logits
-        by_hand[int(logits.argmax()) == int(labels)][names[int(labels)]] += 1
-    assert counts == {name: (by_hand[True][name], by_hand[True][name] + by_hand[False][name]) for name in names}
+        expected[int(logits.argmax()) == int(labels)][names[int(labels)]] += 1
+    assert counts == {name: (expected[True][name], expected[True][name] + expected[False][name]) for name in names}
     assert sum(total for _, total in counts.values()) == 100
 
 
@@ -47,38 +47,38 @@ def test_a_single_logit_is_two_classes() -> None:
     labels = torch.arange(64) % 2
     with torch.no_grad():
         yes = one(input_values=values).logits[:, 0] > 0
-    counts = count_right(one, [{"input_values": values, "labels": labels}])
+    counts = count_correct(one, [{"input_values": values, "labels": labels}])
     assert counts == {
         "not yes": (int((~yes & (labels == 0)).sum()), 32),
         "yes": (int((yes & (labels == 1)).sum()), 32),
     }
 
 
-def test_steps_count_one_by_one_and_those_without_a_label_not() -> None:
+def test_steps_are_counted_except_those_without_a_label() -> None:
     steps = model("lstm", "token", vocab_size=5, num_labels=3)
     ids = torch.tensor([[1, 2, 3], [4, 1, 0]])
     labels = torch.tensor([[0, 1, 2], [NO_LABEL, 2, NO_LABEL]])
-    counts = count_right(steps, [{"input_ids": ids, "labels": labels}])
+    counts = count_correct(steps, [{"input_ids": ids, "labels": labels}])
     assert [total for _, total in counts.values()] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_is_left_as_it_is(training: bool) -> None:
+def test_the_training_mode_is_restored(training: bool) -> None:
     classifier = model(vocab_size=9, num_labels=4).train(training)
-    count_right(classifier, DataLoader(rows(4), batch_size=2))
+    count_correct(classifier, DataLoader(rows(4), batch_size=2))
     assert classifier.training is training
 
 
-def test_what_cannot_be_counted_is_one_line() -> None:
+def test_errors_on_invalid_labels_and_models_are_one_line() -> None:
     batch = [{"input_ids": torch.tensor([[1, 2]]), "labels": torch.tensor([4])}]
-    with pytest.raises(InvalidInputError, match=r"^label 4; the classes are 0 to 3$"):
-        count_right(model(vocab_size=9, num_labels=4), batch)
-    with pytest.raises(InvalidInputError, match=r"regression, 1 labels; need a classifier$"):
-        count_right(model(vocab_size=9, num_labels=1, problem_type="regression"), batch)
-    with pytest.raises(InvalidInputError, match=r"need a classifier$"):
-        count_right(model(head="base", vocab_size=9), batch)
-    with pytest.raises(InvalidInputError, match=r"^labels \(1,\) for answers \(1, 2\)$"):
-        count_right(model(head="token", vocab_size=9, num_labels=4), [{**batch[0], "labels": torch.tensor([1])}])
+    with pytest.raises(InvalidInputError, match=r"^label 4: must be 0 to 3$"):
+        count_correct(model(vocab_size=9, num_labels=4), batch)
+    with pytest.raises(InvalidInputError, match=r"regression and 1 labels; must be a classifier"):
+        count_correct(model(vocab_size=9, num_labels=1, problem_type="regression"), batch)
+    with pytest.raises(InvalidInputError, match=r"must be a classifier"):
+        count_correct(model(head="base", vocab_size=9), batch)
+    with pytest.raises(InvalidInputError, match=r"^labels of shape \(1,\); must be \(1, 2\)"):
+        count_correct(model(head="token", vocab_size=9, num_labels=4), [{**batch[0], "labels": torch.tensor([1])}])
 
 
 @pytest.mark.parametrize("preset", list_presets())
@@ -105,7 +105,7 @@ def test_fixed_rows_are_counted_from_the_first_one() -> None:
     split = Split("qrsu/easy", "test")
     loader = DatasetLoader(rows_table(split, 0, 100), split.schema, 16, shuffle=False)
     classifier = model(vocab_size=9, num_labels=4)
-    counts = count_right(classifier, loader)
+    counts = count_correct(classifier, loader)
     next(iter(loader))
-    assert count_right(classifier, loader) == counts
+    assert count_correct(classifier, loader) == counts
     assert sum(total for _, total in counts.values()) == 100

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.metrics.grammar import illegal
+from seqhub.metrics.grammar import count_illegal
 from seqhub.tasks.embedded_reber import GRAMMAR, LONGEST, TASK, EmbeddedReberConfig
 from seqhub.tasks.schema import Batch, StoppingRule
 from seqhub.tasks.splits import SPLITS, Split
@@ -99,7 +99,11 @@ def test_success_needs_every_step_of_every_string():
     for check, model in enumerate((Knows(slip, 0.95), Knows(slip, 0.5), Knows(slip, float("nan"))), start=1):
         rule.check(100 * check, model)
         assert rule.met_at is None
-        assert (illegal(train, 256, model), illegal(test, 256, model), illegal(test, 200, model)) == (0, 1, 0)
+        assert (count_illegal(train, 256, model), count_illegal(test, 256, model), count_illegal(test, 200, model)) == (
+            0,
+            1,
+            0,
+        )
     copy = Legal(train, test)
     copy.load_state_dict(rule.state_dict())
     copy.check(400, Knows(slip, 0.49))
