@@ -1,7 +1,8 @@
-"""The trivial baseline of 1997: guess all weights of a small network at random until it happens to be right.
+"""Random search baseline: draw all weights of a small network at random until it solves the task.
 
 Source: Schmidhuber & Hochreiter (1996), "Guessing can outperform many long time lag algorithms", and the paragraph
-"Guessing" of Hochreiter & Schmidhuber (1997), section 5.3. What is guessed sooner than learnt tests no learning.
+"Guessing" of Hochreiter & Schmidhuber (1997), section 5.3. A task that random search solves sooner than training is not
+a test of a learning algorithm.
 """
 
 from collections import deque
@@ -18,62 +19,63 @@ from seqhub.tasks.schema import Batch, StoppingRule
 from seqhub.tasks.splits import Split
 from seqhub.tasks.stopping import stopping_rule_of
 
-_AT_ONCE = 512  # guesses
-_PAIRS = 2048  # of a guess and a row, looked at together: few rows first, and more of them the fewer guesses are left
+_NETWORKS_PER_BATCH = 512
+# (network, row) pairs evaluated together: few rows at first, and more of them as networks are eliminated
+_PAIRS_PER_STEP = 2048
 
 
 def random_guessing(task: str, seed: int = 0, trials: int = 10_000) -> int | None:
-    """Guesses until a network meets the rule that the source of a task has for a success, that guess included.
+    """Return the number of guesses until a network meets the stopping rule of a task's source, including that guess.
 
-    The network never changes, so the rule looks at it once: at as many sequences as it asks for, of the split
-    `validation`, where no target is noisy, or at all train and test texts where it is `legal`. Outputs are logistic and
-    held against 1 and 0, or against the number; they count at the last step or, where each next symbol is to be said,
-    at every one.
+    The weights of a network do not change, so the rule is evaluated once: on as many sequences as its window has, from
+    the split `validation`, whose targets have no noise, or on all train and test texts for the rule `legal`. Outputs
+    are logistic and are compared with 1 and 0, or with the number. They count at the last step or, for next symbols, at
+    every step.
 
     Args:
-        task: A config whose task says when it is solved (`Task.success`).
-        seed: Of the weights, and of the rows where they are drawn.
-        trials: Guesses after which to give up.
+        task: Task id of a config with a stopping rule (`Task.stopping_rule`).
+        seed: Seed of the weights, and of generated rows.
+        trials: Largest number of guesses.
 
     Returns:
-        None if no guess was right.
+        The number of guesses, from 1; None if no network met the rule.
 
     Raises:
-        InvalidInputError: The config has no such rule, or a target of another kind, or `trials` is below 1.
+        InvalidInputError: The config has no stopping rule, the target is not supported, or `trials` is below 1.
 
     >>> random_guessing("two_sequence/3c-t100-n1", trials=20) is None
     True
     """
     stopping_rule = stopping_rule_of(task)
     if stopping_rule is None:
-        raise InvalidInputError(f"guessing weights for {task}, whose source has no rule for a success")
+        raise InvalidInputError(f"{task} has no stopping rule; random guessing needs a task whose source has one")
     if trials < 1:
-        raise InvalidInputError(f"{trials} trials for {task}; need 1 or more")
+        raise InvalidInputError(f"trials={trials}: must be at least 1 ({task})")
     legal = stopping_rule.rule == "legal"
     splits = [Split(task, "train"), Split(task, "test")] if legal else [Split(task, "validation", seed)]
     schema = splits[0].schema
     if schema.target not in ("class", "number", "next_symbol"):
-        raise InvalidInputError(f"guessing weights for {task}; need a class, a number or next symbols as target")
+        raise InvalidInputError(f"target {schema.target} of {task}; random guessing needs class, number or next_symbol")
     rows = [
         (split, batch) for split in splits for batch in split.batches(0, split.size if legal else stopping_rule.window)
     ]
     random = np.random.Generator(np.random.Philox(seed % 2**64))
-    for first in range(0, trials, _AT_ONCE):
-        networks = Networks.draw(random, min(_AT_ONCE, trials - first), schema)
-        right = _right(networks, stopping_rule, rows)
-        if len(right):
-            return first + int(right[0]) + 1
+    for first in range(0, trials, _NETWORKS_PER_BATCH):
+        networks = Networks.sample(random, min(_NETWORKS_PER_BATCH, trials - first), schema)
+        solved = _solved(networks, stopping_rule, rows)
+        if len(solved):
+            return first + int(solved[0]) + 1
     return None
 
 
-def _right(networks: Networks, stopping_rule: StoppingRule, rows: Sequence[tuple[Split, Batch]]) -> NDArray[np.intp]:
-    """Numbers of the networks that meet a rule; those that are wrong too often are dropped as soon as they are."""
+def _solved(networks: Networks, stopping_rule: StoppingRule, rows: Sequence[tuple[Split, Batch]]) -> NDArray[np.intp]:
+    """Return the indices of the networks that meet a rule; a network is dropped once it has too many errors."""
     left = np.arange(len(networks))
     wrong, error = np.zeros(len(left), np.int64), np.zeros(len(left))
     for split, batch in rows:
         start = 0
         while len(left) and start < len(batch):
-            piece = batch[start : start + _PAIRS // len(left)]
+            piece = batch[start : start + _PAIRS_PER_STEP // len(left)]
             start += len(piece)
             if stopping_rule.rule == "legal":
                 wrong += _illegal(networks[left], split, piece).sum(axis=0)
@@ -87,7 +89,7 @@ def _right(networks: Networks, stopping_rule: StoppingRule, rows: Sequence[tuple
 
 
 def _errors(networks: Networks, split: Split, batch: Batch) -> tuple[Numbers, Numbers]:
-    """Error of the worst output, and mean error of the outputs, (N, G) each."""
+    """Return the largest error and the mean error of the outputs, (N, G) each."""
     rows, outputs = drawn_columns(batch, split.schema), np.eye(num_outputs(split.schema))
     if split.schema.target != "next_symbol":
         state = deque(networks.states(rows), maxlen=1).pop()
@@ -96,23 +98,23 @@ def _errors(networks: Networks, split: Split, batch: Batch) -> tuple[Numbers, Nu
         return error.max(axis=1), error.mean(axis=1)
     worst, total = np.zeros((2, len(rows), len(networks)))
     for following, state in enumerate(networks.states(rows), start=1):
-        going_on = np.flatnonzero(following < rows.lengths)
-        if not len(going_on):
+        active = np.flatnonzero(following < rows.lengths)
+        if not len(active):
             break
-        targets = outputs[rows.inputs[going_on, following].astype(np.intp) - 1]
-        error = np.abs(_logistic(networks.logits(state[going_on])) - targets[:, :, None])
-        worst[going_on] = np.maximum(worst[going_on], error.max(axis=1))
-        total[going_on] += error.mean(axis=1)
+        targets = outputs[rows.inputs[active, following].astype(np.intp) - 1]
+        error = np.abs(_logistic(networks.logits(state[active])) - targets[:, :, None])
+        worst[active] = np.maximum(worst[active], error.max(axis=1))
+        total[active] += error.mean(axis=1)
     return worst, total / (rows.lengths - 1)[:, None]
 
 
 def _illegal(networks: Networks, split: Split, batch: Batch) -> NDArray[np.bool_]:
-    """Whether a text has a step with the wrong symbols above, (N, G)."""
+    """Return a mask (N, G) of texts with a step at which a forbidden symbol scores as high as a legal one."""
     logits = np.stack([networks.logits(state) for state in networks.states(drawn_columns(batch, split.schema))])
-    scores = np.pad(logits.transpose(3, 1, 0, 2), [(0, 0)] * 3 + [(1, 0)], constant_values=-np.inf)  # id 0 is no symbol
+    scores = np.pad(logits.transpose(3, 1, 0, 2), [(0, 0)] * 3 + [(1, 0)], constant_values=-np.inf)  # id 0 is padding
     return illegal_texts(split, batch, scores).T
 
 
 def _logistic(logits: Numbers) -> Numbers:
-    answers: Numbers = 0.5 + 0.5 * np.tanh(logits / 2)
-    return answers
+    outputs: Numbers = 0.5 + 0.5 * np.tanh(logits / 2)
+    return outputs

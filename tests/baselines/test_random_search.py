@@ -1,6 +1,6 @@
-"""Guessing weights: what is found is right by the judge of every model, and what is on the cards is what is measured.
+"""Random search: its results agree with the metrics and criteria of trained models, and with the cards.
 
-The judge is `metrics.per_example` and the criteria of runs, asked about the same weights in a model of the package.
+The same weights are loaded into a model of seqhub and evaluated by `metrics.per_example` and the stopping criteria.
 """
 
 import math
@@ -15,7 +15,7 @@ from seqhub.baselines.random_weights import RANGE, UNITS, Networks, num_outputs
 from seqhub.data.collate import drawn_columns
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.evaluation.inference import ModelScorer
-from seqhub.metrics.grammar import illegal
+from seqhub.metrics.grammar import count_illegal
 from seqhub.records import DatasetRecord
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.splits import Split
@@ -24,7 +24,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.model_setup import create_model
 from seqhub.training.stopping import Criteria
 
-KINDS = [  # two classes, several, a number, and next symbols; symbols and real values
+TASK_IDS = [  # two classes, several classes, a number, and next symbols; symbols and real values
     "two_sequence/3a-t100-n1",
     "long_lag/2b-p100",
     "long_lag/2c-q50-p50",
@@ -36,25 +36,30 @@ KINDS = [  # two classes, several, a number, and next symbols; symbols and real 
 ]
 CARDS = Path(__file__).parents[2] / "dataset_scripts" / "cards"
 MEASURED = {
-    f"{name}/{config}": facts
+    f"{name}/{config}": recorded
     for name in list_tasks()
-    for config, facts in DatasetRecord.read(CARDS / f"{name}.json").guessing.items()
+    for config, recorded in DatasetRecord.read(CARDS / f"{name}.json").guessing.items()
 }
 
 
-def drawn(task_id: str, seed: int, count: int) -> Networks:
-    return Networks.draw(np.random.Generator(np.random.Philox(seed)), count, Split(task_id).schema)
+def sample(task_id: str, seed: int, count: int) -> Networks:
+    return Networks.sample(np.random.Generator(np.random.Philox(seed)), count, Split(task_id).schema)
 
 
-def gentle(task_id: str, count: int) -> Networks:
-    """Networks with weights of [-1, 1], whose outputs are not all 0 or 1."""
-    networks = drawn(task_id, 0, count)
-    parts = (networks.into, networks.across, networks.bias, networks.out, networks.out_bias)
+def parts_of(networks: Networks) -> tuple[np.ndarray, ...]:
+    """Return the weights and biases of networks."""
+    return networks.weight_ih, networks.weight_hh, networks.bias, networks.weight_out, networks.bias_out
+
+
+def with_small_weights(task_id: str, count: int) -> Networks:
+    """Return networks with weights in [-1, 1], so that not all outputs are 0 or 1."""
+    networks = sample(task_id, 0, count)
+    parts = parts_of(networks)
     return Networks(*(part / RANGE for part in parts))
 
 
 def as_model(networks: Networks, number: int, task_id: str, tmp_path: Path) -> ModelScorer:
-    """One of the networks as a model of this package."""
+    """Return one of the networks as a model of seqhub."""
     schema = Split(task_id).schema
     config = TrainConfig(
         task=task_id,
@@ -67,91 +72,90 @@ def as_model(networks: Networks, number: int, task_id: str, tmp_path: Path) -> M
     model = create_model(config, schema)
     head = "lm_head" if schema.target == "next_symbol" else "classifier"
     weights = {
-        "model.layers.0.recurrence.weight_ih_l0": networks.into.T[number],
-        "model.layers.0.recurrence.weight_hh_l0": networks.across.T[number],
+        "model.layers.0.recurrence.weight_ih_l0": networks.weight_ih.T[number],
+        "model.layers.0.recurrence.weight_hh_l0": networks.weight_hh.T[number],
         "model.layers.0.recurrence.bias_ih_l0": networks.bias.T[number],
         "model.layers.0.recurrence.bias_hh_l0": np.zeros(UNITS),
-        f"{head}.weight": networks.out[..., number],
-        f"{head}.bias": networks.out_bias[..., number],
+        f"{head}.weight": networks.weight_out[..., number],
+        f"{head}.bias": networks.bias_out[..., number],
     }
     model.load_state_dict({name: torch.tensor(values, dtype=torch.float32) for name, values in weights.items()})
     return ModelScorer(model, schema)
 
 
-@pytest.mark.parametrize("task_id", KINDS)
-def test_networks_are_judged_as_models_are(task_id, tmp_path):
-    networks, split = gentle(task_id, 3), Split(task_id)
+@pytest.mark.parametrize("task_id", TASK_IDS)
+def test_errors_agree_with_the_metrics_of_models(task_id, tmp_path):
+    networks, split = with_small_weights(task_id, 3), Split(task_id)
     (batch,) = split.batches(0, 20)
     worst, mean = _errors(networks, split, batch)
     for number in range(len(networks)):
-        judged = as_model(networks, number, task_id, tmp_path).errors(batch)
-        np.testing.assert_allclose(worst[:, number], judged[:, 0], atol=1e-5)
+        expected = as_model(networks, number, task_id, tmp_path).errors(batch)
+        np.testing.assert_allclose(worst[:, number], expected[:, 0], atol=1e-5)
         padded = 1 + 1 / num_outputs(split.schema) if split.schema.target == "next_symbol" else 1
-        np.testing.assert_allclose(mean[:, number], judged[:, 1] * padded, atol=1e-5)  # a model's output for it is 0
+        np.testing.assert_allclose(
+            mean[:, number], expected[:, 1] * padded, atol=1e-5
+        )  # a model has an output for padding, too
 
 
-def test_a_grammar_is_judged_as_models_are(tmp_path, monkeypatch):
-    """Of an easier grammar, as nobody guesses the real one: anything but the second symbol may follow."""
+def test_illegal_texts_agree_with_the_metrics_of_models(tmp_path, monkeypatch):
+    """Use an easier grammar than the real one: any symbol except the second one is legal at every step."""
     task_id = "embedded_reber/hs97"
-    networks, split = gentle(task_id, 40), Split(task_id)
+    networks, split = with_small_weights(task_id, 40), Split(task_id)
     monkeypatch.setattr(
         type(split.task), "legal", lambda self, text: ["BTPSXVE".replace(text[1], "")] * (len(text) - 1)
     )
     (batch,) = split.batches(0, 30)
     found = _illegal(networks, split, batch).sum(axis=0)
     models = [as_model(networks, number, task_id, tmp_path) for number in range(len(networks))]
-    assert found.tolist() == [illegal(split, 30, model) for model in models]
+    assert found.tolist() == [count_illegal(split, 30, model) for model in models]
     assert len(set(found.tolist())) > 2
 
 
 @pytest.mark.parametrize("task_id", ["adding/hs97-t100", "temporal_order_3bit/easy", "long_lag/2c-q50-p50"])
-def test_a_network_answers_as_one_written_out(task_id):
-    networks, split = gentle(task_id, 3), Split(task_id)
+def test_logits_agree_with_a_plain_loop(task_id):
+    networks, split = with_small_weights(task_id, 3), Split(task_id)
     (batch,) = split.batches(0, 5)
     vocabulary = split.schema.vocabulary
     logits = networks.logits(list(networks.states(drawn_columns(batch, split.schema)))[-1])
     for network in range(3):
-        into, across, bias, out, out_bias = (
-            part[..., network].tolist()
-            for part in (networks.into, networks.across, networks.bias, networks.out, networks.out_bias)
-        )
+        weight_ih, weight_hh, bias, weight_out, bias_out = (part[..., network].tolist() for part in parts_of(networks))
         for row, (inputs, _) in enumerate(split.examples(batch)):
             units = [0.0] * UNITS
-            for given in inputs.tolist() if vocabulary is None else vocabulary.split(inputs):
+            for step in inputs.tolist() if vocabulary is None else vocabulary.split(inputs):
                 before, columns = (
                     units,
-                    given if vocabulary is None else [float(given == s) for s in vocabulary.symbols],
+                    step if vocabulary is None else [float(step == s) for s in vocabulary.symbols],
                 )
                 units = [
                     math.tanh(
                         bias[unit]
-                        + sum(value * weights[unit] for value, weights in zip(columns, into, strict=True))
-                        + sum(value * weights[unit] for value, weights in zip(before, across, strict=True))
+                        + sum(value * weights[unit] for value, weights in zip(columns, weight_ih, strict=True))
+                        + sum(value * weights[unit] for value, weights in zip(before, weight_hh, strict=True))
                     )
                     for unit in range(UNITS)
                 ]
-            answers = [
+            expected = [
                 sum(weight * unit for weight, unit in zip(weights, units, strict=True)) + constant
-                for weights, constant in zip(out, out_bias, strict=True)
+                for weights, constant in zip(weight_out, bias_out, strict=True)
             ]
-            assert logits[row, :, network] == pytest.approx(answers, abs=1e-9)
+            assert logits[row, :, network] == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_same_networks_are_drawn_however_many_at_a_time():
-    whole, random = drawn("qrsu/easy", 3, 10), np.random.Generator(np.random.Philox(3))
+def test_the_stream_of_networks_does_not_depend_on_the_number_sampled_at_a_time():
+    whole, random = sample("qrsu/easy", 3, 10), np.random.Generator(np.random.Philox(3))
     for first, count in ((0, 1), (1, 7), (8, 2)):
-        part = Networks.draw(random, count, Split("qrsu/easy").schema)
-        np.testing.assert_array_equal(part.out_bias, whole[np.arange(first, first + count)].out_bias)
-        np.testing.assert_array_equal(part.into, whole[np.arange(first, first + count)].into)
-    assert np.abs(whole.into).max() <= RANGE
+        part = Networks.sample(random, count, Split("qrsu/easy").schema)
+        np.testing.assert_array_equal(part.bias_out, whole[np.arange(first, first + count)].bias_out)
+        np.testing.assert_array_equal(part.weight_ih, whole[np.arange(first, first + count)].weight_ih)
+    assert np.abs(whole.weight_ih).max() <= RANGE
 
 
 @pytest.mark.parametrize(
     ("task_id", "guesses"),
     [("two_sequence/3a-t100-n3", [219, 94, 720, 211]), ("two_sequence/3b-t100-n3", [3075, 985, 172, 289])],
 )
-def test_a_seed_keeps_its_guesses(task_id, guesses):
-    """As they were when rows and networks were looked at in other numbers at a time."""
+def test_the_number_of_guesses_of_a_seed_does_not_change(task_id, guesses):
+    """The result must not depend on the number of rows and networks evaluated at a time."""
     assert [random_guessing(task_id, seed) for seed in range(4)] == guesses
     assert random_guessing(task_id, 2, trials=guesses[2]) == guesses[2]
     assert random_guessing(task_id, 2, trials=guesses[2] - 1) is None
@@ -160,11 +164,11 @@ def test_a_seed_keeps_its_guesses(task_id, guesses):
 @pytest.mark.parametrize(
     ("task_id", "seed"), [("two_sequence/3a-t100-n3", 1), ("long_lag/2b-p100", 1), ("long_lag/2c-q200-p200", 0)]
 )
-def test_what_is_guessed_meets_the_criterion_of_runs_on_fresh_rows(task_id, seed, tmp_path):
+def test_a_solution_meets_the_stopping_criterion_of_runs_on_new_rows(task_id, seed, tmp_path):
     guesses = MEASURED[task_id]["guesses"][MEASURED[task_id]["seeds"].index(seed)]
     stopping_rule = stopping_rule_of(task_id)
     for number, solves in ((guesses - 1, True), (guesses - 2, False)):
-        model = as_model(drawn(task_id, seed, guesses), number, task_id, tmp_path)
+        model = as_model(sample(task_id, seed, guesses), number, task_id, tmp_path)
         criteria, seen = Criteria(task_id, accuracy=1.0, seed=100, stopping_rule=stopping_rule), 0
         for rows in Split(task_id, "train", 100).batches(0, stopping_rule.window):
             errors = model.errors(rows)
@@ -174,7 +178,7 @@ def test_what_is_guessed_meets_the_criterion_of_runs_on_fresh_rows(task_id, seed
         assert criteria.met("paper") == solves
 
 
-def test_it_was_measured_of_every_config_with_a_rule_and_is_measured_again():
+def test_every_config_with_a_stopping_rule_has_a_recorded_result_that_can_be_reproduced():
     with_rule = [
         f"{name}/{config.name}"
         for name in list_tasks()
@@ -183,22 +187,27 @@ def test_it_was_measured_of_every_config_with_a_rule_and_is_measured_again():
     ]
     assert sorted(MEASURED) == sorted(with_rule)
     for task_id in ("long_lag/2b-p100", "two_sequence/3b-t100-n1", "qrsu/easy", "long_lag/2a-p4"):
-        facts = MEASURED[task_id]
-        assert (facts["units"], facts["range"]) == (UNITS, RANGE)
-        assert random_guessing(task_id, facts["seeds"][1], facts["trials"]) == facts["guesses"][1]
+        recorded = MEASURED[task_id]
+        assert (recorded["units"], recorded["range"]) == (UNITS, RANGE)
+        assert random_guessing(task_id, recorded["seeds"][1], recorded["trials"]) == recorded["guesses"][1]
 
 
 @pytest.mark.parametrize(
     ("task_id", "given", "error", "message"),
     [
-        ("adding/urnn-t100", {}, InvalidInputError, "adding/urnn-t100, whose source has no rule for a success"),
-        ("square/fixed", {}, InvalidInputError, "no rule for a success"),
-        ("embedded_reber/endless", {}, InvalidInputError, "no rule for a success"),
-        ("char_completion/custom", {}, InvalidInputError, "no rule for a success"),
-        ("two_sequence/3a-t100-n3", {"trials": 0}, InvalidInputError, "0 trials for two_sequence/3a-t100-n3; need 1"),
+        ("adding/urnn-t100", {}, InvalidInputError, "adding/urnn-t100 has no stopping rule"),
+        ("square/fixed", {}, InvalidInputError, "has no stopping rule"),
+        ("embedded_reber/endless", {}, InvalidInputError, "has no stopping rule"),
+        ("char_completion/custom", {}, InvalidInputError, "has no stopping rule"),
+        (
+            "two_sequence/3a-t100-n3",
+            {"trials": 0},
+            InvalidInputError,
+            "trials=0: must be at least 1 .two_sequence/3a-t100-n3",
+        ),
         ("qrsu/soft", {}, UnknownNameError, "no config of qrsu 'soft'"),
     ],
 )
-def test_what_cannot_be_guessed_is_refused(task_id, given, error, message):
+def test_invalid_tasks_and_trials_are_rejected(task_id, given, error, message):
     with pytest.raises(error, match=message):
         random_guessing(task_id, **given)
