@@ -120,7 +120,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     Raises:
         InvalidInputError: A text for a task with real values, or with symbols that are not in its vocabulary.
     """
-    from seqhub.evaluation.introspect import watcher
+    from seqhub.evaluation.introspect import load_tracer
     from seqhub.plots.accuracy_by_length import levels, plot_lengths
     from seqhub.plots.curves import plot_curves
     from seqhub.plots.states import plot_states
@@ -135,7 +135,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:
         raise InvalidInputError(f"--text {text!r}: {record.task} has real values; omit the option")
-    watch = watcher(folder)
+    watch = load_tracer(folder)
     seen = watch(record.probes[0] if text is None else text)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)

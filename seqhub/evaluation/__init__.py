@@ -1,1 +1,1 @@
-"""A saved model on a split: numbers in, numbers out."""
+"""Loading and evaluation of saved models."""

@@ -1,4 +1,4 @@
-"""Measure a saved model on unseen splits and write the numbers into its record."""
+"""Evaluation of a saved model on unseen splits; the metrics are written to its record."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +12,11 @@ from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.evaluation.import_model import record_of_model
+from seqhub.evaluation.import_model import create_record
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.load import load_model
 from seqhub.metrics.accumulator import MetricAccumulator
-from seqhub.metrics.grammar import illegal
+from seqhub.metrics.grammar import count_illegal
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.records.run import SplitMetrics
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BATCH_SIZE = 1_000  # sequences
-MOST_ROWS = 10_000_000  # sequences of a split: beyond, memory ends before patience does
+MAX_ROWS = 10_000_000  # sequences of a split, limited by memory
 
 _SPLITS = ("validation", "test")
 
@@ -46,30 +46,30 @@ def evaluate(
     callback: Callable[[str], None] | None = None,
     task: str | TaskRef | None = None,
 ) -> RunRecord:
-    """Measure a model on `validation`, `test` and the `test` splits of its siblings, and write that into its record.
+    """Evaluate a model on `validation`, `test` and the `test` splits of its siblings, and save the metrics.
 
-    Siblings are the other configs of the task that have rows of the same kind.
+    The metrics are added to the record of the model. Siblings are the other configs of the task with the same schema.
 
     Args:
-        folder: A model folder with its run.json; or, with `task`, without.
-        num_examples: Sequences of each of its own splits; None for all that are published.
-        sibling_examples: Sequences of each other config of the task; 0 for none.
+        folder: Model folder with its run.json; the latter is optional if `task` is given.
+        num_examples: Number of sequences of each split of the model's config; None for the published number.
+        sibling_examples: Number of sequences of each other config of the task; 0 for none.
         seed: Seed of the data; 0 is the published one.
-        data: The file that the run was trained on, if it was one; it has no siblings.
-        callback: Called with the name of each part before it is measured.
-        task: Task id of a model that was trained without `seqhub train`, as by `transformers.Trainer`; its folder gets
-            a run.json with what is known of it.
+        data: File that the run was trained on, for a task with rows from a file; such a run has no siblings.
+        callback: Called with the name of each split before it is evaluated.
+        task: Task id of a model that was trained without `seqhub train`, as by `transformers.Trainer`; a run.json with
+            the available information is written to its folder.
 
     Raises:
-        FileNotFoundError: No model, or neither a record nor a `task`.
+        FileNotFoundError: There is no model, or neither a record nor a `task`.
         CorruptFileError: See `load_model`.
-        InvalidConfigError: A number of examples below one (of siblings, below zero) or above ten million.
-        InvalidInputError: A record of another task than `task`, or a model that does not fit it; the file of the run
-            is missing, or its rows are not those that the run was trained on.
+        InvalidConfigError: `num_examples` is below 1, `sibling_examples` is below 0, or one is above ten million.
+        InvalidInputError: The record is of another task than `task`, or the model does not fit the task; or the file of
+            the run is missing, or its rows are not those that the run was trained on.
     """
-    for name, number, least in (("num_examples", num_examples, 1), ("sibling_examples", sibling_examples, 0)):
-        if number is not None and not least <= number <= MOST_ROWS:
-            raise InvalidConfigError.of(name, number, f"{least} to {MOST_ROWS:,}")
+    for name, number, lowest in (("num_examples", num_examples, 1), ("sibling_examples", sibling_examples, 0)):
+        if number is not None and not lowest <= number <= MAX_ROWS:
+            raise InvalidConfigError.of(name, number, f"{lowest} to {MAX_ROWS:,}")
     record = _record(folder := Path(folder), task)
     definition, config = record.task.definition, record.task.config
     source = DataSource.of_run(record, data)
@@ -100,7 +100,7 @@ def evaluate(
 
 
 def _record(folder: Path, task: str | TaskRef | None) -> RunRecord:
-    """Return the record of a folder, or make that of a model which has none."""
+    """Return the record of a folder, or create one for a model without a record."""
     if (folder / RunRecord.FILE_NAME).is_file() or task is None:
         try:
             record = RunRecord.load(folder)
@@ -108,47 +108,50 @@ def _record(folder: Path, task: str | TaskRef | None) -> RunRecord:
             if not (folder / "config.json").is_file():
                 raise
             raise FileNotFoundError(
-                f"{error}; name the task of a model trained otherwise, as --task qrsu/easy"
+                f"{error}; for a model that was not trained by seqhub, give its task, as in --task qrsu/easy"
             ) from None
         if task is not None and (ref := TaskRef.parse(task)) != record.task:
-            raise InvalidInputError(f"task {ref}: {folder / RunRecord.FILE_NAME} is of {record.task}")
+            raise InvalidInputError(f"task {ref}: {folder / RunRecord.FILE_NAME} is a record of {record.task}")
         return record
-    return record_of_model(folder, task)
+    return create_record(folder, task)
 
 
 def _fits(model: "PreTrainedModel", task: Task[Any], config: TaskConfig, sibling: TaskConfig) -> bool:
-    """Whether a model of one config can be asked about another: same kind of rows, of a length that it reads."""
+    """Return whether a model of one config can be evaluated on another: same schema, and a length that it accepts."""
     fixed = getattr(model.config, "num_steps", None)
     return task.schema(sibling) == task.schema(config) and (fixed is None or sibling.length == (fixed, fixed))
 
 
 def measure(model: "PreTrainedModel", split: Split, rows: int) -> SplitMetrics:
-    """Metrics of a model on the first rows of a split, all where there are fewer, with what identifies these rows."""
+    """Return the metrics of a model on the first rows of a split, with their seed, lengths and digest.
+
+    All rows are used if the split has fewer.
+    """
     rows = rows if split.size is None else min(rows, split.size)
-    return _metrics(model, split, rows, _batches(split, rows), _identity(split, rows))
+    return _metrics(model, split, rows, _batches(split, rows), _metadata(split, rows))
 
 
 class FixedRows:
-    """Rows that many models are measured on: drawn and identified once, and kept in memory.
+    """Rows that many models are evaluated on, generated once and kept in memory.
 
     Args:
-        split: Whose first rows, as `measure` takes them.
-        rows: How many.
+        split: Split whose first rows are used, as in `measure`.
+        rows: Number of rows.
     """
 
     def __init__(self, split: Split, rows: int) -> None:
         self.split = split
         self.rows = rows if split.size is None else min(rows, split.size)
         self._batches = list(islice(_batches(split, self.rows), -(-self.rows // min(BATCH_SIZE, self.rows))))
-        self._identity = _identity(split, self.rows)
+        self._metadata = _metadata(split, self.rows)
 
     def measure(self, model: "PreTrainedModel") -> SplitMetrics:
-        """Return what `measure` returns for the model."""
-        return _metrics(model, self.split, self.rows, self._batches, self._identity)
+        """Return the result of `measure` for the model."""
+        return _metrics(model, self.split, self.rows, self._batches, self._metadata)
 
 
 def _batches(split: Split, rows: int) -> Iterator[dict[str, "Tensor"]]:
-    """Batches of a split from its first row on; the last that is wanted may have more rows than are."""
+    """Return batches of a split from its first row on; the last one may contain more rows than requested."""
     from seqhub.data.loader import loader_of
 
     return iter(loader_of(split, min(BATCH_SIZE, rows)))
@@ -159,17 +162,17 @@ def _metrics(
     split: Split,
     rows: int,
     batches: Iterable[dict[str, "Tensor"]],
-    identity: dict[str, Any],
+    metadata: dict[str, Any],
 ) -> SplitMetrics:
     metrics = _accumulate(model, split, rows, batches).metrics()
     if (stopping_rule := _stopping_rule(split)) is not None and stopping_rule.rule == "legal":
-        wrong = illegal(split, rows, ModelScorer(model, split.schema))
+        wrong = count_illegal(split, rows, ModelScorer(model, split.schema))
         metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
-    return cast("SplitMetrics", metrics | identity)
+    return cast("SplitMetrics", metrics | metadata)
 
 
-def _identity(split: Split, rows: int) -> dict[str, Any]:
-    """What says which rows these are."""
+def _metadata(split: Split, rows: int) -> dict[str, Any]:
+    """Return lengths, seed and digest of the rows."""
     lengths = np.concatenate([batch.lengths for batch in split.batches(0, rows)])
     return {
         "length": [int(lengths.min()), int(lengths.max())],
@@ -184,7 +187,7 @@ def _stopping_rule(split: Split) -> StoppingRule | None:
 
 
 def accumulate_metrics(model: "PreTrainedModel", split: Split, rows: int) -> MetricAccumulator:
-    """What a model makes of the first rows of a split."""
+    """Return the accumulated metrics of a model on the first rows of a split."""
     return _accumulate(model, split, rows, _batches(split, rows))
 
 
@@ -196,8 +199,8 @@ def _accumulate(
     result, device = MetricAccumulator(split.schema, rows, _stopping_rule(split), logistic_outputs(model)), model.device
     with torch.inference_mode():
         for batch in batches:
-            given = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
-            result.add(model(**given).logits, batch["labels"], batch["attention_mask"])
+            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+            result.add(model(**inputs).logits, batch["labels"], batch["attention_mask"])
             if result.full:
                 break
     return result

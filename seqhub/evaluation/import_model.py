@@ -1,4 +1,4 @@
-"""Records of models that were trained without `seqhub train`, as by `transformers.Trainer`."""
+"""Records for models that were trained without `seqhub train`, as by `transformers.Trainer`."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from seqhub.tasks.schema import TaskSchema
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# What `save_pretrained` of a model and a tokenizer writes; a folder may hold other files, such as training_args.bin
+# Files that `save_pretrained` of a model and a tokenizer writes; the folder may contain others (training_args.bin)
 _FILES = (
     "*.safetensors",
     "model.safetensors.index.json",
@@ -29,30 +29,33 @@ _FILES = (
 )
 
 
-def record_of_model(folder: Path, task: str | TaskRef) -> RunRecord:
-    """Make the record of a model folder that has none: what the files tell, and nothing about the training.
+def create_record(folder: Path, task: str | TaskRef) -> RunRecord:
+    """Return a record for a model folder without one, from its files; fields about the training are empty.
 
     Args:
-        folder: Holds what `save_pretrained` of a model and, for a task with texts, of its tokenizer wrote.
-        task: Task id of what the model was trained for.
+        folder: Folder with the files that `save_pretrained` of a model and, for a task with texts, of its tokenizer
+            wrote.
+        task: Task id that the model was trained for.
 
     Raises:
-        FileNotFoundError: No model in the folder.
-        UnknownNameError: No such task.
-        InvalidInputError: The model is not one of seqhub's, or is for other inputs or labels than those of the task; or
-            a task whose rows are a file of the user.
+        FileNotFoundError: There is no model in the folder.
+        UnknownNameError: There is no such task.
+        InvalidInputError: The model is not a seqhub model, or its inputs or labels are not those of the task; or the
+            rows of the task are a file that the user supplies.
         CorruptFileError: The files cannot be read or do not fit together.
     """
     ref = TaskRef.parse(task)
     if ref.is_custom:
-        raise InvalidInputError(f"{ref}: rows of a file, which only runs of `seqhub train` record")
+        raise InvalidInputError(
+            f"{ref}: rows of a file; must be a generated task, since only runs of `seqhub train` record the file"
+        )
     model = load_model(folder, _head(folder, ref))
     config: Any = model.config
     preset = preset_of(config)
     if preset is None:
-        raise InvalidInputError(f"{folder}: a {config.model_type!r} model; only models of seqhub can be evaluated")
+        raise InvalidInputError(f"{folder}: model_type {config.model_type!r}; must be a seqhub model")
     if difference := _difference(config, ref.schema):
-        raise InvalidInputError(f"{folder}: {difference}, as {ref} has")
+        raise InvalidInputError(f"{folder}: {difference}, as in {ref}")
     _check_tokenizer(folder, ref)
     defaults = build_config(preset)
     settings = {
@@ -90,12 +93,12 @@ def _head(folder: Path, ref: TaskRef) -> str:
         raise CorruptFileError(f"{folder / 'config.json'} is not valid JSON: {error}") from None
     saved, wanted = (config.get("architectures") or [None])[0], class_name(config.get("model_type"), head)
     if saved is not None and wanted is not None and saved != wanted:
-        raise InvalidInputError(f"{folder}: a {saved}; must be a {wanted}, as {ref} needs")
+        raise InvalidInputError(f"{folder}: {saved}; must be {wanted} for {ref}")
     return head
 
 
 def _difference(config: "PreTrainedConfig", schema: TaskSchema) -> str:
-    """Return how a config differs from what a task needs; empty if it does not."""
+    """Return the first difference between a config and the schema of a task; empty if they agree."""
     wanted: dict[str, Any] = {}
     if schema.vocabulary is not None:
         wanted["vocab_size"] = 1 + len(schema.vocabulary)
@@ -104,7 +107,7 @@ def _difference(config: "PreTrainedConfig", schema: TaskSchema) -> str:
     else:
         wanted["num_features"] = schema.num_features
     if hasattr(config, "inputs") and (config.inputs == "values") != (schema.vocabulary is None):
-        return f"takes {'real values' if config.inputs == 'values' else 'ids'}; must take " + (
+        return f"inputs={'real values' if config.inputs == 'values' else 'ids'}; must be " + (
             "real values" if schema.vocabulary is None else "ids"
         )
     for name, value in wanted.items():
@@ -115,7 +118,7 @@ def _difference(config: "PreTrainedConfig", schema: TaskSchema) -> str:
     if not schema.labels:
         return ""
     if schema.target == "class" and config.num_labels == 1 and len(schema.labels) == 2:
-        return ""  # a single logit, of the second class
+        return ""  # a single logit for the second class
     if config.num_labels != len(schema.labels):
         return f"num_labels={config.num_labels}; must be {len(schema.labels)}"
     id2label: dict[Any, str] = config.id2label or {}
@@ -133,15 +136,13 @@ def _check_tokenizer(folder: Path, ref: TaskRef) -> None:
     if ref.schema.vocabulary is None:
         return
     expected = tokenizer_of(ref.schema.vocabulary)
-    remedy = f"seqhub.get_tokenizer({str(ref)!r}).save_pretrained({str(folder)!r}) writes it"
+    remedy = f"write it with seqhub.get_tokenizer({str(ref)!r}).save_pretrained({str(folder)!r})"
     if not (folder / "tokenizer.json").is_file():
         raise InvalidInputError(f"{folder}: no tokenizer.json; {remedy}")
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the tokenizers library raises nothing narrower
-        raise CorruptFileError(
-            f"{folder} has no tokenizer that can be loaded: {' '.join(str(error).split())}"
-        ) from error
+    except Exception as error:  # the tokenizers library raises Exception itself
+        raise CorruptFileError(f"the tokenizer in {folder} cannot be loaded: {' '.join(str(error).split())}") from error
     if tokenizer.get_vocab() != expected.get_vocab():
-        raise InvalidInputError(f"{folder}: a tokenizer with another vocabulary than {ref} has; {remedy}")
+        raise InvalidInputError(f"{folder}: the vocabulary of the tokenizer is not that of {ref}; {remedy}")

@@ -1,4 +1,4 @@
-"""What a model does inside, step by step, on one sequence: arrays for pictures."""
+"""States, readouts and gradients of a model on one sequence, for figures."""
 
 import inspect
 from dataclasses import replace
@@ -23,78 +23,80 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def watcher(folder: Path) -> Watch:
-    """Load the model of a run once, to run it over one sequence after the other.
+def load_tracer(folder: Path) -> Watch:
+    """Load the model of a run and return a function that traces it on one sequence.
 
     Returns:
-        A function of a text, or of real values (T, F); it raises InvalidInputError for symbols that the tokenizer of
-        the run does not know, and for values that are not finite or not so many at a step.
+        Function of a text, or of real values (T, F). It raises InvalidInputError for symbols that are not in the
+        vocabulary of the tokenizer, and for values that are not finite or have another number of features.
     """
     from transformers import AutoTokenizer
 
     task, config = resolve(RunRecord.load(folder).task)
     schema, tokenizer = task.schema(config), None
     model = load_model(folder)
-    if config is CUSTOM and schema.vocabulary is None:  # how wide the steps of a file were, the model still knows
+    if config is CUSTOM and schema.vocabulary is None:  # the config has the number of features of the file
         schema = replace(schema, step_shape=(model.config.num_features,))
     if schema.vocabulary is not None:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return lambda inputs: _trace(model, schema, inputs, _given(schema, tokenizer, inputs))
+    return lambda inputs: _trace(model, schema, inputs, _encode(schema, tokenizer, inputs))
 
 
-def _trace(model: "PreTrainedModel", schema: TaskSchema, inputs: Any, given: "dict[str, Tensor]") -> Trace:
+def _trace(model: "PreTrainedModel", schema: TaskSchema, inputs: Any, batch: "dict[str, Tensor]") -> Trace:
     import torch
 
     if schema.vocabulary is None:
-        inputs = given["input_values"][0].numpy()
+        inputs = batch["input_values"][0].numpy()
     with torch.inference_mode():
-        output = model(**given)
-        states = _states(model, given)
+        output = model(**batch)
+        states = _states(model, batch)
         readout = _readout(model, schema, output.logits, states.get("hidden"))
     logits = output.logits[0].float().numpy()
     arrays = {name: each[0].float().numpy() for name, each in states.items()}
-    return Trace(inputs, logits, arrays, readout, _saliency(model, schema, given))
+    return Trace(inputs, logits, arrays, readout, _saliency(model, schema, batch))
 
 
-def _saliency(model: "PreTrainedModel", schema: TaskSchema, given: "dict[str, Tensor]") -> Any:
+def _saliency(model: "PreTrainedModel", schema: TaskSchema, batch: "dict[str, Tensor]") -> Any:
     """See `Trace.saliency`."""
     import torch
 
     if schema.vocabulary is not None or schema.target not in ("class", "number"):
         return None
-    values = given["input_values"].clone().requires_grad_()
-    score = model(**given | {"input_values": values}).logits.max()
+    values = batch["input_values"].clone().requires_grad_()
+    score = model(**batch | {"input_values": values}).logits.max()
     return torch.autograd.grad(score, values)[0][0].numpy()
 
 
-def _given(schema: TaskSchema, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
+def _encode(schema: TaskSchema, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
     import torch
 
     if tokenizer is not None:
         return dict(encode(tokenizer, [inputs]))
     values = np.array(inputs, dtype=np.float32)
     if values.ndim != 2 or values.shape[1] != schema.num_features or not len(values) or not np.isfinite(values).all():
-        raise InvalidInputError(f"values of shape {values.shape}; need finite ones of (steps, {schema.num_features})")
+        raise InvalidInputError(
+            f"values of shape {values.shape}: must be finite, with shape (steps, {schema.num_features})"
+        )
     return {"input_values": torch.from_numpy(values)[None]}
 
 
-def _states(model: "PreTrainedModel", given: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """Of the last layer, (1, T, H) each; nothing where the family has none at each step."""
+def _states(model: "PreTrainedModel", batch: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """Return the states of the last layer, (1, T, H) each; empty if the family has no state at each step."""
     if "AutoModelForTokenClassification" not in model.config.to_dict()["auto_map"]:
         return {}
-    body = model.base_model
-    more = (
-        {"output_hidden_states": True} if "output_hidden_states" in inspect.signature(body.forward).parameters else {}
+    base = model.base_model
+    options = (
+        {"output_hidden_states": True} if "output_hidden_states" in inspect.signature(base.forward).parameters else {}
     )
-    output = body(**given, **more)
+    output = base(**batch, **options)
     states = {"hidden": output.last_hidden_state}
     cells = getattr(output, "cell_states", None)
     return states | {"cell": cells[-1]} if cells else states
 
 
 def _readout(model: "PreTrainedModel", schema: TaskSchema, logits: "Tensor", hidden: "Tensor | None") -> Any:
-    """See `Trace.readout`; what a head makes of pooled states says nothing about one step."""
+    """See `Trace.readout`; a head on pooled states has no readout at single steps."""
     if schema.target in ("step_class", "next_symbol"):
         return class_outputs(logits[0].float(), logistic_outputs(model)).numpy()
     config = model.config

@@ -1,4 +1,4 @@
-"""A model folder back into a model, or one clear line why not."""
+"""Loading of model folders."""
 
 import hashlib
 from pathlib import Path
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_files(folder: Path, record: RunRecord) -> None:
-    """Raise CorruptFileError unless every file that the record lists is there, byte for byte."""
+    """Raise CorruptFileError if a file that the record lists is missing or has another SHA-256."""
     for name, digest in record.files.items():
         path = folder / name
         if not path.is_file():
-            raise CorruptFileError(f"{path} is missing; {RunRecord.FILE_NAME} lists it")
+            raise CorruptFileError(f"{path} is missing, but listed in {RunRecord.FILE_NAME}")
         if file_digest(path) != digest:
             raise CorruptFileError(f"{path} is truncated or was changed: its SHA-256 is not the one in its record")
 
 
 def load_model(folder: Path, head: str = "sequence") -> "PreTrainedModel":
-    """Load the model of a folder for evaluation, with the classes of this package and without remote code.
+    """Load a model in evaluation mode, with the classes of seqhub and without remote code.
 
     Args:
-        folder: Model folder; the task in its record, if it has one, decides the head.
-        head: Head without a record, see `models.registry.HEADS`.
+        folder: Model folder; if it has a record, the task determines the head.
+        head: Head for a folder without a record, see `models.registry.HEADS`.
 
     Raises:
-        FileNotFoundError: No such folder, or no config.json in it.
-        CorruptFileError: The files are not those of the record beside them, cannot be read, or do not fit together:
-            truncated or tampered weights, the config.json of another family.
+        FileNotFoundError: There is no such folder, or no config.json in it.
+        CorruptFileError: The files differ from the record, cannot be read or do not fit together, as for truncated
+            weights or the config.json of another family.
     """
     import transformers
     from huggingface_hub.errors import StrictDataclassError
@@ -60,11 +60,13 @@ def load_model(folder: Path, head: str = "sequence") -> "PreTrainedModel":
             )
     except (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise CorruptFileError(f"{folder} holds no model that can be loaded: {reason[:200]}") from error
-    wrong = {kind: names for kind, names in info.items() if names and kind != "error_msgs"}
-    if wrong:
-        what = "; ".join(f"{kind.replace('_', ' ')}: {sorted(map(str, names))[0]}" for kind, names in wrong.items())
-        raise CorruptFileError(f"weights and config.json of {folder} do not fit together ({what})")
+        raise CorruptFileError(f"the model in {folder} cannot be loaded: {reason[:200]}") from error
+    problems = {kind: names for kind, names in info.items() if names and kind != "error_msgs"}
+    if problems:
+        details = "; ".join(
+            f"{kind.replace('_', ' ')}: {sorted(map(str, names))[0]}" for kind, names in problems.items()
+        )
+        raise CorruptFileError(f"weights and config.json of {folder} do not fit together ({details})")
     model.eval()
     loaded: PreTrainedModel = model
     return loaded

@@ -1,4 +1,4 @@
-"""Probe of a model: the logits of a few test sequences, by which a loaded copy is verified."""
+"""Probe logits: the outputs of a model on a few test sequences, to verify a loaded copy."""
 
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,11 @@ from seqhub.records.run import Probe
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_PROBES = 8  # sequences
+_NUM_PROBES = 8  # sequences
 
 
 def probe_logits(model: "PreTrainedModel", source: DataSource) -> Probe:
-    """Return the first test sequences of a source and the logits that a model gives them, one at a time.
+    """Return the first test sequences of a source and the logits of a model for them, computed one at a time.
 
     Raises:
         InvalidConfigError: A logit is NaN or infinite.
@@ -21,7 +21,7 @@ def probe_logits(model: "PreTrainedModel", source: DataSource) -> Probe:
     import torch
 
     split = source.split("test")
-    (batch,) = split.batches(0, _PROBES if split.size is None else min(_PROBES, split.size))
+    (batch,) = split.batches(0, _NUM_PROBES if split.size is None else min(_NUM_PROBES, split.size))
     sequences = [inputs for inputs, _ in split.examples(batch)]
     logits = []
     model.eval()
@@ -34,7 +34,7 @@ def probe_logits(model: "PreTrainedModel", source: DataSource) -> Probe:
             logits.append(model(**inputs).logits[0].float())
     if not all(bool(row.isfinite().all()) for row in logits):
         raise InvalidConfigError(
-            f"training of {source.task} diverged in its last steps; lower learning_rate or weight_decay"
+            f"training of {source.task} diverged in its last steps; use a lower learning_rate or weight_decay"
         )
     if split.schema.vocabulary is not None:
         return {"texts": sequences, "logits": [row.tolist() for row in logits]}

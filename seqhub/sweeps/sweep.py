@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from seqhub.data.describe import warn
 from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, DataWarning, InvalidConfigError, OutputExistsError, SaveError
-from seqhub.evaluation.evaluate import MOST_ROWS, FixedRows
+from seqhub.evaluation.evaluate import MAX_ROWS, FixedRows
 from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.pool import StoppedError, Worker
 from seqhub.sweeps.summary import is_solved, summarize
@@ -97,7 +97,7 @@ class SweepPlan:
         for name, value, lowest, highest in (
             ("seeds", len(self.seeds), 1, _MAX_SEEDS),
             ("threads", self.threads, 1, 1_024),
-            ("test_rows", self.test_rows, 0, MOST_ROWS),
+            ("test_rows", self.test_rows, 0, MAX_ROWS),
         ):
             if not lowest <= value <= highest:
                 raise InvalidConfigError.of(name, value, f"{lowest} to {highest:,}")

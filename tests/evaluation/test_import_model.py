@@ -1,4 +1,4 @@
-"""Models of plain `transformers.Trainer`: evaluated, verified, given a card and pushed."""
+"""Models of `transformers.Trainer`: evaluation, verification, card and push."""
 
 import json
 import re
@@ -20,7 +20,7 @@ ROWS = 64
 
 
 def train_with_trainer(folder: Path, task_id: str, model: torch.nn.Module) -> Path:
-    """Train for a few steps on rows of `load_dataset`, and save as a user of transformers does."""
+    """Train for a few steps on rows of `load_dataset`, and save as users of transformers do."""
     rows = seqhub.load_dataset(*task_id.split("/"), split="train").select(range(ROWS))
     tokenizer = None
     if "text" in rows.column_names:
@@ -67,7 +67,7 @@ def test_a_model_of_trainer_is_evaluated_verified_and_pushed(tmp_path, task_id):
     assert all(finding.agrees for finding in seqhub.verify(folder))
     assert output_of(
         "evaluate", folder, "--num-examples", 30, "--sibling-examples", 0, "--quiet"
-    )  # the task is known now
+    )  # the record has the task
 
     write_card(folder, license="apache-2.0")
     card = (folder / "README.md").read_text()
@@ -94,21 +94,25 @@ def save(folder: Path, preset: str = "gru", head: str = "sequence", task: str | 
 @pytest.mark.parametrize(
     ("settings", "task", "message"),
     [
-        ({"num_labels": 3}, "qrsu/easy", "num_labels=3; must be 4, as qrsu/easy has"),
-        ({"num_labels": 4}, "temporal_order_3bit/easy", "num_labels=4; must be 8, as temporal_order_3bit/easy has"),
+        ({"num_labels": 3}, "qrsu/easy", "num_labels=3; must be 4, as in qrsu/easy"),
+        ({"num_labels": 4}, "temporal_order_3bit/easy", "num_labels=4; must be 8, as in temporal_order_3bit/easy"),
         ({"num_labels": 4, "vocab_size": 12}, "qrsu/easy", "vocab_size=12; must be 9"),
         ({"id2label": dict(enumerate("QRUS"))}, "qrsu/easy", "labels Q, R, U, S; must be Q, R, S, U"),
-        ({"num_labels": 4}, "adding/hs97-t100", "takes ids; must take real values"),
-        ({"num_labels": 4, "inputs": "values", "num_features": 3}, "qrsu/easy", "takes real values; must take ids"),
+        ({"num_labels": 4}, "adding/hs97-t100", "inputs=ids; must be real values"),
+        ({"num_labels": 4, "inputs": "values", "num_features": 3}, "qrsu/easy", "inputs=real values; must be ids"),
         ({"inputs": "values", "num_features": 3, "num_labels": 1}, "adding/hs97-t100", "num_features=3; must be 2"),
-        ({"head": "token", "num_labels": 4}, "qrsu/easy", "RecurrentForTokenClassification; must be a RecurrentForSeq"),
-        ({"num_labels": 4, "tokenizer": "echo"}, "qrsu/easy", "another vocabulary than qrsu/easy"),
-        ({"num_labels": 4, "tokenizer": None}, "qrsu/easy", r"no tokenizer.json; seqhub.get_tokenizer\('qrsu/easy'\)"),
+        ({"head": "token", "num_labels": 4}, "qrsu/easy", "RecurrentForTokenClassification; must be RecurrentForSeq"),
+        ({"num_labels": 4, "tokenizer": "echo"}, "qrsu/easy", "vocabulary of the tokenizer is not that of qrsu/easy"),
+        (
+            {"num_labels": 4, "tokenizer": None},
+            "qrsu/easy",
+            r"no tokenizer.json; .*seqhub.get_tokenizer\('qrsu/easy'\)",
+        ),
         ({"num_labels": 4}, "char_completion/custom", "char_completion/custom: rows of a file"),
         ({"num_labels": 4}, "qrsu/eazy", "known: easy"),
     ],
 )
-def test_a_model_that_does_not_fit_the_task_is_one_line(tmp_path, settings, task, message):
+def test_the_error_on_a_model_that_does_not_fit_the_task_is_one_line(tmp_path, settings, task, message):
     settings = dict(settings)
     folder = save(tmp_path, "gru", settings.pop("head", "sequence"), settings.pop("tokenizer", "qrsu"), **settings)
     with pytest.raises(SeqhubError, match=message) as raised:
@@ -117,10 +121,10 @@ def test_a_model_that_does_not_fit_the_task_is_one_line(tmp_path, settings, task
     assert not (folder / "run.json").exists()
 
 
-def test_other_models_and_other_tasks_are_refused(tmp_path):
+def test_other_models_and_other_tasks_are_rejected(tmp_path):
     config = BertConfig(hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4, vocab_size=9)
     BertForSequenceClassification(config).save_pretrained(tmp_path / "bert")
-    with pytest.raises(InvalidInputError, match="a 'bert' model; only models of seqhub"):
+    with pytest.raises(InvalidInputError, match="model_type 'bert'; must be a seqhub model"):
         seqhub.evaluate(tmp_path / "bert", task="qrsu/easy")
     folder = save(tmp_path / "gru", num_labels=4)
     ended = call("evaluate", folder)
@@ -128,7 +132,7 @@ def test_other_models_and_other_tasks_are_refused(tmp_path):
     assert "no run.json" in ended.err
     assert "--task qrsu/easy" in ended.err
     seqhub.evaluate(folder, task="qrsu/easy", num_examples=10, sibling_examples=0)
-    with pytest.raises(InvalidInputError, match=r"task qrsu/hard: .*run.json is of qrsu/easy"):
+    with pytest.raises(InvalidInputError, match=r"task qrsu/hard: .*run.json is a record of qrsu/easy"):
         seqhub.evaluate(folder, task="qrsu/hard")
     with pytest.raises(FileNotFoundError, match="no model"):
         seqhub.evaluate(tmp_path / "nothing", task="qrsu/easy")

@@ -1,4 +1,4 @@
-"""What is measured of logistic outputs, inside and by a stranger: squared errors, and each output by itself."""
+"""Metrics of logistic outputs: squared errors, with independent outputs."""
 
 import numpy as np
 import pytest
@@ -9,20 +9,20 @@ from seqhub.metrics.per_example import example_metrics
 from seqhub.tasks.schema import NO_LABEL, StoppingRule, TaskSchema
 from seqhub.tasks.vocabulary import Vocabulary
 
-ALPHABET = Vocabulary("abcd")
-CLASS = TaskSchema(vocabulary=ALPHABET, labels=tuple("QRSU"))
-TWO = TaskSchema(vocabulary=ALPHABET, labels=("no", "yes"))
-NUMBER = TaskSchema(vocabulary=ALPHABET, target="number", tolerance=0.1)
-STEPS = TaskSchema(vocabulary=ALPHABET, target="step_class", labels=tuple("QRSU"))
-SUCCESS = StoppingRule(rule="streak", section="2", tolerance=0.3, window=10)
+VOCABULARY = Vocabulary("abcd")
+CLASS = TaskSchema(vocabulary=VOCABULARY, labels=tuple("QRSU"))
+TWO = TaskSchema(vocabulary=VOCABULARY, labels=("no", "yes"))
+NUMBER = TaskSchema(vocabulary=VOCABULARY, target="number", tolerance=0.1)
+STEPS = TaskSchema(vocabulary=VOCABULARY, target="step_class", labels=tuple("QRSU"))
+STOPPING_RULE = StoppingRule(rule="streak", section="2", tolerance=0.3, window=10)
 
 
-def squash(logits: torch.Tensor) -> np.ndarray:
+def sigmoid(logits: torch.Tensor) -> np.ndarray:
     return 1 / (1 + np.exp(-logits.double().numpy()))
 
 
-def tallied(schema: TaskSchema, logits: torch.Tensor, labels: torch.Tensor) -> dict:
-    accumulator = MetricAccumulator(schema, len(labels), SUCCESS, logistic=True)
+def metrics_of(schema: TaskSchema, logits: torch.Tensor, labels: torch.Tensor) -> dict:
+    accumulator = MetricAccumulator(schema, len(labels), STOPPING_RULE, logistic=True)
     accumulator.add(logits, labels, torch.ones(logits.shape[:2]))
     return accumulator.metrics()
 
@@ -33,20 +33,20 @@ def test_classes(schema: TaskSchema, outputs: int) -> None:
     logits = 2 * torch.randn(50, outputs, generator=random)
     labels = torch.randint(len(schema.labels), (50,), generator=random)
     targets = labels[:, None].numpy() if outputs == 1 else np.eye(outputs)[labels.numpy()]
-    errors = np.abs(squash(logits) - targets)
-    found = tallied(schema, logits, labels)
+    errors = np.abs(sigmoid(logits) - targets)
+    found = metrics_of(schema, logits, labels)
     assert found["loss"] == pytest.approx((errors**2).sum() / 2 / 50)
     assert found["abs_error"] == pytest.approx(errors.mean())
     assert found["abs_wrong"] == found["paper"]["wrong"] == (errors.max(axis=1) >= 0.3).sum()
-    best = (squash(logits)[:, 0] > 0.5) if outputs == 1 else squash(logits).argmax(axis=1)
+    best = (sigmoid(logits)[:, 0] > 0.5) if outputs == 1 else sigmoid(logits).argmax(axis=1)
     assert found["accuracy"] == np.mean(best == labels.numpy())
 
 
 def test_numbers() -> None:
     random = torch.Generator().manual_seed(2)
     logits, labels = torch.randn(60, 1, generator=random), torch.rand(60, generator=random)
-    errors = np.abs(squash(logits)[:, 0] - labels.numpy())
-    found = tallied(NUMBER, logits, labels)
+    errors = np.abs(sigmoid(logits)[:, 0] - labels.numpy())
+    found = metrics_of(NUMBER, logits, labels)
     assert found["mse"] == pytest.approx((errors**2).mean())
     assert found["loss"] == pytest.approx((errors**2).mean() / 2)
     assert found["mean_absolute_error"] == pytest.approx(errors.mean())
@@ -60,9 +60,9 @@ def test_steps() -> None:
     labels = torch.randint(4, (20, 7), generator=random)
     labels[:5, 4:] = NO_LABEL
     counted = (labels != NO_LABEL).numpy()
-    errors = np.abs(squash(logits) - np.eye(4)[labels.clamp(min=0).numpy()]) * counted[..., None]
-    found = tallied(STEPS, logits, labels)
+    errors = np.abs(sigmoid(logits) - np.eye(4)[labels.clamp(min=0).numpy()]) * counted[..., None]
+    found = metrics_of(STEPS, logits, labels)
     assert found["loss"] == pytest.approx((errors**2).sum() / 2 / counted.sum())
     assert found["paper"]["wrong"] == (errors.max(axis=(1, 2)) >= 0.3).sum()
-    judged = example_metrics(STEPS, logits, labels, torch.ones(20, 7), logistic=True).numpy()
-    np.testing.assert_allclose(judged[:, 2], (errors**2).sum(axis=(1, 2)) / 2, rtol=1e-5)
+    values = example_metrics(STEPS, logits, labels, torch.ones(20, 7), logistic=True).numpy()
+    np.testing.assert_allclose(values[:, 2], (errors**2).sum(axis=(1, 2)) / 2, rtol=1e-5)

@@ -8,7 +8,7 @@ import torch
 from matplotlib.image import imread
 
 from seqhub.cli.results import draw
-from seqhub.evaluation.introspect import watcher
+from seqhub.evaluation.introspect import load_tracer
 from seqhub.evaluation.load import load_model
 from seqhub.plots.tasks import draw_task_figures
 from seqhub.plots.tasks.windows import draw_weights, hidden_weights
@@ -46,7 +46,7 @@ def test_figures_of_tasks_are_drawn_reproducibly(task_id: str, tmp_path: Path) -
     assert own.name == CUSTOM[task_id]
     first = own.read_bytes()
     own.unlink()
-    assert draw_task_figures(own.parent, RunRecord.load(run), watcher(run)) == [own]
+    assert draw_task_figures(own.parent, RunRecord.load(run), load_tracer(run)) == [own]
     assert own.read_bytes() == first
     picture = imread(own)[..., :3]
     assert picture.shape[1] == 1600
@@ -72,7 +72,7 @@ def test_drawn_weights_are_those_of_the_model(tmp_path: Path) -> None:
 
 
 def test_saliency_is_the_gradient_of_the_output(tmp_path: Path) -> None:
-    watch = watcher(trained(tmp_path, "windows/k4-n8"))
+    watch = load_tracer(trained(tmp_path, "windows/k4-n8"))
     values = Split("windows/k4-n8", "test")[0].inputs
     trace, step = watch(values), 1e-3
     assert trace.saliency is not None
@@ -87,13 +87,13 @@ def test_saliency_is_the_gradient_of_the_output(tmp_path: Path) -> None:
 
 
 def test_texts_have_no_saliency(tmp_path: Path) -> None:
-    assert watcher(trained(tmp_path, "qrsu/easy"))("BaXbYdE").saliency is None
+    assert load_tracer(trained(tmp_path, "qrsu/easy"))("BaXbYdE").saliency is None
 
 
 @pytest.mark.parametrize("task_id", ["two_sequence/3c-t100-n3", "adding/hs97-t100"])
 def test_the_drawn_prediction_at_the_last_step_is_that_of_the_model(task_id: str, tmp_path: Path) -> None:
     run = trained(tmp_path, task_id)
-    trace = watcher(run)(Split(task_id, "test")[0].inputs)
+    trace = load_tracer(run)(Split(task_id, "test")[0].inputs)
     answer = float(trace.logits[0])
     logistic = task_id.startswith("two_sequence")
     assert trace.readout is not None

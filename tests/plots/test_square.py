@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from seqhub.cli.results import draw
-from seqhub.evaluation.introspect import watcher
+from seqhub.evaluation.introspect import load_tracer
 from seqhub.plots.tasks import square
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
@@ -48,7 +48,7 @@ def test_all_figures_are_drawn(two_units: Path) -> None:
 
 
 def test_the_surface_is_that_of_the_head(two_units: Path) -> None:
-    watch = watcher(two_units)
+    watch = load_tracer(two_units)
     traces = [watch(sequence) for sequence, _ in square.canonical_sequences()]
     found = square._head(np.array([trace.states["hidden"] for trace in traces]), np.array([t.readout for t in traces]))
     weights = load_file(two_units / "model.safetensors")
