@@ -22,7 +22,7 @@ from seqhub.cli.results import draw
 from seqhub.data.parquet import write_folder
 from seqhub.errors import CorruptFileError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.introspect import watcher
+from seqhub.evaluation.introspect import load_tracer
 from seqhub.records import RunRecord
 from seqhub.tasks.registry import resolve
 from seqhub.tasks.splits import SPLITS, Split
@@ -134,7 +134,7 @@ def test_states_and_readout_have_a_row_for_each_step(task_id: str, run_of: Make)
     record = RunRecord.load(run_of(task_id))
     schema = Split(task_id).schema
     example = Split(task_id, "test")[0]
-    seen = watcher(run_of(task_id))(example.inputs)
+    seen = load_tracer(run_of(task_id))(example.inputs)
     steps = len(schema.vocabulary.encode(example.inputs)) if schema.vocabulary is not None else len(example.inputs)
     np.testing.assert_allclose(seen.logits, record.probe["logits"][0], atol=1e-4)
     assert all(state.shape == (steps, 4) for state in seen.states.values())
@@ -150,8 +150,8 @@ def test_a_dataset_agrees_with_its_record_and_definition(task_id: str, data_of: 
     """Targets are compared with the definition of the task unless noise is part of them."""
     findings = verify(data_of(task_id))
     task, config = resolve(task_id)
-    by_rule = [f"{config.name} {split} labels by the rule" for split in SPLITS if task.certain(config, split)]
-    assert [finding.what for finding in findings if finding.what.endswith("by the rule")] == by_rule
+    by_rule = [f"{config.name} {split} labels by definition" for split in SPLITS if task.certain(config, split)]
+    assert [finding.what for finding in findings if finding.what.endswith("by definition")] == by_rule
     assert len(findings) == 3 * len(SPLITS) + len(by_rule)
     assert [finding for finding in findings if not finding.agrees] == []
 
@@ -171,8 +171,8 @@ def test_a_changed_row_of_a_dataset_is_detected(task_id: str, data_of: Make) -> 
         wrong = different(data_of(task_id))
     finally:
         path.write_bytes(original)
-    assert wrong[:2] == [f"{config} test digest", f"{config} test drawn again"]
-    assert wrong[2:] == [f"{config} test labels by the rule"]
+    assert wrong[:2] == [f"{config} test digest", f"{config} test generated again"]
+    assert wrong[2:] == [f"{config} test labels by definition"]
 
 
 def _changed(value: Any, labels: tuple[str, ...]) -> Any:

@@ -1,15 +1,16 @@
-"""Load a published model without seqhub and measure it. Imports nothing of seqhub; runs where it is not installed.
+"""Loading and evaluation of a published model without seqhub. This file does not import seqhub.
 
     python remote.py JOB RESULT
 
 JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
 `tasks.schema.TaskSchema`, "tolerance": number, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows":
-{name: how}}, where `how` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
+{name: source}}, where `source` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split":
+name}.
 
-RESULT is written as JSON: {"logits": what the model gives each sequence of the probe, alone, "rows": {name: {"counted":
-sequences, or steps where each has a target, "right": how many of them, "loss": mean in nats, or mean squared error, or
-half the squared errors of the logistic outputs of classes, "confusion": of classes only, counts by true class (row) and
-answer (column)}}}.
+RESULT is written as JSON: {"logits": logits of each probe sequence, computed one at a time, "rows": {name: {"counted":
+number of sequences, or of steps for a target at each step, "right": number of correct ones, "loss": mean in nats, or
+mean squared error, or half the squared errors of the logistic outputs of classes, "confusion": for classes only, counts
+by true class (row) and prediction (column)}}}.
 """
 
 import argparse
@@ -23,20 +24,20 @@ from types import ModuleType
 from typing import Any
 
 _BATCH_SIZE = 500
-_NO_LABEL = -100  # of a step that does not count
+_NO_LABEL = -100  # label of a step that does not count
 
 
 class _NoSeqhub(MetaPathFinder):
-    """Stands before every other finder, so that seqhub is not there, installed or not."""
+    """Import finder that raises ImportError for seqhub, even if it is installed."""
 
     def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name.partition(".")[0] == "seqhub":
-            raise ImportError("seqhub is kept out of this process on purpose")
+            raise ImportError("seqhub is excluded from this process")
         return None
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Do one job, see the top of this file."""
+    """Run a job; see the docstring of this module."""
     import torch
     import transformers
 
@@ -47,26 +48,29 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     model.eval()
     tokenizer = None
     if "texts" in job["probe"]:
-        # trust is told here too: the tokenizer needs no code, but its loader reads config.json, and would ask on stdin
+        # the tokenizer needs no remote code, but its loader reads config.json and would ask on standard input
         tokenizer = transformers.AutoTokenizer.from_pretrained(job["model"], trust_remote_code=trust)
     (probes,) = job["probe"].values()
     with torch.inference_mode():
         logits = [model(**_inputs(tokenizer, [probe])).logits[0].tolist() for probe in probes]
-        rows = {name: _measured(model, tokenizer, _rows(how, job["cache"]), job) for name, how in job["rows"].items()}
+        rows = {
+            name: _evaluate(model, tokenizer, _load_rows(source, job["cache"]), job)
+            for name, source in job["rows"].items()
+        }
     return {"logits": logits, "rows": rows}
 
 
-def _rows(how: dict[str, str], cache: str) -> Any:
-    """The rows of a split."""
+def _load_rows(source: dict[str, str], cache: str) -> Any:
+    """Load the rows of a split."""
     from datasets import load_dataset
 
-    if "parquet" in how:
-        return load_dataset("parquet", data_files=how["parquet"], split="train", cache_dir=cache)
-    return load_dataset(how["dataset"], how["config"], split=how["split"], cache_dir=cache)
+    if "parquet" in source:
+        return load_dataset("parquet", data_files=source["parquet"], split="train", cache_dir=cache)
+    return load_dataset(source["dataset"], source["config"], split=source["split"], cache_dir=cache)
 
 
 def _inputs(tokenizer: Any, sequences: list[Any]) -> dict[str, Any]:
-    """A batch of texts, or of real values (steps, features), padded on the right."""
+    """Return a batch of texts, or of real values (steps, features), padded on the right."""
     import torch
 
     if tokenizer is not None:
@@ -77,11 +81,11 @@ def _inputs(tokenizer: Any, sequences: list[Any]) -> dict[str, Any]:
     return {"input_values": pad(values, batch_first=True), "attention_mask": pad(masks, batch_first=True)}
 
 
-def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> dict[str, Any]:
-    """What the model makes of a split, see RESULT."""
+def _evaluate(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a model on a split; see RESULT."""
     import torch
 
-    counted, right, loss = 0, 0, 0.0
+    counted, correct, loss = 0, 0, 0.0
     logistic = getattr(model.config, "logistic_outputs", False)
     confusion = None
     if job["target"] in ("class", "step_class"):
@@ -93,13 +97,13 @@ def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
         if job["target"] in ("number", "inputs"):
             errors, losses = _real_errors(logits.sigmoid() if logistic else logits, inputs, batch.get("label"))
             counted += len(errors)
-            right += int((errors <= job["tolerance"]).sum())
+            correct += int((errors <= job["tolerance"]).sum())
             loss += float(losses.double().sum())
             continue
-        scores, labels = _scored(logits, inputs, batch, job["target"])
-        answers = scores.argmax(dim=-1)
+        scores, labels = _scores_and_labels(logits, inputs, batch, job["target"])
+        predictions = scores.argmax(dim=-1)
         counted += len(labels)
-        right += int((answers == labels).sum())
+        correct += int((predictions == labels).sum())
         if logistic:
             single = logits.size(-1) == 1
             outputs = (scores[:, 1:] if single else scores).double().sigmoid()
@@ -108,34 +112,38 @@ def _measured(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
         else:
             loss += float(torch.nn.functional.cross_entropy(scores.double(), labels, reduction="sum"))
         if confusion is not None:
-            confusion.index_put_((labels, answers), torch.ones(1, dtype=torch.int64), accumulate=True)
-    result = {"counted": counted, "right": right, "loss": loss / counted}
+            confusion.index_put_((labels, predictions), torch.ones(1, dtype=torch.int64), accumulate=True)
+    result = {"counted": counted, "right": correct, "loss": loss / counted}
     return result if confusion is None else result | {"confusion": confusion.tolist()}
 
 
 def _class_names(model: Any, dataset: Any) -> list[str]:
-    """Return the classes of a dataset, which must be the model's; a single logit has the name of the second class."""
+    """Return the class names of a dataset.
+
+    Raises:
+        ValueError: The classes of the model differ; a single logit has the name of the second class.
+    """
     features = dataset.features
     names: list[str] = (features["labels"].feature if "labels" in features else features["label"]).names
     own = [model.config.id2label[i] for i in range(len(model.config.id2label))]
-    unnamed = own == [f"LABEL_{i}" for i in range(len(own))]  # by transformers, where no names were given
+    unnamed = own == [f"LABEL_{i}" for i in range(len(own))]  # default names of transformers
     if len(own) != len(names) if unnamed and len(own) > 1 else own != (names[1:] if len(own) == 1 else names):
-        raise ValueError(f"the dataset's classes are {names}, the model's {own}")
+        raise ValueError(f"classes of the model: {own}; must be {names}, as in the dataset")
     return names
 
 
-def _scored(logits: Any, inputs: dict[str, Any], batch: dict[str, Any], target: str) -> tuple[Any, Any]:
-    """Scores (N, C) and labels (N,) of all sequences, or of all steps that count."""
+def _scores_and_labels(logits: Any, inputs: dict[str, Any], batch: dict[str, Any], target: str) -> tuple[Any, Any]:
+    """Return scores (N, C) and labels (N,) of all sequences, or of all steps that count."""
     import torch
 
-    if logits.size(-1) == 1:  # the single logit of the second of two classes, against 0
+    if logits.size(-1) == 1:  # a single logit for the second of two classes
         logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)
     if target == "class":
         return logits, torch.tensor(batch["label"])
     if target == "step_class":
         steps = [torch.tensor(each) for each in batch["labels"]]
         labels = torch.nn.utils.rnn.pad_sequence(steps, batch_first=True, padding_value=_NO_LABEL)
-    else:  # the next symbol is the one a step later
+    else:  # next_symbol: the label is the symbol of the next step
         labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, _NO_LABEL)[:, 1:]
         logits = logits[:, :-1]
     counts = labels != _NO_LABEL
@@ -143,7 +151,7 @@ def _scored(logits: Any, inputs: dict[str, Any], batch: dict[str, Any], target: 
 
 
 def _real_errors(logits: Any, inputs: dict[str, Any], numbers: list[float] | None) -> tuple[Any, Any]:
-    """What a tolerance is held against, (B,), and the squared error, (B,): of numbers, or of whole sequences."""
+    """Return errors to compare with the tolerance, (B,), and squared errors, (B,), of numbers or whole sequences."""
     import torch
 
     if numbers is not None:
@@ -168,5 +176,5 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, _NoSeqhub())
     result = measure(json.loads(given.job.read_text(encoding="utf-8")))
     if any(name.partition(".")[0] == "seqhub" for name in sys.modules):
-        raise SystemExit("seqhub was imported, so this proves nothing")
+        raise SystemExit("seqhub was imported; the process must not use it")
     given.result.write_text(json.dumps(result), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Load back what was published and hold it against its record: files, rows, logits and numbers."""
+"""Comparison of a saved model or dataset with its record: files, rows, logits and metrics."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
-from seqhub.evaluation.evaluate import MOST_ROWS
+from seqhub.evaluation.evaluate import MAX_ROWS
 from seqhub.evaluation.load import check_files, load_model
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import DatasetRecord, RunRecord
@@ -30,15 +30,15 @@ from seqhub.tasks.splits import Split
 from seqhub.verification import remote
 
 LOGIT_TOLERANCE = 1e-4  # float32 rounding differs between processors and batch shapes
-ANSWER_TOLERANCE = 1e-6  # of a number that is answered, for the same reason
+OUTPUT_TOLERANCE = 1e-6  # the same for outputs of the target number
 
-_NUMBER_TOLERANCE = 1e-6  # between a number by the rule and the float32 that is published
-_ROWS_AT_ONCE = 4096
-_SECONDS = 600  # until a process that loads a model back is given up
+_TARGET_TOLERANCE = 1e-6  # between the result of `solve` and the published float32
+_BATCH_ROWS = 4096
+_TIMEOUT = 600  # seconds for the isolated process
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """Result of one comparison."""
 
     what: str
     recorded: str
@@ -47,9 +47,9 @@ class Finding(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Where a model and its dataset stand on a Hub."""
+    """Repositories of a model and its dataset on a Hub."""
 
-    endpoint: str  # address of the Hub
+    endpoint: str  # URL of the Hub
     model: str  # namespace/name
     dataset: str  # namespace/name
 
@@ -57,29 +57,30 @@ class Published(NamedTuple):
 def verify(
     folder: Path | str, *, isolated: bool = False, dataset: Path | None = None, published: Published | None = None
 ) -> list[Finding]:
-    """Hold a model or dataset folder against its record.
+    """Compare a model or dataset folder with its record.
 
-    A model: every file's SHA-256; the logits of the probe sequences; the rows it was measured on, made again; accuracy,
-    loss and confusion matrix on them, or mean squared error. A dataset, loaded by plain `datasets`: rows, digest and
-    targets of every split, against its record, against the task's rule, and against the rows that the task draws.
+    For a model: the SHA-256 of every file, the logits of the probe sequences, the generated rows that it was evaluated
+    on, and the accuracy, loss and confusion matrix, or the mean squared error, on these rows. For a dataset, loaded by
+    `datasets` alone: the rows, digest and targets of every split, compared with its record, with the task's definition
+    and with newly generated rows.
 
     Args:
-        folder: Holds run.json or dataset.json.
-        isolated: Load the model in a fresh process that has no seqhub, by the code in its own folder. That code is run:
-            use it for folders you trust.
-        dataset: A built dataset folder to take the rows from, by plain `datasets`; else they are drawn again. Its rows
-            must be those that the model was measured on. Of a run on a file, that file, which must be given.
-        published: Load model and rows from a Hub instead, as anybody does, in a fresh process that has no seqhub.
+        folder: Folder with run.json or dataset.json.
+        isolated: Load the model in a new process without seqhub, with the code in its folder. This executes that code:
+            use it only for folders that you trust.
+        dataset: Built dataset folder to read the rows from, with `datasets` alone; None to generate them. Its rows must
+            be those that the model was evaluated on. For a run on a file: that file, which is required.
+        published: Load model and rows from a Hub, like any client, in a new process without seqhub.
 
     Returns:
-        What was found, in order; all agree, or it is not what its record says.
+        The findings in order; a folder agrees with its record if all of them agree.
 
     Raises:
-        FileNotFoundError: The folder holds no record.
-        CorruptFileError: A record that cannot be read, or weights that do not fit their config.json.
+        FileNotFoundError: The folder has no record.
+        CorruptFileError: The record cannot be read, or the weights do not fit their config.json.
         InvalidInputError: `isolated` or `dataset` is given for a dataset; or the dataset or file has other rows; or the
             file of the run is missing.
-        VerificationError: The model cannot be loaded back; the message says why.
+        VerificationError: The model cannot be loaded; the message has the reason.
     """
     folder = Path(folder)
     if (folder / RunRecord.FILE_NAME).is_file():
@@ -88,7 +89,7 @@ def verify(
         names = f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME}"
         raise FileNotFoundError(f"{names} in {folder}{other_content(folder)}")
     if isolated or dataset is not None:
-        raise InvalidInputError(f"{folder} holds a dataset; isolated and dataset are for models")
+        raise InvalidInputError(f"{folder} is a dataset; isolated and dataset are only for models")
     return list(_verify_dataset(folder))
 
 
@@ -114,19 +115,19 @@ def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published:
         rows: dict[str, Any] = {}
         for split in own:
             measured = record.evaluation[split]
-            drawn = source.split(split, measured["seed"])
-            most = MOST_ROWS if drawn.size is None else drawn.size
-            if measured["examples"] > most:
-                claim = f"{measured['examples']} {split} sequences"
-                raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} claims {claim}; at most {most:,} can be")
-            table = rows_table(drawn, 0, measured["examples"]).cast(_schema(schema))
+            source_split = source.split(split, measured["seed"])
+            limit = MAX_ROWS if source_split.size is None else source_split.size
+            if measured["examples"] > limit:
+                recorded_rows = f"{measured['examples']} {split} sequences"
+                raise CorruptFileError(f"{folder / RunRecord.FILE_NAME}: {recorded_rows}; must be at most {limit:,}")
+            table = rows_table(source_split, 0, measured["examples"]).cast(_schema(schema))
             found = digest(table)
             yield Finding(f"{split} rows", measured["digest"], found, found == measured["digest"])
             pq.write_table(table, Path(scratch) / f"{split}.parquet")
             rows[split] = {"parquet": str(Path(scratch) / f"{split}.parquet")}
-            where = published.dataset if published else str(dataset.resolve()) if dataset else None
-            if where is not None and config is not CUSTOM:
-                rows[split] = {"dataset": where, "config": config.name, "split": split}
+            dataset_id = published.dataset if published else str(dataset.resolve()) if dataset else None
+            if dataset_id is not None and config is not CUSTOM:
+                rows[split] = {"dataset": dataset_id, "config": config.name, "split": split}
         job = {
             "model": published.model if published else str(folder.resolve()),
             "auto_class": AUTO_CLASSES[schema.head],
@@ -138,7 +139,7 @@ def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published:
             "rows": rows,
         }
         endpoint = published.endpoint if published else None
-        result = _measure_isolated(job, Path(scratch), endpoint) if isolated else _measure_here(job)
+        result = _measure_isolated(job, Path(scratch), endpoint) if isolated else _measure_in_process(job)
 
     pairs = zip(result["logits"], recorded_logits, strict=True)
     difference = max(_largest_difference(found, recorded) for found, recorded in pairs)
@@ -151,7 +152,7 @@ def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published:
 
 
 def _compare(split: str, recorded: Mapping[str, Any], found: dict[str, Any], schema: TaskSchema) -> Iterator[Finding]:
-    """What was measured of one split, then and now."""
+    """Compare the recorded and the new metrics of one split."""
     share = found["right"] / found["counted"]
     agrees = found["counted"] == recorded.get("steps", recorded["examples"])
     agrees &= abs(share - recorded["accuracy"]) < 1e-9
@@ -160,14 +161,14 @@ def _compare(split: str, recorded: Mapping[str, Any], found: dict[str, Any], sch
         agrees &= abs(found["loss"] - recorded["loss"]) < 1e-4
     yield Finding(f"{split} accuracy", f"{recorded['accuracy']:.4f}", f"{share:.4f}", agrees)
     if schema.tolerance:
-        # what answers that are off by so much can do to the mean of squared errors (Cauchy & Schwarz)
-        most = ANSWER_TOLERANCE * (2 * math.sqrt(recorded["mse"]) + ANSWER_TOLERANCE)
-        near = abs(found["loss"] - recorded["mse"]) <= most
+        # largest change of the mean squared error by outputs that differ by the tolerance (Cauchy-Schwarz)
+        bound = OUTPUT_TOLERANCE * (2 * math.sqrt(recorded["mse"]) + OUTPUT_TOLERANCE)
+        near = abs(found["loss"] - recorded["mse"]) <= bound
         yield Finding(f"{split} mean squared error", f"{recorded['mse']:.7g}", f"{found['loss']:.7g}", near)
 
 
 def _largest_difference(one: Any, other: Any) -> float:
-    """Of any two logits of a sequence; infinite where they are not equally many."""
+    """Return the largest difference of two arrays of logits; infinite if their shapes differ."""
     a, b = np.array(one), np.array(other)
     return float(np.abs(a - b).max()) if a.shape == b.shape else float("inf")
 
@@ -178,9 +179,9 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
 
     record = DatasetRecord.load(folder)
     with tempfile.TemporaryDirectory(prefix="seqhub-verify-") as scratch:
-        for config, facts in record.configs.items():
-            for name, recorded in facts["splits"].items():
-                what = f"{config} {name}"
+        for config, config_record in record.configs.items():
+            for name, recorded in config_record["splits"].items():
+                label = f"{config} {name}"
                 split = Split(f"{record.task}/{config}", name, record.seed)
                 try:
                     with quiet_datasets():
@@ -189,27 +190,29 @@ def _verify_dataset(folder: Path) -> Iterator[Finding]:
                     found = digest(table)
                     wrong = _wrong_targets(split, table) if split.task.certain(split.config, name) else None
                 except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DatasetsError) as error:
-                    yield Finding(what, "rows that load", _reason(error), False)
+                    yield Finding(label, "rows that load", _reason(error), False)
                     continue
-                yield Finding(f"{what} rows", str(recorded["rows"]), str(len(rows)), len(rows) == recorded["rows"])
-                yield Finding(f"{what} digest", recorded["digest"], found, found == recorded["digest"])
-                drawn = digest(rows_table(split, 0, len(rows) if split.size is None else min(len(rows), split.size)))
-                yield Finding(f"{what} drawn again", found, drawn, drawn == found)
+                yield Finding(f"{label} rows", str(recorded["rows"]), str(len(rows)), len(rows) == recorded["rows"])
+                yield Finding(f"{label} digest", recorded["digest"], found, found == recorded["digest"])
+                generated = digest(
+                    rows_table(split, 0, len(rows) if split.size is None else min(len(rows), split.size))
+                )
+                yield Finding(f"{label} generated again", found, generated, generated == found)
                 if wrong is not None:
-                    yield Finding(f"{what} labels by the rule", "0 wrong", f"{wrong} wrong", wrong == 0)
+                    yield Finding(f"{label} labels by definition", "0 wrong", f"{wrong} wrong", wrong == 0)
 
 
 def _wrong_targets(split: Split, rows: pa.Table) -> int:
-    """How many rows have another target than the task's rule gives them; sequences that it cannot draw have none."""
+    """Return the number of rows with another target than by the task's definition; invalid sequences are wrong."""
     wrong = 0
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows.slice(start, _ROWS_AT_ONCE)
+    for start in range(0, len(rows), _BATCH_ROWS):
+        part = rows.slice(start, _BATCH_ROWS)
         sequences = _sequences(part, split.schema)
         try:
-            right = split.task.solve_batch(sequences, split.config)
+            expected = split.task.solve_batch(sequences, split.config)
         except InvalidInputError:
-            right = [_solve(split, sequence) for sequence in sequences]
-        pairs = zip(right, _targets(part, split.schema), strict=True)
+            expected = [_solve(split, sequence) for sequence in sequences]
+        pairs = zip(expected, _targets(part, split.schema), strict=True)
         wrong += sum(not _same_target(one, other) for one, other in pairs)
     return wrong
 
@@ -222,7 +225,7 @@ def _solve(split: Split, sequence: Any) -> Any:
 
 
 def _sequences(rows: pa.Table, schema: TaskSchema) -> list[Any]:
-    """Texts, or values (T, F)."""
+    """Return texts, or values (T, F)."""
     column = rows[schema.columns[0]]
     if schema.vocabulary is not None:
         texts: list[Any] = column.to_pylist()
@@ -233,7 +236,7 @@ def _sequences(rows: pa.Table, schema: TaskSchema) -> list[Any]:
 
 
 def _targets(rows: pa.Table, schema: TaskSchema) -> list[Any]:
-    """As in `tasks.schema.Example`; a label that is no class is itself."""
+    """Return targets as in `tasks.schema.Example`; invalid labels are unchanged."""
     names = dict(enumerate(schema.labels))
     if schema.target == "class":
         return [names.get(label, label) for label in rows["label"].to_pylist()]
@@ -247,23 +250,23 @@ def _targets(rows: pa.Table, schema: TaskSchema) -> list[Any]:
 
 def _same_target(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= _NUMBER_TOLERANCE
+        return abs(one - other) <= _TARGET_TOLERANCE
     return bool(one == other)
 
 
 def _probe(record: RunRecord, folder: Path, schema: TaskSchema) -> tuple[dict[str, list[Any]], list[Any]]:
-    """The sequences that the record has logits of, and these."""
+    """Return the probe sequences of the record and their logits."""
     kind = "input_values" if schema.vocabulary is None else "texts"
     sequences, logits = record.probe.get(kind), record.probe.get("logits")
     if sequences and isinstance(sequences, list) and isinstance(logits, list) and len(sequences) == len(logits):
         lengths = [_steps(sequence, schema) for sequence in sequences]
         if all(_are_logits(row, steps, schema) for row, steps in zip(logits, lengths, strict=True)):
             return {kind: sequences}, logits
-    raise CorruptFileError(f"{folder / RunRecord.FILE_NAME} has no sequences with their logits to compare the model by")
+    raise CorruptFileError(f"{folder / RunRecord.FILE_NAME}: probe must have sequences and their logits")
 
 
 def _steps(sequence: Any, schema: TaskSchema) -> int:
-    """How many steps a sequence of a record has; 0 where it is none of the task's."""
+    """Return the number of steps of a recorded sequence; 0 if it is not valid for the task."""
     if schema.vocabulary is not None:
         return len(schema.vocabulary.encode(str(sequence)))
     shape = _shape(sequence)
@@ -271,10 +274,10 @@ def _steps(sequence: Any, schema: TaskSchema) -> int:
 
 
 def _are_logits(row: Any, steps: int, schema: TaskSchema) -> bool:
-    """Whether these can be what a model gave a sequence of so many steps."""
+    """Return whether nested lists have the shape of the logits for a sequence of this number of steps."""
     shape, classes = _shape(row), len(schema.labels)
     if schema.target == "class":
-        fits = shape == (classes,) or (classes == 2 and shape == (1,))  # a single logit is that of the second class
+        fits = shape == (classes,) or (classes == 2 and shape == (1,))  # or a single logit for the second class
     elif schema.target == "number":
         fits = shape == (1,)
     elif schema.target == "inputs":
@@ -285,7 +288,7 @@ def _are_logits(row: Any, steps: int, schema: TaskSchema) -> bool:
 
 
 def _shape(values: Any) -> tuple[int, ...]:
-    """Of nested lists of finite numbers; (0,) where they are anything else."""
+    """Return the shape of nested lists of finite numbers; (0,) for anything else."""
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -294,43 +297,45 @@ def _shape(values: Any) -> tuple[int, ...]:
 
 
 def _require_rows(dataset: Path, record: RunRecord, splits: list[str]) -> None:
-    """Raise unless a dataset folder has the rows that a model was measured on."""
+    """Raise InvalidInputError unless a dataset folder has the rows that a model was evaluated on."""
     built = DatasetRecord.load(dataset)
     config = record.task.config_name
     if built.task != record.task.name or config not in built.configs:
-        raise InvalidInputError(f"{dataset} holds {built.task} ({', '.join(built.configs)}), not {record.task}")
+        raise InvalidInputError(
+            f"{dataset} is a dataset of {built.task} ({', '.join(built.configs)}); must be {record.task}"
+        )
     for split in splits:
-        facts, measured = built.configs[config]["splits"].get(split), record.evaluation[split]
-        if facts is None or facts["digest"] != measured["digest"]:
-            rows = f"the {measured['examples']:,} of seed {measured['seed']} that the model was measured on"
-            raise InvalidInputError(f"{dataset} has other {split} rows than {rows}")
+        built_split, measured = built.configs[config]["splits"].get(split), record.evaluation[split]
+        if built_split is None or built_split["digest"] != measured["digest"]:
+            rows = f"the {measured['examples']:,} rows of seed {measured['seed']} that the model was evaluated on"
+            raise InvalidInputError(f"{dataset}: other {split} rows; must be {rows}")
 
 
 def _schema(schema: TaskSchema) -> pa.Schema:
-    """Of the columns, with metadata that tell `datasets` the class names, as its own files have it."""
-    from seqhub.data.builder import features_of  # not above: it imports `datasets`, which takes a second or two
+    """Return the Arrow schema of the columns, with the metadata in which `datasets` stores class names."""
+    from seqhub.data.builder import features_of  # imports `datasets`, which takes a second or two
 
     return features_of(schema).arrow_schema
 
 
-def _measure_here(job: dict[str, Any]) -> dict[str, Any]:
+def _measure_in_process(job: dict[str, Any]) -> dict[str, Any]:
     folder = Path(job["model"])
-    load_model(folder)  # says more clearly what does not fit together
+    load_model(folder)  # for its clearer error messages
     try:
         with quiet_transformers(), quiet_datasets():
             return remote.measure(job)
-    except Exception as error:  # as in a process of its own: whatever goes wrong is the folder's fault
-        raise VerificationError(f"{folder} could not be loaded back: {_reason(error)}") from error
+    except Exception as error:  # as in an isolated process, any error means that the folder cannot be loaded
+        raise VerificationError(f"{folder} could not be loaded: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, or of the one that it came from, which is nearer to what happened."""
+    """Return the first line of an error, or of its cause if it has one."""
     lines = str(error.__cause__ or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def _measure_isolated(job: dict[str, Any], scratch: Path, endpoint: str | None = None) -> dict[str, Any]:
-    """Run `standalone` in a process without seqhub, in an empty folder, with caches of its own and nobody's token."""
+    """Run `remote` in a process without seqhub, in an empty folder, with separate caches and without a token."""
     job_file, result_file = scratch / "job.json", scratch / "result.json"
     job_file.write_text(json.dumps(job), encoding="utf-8")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING_FACE_"))}
@@ -344,7 +349,7 @@ def _measure_isolated(job: dict[str, Any], scratch: Path, endpoint: str | None =
     }
     if endpoint is not None:
         variables |= {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        for name in ("NO_PROXY", "no_proxy"):  # a Hub on this machine is not to be looked for behind a proxy
+        for name in ("NO_PROXY", "no_proxy"):  # connect to a local Hub without a proxy
             variables[name] = ",".join(filter(None, (variables.get(name), "127.0.0.1", "localhost")))
     command = [sys.executable, "-I", remote.__file__, str(job_file), str(result_file)]
     empty = scratch / "empty"
@@ -357,13 +362,13 @@ def _measure_isolated(job: dict[str, Any], scratch: Path, endpoint: str | None =
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_SECONDS,
+            timeout=_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise VerificationError(f"{job['model']} was not loaded back within {_SECONDS} s") from None
+        raise VerificationError(f"{job['model']} was not loaded within {_TIMEOUT} s") from None
     if done.returncode or not result_file.exists():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise VerificationError(f"{job['model']} could not be loaded back in a process without seqhub: {last}")
+        raise VerificationError(f"{job['model']} could not be loaded in a process without seqhub: {last}")
     result: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     return result

@@ -1,4 +1,4 @@
-"""Verify says yes to what is right, and names what is not."""
+"""Verification: unchanged folders agree with their record, and differences are named."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from seqhub.cards.write import write_card
 from seqhub.data.parquet import write_folder
 from seqhub.errors import CorruptFileError, InvalidConfigError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import evaluate
-from seqhub.evaluation.introspect import watcher
+from seqhub.evaluation.introspect import load_tracer
 from seqhub.evaluation.load import file_digest, load_model
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.splits import Split
@@ -53,7 +53,7 @@ def rewrite_record(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_a_model_agrees_here_and_alone_and_on_the_published_files(model: Path, dataset: Path) -> None:
+def test_a_model_agrees_in_this_process_and_isolated_and_on_built_rows(model: Path, dataset: Path) -> None:
     assert different(model) == []
     findings = verify(model, isolated=True, dataset=dataset)
     assert [f.what for f in findings] == [
@@ -68,14 +68,14 @@ def test_a_dataset_agrees(dataset: Path) -> None:
     assert different(dataset) == []
 
 
-@pytest.mark.parametrize("how", ["truncated", "one bit", "gone"])
+@pytest.mark.parametrize("damage", ["truncated", "one bit", "missing"])
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "modeling_recurrent.py", "tokenizer.json"])
-def test_changed_files_are_named_and_never_loaded(copy: Path, name: str, how: str) -> None:
+def test_changed_files_are_named_and_not_loaded(copy: Path, name: str, damage: str) -> None:
     path = copy / name
     content = bytearray(path.read_bytes())
-    if how == "gone":
+    if damage == "missing":
         path.unlink()
-    elif how == "truncated":
+    elif damage == "truncated":
         path.write_bytes(content[:-7])
     else:
         content[-9] ^= 1
@@ -85,7 +85,7 @@ def test_changed_files_are_named_and_never_loaded(copy: Path, name: str, how: st
         load_model(copy)
 
 
-def test_other_weights_with_a_forged_digest_are_caught_by_their_logits(copy: Path) -> None:
+def test_changed_weights_with_a_forged_digest_are_detected_by_their_logits(copy: Path) -> None:
     weights = {name: tensor * 1.05 for name, tensor in load_file(copy / "model.safetensors").items()}
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     files = RunRecord.load(copy).files | {"model.safetensors": file_digest(copy / "model.safetensors")}
@@ -93,7 +93,7 @@ def test_other_weights_with_a_forged_digest_are_caught_by_their_logits(copy: Pat
     assert "logits of 8 sequences" in different(copy)
 
 
-def test_an_embellished_record_is_caught(copy: Path) -> None:
+def test_a_changed_metric_in_the_record_is_detected(copy: Path) -> None:
     evaluation = RunRecord.load(copy).evaluation
     evaluation["test"]["confusion"][0][0] += 1
     rewrite_record(copy, evaluation=evaluation)
@@ -101,8 +101,8 @@ def test_an_embellished_record_is_caught(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(("off", "agrees"), [(2e-7, True), (1e-4, False)])
-def test_squared_errors_may_differ_by_rounding_however_small_they_are(off: float, agrees: bool) -> None:
-    """Of a good model they are so small that the rounding of an answer is no longer a millionth of them."""
+def test_squared_errors_may_differ_by_rounding_even_if_they_are_small(off: float, agrees: bool) -> None:
+    """For an accurate model, rounding an output changes the mean squared error by more than a millionth of it."""
     random = np.random.default_rng(0)
     errors = random.normal(scale=0.006, size=2_500)
     recorded = {"examples": 2_500, "accuracy": 1.0, "mse": float((errors**2).mean())}
@@ -112,14 +112,14 @@ def test_squared_errors_may_differ_by_rounding_however_small_they_are(off: float
     assert [each.agrees for each in _compare("test", recorded, found, schema)] == [True, agrees]
 
 
-def test_other_rows_than_recorded_are_caught(copy: Path) -> None:
+def test_other_rows_than_recorded_are_detected(copy: Path) -> None:
     evaluation = RunRecord.load(copy).evaluation
     evaluation["test"]["seed"] = 5
     rewrite_record(copy, evaluation=evaluation)
     assert "test rows" in different(copy)
 
 
-def test_changed_rows_of_a_dataset_are_caught(dataset: Path, tmp_path: Path) -> None:
+def test_changed_rows_of_a_dataset_are_detected(dataset: Path, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -129,17 +129,17 @@ def test_changed_rows_of_a_dataset_are_caught(dataset: Path, tmp_path: Path) -> 
     labels = table["label"].to_pylist()
     labels[3] = (labels[3] + 1) % 4
     pq.write_table(table.set_column(1, table.schema.field("label"), pa.array(labels, pa.int64())), path)
-    assert different(folder) == ["easy test digest", "easy test drawn again", "easy test labels by the rule"]
+    assert different(folder) == ["easy test digest", "easy test generated again", "easy test labels by definition"]
 
 
-def test_code_that_needs_seqhub_fails_alone_with_one_line(copy: Path) -> None:
+def test_isolated_verification_of_code_that_needs_seqhub_fails_with_one_line(copy: Path) -> None:
     path = copy / "modeling_recurrent.py"
     path.write_text("import seqhub\n" + path.read_text())
     files = RunRecord.load(copy).files | {path.name: file_digest(path)}
     rewrite_record(copy, files=files)
-    with pytest.raises(VerificationError, match="could not be loaded back in a process without seqhub"):
+    with pytest.raises(VerificationError, match="could not be loaded in a process without seqhub"):
         verify(copy, isolated=True)
-    assert different(copy) == []  # seqhub's own classes never run the code of the folder
+    assert different(copy) == []  # the classes of seqhub do not run the code in the folder
 
 
 def test_a_folder_without_record(tmp_path: Path) -> None:
@@ -148,11 +148,11 @@ def test_a_folder_without_record(tmp_path: Path) -> None:
 
 
 def test_weights_that_do_not_fit_the_config(copy: Path) -> None:
-    (copy / "run.json").unlink()  # without it there are no digests to compare
+    (copy / "run.json").unlink()  # without a record there are no digests to compare
     config = json.loads((copy / "config.json").read_text())
     for change in ({"hidden_size": 16}, {"num_hidden_layers": 2}):
         (copy / "config.json").write_text(json.dumps(config | change))
-        with pytest.raises(CorruptFileError, match=r"fit together|no model"):
+        with pytest.raises(CorruptFileError, match=r"fit together|cannot be loaded"):
             load_model(copy)
 
 
@@ -160,7 +160,7 @@ def test_config_with_a_field_of_the_wrong_type(copy: Path) -> None:
     (copy / "run.json").unlink()
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"hidden_size": "eight"}))
-    with pytest.raises(CorruptFileError, match=r"no model that can be loaded: .*hidden_size") as caught:
+    with pytest.raises(CorruptFileError, match=r"cannot be loaded: .*hidden_size") as caught:
         load_model(copy)
     assert "\n" not in str(caught.value)
 
@@ -168,7 +168,7 @@ def test_config_with_a_field_of_the_wrong_type(copy: Path) -> None:
 def test_config_of_another_family(copy: Path) -> None:
     (copy / "run.json").unlink()
     (copy / "config.json").write_text(json.dumps({"model_type": "rwkv", "hidden_size": 8, "num_hidden_layers": 1}))
-    with pytest.raises(CorruptFileError, match="no model that can be loaded"):
+    with pytest.raises(CorruptFileError, match="cannot be loaded"):
         load_model(copy)
     (copy / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 1}))
     with pytest.raises(CorruptFileError, match="do not fit together"):
@@ -179,16 +179,16 @@ def test_truncated_weights_without_a_record(copy: Path) -> None:
     (copy / "run.json").unlink()
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CorruptFileError, match="no model that can be loaded"):
+    with pytest.raises(CorruptFileError, match="cannot be loaded"):
         load_model(copy)
 
 
-def test_numbers_of_rows_below_one(model: Path) -> None:
+def test_numbers_of_rows_below_one_are_rejected(model: Path) -> None:
     with pytest.raises(InvalidConfigError, match="num_examples=0"):
         evaluate(model, num_examples=0)
 
 
-def test_evaluation_leaves_the_trained_part_alone(copy: Path) -> None:
+def test_evaluation_keeps_the_training_part_of_the_record(copy: Path) -> None:
     before = RunRecord.load(copy)
     after = evaluate(copy, num_examples=500, sibling_examples=0)
     assert before.criteria == after.criteria
@@ -197,10 +197,10 @@ def test_evaluation_leaves_the_trained_part_alone(copy: Path) -> None:
     assert after.evaluation["test"]["accuracy"] > 0.99
 
 
-def test_trace_ends_where_the_classifier_does(model: Path) -> None:
+def test_the_last_readout_of_a_trace_is_the_output_of_the_classifier(model: Path) -> None:
     text = RunRecord.load(model).probe["texts"][0]
-    watch = watcher(model)
-    seen = watch(text)
+    trace = load_tracer(model)
+    seen = trace(text)
     logits = torch.tensor(RunRecord.load(model).probe["logits"][0])
     assert seen.readout is not None
     torch.testing.assert_close(torch.tensor(seen.readout[-1]), logits.softmax(dim=0), rtol=1e-4, atol=1e-6)
@@ -210,9 +210,9 @@ def test_trace_ends_where_the_classifier_does(model: Path) -> None:
         "cell": (len(text), 8),
     }
     with pytest.raises(InvalidInputError, match="symbol 'Z' at position 2"):
-        watch("BaZ")
+        trace("BaZ")
 
 
-def test_dataset_record_lists_what_was_measured(dataset: Path) -> None:
+def test_the_dataset_record_has_the_overlaps(dataset: Path) -> None:
     record = DatasetRecord.load(dataset)
     assert record.configs["easy"]["overlap"] == {"train/validation": 0, "train/test": 0, "validation/test": 0}
