@@ -1,4 +1,4 @@
-"""Export of a trained model to one file: ONNX, or a program of torch.export."""
+"""Export of a trained model to a file in ONNX or torch.export format."""
 
 import io
 import json
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 Format = Literal["onnx", "torch"]
 Batch = dict[str, Tensor]
-Run = Callable[[Batch], NDArray[Any]]
-"""Logits of a batch by an exported file."""
+Predictor = Callable[[Batch], NDArray[Any]]
+"""Function that returns the logits of an exported file for a batch."""
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
 TOLERANCE = 1e-4
-"""Largest difference of a logit, absolute or relative, between the file and the model."""
+"""Largest absolute or relative difference allowed between the logits of the file and the model."""
 
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-_LONGEST = 40  # steps of a checked row
+_EXTRA_STEPS = 40  # steps of the longest checked row, in addition to those of the shortest
 
 
 class Exported(NamedTuple):
@@ -46,8 +46,8 @@ class Exported(NamedTuple):
     size: int  # bytes
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    batches: int  # that the file was checked on
-    difference: float  # largest of any logit from the model's
+    batches: int  # number of batches that the file was checked on
+    difference: float  # largest difference between the logits of the file and the model
 
 
 def export(
@@ -60,47 +60,47 @@ def export(
     revision: str | None = None,
     token: str | bool | None = None,
 ) -> Exported:
-    """Write a model as one file that runs without seqhub, and check it first.
+    """Export a model to a file that runs without seqhub.
 
     The inputs are `input_ids` (batch, time), int64, or `input_values` (batch, time, ...), float32, and
-    `attention_mask` (batch, time), int64, 0 at padded steps; the output is `logits`. Batch and time are free. The file
-    is run on padded batches of other shapes than the exported one and compared with the model before it is written.
+    `attention_mask` (batch, time), int64, 0 at padded steps; the output is `logits`. Batch and time are dynamic. Before
+    the file is written, its logits are compared with those of the model on padded batches of several shapes.
 
     Args:
-        run: Folder of a finished run, or a repository, `namespace/name`.
-        format: `onnx`, for onnxruntime and others; or `torch`, for `torch.export.load`.
-        output: File to write; by default `model.onnx` or `model.pt2` in the folder, of a repository `NAME.onnx` or
+        run: Folder of a finished run, or repository, as `namespace/name`.
+        format: `onnx` for ONNX runtimes, or `torch` for `torch.export.load`.
+        output: File to write; by default `model.onnx` or `model.pt2` in the folder, or for a repository `NAME.onnx` or
             `NAME.pt2` in the current folder.
         overwrite: Replace the file if it exists.
-        endpoint: Address of the Hub; HF_ENDPOINT or the public Hub where None.
+        endpoint: URL of the Hub; None for HF_ENDPOINT or the public Hub.
         revision: Branch, tag or commit.
-        token: Token for the Hub; HF_TOKEN or the saved login where None.
+        token: Token for the Hub; None for HF_TOKEN or the saved login.
 
     Raises:
-        UnknownNameError: No such format.
+        UnknownNameError: There is no such format.
         InvalidConfigError: The packages for ONNX are not installed.
         OutputExistsError: The file exists.
-        InvalidInputError: `output` is a folder or in a folder that does not exist; or no such run.
+        InvalidInputError: `output` is a folder or in a folder that does not exist; or there is no such run.
         CorruptFileError: The model cannot be loaded.
-        VerificationError: The exported program differs from the model. Nothing is written.
+        VerificationError: The logits of the exported program differ from those of the model. Nothing is written.
     """
     if format not in get_args(Format):
         raise UnknownNameError.of("format", format, get_args(Format))
     if format == "onnx" and not all(map(find_spec, _PACKAGES)):
-        raise InvalidConfigError("format onnx: its packages are not installed; pip install 'seqhub[onnx]'")
+        raise InvalidConfigError("format onnx: needs packages that are not installed; pip install 'seqhub[onnx]'")
     if output is not None:
         _check_output(Path(output), overwrite)
     folder = fetch(run, endpoint=endpoint, revision=revision, token=token, kind="model")
     path = Path(output) if output is not None else _default_output(run, format)
     _check_output(path, overwrite)
     if kind_of(folder) != "model":
-        raise InvalidInputError(f"{folder} holds a dataset; give a model")
+        raise InvalidInputError(f"{folder} is a dataset; must be a model")
 
     model = load_model(folder).float()
-    with _quiet():
-        content, run_file = (_to_onnx if format == "onnx" else _to_torch)(model)
+    with _quiet_exporters():
+        content, predict = (_to_onnx if format == "onnx" else _to_torch)(model)
         batches = list(_batches(model))
-        difference = max(_difference(model, run_file, batch, str(run)) for batch in batches)
+        difference = max(_difference(model, predict, batch, str(run)) for batch in batches)
     write_atomically(path, content)
     return Exported(path, format, len(content), tuple(batches[0]), ("logits",), len(batches), difference)
 
@@ -113,31 +113,31 @@ def _default_output(run: Path | str, format: Format) -> Path:
 
 def _check_output(path: Path, overwrite: bool) -> None:
     if path.is_dir():
-        raise InvalidInputError(f"output {path} is a folder; give a file")
+        raise InvalidInputError(f"output {path} is a folder; must be a file")
     if not path.parent.is_dir():
-        raise InvalidInputError(f"output {path}: no folder {path.parent}")
+        raise InvalidInputError(f"output {path}: folder {path.parent} does not exist")
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists; --overwrite replaces it, or give another output")
+        raise OutputExistsError(f"{path} exists; use --overwrite to replace it, or another output")
 
 
-def _to_onnx(model: "PreTrainedModel") -> tuple[bytes, Run]:
+def _to_onnx(model: "PreTrainedModel") -> tuple[bytes, Predictor]:
     import onnxruntime
 
-    from seqhub.deployment.onnx_operators import translations, with_onnx_recurrences
+    from seqhub.deployment.onnx_operators import replace_recurrences, translation_table
 
     example = _example(model)
     program = torch.onnx.export(
-        _logits_of(with_onnx_recurrences(model)),
+        _logits_only(replace_recurrences(model)),
         kwargs=example,
         input_names=list(example),
         output_names=["logits"],
-        dynamic_shapes=_dynamic(example),
+        dynamic_shapes=_dynamic_shapes(example),
         dynamo=True,
         opset_version=18,
-        custom_translation_table=translations(),
+        custom_translation_table=translation_table(),
         verbose=False,
     )
-    assert program is not None  # as where the exporter writes a file itself
+    assert program is not None  # None only if the exporter writes the file itself
     proto = program.model_proto
     for part in (proto.graph, *proto.functions):
         _remove_call_stacks(part)
@@ -148,15 +148,15 @@ def _to_onnx(model: "PreTrainedModel") -> tuple[bytes, Run]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def run(batch: Batch) -> NDArray[Any]:
+    def predict(batch: Batch) -> NDArray[Any]:
         (logits,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})
         return logits  # type: ignore[no-any-return]
 
-    return content, run
+    return content, predict
 
 
 def _remove_call_stacks(part: Any) -> None:
-    """Remove from a graph or function of ONNX what the exporter noted of its origin, with paths of this machine."""
+    """Remove the call stacks that the exporter adds to an ONNX graph or function; they contain local paths."""
     for each in (part, *part.node, *part.value_info):
         each.ClearField("metadata_props")
         each.ClearField("doc_string")
@@ -166,23 +166,23 @@ def _remove_call_stacks(part: Any) -> None:
                 _remove_call_stacks(attribute.g)
 
 
-def _to_torch(model: "PreTrainedModel") -> tuple[bytes, Run]:
+def _to_torch(model: "PreTrainedModel") -> tuple[bytes, Predictor]:
     example = _example(model)
-    program = torch.export.export(_logits_of(model), (), example, dynamic_shapes=_dynamic(example))
+    program = torch.export.export(_logits_only(model), (), example, dynamic_shapes=_dynamic_shapes(example))
     file = io.BytesIO()
     torch.export.save(program, file, extra_files=_metadata(model))
     file.seek(0)
     loaded = torch.export.load(file).module()
 
-    def run(batch: Batch) -> NDArray[Any]:
+    def predict(batch: Batch) -> NDArray[Any]:
         with torch.no_grad():
             return loaded(**batch).numpy()  # type: ignore[no-any-return]
 
-    return file.getvalue(), run
+    return file.getvalue(), predict
 
 
 def _metadata(model: "PreTrainedModel") -> dict[str, str]:
-    """Metadata for a program that uses the file, as text."""
+    """Return metadata for programs that use the file, as text."""
     config = model.config
     labels = {} if type(model).__name__.endswith("CausalLM") else {"id2label": json.dumps(config.id2label)}
     known = {
@@ -195,37 +195,37 @@ def _metadata(model: "PreTrainedModel") -> dict[str, str]:
 
 
 def _example(model: "PreTrainedModel") -> Batch:
-    """A batch to record the operations with."""
+    """Return the batch with which the operations are recorded."""
     steps = _lengths(model)[1]
     return _batch(model, [steps, steps - 1 if steps - 1 >= _lengths(model)[0] else steps], steps + 1, "left", seed=0)
 
 
-def _dynamic(example: Batch) -> dict[str, Any]:
+def _dynamic_shapes(example: Batch) -> dict[str, Any]:
     sizes = {0: Dim("batch"), 1: Dim("time")}
     return dict.fromkeys(example, sizes)
 
 
 def _lengths(model: "PreTrainedModel") -> tuple[int, int]:
-    """Fewest and most real steps of a row that is checked."""
+    """Return the smallest and largest number of real steps of a checked row."""
     fixed = getattr(model.config, "num_steps", None)
     if fixed is not None:
         return fixed, fixed
-    least = getattr(model.config, "kernel_size", 1)
-    return least, least + _LONGEST
+    shortest = getattr(model.config, "kernel_size", 1)
+    return shortest, shortest + _EXTRA_STEPS
 
 
 def _batches(model: "PreTrainedModel") -> Iterator[Batch]:
-    """Batches of other shapes than the example, padded on every side and within rows."""
-    least, most = _lengths(model)
-    middle = (least + most) // 2
-    yield _batch(model, [least], least, "right", seed=1)
-    yield _batch(model, [most] * 3, most, "right", seed=2)
+    """Yield batches of several shapes, padded on the left, on the right or within rows."""
+    shortest, longest = _lengths(model)
+    middle = (shortest + longest) // 2
+    yield _batch(model, [shortest], shortest, "right", seed=1)
+    yield _batch(model, [longest] * 3, longest, "right", seed=2)
     for seed, side in enumerate(("left", "right", "within"), 3):
-        yield _batch(model, [most, least, middle, middle, least], most + seed, side, seed=seed)
+        yield _batch(model, [longest, shortest, middle, middle, shortest], longest + seed, side, seed=seed)
 
 
 def _batch(model: "PreTrainedModel", lengths: list[int], width: int, side: str, *, seed: int) -> Batch:
-    """Random rows of so many real steps in a batch of `width` steps."""
+    """Return a batch of random rows with these numbers of real steps, padded to `width` steps."""
     random = torch.Generator().manual_seed(seed)
     mask = torch.zeros(len(lengths), width, dtype=torch.int64)
     for row, length in enumerate(lengths):
@@ -242,23 +242,23 @@ def _batch(model: "PreTrainedModel", lengths: list[int], width: int, side: str, 
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def _difference(model: "PreTrainedModel", run: Run, batch: Batch, name: str) -> float:
-    """Return the largest difference of a logit, if all are small.
+def _difference(model: "PreTrainedModel", predict: Predictor, batch: Batch, name: str) -> float:
+    """Return the largest absolute difference between the logits of file and model.
 
     Raises:
-        VerificationError: One is not.
+        VerificationError: A difference is above the tolerance.
     """
     with torch.no_grad():
         expected = model(**batch).logits.numpy()
-    found = run(batch)
+    found = predict(batch)
     if found.shape != expected.shape or not np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE):
         shape = tuple(batch["attention_mask"].shape)
         raise VerificationError(f"the exported program of {name} differs from the model on a batch of {shape}")
     return float(np.abs(found - expected).max())
 
 
-class _OfIds(nn.Module):
-    """A model of ids that returns its logits alone."""
+class _TokenLogits(nn.Module):
+    """Wrapper of a model with ids as inputs that returns only the logits."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
@@ -269,8 +269,8 @@ class _OfIds(nn.Module):
         return logits
 
 
-class _OfValues(nn.Module):
-    """A model of real values that returns its logits alone."""
+class _ValueLogits(nn.Module):
+    """Wrapper of a model with real values as inputs that returns only the logits."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
@@ -281,13 +281,13 @@ class _OfValues(nn.Module):
         return logits
 
 
-def _logits_of(model: Any) -> nn.Module:
-    return (_OfValues if model.main_input_name == "input_values" else _OfIds)(model).eval()
+def _logits_only(model: Any) -> nn.Module:
+    return (_ValueLogits if model.main_input_name == "input_values" else _TokenLogits)(model).eval()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters from reporting on packages that are not needed here, and on their own future."""
+def _quiet_exporters() -> Iterator[None]:
+    """Suppress messages of the exporters about optional packages and deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""ONNX's own LSTM, GRU and RNN operators in place of torch's recurrences.
+"""Translation of torch recurrences to the ONNX operators LSTM, GRU and RNN.
 
-torch.onnx.export would make a Scan node of a recurrence of `seqhub.models`: correct, but slower in onnxruntime, and
-invisible to its quantization.
+Without it, torch.onnx.export translates a recurrence of `seqhub.models` to a Scan node, which is correct, but slower in
+onnxruntime and not supported by its quantization.
 
 Shapes: B sequences, T steps, F features of the input, H units, G gates.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN_TANH": (0,), "RNN_RELU": (0,)}
-"""Of ONNX's gates, the number that torch gives them: i o f c of i f g o, and z r h of r z n."""
+"""Indices of the ONNX gates in torch's order: i o f c in i f g o, and z r h in r z n."""
 
 _LIBRARY = torch.library.Library("seqhub_onnx", "DEF")
 _LIBRARY.define("recurrence(Tensor inputs, Tensor w, Tensor r, Tensor b, str mode) -> Tensor")
@@ -29,10 +29,10 @@ def _shape(inputs: Tensor, w: Tensor, r: Tensor, b: Tensor, mode: str) -> Tensor
 
 
 class OnnxRecurrence(nn.Module):
-    """Stand-in for `nn.LSTM`, `nn.GRU` or `nn.RNN` while a model is exported; it cannot be run.
+    """Replacement for `nn.LSTM`, `nn.GRU` or `nn.RNN` during the export; it cannot be run.
 
     Args:
-        module: With `batch_first` and biases, in one direction.
+        module: Recurrence with `batch_first` and biases, in one direction.
     """
 
     def __init__(self, module: nn.RNNBase) -> None:
@@ -47,7 +47,7 @@ class OnnxRecurrence(nn.Module):
                 self.register_buffer(f"{name}_{layer}", values.unsqueeze(0))
 
     def _reordered(self, weights: Tensor) -> Tensor:
-        """Gates in ONNX's order, of (G x H, ...)."""
+        """Return weights (G x H, ...) with the gates in the order of ONNX."""
         gates = weights.detach().chunk(len(_ORDER[self.mode]))
         return torch.cat([gates[number] for number in _ORDER[self.mode]])
 
@@ -59,11 +59,11 @@ class OnnxRecurrence(nn.Module):
         return inputs, None
 
 
-def with_onnx_recurrences(model: "PreTrainedModel") -> "PreTrainedModel":
-    """Return a copy of a model in which every recurrence of torch is an `OnnxRecurrence`.
+def replace_recurrences(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Return a copy of a model in which every recurrence of torch is replaced by an `OnnxRecurrence`.
 
-    Left as they are, for a Scan node, are those of one-hot vectors that are wider than their product with the weights,
-    which is looked up instead: such vectors of a large vocabulary would not fit into memory.
+    Recurrences on one-hot vectors that are wider than their product with the weights are kept and become Scan nodes.
+    Their product is a lookup, since one-hot vectors of a large vocabulary would not fit into memory.
     """
     changed = copy.deepcopy(model)
     by_columns = getattr(model.config, "inputs", None) == "one_hot"
@@ -74,8 +74,8 @@ def with_onnx_recurrences(model: "PreTrainedModel") -> "PreTrainedModel":
     return changed
 
 
-def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Return what torch.onnx.export has to know of these operators: its `custom_translation_table`."""
+def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Return the `custom_translation_table` for torch.onnx.export."""
     from onnxscript import opset18 as op
 
     def recurrence(inputs: Any, w: Any, r: Any, b: Any, mode: str) -> Any:
@@ -89,7 +89,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             states, _ = op.RNN(
                 steps_first, w, r, b, hidden_size=size, activations=["Relu" if mode == "RNN_RELU" else "Tanh"]
             )
-        direction: Any = op.Constant(value_ints=[1])  # the axis of the one direction
+        direction: Any = op.Constant(value_ints=[1])  # axis of the directions, which has size 1
         return op.Transpose(op.Squeeze(states, direction), perm=[1, 0, 2])
 
     return {torch.ops.seqhub_onnx.recurrence.default: recurrence}

@@ -1,4 +1,4 @@
-"""One file, right for any batch, written whole or not at all."""
+"""Export to ONNX and torch.export."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsErr
 from seqhub.models.registry import register_auto_classes
 from tests.helpers import model_cases, model_families
 
-IN_SHORT = {"lstm-deep-bidirectional", "lstm_hs97-plain", "cnn-flatten-sequence", "lstm_autoencoder-image-base"}
+FAST = {"lstm-deep-bidirectional", "lstm_hs97-plain", "cnn-flatten-sequence", "lstm_autoencoder-image-base"}
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def registered() -> None:
 
 
 def models() -> Iterator[object]:
-    """Every preset with every head that a run can have."""
+    """Yield every preset with every head that a run can have."""
     heads = {"plain": "causal", "deep": "token"}
     named = [
         (f"{preset}-{variant}", lambda p=preset, v=variant: model_cases.trained(p, v, heads.get(v, "sequence")))
@@ -43,14 +43,14 @@ def models() -> Iterator[object]:
         if not case.id.endswith("-base") or "autoencoder" in case.id
     ]
     for name, make in named:
-        yield pytest.param(make, id=name, marks=[] if name in IN_SHORT else pytest.mark.slow)
+        yield pytest.param(make, id=name, marks=[] if name in FAST else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("make", list(models()))
 def test_every_model_becomes_one_onnx_file(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`export` itself compares the file with the model; here by another batch, and what the file says of itself."""
+    """`export` compares the logits of file and model; this test uses another batch and checks the metadata."""
     model: PreTrainedModel = make()
-    monkeypatch.setattr(module, "load_model", lambda folder: model)  # whose record would want a task for each case
+    monkeypatch.setattr(module, "load_model", lambda folder: model)  # a record would need a task for each case
     (tmp_path / "config.json").touch()
     done = export(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.onnx"]
@@ -61,7 +61,7 @@ def test_every_model_becomes_one_onnx_file(make, tmp_path: Path, monkeypatch: py
         assert [dim.dim_param for dim in each.type.tensor_type.shape.dim[:2]] == ["batch", "time"]
     assert [each.name for each in proto.graph.output] == ["logits"]
     assert done.difference < 1e-5
-    assert str(Path(module.__file__).parent) not in str(proto)  # paths of this machine
+    assert str(Path(module.__file__).parent) not in str(proto)  # no local paths
     batch = module._batch(model, [module._lengths(model)[0] + 0] * 7, 60, "within", seed=11)
     session = onnxruntime.InferenceSession(done.path, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {name: tensor.numpy() for name, tensor in batch.items()})
@@ -75,12 +75,12 @@ WITH_SCAN = [("lstm", "plain"), ("gru", "deep-bidirectional"), ("rnn_tanh", "pla
 @pytest.mark.parametrize(
     ("preset", "variant"), [WITH_SCAN[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in WITH_SCAN[1:])]
 )
-def test_torch_exports_a_model_to_onnx_by_itself(preset: str, variant: str, tmp_path: Path) -> None:
+def test_models_can_be_exported_by_torch_alone(preset: str, variant: str, tmp_path: Path) -> None:
     model = model_cases.trained(preset, variant)
     ids, mask = model_cases.padded(model_cases.ragged(8), "left", 14)
     sizes = {0: Dim("batch"), 1: Dim("time")}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch.onnx, of its own parts
+        warnings.simplefilter("ignore")  # deprecations inside torch.onnx
         torch.onnx.export(
             model, kwargs={"input_ids": ids, "attention_mask": mask}, f=tmp_path / "model.onnx", dynamo=True,
             dynamic_shapes={"input_ids": sizes, "attention_mask": sizes}, output_names=["logits"], verbose=False,
@@ -112,7 +112,7 @@ def test_a_model_of_a_large_vocabulary_becomes_a_file_without_one_hot_vectors(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model without a record."""
+    """Return the folder of a model without a record."""
     folder = tmp_path / "saved"
     model_cases.trained("gru", "plain").save_pretrained(folder)
     return folder
@@ -127,17 +127,17 @@ def test_the_torch_format_is_loaded_by_torch_alone(folder: Path) -> None:
     torch.testing.assert_close(program(input_ids=ids, attention_mask=mask), expected, atol=2e-5, rtol=0)
 
 
-def test_the_file_names_its_labels(folder: Path) -> None:
+def test_the_metadata_of_the_file_has_the_labels(folder: Path) -> None:
     done = export(folder, output=folder / "other.onnx")
     metadata = onnxruntime.InferenceSession(done.path).get_modelmeta().custom_metadata_map
     assert list(json.loads(metadata["id2label"])) == ["0", "1", "2", "3"]
     assert metadata["pad_token_id"] == "0"
 
 
-def test_an_existing_file_is_kept_unless_it_is_to_be_replaced(folder: Path) -> None:
+def test_an_existing_file_is_kept_without_overwrite(folder: Path) -> None:
     path = folder / "model.onnx"
     path.write_text("mine")
-    with pytest.raises(OutputExistsError, match="--overwrite replaces it"):
+    with pytest.raises(OutputExistsError, match="--overwrite"):
         export(folder)
     assert path.read_text() == "mine"
     export(folder, overwrite=True)
@@ -152,18 +152,20 @@ def test_a_program_that_differs_is_not_written(folder: Path, monkeypatch: pytest
     assert sorted(folder.iterdir()) == before
 
 
-def test_mistakes_are_told_before_anything_is_loaded(folder: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_rejected_before_the_model_is_loaded(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="no format 'tflite'; known: onnx, torch"):
         export(folder, "tflite")  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="is a folder; give a file"):
+    with pytest.raises(InvalidInputError, match="is a folder; must be a file"):
         export(folder, output=tmp_path)
-    with pytest.raises(InvalidInputError, match="no folder"):
+    with pytest.raises(InvalidInputError, match="missing does not exist"):
         export(folder, output=tmp_path / "missing" / "model.onnx")
     with pytest.raises(InvalidInputError, match="nothing is neither a folder"):
         export("nothing")
 
 
-def test_without_the_extra_one_line_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_the_extra_names_the_package_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
     with pytest.raises(InvalidConfigError, match=r"pip install 'seqhub\[onnx\]'"):
