@@ -53,7 +53,7 @@ def paper_command(
     folder = output_dir or Path("runs") / paper
     with seeds_bar(visible=form is Form.TABLE) as bar:
         bar_of = bar.add_task("starting", total=seeds, state="")
-        from seqhub.experiments.hs97.card import numbers
+        from seqhub.experiments.hs97.card import summarize
         from seqhub.experiments.hs97.table import rows_of, run_rows  # slow, so imported under the progress bar
         from seqhub.sweeps.sweep import SweepInterrupted, SweepProgress
 
@@ -73,11 +73,11 @@ def paper_command(
             raise Stopped(f"stopped; run the same command to continue ({folder})") from None
         bar.update(bar_of, visible=False)
     path = folder / record.FILE_NAME
-    mine = [(row.name, record.rows[row.name]) for row in chosen]
+    recorded = [(row.name, record.rows[row.name]) for row in chosen]
     lines = [
-        _cells(name, facts, stop, numbers(facts["results"][model][stop]))
-        for name, facts in mine
-        for stop in facts["results"].get(model, {})  # networks without changes have no runs as written
+        _cells(name, row, stop, summarize(row["results"][model][stop]))
+        for name, row in recorded
+        for stop in row["results"].get(model, {})  # networks without changes have no runs as written
     ]
     heads = ("row", "stop", "1997", "solved", "median", "range", "wrong tests")
     show(
@@ -97,8 +97,8 @@ def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
     return f"{text}; {row.paper_sequences:,} in the paper"
 
 
-def _cells(name: str, facts: Mapping[str, Any], stop: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(name: str, row: Mapping[str, Any], stop: str, found: Mapping[str, Any]) -> tuple[str, ...]:
     counts, wrong = found["counts"], found["wrong"]
     sequences = (f"{found['median']:,.0f}", f"{counts[0]:,}–{counts[-1]:,}") if counts else ("–", "–")
     tests = f"{wrong[0]}–{wrong[-1]}" if wrong else "–"
-    return name, stop, f"{facts['sequences']:,}", f"{found['solved']} of {found['total']}", *sequences, tests
+    return name, stop, f"{row['sequences']:,}", f"{found['solved']} of {found['total']}", *sequences, tests

@@ -1,14 +1,14 @@
-"""The networks of Hochreiter & Schmidhuber (1997) and how they were trained: tables 10 and 11, sections 5.1 to 5.6.
+"""Networks and training settings of Hochreiter & Schmidhuber (1997): tables 10 and 11, sections 5.1 to 5.6.
 
-They are cells `lstm_hs97` with logistic outputs and squared error, trained by plain gradient descent after each
-sequence. What solves the same tasks sooner stands in the recipes of the tasks.
+The model is `lstm_hs97` with logistic outputs and squared error, trained by plain gradient descent after each sequence.
+The recipes of the tasks have settings that solve the same tasks sooner.
 
-`AS_WRITTEN` are they, as far as the paper tells. Not as there: for `long_lag/2a-p100` the cell is there from the start,
-not added once the error stops falling, and the task `long_lag/2b-p100` asks for the last symbol alone, so its network
-has 406 weights and not 10,504. Half of them do not learn their tasks here. `CHANGED` are the same networks with what it
-takes: the outputs are those of today, linear with squared error for a number and softmax with cross-entropy for a
-symbol, and in experiments 1 and 2 there is something more. The cells, the truncated gradient, the single sequences and
-the plain descent are the same.
+`AS_WRITTEN` has the networks as described in the paper, with two differences: for `long_lag/2a-p100` the cell exists
+from the start, instead of being added when the error stops decreasing, and the target of the task `long_lag/2b-p100` is
+only the last symbol, so its network has 406 weights instead of 10,504. Half of these networks do not learn their tasks
+with seqhub. `CHANGED` has changed versions that do: with modern outputs, linear with squared error for a number and
+softmax with cross-entropy for a symbol, and with one more change in experiments 1 and 2. Memory cells, truncated
+gradient, batch size 1 and plain gradient descent are the same.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,17 +19,17 @@ from seqhub.errors import UnknownNameError
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One row of table 10.
+    """Network and training settings: one row of table 10.
 
     Args:
-        cells: Memory cells, of all blocks.
-        learning_rate: For half the squared error of a sequence. Changed networks have the loss of their outputs: the
-            squared error, or the cross-entropy, of experiment 1 and 2a as its mean over the steps.
-        weights: All of them, biases included, of the model that the task gets here.
-        init_range: Bound of the first weights.
+        cells: Number of memory cells in all blocks.
+        learning_rate: Learning rate for half the squared error of a sequence. The loss of changed networks is the
+            squared error, or the cross-entropy, in experiments 1 and 2a as its mean over the steps.
+        weights: Number of parameters of the model in seqhub, including biases.
+        init_range: Bound of the uniform initial weights.
         options: Further fields of `RecurrentConfig`.
         single_logit: Whether two classes have one output.
-        changes: What is not as the paper has it.
+        changes: Differences from the paper.
     """
 
     cells: int
@@ -41,7 +41,7 @@ class Network:
     changes: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """Settings of `TrainConfig`."""
+        """Return settings of `TrainConfig`."""
         return {
             "model": "lstm_hs97",
             "hidden_size": self.cells,
@@ -62,7 +62,7 @@ _REBER = Network(
     init_range=0.2,
     options={"block_size": 2, "biased_units": "gates", "output_gate_bias": [-1.0, -2.0, -3.0]},
 )
-_BELOW = {
+_CONNECTED_BELOW = {
     "connectivity": "below",
     "output_gates": False,
     "squash_input": "g1",
@@ -88,8 +88,8 @@ def _pairs(learning_rate: float, **options: Any) -> Network:
 
 AS_WRITTEN: dict[str, Network] = {
     "embedded_reber/hs97": _REBER,
-    "long_lag/2a-p100": Network(cells=1, learning_rate=1.0, weights=10_504, init_range=0.2, options=_BELOW),
-    "long_lag/2b-p100": Network(cells=1, learning_rate=1.0, weights=406, init_range=0.2, options=_BELOW),
+    "long_lag/2a-p100": Network(cells=1, learning_rate=1.0, weights=10_504, init_range=0.2, options=_CONNECTED_BELOW),
+    "long_lag/2b-p100": Network(cells=1, learning_rate=1.0, weights=406, init_range=0.2, options=_CONNECTED_BELOW),
     **{
         f"long_lag/2c-q{q}-p{p}": Network(
             cells=2, learning_rate=0.01, weights=weights, init_range=0.2, options={"biased_units": "none"}
@@ -120,20 +120,20 @@ AS_WRITTEN: dict[str, Network] = {
         cells=6, learning_rate=0.1, weights=308, options={"block_size": 2, "input_gate_bias": [-2.0, -4.0, -6.0]}
     ),
 }
-"""By address: the fastest network of the paper that never failed there."""
+"""By task id: the fastest network of the paper that never failed there."""
 
 
 def _changed(task: str, changes: str, learning_rate: float, **others: Any) -> Network:
-    """A network with outputs of today; of the `others`, what is no field of `Network` is an option of the model."""
-    written = AS_WRITTEN[task]
+    """Return a network with modern outputs; `cells` and `weights` are its fields, all other keywords model options."""
+    as_written = AS_WRITTEN[task]
     fields = {name: others.pop(name) for name in ("cells", "weights") if name in others}
-    options = written.options | {"logistic_outputs": False} | others
-    return replace(written, learning_rate=learning_rate, options=options, changes=changes, **fields)
+    options = as_written.options | {"logistic_outputs": False} | others
+    return replace(as_written, learning_rate=learning_rate, options=options, changes=changes, **fields)
 
 
 _SOFTMAX, _LINEAR = "softmax with cross-entropy", "a linear output with squared error"
-_CLOSED = {"biased_units": "gates", "input_gate_bias": -5.0, "squash_input": "g2"}
-_ALMOST = {"biased_units": "gates", "input_gate_bias": [-2.0, -4.0]}
+_CLOSED_GATES = {"biased_units": "gates", "input_gate_bias": -5.0, "squash_input": "g2"}
+_NEARLY_CLOSED_GATES = {"biased_units": "gates", "input_gate_bias": [-2.0, -4.0]}
 
 CHANGED: dict[str, Network] = {
     "embedded_reber/hs97": _changed(
@@ -145,38 +145,42 @@ CHANGED: dict[str, Network] = {
         block_size=8,
     ),
     "long_lag/2a-p100": _changed(
-        "long_lag/2a-p100", f"{_SOFTMAX}, an input gate of bias -5, g in [-2, 2]", 100.0, weights=10_505, **_CLOSED
+        "long_lag/2a-p100",
+        f"{_SOFTMAX}, an input gate of bias -5, g in [-2, 2]",
+        100.0,
+        weights=10_505,
+        **_CLOSED_GATES,
     ),
     "long_lag/2b-p100": _changed(
-        "long_lag/2b-p100", f"{_SOFTMAX}, an input gate of bias -5, g in [-2, 2]", 1.0, weights=407, **_CLOSED
+        "long_lag/2b-p100", f"{_SOFTMAX}, an input gate of bias -5, g in [-2, 2]", 1.0, weights=407, **_CLOSED_GATES
     ),
     **{
         task: _changed(
             task,
             f"{_SOFTMAX}, gates with biases, those of the input -2 and -4",
             0.5,
-            weights=written.weights + 4,
-            **_ALMOST,
+            weights=as_written.weights + 4,
+            **_NEARLY_CLOSED_GATES,
         )
-        for task, written in AS_WRITTEN.items()
+        for task, as_written in AS_WRITTEN.items()
         if task.startswith("long_lag/2c")
     },
     **{f"adding/hs97-t{steps}": _changed(f"adding/hs97-t{steps}", _LINEAR, 0.25) for steps in (100, 500, 1_000)},
     "multiplication/hs97-t100": _changed("multiplication/hs97-t100", _LINEAR, 0.25),
     "temporal_order_3bit/hard": _changed("temporal_order_3bit/hard", _SOFTMAX, 0.1),
 }
-"""By address: the same with what it takes, where the network as written does not learn the task."""
+"""By task id: the changed network, for tasks that the network as written does not learn."""
 
 
 def network(task: str, *, as_written: bool = False) -> Network:
-    """The network of the paper for one of its tasks.
+    """Return the network of the paper for a task.
 
     Args:
-        task: Of the task.
-        as_written: Whether it is to be what the paper says, even if it does not learn the task.
+        task: Task id.
+        as_written: Return the network as described in the paper, even if it does not learn the task.
 
     Raises:
-        UnknownNameError: The paper has no such task.
+        UnknownNameError: The paper has no network for this task.
 
     >>> network("qrsu/hs97").settings()["learning_rate"]
     0.5
@@ -184,5 +188,5 @@ def network(task: str, *, as_written: bool = False) -> Network:
     'a linear output with squared error'
     """
     if task not in AS_WRITTEN:
-        raise UnknownNameError.of("network of 1997 for", task, AS_WRITTEN)
+        raise UnknownNameError.of("original (1997) network for", task, AS_WRITTEN)
     return AS_WRITTEN[task] if as_written else CHANGED.get(task, AS_WRITTEN[task])

@@ -1,9 +1,9 @@
-"""The experiments of a paper, row by row: what it says, and what runs of this package come to by its own criteria.
+"""Reproduction of the experiments of a paper, row by row, with its own stopping criteria.
 
-`ROWS` are those of Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), sections 5.1 to
-5.6. What a task is and when it counts as solved stands in its task file, and what solves it in its recipe `solve`;
-the networks of 1997 stand in `recipes.hs97`, as the paper writes of them and with what it takes to learn. No setting
-depends on a seed.
+`ROWS` are the experiments of Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8),
+sections 5.1 to 5.6. Definition and stopping rule of a task are in its task file, settings that solve it in its recipe
+`solve`. The original (1997) networks are in `experiments.hs97.recipes`, as written and with changes. No setting depends
+on a seed.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,12 +30,12 @@ MODELS = ("lstm", "lstm_hs97", "lstm_hs97_as_written")
 _AS_WRITTEN = MODELS[-1]
 STOPS = ("paper", "strict")  # the criterion of the source, and the same on more sequences
 
-_STRICTNESS = {"st2": 40, "st3": 2}  # other rules look at all texts, or at ten thousand sequences, already
-_LEAST_MOST = 50_000  # no seed is called unsolved before so many training sequences
-_ITS_OWN_TIMES = 3
-_EVERY = {("legal", "paper"): 50, ("st2", "paper"): 200, ("st2", "strict"): 1_000}  # sequences from check to check
-_OTHERWISE_EVERY = 100  # where checks decide nothing: a run ends at the one after its success, and is tested there
-_EVALUATE = 32  # sequences of the check of accuracy, by which no row goes
+_STRICT_SCALES = {"st2": 40, "st3": 2}  # by rule; other rules already cover all texts, or 10,000 sequences
+_MIN_LIMIT = 50_000  # lower bound on the training sequences of an unsolved seed
+_LIMIT_FACTOR = 3  # factor on the paper's count for its own networks
+_VALIDATION_INTERVALS = {("legal", "paper"): 50, ("st2", "paper"): 200, ("st2", "strict"): 1_000}
+_DEFAULT_INTERVAL = 100  # for rules on training sequences: a run ends at the first validation after the rule is met
+_VALIDATION_SIZE = 32  # sequences to measure accuracy, which is not a stopping criterion here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,60 +43,61 @@ class Row:
     """One row of the paper's tables.
 
     Args:
-        name: As in 3a-t100-n1.
-        task: Task and config.
-        other_weights: Of the network there, where the task here takes another number.
-        sequences: To success there, a mean over trials; None for what the task file says.
-        wrong: Share of the test sequences that were wrong there; None for what the task file says, if anything.
-        allowed_wrong: Of the window of the criterion, where it is not that of the task.
+        name: Name of the row, as in 3a-t100-n1.
+        task: Task id.
+        weights: Number of weights in the paper; None for the number of the network in `recipes`.
+        sequences: Training sequences to the stopping criterion in the paper, a mean over trials; None for the number in
+            the task file.
+        wrong: Share of wrong test sequences in the paper; None for the number in the task file, if it has one.
+        allowed_wrong: Number of wrong sequences that the stopping rule allows; None for that of the task.
     """
 
     name: str
     task: TaskField = TaskField()
-    other_weights: int | None = None
+    weights: int | None = None
     sequences: int | None = None
     wrong: float | None = None
     allowed_wrong: int | None = None
 
     @cached_property
     def stopping_rule(self) -> StoppingRule:
-        """When a run of this row is successful."""
+        """Stopping rule of the row."""
         found = stopping_rule_of(self.task, allowed_wrong=self.allowed_wrong)
-        assert found is not None, f"{self.task} has no criterion"
+        assert found is not None, f"{self.task} has no stopping rule"
         return found
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Those of STOPS that make a difference here."""
-        return STOPS if self.stopping_rule.rule in _STRICTNESS else STOPS[:1]
+        """The stops that differ for this row."""
+        return STOPS if self.stopping_rule.rule in _STRICT_SCALES else STOPS[:1]
 
     def criterion_scale(self, stop: str) -> int:
-        """Times as many sequences as the source looks at."""
-        return _STRICTNESS[self.stopping_rule.rule] if stop == "strict" else 1
+        """Return the factor on the number of sequences that the stopping rule covers."""
+        return _STRICT_SCALES[self.stopping_rule.rule] if stop == "strict" else 1
 
     def allowed(self, stop: str) -> int | None:
-        """How many of the sequences that a stop looks at may be wrong; None for the share that the task file says.
+        """Return the number of wrong sequences that a stop allows; None for the share in the task file.
 
-        The stricter stop on fresh sequences allows no larger share than was wrong in the paper's own test.
+        On newly generated sequences, the stricter stop allows no larger share than was wrong in the paper's own test.
         """
-        times = self.criterion_scale(stop)
+        scale = self.criterion_scale(stop)
         if stop == "strict" and self.stopping_rule.rule == "st2" and self.paper_wrong is not None:
-            return int(share_of_rows(self.paper_wrong, self.stopping_rule.window * times))
-        return None if self.allowed_wrong is None else self.allowed_wrong * times
+            return int(share_of_rows(self.paper_wrong, self.stopping_rule.window * scale))
+        return None if self.allowed_wrong is None else self.allowed_wrong * scale
 
     @property
-    def weights(self) -> int:
-        """Of the network in the paper."""
-        return self.other_weights or network(str(self.task), as_written=True).weights
+    def paper_weights(self) -> int:
+        """Number of weights in the paper."""
+        return self.weights or network(str(self.task), as_written=True).weights
 
     @property
     def changes(self) -> str | None:
-        """What is not as the paper has it in its network here, where that does not learn as it stands there."""
+        """Differences of the network from the paper; None if the network as written learns the task."""
         return network(str(self.task)).changes or None
 
     @property
     def paper_sequences(self) -> int:
-        """Training sequences to success in the paper."""
+        """Training sequences to the stopping criterion in the paper."""
         task, config = self.task.definition, self.task.config
         return self.sequences if self.sequences is not None else task.paper_sequences[config.name]
 
@@ -106,34 +107,35 @@ class Row:
         task, config = self.task.definition, self.task.config
         return self.wrong if self.wrong is not None else task.paper_wrong.get(config.name)
 
-    def most(self, model: str) -> int:
-        """Training sequences after which a seed ends unsolved: those of the paper, and what a criterion looks at.
+    def max_sequences(self, model: str) -> int:
+        """Return the number of training sequences after which a seed ends unsolved.
 
-        The paper's are a mean, so its own network may take some times as many.
+        It is the paper's count plus the sequences that the stopping rule covers. That count is a mean, so it is
+        multiplied for the paper's own networks.
         """
-        times = 1 if model == MODELS[0] else _ITS_OWN_TIMES
-        return max(_LEAST_MOST, times * self.paper_sequences) + self.stopping_rule.window * self.criterion_scale(
+        factor = 1 if model == MODELS[0] else _LIMIT_FACTOR
+        return max(_MIN_LIMIT, factor * self.paper_sequences) + self.stopping_rule.window * self.criterion_scale(
             self.stops[-1]
         )
 
     def config(self, folder: Path, model: str, stop: str) -> TrainConfig:
-        """Settings of all runs of this row: those of the recipe, or of the network of 1997, and when they end."""
+        """Return the settings of all runs of this row, from the recipe or the original (1997) network."""
         recommended = recipe(self.task, MODELS[0])
         if model != MODELS[0]:
-            of_1997 = network(str(self.task), as_written=model == _AS_WRITTEN)
-            recommended = {"data": recommended.get("data", STREAM)} | of_1997.settings()
+            original = network(str(self.task), as_written=model == _AS_WRITTEN)
+            recommended = {"data": recommended.get("data", STREAM)} | original.settings()
         settings = {
             "model": model,
             **recommended,
             "stop_at": "paper",
             "criterion_scale": self.criterion_scale(stop),
             "allowed_wrong": self.allowed(stop),
-            "max_sequences": self.most(model),
-            "evaluate_every": _EVERY.get((self.stopping_rule.rule, stop), _OTHERWISE_EVERY),
-            "evaluate_size": _EVALUATE,
+            "max_sequences": self.max_sequences(model),
+            "evaluate_every": _VALIDATION_INTERVALS.get((self.stopping_rule.rule, stop), _DEFAULT_INTERVAL),
+            "evaluate_size": _VALIDATION_SIZE,
         }
-        if settings.get("data") == SPLITS:  # rows that are given: as many passes as that takes
-            settings["epochs"] = -(-self.most(model) // (Split(self.task, "train").size or 1))
+        if settings.get("data") == SPLITS:  # fixed rows: enough epochs for max_sequences
+            settings["epochs"] = -(-self.max_sequences(model) // (Split(self.task, "train").size or 1))
         return TrainConfig(task=self.task, output_dir=folder, **settings)
 
 
@@ -158,7 +160,7 @@ _SIGNALS = (
 ROWS = (
     Row(name="1", task="embedded_reber/hs97"),
     Row(name="2a", task="long_lag/2a-p100"),
-    Row(name="2b", task="long_lag/2b-p100", other_weights=10_504),
+    Row(name="2b", task="long_lag/2b-p100", weights=10_504),
     *(Row(name=f"2c-q{q}-p{p}", task=f"long_lag/2c-q{q}-p{p}") for q, p in _LAGS),
     *(Row(name=name, task=f"two_sequence/{name}") for name in _SIGNALS),
     *(Row(name=f"4-t{t}", task=f"adding/hs97-t{t}") for t in (100, 500, 1_000)),
@@ -170,21 +172,21 @@ ROWS = (
 
 
 def rows_of(names: Sequence[str] = ()) -> tuple[Row, ...]:
-    """Rows by name, or by the start of their names up to a dash, as 3a for all of 3a; all where none is named.
+    """Return rows by name or by the part of the name before a dash, as in 3a; without names, all rows.
 
     Raises:
-        UnknownNameError: No such row.
+        UnknownNameError: There is no such row.
 
     >>> [row.name for row in rows_of(["5", "6a"])]
     ['5-n140', '5-n13', '6a']
     """
     for name in names:
-        if not any(_belongs(row, name) for row in ROWS):
+        if not any(_matches(row, name) for row in ROWS):
             raise UnknownNameError.of("row", name, [row.name for row in ROWS])
-    return tuple(row for row in ROWS if not names or any(_belongs(row, name) for name in names))
+    return tuple(row for row in ROWS if not names or any(_matches(row, name) for name in names))
 
 
-def _belongs(row: Row, name: str) -> bool:
+def _matches(row: Row, name: str) -> bool:
     return row.name == name or row.name.startswith(f"{name}-")
 
 
@@ -197,24 +199,25 @@ def run_rows(
     threads: int | None = None,
     callback: Callable[[Row, str, SweepProgress | SweepRecord], None] | None = None,
 ) -> PaperRecord:
-    """Run rows, one after the other, each from all seeds, and keep a record of all that stand in a folder.
+    """Run rows one after the other, each from all seeds, and save a record of all rows in a folder.
 
-    What has been run with the same settings is not run again, so a stopped call goes on where it was.
+    Completed runs with the same settings are not repeated, so an interrupted call can be continued.
 
     Args:
-        rows: Some of `ROWS`.
-        folder: Holds the sweep of each row, model and stop, and the record, which other calls may have begun.
-        seeds: Of each row.
-        model: One of MODELS; rows whose network has no changes are passed over as written.
-        threads: Runs at a time; the cores that this process may use by default.
-        callback: Called with the row and its stop, whenever a seed has ended and once a sweep has.
+        rows: Rows of `ROWS`.
+        folder: Folder for the sweep of each row, model and stop, and for the record. Rows that the record already has
+            are kept.
+        seeds: Seeds of each row.
+        model: One of MODELS; for lstm_hs97_as_written, rows whose network has no changes are skipped.
+        threads: Number of runs at a time; None for the number of cores that this process may use.
+        callback: Called with the row and its stop after each seed and after each sweep.
 
     Raises:
-        UnknownNameError: No such model.
-        InvalidConfigError: The folder holds runs of other settings, or the networks of all rows are as written anyway.
+        UnknownNameError: There is no such model.
+        InvalidConfigError: The folder contains runs with other settings, or no network of the rows has changes.
         OutputExistsError: Another process uses the folder.
-        AllFailedError: All seeds of a row failed; the others have been run.
-        SaveError: The disk is full.
+        AllFailedError: All seeds of a row failed; the other rows have been run.
+        SaveError: The record cannot be written.
         SweepInterrupted: Ctrl-C or SIGTERM.
     """
     require_main_guard()
@@ -236,7 +239,7 @@ def _run_rows(
     threads: int | None,
     callback: Callable[[Row, str, SweepProgress | SweepRecord], None] | None,
 ) -> PaperRecord:
-    known = PaperRecord.load(folder) if (folder / PaperRecord.FILE_NAME).exists() else PaperRecord(rows={})
+    record = PaperRecord.load(folder) if (folder / PaperRecord.FILE_NAME).exists() else PaperRecord(rows={})
     plans = [(row, stop) for row in rows for stop in (row.stops if model == "lstm" else STOPS[:1])]
     configs = [row.config(folder / model / row.name / stop, model, stop) for row, stop in plans]
     failures = []
@@ -247,34 +250,36 @@ def _run_rows(
         except AllFailedError as error:
             failures.append(f"{row.name} {stop}: {error}")
             continue
-        before = known.rows.get(row.name)
-        results = {} if before is None else before["results"]
-        mine = results.get(model, {}) | {stop: _result(done, row)}
-        known.rows[row.name] = _facts(row, results | {model: mine})
-        known.rows = {each.name: known.rows[each.name] for each in ROWS if each.name in known.rows}
-        known.save(folder)
+        previous = record.rows.get(row.name)
+        results = {} if previous is None else previous["results"]
+        model_results = results.get(model, {}) | {stop: _seed_runs(done, row)}
+        record.rows[row.name] = _paper_row(row, results | {model: model_results})
+        record.rows = {each.name: record.rows[each.name] for each in ROWS if each.name in record.rows}
+        record.save(folder)
         if callback is not None:
             callback(row, stop, done)
     if failures:
         raise AllFailedError("; ".join(failures))
-    return known
+    return record
 
 
 def _with_changes(rows: Sequence[Row]) -> list[Row]:
     changed = [row for row in rows if row.changes]
     if not changed:
         names = ", ".join(row.name for row in rows)
-        raise InvalidConfigError(f"model {_AS_WRITTEN} for {names}; need a row with changes, as lstm_hs97 is that")
+        raise InvalidConfigError(
+            f"model {_AS_WRITTEN} for {names}: must include a row with changes; without changes it is lstm_hs97"
+        )
     return changed
 
 
-def _facts(row: Row, results: dict[str, dict[str, SeedRuns]]) -> PaperRow:
-    """Return a row of the record: numbers of the paper, and results of runs."""
+def _paper_row(row: Row, results: dict[str, dict[str, SeedRuns]]) -> PaperRow:
+    """Return a row of the record: numbers of the paper and results of runs."""
     stopping_rule = {each.name: getattr(row.stopping_rule, each.name) for each in fields(row.stopping_rule)}
     return {
         "address": str(row.task),
         "success": stopping_rule,
-        "weights": row.weights,
+        "weights": row.paper_weights,
         "sequences": row.paper_sequences,
         "wrong": row.paper_wrong,
         "changes": row.changes,
@@ -282,7 +287,7 @@ def _facts(row: Row, results: dict[str, dict[str, SeedRuns]]) -> PaperRow:
     }
 
 
-def _result(done: SweepRecord, row: Row) -> SeedRuns:
+def _seed_runs(done: SweepRecord, row: Row) -> SeedRuns:
     """Return the results of the seeds of a sweep."""
     size = Split(row.task, "test").size
     return {

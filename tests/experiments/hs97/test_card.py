@@ -1,4 +1,4 @@
-"""The page of a paper's rows says what the record says, and nothing else."""
+"""The page with the results of a paper, compared with its record."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from tests.helpers.hs97_record import paper_record
 
 
 def section(page: str, title: str) -> list[str]:
-    """Rows of the table under a title."""
+    """Return the rows of the table under a title."""
     return [line for line in page.partition(f"## {title}\n")[2].partition("\n## ")[0].splitlines() if line[:1] == "|"][
         2:
     ]
 
 
-def test_each_row_has_the_papers_number_and_that_of_the_solved_seeds() -> None:
+def test_each_row_has_the_number_of_the_paper_and_the_one_of_the_solved_seeds() -> None:
     page = render(paper_record())
     assert section(page, "Training sequences to the stopping criterion") == [
         "| 3a-t100-n3 | `two_sequence/3a-t100-n3` | 39,850 | 3 of 5 | 1,000 (800–1,400) | 1,067 | 37.4 "
@@ -36,7 +36,7 @@ def test_each_row_has_the_papers_number_and_that_of_the_solved_seeds() -> None:
     assert "`seqhub paper hs97` on" in page
 
 
-def test_what_was_not_run_leaves_no_section() -> None:
+def test_sections_without_runs_are_omitted() -> None:
     record = paper_record()
     del record.rows["3a-t100-n3"]
     record.rows["2c-q50-p50"]["results"] = {"lstm": record.rows["2c-q50-p50"]["results"]["lstm"]}
@@ -45,14 +45,14 @@ def test_what_was_not_run_leaves_no_section() -> None:
     assert "## Seeds that failed" not in page
 
 
-def test_a_row_that_nobody_solved_has_no_numbers() -> None:
+def test_a_row_without_solved_seeds_has_no_numbers() -> None:
     record = paper_record()
     record.rows["2c-q50-p50"]["results"]["lstm"]["paper"]["sequences"] = [None, None]
     (row,) = [line for line in section(render(record), "Training sequences to the stopping criterion") if "2c" in line]
     assert row.split(" | ")[3:7] == ["0 of 2", "–", "–", "–"]
 
 
-def test_a_record_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_a_record_with_wrong_fields_is_rejected(tmp_path: Path) -> None:
     record = paper_record()
     record.save(tmp_path)
     assert PaperRecord.load(tmp_path) == record

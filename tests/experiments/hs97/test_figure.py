@@ -1,4 +1,4 @@
-"""The picture of a paper's rows."""
+"""The figure of the rows of a paper."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from tests.helpers.hs97_record import paper_record
 
 
 def pixels(path: Path, colour: str) -> int:
-    """How many are of this colour, nearly."""
+    """Return the number of pixels that have nearly this colour."""
     return int((np.abs(imread(path)[..., :3] - to_rgb(colour)).max(axis=2) < 0.02).sum())
 
 
-def test_the_same_record_gives_the_same_bytes_and_its_picture_tells_it(tmp_path: Path) -> None:
+def test_the_figure_is_deterministic_and_identifies_its_record(tmp_path: Path) -> None:
     record = paper_record()
     for name in ("one.png", "two.png"):
         plot_paper(record, tmp_path / name)
@@ -31,21 +31,21 @@ def test_the_same_record_gives_the_same_bytes_and_its_picture_tells_it(tmp_path:
     assert picture.info["Source"] != fingerprint(record)
 
 
-def test_each_kind_of_runs_is_drawn(tmp_path: Path) -> None:
+def test_the_runs_of_each_model_are_drawn(tmp_path: Path) -> None:
     record = paper_record()
     plot_paper(record, tmp_path / "both.png")
-    for facts in record.rows.values():
-        facts["results"] = {"lstm": facts["results"]["lstm"]}
+    for row in record.rows.values():
+        row["results"] = {"lstm": row["results"]["lstm"]}
     plot_paper(record, tmp_path / "ours.png")
     assert pixels(tmp_path / "both.png", VERMILION) > 0 == pixels(tmp_path / "ours.png", VERMILION)
     assert pixels(tmp_path / "ours.png", BLUE) > 0
-    for facts in record.rows.values():
-        facts["results"]["lstm"] = {"strict": facts["results"]["lstm"]["paper"]}
+    for row in record.rows.values():
+        row["results"]["lstm"] = {"strict": row["results"]["lstm"]["paper"]}
     plot_paper(record, tmp_path / "theirs.png")
     assert pixels(tmp_path / "theirs.png", BLUE) == 0
 
 
-def test_no_rows_are_no_picture(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="no rows for"):
+def test_a_record_without_rows_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="0 rows; must have at least 1"):
         plot_paper(PaperRecord(rows={}), tmp_path / "none.png")
     assert not any(tmp_path.iterdir())

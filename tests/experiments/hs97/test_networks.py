@@ -1,4 +1,4 @@
-"""The networks of 1997, as training builds them."""
+"""The original (1997) networks, as built by training."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from seqhub.training.model_setup import model_config
 
 @pytest.mark.parametrize("as_written", [True, False])
 @pytest.mark.parametrize("task_id", AS_WRITTEN)
-def test_a_network_fits_its_task_and_has_as_many_weights_as_it_says(
+def test_a_network_fits_its_task_and_has_the_given_number_of_weights(
     task_id: str, as_written: bool, tmp_path: Path
 ) -> None:
     task, config = resolve(task_id)
@@ -29,7 +29,7 @@ def test_a_network_fits_its_task_and_has_as_many_weights_as_it_says(
         assert recurrence.bias_l0[-model.config.num_gates :][: len(biases)].tolist() == biases
 
 
-def test_what_is_changed_is_told_and_the_rest_is_as_written() -> None:
+def test_changed_networks_describe_their_changes_and_keep_the_other_settings() -> None:
     for task_id, written in AS_WRITTEN.items():
         assert not written.changes
         found = network(task_id)
@@ -38,6 +38,6 @@ def test_what_is_changed_is_told_and_the_rest_is_as_written() -> None:
             assert found.settings()[name] == written.settings()[name]
 
 
-def test_other_tasks_have_none() -> None:
+def test_other_tasks_have_no_network() -> None:
     with pytest.raises(UnknownNameError, match="qrsu/easy"):
         network("qrsu/easy")

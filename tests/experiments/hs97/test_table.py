@@ -1,4 +1,4 @@
-"""The rows of a paper: what stands in them, and that runs of them are neither lost nor done twice."""
+"""The rows of a paper: their numbers, and runs that are neither lost nor repeated."""
 
 import json
 import signal
@@ -39,15 +39,15 @@ def test_every_row_can_be_run_by_every_model_to_the_count_of_the_paper(row: Row,
             assert (config.model, config.stop_at) == (model.removesuffix("_as_written"), "paper")
             assert config.max_sequences >= row.paper_sequences + row.stopping_rule.window
             assert config.data == "stream" or config.epochs * 256 >= config.max_sequences
-    assert row.weights > 0
+    assert row.paper_weights > 0
     assert row.paper_wrong is None or 0 <= row.paper_wrong < 0.1
 
 
-def test_the_rows_are_all_that_the_paper_has() -> None:
+def test_the_rows_cover_all_networks_of_the_paper() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert {str(row.task) for row in ROWS} == set(AS_WRITTEN)
     counted = [row for row in ROWS if row.sequences is None]
-    assert len({row.task for row in counted}) == len(counted)  # what a task file says is the count of one row
+    assert len({row.task for row in counted}) == len(counted)  # the number in a task file belongs to one row
     for row in counted:
         task, config = resolve(row.task)
         assert row.paper_sequences == task.paper_sequences[config.name]
@@ -70,7 +70,7 @@ def test_rows_by_name_and_by_group() -> None:
 
 
 @native
-def test_a_row_is_run_to_both_stops_and_its_course_is_the_same(tmp_path: Path) -> None:
+def test_a_row_is_run_to_both_stops_with_the_same_history(tmp_path: Path) -> None:
     record = run_rows([TINY], tmp_path, [3, 4], threads=2)
     first, second = results(record, "6a", "paper"), results(record, "6a", "strict")
     assert first["seeds"] == second["seeds"] == [3, 4]
@@ -84,16 +84,16 @@ def test_a_row_is_run_to_both_stops_and_its_course_is_the_same(tmp_path: Path) -
         losses = [[json.loads(line)["loss"] for line in lines] for lines in histories]
         assert losses[0] == losses[1][: len(losses[0])]
     assert all(0 <= wrong <= 2_560 for wrong in first["test_wrong"])
-    facts = {name: record.rows["6a"][name] for name in ("address", "weights", "sequences", "wrong")}
-    assert facts == {"address": "qrsu/hs97", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
+    recorded = {name: record.rows["6a"][name] for name in ("address", "weights", "sequences", "wrong")}
+    assert recorded == {"address": "qrsu/hs97", "weights": 156, "sequences": 31_390, "wrong": 1 / 2560}
     assert PaperRecord.load(tmp_path) == record
     assert str(tmp_path) not in (tmp_path / PaperRecord.FILE_NAME).read_text()
 
 
 @native
-def test_seeds_are_added_and_none_is_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_LEAST_MOST", 100)
-    row = replace(TINY, task="adding/hs97-t100", sequences=100)  # unsolved in so few
+def test_seeds_are_added_without_repeating_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MIN_LIMIT", 100)
+    row = replace(TINY, task="adding/hs97-t100", sequences=100)  # unsolved after 100
     run_rows([row], tmp_path, [0])
     of_first = tmp_path / "lstm" / "6a" / "paper" / "seed-0" / RunRecord.FILE_NAME
     written = of_first.stat().st_mtime_ns
@@ -101,12 +101,12 @@ def test_seeds_are_added_and_none_is_run_twice(tmp_path: Path, monkeypatch: pyte
     assert of_first.stat().st_mtime_ns == written
     found = results(record, "6a", "paper")
     assert (found["seeds"], found["sequences"]) == ([0, 1], [None, None])
-    assert found["seen"] == [row.most("lstm")] * 2
+    assert found["seen"] == [row.max_sequences("lstm")] * 2
 
 
 @pytest.mark.slow
-def test_the_network_of_the_paper_stands_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_LEAST_MOST", 100)
+def test_the_record_has_the_modern_lstm_and_the_original_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MIN_LIMIT", 100)
     row = replace(rows_of(["6a"])[0], sequences=100)
     run_rows([row], tmp_path, [0])
     record = run_rows([row], tmp_path, [0], model="lstm_hs97")
@@ -117,7 +117,9 @@ def test_the_network_of_the_paper_stands_beside_ours(tmp_path: Path, monkeypatch
 
 
 def test_a_network_is_run_as_written_only_where_something_was_changed(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfigError, match=r"^model lstm_hs97_as_written for 3a-t100-n3, 6a; need a row with"):
+    with pytest.raises(
+        InvalidConfigError, match=r"^model lstm_hs97_as_written for 3a-t100-n3, 6a: must include a row with"
+    ):
         run_rows(rows_of(["3a-t100-n3", "6a"]), tmp_path, [0], model="lstm_hs97_as_written")
     assert not any(tmp_path.iterdir())
     (row,) = rows_of(["4-t100"])
@@ -148,9 +150,7 @@ def test_a_seed_that_crashes_is_one_failed_seed(tmp_path: Path, monkeypatch: pyt
 
 
 @native
-def test_a_row_of_which_all_seeds_fail_does_not_stop_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_other_rows_are_run_if_all_seeds_of_a_row_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_native = sweep.train_native
 
     def fragile(config: Any, *others: Any) -> Any:
@@ -167,7 +167,7 @@ def test_a_row_of_which_all_seeds_fail_does_not_stop_the_others(
 
 
 @native
-def test_runs_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
+def test_a_folder_with_runs_of_other_settings_is_rejected(tmp_path: Path) -> None:
     run_rows([TINY], tmp_path, [0])
     with pytest.raises(InvalidConfigError, match="max_sequences=54000 there and 102000 here"):
         run_rows([replace(TINY, sequences=98_000)], tmp_path, [0])
@@ -175,7 +175,7 @@ def test_runs_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
 
 @native
 @pytest.mark.timeout(240)
-def test_a_stopped_command_goes_on_without_losing_or_doubling_a_seed(tmp_path: Path) -> None:
+def test_a_stopped_command_continues_without_losing_or_repeating_a_seed(tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
     command = [*COMMAND, "--output-dir", str(folder)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -194,13 +194,13 @@ def test_a_stopped_command_goes_on_without_losing_or_doubling_a_seed(tmp_path: P
     record = PaperRecord.load(folder)
     whole = run_rows(rows_of(["4-t100"]), tmp_path / "whole", range(2), threads=2)
     for stop in ("paper", "strict"):
-        mine, theirs = results(record, "4-t100", stop), results(whole, "4-t100", stop)
+        resumed, uninterrupted = results(record, "4-t100", stop), results(whole, "4-t100", stop)
         for name in ("seeds", "sequences", "seen", "test_wrong", "test_rows", "failed", "parameters", "training"):
-            assert mine[name] == theirs[name], name
+            assert resumed[name] == uninterrupted[name], name
     assert len(SweepRecord.load(folder / "lstm" / "4-t100" / "strict").runs) == 2
 
 
-def test_mistakes_on_the_command_line_are_one_line(tmp_path: Path) -> None:
+def test_errors_on_the_command_line_are_one_line(tmp_path: Path) -> None:
     for arguments, message in (
         (["hs98"], "no paper 'hs98'; known: hs97"),
         (["hs97", "--rows", "3d"], "no row '3d'; known: 1, 2a, 2b"),
