@@ -46,9 +46,9 @@ def build_command(
         task, folder, configs=config, seed=seed, repo=repo, overwrite=overwrite, visible=form is Form.TABLE, **sizes
     )
     rows = [
-        (name, split, f"{facts['rows']:,}", f"{facts['bytes']:,}", facts["digest"][:16])
-        for name, config_facts in record.configs.items()
-        for split, facts in config_facts["splits"].items()
+        (name, split, f"{built['rows']:,}", f"{built['bytes']:,}", built["digest"][:16])
+        for name, config_record in record.configs.items()
+        for split, built in config_record["splits"].items()
     ]
     show(
         form,
@@ -100,7 +100,7 @@ def images_command(
     image: Annotated[str | None, typer.Option(help="Column with the images", show_default="the only one")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the labels", show_default="the only one")] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="URL of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")] = False,
     as_json: AsJson = False,

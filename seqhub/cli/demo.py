@@ -31,7 +31,7 @@ _MARK = ".seqhub-demo"  # file that marks folders that a demo may replace
 
 
 def demo_command(
-    folder: Annotated[Path, typer.Argument(help="Folder to write; that of an earlier demo is replaced")] = Path(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; an earlier demo in it is replaced")] = Path(
         "runs/demo"
     ),
 ) -> None:
@@ -69,21 +69,23 @@ def demo_command(
     with _step("document", "plotting figures and writing the model card", seconds):
         draw(model)
         write_card(model)
-    findings = _through_a_hub(hub, dataset, model, record.name, seconds)
+    findings = _publish_and_verify(hub, dataset, model, record.name, seconds)
     _summary(dataset, model, hub, record, findings, seconds)
     different = [finding.what for finding in findings if not finding.agrees]
     if different:
         raise VerificationError(f"{model} differs from its record in: {', '.join(different)}")
 
 
-def _through_a_hub(root: Path, dataset: Path, model: Path, name: str, seconds: dict[str, float]) -> "list[Finding]":
-    """Start a Hub, push both folders with the real client, and load them from it without seqhub."""
+def _publish_and_verify(
+    root: Path, dataset: Path, model: Path, name: str, seconds: dict[str, float]
+) -> "list[Finding]":
+    """Start a Hub, push both folders in a process of its own, and load them from the Hub without seqhub."""
     from seqhub.server.serve import DEFAULT_USER, running
     from seqhub.verification.verify import Published, verify
 
     with running(root) as hub, tempfile.TemporaryDirectory(prefix="seqhub-demo-") as home:
         published = Published(hub.url, f"{DEFAULT_USER}/{name}", f"{DEFAULT_USER}/{dataset.name}")
-        # HF_ENDPOINT and HF_HUB_OFFLINE are read at import: the client gets a process of its own
+        # HF_ENDPOINT and HF_HUB_OFFLINE are read at import, so the client needs a new process
         client = os.environ | hub.environment(Path(home))
         program = [sys.executable, "-c", "from seqhub.cli import main; main()", "push", "--quiet"]
         with _step("push", f"pushing both to a Hub on this machine, {hub.url}", seconds):
@@ -169,7 +171,7 @@ def _summary(
     _list(console, "files", {
         f"{dataset}": "Parquet, record and card of the data",
         f"{model}": "weights, tokenizer, code and record; README.md is the card, figures/ has the figures",
-        f"{hub}": "the Hub with both",
+        f"{hub}": "folder of the Hub with both",
     })  # fmt: skip
     console.print("\nfrom Python, with or without seqhub", style="bold")
     for line in loading_lines(dataset, model, config.name):
@@ -178,7 +180,7 @@ def _summary(
     _list(console, "next", {
         f"seqhub tasks show {task.name}/nightmare": "the hardest level: up to 500 steps",
         f"seqhub train {task.name}/nightmare": "train on it",
-        serve: "start that Hub again, for any Hugging Face client on this machine",
+        serve: "start this Hub again, for any Hugging Face client on this machine",
     })  # fmt: skip
 
 

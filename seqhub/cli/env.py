@@ -12,14 +12,14 @@ def env_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
     from seqhub.native.loader import instruction_sets, reason
     from seqhub.records import environment
 
-    facts = environment()
-    why_not = reason()
-    path = "torch" if why_not else instruction_sets()[0]
-    flat = {name: facts[name] for name in ("python", "platform", "cores")} | facts["versions"]
-    recurrence = f"torch ({why_not})" if why_not else f"native ({path})"
+    info = environment()
+    reason_not_native = reason()
+    path = "torch" if reason_not_native else instruction_sets()[0]
+    flat = {name: info[name] for name in ("python", "platform", "cores")} | info["versions"]
+    recurrence = f"torch ({reason_not_native})" if reason_not_native else f"native ({path})"
     show(
         Form.of(as_json, quiet),
-        facts | {"recurrence": path, "reason": why_not},
+        info | {"recurrence": path, "reason": reason_not_native},
         brief=[path],
         table=lambda console: console.print(
             grid(

@@ -20,7 +20,7 @@ def export_command(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")] = False,
     endpoint: Annotated[
-        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="URL of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit", show_default="main")] = None,
     as_json: AsJson = False,

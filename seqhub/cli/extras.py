@@ -1,9 +1,9 @@
-"""Extras of the package that optional libraries come with."""
+"""Extras of the package that install optional libraries."""
 
 import re
 from importlib.metadata import PackageNotFoundError, requires
 
-_GROUPS = {"all", "dev"}  # extras that repeat others
+_GROUPS = {"all", "dev"}  # extras that combine others
 
 
 def extra_of(module: str) -> str | None:

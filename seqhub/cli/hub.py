@@ -1,4 +1,4 @@
-"""`seqhub hub`: maintenance of a Hub in its folder; the server may run meanwhile, except for `restore`."""
+"""The commands of `seqhub hub`, which work on the folder of a Hub; the server may be running, except for `restore`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from seqhub.cli.hub_accounts import opened, orgs, parse_duration, tokens, users
+from seqhub.cli.hub_accounts import open_store, orgs, parse_duration, tokens, users
 from seqhub.cli.hub_export import export_command
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.cli.output import Form, grid, show
 from seqhub.cli.serve import Root
 from seqhub.errors import VerificationError
 
-app = typer.Typer(help="Manage accounts, tokens and the folder of a Hub.", no_args_is_help=True)
+app = typer.Typer(help="Manage the accounts and data of a Hub.", no_args_is_help=True)
 app.add_typer(users, name="user")
 app.add_typer(orgs, name="org")
 app.add_typer(tokens, name="token")
@@ -27,11 +27,14 @@ def fsck_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every object, reference, blob and counter; exit code 1 if there is a problem."""
-    with opened(root) as store:
+    """Check the consistency of a Hub.
+
+    Every object, reference, blob and counter is checked. The exit code is 1 if there is a problem.
+    """
+    with open_store(root) as store:
         problems = store.maintenance.fsck(repair=repair)
-    say = problems or ["no problem found"]
-    show(Form.of(as_json, quiet), problems, brief=problems, table=lambda console: console.print(*say, sep="\n"))
+    lines = problems or ["no problem found"]
+    show(Form.of(as_json, quiet), problems, brief=problems, table=lambda console: console.print(*lines, sep="\n"))
     if problems:
         raise VerificationError(f"{root}: {len(problems)} problem(s), the first: {problems[0]}")
 
@@ -40,15 +43,18 @@ def fsck_command(
 def gc_command(
     root: Root,
     grace: Annotated[
-        str, typer.Option(help="Age below which files are kept, as in 24h, since their upload may be running")
+        str, typer.Option(help="Minimum age of deleted files, as in 24h; newer ones may be part of a running upload")
     ] = "24h",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Delete large files that no repository uses, and remains of uploads."""
-    with opened(root) as store:
+    """Delete unused files.
+
+    These are large files that no repository uses, and incomplete uploads.
+    """
+    with open_store(root) as store:
         counts = store.maintenance.gc(round(parse_duration(grace).total_seconds()))
-    _show_facts(_plain(counts), Form.of(as_json, quiet))
+    _show_counts(_plain(counts), Form.of(as_json, quiet))
 
 
 @app.command("backup")
@@ -58,8 +64,11 @@ def backup_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Back up a Hub, also while it is running."""
-    with opened(root) as store:
+    """Back up a Hub.
+
+    The server may be running.
+    """
+    with open_store(root) as store:
         store.maintenance.backup(target)
     show(Form.of(as_json, quiet), {"backup": str(target)}, brief=str(target), table=lambda c: c.print(str(target)))
 
@@ -71,20 +80,23 @@ def restore_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Restore a Hub from a backup, into a folder that is empty or absent."""
+    """Restore a Hub from a backup.
+
+    The folder of the Hub must be empty or absent, and the server must not be running.
+    """
     from seqhub.server.store.maintenance import restore
 
     restore(backup, root)
     show(Form.of(as_json, quiet), {"root": str(root)}, brief=str(root), table=lambda c: c.print(str(root)))
 
 
-def _show_facts(facts: dict[str, int], form: Form) -> None:
-    rows = [(name.replace("_", " "), f"{value:,}") for name, value in facts.items()]
+def _show_counts(counts: dict[str, int], form: Form) -> None:
+    rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items()]
     show(
         form,
-        facts,
-        brief=[f"{name}\t{value}" for name, value in facts.items()],
-        table=lambda console: console.print(grid(("what", "count"), rows, right=(1,))),
+        counts,
+        brief=[f"{name}\t{value}" for name, value in counts.items()],
+        table=lambda console: console.print(grid(("item", "count"), rows, right=(1,))),
     )
 
 

@@ -1,4 +1,4 @@
-"""`seqhub hub user|org|token`: accounts and access tokens of a Hub, in its folder; the server may run meanwhile."""
+"""The commands `seqhub hub user`, `org` and `token`, which work on the folder of a Hub; the server may be running."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,17 +23,19 @@ orgs = typer.Typer(help="Manage organisations and their members.", no_args_is_he
 tokens = typer.Typer(help="Manage access tokens.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the account", show_default=False)]
-RoleName = Annotated[str, typer.Option(help="read, write or admin")]
+RoleName = Annotated[str, typer.Option(help="Role: read, write or admin")]
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @contextmanager
-def opened(root: Path, *, make: bool = False) -> "Iterator[Store]":
-    """Open the store of a root for the duration of a block; with `make`, create it if it does not exist."""
+def open_store(root: Path, *, create: bool = False) -> "Iterator[Store]":
+    """Open the store in a folder for the duration of a block; with `create`, create it if it does not exist."""
     from seqhub.server.store import Store
 
-    if not make and not (root / "hub.sqlite3").exists():
-        raise InvalidInputError(f"{root} holds no Hub; name its folder with --root, or start one with `seqhub serve`")
+    if not create and not (root / "hub.sqlite3").exists():
+        raise InvalidInputError(
+            f"{root} is not the folder of a Hub; give it with --root, or create a Hub with `seqhub serve`"
+        )
     store = Store(root)
     try:
         yield store
@@ -51,7 +53,7 @@ def add_user(
     quiet: Quiet = False,
 ) -> None:
     """Add a user."""
-    with opened(root, make=True) as store:
+    with open_store(root, create=True) as store:
         account = store.accounts.create(name, full_name=full_name, email=email)
     _show_accounts([account], Form.of(as_json, quiet))
 
@@ -59,7 +61,7 @@ def add_user(
 @users.command("ls")
 def list_users(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the users."""
-    with opened(root) as store:
+    with open_store(root) as store:
         found = [account for account in store.accounts.all() if not account.is_org]
     _show_accounts(found, Form.of(as_json, quiet))
 
@@ -73,7 +75,7 @@ def add_org(
     quiet: Quiet = False,
 ) -> None:
     """Add an organisation."""
-    with opened(root, make=True) as store:
+    with open_store(root, create=True) as store:
         account = store.accounts.create(name, is_org=True, full_name=full_name)
     _show_accounts([account], Form.of(as_json, quiet))
 
@@ -81,7 +83,7 @@ def add_org(
 @orgs.command("ls")
 def list_orgs(root: Root, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the organisations."""
-    with opened(root) as store:
+    with open_store(root) as store:
         found = [account for account in store.accounts.all() if account.is_org]
     _show_accounts(found, Form.of(as_json, quiet))
 
@@ -98,8 +100,11 @@ def org_member(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add, change, remove or list the members of an organisation."""
-    with opened(root) as store:
+    """Manage the members of an organisation.
+
+    With a user, add or remove the user or change the role. The members are listed at the end.
+    """
+    with open_store(root) as store:
         if user is not None and remove:
             store.accounts.remove_member(org, user)
         elif user is not None:
@@ -108,7 +113,7 @@ def org_member(
     show(
         Form.of(as_json, quiet),
         members,
-        brief=[f"{name}\t{held}" for name, held in members.items()],
+        brief=[f"{name}\t{member_role}" for name, member_role in members.items()],
         table=lambda console: console.print(grid(("member", "role"), list(members.items()))),
     )
 
@@ -122,20 +127,24 @@ def create_token(
     repo: Annotated[
         list[str] | None,
         typer.Option(
-            help="Repository that the token is confined to, as in model:NAMESPACE/NAME; repeatable", show_default=False
+            help="Repository that the token is limited to, as in model:NAMESPACE/NAME; may be repeated",
+            show_default="all",
         ),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="Lifetime as in 30d, 12h, 2w, or a date as in 2027-01-31", show_default="never")
+        str | None, typer.Option(help="Lifetime, as in 30d, 12h or 2w, or date, as in 2027-01-31", show_default="never")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Create an access token. Its secret is shown only once."""
+    """Create an access token.
+
+    Its secret is shown only once.
+    """
     until = None if expires is None else parse_expiry(expires, datetime.now(UTC))
-    confined = [_repo_key(text) for text in repo or ()]
-    with opened(root) as store:
-        secret, token = store.tokens.create(user, name, _role(role), repos=confined, expires=until)
+    limited_to = [_repo_key(text) for text in repo or ()]
+    with open_store(root) as store:
+        secret, token = store.tokens.create(user, name, _role(role), repos=limited_to, expires=until)
     show(
         Form.of(as_json, quiet),
         {"secret": secret} | _plain(token),
@@ -153,8 +162,8 @@ def list_tokens(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """List tokens, without their secrets."""
-    with opened(root) as store:
+    """List the tokens, without their secrets."""
+    with open_store(root) as store:
         names = [user] if user else [account.name for account in store.accounts.all() if not account.is_org]
         found = [(name, token) for name in names for token in store.tokens.of_user(name)]
     rows = [
@@ -188,7 +197,7 @@ def revoke_token(
     root: Root,
 ) -> None:
     """Revoke a token."""
-    with opened(root) as store:
+    with open_store(root) as store:
         store.tokens.revoke(number)
 
 
@@ -216,12 +225,12 @@ def parse_expiry(text: str, now: datetime) -> datetime:
 
 
 def _role(text: str) -> "Role":
-    return cast("Role", text)  # the store refuses all but the three
+    return cast("Role", text)  # the store raises an error for other values
 
 
 def _repo_key(text: str) -> str:
-    kind, colon, name = text.partition(":")
-    if not colon or kind not in ("model", "dataset", "space") or name.count("/") != 1:
+    repo_type, colon, name = text.partition(":")
+    if not colon or repo_type not in ("model", "dataset", "space") or name.count("/") != 1:
         raise InvalidInputError(f"{text!r} is not a repository; allowed: model:NAMESPACE/NAME, dataset:..., space:...")
     return text
 

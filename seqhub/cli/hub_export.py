@@ -1,4 +1,4 @@
-"""`seqhub hub export`: copy repositories of a Hub's folder to another Hub."""
+"""The command `seqhub hub export`."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from seqhub.cli.hub_accounts import opened
+from seqhub.cli.hub_accounts import open_store
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.cli.serve import Root
@@ -26,23 +26,25 @@ def export_command(
     root: Root,
     repo: Annotated[
         list[str] | None,
-        typer.Option(help="Repository to copy, as in model:NAMESPACE/NAME; repeatable", show_default="all"),
+        typer.Option(help="Repository to copy, as in model:NAMESPACE/NAME; may be repeated", show_default="all"),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy repositories with their revisions, branches and tags; run it again to go on after an interruption.
+    """Copy repositories to another Hub.
 
-    HF_TOKEN must hold a token of the other Hub that may write into the same namespaces. Pull requests, discussions,
-    likes and access requests stay behind, and are counted.
+    Revisions, branches and tags are copied. Run the same command again to continue after an interruption.
+
+    HF_TOKEN must be a token of the other Hub with write access to the same namespaces. Pull requests, discussions,
+    likes and access requests are not copied, only counted.
     """
     from seqhub.hub.client import connect
     from seqhub.hub.export import export
 
     api = connect(to, None)
     console = stderr()
-    with opened(root) as store:
-        sources = [Stored(store, found) for found in _wanted(store, repo or [])]
+    with open_store(root) as store:
+        sources = [StoredRepo(store, found) for found in _selected_repos(store, repo or [])]
         done = [export(source, api, lambda line: console.print(line, markup=False)) for source in sources]
     rows = [(one.repo, str(one.revisions), str(one.branches), str(one.tags), _counted(one.left_behind)) for one in done]
     show(
@@ -50,23 +52,24 @@ def export_command(
         [one._asdict() for one in done],
         brief=[one.repo for one in done],
         table=lambda out: out.print(
-            grid(("repository", "revisions sent", "branches", "tags made", "left behind"), rows, right=(1, 2, 3))
+            grid(("repository", "new revisions", "branches", "new tags", "not copied"), rows, right=(1, 2, 3))
         ),
     )
-    left: Counter[str] = Counter()
+    not_copied: Counter[str] = Counter()
     for one in done:
-        left.update(one.left_behind)
-    if left:
-        console.print(f"left behind, since the other Hub would put your name to them: {_counted(left)}", markup=False)
+        not_copied.update(one.left_behind)
+    if not_copied:
+        note = f"not copied, since the other Hub would attribute them to you: {_counted(not_copied)}"
+        console.print(note, markup=False)
 
 
-def _counted(left: Mapping[str, int]) -> str:
+def _counted(counts: Mapping[str, int]) -> str:
     """Return counts as text: 1 like, 2 discussions."""
-    return ", ".join(f"{count} {what if count != 1 else what.removesuffix('s')}" for what, count in left.items())
+    return ", ".join(f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in counts.items())
 
 
-class Stored:
-    """A repository of a store, in the form that an export reads."""
+class StoredRepo:
+    """Repository of a store; implements `hub.export.Source`."""
 
     def __init__(self, store: "Store", repo: "Repo") -> None:
         self.store, self.repo = store, repo
@@ -119,28 +122,28 @@ class Stored:
         }
 
 
-def _wanted(store: "Store", names: list[str]) -> "Iterator[Repo]":
-    """Yield the repositories of these ids, or all, private ones included."""
+def _selected_repos(store: "Store", names: list[str]) -> "Iterator[Repo]":
+    """Yield the repositories with these keys, or all of them, including private ones."""
     from seqhub.errors import InvalidInputError
     from seqhub.server.types import REPO_TYPES
 
-    wanted = {name.casefold() for name in names}
+    selected = {name.casefold() for name in names}
     found: set[str] = set()
     for account in store.accounts.all():
-        for kind in REPO_TYPES:
+        for repo_type in REPO_TYPES:
             after: str | None = None
             while True:
                 page, after = store.listing.repos(
-                    kind, author=account.name, viewer=account, sort="created", after=after, limit=PAGE
+                    repo_type, author=account.name, viewer=account, sort="created", after=after, limit=PAGE
                 )
                 for repo in page:
-                    key = f"{kind}:{repo.repo_id}"
-                    if not wanted or key.casefold() in wanted:
+                    key = f"{repo_type}:{repo.repo_id}"
+                    if not selected or key.casefold() in selected:
                         found.add(key.casefold())
                         yield repo
                 if after is None:
                     break
-    if wanted - found:
+    if selected - found:
         raise InvalidInputError(
-            f"no repository {min(wanted - found)!r}; allowed: kind:namespace/name, as in model:ada/x"
+            f"no repository {min(selected - found)!r}; allowed: kind:namespace/name, as in model:ada/x"
         )

@@ -1,4 +1,4 @@
-"""`seqhub models`: presets of the model families."""
+"""The commands of `seqhub models`."""
 
 import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ _HEADS = {
     "causal": "the next symbol",
 }
 
-app = typer.Typer(help="List the models, and show one of them.", no_args_is_help=True)
+app = typer.Typer(help="List and show models.", no_args_is_help=True)
 
 
 @app.command("ls")
@@ -28,29 +28,32 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
     from seqhub.models.registry import list_families, list_presets
 
     form = Form.of(as_json, quiet)
-    if form is Form.QUIET:  # needs no torch
+    if form is Form.QUIET:  # faster, since torch is not imported
         show(form, None, brief=list_presets(), table=lambda _: None)
         return
-    facts = [_facts(preset) for family in list_families() for preset in list_presets(family=family)]
+    presets = [_properties(preset) for family in list_families() for preset in list_presets(family=family)]
     rows = [
         (each["model"], each["family"], " or ".join(each["inputs"]), " ".join(each["heads"]), f"{each['parameters']:,}")
-        for each in facts
+        for each in presets
     ]
-    columns = ("model", "family", "takes", "heads", "parameters at defaults")
-    show(form, facts, brief=(), table=lambda console: console.print(grid(columns, rows, right=(4,))))
+    columns = ("model", "family", "inputs", "heads", "parameters at defaults")
+    show(form, presets, brief=(), table=lambda console: console.print(grid(columns, rows, right=(4,))))
 
 
 @app.command("show")
 def show_command(
-    model: Annotated[str, typer.Argument(help="Preset, such as lstm", show_default=False)],
+    model: Annotated[str, typer.Argument(help="Preset of a model, as in lstm", show_default=False)],
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show a preset and the fields of its config, which `--model-options` of `seqhub train` takes."""
+    """Show a preset and the fields of its config.
+
+    `seqhub train` sets these fields with --model-option.
+    """
     from seqhub.models.describe import describe_fields
 
-    facts, fields = _facts(model), describe_fields(model)
-    result = facts | {
+    properties, fields = _properties(model), describe_fields(model)
+    result = properties | {
         "fields": [
             {
                 "name": each.name,
@@ -64,13 +67,13 @@ def show_command(
     }
 
     def table(console: "Console") -> None:
-        shown = facts | {
-            "inputs": " or ".join(_INPUTS[each] for each in facts["inputs"]),
-            "heads": "; ".join(f"{each}: {_HEADS[each]}" for each in facts["heads"]),
-            "classes": " ".join(facts["classes"]),
-            "parameters": f"{facts['parameters']:,} at defaults",
+        shown = properties | {
+            "inputs": " or ".join(_INPUTS[each] for each in properties["inputs"]),
+            "heads": "; ".join(f"{each}: {_HEADS[each]}" for each in properties["heads"]),
+            "classes": " ".join(properties["classes"]),
+            "parameters": f"{properties['parameters']:,} at defaults",
         }
-        console.print(grid(("fact", "value"), list(shown.items())))
+        console.print(grid(("property", "value"), list(shown.items())))
         for each in fields:
             values = " | ".join(map(repr, each.allowed)) or each.type
             console.print(f"\n{each.name}: {values} = {each.default!r}")
@@ -79,7 +82,7 @@ def show_command(
     show(Form.of(as_json, quiet), result, brief=[f"{each.name}\t{each.default}" for each in fields], table=table)
 
 
-def _facts(preset: str) -> dict[str, Any]:
+def _properties(preset: str) -> dict[str, Any]:
     from seqhub.models import registry
     from seqhub.models.describe import count_parameters
 

@@ -71,7 +71,7 @@ def stdout() -> "Console":
 
 
 def stderr() -> "Console":
-    """Return a console for progress; like that for results it does not interpret [brackets]."""
+    """Return a console for progress; like `stdout`, it does not interpret [brackets] as markup."""
     from rich.console import Console
 
     return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)

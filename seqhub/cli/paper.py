@@ -52,17 +52,17 @@ def paper_command(
     form = Form.of(as_json, quiet)
     folder = output_dir or Path("runs") / paper
     with seeds_bar(visible=form is Form.TABLE) as bar:
-        bar_of = bar.add_task("starting", total=seeds, state="")
+        progress = bar.add_task("starting", total=seeds, state="")
         from seqhub.experiments.hs97.card import summarize
         from seqhub.experiments.hs97.table import rows_of, run_rows  # slow, so imported under the progress bar
         from seqhub.sweeps.sweep import SweepInterrupted, SweepProgress
 
         def callback(row: "Row", stop: str, now: "SweepProgress | SweepRecord") -> None:
             if isinstance(now, SweepProgress):
-                bar.update(bar_of, description=f"{row.name} {stop}", **bar_state(now))
+                bar.update(progress, description=f"{row.name} {stop}", **bar_state(now))
             else:
-                bar.console.print(_line(row, stop, now))
-                bar.reset(bar_of, description=f"{row.name} {stop} done", state="")
+                bar.console.print(_row_summary(row, stop, now))
+                bar.reset(progress, description=f"{row.name} {stop} done", state="")
 
         chosen = rows_of([name.strip() for name in rows.split(",") if name.strip()])
         try:
@@ -71,7 +71,7 @@ def paper_command(
             )
         except SweepInterrupted:
             raise Stopped(f"stopped; run the same command to continue ({folder})") from None
-        bar.update(bar_of, visible=False)
+        bar.update(progress, visible=False)
     path = folder / record.FILE_NAME
     recorded = [(row.name, record.rows[row.name]) for row in chosen]
     lines = [
@@ -88,7 +88,7 @@ def paper_command(
     )
 
 
-def _line(row: "Row", stop: str, done: "SweepRecord") -> str:
+def _row_summary(row: "Row", stop: str, done: "SweepRecord") -> str:
     """Return the summary of a row, printed when the row is done."""
     found, seeds = done.summary["criteria"]["paper"], done.summary["seeds"]
     text = f"{row.name} {stop}: {found['count']} of {seeds} solved"

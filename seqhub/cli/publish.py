@@ -15,7 +15,7 @@ def push_command(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run or a built dataset", show_default=False)],
     repo: Annotated[str, typer.Option(help="Repository, as in me/qrsu-hard-lstm; created if it does not exist")],
     endpoint: Annotated[
-        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="URL of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch to commit to", show_default="main")] = None,
     private: Annotated[bool, typer.Option("--private", help="Create a private repository")] = False,
@@ -30,7 +30,7 @@ def push_command(
     rows = [(file.name, f"{file.size:,}") for file in pushed.files]
     for note in pushed.notes:
         sys.stderr.write(f"warning: {note}\n")
-    where = "nothing was sent" if dry_run else (pushed.commit_url or "nothing changed")
+    where = "nothing was uploaded" if dry_run else (pushed.commit_url or "nothing changed")
     show(
         Form.of(as_json, quiet),
         {"files": [{"name": file.name, "size": file.size} for file in pushed.files], "commit": pushed.commit_url},
@@ -40,10 +40,10 @@ def push_command(
 
 
 def verify_command(
-    what: Annotated[str, typer.Argument(help="Folder, or repository on a Hub", show_default=False)],
+    target: Annotated[str, typer.Argument(help="Folder, or repository on a Hub", show_default=False)],
     isolated: Annotated[
         bool,
-        typer.Option("--isolated", help="Load the model in a process without seqhub, with the code in its repository"),
+        typer.Option("--isolated", help="Load the model in a process without seqhub, with the code in its folder"),
     ] = False,
     dataset: Annotated[
         Path | None,
@@ -52,7 +52,7 @@ def verify_command(
         ),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="Address of the Hub", show_default="HF_ENDPOINT, or the public Hub")
+        str | None, typer.Option(help="URL of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit", show_default="main")] = None,
     as_json: AsJson = False,
@@ -65,21 +65,21 @@ def verify_command(
     from seqhub.hub.fetch import fetch
     from seqhub.verification.verify import verify
 
-    findings = verify(fetch(what, endpoint=endpoint, revision=revision), isolated=isolated, dataset=dataset)
+    findings = verify(fetch(target, endpoint=endpoint, revision=revision), isolated=isolated, dataset=dataset)
     show(
         Form.of(as_json, quiet),
         [finding._asdict() for finding in findings],
         brief=[f"{'ok' if finding.agrees else 'DIFFERENT'}\t{finding.what}" for finding in findings],
         table=lambda console: console.print(
             grid(
-                ("", "what", "recorded", "found"),
+                ("", "check", "recorded", "found"),
                 [("ok" if f.agrees else "DIFFERENT", f.what, _short(f.recorded), _short(f.found)) for f in findings],
             )
         ),
     )
     different = [finding.what for finding in findings if not finding.agrees]
     if different:
-        raise VerificationError(f"{what} differs from its record in: {', '.join(different)}")
+        raise VerificationError(f"{target} differs from its record in: {', '.join(different)}")
 
 
 def _short(text: str) -> str:

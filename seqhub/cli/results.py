@@ -32,8 +32,8 @@ def evaluate_command(
     task: Annotated[
         str | None,
         typer.Option(
-            help="Task id of a model without run.json, as transformers.Trainer leaves it; run.json is written",
-            show_default="that of run.json",
+            help="Task id, for a model of transformers.Trainer without run.json; run.json is written",
+            show_default="as in run.json",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -77,7 +77,7 @@ def evaluation_table(record: "RunRecord") -> object:
     elif schema.target == "class":
         heads = ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3")
     else:
-        heads = ("split", "sequences", "steps", "right steps", "whole right", "loss (nats)")
+        heads = ("split", "sequences", "steps", "right steps", "exact match", "loss (nats)")
     rows = [(part, *_cells(metrics, schema.target)) for part, metrics in record.evaluation.items()]
     return grid(heads, rows, right=tuple(i for i, head in enumerate(heads) if i and "interval" not in head))
 
@@ -135,20 +135,20 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:
         raise InvalidInputError(f"--text {text!r}: {record.task} has real values; omit the option")
-    watch = load_tracer(folder)
-    seen = watch(record.probes[0] if text is None else text)
+    tracer = load_tracer(folder)
+    trace = tracer(record.probes[0] if text is None else text)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     written = []
-    if seen.states:
+    if trace.states:
         written.append(figures / "states.png")
-        symbols = [] if schema.vocabulary is None else schema.vocabulary.split(seen.inputs)
+        symbols = [] if schema.vocabulary is None else schema.vocabulary.split(trace.inputs)
         plot_states(
-            symbols or seen.inputs,
-            seen.states,
+            symbols or trace.inputs,
+            trace.states,
             written[-1],
             title=title,
-            readout=seen.readout,
+            readout=trace.readout,
             labels=_readout_names(folder, schema),
             marked=[i for i, symbol in enumerate(symbols) if symbol in tuple(task.marked)],
         )
@@ -165,7 +165,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     if levels(record):
         written.append(figures / "lengths.png")
         plot_lengths(record, written[-1])
-    return written + draw_task_figures(figures, record, watch)
+    return written + draw_task_figures(figures, record, tracer)
 
 
 def _readout_names(folder: Path, schema: "TaskSchema") -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`seqhub serve`: serve a Hub from this machine."""
+"""The `seqhub serve` command."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,21 +21,27 @@ Root = Annotated[
 def serve_command(
     root: Root,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; one that other machines can reach needs an existing token")
+        str, typer.Option(help="Address to listen on; an address that is not local needs an existing token")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one")] = 8080,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="Host name that clients may use for this machine; repeatable", show_default=False),
+        typer.Option(help="Host name that clients may use for this machine; may be repeated", show_default=False),
     ] = None,
     safetensors_only: Annotated[
-        bool, typer.Option("--safetensors-only", help="Refuse files that may hold pickles")
+        bool, typer.Option("--safetensors-only", help="Reject files that may contain pickles")
     ] = False,
     access_log: Annotated[
-        bool, typer.Option("--access-log/--no-access-log", help="One line of JSON for each request on standard error")
+        bool,
+        typer.Option(
+            "--access-log/--no-access-log", help="Log of requests on standard error, one line of JSON for each"
+        ),
     ] = True,
 ) -> None:
-    """Serve models and datasets to unmodified Hugging Face clients until Ctrl-C."""
+    """Serve a Hub of models and datasets.
+
+    Unmodified Hugging Face clients can use it. Press Ctrl-C to stop it.
+    """
     from seqhub.server.serve import serve
     from seqhub.server.settings import Settings
 
@@ -43,7 +49,7 @@ def serve_command(
         typer.echo(f"export HF_ENDPOINT={url}")
         hints = stderr()
         hints.print(
-            f"Clients need the line above; pushed repositories are stored in {root}. To create a token for pushing:"
+            f"Set this variable for clients. Pushed repositories are stored in {root}. To create a token for pushing:"
         )
         hints.print(f"  seqhub hub user add NAME --root {root}")
         hints.print(f"  export HF_TOKEN=$(seqhub hub token create NAME --role write --quiet --root {root})")

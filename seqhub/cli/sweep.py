@@ -89,9 +89,9 @@ def sweep_command(
         from seqhub.sweeps.sweep import SweepInterrupted, run_locally, sweep
         from seqhub.training.native_loop import reason_not_native
 
-        why = reason_not_native(config)
-        if why is not None and form is Form.TABLE:
-            stderr().print(f"not native, so slower, with one process for each run: {why}")
+        reason = reason_not_native(config)
+        if reason is not None and form is Form.TABLE:
+            stderr().print(f"not native, so slower, with one process for each run: {reason}")
 
         def callback(now: "SweepProgress") -> None:
             bar.update(progress, **bar_state(now))
@@ -138,7 +138,7 @@ def bar_state(now: "SweepProgress") -> dict[str, Any]:
 def _summary(console: "Console", record: "SweepRecord", folder: Path) -> None:
     """Print one row for each criterion and test metric, then failures and times."""
     summary = record.summary
-    heads = (f"{record.task} {record.model}", "seeds", "median", "mean", "least", "most")
+    heads = (f"{record.task} {record.model}", "seeds", "median", "mean", "min", "max")
     rows = [
         (f"sequences to {name}", *_cells(values, summary["seeds"], "{:,.0f}"))
         for name, values in summary["criteria"].items()

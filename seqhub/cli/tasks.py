@@ -51,7 +51,7 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
         brief=[f"{t.name}/{c.name}" for t in tasks for c in t.configs],
         table=lambda console: console.print(
             grid(
-                ("task", "configs", "own data", "title"),
+                ("task", "configs", "custom", "title"),
                 [(t.name, " ".join(c.name for c in t.configs), _SHORT[t.custom_format], t.title) for t in tasks],
             )
         ),
@@ -73,7 +73,7 @@ def show_command(
     split = Split(ref, "train")
     schema = split.schema
     examples = [split[i] for i in range(5 if split.size is None else min(5, split.size))]
-    facts = {
+    properties = {
         "address": str(ref),
         "title": definition.title,
         "description": definition.description,
@@ -89,12 +89,12 @@ def show_command(
     }
 
     def table(console: "Console") -> None:
-        console.print(grid(("property", "value"), [(name, _plain(value)) for name, value in facts.items()]))
+        console.print(grid(("property", "value"), [(name, _plain(value)) for name, value in properties.items()]))
         console.print()
         console.print(grid(("target", "example"), lines))
 
     lines = [(readable(example.target), readable(example.inputs)) for example in examples]
-    result = facts | {"examples": [[_json(inputs), target] for inputs, target in examples]}
+    result = properties | {"examples": [[_json(inputs), target] for inputs, target in examples]}
     show(Form.of(as_json, quiet), result, brief=["\t".join(line) for line in lines], table=table)
 
 

@@ -163,7 +163,7 @@ def test_push_dry_run(made: Made) -> None:
         assert line.split() == [file["name"], f"{file['size']:,}"]
         if file["name"] != "README.md":  # changed to name the repository
             assert (made.run / file["name"]).stat().st_size == file["size"]
-    assert table[-1] == "nothing was sent"
+    assert table[-1] == "nothing was uploaded"
 
 
 def test_verify(made: Made) -> None:

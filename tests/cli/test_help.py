@@ -24,7 +24,6 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 GROUPS = [path for path, command in COMMANDS.items() if hasattr(command, "commands")]
 NAMES_FIRST = {"lstm", "local", "hs97", "onnx"}  # lower-case names that begin a help text
 OF_TYPER = {"install_completion", "show_completion"}  # options with help texts of typer
-PENDING = {"hub", "serve", "models"}  # commands whose help texts are still to be rewritten
 NAMES = {path: " ".join(("seqhub", *path)) for path in COMMANDS}
 
 
@@ -46,13 +45,12 @@ def faults_of(path: tuple[str, ...]) -> Iterator[str]:
     """Yield the faults of a command's help."""
     command, text = COMMANDS[path], output_of(*path, "--help")
     first = (command.help or "").strip().splitlines()
-    pending = path[:1] and path[0] in PENDING
-    if not first or not (pending or (first[0].endswith(".") and first[0][:1].isupper())):
+    if not first or not (first[0].endswith(".") and first[0][:1].isupper()):
         yield f"{NAMES[path]}: its help must be a sentence with a full stop"
     for parameter in command.params:
         words = getattr(parameter, "help", None) or ""
         capital = words[:1].isupper() or words.partition(" ")[0].strip(",") in NAMES_FIRST
-        if not words or not (pending or parameter.name in OF_TYPER or (capital and not words.endswith("."))):
+        if not words or not (parameter.name in OF_TYPER or (capital and not words.endswith("."))):
             yield f"{NAMES[path]} {parameter.name}: its help must be a capitalised phrase without a full stop"
     yield from (f"{NAMES[path]}: {name} is not in its help" for name in options(command) if name not in text)
     yield from (f"{NAMES[path]}: wider than 80 columns: {line}" for line in text.splitlines() if len(line) > 80)

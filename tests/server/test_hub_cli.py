@@ -102,7 +102,7 @@ def test_mistakes_take_one_line(shell: Shell, line: tuple[str, ...], said: str) 
 
 @pytest.mark.parametrize("line", ["user ls", "token ls", "fsck", "gc", "backup x"])
 def test_a_folder_without_a_hub_is_not_made_into_one(shell: Shell, line: str) -> None:
-    assert "holds no Hub" in shell("hub", *line.split(), code=2)
+    assert "is not the folder of a Hub" in shell("hub", *line.split(), code=2)
     assert not shell.root.exists()
 
 

@@ -125,7 +125,7 @@ def test_what_stays_behind_is_counted(tmp_path: Path) -> None:
         source.likes.add(repo, bob)
         source.access_requests.create(repo, bob)
         with running(tmp_path / "target") as hub:
-            note = "left behind, since the other Hub would put your name to them: "
+            note = "not copied, since the other Hub would attribute them to you: "
             counts = "1 pull request, 2 discussions, 1 like, 1 access request"
             done = json.loads(run(source.root, hub, tmp_path / "home", note=note + counts))
             left = {"pull requests": 1, "discussions": 2, "likes": 1, "access requests": 1}
