@@ -60,9 +60,9 @@ class StopError(Exception):
 
 
 @pytest.fixture(scope="session")
-def mess(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def invalid_inputs(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Make a folder with every kind of invalid input; no test may change it."""
-    place = tmp_path_factory.mktemp("mess")
+    place = tmp_path_factory.mktemp("invalid_inputs")
     shutil.copytree(made.run, place / "run")
     shutil.copytree(made.data, place / "data")
     (place / "file").write_text("a file")

@@ -182,8 +182,8 @@ RUNS = [
 
 
 @pytest.fixture(autouse=True)
-def here(mess: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(mess)
+def here(invalid_inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(invalid_inputs)
 
 
 def faults_of(lines: list[tuple[str, str]], folder: Path, *before: str) -> str:
@@ -191,19 +191,19 @@ def faults_of(lines: list[tuple[str, str]], folder: Path, *before: str) -> str:
     return "\n".join(user_error_faults(lines, lambda line: call(*before, *line.split(" ")), folder))
 
 
-def test_command_lines(mess: Path) -> None:
-    assert not faults_of(COMMAND_LINES, mess)
+def test_command_lines(invalid_inputs: Path) -> None:
+    assert not faults_of(COMMAND_LINES, invalid_inputs)
 
 
-def test_data_build(mess: Path) -> None:
-    assert not faults_of(BUILDS, mess, "data", "build")
+def test_data_build(invalid_inputs: Path) -> None:
+    assert not faults_of(BUILDS, invalid_inputs, "data", "build")
 
 
-def test_train(mess: Path) -> None:
-    assert not faults_of(SETTINGS, mess, "train", "qrsu/easy")
+def test_train(invalid_inputs: Path) -> None:
+    assert not faults_of(SETTINGS, invalid_inputs, "train", "qrsu/easy")
 
 
-def test_train_on_missing_tasks_and_data(mess: Path) -> None:
+def test_train_on_missing_tasks_and_data(invalid_inputs: Path) -> None:
     missing = [
         ("qrsu", f"no config of qrsu ''; {LEVELS}"),
         ("qrs/hard", "no task 'qrs'; known: "),
@@ -211,37 +211,37 @@ def test_train_on_missing_tasks_and_data(mess: Path) -> None:
         ("qrsu/hard --data no-such-folder", "no-such-folder ... stream, splits"),
         ("qrsu/hard --data data", "no config of data 'hard'; known: easy"),
     ]
-    assert not faults_of(missing, mess, "train")
+    assert not faults_of(missing, invalid_inputs, "train")
 
 
-def test_folders_without_a_run(mess: Path) -> None:
+def test_folders_without_a_run(invalid_inputs: Path) -> None:
     lines = [
         (f"{command} {folder}{' --repo me/x' if command == 'push' else ''}", about)
         for command in RECORDED
         for folder, about in FOLDERS
     ]
-    assert not faults_of(lines, mess)
+    assert not faults_of(lines, invalid_inputs)
 
 
-def test_commands_on_runs(mess: Path) -> None:
-    assert not faults_of(RUNS, mess)
+def test_commands_on_runs(invalid_inputs: Path) -> None:
+    assert not faults_of(RUNS, invalid_inputs)
 
 
-def test_names_that_are_not_text(mess: Path) -> None:
+def test_names_that_are_not_text(invalid_inputs: Path) -> None:
     for arguments in (
         ["tasks", "show", "\udcff"],
         ["card", "\udcff"],
         ["train", "qrsu/easy", "--output-dir", "a\udcff"],
     ):
-        assert_user_error(partial(call, *arguments), about="not valid UTF-8", folder=mess)
-    raw = partial(program, "train", "qrsu/easy", "--output-dir", b"\xff\xfe", folder=mess)
-    assert_user_error(raw, about="not valid UTF-8", folder=mess)
+        assert_user_error(partial(call, *arguments), about="not valid UTF-8", folder=invalid_inputs)
+    raw = partial(program, "train", "qrsu/easy", "--output-dir", b"\xff\xfe", folder=invalid_inputs)
+    assert_user_error(raw, about="not valid UTF-8", folder=invalid_inputs)
 
 
-def test_names_with_control_characters_stay_on_one_line(mess: Path) -> None:
+def test_names_with_control_characters_stay_on_one_line(invalid_inputs: Path) -> None:
     for name in ("nul\0byte", "new\nline\x1b[31m"):
         for command in ("card", "evaluate"):
-            assert_user_error(partial(call, command, name), about="", folder=mess)
+            assert_user_error(partial(call, command, name), about="", folder=invalid_inputs)
 
 
 # consistency of the fields of a record
@@ -349,7 +349,9 @@ def test_a_run_that_diverges_is_an_error_and_not_saved(tmp_path: Path) -> None:
         assert not (folder / "run.json").exists()
 
 
-def test_an_incomplete_environment_of_a_launcher_is_an_error(mess: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_environment_of_a_launcher_is_an_error(
+    invalid_inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     master = {"LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     for variables in (
         {"LOCAL_RANK": "0"},
@@ -359,7 +361,7 @@ def test_an_incomplete_environment_of_a_launcher_is_an_error(mess: Path, monkeyp
         with monkeypatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
-            assert_user_error(partial(call, "train", "qrsu/easy"), about="LOCAL_RANK=0", folder=mess)
+            assert_user_error(partial(call, "train", "qrsu/easy"), about="LOCAL_RANK=0", folder=invalid_inputs)
 
 
 def test_a_rank_without_a_launcher_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,25 +370,29 @@ def test_a_rank_without_a_launcher_is_ignored(tmp_path: Path, monkeypatch: pytes
     assert output_of("train", "qrsu/easy", *SHORT, "--output-dir", tmp_path / "run").startswith("qrsu/easy lstm")
 
 
-def test_push_to_an_unreachable_hub_prints_the_command_to_retry(mess: Path) -> None:
+def test_push_to_an_unreachable_hub_prints_the_command_to_retry(invalid_inputs: Path) -> None:
     endpoint = "http://127.0.0.1:9"
 
     def push() -> Ended:
-        return program("push", "run", "--repo", "me/x", "--endpoint", endpoint, "--private", folder=mess, seconds=30)
+        return program(
+            "push", "run", "--repo", "me/x", "--endpoint", endpoint, "--private", folder=invalid_inputs, seconds=30
+        )
 
     later = f"seqhub push run --repo me/x --endpoint {endpoint} --private"
-    assert_user_error(push, about=later, folder=mess)
+    assert_user_error(push, about=later, folder=invalid_inputs)
 
 
-def test_push_in_offline_mode_is_an_error(mess: Path) -> None:  # tests run in offline mode
+def test_push_in_offline_mode_is_an_error(invalid_inputs: Path) -> None:  # tests run in offline mode
     assert_user_error(
-        lambda: call("push", "run", "--repo", "me/x"), about="offline mode is on (HF_HUB_OFFLINE)", folder=mess
+        lambda: call("push", "run", "--repo", "me/x"),
+        about="offline mode is on (HF_HUB_OFFLINE)",
+        folder=invalid_inputs,
     )
 
 
-def test_verify_of_a_repository_on_an_unreachable_hub(mess: Path) -> None:
+def test_verify_of_a_repository_on_an_unreachable_hub(invalid_inputs: Path) -> None:
     assert_user_error(
-        lambda: call("verify", "me/x", "--endpoint", "http://127.0.0.1:9"), about="cannot fetch", folder=mess
+        lambda: call("verify", "me/x", "--endpoint", "http://127.0.0.1:9"), about="cannot fetch", folder=invalid_inputs
     )
 
 
@@ -403,7 +409,7 @@ def test_the_demo_deletes_only_files_of_a_demo(made: Any, tmp_path: Path) -> Non
     assert tree(own)
 
 
-def test_commands_run_with_any_width_encoding_and_kind_of_terminal(mess: Path) -> None:
+def test_commands_run_with_any_width_encoding_and_kind_of_terminal(invalid_inputs: Path) -> None:
     for variables in (
         {"COLUMNS": "1"},
         {"COLUMNS": "x"},
@@ -411,6 +417,6 @@ def test_commands_run_with_any_width_encoding_and_kind_of_terminal(mess: Path) -
         {"TERM": "dumb"},
         {"LC_ALL": "C"},
     ):
-        ended = program("tasks", "show", "qrsu/easy", folder=mess, **variables)
+        ended = program("tasks", "show", "qrsu/easy", folder=invalid_inputs, **variables)
         assert (ended.code, ended.err) == (0, ""), variables
     assert os.environ["HF_HUB_OFFLINE"] == "1"
