@@ -73,7 +73,7 @@ class StoredRepo:
 
     def __init__(self, store: "Store", repo: "Repo") -> None:
         self.store, self.repo = store, repo
-        self.kind, self.full_name, self.private, self.sdk = repo.repo_type, repo.repo_id, repo.private, repo.sdk
+        self.repo_type, self.repo_id, self.private, self.sdk = repo.repo_type, repo.repo_id, repo.private, repo.sdk
         self.gated: Literal["auto", "manual", False] = False if repo.gated == "no" else repo.gated
 
     def branches(self) -> list[str]:

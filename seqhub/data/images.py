@@ -48,7 +48,7 @@ class Images:
         from datasets import ClassLabel, Image
 
         self.source = source
-        splits = _load(fetch(source, endpoint=endpoint, kind="dataset"), config, source)
+        splits = _load(fetch(source, endpoint=endpoint, repo_type="dataset"), config, source)
         self._splits = {split: splits[split] for split in splits if split in _SPLIT_OF}
         self.left_out = sorted(set(splits) - set(self._splits))
         if not self._splits:

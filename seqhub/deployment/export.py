@@ -19,7 +19,7 @@ from torch.export import Dim
 from seqhub.errors import InvalidConfigError, InvalidInputError, OutputExistsError, UnknownNameError, VerificationError
 from seqhub.evaluation.load import load_model
 from seqhub.hub.fetch import fetch
-from seqhub.hub.push import kind_of
+from seqhub.hub.push import repo_type_of
 from seqhub.io import write_atomically
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def export(
         raise InvalidConfigError("format onnx: needs packages that are not installed; pip install 'seqhub[onnx]'")
     if output is not None:
         _check_output(Path(output), overwrite)
-    folder = fetch(run, endpoint=endpoint, revision=revision, token=token, kind="model")
+    folder = fetch(run, endpoint=endpoint, revision=revision, token=token, repo_type="model")
     path = Path(output) if output is not None else _default_output(run, format)
     _check_output(path, overwrite)
-    if kind_of(folder) != "model":
+    if repo_type_of(folder) != "model":
         raise InvalidInputError(f"{folder} is a dataset; must be a model")
 
     model = load_model(folder).float()

@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, constants, get_token
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is that of httpx or httpx2, by version
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError comes from httpx or httpx2, depending on the version
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
@@ -20,14 +20,14 @@ from seqhub.errors import HubError, InvalidInputError
 
 RepoType = Literal["model", "dataset"]
 
-PATIENCE = 10.0  # seconds for the first answer; huggingface_hub decides on retries of later calls
+CONNECT_TIMEOUT = 10.0  # seconds for the first request; huggingface_hub decides on retries of later calls
 
 
 def connect(endpoint: str | None, token: str | bool | None) -> HfApi:
-    """Return a client for `endpoint`, HF_ENDPOINT or the public Hub; nothing is sent yet.
+    """Return a client for `endpoint`, HF_ENDPOINT or the public Hub, without sending a request.
 
     Raises:
-        InvalidInputError: The endpoint is not an HTTP address.
+        InvalidInputError: The endpoint is not an HTTP or HTTPS URL.
     """
     address = endpoint or constants.ENDPOINT
     try:
@@ -37,7 +37,7 @@ def connect(endpoint: str | None, token: str | bool | None) -> HfApi:
         valid = False
     if not valid:
         raise InvalidInputError(
-            f"Hub address {address!r}; must be one like https://huggingface.co or http://127.0.0.1:8080"
+            f"Hub address {address!r}: must be a URL such as https://huggingface.co or http://127.0.0.1:8080"
         )
     return HfApi(endpoint=address.rstrip("/"), token=token, library_name="seqhub")
 
@@ -45,26 +45,26 @@ def connect(endpoint: str | None, token: str | bool | None) -> HfApi:
 def check_repo_id(repo_id: str) -> None:
     """Raise InvalidInputError unless `repo_id` is `namespace/name` in characters that Hubs allow."""
     if repo_id.count("/") != 1:
-        raise InvalidInputError(f"repository {repo_id!r}; must be namespace/name")
+        raise InvalidInputError(f"repository {repo_id!r}: must be namespace/name")
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        rule = _one_line(error).rpartition(": '")[0]  # the rest repeats the name
-        raise InvalidInputError(f"repository {repo_id!r}; must be namespace/name ({rule})") from None
+        rule = _one_line(error).rpartition(": '")[0]  # the remaining text repeats the name
+        raise InvalidInputError(f"repository {repo_id!r}: must be namespace/name ({rule})") from None
 
 
 @contextmanager
 def hub_errors(api: HfApi, action: str, advice: str) -> Iterator[None]:
-    """Turn errors between client and Hub into a HubError of one line.
+    """Convert errors between client and Hub to a HubError with a one-line message.
 
     Args:
         api: The client in use.
-        action: The action, as in "push to me/qrsu".
-        advice: Advice on how to continue, as a sentence without its full stop.
+        action: Description of the action, such as "push to me/qrsu".
+        advice: Advice on how to continue, as a sentence without a full stop.
     """
     try:
         yield
-    except HubError:  # already one line
+    except HubError:  # already has a one-line message
         raise
     except (HTTPError, OSError, RuntimeError) as error:
         raise HubError(f"cannot {action} at {api.endpoint}: {_reason(error, api)}; {advice}") from error

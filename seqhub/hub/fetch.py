@@ -5,9 +5,9 @@ from pathlib import Path
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from seqhub.errors import InvalidInputError
-from seqhub.hub.client import PATIENCE, RepoType, check_repo_id, connect, hub_errors
+from seqhub.hub.client import CONNECT_TIMEOUT, RepoType, check_repo_id, connect, hub_errors
 
-_KINDS: tuple[RepoType, ...] = ("model", "dataset")
+_REPO_TYPES: tuple[RepoType, ...] = ("model", "dataset")
 
 
 def fetch(
@@ -16,25 +16,25 @@ def fetch(
     endpoint: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
-    kind: RepoType | None = None,
+    repo_type: RepoType | None = None,
 ) -> Path:
     """Return the folder of a model or dataset: a local one, or a repository downloaded into Hugging Face's cache.
 
     Args:
         repo_id_or_folder: A folder, or `namespace/name`; if both exist, the folder.
-        endpoint: Address of the Hub; None for HF_ENDPOINT or the public Hub.
+        endpoint: URL of the Hub; None for HF_ENDPOINT or the public Hub.
         revision: Branch, tag or commit.
         token: Access token; None for HF_TOKEN or the saved login.
-        kind: `model` or `dataset`; None to try one after the other.
+        repo_type: `model` or `dataset`; None to try both in this order.
 
     Raises:
-        InvalidInputError: Neither a folder nor the name of a repository, or a file.
-        HubError: The Hub does not answer or refuses, or has no such repository.
+        InvalidInputError: `repo_id_or_folder` is a file, or neither a folder nor a valid repository id.
+        HubError: The Hub does not respond or returns an error, or the repository does not exist.
     """
     if Path(repo_id_or_folder).is_dir():
         return Path(repo_id_or_folder)
     if Path(repo_id_or_folder).exists():
-        raise InvalidInputError(f"{repo_id_or_folder} is a file; must be a folder, or a repository on a Hub")
+        raise InvalidInputError(f"{repo_id_or_folder} is a file: must be a folder or a repository on a Hub")
     repo_id = str(repo_id_or_folder)
     try:
         check_repo_id(repo_id)
@@ -42,14 +42,14 @@ def fetch(
         raise InvalidInputError(f"{repo_id} is neither a folder nor a repository: {error}") from None
 
     api = connect(endpoint, token)
-    kinds = _KINDS if kind is None else (kind,)
-    with hub_errors(api, f"fetch {' or '.join(kinds)} {repo_id}", "you can give a local folder instead"):
-        for kind in kinds:
+    repo_types = _REPO_TYPES if repo_type is None else (repo_type,)
+    with hub_errors(api, f"fetch {' or '.join(repo_types)} {repo_id}", "you can give a local folder instead"):
+        for repo_type in repo_types:
             try:
-                there = api.repo_info(repo_id, repo_type=kind, revision=revision, timeout=PATIENCE)
+                info = api.repo_info(repo_id, repo_type=repo_type, revision=revision, timeout=CONNECT_TIMEOUT)
             except RepositoryNotFoundError:
-                if kind == kinds[-1]:
+                if repo_type == repo_types[-1]:
                     raise
             else:
                 break
-        return Path(api.snapshot_download(repo_id, repo_type=kind, revision=there.sha))
+        return Path(api.snapshot_download(repo_id, repo_type=repo_type, revision=info.sha))

@@ -6,7 +6,7 @@ import shlex
 
 from seqhub.hub.client import RepoType
 
-_CALL = {  # calls in which a card of seqhub first names its source
+_CALL = {  # first call on a card of seqhub that contains its source
     "model": re.compile(r'\.from_pretrained\(("(?:[^"\\\n]|\\.)*")'),
     "dataset": re.compile(r'\bload_dataset\(("(?:[^"\\\n]|\\.)*")'),
 }
@@ -27,25 +27,25 @@ def _escaped(character: str) -> str:
     return f"\\u{number:04x}" if number < 1 << 16 else f"\\U{number:08x}"
 
 
-def named_in(card: str, kind: RepoType) -> str | None:
+def named_in(card: str, repo_type: RepoType) -> str | None:
     """Return the folder or repository that the code on a card loads; None if it loads nothing.
 
     >>> named_in('model = AutoModel.from_pretrained("./run", trust_remote_code=True)', "model")
     './run'
     """
-    found = _CALL[kind].search(card) if kind in _CALL else None
+    found = _CALL[repo_type].search(card) if repo_type in _CALL else None
     return None if found is None else str(json.loads(found[1]))
 
 
-def renamed(card: str, kind: RepoType, repo_id: str) -> str:
-    """Return a card with code and commands that name `repo_id` instead of the card's own source.
+def renamed(card: str, repo_type: RepoType, repo_id: str) -> str:
+    """Return a card with `repo_id` in place of its current source, in code and commands.
 
-    All other text is unchanged, including edits by hand.
+    All other text is unchanged, including manual edits.
 
     >>> print(renamed('rows = load_dataset("./qrsu", "hard")', "dataset", "me/qrsu"))
     rows = load_dataset("me/qrsu", "hard")
     """
-    before = named_in(card, kind)
+    before = named_in(card, repo_type)
     if before is None or before == repo_id:
         return card
     card = card.replace(literal(before), literal(repo_id))

@@ -9,10 +9,10 @@ V = TypeVar("V", bytes, str)
 
 
 class AnswerCache(Generic[V]):
-    """Least-recently-used cache.
+    """Least-recently-used cache with a limit on its total size.
 
     Args:
-        most: Bytes or characters of all values.
+        max_size: Maximum total length of the values, in bytes or characters.
     """
 
     def __init__(self, most: int) -> None:
@@ -22,7 +22,7 @@ class AnswerCache(Generic[V]):
         self._values: OrderedDict[Hashable, V] = OrderedDict()
 
     def get(self, key: Hashable, compute: Callable[[], V]) -> V:
-        """Return the value of a key; compute it if it is not cached. A value that is too large is not kept."""
+        """Return the value of a key, and compute it if it is not cached. A value above the limit is not cached."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

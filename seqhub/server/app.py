@@ -1,7 +1,7 @@
 """The ASGI application: table of routes, matching, authentication, authorisation, dispatch.
 
-The dispatcher decides who sends a request, which repository it names and whether it is allowed, before a handler runs,
-in the same snapshot of the database as the handler.
+Before a handler runs, the dispatcher identifies the client, finds the repository of the request and checks the
+permission, in the same snapshot of the database as the handler.
 """
 
 import inspect
@@ -82,7 +82,7 @@ def compatibility() -> str:
     return f"""# Routes of the embedded Hub
 
 Rendered from the table in `seqhub/server/app.py` by `seqhub.server.app.compatibility()`: {works} routes work. Further
-requests of clients get a clear error in JSON. A test compares this page with the table.
+X
 
 `{{kinds}}` is `models`, `datasets` or `spaces`; `{{prefix}}` is nothing, `datasets/` or `spaces/`; `{{repo}}` is
 `namespace/name`, in any case of letters, and a bare name redirects to `seqhub/name`; GET answers HEAD, too.

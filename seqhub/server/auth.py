@@ -1,7 +1,7 @@
 """Authentication and authorisation.
 
-Every route declares one `Permission`, which `authorise` checks. The answer for a repository that may not be seen is
-exactly the one for a repository that does not exist, so that no answer reveals a private repository.
+Every route declares one `Permission`, which `authorise` checks. The response for a repository that the client may not
+see equals the response for a repository that does not exist, so that no response reveals a private repository.
 
     public    no credentials needed
     signed    the URL carries a signature, which the route checks
@@ -12,10 +12,10 @@ exactly the one for a repository that does not exist, so that no answer reveals 
     write     commits, branches, tags; on a namespace: new repositories
     admin     settings, deletion, renaming, decisions on requests for access
 
-A token of role `write` may do everything that its owner may, deletion included, as on the public Hub: anything in the
-namespace of the owner, and in an organisation what the owner's role there allows. A token that names repositories can
-reach only these and public ones. Basic credentials are accepted on the routes of git and git-lfs only: a browser sends
-them automatically, so on other routes a form of another site could write with them.
+A token of role `write` has all permissions of its owner, deletion included, as on the public Hub: everything in the
+namespace of the owner, and in an organisation everything that the owner's role allows. A token restricted to
+repositories gives access to these and to public ones only. Basic credentials are accepted on the routes of git and
+git-lfs only: a browser sends them automatically, so on other routes a form on another site could use them to write.
 """
 
 import base64
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 Permission = Literal["public", "signed", "account", "info", "read", "discuss", "write", "admin"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 RANK: dict[Role | None, int] = {None: 0, "read": 1, "write": 2, "admin": 3}
-BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # word for word: clients tell it from other 401s
+BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # exact text, by which clients distinguish it from other 401s
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The account of a request, with the token it was identified by; both None for an anonymous request."""
+    """Account of a request, and the token that identified it; both None for an anonymous request."""
 
     account: Account | None = None
     token: Token | None = None
-    challenge: Literal["Bearer", "Basic"] = "Bearer"  # which credentials a 401 asks for; git knows Basic only
+    challenge: Literal["Bearer", "Basic"] = "Bearer"  # scheme in a 401; git supports Basic only
 
     @property
     def viewer(self) -> Account | None:
-        """Account for which lists are made; None for a token confined to repositories, which sees public ones."""
+        """Account used to filter lists; None for a token restricted to repositories, which lists public ones only."""
         return None if self.token is None or self.token.repos else self.account
 
 
@@ -54,7 +54,7 @@ def identify(request: "HTTPConnection", store: "StoreParts", *, basic: bool = Fa
     """Identify a request by its `Authorization` header: a bearer token, or with `basic` Basic with a token as password.
 
     Raises:
-        HubHTTPError: 401 for credentials that are malformed, unknown, expired or revoked, also where none are needed.
+        HubHTTPError: 401 for malformed, unknown, expired or revoked credentials, even if the route needs none.
     """
     challenge: Literal["Bearer", "Basic"] = "Basic" if basic else "Bearer"
     headers = request.headers.getlist("authorization")
@@ -75,13 +75,13 @@ def authorise(
     """Check that `identity` has a permission.
 
     Args:
-        store: Knows the members of organisations and who passed the gate of a repository.
-        identity: Of the request.
-        permission: What the route declares.
-        target: A repository, or for a new one the name of its namespace; None where the route names neither.
+        store: Store with the members of organisations and the access requests of gated repositories.
+        identity: Identity of the client.
+        permission: Permission that the route declares.
+        target: Repository, or namespace of a new repository; None if the route has neither.
 
     Raises:
-        HubHTTPError: 401 without credentials, 404 as if the repository were not there, 403 else.
+        HubHTTPError: 401 without credentials, 404 for a repository that the client may not see, 403 otherwise.
     """
     if permission in ("public", "signed"):
         return
@@ -105,7 +105,7 @@ def may(store: "StoreParts", identity: Identity, permission: Permission, target:
 
 
 def absent(identity: Identity) -> HubHTTPError:
-    """Return the error for a repository that does not exist, or that this client may not see."""
+    """Return the error for a repository that does not exist or that the client may not see."""
     if identity.account is not None:
         return repo_not_found()
     error = repo_not_found()
@@ -113,7 +113,7 @@ def absent(identity: Identity) -> HubHTTPError:
 
 
 def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = None) -> HubHTTPError:
-    """Return a 401 with a challenge, without which git never asks for a password."""
+    """Return a 401 with a challenge; without one git does not prompt for a password."""
     return HubHTTPError(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
 
 
@@ -133,7 +133,7 @@ def _authorise_repo(store: "StoreParts", identity: Identity, permission: Permiss
         raise HubHTTPError(403, f"This token may only read: a change to {repo.repo_id} needs a token of role write")
     if permission == "discuss":
         if not _covers(identity.token, repo):
-            raise HubHTTPError(403, f"This token is for other repositories than {repo.repo_id}")
+            raise HubHTTPError(403, f"This token is not valid for {repo.repo_id}: it is restricted to other repositories")
         return
     if RANK[role] < RANK[cast(Role, permission)]:
         raise HubHTTPError(403, f"You have {role or 'no'} rights to {repo.repo_id}; this needs {permission}")
@@ -143,7 +143,7 @@ def _authorise_namespace(store: "StoreParts", identity: Identity, permission: Pe
     if identity.account is None or identity.token is None:
         raise unauthorised("Sign in first: this needs a token", identity.challenge)
     if identity.token.repos:
-        raise HubHTTPError(403, "This token is confined to single repositories and cannot create one")
+        raise HubHTTPError(403, "This token is restricted to single repositories and cannot create one")
     role = _within(store, identity.account, identity.token, namespace)
     needed = RANK["admin" if permission == "admin" else "read" if permission in ("info", "read") else "write"]
     if RANK[role] < needed:
@@ -151,14 +151,14 @@ def _authorise_namespace(store: "StoreParts", identity: Identity, permission: Pe
 
 
 def _role(store: "StoreParts", identity: Identity, repo: Repo) -> Role | None:
-    """Return the role of an identity in a repository; None for strangers."""
+    """Return the role of an identity in a repository; None without a role."""
     if identity.account is None or identity.token is None or not _covers(identity.token, repo):
         return None
     return _within(store, identity.account, identity.token, repo.namespace)
 
 
 def _within(store: "StoreParts", account: Account, token: Token, namespace: str) -> Role | None:
-    """Return the role of an account in a namespace; with a token of role `read` at most read."""
+    """Return the role of an account in a namespace; `read` at most for a token of role `read`."""
     if account.name.casefold() == namespace.casefold():
         return "read" if token.role == "read" else "admin"
     roles = {name.casefold(): role for name, role in store.accounts.roles_of(account.name).items()}
@@ -174,8 +174,8 @@ def _covers(token: Token, repo: Repo) -> bool:
 def _pass_gate(store: "StoreParts", identity: Identity, repo: Repo) -> None:
     what = f"Access to {repo.repo_type} {repo.repo_id} is restricted"
     if identity.account is None or identity.token is None:
-        asked = f"{what}. You must have access to it and be authenticated to access it. Please log in."
-        raise unauthorised(asked, identity.challenge, code="GatedRepo")
+        message = f"{what}. You must have access to it and be authenticated to access it. Please log in."
+        raise unauthorised(message, identity.challenge, code="GatedRepo")
     if not _covers(identity.token, repo) or not store.access_requests.may_read(repo, identity.account):
         raise HubHTTPError(
             403, f"{what} and you are not in the authorized list. Ask for access first.", code="GatedRepo"

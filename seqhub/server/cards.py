@@ -1,4 +1,4 @@
-"""Validation of the YAML front matter of a README.md, with the messages that clients know."""
+"""Validation of the YAML front matter of a README.md, with the messages that clients expect."""
 
 import re
 
@@ -102,7 +102,7 @@ LICENSES = frozenset(
 
 
 def validate(text: str, repo_type: RepoType) -> tuple[list[str], list[str]]:
-    """Return errors and warnings in the wording of the public Hub.
+    """Return errors and warnings, with the messages of the public Hub.
 
     >>> validate("# A model", "model")
     ([], ['empty or missing yaml metadata in repo card'])
@@ -112,7 +112,7 @@ def validate(text: str, repo_type: RepoType) -> tuple[list[str], list[str]]:
         return [], ["empty or missing yaml metadata in repo card"]
     card = parse_card(text.encode(errors="replace"), MAX_YAML)
     if not card:
-        return [f"Error: {_complaint(found[1])}"], []
+        return [f"Error: {_yaml_error(found[1])}"], []
     errors = []
     given = card.get("license")
     licenses = given if isinstance(given, list) else [given]
@@ -127,15 +127,15 @@ def validate(text: str, repo_type: RepoType) -> tuple[list[str], list[str]]:
     return errors, []
 
 
-def _complaint(block: str) -> str:
-    """Return why YAML gave no card. It is parsed to events only: YAML bombs need values to be built."""
+def _yaml_error(block: str) -> str:
+    """Return the error for YAML that is not a valid card. Only events are parsed, since YAML bombs expand in values."""
     if len(block) > MAX_YAML:
-        return f"the YAML has {len(block)} characters; at most {MAX_YAML} are read"
+        return f"the YAML has {len(block)} characters; at most {MAX_YAML} are allowed"
     depth = 0
     try:
         for event in yaml.parse(block, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:  # beyond, what is left is slow to read
+            if depth > MAX_DEPTH:  # deeper text is slow to parse
                 return f"the YAML is nested deeper than {MAX_DEPTH}"
     except (yaml.YAMLError, ValueError) as problem:
         return f"invalid YAML: {' '.join(str(problem).split())}"[:300]

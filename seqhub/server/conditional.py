@@ -10,11 +10,11 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def is_known(if_none_match: Iterable[str], etag: str) -> bool:
-    """Return whether `If-None-Match` names an entity tag, by weak comparison.
+    """Return whether `If-None-Match` contains an entity tag, by weak comparison.
 
     Args:
-        if_none_match: Values of the header; there may be several, and each may be a list or "*".
-        etag: The tag, in quotes.
+        if_none_match: Values of the header, each a tag, a list of tags or "*".
+        etag: Entity tag, in quotes.
 
     >>> is_known(['"a", W/"b"'], '"b"'), is_known(["*"], '"b"'), is_known(['"a,b"'], '"b"')
     (True, True, False)
@@ -24,13 +24,13 @@ def is_known(if_none_match: Iterable[str], etag: str) -> bool:
 
 
 def asked_range(header: str, if_range: str | None, size: int, etag: str) -> tuple[int, int, int]:
-    """Return start, stop and status of the answer to a `Range` header.
+    """Return start, stop and status of the response to a `Range` header.
 
-    One range only; what is not one is as if it were not there. `If-Range` compares strongly: a weak tag or a date never
-    matches, since no dates are sent.
+    Only a single range is supported; any other value is ignored. `If-Range` uses strong comparison: a weak tag or a
+    date never matches, since no dates are sent.
 
     Raises:
-        HubHTTPError: 416; the file ends before the range starts.
+        HubHTTPError: 416 if the range starts after the end of the file.
     """
     match = _RANGE.fullmatch(header.strip())
     if match is None or (not match[1] and not match[2]) or size == 0:

@@ -1,11 +1,11 @@
-"""HTTP errors of the server: status, code for `X-Error-Code`, and one line of text."""
+"""HTTP errors of the server: status, code for `X-Error-Code`, and a one-line message."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from seqhub.errors import SeqhubError
 
-CODES: Final[Mapping[int, str]] = {  # where a refusal names no code of its own; programs may tell them apart by it
+CODES: Final[Mapping[int, str]] = {  # default `X-Error-Code` by status, for use by programs
     400: "BadRequest",
     401: "Unauthorized",
     403: "Forbidden",
@@ -34,11 +34,11 @@ class HubHTTPError(SeqhubError):
 
     Args:
         status: HTTP status.
-        message: One line: what was given, what is allowed.
-        code: For `X-Error-Code`: RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo choose clients' exceptions;
-            None for the status's own in `CODES`.
-        headers: Further headers of the answer.
-        body: Further fields of the JSON body, besides `error`.
+        message: One line with the given value and the allowed ones.
+        code: Value of `X-Error-Code`; None for the default of the status in `CODES`. Clients choose their exceptions by
+            RepoNotFound, RevisionNotFound, EntryNotFound and GatedRepo.
+        headers: Additional headers of the response.
+        body: Additional fields of the JSON body, besides `error`.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class HubHTTPError(SeqhubError):
 
 
 def repo_not_found() -> HubHTTPError:
-    """Return one error for absent and for private repositories, so that nothing leaks.
+    """Return the error for a repository that does not exist or is private; both have the same text.
 
-    Clients print the message unless it says no more than theirs; huggingface_hub's tests compare the whole text.
+    Clients print the message if it adds anything to their own; the tests of huggingface_hub compare the whole text.
     """
     return HubHTTPError(404, "Repository not found", code="RepoNotFound")
 
@@ -77,10 +77,10 @@ def entry_not_found(path: str, revision: str) -> HubHTTPError:
 
 
 def branch_was_updated() -> HubHTTPError:
-    """Return the error with the words that clients look for when another commit came first."""
+    """Return the error for a branch that another commit has changed, in the wording that clients search for."""
     return HubHTTPError(412, "The branch was updated since you opened this page. Please refresh and try again.")
 
 
 def branch_is_busy() -> HubHTTPError:
-    """Return the error for a branch that other commits keep moving."""
+    """Return the error for a branch that other commits change repeatedly."""
     return HubHTTPError(503, "other commits keep moving this branch: try again", headers={"Retry-After": "1"})

@@ -41,7 +41,7 @@ def object_id(kind: ObjectKind, data: bytes) -> bytes:
 
 
 def blob_id(data: bytes) -> str:
-    """Return the id that `git hash-object` gives, 40 hexadecimal digits."""
+    """Return the id that `git hash-object` prints, 40 hexadecimal digits."""
     return object_id("blob", data).hex()
 
 
@@ -54,7 +54,7 @@ def parse_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
     """Return mode, name and id of each entry, in git's order.
 
     Raises:
-        ValueError: The bytes are no tree.
+        ValueError: The bytes are not a valid tree.
     """
     entries = [(match[1], match[2], match[3]) for match in _ENTRY.finditer(data)]
     if sum(len(mode) + len(name) + 22 for mode, name, _ in entries) != len(data):
@@ -65,8 +65,8 @@ def parse_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
 def edit_tree(data: bytes, changes: Mapping[bytes, tuple[bytes, bytes] | None]) -> list[Edit]:
     """Return the edits that add, replace or (None) remove entries of a tree: name -> (mode, id).
 
-    Only entries near a change are looked at one by one, so one more file in a folder of 10,000 costs one pass of a
-    regular expression and a few dozen comparisons.
+    Only entries near a change are compared, so adding a file to a folder of 10,000 files costs one pass of a regular
+    expression and a few dozen comparisons.
     """
     entries = _WHOLE_ENTRY.findall(data)
     starts = list(accumulate(map(len, entries), initial=0)) if len(changes) > 1 else []
@@ -90,7 +90,7 @@ def edit_tree(data: bytes, changes: Mapping[bytes, tuple[bytes, bytes] | None]) 
 
 
 def apply_edits(data: bytes, edits: Sequence[Edit]) -> bytes:
-    """Return a tree after edits, which are sorted and do not overlap."""
+    """Apply edits to a tree; they must be sorted and must not overlap."""
     pieces: list[bytes] = []
     position = 0
     for start, end, text in edits:
@@ -109,16 +109,16 @@ def commit_data(
     message: str,
     committer: str = "seqhub",
 ) -> bytes:
-    """Return the bytes of a commit object; `seconds` since 1970, in UTC."""
+    """Return the bytes of a commit object; `seconds` is Unix time."""
     lines = [f"tree {tree.hex()}"] + [f"parent {parent.hex()}" for parent in parents]
-    lines += [f"author {_person(author)} {seconds} +0000", f"committer {_person(committer)} {seconds} +0000", ""]
+    lines += [f"author {_identity_line(author)} {seconds} +0000", f"committer {_identity_line(committer)} {seconds} +0000", ""]
     text = title if not message else f"{title}\n\n{message}"
     return ("\n".join(lines) + "\n" + text.replace("\0", "") + "\n").encode("utf-8", "replace")
 
 
 def tag_data(commit: bytes, name: str, tagger: str, seconds: int, message: str) -> bytes:
     """Return the bytes of an annotated tag."""
-    head = f"object {commit.hex()}\ntype commit\ntag {name}\ntagger {_person(tagger)} {seconds} +0000\n\n"
+    head = f"object {commit.hex()}\ntype commit\ntag {name}\ntagger {_identity_line(tagger)} {seconds} +0000\n\n"
     return (head + message.replace("\0", "") + "\n").encode("utf-8", "replace")
 
 
@@ -131,8 +131,8 @@ def _order(mode: bytes, name: bytes) -> bytes:
     return name + b"/" if mode == FOLDER_MODE else name
 
 
-def _person(name: str) -> str:
-    """Return a name and an address on one line, without the characters that git forbids."""
+def _identity_line(name: str) -> str:
+    """Return a name and an e-mail address on one line, without the characters that git forbids."""
     clean = (
         " ".join("".join(" " if ord(c) < 32 or c in "<>" else c for c in name).split()).strip(".,:;\"'") or "unknown"
     )

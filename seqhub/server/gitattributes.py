@@ -1,8 +1,9 @@
-"""Patterns of `.gitattributes` and `.gitignore`, as git reads them, for paths that come from clients.
+"""Patterns of `.gitattributes` and `.gitignore`, with the semantics of git, for paths that clients send.
 
-Patterns come from repositories, so matching must take bounded time: segments are matched by `fnmatch`, whose regular
-expressions do not backtrack, and `**` by a table over segments. (Those of pathspec 1.1 backtrack: `*a*a*a...b` takes
-exponential time.) Most lines are names or endings, which are looked up; each folder is matched once.
+Patterns are untrusted content of repositories, so matching must take bounded time: segments are matched by `fnmatch`,
+whose regular expressions do not backtrack, and `**` by a table over segments. (The expressions of pathspec 1.1
+backtrack: `*a*a*a...b` takes exponential time.) Most patterns are names or suffixes, which use a dictionary; each folder
+is matched once.
 """
 
 import base64
@@ -19,18 +20,18 @@ from seqhub.server.errors import HubHTTPError
 MAX_LINES = 2000
 MAX_BYTES = 256 * 1024
 SAMPLE_BYTES = 512
-MAX_COMPARISONS = 1_000_000  # of one request; about a second
+MAX_COMPARISONS = 1_000_000  # for each request; about a second
 _SPECIAL = frozenset("*?[\\")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line: its pattern and its value."""
+    """Line of a file: its pattern and its value."""
 
-    segments: tuple[str, ...]  # without a slash in the pattern: one segment, matched against the last part of a path
+    segments: tuple[str, ...]  # a pattern without a slash has one segment, matched against the last part of a path
     anchored: bool
     folders_only: bool
-    value: bool  # of .gitignore: ignored; of .gitattributes: filter=lfs
+    value: bool  # .gitignore: ignored; .gitattributes: filter=lfs
 
     def matches(self, path: str, *, is_folder: bool) -> bool:
         if self.folders_only and not is_folder:
@@ -42,13 +43,13 @@ class Rule:
 
 
 class Rules:
-    """The lines of a file, indexed by the most frequent patterns: a name, or the ending of a name."""
+    """Lines of a file, indexed by the most frequent patterns: a name, or the suffix of a name."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = list(rules)
         self._names: defaultdict[str, list[int]] = defaultdict(list)
         self._endings: defaultdict[str, list[int]] = defaultdict(list)
-        self._others: list[int] = []  # the youngest first
+        self._others: list[int] = []  # last line first
         for number, rule in enumerate(self.rules):
             text = rule.segments[0]
             if not rule.anchored and text != "**" and not _SPECIAL.intersection(text):
@@ -80,14 +81,14 @@ class Rules:
 
 
 def check_work(*work: int) -> None:
-    """Refuse comparisons that would take longer than about a second.
+    """Check that comparisons take no longer than about a second.
 
     Raises:
-        HubHTTPError: 413.
+        HubHTTPError: 413 if there are more.
     """
     if sum(work) > MAX_COMPARISONS:
         text = f"{sum(work):,} comparisons of paths with lines of .gitignore and .gitattributes"
-        raise HubHTTPError(413, f"{text}; at most {MAX_COMPARISONS:,} are made: ask for fewer paths at a time.")
+        raise HubHTTPError(413, f"{text}; at most {MAX_COMPARISONS:,} are allowed: send fewer paths at a time.")
 
 
 @lru_cache(maxsize=4)
@@ -104,12 +105,12 @@ def ignore_rules(text: str) -> Rules:
 
 
 def is_ignored(rules: Rules, path: str, known: dict[str, bool] | None = None) -> bool:
-    """Return whether git ignores a file; one in an ignored folder cannot be included again by a later line.
+    """Return whether git ignores a file; no line can include a file of an ignored folder again.
 
     Args:
-        rules: The lines.
-        path: The file.
-        known: What was found of folders earlier; filled.
+        rules: Lines of `.gitignore`.
+        path: Path of the file.
+        known: Cache of results for folders, updated by the call.
     """
     known = {} if known is None else known
     waiting = []
@@ -148,7 +149,7 @@ def last_word(rules: Rules, path: str) -> bool:
 
 
 def is_binary(sample: bytes, *, is_whole: bool) -> bool:
-    """Return whether the first bytes of a file are not UTF-8 text; the last character may be cut off."""
+    """Return whether the first bytes of a file are not UTF-8 text; the last character may be incomplete."""
     if b"\0" in sample:
         return True
     try:
@@ -203,7 +204,7 @@ def _part_matches(part: str, segment: str) -> bool:
 
 
 def _segments_match(segments: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    """Match segments; `**` matches any number of parts, and at the end at least one."""
+    """Match segments; `**` matches any number of parts, but at least one at the end."""
     reachable = {0}
     for place, segment in enumerate(segments):
         if segment == "**":

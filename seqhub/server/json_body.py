@@ -10,7 +10,7 @@ _SURROGATE_OR_NUL = re.compile("[\ud800-\udfff\0]")
 
 
 class Fields:
-    """Typed access to the fields of a JSON object; a wrong type is answered with 400."""
+    """Typed access to the fields of a JSON object; a wrong type raises a 400 error."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self.values = values
@@ -24,7 +24,7 @@ class Fields:
         if len(value) > limit:
             raise HubHTTPError(400, f'Field "{name}" has {len(value)} characters; at most {limit} are allowed.')
         if _SURROGATE_OR_NUL.search(value):
-            raise HubHTTPError(400, f'Field "{name}" holds a NUL or a lone surrogate.')
+            raise HubHTTPError(400, f'Field "{name}" contains a NUL or a lone surrogate.')
         return value
 
     def optional_text(self, name: str, *, limit: int = 65_536) -> str | None:
@@ -72,7 +72,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
     except ValueError as problem:
         raise HubHTTPError(400, f"Invalid JSON: {problem}".splitlines()[0]) from None
     if not isinstance(value, dict):
-        raise HubHTTPError(400, "Invalid JSON: an object is expected.")
+        raise HubHTTPError(400, "Invalid JSON: must be an object.")
     return value
 
 

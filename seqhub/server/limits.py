@@ -1,4 +1,4 @@
-"""Limits of request bodies: their size, how many are held in memory, and commits to one branch at a time."""
+"""Limits of request bodies: size, number in memory, and commits to one branch at a time."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -20,11 +20,11 @@ class BodyLimiter:
         self._branches: WeakValueDictionary[str, FairQueue] = WeakValueDictionary()
 
     def for_body(self, size: int, small_bytes: int) -> FairQueue:
-        """Return the queue for a body of this size."""
+        """Return the queue for a body of `size` bytes."""
         return self._small if size <= small_bytes else self._large
 
     def branch(self, name: str) -> FairQueue:
-        """Return the queue of the commits to one branch; concurrent ones would have to be planned again."""
+        """Return the queue for commits to one branch, since concurrent commits would have to be planned again."""
         queue = self._branches.get(name)
         if queue is None:
             queue = self._branches[name] = FairQueue(1)
@@ -32,7 +32,7 @@ class BodyLimiter:
 
 
 async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Yield the chunks of a body; refuse by the declared length first, then by the received bytes."""
+    """Yield the chunks of a body; check the declared length first, then the number of received bytes."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
         raise HubHTTPError(413, f"The body has {declared} bytes; at most {limit} are allowed here.")
@@ -45,4 +45,4 @@ async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
             if chunk:
                 yield chunk
     except ClientDisconnect:
-        raise HubHTTPError(400, "The client went away before the body was complete.") from None
+        raise HubHTTPError(400, "The client disconnected before the body was complete.") from None

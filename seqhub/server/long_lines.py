@@ -9,9 +9,9 @@ from typing import IO, Final
 
 from seqhub.server.errors import HubHTTPError
 
-SHORT_CHARACTERS: Final = 2**16  # of a string that stays in the object
-_SKELETON_BYTES: Final = 2**20  # of what is left of a line without its long string
-# Whole characters only: an escape that the piece cuts off is left for the next piece, and lone surrogates are refused.
+SHORT_CHARACTERS: Final = 2**16  # maximum length of a string that is kept in the object
+_SKELETON_BYTES: Final = 2**20  # maximum length of a line without its long string
+# Whole characters only: an incomplete escape is left for the next piece, and lone surrogates do not match.
 _CHARACTERS = re.compile(
     r'(?:[^"\\\x00-\x1f]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}'
     r'|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|\\["\\/bfnrt])*+'
@@ -20,14 +20,14 @@ _LONGEST_ESCAPE: Final = 12
 
 
 class LongLine:
-    """One line of a body.
+    """Line of a body.
 
     Args:
-        begin: Makes the file that takes a long string, in UTF-8.
+        begin: Function that creates the file for a long string, in UTF-8.
     """
 
     def __init__(self, begin: Callable[[], IO[bytes]]) -> None:
-        self.text = ""  # the line with a mark in place of the long string
+        self.text = ""  # the line, with a placeholder for the long string
         self.file: IO[bytes] | None = None
         self.mark = secrets.token_hex(32)
         self._begin = begin
@@ -36,7 +36,7 @@ class LongLine:
         """Read the line.
 
         Raises:
-            HubHTTPError: 400, 413: it is not JSON, or has several long strings.
+            HubHTTPError: 400 if the line is not valid JSON, 413 if it has several long strings.
         """
         decode = codecs.getincrementaldecoder("utf-8")().decode
         skeleton: list[str] = []
@@ -88,7 +88,7 @@ class LongLine:
         except UnicodeDecodeError as problem:
             raise HubHTTPError(400, f"Invalid JSON: {problem.reason}") from None
         if in_string:
-            raise HubHTTPError(400, "Invalid JSON: a string does not end.")
+            raise HubHTTPError(400, "Invalid JSON: unterminated string.")
         self.text = "".join(skeleton)
 
     def _start(self) -> None:
@@ -100,5 +100,5 @@ class LongLine:
         assert self.file is not None
         raw: str = json.loads(f'"{text}"') if "\\" in text else text
         if "\0" in raw:
-            raise HubHTTPError(400, 'Field "content" holds a NUL or a lone surrogate.')
+            raise HubHTTPError(400, 'Field "content" contains a NUL or a lone surrogate.')
         self.file.write(raw.encode())

@@ -22,11 +22,11 @@ access_log = logging.getLogger("seqhub.access")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-HOST = re.compile(r"\s*(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._:-]*?)(:[0-9]{1,5})?\s*", re.ASCII)  # it goes into answers
-FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f]")  # in a header; the server would drop the connection
+HOST = re.compile(r"\s*(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._:-]*?)(:[0-9]{1,5})?\s*", re.ASCII)  # strict, since it is copied into responses
+FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f]")  # in a header; uvicorn would close the connection
 SECRETS = re.compile(r"hf_[A-Za-z0-9]+")
-LONGEST_PATH = 500  # characters of a path in the log
-PROTECTION = (  # repositories hold what others wrote: a browser must not run it in this server's name
+MAX_LOGGED_PATH = 500  # characters of a path in the log
+PROTECTION = (  # repositories contain untrusted content, which a browser must not execute with this origin
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
@@ -37,9 +37,9 @@ class Guard:
     """ASGI middleware around the routes.
 
     Args:
-        app: The routes. They may say in `scope["seqhub.route"]` which pattern matched.
-        settings: Names that the `Host` header may carry, and how long a body may pause.
-        metrics: Counts to add to; answered at `/metrics`.
+        app: Application with the routes, which stores the matched pattern in `scope["seqhub.route"]`.
+        settings: Settings with the allowed `Host` names and the timeout of bodies.
+        metrics: Metrics to update, available at `/metrics`.
     """
 
     def __init__(self, app: "ASGIApp", settings: "Settings", metrics: Metrics) -> None:
@@ -67,10 +67,10 @@ class Guard:
     async def _answer(self, scope: "Scope", exchange: "_Exchange") -> None:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1:
-            await exchange.refuse(400, "exactly one Host header is expected")
-        elif not self._knows(hosts[0]):
-            # A page elsewhere can point its own name at this machine (DNS rebinding); the name gives it away.
-            text = f"this server is not {hosts[0][:100]!r}; start it with --allow-host to answer to that name"
+            await exchange.refuse(400, "exactly one Host header is required")
+        elif not self._is_allowed(hosts[0]):
+            # Another site can let its own name resolve to this machine (DNS rebinding); the Host header reveals it.
+            text = f"Host {hosts[0][:100]!r} is not allowed; to allow it, start the server with --allow-host"
             await exchange.refuse(421, text)
         elif not HOST.fullmatch(hosts[0]):
             await exchange.refuse(400, f"{hosts[0][:100]!r} is not a valid Host header")
@@ -83,18 +83,18 @@ class Guard:
         else:
             await self.app(scope, exchange.receive, exchange.send)
 
-    def _knows(self, host: str) -> bool:
+    def _is_allowed(self, host: str) -> bool:
         name = _bare(host)
         return name in self.hosts or (self.any_address and _is_address(name))
 
 
 class _Exchange:
-    """A request and its response, counted while they pass."""
+    """Request and response of one exchange, with the number of transferred bytes."""
 
     def __init__(self, scope: "Scope", receive: "Receive", send: "Send", body_seconds: float) -> None:
         self.scope, self._receive, self._send, self._body_seconds = scope, receive, send, body_seconds
         self.started = time.perf_counter()
-        self.status, self.received, self.sent = 499, 0, 0  # 499: the client went before there was an answer
+        self.status, self.received, self.sent = 499, 0, 0  # 499: the client disconnected before a response
         self._body_is_complete = False
         self.id = _given_id(scope) or uuid.uuid4().hex
         scope["seqhub.request_id"] = self.id
@@ -106,7 +106,7 @@ class _Exchange:
             async with asyncio.timeout(self._body_seconds):
                 message = await self._receive()
         except TimeoutError:
-            text = f"Nothing came for {self._body_seconds:g} seconds, and the body is not complete"
+            text = f"No data was received for {self._body_seconds:g} seconds, and the body is not complete"
             raise HubHTTPError(408, text, headers={"Connection": "close"}) from None
         self.received += len(message.get("body", b""))
         self._body_is_complete = not message.get("more_body", False)
@@ -138,7 +138,7 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": body})
 
     def record(self, seconds: float) -> dict[str, object]:
-        """Return one line of the log, without headers, query string and body, which may hold secrets."""
+        """Return a log record without headers, query string and body, since these may contain secrets."""
         client = self.scope.get("client")
         return {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -146,7 +146,7 @@ class _Exchange:
             "client": client[0] if client else None,
             "account": self.scope.get("seqhub.account"),
             "method": self.scope["method"],
-            "path": SECRETS.sub("hf_***", self.scope["path"])[:LONGEST_PATH],
+            "path": SECRETS.sub("hf_***", self.scope["path"])[:MAX_LOGGED_PATH],
             "route": self.scope.get("seqhub.route"),
             "status": self.status,
             "ms": round(seconds * 1000, 1),
@@ -156,7 +156,7 @@ class _Exchange:
 
 
 def _given_id(scope: "Scope") -> str | None:
-    """Return the id that the client gave its request; huggingface_hub sends the second header."""
+    """Return the request id that the client sent; huggingface_hub uses the second header."""
     for wanted in (b"x-request-id", b"x-amzn-trace-id"):
         given: list[str] = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
         if len(given) == 1 and SANE_ID.fullmatch(given[0]):
@@ -181,5 +181,5 @@ def _is_address(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only."""
+    """Return whether an address is reachable from this machine only."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

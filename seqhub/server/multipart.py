@@ -1,10 +1,10 @@
 """Multipart uploads: large files in numbered parts.
 
     root/parts/ACCOUNT/UPLOAD/NUMBER       one part, followed by its SHA-256, 32 bytes
-    root/parts/ACCOUNT/UPLOAD/*.part       a part that is being received; as long as the part will be
+    root/parts/ACCOUNT/UPLOAD/*.part       a part that is being received, allocated with its final size
 
-The SHA-256 is the ETag that the client sends back at the end. A part that is sent again replaces the earlier one. Parts
-are not synced: only the joined file is acknowledged. Unfinished uploads are removed after a day.
+The SHA-256 is the ETag that the client sends in the completion request. A part that is sent again replaces the earlier
+one. Parts are not flushed to disk: only the joined file is acknowledged. Unfinished uploads are removed after a day.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ def folder_of(root: Path, account: int, upload: str) -> Path:
 
 
 class PartWriter:
-    """Writer of one part.
+    """Writer of one part of an upload.
 
     Args:
-        root: The store's folder.
-        account: Id of the account that sends it.
-        upload: Name of the upload.
+        root: Folder of the store.
+        account: Id of the account that sends the part.
+        upload: Id of the upload.
         number: Number of the part, from 1.
-        size: Bytes that it must have; they count as sent from now on.
+        size: Size of the part in bytes, which counts towards the quota from now on.
     """
 
     def __init__(self, root: Path, account: int, upload: str, number: int, size: int) -> None:
@@ -54,7 +54,7 @@ class PartWriter:
         self._file.truncate(size)
 
     def _created(self) -> BinaryIO:
-        """Create the file; a sweep may remove its empty folder just before."""
+        """Create the file, and its folder again if `sweep` has removed it."""
         for _ in range(5):
             with suppress(FileNotFoundError):
                 private.make_folder(self._folder)
@@ -90,7 +90,7 @@ def part_bytes(root: Path, account: int, upload: str, number: int) -> int:
 
 
 def waiting_bytes(root: Path, account: int, upload: str = "*") -> int:
-    """Return the size of all parts that an account has sent and not joined."""
+    """Return the total size of the parts that an account has sent and not joined."""
     total = 0
     for path in (root / "parts" / str(account)).glob(f"{upload}/*"):
         with suppress(FileNotFoundError):
@@ -102,7 +102,7 @@ def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Itera
     """Yield the bytes of all parts in order.
 
     Raises:
-        HubHTTPError: 400: a part is missing.
+        HubHTTPError: 400 if a part is missing.
     """
     for number, etag in enumerate(etags, start=1):
         if not ETAG.fullmatch(etag):
@@ -123,10 +123,10 @@ def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Itera
 
 
 def forget(root: Path, account: int, upload: str) -> None:
-    """Remove the parts of an upload, and those of uploads that were not finished within a day."""
+    """Remove the parts of an upload, and all parts that are older than a day."""
     folder = folder_of(root, account, upload)
     shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # another upload of the account is under way
+    with suppress(OSError):  # not empty: another upload of the account is in progress
         folder.parent.rmdir()
     sweep(root, time.time() - PENDING_SECONDS)
 
@@ -141,7 +141,7 @@ def sweep(root: Path, before: float) -> tuple[int, int]:
                 if status.st_mtime < before:
                     (folder / name).unlink()
                     number, size = number + 1, size + status.st_size
-        with suppress(OSError):  # not empty, or gone
+        with suppress(OSError):  # not empty, or already removed
             is_account = folder.parent == root / "parts"
             if is_account or folder.stat().st_mtime < before or number:
                 folder.rmdir()
@@ -149,7 +149,7 @@ def sweep(root: Path, before: float) -> tuple[int, int]:
 
 
 def check(root: Path) -> Iterator[str]:
-    """Return one line for each damaged part."""
+    """Yield a message for each damaged part."""
     for folder, folders, names in _deepest_first(root / "parts"):
         account, upload = folder.parent.name, folder.name
         for name in sorted(names):
@@ -157,7 +157,7 @@ def check(root: Path) -> Iterator[str]:
                 continue
             where = f"part {name} of upload {upload}"
             if folder.parent.parent != root / "parts" or not account.isdigit() or not name.isdigit() or folders:
-                yield f"{where} does not belong there; gc removes it"
+                yield f"{where} is not a valid part; gc removes it"
                 continue
             with suppress(FileNotFoundError), (folder / name).open("rb") as file:
                 left, digest = file.seek(0, 2) - HASH_BYTES, hashlib.sha256()
@@ -166,7 +166,7 @@ def check(root: Path) -> Iterator[str]:
                     left -= len(piece)
                     digest.update(piece)
                 if left or file.read() != digest.digest():
-                    yield f"{where} has other content than its SHA-256 says; send it again"
+                    yield f"{where} does not match its SHA-256; send it again"
 
 
 def _deepest_first(folder: Path) -> Iterator[tuple[Path, list[Path], list[str]]]:

@@ -1,9 +1,9 @@
-"""Pack files and pkt-lines for git clients: which objects a client lacks, and their pack.
+"""Pack files and pkt-lines for git clients: selection of the objects that a client is missing, and their pack.
 
 Sources: git, Documentation/gitprotocol-common ("pkt-line format"), gitprotocol-pack ("packfile negotiation", side-band)
-and gitformat-pack. Objects are sent whole, without deltas: they are text and pointers, and large files are sent by LFS.
+and gitformat-pack. Objects are sent without deltas: they are text and pointers, and large files are sent by LFS.
 
-Ids of objects are held in memory, 20 bytes each; their bytes one object at a time.
+Ids of objects are kept in memory, 20 bytes each; their contents are read one at a time.
 """
 
 import hashlib
@@ -17,19 +17,19 @@ from typing import NamedTuple
 from seqhub.server import git
 
 Reader = Callable[[bytes], tuple[git.ObjectKind, bytes]]
-"""Kind and bytes of an object; KeyError where there is none of that id."""
+"""Return kind and bytes of an object; raise KeyError if it does not exist."""
 
 ContentReader = Callable[[bytes], tuple[git.ObjectKind, bytes | Path]]
-"""The same; a long content may be a file."""
+"""Return kind and content of an object; a long content is returned as the path of a file."""
 
 FLUSH = b"0000"
-PIECE = 65_515  # bytes of a side-band packet: 65,520 less four of length and one of band
+PIECE = 65_515  # bytes of a side-band packet: 65,520 minus four for the length and one for the band
 DATA, ERROR = b"\1", b"\3"
-MAX_EDGES = 16  # commits of the client whose files are looked through for what need not be sent again
-_SUBMODULE = b"160000"  # an entry that names a commit of another repository
+MAX_EDGES = 16  # commits of the client that are searched for files that need not be sent again
+_SUBMODULE = b"160000"  # mode of an entry that refers to a commit of another repository
 _TYPES: dict[git.ObjectKind, int] = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _FILE_PIECE = 128 * 1024
-_LEVEL = 1  # text shrinks nearly as much as with 6, in a third of the time
+_LEVEL = 1  # for text, nearly the compression of level 6 in a third of the time
 
 
 class Links(NamedTuple):
@@ -55,7 +55,7 @@ def lines(body: bytes) -> Iterator[bytes | None]:
     [b'NAK', None]
 
     Raises:
-        ValueError: The body is cut or no sequence of pkt-lines.
+        ValueError: The body is truncated or not a sequence of pkt-lines.
     """
     position = 0
     while position < len(body):
@@ -69,7 +69,7 @@ def lines(body: bytes) -> Iterator[bytes | None]:
             position += 4
             continue
         if length < 4 or position + length > len(body):
-            raise ValueError(f"no pkt-line at byte {position}")
+            raise ValueError(f"not a pkt-line at byte {position}")
         yield body[position + 4 : position + length].removesuffix(b"\n")
         position += length
 
@@ -88,7 +88,7 @@ def banded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def pack(read: ContentReader, oids: Collection[bytes]) -> Iterator[bytes]:
-    """Yield a pack of objects, in their order; files are read in pieces."""
+    """Yield a pack of objects in the given order; files are read in pieces."""
     digest = hashlib.sha1(usedforsecurity=False)
     head = b"PACK" + struct.pack(">II", 2, len(oids))
     digest.update(head)
@@ -114,7 +114,7 @@ def _entry(kind: git.ObjectKind, data: bytes | Path) -> Iterator[bytes]:
 
 
 def entry_head(kind: git.ObjectKind, size: int) -> bytes:
-    """Return type and size of an object as a pack has them: four bits of the size, then seven a byte.
+    """Return type and size of an object in the encoding of a pack: four bits of the size, then seven bits a byte.
 
     >>> entry_head("blob", 300).hex()
     'bc12'
@@ -129,20 +129,20 @@ def entry_head(kind: git.ObjectKind, size: int) -> bytes:
 
 
 class Graph:
-    """The commits of a repository, read when needed."""
+    """Commits of a repository, read on demand."""
 
     def __init__(self, read: Reader) -> None:
         self.read = read
         self._links: dict[bytes, Links] = {}
 
     def commit_behind(self, oid: bytes) -> bytes | None:
-        """Return the commit of an id, through annotated tags; None if it is missing or not a commit."""
+        """Return the commit of an id, following annotated tags; None if it is missing or not a commit."""
         try:
             kind, data = self.read(oid)
         except KeyError:
             return None
         if kind == "tag":
-            return self.commit_behind(bytes.fromhex(data[7:47].decode()))  # "object " and forty digits
+            return self.commit_behind(bytes.fromhex(data[7:47].decode()))  # after "object ", forty digits
         return oid if kind == "commit" else None
 
     def links(self, oid: bytes) -> Links:
@@ -156,7 +156,7 @@ class Graph:
         return found
 
     def history(self, starts: Iterable[bytes], ends: Collection[bytes] = ()) -> dict[bytes, None]:
-        """Return commits and their ancestors, newest first; `ends` count as commits without parents."""
+        """Return commits and their ancestors, newest first; `ends` are treated as commits without parents."""
         found: dict[bytes, None] = {}
         waiting = list(starts)[::-1]
         while waiting:
@@ -168,7 +168,7 @@ class Graph:
         return found
 
     def within(self, starts: Iterable[bytes], depth: int) -> tuple[set[bytes], set[bytes]]:
-        """Return commits at most `depth` deep (1: only the first), and those of them whose parents are deeper."""
+        """Return commits up to `depth` (1: only the first), and the subset whose parents are deeper."""
         found: set[bytes] = set()
         cut: set[bytes] = set()
         waiting = deque((oid, 1) for oid in starts)
@@ -185,7 +185,7 @@ class Graph:
         return found, {oid for oid in cut if not found.issuperset(self.links(oid).parents)}
 
     def below(self, tree: bytes, seen: set[bytes]) -> Iterator[bytes]:
-        """Yield trees and blobs below a tree, itself included, that were not seen yet, and mark them as seen."""
+        """Yield the trees and blobs below and including a tree that are not in `seen`, and add them to `seen`."""
         waiting = [tree]
         while waiting:
             oid = waiting.pop()
@@ -212,15 +212,15 @@ def lacking(
     client_ends: Collection[bytes] = (),
     tags: Iterable[tuple[bytes, bytes]] = (),
 ) -> list[bytes]:
-    """Return ids of the objects that a client lacks to have what it wants.
+    """Return the ids of the objects that a client needs and does not have.
 
     Args:
-        graph: The repository.
-        wants: Commits and annotated tags.
+        graph: Commits of the repository.
+        wants: Commits and annotated tags that the client requests.
         common: Commits that both sides have.
-        ends: Commits whose parents the client is not to get (a shallow clone).
+        ends: Commits whose parents are not sent (a shallow clone).
         client_ends: Commits whose parents the client does not have now.
-        tags: Annotated tags with their commits, sent along where the commit is.
+        tags: Annotated tags with their commits; a tag is sent if its commit is sent.
     """
     had = graph.history(common, client_ends)
     tips = [tip for tip in map(graph.commit_behind, wants) if tip is not None]

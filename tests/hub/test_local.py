@@ -63,7 +63,7 @@ def test_a_folder_must_be_a_model_or_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=f"neither a model nor a dataset; {re.escape(marks)}"):
         push(tmp_path, "me/run", dry_run=True)
     dataset_folder(tmp_path)
-    assert push(tmp_path, "me/run", dry_run=True).kind == "dataset"
+    assert push(tmp_path, "me/run", dry_run=True).repo_type == "dataset"
     model_folder(tmp_path)
     with pytest.raises(InvalidInputError, match=f"both a model and a dataset; {re.escape(marks)}"):
         push(tmp_path, "me/run", dry_run=True)
@@ -86,4 +86,4 @@ def test_the_error_in_offline_mode_names_it(tmp_path: Path) -> None:
     ):
         push(model_folder(tmp_path / "run"), "me/run", endpoint="http://127.0.0.1:1")
     with pytest.raises(HubError, match=r"cannot fetch dataset me/run at .*: offline mode is on"):
-        fetch("me/run", kind="dataset")
+        fetch("me/run", repo_type="dataset")

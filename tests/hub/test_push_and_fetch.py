@@ -46,7 +46,7 @@ def test_a_model_is_pushed_in_one_commit_and_fetched_byte_for_byte(xet: bool, hu
     client = Client(hub.url, tmp_path / "home", hub.writer, xet=xet)
     folder = model_folder(tmp_path / "qrsu-hard-lstm")
     pushed = push(client, folder, "me/qrsu-hard-lstm")
-    assert pushed["kind"] == "model"
+    assert pushed["repo_type"] == "model"
     assert [tuple(file) for file in pushed["files"]] == [(name, (folder / name).stat().st_size) for name in MODEL_FILES]
     stored = hub.files("model", "me/qrsu-hard-lstm")
     assert stored == {name: (folder / name).read_bytes() for name in MODEL_FILES}
@@ -81,13 +81,13 @@ def test_a_push_of_a_dataset_deletes_stale_parquet_files(hub: Hub, client: Clien
     assert len(hub.files("dataset", "me/qrsu")) == len(DATASET_FILES) + 1
     stale.unlink()
     pushed = push(client, folder, "me/qrsu")
-    assert pushed["kind"] == "dataset"
+    assert pushed["repo_type"] == "dataset"
     assert hub.files("dataset", "me/qrsu") == {name: (folder / name).read_bytes() for name in DATASET_FILES}
     assert len(hub.log("dataset", "me/qrsu")) == 3
     assert push(client, folder, "me/qrsu")["commit_url"] is None
     assert len(hub.log("dataset", "me/qrsu")) == 3
 
-    code = "from seqhub.hub.fetch import fetch; print(fetch('me/qrsu', kind={}), end='')"
+    code = "from seqhub.hub.fetch import fetch; print(fetch('me/qrsu', repo_type={}), end='')"
     back = Path(client.run(code.format(None)))  # tries a model first
     assert back == Path(client.run(code.format("'dataset'")))
     assert sorted(fetched(back)) == sorted(DATASET_FILES)
@@ -153,7 +153,7 @@ def test_fetching_a_missing_repository_or_revision_is_an_error(hub: Hub, client:
     assert message.startswith(
         f"cannot fetch model or dataset me/nothing at {hub.url}: no such repository, or not visible with this"
     )
-    message = client.hub_error("fetch('me/run', kind='dataset')")
+    message = client.hub_error("fetch('me/run', repo_type='dataset')")
     assert message.startswith(f"cannot fetch dataset me/run at {hub.url}: no such repository")
     message = client.hub_error("fetch('me/run', revision='v9')")
     assert "no such revision (Invalid rev id: v9); you can give a local folder instead" in message
