@@ -15,8 +15,8 @@ class AnswerCache(Generic[V]):
         max_size: Maximum total length of the values, in bytes or characters.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
         self._size = 0
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, V] = OrderedDict()
@@ -29,10 +29,10 @@ class AnswerCache(Generic[V]):
                 return self._values[key]
         value = compute()
         with self._lock:
-            if len(value) <= self._most // 4 and key not in self._values:
+            if len(value) <= self._max_size // 4 and key not in self._values:
                 self._values[key] = value
                 self._size += len(value)
-                while self._size > self._most:
+                while self._size > self._max_size:
                     _, old = self._values.popitem(last=False)
                     self._size -= len(old)
         return value

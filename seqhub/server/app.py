@@ -40,7 +40,7 @@ from seqhub.server.routes import (
 )
 from seqhub.server.routing import PathPattern, PlainHandler, Route, StreamingHandler
 from seqhub.server.settings import Settings
-from seqhub.server.spool import HELD_BYTES, spooled
+from seqhub.server.spool import IN_MEMORY_BYTES, spooled
 from seqhub.server.types import RepoType
 from seqhub.server.workers import Workers
 
@@ -81,12 +81,12 @@ def compatibility() -> str:
     works = sum(route.state == "works" for route in table())
     return f"""# Routes of the embedded Hub
 
-Rendered from the table in `seqhub/server/app.py` by `seqhub.server.app.compatibility()`: {works} routes work. Further
-X
+Rendered from the table in `seqhub/server/app.py` by `seqhub.server.app.compatibility()`: {works} routes work. Other
+requests return an error in JSON. A test compares this page with the table.
 
 `{{kinds}}` is `models`, `datasets` or `spaces`; `{{prefix}}` is nothing, `datasets/` or `spaces/`; `{{repo}}` is
-`namespace/name`, in any case of letters, and a bare name redirects to `seqhub/name`; GET answers HEAD, too.
-`/healthz` and `/metrics` come before this table. Permissions, explained at the top of `seqhub/server/auth.py`: `public`
+`namespace/name`, case-insensitive; a name without a namespace redirects to `seqhub/name`. GET routes also serve HEAD.
+`/healthz` and `/metrics` are not in the table. Permissions (see `seqhub/server/auth.py`): `public`
 needs nothing, `signed` a signed URL, `account` any signed-in user, `info` a repository that the client may see, `read`
 its files, `discuss` a signed-in reader with a token that may write, `write` and `admin` the right to do so.
 
@@ -114,7 +114,7 @@ class Dispatcher:
         self.workers = Workers()
         self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
         self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
-        self.attempts = RateLimit(settings.max_wrong_tokens, settings.wrong_token_seconds)
+        self.wrong_tokens = RateLimit(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(PathPattern(route.pattern), route) for route in routes]
 
     def close(self) -> None:
@@ -147,11 +147,11 @@ class Dispatcher:
         """Return the response to a request."""
         path = raw_path(request)
         route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
-        request.scope["seqhub.route"] = route.pattern  # for log and metrics, which must not count every path
+        request.scope["seqhub.route"] = route.pattern  # for log and metrics: labels must not contain paths
         context = RequestContext(
             request=request,
             store=self.store.session(),
-            lasting_store=self.store,
+            shared_store=self.store,
             settings=self.settings,
             identity=Identity(),
             params=params,
@@ -178,7 +178,7 @@ class Dispatcher:
             except HeavyWork:
                 context.is_heavy = True
                 return await context.run("heavy", admitted)
-        # Before a body is read, or a worker of another pool is waited for; no snapshot is held meanwhile.
+        # No snapshot is held while a body is read or the request waits for a worker of another pool.
         redirect = await context.run("light", lambda: self.admit(context, route, path))
         if redirect is not None:
             return redirect
@@ -190,7 +190,7 @@ class Dispatcher:
             return admitted()
 
         try:
-            context.is_heavy = route.pool == "heavy" or size > HELD_BYTES
+            context.is_heavy = route.pool == "heavy" or size > IN_MEMORY_BYTES
             try:
                 return await context.run("heavy" if context.is_heavy else route.pool, answered)
             except HeavyWork:
@@ -215,7 +215,7 @@ class Dispatcher:
         raise HubHTTPError(404, "Sorry, this page does not exist: no route of this Hub has that path.")
 
     def admit(self, context: RequestContext, route: Route, path: str) -> Response | None:
-        """Identify and authorise; return a response only if the repository has another id now."""
+        """Identify and authorise the client; return a redirect if the repository has another id now."""
         if route.permission == "signed":
             return None
         context.identity = self.identify(context, route.takes_basic)
@@ -232,26 +232,27 @@ class Dispatcher:
         return None
 
     def identify(self, context: RequestContext, basic: bool) -> Identity:
-        """Identify the client; after many wrong tokens from its address, refuse wrong ones with 429."""
+        """Identify the client; after many wrong tokens from its address, raise 429 for each further one."""
         try:
             return identify(context.request, context.store, basic=basic)
         except HubHTTPError as error:
             if error.status != 401:
                 raise
-            wait = math.ceil(self.attempts.wrong(context.request.client.host if context.request.client else ""))
+            client = context.request.client
+            wait = math.ceil(self.wrong_tokens.record_wrong(client.host if client else ""))
             if not wait:
                 raise
-            text = f"{self.settings.max_wrong_tokens} in {self.settings.wrong_token_seconds:g} seconds"
+            limit = f"{self.settings.max_wrong_tokens} in {self.settings.wrong_token_seconds:g} seconds"
             raise HubHTTPError(
                 429,
-                f"More wrong tokens came from your address than {text}: try again in {wait} s, or with a right one.",
+                f"Too many wrong tokens from your address (limit {limit}): try again in {wait} s, or with a valid one.",
                 headers={"Retry-After": str(wait)},
             ) from None
 
     def redirect(self, context: RequestContext, route: Route, path: str, repo_type: RepoType, repo_id: str) -> Response:
-        """Return a redirect from the former id of a moved repository, or from a bare name to the default namespace.
+        """Return a redirect from the former id of a moved repository, or from a name without a namespace.
 
-        Only for those who may see the target: the old name of a private repository is as absent as its new one.
+        Raises 404 if the client may not see the target, as for the current id of a private repository.
         """
         if "/" in repo_id:
             target = context.store.repos.redirect(repo_type, repo_id)
@@ -272,7 +273,7 @@ class Dispatcher:
 
 
 def repo_type_of(params: Mapping[str, str]) -> RepoType:
-    """Return the repository type that a path's `{kinds}` or `{prefix}` names."""
+    """Return the repository type from `{kinds}` or `{prefix}` of a path."""
     return serializers.REPO_TYPE_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
 
 
@@ -282,7 +283,7 @@ def has_body(request: Request) -> bool:
 
 
 def error_response(error: HubHTTPError) -> Response:
-    """Return the response of an error: JSON, and the headers from which clients choose exceptions."""
+    """Return the JSON response of an error, with the headers by which clients choose their exceptions."""
     headers = {
         serializers.ERROR_MESSAGE: serializers.header_text(error.message),
         serializers.ERROR_CODE: error.code or CODES[error.status],

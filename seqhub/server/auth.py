@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Permission = Literal["public", "signed", "account", "info", "read", "discuss", "write", "admin"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 RANK: dict[Role | None, int] = {None: 0, "read": 1, "write": 2, "admin": 3}
-BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # exact text, by which clients distinguish it from other 401s
+BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # clients compare the exact text
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _authorise_repo(store: "StoreParts", identity: Identity, permission: Permiss
         raise HubHTTPError(403, f"This token may only read: a change to {repo.repo_id} needs a token of role write")
     if permission == "discuss":
         if not _covers(identity.token, repo):
-            raise HubHTTPError(403, f"This token is not valid for {repo.repo_id}: it is restricted to other repositories")
+            raise HubHTTPError(403, f"This token is not valid for {repo.repo_id}, but for other repositories only")
         return
     if RANK[role] < RANK[cast(Role, permission)]:
         raise HubHTTPError(403, f"You have {role or 'no'} rights to {repo.repo_id}; this needs {permission}")

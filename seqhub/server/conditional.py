@@ -23,7 +23,7 @@ def is_known(if_none_match: Iterable[str], etag: str) -> bool:
     return "*" in values or any(tag.removeprefix("W/") == etag for value in values for tag in _TAG.findall(value))
 
 
-def asked_range(header: str, if_range: str | None, size: int, etag: str) -> tuple[int, int, int]:
+def requested_range(header: str, if_range: str | None, size: int, etag: str) -> tuple[int, int, int]:
     """Return start, stop and status of the response to a `Range` header.
 
     Only a single range is supported; any other value is ignored. `If-Range` uses strong comparison: a weak tag or a

@@ -111,14 +111,14 @@ def commit_data(
 ) -> bytes:
     """Return the bytes of a commit object; `seconds` is Unix time."""
     lines = [f"tree {tree.hex()}"] + [f"parent {parent.hex()}" for parent in parents]
-    lines += [f"author {_identity_line(author)} {seconds} +0000", f"committer {_identity_line(committer)} {seconds} +0000", ""]
+    lines += [f"author {_signature(author)} {seconds} +0000", f"committer {_signature(committer)} {seconds} +0000", ""]
     text = title if not message else f"{title}\n\n{message}"
     return ("\n".join(lines) + "\n" + text.replace("\0", "") + "\n").encode("utf-8", "replace")
 
 
 def tag_data(commit: bytes, name: str, tagger: str, seconds: int, message: str) -> bytes:
     """Return the bytes of an annotated tag."""
-    head = f"object {commit.hex()}\ntype commit\ntag {name}\ntagger {_identity_line(tagger)} {seconds} +0000\n\n"
+    head = f"object {commit.hex()}\ntype commit\ntag {name}\ntagger {_signature(tagger)} {seconds} +0000\n\n"
     return (head + message.replace("\0", "") + "\n").encode("utf-8", "replace")
 
 
@@ -131,7 +131,7 @@ def _order(mode: bytes, name: bytes) -> bytes:
     return name + b"/" if mode == FOLDER_MODE else name
 
 
-def _identity_line(name: str) -> str:
+def _signature(name: str) -> str:
     """Return a name and an e-mail address on one line, without the characters that git forbids."""
     clean = (
         " ".join("".join(" " if ord(c) < 32 or c in "<>" else c for c in name).split()).strip(".,:;\"'") or "unknown"

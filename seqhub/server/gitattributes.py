@@ -2,8 +2,8 @@
 
 Patterns are untrusted content of repositories, so matching must take bounded time: segments are matched by `fnmatch`,
 whose regular expressions do not backtrack, and `**` by a table over segments. (The expressions of pathspec 1.1
-backtrack: `*a*a*a...b` takes exponential time.) Most patterns are names or suffixes, which use a dictionary; each folder
-is matched once.
+backtrack: `*a*a*a...b` takes exponential time.) Most patterns are names or suffixes, which are looked up in a
+dictionary; each folder is matched once.
 """
 
 import base64
@@ -60,7 +60,7 @@ class Rules:
                 self._others.insert(0, number)
         self._lengths = sorted({len(ending) for ending in self._endings})
 
-    def last_word(self, path: str, *, is_folder: bool = False) -> bool:
+    def last_match(self, path: str, *, is_folder: bool = False) -> bool:
         """Return the value of the last line that matches."""
         name = path.rpartition("/")[2]
         found = list(self._names.get(name, ()))
@@ -76,7 +76,7 @@ class Rules:
         return best >= 0 and self.rules[best].value
 
     def comparisons(self, paths: int) -> int:
-        """Return the maximum number of comparisons for `paths` calls of `last_word`."""
+        """Return the maximum number of comparisons for `paths` calls of `last_match`."""
         return paths * (len(self._others) + len(self._lengths) + 1)
 
 
@@ -120,8 +120,8 @@ def is_ignored(rules: Rules, path: str, known: dict[str, bool] | None = None) ->
         folder = folder.rpartition("/")[0]
     ignored = known[folder] if folder else False
     for folder in reversed(waiting):
-        ignored = known[folder] = ignored or rules.last_word(folder, is_folder=True)
-    return ignored or rules.last_word(path)
+        ignored = known[folder] = ignored or rules.last_match(folder, is_folder=True)
+    return ignored or rules.last_match(path)
 
 
 @lru_cache(maxsize=4)
@@ -143,9 +143,9 @@ def lfs_rules(text: str) -> Rules:
     return Rules(rules)
 
 
-def last_word(rules: Rules, path: str) -> bool:
+def last_match(rules: Rules, path: str) -> bool:
     """Return the value of the last line that matches a file."""
-    return rules.last_word(path)
+    return rules.last_match(path)
 
 
 def is_binary(sample: bytes, *, is_whole: bool) -> bool:

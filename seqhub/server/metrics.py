@@ -14,9 +14,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._in_flight = Gauge("seqhub_requests_in_flight", "Requests in progress.", registry=registry)
-        self._requests = Counter(
-            "seqhub_requests_total", "Completed requests.", (*LABELS, "status"), registry=registry
-        )
+        self._requests = Counter("seqhub_requests_total", "Completed requests.", (*LABELS, "status"), registry=registry)
         self._received = Counter("seqhub_received_bytes_total", "Bytes of request bodies.", LABELS, registry=registry)
         self._sent = Counter("seqhub_sent_bytes_total", "Bytes of response bodies.", LABELS, registry=registry)
         self._seconds = Histogram(

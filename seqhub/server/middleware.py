@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 access_log = logging.getLogger("seqhub.access")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})
-SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-HOST = re.compile(r"\s*(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._:-]*?)(:[0-9]{1,5})?\s*", re.ASCII)  # strict, since it is copied into responses
+VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+# Strict, since the host is copied into responses
+HOST = re.compile(r"\s*(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._:-]*?)(:[0-9]{1,5})?\s*", re.ASCII)
 FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f]")  # in a header; uvicorn would close the connection
 SECRETS = re.compile(r"hf_[A-Za-z0-9]+")
 MAX_LOGGED_PATH = 500  # characters of a path in the log
-PROTECTION = (  # repositories contain untrusted content, which a browser must not execute with this origin
+SECURITY_HEADERS = (  # repositories contain untrusted content, which a browser must not execute with this origin
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
@@ -47,7 +48,7 @@ class Guard:
         self.metrics = metrics
         self.body_seconds = settings.body_seconds
         self.any_address = settings.host in WILDCARDS
-        self.hosts = LOOPBACK | {_bare(name) for name in (settings.host, *settings.allowed_hosts)}
+        self.hosts = LOOPBACK | {_host_name(name) for name in (settings.host, *settings.allowed_hosts)}
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
@@ -84,7 +85,7 @@ class Guard:
             await self.app(scope, exchange.receive, exchange.send)
 
     def _is_allowed(self, host: str) -> bool:
-        name = _bare(host)
+        name = _host_name(host)
         return name in self.hosts or (self.any_address and _is_address(name))
 
 
@@ -100,7 +101,7 @@ class _Exchange:
         scope["seqhub.request_id"] = self.id
 
     async def receive(self) -> "Message":
-        if self._body_is_complete:  # what comes next is the client's departure, for which there is no hurry
+        if self._body_is_complete:  # the next message is the disconnect, which has no timeout
             return await self._receive()
         try:
             async with asyncio.timeout(self._body_seconds):
@@ -121,7 +122,7 @@ class _Exchange:
                 if name.lower() != b"x-request-id"
             ]
             names = {name.lower() for name, _ in given}
-            extra = [(name, value) for name, value in PROTECTION if name not in names]
+            extra = [(name, value) for name, value in SECURITY_HEADERS if name not in names]
             message["headers"] = [*given, (b"x-request-id", self.id.encode()), *extra]
         else:
             self.sent += len(message.get("body", b""))
@@ -159,12 +160,12 @@ def _given_id(scope: "Scope") -> str | None:
     """Return the request id that the client sent; huggingface_hub uses the second header."""
     for wanted in (b"x-request-id", b"x-amzn-trace-id"):
         given: list[str] = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
-        if len(given) == 1 and SANE_ID.fullmatch(given[0]):
+        if len(given) == 1 and VALID_ID.fullmatch(given[0]):
             return given[0]
     return None
 
 
-def _bare(host: str) -> str:
+def _host_name(host: str) -> str:
     """Return a host without port and brackets, in lower case."""
     host = host.strip().lower()
     if host.startswith("["):

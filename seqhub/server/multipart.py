@@ -98,7 +98,7 @@ def waiting_bytes(root: Path, account: int, upload: str = "*") -> int:
     return total
 
 
-def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Iterator[bytes]:
+def joined_parts(root: Path, account: int, upload: str, etags: Sequence[str]) -> Iterator[bytes]:
     """Yield the bytes of all parts in order.
 
     Raises:
@@ -122,7 +122,7 @@ def joined(root: Path, account: int, upload: str, etags: Sequence[str]) -> Itera
                 yield piece
 
 
-def forget(root: Path, account: int, upload: str) -> None:
+def remove_upload(root: Path, account: int, upload: str) -> None:
     """Remove the parts of an upload, and all parts that are older than a day."""
     folder = folder_of(root, account, upload)
     shutil.rmtree(folder, ignore_errors=True)

@@ -40,7 +40,7 @@ class Links(NamedTuple):
 
 
 def pkt(payload: bytes) -> bytes:
-    r"""Return one pkt-line.
+    r"""Return a pkt-line.
 
     >>> pkt(b"NAK\n")
     b'0008NAK\n'
@@ -135,14 +135,14 @@ class Graph:
         self.read = read
         self._links: dict[bytes, Links] = {}
 
-    def commit_behind(self, oid: bytes) -> bytes | None:
+    def peel_to_commit(self, oid: bytes) -> bytes | None:
         """Return the commit of an id, following annotated tags; None if it is missing or not a commit."""
         try:
             kind, data = self.read(oid)
         except KeyError:
             return None
         if kind == "tag":
-            return self.commit_behind(bytes.fromhex(data[7:47].decode()))  # after "object ", forty digits
+            return self.peel_to_commit(bytes.fromhex(data[7:47].decode()))  # after "object ", forty digits
         return oid if kind == "commit" else None
 
     def links(self, oid: bytes) -> Links:
@@ -203,7 +203,7 @@ class Graph:
                     yield entry
 
 
-def lacking(
+def missing_objects(
     graph: Graph,
     wants: Collection[bytes],
     common: Collection[bytes],
@@ -223,7 +223,7 @@ def lacking(
         tags: Annotated tags with their commits; a tag is sent if its commit is sent.
     """
     had = graph.history(common, client_ends)
-    tips = [tip for tip in map(graph.commit_behind, wants) if tip is not None]
+    tips = [tip for tip in map(graph.peel_to_commit, wants) if tip is not None]
     commits = [oid for oid in graph.history(tips, ends) if oid not in had]
     found = dict.fromkeys(oid for oid in wants if oid not in had and graph.read(oid)[0] == "tag")
     found |= dict.fromkeys(commits)

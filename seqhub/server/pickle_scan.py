@@ -1,6 +1,6 @@
-"""Pickles in repositories: scans that warn, and a policy that refuses them.
+"""Pickles in repositories: a scanner that reports them, and a policy that rejects them.
 
-A scan that finds nothing proves nothing, because lists of dangerous names are regularly bypassed. So the status of a
+A scan without findings does not prove safety, since lists of dangerous names are regularly bypassed. So the status of a
 file is "suspicious" or "not scanned", never "safe".
 """
 
@@ -24,7 +24,7 @@ from seqhub.server.types import AddLarge, AddSmall, AddStaged, CopyFile, Operati
 
 Status = Literal["suspicious", "not scanned", "failed"]
 Opened = Callable[[], bytes | Path | None]
-Unscanned = tuple[str, str, Opened]  # content, ending, and a function that opens it
+Unscanned = tuple[str, str, Opened]  # id of the content, suffix, and a function that opens it
 
 SCANNED = {*PICKLE_SUFFIXES, ".npy", ".npz", ".zip"}
 MOST_SECONDS = 60.0  # for one file
@@ -32,20 +32,20 @@ MEMORY_BYTES = 320 * 2**20
 MOST_WAITING = 1000
 _PAGE = 500  # contents without a result that are looked up at a time
 _CATCHING_UP = ("", "")
-MOST_KNOWN = 50_000
+MAX_CACHED = 50_000
 
 
-def may_hold_pickle(path: str) -> bool:
-    """Return whether a file is scanned, by its name."""
+def may_contain_pickle(path: str) -> bool:
+    """Return whether a file with this name is scanned."""
     return PurePosixPath(path).suffix.lower() in SCANNED
 
 
-def refuse_pickles(operations: Iterable[Operation], opened: Callable[[str], Path | None] = lambda sha256: None) -> None:
-    """Refuse operations that add pickles: the safetensors-only policy.
+def reject_pickles(operations: Iterable[Operation], opened: Callable[[str], Path | None] = lambda sha256: None) -> None:
+    """Reject operations that add pickles (the safetensors-only policy).
 
     Args:
-        operations: What a commit would do.
-        opened: Where the large file of a sha256 lies; without it large files are judged by name alone.
+        operations: Operations of a commit.
+        opened: Function from a SHA-256 to the path of the large file. By default large files are checked by name only.
 
     Raises:
         HubHTTPError: If one of them adds a file that is or contains a pickle, by its name or its content.
@@ -79,12 +79,12 @@ class Scanner:
     """Scanner of committed files: one at a time, in a child process, with results stored by content.
 
     Args:
-        results: Has earlier results. Results of another version of the scanner do not count.
-        seconds: Longest time for one file; a scan that takes longer is ended, which is its result.
+        results: Storage of results. Results of another version of the scanner are ignored.
+        seconds: Timeout for one file, after which its result is "failed".
         memory_bytes: Address space of the child process.
     """
 
-    def __init__(self, results: Results, seconds: float = MOST_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, results: Results, seconds: float = MAX_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
         self._results = results
         self._seconds = seconds
         self._memory_bytes = memory_bytes
@@ -98,15 +98,15 @@ class Scanner:
         self.catch_up()
 
     def status(self, oid: str, path: str, results: Results | None = None) -> Status:
-        """Return the result for a file; starts no scan.
+        """Return the result for a file, without starting a scan.
 
         Args:
-            oid: Names the content.
+            oid: Id of the content.
             path: Name in the repository.
-            results: Storage to look in, as of a request; None for that of the scanner.
+            results: Storage to read, such as the session of a request; None for the storage of the scanner.
         """
         key = (oid, PurePosixPath(path).suffix.lower())
-        if not may_hold_pickle(path) or self._scanner is None:
+        if not may_contain_pickle(path) or self._scanner is None:
             return "not scanned"
         with self._lock:
             if key in self._known:
@@ -116,30 +116,30 @@ class Scanner:
         if kept is None:
             return "not scanned"
         status: Status = kept if kept in ("suspicious", "failed") else "not scanned"  # type: ignore[assignment]
-        self._remember(key, status)
+        self._cache_result(key, status)
         return status
 
     def add(self, oid: str, path: str, opened: Opened) -> None:
-        """Schedule the scan of a content, unless there is a result or it is scheduled.
+        """Schedule the scan of a content, unless it has a result or is already scheduled.
 
         Args:
-            oid: Names the content.
+            oid: Id of the content.
             path: Name in the repository.
-            opened: Gives the content, in the scanner's thread; None if it is gone.
+            opened: Function that returns the content, or None if it was deleted; called in the scanner thread.
         """
         key = (oid, PurePosixPath(path).suffix.lower())
-        if not may_hold_pickle(path) or self._scanner is None:
+        if not may_contain_pickle(path) or self._scanner is None:
             return
         with self._lock:
             if key in self._waiting or self._closed:
                 return
-            if len(self._waiting) < MOST_WAITING:
+            if len(self._waiting) < MAX_WAITING:
                 self._waiting[key] = self._worker.submit(self._scan, key, opened)
                 return
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Schedule scans of contents without a result: of other processes, from before a stop, or from an overflow."""
+        """Schedule scans of all contents without a result, for example those committed by other processes."""
         if self._scanner is None:
             return
         with self._lock:
@@ -163,9 +163,9 @@ class Scanner:
                     continue
                 return
         finally:
-            self._over(_CATCHING_UP)
+            self._finish_scan(_CATCHING_UP)
 
-    def settle(self) -> None:
+    def wait_all(self) -> None:
         """Wait for all scheduled scans."""
         with self._lock:
             waiting = list(self._waiting.values())
@@ -183,37 +183,37 @@ class Scanner:
     def _scan(self, key: tuple[str, str], opened: Opened) -> None:
         try:
             assert self._scanner is not None
-            with suppress(OSError, HubHTTPError):  # deleted meanwhile, or a disk that is full
+            with suppress(OSError, HubHTTPError):  # the content was deleted, or the disk is full
                 if self._results.find(*key, self._scanner) is not None:
                     return
                 content = opened()
                 if content is None:
                     return
-                status = self._scanned(key[1], content)
+                status = self._scan_content(key[1], content)
                 if status is not None:
                     self._results.keep(*key, self._scanner, status)
-                    self._remember(key, status)
+                    self._cache_result(key, status)
         finally:
-            self._over(key)
+            self._finish_scan(key)
 
-    def _over(self, key: tuple[str, str]) -> None:
-        """Note that a scan is done; stop the child process after the last one."""
+    def _finish_scan(self, key: tuple[str, str]) -> None:
+        """Remove a scan from the queue, and stop the child process after the last one."""
         with self._lock:
             self._waiting.pop(key, None)
             is_idle = not self._waiting
         if is_idle:
             self._end_child()
 
-    def _scanned(self, ending: str, content: bytes | Path) -> Status | None:
-        """Return the result of the child process for a content; None while the server stops."""
+    def _scan_content(self, ending: str, content: bytes | Path) -> Status | None:
+        """Scan a content in the child process; return None if the server is stopping."""
         if isinstance(content, Path):
-            return self._asked(ending, content)
+            return self._scan_in_child(ending, content)
         with tempfile.NamedTemporaryFile(dir=self._results.root / "tmp") as file:
             file.write(content)
             file.flush()
-            return self._asked(ending, Path(file.name))
+            return self._scan_in_child(ending, Path(file.name))
 
-    def _asked(self, ending: str, path: Path) -> Status | None:
+    def _scan_in_child(self, ending: str, path: Path) -> Status | None:
         with self._lock:
             if self._closed:
                 return None
@@ -226,14 +226,14 @@ class Scanner:
             child.stdin.write(f"{ending} {path.absolute()}\n".encode("utf-8", "surrogateescape"))
             child.stdin.flush()
             ready, _, _ = select.select([child.stdout], [], [], self._seconds)
-            said = child.stdout.readline().decode().strip() if ready else ""
+            line = child.stdout.readline().decode().strip() if ready else ""
         except OSError:
-            said = ""
-        if said == "suspicious":
+            line = ""
+        if line == "suspicious":
             return "suspicious"
-        if said == "not scanned":
+        if line == "not scanned":
             return "not scanned"
-        self._end_child()  # it took too long, or ended: memory, or a stream made to break it
+        self._end_child()  # timeout, memory limit, or a stream that crashes the scanner
         return None if self._closed else "failed"
 
     def _end_child(self) -> None:
@@ -247,20 +247,20 @@ class Scanner:
                         pipe.close()
             child.wait()
 
-    def _remember(self, key: tuple[str, str], status: Status) -> None:
+    def _cache_result(self, key: tuple[str, str], status: Status) -> None:
         with self._lock:
             self._known[key] = status
-            while len(self._known) > MOST_KNOWN:
+            while len(self._known) > MAX_CACHED:
                 self._known.popitem(last=False)
 
 
 def _start(memory_bytes: int) -> "subprocess.Popen[bytes]":
-    line = [sys.executable, "-P", scan_child.__file__, str(memory_bytes)]  # as a file: it needs nothing of this package
+    line = [sys.executable, "-P", scan_child.__file__, str(memory_bytes)]  # run as a file, without this package
     return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def _installed() -> str | None:
-    """Return name and version of the scanner; None if none is installed."""
+    """Return name and version of the scanner; None if it is not installed."""
     try:
         return f"picklescan {version('picklescan')}"
     except PackageNotFoundError:

@@ -1,8 +1,8 @@
 """HTTP protocol of uvicorn with timeouts and limits of connections.
 
-uvicorn alone waits without limit for the end of headers, accepts headers of any length, continues to read a body that
-was refused, keeps an answer for a client that does not read it, and does not answer a client that closes its own side
-after the request. The middleware limits the time of bodies.
+By default uvicorn waits without limit for the end of headers, accepts headers of any length, continues to read a body
+after an error response, buffers a response for a client that does not read it, and does not respond to a client that
+closes its side of the connection after the request. The timeout of bodies is in the middleware.
 """
 
 import asyncio
@@ -17,32 +17,32 @@ from seqhub.server.errors import CODES
 if TYPE_CHECKING:
     from seqhub.server.settings import Settings
 
-LINGER_SECONDS = 2.0  # after an early answer, until the client has it
+LINGER_SECONDS = 2.0  # after an early response, so that the client can read it
 
 
 class Connections:
     """Open connections by client address, oldest first.
 
-    A connection on which no request is under way gives way to a new one, so that neither slow nor idle connections
-    keep new ones out.
+    At the limit, a connection without a request in progress is closed in favour of a new one, so that slow and idle
+    connections do not block new ones.
 
     Args:
-        most: Connections in all.
-        most_of_one: Connections of one address.
+        max_total: Maximum number of connections.
+        max_per_address: Maximum number of connections of one address.
     """
 
-    def __init__(self, most: int, most_of_one: int) -> None:
-        self._most, self._most_of_one = most, most_of_one
+    def __init__(self, max_total: int, max_per_address: int) -> None:
+        self._max_total, self._max_per_address = max_total, max_per_address
         self._count = 0
         self._by_address: dict[str, dict[Connection, None]] = {}
 
     def admit(self, connection: "Connection", address: str) -> bool:
-        """Add a connection, closing an idle one if necessary; False if all are busy."""
+        """Add a connection, and close an idle one if necessary; return False if all are busy."""
         ours = self._by_address.setdefault(address, {})
         is_admitted = True
-        if len(ours) >= self._most_of_one:
+        if len(ours) >= self._max_per_address:
             is_admitted = self._close_one(ours)
-        elif self._count >= self._most:
+        elif self._count >= self._max_total:
             fullest = max(self._by_address.values(), key=len)
             is_admitted = self._close_one(fullest)
         ours = self._by_address.setdefault(address, {})
@@ -50,7 +50,7 @@ class Connections:
         self._count += 1
         return is_admitted
 
-    def forget(self, connection: "Connection", address: str) -> None:
+    def remove(self, connection: "Connection", address: str) -> None:
         """Remove a connection."""
         ours = self._by_address.get(address, {})
         if connection in ours:
@@ -60,7 +60,7 @@ class Connections:
             self._by_address.pop(address, None)
 
     def _close_one(self, connections: "dict[Connection, None]") -> bool:
-        """Close the connection that has been idle longest."""
+        """Close the oldest idle connection; return False if there is none."""
         idle = next((connection for connection in connections if connection.is_waiting()), None)
         if idle is not None:
             idle.close()
@@ -68,7 +68,7 @@ class Connections:
 
 
 class Connection(Protocol):
-    """A connection of `Connections`; closing it calls `forget` at once."""
+    """Connection in `Connections`; `close` calls `remove` immediately."""
 
     def is_waiting(self) -> bool: ...
     def close(self) -> None: ...
@@ -83,41 +83,41 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             super().__init__(*args, **kwargs)
             self._inside: Literal["nothing", "headers", "body"] = "nothing"
             self._header_bytes = 0
-            self._headers_ended = False  # in the bytes that came last
+            self._headers_ended = False  # in the bytes received last
             self._sending_timer: asyncio.TimerHandle | None = None  # until the client sends bytes
             self._reading_timer: asyncio.TimerHandle | None = None  # until the client reads bytes
-            self._refused = False  # what comes from now on is dropped
+            self._is_rejected = False  # all further bytes are dropped
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._address = self.client[0] if self.client else ""
-            self._expect_bytes(settings.header_seconds)
+            self._start_timeout(settings.header_seconds)
             if not connections.admit(self, self._address):
-                self._refuse(503, "The Hub has as many connections as it takes; try again.")
+                self._reject(503, "The Hub has reached its maximum number of connections; try again.")
 
         def is_waiting(self) -> bool:
             """Return whether the connection is idle, or the headers of its request are not complete."""
             return self._inside != "body" and not self._is_answering()
 
         def close(self) -> None:
-            connections.forget(self, self._address)
+            connections.remove(self, self._address)
             self.transport.abort()
 
         def data_received(self, data: bytes) -> None:
-            if self._refused:
+            if self._is_rejected:
                 return
             outside_body = self._inside != "body"
             self._headers_ended = False
             super().data_received(data)
             if not outside_body or self._inside == "body":
                 return
-            if not self._headers_ended:  # headers that are not complete, or blank lines before them
+            if not self._headers_ended:  # incomplete headers, or blank lines before them
                 self._header_bytes += len(data)
                 if self._header_bytes > settings.max_header_bytes:
-                    self._refuse(431, f"The headers have more than {settings.max_header_bytes} bytes.")
+                    self._reject(431, f"The headers have more than {settings.max_header_bytes} bytes.")
                     return
-            if not self._headers_ended or self._inside == "headers":  # and not for a whole request that came at once
-                self._expect_bytes(settings.header_seconds)
+            if not self._headers_ended or self._inside == "headers":  # not for a complete request in one piece
+                self._start_timeout(settings.header_seconds)
 
         def on_message_begin(self) -> None:
             self._inside = "headers"
@@ -127,29 +127,29 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             self._inside = "body"
             self._header_bytes = 0
             self._headers_ended = True
-            self._got_bytes()
+            self._cancel_timeout()
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
             self._inside = "nothing"
-            self._got_bytes()
+            self._cancel_timeout()
             super().on_message_complete()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            if self._inside == "body":  # refused early; the rest is read and dropped, so that the answer arrives
-                self._expect_bytes(settings.body_seconds)
+            if self._inside == "body":  # after an early error: read and drop the rest, so that the response arrives
+                self._start_timeout(settings.body_seconds)
 
         def eof_received(self) -> bool | None:  # type: ignore[override]
-            """Answer a complete request also to a client that has closed its side; then close."""
-            if self._refused or self._inside != "nothing" or not self._is_answering():
+            """Respond to a complete request even if the client has closed its side; then close."""
+            if self._is_rejected or self._inside != "nothing" or not self._is_answering():
                 return None
             self.cycle.keep_alive = False
             return True
 
         def connection_lost(self, exc: Exception | None) -> None:
-            connections.forget(self, self._address)
-            self._got_bytes()
+            connections.remove(self, self._address)
+            self._cancel_timeout()
             self.resume_writing()
             super().connection_lost(exc)
 
@@ -163,28 +163,28 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
                 self._reading_timer = None
             super().resume_writing()
 
-        def _expect_bytes(self, seconds: float) -> None:
+        def _start_timeout(self, seconds: float) -> None:
             if self._sending_timer is None:
-                self._sending_timer = self.loop.call_later(seconds, self._give_up)
+                self._sending_timer = self.loop.call_later(seconds, self._on_timeout)
 
-        def _give_up(self) -> None:
-            """Close a connection that sends nothing more; answer 408 if its headers have begun."""
+        def _on_timeout(self) -> None:
+            """Close a connection after a timeout; respond with 408 if its headers have begun."""
             if self._inside == "headers" and not self._is_answering():
-                self._refuse(408, f"The headers did not end within {settings.header_seconds:g} seconds.")
+                self._reject(408, f"The headers were not complete within {settings.header_seconds:g} seconds.")
             else:
                 self.transport.abort()
 
         def _is_answering(self) -> bool:
             return self.cycle is not None and not self.cycle.response_complete
 
-        def _refuse(self, status: int, message: str) -> None:
-            """Answer a request whose headers are not complete, and close when the client has the answer.
+        def _reject(self, status: int, message: str) -> None:
+            """Respond to a request with incomplete headers, and close after the client has read the response.
 
-            A connection closed while bytes of the client are unread would take the answer with it.
+            If the connection were closed while bytes of the client are unread, the response would be lost.
             """
-            self._refused = True
-            self._got_bytes()
-            if self._is_answering():  # to an earlier request on the same connection
+            self._is_rejected = True
+            self._cancel_timeout()
+            if self._is_answering():  # an earlier request on the same connection
                 self.transport.abort()
                 return
             body = json.dumps({"error": message}).encode()
@@ -198,9 +198,9 @@ def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
             self._sending_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
         def _unsupported_upgrade_warning(self) -> None:
-            """Ignore an unsupported upgrade without the warning of uvicorn, as HTTP allows."""
+            """Ignore an unsupported upgrade, as HTTP allows, without the warning of uvicorn."""
 
-        def _got_bytes(self) -> None:
+        def _cancel_timeout(self) -> None:
             if self._sending_timer is not None:
                 self._sending_timer.cancel()
                 self._sending_timer = None

@@ -6,8 +6,8 @@ Install with `pip install 'seqhub[server]'` and name the fixture as an argument:
         environment = os.environ | seqhub_hub.environment(tmp_path / "client")
         subprocess.run([sys.executable, "push.py"], env=environment, check=True)
 
-Each test that names it has a Hub, a port and a client home of its own. The server is imported by the fixture, so that
-pytest starts where the extra `server` is not installed.
+Each test that uses it gets a separate Hub with its own port. The server is imported by the fixture, so that pytest
+starts even if the extra `server` is not installed.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def seqhub_hub(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
-    """An empty Hub on a free port."""
+    """Empty Hub on a free port."""
     try:
         from seqhub.server.serve import running
     except ModuleNotFoundError as error:

@@ -6,31 +6,31 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-MOST_ADDRESSES: Final = 10_000
+MAX_ADDRESSES: Final = 10_000
 
 
 class RateLimit:
-    """Number of wrong tokens by address, in windows that begin with the first one.
+    """Counter of wrong tokens by address, in windows that begin with the first wrong token.
 
     Args:
-        most: Wrong tokens of one address in one window that are answered as such.
-        seconds: Length of a window.
-        clock: Seconds that never go back.
+        max_wrong: Wrong tokens of one address in one window before it has to wait.
+        seconds: Length of a window in seconds.
+        clock: Monotonic clock in seconds.
     """
 
-    def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._seconds, self._clock = most, seconds, clock
+    def __init__(self, max_wrong: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_wrong, self._seconds, self._clock = max_wrong, seconds, clock
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()  # address -> begin, number
         self._lock = Lock()
 
-    def wrong(self, address: str) -> float:
-        """Count a wrong token; return the seconds that the address must wait, 0 below the limit."""
+    def record_wrong(self, address: str) -> float:
+        """Count a wrong token; return the seconds that the address has to wait, 0 below the limit."""
         now = self._clock()
         with self._lock:
             begin, number = self._windows.pop(address, (now, 0))
             if now >= begin + self._seconds:
                 begin, number = now, 0
             self._windows[address] = (begin, number + 1)
-            if len(self._windows) > MOST_ADDRESSES:
+            if len(self._windows) > MAX_ADDRESSES:
                 self._windows.popitem(last=False)
-        return begin + self._seconds - now if number >= self._most else 0.0
+        return begin + self._seconds - now if number >= self._max_wrong else 0.0

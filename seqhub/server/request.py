@@ -1,4 +1,4 @@
-"""Request context: one request with its identity, repository, parameters, body and a session of the store."""
+"""Request context: identity, repository, parameters and body of a request, and a session of the store."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from seqhub.server.json_body import Fields, as_texts, parse_object
 from seqhub.server.limits import JSON_LIMIT, BodyLimiter, limited_stream
 from seqhub.server.pickle_scan import Scanner
 from seqhub.server.settings import Settings
-from seqhub.server.spool import HELD_BYTES, spool
+from seqhub.server.spool import IN_MEMORY_BYTES, spool
 from seqhub.server.store.database import storage_errors
 from seqhub.server.types import Account, Commit, Repo, RepoType
 from seqhub.server.workers import Work, Workers
@@ -28,51 +28,51 @@ T = TypeVar("T")
 
 
 class HeavyWork(Exception):  # noqa: N818  not an error: the request moves to another pool
-    """Raised by a handler on a light worker to be run again on a heavy one."""
+    """Raised by a handler on a light worker, so that it is run again on a heavy worker."""
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request that was matched, identified and authorised."""
+    """Request that was matched to a route, identified and authorised."""
 
     request: Request
     store: "StoreSession"
-    lasting_store: "Store"  # for work that outlives the request
+    shared_store: "Store"  # for work that continues after the request
     settings: Settings
     identity: Identity
-    params: Mapping[str, str]  # what the pattern caught, percent-decoded once
-    scanner: Scanner | None = None  # None: nothing is scanned
+    params: Mapping[str, str]  # parameters of the path, percent-decoded once
+    scanner: Scanner | None = None  # None if scans are disabled
     body_limiter: BodyLimiter = field(default_factory=BodyLimiter, repr=False)
     workers: Workers = field(default_factory=Workers, repr=False)
-    is_heavy: bool = False  # it runs on a heavy worker
+    is_heavy: bool = False  # True on a heavy worker
     diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
     headers: AnswerCache[bytes] = field(default_factory=lambda: AnswerCache(0), repr=False)  # of safetensors files
-    found_repo: Repo | None = None  # where the pattern has {repo}
+    found_repo: Repo | None = None  # if the pattern has {repo}
     body_limit: int = JSON_LIMIT
-    body: bytes = field(default=b"", repr=False)  # of plain handlers: read before they start
+    body: bytes = field(default=b"", repr=False)  # plain handlers only, read before they start
 
     @property
     def repo(self) -> Repo:
-        """The repository that the path names."""
+        """Repository in the path of the request."""
         if self.found_repo is None:
-            raise RuntimeError(f"the route of {self.request.url.path} names no repository")
+            raise RuntimeError(f"the route of {self.request.url.path} has no repository")
         return self.found_repo
 
     @property
     def account(self) -> Account | None:
-        """The account of the request; None for an anonymous one."""
+        """Account of the request; None for an anonymous request."""
         return self.identity.account
 
     @property
     def user(self) -> Account:
-        """The account of a request that needs one."""
+        """Account of the request; an anonymous request raises 401."""
         if self.identity.account is None:
             raise unauthorised("Sign in first: this needs a token", self.identity.challenge)
         return self.identity.account
 
     @property
     def base_url(self) -> str:
-        """Scheme, host and port as the client sent them, for URLs in answers."""
+        """Scheme, host and port as sent by the client, for URLs in responses."""
         return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
     def may_use(self, sha256: str) -> bool:
@@ -80,15 +80,15 @@ class RequestContext:
         return self.store.blobs.may_use(self.user, sha256, self.identity.token)
 
     def require(self, permission: Permission) -> None:
-        """Check a further permission, where body or query decide which one is needed."""
+        """Check a further permission that depends on body or query."""
         authorise(self.store, self.identity, permission, self.repo)
 
     def require_namespace(self, permission: Permission, namespace: str) -> None:
         """Check a permission in a namespace."""
         authorise(self.store, self.identity, permission, namespace)
 
-    def reach(self, repo_type: RepoType, repo_id: str, permission: Permission) -> Repo:
-        """Return a repository that a body names; absent and invisible ones give the same error."""
+    def get_repo(self, repo_type: RepoType, repo_id: str, permission: Permission) -> Repo:
+        """Return a repository given in a body; the error for absent and for invisible repositories is the same."""
         repo = self.store.repos.find(repo_type, repo_id)
         if repo is None:
             raise absent(self.identity)
@@ -96,28 +96,28 @@ class RequestContext:
         return repo
 
     def flag(self, name: str) -> bool:
-        """Return a flag of the query: clients write True, true or 1."""
+        """Return a boolean query parameter; clients send True, true or 1."""
         return is_true(self.request.query_params.get(name))
 
     def next_url(self, cursor: str) -> str:
         """Return the URL of the next page."""
         url = self.request.url.include_query_params(cursor=cursor)
-        path = quote(raw_path(self.request), safe="/%:@!$&'()*+,;=~")  # a client may leave < and > as they are
+        path = quote(raw_path(self.request), safe="/%:@!$&'()*+,;=~")  # clients may send < and > unquoted
         return f"{self.base_url}{path}?{url.query}"
 
     def values(self, name: str) -> list[str]:
-        """Return a repeated query parameter, with and without `[]`, also comma-separated."""
+        """Return the values of a repeated query parameter, with or without `[]`, or comma-separated."""
         query = self.request.query_params
         given = [*query.getlist(name), *query.getlist(f"{name}[]")]
         return [part for value in given for part in value.split(",") if part]
 
     def integer(self, name: str, default: int, *, low: int, high: int) -> int:
-        """Return a number of the query."""
+        """Return an integer query parameter."""
         text = self.request.query_params.get(name)
-        return default if text is None else whole_number(text, name, low=low, high=high)
+        return default if text is None else parse_integer(text, name, low=low, high=high)
 
     def commit(self, name: str = "revision") -> Commit:
-        """Return the commit of the path's revision; without one, the head of main."""
+        """Return the commit of the revision in the path; without one, the head of main."""
         return self.store.revisions.resolve(self.repo, self.params.get(name, "main"))
 
     def json(self) -> "Fields":
@@ -125,7 +125,7 @@ class RequestContext:
         return Fields(parse_object(self.body)) if self.body.strip() else Fields({})
 
     def form(self) -> dict[str, list[str]]:
-        """Return the body as a form; a JSON body with the same fields is accepted."""
+        """Return the fields of a form body; a JSON body with the same fields is also accepted."""
         if "json" in self.request.headers.get("content-type", ""):
             return {key: as_texts(value, key) for key, value in parse_object(self.body).items()}
         try:
@@ -135,31 +135,31 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        """Key of the queue of this client: its account, or its address."""
+        """Key of this client in queues: its account, or its address."""
         if self.identity.account is not None:
             return self.identity.account.name
         return f"@{self.request.client.host}" if self.request.client else "@"
 
-    def need_heavy(self) -> None:
-        """Run again on a heavy worker, unless this is one."""
+    def require_heavy_worker(self) -> None:
+        """Raise HeavyWork unless the request runs on a heavy worker."""
         if not self.is_heavy:
             raise HeavyWork
 
     async def run(self, work: Work, function: Callable[[], T]) -> T:
-        """Run a blocking function in a pool; its reads see one state of the database."""
+        """Run a blocking function in a pool, within one snapshot of the database."""
         return await self.workers.run(work, self.client, partial(self._in_snapshot, function))
 
     def iterate(self, work: Work, pieces: Iterator[T]) -> AsyncIterator[T]:
-        """Yield the pieces of an answer, each computed in a pool."""
+        """Yield the pieces of a response, each computed in a pool."""
         return self.workers.iterate(work, self.client, pieces)
 
     async def spooled_body(self) -> tuple[IO[bytes], int]:
-        """Return the body in a file, which is in memory while it is short, and its size."""
+        """Return the body as a file, which is kept in memory if it is short, and its size."""
         file, size = spool(self.store.root / "tmp"), 0
         try:
             async for chunk in self.chunks():
                 size += len(chunk)
-                if size > HELD_BYTES:
+                if size > IN_MEMORY_BYTES:
                     await run_in_threadpool(file.write, chunk)
                 else:
                     file.write(chunk)
@@ -178,7 +178,7 @@ class RequestContext:
             yield chunk
 
     async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a blocking call of the store without holding up other requests; its reads see one state."""
+        """Run a blocking call of the store in a thread, within one snapshot of the database."""
         return await run_in_threadpool(self._in_snapshot, partial(function, *args, **kwargs))
 
     def _in_snapshot(self, function: Callable[[], T]) -> T:
@@ -187,19 +187,19 @@ class RequestContext:
 
 
 def is_true(text: str | None) -> bool:
-    """Return whether a query or form value means true."""
+    """Return whether a query or form value is true."""
     return text is not None and text.lower() in {"1", "true", "yes"}
 
 
-def whole_number(text: str, name: str, *, low: int, high: int) -> int:
-    """Parse a number of a query."""
+def parse_integer(text: str, name: str, *, low: int, high: int) -> int:
+    """Parse an integer query parameter."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
         raise HubHTTPError(400, f'"{name}" must be a whole number from {low} to {high}, not {text[:40]!r}.')
     return int(text)
 
 
 def raw_path(request: Request) -> str:
-    """Return the path as it was sent: `refs%2Fpr%2F1` is one segment."""
+    """Return the path as sent by the client: `refs%2Fpr%2F1` is one segment."""
     raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
     try:
         return str(raw.decode("ascii"))

@@ -1,9 +1,9 @@
-"""Routes: rows of the table, and their patterns with Starlette convertors for the parts of a Hub's URLs.
+"""Routes of the table, and their path patterns with Starlette convertors for the parameters of Hub URLs.
 
 Patterns match the raw path, because revisions arrive percent-encoded (`refs%2Fpr%2F1` is one segment).
 
-A handler is either a plain function, which runs in a worker thread with the whole body read (`context.body`), or a
-coroutine function, which reads the stream itself through `context.chunks()`. Either returns a response or raises
+A handler is either a plain function, which runs in a worker thread after the body was read (`context.body`), or a
+coroutine function, which reads the body as a stream through `context.chunks()`. Both return a response or raise
 HubHTTPError.
 """
 
@@ -32,19 +32,19 @@ Handler = PlainHandler | StreamingHandler
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table of routes.
+    """Row of the table of routes.
 
     Args:
-        method: GET answers HEAD too.
+        method: HTTP method; GET routes also serve HEAD. "*" for any method.
         pattern: Raw path. `{kinds}` is models, datasets or spaces; `{prefix}` is nothing, `datasets/` or `spaces/`;
-            `{repo}` one or two segments; `{name}` one segment, maybe with encoded slashes; `{name*}` the rest.
-        permission: What the caller needs; asked for the repository where the pattern has one.
-        handler: See the module.
-        purpose: One line for `docs/hub-compatibility.md`.
-        state: Unsupported routes answer 501.
-        body_limit: Bytes; more is answered with 413.
-        work: Pool of workers; None for `light` where the method is GET and `write` otherwise.
-        takes_basic: Whether Basic credentials are taken, as git sends them.
+            `{repo}` one or two segments; `{name}` one segment, which may contain encoded slashes; `{name*}` the rest.
+        permission: Required permission, for the repository if the pattern has one.
+        handler: Plain or coroutine function, see above.
+        purpose: Description in `docs/hub-compatibility.md`.
+        state: "works" or "unsupported".
+        body_limit: Maximum size of the body in bytes; a larger body raises 413.
+        work: Pool of workers; None for `light` if the method is GET, and for `write` otherwise.
+        takes_basic: Whether Basic credentials are accepted, which git sends.
     """
 
     method: str
@@ -64,7 +64,7 @@ class Route:
 
 
 class SegmentConvertor(Convertor[str]):
-    """One segment of a path, percent-decoded once."""
+    """Segment of a path, percent-decoded once."""
 
     regex = "[^/]+"
 
@@ -74,7 +74,7 @@ class SegmentConvertor(Convertor[str]):
         except UnicodeDecodeError:
             raise HubHTTPError(400, "The path is not valid UTF-8.") from None
         if "\0" in text:
-            raise HubHTTPError(400, "The path holds a NUL.")
+            raise HubHTTPError(400, "The path contains a NUL.")
         return text
 
     def to_string(self, value: str) -> str:
@@ -82,31 +82,31 @@ class SegmentConvertor(Convertor[str]):
 
 
 class RestConvertor(SegmentConvertor):
-    """The rest of a path."""
+    """Rest of a path."""
 
     regex = ".+"
 
 
 class TypesConvertor(SegmentConvertor):
-    """Repository types as in API routes."""
+    """Repository type in an API route."""
 
     regex = "models|datasets|spaces"
 
 
 class PrefixConvertor(SegmentConvertor):
-    """Repository types as in URLs of files: nothing for a model."""
+    """Repository type in the URL of a file: empty for a model."""
 
     regex = "(?:datasets/|spaces/)?"
 
 
 class RepoConvertor(SegmentConvertor):
-    """A repository id: a name, or a namespace and a name that is not a word of some route."""
+    """Repository id: a name, or a namespace and a name that is not a reserved word."""
 
     regex = rf"[^/]+?(?:/(?!(?:{'|'.join(map(re.escape, sorted(RESERVED)))})(?:/|$))[^/]+?)?"
 
 
 class RevisionConvertor(SegmentConvertor):
-    """A revision; some clients do not encode the slashes of `refs/pr/1`."""
+    """Revision; some clients do not encode the slashes of `refs/pr/1`."""
 
     regex = "refs/(?:pr|convert)/[^/]+|[^/]+"
 
@@ -134,10 +134,10 @@ class PathPattern:
         self.regex, _, self._convertors = compile_path(re.sub(r"\{(\w+)(\*?)\}", _with_convertor, pattern))
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Return the parameters of a raw path, percent-decoded; None where it does not match.
+        """Return the percent-decoded parameters of a raw path; None if it does not match.
 
         Raises:
-            HubHTTPError: 400; a parameter is not UTF-8, or holds a NUL.
+            HubHTTPError: 400 if a parameter is not UTF-8 or contains a NUL.
         """
         found = self.regex.fullmatch(path)
         if found is None:

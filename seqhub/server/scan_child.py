@@ -16,8 +16,8 @@ from typing import IO, Literal
 
 Status = Literal["suspicious", "not scanned"]
 
-MOST_BYTES = 64 * 2**20  # of one pickle; a longer one is not scanned
-MOST_MEMBERS = 10_000
+MAX_BYTES = 64 * 2**20  # size of a pickle; a larger one is not scanned
+MAX_MEMBERS = 10_000
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -25,8 +25,8 @@ def scan(path: str, content: bytes | Path) -> Status:
     """Scan for imports that weights do not need.
 
     Args:
-        path: Name in the repository; its ending tells how loaders read it.
-        content: The bytes, or where they are.
+        path: Name in the repository; its suffix determines the file format.
+        content: Bytes, or the path of a file.
     """
     try:
         from picklescan.scanner import scan_bytes
@@ -39,13 +39,13 @@ def scan(path: str, content: bytes | Path) -> Status:
             result = scan_bytes(stream, "file", PurePosixPath(path).suffix.lower(), strict=True)
         except MemoryError:
             raise
-        except Exception:  # a stream made to break the scanner may still run in a loader, which reads it in order
+        except Exception:  # a stream that crashes the scanner may still run in a loader, which reads it in order
             return "suspicious"
     return "suspicious" if result.issues_count or result.suspicious_count or result.scan_err else "not scanned"
 
 
 def _can_be_read(stream: IO[bytes]) -> bool:
-    """Return whether the scanner stays within bounds: no archive that unpacks to more than a pickle may hold."""
+    """Return whether a file is small enough to scan, including the unpacked size of an archive."""
     head = stream.read(6)
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
@@ -53,25 +53,25 @@ def _can_be_read(stream: IO[bytes]) -> bool:
         return False
     if not zipfile.is_zipfile(stream):
         stream.seek(0)
-        return size <= MOST_BYTES
+        return size <= MAX_BYTES
     stream.seek(0)
     try:
         members = zipfile.ZipFile(stream).infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return size <= MOST_BYTES
+        return size <= MAX_BYTES
     finally:
         stream.seek(0)
     unpacked = sum(member.file_size for member in members if member.compress_type or not _is_tensor(member.filename))
-    return len(members) <= MOST_MEMBERS and unpacked <= MOST_BYTES
+    return len(members) <= MAX_MEMBERS and unpacked <= MAX_BYTES
 
 
 def _is_tensor(name: str) -> bool:
-    """Return whether a member of an archive of torch is a tensor: a number as its name, not compressed."""
+    """Return whether a member of a PyTorch archive is a tensor, which has a number as its name."""
     return name.rpartition("/")[2].isdigit()
 
 
 def limit_this_process(memory_bytes: int) -> None:
-    with suppress(OSError, AttributeError):  # other systems: the pipe of standard input ends with the server, too
+    with suppress(OSError, AttributeError):  # on other systems the process ends with its standard input
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -79,11 +79,11 @@ def limit_this_process(memory_bytes: int) -> None:
 
 def main() -> None:
     limit_this_process(int(sys.argv[1]))
-    import picklescan.scanner  # noqa: F401  its memory is taken before the first file is
+    import picklescan.scanner  # noqa: F401  loaded before the first file
 
     for line in sys.stdin.buffer:
         ending, _, file = line.rstrip(b"\n").decode("utf-8", "surrogateescape").partition(" ")
-        status = scan(f"file{ending}", Path(file))  # a MemoryError ends the process, which its parent sees
+        status = scan(f"file{ending}", Path(file))  # a MemoryError ends the process, which the parent detects
         sys.stdout.write(f"{status}\n")
         sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Serializers: header names and JSON shapes that clients expect. No storage, no decisions."""
+"""Serializers: header names and JSON objects in the form that clients expect."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ PREFIX_OF: Final[Mapping[RepoType, str]] = {"model": "", "dataset": "datasets/",
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
-DEFAULT_NAMESPACE = "seqhub"  # a bare repository name answers with a redirect to here
+DEFAULT_NAMESPACE = "seqhub"  # target of redirects for repository names without a namespace
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a time with milliseconds and Z, as the client parses it."""
+    """Return a time in the format that clients parse, with milliseconds and Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def header_text(text: str) -> str:
-    r"""Return text for a header: one line of printable ASCII, "?" for anything else, at most 1000 characters.
+    r"""Return text for a header: one line of printable ASCII, "?" for other characters, at most 1000 characters.
 
     >>> header_text("Entry not found: \x01\n\u00e9")
     'Entry not found: ? ?'
@@ -49,10 +49,10 @@ def commit_reference(commit: Commit) -> Shape:
 
 
 def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, scan: Status = "not scanned") -> Shape:
-    """Return a file or folder of tree and paths-info.
+    """Return a file or folder for the routes tree and paths-info.
 
-    A client copies large files between repositories only where `xetHash` is set. It must not look like a real Xet hash,
-    or the client would download by Xet; so it is sent where copies ask (paths-info), in a form that no download takes.
+    Clients copy large files between repositories only if `xetHash` is set. With a valid Xet hash they would download by
+    Xet. So the field is set only in paths-info, which copies use, and has a form that downloads do not accept.
     """
     shape: Shape = {
         "type": "directory" if entry.is_folder else "file",
@@ -72,7 +72,7 @@ def tree_entry(entry: Entry, *, expand: bool = False, copyable: bool = False, sc
 
 
 def security_status(scan: Status) -> Shape:
-    """Return the scan status of a file, never "safe": a scan that finds nothing proves nothing."""
+    """Return the scan status of a file. It is never "safe", since a scan without findings does not prove safety."""
     status = {"suspicious": "suspicious", "failed": "error"}.get(scan, "unscanned")
     return {
         "status": status,
@@ -116,7 +116,7 @@ def refs(found: Sequence[Ref], *, pull_requests: bool) -> Shape:
     return shape
 
 
-def person(account: Account) -> Shape:
+def account_item(account: Account) -> Shape:
     return {
         "_id": f"{account.id:024x}",
         "type": "org" if account.is_org else "user",
@@ -147,7 +147,7 @@ def discussion(found: Discussion, repo: Repo) -> Shape:
 
 
 def event(comment: Comment) -> Shape:
-    """Return an event of a discussion with the fields that the client reads."""
+    """Return an event of a discussion with the fields that clients read."""
     data: Shape
     if comment.kind == "comment":
         text = "This comment has been hidden" if comment.hidden else comment.content
@@ -175,7 +175,7 @@ def event(comment: Comment) -> Shape:
 
 
 def escaped(text: str) -> str:
-    """Escape text as HTML, for fields that some clients show as HTML."""
+    """Escape text for fields that some clients render as HTML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 

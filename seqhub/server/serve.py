@@ -1,4 +1,4 @@
-"""Life of a server: as the process of a command, or in a thread of a test or notebook."""
+"""Start and stop of a server, in the process of a command or in a thread of a test or notebook."""
 
 import ctypes
 import errno
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 DEFAULT_USER = "seqhub"
-_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # of glibc's malloc.h
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # from malloc.h of glibc
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that runs in this process.
+    """Server that runs in this process.
 
     Args:
-        url: What `HF_ENDPOINT` must be.
-        store: What it serves; tests may look and set up through it.
+        url: URL of the server, the value for `HF_ENDPOINT`.
+        store: Store of the server; tests may use it to create and check data.
     """
 
     url: str
@@ -59,20 +59,20 @@ class Running:
         Args:
             user: Name of the account.
             role: read, write or admin.
-            repos: "model:ns/name" ... to which the token is confined; none for all.
-            expires: When it ends; None for never.
+            repos: Repositories to which the token is restricted, as "model:ns/name"; empty for no restriction.
+            expires: Time of expiry; None for never.
         """
         secret, _ = self.store.tokens.create(
-            user, "made by running()", role, repos=tuple(repos), expires=expires, make_user=True
+            user, "made by running()", role, repos=tuple(repos), expires=expires, create_user=True
         )
         return secret
 
     def environment(self, home: Path, *, token: str | None = None) -> dict[str, str]:
-        """Return environment variables for a client process; huggingface_hub reads them when it is imported.
+        """Return environment variables for a client process, which huggingface_hub reads at import.
 
         Args:
-            home: Folder for the client's caches.
-            token: What it signs in with; None for a new write token of the user `seqhub`, "" for none.
+            home: Folder for the caches of the client.
+            token: Access token; None for a new write token of the user `seqhub`, "" for no token.
         """
         return {
             "HF_ENDPOINT": self.url,
@@ -90,21 +90,21 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
     """Serve a root in a thread for the duration of a block.
 
     Args:
-        root: Folder of the Hub; made if it does not exist.
-        port: Port on 127.0.0.1; 0 for any that is free.
+        root: Folder of the Hub; created if it does not exist.
+        port: Port on 127.0.0.1; 0 for any free port.
         settings: Fields of `Settings`.
     """
     chosen = Settings(port=port, **settings)
     with (
-        _opened(Path(root)) as store,
-        _listening(chosen) as (listener, url),
-        guarded(store, replace(chosen, port=listener.getsockname()[1])) as app,
+        _open_store(Path(root)) as store,
+        _listen(chosen) as (listener, url),
+        wrapped_app(store, replace(chosen, port=listener.getsockname()[1])) as app,
     ):
         server = Server(chosen, app)
         thread = threading.Thread(target=server.run_to_end, args=([listener],), name="seqhub-server", daemon=True)
         thread.start()
         try:
-            server.settled.wait()
+            server.start_finished.wait()
             if not server.started:
                 raise HubError("the server did not start: see its log")
             yield Running(url, store)
@@ -114,30 +114,30 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
 
 
 def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None], log: bool = True) -> None:
-    """Serve a root until SIGTERM or SIGINT, then let running requests finish.
+    """Serve a root until SIGTERM or SIGINT, then finish running requests.
 
     Args:
-        root: Folder of the Hub; made if it does not exist.
-        settings: What the operator chose.
-        ready: Called with the address once connections are taken.
-        log: Write one line of JSON per request to standard error.
+        root: Folder of the Hub; created if it does not exist.
+        settings: Settings of the server.
+        ready: Callback that receives the URL when the server accepts connections.
+        log: Write a line of JSON for each request to standard error.
 
     Raises:
-        InvalidConfigError: For an address that others can reach while there is no token, which would make it public.
-        HubError: If the port is taken.
+        InvalidConfigError: Other machines can reach the address, and there is no token.
+        HubError: The port is in use.
     """
-    _give_memory_back()
-    with _opened(Path(root)) as store:
+    _configure_malloc()
+    with _open_store(Path(root)) as store:
         if not is_loopback(settings.host) and not store.tokens.any_valid():
-            rule = "127.0.0.1, until `seqhub hub token create` has made a token: no token yet"
+            rule = "127.0.0.1 while no token exists (no token yet; create one with `seqhub hub token create`)"
             raise InvalidConfigError.of("host", settings.host, rule, root)
-        with _listening(settings) as (listener, url), _logging_to_stderr(log), guarded(store, settings) as app:
+        with _listen(settings) as (listener, url), _logging_to_stderr(log), wrapped_app(store, settings) as app:
             server = Server(settings, app, when_started=lambda: ready(url))
             server.run([listener])
 
 
-def _give_memory_back() -> None:
-    """Limit the arenas of glibc, and return large blocks to the system at once; elsewhere do nothing."""
+def _configure_malloc() -> None:
+    """Limit the arenas of glibc and return large blocks to the system immediately; no effect on other systems."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_ARENA_MAX, 2)
@@ -145,13 +145,13 @@ def _give_memory_back() -> None:
 
 
 @contextmanager
-def guarded(store: Store, settings: Settings) -> "Iterator[ASGIApp]":
-    """Return the application as it is served: the routes behind the middleware."""
+def wrapped_app(store: Store, settings: Settings) -> "Iterator[ASGIApp]":
+    """Return the application with its middleware."""
     app = create_app(store, settings=settings)
     try:
         yield Guard(app, settings, Metrics())
     finally:
-        app.router.default.close()  # type: ignore[attr-defined]  # the Dispatcher that `create_app` made
+        app.router.default.close()  # type: ignore[attr-defined]  # the Dispatcher of `create_app`
 
 
 class Server(uvicorn.Server):
@@ -167,17 +167,17 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # no proxy is trusted to name the client
+                proxy_headers=False,  # proxies are not trusted to set the client address
                 timeout_keep_alive=settings.idle_seconds,
                 timeout_graceful_shutdown=settings.stop_seconds,
             )
         )
-        self.settled = threading.Event()  # it has started, or will not
+        self.start_finished = threading.Event()  # set after success and after failure
         self._when_started = when_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.settled.set()
+        self.start_finished.set()
         if self._when_started is not None:
             self._when_started()
 
@@ -185,7 +185,7 @@ class Server(uvicorn.Server):
         try:
             self.run(sockets)
         finally:
-            self.settled.set()
+            self.start_finished.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -206,16 +206,16 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def _opened(root: Path) -> Iterator[Store]:
+def _open_store(root: Path) -> Iterator[Store]:
     try:
         store = Store(root)
     except HubHTTPError as error:
         raise HubError(f"{root} cannot be served: {error}") from error
     try:
         try:
-            store.maintenance.require_writable()  # SQLite alone opens on a read-only file system
+            store.maintenance.require_writable()  # SQLite opens files on a read-only file system
         except HubHTTPError as error:
-            if error.status != 507:  # a full disk can still be read, and files be deleted
+            if error.status != 507:  # on a full disk files can still be read and deleted
                 raise HubError(f"{root} cannot be served: it cannot be written") from error
         yield store
     finally:
@@ -223,7 +223,7 @@ def _opened(root: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
+def _listen(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
     """Open a listening socket, and return the URL for clients."""
     host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -240,7 +240,7 @@ def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
 
 @contextmanager
 def _logging_to_stderr(wanted: bool) -> Iterator[None]:
-    """Log requests as bare JSON lines and warnings of the server to standard error."""
+    """Log requests as JSON lines, and warnings of the server, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     names = ("uvicorn.error", "seqhub", access_log.name) if wanted else ("uvicorn.error", "seqhub")
     loggers = [logging.getLogger(name) for name in names]

@@ -1,4 +1,4 @@
-"""Settings of a server."""
+"""Settings of the server."""
 
 from dataclasses import dataclass, fields
 
@@ -7,25 +7,25 @@ from seqhub.errors import InvalidConfigError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of one server; limits of bodies are in the routes, limits of storage in the store.
+    """Settings of a server. Limits of bodies are defined by the routes, limits of storage by the store.
 
     Args:
         host: Address to listen on.
-        port: Port to listen on; 0 for any that is free.
-        allowed_hosts: Names that the `Host` header may carry besides loopback names and `host`.
-        safetensors_only: Refuse commits of files that may hold pickles.
-        scan_pickles: Look into committed files that may hold pickles, where picklescan is installed.
-        max_wrong_tokens: Wrong tokens of one address in `wrong_token_seconds`; more are answered with 429.
-        wrong_token_seconds: See there.
-        max_connections: Connections at one moment. For one more, a connection on which nothing is under way is closed,
-            of the address that has most; if there is none, the new one is answered with 503.
-        max_connections_per_address: The same for the connections of one address.
-        max_header_bytes: Most bytes before the end of a request's headers.
-        header_seconds: Longest wait for the end of a request's headers.
-        body_seconds: Longest wait for the next piece of a body.
-        send_seconds: Longest wait for a client that takes nothing of the answer it asked for.
-        idle_seconds: How long a connection stays open between two requests.
-        stop_seconds: How long requests may go on after a signal to stop.
+        port: Port to listen on; 0 for any free port.
+        allowed_hosts: Additional names allowed in the `Host` header, besides loopback names and `host`.
+        safetensors_only: Reject commits of files that may contain pickles.
+        scan_pickles: Scan committed files that may contain pickles, if picklescan is installed.
+        max_wrong_tokens: Maximum number of wrong tokens of one address in `wrong_token_seconds`; further ones get 429.
+        wrong_token_seconds: Length of the window for `max_wrong_tokens`.
+        max_connections: Maximum number of open connections. For a further one, an idle connection of the address with
+            the most connections is closed; without an idle one, the new connection gets 503.
+        max_connections_per_address: Maximum number of open connections of one address, with the same rule.
+        max_header_bytes: Maximum size of the headers of a request.
+        header_seconds: Timeout for the end of the headers.
+        body_seconds: Timeout for the next piece of a body.
+        send_seconds: Timeout for a client that does not read its response.
+        idle_seconds: Time for which a connection stays open between two requests.
+        stop_seconds: Time for running requests to finish after a signal to stop.
     """
 
     host: str = "127.0.0.1"

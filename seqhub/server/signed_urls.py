@@ -1,11 +1,11 @@
-"""Signed permissions: what a URL without an Authorization header, or a CAS token, allows its holder to do.
+"""Signed permissions (grants) in URLs without an Authorization header and in CAS tokens.
 
-Upload and download URLs of large files are called without credentials, and hf_xet calls the CAS routes with a token of
-its own. Both carry a *grant*: one user, one repository, one action, an expiry, and for a file its SHA-256 and size.
+Upload and download URLs of large files are requested without credentials, and hf_xet calls the CAS routes with a
+separate token. Both contain a *grant*: a user, a repository, an action, an expiry, and for a file its SHA-256 and size.
 
-Grants are signed by itsdangerous with HMAC-SHA256; the key is derived from the store's secret, so a grant is invalid on
-any other store. The server keeps no list of grants: one can be used again until it expires. That is harmless, because
-it names the content that it is for, and because the routes check again whether the user may still write.
+Grants are signed by itsdangerous with HMAC-SHA256. The key is derived from the secret of the store, so a grant is
+invalid on any other store. The server does not store grants: a grant can be used several times until it expires. This
+is safe, because a grant contains the hash of its content, and the routes check the permission of the user again.
 """
 
 import hashlib
@@ -21,25 +21,25 @@ from seqhub.server.errors import HubHTTPError
 
 Action = Literal["upload", "part", "complete", "download", "xet"]
 
-MAX_GRANT_LENGTH = 2048  # characters; a longer text is refused before it is decoded
+MAX_GRANT_LENGTH = 2048  # characters; a longer text is rejected before it is decoded
 REQUIRED = frozenset({"action", "user", "token", "repo", "permission", "expires"})
-PURPOSE = b"seqhub grant 2"  # keeps this key apart from others that may be derived from the same secret
+PURPOSE = b"seqhub grant 2"  # separates this key from other keys derived from the same secret
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The claims of one signed URL or CAS token.
+    """Claims of a signed URL or CAS token.
 
     Args:
         action: The permitted action.
         user: Name of the account; empty for an anonymous download.
-        token: Id of the access token with which the user asked; the grant is invalid without it.
+        token: Id of the access token of the request for the grant; the grant is invalid once it is revoked.
         repo: Type and id of the repository, "model:ns/name".
         permission: Permission that the user must still have when the grant is used.
-        expires: Unix seconds.
+        expires: Time of expiry in Unix seconds.
         oid: SHA-256 of the file; empty for `xet`.
-        size: Bytes of the file, or of the part.
-        upload: Name of a multipart upload.
+        size: Size of the file or part in bytes.
+        upload: Id of a multipart upload.
         part: Number of the part, from 1.
     """
 
@@ -56,10 +56,10 @@ class Grant:
 
 
 class Signer:
-    """Signs and verifies grants.
+    """Signer and verifier of grants.
 
     Args:
-        secret: The store's secret.
+        secret: Secret of the store.
 
     >>> signer = Signer(b"k" * 32)
     >>> grant = Grant("upload", "ada", 1, "model:ada/net", "write", 4_000_000_000, oid="ab", size=3)
@@ -77,22 +77,22 @@ class Signer:
         return str(self._serializer.dumps(claims))
 
     def read(self, signed: str, *actions: Action, now: float | None = None) -> Grant:
-        """Return the grant of a text that this server signed, for one of `actions`, before it expires.
+        """Verify a signed grant and return it.
 
         Raises:
-            HubHTTPError: 403 otherwise; the message does not tell which part of a forgery was nearly right.
+            HubHTTPError: 403 if this server did not sign it, it is not for one of `actions`, or it has expired.
         """
         try:
             if len(signed) > MAX_GRANT_LENGTH or not signed.isascii():
                 raise BadData("not a grant")
             signature = signed.rpartition(".")[2]
-            if base64_encode(base64_decode(signature)).decode() != signature:  # one text only for each signature
+            if base64_encode(base64_decode(signature)).decode() != signature:  # each signature has one valid text
                 raise BadData("not canonical")
-            grant = Grant(**self._serializer.loads(signed))  # written by `sign`, so its fields need no check
+            grant = Grant(**self._serializer.loads(signed))  # signed by `sign`, so the fields are valid
         except BadData:
-            raise HubHTTPError(403, "This address was not signed by this server: ask for a new one.") from None
+            raise HubHTTPError(403, "This URL was not signed by this server: request a new one.") from None
         if grant.action not in actions:
-            raise HubHTTPError(403, f"This address is for another action ({grant.action}): ask for a new one.")
+            raise HubHTTPError(403, f"This URL is for another action ({grant.action}): request a new one.")
         if grant.expires <= (time.time() if now is None else now):
-            raise HubHTTPError(403, "This address has expired: ask for a new one.")
+            raise HubHTTPError(403, "This URL has expired: request a new one.")
         return grant

@@ -1,4 +1,4 @@
-"""Long bodies in temporary files, so that slow clients take no memory."""
+"""Temporary files for long bodies, so that slow clients do not use memory."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -8,23 +8,23 @@ from typing import IO, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-HELD_BYTES: Final = 128 * 1024  # of a body that stays in memory
+IN_MEMORY_BYTES: Final = 128 * 1024  # maximum size of a body that is kept in memory
 PIECE_BYTES: Final = 256 * 1024
 
 
 def spool(folder: Path) -> IO[bytes]:
-    """Return an unnamed file that stays in memory while it is short."""
-    return tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(folder))
+    """Return an unnamed temporary file that is kept in memory while it is short."""
+    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(folder))
 
 
 def spooled(response: Response, folder: Path) -> Response:
-    """Return the same response; a long body is streamed from an unnamed file."""
+    """Return a response with the same content that streams a long body from an unnamed file."""
     body = getattr(response, "body", b"")
-    if len(body) <= HELD_BYTES or response.background is not None:
+    if len(body) <= IN_MEMORY_BYTES or response.background is not None:
         return response
     try:
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed when the answer is sent
-    except OSError:  # reading goes on although the disk is full or read-only
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed when the response is sent
+    except OSError:  # the disk is full or read-only; reading must continue to work
         return response
     try:
         file.write(body)
@@ -38,7 +38,7 @@ def spooled(response: Response, folder: Path) -> Response:
 
 
 async def pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    """Yield the rest of a file, which is closed at the end."""
+    """Yield the rest of a file, and close it at the end."""
     try:
         while piece := await run_in_threadpool(file.read, PIECE_BYTES):
             yield piece

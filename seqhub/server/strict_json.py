@@ -1,8 +1,8 @@
-"""Strict parser of JSON from outside: whatever it accepts can be written into an answer.
+"""Strict parser of untrusted JSON: every value that it accepts can be written into a response.
 
-`parse` is for requests. It refuses text that is not JSON by RFC 8259, or that parsers read differently (double keys).
-`parse_content` is for files in repositories, such as a config.json with NaN, which Python writes and reads: values that
-no answer can hold become null, so that the rest of the file can be used.
+`parse` is for requests. It rejects text that is not valid JSON by RFC 8259, or that parsers interpret differently
+(duplicate keys). `parse_content` is for files in repositories, such as a config.json with NaN, which Python writes and
+reads: values that cannot be written into a response become null, so that the rest of the file can be used.
 """
 
 import json
@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-DEPTH = 32  # no client nests deeper than 4; Python's parser would recurse
-_DIGITS = 309  # of a whole number; longer ones are beyond the numbers that most readers of JSON know
+DEPTH = 32  # clients nest at most 4 levels; the parser of Python is recursive
+_DIGITS = 309  # of an integer; longer ones exceed the range of a double
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -21,9 +21,9 @@ def parse(raw: bytes) -> Any:
     r"""Parse a JSON text.
 
     Raises:
-        ValueError: It is not valid UTF-8 or not JSON, nested deeper than `DEPTH`, or holds NaN or Infinity, a number
-            that is not finite, a whole number of more than 309 digits, a name twice in one object, or half of a
-            surrogate pair.
+        ValueError: The text is not valid UTF-8 or JSON, is nested deeper than `DEPTH`, or contains NaN or Infinity, a
+            number that is not finite, an integer of more than 309 digits, a duplicate name in an object, or a lone
+            surrogate.
 
     >>> parse(b'{"a": [1, 2.5, null]}')
     {'a': [1, 2.5, None]}
@@ -34,17 +34,17 @@ def parse(raw: bytes) -> Any:
     """
     value = _load(raw, _strict_object, _refuse_constant, _strict_float, _strict_int)
     if _ESCAPED_SURROGATE.search(raw) and _has_surrogate(value):
-        raise ValueError("a string holds half of a surrogate pair")
+        raise ValueError("a string contains a lone surrogate")
     return value
 
 
 def parse_content(raw: bytes) -> Any:
-    r"""Parse a JSON file, with null for numbers that JSON cannot hold and U+FFFD for lone surrogates.
+    r"""Parse a JSON file, with null for numbers that JSON cannot represent and U+FFFD for lone surrogates.
 
-    Of a name that occurs twice in one object the last value counts, as in Python's own reader.
+    For a duplicate name in an object the last value is used, as in the `json` module.
 
     Raises:
-        ValueError: It is not valid UTF-8 or not JSON, or nested deeper than `DEPTH`.
+        ValueError: The text is not valid UTF-8 or JSON, or is nested deeper than `DEPTH`.
 
     >>> parse_content(b'{"a": NaN, "b": 1e999, "c": "\\ud800"}')
     {'a': None, 'b': None, 'c': '�'}
@@ -54,7 +54,7 @@ def parse_content(raw: bytes) -> Any:
 
 
 def depth(raw: bytes) -> int:
-    """Return the deepest nesting of brackets outside strings."""
+    """Return the maximum nesting depth of brackets outside strings."""
     deepest = level = 0
     in_string = escaped = False
     for byte in raw:
@@ -138,12 +138,12 @@ def _has_surrogate(value: Any) -> bool:
 
 def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
-        return whole_text(value)
+        return replace_surrogates(value)
     if isinstance(value, dict):
-        return {whole_text(name): _without_surrogates(item) for name, item in value.items()}
+        return {replace_surrogates(name): _without_surrogates(item) for name, item in value.items()}
     return [_without_surrogates(item) for item in value] if isinstance(value, list) else value
 
 
-def whole_text(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return text with U+FFFD in place of lone surrogates, which UTF-8 cannot encode."""
     return _SURROGATE.sub("\ufffd", text)

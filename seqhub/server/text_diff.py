@@ -1,7 +1,7 @@
 """Unified diffs in linear time.
 
-Patience diff (Bram Cohen): lines that occur once on both sides anchor the rest; between anchors this is repeated a few
-times. Lines without anchors are shown as removed and added. The longest increasing sequence of anchors is
+Patience diff (Bram Cohen): lines that occur exactly once on both sides are anchors; the search is repeated between
+anchors a few times. Lines without anchors are shown as removed and added. The longest increasing sequence of anchors is
 found by patience sorting.
 """
 
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_DEPTH = 12  # times that the lines between anchors are searched again
+_DEPTH = 12  # maximum recursion depth of the search between anchors
 _CONTEXT = 3  # unchanged lines around a change
 
 
@@ -52,7 +52,7 @@ def changes(old: Sequence[str], new: Sequence[str]) -> list[Change]:
 
 
 def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str) -> Iterator[str]:
-    r"""Yield a unified diff as git writes it; lines keep their ends.
+    r"""Yield a unified diff in the format of git; lines keep their line ends.
 
     >>> print("".join(unified(["a\n"], ["b\n"], "a/x", "b/x")), end="")
     --- a/x
@@ -94,13 +94,13 @@ def _range(start: int, end: int) -> str:
 
 
 def _anchors(old: Sequence[str], new: Sequence[str], a: int, a_end: int, b: int, b_end: int) -> list[tuple[int, int]]:
-    """Return lines that are unique in both parts, in an order that both have."""
+    """Return the longest common sequence of lines that are unique in both parts."""
     in_old, in_new = Counter(old[a:a_end]), Counter(new[b:b_end])
     places = {new[j]: j for j in range(b, b_end) if in_new[new[j]] == 1}
     pairs = [(i, places[old[i]]) for i in range(a, a_end) if in_old[old[i]] == 1 and old[i] in places]
-    tops: list[int] = []  # the smallest last place of a sequence of each length
-    ends: list[int] = []  # the pair that has it
-    before: list[int] = []  # of each pair: the one in front of it
+    tops: list[int] = []  # for each length, the smallest last position of a sequence
+    ends: list[int] = []  # for each length, the pair at this position
+    before: list[int] = []  # for each pair, its predecessor in the sequence
     for number, (_, place) in enumerate(pairs):
         pile = bisect_left(tops, place)
         before.append(ends[pile - 1] if pile else -1)

@@ -1,4 +1,4 @@
-"""Value types of storage and routes: no HTTP and no SQL."""
+"""Value types shared by storage and routes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DEFAULT_BRANCH = "main"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user or an organisation, which may own repositories."""
+    """User or organisation, which can own repositories."""
 
     id: int
     name: str
@@ -31,14 +31,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is stored; only the SHA-256 of its secret is kept."""
+    """Access token; only the SHA-256 of its secret is stored."""
 
     id: int
     account_id: int
     name: str
     role: Role
     last4: str
-    repos: tuple[str, ...]  # "model:ns/name" ...; empty for all that the account may reach
+    repos: tuple[str, ...]  # "model:ns/name" ...; empty for no restriction
     created: datetime
     expires: datetime | None
     last_used: datetime | None
@@ -46,36 +46,36 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """A repository."""
+    """Repository of a model, dataset or space."""
 
     id: int
     repo_type: RepoType
-    namespace: str  # name of the account that owns it
+    namespace: str  # name of the owner
     name: str
     private: bool
     gated: Gated
     created: datetime
     updated: datetime
-    sdk: str | None  # of spaces
+    sdk: str | None  # spaces only
 
     @property
     def repo_id(self) -> str:
-        """Namespace and name."""
+        """Repository id, `namespace/name`."""
         return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Lfs:
-    """A large file: stored by content, shown to git as a pointer. A fact of the database, never read from a file."""
+    """Large file: stored by content, and a pointer in git. Read from the database, never from a pointer file."""
 
     sha256: str
     size: int  # bytes of the content
-    pointer_size: int  # bytes of the pointer that git sees
+    pointer_size: int  # bytes of the pointer in git
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit of a repository."""
+    """Commit of a repository."""
 
     oid: str  # git SHA-1, 40 hexadecimal digits
     parent: str | None
@@ -87,24 +87,24 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file or folder at one commit."""
+    """File or folder at a commit."""
 
     path: str
     is_folder: bool
-    oid: str  # git id: of the blob (for a large file: of its pointer) or of the tree
+    oid: str  # git id of the blob (for a large file, of its pointer) or of the tree
     size: int  # bytes of the content; 0 for folders
     lfs: Lfs | None
-    last_commit: Commit | None  # filled only where asked for
+    last_commit: Commit | None  # set only on request
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A branch, a tag, or the head of a pull request."""
+    """Branch, tag, or head of a pull request."""
 
     name: str  # without refs/heads/ and the like
     ref: str  # refs/heads/main, refs/tags/v1, refs/pr/3
     oid: str
-    message: str | None = None  # of an annotated tag
+    message: str | None = None  # annotated tags only
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class AddSmall:
 
 @dataclass(frozen=True, slots=True)
 class AddStaged:
-    """Add a file whose content came in the commit request and is on disk."""
+    """Add a file whose content is in the commit request and was written to disk."""
 
     path: str
     packed: "Packed"
@@ -156,7 +156,7 @@ Operation = AddSmall | AddStaged | AddLarge | Delete | CopyFile
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """An event of a discussion."""
+    """Event of a discussion."""
 
     id: str
     author: str
@@ -165,12 +165,12 @@ class Comment:
     created: datetime
     edited: bool
     hidden: bool
-    extra: dict[str, str]  # of a commit: oid, subject; of a change: old and new value
+    extra: dict[str, str]  # commit: oid and subject; change: old and new value
 
 
 @dataclass(frozen=True, slots=True)
 class Discussion:
-    """A discussion, or a pull request with its own ref refs/pr/NUMBER."""
+    """Discussion, or pull request with the ref refs/pr/NUMBER."""
 
     number: int
     title: str
@@ -178,6 +178,6 @@ class Discussion:
     status: Literal["open", "closed", "merged", "draft"]
     is_pull_request: bool
     created: datetime
-    target: str  # branch that a pull request is for
+    target: str  # target branch of a pull request
     merge_commit: str | None
     comments: Sequence[Comment]

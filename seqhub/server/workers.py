@@ -1,12 +1,12 @@
 """Pools of worker threads, one for each class of work, with queues that are fair to clients.
 
-    light   reads that take milliseconds; never waits for the others
-    write   changes, which may wait for the database's writer
-    heavy   answers that need much computation: packs for git, diffs, metadata of weights, long lists
+    light   reads that take milliseconds; never waits for the other pools
+    write   changes, which may wait for the writer of the database
+    heavy   expensive responses: packs for git, diffs, metadata of weights, long lists
     bulk    bodies of many megabytes: large commits, joining the parts of an upload
 
-A slow class of requests therefore delays only its own class, and the requests of one client delay those of another by
-one request at most.
+Slow requests therefore delay only requests of their own class, and the requests of one client delay the requests of
+another client by one request at most.
 """
 
 import asyncio
@@ -23,23 +23,23 @@ Work = Literal["light", "write", "heavy", "bulk"]
 T = TypeVar("T")
 
 THREADS: Final[dict[Work, int]] = {"light": 12, "write": 4, "heavy": 2, "bulk": 1}
-MOST_WAITING: Final = 256  # requests in one queue; more are answered with 503; of light ones, as many as connections
+MAX_WAITING: Final = 256  # requests in a queue, except `light`; further ones get 503
 _END: Final = object()
 
 
 class FairQueue:
-    """Semaphore whose slots waiting clients get in turn.
+    """Semaphore that serves waiting clients round-robin.
 
-    Thread-safe across event loops, as tests run one loop for each request.
+    Thread-safe across event loops, since tests run a separate loop for each request.
 
     Args:
-        slots: Requests that may hold one at a time.
-        most_waiting: Requests that may wait.
+        slots: Number of requests that may hold a slot at the same time.
+        max_waiting: Maximum number of waiting requests.
     """
 
-    def __init__(self, slots: int, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, slots: int, max_waiting: int = MAX_WAITING) -> None:
         self._free = slots
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._count = 0
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -49,10 +49,10 @@ class FairQueue:
         """Hold a slot for the duration of a block.
 
         Args:
-            client: Requests of the same client wait behind one another, not in front of other clients' requests.
+            client: Key of the client; its requests are served in order, and alternate with those of other clients.
 
         Raises:
-            HubHTTPError: 503 with `Retry-After`; too many requests wait already.
+            HubHTTPError: 503 with `Retry-After` if too many requests are waiting.
         """
         await self._acquire(client)
         try:
@@ -65,7 +65,7 @@ class FairQueue:
             if self._free:
                 self._free -= 1
                 return
-            if self._count >= self._most_waiting:
+            if self._count >= self._max_waiting:
                 raise HubHTTPError(
                     503, "The Hub is busy with requests of this kind; try again.", headers={"Retry-After": "1"}
                 )
@@ -76,12 +76,12 @@ class FairQueue:
             await future
         except asyncio.CancelledError:
             with self._lock:
-                was_waiting = self._forget(client, future)
-            if not was_waiting:  # the slot was granted meanwhile
+                was_waiting = self._remove(client, future)
+            if not was_waiting:  # the slot was granted in the meantime
                 self._release()
             raise
 
-    def _forget(self, client: str, future: "asyncio.Future[None]") -> bool:
+    def _remove(self, client: str, future: "asyncio.Future[None]") -> bool:
         queue = self._waiting.get(client)
         if queue is None or future not in queue:
             return False
@@ -101,10 +101,10 @@ class FairQueue:
                 future = queue.popleft()
                 self._count -= 1
                 if queue:
-                    self._waiting[client] = queue  # behind all other clients
+                    self._waiting[client] = queue  # last in the order of clients
             try:
                 future.get_loop().call_soon_threadsafe(_wake, future)
-            except RuntimeError:  # its loop is closed
+            except RuntimeError:  # the event loop is closed
                 continue
             return
 
@@ -122,33 +122,33 @@ class Workers:
             work: ThreadPoolExecutor(count, thread_name_prefix=f"seqhub-{work}") for work, count in THREADS.items()
         }
         self._queues = {
-            work: FairQueue(count, 2**16 if work == "light" else MOST_WAITING) for work, count in THREADS.items()
+            work: FairQueue(count, 2**16 if work == "light" else MAX_WAITING) for work, count in THREADS.items()
         }
 
     async def run(self, work: Work, client: str, function: Callable[[], T]) -> T:
         """Run a blocking function in a thread of a pool.
 
         Args:
-            work: The pool.
-            client: See `FairQueue.slot`.
-            function: What to run.
+            work: Pool of workers.
+            client: Key of the client, see `FairQueue.slot`.
+            function: Function without arguments.
 
         Raises:
-            HubHTTPError: 503; too many requests wait for this pool.
+            HubHTTPError: 503 if too many requests are waiting for this pool.
         """
         async with self._queues[work].slot(client):
             return await asyncio.get_running_loop().run_in_executor(self._pools[work], function)
 
     async def iterate(self, work: Work, client: str, pieces: Iterator[T]) -> AsyncIterator[T]:
-        """Yield the items of a blocking iterator, each computed in a slot of its own.
+        """Yield the items of a blocking iterator; each item is computed in a separate slot.
 
-        A client that reads slowly holds no thread between two items.
+        A slow client does not occupy a thread between two items.
         """
         try:
             while (piece := await self.run(work, client, lambda: next(pieces, _END))) is not _END:
                 yield piece  # type: ignore[misc]  # the sentinel was excluded
         finally:
-            with suppress(AttributeError, ValueError):  # no generator, or one that a thread still runs
+            with suppress(AttributeError, ValueError):  # not a generator, or still running in a thread
                 pieces.close()  # type: ignore[attr-defined]
 
     def close(self) -> None:

@@ -49,11 +49,11 @@ class Line:
 
     def close(self) -> None:
         self.is_open = False
-        self.connections.forget(self, self.address)
+        self.connections.remove(self, self.address)
 
 
 def test_connections_at_work_stay() -> None:
-    connections = Connections(most=6, most_of_one=4)
+    connections = Connections(max_total=6, max_per_address=4)
     busy = [Line(connections, "a", waits=False) for _ in range(4)]
     assert not Line(connections, "a", waits=True).is_admitted
     others = [Line(connections, "b", waits=True) for _ in range(3)]
@@ -62,7 +62,7 @@ def test_connections_at_work_stay() -> None:
 
 
 def test_the_address_with_most_connections_gives_way() -> None:
-    connections = Connections(most=5, most_of_one=5)
+    connections = Connections(max_total=5, max_per_address=5)
     many = [Line(connections, "a", waits=True) for _ in range(4)]
     few = Line(connections, "b", waits=True)
     assert Line(connections, "c", waits=False).is_admitted

@@ -51,7 +51,7 @@ def test_random_lines_are_read_as_git_reads_them(tmp_path: Path, seed: int) -> N
     said = git("check-attr", "filter")
     expected = {path for path, value in zip(said[0::3], said[2::3], strict=False) if value == "lfs"}
     rules = gitattributes.lfs_rules(attributes)
-    assert {path for path in paths if gitattributes.last_word(rules, path)} == expected, attributes
+    assert {path for path in paths if gitattributes.last_match(rules, path)} == expected, attributes
 
 
 def test_names_and_endings_are_looked_up() -> None:

@@ -153,7 +153,7 @@ def served(app: Any, **settings: Any) -> Iterator[str]:
         thread = threading.Thread(target=server.run_to_end, args=([listener],))
         thread.start()
         try:
-            server.settled.wait(LIMIT)
+            server.start_finished.wait(LIMIT)
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True

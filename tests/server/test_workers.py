@@ -48,7 +48,7 @@ def test_clients_take_turns() -> None:
 
 def test_a_queue_has_an_end_and_forgets_who_left() -> None:
     async def run() -> None:
-        queue = FairQueue(1, most_waiting=1)
+        queue = FairQueue(1, max_waiting=1)
 
         async def hold() -> None:
             async with queue.slot("a"):

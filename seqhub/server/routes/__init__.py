@@ -1,1 +1,1 @@
-"""Routes, one file per group; each exports `routes`, rows of the table in `seqhub.server.app`."""
+"""Routes, grouped by file; each file exports `routes`, rows of the table in `seqhub.server.app`."""

@@ -13,21 +13,21 @@ from seqhub.server.types import Account
 STATUSES: tuple[AccessStatus, ...] = ("pending", "accepted", "rejected")
 
 
-def ask(context: RequestContext) -> Response:
-    """Request access; granted at once if the repository is gated automatically."""
-    need_gate(context)
+def request_access(context: RequestContext) -> Response:
+    """Request access; it is granted immediately if `gated` is "auto"."""
+    require_gated(context)
     context.store.access_requests.create(context.repo, context.user)
     return JSONResponse({"success": True})
 
 
 def list_requests(context: RequestContext) -> Response:
-    """List requests of a status; e-mail addresses are not included."""
+    """List requests with a status; e-mail addresses are not included."""
     items = []
-    for found in context.store.access_requests.of_repo(context.repo, known_status(context.params["status"])):
+    for found in context.store.access_requests.of_repo(context.repo, parse_status(context.params["status"])):
         items.append(
             {
                 "requestId": request_id(found.account),
-                "user": serializers.person(found.account),
+                "user": serializers.account_item(found.account),
                 "status": found.status,
                 "timestamp": serializers.timestamp(found.created),
                 "fields": found.fields or None,
@@ -37,14 +37,14 @@ def list_requests(context: RequestContext) -> Response:
 
 
 def handle(context: RequestContext) -> Response:
-    """Accept or reject a request, or set it back to pending; 404 if it has that status, as on the public Hub."""
-    need_gate(context)
+    """Accept or reject a request, or reset it to pending; 404 if it has this status, as on the public Hub."""
+    require_gated(context)
     fields = context.json()
-    status = known_status(fields.text("status", limit=20))
+    status = parse_status(fields.text("status", limit=20))
     user = named_user(context, fields)
     current = status_of(context, user)
     if current is None:
-        raise HubHTTPError(404, f"{user.name} has not asked for access to {context.repo.repo_id}.")
+        raise HubHTTPError(404, f"{user.name} has not requested access to {context.repo.repo_id}.")
     if current == status:
         raise HubHTTPError(404, f"The request of {user.name} is {status} already.")
     context.store.access_requests.decide(context.repo, user.name, status)
@@ -53,7 +53,7 @@ def handle(context: RequestContext) -> Response:
 
 def grant(context: RequestContext) -> Response:
     """Give a user access without a request."""
-    need_gate(context)
+    require_gated(context)
     user = named_user(context, context.json())
     if status_of(context, user) == "accepted":
         raise HubHTTPError(400, f"{user.name} has access to {context.repo.repo_id} already.")
@@ -61,27 +61,27 @@ def grant(context: RequestContext) -> Response:
     return JSONResponse({"success": True})
 
 
-def known_status(given: str) -> AccessStatus:
-    """Return a valid status."""
+def parse_status(given: str) -> AccessStatus:
+    """Return a status after validation."""
     for status in STATUSES:
         if given == status:
             return status
-    raise HubHTTPError(400, f"Requests have the status {', '.join(STATUSES)}, not {given[:40]!r}.")
+    raise HubHTTPError(400, f'"status" must be one of {", ".join(STATUSES)}, not {given[:40]!r}.')
 
 
-def need_gate(context: RequestContext) -> None:
+def require_gated(context: RequestContext) -> None:
     """Check that the repository is gated."""
     if context.repo.gated == "no":
         raise HubHTTPError(400, f"{context.repo.repo_id} is not gated.")
 
 
 def request_id(user: Account) -> str:
-    """Return the id of a request: there is one for each user and repository, so it is the user's id."""
+    """Return the id of a request, which is the id of the user, since a user has one request per repository."""
     return f"{user.id:024x}"
 
 
 def named_user(context: RequestContext, fields: Fields) -> Account:
-    """Return the user that a body names, by name or by the id of a request."""
+    """Return the user in a body, given by name or by the id of a request."""
     name = fields.optional_text("user", limit=96)
     if name is None:
         wanted = fields.text("requestId", limit=24)
@@ -96,7 +96,7 @@ def named_user(context: RequestContext, fields: Fields) -> Account:
 
 
 def status_of(context: RequestContext, user: Account) -> AccessStatus | None:
-    """Return the status of a user's request; None without one."""
+    """Return the status of the request of a user; None if there is none."""
     return next(
         (found.status for found in context.store.access_requests.of_repo(context.repo) if found.account.id == user.id),
         None,
@@ -105,8 +105,16 @@ def status_of(context: RequestContext, user: Account) -> AccessStatus | None:
 
 _GATE = "/api/{kinds}/{repo}/user-access-request"
 routes = [
-    Route("POST", "/{prefix}{repo}/ask-access", "info", ask, "the button of a gated repository"),
-    Route("GET", f"{_GATE}/{{status}}", "admin", list_requests, "`list_pending_access_requests` and its sisters"),
+    Route(
+        "POST", "/{prefix}{repo}/ask-access", "info", request_access, "access request on the page of a gated repository"
+    ),
+    Route(
+        "GET",
+        f"{_GATE}/{{status}}",
+        "admin",
+        list_requests,
+        "`list_pending_access_requests`, `list_accepted_`, `list_rejected_`",
+    ),
     Route("POST", f"{_GATE}/handle", "admin", handle, "`accept_`, `reject_`, `cancel_access_request`"),
     Route("POST", f"{_GATE}/grant", "admin", grant, "`grant_access`"),
 ]

@@ -17,9 +17,11 @@ def whoami(context: RequestContext) -> Response:
     for name, role in sorted(context.store.accounts.roles_of(user.name).items()):
         org = context.store.accounts.find(name)
         if org is not None:
-            orgs.append({**serializers.person(org), "id": f"{org.id:024x}", "roleInOrg": role, "isEnterprise": False})
+            orgs.append(
+                {**serializers.account_item(org), "id": f"{org.id:024x}", "roleInOrg": role, "isEnterprise": False}
+            )
     answer = {
-        **serializers.person(user),
+        **serializers.account_item(user),
         "id": f"{user.id:024x}",
         "email": user.email,
         "emailVerified": True,
@@ -35,14 +37,14 @@ def whoami(context: RequestContext) -> Response:
 
 
 def validate_yaml(context: RequestContext) -> Response:
-    """Validate a card: errors with 400, warnings with 200, in the shape that the client expects."""
+    """Validate a card; errors return 400, warnings 200."""
     fields = context.json()
     content = fields.text("content", limit=cards.MAX_README)
     repo_type = fields.text("repoType", "model")
     if repo_type not in REPO_TYPES:
         raise HubHTTPError(400, f'Field "repoType" must be one of {", ".join(REPO_TYPES)}.')
     errors, warnings = cards.validate(content, repo_type)
-    if "text/plain" in context.request.headers.get("accept", ""):  # `RepoCard.validate` shows the body as it is
+    if "text/plain" in context.request.headers.get("accept", ""):  # `RepoCard.validate` displays the body
         text = "\n".join(f"- {line}" for line in errors or warnings)
         return PlainTextResponse(text, 400 if errors else 200)
     answer = {"errors": [{"message": e} for e in errors], "warnings": [{"message": w} for w in warnings]}
@@ -52,13 +54,13 @@ def validate_yaml(context: RequestContext) -> Response:
 
 
 def overview(context: RequestContext) -> Response:
-    """Return a user or an organisation with counts."""
-    account = known_account(context)
+    """Return a user or an organisation, with numbers of repositories."""
+    account = path_account(context)
     counts = {
         f"num{repo_type.capitalize()}s": count_repos(context, repo_type, account.name) for repo_type in REPO_TYPES
     }
     answer = {
-        **serializers.person(account),
+        **serializers.account_item(account),
         "isPro": False,
         "isFollowing": False,
         "createdAt": serializers.timestamp(account.created),
@@ -69,21 +71,23 @@ def overview(context: RequestContext) -> Response:
         answer |= {"numUsers": len(context.store.accounts.members(account.name)), "isVerified": False}
     else:
         names = sorted(context.store.accounts.roles_of(account.name))
-        answer["orgs"] = [serializers.person(org) for org in map(context.store.accounts.find, names) if org is not None]
+        answer["orgs"] = [
+            serializers.account_item(org) for org in map(context.store.accounts.find, names) if org is not None
+        ]
     return JSONResponse(answer)
 
 
 def members(context: RequestContext) -> Response:
     """List the members of an organisation."""
-    org = known_account(context)
+    org = path_account(context)
     roles = context.store.accounts.members(org.name)
     found = [(context.store.accounts.find(name), role) for name, role in sorted(roles.items())]
-    return JSONResponse([{**serializers.person(user), "role": role} for user, role in found if user is not None])
+    return JSONResponse([{**serializers.account_item(user), "role": role} for user, role in found if user is not None])
 
 
 def likes(context: RequestContext) -> Response:
-    """List the likes of an account, without private repositories that the viewer may not see."""
-    account = known_account(context)
+    """List the repositories that an account likes and the viewer may see."""
+    account = path_account(context)
     items = []
     for repo, liked in context.store.likes.repos_of(account, context.identity.viewer):
         items.append(
@@ -116,12 +120,12 @@ def own_repositories(context: RequestContext) -> Response:
 
 
 def agent_harnesses(context: RequestContext) -> Response:
-    """Return an empty table: the client's agent detection fetches it once a day."""
+    """Return an empty table, which the agent detection of the client requests once a day."""
     return JSONResponse({})
 
 
-def known_account(context: RequestContext) -> Account:
-    """Return the account that the path names."""
+def path_account(context: RequestContext) -> Account:
+    """Return the account in the path."""
     account = context.store.accounts.find(context.params["name"])
     if account is None:
         raise HubHTTPError(404, f"No user or organisation is called {context.params['name'][:100]!r}.")
@@ -154,7 +158,7 @@ routes = [
         "/api/organizations/{name}/settings/repositories",
         "account",
         own_repositories,
-        "`list_user_repos` of one",
+        "`list_user_repos` of an organisation",
     ),
-    Route("GET", "/api/agent-harnesses", "public", agent_harnesses, "the client's agent detection; always `{}`"),
+    Route("GET", "/api/agent-harnesses", "public", agent_harnesses, "agent detection of the client; always `{}`"),
 ]

@@ -15,7 +15,7 @@ from seqhub.server import gitattributes, serializers
 from seqhub.server.errors import HubHTTPError, revision_not_found
 from seqhub.server.json_body import Fields, parse_object
 from seqhub.server.long_lines import SHORT_CHARACTERS, LongLine
-from seqhub.server.pickle_scan import may_hold_pickle, refuse_pickles
+from seqhub.server.pickle_scan import may_contain_pickle, reject_pickles
 from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
 from seqhub.server.store.contents import Contents, ContentWriter
@@ -24,21 +24,22 @@ from seqhub.server.store.names import check_path
 from seqhub.server.types import AddLarge, AddStaged, Commit, CopyFile, Delete, Entry, Operation, Repo
 
 MIB = 2**20
-MAX_COMMIT = 256 * MIB  # the client's pipeline sends up to 100 MB of small files in one commit, as base64
+MAX_COMMIT = 256 * MIB  # clients send up to 100 MB of small files in one commit, as base64
 MAX_LINE = 64 * MIB
 BATCH = MIB // 4
-LONG_LINE = MIB // 4  # bytes; of a longer line the content is read in pieces
+LONG_LINE = MIB // 4  # bytes; the content of a longer line is read in pieces
 MAX_OPERATIONS = 25_000
 PREUPLOAD_FILES = 1000
-LIGHT_COMPARISONS = 50_000  # of paths with patterns; more are made by a heavy worker
+LIGHT_COMPARISONS = 50_000  # of paths with patterns; a heavy worker is used for more
 LARGE_FILE = 10_000_000  # bytes, as on the public Hub
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def preupload(context: RequestContext) -> Response:
-    """Return for each file whether it is large, whether it is ignored, and the id of the stored version.
+    """Return for each file whether it is large, whether it is ignored, and the id of the stored content.
 
-    Large is what the repository's own .gitattributes say, what is over the size limit, and what is not text.
+    A file is large if `.gitattributes` of the repository sets `filter=lfs`, if it exceeds the size limit, or if it is
+    not text.
     """
     ref = writable_ref(context, opens=context.flag("create_pr"))
     context.store.maintenance.require_writable()
@@ -60,7 +61,7 @@ def preupload(context: RequestContext) -> Response:
     work = lfs_rules.comparisons(len(paths)) + ignore_rules.comparisons(len(paths) + len(folders))
     gitattributes.check_work(work)
     if work > LIGHT_COMPARISONS:
-        context.need_heavy()
+        context.require_heavy_worker()
     known: dict[str, bool] = {}
     present = {entry.path: entry for entry in context.store.revisions.entries(context.repo, commit, paths)}
     damaged = context.store.blobs.damaged(entry.oid for entry in present.values())
@@ -70,7 +71,7 @@ def preupload(context: RequestContext) -> Response:
         sample = gitattributes.decoded_sample(item.text("sample", "", limit=4096))
         is_large = size > 0 and (
             size > LARGE_FILE
-            or gitattributes.last_word(lfs_rules, path)
+            or gitattributes.last_match(lfs_rules, path)
             or gitattributes.is_binary(sample, is_whole=size <= len(sample))
         )
         answers.append(
@@ -85,21 +86,23 @@ def preupload(context: RequestContext) -> Response:
 
 
 async def commit(context: RequestContext) -> Response:
-    """Write a commit from one NDJSON body: a header, then operations.
+    """Write a commit from an NDJSON body with a header and operations.
 
-    The body waits on disk until all of it is here, so that a slow sender holds neither memory nor a worker.
+    The body is stored on disk until it is complete, so that a slow client uses neither memory nor a worker.
     """
     opens = context.flag("create_pr")
     ref = await context.run("light", lambda: writable_ref(context, opens=opens))
     body, size = await context.spooled_body()
     try:
         async with context.body_limiter.branch(f"{context.repo.id} {ref}").slot(context.client):
-            return await context.run("write" if size <= MIB else "bulk", lambda: committed(context, ref, body, opens))
+            return await context.run(
+                "write" if size <= MIB else "bulk", lambda: read_and_write(context, ref, body, opens)
+            )
     finally:
         body.close()
 
 
-def committed(context: RequestContext, ref: str, body: IO[bytes], opens: bool) -> Response:
+def read_and_write(context: RequestContext, ref: str, body: IO[bytes], opens: bool) -> Response:
     """Read a body and write its commit."""
     header: Fields | None = None
     operations: list[Operation] = []
@@ -130,7 +133,7 @@ def write(
     message = header.text("description", "")
     parent = header.optional_text("parentCommit", limit=64)
     if context.settings.safetensors_only:
-        refuse_pickles(operations, context.store.blobs.find)
+        reject_pickles(operations, context.store.blobs.find)
     answer: serializers.Shape = {"success": True, "hookOutput": ""}
     who, token = {"author": context.user.name, "title": title, "message": message}, context.identity.token
     if opens:
@@ -157,7 +160,7 @@ def write(
             token=token,
             contents=contents,
         )
-    scan_soon(context, context.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
+    schedule_scans(context, context.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
     answer |= {
         "commitOid": made.oid,
         "commitUrl": f"{serializers.page_url(context.base_url, context.repo)}/commit/{made.oid}",
@@ -165,27 +168,27 @@ def write(
     return JSONResponse(answer)
 
 
-def scan_soon(context: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
-    """Schedule scans of those files of a commit that may hold pickles."""
+def schedule_scans(context: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
+    """Schedule scans of the files of a commit that may contain pickles."""
     if context.scanner is None:
         return
-    wanted = [path for path in paths if may_hold_pickle(path)]
+    wanted = [path for path in paths if may_contain_pickle(path)]
     for entry in context.store.revisions.entries(repo, made, wanted) if wanted else ():
-        opened = partial(context.lasting_store.revisions.content, repo, made, entry)
+        opened = partial(context.shared_store.revisions.content, repo, made, entry)
         context.scanner.add(entry.lfs.sha256 if entry.lfs else entry.oid, entry.path, opened)
 
 
 def operation(
     context: RequestContext, key: str, value: Fields, contents: Contents, text: IO[bytes] | None
 ) -> Operation:
-    """Convert one line of a commit to an operation of the store.
+    """Convert a line of a commit to an operation of the store.
 
     Args:
-        context: The request.
-        key: What the line is.
-        value: Its fields.
-        contents: Takes the content of a file.
-        text: Field "content", where it is too long to be in `value`.
+        context: Context of the request.
+        key: Type of the operation.
+        value: Fields of the operation.
+        contents: Storage for the content of a file.
+        text: Field "content", if it is too long for `value`.
     """
     path = value.text("path", limit=4096)
     if key == "deletedFile":
@@ -198,11 +201,11 @@ def operation(
         return large(context, path, value)
     if key == "copyFile":
         return CopyFile(path, value.text("srcPath", limit=4096), value.optional_text("srcRevision", limit=256))
-    raise HubHTTPError(400, f"Unknown operation {key!r}; known: file, lfsFile, deletedFile, deletedFolder, copyFile.")
+    raise HubHTTPError(400, f'"key" must be file, lfsFile, deletedFile, deletedFolder or copyFile, not {key!r}.')
 
 
 def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None) -> Operation:
-    """Read a small file, whose content leaves memory at once."""
+    """Read a small file; its content is compressed or written to disk immediately."""
     encoding = value.text("encoding", "utf-8", limit=20)
     if encoding not in ("base64", "utf-8", "utf8"):
         raise HubHTTPError(400, f'Field "encoding" must be base64 or utf-8, not {encoding!r}.')
@@ -212,15 +215,15 @@ def staged(path: str, value: Fields, contents: Contents, text: IO[bytes] | None)
         return AddStaged(path, packed, len(raw), lambda: contents.opened(packed))
     with text, ContentWriter(contents, path) as to:
         text.seek(0)
-        while piece := text.read(BATCH):  # a multiple of four, the characters that base64 decodes together
+        while piece := text.read(BATCH):  # a multiple of four, the group size of base64
             to.write(decoded(piece, encoding))
             if encoding == "base64" and piece.endswith(b"=") and text.read(1):
-                raise HubHTTPError(400, 'Field "content" is not base64: it goes on after its end')
+                raise HubHTTPError(400, 'Field "content" is not base64: data after the padding')
         return to.finish()
 
 
 def decoded(piece: bytes, encoding: str) -> bytes:
-    """Decode a piece of a content."""
+    """Decode a piece of the content of a file."""
     if encoding != "base64":
         return piece
     try:
@@ -230,7 +233,7 @@ def decoded(piece: bytes, encoding: str) -> bytes:
 
 
 def large(context: RequestContext, path: str, value: Fields) -> AddLarge:
-    """Read an operation on a large file. Copies have no size: then that of the blob is used, if the user may use it."""
+    """Read an operation on a large file. Without a size, the size of the blob is used if the user may use it."""
     sha256 = value.text("oid", limit=64)
     if value.text("algo", "sha256", limit=20) not in ("sha256", "sha_256") or not _SHA256.fullmatch(sha256):
         raise HubHTTPError(400, 'Field "oid" must be a SHA-256 in lower-case hexadecimal digits.')
@@ -243,7 +246,7 @@ def large(context: RequestContext, path: str, value: Fields) -> AddLarge:
 
 
 def lines(context: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO[bytes] | None]]:
-    """Yield the objects of a body; the content of a long one is in a file of its own."""
+    """Yield the objects of a body; long contents are returned as separate files."""
     folder = context.store.root / "tmp"
     while first := body.readline(LONG_LINE):
         if len(first) < LONG_LINE or first.endswith(b"\n"):
@@ -265,7 +268,7 @@ def lines(context: RequestContext, body: IO[bytes]) -> Iterator[tuple[Fields, IO
 
 
 def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
-    """Yield a line in pieces, after its first one; a line holds one small file at most."""
+    """Yield a line in pieces, beginning with `piece`."""
     size = len(piece)
     while piece:
         if size > MAX_LINE:
@@ -280,9 +283,10 @@ def rest_of_line(body: IO[bytes], piece: bytes) -> Iterator[bytes]:
 
 
 def writable_ref(context: RequestContext, *, opens: bool) -> str:
-    """Return the full name of the ref to write, if the client may write to it.
+    """Return the full name of the ref to write, after a check of the permission.
 
-    Whoever may discuss may open a pull request and go on with one's own; everything else needs the right to write.
+    The permission `discuss` is enough to open a pull request and to add commits to one's own. Otherwise `write` is
+    required.
     """
     revision = context.params["revision"]
     ref = revision if revision.startswith("refs/") else f"refs/heads/{'main' if revision == 'HEAD' else revision}"
@@ -311,15 +315,15 @@ def root_file(context: RequestContext, commit: Commit, path: str) -> str:
 
 
 def content_id(context: RequestContext, entry: Entry | None, damaged: set[str]) -> str | None:
-    """Return the id that the client compares with its file: git's id of a small one, SHA-256 of a large one.
+    """Return the id that the client compares with its file: git id of a small file, SHA-256 of a large file.
 
-    None for content that is damaged here, so that the client sends it again.
+    None for damaged content, so that the client sends it again.
     """
     if entry is None or entry.is_folder or entry.oid in damaged:
         return None
     if entry.lfs is None:
         return entry.oid
-    return entry.lfs.sha256 if context.store.blobs.is_sound(entry.lfs.sha256, entry.lfs.size) else None
+    return entry.lfs.sha256 if context.store.blobs.is_intact(entry.lfs.sha256, entry.lfs.size) else None
 
 
 def super_squash(context: RequestContext) -> Response:
@@ -351,7 +355,7 @@ routes = [
         f"{_REPO}/preupload/{{revision}}",
         "discuss",
         preupload,
-        "every upload: small or large, ignored, unchanged",
+        "every upload: whether files are large, ignored or unchanged",
         body_limit=4 * MIB,
     ),
     Route(
@@ -359,7 +363,7 @@ routes = [
         f"{_REPO}/commit/{{revision}}",
         "discuss",
         commit,
-        "`create_commit`; a branch needs `write`, one's own pull request does not",
+        "`create_commit`; `write` is needed except for one's own pull request",
         body_limit=MAX_COMMIT,
     ),
     Route("POST", f"{_REPO}/super-squash/{{revision}}", "write", super_squash, "`super_squash_history`"),

@@ -18,8 +18,8 @@ STATUSES: Mapping[str, Status | None] = {"all": None, "open": "open", "closed": 
 Changes = Mapping[str, tuple[Entry | None, Entry | None]]
 MAX_TEXT = 65_536
 MAX_TITLE = 300
-# A diff is for readers; beyond these it says so.
-DIFF_FILE, DIFF_LINES = 128 * 1024, 4000  # bytes and lines of a file
+# Limits of a diff, which contains a note on omitted parts
+DIFF_FILE, DIFF_LINES = 128 * 1024, 4000  # maximum bytes and lines of a file
 DIFF_TOTAL, DIFF_READ, DIFF_FILES = 2 * 2**20, 4 * 2**20, 300  # characters shown, bytes read, and files
 
 
@@ -56,16 +56,16 @@ def open_discussion(context: RequestContext) -> Response:
         fields.text("description", "", limit=MAX_TEXT),
         context.user.name,
         pull_request=is_pull_request,
-        status="draft" if is_pull_request else "open",  # there is nothing in it yet
+        status="draft" if is_pull_request else "open",  # it has no commits yet
     )
     url = f"{serializers.page_url(context.base_url, context.repo)}/discussions/{opened.number}"
     return JSONResponse({"num": opened.number, "pullRequest": opened.is_pull_request, "url": url})
 
 
 def details(context: RequestContext) -> Response:
-    found = named(context)
+    found = requested_discussion(context)
     if found.is_pull_request:
-        context.need_heavy()
+        context.require_heavy_worker()
     shape = serializers.discussion(found, context.repo) | {
         "events": [serializers.event(comment) for comment in found.comments]
     }
@@ -82,7 +82,9 @@ def comment(context: RequestContext) -> Response:
     text = context.json().text("comment", limit=MAX_TEXT)
     if not text.strip():
         raise HubHTTPError(400, 'Field "comment" must not be empty.')
-    made = context.store.discussions.comment(context.repo, named(context).number, context.user.name, text)
+    made = context.store.discussions.comment(
+        context.repo, requested_discussion(context).number, context.user.name, text
+    )
     return JSONResponse({"newMessage": serializers.event(made)})
 
 
@@ -121,7 +123,7 @@ def rename(context: RequestContext) -> Response:
 
 def merge(context: RequestContext) -> Response:
     text = context.json().text("comment", "", limit=MAX_TEXT)
-    found = named(context)
+    found = requested_discussion(context)
     if not found.is_pull_request:
         raise HubHTTPError(400, f"Discussion {found.number} is not a pull request.")
     made = context.store.discussions.merge(context.repo, found.number, context.user.name, text)
@@ -135,33 +137,35 @@ def number(context: RequestContext) -> int:
     return int(text)
 
 
-def named(context: RequestContext) -> Discussion:
+def requested_discussion(context: RequestContext) -> Discussion:
     return context.store.discussions.find(context.repo, number(context))
 
 
 def own_discussion(context: RequestContext) -> Discussion:
-    """Return the discussion, if the client opened it or may write to the repository."""
-    found = named(context)
+    """Return the discussion, after a check that the client opened it or may write to the repository."""
+    found = requested_discussion(context)
     if found.author != context.user.name:
         context.require("write")
     return found
 
 
 def own_comment(context: RequestContext, verb: str) -> None:
-    """Check that the client may change a comment: its author may edit, also writers may hide."""
+    """Check that the client may change a comment: only its author may edit it, and writers may also hide it."""
     wanted = context.params["comment"].lower()
-    found: Comment | None = next((item for item in named(context).comments if item.id.lower() == wanted), None)
+    found: Comment | None = next(
+        (item for item in requested_discussion(context).comments if item.id.lower() == wanted), None
+    )
     if found is None or found.kind != "comment":
         raise HubHTTPError(404, f"Discussion {number(context)} has no comment {wanted[:40]!r}.")
     if found.author == context.user.name:
         return
     if verb == "edit":
-        raise HubHTTPError(403, "Only its author may edit a comment.")
+        raise HubHTTPError(403, "A comment may be edited by its author only.")
     context.require("write")
 
 
 def changes(context: RequestContext, found: Discussion) -> tuple[Commit, Commit, Changes] | None:
-    """Return start and head of a pull request, and the files that differ; None before its first commit."""
+    """Return base and head of a pull request, and the changed files; None before its first commit."""
     made = [item.extra["oid"] for item in found.comments if item.kind == "commit"]
     parent = context.store.revisions.resolve(context.repo, made[0]).parent if made else None
     if parent is None:
@@ -174,7 +178,7 @@ def changes(context: RequestContext, found: Discussion) -> tuple[Commit, Commit,
 
 
 def conflicts(context: RequestContext, found: Discussion) -> list[str]:
-    """Return the files that the target has changed in another way, for which a merge would be refused."""
+    """Return the files that conflict with changes of the target branch."""
     proposed = changes(context, found) if found.status in ("open", "draft") else None
     targets = [ref.ref for ref in context.store.refs.of_repo(context.repo) if ref.ref == f"refs/heads/{found.target}"]
     if proposed is None or not targets:
@@ -187,7 +191,7 @@ def conflicts(context: RequestContext, found: Discussion) -> list[str]:
 
 
 def diff(context: RequestContext, found: Discussion) -> Iterator[str]:
-    """Yield the diff of a pull request as git writes it: from where it forked to its head."""
+    """Yield the diff of a pull request in the format of git, from its fork point to its head."""
     proposed = changes(context, found)
     if proposed is None:
         return

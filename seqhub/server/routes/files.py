@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from seqhub.server import serializers, strict_json
-from seqhub.server.conditional import asked_range, is_known
+from seqhub.server.conditional import is_known, requested_range
 from seqhub.server.errors import HubHTTPError, entry_not_found
 from seqhub.server.pickle_scan import Status
 from seqhub.server.request import RequestContext, is_true
@@ -18,10 +18,10 @@ from seqhub.server.types import Commit, Entry
 
 PIECE = 256 * 1024
 PATHS = 20_000
-TREE_PAGE, EXPANDED_PAGE = 1000, 50  # as on the Hub: last commits cost more
-MAX_HEADER, MAX_HEADERS = 8_000_000, 16_000_000  # bytes of safetensors headers, of one file and of one answer
-MAX_INDEX = 8_000_000  # bytes of an index of shards
-LIGHT_PATHS = 1000  # looked up without a heavy worker
+TREE_PAGE, EXPANDED_PAGE = 1000, 50  # as on the public Hub; last commits are expensive
+MAX_HEADER, MAX_HEADERS = 8_000_000, 16_000_000  # bytes of safetensors headers in a file and in a response
+MAX_INDEX = 8_000_000  # bytes of a shard index
+LIGHT_PATHS = 1000  # a heavy worker is used for more
 MAX_SHARDS = 1000
 TEXT = frozenset(
     [
@@ -48,7 +48,7 @@ TEXT = frozenset(
 
 
 def resolve(context: RequestContext) -> Response:
-    """Send a file. It is never compressed, since clients compare Content-Length with the size they know."""
+    """Send a file. It is never compressed, since clients compare Content-Length with the size of the file."""
     commit, entry = found_file(context)
     etag = f'"{entry.lfs.sha256 if entry.lfs else entry.oid}"'
     headers = {
@@ -79,7 +79,7 @@ def resolve(context: RequestContext) -> Response:
 
 
 def raw(context: RequestContext) -> Response:
-    """Send the blob as git has it: of a large file its pointer."""
+    """Send the git blob of a file, which is the pointer for a large file."""
     commit, entry = found_file(context)
     etag = f'"{entry.oid}"'
     headers = {
@@ -126,7 +126,7 @@ def tree(context: RequestContext) -> Response:
             limit=limit,
         )
     except HubHTTPError as error:
-        error.headers[serializers.REPO_COMMIT] = commit.oid  # clients remember that a folder is absent there
+        error.headers[serializers.REPO_COMMIT] = commit.oid  # clients cache that the folder does not exist
         raise
     shapes = [
         serializers.tree_entry(e, expand=expand, scan=scan_of(context, e) if expand else "not scanned") for e in found
@@ -138,13 +138,13 @@ def tree(context: RequestContext) -> Response:
 
 
 def paths_info(context: RequestContext) -> Response:
-    """Return entries of some paths; missing ones are omitted."""
+    """Return the entries at some paths; missing ones are omitted."""
     form = context.form()
     paths = [path.strip("/") for path in form.get("paths", []) + form.get("paths[]", [])]
     if len(paths) > PATHS:
         raise HubHTTPError(413, f"{len(paths)} paths; at most {PATHS} are allowed.")
     if len(paths) > LIGHT_PATHS:
-        context.need_heavy()
+        context.require_heavy_worker()
     expand = is_true(form.get("expand", ["false"])[0])
     commit = context.commit()
     found = context.store.revisions.entries(
@@ -158,7 +158,7 @@ def paths_info(context: RequestContext) -> Response:
 
 
 def scan_of(context: RequestContext, entry: Entry) -> Status:
-    """Return the scan result of a file; starts no scan."""
+    """Return the scan result of a file, without starting a scan."""
     if context.scanner is None or entry.is_folder:
         return "not scanned"
     content = entry.lfs.sha256 if entry.lfs else entry.oid
@@ -166,14 +166,14 @@ def scan_of(context: RequestContext, entry: Entry) -> Status:
 
 
 def safetensors_metadata(context: RequestContext) -> Response:
-    """Return the headers of all shards of an index on main in one answer."""
+    """Return the headers of all shards of an index on main."""
     commit, index_path = context.store.revisions.resolve(context.repo, "main"), context.params["path"]
     index_entry = context.store.revisions.entry(context.repo, commit, index_path)
     if index_entry is None or index_entry.is_folder:
         raise absent_entry(commit, index_path, "main")
     if index_entry.size > MAX_INDEX:
         raise HubHTTPError(
-            422, f"{index_path} has {index_entry.size:,} bytes; an index of at most {MAX_INDEX:,} is read."
+            422, f"{index_path} has {index_entry.size:,} bytes; at most {MAX_INDEX:,} are allowed for an index."
         )
     found = context.store.revisions.content(context.repo, commit, index_entry)
     try:
@@ -184,7 +184,7 @@ def safetensors_metadata(context: RequestContext) -> Response:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise HubHTTPError(422, f"{index_path} is not an index of safetensors shards.") from None
     if len(shards) > MAX_SHARDS:
-        raise HubHTTPError(422, f"{index_path} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
+        raise HubHTTPError(422, f"{index_path} lists {len(shards)} shards; at most {MAX_SHARDS} are allowed.")
     del index, found  # free memory for the headers of the shards
     parts: list[bytes] = []
     total = 0
@@ -197,13 +197,13 @@ def safetensors_metadata(context: RequestContext) -> Response:
 
 
 def shard_header(context: RequestContext, commit: Commit, path: str, room: int) -> bytes:
-    """Return the header of a safetensors file as JSON, computed once for equal files.
+    """Return the header of a safetensors file as JSON, cached by content.
 
     Args:
-        context: The request.
-        commit: Where the file is.
-        path: The file.
-        room: Bytes that the answer still takes.
+        context: Context of the request.
+        commit: Commit of the file.
+        path: Path of the file.
+        room: Number of bytes left in the response.
     """
     entry = context.store.revisions.entry(context.repo, commit, path)
     if entry is None or entry.is_folder:
@@ -213,8 +213,8 @@ def shard_header(context: RequestContext, commit: Commit, path: str, room: int) 
     if not 2 <= length <= entry.size - 8:
         raise HubHTTPError(422, f"{path} is not a safetensors file.")
     if length > min(MAX_HEADER, room):
-        most = f"at most {MAX_HEADER:,} of a file and {MAX_HEADERS:,} of all are answered"
-        raise HubHTTPError(413, f"The header of {path} has {length:,} bytes; {most}. Read it by a range.")
+        limit = f"at most {MAX_HEADER:,} for a file and {MAX_HEADERS:,} for all files are allowed"
+        raise HubHTTPError(413, f"The header of {path} has {length:,} bytes; {limit}. Read it by a range request.")
 
     def computed() -> bytes:
         try:
@@ -226,12 +226,12 @@ def shard_header(context: RequestContext, commit: Commit, path: str, room: int) 
 
 
 def compact(value: object) -> bytes:
-    """Return JSON without spaces, as `JSONResponse` writes it."""
+    """Return JSON without spaces, in the format of `JSONResponse`."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def first_bytes(content: bytes | Path, start: int, stop: int) -> bytes:
-    """Return a range of bytes of a content."""
+    """Return a range of bytes of the content of a file."""
     if isinstance(content, bytes):
         return content[start:stop]
     with content.open("rb") as file:
@@ -249,20 +249,20 @@ def found_file(context: RequestContext) -> tuple[Commit, Entry]:
 
 
 def absent_entry(commit: Commit, path: str, revision: str) -> HubHTTPError:
-    """Return a 404 with the commit, at which clients remember that a file is absent."""
+    """Return a 404 with the commit, for which clients cache that the file does not exist."""
     error = entry_not_found(path, revision)
     error.headers[serializers.REPO_COMMIT] = commit.oid
     return error
 
 
 def range_of(context: RequestContext, size: int, etag: str) -> tuple[int, int, int]:
-    """Return start, stop and status of the answer; see `asked_range`."""
+    """Return start, stop and status of the response; see `requested_range`."""
     headers = context.request.headers
-    return asked_range(headers.get("range", ""), headers.get("if-range"), size, etag)
+    return requested_range(headers.get("range", ""), headers.get("if-range"), size, etag)
 
 
 async def pieces(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
-    """Yield bytes of a file on disk, read in threads."""
+    """Yield a range of bytes of a file on disk, read in threads."""
     file = await run_in_threadpool(path.open, "rb")
     try:
         await run_in_threadpool(file.seek, start)
@@ -270,7 +270,7 @@ async def pieces(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
         while left > 0:
             piece = await run_in_threadpool(file.read, min(PIECE, left))
             if not piece:
-                raise OSError(f"{path.name} is shorter than its entry says")
+                raise OSError(f"{path.name} is shorter than the size in its entry")
             left -= len(piece)
             yield piece
     finally:
@@ -283,7 +283,7 @@ def pointer(sha256: str, size: int) -> bytes:
 
 
 def content_type(path: str) -> str:
-    """Return the media type: text is plain text, so that browsers run no file with the rights of this server."""
+    """Return the media type. All text is sent as plain text, so that browsers do not execute files of repositories."""
     name = PurePosixPath(path)
     is_text = name.suffix.lower() in TEXT or name.name in TEXT
     return "text/plain; charset=utf-8" if is_text else "application/octet-stream"
@@ -292,14 +292,12 @@ def content_type(path: str) -> str:
 _REPO = "/api/{kinds}/{repo}"
 routes = [
     Route("GET", "/{prefix}{repo}/resolve/{revision}/{path*}", "read", resolve, "every download; ranges, HEAD"),
-    Route(
-        "GET", "/api/resolve-cache/{kinds}/{repo}/{revision}/{path*}", "read", resolve, "the same under another name"
-    ),
-    Route("GET", "/{prefix}{repo}/raw/{revision}/{path*}", "read", raw, "git's blob; of large files the pointer"),
+    Route("GET", "/api/resolve-cache/{kinds}/{repo}/{revision}/{path*}", "read", resolve, "alias of the route above"),
+    Route("GET", "/{prefix}{repo}/raw/{revision}/{path*}", "read", raw, "git blob; the pointer for large files"),
     Route(
         "GET", f"{_REPO}/tree/{{revision}}", "info", tree, "`list_repo_tree`, `snapshot_download`, `HfFileSystem.ls`"
     ),
-    Route("GET", f"{_REPO}/tree/{{revision}}/{{path*}}", "info", tree, "the same below a folder"),
+    Route("GET", f"{_REPO}/tree/{{revision}}/{{path*}}", "info", tree, "the same for a folder"),
     Route(
         "POST",
         f"{_REPO}/paths-info/{{revision}}",

@@ -1,7 +1,7 @@
 """`git clone`, `fetch` and `pull` over smart HTTP; read-only.
 
 Source: git, Documentation/gitprotocol-http and gitprotocol-pack, version 0, which every client accepts; upload-pack.c
-where they are ambiguous. A request repeats the negotiation so far, so that no state is kept between requests.
+where they are ambiguous. Each request repeats the previous negotiation, so the server keeps no state between requests.
 """
 
 import logging
@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from seqhub.server import git, serializers
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.packfile import ERROR, FLUSH, ContentReader, Graph, Reader, banded, lacking, lines, pack, pkt
+from seqhub.server.packfile import ERROR, FLUSH, ContentReader, Graph, Reader, banded, lines, missing_objects, pack, pkt
 from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
 from seqhub.server.types import DEFAULT_BRANCH
@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 HEAD = f"refs/heads/{DEFAULT_BRANCH}"
 TAG = "refs/tags/"
-BODY_LIMIT = 4 * 2**20  # 80,000 wants and haves
-PIECE = 128 * 1024  # bytes of a pack that one turn of a worker makes
+BODY_LIMIT = 4 * 2**20  # for 80,000 wants and haves
+PIECE = 128 * 1024  # bytes of a pack that a worker computes at a time
 CAPABILITIES = (
     "multi_ack_detailed side-band-64k shallow include-tag allow-reachable-sha1-in-want object-format=sha1 agent=seqhub"
 )
@@ -37,32 +37,34 @@ _OID = re.compile(rb"[0-9a-f]{40}")
 
 @dataclass(slots=True)
 class FetchRequest:
-    """A request of a client that fetches."""
+    """Request of a client to fetch objects."""
 
     wants: dict[bytes, None] = field(default_factory=dict)
     capabilities: frozenset[bytes] = frozenset()
     shallow: set[bytes] = field(default_factory=set)  # commits whose parents the client does not have
     depth: int | None = None
     haves: dict[bytes, None] = field(default_factory=dict)
-    has_more: bool = False  # there is something after the wants; else the client asks where a shallow clone would end
+    has_more: bool = False  # False if the client only requests the boundary of a shallow clone
     done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Tips:
-    """The commits that the refs of a repository lead to."""
+    """Commits to which the refs of a repository point."""
 
     refs: dict[str, bytes]
-    peeled: dict[bytes, bytes]  # of annotated tags: their commits
+    peeled: dict[bytes, bytes]  # annotated tag -> commit
 
 
 def advertise(context: RequestContext) -> Response:
-    """Return the refs, the first answer of a fetch."""
+    """Return the refs, the first response of a fetch."""
     service = context.request.query_params.get("service")
     if service == "git-receive-pack":
         return refuse_push(context)
     if service != "git-upload-pack":
-        raise HubHTTPError(403, "Only git's smart HTTP protocol is spoken here: ?service=git-upload-pack is expected.")
+        raise HubHTTPError(
+            403, "Only the smart HTTP protocol of git is supported: ?service=git-upload-pack is required."
+        )
     found = tips(context, Graph(reader(context)))
     rows = [(b"HEAD", found.refs[HEAD])] if HEAD in found.refs else []
     for ref, oid in found.refs.items():
@@ -80,12 +82,12 @@ def advertise(context: RequestContext) -> Response:
 
 
 def upload_pack(context: RequestContext) -> Response:
-    """Negotiate what both sides have; once the client says `done`, send what it lacks."""
+    """Negotiate common commits; after `done`, send the objects that the client is missing."""
     try:
         fetch = parsed(unpacked(context))
     except ValueError as problem:
-        raise HubHTTPError(400, f"This is not a request to git-upload-pack: {problem}.") from None
-    if not fetch.wants:  # git sends an empty request to test whether a large one would be accepted
+        raise HubHTTPError(400, f"The body is not a request to git-upload-pack: {problem}.") from None
+    if not fetch.wants:  # git sends an empty request before a large one
         return answer([])
     graph = Graph(reader(context))
     found = tips(context, graph)
@@ -95,7 +97,7 @@ def upload_pack(context: RequestContext) -> Response:
     first: list[bytes] = []
     ends: set[bytes] = fetch.shallow
     if fetch.depth is not None:
-        starts = [tip for tip in map(graph.commit_behind, fetch.wants) if tip is not None]
+        starts = [tip for tip in map(graph.peel_to_commit, fetch.wants) if tip is not None]
         inside, cut = graph.within(starts, fetch.depth)
         opened = (fetch.shallow & inside) - cut
         first += [pkt(b"shallow " + oid.hex().encode()) for oid in sorted(cut - fetch.shallow)]
@@ -104,7 +106,7 @@ def upload_pack(context: RequestContext) -> Response:
         ends = cut | (fetch.shallow - opened)
         if not fetch.has_more:
             return answer(first)
-    common = [oid for oid in fetch.haves if graph.commit_behind(oid) == oid]
+    common = [oid for oid in fetch.haves if graph.peel_to_commit(oid) == oid]
     last = common[-1].hex().encode() if common else b""
     if b"multi_ack_detailed" in fetch.capabilities:
         first += [pkt(b"ACK %s common\n" % oid.hex().encode()) for oid in common]
@@ -115,10 +117,10 @@ def upload_pack(context: RequestContext) -> Response:
             first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
         return answer(first)
     first.append(pkt(b"ACK %s\n" % last if common else b"NAK\n"))
-    return streamed(context.iterate("heavy", sent(context, graph, found, fetch, first, common, ends)))
+    return streamed(context.iterate("heavy", pack_stream(context, graph, found, fetch, first, common, ends)))
 
 
-def sent(
+def pack_stream(
     context: RequestContext,
     graph: Graph,
     found: Tips,
@@ -132,20 +134,20 @@ def sent(
     has_bands = b"side-band-64k" in fetch.capabilities
     tags = found.peeled.items() if b"include-tag" in fetch.capabilities else ()
     try:
-        oids = lacking(graph, fetch.wants, common, ends=ends, client_ends=fetch.shallow, tags=tags)
-        del graph  # the commits read so far
+        oids = missing_objects(graph, fetch.wants, common, ends=ends, client_ends=fetch.shallow, tags=tags)
+        del graph  # free the memory of the commits
         whole = pack(content_reader(context), oids)
-        yield from gathered(banded(whole) if has_bands else whole)
+        yield from merge_pieces(banded(whole) if has_bands else whole)
     except Exception:
         if not has_bands:
-            raise  # the pack breaks off, which the client sees by its checksum
+            raise  # the client detects the incomplete pack by its checksum
         request_id = context.request.scope.get("seqhub.request_id", "")
-        logger.exception("request %s: a pack of %s broke off", request_id, context.repo.repo_id)
+        logger.exception("request %s: sending a pack of %s failed", request_id, context.repo.repo_id)
         yield pkt(ERROR + f"internal error; see {request_id} in the log of the server\n".encode())
 
 
 def refuse_push(context: RequestContext) -> Response:
-    """Refuse a push in plain text, which git shows to its user."""
+    """Reject a push with a plain text message, which git displays."""
     return Response(
         NO_PUSH + "\n",
         501,
@@ -155,10 +157,10 @@ def refuse_push(context: RequestContext) -> Response:
 
 
 def reader(context: RequestContext) -> Reader:
-    """Return a function that reads objects of the repository by their 20 bytes."""
+    """Return a function that reads objects of the repository by their id of 20 bytes."""
 
     def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:
-        if oid == git.EMPTY_TREE:  # known to every client; tree of a repository without files
+        if oid == git.EMPTY_TREE:  # tree of a repository without files, which is not stored
             return "tree", b""
         return context.store.git.read(context.repo, oid.hex())
 
@@ -166,7 +168,7 @@ def reader(context: RequestContext) -> Reader:
 
 
 def content_reader(context: RequestContext) -> ContentReader:
-    """Return a function that reads objects by their 20 bytes; long contents as files."""
+    """Return a function that reads objects by their id of 20 bytes, and long contents as files."""
     read = reader(context)
 
     def read_content(oid: bytes) -> tuple[git.ObjectKind, bytes | Path]:
@@ -176,8 +178,8 @@ def content_reader(context: RequestContext) -> ContentReader:
     return read_content
 
 
-def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in fewer pieces, each large enough for a worker's turn."""
+def merge_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Merge pieces into larger ones of at least `PIECE` bytes."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -193,14 +195,14 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def tips(context: RequestContext, graph: Graph) -> Tips:
     """Return the tips of a repository."""
     refs = {ref: bytes.fromhex(oid) for ref, oid in context.store.git.refs(context.repo).items()}
-    peeled = {oid: graph.commit_behind(oid) for ref, oid in refs.items() if ref.startswith(TAG)}
+    peeled = {oid: graph.peel_to_commit(oid) for ref, oid in refs.items() if ref.startswith(TAG)}
     return Tips(refs, {tag: oid for tag, oid in peeled.items() if oid is not None and oid != tag})
 
 
 def unreachable(graph: Graph, found: Tips, fetch: FetchRequest) -> bytes | None:
-    """Return a wanted object that no ref leads to; None if all are reachable.
+    """Return a requested object that is not reachable from a ref; None if all are reachable.
 
-    A ref may have moved on since the client saw it, so what lies before a tip is as good as a tip.
+    Ancestors of a tip are accepted, since a ref may have moved after the client read it.
     """
     known = {*found.refs.values(), *found.peeled.values()}
     others = [oid for oid in fetch.wants if oid not in known]
@@ -214,13 +216,13 @@ def parsed(body: bytes) -> FetchRequest:
     """Parse a request to git-upload-pack.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The body is not a valid request.
     """
     fetch = FetchRequest()
     in_wants = True
     for line in lines(body):
         if line is None:
-            if not in_wants:  # the end of a batch of haves, which is answered
+            if not in_wants:  # end of a batch of haves, which needs a response
                 fetch.has_more = True
             in_wants = False
             continue
@@ -234,7 +236,7 @@ def parsed(body: bytes) -> FetchRequest:
             fetch.shallow.add(oid_of(rest))
         elif in_wants and word == b"deepen":
             if not (rest.isdigit() and len(rest) <= 10 and int(rest) > 0):
-                raise ValueError(f"a depth of {rest[:40]!r}")
+                raise ValueError(f"invalid depth {rest[:40]!r}")
             fetch.depth = int(rest)
         elif not in_wants and word == b"have":
             fetch.haves[oid_of(rest)] = None
@@ -255,16 +257,16 @@ def oid_of(text: bytes) -> bytes:
 
 
 def unpacked(context: RequestContext) -> bytes:
-    """Return the body, decompressed if git compressed it; limited as the route allows.
+    """Return the body, decompressed if necessary, up to the limit of the route.
 
     Raises:
-        ValueError: It is not gzip although it says so.
+        ValueError: The body is not valid gzip despite its Content-Encoding.
     """
     encoding = context.request.headers.get("content-encoding", "identity").lower()
     if encoding == "identity":
         return context.body
     if encoding not in ("gzip", "x-gzip"):
-        raise HubHTTPError(415, f"Content-Encoding {encoding[:40]!r} is unknown; gzip is known.")
+        raise HubHTTPError(415, f"Content-Encoding must be gzip, not {encoding[:40]!r}.")
     stream = zlib.decompressobj(wbits=31)
     try:
         body = stream.decompress(context.body, context.body_limit + 1)
@@ -273,7 +275,7 @@ def unpacked(context: RequestContext) -> bytes:
     if len(body) > context.body_limit:
         raise HubHTTPError(413, f"The body has more than the {context.body_limit} bytes that are allowed here.")
     if not stream.eof:
-        raise ValueError("the gzip body is cut")
+        raise ValueError("the gzip body is truncated")
     return body
 
 
@@ -287,7 +289,7 @@ def streamed(chunks: AsyncIterator[bytes]) -> Response:
 
 def make_routes() -> list[Route]:
     rows = []
-    for suffix in (".git", ""):  # git keeps the address as the user wrote it
+    for suffix in (".git", ""):  # git keeps the URL as given by the user
         base = f"/{{prefix}}{{repo}}{suffix}"
         rows += [
             Route(
@@ -295,7 +297,7 @@ def make_routes() -> list[Route]:
                 f"{base}/info/refs",
                 "read",
                 advertise,
-                "`git clone`, `git fetch`: which refs there are",
+                "`git clone`, `git fetch`: list of refs",
                 work="heavy",
                 takes_basic=True,
             ),
@@ -304,7 +306,7 @@ def make_routes() -> list[Route]:
                 f"{base}/git-upload-pack",
                 "read",
                 upload_pack,
-                "`git clone`, `git fetch`: the objects",
+                "`git clone`, `git fetch`: objects",
                 body_limit=BODY_LIMIT,
                 work="heavy",
                 takes_basic=True,
@@ -314,7 +316,7 @@ def make_routes() -> list[Route]:
                 f"{base}/git-receive-pack",
                 "read",
                 refuse_push,
-                "`git push`: upload with huggingface_hub",
+                "`git push`; upload with huggingface_hub instead",
                 state="unsupported",
                 takes_basic=True,
             ),

@@ -1,10 +1,10 @@
-"""Git LFS: the batch route, and signed URLs for uploads and downloads. Locks are not supported.
+"""Git LFS: batch route, and signed URLs for uploads and downloads. Locks are not supported.
 
 Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md (and basic-transfers.md, locking.md). Two
 transfers are supported besides `basic`: huggingface_hub's `multipart` (`chunk_size` and numbered URLs of parts in the
 upload's header, a completion request to its href) and `xet` (the write-token route as href, its answer as headers).
 
-No answer reveals whether this server has a file that the client has neither sent nor may read.
+No response reveals whether this server has a file that the client has not sent and may not read.
 """
 
 import functools
@@ -18,28 +18,36 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from seqhub.server.conditional import is_known
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.json_body import Fields
-from seqhub.server.multipart import forget, joined, new_upload, waiting_bytes
+from seqhub.server.multipart import joined_parts, new_upload, remove_upload, waiting_bytes
 from seqhub.server.request import RequestContext
 from seqhub.server.routes.files import pieces, range_of
-from seqhub.server.routes.signed import exactly, grant_for, holder, life_of_batch, pump, upload_permission, uploader
+from seqhub.server.routes.signed import (
+    exactly,
+    grant_for,
+    life_of_batch,
+    pump,
+    resolve_grant,
+    upload_permission,
+    uploader,
+)
 from seqhub.server.routes.xet import SESSION_ID, connection
 from seqhub.server.routing import Route
 from seqhub.server.serializers import PREFIX_OF
 from seqhub.server.signed_urls import Action, Grant, Signer
 from seqhub.server.store.database import storage_errors
 
-MAX_OBJECTS = 1000  # of one batch; clients send 256, git-lfs 100
+MAX_OBJECTS = 1000  # in a batch; clients send 256, git-lfs 100
 MAX_PARTS = 10_000
-HASH_ALGORITHMS = ("sha256", "sha_256")  # as git-lfs and as the client for JavaScript writes it
+HASH_ALGORITHMS = ("sha256", "sha_256")  # spelling of git-lfs, and of the JavaScript client
 LFS_JSON = "application/vnd.git-lfs+json"
 HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes in bytes: from which a file is sent in parts, and of one part.
+    """Minimum size of a file that is sent in parts, and size of a part, in bytes.
 
-    One request is faster; but after a break the client sends one part again, not the whole file.
+    A single request is faster, but after an interruption the client sends only one part again, not the whole file.
     """
 
     above: int = 5 * 2**30
@@ -51,10 +59,10 @@ def batch(context: RequestContext, plan: Plan) -> Response:
     fields = context.json()
     operation = fields.text("operation")
     if operation not in ("upload", "download"):
-        raise _lfs_error(422, f'Operation {operation[:40]!r} is unknown; "upload" and "download" are known.')
+        raise _lfs_error(422, f'"operation" must be upload or download, not {operation[:40]!r}.')
     algorithm = fields.text("hash_algo", "sha256")
     if algorithm not in HASH_ALGORITHMS:
-        raise _lfs_error(409, f"The hash algorithm {algorithm[:40]!r} is unknown; sha256 is known.")
+        raise _lfs_error(409, f'"hash_algo" must be sha256, not {algorithm[:40]!r}.')
     revision = fields.fields("ref").optional_text("name") if fields.values.get("ref") is not None else None
     permission = upload_permission(context, revision) if operation == "upload" else "read"
     context.require(permission)
@@ -73,10 +81,10 @@ def batch(context: RequestContext, plan: Plan) -> Response:
 
 
 def verify(context: RequestContext) -> Response:
-    """Check that an upload arrived and belongs to this user."""
+    """Check that an upload is complete and belongs to this user."""
     oid, size = _wanted(context.json())
-    if not context.may_use(oid) or not context.store.blobs.is_sound(oid, size):
-        raise _lfs_error(404, f"You have sent no file {oid} of {size} bytes.")
+    if not context.may_use(oid) or not context.store.blobs.is_intact(oid, size):
+        raise _lfs_error(404, f"You have not uploaded the file {oid} of {size} bytes.")
     return JSONResponse({}, media_type=LFS_JSON)
 
 
@@ -122,30 +130,30 @@ def complete(context: RequestContext) -> Response:
         for part in fields.objects("parts", limit=MAX_PARTS)
     )
     if fields.text("oid") != grant.oid or [number for number, _ in parts] != list(range(1, grant.part + 1)):
-        raise _lfs_error(400, f"The upload of {grant.oid} has the parts 1 to {grant.part}, each once.")
+        raise _lfs_error(400, f"The upload of {grant.oid} must list the parts 1 to {grant.part}, each once.")
     context.store.release()
     with storage_errors():
         writer = context.store.blobs.begin()
         try:
-            for piece in joined(context.store.root, account.id, grant.upload, [etag for _, etag in parts]):
+            for piece in joined_parts(context.store.root, account.id, grant.upload, [etag for _, etag in parts]):
                 writer.write(piece)
             freed = waiting_bytes(context.store.root, account.id, grant.upload)
             writer.finish(grant.oid, grant.size, account, token, freed=freed)
         except BaseException:
-            with suppress(OSError):  # the first error is reported
+            with suppress(OSError):  # only the first error is reported
                 writer.abort()
             raise
-        forget(context.store.root, account.id, grant.upload)
+        remove_upload(context.store.root, account.id, grant.upload)
     return JSONResponse({"oid": grant.oid, "size": grant.size})
 
 
 def get_object(context: RequestContext) -> Response:
     """Send a large file."""
     grant = _grant(context, "download")
-    _, repo = holder(context, grant)
+    _, repo = resolve_grant(context, grant)
     path = None if context.store.blobs.size_in(repo, grant.oid) is None else context.store.blobs.find(grant.oid)
     if path is None:
-        raise _lfs_error(404, f"The file {grant.oid} is gone.")
+        raise _lfs_error(404, f"The file {grant.oid} was deleted.")
     etag = f'"{grant.oid}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
     if is_known(context.request.headers.getlist("if-none-match"), etag):
@@ -161,8 +169,10 @@ def get_object(context: RequestContext) -> Response:
 
 
 def locks(context: RequestContext) -> Response:
-    """Refuse locks."""
-    raise _lfs_error(501, "This Hub has no file locks: git push is not served, and commits over HTTP need none.")
+    """Reject requests for locks."""
+    raise _lfs_error(
+        501, "File locks are not supported: they are needed for git push only, which is not supported either."
+    )
 
 
 def _uploads(
@@ -206,11 +216,11 @@ def _xet_uploads(context: RequestContext, wanted: list[tuple[str, int]], revisio
 def _upload_item(
     context: RequestContext, oid: str, size: int, actions: Callable[[str, int], dict[str, object]]
 ) -> object:
-    """Return one object of the answer; without actions if this user need not send it again."""
+    """Return an object of the response, without actions if the user does not have to send it."""
     if size > context.store.limits.file_bytes:
         message = f"The file has {size} bytes; at most {context.store.limits.file_bytes} are allowed."
         return {"oid": oid, "size": size, "error": {"code": 413, "message": message}}
-    if context.may_use(oid) and context.store.blobs.is_sound(oid, size):
+    if context.may_use(oid) and context.store.blobs.is_intact(oid, size):
         return {"oid": oid, "size": size}
     return {"oid": oid, "size": size, "authenticated": True, "actions": actions(oid, size)}
 
@@ -237,11 +247,11 @@ def _wanted(fields: Fields) -> tuple[str, int]:
 
 
 def _grant(context: RequestContext, action: Action) -> Grant:
-    """Return the grant of a signed URL, if it is for this URL."""
+    """Return the grant of a signed URL, after a check that it is for this URL."""
     grant = Signer(context.store.secret).read(context.request.query_params.get("grant", ""), action)
     here = {"oid": grant.oid, "upload": grant.upload, "part": str(grant.part)}
     if any(here[name] != value for name, value in context.params.items()):
-        raise HubHTTPError(403, "The signature belongs to another address.")
+        raise HubHTTPError(403, "The signature is for another URL.")
     return grant
 
 
@@ -250,38 +260,45 @@ def _repo_url(context: RequestContext) -> str:
 
 
 def _lfs_error(status: int, message: str) -> HubHTTPError:
-    """Return an error with `message`, which git-lfs reads where other clients read `error`."""
+    """Return an error with the field `message` for git-lfs; other clients read `error`."""
     return HubHTTPError(status, message, body={"message": message})
 
 
 def _storage_error(problem: BaseException) -> BaseException:
-    """Return the HTTP error of a full or read-only disk; other errors unchanged."""
+    """Convert the error of a full or read-only disk to an HTTP error; return other errors unchanged."""
     try:
         with storage_errors():
             raise problem
-    except BaseException as said:
-        return said
+    except BaseException as converted:
+        return converted
 
 
 def make_routes(plan: Plan) -> list[Route]:
-    """Return the routes; tests pass a plan with small parts."""
-    asked = functools.partial(batch, plan=plan)
+    """Return the routes; tests use a plan with small parts."""
+    batch_handler = functools.partial(batch, plan=plan)
     rows = []
-    for suffix in (".git", ""):  # git-lfs keeps the address as the user wrote it
+    for suffix in (".git", ""):  # git-lfs keeps the URL as given by the user
         base = f"/{{prefix}}{{repo}}{suffix}/info/lfs"
-        lock_purpose = "LFS locks: nothing to lock without git push"
+        lock_purpose = "LFS locks: not needed without git push"
         rows += [
-            Route("POST", f"{base}/objects/batch", "read", asked, "LFS: where to send or fetch large files"),
-            Route("POST", f"{base}/objects/verify", "discuss", verify, "LFS: has the file arrived?"),
+            Route("POST", f"{base}/objects/batch", "read", batch_handler, "LFS: URLs to send or fetch large files"),
+            Route("POST", f"{base}/objects/verify", "discuss", verify, "LFS: check of an upload"),
             Route("*", f"{base}/locks", "read", locks, lock_purpose, state="unsupported"),
             Route("*", f"{base}/locks/{{rest*}}", "read", locks, "LFS locks, as above", state="unsupported"),
         ]
     rows = [replace(route, takes_basic=True) for route in rows]
-    much = 2**60  # the grant says how many bytes exactly
+    max_body = 2**60  # the exact size is in the grant
     rows += [
-        Route("PUT", "/lfs/objects/{oid}", "signed", put_object, "LFS: the bytes of a file", body_limit=much),
-        Route("GET", "/lfs/objects/{oid}", "signed", get_object, "LFS: the bytes of a file, to git-lfs"),
-        Route("PUT", "/lfs/parts/{upload}/{part}", "signed", put_part, "LFS: a part of a large file", body_limit=much),
+        Route("PUT", "/lfs/objects/{oid}", "signed", put_object, "LFS: upload of a file", body_limit=max_body),
+        Route("GET", "/lfs/objects/{oid}", "signed", get_object, "LFS: download of a file by git-lfs"),
+        Route(
+            "PUT",
+            "/lfs/parts/{upload}/{part}",
+            "signed",
+            put_part,
+            "LFS: upload of a part of a large file",
+            body_limit=max_body,
+        ),
         Route("POST", "/lfs/complete/{upload}", "signed", complete, "LFS: join the parts", work="bulk"),
     ]
     return rows

@@ -15,9 +15,9 @@ from seqhub.server.types import Commit, Gated, Repo, RepoType
 
 PAGE, HIGHEST_PAGE = 100, 1000
 MAX_SIBLINGS = 200_000
-LIGHT_FILES = 2000  # listed without a heavy worker
-PAGE_BYTES = 2 * 2**20  # of a list of repositories, after which the next page begins
-MAX_CONDITIONS = 100  # of one list
+LIGHT_FILES = 2000  # a heavy worker is used for more
+PAGE_BYTES = 2 * 2**20  # maximum size of a page of repositories
+MAX_CONDITIONS = 100  # search texts and tags of one list
 _COMMON = (
     "author cardData createdAt disabled lastModified likes private resourceGroup sha siblings tags trendingScore "
     "usedStorage xetEnabled"
@@ -36,7 +36,7 @@ EXPANDABLE: Mapping[RepoType, frozenset[str]] = {
 
 
 class Description:
-    """Fields of a repository as clients name them, looked up when needed."""
+    """Fields of a repository under the names of the client API, loaded on demand."""
 
     def __init__(
         self, context: RequestContext, repo: Repo, commit: Commit | None = None, *, blobs: bool = False
@@ -61,7 +61,7 @@ class Description:
         return self.at
 
     def shape(self, names: "frozenset[str] | set[str]") -> serializers.Shape:
-        """Return ids, and the fields of these names that this server has."""
+        """Return the ids of the repository and its fields with these names; unsupported fields are omitted."""
         shape: serializers.Shape = {"_id": f"{self.repo.id:024x}", "id": self.repo.repo_id}
         if self.repo.repo_type == "model":
             shape["modelId"] = self.repo.repo_id
@@ -73,7 +73,7 @@ class Description:
         return shape
 
     def fields(self) -> dict[str, Callable[[], object]]:
-        """Return the functions that look up each field."""
+        """Return a function for each field that loads its value."""
         repo = self.repo
 
         def downloads() -> int:
@@ -119,7 +119,7 @@ class Description:
         after: str | None = None
         for number in range(-(-MAX_SIBLINGS // LIGHT_FILES)):
             if number:
-                self.context.need_heavy()
+                self.context.require_heavy_worker()
             entries, after = self.store.revisions.tree(
                 self.repo, self.commit, "", recursive=True, with_last_commit=False, after=after, limit=LIGHT_FILES
             )
@@ -128,21 +128,21 @@ class Description:
                 return
 
     def config(self) -> serializers.Shape | None:
-        """Return the part of config.json from which clients choose classes; None if the file is not valid."""
+        """Return the entries of config.json by which clients choose classes; None if the file is not valid."""
         entry = self.store.revisions.entry(self.repo, self.commit, "config.json")
         if entry is None or entry.is_folder or entry.lfs is not None or entry.size > 1_000_000:
             return None
         try:
             found = self.store.revisions.content(self.repo, self.commit, entry)
             config = strict_json.parse_content(found if isinstance(found, bytes) else found.read_bytes())
-        except (ValueError, KeyError):  # a file that is not JSON, or an object that is damaged
+        except (ValueError, KeyError):  # the file is not JSON, or the object is damaged
             return None
         if not isinstance(config, dict):
             return None
         return {name: config[name] for name, check in CONFIG.items() if check(config.get(name))}
 
     def library_name(self) -> str | None:
-        """Return the library of the card; "transformers" if there is none and config.json has a model type."""
+        """Return the library of the card, or "transformers" if config.json has a model type."""
         named = text_or_none(self.card.get("library_name"))
         if named is None and self.at is not None and "model_type" in (self.config() or {}):
             return "transformers"
@@ -166,7 +166,7 @@ def info(context: RequestContext) -> Response:
     headers = {serializers.REPO_COMMIT: commit.oid}
     if not lists_files:
         return JSONResponse(shape, headers=headers)
-    # A page at a time becomes text: as values, many thousand files would take ten times the memory.
+    # Pages are serialised one at a time: as Python values, thousands of files would take ten times the memory.
     pages = (json.dumps(page, ensure_ascii=False, separators=(",", ":"))[1:-1] for page in description.sibling_pages())
     files = ",".join(filter(None, pages))
     body = JSONResponse(shape).body
@@ -175,7 +175,7 @@ def info(context: RequestContext) -> Response:
 
 
 def list_repositories(context: RequestContext) -> Response:
-    """Return one page of repositories, with cheap fields unless more are requested."""
+    """Return one page of repositories; expensive fields are included on request only."""
     repo_type = serializers.REPO_TYPE_OF[context.params["kinds"]]
     query = context.request.query_params
     expand = expanded(context, repo_type)
@@ -184,9 +184,7 @@ def list_repositories(context: RequestContext) -> Response:
         raise HubHTTPError(400, f'"sort" must be one of {", ".join(SORTS)}, not {sort[:40]!r}.')
     search, tags = query.getlist("search"), context.values("filter") + context.values("tags")
     if len(search) + len(tags) > MAX_CONDITIONS:
-        raise HubHTTPError(
-            400, f"{len(search) + len(tags)} texts and tags; at most {MAX_CONDITIONS} are looked for at once."
-        )
+        raise HubHTTPError(400, f"{len(search) + len(tags)} texts and tags; at most {MAX_CONDITIONS} are allowed.")
     direction = query.get("direction", "-1")
     if direction not in ("-1", "1"):
         raise HubHTTPError(400, f'"direction" must be -1 or 1, not {direction[:40]!r}.')
@@ -206,7 +204,7 @@ def list_repositories(context: RequestContext) -> Response:
     limit = max(1, min(HIGHEST_PAGE, context.integer("limit", PAGE, low=0, high=10**15)))
     names = expand or plain_names(context, repo_type)
     if limit > PAGE or names & COSTLY:
-        context.need_heavy()
+        context.require_heavy_worker()
     repos, after = listed(limit=limit)
     shapes: list[serializers.Shape] = []
     size = 0
@@ -214,7 +212,7 @@ def list_repositories(context: RequestContext) -> Response:
         try:
             shape = Description(context, repo).shape(names)
         except HubHTTPError as error:
-            if error.status != 404:  # 404: deleted since the page was made
+            if error.status != 404:  # 404: deleted in the meantime
                 raise
             continue
         size += len(json.dumps(shape))
@@ -245,12 +243,14 @@ def expanded(context: RequestContext, repo_type: RepoType) -> frozenset[str]:
     names = frozenset(context.values("expand"))
     unknown = sorted(names - EXPANDABLE[repo_type])
     if unknown:
-        raise HubHTTPError(400, f'"expand" knows {", ".join(sorted(EXPANDABLE[repo_type]))}; not {unknown[0][:60]!r}.')
+        raise HubHTTPError(
+            400, f'"expand" must be one of {", ".join(sorted(EXPANDABLE[repo_type]))}, not {unknown[0][:60]!r}.'
+        )
     return names
 
 
 def gate(text: str | None) -> Gated | bool | None:
-    """Parse `gated`: true or false, or one way of gating."""
+    """Parse `gated`: true, false, auto or manual."""
     if text is None:
         return None
     values: dict[str, Gated | bool] = {"true": True, "1": True, "false": False, "0": False}
@@ -280,15 +280,15 @@ def is_class_names(value: object) -> bool:
 
 
 def is_auto_map(value: object) -> bool:
-    """Return whether a value maps auto classes to code; tokenizers have a slow and a fast class, each optional."""
+    """Return whether a value maps auto classes to code; a tokenizer has a slow and a fast class, both optional."""
 
-    def is_place(place: object) -> bool:
-        return place is None or isinstance(place, str)
+    def is_reference(item: object) -> bool:
+        return item is None or isinstance(item, str)
 
     return (
         isinstance(value, dict)
         and is_small(value)
-        and all(is_place(item) or (isinstance(item, list) and all(map(is_place, item))) for item in value.values())
+        and all(is_reference(v) or (isinstance(v, list) and all(map(is_reference, v))) for v in value.values())
     )
 
 

@@ -16,7 +16,7 @@ def list_refs(context: RequestContext) -> Response:
 
 
 def create_branch(context: RequestContext) -> Response:
-    """Create a branch; `overwrite` and `emptyBranch` come from the JavaScript client."""
+    """Create a branch; the JavaScript client sends `overwrite` and `emptyBranch`."""
     name, fields = context.params["branch"], context.json()
     if name.startswith("refs/"):
         raise HubHTTPError(400, f"Invalid reference for a branch: {name}")

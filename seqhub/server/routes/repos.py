@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from seqhub.server import serializers
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.json_body import Fields
-from seqhub.server.pickle_scan import refuse_pickles
+from seqhub.server.pickle_scan import reject_pickles
 from seqhub.server.request import RequestContext
 from seqhub.server.routes.commits import scan_soon
 from seqhub.server.routing import Route
@@ -25,22 +25,22 @@ NEW_REPO_LIMIT = 16 * 2**20
 def create(context: RequestContext) -> Response:
     """Create a repository with its first commit; 409 with its URL if it exists."""
     fields = context.json()
-    repo_type, repo_id = repo_type_field(fields), own_name(context, fields)
+    repo_type, repo_id = repo_type_field(fields), repo_id_field(context, fields)
     namespace, _ = check_repo_name(repo_id)
-    need_namespace(context, namespace)
+    require_namespace_access(context, namespace)
     sdk = fields.optional_text("sdk", limit=40)
     if repo_type == "space" and sdk not in SDKS:
         raise HubHTTPError(400, f'Field "sdk" of a space must be one of {", ".join(SDKS)}.')
     first = first_files(fields)
     if repo_type == "space" and not any(operation.path == "README.md" for operation in first):
-        # the public Hub makes this card too: its client edits the card of a space, and never makes one
+        # as on the public Hub: clients edit the card of a space, but do not create it
         card = f"---\ntitle: {repo_id.partition('/')[2]}\nsdk: {sdk}\n---\n"
         first.append(AddSmall("README.md", card.encode()))
     if context.settings.safetensors_only:
-        refuse_pickles(first)
+        reject_pickles(first)
     existing = context.store.repos.find(repo_type, repo_id)
     if existing is not None:
-        raise already_there(context, existing)
+        raise already_exists(context, existing)
     try:
         repo = context.store.repos.create_with_files(
             repo_type,
@@ -55,7 +55,7 @@ def create(context: RequestContext) -> Response:
         existing = context.store.repos.find(repo_type, repo_id) if error.status == 409 else None
         if existing is None:
             raise
-        raise already_there(context, existing) from None  # another request made it meanwhile
+        raise already_exists(context, existing) from None  # another request created it in the meantime
     scan_soon(context, repo, context.store.revisions.resolve(repo, "main"), [operation.path for operation in first])
     return JSONResponse(
         {"url": serializers.page_url(context.base_url, repo), "name": repo.repo_id, "id": f"{repo.id:024x}"}
@@ -65,18 +65,18 @@ def create(context: RequestContext) -> Response:
 def delete(context: RequestContext) -> Response:
     """Delete a repository."""
     fields = context.json()
-    context.store.repos.delete(context.reach(repo_type_field(fields), own_name(context, fields), "admin"))
+    context.store.repos.delete(context.get_repo(repo_type_field(fields), repo_id_field(context, fields), "admin"))
     return JSONResponse({"success": True})
 
 
 def move(context: RequestContext) -> Response:
-    """Rename a repository; the former id redirects for those who may see the repository."""
+    """Rename a repository; the former id redirects to it, for clients that may see it."""
     fields = context.json()
     repo_type = repo_type_field(fields)
-    repo = context.reach(repo_type, fields.text("fromRepo", limit=200), "admin")
+    repo = context.get_repo(repo_type, fields.text("fromRepo", limit=200), "admin")
     target = fields.text("toRepo", limit=200)
     namespace, _ = check_repo_name(target)
-    need_namespace(context, namespace)
+    require_namespace_access(context, namespace)
     existing = context.store.repos.find(repo_type, target)
     if existing is not None and existing.id != repo.id:
         raise HubHTTPError(409, f"A {repo_type} repository called {target} already exists")
@@ -99,15 +99,15 @@ def settings(context: RequestContext) -> Response:
 
 
 def duplicate(context: RequestContext) -> Response:
-    """Copy a repository with history, branches and tags; as private as the original unless stated otherwise."""
+    """Copy a repository with history, branches and tags; by default with the visibility of the original."""
     fields = context.json()
     repo_id = fields.text("repository", limit=200)
     namespace, _ = check_repo_name(repo_id)
-    need_namespace(context, namespace)
+    require_namespace_access(context, namespace)
     source = context.repo
     existing = context.store.repos.find(source.repo_type, repo_id)
     if existing is not None:
-        raise already_there(context, existing)
+        raise already_exists(context, existing)
     private = is_private(fields)
     private = source.private if private is None else private
     copy = context.store.repos.duplicate(source, repo_id, private=private, author=context.user.name)
@@ -130,11 +130,11 @@ def unlike(context: RequestContext) -> Response:
 
 def likers(context: RequestContext) -> Response:
     """List the accounts that like a repository."""
-    return JSONResponse([serializers.person(account) for account in context.store.likes.accounts(context.repo)])
+    return JSONResponse([serializers.account_item(account) for account in context.store.likes.accounts(context.repo)])
 
 
 def auth_check(context: RequestContext) -> Response:
-    """Confirm the permission that the table of routes has checked."""
+    """Confirm a permission, which was checked by the table of routes."""
     return JSONResponse({"success": True})
 
 
@@ -150,7 +150,7 @@ def large_files(context: RequestContext) -> Response:
 
 
 def heads_with(context: RequestContext) -> dict[str, str]:
-    """Return for each large file the first branch, main before others, whose head holds it."""
+    """Return for each large file the first branch that contains it at its head; main comes first."""
     where: dict[str, str] = {}
     for ref in context.store.refs.of_repo(context.repo):
         if ref.ref.startswith("refs/heads/"):
@@ -167,14 +167,14 @@ def delete_large_files(context: RequestContext) -> Response:
 
 
 def duplicate_large_files(context: RequestContext) -> Response:
-    """Check before a copy between repositories which files are here, so that they can be committed there."""
+    """Return which files can be copied from this repository to another one."""
     fields = context.json()
     target = fields.fields("target")
-    context.reach(repo_type_field(target), target.text("name", limit=200), "write")
+    context.get_repo(repo_type_field(target), target.text("name", limit=200), "write")
     present = {row[0] for row in context.store.blobs.large_files(context.repo)}
     wanted = [item.text("sha256", limit=64) for item in fields.objects("files", limit=MAX_BATCH)]
     failed = [
-        {"sha256": sha256, "error": f"{context.repo.repo_id} holds no such file"}
+        {"sha256": sha256, "error": f"{context.repo.repo_id} does not contain this file"}
         for sha256 in wanted
         if sha256 not in present
     ]
@@ -191,23 +191,23 @@ def repo_type_field(fields: Fields) -> RepoType:
     raise HubHTTPError(400, f'Field "type" must be one of {", ".join(REPO_TYPES)}, not {given!r}.')
 
 
-def own_name(context: RequestContext, fields: Fields) -> str:
-    """Return the repository id of a body; without an organisation, in the client's own namespace."""
+def repo_id_field(context: RequestContext, fields: Fields) -> str:
+    """Return the repository id of a body; the default namespace is the account of the client."""
     name, organization = fields.text("name", limit=200), fields.optional_text("organization", limit=100)
     if "/" in name and organization is None:
         return name
     return f"{organization or context.user.name}/{name}"
 
 
-def need_namespace(context: RequestContext, namespace: str) -> None:
-    """Check that the namespace exists and the client may write there."""
+def require_namespace_access(context: RequestContext, namespace: str) -> None:
+    """Check that the namespace exists and the client may write to it."""
     context.require_namespace("write", namespace)
     if context.store.accounts.find(namespace) is None:
         raise HubHTTPError(404, f"No user or organisation is called {namespace!r}.")
 
 
 def is_private(fields: Fields) -> bool | None:
-    """Return `visibility` of new clients or `private` of old ones; None if neither is set."""
+    """Return `visibility` (new clients) or `private` (old clients) as a bool; None if neither is set."""
     visibility = fields.optional_text("visibility", limit=20)
     if visibility is None:
         return fields.flag("private") if fields.values.get("private") is not None else None
@@ -216,14 +216,14 @@ def is_private(fields: Fields) -> bool | None:
     return visibility == "private"
 
 
-def already_there(context: RequestContext, repo: Repo) -> HubHTTPError:
-    """Return the error for a repository that exists; its client may write in the namespace."""
+def already_exists(context: RequestContext, repo: Repo) -> HubHTTPError:
+    """Return the error for a repository that already exists."""
     url = serializers.page_url(context.base_url, repo)
     return HubHTTPError(409, f"You already created this {repo.repo_type} repo: {repo.repo_id}", body={"url": url})
 
 
 def first_files(fields: Fields) -> list[Operation]:
-    """Return files that the JavaScript client sends along, and the card that follows from a licence."""
+    """Return the files that the JavaScript client sends, and a card with the licence."""
     operations: list[Operation] = []
     for item in fields.objects("files", limit=MAX_FIRST_FILES):
         text = item.text("content", limit=NEW_REPO_LIMIT)
@@ -236,7 +236,7 @@ def first_files(fields: Fields) -> list[Operation]:
     name = fields.optional_text("license", limit=100)
     if name and not any(op.path == "README.md" for op in operations):
         if not all(letter.isalnum() or letter in "-.+" for letter in name):
-            raise HubHTTPError(400, f'Field "license" is not the name of a licence: {name!r}.')
+            raise HubHTTPError(400, f'Field "license" must be the name of a licence, not {name!r}.')
         operations.append(AddSmall("README.md", f"---\nlicense: {name}\n---\n".encode()))
     return operations
 
@@ -261,5 +261,5 @@ routes = [
     Route("GET", f"{_REPO}/auth-check/write", "write", auth_check, "`auth_check(write=True)`"),
     Route("GET", f"{_REPO}/lfs-files", "write", large_files, "`list_lfs_files`", work="heavy"),
     Route("POST", f"{_REPO}/lfs-files/batch", "admin", delete_large_files, "`permanently_delete_lfs_files`"),
-    Route("POST", f"{_REPO}/lfs-files/duplicate", "read", duplicate_large_files, "copies between repositories"),
+    Route("POST", f"{_REPO}/lfs-files/duplicate", "read", duplicate_large_files, "copy between repositories"),
 ]

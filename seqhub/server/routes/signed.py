@@ -1,4 +1,4 @@
-"""Signed permissions of upload and download routes, and streaming of bodies into files."""
+"""Signed permissions (grants) of upload and download routes, and streaming of bodies into files."""
 
 import asyncio
 import time
@@ -14,17 +14,16 @@ from seqhub.server.request import RequestContext
 from seqhub.server.signed_urls import Action, Grant, Signer
 from seqhub.server.types import Account, Repo, RepoType, Token
 
-BATCH_BYTES = 256 * 1024  # written at once; two of these lie in memory for each upload
-LIFE_SECONDS = (
-    30 * 60
-)  # of signed addresses and CAS tokens; hf_xet asks for new ones, git-lfs and huggingface_hub do not
-SLOWEST = 2**20  # bytes a second; the last file of a batch begins after all others were sent at this speed
-LONGEST_LIFE_SECONDS = 24 * 3600
+BATCH_BYTES = 256 * 1024  # size of a write; each upload has two batches in memory
+# Lifetime of signed URLs and CAS tokens; hf_xet renews them, git-lfs and huggingface_hub do not
+LIFE_SECONDS = 30 * 60
+MIN_BYTES_PER_SECOND = 2**20  # assumed for the time until the last file of a batch is sent
+MAX_LIFE_SECONDS = 24 * 3600
 
 
 def life_of_batch(total_bytes: int) -> int:
     """Return the lifetime in seconds of the URLs of one batch of files."""
-    return min(LIFE_SECONDS + total_bytes // SLOWEST, LONGEST_LIFE_SECONDS)
+    return min(LIFE_SECONDS + total_bytes // MIN_BYTES_PER_SECOND, MAX_LIFE_SECONDS)
 
 
 def grant_for(
@@ -33,11 +32,11 @@ def grant_for(
     """Sign a grant for the client of a request.
 
     Args:
-        context: The request.
-        action: What the grant is for.
-        permission: What the user must still have when it is used.
-        life: Seconds until it is void.
-        claims: Further fields of the grant.
+        context: Context of the request.
+        action: Permitted action.
+        permission: Permission that the user must have when the grant is used.
+        life: Lifetime in seconds.
+        claims: Additional fields of the grant.
     """
     identity = context.identity
     grant = Grant(
@@ -47,22 +46,22 @@ def grant_for(
         f"{context.repo.repo_type}:{context.repo.repo_id}",
         permission,
         int(time.time()) + life,
-        **claims,  # type: ignore[arg-type]  # their types are those of Grant's fields
+        **claims,  # type: ignore[arg-type]  # types of the fields of Grant
     )
     return Signer(context.store.secret).sign(grant)
 
 
 def upload_permission(context: RequestContext, revision: str | None) -> Permission:
-    """Return the permission for an upload; an upload for a pull request needs `discuss` only."""
+    """Return the permission for an upload: `discuss` for a pull request, `write` otherwise."""
     proposes = revision in (None, "None") or revision.startswith("refs/pr/") or context.flag("create_pr")
     return "discuss" if proposes else "write"
 
 
-def holder(context: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
-    """Return account and token of a grant, and its repository, if the token still allows it.
+def resolve_grant(context: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
+    """Return identity and repository of a grant, after a check that its token is still valid.
 
     Raises:
-        HubHTTPError: 4xx: the token was revoked or has expired, or the repository or the right to it is gone.
+        HubHTTPError: 4xx if the token was revoked or has expired, or the repository or the permission was removed.
     """
     identity = Identity()
     if grant.user:
@@ -70,7 +69,7 @@ def holder(context: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
         tokens = [] if account is None else context.store.tokens.of_user(account.name)
         token = next((token for token in tokens if token.id == grant.token), None)
         if token is None or (token.expires is not None and token.expires <= datetime.now(UTC)):
-            raise HubHTTPError(403, "The token for which this address was made is not valid any more.")
+            raise HubHTTPError(403, "The access token for which this URL was created is no longer valid.")
         identity = Identity(account, token)
     repo_type, _, repo_id = grant.repo.partition(":")
     repo = context.store.repos.find(cast(RepoType, repo_type), repo_id)
@@ -81,27 +80,27 @@ def holder(context: RequestContext, grant: Grant) -> tuple[Identity, Repo]:
 
 
 def uploader(context: RequestContext, grant: Grant) -> tuple[Account, Token]:
-    """Return account and token of a grant for uploads; errors as `holder`."""
-    identity, _ = holder(context, grant)
+    """Return account and token of a grant for uploads; raises the errors of `resolve_grant`."""
+    identity, _ = resolve_grant(context, grant)
     if identity.account is None or identity.token is None:
-        raise HubHTTPError(403, "This address was made without a token; it uploads nothing.")
+        raise HubHTTPError(403, "This URL was created without an access token, so it does not permit uploads.")
     return identity.account, identity.token
 
 
 async def exactly(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """Yield a body that must have `size` bytes; stops reading when there are more."""
+    """Yield a body that must have `size` bytes; stop reading if it has more."""
     seen = 0
     async for chunk in chunks:
         seen += len(chunk)
         if seen > size:
-            raise HubHTTPError(400, f"The body has more than the {size} bytes that this address is for.")
+            raise HubHTTPError(400, f"The body has more than {size} bytes, the size in this URL.")
         yield chunk
     if seen < size:
-        raise HubHTTPError(400, f"The body ends after {seen} bytes; this address is for {size}.")
+        raise HubHTTPError(400, f"The body ends after {seen} bytes; this URL is for {size} bytes.")
 
 
 async def pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -> None:
-    """Write a body in a worker thread, one batch behind the network."""
+    """Write a body in a worker thread while the next batch is received."""
     writing: asyncio.Task[object] | None = None
     batch = bytearray()
     try:
@@ -118,5 +117,5 @@ async def pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -
             await run_in_threadpool(write, bytes(batch))
     finally:
         if writing is not None:
-            await asyncio.wait({writing})  # the caller closes the file next
+            await asyncio.wait({writing})  # before the caller closes the file
             writing.exception()  # retrieved, so that asyncio does not log it

@@ -1,4 +1,4 @@
-"""Routes that are not supported: a clear line with 501 instead of a 404."""
+"""Unsupported routes, which return 501 with an explanation instead of 404."""
 
 from starlette.responses import Response
 
@@ -23,22 +23,22 @@ def _unsupported(pattern: str, what: str, reason: str) -> list[Route]:
 
 
 routes = [
-    *_unsupported("/api/buckets", "Buckets", "another product, storage without revisions"),
-    *_unsupported("/api/collections", "Collections", "lists for browsing; nothing here browses"),
-    *_unsupported("/api/settings/webhooks", "Webhooks", "this server never calls out"),
-    *_unsupported("/api/jobs", "Jobs", "nothing is computed here"),
-    *_unsupported("/api/scheduled-jobs", "Scheduled jobs", "nothing is computed here"),
-    *_unsupported("/api/kernels", "Kernels", "a repository type that this Hub does not have"),
-    *_unsupported("/api/papers", "Papers", "a catalogue of the public Hub"),
-    *_unsupported("/api/daily_papers", "Daily papers", "a catalogue of the public Hub"),
-    *_unsupported("/oauth", "OAuth logins", "tokens are made with `seqhub hub token`"),
-    *_unsupported("/api/inference-endpoints", "Inference endpoints", "nothing is computed here"),
-    *_unsupported("/api/{kinds}/{repo}/runtime", "Space runtimes", "spaces are plain repositories"),
-    *_unsupported("/api/{kinds}/{repo}/secrets", "Space secrets", "spaces are plain repositories"),
-    *_unsupported("/api/{kinds}/{repo}/variables", "Space variables", "spaces are plain repositories"),
-    *_unsupported("/api/{kinds}/{repo}/leaderboard", "Leaderboards", "a catalogue of the public Hub"),
+    *_unsupported("/api/buckets", "Buckets", "storage without revisions"),
+    *_unsupported("/api/collections", "Collections", "a feature of the website"),
+    *_unsupported("/api/settings/webhooks", "Webhooks", "this server sends no requests"),
+    *_unsupported("/api/jobs", "Jobs", "this server runs no computations"),
+    *_unsupported("/api/scheduled-jobs", "Scheduled jobs", "this server runs no computations"),
+    *_unsupported("/api/kernels", "Kernels", "repository type not supported"),
+    *_unsupported("/api/papers", "Papers", "a feature of the website"),
+    *_unsupported("/api/daily_papers", "Daily papers", "a feature of the website"),
+    *_unsupported("/oauth", "OAuth logins", "create tokens with `seqhub hub token`"),
+    *_unsupported("/api/inference-endpoints", "Inference endpoints", "this server runs no computations"),
+    *_unsupported("/api/{kinds}/{repo}/runtime", "Space runtimes", "spaces are not run"),
+    *_unsupported("/api/{kinds}/{repo}/secrets", "Space secrets", "spaces are not run"),
+    *_unsupported("/api/{kinds}/{repo}/variables", "Space variables", "spaces are not run"),
+    *_unsupported("/api/{kinds}/{repo}/leaderboard", "Leaderboards", "a feature of the website"),
     *_unsupported("/api/{kinds}/{repo}/resource-group", "Resource groups", "organisations have roles only"),
-    *_unsupported("/api/users/{name}/followers", "Followers", "a social feature of the public Hub"),
-    *_unsupported("/api/users/{name}/following", "Followers", "a social feature of the public Hub"),
-    *_unsupported("/api/organizations/{name}/followers", "Followers", "a social feature of the public Hub"),
+    *_unsupported("/api/users/{name}/followers", "Followers", "a feature of the website"),
+    *_unsupported("/api/users/{name}/following", "Followers", "a feature of the website"),
+    *_unsupported("/api/organizations/{name}/followers", "Followers", "a feature of the website"),
 ]

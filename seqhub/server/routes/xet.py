@@ -1,7 +1,7 @@
 """Routes of Xet uploads: tokens, xorbs, shards. Downloads are plain HTTP.
 
-The CAS URL is `/xet/INSTANCE/EPOCH`: the instance id of the store changes when data are removed, the epoch of a user
-when some of the user's xorbs are lost; hf_xet keeps a cache for each URL. Its requests carry a grant as their token.
+The CAS URL is `/xet/INSTANCE/EPOCH`. The instance id of the store changes when data are removed, the epoch of a user
+when some xorbs of this user are lost, since hf_xet keeps a cache for each URL. Its requests use a grant as their token.
 """
 
 from starlette.responses import JSONResponse, Response
@@ -16,18 +16,18 @@ from seqhub.server.store.blobs import confined_id
 from seqhub.server.store.database import storage_errors
 from seqhub.server.types import Account, Token
 from seqhub.server.xet.hashes import from_hex
-from seqhub.server.xet.ingest import take_shard
+from seqhub.server.xet.ingest import store_shard
 from seqhub.server.xet.shard import MAX_SHARD_BYTES
 from seqhub.server.xet.xorb import MAX_BODY_BYTES
 from seqhub.server.xet.xorb_store import Incoming, XorbStore, sweep
 
 CAS_URL, ACCESS_TOKEN, EXPIRATION = "X-Xet-Cas-Url", "X-Xet-Access-Token", "X-Xet-Token-Expiration"
 SESSION_ID = "X-Xet-Session-Id"
-SMALL_SHARD_BYTES = 2**20  # of files with 1 GiB together, about
+SMALL_SHARD_BYTES = 2**20  # shard of about 1 GiB of files
 
 
 def connection(context: RequestContext, revision: str | None) -> dict[str, str]:
-    """Return CAS URL, token and expiry for uploads to a repository, as headers."""
+    """Return the headers for uploads to a repository: CAS URL, token and expiry."""
     permission = upload_permission(context, revision)
     context.require(permission)
     context.store.maintenance.require_writable()
@@ -57,7 +57,7 @@ async def receive_xorb(context: RequestContext) -> Response:
     hash_ = from_hex(context.params["hash"])
     incoming = await context.in_thread(_begin_xorb, context, hash_)
     try:
-        await pump(context.chunks(), incoming.feed)
+        await pump(context.chunks(), incoming.write)
         inserted = await context.in_thread(incoming.finish)
     except OSError:
         with storage_errors():
@@ -68,30 +68,32 @@ async def receive_xorb(context: RequestContext) -> Response:
 
 
 async def receive_shard(context: RequestContext) -> Response:
-    """Receive a shard. Shards are held in memory: a few small ones, and one large one at a time."""
+    """Receive a shard. Shards are read into memory, a few small ones or one large one at a time."""
     account, token, xorbs = await context.in_thread(_sender, context)
     file, size = await context.spooled_body()
     raw = bytearray()
 
     def take() -> None:
         file.seek(0)
-        while piece := file.read(PIECE_BYTES):  # all at once, it would be in memory twice
+        while piece := file.read(PIECE_BYTES):  # in pieces, so that it is not in memory twice
             raw.extend(piece)
-        take_shard(context.store, xorbs, raw, account, token, max_bytes=context.store.limits.file_bytes)
+        store_shard(context.store, xorbs, raw, account, token, max_bytes=context.store.limits.file_bytes)
 
     try:
         async with context.body_limiter.for_body(size, SMALL_SHARD_BYTES).slot(account.name):
             with storage_errors():
                 await context.in_thread(take)
     finally:
-        raw.clear()  # a refusal would hold it, by its traceback, until its answer is written
+        raw.clear()  # the traceback of an error would keep it in memory until the response is written
         file.close()
-    return JSONResponse({"result": 1})  # 1: taken; 0 would say that it was known
+    return JSONResponse({"result": 1})  # 1: stored; 0: already known
 
 
 def absent(context: RequestContext) -> Response:
-    """Answer 404, after which hf_xet continues without these routes."""
-    raise HubHTTPError(404, "This Hub takes xorbs and shards only by version 1, and answers no questions about chunks.")
+    """Return 404, after which hf_xet continues without these routes."""
+    raise HubHTTPError(
+        404, "This Hub supports uploads of xorbs and shards by version 1 of the API only, and no queries for chunks."
+    )
 
 
 def _begin_xorb(context: RequestContext, hash_: bytes) -> Incoming:
@@ -104,10 +106,10 @@ def _begin_xorb(context: RequestContext, hash_: bytes) -> Incoming:
 
 
 def _sender(context: RequestContext) -> tuple[Account, Token, XorbStore]:
-    """Return account and token of the sender, by the CAS token, and its xorb store."""
+    """Return account, token and xorb store of the sender of a CAS token."""
     account, token = uploader(context, _grant(context))
     if context.params["instance"] != context.store.instance_id:
-        raise HubHTTPError(410, "This address for uploads is not in use any more: ask for a new one.")
+        raise HubHTTPError(410, "This upload URL is no longer in use: request a new one.")
     epoch, instance = context.params["epoch"], context.store.instance_id
     return account, token, XorbStore(context.store.root, instance, account.id, epoch, token=confined_id(token))
 
@@ -123,13 +125,13 @@ TOKEN = "/api/{kinds}/{repo}/xet-write-token"
 CAS = "/xet/{instance}/{epoch}"
 
 routes = [
-    Route("GET", f"{TOKEN}/{{revision}}", "discuss", write_token, "CAS address and token for uploads; hf_xet"),
+    Route("GET", f"{TOKEN}/{{revision}}", "discuss", write_token, "CAS URL and token for uploads by hf_xet"),
     Route(
         "POST",
         f"{CAS}/v1/xorbs/default/{{hash}}",
         "signed",
         receive_xorb,
-        "a xorb: chunks of files",
+        "upload of a xorb (chunks of files)",
         body_limit=MAX_BODY_BYTES,
     ),
     Route(
@@ -137,7 +139,7 @@ routes = [
         f"{CAS}/v1/shards",
         "signed",
         receive_shard,
-        "a shard: of which chunks files consist",
+        "upload of a shard (list of the chunks of files)",
         body_limit=MAX_SHARD_BYTES,
     ),
     Route("*", f"{CAS}/v2/shards", "signed", absent, "404: hf_xet falls back to version 1", state="unsupported"),

@@ -1,4 +1,4 @@
-"""Everything that a Hub stores, in one folder: a SQLite database, and large files by their content. No HTTP here."""
+"""Storage of a Hub in one folder: a SQLite database, and large files by their hash."""
 
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -30,16 +30,16 @@ __all__ = ["AccessRequest", "BlobWriter", "Limits", "Store", "StoreParts", "Stor
 
 
 class StoreParts:
-    """The parts of a store over one context, each made when it is first used: most requests use few.
+    """Parts of a store that share a context; each part is created on first use.
 
     Args:
-        context: What all parts share.
+        context: Context that all parts share.
 
     Attributes:
         accounts, tokens: Users, organisations and their access tokens.
         repos, listing: Repositories, and lists of them.
         revisions, refs, commits: Reading commits and files; branches and tags; writing commits.
-        git: Objects as git has them.
+        git: Git objects.
         blobs, scans: Large files; results of scans for pickles.
         discussions, likes, access_requests: Discussions and pull requests; likes; access to gated repositories.
         maintenance: Checks, garbage collection, backups.
@@ -112,17 +112,17 @@ class StoreParts:
 
     @property
     def database(self) -> Database:
-        """The database, for tests and tools that look at rows."""
+        """The database, for tests and tools that read rows."""
         return self._context.database
 
     @property
     def instance_id(self) -> str:
-        """Random id, which changes after a wipe, a restore and a garbage collection that removed something."""
+        """Random id, which changes after a restore and after a garbage collection that removed data."""
         return self._meta("instance_id").decode()
 
     @property
     def secret(self) -> bytes:
-        """Random key with which this Hub signs what it will check later."""
+        """Random key for signatures of this Hub."""
         return self._meta("secret")
 
     def _meta(self, key: str) -> bytes:
@@ -132,16 +132,16 @@ class StoreParts:
 
 
 class Store(StoreParts):
-    """The storage of a Hub, composed of one part for each subject.
+    """Storage of a Hub, composed of a part for each subject.
 
-    Thread-safe; several processes may share one root; every method is synchronous.
+    Thread-safe. Several processes may share a root. All methods are synchronous.
 
     Args:
-        root: The folder; created if absent.
+        root: Folder; created if it does not exist.
         limits: Limits of storage.
 
     Raises:
-        HubHTTPError: 503 or 507; the folder cannot be written, or was written by a newer seqhub.
+        HubHTTPError: 503 or 507 if the folder cannot be written, or was written by a newer seqhub.
     """
 
     def __init__(self, root: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008  # it is frozen
@@ -165,10 +165,10 @@ class Store(StoreParts):
 
 
 class StoreSession(StoreParts):
-    """A store for one request, whose reads inside `snapshot()` see one state of the database.
+    """Store for a request; all reads within `snapshot()` see the same state of the database.
 
     Args:
-        context: Of the store.
+        context: Context of the store.
     """
 
     def __init__(self, context: StoreContext) -> None:
@@ -176,9 +176,9 @@ class StoreSession(StoreParts):
         super().__init__(StoreContext(context.root, context.limits, self._database, context.token_uses))
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Let all reads of the block share one transaction; a write ends it, and the next read begins another one."""
+        """Share one transaction between all reads of the block; a write ends it, and the next read begins another."""
         return self._database.snapshot()
 
     def release(self) -> None:
-        """End the shared transaction before work that takes long: while it is open, the write-ahead log grows."""
+        """End the shared transaction before long work, since the write-ahead log grows while it is open."""
         self._database.release()

@@ -19,7 +19,7 @@ class AccessRequest:
 
     account: Account
     status: AccessStatus
-    fields: dict[str, str]  # as filled in by the user
+    fields: dict[str, str]  # form fields filled in by the user
     created: datetime
 
 
@@ -27,7 +27,7 @@ class AccessRequests(StorePart):
     """Requests for access to gated repositories."""
 
     def create(self, repo: Repo, account: Account, fields: dict[str, str] | None = None) -> AccessRequest:
-        """Request access to a gated repository; granted at once if `gated` is "auto". A second one changes nothing."""
+        """Request access to a gated repository, granted immediately if `gated` is "auto". A second call has no effect."""
         status = "accepted" if repo.gated == "auto" else "pending"
         with self.database.transaction() as connection:
             values = (repo.id, account.id, status, json.dumps(fields or {}), now())
@@ -45,19 +45,19 @@ class AccessRequests(StorePart):
         return [AccessRequest(to_account(row[:6]), row[6], json.loads(row[7]), moment(row[8])) for row in rows]
 
     def decide(self, repo: Repo, user: str, status: AccessStatus, *, grant: bool = False) -> None:
-        """Accept or reject a request, or set it back to pending.
+        """Accept or reject a request, or reset it to pending.
 
         Args:
             repo: The repository.
             user: Name of the user.
-            status: The decision.
-            grant: Also without a request of the user.
+            status: New status.
+            grant: Allow the decision without a request of the user.
 
         Raises:
             HubHTTPError: 404 for an unknown user or one without a request, 400 for an unknown status, 409 if granted.
         """
         if status not in ("pending", "accepted", "rejected"):
-            raise HubHTTPError(400, f"no status {str(status)[:20]!r}; known: pending, accepted, rejected")
+            raise HubHTTPError(400, f"status={str(status)[:20]!r}: must be one of pending, accepted, rejected")
         with self.database.transaction() as connection:
             row = connection.execute("SELECT id FROM accounts WHERE key = ? AND NOT is_org", (user.lower(),)).fetchone()
             if row is None:
@@ -65,15 +65,15 @@ class AccessRequests(StorePart):
             if grant:
                 query = "SELECT 1 FROM access_requests WHERE repo = ? AND account = ? AND status = 'accepted'"
                 if connection.execute(query, (repo.id, row[0])).fetchone():
-                    raise HubHTTPError(409, f"{user} has access already")
+                    raise HubHTTPError(409, f"{user} already has access")
                 values = (repo.id, row[0], status, "{}", now())
                 connection.execute("INSERT OR IGNORE INTO access_requests VALUES (?, ?, ?, ?, ?)", values)
             query = "UPDATE access_requests SET status = ? WHERE repo = ? AND account = ?"
             if not connection.execute(query, (status, repo.id, row[0])).rowcount:
-                raise HubHTTPError(404, f"{user} has not asked for access")
+                raise HubHTTPError(404, f"{user} has not requested access")
 
     def may_read(self, repo: Repo, account: Account | None) -> bool:
-        """Return whether an account may read the files of a gated repository: as owner, as member, or by a request."""
+        """Return whether an account may read the files of a gated repository as owner, member, or by a request."""
         if repo.gated == "no":
             return True
         if account is None:

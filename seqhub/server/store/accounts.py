@@ -19,16 +19,16 @@ class Accounts(StorePart):
         """Add a user or an organisation.
 
         Raises:
-            HubHTTPError: 400 for a bad name, 409 if it is taken (in any case of letters).
+            HubHTTPError: 400 for an invalid name, 409 if it is taken (case-insensitive).
         """
         check_name(name)
         with self.database.transaction() as connection:
             if find_account(connection, name) is not None:
-                raise HubHTTPError(409, f"account {name!r} exists already")
+                raise HubHTTPError(409, f"account {name!r} already exists")
             return add_account(connection, name, is_org, full_name, email)
 
     def find(self, name: str) -> Account | None:
-        """Return the account with a name, whose case does not matter; None if there is none."""
+        """Return the account with a name (case-insensitive); None if it does not exist."""
         with self.database.reading() as connection:
             return find_account(connection, name)
 
@@ -47,13 +47,13 @@ class Accounts(StorePart):
             return dict(rows.fetchall())
 
     def add_member(self, org: str, user: str, role: Role) -> None:
-        """Add a user to an organisation, or change the user's role.
+        """Add a user to an organisation, or change the role of the user.
 
         Raises:
-            HubHTTPError: 404 if one of them is missing, 400 if they are not an organisation and a user.
+            HubHTTPError: 404 if an account does not exist, 400 if they are not an organisation and a user.
         """
         if role not in ROLES:
-            raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
+            raise HubHTTPError(400, f"role={role!r}: must be one of {', '.join(ROLES)}")
         with self.database.transaction() as connection:
             organisation, member = required_account(connection, org), required_account(connection, user)
             if not organisation.is_org or member.is_org:

@@ -1,4 +1,4 @@
-"""The base class of the parts of a store, and times as the database keeps them."""
+"""Base class of the parts of a store, and conversion of times in the database."""
 
 import time
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class StoreContext:
 
 
 class StorePart:
-    """A part of a store: methods about one subject, over the database and the folder that all parts share."""
+    """Part of a store: methods for one subject, based on the shared database and folder."""
 
     def __init__(self, context: StoreContext) -> None:
         self.context = context

@@ -1,4 +1,4 @@
-"""Large files by their SHA-256: durable on disk before the database names them, with access rules for commits."""
+"""Large files by their SHA-256, flushed to disk before the database refers to them, and access rules for commits."""
 
 import hashlib
 import json
@@ -24,28 +24,29 @@ READABLE = """((repos.private = 0 AND repos.gated = 'no')
         AND (repos.owner = :viewer OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)
             OR (repos.private = 0 AND EXISTS (SELECT 1 FROM access_requests
                 WHERE repo = repos.id AND account = :viewer AND status = 'accepted')))))"""
-"""SQL: whether the files of a repository may be read; parameters from `viewer_values`."""
+"""SQL condition: the files of a repository may be read. Parameters from `viewer_values`."""
 SENT = "account = :viewer AND (:token = 0 OR token = :token)"
-"""SQL: whether an upload counts for a request; parameters from `viewer_values`."""
+"""SQL condition: an upload may be used by a request. Parameters from `viewer_values`."""
 USABLE = f"""(EXISTS (SELECT 1 FROM uploads WHERE sha256 = :sha256 AND {SENT})
     OR EXISTS (SELECT 1 FROM files JOIN lines ON lines.id = files.line JOIN repos ON repos.id = lines.repo
         WHERE files.sha256 = :sha256 AND {READABLE}
         AND NOT EXISTS (SELECT 1 FROM purged WHERE repo = repos.id AND sha256 = :sha256)))"""
-"""SQL: whether a request may commit the content :sha256 of a large file."""
+"""SQL condition: a request may commit the content :sha256 of a large file."""
 
 
 def viewer_values(account: Account, token: Token | None) -> dict[str, Any]:
     """Return the parameters of `READABLE`, `SENT` and `USABLE`.
 
-    A token that names repositories may use what was sent with this very token, and what it may read in those
-    repositories and in public ones. Any other token, and no token, may use what the account sent or may read.
+    A token restricted to repositories permits files that were uploaded with the same token, and files that it can read
+    in these repositories and in public ones. Any other token, or None, permits all files that the account has uploaded
+    or can read.
     """
     repos = None if token is None or not token.repos else json.dumps([name.lower() for name in token.repos])
     return {"viewer": account.id, "token": confined_id(token), "repos": repos}
 
 
 def confined_id(token: Token | None) -> int:
-    """Return the id under which an upload is noted: that of a token confined to repositories, 0 for any other."""
+    """Return the token id to store with an upload: the id of a token restricted to repositories, 0 otherwise."""
     return token.id if token is not None and token.repos else 0
 
 
@@ -53,7 +54,7 @@ _QUOTA_LOCK = threading.Lock()
 
 
 class BlobWriter:
-    """One upload: a temporary file that `finish` body_limiter into a blob."""
+    """Upload to a temporary file, which `finish` stores as a blob."""
 
     def __init__(self, blobs: "Blobs") -> None:
         self._blobs = blobs
@@ -67,14 +68,14 @@ class BlobWriter:
         """Append bytes.
 
         Raises:
-            HubHTTPError: 413 beyond the limit of one file, 507 if the disk is full; the upload is gone then.
+            HubHTTPError: 413 above the size limit of a file, 507 if the disk is full; the upload is discarded.
         """
         if self._file is None:
             raise ValueError("this upload is finished")
         self._size += len(data)
         if self._size > self._blobs.limits.file_bytes:
             self.abort()
-            raise HubHTTPError(413, f"a file has at most {self._blobs.limits.file_bytes:,} bytes")
+            raise HubHTTPError(413, f"at most {self._blobs.limits.file_bytes:,} bytes are allowed for a file")
         try:
             with storage_errors():
                 self._file.write(data)
@@ -95,15 +96,15 @@ class BlobWriter:
         """Store the upload as a blob that `account` may commit with `token`; return its SHA-256 and size.
 
         Args:
-            expected_sha256: What the client announced, if it did.
-            expected_size: The same, bytes.
-            account: The sender.
+            expected_sha256: SHA-256 that the client announced; None if it did not.
+            expected_size: Size in bytes that the client announced; None if it did not.
+            account: Account of the sender.
             token: Token of the request.
-            freed: Bytes of parts that the caller removes afterwards.
+            freed: Number of bytes in parts that the caller removes afterwards.
 
         Raises:
-            HubHTTPError: 400 if hash or size differ from what was announced, 413 if the quota of uncommitted bytes is
-                exceeded, 507 if the disk is full; nothing is stored then.
+            HubHTTPError: 400 if hash or size differ from the announced ones, 413 if the quota of uncommitted bytes is
+                exceeded, 507 if the disk is full; nothing is stored in these cases.
         """
         if self._file is None:
             raise ValueError("this upload is finished")
@@ -123,12 +124,12 @@ class BlobWriter:
         return sha256, self._size
 
     def abort(self) -> None:
-        """Discard the upload; does nothing after `finish`."""
+        """Discard the upload; no effect after `finish`."""
         file, self._file = self._file, None
         if file is not None:
             try:
                 file.close()
-            except OSError:  # the disk is full: what could not be flushed is discarded
+            except OSError:  # the disk is full; the file is removed anyway
                 pass
             finally:
                 self._path.unlink(missing_ok=True)
@@ -141,12 +142,12 @@ class Blobs(StorePart):
         """Start an upload.
 
         Raises:
-            HubHTTPError: 507 or 503; the disk is full or read-only.
+            HubHTTPError: 507 or 503 if the disk is full or read-only.
         """
         return BlobWriter(self)
 
     def find(self, sha256: str) -> Path | None:
-        """Return the file with a SHA-256; None if it is not stored. Does not check who may read it."""
+        """Return the path of a large file; None if it is not stored. Permissions are not checked."""
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return None
         path = self.path(sha256)
@@ -155,16 +156,16 @@ class Blobs(StorePart):
         return path if row and path.is_file() else None
 
     def path(self, sha256: str) -> Path:
-        """Return where the file with a SHA-256 is stored."""
+        """Return the path at which a large file is stored."""
         return self.root / "blobs" / sha256[:2] / sha256
 
     def may_use(self, account: Account, sha256: str, token: Token | None = None) -> bool:
-        """Return whether a request may commit a content: knowing its hash does not grant access.
+        """Return whether a request may commit a content. Knowing the hash of a content does not grant access.
 
         Args:
             account: The account.
-            sha256: The content.
-            token: The token of the request; None for all that the account may do. See `viewer_values` for the rule.
+            sha256: SHA-256 of the content.
+            token: Token of the request; None for no restriction. See `viewer_values`.
         """
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return False
@@ -174,7 +175,7 @@ class Blobs(StorePart):
             return connection.execute(query, values).fetchone() is not None
 
     def size_in(self, repo: Repo, sha256: str) -> int | None:
-        """Return the size of a large file that a commit of a repository names; None if none does, or it was purged."""
+        """Return the size of a large file in any commit of a repository; None if it is in none, or was purged."""
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             return None
         query = """SELECT size FROM files JOIN lines ON lines.id = files.line WHERE sha256 = :sha256 AND repo = :repo
@@ -183,7 +184,7 @@ class Blobs(StorePart):
             row = connection.execute(query, {"sha256": bytes.fromhex(sha256), "repo": repo.id}).fetchone()
             return int(row[0]) if row else None
 
-    def is_sound(self, sha256: str, size: int) -> bool:
+    def is_intact(self, sha256: str, size: int) -> bool:
         """Return whether a large file is stored with this size, and fsck found no damage."""
         path = self.find(sha256)
         if path is None or self.damaged([sha256]):
@@ -194,7 +195,7 @@ class Blobs(StorePart):
             return False
 
     def damaged(self, contents: Iterable[str]) -> set[str]:
-        """Return those of some contents (SHA-256 or git id) that fsck found damaged and that were not sent again."""
+        """Return the contents (SHA-256 or git id) that fsck found damaged and that were not sent again."""
         with self.database.reading() as connection:
             if connection.execute("SELECT 1 FROM damaged LIMIT 1").fetchone() is None:
                 return set()
@@ -205,7 +206,7 @@ class Blobs(StorePart):
         """Check the quota of uncommitted bytes before `size` bytes more are received.
 
         Raises:
-            HubHTTPError: 413; too much of what it sent waits for a commit.
+            HubHTTPError: 413 if the quota would be exceeded.
         """
         with self.database.reading() as connection:
             self._check_upload_quota(connection, account, size, token)
@@ -221,25 +222,25 @@ class Blobs(StorePart):
         (waiting,) = connection.execute(query, (account.id,)).fetchone()
         waiting += multipart.waiting_bytes(self.root, account.id)
         if waiting + size > limit:
-            known = "" if confined_id(token) else f"{waiting:,} "  # such a token must not learn what other tokens sent
-            text = f"{known}bytes that you sent wait for a commit, and {size:,} more would make over {limit:,}"
-            raise HubHTTPError(413, f"{text}: commit them, or have `seqhub hub gc` remove them", code="UploadQuota")
+            known = "" if confined_id(token) else f"{waiting:,} "  # hidden from a token restricted to repositories
+            text = f"{known}bytes that you sent wait for a commit; {size:,} more would exceed the limit of {limit:,}"
+            raise HubHTTPError(413, f"{text}: commit them, or remove them with `seqhub hub gc`", code="UploadQuota")
 
     def begin_part(
         self, account: Account, token: Token | None, upload: str, number: int, size: int
     ) -> "multipart.PartWriter":
-        """Start to receive one part of a large file.
+        """Start to receive a part of a large file.
 
         Raises:
-            HubHTTPError: 413; too much of what the account sent waits for a commit.
+            HubHTTPError: 413 if the quota of uncommitted bytes would be exceeded.
         """
-        with _QUOTA_LOCK:  # parts that begin at the same time count for one another
+        with _QUOTA_LOCK:  # concurrent parts must be counted
             here = multipart.part_bytes(self.root, account.id, upload, number)
             self.check_upload_quota(account, size - here, token)
             return multipart.PartWriter(self.root, account.id, upload, number, size)
 
     def large_files(self, repo: Repo) -> list[tuple[str, str, int, str, int]]:
-        """Return large files of all revisions: SHA-256, a path, bytes, author, time of the first commit (seconds)."""
+        """Return the large files of all revisions: SHA-256, path, size, author and Unix time of the first commit."""
         query = """SELECT sha256, path, size, author, date FROM (
             SELECT files.sha256, files.path, files.size, commits.author, commits.date, row_number() OVER
                 (PARTITION BY files.sha256 ORDER BY commits.date, commits.id, files.path) AS place FROM files
@@ -253,18 +254,17 @@ class Blobs(StorePart):
     def keep(
         self, temporary: Path, sha256: str, size: int, account: Account, token: Token | None = None, freed: int = 0
     ) -> None:
-        """Move a flushed file to the name of its content, and note its sender.
+        """Move a flushed file to the path of its content, and store its sender.
 
-        A file of that name is replaced: the new one has just been hashed, the old one may be damaged.
-
-        Inside the writer's lock, so that `gc` can never remove a blob between the rename and the note.
+        An existing file is replaced, since it may be damaged, and the new one has just been hashed. This is done in a
+        write transaction, so that `gc` cannot remove the blob between the rename and the insertion of the row.
         """
         path = self.path(sha256)
         key, time_now = bytes.fromhex(sha256), now()
         with self.database.transaction() as connection:
             mine = "SELECT max(committed) FROM uploads WHERE sha256 = ? AND account = ?"
             (committed,) = connection.execute(mine, (key, account.id)).fetchone()
-            if committed is None:  # the same content again takes no space
+            if committed is None:  # a repeated upload takes no additional space
                 self._check_upload_quota(connection, account, size - freed, token)
             if not path.parent.is_dir():
                 private.make_folder(path.parent)
@@ -284,7 +284,7 @@ class Blobs(StorePart):
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk."""
+    """Flush the directory entries of a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

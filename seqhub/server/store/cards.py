@@ -1,4 +1,4 @@
-"""YAML front matter of a README, parsed within limits, and the tags that follow from it."""
+"""YAML front matter of a README, parsed within limits, and the tags derived from it."""
 
 import datetime
 import math
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from seqhub.server.strict_json import whole_text
+from seqhub.server.strict_json import replace_surrogates
 from seqhub.server.types import RepoType
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -16,15 +16,15 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _EVENTS = 100_000
 _DEPTH = 32
 _ALIASES = 20
-_EVENTS_WITH_ALIASES = 5_000  # few enough that no nesting of aliases grows to anything
+_EVENTS_WITH_ALIASES = 5_000  # limits the expansion of nested aliases
 _VALUES = 100_000
-_LONG_NUMBER = re.compile(r"[-+0-9_:.a-fA-FxoXO]{200,}")  # base 60 or 16 by the megabyte costs minutes
+_LONG_NUMBER = re.compile(r"[-+0-9_:.a-fA-FxoXO]{200,}")  # parsing long numbers in base 60 or 16 takes minutes
 _ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})|arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
-_UNREADABLE = {"self", "ignore_metadata_errors"}  # as fields they stop huggingface_hub from reading a whole list
+_UNREADABLE = {"self", "ignore_metadata_errors"}  # with these fields huggingface_hub cannot parse lists
 _TAGS = 500
 _TAG_LENGTH = 200
 
-_PREFIXED = {  # field of the card -> prefix of its tags, as huggingface.co lists them
+_PREFIXED = {  # field of the card -> prefix of its tags, as on huggingface.co
     "license": "license", "datasets": "dataset", "base_model": "base_model",
     "task_categories": "task_categories", "task_ids": "task_ids", "annotations_creators": "annotations_creators",
     "language_creators": "language_creators", "multilinguality": "multilinguality",
@@ -32,12 +32,12 @@ _PREFIXED = {  # field of the card -> prefix of its tags, as huggingface.co list
 }  # fmt: skip
 
 
-class _TooMuchError(ValueError):
+class _CardLimitError(ValueError):
     pass
 
 
 def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
-    r"""Return the card's fields as plain JSON values; {} if there is no card, or it is broken, huge or malicious.
+    r"""Return the fields of a card as JSON values; {} if there is no card, or it is invalid or exceeds a limit.
 
     >>> parse_card(b"---\nlicense: mit\n---\n# Title", 1000)
     {'license': 'mit'}
@@ -48,13 +48,13 @@ def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
     try:
         _check_events(text)
         card = _plain(yaml.load(text, Loader=_Loader), iter(range(_VALUES)), _DEPTH)
-    except Exception:  # PyYAML raises IndexError, AttributeError and others for wrongly typed tags
+    except Exception:  # PyYAML raises IndexError, AttributeError and others for invalid tags
         return {}
     return {name: value for name, value in card.items() if name not in _UNREADABLE} if isinstance(card, dict) else {}
 
 
 def card_tags(repo_type: RepoType, card: dict[str, Any], readme: bytes) -> list[str]:
-    """Return the tags that huggingface.co would show: library, pipeline, the card's own, then those with a prefix."""
+    """Return tags as on huggingface.co: library, pipeline, tags of the card, then tags with a prefix."""
     found: list[str] = []
     if repo_type == "model":
         found += _texts(card.get("library_name")) + _texts(card.get("pipeline_tag"))
@@ -68,7 +68,7 @@ def card_tags(repo_type: RepoType, card: dict[str, Any], readme: bytes) -> list[
 
 
 def search_tags(repo_type: RepoType, card: dict[str, Any], shown: list[str]) -> set[str]:
-    """Return all tags that a filter may name: those shown, and the same under the names that other clients use."""
+    """Return all tags for filters: the displayed tags, and their variants in other clients."""
     languages = _texts(card.get("language"))
     found = {*shown, *languages, *(f"language:{language}" for language in languages)}
     found |= {f"library:{name}" for name in _texts(card.get("library_name"))}
@@ -79,7 +79,7 @@ def search_tags(repo_type: RepoType, card: dict[str, Any], shown: list[str]) -> 
 
 
 def text_field(card: dict[str, Any], name: str) -> str | None:
-    """Return a field that should hold one short text, or None."""
+    """Return a field with a short text; None if it has another type or is too long."""
     value = card.get(name)
     return value if isinstance(value, str) and 0 < len(value) <= _TAG_LENGTH else None
 
@@ -95,24 +95,24 @@ def _front_matter(readme: bytes) -> str | None:
 
 
 def _check_events(text: str) -> None:
-    """Check counts of events, depth and aliases, and the length of numbers, before any object is built."""
+    """Check the number of events and aliases, the depth, and the length of numbers before objects are built."""
     depth = aliases = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         aliases += isinstance(event, yaml.AliasEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         limit = _EVENTS_WITH_ALIASES if aliases else _EVENTS
         if depth > _DEPTH or aliases > _ALIASES or count > limit:
-            raise _TooMuchError
+            raise _CardLimitError
         if isinstance(event, yaml.ScalarEvent) and _LONG_NUMBER.match(event.value):
-            raise _TooMuchError
+            raise _CardLimitError
 
 
 def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
-    """Convert a value to JSON types. Each use of an alias counts, so that a YAML bomb exceeds the budget."""
+    """Convert a value to JSON types. Each use of an alias is counted, so that a YAML bomb exceeds the budget."""
     if depth < 0 or next(budget, None) is None:
-        raise _TooMuchError
+        raise _CardLimitError
     if isinstance(value, dict):
-        return {whole_text(str(key))[:1000]: _plain(item, budget, depth - 1) for key, item in value.items()}
+        return {replace_surrogates(str(key))[:1000]: _plain(item, budget, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [_plain(item, budget, depth - 1) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -121,7 +121,7 @@ def _plain(value: Any, budget: Iterator[int], depth: int) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return value if value is None or isinstance(value, (bool, int, float)) else whole_text(str(value))
+    return value if value is None or isinstance(value, (bool, int, float)) else replace_surrogates(str(value))
 
 
 def _texts(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Plan and write commits: the steps that commits, pull requests and new repositories share."""
+"""Planning and writing of commits, shared by commits, pull requests and new repositories."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from seqhub.server.store.counting import add_bytes, require_quota
 from seqhub.server.store.events import note_commit
 from seqhub.server.store.refs import ref_target
 from seqhub.server.store.revisions import commit_of, point_of
-from seqhub.server.store.staging import Prepared, Stage, note_large
+from seqhub.server.store.staging import Prepared, Stage, mark_committed
 from seqhub.server.store.tree_writer import Plan, added_now, append, commit_object, keep_commit, plan, point_ref
 from seqhub.server.store.unfinished import begin, drop_line, end, require
 from seqhub.server.types import Account, Commit, Repo, Token
 
-WRITE_ATTEMPTS = 5  # plans of a commit while others move the branch
+WRITE_ATTEMPTS = 5  # if other commits change the branch at the same time
 
 
 class Unchanged(NamedTuple):
-    """The result of operations that change nothing."""
+    """Result of operations that change no file."""
 
     head: Commit
     blobs: list[objects.Packed]
@@ -31,11 +31,11 @@ class Unchanged(NamedTuple):
 
 
 class CommitWriter(StorePart):
-    """Plans a commit from one state of the database, and writes it if the ref is still where the plan found it.
+    """Plans a commit from a snapshot of the database, and writes it if the ref has not moved since.
 
     Args:
-        context: What all parts share.
-        blobs: Has the large files.
+        context: Context that all parts share.
+        blobs: Storage of large files.
     """
 
     def __init__(self, context: StoreContext, blobs: Blobs) -> None:
@@ -43,7 +43,7 @@ class CommitWriter(StorePart):
         self.blobs = blobs
 
     def contents(self) -> Contents:
-        """Return a place for the contents of one commit, which a `with` block empties."""
+        """Return temporary storage for the contents of a commit; use it in a `with` block."""
         return Contents(self.root, self.limits.small_bytes)
 
     def plan(
@@ -57,7 +57,7 @@ class CommitWriter(StorePart):
         token: Token | None,
         contents: Contents,
     ) -> Plan | Unchanged:
-        """Plan what operations would write."""
+        """Plan a commit with these operations."""
         stage = Stage(connection, repo, index.index_chain(connection, point_of(connection, head)), self.blobs.path)
         for operation, path, packed in prepared:
             stage.apply(operation, path, packed, uploader, token)
@@ -74,9 +74,9 @@ class CommitWriter(StorePart):
     def write_unchanged(
         self, connection: sqlite3.Connection, repo: Repo, found: Unchanged, uploader: Account, contents: Contents
     ) -> Commit:
-        """Write the contents that came with a commit that changes nothing: the stored ones may be damaged."""
+        """Write the contents of a commit without changes, since the stored ones may be damaged."""
         objects.write(connection, repo.id, found.blobs, contents.load)
-        if note_large(connection, repo, found.large, uploader):
+        if mark_committed(connection, repo, found.large, uploader):
             require_quota(connection, repo, self.limits)
         return found.head
 
@@ -94,13 +94,13 @@ class CommitWriter(StorePart):
         token: Token | None,
         contents: Contents,
     ) -> Commit:
-        """Plan and write a small commit within a transaction of the caller."""
+        """Plan and write a small commit in the transaction of the caller."""
         found = self.plan(connection, repo, reference, head, prepared, uploader, token, contents)
         if isinstance(found, Unchanged):
             return self.write_unchanged(connection, repo, found, uploader, contents)
         new = append(connection, repo, reference, found, author, title, message, contents.load)
         commit = commit_of(connection, new)
-        note_large(connection, repo, found.large, uploader)
+        mark_committed(connection, repo, found.large, uploader)
         require_quota(connection, repo, self.limits)
         note_commit(connection, repo.id, reference, commit)
         return commit
@@ -117,21 +117,21 @@ class CommitWriter(StorePart):
         contents: Contents,
         first: Plan | Unchanged | None = None,
     ) -> Commit | Unchanged:
-        """Plan without the writer's lock, then write if the ref has not moved; otherwise plan again.
+        """Plan without the write lock, then write if the ref has not moved; otherwise plan again.
 
         Args:
             repo: The repository.
-            reference: The ref to move.
-            planned: Computes the plan from one state of the database.
-            noted: Writes what belongs to the commit, in its last transaction.
+            reference: Ref to move.
+            planned: Function that computes the plan from a snapshot of the database.
+            noted: Function that writes further rows of the commit, in its last transaction.
             author: Name of the author.
             title: First line of the message.
-            message: The rest.
-            contents: Holds the contents that the commit brings.
-            first: A plan that was computed before.
+            message: Rest of the message.
+            contents: Contents of the commit.
+            first: Plan that was computed before.
 
         Returns:
-            The commit, or that there is nothing to change.
+            The commit, or `Unchanged` if the operations change no file.
         """
         load = contents.load
         for attempt in range(WRITE_ATTEMPTS):
@@ -146,7 +146,7 @@ class CommitWriter(StorePart):
                     if ref_target(connection, repo.id, reference) != found.head:
                         if attempt == 0:
                             continue
-                        found = planned(connection)  # small, so that others wait for milliseconds
+                        found = planned(connection)  # small, so it delays other writers by milliseconds only
                         if isinstance(found, Unchanged):
                             return found
                     new = append(connection, repo, reference, found, author, title, message, load)
@@ -169,10 +169,10 @@ class CommitWriter(StorePart):
         message: str,
         load: Callable[[objects.Spooled], bytes],
     ) -> Commit | None:
-        """Write a commit of many rows on its own line, which is visible once the ref points to it.
+        """Write a commit of many rows on a new line, which becomes visible when the ref points to it.
 
         Returns:
-            None if the ref has moved meanwhile; what was written is removed then, except objects, which gc removes.
+            None if the ref has moved in the meantime; the written rows are removed, and the objects later by gc.
         """
         database = self.database
         with database.transaction() as connection:
@@ -182,12 +182,12 @@ class CommitWriter(StorePart):
         packed = commit_object(found, author, title, message)
         seq = found.point.seq
         with database.transaction() as connection:
-            # An index that is not longer than what changes is copied: a path is looked up in fewer places then.
+            # An index that is not longer than the changes is copied, so that paths are looked up in fewer lines.
             inherits = len(found.chain) < index.DEEP and index.is_longer(connection, found.chain, len(found.changes))
             new_line = index.new_line(connection, repo.id, found.point, inherits=inherits)
             second = begin(connection, "line", repo.id, new_line)
             query = "SELECT 1 FROM commits WHERE repo = ? AND oid = ?"
-            if connection.execute(query, (repo.id, packed.oid)).fetchone():  # the same in the same second, elsewhere
+            if connection.execute(query, (repo.id, packed.oid)).fetchone():  # same commit in the same second
                 packed = commit_object(found, author, title, message + "\n")
             place = index.Point(new_line, seq + 1)
             new = keep_commit(connection, repo.id, packed, place, found.parent, found.tree, author, title, message)
@@ -197,12 +197,12 @@ class CommitWriter(StorePart):
                 with database.reading_latest() as connection:
                     copied = index.copied(connection, found.chain, new_line, seq, lambda row: row.target)
                     database.in_slices(index.INSERT, (row for row in copied if row[1] not in rows))
-            database.in_slices(index.INSERT, index.begun(rows, new_line, seq + 1, new, inherits=inherits))
+            database.in_slices(index.INSERT, index.new_rows(rows, new_line, seq + 1, new, inherits=inherits))
             with database.transaction() as connection:
                 if ref_target(connection, repo.id, reference) == found.head:
                     require(connection, first)
                     add_bytes(connection, repo, added_now(connection, repo, found, new, new_line))
-                    objects.note_sound(connection, found.objects)
+                    objects.clear_damage(connection, found.objects)
                     point_ref(connection, repo, reference, new, found)
                     commit = commit_of(connection, new)
                     noted(connection, commit, found)

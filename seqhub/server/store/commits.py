@@ -15,20 +15,20 @@ from seqhub.server.store.counting import add_bytes, require_quota
 from seqhub.server.store.events import check_pull_request, note_commit
 from seqhub.server.store.refs import full_ref, ref_target
 from seqhub.server.store.revisions import commit_of, point_of
-from seqhub.server.store.staging import Stage, note_large, prepare
+from seqhub.server.store.staging import Stage, mark_committed, prepare
 from seqhub.server.store.tree_writer import Plan, append, keep_commit, plan
 from seqhub.server.store.unfinished import begin, drop_line, end
 from seqhub.server.types import Account, Commit, Operation, Repo, Token
 
-_SHORTEST = 7  # digits of an abbreviated commit id
+_MIN_DIGITS = 7  # of an abbreviated commit id
 
 
 class Commits(StorePart):
-    """Writes commits.
+    """Writing of commits.
 
     Args:
-        context: What all parts share.
-        writer: Plans and writes them.
+        context: Context that all parts share.
+        writer: Planner and writer of commits.
     """
 
     def __init__(self, context: StoreContext, writer: CommitWriter) -> None:
@@ -36,7 +36,7 @@ class Commits(StorePart):
         self.writer = writer
 
     def contents(self) -> Contents:
-        """Return a place for the contents of one commit, which a `with` block empties."""
+        """Return temporary storage for the contents of a commit; use it in a `with` block."""
         return self.writer.contents()
 
     def create(
@@ -53,26 +53,26 @@ class Commits(StorePart):
         token: Token | None = None,
         contents: Contents | None = None,
     ) -> Commit:
-        """Apply operations in order to a branch or pull request, all or none.
+        """Apply operations to a branch or pull request, in order, all or none.
 
         Args:
             repo: The repository.
             branch_ref: "main", refs/heads/main or refs/pr/3.
-            operations: What to do.
-            expected_parent: The head that the writer saw, whole or 7 digits at least; None for any.
+            operations: Operations of the commit.
+            expected_parent: Expected id of the head, at least 7 digits; None for any head.
             author: Name of the author.
             title: First line of the message.
-            message: The rest.
-            uploader: Account that must have sent, or be able to read, the large files.
-            token: Token by which it must; None for any.
-            contents: Where the contents of operations wait that are staged.
+            message: Rest of the message.
+            uploader: Account that must have uploaded the large files or be able to read them.
+            token: Token with which the account must be able to use them; None for any token.
+            contents: Temporary storage with the contents of staged operations.
 
         Returns:
-            The new commit; the head as it was if nothing changed.
+            The new commit, or the current head if no file changed.
 
         Raises:
-            HubHTTPError: 412 if another commit came first, 404 for a missing branch or file, 422 for bad paths and
-                conflicts, 400 for a large file that is not the uploader's, 403 beyond a quota, 507 for a full disk.
+            HubHTTPError: 412 if another commit was first, 404 for a missing branch or file, 422 for invalid paths and
+                conflicts, 400 for a large file that the uploader may not use, 403 above a quota, 507 for a full disk.
         """
         reference = full_ref(branch_ref)
         with nullcontext(contents) if contents is not None else self.contents() as contents:
@@ -83,17 +83,17 @@ class Commits(StorePart):
                 check_pull_request(connection, repo.id, reference)
                 seen = commit_of(connection, head).oid
                 given = expected_parent.lower() if expected_parent else seen
-                if len(given) < _SHORTEST or not seen.startswith(given):
+                if len(given) < _MIN_DIGITS or not seen.startswith(given):
                     raise branch_was_updated()
                 return self.writer.plan(connection, repo, reference, head, prepared, uploader, token, contents)
 
             def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
-                note_large(connection, repo, found.large, uploader)
+                mark_committed(connection, repo, found.large, uploader)
                 require_quota(connection, repo, self.limits)
                 note_commit(connection, repo.id, reference, commit)
 
             with self.database.reading_latest() as connection:
-                first = planned(connection)  # a refused commit leaves nothing behind
+                first = planned(connection)  # an invalid commit raises before anything is written
             contents.keep(self.database, self.writer.blobs.path)
             made = self.writer.write(repo, reference, planned, noted, author, title, message, contents, first)
             if isinstance(made, Commit):
@@ -102,7 +102,7 @@ class Commits(StorePart):
                 return self.writer.write_unchanged(connection, repo, made, uploader, contents)
 
     def squash(self, repo: Repo, branch: str, message: str, author: str) -> Commit:
-        """Replace the history of a branch by one commit that holds its files; older commits stay readable by their id.
+        """Replace the history of a branch by one commit with its files; older commits can still be read by their id.
 
         Raises:
             HubHTTPError: 404 RevisionNotFound.
@@ -144,15 +144,15 @@ class Commits(StorePart):
         raise branch_is_busy()
 
     def delete_large(self, repo: Repo, *wanted: str, author: str = "seqhub") -> None:
-        """Delete large files permanently, all or none: from every branch by a commit, and from all history.
+        """Delete large files permanently, all or none, from all branches and from the history.
 
         Args:
             repo: The repository.
-            wanted: SHA-256 of each.
+            wanted: SHA-256 of each file.
             author: Author of the commits.
 
         Raises:
-            HubHTTPError: 404; the repository has no such file.
+            HubHTTPError: 404 if the repository does not contain a file.
         """
         sizes: dict[bytes, int] = {}
         for sha256 in wanted:

@@ -1,4 +1,4 @@
-"""Contents of the small files of one commit until they are stored; memory use does not grow with them."""
+"""Temporary storage for the contents of a commit, with constant use of memory."""
 
 import hashlib
 import os
@@ -13,28 +13,28 @@ from typing import IO, Final
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import objects, private
 from seqhub.server.store.database import Database, storage_errors
-from seqhub.server.store.objects import FILED_BYTES, Packed, Spooled
+from seqhub.server.store.objects import MIN_FILE_BYTES, Packed, Spooled
 from seqhub.server.types import AddStaged
 
-_HELD_BYTES: Final = 512 * 1024  # of packed contents of one commit that stay in memory
+_IN_MEMORY_BYTES: Final = 512 * 1024  # packed contents of a commit that are kept in memory
 _PIECE: Final = 256 * 1024
 _KEEP: Final = "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET created = excluded.created"
 
 
 class Contents:
-    """Temporary storage for the contents of one commit.
+    """Temporary storage for the contents of the small files of a commit.
 
     Args:
-        root: The store's folder.
-        most_bytes: Bytes of one small file.
+        root: Folder of the store.
+        max_bytes: Maximum size of a small file.
     """
 
-    def __init__(self, root: Path, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self._root = root
         self._held = 0
         self._spool: IO[bytes] | None = None
-        self._files: dict[bytes, tuple[Path, int]] = {}  # by SHA-256: a temporary file and its size
+        self._files: dict[bytes, tuple[Path, int]] = {}  # SHA-256 -> temporary file and its size
 
     def __enter__(self) -> "Contents":
         return self
@@ -46,8 +46,8 @@ class Contents:
             path.unlink(missing_ok=True)
 
     def add(self, content: bytes) -> Packed:
-        """Add a content: hash it, and compress it or write it to a file."""
-        if len(content) >= FILED_BYTES:
+        """Add a content: hash it, then compress it or write it to a file."""
+        if len(content) >= MIN_FILE_BYTES:
             with ContentWriter(self, "") as writer:
                 for start in range(0, len(content), _PIECE):
                     writer.write(content[start : start + _PIECE])
@@ -55,16 +55,16 @@ class Contents:
         packed = objects.pack("blob", content)
         assert isinstance(packed.data, bytes)
         self._held += len(packed.data)
-        return packed if self._held <= _HELD_BYTES else packed._replace(data=self._spooled(packed.data))
+        return packed if self._held <= _IN_MEMORY_BYTES else packed._replace(data=self._spooled(packed.data))
 
     def load(self, place: Spooled) -> bytes:
-        """Return bytes that were spooled."""
+        """Return bytes from the temporary file."""
         assert self._spool is not None
         self._spool.seek(place.start)
         return self._spool.read(place.size)
 
     def opened(self, packed: Packed) -> bytes | Path:
-        """Return a content before it is stored: bytes, or the path of a temporary file."""
+        """Return a content that is not stored yet: bytes, or the path of a temporary file."""
         if packed.packed == objects.FILED:
             assert packed.base is not None
             return self._files[packed.base][0]
@@ -72,7 +72,7 @@ class Contents:
         return objects.unpacked(packed.packed, data)
 
     def keep(self, database: Database, blob_path: Callable[[str], Path]) -> None:
-        """Move the contents in files to their final names; gc removes those that no commit names."""
+        """Move contents in files to their final paths; gc removes them if no commit refers to them."""
         if not self._files:
             return
         folders = set()
@@ -84,7 +84,7 @@ class Contents:
                     if not path.parent.is_dir():
                         private.make_folder(path.parent)
                         folders.add(path.parent.parent)
-                    temporary.replace(path)  # also of a file that is there: it may be damaged
+                    temporary.replace(path)  # an existing file is replaced, since it may be damaged
                     folders.add(path.parent)
                     connection.execute("DELETE FROM damaged WHERE content = ?", (key,))
                     connection.execute(_KEEP, (key, size, time.time_ns() // 1000))
@@ -110,7 +110,7 @@ class Contents:
         return self._root / "tmp" / f"{int(time.time())}-{secrets.token_hex(8)}"
 
     def file(self, sha256: bytes, path: Path, size: int) -> None:
-        """Take over a flushed file with a content."""
+        """Add a flushed temporary file with a content."""
         if sha256 in self._files:
             path.unlink()
         else:
@@ -118,7 +118,7 @@ class Contents:
 
 
 class ContentWriter:
-    """Writer of one content that arrives in pieces."""
+    """Writer of a content that is received in pieces."""
 
     def __init__(self, contents: Contents, path: str) -> None:
         self._contents, self._name = contents, path
@@ -141,15 +141,15 @@ class ContentWriter:
         """Append bytes.
 
         Raises:
-            HubHTTPError: 413 beyond the limit of one small file, 507 if the disk is full.
+            HubHTTPError: 413 above the size limit of a small file, 507 if the disk is full.
         """
         self._size += len(piece)
-        if self._size > self._contents.most_bytes:
-            most = f"{self._contents.most_bytes:,} bytes"
-            raise HubHTTPError(413, f"{self._name!a} has more than {most}: upload it as a large file")
+        if self._size > self._contents.max_bytes:
+            limit = f"{self._contents.max_bytes:,} bytes"
+            raise HubHTTPError(413, f"{self._name!a} has more than {limit}: upload it as a large file")
         if self._file is None:
             self._begin += piece
-            if len(self._begin) < FILED_BYTES:
+            if len(self._begin) < MIN_FILE_BYTES:
                 return
             piece = bytes(self._begin)
             self._begin.clear()
@@ -160,12 +160,14 @@ class ContentWriter:
             self._file.write(piece)
 
     def finish(self) -> AddStaged:
-        """Return the operation that puts this content at its path."""
+        """Return the operation that adds this content at its path."""
         contents, size = self._contents, self._size
         if self._file is None:
             packed = contents.add(bytes(self._begin))
         else:
-            digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)  # git hashes the size first
+            digest = hashlib.sha1(
+                b"blob %d\0" % size, usedforsecurity=False
+            )  # git ids begin with the size, so a second pass is needed
             with storage_errors():
                 os.fsync(self._file.fileno())
                 self._file.seek(0)
@@ -173,6 +175,6 @@ class ContentWriter:
                     digest.update(piece)
                 self._file.close()
             self._file = None
-            packed = objects.filed(digest.digest(), self._sha256.digest(), size)
+            packed = objects.pack_file(digest.digest(), self._sha256.digest(), size)
             contents.file(self._sha256.digest(), self._path, size)
         return AddStaged(self._name, packed, size, lambda: contents.opened(packed))

@@ -1,7 +1,7 @@
-"""Byte and like counters of repositories: updated with every change, recomputed to check or repair.
+"""Counters of bytes and likes of repositories: updated with every change, recomputed by fsck.
 
-A version of a small file counts once for each path; a large file counts once for each repository, independent of the
-number of versions and paths, until it is deleted permanently. Old versions count, since they can be read by commit.
+A version of a small file is counted once for each path; a large file is counted once for each repository, independent
+of the number of versions and paths, until it is deleted permanently. Old versions are counted, since they can be read.
 """
 
 import sqlite3
@@ -17,22 +17,22 @@ STORED = f"""(SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT files.size, fi
     FROM files JOIN lines ON lines.id = files.line WHERE lines.repo = repos.id AND files.kind = {FILE}
         AND (files.sha256 IS NULL OR NOT EXISTS
             (SELECT 1 FROM purged WHERE purged.repo = repos.id AND purged.sha256 = files.sha256))))"""
-"""SQL: bytes that all versions of all files of a row of `repos` take."""
+"""SQL expression: number of bytes of all versions of all files, for a row of `repos`."""
 _SETTLED = STORED.replace(
     "WHERE lines.repo", "WHERE lines.id NOT IN (SELECT number FROM unfinished WHERE what = 'line') AND lines.repo"
 )
 LIKED = "(SELECT count(*) FROM likes WHERE likes.repo = repos.id)"
-"""SQL: accounts that like a row of `repos`."""
+"""SQL expression: number of accounts that like a repository, for a row of `repos`."""
 
 
 def added_bytes(connection: sqlite3.Connection, repo: Repo, changes: Mapping[str, Row | None], without: int = 0) -> int:
-    """Return the bytes that a commit adds.
+    """Return the number of bytes that a commit adds.
 
     Args:
-        connection: Of the database.
+        connection: Connection to the database.
         repo: The repository.
-        changes: Path -> file that will be there, None for nothing.
-        without: A line of the index that does not count, since it is that of the commit.
+        changes: Path -> new file; None for a removed one.
+        without: Line of the index that is ignored: the line of the commit itself.
     """
     new: dict[bytes | str, int] = {}
     for row in changes.values():
@@ -49,7 +49,7 @@ def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) ->
     """Check the quotas of a repository and its account.
 
     Raises:
-        HubHTTPError: 403; a quota is exceeded.
+        HubHTTPError: 403 if a quota is exceeded.
     """
     if limits.repo_bytes is None and limits.account_bytes is None:
         return
@@ -60,13 +60,13 @@ def require_quota(connection: sqlite3.Connection, repo: Repo, limits: Limits) ->
         (of_account, limits.account_bytes, repo.namespace),
     ):
         if limit is not None and used > limit:
-            # a token that names repositories must not learn what the others of its owner take
+            # hidden, since a token restricted to repositories must not reveal the size of other repositories
             total = f"{used:,} bytes of {limit:,}" if whose == repo.repo_id else f"more than {limit:,} bytes"
             raise HubHTTPError(403, f"storage limit reached: {whose} would take {total}")
 
 
 def check_counters(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield one line for each counter that differs from what is stored."""
+    """Yield a message for each counter that differs from the stored data."""
     query = f"SELECT kind || ' ' || key, bytes, {_SETTLED}, likes, {LIKED} FROM repos WHERE kind <> 'hidden'"
     for name, counted, stored, likes, liked in connection.execute(query).fetchall():
         if counted != stored:
@@ -81,10 +81,12 @@ def repair_counters(connection: sqlite3.Connection) -> None:
 
 
 def _is_counted(connection: sqlite3.Connection, repo: int, row: Row, without: int) -> bool:
-    settled = "lines.id <> ? AND lines.id NOT IN (SELECT number FROM unfinished WHERE what = 'line')"
+    finished = "lines.id <> ? AND lines.id NOT IN (SELECT number FROM unfinished WHERE what = 'line')"
     if row.sha256 is not None:
-        query = f"SELECT 1 FROM files JOIN lines ON lines.id = line WHERE sha256 = ? AND repo = ? AND {settled} LIMIT 1"
+        query = (
+            f"SELECT 1 FROM files JOIN lines ON lines.id = line WHERE sha256 = ? AND repo = ? AND {finished} LIMIT 1"
+        )
         return connection.execute(query, (row.sha256, repo, without)).fetchone() is not None
     query = f"""SELECT 1 FROM lines JOIN files ON files.line = lines.id WHERE lines.repo = ? AND files.path = ?
-        AND oid = ? AND sha256 IS NULL AND kind = {FILE} AND {settled} LIMIT 1"""
+        AND oid = ? AND sha256 IS NULL AND kind = {FILE} AND {finished} LIMIT 1"""
     return connection.execute(query, (repo, row.path, row.oid, without)).fetchone() is not None

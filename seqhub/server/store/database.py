@@ -1,4 +1,4 @@
-"""SQLite for many threads and processes: a connection pool, transactions, and failures as HTTP errors."""
+"""SQLite for many threads and processes: connection pool, transactions, and conversion of errors to HTTP errors."""
 
 import errno
 import os
@@ -17,25 +17,25 @@ from seqhub.server.store import private
 from seqhub.server.store.migrations import migrate
 from seqhub.server.store.objects import Connection
 
-SLICE_SECONDS: Final = 0.15  # after which a long change lets other writers pass
-_SLICE_ROWS, _SLICE_BYTES = 250, 2**20  # between two looks at the clock
-_PAUSE: Final = 0.002  # seconds in which a writer of another process finds the database free
+SLICE_SECONDS: Final = 0.15  # maximum time of a transaction of a long change
+_SLICE_ROWS, _SLICE_BYTES = 250, 2**20  # between two checks of the time
+_PAUSE: Final = 0.002  # seconds between slices, for writers of other processes
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class ConnectionPool:
-    """Pool of connections to one SQLite file, with the lock of the writer in this process.
+    """Pool of connections to a SQLite file, with a write lock for this process.
 
-    WAL with synchronous=FULL: a transaction that was acknowledged survives a power cut, and readers never wait for a
-    writer. Writers of one process queue on a lock, since SQLite's own waiting sleeps and is not fair; writers of other
-    processes are waited for by busy_timeout.
+    WAL mode with synchronous=FULL: an acknowledged transaction survives a power failure, and readers never wait for a
+    writer. Writers of one process queue on a lock, since the busy handler of SQLite sleeps and is not fair. Writers of
+    other processes are awaited by busy_timeout.
 
     Args:
-        path: The file; created if absent.
-        busy_seconds: Longest wait for another writer before the request is refused with 503.
+        path: Path of the file; created if it does not exist.
+        busy_seconds: Maximum time to wait for another writer before 503 is raised.
 
     Raises:
-        HubHTTPError: 503 or 507; the file cannot be opened or written, or was written by a newer seqhub.
+        HubHTTPError: 503 or 507 if the file cannot be opened or written, or was written by a newer seqhub.
     """
 
     def __init__(self, path: Path, busy_seconds: float = 30.0) -> None:
@@ -43,7 +43,7 @@ class ConnectionPool:
         self.busy_seconds = busy_seconds
         self._writing = FairLock()
         self._idle: list[sqlite3.Connection] = []
-        self._of_parent: list[sqlite3.Connection] = []  # before a fork; kept, since closing them here would be wrong
+        self._of_parent: list[sqlite3.Connection] = []  # from before a fork; must not be closed here
         self._guard = threading.Lock()
         self._closed = False
         self._process = os.getpid()
@@ -59,7 +59,7 @@ class ConnectionPool:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection for the duration of a block."""
+        """Use a connection of the pool for the duration of a block."""
         connection = self.take()
         try:
             yield connection
@@ -67,12 +67,12 @@ class ConnectionPool:
             self.give_back(connection)
             raise
         except BaseException:
-            connection.close()  # a statement that was not finished could hold an old state
+            connection.close()  # an unfinished statement could keep an old snapshot
             raise
         self.give_back(connection)
 
     def take(self) -> sqlite3.Connection:
-        """Return an idle or a new connection; the caller gives it back."""
+        """Return an idle or a new connection; the caller must call `give_back`."""
         with self._guard:
             if self._closed:
                 raise HubHTTPError(503, "the Hub is shutting down")
@@ -93,7 +93,7 @@ class ConnectionPool:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
-                connection.execute("PRAGMA cache_size = -2048")  # KiB a connection
+                connection.execute("PRAGMA cache_size = -2048")  # KiB for each connection
             except BaseException:
                 connection.close()
                 raise
@@ -101,7 +101,7 @@ class ConnectionPool:
 
     @property
     def writing(self) -> "FairLock":
-        """Lock of the writer in this process."""
+        """Write lock of this process."""
         with self._guard:
             self._notice_fork()
             return self._writing
@@ -113,7 +113,7 @@ class ConnectionPool:
             self._idle, self._process, self._writing = [], os.getpid(), FairLock()
 
     def give_back(self, connection: sqlite3.Connection) -> None:
-        """Return a connection to the pool; it is closed if the pool is closed."""
+        """Return a connection to the pool, or close it if the pool is closed."""
         with self._guard:
             keep = not self._closed and self._process == os.getpid()
             if keep:
@@ -122,7 +122,7 @@ class ConnectionPool:
             connection.close()
 
     def close(self) -> None:
-        """Close all idle connections; those in use are closed when they are given back."""
+        """Close all idle connections; connections in use are closed when they are given back."""
         with self._guard:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -134,7 +134,7 @@ class Database:
     """Read and write transactions.
 
     Args:
-        pool: Connections to the file.
+        pool: Pool of connections.
     """
 
     def __init__(self, pool: ConnectionPool) -> None:
@@ -142,7 +142,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Open a read transaction, whose statements see one state of the database."""
+        """Open a read transaction; its statements see one state of the database."""
         with self.pool.connection() as connection, storage_errors():
             connection.execute("BEGIN")
             try:
@@ -153,7 +153,7 @@ class Database:
 
     @contextmanager
     def reading_latest(self) -> Iterator[sqlite3.Connection]:
-        """Open a read transaction on the newest state: for writers that plan, and for work in many slices."""
+        """Open a read transaction on the newest state, to plan a write or for work in many slices."""
         connection = self.pool.take()
         try:
             with storage_errors():
@@ -162,13 +162,13 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         except BaseException:
-            connection.close()  # rows may be read from it in slices: such a statement would hold an old state
+            connection.close()  # an unfinished statement would keep an old snapshot
             raise
         self.pool.give_back(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a write transaction; commits at the end of the block, rolls back on any error."""
+        """Open a write transaction; commit at the end of the block, roll back on any error."""
         pool = self.pool
         writing = pool.writing
         if not writing.acquire(timeout=pool.busy_seconds):
@@ -183,16 +183,16 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
         except HubHTTPError as error:
-            if error.status == 507:  # SQLite only says that the disk fails
+            if error.status == 507:  # SQLite does not distinguish full and failing disks
                 require_writable(pool.path.parent)
             raise
         finally:
             writing.release()
 
     def in_slices(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement for many rows, in transactions short enough that other writers do not wait long.
+        """Execute a statement for many rows, in short transactions between which other writers can write.
 
-        What it has written must mean nothing until a last transaction names it.
+        The written rows must have no effect until a final transaction refers to them.
         """
         batches = _batches(rows)
         batch = next(batches, None)
@@ -220,11 +220,11 @@ class Database:
 
 
 class SnapshotDatabase(Database):
-    """The database of one request: reads inside `snapshot()` share one transaction.
+    """Database of a request: reads within `snapshot()` share one transaction.
 
-    A write ends the shared transaction, so that reads after it see what was written. Outside `snapshot()`, as while a
-    body is streamed, each read has a short transaction of its own. An object belongs to one request, which uses it in
-    one thread at a time.
+    A write ends the shared transaction, so that later reads see the written data. Outside `snapshot()`, for example
+    while a body is streamed, each read has a separate short transaction. An instance belongs to one request, which uses
+    it in one thread at a time.
     """
 
     def __init__(self, pool: ConnectionPool) -> None:
@@ -234,7 +234,7 @@ class SnapshotDatabase(Database):
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Let all reads of the block share one transaction, which begins with the first read."""
+        """Share one transaction, which begins with the first read, between all reads of the block."""
         self._is_sharing = True
         try:
             yield
@@ -243,7 +243,7 @@ class SnapshotDatabase(Database):
         except BaseException:
             connection, self._shared = self._shared, None
             if connection is not None:
-                connection.close()  # a statement that was not finished could hold an old state
+                connection.close()  # an unfinished statement could keep an old snapshot
             raise
         finally:
             self._is_sharing = False
@@ -275,7 +275,7 @@ class SnapshotDatabase(Database):
             yield connection
 
     def release(self) -> None:
-        """End the shared transaction; the next read begins another one."""
+        """End the shared transaction; the next read begins a new one."""
         connection, self._shared = self._shared, None
         if connection is not None:
             try:
@@ -287,7 +287,7 @@ class SnapshotDatabase(Database):
 
 
 class FairLock:
-    """Lock that threads get in the order of their requests."""
+    """Lock that threads acquire in the order of their requests."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -336,10 +336,10 @@ def read_only() -> HubHTTPError:
 
 
 def require_writable(folder: Path) -> None:
-    """Create and remove an empty file: a read-only file system is not always reported otherwise.
+    """Create and remove an empty file, since a read-only file system is not always detected otherwise.
 
     Raises:
-        HubHTTPError: 503 or 507; it cannot be written.
+        HubHTTPError: 503 or 507 if the folder cannot be written.
     """
     probe = folder / f"probe-{secrets.token_hex(8)}"
     with storage_errors():
@@ -349,13 +349,13 @@ def require_writable(folder: Path) -> None:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn errors of SQLite and of the disk into HubHTTPError with a status that says what to do."""
+    """Convert errors of SQLite and of the disk to HubHTTPError with the matching status."""
     try:
         yield
     except sqlite3.Error as error:
         raise _of_sqlite(error) from error
-    except UnicodeEncodeError as error:  # JSON may hold lone surrogates
-        raise HubHTTPError(400, "a text holds a lone surrogate") from error
+    except UnicodeEncodeError as error:  # JSON may contain lone surrogates
+        raise HubHTTPError(400, "a text contains a lone surrogate") from error
     except OverflowError as error:
         raise HubHTTPError(400, "a number is out of range") from error
     except OSError as error:

@@ -14,7 +14,7 @@ from seqhub.server.store.counting import require_quota
 from seqhub.server.store.events import add_event, event, events, note_commit
 from seqhub.server.store.refs import full_ref, ref_target
 from seqhub.server.store.revisions import BRANCH, difference, find_commit, point_of
-from seqhub.server.store.staging import Stage, note_large, prepare
+from seqhub.server.store.staging import Stage, mark_committed, prepare
 from seqhub.server.store.tree_writer import Plan, plan
 from seqhub.server.store.unfinished import begin, drop_proposal, end
 from seqhub.server.types import Account, Comment, Commit, Discussion, Operation, Repo, Token
@@ -29,8 +29,8 @@ class Discussions(StorePart):
     """Discussions and pull requests.
 
     Args:
-        context: What all parts share.
-        writer: Writes the commits of pull requests.
+        context: Context that all parts share.
+        writer: Writer for commits of pull requests.
     """
 
     def __init__(self, context: StoreContext, writer: CommitWriter) -> None:
@@ -53,16 +53,16 @@ class Discussions(StorePart):
 
         Args:
             repo: The repository.
-            title: Its title.
-            description: The first comment; may be empty.
+            title: Title of the discussion.
+            description: First comment; may be empty.
             author: Name of the author.
-            pull_request: Whether it is one.
-            target: The branch that a pull request is for.
+            pull_request: Whether to open a pull request.
+            target: Target branch of a pull request.
             status: "open", or "draft".
-            base: A revision at which a pull request begins instead.
+            base: Revision at which a pull request starts; None for the head of the target.
 
         Raises:
-            HubHTTPError: 404 RevisionNotFound if the target is not a branch, 400 for a title or text that is too long.
+            HubHTTPError: 404 RevisionNotFound if the target is not a branch, 400 if title or text are too long.
         """
         with self.database.transaction() as connection:
             return self._open(connection, repo, title, description, author, pull_request, target, status, base)
@@ -114,7 +114,7 @@ class Discussions(StorePart):
                 return self.writer.plan(connection, repo, reference, head, prepared, uploader, token, contents)
 
             def noted(connection: sqlite3.Connection, commit: Commit, found: Plan) -> None:
-                note_large(connection, repo, found.large, uploader)
+                mark_committed(connection, repo, found.large, uploader)
                 require_quota(connection, repo, self.limits)
                 note_commit(connection, repo.id, reference, commit)
                 end(connection, mark)
@@ -174,9 +174,9 @@ class Discussions(StorePart):
 
         Args:
             repo: The repository.
-            author: Only those of this author.
-            pull_requests: Only pull requests (True), or none of them (False).
-            status: Only those; "open" means drafts, too.
+            author: Only discussions of this author.
+            pull_requests: True for pull requests only, False for discussions only.
+            status: Only discussions with this status; "open" includes drafts.
             page: Number of the page, from 0.
             page_size: Discussions on a page.
         """
@@ -195,7 +195,7 @@ class Discussions(StorePart):
         """Return a discussion with its comments and events.
 
         Raises:
-            HubHTTPError: 404.
+            HubHTTPError: 404 if it does not exist.
         """
         with self.database.reading() as connection:
             return _find(connection, repo.id, number)
@@ -208,7 +208,7 @@ class Discussions(StorePart):
             return add_event(connection, repo.id, number, author, "comment", content, {})
 
     def edit_comment(self, repo: Repo, number: int, comment_id: str, content: str) -> Comment:
-        """Change the text of a comment; the caller checks that its author asks.
+        """Change the text of a comment; the caller checks the permission.
 
         Raises:
             HubHTTPError: 404 for an unknown comment, 403 for a hidden one or an event.
@@ -235,7 +235,7 @@ class Discussions(StorePart):
         """Close or reopen a discussion.
 
         Raises:
-            HubHTTPError: 400 if it has this status already, or is merged.
+            HubHTTPError: 400 if it already has this status or is merged.
         """
         with self.database.transaction() as connection:
             old = _find(connection, repo.id, number).status
@@ -257,10 +257,10 @@ class Discussions(StorePart):
             return add_event(connection, repo.id, number, author, "title-change", "", {"from": old, "to": title})
 
     def merge(self, repo: Repo, number: int, author: str, comment: str = "") -> Commit:
-        """Merge a pull request into its target by one commit, as huggingface.co does.
+        """Merge a pull request into its target by a single commit, as on huggingface.co.
 
         Raises:
-            HubHTTPError: 404 for an unknown one, 400 if it is not an open pull request, 409 if the target has changed
+            HubHTTPError: 404 if it does not exist, 400 if it is not an open pull request, 409 if the target has changed
                 one of its files in another way.
         """
         with self.database.reading() as connection:
@@ -282,7 +282,7 @@ class Discussions(StorePart):
             for path, (before, after) in difference(connection, chains[0], chains[1]).items():
                 here = index.locate(connection, chains[2], path)
                 if not (_same(here, before) or _same(here, after)):
-                    raise HubHTTPError(409, f"conflict: {path!a} was changed on {pull.target}, too")
+                    raise HubHTTPError(409, f"conflict: {path!a} was also changed on {pull.target}")
                 stage.files[path] = after
             return plan(connection, repo, target, head, stage.changes(), self.limits)
 
@@ -321,4 +321,4 @@ def _to_discussion(row: tuple[Any, ...], comments: list[Comment]) -> Discussion:
 
 def _check_text(title: str, text: str) -> None:
     if not 0 < len(title.strip()) <= _TITLE or len(text) > _TEXT:
-        raise HubHTTPError(400, f"a title has 1 to {_TITLE} characters, a text at most {_TEXT:,}")
+        raise HubHTTPError(400, f"a title must have 1 to {_TITLE} characters, a text at most {_TEXT:,}")

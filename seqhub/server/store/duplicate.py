@@ -49,10 +49,10 @@ def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_repo_id: 
 
 
 def _copy_history(database: Database, old: int, new: int) -> int:
-    """Copy one state of a repository in slices; return the bytes that it takes."""
+    """Copy a snapshot of a repository in slices, and return its size in bytes."""
     with database.reading_latest() as source:
         lines: dict[int, int] = {}
-        query = "SELECT id, parent, fork, inherits FROM lines WHERE repo = ? ORDER BY id"  # parents are older
+        query = "SELECT id, parent, fork, inherits FROM lines WHERE repo = ? ORDER BY id"  # parents have lower ids
         found = source.execute(query, (old,)).fetchall()
         with database.transaction() as connection:
             for id, parent, fork, inherits in found:

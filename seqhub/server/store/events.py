@@ -22,14 +22,14 @@ def check_pull_request(connection: sqlite3.Connection, repo: int, reference: str
     """Check that a pull request is open for commits.
 
     Raises:
-        HubHTTPError: 403.
+        HubHTTPError: 403 if it is closed or merged.
     """
     number = pull_request_number(reference)
     if number is not None:
         query = "SELECT status FROM discussions WHERE repo = ? AND number = ?"
         row = connection.execute(query, (repo, number)).fetchone()
         if row and row[0] in ("merged", "closed"):
-            raise HubHTTPError(403, f"pull request {number} is {row[0]}; it takes no commits")
+            raise HubHTTPError(403, f"pull request {number} is {row[0]}; commits are not allowed")
 
 
 def note_commit(connection: sqlite3.Connection, repo: int, reference: str, commit: Commit) -> None:
@@ -68,7 +68,7 @@ def event(connection: sqlite3.Connection, repo: int, number: int, id: str) -> Co
     """Return one event.
 
     Raises:
-        HubHTTPError: 404; this discussion has none of that id.
+        HubHTTPError: 404 if the discussion has no event with this id.
     """
     row = connection.execute(_EVENT + " WHERE repo = ? AND number = ? AND id = ?", (repo, number, id)).fetchone()
     if row is None:

@@ -12,19 +12,19 @@ from seqhub.server.store.index import FOLDER, LIVE, Point, Row
 
 
 def check(connection: sqlite3.Connection, blobs: Path, damaged: set[bytes] | None = None) -> Iterator[str]:
-    """Yield one line for each problem, and add contents that an upload could repair to `damaged`.
+    """Yield a message for each problem, and add contents that an upload can repair to `damaged`.
 
     Args:
-        connection: Of the database.
+        connection: Connection to the database.
         blobs: Folder of the large files.
-        damaged: Gets the SHA-256 of large files and the git ids of small ones.
+        damaged: Set that receives the SHA-256 of large files and the git ids of small files.
     """
     damaged = set() if damaged is None else damaged
     for row in connection.execute("PRAGMA integrity_check(20)"):
         if row[0] != "ok":
             yield f"database: {row[0]}"
     for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
-        yield f"database: row {rowid} of {table} names a row of {parent} that does not exist"
+        yield f"database: row {rowid} of {table} refers to a row of {parent} that does not exist"
     query = "SELECT id, kind || ' ' || key FROM repos WHERE id NOT IN (SELECT repo FROM unfinished WHERE what = 'repo')"
     for repo, name in connection.execute(query).fetchall():
         for problem in _check_repo(connection, repo, damaged):
@@ -45,7 +45,7 @@ def _check_repo(connection: sqlite3.Connection, repo: int, damaged: set[bytes]) 
         known.add(oid)
         if git.object_id(found, data) != oid:
             damaged.add(oid)
-            yield f"{kind} {oid.hex()} has other content than its id says"
+            yield f"{kind} {oid.hex()} does not match its id"
     query = (
         "SELECT ref FROM refs LEFT JOIN commits ON commits.id = target AND commits.repo = refs.repo WHERE refs.repo = ?"
     )
@@ -60,7 +60,7 @@ def _check_repo(connection: sqlite3.Connection, repo: int, damaged: set[bytes]) 
     for oid, parent, tree, line, seq, whole in connection.execute(query, (repo, repo)).fetchall():
         for needed in (oid, tree, *([parent] if parent else [])):
             if needed not in known:
-                yield f"commit {oid.hex()} needs {needed.hex()}, which is missing"
+                yield f"commit {oid.hex()} refers to {needed.hex()}, which is missing"
         if tree in known:
             yield from _check_tree(connection, repo, tree, known, checked, damaged)
             point = Point(line, seq)
@@ -70,7 +70,7 @@ def _check_repo(connection: sqlite3.Connection, repo: int, damaged: set[bytes]) 
 
 
 def _note_changes(connection: sqlite3.Connection, repo: int) -> None:
-    """List, for each commit, the paths whose rows begin or end there; `files` itself is ordered by path."""
+    """Create a table with the paths that each commit changes, since `files` is ordered by path."""
     connection.execute("DROP TABLE IF EXISTS temp.changed")
     connection.execute(
         f"""CREATE TEMP TABLE changed AS SELECT line, added AS seq, path FROM files
@@ -83,13 +83,13 @@ def _note_changes(connection: sqlite3.Connection, repo: int) -> None:
 
 
 def _check_times(connection: sqlite3.Connection, repo: int) -> Iterator[str]:
-    """Check that no row ends before it begins, or after the next one of its path begins."""
+    """Check that no row ends before it begins, or after the next row of its path begins."""
     query = """SELECT path FROM (
             SELECT path, added, removed, lead(added) OVER (PARTITION BY line, path ORDER BY added) AS next
             FROM files WHERE line IN (SELECT id FROM lines WHERE repo = ?))
         WHERE removed <= added OR removed > next"""
     for (path,) in connection.execute(query, (repo,)):
-        yield f"the index has {path!a} twice at one time, or never"
+        yield f"the index has overlapping or empty rows for {path!a}"
 
 
 def _check_tree(
@@ -100,7 +100,7 @@ def _check_tree(
     checked: set[bytes],
     damaged: set[bytes],
 ) -> Iterator[str]:
-    """Check that all objects below a tree exist. Of a tree stored as edits, the added entries are checked."""
+    """Check that all objects below a tree exist. For a tree stored as edits, only the added entries are checked."""
     waiting = [tree]
     while waiting:
         tree = waiting.pop()
@@ -117,7 +117,7 @@ def _check_tree(
         for mode, name, oid in entries:
             if oid not in known:
                 damaged.add(oid)
-                yield f"tree {tree.hex()} needs {oid.hex()} for {name.decode('utf-8', 'replace')}, which is missing"
+                yield f"tree {tree.hex()} refers to {oid.hex()} for {name.decode('utf-8', 'replace')}, which is missing"
             elif mode == git.FOLDER_MODE:
                 waiting.append(oid)
 
@@ -125,10 +125,10 @@ def _check_tree(
 def _check_step(
     connection: sqlite3.Connection, repo: int, point: Point, root: bytes, commit: bytes, parent: bytes | None
 ) -> Iterator[str]:
-    """Check that the index, for the paths that a commit changed, leads from its parent's trees to its own.
+    """Check that the index agrees with the trees for the paths that a commit changes relative to its parent.
 
-    Together with `_check_index` at the end of each line, that says so of all paths at all commits, in time that grows
-    with what was committed and not with commits times files.
+    Together with `_check_index` at the end of each line this checks all paths at all commits, in time proportional to
+    the number of changes instead of commits times files.
     """
     chain, before = index.index_chain(connection, point), None
     if parent is not None:
@@ -143,15 +143,15 @@ def _check_step(
         folder, _, name = path.rpartition("/")
         folders.setdefault(folder, {})[name.encode()] = None if row is None else _entry(row)
         if row is not None and row.kind == FOLDER:
-            folders.setdefault(path, {})  # it became another, so something in it did
+            folders.setdefault(path, {})  # a changed folder must contain a change
         if row is not None and row.sha256 is not None:
             pointer = git.pointer(row.sha256.hex(), row.size)
             if git.object_id("blob", pointer) != row.oid:
-                yield f"commit {commit.hex()}: {path!a} has another pointer than its SHA-256 and size say"
+                yield f"commit {commit.hex()}: the pointer of {path!a} does not match its SHA-256 and size"
     for folder, entries in folders.items():
         now = _folder(connection, chain, folder, root)
         if now is None and not any(entries.values()):
-            continue  # the whole folder went, as the entries of the one around it say
+            continue  # the folder was removed; its parent folder is checked
         old = b""
         if before is not None:
             tree = _folder(connection, before[0], folder, before[1])
@@ -182,7 +182,7 @@ def _check_index(connection: sqlite3.Connection, point: Point, root: bytes, comm
 
 
 def _folder(connection: sqlite3.Connection, chain: index.Chain, folder: str, root: bytes) -> bytes | None:
-    """Return the tree id of a folder according to the index; None if there is no such folder."""
+    """Return the tree id of a folder according to the index; None if it does not exist."""
     if not folder:
         return root
     row = index.locate(connection, chain, folder)
@@ -194,7 +194,7 @@ def _entry(row: Row) -> tuple[bytes, bytes]:
 
 
 def _check_blobs(connection: sqlite3.Connection, folder: Path, damaged: set[bytes]) -> Iterator[str]:
-    """Check that large files exist and hash to their names."""
+    """Check that large files exist and that their hashes match their names."""
     for key, size in connection.execute("SELECT sha256, size FROM blobs").fetchall():
         name = key.hex()
         path = folder / name[:2] / name
@@ -206,17 +206,17 @@ def _check_blobs(connection: sqlite3.Connection, folder: Path, damaged: set[byte
         else:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != name:
-                    problem = "has other content than its name says"
+                    problem = "does not match its name"
         if problem:
             damaged.add(key)
             yield f"large file {name} {problem}"
-    filed = "SELECT base, repo FROM objects WHERE packed = 3 AND base NOT IN (SELECT sha256 FROM blobs)"
-    for key, repo in connection.execute(filed).fetchall():
+    query = "SELECT base, repo FROM objects WHERE packed = 3 AND base NOT IN (SELECT sha256 FROM blobs)"
+    for key, repo in connection.execute(query).fetchall():
         damaged.add(key)
-        yield f"the content {key.hex()}, which repository {repo} names, is not kept"
+        yield f"the content {key.hex()}, used by repository {repo}, is not stored"
     query = """SELECT DISTINCT f.sha256, lines.repo FROM files AS f JOIN lines ON lines.id = f.line
         WHERE f.sha256 IS NOT NULL AND f.sha256 NOT IN (SELECT sha256 FROM blobs) AND NOT EXISTS
         (SELECT 1 FROM purged WHERE purged.repo = lines.repo AND purged.sha256 = f.sha256)"""
     for key, repo in connection.execute(query).fetchall():
         damaged.add(key)
-        yield f"large file {key.hex()}, which repository {repo} names, is not kept"
+        yield f"large file {key.hex()}, used by repository {repo}, is not stored"

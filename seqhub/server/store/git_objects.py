@@ -1,4 +1,4 @@
-"""Repositories as git objects: for clones, and for exports that git can check."""
+"""Repositories as git objects, for clones and for exports."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 
 class GitObjects(StorePart):
-    """A repository as git has it: objects and refs.
+    """Git objects and refs of a repository.
 
-    Objects never change, so readers need no common snapshot for them.
+    Objects never change, so they can be read without a common snapshot.
     """
 
     def read(self, repo: Repo, oid: str) -> tuple[git.ObjectKind, bytes]:
         """Return kind and bytes of a git object.
 
         Raises:
-            KeyError: There is none of that id.
+            KeyError: It does not exist.
         """
         with self.database.reading() as connection:
             return objects.read(connection, repo.id, bytes.fromhex(oid))
@@ -29,25 +29,25 @@ class GitObjects(StorePart):
     def file(self, repo: Repo, oid: str) -> Path | None:
         """Return the file with the content of a long object; None for other objects."""
         with self.database.reading() as connection:
-            return objects.filed_path(connection, repo.id, bytes.fromhex(oid))
+            return objects.content_path(connection, repo.id, bytes.fromhex(oid))
 
     def refs(self, repo: Repo) -> dict[str, str]:
-        """Return ref -> id of what git finds there: a commit, or the object of an annotated tag."""
+        """Return ref -> id of its commit, or of the object of an annotated tag."""
         query = "SELECT ref, coalesce(tag, oid) FROM refs JOIN commits ON commits.id = target WHERE refs.repo = ?"
         with self.database.reading() as connection:
             return {ref: oid.hex() for ref, oid in connection.execute(query + " ORDER BY ref", (repo.id,))}
 
     def all(self, repo: Repo) -> Iterator[tuple[str, git.ObjectKind, bytes]]:
-        """Yield id, kind and bytes of every object, also of those that no ref leads to."""
+        """Yield id, kind and bytes of all objects, including unreachable ones."""
         with self.database.reading() as connection:
             for (oid,) in connection.execute("SELECT oid FROM objects WHERE repo = ? ORDER BY id", (repo.id,)):
                 yield oid.hex(), *objects.read(connection, repo.id, oid)
 
     def export(self, repo: Repo, folder: Path) -> None:
-        """Write a bare git repository of loose objects, in which large files are pointers.
+        """Write a bare git repository of loose objects; large files are written as pointers.
 
         Raises:
-            HubHTTPError: 507 or 503; the disk is full or read-only.
+            HubHTTPError: 507 or 503 if the disk is full or read-only.
         """
         with storage_errors():
             for name in ("objects", "refs/heads", "refs/tags"):

@@ -1,9 +1,9 @@
-"""Index from (commit, path) to the tree entry, for any commit of any branch.
+"""Index from (commit, path) to the tree entry, for all commits of all branches.
 
-A *line* is one linear history; its commits have numbers (`seq`) that count on from the line it forked from. A row of
-`files` is valid from commit `added` until before commit `removed` of its line. A forked line has rows only for paths
-that it changes: all others are looked up in its parent line, up to the fork. So a commit writes only what it changes,
-and a new branch writes nothing.
+A *line* is a linear history. Its commits are numbered (`seq`), continuing the numbers of the line from which it forked.
+A row of `files` is valid from commit `added` until before commit `removed` of its line. A forked line has rows only for
+changed paths: all others are looked up in its parent line, up to the fork. So a commit writes only changed rows, and a
+new branch writes none.
 """
 
 import heapq
@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 LIVE = 2**63 - 1
 FILE, FOLDER, NOTHING = 0, 1, 2
-DEEP = 8  # forks of forks after which a line gets an index of its own
+DEEP = 8  # nesting of forks at which a line gets a complete index
 
 _COLUMNS = "line, path, added, removed, kind, oid, size, sha256, target"
 INSERT = f"INSERT INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
-    """A row of `files`."""
+    """Row of the table `files`."""
 
     line: int
     path: str
@@ -31,26 +31,26 @@ class Row(NamedTuple):
     kind: int
     oid: bytes
     size: int  # bytes of the content
-    sha256: bytes | None  # of a large file
-    target: int  # id of the commit that put it there
+    sha256: bytes | None  # large files only
+    target: int  # id of the commit that added it
 
     def same_as(self, other: "Row | None") -> bool:
         return other is not None and (self.kind, self.oid, self.sha256) == (other.kind, other.oid, other.sha256)
 
 
 class Point(NamedTuple):
-    """The place of a commit in the index."""
+    """Position of a commit in the index."""
 
     line: int
     seq: int
 
 
 Chain = tuple[Point, ...]
-"""Where to look for a path, in this order: a line up to a commit, the line it forked from up to the fork, ..."""
+"""Lines in which a path is looked up, in this order: a line up to a commit, its parent line up to the fork, ..."""
 
 
 def history_chain(connection: sqlite3.Connection, point: Point) -> Chain:
-    """Return the points whose lines together are the history of a commit."""
+    """Return the points of the lines that form the history of a commit."""
     chain = [point]
     while True:
         row = connection.execute("SELECT parent, fork FROM lines WHERE id = ?", (chain[-1].line,)).fetchone()
@@ -60,7 +60,7 @@ def history_chain(connection: sqlite3.Connection, point: Point) -> Chain:
 
 
 def index_chain(connection: sqlite3.Connection, point: Point) -> Chain:
-    """Return the points whose lines together are the index of a commit."""
+    """Return the points of the lines that form the index of a commit."""
     chain = [point]
     while True:
         query = "SELECT parent, fork FROM lines WHERE id = ? AND inherits"
@@ -70,8 +70,8 @@ def index_chain(connection: sqlite3.Connection, point: Point) -> Chain:
         chain.append(Point(row[0], row[1]))
 
 
-def statement(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | None:
-    """Return the row of the youngest line that has one for a path, also if it says that nothing is there."""
+def latest_row(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | None:
+    """Return the row of a path in the newest line that has one, even if it marks the path as removed."""
     for line, seq in chain:
         query = f"SELECT {_COLUMNS} FROM files WHERE line = ? AND path = ? AND added <= ? ORDER BY added DESC LIMIT 1"
         row = connection.execute(query, (line, path, seq)).fetchone()
@@ -81,33 +81,33 @@ def statement(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | 
 
 
 def locate(connection: sqlite3.Connection, chain: Chain, path: str) -> Row | None:
-    """Return the file or folder at a path; None if there is none."""
-    row = statement(connection, chain, path)
+    """Return the file or folder at a path; None if it does not exist."""
+    row = latest_row(connection, chain, path)
     return None if row is None or row.kind == NOTHING else row
 
 
 def visible(connection: sqlite3.Connection, chain: Chain, low: str, high: str | None) -> Iterator[Row]:
     """Yield every file and folder with low <= path < high (None: no end), sorted by path."""
     if len(chain) == 1:
-        yield from (row for row in _stated(connection, chain[0], low, high) if row.kind != NOTHING)
+        yield from (row for row in _rows_between(connection, chain[0], low, high) if row.kind != NOTHING)
         return
-    merged = heapq.merge(*(_stated(connection, point, low, high) for point in chain), key=attrgetter("path"))
-    for _, rows in groupby(merged, key=attrgetter("path")):  # heapq.merge is stable: the youngest line comes first
+    merged = heapq.merge(*(_rows_between(connection, point, low, high) for point in chain), key=attrgetter("path"))
+    for _, rows in groupby(merged, key=attrgetter("path")):  # heapq.merge is stable: the newest line is first
         row = next(rows)
         if row.kind != NOTHING:
             yield row
 
 
 def below(connection: sqlite3.Connection, chain: Chain, folder: str, after: str | None = None) -> Iterator[Row]:
-    """Yield all entries below a folder ("": the root), sorted by path, starting after `after`."""
+    """Yield all entries below a folder ("" for the root), sorted by path, starting after `after`."""
     low = f"{folder}/" if folder else ""
     return visible(connection, chain, max(low, after + "\0") if after else low, f"{folder}0" if folder else None)
 
 
 def children(connection: sqlite3.Connection, chain: Chain, folder: str, after: str | None = None) -> Iterator[Row]:
-    """Yield the direct entries of a folder, sorted by path; deeper entries are skipped, not read."""
+    """Yield the direct entries of a folder, sorted by path; deeper entries are skipped without reading them."""
     prefix = f"{folder}/" if folder else ""
-    high = f"{folder}0" if folder else None  # "0" is the character behind "/"
+    high = f"{folder}0" if folder else None  # "0" is the character after "/"
     low = max(prefix, after + "\0") if after else prefix
     while True:
         for row in visible(connection, chain, low, high):
@@ -121,25 +121,25 @@ def children(connection: sqlite3.Connection, chain: Chain, folder: str, after: s
 
 
 def write(connection: sqlite3.Connection, chain: Chain, seq: int, target: int, changes: dict[str, Row | None]) -> None:
-    """Write commit number `seq` of line chain[0]: path -> its row, None where nothing is left."""
+    """Write the changes of commit number `seq` of line chain[0]: path -> new row, None for a removed path."""
     line = chain[0].line
-    ended, begun = [], []
+    ended, added = [], []
     for path, row in changes.items():
-        before = statement(connection, chain, path)
+        before = latest_row(connection, chain, path)
         if before is not None and before.line == line:
             ended.append((seq, line, path, before.added))
         if row is not None:
-            begun.append((line, path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target))
+            added.append((line, path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target))
         elif len(chain) > 1:
-            begun.append((line, path, seq, LIVE, NOTHING, b"", 0, None, target))
+            added.append((line, path, seq, LIVE, NOTHING, b"", 0, None, target))
     connection.executemany("UPDATE files SET removed = ? WHERE line = ? AND path = ? AND added = ?", ended)
-    connection.executemany(INSERT, begun)
+    connection.executemany(INSERT, added)
 
 
-def begun(
+def new_rows(
     changes: dict[str, Row | None], line: int, seq: int, target: int, *, inherits: bool
 ) -> Iterator[tuple[object, ...]]:
-    """Yield values for `INSERT` of commit number `seq` on a new line."""
+    """Yield values for `INSERT` for commit number `seq` on a new line."""
     for path, row in changes.items():
         if row is not None:
             yield (line, path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target)
@@ -194,10 +194,10 @@ def copied(
         yield (line, row.path, seq, LIVE, row.kind, row.oid, row.size, row.sha256, target(row))
 
 
-def _stated(connection: sqlite3.Connection, point: Point, low: str, high: str | None) -> Iterator[Row]:
+def _rows_between(connection: sqlite3.Connection, point: Point, low: str, high: str | None) -> Iterator[Row]:
     line, seq = point
     tip = connection.execute("SELECT max(seq) FROM commits WHERE line = ?", (line,)).fetchone()[0]
-    # At the end of a line the partial index skips all versions that are gone.
+    # At the end of a line the partial index skips all removed versions.
     when = f"removed = {LIVE}" if tip is not None and seq >= tip else "added <= :seq AND removed > :seq"
     until = "AND path < :high" if high is not None else ""
     query = f"SELECT {_COLUMNS} FROM files WHERE line = :line AND path >= :low {until} AND {when} ORDER BY path"

@@ -12,7 +12,7 @@ class Likes(StorePart):
     """Likes of repositories."""
 
     def add(self, repo: Repo, account: Account) -> None:
-        """Add a like; a second one changes nothing."""
+        """Add a like; a second one is ignored."""
         self._change("INSERT OR IGNORE INTO likes VALUES (?, ?, ?)", repo, (repo.id, account.id, now()))
 
     def remove(self, repo: Repo, account: Account) -> None:
@@ -32,7 +32,7 @@ class Likes(StorePart):
             return [to_account(row) for row in connection.execute(query, (repo.id,))]
 
     def repos_of(self, account: Account, viewer: Account | None = None) -> list[tuple[Repo, datetime]]:
-        """Return the repositories that an account likes and `viewer` may see, newest like first, with its time."""
+        """Return the repositories that an account likes and `viewer` may see, with the time, newest like first."""
         query = f"""{REPO.replace(" FROM", ", likes.created FROM", 1)} JOIN likes ON likes.repo = repos.id
             WHERE likes.account = :account AND (repos.private = 0 OR repos.owner = :viewer
             OR repos.owner IN (SELECT org FROM members WHERE user = :viewer)) ORDER BY likes.created DESC"""

@@ -10,16 +10,16 @@ class Limits:
     """Limits of storage; None means unlimited.
 
     Args:
-        file_bytes: Bytes of one large file.
-        small_bytes: Bytes of one file whose content travels in a commit and is kept in the database.
-        commit_operations: Operations of one commit.
-        commit_folders: Folders that the paths of one commit run through; each costs a tree.
-        repo_bytes: Bytes that all versions of all files of one repository take; equal large files count once.
-        account_bytes: Bytes of all repositories of one account.
-        waiting_bytes: Bytes of the large files that one account has sent and not committed.
-        repos: Repositories of one account.
-        card_bytes: Bytes of YAML that are read from a README; a longer one counts as none.
-        busy_seconds: How long a request waits for the writer before it.
+        file_bytes: Size of a large file.
+        small_bytes: Size of a file whose content is sent in a commit.
+        commit_operations: Number of operations of a commit.
+        commit_folders: Number of folders in the paths of a commit, each of which needs a new tree.
+        repo_bytes: Size of all versions of all files of a repository; equal large files are counted once.
+        account_bytes: Size of all repositories of an account.
+        waiting_bytes: Size of the large files that an account has uploaded and not committed.
+        repos: Number of repositories of an account.
+        card_bytes: Size of the YAML of a README; a longer one is ignored.
+        busy_seconds: Maximum time in seconds to wait for another writer.
     """
 
     file_bytes: int = 50 * GIGABYTE

@@ -1,4 +1,4 @@
-"""Lists of repositories in pages; the cost of a page does not grow with their number."""
+"""Lists of repositories in pages; the cost of a page is independent of the number of repositories."""
 
 import base64
 import json
@@ -23,8 +23,8 @@ SORTS = {
     "trendingScore": "likes",
     "trending_score": "likes",
 }
-_GRAM = 3  # characters of the shortest text that the index of names can find
-_FEW = 300  # as many repositories are looked at one by one; of more, a walk in the order of the page finds enough soon
+_GRAM = 3  # minimum length of a text for the trigram index of names
+_FEW = 300  # up to as many matches are listed by id; with more, a scan in page order is faster
 
 
 class Listing(StorePart):
@@ -48,24 +48,24 @@ class Listing(StorePart):
         """Return one page of repositories, and the cursor of the next one.
 
         Args:
-            repo_type: Which repositories.
-            search: Texts that the repository id must contain, in any case of letters.
-            author: The account that owns them.
-            tags: Tags that they must all have.
-            pipeline_tag: The card's pipeline_tag.
-            gated: Whether they are gated, or how.
-            viewer: Account of the request; None for an anonymous one. Its private repositories are listed, too.
-            sort: A key of `SORTS`.
-            descending: Whether the largest comes first.
-            after: What the page before gave.
-            limit: Repositories on a page.
+            repo_type: Type of the repositories.
+            search: Texts that the repository id must contain (case-insensitive).
+            author: Owner of the repositories.
+            tags: Tags that the repositories must have.
+            pipeline_tag: Value of `pipeline_tag` on the card.
+            gated: Whether the repositories are gated, or the mode of gating.
+            viewer: Account whose private repositories are also listed; None for public ones only.
+            sort: Key of `SORTS`.
+            descending: Whether to sort in descending order.
+            after: Cursor from the previous page.
+            limit: Number of repositories on a page.
 
         Raises:
-            HubHTTPError: 400 for an unknown order or a broken cursor.
+            HubHTTPError: 400 for an unknown sort key or an invalid cursor.
         """
         column = SORTS.get(sort)
         if column is None:
-            raise HubHTTPError(400, f"no order {sort[:40]!r}; known: {', '.join(SORTS)}")
+            raise HubHTTPError(400, f"sort={sort[:40]!r}: must be one of {', '.join(SORTS)}")
         values: dict[str, Any] = {"kind": repo_type, "viewer": viewer.id if viewer else 0, "limit": limit + 1}
         where = ["repos.kind = :kind"]
         if author is not None:
@@ -102,7 +102,7 @@ class Listing(StorePart):
             return dict(connection.execute("SELECT kind, count(*) FROM repos WHERE kind <> ? GROUP BY kind", (HIDDEN,)))
 
     def tag_counts(self, repo_type: RepoType) -> list[tuple[str, int]]:
-        """Return the tags of public repositories, with the number of repositories that have each."""
+        """Return the tags of public repositories, with the number of repositories for each tag."""
         query = """SELECT tag, count(*) FROM tags JOIN repos ON repos.id = tags.repo
             WHERE kind = ? AND private = 0 GROUP BY tag ORDER BY 2 DESC, 1 LIMIT 10000"""
         with self.database.reading() as connection:
@@ -119,7 +119,7 @@ def _tag_conditions(connection: sqlite3.Connection, tags: Sequence[str], values:
 
 
 def _search_conditions(connection: sqlite3.Connection, search: Sequence[str], values: dict[str, Any]) -> list[str]:
-    """Return SQL conditions for search texts: rare ones by the trigram index, others by scanning in page order."""
+    """Return SQL conditions for search texts: the trigram index for rare texts, a scan in page order for others."""
     where = []
     for number, text in enumerate(dict.fromkeys(text.lower() for text in search if text)):
         values[f"text{number}"] = text
@@ -131,7 +131,7 @@ def _search_conditions(connection: sqlite3.Connection, search: Sequence[str], va
 
 
 def _few(connection: sqlite3.Connection, query: str, value: str) -> str | None:
-    """Return the condition to be one of few repositories; None if there are more."""
+    """Return a condition on the ids of matching repositories; None if there are too many."""
     ids = [row[0] for row in connection.execute(query, (value, _FEW))]
     return f"repos.id IN ({', '.join(map(str, ids))})" if len(ids) < _FEW else None
 

@@ -1,4 +1,4 @@
-"""Maintenance of a Hub: check, garbage collection, backup and restore."""
+"""Maintenance of a Hub: consistency check, garbage collection, backup and restore."""
 
 import os
 import shutil
@@ -27,31 +27,30 @@ class Maintenance(StorePart):
     """Checks, garbage collection and backups."""
 
     def renew_instance(self) -> str:
-        """Change the instance id, so that clients drop their caches of what this Hub has."""
+        """Change the instance id, so that clients discard their caches of stored content."""
         new = os.urandom(8).hex()
         with self.database.transaction() as connection:
             connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (new.encode(),))
         return new
 
     def require_writable(self) -> None:
-        """Check that the folder can be written, so that uploads are refused before clients send them.
+        """Check that the folder can be written, so that uploads fail before clients send content.
 
         Raises:
-            HubHTTPError: 503 or 507; the folder cannot be written.
+            HubHTTPError: 503 or 507 if the folder cannot be written.
         """
         require_writable(self.root / "tmp")
 
     def fsck(self, *, repair: bool = False) -> list[str]:
         """Check the whole Hub, reading every byte.
 
-        Contents that are damaged are noted: clients are asked to send them again, and an upload of the right bytes by
-        any way repairs them.
+        Damaged contents are recorded, so that clients send them again. Any upload of the correct content repairs them.
 
         Args:
-            repair: First set the counters to what is stored, and take from others the rights to the folder.
+            repair: First recompute the counters, and remove other users' access to the folder.
 
         Returns:
-            Everything that is wrong, one line each; [] for a sound Hub.
+            A message for each problem; [] if there is none.
         """
         if repair:
             with self.database.transaction() as connection:
@@ -66,19 +65,19 @@ class Maintenance(StorePart):
             with (
                 suppress(HubHTTPError),
                 self.database.transaction() as connection,
-            ):  # a disk that is full is checked, too
+            ):  # the check must also work on a full disk
                 connection.execute("DELETE FROM damaged")
                 connection.executemany("INSERT INTO damaged VALUES (?)", [(content,) for content in damaged])
         return problems
 
     def gc(self, grace_seconds: float = 86_400) -> dict[str, int]:
-        """Remove large files that no commit names, and remains of interrupted uploads.
+        """Remove large files that no commit refers to, and remains of interrupted uploads.
 
         Args:
-            grace_seconds: Keep what is younger: its commit may still come.
+            grace_seconds: Minimum age of removed data, since a commit may follow an upload.
 
         Returns:
-            How many "blobs", "files" (that no row knew) and "temporary" files were removed, and their "bytes".
+            Number of removed "blobs", "files" (without a row) and "temporary" files, and their "bytes".
         """
         counts = {"blobs": 0, "files": 0, "temporary": 0, "bytes": 0}
         before = time.time() - grace_seconds
@@ -97,7 +96,7 @@ class Maintenance(StorePart):
             with self.database.transaction() as connection:
                 gone |= {key.hex() for key in keys if connection.execute(delete, (key, limit)).rowcount}
         counts["blobs"] = len(gone)
-        # Only now, when the rows are gone for good, the files; in the writer's lock, where no upload can finish.
+        # Files are removed after their rows were committed, in a write transaction, so that no upload can finish.
         known = "SELECT 1 FROM blobs WHERE sha256 = ?"
         with self.database.reading_latest() as connection:
             kept = {row[0].hex() for row in connection.execute("SELECT sha256 FROM blobs")}
@@ -112,7 +111,7 @@ class Maintenance(StorePart):
                         path.unlink()
         with storage_errors():
             for path in (self.root / "tmp").iterdir():
-                with suppress(FileNotFoundError):  # its upload has ended
+                with suppress(FileNotFoundError):  # the upload has finished
                     status = path.stat()
                     if status.st_mtime < before:
                         path.unlink()
@@ -126,23 +125,23 @@ class Maintenance(StorePart):
         return counts
 
     def backup(self, target: Path) -> None:
-        """Copy the whole Hub into a new folder while it serves: one state of the database, large files as hard links.
+        """Copy the Hub to a new folder while it is in use: a snapshot of the database, and hard links to large files.
 
         Raises:
-            HubHTTPError: 409 if `target` exists, 503 if a file vanished meanwhile, 507 if the disk is full.
+            HubHTTPError: 409 if `target` exists, 503 if a file was removed during the copy, 507 if the disk is full.
         """
         part = target.with_name(target.name + ".part")
         if target.exists():
-            raise HubHTTPError(409, f"{target} exists already; a backup needs a new folder")
+            raise HubHTTPError(409, f"{target} already exists; a backup needs a new folder")
         with storage_errors():
             shutil.rmtree(part, ignore_errors=True)
             private.make_folder(part / "blobs")
             private.touch(part / DATABASE)
             try:
                 with self.database.reading_latest() as source, closing(sqlite3.connect(part / DATABASE)) as copy:
-                    source.execute("COMMIT")  # the backup reads one state of the database by itself
+                    source.execute("COMMIT")  # the backup reads its own snapshot
                     source.backup(copy)
-                    copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log file
+                    copy.execute("PRAGMA journal_mode = DELETE")  # a single file without a log
                     names = [row[0].hex() for row in copy.execute("SELECT sha256 FROM blobs")]
                 for name in names:
                     _link(self.root / "blobs" / name[:2] / name, part / "blobs" / name[:2] / name)
@@ -150,7 +149,7 @@ class Maintenance(StorePart):
                 sync_folder(target.parent)
             except FileNotFoundError as error:
                 raise HubHTTPError(
-                    503, f"a large file vanished during the backup, try again: {error.filename}"
+                    503, f"a large file was removed during the backup, try again: {error.filename}"
                 ) from error
             finally:
                 shutil.rmtree(part, ignore_errors=True)
@@ -160,7 +159,7 @@ def restore(source: Path, root: Path) -> None:
     """Create a Hub from a backup, in a folder that does not exist or is empty, with a new instance id.
 
     Raises:
-        HubHTTPError: 404 if `source` is not a backup, 409 if `root` holds something, 503 if the backup is damaged.
+        HubHTTPError: 404 if `source` is not a backup, 409 if `root` is not empty, 503 if the backup is damaged.
     """
     if not (source / DATABASE).is_file():
         raise HubHTTPError(404, f"{source} is not a backup: it has no {DATABASE}")
@@ -186,7 +185,7 @@ def _copy_backup(source: Path, root: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         result = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if result != "ok":
-            raise HubHTTPError(503, f"the backup's database is damaged: {result}")
+            raise HubHTTPError(503, f"the database of the backup is damaged: {result}")
         value = os.urandom(8).hex().encode()
         connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
     for path in (source / "blobs").glob("??/*"):
@@ -197,7 +196,7 @@ def _copy_backup(source: Path, root: Path) -> None:
 
 
 def _link(source: Path, target: Path, *, link: bool = True) -> None:
-    """Hard-link a file; copy it where links are not possible, or where a later write must not change both."""
+    """Hard-link a file; copy it if links are not possible or `link` is false."""
     private.make_folder(target.parent)
     if link:
         try:
@@ -221,6 +220,6 @@ def _is_hash(name: str) -> bool:
 
 
 def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield slices of a few hundred items, so that other writers do not wait long."""
+    """Yield slices of a few hundred items, so that other writers can write in between."""
     for start in range(0, len(items), 200):
         yield items[start : start + 200]

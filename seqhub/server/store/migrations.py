@@ -1,4 +1,4 @@
-"""Database schema, as a list of migrations. A released migration is never edited, only followed by another."""
+"""Database schema as a list of migrations. A released migration must not be edited."""
 
 import secrets
 import sqlite3
@@ -153,7 +153,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Migrate a database, new or old, to the newest schema in one transaction.
 
     Raises:
-        HubHTTPError: 503; it was written by a newer seqhub.
+        HubHTTPError: 503 if it was written by a newer seqhub.
     """
     if _version(connection) == len(STEPS):
         return
@@ -161,7 +161,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     try:
         have = _version(connection)  # read again: another process may have migrated
         if have > len(STEPS):
-            raise HubHTTPError(503, f"hub.sqlite3 has schema {have}; this seqhub knows {len(STEPS)}: update seqhub")
+            raise HubHTTPError(503, f"hub.sqlite3 has schema {have}; this seqhub supports {len(STEPS)}: update seqhub")
         for step in STEPS[have:]:
             for statement in _statements(step):
                 connection.execute(statement)
@@ -182,7 +182,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _statements(script: str) -> list[str]:
-    """Split a script into statements: `executescript` would end the transaction."""
+    """Split a script into statements, since `executescript` would end the transaction."""
     statements, pending = [], ""
     for line in script.splitlines(keepends=True):
         pending += line

@@ -71,34 +71,34 @@ RESERVED = frozenset(
         "undefined",
     ]
 )
-"""Words that mean something at the place of a name in some URL."""
+"""Words that have a meaning in URLs in place of a name."""
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(/|$)|\.$|^\.|^/|/$")
-# What Apple's file systems leave out when they compare names: ".g<U+200C>it" is .git there (git, utf8.c).
+# Characters that file systems of Apple ignore in names: ".g<U+200C>it" equals ".git" (git, utf8.c).
 _IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 
 def check_path(path: str) -> str:
-    """Return a path in NFC, the form in which it is stored.
+    """Check a path, and return it in NFC, the form in which it is stored.
 
     Raises:
-        HubHTTPError: 422; the path could leave its folder, hide from git or not exist on some machine.
+        HubHTTPError: 422 if the path could leave its folder, or is not valid in git or on some operating system.
     """
     path = unicodedata.normalize("NFC", path)
     parts = path.split("/")
     if not path:
         raise _bad(path, "is empty")
     if any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in path):
-        raise _bad(path, "holds control characters or a lone surrogate")
+        raise _bad(path, "contains control characters or a lone surrogate")
     if "\\" in path:
-        raise _bad(path, "holds a backslash, a separator on other machines")
+        raise _bad(path, "contains a backslash, a separator on Windows")
     if re.match(r"[A-Za-z]:", path):
         raise _bad(path, "starts with a drive letter")
     if any(part in ("", ".", "..") for part in parts):
         raise _bad(path, "is absolute or has an empty part, '.' or '..'")
     if any(_is_git(part) for part in parts):
-        raise _bad(path, "has a part that is .git on some machine")
+        raise _bad(path, "has a part that equals .git on some file system")
     if len(parts) > PATH_PARTS or len(path.encode()) > PATH_BYTES or any(len(p.encode()) > PART_BYTES for p in parts):
         limits = f"{PART_BYTES} bytes a part, {PATH_BYTES} in all, {PATH_PARTS} parts"
         raise _bad(path[:64] + "...", f"is too long or too deep ({limits})")
@@ -106,26 +106,26 @@ def check_path(path: str) -> str:
 
 
 def check_repo_name(repo_id: str) -> tuple[str, str]:
-    """Return namespace and name of a repository id.
+    """Check a repository id, and return its namespace and name.
 
     Raises:
-        HubHTTPError: 400; it breaks a rule of names.
+        HubHTTPError: 400 if the name is not valid.
     """
     namespace, slash, name = repo_id.partition("/")
     if not slash or "/" in name:
-        raise HubHTTPError(400, f"Invalid repository id {repo_id[:200]!r}: it has the form namespace/name")
+        raise HubHTTPError(400, f"Invalid repository id {repo_id[:200]!r}: must be namespace/name")
     for part in (namespace, name):
         check_name(part)
     if name.lower().endswith(".git"):
-        raise HubHTTPError(400, f"Invalid repository id {repo_id!r}: a name does not end in .git")
+        raise HubHTTPError(400, f"Invalid repository id {repo_id!r}: a name must not end in .git")
     return namespace, name
 
 
 def check_name(name: str) -> str:
-    """Return a valid name of a repository or account.
+    """Check the name of a repository or account, and return it.
 
     Raises:
-        HubHTTPError: 400; it breaks a rule of names.
+        HubHTTPError: 400 if the name is not valid.
     """
     if not 1 <= len(name) <= NAME_LENGTH or not _NAME.fullmatch(name) or "--" in name or ".." in name:
         rules = f"1 to {NAME_LENGTH} letters, digits, '-', '_', '.'; no '--' or '..', no '-' or '.' at an end"
@@ -136,10 +136,10 @@ def check_name(name: str) -> str:
 
 
 def check_ref_name(name: str, kind: str) -> str:
-    """Return a valid branch or tag name, without refs/heads/ or refs/tags/.
+    """Check the name of a branch or tag, without refs/heads/ or refs/tags/, and return it.
 
     Raises:
-        HubHTTPError: 400; git would refuse it, or it could be mistaken for something else.
+        HubHTTPError: 400 if the name is not valid in git, or is ambiguous.
     """
     looks_else = name.startswith("refs/") or name == "HEAD" or name == "@" or re.fullmatch(r"[0-9a-fA-F]{40}", name)
     if not name or len(name.encode("utf-8", "replace")) > PART_BYTES or _REF_FORBIDDEN.search(name) or looks_else:
@@ -150,7 +150,7 @@ def check_ref_name(name: str, kind: str) -> str:
 
 
 def _is_git(part: str) -> bool:
-    """Return whether some file system takes this name for .git: by case, ignored characters, or trailing dots."""
+    """Return whether a file system treats a name as .git because of case, ignored characters or trailing dots."""
     plain = part.translate(_IGNORED).casefold().split(":")[0].rstrip(" .")
     return plain in (".git", "git~1")
 

@@ -1,6 +1,6 @@
 """Folders and files that only the account of the server can read, whatever its umask.
 
-A root holds private files, hashes of tokens and the key that signs URLs.
+A root contains private files, hashes of tokens and the key that signs URLs.
 """
 
 import logging
@@ -13,14 +13,14 @@ from typing import BinaryIO
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 DATABASE = "hub.sqlite3"
-_DATABASE_FILES = (f"{DATABASE}-wal", f"{DATABASE}-shm", DATABASE)  # SQLite gives the first two the mode of the third
+_DATABASE_FILES = (f"{DATABASE}-wal", f"{DATABASE}-shm", DATABASE)  # SQLite copies the mode of the last one
 _FOLDERS = ("blobs", "tmp", "parts", "xorbs")
 
 logger = logging.getLogger(__name__)
 
 
 def opener(path: str, flags: int) -> int:
-    """Opener for `open` that creates files readable by their owner only."""
+    """Open a file for `open(opener=...)`, with access for its owner only."""
     return os.open(path, flags, FILE_MODE)
 
 
@@ -28,7 +28,7 @@ def create(path: Path, *, buffering: int = -1) -> BinaryIO:
     """Create a file and open it for writing.
 
     Raises:
-        FileExistsError: It is there.
+        FileExistsError: It already exists.
     """
     return open(path, "xb", buffering=buffering, opener=opener)  # the caller closes it
 
@@ -37,7 +37,7 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
     """Create a folder and its missing parents.
 
     Raises:
-        FileExistsError: It is there, and `exist_ok` is false, or it is a file.
+        FileExistsError: It already exists and `exist_ok` is false, or it is a file.
     """
     if not path.parent.is_dir():
         make_folder(path.parent)
@@ -45,7 +45,7 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
 
 
 def touch(path: Path) -> None:
-    """Create an empty file, or set the time of an existing one."""
+    """Create an empty file, or update the time of an existing one."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, FILE_MODE))
     os.utime(path)
 
@@ -64,10 +64,10 @@ def copy(source: Path, target: Path) -> None:
 
 
 def secure(root: Path) -> None:
-    """Remove other users' access to a root that an earlier version created, or that was restored by hand.
+    """Remove other users' access to a root that an earlier version created, or that was restored manually.
 
-    Looks at the root, its folders and the database, and at everything below only if one of these is open to others. The
-    database comes last, so that the next start goes on with what this one did not finish.
+    Checks the root, its folders and the database, and everything below only if one of these is accessible to others.
+    The database is changed last, so that an interrupted run is continued at the next start.
     """
     first = [root, *(root / name for name in (*_FOLDERS, *_DATABASE_FILES))]
     if any(map(is_open, first)):
@@ -94,10 +94,10 @@ def close(path: Path) -> None:
     if is_open(path):
         try:
             path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed in the meantime
             pass
         except PermissionError:
-            logger.warning("%s can be read by others, and only its owner can change that", path)
+            logger.warning("%s is accessible to other users, and only its owner can change this", path)
 
 
 def _below(root: Path) -> Iterator[Path]:

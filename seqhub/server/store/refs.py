@@ -27,10 +27,10 @@ class Refs(StorePart):
         return sorted(found, key=lambda ref: (ref.ref != BRANCH + DEFAULT_BRANCH, ref.ref))
 
     def create_branch(self, repo: Repo, name: str, start: str = "HEAD", *, overwrite: bool = False) -> Ref:
-        """Create a branch at a revision; with `overwrite`, also if the branch exists.
+        """Create a branch at a revision; with `overwrite`, an existing branch is moved.
 
         Raises:
-            HubHTTPError: 400 for a bad name, 403 to overwrite main, 404 for a missing revision, 409 if it exists.
+            HubHTTPError: 400 for an invalid name, 403 to overwrite main, 404 for a missing revision, 409 if it exists.
         """
         if overwrite and name == DEFAULT_BRANCH:
             raise HubHTTPError(403, f"Cannot overwrite {BRANCH}{DEFAULT_BRANCH}")
@@ -39,7 +39,7 @@ class Refs(StorePart):
     def create_tag(
         self, repo: Repo, name: str, revision: str, message: str | None = None, author: str = "seqhub"
     ) -> Ref:
-        """Create a tag at a revision; errors as in `create_branch`."""
+        """Create a tag at a revision; raises the errors of `create_branch`."""
         return self._create_ref(repo, TAG, name, revision, message, author)
 
     def delete_branch(self, repo: Repo, name: str) -> None:
@@ -79,7 +79,7 @@ class Refs(StorePart):
             check_ref_name(name, kind)
             if overwrite:
                 connection.execute("DELETE FROM refs WHERE repo = ? AND ref = ?", (repo.id, reference))
-            # Git keeps refs as files, so a branch `a` excludes a branch `a/b`.
+            # Git stores refs as files, so a branch `a` and a branch `a/b` exclude each other.
             taken = [reference, *parents]
             query = f"""SELECT ref FROM refs WHERE repo = ? AND (ref IN ({", ".join("?" * len(taken))})
                 OR (ref > ? AND ref < ?)) ORDER BY ref = ? DESC LIMIT 1"""
@@ -105,7 +105,7 @@ class Refs(StorePart):
 
 
 def full_ref(branch: str) -> str:
-    """Return refs/heads/main for main; refs/... unchanged."""
+    """Return the full name of a ref, refs/heads/main for main."""
     return branch if branch.startswith("refs/") else BRANCH + (DEFAULT_BRANCH if branch == "HEAD" else branch)
 
 

@@ -12,7 +12,7 @@ from seqhub.server.types import Account, Repo, RepoType
 REPO = """SELECT repos.id, repos.kind, accounts.name, repos.name, repos.private, repos.gated, repos.created,
     repos.updated, repos.sdk FROM repos JOIN accounts ON accounts.id = repos.owner"""
 
-HIDDEN = "hidden"  # type of a repository that is being created or deleted
+HIDDEN = "hidden"  # repo_type of a repository that is being created or deleted
 
 
 def to_repo(row: tuple[Any, ...]) -> Repo:
@@ -30,7 +30,7 @@ def required_repo(connection: sqlite3.Connection, id: int) -> Repo:
 
 
 def owner_of_free_name(connection: sqlite3.Connection, repo_type: RepoType, repo_id: str, itself: int = 0) -> Account:
-    """Return the owner of a repository id that is not taken."""
+    """Check that a repository id is free, and return the account of its namespace."""
     namespace = repo_id.partition("/")[0]
     owner = find_account(connection, namespace)
     if owner is None:
@@ -42,9 +42,9 @@ def owner_of_free_name(connection: sqlite3.Connection, repo_type: RepoType, repo
 
 
 def require_repo_quota(connection: sqlite3.Connection, limits: Limits, owner: Account) -> None:
-    """Check the quota of repositories of an account."""
+    """Check the limit on the number of repositories of an account."""
     if limits.repos is not None:
         query = "SELECT count(*) FROM repos WHERE owner = ? AND kind <> ?"
         count = connection.execute(query, (owner.id, HIDDEN)).fetchone()[0]
         if count >= limits.repos:
-            raise HubHTTPError(403, f"{owner.name} has {count} repositories, as many as allowed")
+            raise HubHTTPError(403, f"{owner.name} has {count} repositories, the maximum number allowed")

@@ -1,4 +1,4 @@
-"""Repositories: created, found, moved, changed, copied, deleted."""
+"""Creation, lookup, renaming, settings, copies and deletion of repositories."""
 
 import json
 import sqlite3
@@ -42,15 +42,15 @@ GITATTRIBUTES = "".join(
         "*tfevents*",
     ]
 )
-"""What every repository begins with: the files that clients upload as large ones."""
+"""Initial .gitattributes of a repository, with the patterns of large files."""
 
 
 class Repos(StorePart):
-    """Repositories: created, found, moved, changed, copied, deleted; with their cards and counters.
+    """Creation, lookup, renaming, settings, copies and deletion of repositories; their cards and counters.
 
     Args:
-        context: What all parts share.
-        writer: Writes the first files of a repository.
+        context: Context that all parts share.
+        writer: Writer for the first files of a repository.
     """
 
     def __init__(self, context: StoreContext, writer: CommitWriter) -> None:
@@ -67,10 +67,10 @@ class Repos(StorePart):
         sdk: str | None = None,
         author: str,
     ) -> Repo:
-        """Create a repository with a first commit that holds .gitattributes.
+        """Create a repository with a first commit that contains .gitattributes.
 
         Raises:
-            HubHTTPError: 400 for a bad name, 403 for a namespace that does not exist or has too many, 409 if it exists.
+            HubHTTPError: 400 for an invalid name, 403 if the namespace does not exist or is full, 409 if it exists.
         """
         with self.database.transaction() as connection:
             return _create(connection, self.limits, repo_type, repo_id, private, gated, sdk, author)
@@ -86,19 +86,19 @@ class Repos(StorePart):
         uploader: Account,
         token: Token | None = None,
     ) -> Repo:
-        """Create a repository with a second commit that holds files, both or neither.
+        """Create a repository with a second commit that contains files, both or neither.
 
         Args:
-            repo_type: Of the repository.
-            repo_id: Its namespace and name.
-            operations: The files; without any there is no second commit.
-            private: Whether it is private.
-            sdk: Of a space.
-            uploader: The author.
+            repo_type: Type of the repository.
+            repo_id: Namespace and name.
+            operations: Operations of the second commit; without operations there is none.
+            private: Whether the repository is private.
+            sdk: SDK of a space.
+            uploader: Author of the commits.
             token: Token of the request.
 
         Raises:
-            HubHTTPError: As `create_repo` and `commit`.
+            HubHTTPError: See `create` and `Commits.create`.
         """
         reference, author = BRANCH + DEFAULT_BRANCH, uploader.name
         with self.writer.contents() as contents:
@@ -115,7 +115,7 @@ class Repos(StorePart):
                 return repo
 
     def find(self, repo_type: RepoType, repo_id: str) -> Repo | None:
-        """Return the repository with an id, whose case does not matter; former ids are not followed."""
+        """Return the repository with an id (case-insensitive); former ids are not followed."""
         with self.database.reading() as connection:
             row = connection.execute(
                 REPO + " WHERE kind = ? AND repos.key = ?", (repo_type, repo_id.lower())
@@ -123,19 +123,19 @@ class Repos(StorePart):
             return to_repo(row) if row else None
 
     def redirect(self, repo_type: RepoType, repo_id: str) -> Repo | None:
-        """Return the repository that had an id before a move. The caller checks that the viewer may see it."""
+        """Return the repository with a former id. The caller checks that the viewer may see it."""
         with self.database.reading() as connection:
             query = REPO + " JOIN redirects ON redirects.repo = repos.id WHERE redirects.kind = ? AND redirects.key = ?"
             row = connection.execute(query, (repo_type, repo_id.lower())).fetchone()
             return to_repo(row) if row else None
 
     def delete(self, repo: Repo) -> None:
-        """Delete a repository with its history; `gc` removes its large files if no other repository names them.
+        """Delete a repository with its history; `gc` removes its large files if no other repository uses them.
 
-        It is gone at once; its rows are removed in many transactions, by `gc` if that breaks off.
+        It disappears immediately. Its rows are removed in many transactions, if interrupted later by `gc`.
 
         Raises:
-            HubHTTPError: 404; it is gone already.
+            HubHTTPError: 404 if it was already deleted.
         """
         with self.database.transaction() as connection:
             required_repo(connection, repo.id)
@@ -151,7 +151,7 @@ class Repos(StorePart):
         """Rename a repository; the former id redirects to it.
 
         Raises:
-            HubHTTPError: 400 for a bad name, 403 for a namespace that does not exist, 409 if the name is taken.
+            HubHTTPError: 400 for an invalid name, 403 if the namespace does not exist, 409 if the name is taken.
         """
         _, name = check_repo_name(new_repo_id)
         new, old = new_repo_id.lower(), repo.repo_id.lower()
@@ -171,7 +171,7 @@ class Repos(StorePart):
     ) -> Repo:
         """Change settings; None leaves a setting unchanged."""
         if gated not in (None, "no", "auto", "manual"):
-            raise HubHTTPError(400, f"gated is 'no', 'auto' or 'manual', not {gated!r}")
+            raise HubHTTPError(400, f"gated={gated!r}: must be 'no', 'auto' or 'manual'")
         with self.database.transaction() as connection:
             required_repo(connection, repo.id)
             query = """UPDATE repos SET private = coalesce(?, private), gated = coalesce(?, gated),
@@ -182,26 +182,26 @@ class Repos(StorePart):
     def duplicate(self, repo: Repo, new_repo_id: str, *, private: bool = False, author: str) -> Repo:
         """Copy history, branches, tags and card; not discussions, pull requests, likes or access requests.
 
-        Large files are not copied but named a second time. The caller checks that the author may read `repo`. The copy
-        appears when it is complete; until then other writers wait for no more than a slice of it.
+        Large files are shared, not copied. The caller checks that the author may read `repo`. The copy becomes visible
+        when it is complete; other writers can write between its slices.
 
         Raises:
-            HubHTTPError: As `create`; 403 if a quota would be exceeded.
+            HubHTTPError: See `create`; 403 if a quota would be exceeded.
         """
         return duplicate_repo(self.database, self.limits, repo, new_repo_id, private=private)
 
     def card(self, repo: Repo) -> dict[str, Any]:
-        """Return the YAML of README.md on main as JSON values; {} if there is none or it is broken."""
+        """Return the YAML of README.md on main as JSON values; {} if there is none or it is invalid."""
         card: dict[str, Any] = json.loads(self._column(repo, "card", "{}"))
         return card
 
     def tags(self, repo: Repo) -> list[str]:
-        """Return the tags as shown: library, pipeline, the card's own, license:..., language:..., arxiv:..."""
+        """Return the displayed tags: library, pipeline, tags of the card, license:..., language:..., arxiv:..."""
         tags: list[str] = json.loads(self._column(repo, "tags", "[]"))
         return tags
 
     def used_bytes(self, repo: Repo) -> int:
-        """Return the bytes that all versions of all files take."""
+        """Return the size of all versions of all files in bytes."""
         return int(self._column(repo, "bytes", 0))
 
     def downloads(self, repo: Repo) -> int:
@@ -209,7 +209,7 @@ class Repos(StorePart):
         return int(self._column(repo, "downloads", 0))
 
     def count_download(self, repo: Repo, number: int = 1) -> None:
-        """Add to the number of downloads; each call is a write."""
+        """Increase the number of downloads; each call is a write."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE repos SET downloads = downloads + ? WHERE id = ?", (number, repo.id))
 
@@ -230,7 +230,7 @@ def _create(
     author: str,
 ) -> Repo:
     if repo_type not in REPO_TYPES:
-        raise HubHTTPError(400, f"no kind {repo_type!r}; known: {', '.join(REPO_TYPES)}")
+        raise HubHTTPError(400, f"repo_type={repo_type!r}: must be one of {', '.join(REPO_TYPES)}")
     _, name = check_repo_name(repo_id)
     owner = owner_of_free_name(connection, repo_type, repo_id)
     require_repo_quota(connection, limits, owner)
@@ -249,7 +249,7 @@ def _create(
 
 
 def _first_commit(connection: sqlite3.Connection, repo: Repo, author: str) -> None:
-    """Write a commit without a parent that holds one file."""
+    """Write the first commit, with .gitattributes."""
     content = GITATTRIBUTES.encode()
     blob = objects.pack("blob", content)
     tree = objects.edited_tree(connection, repo.id, None, {b".gitattributes": (git.FILE_MODE, blob.oid)})

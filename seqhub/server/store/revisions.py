@@ -1,4 +1,4 @@
-"""Reading of revisions: commits, and the files at each."""
+"""Reading of commits and their files."""
 
 import re
 import sqlite3
@@ -17,16 +17,16 @@ from seqhub.server.store.names import check_path
 from seqhub.server.types import DEFAULT_BRANCH, Commit, Entry, Lfs, Repo
 
 _COMMIT = "SELECT oid, parent, author, title, message, date FROM commits"
-_PAGE_CHARACTERS = 2**20  # of the messages on one page of a history
+_PAGE_CHARACTERS = 2**20  # maximum length of all messages on a page of the history
 BRANCH, TAG = "refs/heads/", "refs/tags/"
 
 
 class Revisions(StorePart):
-    """Commits of a repository, and the files at each.
+    """Commits of a repository, and their files.
 
     Args:
-        context: What all parts share.
-        blobs: Has the large files.
+        context: Context that all parts share.
+        blobs: Storage of large files.
     """
 
     def __init__(self, context: StoreContext, blobs: Blobs) -> None:
@@ -34,7 +34,7 @@ class Revisions(StorePart):
         self.blobs = blobs
 
     def resolve(self, repo: Repo, revision: str) -> Commit:
-        """Return the commit of a branch, a tag, refs/..., a commit id (7 digits at least) or HEAD.
+        """Return the commit of a branch, tag, ref, commit id (at least 7 digits) or HEAD.
 
         Raises:
             HubHTTPError: 404 RevisionNotFound.
@@ -45,7 +45,7 @@ class Revisions(StorePart):
     def log(
         self, repo: Repo, revision: str, *, after: str | None = None, limit: int = 50
     ) -> tuple[list[Commit], str | None, int]:
-        """Return one page of a history, newest first, the cursor of the next page, and the total number of commits."""
+        """Return a page of the history, newest first, the cursor of the next page, and the total number of commits."""
         with self.database.reading() as connection:
             head = point_of(connection, find_commit(connection, repo.id, revision))
             last = _cursor(after) if after is not None else head.seq
@@ -58,7 +58,7 @@ class Revisions(StorePart):
                     found.append(to_commit(row))
                     size += len(found[-1].message)
                     if size > _PAGE_CHARACTERS and len(found) > 1:
-                        limit = min(limit, len(found) - 1)  # the rest is the next page
+                        limit = min(limit, len(found) - 1)  # the rest is on the next page
                         break
                 if len(found) > limit:
                     break
@@ -66,7 +66,7 @@ class Revisions(StorePart):
         return found[:limit], str(last - limit) if more else None, head.seq + 1
 
     def entry(self, repo: Repo, commit: Commit, path: str) -> Entry | None:
-        """Return the file or folder at a path of a commit; None if there is none, or the path is not valid."""
+        """Return the file or folder at a path of a commit; None if it does not exist or the path is not valid."""
         found = self.entries(repo, commit, [path])
         return found[0] if found else None
 
@@ -90,10 +90,10 @@ class Revisions(StorePart):
         after: str | None = None,
         limit: int = 1000,
     ) -> tuple[list[Entry], str | None]:
-        """Return one page of a folder ("": the root), sorted by path, and the cursor of the next page.
+        """Return a page of a folder ("" for the root), sorted by path, and the cursor of the next page.
 
         Raises:
-            HubHTTPError: 404 EntryNotFound; there is no such folder.
+            HubHTTPError: 404 EntryNotFound if the folder does not exist.
         """
         folder = folder.strip("/")
         with self.database.reading() as connection:
@@ -109,10 +109,10 @@ class Revisions(StorePart):
             return page, page[-1].path if len(rows) > limit else None
 
     def content(self, repo: Repo, commit: Commit, entry: Entry) -> bytes | Path:
-        """Return the content of a file: bytes of a short one, the path of a long one.
+        """Return the content of a file: bytes if it is short, a path if it is long.
 
         Raises:
-            HubHTTPError: 404 for a folder, 410 for a large file that was deleted for good.
+            HubHTTPError: 404 for a folder, 410 for a large file that was deleted permanently.
         """
         if entry.is_folder:
             raise entry_not_found(entry.path, commit.oid)
@@ -122,11 +122,11 @@ class Revisions(StorePart):
                 purged = connection.execute(query, (repo.id, bytes.fromhex(entry.lfs.sha256))).fetchone()
             path = None if purged else self.blobs.find(entry.lfs.sha256)
             if path is None:
-                raise HubHTTPError(410, f"{entry.path} was deleted for good", code="EntryNotFound")
+                raise HubHTTPError(410, f"{entry.path} was deleted permanently", code="EntryNotFound")
             return path
         oid = bytes.fromhex(entry.oid)
         with self.database.reading() as connection:
-            if entry.size >= objects.FILED_BYTES and (path := objects.filed_path(connection, repo.id, oid)):
+            if entry.size >= objects.MIN_FILE_BYTES and (path := objects.content_path(connection, repo.id, oid)):
                 return path
             return objects.read(connection, repo.id, oid)[1]
 
@@ -137,7 +137,7 @@ class Revisions(StorePart):
             return {row.sha256.hex() for row in index.visible(connection, chain, "", None) if row.sha256 is not None}
 
     def changes(self, repo: Repo, old: Commit | None, new: Commit) -> dict[str, tuple[Entry | None, Entry | None]]:
-        """Return the files that differ between two commits, by path: entries before and after (None: no file)."""
+        """Return the files that differ between two commits: path -> entries before and after; None for no file."""
         with self.database.reading() as connection:
             before = chain_of(connection, repo, old) if old else None
             found = difference(connection, before, chain_of(connection, repo, new))
@@ -168,7 +168,7 @@ def commit_of(connection: sqlite3.Connection, id: int) -> Commit:
 
 
 def point_of(connection: sqlite3.Connection, id: int) -> Point:
-    """Return the place of a commit in the index."""
+    """Return the position of a commit in the index."""
     return Point(*connection.execute("SELECT line, seq FROM commits WHERE id = ?", (id,)).fetchone())
 
 
@@ -191,7 +191,7 @@ def to_commit(row: tuple[bytes, bytes | None, str, str, str, int]) -> Commit:
 def difference(
     connection: sqlite3.Connection, old: Chain | None, new: Chain | None, folder: str = ""
 ) -> dict[str, tuple[Row | None, Row | None]]:
-    """Return the files that differ between two commits; folders with equal ids are skipped."""
+    """Return the files that differ between two commits; folders with equal ids are not read."""
     before, after = (
         {row.path: row for row in index.children(connection, chain, folder)} if chain else {} for chain in (old, new)
     )
@@ -229,7 +229,7 @@ def _entry(row: Row | None, last: Commit | None) -> Entry | None:
 
 
 def _possible(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the valid paths, in the form in which they would be stored."""
+    """Yield the valid paths, in the form in which they are stored."""
     for path in paths:
         try:
             yield check_path(path.rstrip("/"))

@@ -13,14 +13,14 @@ class Scans(StorePart):
     """Results of scans for pickles."""
 
     def find(self, content: str, ending: str, scanner: str) -> str | None:
-        """Return the result of a scanner (name and version) for a content under a suffix; None if there is none."""
+        """Return the result of a scanner (name and version) for a content and suffix; None if there is none."""
         query = "SELECT status FROM scans WHERE content = ? AND ending = ? AND scanner = ?"
         with self.database.reading() as connection:
             row = connection.execute(query, (content, ending, scanner)).fetchone()
             return row[0] if row else None
 
     def missing(self, endings: Iterable[str], scanner: str, limit: int) -> list[Unscanned]:
-        """Return contents at the heads of lines without a result of this scanner, with functions that open them."""
+        """Return contents in current files without a result of this scanner, with functions that open them."""
         known = sorted(endings)
         likes = " OR ".join("lower(path) LIKE ?" for _ in known)
         query = f"""SELECT DISTINCT lines.repo, path, oid, sha256 FROM files JOIN lines ON lines.id = line
@@ -41,11 +41,11 @@ class Scans(StorePart):
             if sha256 is not None:
                 return connection.blob_path(sha256)
             try:
-                return objects.filed_path(connection, repo, oid) or objects.read(connection, repo, oid)[1]
+                return objects.content_path(connection, repo, oid) or objects.read(connection, repo, oid)[1]
             except KeyError:
                 return None
 
     def keep(self, content: str, ending: str, scanner: str, status: str) -> None:
-        """Store a result, in place of an earlier one or one of another scanner."""
+        """Store a result, and replace a previous one."""
         with self.database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?)", (content, ending, status, scanner))

@@ -1,4 +1,4 @@
-"""Operations of a commit as changes of files: path rules, access to large files, file and folder conflicts."""
+"""Conversion of operations to changes of files: checks of paths, of access to large files, and of conflicts."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +20,13 @@ Prepared = tuple[Operation, str, objects.Packed | None]
 
 
 def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents) -> list[Prepared]:
-    """Check paths, hash and compress contents: all that needs no database.
+    """Check paths, and hash and compress contents, without access to the database.
 
     Raises:
-        HubHTTPError: 422 for bad paths, 413 for too many operations or folders.
+        HubHTTPError: 422 for invalid paths, 413 for too many operations or folders.
     """
     if len(operations) > limits.commit_operations:
-        raise HubHTTPError(413, f"a commit has at most {limits.commit_operations:,} operations")
+        raise HubHTTPError(413, f"a commit may have at most {limits.commit_operations:,} operations")
     spelled: dict[str, str] = {}
     folders: set[str] = set()
     prepared: list[Prepared] = []
@@ -34,14 +34,14 @@ def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents)
         given = operation.path.rstrip("/") if isinstance(operation, Delete) else operation.path
         path = check_path(given)
         if spelled.setdefault(path, given) != given:
-            raise HubHTTPError(422, f"two paths differ only in how Unicode spells {path!a}")
+            raise HubHTTPError(422, f"two paths differ only in the Unicode normalisation of {path!a}")
         folder = path.rpartition("/")[0]
         while folder and folder not in folders:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
         if len(folders) > limits.commit_folders:
-            most = f"at most {limits.commit_folders:,} folders"
-            raise HubHTTPError(413, f"the paths of a commit run through {most}: send these in several commits")
+            limit = f"at most {limits.commit_folders:,} folders"
+            raise HubHTTPError(413, f"the paths of a commit may contain {limit}: use several commits")
         packed = None
         if isinstance(operation, AddStaged):
             packed = operation.packed
@@ -53,20 +53,20 @@ def prepare(operations: Sequence[Operation], limits: Limits, contents: Contents)
             packed = contents.add(operation.content)
         elif isinstance(operation, AddLarge):
             if len(operation.sha256) != 64 or not set(operation.sha256) <= set("0123456789abcdef"):
-                raise HubHTTPError(422, f"{path!a}: a SHA-256 has 64 hexadecimal digits")
+                raise HubHTTPError(422, f"{path!a}: a SHA-256 must have 64 hexadecimal digits")
             packed = objects.pack("blob", git.pointer(operation.sha256, operation.size))
         prepared.append((operation, path, packed))
     return prepared
 
 
 class Stage:
-    """The files of a commit that is being built, on top of those of its parent."""
+    """Changes of files of a commit relative to its parent, before it is written."""
 
     def __init__(
         self, connection: sqlite3.Connection, repo: Repo, chain: index.Chain, blob_path: Callable[[str], Path]
     ) -> None:
         self.files: dict[str, Row | None] = {}
-        self.large: dict[bytes, int] = {}  # SHA-256 and bytes of the large files that it names
+        self.large: dict[bytes, int] = {}  # SHA-256 -> size of the large files
         self._connection = connection
         self._repo = repo
         self._chain = chain
@@ -81,10 +81,10 @@ class Stage:
         uploader: Account,
         token: Token | None = None,
     ) -> None:
-        """Apply one more operation.
+        """Apply an operation.
 
         Raises:
-            HubHTTPError: 404 for a file that is not there, 400 for a large file that is not the uploader's.
+            HubHTTPError: 404 for a missing file, 400 for a large file that the uploader may not use.
         """
         if isinstance(operation, Delete):
             self._delete(path, operation.is_folder)
@@ -100,22 +100,22 @@ class Stage:
             self.files[path] = Row(0, path, 0, LIVE, FILE, packed.oid, size, sha256, 0)
 
     def changes(self) -> dict[str, Row | None]:
-        """Return the files that differ from the parent's.
+        """Return the files that differ from the parent.
 
         Raises:
-            HubHTTPError: 422; a path would be a file and a folder at once.
+            HubHTTPError: 422 if a path would be both a file and a folder.
         """
         changed: dict[str, Row | None] = {}
         for path, row in self.files.items():
             before = index.locate(self._connection, self._chain, path)
             if before is not None and before.kind == FOLDER:
-                before = None  # if anything stays in the folder, building the trees finds the conflict
+                before = None  # a conflict is detected when the trees are built
             if (row is None) != (before is None) or (row is not None and not row.same_as(before)):
                 changed[path] = row
         return changed
 
     def objects(self) -> list[objects.Packed]:
-        """Return the blobs that came with the operations and are in the commit, also those that the parent has."""
+        """Return the blobs of the operations that are in the commit, including those in the parent."""
         wanted = dict.fromkeys(row.oid for row in self.files.values() if row is not None)
         return [self._packed[oid] for oid in wanted if oid in self._packed]
 
@@ -146,11 +146,11 @@ class Stage:
         if row.sha256 is not None:
             query = "SELECT 1 FROM purged WHERE repo = ? AND sha256 = ?"
             if self._connection.execute(query, (self._repo.id, row.sha256)).fetchone():
-                raise HubHTTPError(410, f"{operation.source} was deleted for good", code="EntryNotFound")
+                raise HubHTTPError(410, f"{operation.source} was deleted permanently", code="EntryNotFound")
         return row
 
     def _check_blob(self, path: str, operation: AddLarge, uploader: Account, token: Token | None) -> None:
-        """Check that the uploader sent this content or can read it, with this token; knowing the hash is not enough."""
+        """Check that the uploader may use a content with this token; knowing its hash is not enough."""
         key = bytes.fromhex(operation.sha256)
         query = f"SELECT size FROM blobs WHERE sha256 = :sha256 AND {USABLE}"
         row = self._connection.execute(query, viewer_values(uploader, token) | {"sha256": key}).fetchone()
@@ -161,8 +161,8 @@ class Stage:
         self.large[key] = operation.size
 
 
-def note_large(connection: sqlite3.Connection, repo: Repo, large: Mapping[bytes, int], uploader: Account) -> bool:
-    """Mark large files as committed; return whether one of them had been deleted permanently."""
+def mark_committed(connection: sqlite3.Connection, repo: Repo, large: Mapping[bytes, int], uploader: Account) -> bool:
+    """Mark large files as committed; return whether a permanently deleted one was restored."""
     restored = False
     for key, size in large.items():
         if connection.execute("DELETE FROM purged WHERE repo = ? AND sha256 = ?", (repo.id, key)).rowcount:

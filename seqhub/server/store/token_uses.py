@@ -1,4 +1,4 @@
-"""Times of last use of tokens, written in a separate thread, so that reading requests do not wait for writers."""
+"""Times of last use of tokens, written in a separate thread, so that read requests do not wait for writers."""
 
 import os
 import threading
@@ -6,45 +6,45 @@ from collections.abc import Callable, Mapping
 
 from seqhub.server.errors import HubHTTPError
 
-RETRY_SECONDS = 60.0  # after a write that was refused, as on a full disk
-CLOSE_SECONDS = 2.0  # longest wait for the last write; a note that is lost then is a minute of one token's use
+RETRY_SECONDS = 60.0  # after a failed write, for example on a full disk
+CLOSE_SECONDS = 2.0  # maximum time for the last write; a lost time of use is not critical
 
 
 class TokenUses:
     """Times of last use, written in the background.
 
     Args:
-        write: Writes token id -> microseconds; may wait for other writers, and may raise HubHTTPError.
+        write: Function that writes token id -> microseconds; it may block, and may raise HubHTTPError.
     """
 
     def __init__(self, write: Callable[[Mapping[int, int]], None]) -> None:
         self._write = write
         self._changed = threading.Condition()
         self._waiting: dict[int, int] = {}
-        self._noted: dict[int, int] = {}  # also those written: a snapshot of the database may be from before
+        self._noted: dict[int, int] = {}  # including written ones, since a snapshot may be older
         self._closed = False
         self._thread: threading.Thread | None = None
         self._process = os.getpid()
 
     def note(self, token: int, time: int) -> None:
-        """Note a use; returns at once."""
+        """Record a use without blocking."""
         with self._changed:
             if self._closed:
                 return
             self._waiting[token] = self._noted[token] = time
-            if self._thread is None or self._process != os.getpid():  # threads do not live on in a fork
+            if self._thread is None or self._process != os.getpid():  # a fork has no copy of the thread
                 self._process = os.getpid()
                 self._thread = threading.Thread(target=self._run, name="seqhub-token-uses", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
     def last(self, token: int) -> int | None:
-        """Return the last use that was noted here, in microseconds; None without one."""
+        """Return the last use recorded by this process, in microseconds; None without one."""
         with self._changed:
             return self._noted.get(token)
 
     def close(self) -> None:
-        """Write the remaining times, waiting for a limited time."""
+        """Write the remaining times, within `CLOSE_SECONDS`."""
         with self._changed:
             self._closed = True
             thread = self._thread if self._process == os.getpid() else None

@@ -1,4 +1,4 @@
-"""Access tokens: created, found by their secret, listed, revoked."""
+"""Creation, lookup, listing and revocation of access tokens."""
 
 import hashlib
 import hmac
@@ -14,12 +14,12 @@ from seqhub.server.store.database import Database
 from seqhub.server.store.names import check_name
 from seqhub.server.types import Account, Role, Token
 
-_LAST_USE = 60_000_000  # microseconds between two notes of a token's use
+_LAST_USE = 60_000_000  # minimum microseconds between two records of the use of a token
 _TOKEN = "SELECT id, account, name, role, last4, repos, created, expires, last_used FROM tokens"
 
 
 class Tokens(StorePart):
-    """Access tokens. Of a secret, only its SHA-256 is kept."""
+    """Access tokens. Only the SHA-256 of a secret is stored."""
 
     def create(
         self,
@@ -30,28 +30,28 @@ class Tokens(StorePart):
         repos: Sequence[str] = (),
         expires: datetime | None = None,
         secret: str | None = None,
-        make_user: bool = False,
+        create_user: bool = False,
     ) -> tuple[str, Token]:
-        """Create a token; return its secret, which is not stored, and the token.
+        """Create a token, and return its secret, which is not stored, and the token.
 
         Args:
-            user: Whose token.
-            name: What the user calls it.
-            role: What it may do at most.
-            repos: "model:ns/name" ...; empty for everything the user may reach.
-            expires: When it stops working, in UTC if it names no zone; None for never.
+            user: Owner of the token.
+            name: Name of the token.
+            role: Maximum permission: read, write or admin.
+            repos: Repositories to which the token is restricted, "model:ns/name" ...; empty for no restriction.
+            expires: Time of expiry, in UTC if it has no time zone; None for never.
             secret: A fixed secret, for test accounts only.
-            make_user: Make the user, too, where there is none.
+            create_user: Create the user if it does not exist.
 
         Raises:
             HubHTTPError: 404 for an unknown user, 400 for an unknown role or an organisation.
         """
         if role not in ROLES:
-            raise HubHTTPError(400, f"no role {role!r}; known: {', '.join(ROLES)}")
+            raise HubHTTPError(400, f"role={role!r}: must be one of {', '.join(ROLES)}")
         secret = secret or "hf_" + secrets.token_hex(32)
         until = None if expires is None else _microseconds(expires)
         with self.database.transaction() as connection:
-            if make_user and find_account(connection, user) is None:
+            if create_user and find_account(connection, user) is None:
                 add_account(connection, check_name(user), False, "", None)
             account = required_account(connection, user)
             if account.is_org:
@@ -66,10 +66,10 @@ class Tokens(StorePart):
             return secret, to_token(row)
 
     def find(self, secret: str) -> tuple[Token, Account] | None:
-        """Return the token with a secret, and its user; None if it is unknown, revoked or expired."""
+        """Return the token with a secret, and its owner; None if it is unknown, revoked or expired."""
         digest = _hash(secret)
         with self.database.reading() as connection:
-            # The look-up compares hashes of a secret with 256 random bits: its timing does not help to guess one.
+            # Hashes of secrets with 256 random bits are compared, so the timing does not help to guess a secret.
             row = connection.execute(_TOKEN.replace(" FROM", ", hash FROM") + " WHERE hash = ?", (digest,)).fetchone()
             if row is None or not hmac.compare_digest(row[-1], digest):
                 return None
@@ -95,25 +95,25 @@ class Tokens(StorePart):
         """Delete a token.
 
         Raises:
-            HubHTTPError: 404; there is none of that number.
+            HubHTTPError: 404 if it does not exist.
         """
         with self.database.transaction() as connection:
             if not connection.execute("DELETE FROM tokens WHERE id = ?", (id,)).rowcount:
                 raise HubHTTPError(404, f"no token {id}")
 
     def any_valid(self) -> bool:
-        """Return whether there is a valid token: a Hub without one must not be reachable from a network."""
+        """Return whether a valid token exists; without one a Hub must not be reachable from a network."""
         with self.database.reading() as connection:
             query = "SELECT 1 FROM tokens WHERE expires IS NULL OR expires > ? LIMIT 1"
             return connection.execute(query, (now(),)).fetchone() is not None
 
 
 def write_uses(database: Database, uses: Mapping[int, int]) -> None:
-    """Write when tokens were last used.
+    """Write the times of last use of tokens.
 
     Args:
         database: The database.
-        uses: Id of the token -> microseconds.
+        uses: Id of the token -> time in microseconds.
     """
     with database.transaction() as connection:
         query = "UPDATE tokens SET last_used = ? WHERE id = ?"

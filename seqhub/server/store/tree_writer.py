@@ -19,19 +19,19 @@ from seqhub.server.store.limits import Limits
 from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 MAIN: Final = f"refs/heads/{DEFAULT_BRANCH}"
-SMALL_ROWS, SMALL_BYTES = 1500, 2**20  # of a commit that is written in one transaction
+SMALL_ROWS, SMALL_BYTES = 1500, 2**20  # limits of a commit that is written in one transaction
 
 
 class Card(NamedTuple):
-    """The card of README.md on main, as the columns of the database."""
+    """Card of README.md on main, as columns of the database."""
 
-    values: tuple[str, str, str | None, str | None]  # the card, the tags shown, pipeline_tag and library
+    values: tuple[str, str, str | None, str | None]  # card, displayed tags, pipeline_tag and library
     search_tags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A planned commit on top of `head`, valid as long as the ref points there."""
+    """Planned commit with the parent `head`, valid while the ref points to it."""
 
     head: int
     point: Point
@@ -41,10 +41,10 @@ class Plan:
     folders: dict[str, Row | None]
     tree: bytes
     objects: list[objects.Packed]  # blobs and trees
-    large: dict[bytes, int]  # SHA-256 and bytes of the large files that must be here
-    added: int  # bytes that the repository grows by
-    newest: int  # row id of the newest commit of the Hub, after which `added` is computed anew
-    card: Card | None  # None: it stays
+    large: dict[bytes, int]  # SHA-256 -> size of the large files
+    added: int  # growth of the repository in bytes
+    newest: int  # row id of the newest commit of the Hub; `added` is computed again after newer ones
+    card: Card | None  # None if unchanged
 
     @property
     def rows(self) -> dict[str, Row | None]:
@@ -72,21 +72,21 @@ def plan(
     large: Mapping[bytes, int] | None = None,
     readme: bytes | Path | None = None,
 ) -> Plan:
-    """Plan what a commit writes.
+    """Plan the rows and objects of a commit.
 
     Args:
-        connection: Reads one state of the database.
+        connection: Connection in a read transaction.
         repo: The repository.
-        reference: The ref that will point to the commit.
-        head: Row id of the commit to which the ref points now.
-        changes: Path -> file that will be there, None for nothing.
+        reference: Ref that will point to the commit.
+        head: Row id of the current commit of the ref.
+        changes: Path -> new file; None for a removed one.
         limits: Limits of storage.
-        blobs: Contents that the commit brings.
-        large: SHA-256 and bytes of the large files that it names.
-        readme: Content of README.md, if the commit brings it.
+        blobs: New contents.
+        large: SHA-256 -> size of the large files.
+        readme: Content of README.md, if it is new.
 
     Raises:
-        HubHTTPError: 422; a path would be a file and a folder at once.
+        HubHTTPError: 422 if a path would be both a file and a folder.
     """
     query = "SELECT line, seq, oid, tree FROM commits WHERE id = ?"
     line, seq, parent, root = connection.execute(query, (head,)).fetchone()
@@ -99,7 +99,7 @@ def plan(
         if row is None or row.sha256 is not None:
             readme = b""
         elif readme is None:
-            readme = objects.filed_path(connection, repo.id, row.oid)
+            readme = objects.content_path(connection, repo.id, row.oid)
             readme = objects.read(connection, repo.id, row.oid)[1] if readme is None else readme
         card = _card(repo, readme, limits)
     (newest,) = connection.execute("SELECT max(id) FROM commits").fetchone()
@@ -123,7 +123,7 @@ def append(
     objects.write(connection, repo.id, found.objects, load)
     packed = commit_object(found, author, title, message)
     row = connection.execute("SELECT id FROM commits WHERE repo = ? AND oid = ?", (repo.id, packed.oid)).fetchone()
-    if row:  # the very same change of the same commit in the same second, on another branch
+    if row:  # the same change of the same parent in the same second, on another branch
         new = int(row[0])
     else:
         chain, (line, seq) = found.chain, found.point
@@ -137,14 +137,14 @@ def append(
 
 
 def added_now(connection: sqlite3.Connection, repo: Repo, found: Plan, new: int = 0, line: int = 0) -> int:
-    """Return the bytes that the repository grows by, also if others have committed to it since the plan.
+    """Return the growth of the repository in bytes, computed again after other commits since the plan.
 
     Args:
-        connection: Holds the writer's lock.
+        connection: Connection in a write transaction.
         repo: The repository.
         found: The plan.
-        new: Row id of the commit, if it is written already.
-        line: Its line of the index.
+        new: Row id of the commit, if it was already written.
+        line: Line of the commit in the index.
     """
     query = "SELECT 1 FROM commits WHERE id > ? AND id <> ? AND repo = ? LIMIT 1"
     if connection.execute(query, (found.newest, new, repo.id)).fetchone() is None:
@@ -162,12 +162,14 @@ def point_ref(connection: sqlite3.Connection, repo: Repo, reference: str, new: i
     """Point a ref to a written commit, and update the card and times of the repository.
 
     Raises:
-        HubHTTPError: 503; a content that the commit names was removed meanwhile.
+        HubHTTPError: 503 if a content of the commit was removed in the meantime.
     """
-    filed = [item.base for item in found.objects if item.packed == objects.FILED]
-    for key in (*found.large, *filed):
+    hashes = [item.base for item in found.objects if item.packed == objects.FILED]
+    for key in (*found.large, *hashes):
         if connection.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (key,)).fetchone() is None:
-            raise HubHTTPError(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
+            raise HubHTTPError(
+                503, "a content was removed in the meantime: send it again", headers={"Retry-After": "1"}
+            )
     connection.execute("UPDATE refs SET target = ? WHERE repo = ? AND ref = ?", (new, repo.id, reference))
     if reference == MAIN:
         connection.execute("UPDATE repos SET updated = max(updated + 1, ?) WHERE id = ?", (now(), repo.id))
@@ -190,7 +192,7 @@ def keep_commit(
     title: str,
     message: str,
 ) -> int:
-    """Store the object and the row of a commit; return the row id."""
+    """Store the object and the row of a commit, and return the row id."""
     objects.write(connection, repo, [packed])
     values = (repo, packed.oid, place.line, place.seq, parent, tree, author, title, message, int(time.time()))
     cursor = connection.execute(
@@ -205,7 +207,7 @@ def keep_commit(
 def _trees(
     connection: sqlite3.Connection, repo: int, chain: Chain, root: bytes, changes: dict[str, Row | None]
 ) -> tuple[bytes, dict[str, Row | None], list[objects.Packed]]:
-    """Rewrite the changed folders, deepest first; return the root's id, the index rows of the others, and all trees."""
+    """Rewrite the changed folders, deepest first; return the id of the root, the index rows, and all new trees."""
     inside: dict[str, dict[bytes, tuple[bytes, bytes] | None]] = {"": {}}
     for path, row in changes.items():
         folder, _, name = path.rpartition("/")
@@ -216,7 +218,7 @@ def _trees(
         if row is not None and path not in inside:
             there = index.locate(connection, chain, path)
             if there is not None and there.kind == FOLDER:
-                inside[path] = {}  # a file in place of a folder that stays: refused below
+                inside[path] = {}  # a file replaces a folder that is not empty: raises below
     written: list[objects.Packed] = []
     rows: dict[str, Row | None] = {}
     for folder in sorted(inside, key=lambda path: (path.count("/") + bool(path), path), reverse=True):
@@ -230,7 +232,7 @@ def _trees(
             return tree.oid, rows, written
         is_file = changes[folder] is not None if folder in changes else before is not None and before.kind == FILE
         if is_file and not empty:
-            raise HubHTTPError(422, f"{folder!a} would be a file and a folder at once")
+            raise HubHTTPError(422, f"{folder!a} would be both a file and a folder")
         parent, _, name = folder.rpartition("/")
         if not empty:
             rows[folder] = Row(0, folder, 0, LIVE, FOLDER, tree.oid, 0, None, 0)
@@ -238,11 +240,11 @@ def _trees(
         elif not is_file and before is not None:
             rows[folder] = None
             inside[parent][name.encode()] = None
-    raise AssertionError("the root comes last")
+    raise AssertionError("the root is the last folder")
 
 
 def _card(repo: Repo, readme: bytes | Path, limits: Limits) -> Card:
-    """Return the columns and search tags of a README."""
+    """Return the card of a README."""
     if isinstance(readme, Path):
         with readme.open("rb") as file:
             readme = file.read(max(limits.card_bytes + 16, 2**20))

@@ -1,8 +1,8 @@
-"""Marks of work that takes many transactions, so that gc can remove the remains of interrupted work.
+"""Marks of work in many transactions, so that gc can remove the remains of interrupted work.
 
-Types of work: `objects` of a commit, after the row `number`; `swept`, the same when gc has begun to remove them; a
-`line` of the index that no ref points to yet; a `repo` that is being created or deleted; a `proposal`: a pull request
-without its first commit.
+Types of work: `objects` of a commit, after the row `number`; `swept`: the same, after gc has begun to remove them;
+`line`: a line of the index without a ref; `repo`: a repository that is being created or deleted; `proposal`: a pull
+request without its first commit.
 """
 
 import sqlite3
@@ -33,14 +33,14 @@ def end(connection: sqlite3.Connection, *marks: int) -> None:
 
 
 def require(connection: sqlite3.Connection, mark: int) -> None:
-    """Check that gc did not begin to remove what was written between the transactions of a commit."""
+    """Check that gc has not begun to remove the objects of an unfinished commit."""
     query = "SELECT 1 FROM unfinished WHERE id = ? AND what <> 'swept'"
     if connection.execute(query, (mark,)).fetchone() is None:
-        raise HubHTTPError(503, "a content was removed meanwhile: send it again", headers={"Retry-After": "1"})
+        raise HubHTTPError(503, "a content was removed in the meantime: send it again", headers={"Retry-After": "1"})
 
 
 def drop_line(database: Database, line: int, mark: int) -> None:
-    """Remove a line that no ref points to."""
+    """Remove a line without a ref."""
     database.until_none(_FILES, (line,))
     with database.transaction() as connection:
         oids = "SELECT oid FROM commits WHERE line = :line"
@@ -76,12 +76,12 @@ def drop_proposal(database: Database, repo: int, number: int, mark: int) -> None
 
 
 def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
-    """Remove the blobs and trees after row `last` of a repository that no commit names."""
+    """Remove blobs and trees after row `last` of a repository that no commit refers to."""
     named = """SELECT oid FROM files WHERE line IN (SELECT id FROM lines WHERE repo = :repo)
         UNION SELECT tree FROM commits WHERE repo = :repo
         UNION SELECT base FROM objects WHERE repo = :repo AND packed = 2"""
     newest = "SELECT max(id) FROM commits"
-    with database.transaction() as connection:  # a commit that is still at work sees it, and begins again
+    with database.transaction() as connection:  # an unfinished commit detects this and starts again
         connection.execute("UPDATE unfinished SET what = 'swept' WHERE id = ?", (mark,))
     with database.reading_latest() as connection:
         (seen,) = connection.execute(newest).fetchone()
@@ -91,7 +91,7 @@ def drop_objects(database: Database, repo: int, last: int, mark: int) -> None:
     while gone:
         with database.transaction() as connection:
             if connection.execute(newest).fetchone()[0] != seen:
-                return  # a commit since then may name one of them: left to the next gc
+                return  # a newer commit may refer to one of them: left to the next gc
             connection.executemany("DELETE FROM objects WHERE id = ?", gone[:_SLICE])
         gone = gone[_SLICE:]
     with database.transaction() as connection:

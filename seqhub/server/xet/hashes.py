@@ -1,4 +1,4 @@
-"""Hashes of the Xet protocol: keyed BLAKE3 over chunks, and a tree over their hashes.
+"""Hashes of the Xet protocol: keyed BLAKE3 of chunks, and a tree of their hashes.
 
 Source: Xet protocol specification, "Hashing", https://huggingface.co/docs/xet/hashing.
 """
@@ -29,12 +29,12 @@ def chunk_hash(content: bytes) -> bytes:
 
 
 def range_hash(chunk_hashes: Iterable[bytes]) -> bytes:
-    """Return the hash of a range of chunks, which proves that a client knows them."""
+    """Return the hash of a range of chunks, which proves that a client has them."""
     return blake3(b"".join(chunk_hashes), key=RANGE_KEY).digest()
 
 
 def to_hex(raw: bytes) -> str:
-    """Return a hash as the protocol writes it: four little-endian 64-bit numbers.
+    """Return a hash in the text form of the protocol: four little-endian 64-bit numbers.
 
     >>> to_hex(bytes(range(32)))[:16]
     '0706050403020100'
@@ -43,34 +43,34 @@ def to_hex(raw: bytes) -> str:
 
 
 def from_hex(text: str) -> bytes:
-    """Parse the text of `to_hex`; only one spelling is valid, since the text names files.
+    """Parse the text of `to_hex`; each hash has one valid text, since the text is used in file names.
 
     >>> from_hex(to_hex(bytes(range(32)))) == bytes(range(32))
     True
     """
     if len(text) != 2 * HASH_BYTES or not set(text) <= set("0123456789abcdef"):
-        raise HubHTTPError(400, f"{text[:80]!r} is not a hash; 64 lowercase hexadecimal digits are expected.")
+        raise HubHTTPError(400, f"{text[:80]!r} is not a hash: must have 64 lowercase hexadecimal digits.")
     return WORDS.pack(*(int(text[start : start + 16], 16) for start in range(0, 64, 16)))
 
 
 class Tree:
-    """Root hash of a sequence of chunks; memory grows with the logarithm of their number.
+    """Root hash of a sequence of chunks; memory use is logarithmic in the number of chunks.
 
-    On each level neighbours are joined into groups of at most nine; from the third on, a node whose hash is divisible
-    by four closes its group. That depends on nothing that comes later, so groups are joined as they fill, except the
-    last of each level, which waits for the end.
+    On each level neighbours are joined in groups of at most nine nodes; from the third node on, a node with a hash
+    divisible by four closes its group. Since this does not depend on later nodes, complete groups are joined
+    immediately, and the last group of each level at the end.
     """
 
     def __init__(self) -> None:
-        self._open: list[list[tuple[bytes, int]]] = []  # by level, nodes that wait for their group
-        self._closed: list[int] = []  # by level, number of groups joined
+        self._open: list[list[tuple[bytes, int]]] = []  # by level, nodes of the open group
+        self._closed: list[int] = []  # by level, number of joined groups
 
     def add(self, hash_: bytes, size: int) -> None:
         """Add the next chunk."""
         self._push(0, hash_, size)
 
     def root(self) -> bytes:
-        """Return the root; nothing may be added afterwards."""
+        """Return the root; `add` must not be called afterwards."""
         level = 0
         while level < len(self._open):
             waiting = self._open[level]

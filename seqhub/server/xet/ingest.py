@@ -1,8 +1,8 @@
-"""Rebuild the files of a shard from the xorbs of its sender, and store each as a blob.
+"""Reconstruction of the files of a shard from the xorbs of its sender, and storage as blobs.
 
-A shard is checked before a byte is written: the sender has sent each xorb, chunk ranges are within it and have the size
-that they claim, range hashes and the hash of the file follow from the chunks. The SHA-256 that commits use as the name
-of a file is computed from the bytes while they are written.
+A shard is checked before a byte is written: the sender must have sent each xorb, chunk ranges must be within it and
+have the declared size, and range hashes and the hash of the file must match the chunks. The SHA-256, by which commits
+refer to a file, is computed from the bytes while they are written.
 """
 
 import shutil
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OPEN_XORBS: Final = 32
 
 
-def take_shard(
+def store_shard(
     store: "StoreSession",
     xorbs: XorbStore,
     raw: Buffer,
@@ -37,26 +37,26 @@ def take_shard(
     """Store every file of a shard.
 
     Args:
-        store: Takes the blobs.
-        xorbs: What the sender sent before.
-        raw: The shard.
-        account: The sender, who may name the blobs in commits afterwards.
-        token: Token of the sender; one that names repositories must then be that of the commit, too.
-        max_bytes: Most bytes of one file.
+        store: Storage for the blobs.
+        xorbs: Xorbs of the sender.
+        raw: Bytes of the shard.
+        account: Account of the sender, which may use the blobs in commits afterwards.
+        token: Token of the sender. If it is restricted to repositories, commits must use the same token.
+        max_bytes: Maximum size of a file.
 
     Returns:
         SHA-256 and size of each file.
 
     Raises:
-        HubHTTPError: 4xx: the shard is broken or lies, names what the sender has not sent, or more than may wait for a
-            commit; 507: no room.
+        HubHTTPError: 4xx if the shard is invalid, refers to xorbs that were not sent, or exceeds the quota of
+            uncommitted bytes; 507 if the disk is full.
     """
     files = read_shard(raw)
     largest, total = max((file.size for file in files), default=0), sum(file.size for file in files)
     if largest > max_bytes:
         raise HubHTTPError(413, f"A file of the shard has {largest} bytes; at most {max_bytes} are allowed.")
     free = shutil.disk_usage(store.root).free
-    if total > free:  # a shard of a few lines can ask for terabytes: refuse before it fills the disk
+    if total > free:  # a short shard can describe terabytes
         raise HubHTTPError(507, f"The files of the shard have {total} bytes; {free} are free.")
     store.blobs.check_upload_quota(account, total, token)
     store.release()
@@ -66,19 +66,19 @@ def take_shard(
             _check(file, cache)
         return [_rebuild(file, cache, store, account, token) for file in files]
     except (LostError, HubHTTPError) as problem:
-        if isinstance(problem, HubHTTPError) and (problem.status != 400 or cache.is_sound()):
+        if isinstance(problem, HubHTTPError) and (problem.status != 400 or cache.is_intact()):
             raise
-        # the client believes that it sent something: only another address makes it forget (see xorbs)
+        # The client has cached that it sent a xorb; only another URL makes it discard this cache (see xorb_store).
         xorbs.renew()
         raise HubHTTPError(
-            404, "The shard names xorbs that you have not sent, or that are gone: start the upload again."
+            404, "The shard refers to xorbs that you have not sent, or that were lost: start the upload again."
         ) from None
     finally:
         cache.close()
 
 
 class XorbCache:
-    """Cache of open xorbs: files mostly use them one after another."""
+    """Cache of open xorbs, since files mostly use them one after another."""
 
     def __init__(self, xorbs: XorbStore, store: "StoreSession") -> None:
         self._xorbs, self._store = xorbs, store
@@ -89,23 +89,23 @@ class XorbCache:
         if hash_ not in self._open:
             if len(self._open) >= OPEN_XORBS:
                 _, oldest = self._open.popitem(last=False)
-                oldest.settle()
+                oldest.flush()
                 oldest.close()
             self._open[hash_] = self._xorbs.xorb(hash_, self._blob_of)
             self._used.add(hash_)
         self._open.move_to_end(hash_)
         return self._open[hash_]
 
-    def is_sound(self) -> bool:
-        """Return whether every xorb that was used is intact; if so, the shard is wrong."""
+    def is_intact(self) -> bool:
+        """Return whether all xorbs that were used are intact; if so, the shard is invalid."""
         try:
-            return all(self.xorb(hash_).is_sound() for hash_ in sorted(self._used))
+            return all(self.xorb(hash_).is_intact() for hash_ in sorted(self._used))
         except LostError:
             return False
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         for xorb in self._open.values():
-            xorb.settle()
+            xorb.flush()
 
     def close(self) -> None:
         for xorb in self._open.values():
@@ -122,21 +122,21 @@ def _check(file: ShardFile, cache: XorbCache) -> None:
         for hash_, size in chunks:
             tree.add(hash_, size)
     if file_hash(tree.root()) != file.hash:
-        raise HubHTTPError(
-            400, f"The chunks of file {to_hex(file.hash)} in the shard have another hash than it claims."
-        )
+        raise HubHTTPError(400, f"The chunks of file {to_hex(file.hash)} in the shard do not match its hash.")
 
 
 def _chunks_of(term: Term, number: int, cache: XorbCache) -> Sequence[tuple[bytes, int]]:
     xorb = cache.xorb(term.xorb)
     if term.end > xorb.n_chunks:
-        raise HubHTTPError(400, f"Term {number} names chunks up to {term.end} of a xorb that has {xorb.n_chunks}.")
+        raise HubHTTPError(
+            400, f"Term {number} refers to chunks up to {term.end} of a xorb with {xorb.n_chunks} chunks."
+        )
     size = xorb.starts[term.end] - xorb.starts[term.first]
     if size != term.size:
-        raise HubHTTPError(400, f"Term {number} claims {term.size} bytes; its chunks have {size}.")
+        raise HubHTTPError(400, f"Term {number} declares {term.size} bytes; its chunks have {size}.")
     chunks = xorb.chunks(term.first, term.end)
     if term.range_hash is not None and range_hash(hash_ for hash_, _ in chunks) != term.range_hash:
-        raise HubHTTPError(400, f"Term {number} has another range hash than its chunks.")
+        raise HubHTTPError(400, f"The range hash of term {number} does not match its chunks.")
     return chunks
 
 
@@ -150,12 +150,12 @@ def _rebuild(
                 writer.write(piece)
         sha256, size = writer.finish(file.sha256, file.size, account, token)
     except BaseException:
-        with suppress(OSError):  # the first error is reported
+        with suppress(OSError):  # only the first error is reported
             writer.abort()
         raise
     at = 0
     for term in file.terms():
         cache.xorb(term.xorb).place(term.first, term.end, sha256, at)
         at += term.size
-    cache.settle()
+    cache.flush()
     return sha256, size

@@ -1,6 +1,6 @@
-"""Reader of shards: the ranges of chunks of xorbs that make up each file.
+"""Reader of shards, which list for each file its ranges of chunks in xorbs.
 
-Everything is in records of 48 bytes (numbers are little-endian):
+All data are in records of 48 bytes (numbers are little-endian):
 
     header      tag 32, version u64 = 2, size of the footer u64
     files       for each: hash 32, flags u32, number of terms u32, 8 unused
@@ -32,8 +32,8 @@ WITH_RANGE_HASHES: Final = 1 << 31
 WITH_SHA256: Final = 1 << 30
 MAX_SHARD_BYTES: Final = 64 * 1024 * 1024 + 64 * 1024  # clients close a shard at 64 MiB
 MAX_FILES: Final = 100_000
-USUAL_CHUNK_BYTES: Final = 8 * 1024  # clients cut no smaller ones, except at the end of a file
-SHORT_CHUNKS: Final = 1000  # of one file, and 8 more for each term
+MIN_CHUNK_BYTES: Final = 8 * 1024  # minimum in clients, except at the end of a file
+SHORT_CHUNKS: Final = 1000  # allowed in a file, in addition to 8 for each term
 
 HEADER: Final = struct.Struct("<32s2Q")
 FILE: Final = struct.Struct("<32s2I8x")
@@ -45,7 +45,7 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One piece of a file: chunks `first` to `end` (not included) of a xorb, `size` bytes together."""
+    """Piece of a file: chunks `first` to `end` (not included) of a xorb, with a total of `size` bytes."""
 
     xorb: bytes
     first: int
@@ -56,16 +56,16 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """One file of a shard; its terms are read when needed, since there can be a million of them.
+    """File of a shard; its terms are read on demand, since there can be a million.
 
     Args:
-        raw: The whole shard.
-        at: Where the terms begin.
+        raw: Bytes of the shard.
+        at: Offset of the terms.
         hash: Xet hash of the file.
         n_terms: Number of terms.
-        ranges_at: Where the range hashes begin; None without.
-        sha256: Hexadecimal SHA-256 that the client claims; None where it claims none.
-        size: Bytes of all terms.
+        ranges_at: Offset of the range hashes; None without range hashes.
+        sha256: Hexadecimal SHA-256 declared by the client; None if it declares none.
+        size: Total size of all terms in bytes.
     """
 
     raw: Buffer
@@ -86,18 +86,18 @@ class ShardFile:
 
 
 def read_shard(raw: Buffer) -> list[ShardFile]:
-    """Return the files of a shard, after a check of its whole structure.
+    """Check the structure of a shard, and return its files.
 
     Raises:
-        HubHTTPError: 400, 413: it is not, or it is too large.
+        HubHTTPError: 400 if it is not a valid shard, 413 if it is too large.
     """
     if len(raw) > MAX_SHARD_BYTES:
         raise HubHTTPError(413, f"The shard has {len(raw)} bytes; at most {MAX_SHARD_BYTES} are allowed.")
     if len(raw) < RECORD_BYTES:
-        raise HubHTTPError(400, f"The shard has {len(raw)} bytes; its header alone has {RECORD_BYTES}.")
+        raise HubHTTPError(400, f"The shard has {len(raw)} bytes; its header must have {RECORD_BYTES}.")
     tag, version, footer = HEADER.unpack_from(raw, 0)
     if tag != TAG or version != VERSION:
-        raise HubHTTPError(400, f"This is not a shard of version {VERSION}.")
+        raise HubHTTPError(400, f"The body is not a shard of version {VERSION}.")
     files, at = _read_files(raw, RECORD_BYTES)
     at = _skip_xorbs(raw, at)
     if len(raw) != at and not footer:
@@ -114,7 +114,7 @@ def _read_files(raw: Buffer, at: int) -> tuple[list[ShardFile], int]:
         if hash_ == END:
             return files, at
         if len(files) == MAX_FILES:
-            raise HubHTTPError(413, f"The shard names more than {MAX_FILES} files.")
+            raise HubHTTPError(413, f"The shard has more than {MAX_FILES} files.")
         start = at
         _require(raw, at, count)
         size = _check_terms(raw, at, count)
@@ -143,15 +143,18 @@ def _check_terms(raw: Buffer, at: int, count: int) -> int:
             )
         total += size
         chunks += end - first
-    if chunks > total // USUAL_CHUNK_BYTES + 8 * count + SHORT_CHUNKS:  # hours of hashing could be asked for in a line
+    if (
+        chunks > total // MIN_CHUNK_BYTES + 8 * count + SHORT_CHUNKS
+    ):  # else a short shard could require hours of hashing
         raise HubHTTPError(
-            400, f"A file of the shard has {chunks} chunks in {total} bytes; clients cut at {USUAL_CHUNK_BYTES}."
+            400,
+            f"A file of the shard has {chunks} chunks in {total} bytes; clients use {MIN_CHUNK_BYTES} for a chunk.",
         )
     return total
 
 
 def _skip_xorbs(raw: Buffer, at: int) -> int:
-    """Check the shape of the xorb section, which repeats what the xorbs contain."""
+    """Check the structure of the xorb section, which repeats data of the xorbs."""
     while True:
         _require(raw, at, 1)
         hash_, _, count, _, _ = TERM.unpack_from(raw, at)
@@ -165,5 +168,5 @@ def _skip_xorbs(raw: Buffer, at: int) -> int:
 def _require(raw: Buffer, at: int, records: int) -> None:
     if len(raw) - at < records * RECORD_BYTES:
         raise HubHTTPError(
-            400, f"The shard is cut short: it claims {records} more records after byte {at} of {len(raw)}."
+            400, f"The shard is truncated: it declares {records} more records after byte {at} of {len(raw)}."
         )

@@ -1,4 +1,4 @@
-"""A stored xorb: its chunks, and where their bytes are. See `xorb_store` for the files."""
+"""Stored xorb: its chunks, and the positions of their bytes. See `xorb_store` for the files."""
 
 import os
 import struct
@@ -18,22 +18,22 @@ PLACE: Final = struct.Struct("<32sQII")
 PIECE_BYTES: Final = 256 * 1024
 
 BlobOf = Callable[[str], Path | None]
-Place = tuple[bytes, int, int, int]  # SHA-256 of a blob, byte in it, first chunk, end
+Place = tuple[bytes, int, int, int]  # SHA-256 of a blob, offset in it, first chunk, end
 
 
 class LostError(Exception):
-    """Raised when bytes of a stored xorb are gone; clients then need a new epoch."""
+    """Raised if bytes of a stored xorb were lost; clients then need a new epoch."""
 
 
 class Xorb:
-    """A stored xorb.
+    """Xorb in the store.
 
     Args:
-        path: Its files, without their suffix.
-        blob_of: Where the blob with a SHA-256 lies.
+        path: Path of its files, without suffix.
+        blob_of: Function from a SHA-256 to the path of the blob.
 
     Raises:
-        LostError: It is not there.
+        LostError: The xorb does not exist.
     """
 
     def __init__(self, path: Path, blob_of: BlobOf = lambda sha256: None) -> None:
@@ -43,15 +43,15 @@ class Xorb:
         except FileNotFoundError:
             raise LostError from None
         self.n_chunks, rest = divmod(len(self._index), CHUNK.size)
-        if rest or not self.n_chunks:  # a power cut may have left half of it, or nothing
+        if rest or not self.n_chunks:  # truncated or emptied by a power failure
             raise LostError
         sizes = (size for _, size in CHUNK.iter_unpack(self._index))
-        self.starts = array("Q", accumulate(sizes, initial=0))  # of a million chunks that a hostile shard may name
+        self.starts = array("Q", accumulate(sizes, initial=0))  # an array, since a shard may refer to a million chunks
         self._bytes: BinaryIO | None = None
         with suppress(FileNotFoundError):
             self._bytes = path.with_suffix(".bytes").open("rb", buffering=0)
         self._places = self._read_places()
-        self._fresh: list[Place] = []
+        self._new_places: list[Place] = []
 
     def chunks(self, first: int, end: int) -> list[tuple[bytes, int]]:
         """Return hash and size of chunks `first` to `end` (not included)."""
@@ -61,8 +61,8 @@ class Xorb:
         """Return whether the bytes of all chunks are stored."""
         return self._bytes is not None or self._covered(0) >= self.n_chunks
 
-    def is_sound(self) -> bool:
-        """Return whether index and bytes match the hash of the xorb; reads all of it."""
+    def is_intact(self) -> bool:
+        """Return whether index and bytes match the hash of the xorb; all bytes are read."""
         chunks = self.chunks(0, self.n_chunks)
         if tree_root(chunks) != from_hex(self._path.name):
             return False
@@ -77,7 +77,7 @@ class Xorb:
         """Yield the bytes of chunks `first` to `end` (not included), in pieces of at most 256 KiB.
 
         Raises:
-            LostError: They are gone.
+            LostError: The bytes were lost.
         """
         if self._bytes is not None:
             yield from _pieces(self._bytes, self.starts[first], self.starts[end] - self.starts[first])
@@ -94,24 +94,24 @@ class Xorb:
             first = stop
 
     def place(self, first: int, end: int, sha256: str, offset: int) -> None:
-        """Note that chunks `first` to `end` are in a blob from byte `offset` on; `settle` makes it durable."""
+        """Record that chunks `first` to `end` are in a blob from byte `offset` on; `flush` writes this to disk."""
         if self._covered(first) < end:
             run = (bytes.fromhex(sha256), offset, first, end)
-            self._fresh.append(run)
+            self._new_places.append(run)
             self._places = sorted([*self._places, run], key=lambda place: place[2])
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Write new places, and remove bytes that are no longer needed."""
-        if self._fresh:
+        if self._new_places:
             index = self._path.with_suffix(".chunks")
             if not self._path.with_suffix(".places").exists():
                 sync(index)
             with open(self._path.with_suffix(".places"), "ab", opener=private.opener) as file:
-                file.write(b"".join(PLACE.pack(*run) for run in self._fresh))
+                file.write(b"".join(PLACE.pack(*run) for run in self._new_places))
                 file.flush()
                 os.fsync(file.fileno())
             sync(index.parent)
-            self._fresh = []
+            self._new_places = []
         if self._bytes is not None and self._covered(0) >= self.n_chunks:
             self._path.with_suffix(".bytes").unlink(missing_ok=True)
 
@@ -124,11 +124,11 @@ class Xorb:
             raw = self._path.with_suffix(".places").read_bytes()
         except FileNotFoundError:
             return []
-        whole = len(raw) - len(raw) % PLACE.size  # a power cut may have left half a record at the end
+        whole = len(raw) - len(raw) % PLACE.size  # the last record may be truncated by a power failure
         return sorted(PLACE.iter_unpack(raw[:whole]), key=lambda place: place[2])
 
     def _covered(self, first: int) -> int:
-        """Return the end of the chunks from `first` on whose places are known."""
+        """Return the end of the contiguous chunks from `first` on with known places."""
         for _, _, start, stop in self._places:
             if start <= first < stop:
                 first = stop
@@ -152,7 +152,7 @@ def _pieces(file: BinaryIO, at: int, length: int) -> Iterator[bytes]:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to disk."""
+    """Flush a file, or the directory entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

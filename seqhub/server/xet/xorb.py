@@ -1,4 +1,4 @@
-"""Incremental reader of xorbs: each chunk is decoded, hashed and passed on; nothing is trusted.
+"""Incremental reader of untrusted xorbs: each chunk is decoded, hashed and passed on.
 
 A xorb is a sequence of chunks, each with a header of eight bytes (numbers are little-endian):
 
@@ -7,7 +7,7 @@ A xorb is a sequence of chunks, each with a header of eight bytes (numbers are l
     coding               1 byte    0 none, 1 LZ4 frame, 2 bytes regrouped by four, then LZ4 frame
     decoded length       3 bytes   at most 128 KiB
 
-A footer that begins with `XETBLOB` may follow; it repeats data of the chunks and is skipped. Uploads have none.
+A footer that begins with `XETBLOB` may follow; it repeats data of the chunks and is skipped. Uploads have no footer.
 Source: Xet protocol specification, "Xorb", https://huggingface.co/docs/xet/xorb.
 """
 
@@ -31,25 +31,25 @@ PLAIN, LZ4, GROUPED_LZ4 = 0, 1, 2
 
 
 class XorbReader:
-    """Incremental reader of a xorb; holds at most one chunk.
+    """Incremental reader of a xorb, with at most one chunk in memory.
 
     Args:
-        sink: Gets the decoded bytes, chunk after chunk.
+        sink: Callback that receives the decoded bytes of each chunk.
     """
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
-        self.chunks: list[tuple[bytes, int]] = []  # hash and decoded size of each
+        self.chunks: list[tuple[bytes, int]] = []  # hash and decoded size of each chunk
         self.size = 0  # decoded bytes so far
         self._sink = sink
         self._tree = Tree()
         self._rest = bytearray()
-        self._footer = -1  # bytes of it so far; -1 before it began
+        self._footer = -1  # number of its bytes so far; -1 before it begins
 
-    def feed(self, piece: bytes) -> None:
+    def write(self, piece: bytes) -> None:
         """Add the next bytes.
 
         Raises:
-            HubHTTPError: 400, 413: they cannot belong to a xorb.
+            HubHTTPError: 400 or 413 if they cannot be part of a xorb.
         """
         if self._footer >= 0:
             self._skip(len(piece))
@@ -70,10 +70,10 @@ class XorbReader:
         del self._rest[:at]
 
     def finish(self, expected: bytes) -> None:
-        """Compare the hash of the whole xorb with that of the client.
+        """Compare the hash of the xorb with the expected one.
 
         Raises:
-            HubHTTPError: 400: it was cut short, it is empty, or it has another hash.
+            HubHTTPError: 400 if the xorb is truncated or empty, or has another hash.
         """
         if self._rest:
             raise HubHTTPError(400, f"The xorb ends within chunk {len(self.chunks)}.")
@@ -81,22 +81,20 @@ class XorbReader:
             raise HubHTTPError(400, "The xorb has no chunks.")
         root = self._tree.root()
         if root != expected:
-            raise HubHTTPError(
-                400, f"The xorb has the hash {to_hex(root)}, not {to_hex(expected)} as its address says."
-            )
+            raise HubHTTPError(400, f"The xorb has the hash {to_hex(root)}, not {to_hex(expected)} as in its URL.")
 
     def _header(self, raw: memoryview) -> tuple[int, int, int]:
         version, coding = raw[0], raw[4]
         packed, size = int.from_bytes(raw[1:4], "little"), int.from_bytes(raw[5:8], "little")
         number = len(self.chunks)
         if version != 0 or coding not in (PLAIN, LZ4, GROUPED_LZ4):
-            raise HubHTTPError(400, f"Chunk {number} of the xorb has version {version} and coding {coding}: unknown.")
+            raise HubHTTPError(400, f"Chunk {number} of the xorb has the unknown version {version} or coding {coding}.")
         if not 0 < size <= MAX_CHUNK_BYTES or not 0 < packed <= 2 * MAX_CHUNK_BYTES:
             raise HubHTTPError(
-                400, f"Chunk {number} of the xorb claims {size} bytes; 1 to {MAX_CHUNK_BYTES} are allowed."
+                400, f"Chunk {number} of the xorb declares {size} bytes; 1 to {MAX_CHUNK_BYTES} are allowed."
             )
         if number >= MAX_CHUNKS or self.size + size > MAX_XORB_BYTES:
-            raise HubHTTPError(413, f"The xorb holds more than {MAX_CHUNKS} chunks or {MAX_XORB_BYTES} bytes.")
+            raise HubHTTPError(413, f"The xorb contains more than {MAX_CHUNKS} chunks or {MAX_XORB_BYTES} bytes.")
         return coding, packed, size
 
     def _take(self, content: bytes) -> None:
@@ -113,10 +111,10 @@ class XorbReader:
 
 
 def decode(coding: int, packed: memoryview, size: int) -> bytes:
-    """Decode one chunk; never produces more than `size` bytes.
+    """Decode a chunk; the result never has more than `size` bytes.
 
     Raises:
-        HubHTTPError: 400: it is broken, or of another size.
+        HubHTTPError: 400 if the chunk is invalid or has another size.
     """
     if coding == PLAIN:
         content = bytes(packed)
@@ -124,17 +122,17 @@ def decode(coding: int, packed: memoryview, size: int) -> bytes:
         unpacker = lz4.frame.LZ4FrameDecompressor()
         try:
             content = unpacker.decompress(packed, max_length=size + 1)
-        except (RuntimeError, EOFError, ValueError) as problem:  # RuntimeError is what lz4 raises for a broken frame
+        except (RuntimeError, EOFError, ValueError) as problem:  # lz4 raises RuntimeError for an invalid frame
             raise HubHTTPError(400, f"A chunk of the xorb is not an LZ4 frame: {problem}") from None
         if len(content) == size and (not unpacker.eof or unpacker.unused_data):
             raise HubHTTPError(400, "A chunk of the xorb does not end where its LZ4 frame ends.")
     if len(content) != size:
-        raise HubHTTPError(400, f"A chunk of the xorb claims {size} bytes and holds {len(content)} or more.")
+        raise HubHTTPError(400, f"A chunk of the xorb declares {size} bytes and contains {len(content)} or more.")
     return regrouped(content) if coding == GROUPED_LZ4 else content
 
 
 def regrouped(groups: bytes) -> bytes:
-    """Undo byte grouping, which stores the first bytes of all groups of four, then the second ones, and so on.
+    """Undo byte grouping, which stores the first bytes of all groups of four, then all second bytes, and so on.
 
     >>> regrouped(b"aeibfcgdh")
     b'abcdefghi'

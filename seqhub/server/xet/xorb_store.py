@@ -1,19 +1,19 @@
-"""Xorb store of one user: first the bytes, later the places of chunks in blobs.
+"""Xorb store of a user: first the bytes, later the places of chunks in blobs.
 
-For three weeks hf_xet caches, for each CAS URL, which chunks it has sent, and sends shards that name xorbs of earlier
-uploads, also after a restart of the server. So xorbs are kept permanently, in a form that takes little space:
+For three weeks hf_xet caches for each CAS URL which chunks it has sent, and sends shards that refer to xorbs of earlier
+uploads, also after a restart of the server. So xorbs are stored permanently, in a compact form:
 
-    root/xorbs/INSTANCE/USER/EPOCH/           USER-TOKEN for a token that names repositories
+    root/xorbs/INSTANCE/USER/EPOCH/           USER-TOKEN for a token restricted to repositories
         HASH.chunks    for each chunk: hash 32, bytes u32
         HASH.bytes     the decoded chunks; removed when places cover all of them
-        HASH.places    for each run of chunks: SHA-256 of a blob 32, byte in it u64, first chunk u32, end u32
+        HASH.places    for each run of chunks: SHA-256 of a blob 32, offset in it u64, first chunk u32, end u32
 
-Places are appended, and only after the blob that they name is durable. Bytes are not: after a power cut a xorb
-may be torn, which is noticed when files are rebuilt from it, and treated as a loss. The CAS URL contains instance and
-epoch, and each user has separate epochs, so a client never relies on xorbs that another user of the same machine sent.
-A token that names repositories has separate epochs, too: a shard that it sends must not name chunks that other tokens
-of the user sent, nor may it learn which these are. After a loss (blobs removed, bytes torn, xorbs that no shard named
-for a week) a new epoch begins: for the new URL the client has an empty cache. Running uploads continue in the old
+Places are appended after their blob was flushed to disk. Bytes are not flushed: after a power failure a xorb may be
+truncated, which is detected when files are reconstructed from it, and treated as a loss. The CAS URL contains instance
+and epoch, and each user has separate epochs, so a client never relies on xorbs that another user of the same machine
+has sent. A token restricted to repositories has separate epochs, too: its shards must not refer to chunks that other
+tokens of the user have sent, and must not reveal them. After a loss (blobs removed, bytes truncated, xorbs without a
+shard for a week) a new epoch begins: for the new URL the client has an empty cache. Running uploads continue in the old
 epoch.
 """
 
@@ -33,21 +33,21 @@ from seqhub.server.xet.xorb import XorbReader
 
 EPOCH: Final = re.compile(r"[0-9a-f]{16}")
 SWEEP_SECONDS: Final = 3600.0
-PENDING_SECONDS: Final = 7 * 24 * 3600.0  # a xorb that no shard names goes after this
+PENDING_SECONDS: Final = 7 * 24 * 3600.0  # after which a xorb without a shard is removed
 
 
 class XorbStore:
-    """Xorbs of one user, or of one token of the user.
+    """Xorbs of a user, or of a token of the user.
 
     Args:
-        root: The store's folder.
-        instance: The store's instance id.
+        root: Folder of the store.
+        instance: Instance id of the store.
         user: Id of the account.
-        epoch: As the CAS address names it; None for the newest.
-        token: Id of a token that names repositories; 0 for all others together.
+        epoch: Epoch in the CAS URL; None for the newest.
+        token: Id of a token restricted to repositories; 0 for all other tokens together.
 
     Raises:
-        HubHTTPError: 410: there is no such epoch of this user.
+        HubHTTPError: 410 if the user has no such epoch.
     """
 
     def __init__(self, root: Path, instance: str, user: int, epoch: str | None = None, *, token: int = 0) -> None:
@@ -58,27 +58,27 @@ class XorbStore:
         if epoch is None:
             private.make_folder(self._folder)
         if not EPOCH.fullmatch(self.epoch) or not self._folder.is_dir():
-            raise HubHTTPError(410, "This address for uploads is not in use any more: ask for a new one.")
+            raise HubHTTPError(410, "This upload URL is no longer in use: request a new one.")
 
     def receive(self, hash_: bytes) -> "Incoming":
         """Start to receive a xorb."""
         return Incoming(self._folder, to_hex(hash_))
 
     def xorb(self, hash_: bytes, blob_of: BlobOf) -> "Xorb":
-        """Return a xorb that this user sent.
+        """Return a xorb that this user has sent.
 
         Raises:
-            LostError: This user sent none, even if others did.
+            LostError: This user has not sent it, even if other users have.
         """
         return Xorb(self._folder / to_hex(hash_), blob_of)
 
     def waiting_bytes(self) -> int:
-        """Return the size of xorbs that the user sent, with any token, and that no shard has named in full."""
+        """Return the total size of xorbs that this user has sent with any token and that still need their bytes."""
         homes = [self._user, *self._user.parent.glob(f"{self._user.name}-*")]
         return sum(path.stat().st_size for home in homes for path in home.glob("*/*.bytes"))
 
     def renew(self) -> None:
-        """Start a new epoch, after which clients drop their caches at the next upload."""
+        """Start a new epoch, so that clients discard their caches at the next upload."""
         newest = self._new_epoch()
         newest.replace(self._home / "newest")
 
@@ -86,15 +86,15 @@ class XorbStore:
         path = self._home / "newest"
         if not path.exists():
             newest = self._new_epoch()
-            with suppress(FileExistsError):  # another process was first
+            with suppress(FileExistsError):  # created by another process
                 path.hardlink_to(newest)
             newest.unlink()
-        if not EPOCH.fullmatch(path.read_bytes().decode("ascii", "replace")):  # torn by a power cut
+        if not EPOCH.fullmatch(path.read_bytes().decode("ascii", "replace")):  # truncated by a power failure
             self.renew()
         return path.read_text()
 
     def _new_epoch(self) -> Path:
-        """Create the folder of a new epoch; return a file that holds its name."""
+        """Create the folder of a new epoch, and return a file with its name."""
         name = secrets.token_hex(8)
         private.make_folder(self._home / name, exist_ok=False)
         note = self._home / f"newest.{name}"
@@ -104,7 +104,7 @@ class XorbStore:
 
 
 class Incoming:
-    """A xorb that is being received; it is visible after `finish`."""
+    """Xorb that is being received; it becomes visible after `finish`."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._name, self._target = name, folder / name
@@ -112,8 +112,8 @@ class Incoming:
         self._file: BinaryIO = private.create(self._part, buffering=PIECE_BYTES)
         self._reader = XorbReader(self._file.write)
 
-    def feed(self, piece: bytes) -> None:
-        self._reader.feed(piece)
+    def write(self, piece: bytes) -> None:
+        self._reader.write(piece)
 
     def finish(self) -> bool:
         """Check the xorb and store it; return whether it is new."""
@@ -129,7 +129,7 @@ class Incoming:
         return True
 
     def _is_known(self) -> bool:
-        """Return whether all chunks are stored already."""
+        """Return whether all chunks are already stored."""
         try:
             with closing(Xorb(self._target)) as xorb:
                 return xorb.is_complete()
@@ -137,14 +137,14 @@ class Incoming:
             return False
 
     def abort(self) -> None:
-        """Discard the xorb; does nothing after `finish`."""
-        with suppress(OSError):  # the disk is full: what could not be flushed is discarded
+        """Discard the xorb; no effect after `finish`."""
+        with suppress(OSError):  # the disk is full; the file is removed anyway
             self._file.close()
         self._part.unlink(missing_ok=True)
 
 
 def sweep(root: Path, instance: str, *, now: float | None = None) -> bool:
-    """Remove xorbs of earlier instances, and bytes that no shard named for a week; at most once an hour."""
+    """Remove xorbs of earlier instances, and bytes without a shard for a week; at most once an hour."""
     now = time.time() if now is None else now
     stamp = root / "xorbs" / "swept"
     with suppress(FileNotFoundError):

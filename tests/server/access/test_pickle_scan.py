@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.pickle_scan import Scanner, refuse_pickles
+from seqhub.server.pickle_scan import Scanner, reject_pickles
 from seqhub.server.scan_child import scan
 from seqhub.server.store import Store
 from seqhub.server.types import AddLarge, AddSmall, CopyFile, Delete
@@ -105,18 +105,18 @@ def test_a_bomb_is_not_unpacked() -> None:
 )
 def test_the_policy_refuses(operation: AddSmall | AddLarge | CopyFile) -> None:
     with pytest.raises(HubHTTPError, match="safetensors") as caught:
-        refuse_pickles([AddSmall("README.md", b"# hi"), operation])
+        reject_pickles([AddSmall("README.md", b"# hi"), operation])
     assert caught.value.status == 422
 
 
 def test_the_policy_looks_into_large_files(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(EVIL)
     with pytest.raises(HubHTTPError):
-        refuse_pickles([AddLarge("big.dat", "0" * 64, len(EVIL))], lambda sha256: tmp_path / "blob")
+        reject_pickles([AddLarge("big.dat", "0" * 64, len(EVIL))], lambda sha256: tmp_path / "blob")
 
 
 def test_the_policy_lets_the_rest_pass() -> None:
-    refuse_pickles(
+    reject_pickles(
         [
             AddSmall("model.safetensors", b"\x08" + bytes(7) + b"{}      "),
             AddSmall("data.parquet", b"PAR1"),
@@ -143,15 +143,15 @@ def test_the_scanner_answers_at_once_and_knows_later(store: Store) -> None:
             return EVIL
 
         assert scanner.status("oid", "a.pkl") == "not scanned"
-        scanner.settle()
+        scanner.wait_all()
         assert not asked, "a reader's question starts no scan"
         scanner.add("oid", "a.pkl", opened)
-        scanner.settle()
+        scanner.wait_all()
         assert scanner.status("oid", "b.pkl") == "suspicious"
         assert scanner.status("oid", "b.txt") == "not scanned"
         scanner.add("oid", "b.pkl", opened)
         scanner.add("gone", "b.pkl", lambda: None)
-        scanner.settle()
+        scanner.wait_all()
         assert scanner.status("gone", "b.pkl") == "not scanned"
         assert len(asked) == 1, "equal contents are scanned once"
 
@@ -159,7 +159,7 @@ def test_the_scanner_answers_at_once_and_knows_later(store: Store) -> None:
 def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Scanner(store.scans)) as first:
         first.add("oid", "a.pkl", lambda: EVIL)
-        first.settle()
+        first.wait_all()
     with closing(Scanner(store.scans)) as second:
         assert second.status("oid", "a.pkl") == "suspicious"
     monkeypatch.setattr("seqhub.server.pickle_scan.version", lambda name: "999")
@@ -167,7 +167,7 @@ def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPa
         asked = []
         assert newer.status("oid", "a.pkl") == "not scanned"
         newer.add("oid", "a.pkl", lambda: asked.append(1))
-        newer.settle()
+        newer.wait_all()
         assert asked, "another version may know more"
 
 
@@ -178,7 +178,7 @@ def test_what_was_committed_before_the_start_is_scanned(store: Store) -> None:
     store.commits.create(repo, "main", operations, expected_parent=None, author="ada", title="t", uploader=ada)
     commit = store.revisions.resolve(repo, "main")
     with closing(Scanner(store.scans)) as scanner:
-        scanner.settle()
+        scanner.wait_all()
         found = {
             path: scanner.status(store.revisions.entry(repo, commit, path).oid, path) for path in ("a.pkl", "large.PT")
         }  # type: ignore[union-attr]
@@ -192,7 +192,7 @@ def test_a_scan_that_takes_all_memory_ends_the_child_alone(store: Store) -> None
     with closing(Scanner(store.scans, memory_bytes=128 * 2**20)) as scanner:
         scanner.add("greedy", "a.pkl", lambda: greedy)
         scanner.add("evil", "a.pkl", lambda: EVIL)
-        scanner.settle()
+        scanner.wait_all()
         assert scanner.status("greedy", "a.pkl") == "failed"
         assert scanner.status("evil", "a.pkl") == "suspicious", "the next child goes on"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024  # KiB
@@ -201,7 +201,7 @@ def test_a_scan_that_takes_all_memory_ends_the_child_alone(store: Store) -> None
 def test_a_scan_that_takes_too_long_is_ended(store: Store) -> None:
     with closing(Scanner(store.scans, seconds=0.05)) as scanner:
         scanner.add("slow", "a.pkl", lambda: b"\x80\x02" + b"K\x01" * 2_000_000 + b".")
-        scanner.settle()
+        scanner.wait_all()
         assert scanner.status("slow", "a.pkl") == "failed"
 
 

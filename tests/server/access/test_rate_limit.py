@@ -24,16 +24,16 @@ def test_no_window_lets_more_pass(tries: list[tuple[str, int]]) -> None:
         if now - begin >= 10:
             begin, number = now, 0
         windows[address] = begin, number + 1
-        assert counted.wrong(address) == (begin + 10 - now if number >= 3 else 0)
+        assert counted.record_wrong(address) == (begin + 10 - now if number >= 3 else 0)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limit, "MOST_ADDRESSES", 5)
+    monkeypatch.setattr(rate_limit, "MAX_ADDRESSES", 5)
     counted = RateLimit(1, 10, lambda: 0.0)
     for number in range(100):
-        counted.wrong(str(number))
+        counted.record_wrong(str(number))
     assert len(counted._windows) == 5
-    assert counted.wrong("99") > 0
+    assert counted.record_wrong("99") > 0
 
 
 def test_wrong_tokens_end_in_429_and_right_ones_do_not(tmp_path: Path) -> None:

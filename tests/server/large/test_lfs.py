@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.multipart import joined
+from seqhub.server.multipart import joined_parts
 from seqhub.server.serve import Running
 from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.store import Limits, Store
@@ -208,8 +208,8 @@ def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "parts").glob("*/*/*")
     assert kept.read_bytes()[:1000] == bytes([19]) * 1000
     with pytest.raises(HubHTTPError, match="has not arrived"):
-        list(joined(tmp_path, ada.id, "upload", etags[:1]))
-    assert b"".join(joined(tmp_path, ada.id, "upload", etags[-1:])) == bytes([19]) * 1000
+        list(joined_parts(tmp_path, ada.id, "upload", etags[:1]))
+    assert b"".join(joined_parts(tmp_path, ada.id, "upload", etags[-1:])) == bytes([19]) * 1000
     send(bytes(7000), 2)
     with pytest.raises(HubHTTPError) as caught:
         send(bytes(3000), 3)

@@ -24,7 +24,7 @@ def read(raw: bytes, expected: bytes, step: int = 1 << 20) -> bytes:
     out = bytearray()
     reader = XorbReader(out.extend)
     for start in range(0, len(raw), step):
-        reader.feed(raw[start : start + step])
+        reader.write(raw[start : start + step])
     reader.finish(expected)
     assert sum(size for _, size in reader.chunks) == len(out) == reader.size
     return bytes(out)
@@ -108,9 +108,9 @@ def test_a_xorb_ends_at_64_mebibytes() -> None:
     full = chunk(bytes(MAX_CHUNK_BYTES), 1)
     reader = XorbReader(lambda piece: None)
     for _ in range(MAX_XORB_BYTES // MAX_CHUNK_BYTES):
-        reader.feed(full)
+        reader.write(full)
     with pytest.raises(HubHTTPError, match="holds more than") as caught:
-        reader.feed(full)
+        reader.write(full)
     assert caught.value.status == 413
 
 
@@ -122,7 +122,7 @@ def test_another_hash_is_refused() -> None:
 def reference_root(nodes: list[tuple[bytes, int]]) -> bytes:
     """The tree as the specification tells it: level by level over whole lists."""
     while len(nodes) > 1:
-        joined, at = [], 0
+        parents, at = [], 0
         while at < len(nodes):
             rest = nodes[at:]
             cut = len(rest) if len(rest) <= 2 else min(9, len(rest))
@@ -131,9 +131,9 @@ def reference_root(nodes: list[tuple[bytes, int]]) -> bytes:
                     cut = number + 1
                     break
             lines = "".join(f"{to_hex(hash_)} : {size}\n" for hash_, size in rest[:cut])
-            joined.append((blake3(lines.encode(), key=NODE_KEY).digest(), sum(size for _, size in rest[:cut])))
+            parents.append((blake3(lines.encode(), key=NODE_KEY).digest(), sum(size for _, size in rest[:cut])))
             at += cut
-        nodes = joined
+        nodes = parents
     return nodes[0][0] if nodes else bytes(32)
 
 

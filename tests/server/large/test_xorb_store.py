@@ -7,7 +7,7 @@ import pytest
 
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.multipart import PENDING_SECONDS as PARTS_PENDING
-from seqhub.server.multipart import PartWriter, forget, joined
+from seqhub.server.multipart import PartWriter, joined_parts, remove_upload
 from seqhub.server.store import private
 from seqhub.server.xet.hashes import to_hex
 from seqhub.server.xet.stored_xorb import LostError
@@ -19,7 +19,7 @@ XORB = Xorb([b"one", b"two", b"three"])
 
 def put(shelf: XorbStore, xorb: Xorb = XORB) -> None:
     incoming = shelf.receive(xorb.hash)
-    incoming.feed(xorb.raw)
+    incoming.write(xorb.raw)
     incoming.finish()
     incoming.abort()
 
@@ -52,7 +52,7 @@ def test_places_survive_half_a_record(tmp_path: Path) -> None:
     sha256 = "ab" * 32
     xorb = shelf.xorb(XORB.hash, {sha256: blob}.get)
     xorb.place(0, 3, sha256, 2)
-    xorb.settle()
+    xorb.flush()
     xorb.close()
     (places,) = tmp_path.rglob("*.places")
     with places.open("ab") as file:
@@ -90,7 +90,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patched:
         patched.setattr(private, "create", lambda path, *, buffering: open("/dev/full", "wb", buffering))  # noqa: PTH123, SIM115
         incoming = shelf.receive(XORB.hash)
-    incoming.feed(XORB.raw)
+    incoming.write(XORB.raw)
     with pytest.raises(OSError, match="No space"):
         incoming.finish()
     incoming.abort()
@@ -121,15 +121,15 @@ def test_parts(tmp_path: Path) -> None:
         writer.write(content)
         etags.append(writer.finish())
         writer.abort()
-    assert b"".join(joined(tmp_path, 1, "up", etags)) == b"onetwo"
+    assert b"".join(joined_parts(tmp_path, 1, "up", etags)) == b"onetwo"
     for wrong in (etags[::-1], [*etags, etags[0]], ["../../x"], [""]):
         with pytest.raises(HubHTTPError):
-            b"".join(joined(tmp_path, 1, "up", wrong))
+            b"".join(joined_parts(tmp_path, 1, "up", wrong))
     short = PartWriter(tmp_path, 1, "late", 1, 3)
     short.write(b"xx")
     with pytest.raises(HubHTTPError, match="must have 3"):
         short.finish()
     short.abort()
     os.utime(tmp_path / "parts" / "1" / "late", (0, time.time() - PARTS_PENDING - 1))
-    forget(tmp_path, 1, "up")
+    remove_upload(tmp_path, 1, "up")
     assert list((tmp_path / "parts").iterdir()) == []

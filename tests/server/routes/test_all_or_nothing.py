@@ -120,5 +120,5 @@ def test_a_token_that_is_refused_makes_no_account(hub: Hub) -> None:
     before = everything(hub.store)
     for user, role in (("newcomer", "owner"), ("bad name", "write")):
         with pytest.raises(HubHTTPError):
-            hub.store.tokens.create(user, "t", role, make_user=True)  # type: ignore[arg-type]
+            hub.store.tokens.create(user, "t", role, create_user=True)  # type: ignore[arg-type]
     assert everything(hub.store) == before

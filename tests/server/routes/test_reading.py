@@ -178,7 +178,7 @@ def test_patterns_are_read_as_git_reads_them(tmp_path: Path) -> None:
     lines = git("check-attr", "filter", "--", *PATHS).splitlines()
     expected = {path: line.endswith(": lfs") for path, line in zip(PATHS, lines, strict=True)}
     rules = gitattributes.lfs_rules(ATTRIBUTES)
-    assert {path: gitattributes.last_word(rules, path) for path in PATHS} == expected
+    assert {path: gitattributes.last_match(rules, path) for path in PATHS} == expected
     ignored = set(git("-c", "core.quotePath=false", "check-ignore", "--no-index", "--", *PATHS).splitlines())
     rules = gitattributes.ignore_rules(IGNORES)
     assert {path for path in PATHS if gitattributes.is_ignored(rules, path)} == ignored
@@ -188,7 +188,7 @@ def test_patterns_that_would_blow_up_do_not() -> None:
     rules = gitattributes.lfs_rules(
         "*a" * 200 + "b filter=lfs\n" + "**/" * 300 + "b filter=lfs\n" + "[[" * 100 + " filter=lfs\n"
     )
-    assert not gitattributes.last_word(rules, "a" * 250 + "/" + "a/" * 60 + "c")
+    assert not gitattributes.last_match(rules, "a" * 250 + "/" + "a/" * 60 + "c")
 
 
 @pytest.mark.parametrize(
