@@ -128,7 +128,7 @@ def is_ignored(rules: Rules, path: str, known: dict[str, bool] | None = None) ->
 def lfs_rules(text: str) -> Rules:
     r"""Parse the lines of a `.gitattributes` that set `filter`.
 
-    >>> last_word(lfs_rules("*.bin filter=lfs diff=lfs\nsmall.bin -filter"), "a/x.bin")
+    >>> last_match(lfs_rules("*.bin filter=lfs diff=lfs\nsmall.bin -filter"), "a/x.bin")
     True
     """
     rules = []

@@ -27,7 +27,7 @@ class AccessRequests(StorePart):
     """Requests for access to gated repositories."""
 
     def create(self, repo: Repo, account: Account, fields: dict[str, str] | None = None) -> AccessRequest:
-        """Request access to a gated repository, granted immediately if `gated` is "auto". A second call has no effect."""
+        """Request access to a gated repository, granted immediately for "auto". A second call has no effect."""
         status = "accepted" if repo.gated == "auto" else "pending"
         with self.database.transaction() as connection:
             values = (repo.id, account.id, status, json.dumps(fields or {}), now())
