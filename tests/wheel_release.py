@@ -1,8 +1,8 @@
-"""Build the wheel that is published, and test it where nothing else of this checkout is: `make wheel`.
+"""Build the wheel for publication and test it outside of the checkout: `make wheel`.
 
-On Linux the wheel is named after the oldest C library that it runs with, and auditwheel has to agree. Then it is
-installed into an environment of its own, and the tests of the native recurrence run there, from a copy, against what
-the wheel brought. Needs a package index; takes minutes.
+On Linux the platform tag of the wheel is the oldest supported C library, which auditwheel verifies. The wheel is then
+installed into a separate environment, and a copy of the tests of the native recurrence runs there against the installed
+package. Requires a package index; takes minutes.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def build() -> Path:
-    """The wheel, from a copy of what is tracked: nothing that lies about in the checkout gets in."""
+    """Build the wheel from a copy of the tracked files, so that no other file of the checkout is included."""
     source = WORK / "source"
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, files.split("\0")):
@@ -48,26 +48,26 @@ def build() -> Path:
 
 
 def audit(wheel: Path) -> None:
-    """Exit unless the native library needs no newer C library, and no other library, than its name says."""
-    said = run(sys.executable, "-m", "auditwheel", "show", str(wheel))
-    if f'"{LINUX}"' not in said:
-        raise SystemExit(f"{wheel.name} is not what its name says:\n{said}")
+    """Exit unless the native library is compatible with the platform tag of the wheel."""
+    report = run(sys.executable, "-m", "auditwheel", "show", str(wheel))
+    if f'"{LINUX}"' not in report:
+        raise SystemExit(f"{wheel.name} does not match its platform tag:\n{report}")
 
 
 def check(wheel: Path) -> None:
-    """Run tests in an environment that has the wheel and what it asks for, away from the checkout."""
-    away = WORK / "away"
-    venv.create(away / "env", with_pip=True)
-    python = str(away / "env" / "bin" / "python")
+    """Run tests in an environment with the wheel and its dependencies, outside of the checkout."""
+    outside = WORK / "outside"
+    venv.create(outside / "env", with_pip=True)
+    python = str(outside / "env" / "bin" / "python")
     run(python, "-m", "pip", "install", "-qq", "-c", str(ROOT / "constraints.txt"), str(wheel), *FOR_TESTS)
-    shutil.copytree(ROOT / "tests", away / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    print(run(str(away / "env" / "bin" / "seqhub"), "env", cwd=away))
+    shutil.copytree(ROOT / "tests", outside / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    print(run(str(outside / "env" / "bin" / "seqhub"), "env", cwd=outside))
     tests = ["tests/native", "tests/test_absences.py"]
-    print(run(python, "-m", "pytest", "-q", "-m", "not slow and not gpu", *tests, cwd=away))
+    print(run(python, "-m", "pytest", "-q", "-m", "not slow and not gpu", *tests, cwd=outside))
 
 
 def run(*command: str, cwd: Path = WORK) -> str:
-    """Output of a command, which has to succeed."""
+    """Run a command, and return its output; exit if it fails."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     if done.returncode:

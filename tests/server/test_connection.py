@@ -1,4 +1,4 @@
-"""Connections of one address: slow and idle ones keep nobody out, busy ones keep nobody else out."""
+"""Limits of connections: slow and idle connections do not block others, busy ones do not block other addresses."""
 
 import socket
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ def connect(url: str, source: str, sent: bytes = SLOW) -> socket.socket:
     return line
 
 
-def test_slow_connections_lock_nobody_out(tmp_path: Path) -> None:
+def test_slow_connections_do_not_block_others(tmp_path: Path) -> None:
     with (
         running(tmp_path, max_connections=20, max_connections_per_address=8, header_seconds=600) as hub,
         ExitStack() as lines,
@@ -28,14 +28,14 @@ def test_slow_connections_lock_nobody_out(tmp_path: Path) -> None:
         assert get(hub.url, "/healthz")[0] == 200, "another address"
         with connect(hub.url, "127.0.0.2", SLOW + b"A: b\r\n\r\n") as same:
             assert same.recv(100).startswith(b"HTTP/1.1 200"), "the same address"
-        assert slow[0].recv(100) == b"", "the oldest gave way"
+        assert slow[0].recv(100) == b"", "the oldest was closed"
 
 
-def test_idle_connections_give_way(tmp_path: Path) -> None:
+def test_idle_connections_are_closed_for_new_ones(tmp_path: Path) -> None:
     with running(tmp_path, max_connections=4, max_connections_per_address=4) as hub, ExitStack() as lines:
-        asked = SLOW + b"A: b\r\n\r\n"
+        request = SLOW + b"A: b\r\n\r\n"
         for _ in range(12):
-            line = lines.enter_context(connect(hub.url, "127.0.0.1", asked))
+            line = lines.enter_context(connect(hub.url, "127.0.0.1", request))
             assert line.recv(1000).startswith(b"HTTP/1.1 200")
 
 
@@ -52,7 +52,7 @@ class Line:
         self.connections.remove(self, self.address)
 
 
-def test_connections_at_work_stay() -> None:
+def test_busy_connections_are_not_closed() -> None:
     connections = Connections(max_total=6, max_per_address=4)
     busy = [Line(connections, "a", waits=False) for _ in range(4)]
     assert not Line(connections, "a", waits=True).is_admitted
@@ -61,7 +61,7 @@ def test_connections_at_work_stay() -> None:
     assert all(line.is_open for line in busy)
 
 
-def test_the_address_with_most_connections_gives_way() -> None:
+def test_the_address_with_most_connections_loses_one() -> None:
     connections = Connections(max_total=5, max_per_address=5)
     many = [Line(connections, "a", waits=True) for _ in range(4)]
     few = Line(connections, "b", waits=True)

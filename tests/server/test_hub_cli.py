@@ -1,4 +1,4 @@
-"""`seqhub serve` and `seqhub hub`: offline on a folder, one line for every mistake."""
+"""`seqhub serve` and `seqhub hub`: commands on a folder, and their error messages."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Shell:
-    """Runs commands on one root."""
+    """Runs commands on a root."""
 
     def __init__(self, root: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.root, self.capture = root, capture
@@ -24,13 +24,13 @@ class Shell:
     def __call__(self, *line: str, code: int = 0) -> str:
         with pytest.raises(SystemExit) as end, one_line_errors():
             raise SystemExit(app([*line, "--root", str(self.root)], standalone_mode=False))
-        said = self.capture.readouterr()
-        assert (end.value.code or 0) == code, said.err
+        output = self.capture.readouterr()
+        assert (end.value.code or 0) == code, output.err
         if code:
-            assert said.err.startswith("error: ")
-            assert said.err.count("\n") == 1
-            return said.err
-        return said.out
+            assert output.err.startswith("error: ")
+            assert output.err.count("\n") == 1
+            return output.err
+        return output.out
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(tmp_path / "hub", capsys)
 
 
-def test_people_and_organisations(shell: Shell) -> None:
+def test_users_and_organisations(shell: Shell) -> None:
     shell("hub", "user", "add", "ada", "--full-name", "Ada L.", "--email", "ada@example.org")
     shell("hub", "user", "add", "bob")
     shell("hub", "org", "add", "lab")
@@ -79,12 +79,12 @@ def with_store(shell: Shell, question: "object") -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "output"),
     [
-        (("user", "add", "ada"), "exists already"),
+        (("user", "add", "ada"), "already exists"),
         (("user", "add", "../etc"), "name"),
-        (("token", "create", "nobody"), "no account 'nobody'"),
-        (("token", "create", "ada", "--role", "king"), "known: read, write, admin"),
+        (("token", "create", "unknown"), "no account 'unknown'"),
+        (("token", "create", "ada", "--role", "king"), "must be one of read, write, admin"),
         (("token", "create", "ada", "--expires", "soon"), "'soon' is not a duration; allowed"),
         (("token", "create", "ada", "--expires", "2001-01-01"), "in the past"),
         (("token", "create", "ada", "--repo", "ada/x"), "allowed: model:NAMESPACE/NAME"),
@@ -95,9 +95,9 @@ def with_store(shell: Shell, question: "object") -> None:
         (("fsck", "--wrong"), "--wrong"),
     ],
 )
-def test_mistakes_take_one_line(shell: Shell, line: tuple[str, ...], said: str) -> None:
+def test_errors_are_one_line(shell: Shell, line: tuple[str, ...], output: str) -> None:
     shell("hub", "user", "add", "ada")
-    assert said in shell("hub", *line, code=2)
+    assert output in shell("hub", *line, code=2)
 
 
 @pytest.mark.parametrize("line", ["user ls", "token ls", "fsck", "gc", "backup x"])
@@ -111,7 +111,7 @@ def test_serve_refuses_in_one_line(shell: Shell) -> None:
     assert "--port 70000: must be" in shell("serve", "--port", "70000", code=2)
 
 
-def test_care(shell: Shell, tmp_path: Path) -> None:
+def test_fsck_backup_and_gc(shell: Shell, tmp_path: Path) -> None:
     shell("hub", "user", "add", "ada")
     assert "no problem found" in shell("hub", "fsck")
     assert json.loads(shell("hub", "fsck", "--json")) == []
@@ -124,7 +124,7 @@ def test_care(shell: Shell, tmp_path: Path) -> None:
     assert str(other.root) in other("hub", "restore", str(tmp_path / "copy"), code=2)
 
 
-def test_fsck_finds_and_says(shell: Shell) -> None:
+def test_fsck_reports_damage(shell: Shell) -> None:
     shell("hub", "user", "add", "ada")
     store = Store(shell.root)
     try:
@@ -156,6 +156,6 @@ def test_expiry(text: str, until: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "d", "30", "-3d", "1.5h", "999999d", "٣d", "30 d"])
-def test_no_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     with pytest.raises(InvalidInputError, match="allowed"):
         parse_duration(text)

@@ -1,4 +1,4 @@
-"""A Hub's repositories on another Hub: same files, same history, and on again after a stop."""
+"""Export of repositories to another Hub: files, history, and continuation after an interruption."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def files(store: Store, revision: str) -> dict[str, tuple[str, int]]:
     return {entry.path: (entry.oid, entry.size) for entry in page if not entry.is_folder}
 
 
-def test_history_arrives_and_goes_on(tmp_path: Path) -> None:
+def test_history_is_exported_and_continued(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
         repo = filled(source)
@@ -114,7 +114,7 @@ def test_history_arrives_and_goes_on(tmp_path: Path) -> None:
         source.close()
 
 
-def test_what_stays_behind_is_counted(tmp_path: Path) -> None:
+def test_items_that_are_not_exported_are_counted(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
         repo = filled(source)
@@ -141,7 +141,7 @@ def test_what_stays_behind_is_counted(tmp_path: Path) -> None:
         source.close()
 
 
-def test_tags_keep_what_a_squash_leaves_to_them(tmp_path: Path) -> None:
+def test_tags_of_squashed_history_are_exported(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
         repo = filled(source)
@@ -149,7 +149,7 @@ def test_tags_keep_what_a_squash_leaves_to_them(tmp_path: Path) -> None:
         source.commits.squash(repo, "main", "all at once", "ada")
         source.refs.create_tag(repo, "v2", "main", None)
         with running(tmp_path / "target") as hub:
-            for sent in (4, 0):  # one squashed revision, three of the tag
+            for sent in (4, 0):  # a squashed revision, and three of the tag
                 done = json.loads(run(source.root, hub, tmp_path / "home", "--repo", "dataset:ada/d"))
                 assert done[0]["revisions"] == sent
             for tag in ("v1", "v2"):
@@ -166,7 +166,7 @@ def test_tags_keep_what_a_squash_leaves_to_them(tmp_path: Path) -> None:
         source.close()
 
 
-def test_a_space_that_another_hub_begins_with_a_card(tmp_path: Path) -> None:
+def test_export_of_a_space_that_the_target_creates_with_a_card(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
         source.accounts.create("ada")
@@ -180,8 +180,8 @@ def test_a_space_that_another_hub_begins_with_a_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_goes_on_after_kill_9(tmp_path: Path) -> None:
-    """Killed after each third revision, with the next one under way, until a run comes through."""
+def test_export_continues_after_sigkill(tmp_path: Path) -> None:
+    """Kill the export after each third revision, while the next one is sent, until a run finishes."""
     source = Store(tmp_path / "source")
     try:
         repo = filled(source)
@@ -193,7 +193,7 @@ def test_goes_on_after_kill_9(tmp_path: Path) -> None:
             commit(source, repo, f"large {number}", AddLarge("big.bin", *writer.finish(None, None, ada)))
         with running(tmp_path / "target") as hub:
             environment = os.environ | hub.environment(tmp_path / "home", token=hub.token("ada"))
-            environment["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # so that each line tells of a revision
+            environment["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # so that each line is about a revision
             kills = 0
             while kills < 10 and not killed_or_done(command(source.root, hub), environment, lines=3):
                 kills += 1
@@ -209,22 +209,22 @@ def test_goes_on_after_kill_9(tmp_path: Path) -> None:
 
 
 def killed_or_done(line: list[str], environment: dict[str, str], lines: int) -> bool:
-    """Whether a command ended by itself, and well, before it had told that many lines; if not, it was killed there."""
+    """Return whether a command succeeded before it printed `lines` lines; otherwise it is killed there."""
     with subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as child:
         try:
             assert child.stderr is not None
-            told = [text for _, text in zip(range(lines), child.stderr, strict=False)]
-            if len(told) == lines:
+            lines_read = [text for _, text in zip(range(lines), child.stderr, strict=False)]
+            if len(lines_read) == lines:
                 return False
-            assert child.wait(LIMIT) == 0, told
+            assert child.wait(LIMIT) == 0, lines_read
             return True
         finally:
             child.kill()
 
 
-def test_mistakes_take_one_line(tmp_path: Path) -> None:
+def test_errors_are_one_line(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     source.close()
     with running(tmp_path / "target") as hub:
-        said = run(source.root, hub, tmp_path / "home", "--repo", "model:ada/none", code=2)
-        assert said == "error: no repository 'model:ada/none'; allowed: kind:namespace/name, as in model:ada/x\n"
+        output = run(source.root, hub, tmp_path / "home", "--repo", "model:ada/none", code=2)
+        assert output == "error: no repository 'model:ada/none'; allowed: kind:namespace/name, as in model:ada/x\n"

@@ -1,6 +1,6 @@
-"""Real servers killed at random moments, on a disk that fills up, on one that turns read-only, while clients push.
+"""Servers that are killed at random moments, or whose disk becomes full or read-only, while clients push.
 
-Every scenario ends alike: what a client was told is in the repository is there byte for byte, and `fsck` is clean.
+After every scenario all acknowledged files must be stored byte for byte, and `fsck` must find no problem.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ import pytest
 from seqhub.server.serve import Running
 from seqhub.server.store import Store
 
-log = logging.getLogger(__name__)  # the counts; `pytest -rP` shows them
+log = logging.getLogger(__name__)  # statistics; shown by `pytest -rP`
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 50
-LIMIT = 120  # seconds for any one thing to happen
+LIMIT = 120  # timeout in seconds
 REPO = "ada/net"
 SERVER = (sys.executable, "-c", "from seqhub.cli import main; main()", "serve", "--no-access-log")
 CLIENT = """
@@ -69,18 +69,18 @@ while oid is not None and not stop.is_set():
 
 @dataclass
 class Client:
-    """A process that pushes one commit of a small and a large file after the other.
+    """Process that pushes commits with a small and a large file.
 
     Args:
-        process: It stops after the commit that is under way once its input ends, or at `patience` failures in a row.
-        said: Where its words go.
+        process: It stops after the current commit when its input ends, or after `patience` consecutive failures.
+        output: File with its output.
     """
 
     process: "subprocess.Popen[bytes]"
-    said: Path
+    output: Path
 
     def words(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.said.read_text().split("\n")[:-1]]
+        return [json.loads(line) for line in self.output.read_text().split("\n")[:-1]]
 
     def acknowledged(self) -> list[dict[str, Any]]:
         return [word for word in self.words() if "oid" in word]
@@ -91,22 +91,22 @@ class Client:
     def finish(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        assert self.process.wait(LIMIT) == 0, self.said.with_suffix(".err").read_text()[-3000:]
+        assert self.process.wait(LIMIT) == 0, self.output.with_suffix(".err").read_text()[-3000:]
 
 
 @dataclass
 class Lab:
-    """A root with a user and a repository, the port of its servers, and a folder for its clients."""
+    """Root with a user and a repository, port of its servers, and folder for its clients."""
 
     root: Path
     folder: Path
     port: int
     token: str
-    inside: Sequence[str] = ()  # what puts a command into the namespace in which the root is mounted
+    inside: Sequence[str] = ()  # command prefix that enters the namespace in which the root is mounted
 
     @contextmanager
     def server(self) -> "Iterator[subprocess.Popen[bytes]]":
-        """A server that takes requests; killed at the end."""
+        """Run a server, and kill it at the end."""
         line = [*self.inside, *SERVER, "--root", str(self.root), "--port", str(self.port)]
         with (self.folder / "server.err").open("ab") as errors:
             process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors)
@@ -120,7 +120,7 @@ class Lab:
 
     @contextmanager
     def clients(self, prefix: str, *, size: int, patience: int) -> Iterator[list[Client]]:
-        """One that sends large files by Xet, one that sends them by LFS, and one with small files mostly."""
+        """Start a client that sends large files by Xet, one by LFS, and one with mostly small files."""
         found = []
         try:
             for name, no_xet, bytes_ in (("xet", "0", size), ("lfs", "1", size), ("small", "1", 1000)):
@@ -133,11 +133,11 @@ class Lab:
                     "HF_HUB_DISABLE_XET": no_xet,
                     "HF_XET_CLIENT_RETRY_BASE_DELAY": "200ms",
                 }
-                said = self.folder / f"{label}.jsonl"
-                with said.open("wb") as out, said.with_suffix(".err").open("wb") as errors:
+                output = self.folder / f"{label}.jsonl"
+                with output.open("wb") as out, output.with_suffix(".err").open("wb") as errors:
                     line = [sys.executable, "-c", CLIENT, REPO, label, str(bytes_), str(patience)]
                     process = subprocess.Popen(line, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=errors)
-                found.append(Client(process, said))
+                found.append(Client(process, output))
             yield found
         finally:
             for client in found:
@@ -166,12 +166,12 @@ def free_port() -> int:
 def wait_until_each(clients: Sequence[Client], more_than: int = 0) -> None:
     deadline = time.monotonic() + LIMIT
     while any(len(client.acknowledged()) <= more_than for client in clients):
-        assert time.monotonic() < deadline, [(client.said.name, client.errors()[-3:]) for client in clients]
+        assert time.monotonic() < deadline, [(client.output.name, client.errors()[-3:]) for client in clients]
         time.sleep(0.05)
 
 
 def check(root: Path, acknowledged: Sequence[dict[str, Any]]) -> None:
-    """Every acknowledged file is in its commit and in the newest one, with the bytes that were sent."""
+    """Check that every acknowledged file is in its commit and in the newest one, with the correct bytes."""
     store = Store(root)
     try:
         assert store.maintenance.fsck() == []
@@ -192,7 +192,7 @@ def check(root: Path, acknowledged: Sequence[dict[str, Any]]) -> None:
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    """Every client tries each commit until it is acknowledged, so its ending says that it came through."""
+    """Every client repeats each commit until it is acknowledged, so it ends only after success."""
     chance = random.Random(20)
     lab = Lab(tmp_path / "hub", tmp_path, free_port(), prepared(tmp_path / "hub"))
     with lab.clients("kill", size=300_000, patience=10_000) as clients:
@@ -215,7 +215,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     failures = [error for client in clients for error in client.errors()]
     check(lab.root, acknowledged)
     log.warning(f"{KILLS} kills, {len(acknowledged)} files acknowledged, {len(failures)} attempts failed")
-    assert failures, "the kills must have met requests, some of which the clients do not repeat by themselves"
+    assert failures, "some kills must interrupt requests that clients do not repeat automatically"
     assert not {error for error in failures if " 500 " in error}
     assert "Traceback" not in lab.complaints()
 
@@ -229,11 +229,11 @@ def check_only(root: Path) -> None:
 
 
 class Disk:
-    """A file system that only the processes of one namespace see; it ends with the process that holds it.
+    """File system in a mount namespace, which ends with the process of the namespace.
 
     Args:
-        place: Where it is mounted; made here.
-        mount: What is mounted, and how.
+        place: Mount point, which is created.
+        mount: Arguments of `mount`.
     """
 
     def __init__(self, place: Path, *mount: str) -> None:
@@ -247,7 +247,7 @@ class Disk:
 
     @property
     def seen(self) -> Path:
-        """The same folder for processes outside."""
+        """The folder as seen by processes outside of the namespace."""
         return Path(f"/proc/{self.holder.pid}/root") / self.place.relative_to("/")
 
     def run(self, *line: str) -> None:
@@ -258,11 +258,11 @@ class Disk:
             self.holder.stdin.flush()
         except BrokenPipeError:
             pass
-        said = b""
-        while not said.startswith(b"done "):
-            said = self.holder.stdout.readline()
-            if not said.startswith(b"done 0"):
-                pytest.skip(f"no file system can be mounted here: {said.decode().strip() or 'unshare failed'}")
+        output = b""
+        while not output.startswith(b"done "):
+            output = self.holder.stdout.readline()
+            if not output.startswith(b"done 0"):
+                pytest.skip(f"no file system can be mounted here: {output.decode().strip() or 'unshare failed'}")
 
     def close(self) -> None:
         self.holder.kill()
@@ -289,7 +289,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture
 def failing_disk(tmp_path: Path) -> Iterator[Disk]:
-    """One that can be told to fail: ext4 is read-only from then on, also for files that are open."""
+    """Disk that can be made to fail: ext4 becomes read-only, also for open files."""
     if shutil.which("mkfs.ext4") is None:
         pytest.skip("mkfs.ext4 of e2fsprogs is not installed")
     image = tmp_path / "image"
@@ -301,10 +301,10 @@ def failing_disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def lab_on(disk: Disk, folder: Path) -> Lab:
-    """A root is made outside and copied in, since SQLite follows links by name and would leave the namespace."""
+    """Create a root outside and copy it, since SQLite follows links by name and would leave the namespace."""
     token = prepared(folder / "made")
     shutil.copytree(folder / "made", disk.seen / "hub")
-    disk.run("sync")  # the copy is not the server's: it is to survive whatever the disk does next
+    disk.run("sync")  # the copy must survive the failure of the disk
     return Lab(disk.place / "hub", folder, free_port(), token, disk.inside)
 
 
@@ -317,7 +317,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, disk: Disk) -> None:
     lab = lab_on(disk, tmp_path)
     with lab.server():
         with lab.clients("fill", size=700_000, patience=6) as clients:
-            for client in clients:  # they end when there is no room
+            for client in clients:  # they end when the disk is full
                 assert client.process.wait(2 * LIMIT) == 0
         acknowledged = [word for client in clients for word in client.acknowledged()]
         failures = [error for client in clients for error in client.errors()]
@@ -337,14 +337,14 @@ def test_a_disk_that_fills_up(tmp_path: Path, disk: Disk) -> None:
 
 
 def test_a_disk_that_turns_read_only(tmp_path: Path, failing_disk: Disk) -> None:
-    """What was acknowledged is there after the disk is mounted anew, that is as its journal has it."""
+    """Acknowledged files must be stored after the disk was mounted again from its journal."""
     disk = failing_disk
     lab = lab_on(disk, tmp_path)
     with lab.server():
         with lab.clients("before", size=200_000, patience=1) as clients:
             wait_until_each(clients)
             disk.run("mount", "-o", "remount,abort", str(disk.place))
-            for client in clients:  # they end at the first refusal
+            for client in clients:  # they end at the first error
                 assert client.process.wait(LIMIT) == 0
         acknowledged = [word for client in clients for word in client.acknowledged()]
         failures = [error for client in clients for error in client.errors()]
@@ -363,7 +363,7 @@ def test_a_disk_that_turns_read_only(tmp_path: Path, failing_disk: Disk) -> None
     disk.run("umount", str(disk.place))
     disk.run("mount", "-o", "loop", str(tmp_path / "image"), str(disk.place))
     check_copy(disk, tmp_path / "copy", acknowledged)
-    log.warning(f"{len(acknowledged)} files acknowledged, {len(failures)} attempts refused; {refused}")
+    log.warning(f"{len(acknowledged)} files acknowledged, {len(failures)} attempts failed; {refused}")
     with lab.server(), lab.clients("again", size=10_000, patience=20) as clients:
         wait_until_each(clients)
         for client in clients:
@@ -385,7 +385,7 @@ def test_a_root_that_is_read_only_from_the_start(tmp_path: Path, disk: Disk) -> 
 
 
 def start_in_vain(lab: Lab) -> str:
-    """The one line with which a server refuses to start."""
+    """Return the error message of a server that cannot start."""
     line = [*lab.inside, *SERVER, "--root", str(lab.root), "--port", str(lab.port)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert (done.returncode, done.stdout) == (2, "")

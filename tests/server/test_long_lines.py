@@ -1,4 +1,4 @@
-"""Long lines of a commit: the same values as the parser's, however they are cut."""
+"""Long lines of a commit, compared with a JSON parser for any split into pieces."""
 
 import io
 import json
@@ -51,7 +51,7 @@ def test_a_long_string_goes_to_the_file(text: str, ascii: bool, piece: int) -> N
     ],
 )
 @pytest.mark.parametrize("piece", [1, 7, 1000])
-def test_what_is_not_json_is_refused(raw: bytes, piece: int) -> None:
+def test_invalid_json_is_rejected(raw: bytes, piece: int) -> None:
     with pytest.raises(HubHTTPError) as caught:
         read(raw, piece)
     assert caught.value.status in (400, 413)

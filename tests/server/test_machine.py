@@ -1,4 +1,4 @@
-"""What random clients see is what a Hub of plain dicts would show them."""
+"""State machine test: random clients, compared with a Hub of plain dicts."""
 
 import os
 import subprocess

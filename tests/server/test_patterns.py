@@ -1,4 +1,4 @@
-"""Patterns of .gitignore and .gitattributes: git's own answers for random lines and paths, and bounded work."""
+"""Patterns of .gitignore and .gitattributes, compared with git for random lines and paths; bounded work."""
 
 import random
 import subprocess
@@ -25,7 +25,7 @@ def lines(chance: random.Random, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_lines_are_read_as_git_reads_them(tmp_path: Path, seed: int) -> None:
+def test_random_lines_match_like_git(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     paths = sorted({"/".join(chance.choices(PARTS, k=chance.randrange(1, 5))) for _ in range(80)})
 
@@ -48,8 +48,8 @@ def test_random_lines_are_read_as_git_reads_them(tmp_path: Path, seed: int) -> N
     ignored = set(git("check-ignore", "--no-index")) - {""}
     rules, known = gitattributes.ignore_rules(ignores), {}  # type: ignore[var-annotated]
     assert {path for path in paths if gitattributes.is_ignored(rules, path, known)} == ignored, ignores
-    said = git("check-attr", "filter")
-    expected = {path for path, value in zip(said[0::3], said[2::3], strict=False) if value == "lfs"}
+    output = git("check-attr", "filter")
+    expected = {path for path, value in zip(output[0::3], output[2::3], strict=False) if value == "lfs"}
     rules = gitattributes.lfs_rules(attributes)
     assert {path for path in paths if gitattributes.last_match(rules, path)} == expected, attributes
 
@@ -62,16 +62,16 @@ def test_names_and_endings_are_looked_up() -> None:
     assert not gitattributes.is_ignored(rules, "a/b.end900")
 
 
-def test_each_folder_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules, looked = gitattributes.ignore_rules("*q*z"), []
-    monkeypatch.setattr(rules, "last_word", lambda path, is_folder=False: looked.append(path) or False)
+def test_each_folder_is_matched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules, matched = gitattributes.ignore_rules("*q*z"), []
+    monkeypatch.setattr(rules, "last_match", lambda path, is_folder=False: matched.append(path) or False)
     known: dict[str, bool] = {}
     deep = "/".join("abcdefgh")
     assert not any(gitattributes.is_ignored(rules, f"{deep}/{number}", known) for number in range(100))
-    assert len(looked) == 8 + 100
+    assert len(matched) == 8 + 100
 
 
-def test_too_much_work_is_refused() -> None:
+def test_too_much_work_raises_413() -> None:
     with pytest.raises(HubHTTPError, match="comparisons") as caught:
         gitattributes.check_work(600_000, 600_000)
     assert caught.value.status == 413

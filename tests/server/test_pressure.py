@@ -1,4 +1,4 @@
-"""Much at once on a real server: large uploads beside busy clients, the largest shards together; bounded memory."""
+"""Load on a real server: large uploads with concurrent clients, shards of maximum size, bounded memory."""
 
 import hashlib
 import os
@@ -59,11 +59,11 @@ class Served:
         )
 
     def peak_memory(self) -> int:
-        """Most bytes of memory that the server ever had."""
+        """Return the peak memory of the server in bytes."""
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text()
         except FileNotFoundError:
-            pytest.skip("this system does not tell the memory of a process in /proc")
+            pytest.skip("this system does not provide the memory of a process in /proc")
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
 
@@ -71,26 +71,26 @@ class Served:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     token = prepared(tmp_path / "hub")
-    with command(tmp_path / "hub", "--no-access-log") as (process, url, said):
+    with command(tmp_path / "hub", "--no-access-log") as (process, url, log):
         yield Served(url, token, process)
-        said.seek(0)
-        assert b"Traceback" not in said.read()
+        log.seek(0)
+        assert b"Traceback" not in log.read()
 
 
 @contextmanager
 def ending(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """A client that ends well once its input ends; killed if it does not."""
+    """Close the input of a client at the end of the block, and check that it succeeds."""
     try:
         yield
-        _, said = process.communicate(timeout=LIMIT)
-        assert process.returncode == 0, said.decode()[-3000:]
+        _, log = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, log.decode()[-3000:]
     finally:
         process.kill()
         process.communicate()
 
 
-def test_a_large_upload_beside_busy_clients(tmp_path: Path, served: Served) -> None:
-    """Nobody loses a connection: each client ends at the first error that it does not repeat away by itself."""
+def test_a_large_upload_with_concurrent_clients(tmp_path: Path, served: Served) -> None:
+    """No connection is lost: each client ends at the first error that it does not retry automatically."""
     large, sha256 = tmp_path / "large", hashlib.sha256()
     with large.open("wb") as file:
         for _ in range(256):
@@ -112,8 +112,8 @@ def test_a_large_upload_beside_busy_clients(tmp_path: Path, served: Served) -> N
     assert served.peak_memory() < MEMORY
 
 
-def test_the_largest_shards_at_once(served: Served) -> None:
-    """Four of 64 MiB with as many files as may be; each is read, found to lie and refused."""
+def test_concurrent_shards_of_maximum_size(served: Served) -> None:
+    """Send four shards of 64 MiB with the maximum number of files; each is read and rejected as invalid."""
     with httpx2.Client(base_url=served.url, trust_env=False, timeout=LIMIT) as http:
         http.headers["Authorization"] = f"Bearer {served.token}"
         http.post("/api/repos/create", json={"name": "net", "type": "model"}).raise_for_status()
@@ -133,11 +133,11 @@ def test_the_largest_shards_at_once(served: Served) -> None:
         for thread in threads:
             thread.join(LIMIT)
     assert [answer.status_code for answer in answers] == [400] * 4
-    assert all("another hash than it claims" in answer.text for answer in answers)
+    assert all("do not match its hash" in answer.text for answer in answers)
     assert served.peak_memory() < MEMORY
 
 
-def test_64_clients_of_every_kind(tmp_path: Path) -> None:
-    """Large commits, many files, uploads, ranges, packs, lists: the server's memory stays in bounds."""
+def test_64_concurrent_clients(tmp_path: Path) -> None:
+    """Large commits, many files, uploads, ranges, packs and lists: the memory of the server is bounded."""
     memory = next(iter(hub_load.mixed(tmp_path / "hub", 1)))
     assert memory.ours <= 300

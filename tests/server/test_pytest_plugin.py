@@ -1,4 +1,4 @@
-"""The fixture that other projects use, in a test session of their own."""
+"""The pytest fixture for other projects, in a separate test session."""
 
 import os
 import subprocess
@@ -10,17 +10,17 @@ import urllib.request
 
 seen = []
 
-def ask(hub):
+def check(hub):
     assert urllib.request.urlopen(hub.url + "/healthz").status == 200
     assert hub.store.accounts.all() == []
     hub.token("ada")
     seen.append(hub.url)
 
 def test_one(seqhub_hub):
-    ask(seqhub_hub)
+    check(seqhub_hub)
 
 def test_two(seqhub_hub):
-    ask(seqhub_hub)
+    check(seqhub_hub)
     assert len(set(seen)) == 2
 """
 
@@ -40,7 +40,7 @@ def test_it_loads_no_server() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_without_the_extra_pytest_starts_and_the_fixture_names_it(tmp_path: Path) -> None:
+def test_the_fixture_fails_with_a_message_without_the_extra(tmp_path: Path) -> None:
     (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('not here', name='uvicorn')")
     (tmp_path / "test_theirs.py").write_text("def test_one(seqhub_hub): ...\ndef test_two(): ...\n")
     plugins = ["-p", "no:seqhub", "-p", "seqhub.server.pytest_plugin", "-p", "no:cacheprovider"]

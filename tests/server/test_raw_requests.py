@@ -1,6 +1,6 @@
-"""Requests as bytes on a socket: each gets an HTTP answer, and none a traceback in the log."""
+"""Requests as bytes on a socket: each gets an HTTP response, and no traceback is logged."""
 
-# ruff: noqa: E501  # tables read better in long lines
+# ruff: noqa: E501  # tables are more readable in long lines
 
 import json
 import logging
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from seqhub.server.serve import Running, running
 
-LIMIT = 30  # seconds; none of this takes so long
+LIMIT = 30  # timeout in seconds
 HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) [^\x00-\x1f\x7f]*\r\n((?:[!-9;-~]+:[ \t]*[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n")
 
 
@@ -34,7 +34,7 @@ def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def status_of(url: str, raw: bytes, *, half_closed: bool = False) -> int:
-    """Status of the answer to some bytes, after a look at the form of its head."""
+    """Return the status of the response to some bytes, after a check of the format of its head."""
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=LIMIT) as line:
         line.sendall(raw)
         if half_closed:
@@ -103,8 +103,8 @@ def test_random_bytes_are_answered(hub: Running, some: bytes, more: bytes, place
     assert 200 <= status_of(hub.url, raw) < 500
 
 
-def test_a_message_of_any_json_fits_into_headers(hub: Running) -> None:
-    """Names and paths from bodies end in X-Error-Message, Location and Link."""
+def test_error_messages_are_valid_headers(hub: Running) -> None:
+    """Names and paths from bodies are copied to X-Error-Message, Location and Link."""
     bearer = b"Authorization: Bearer " + hub.token("ada").encode()
     for text in ("\x00\x01\x1b", "\r\nX-Evil: 1", "\ud800", "\u2028\u0085", "\x7f\x80"):
         lines = [{"key": "header", "value": {"summary": text, "parentCommit": text}},
@@ -130,6 +130,6 @@ def test_a_client_that_closed_its_side_is_answered(hub: Running, target: bytes) 
     assert status_of(hub.url, request(target), half_closed=True) in (200, 404)
 
 
-def test_slow_headers_are_told(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_slow_headers_return_408(tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(tmp_path_factory.mktemp("slow"), header_seconds=0.05) as slow:
         assert status_of(slow.url, b"GET /api/models HTTP/1.1\r\nHost: loc") == 408

@@ -1,4 +1,4 @@
-"""The server as a process and as a block: start, stop, refusals, slow clients, two on one root."""
+"""The server as a process and as a context manager: start, stop, errors, slow clients, two servers on one root."""
 
 import asyncio
 import http.client
@@ -37,10 +37,10 @@ def get(url: str, path: str, token: str | None = None, **headers: str) -> tuple[
 
 
 def talk(url: str, *sent: bytes) -> bytes:
-    """Everything that the server says to these pieces until it hangs up."""
+    """Send pieces, and return everything that the server sends until it closes the connection."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     with socket.create_connection((host, port), timeout=LIMIT) as line:
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pieces are sent as they are
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # send each piece separately
         for piece in sent:
             line.sendall(piece)
         heard = b""
@@ -65,7 +65,7 @@ def test_a_block_serves_and_stops(tmp_path: Path) -> None:
         get(url, "/healthz")
 
 
-def test_what_a_client_needs(tmp_path: Path) -> None:
+def test_environment_for_a_client(tmp_path: Path) -> None:
     with running(tmp_path / "hub") as hub:
         variables = hub.environment(tmp_path / "home")
         assert variables["HF_ENDPOINT"] == hub.url
@@ -87,7 +87,7 @@ def test_two_servers_on_one_root(tmp_path: Path) -> None:
         assert one.url != other.url
 
 
-def test_a_foreign_host_header_is_refused(tmp_path: Path) -> None:
+def test_a_foreign_host_header_is_rejected(tmp_path: Path) -> None:
     with running(tmp_path, allowed_hosts=("hub.lab",)) as hub:
         assert get(hub.url, "/api/models", Host="evil.example")[0] == 421
         assert get(hub.url, "/api/models", Host="hub.lab:99")[0] == 200
@@ -106,7 +106,7 @@ def test_no_secret_in_log_or_database(tmp_path: Path, caplog: pytest.LogCaptureF
 
 def test_routes_are_counted_by_pattern(tmp_path: Path) -> None:
     with running(tmp_path) as hub:
-        get(hub.url, "/api/models/nobody/secret-name")
+        get(hub.url, "/api/models/unknown/secret-name")
         text = get(hub.url, "/metrics")[2].decode()
     assert 'method="GET",route="/api/{kinds}/{repo}",status="401"' in text
     assert "secret-name" not in text
@@ -121,33 +121,33 @@ def test_routes_are_counted_by_pattern(tmp_path: Path) -> None:
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nX-Slow:",
     ],
 )
-def test_slow_headers_end(tmp_path: Path, sent: bytes) -> None:
+def test_slow_headers_time_out(tmp_path: Path, sent: bytes) -> None:
     with running(tmp_path, header_seconds=0.05, idle_seconds=LIMIT) as hub:
         heard = talk(hub.url, sent)
         assert heard.count(b"HTTP/1.1 200") == sent.count(b"healthz HTTP/1.1\r\nHost")
 
 
-def test_long_headers_end(tmp_path: Path) -> None:
+def test_long_headers_return_431(tmp_path: Path) -> None:
     with running(tmp_path, max_header_bytes=4096) as hub:
         heard = talk(hub.url, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 5000)
         assert heard.startswith(b"HTTP/1.1 431 ")
         assert b"X-Error-Code: HeadersTooLarge" in heard
 
 
-def test_a_whole_request_in_one_piece_is_neither_headers_nor_slow(tmp_path: Path) -> None:
-    """As a body of some 80 kB on loopback: it may be longer than headers may, and take longer to answer."""
+def test_a_request_in_one_piece_has_no_header_limits(tmp_path: Path) -> None:
+    """A body of some 80 kB on loopback may exceed the limits of headers in size and time."""
     with running(tmp_path, max_header_bytes=4096, header_seconds=0.05) as hub:
         body = json.dumps({"content": "---\n", "repoType": "model", "more": "x" * 9000}).encode()
         head = "POST /api/validate-yaml HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        for _ in range(5):  # the loop has the whole of it in one piece, if it comes so
+        for _ in range(5):  # the request usually arrives in one piece
             assert talk(hub.url, request + last).count(b"HTTP/1.1 200") == 2
 
 
 @contextmanager
 def served(app: Any, **settings: Any) -> Iterator[str]:
-    """An application of one's own behind the server's connections."""
+    """Serve an application with the connections of the server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = Server(Settings(**settings), app)
         thread = threading.Thread(target=server.run_to_end, args=([listener],))
@@ -164,7 +164,7 @@ def served(app: Any, **settings: Any) -> Iterator[str]:
 @pytest.mark.parametrize("body", [b"", b"x" * 9000])
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_an_answer_may_take_longer_than_headers(body: bytes, pieces: int) -> None:
-    """However the request came; the application waits for the connection's end, which must not come first."""
+    """In one or two pieces; the application waits for a disconnect, which must not happen before the response."""
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):
@@ -172,7 +172,7 @@ def test_an_answer_may_take_longer_than_headers(body: bytes, pieces: int) -> Non
         status = 200
         try:
             async with asyncio.timeout(0.3):
-                await receive()  # says when the connection is lost
+                await receive()  # returns when the connection is lost
                 status = 500
         except TimeoutError:
             pass
@@ -185,7 +185,7 @@ def test_an_answer_may_take_longer_than_headers(body: bytes, pieces: int) -> Non
             assert talk(url, *([head + body] if pieces == 1 else [head, body])).startswith(b"HTTP/1.1 200")
 
 
-def test_a_slow_body_is_refused(tmp_path: Path) -> None:
+def test_a_slow_body_times_out(tmp_path: Path) -> None:
     with running(tmp_path, body_seconds=0.05) as hub:
         head = f"POST /api/repos/create HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {hub.token('ada')}\r\n"
         heard = talk(hub.url, head.encode() + b'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na')
@@ -193,7 +193,7 @@ def test_a_slow_body_is_refused(tmp_path: Path) -> None:
         assert b"x-request-id" in heard
 
 
-def test_a_refused_body_is_not_read_for_ever(tmp_path: Path) -> None:
+def test_a_rejected_body_is_not_read_without_limit(tmp_path: Path) -> None:
     with running(tmp_path, body_seconds=0.05) as hub:
         heard = talk(hub.url, b"PUT /healthz/x HTTP/1.1\r\nHost: evil\r\nContent-Length: 999999999\r\n\r\nabc")
         assert heard.startswith(b"HTTP/1.1 421")
@@ -217,25 +217,25 @@ def test_a_taken_port(tmp_path: Path) -> None:
 
 @contextmanager
 def command(root: Path, *arguments: str) -> "Iterator[tuple[subprocess.Popen[bytes], str, BinaryIO]]":
-    """The process, its address, and a file of what it says: a pipe that nobody reads is full after 300 requests."""
+    """Yield the process, its URL, and a file with its log, since an unread pipe is full after 300 requests."""
     code = "from seqhub.cli import main; main()"
     line = [sys.executable, "-c", code, "serve", "--root", str(root), "--port", "0", *arguments]
     with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=said) as process,
+        tempfile.TemporaryFile() as log_file,
+        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=log_file) as process,
     ):
         try:
             assert process.stdout is not None
             first = process.stdout.readline().decode()
             assert first.startswith("export HF_ENDPOINT=http://127.0.0.1:"), first
-            yield process, first.strip().removeprefix("export HF_ENDPOINT="), said
+            yield process, first.strip().removeprefix("export HF_ENDPOINT="), log_file
         finally:
             process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_a_request_finish(tmp_path: Path, number: signal.Signals) -> None:
-    """The body of a request is sent in two halves, the signal between them; the answer still comes."""
+    """Send a signal between two halves of the body of a request; the response is still sent."""
     token = prepared(tmp_path)
     with command(tmp_path) as (process, url, log):
         body = json.dumps({"name": "late", "type": "model"}).encode()
@@ -252,10 +252,10 @@ def test_a_signal_lets_a_request_finish(tmp_path: Path, number: signal.Signals) 
             assert line.recv(1000).startswith(b"HTTP/1.1 200")
         assert process.wait(LIMIT) == 0
         log.seek(0)
-        said = log.read().decode()
-        assert token not in said
-        assert "Traceback" not in said
-        lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        output = log.read().decode()
+        assert token not in output
+        assert "Traceback" not in output
+        lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         assert [line["status"] for line in lines if line["path"] == "/api/repos/create"] == [200]
     with running(tmp_path) as hub:
         assert hub.store.repos.find("model", "ada/late") is not None
@@ -272,7 +272,7 @@ def prepared(root: Path) -> str:
 
 
 def wait_until_closed(url: str) -> None:
-    """Until the server takes no new connections: each refused or cut attempt is over at once, so nothing sleeps."""
+    """Wait until the server accepts no new connections; failed attempts return immediately, so no sleep is needed."""
     address = (urlsplit(url).hostname, urlsplit(url).port)
     for _ in range(100_000):
         try:
@@ -282,16 +282,16 @@ def wait_until_closed(url: str) -> None:
                     return
         except OSError:
             return
-    pytest.fail("the server goes on taking connections")
+    pytest.fail("the server still accepts connections")
 
 
-def test_a_client_that_reads_nothing_is_cut_off() -> None:
-    """It asks for more than fits into the buffers on the way."""
+def test_a_client_that_does_not_read_is_disconnected() -> None:
+    """The response is larger than all buffers."""
     over = threading.Event()
 
     async def endless(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        gone = asyncio.ensure_future(receive())  # says when the connection is lost
+        gone = asyncio.ensure_future(receive())  # returns when the connection is lost
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % 2**40)]})
         while not gone.done():
             await send({"type": "http.response.body", "body": bytes(2**20), "more_body": True})

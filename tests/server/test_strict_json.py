@@ -1,6 +1,6 @@
-"""JSON from outside: what is refused in requests, and what content becomes."""
+"""Strict parsing of JSON in requests and in files of repositories."""
 
-# ruff: noqa: E501  # tables read better in long lines
+# ruff: noqa: E501  # tables are more readable in long lines
 
 import json
 from typing import Any
@@ -30,14 +30,14 @@ def test_requests_are_read_strictly(text: bytes, says: str) -> None:
         strict_json.parse(text)
 
 
-def test_pairs_of_surrogates_are_characters() -> None:
+def test_surrogate_pairs_are_characters() -> None:
     text = json.dumps({"\U0001f917": ["\U0001f917", "[" * 100]}).encode()
     assert strict_json.parse(text) == strict_json.parse_content(text) == {"\U0001f917": ["\U0001f917", "[" * 100]}
 
 
 @given(VALUES)
 def test_content_can_be_written_into_any_answer(value: Any) -> None:
-    """Whatever Python's own writer makes, with NaN and half surrogate pairs."""
+    """Values of the `json` module, including NaN and lone surrogates."""
     found = strict_json.parse_content(json.dumps(value).encode())
     assert strict_json.parse(json.dumps(found, allow_nan=False, ensure_ascii=False).encode("utf-8")) == found
 

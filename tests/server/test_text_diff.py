@@ -1,4 +1,4 @@
-"""Diffs: applied they give the new text, git takes them, hostile texts cost no more than others."""
+"""Diffs: they produce the new text, git can apply them, and hostile texts take linear time."""
 
 import random
 import subprocess
@@ -25,7 +25,7 @@ def test_changes_lead_from_the_old_text_to_the_new_one(old: list[str], new: list
     assert made + old[at:] == new
 
 
-def test_git_takes_them(tmp_path: Path) -> None:
+def test_git_applies_the_diff(tmp_path: Path) -> None:
     chance = random.Random(3)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     for _ in range(8):
@@ -37,8 +37,8 @@ def test_git_takes_them(tmp_path: Path) -> None:
         assert (tmp_path / "x").read_text() == "".join(new)
 
 
-def test_work_grows_with_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """4,000 equal lines, moved ones, and ones of which each level leaves one: a few looks at each line."""
+def test_work_is_linear_in_the_number_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4,000 equal lines, moved lines, and lines with one anchor for each level: each line is compared a few times."""
     looked = 0
     anchors = text_diff._anchors
 

@@ -1,4 +1,4 @@
-"""Pools of workers: one kind of work does not delay another, clients take turns, queues have an end."""
+"""Pools of workers: classes of work are independent, clients alternate, and queues are limited."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from seqhub.server.workers import FairQueue, Workers
 LIMIT = 20
 
 
-def test_light_work_goes_on_while_heavy_work_waits() -> None:
+def test_light_work_is_not_delayed_by_heavy_work() -> None:
     go_on = threading.Event()
 
     async def run() -> list[str]:
@@ -46,7 +46,7 @@ def test_clients_take_turns() -> None:
     assert "".join(asyncio.run(asyncio.wait_for(run(), LIMIT))) == "aabcaaaa"
 
 
-def test_a_queue_has_an_end_and_forgets_who_left() -> None:
+def test_queues_are_limited_and_drop_cancelled_requests() -> None:
     async def run() -> None:
         queue = FairQueue(1, max_waiting=1)
 
@@ -70,7 +70,7 @@ def test_a_queue_has_an_end_and_forgets_who_left() -> None:
     asyncio.run(asyncio.wait_for(run(), LIMIT))
 
 
-def test_slots_are_given_across_event_loops() -> None:
+def test_slots_are_shared_across_event_loops() -> None:
     queue, entered, leave = FairQueue(1), threading.Event(), threading.Event()
 
     async def first() -> None:
@@ -96,7 +96,7 @@ def test_slots_are_given_across_event_loops() -> None:
     assert not other.is_alive()
 
 
-def test_an_iterator_is_closed_where_its_reader_stops() -> None:
+def test_an_iterator_is_closed_when_its_reader_stops() -> None:
     closed = []
 
     def numbers():  # type: ignore[no-untyped-def]

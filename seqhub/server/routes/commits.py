@@ -160,7 +160,7 @@ def write(
             token=token,
             contents=contents,
         )
-    schedule_scans(context, context.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
+    scan_commit(context, context.repo, made, [item.path for item in operations if not isinstance(item, Delete)])
     answer |= {
         "commitOid": made.oid,
         "commitUrl": f"{serializers.page_url(context.base_url, context.repo)}/commit/{made.oid}",
@@ -168,7 +168,7 @@ def write(
     return JSONResponse(answer)
 
 
-def schedule_scans(context: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
+def scan_commit(context: RequestContext, repo: Repo, made: Commit, paths: Sequence[str]) -> None:
     """Schedule scans of the files of a commit that may contain pickles."""
     if context.scanner is None:
         return

@@ -11,7 +11,7 @@ from seqhub.server.errors import HubHTTPError
 from seqhub.server.json_body import Fields
 from seqhub.server.pickle_scan import reject_pickles
 from seqhub.server.request import RequestContext
-from seqhub.server.routes.commits import schedule_scans
+from seqhub.server.routes.commits import scan_commit
 from seqhub.server.routing import Route
 from seqhub.server.store.names import check_repo_name
 from seqhub.server.types import REPO_TYPES, AddSmall, Gated, Operation, Repo, RepoType
@@ -56,7 +56,7 @@ def create(context: RequestContext) -> Response:
         if existing is None:
             raise
         raise already_exists(context, existing) from None  # another request created it in the meantime
-    schedule_scans(context, repo, context.store.revisions.resolve(repo, "main"), [operation.path for operation in first])
+    scan_commit(context, repo, context.store.revisions.resolve(repo, "main"), [operation.path for operation in first])
     return JSONResponse(
         {"url": serializers.page_url(context.base_url, repo), "name": repo.repo_id, "id": f"{repo.id:024x}"}
     )

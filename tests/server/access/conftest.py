@@ -1,4 +1,4 @@
-"""People, tokens and repositories for the questions about access."""
+"""Users, tokens and repositories for tests of permissions."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,9 +13,9 @@ PEOPLE = ("ada", "bob", "rita", "will", "anna")
 
 
 class World:
-    """One store with everybody in it.
+    """Store with users, organisations, tokens and repositories.
 
-    ada owns repositories, bob is a stranger to them; rita, will and anna are reader, writer and admin of the
+    ada owns repositories, bob has no role in them; rita, will and anna are reader, writer and admin of the
     organisation lab.
     """
 
@@ -33,7 +33,7 @@ class World:
         past, soon = datetime.now(UTC) - timedelta(seconds=1), datetime.now(UTC) + timedelta(days=1)
         one = ["model:ada/Private"]
         self.secrets: dict[str, str | None] = {
-            "nobody": None,
+            "anonymous": None,
             "ada": store.tokens.create("ada", "t", "write")[0],
             "ada, read token": store.tokens.create("ada", "t", "read", expires=soon)[0],
             "ada, admin token": store.tokens.create("ada", "t", "admin")[0],

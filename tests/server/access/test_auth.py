@@ -1,4 +1,4 @@
-"""Who may do what, as a table; what may not be seen must look like what is not there."""
+"""Permissions as a table; invisible repositories must look like repositories that do not exist."""
 
 import base64
 
@@ -18,24 +18,24 @@ def request(secret: str | None, *, path: str = "/api/models/ada/x", header: str 
 
 
 def answer(world: World, who: str, permission: str, repo: str) -> str:
-    """`yes`, or status and code of the refusal, as one word."""
+    """Return "yes", or status and code of the error."""
     try:
         authorise(world.store, identify(request(world.secrets[who]), world.store), permission, world.repos[repo])
-    except HubHTTPError as refusal:
-        return f"{refusal.status}{' ' + refusal.code if refusal.code else ''}"
+    except HubHTTPError as error:
+        return f"{error.status}{' ' + error.code if error.code else ''}"
     return "yes"
 
 
 NO_REPO = {"401": "401 RepoNotFound", "404": "404 RepoNotFound", "g401": "401 GatedRepo", "g403": "403 GatedRepo"}
 
-# Short words: 401/404 in columns of private repositories carry RepoNotFound; g401/g403 carry GatedRepo.
+# Abbreviations: 401 and 404 for private repositories have the code RepoNotFound; g401 and g403 have GatedRepo.
 ADA = """
 who                          permission  public  private  gated
-nobody                       info        yes     401      yes
-nobody                       read        yes     401      g401
-nobody                       discuss     .401    401      g401
-nobody                       write       .401    401      g401
-nobody                       admin       .401    401      g401
+anonymous                    info        yes     401      yes
+anonymous                    read        yes     401      g401
+anonymous                    discuss     .401    401      g401
+anonymous                    write       .401    401      g401
+anonymous                    admin       .401    401      g401
 ada                          info        yes     yes      yes
 ada                          read        yes     yes      yes
 ada                          discuss     yes     yes      yes
@@ -64,7 +64,7 @@ anna                         write       403     404      g403
 """
 LAB = """
 who                          permission  public  private  gated
-nobody                       read        yes     401      g401
+anonymous                    read        yes     401      g401
 rita                         info        yes     yes      yes
 rita                         read        yes     yes      yes
 rita                         discuss     yes     yes      yes
@@ -95,13 +95,13 @@ def cells(table: str, owner: str) -> list[tuple[str, str, str, str]]:
 
 
 @pytest.mark.parametrize(("who", "permission", "repo", "word"), cells(ADA, "ada") + cells(LAB, "lab"))
-def test_matrix(world: World, who: str, permission: str, repo: str, word: str) -> None:
+def test_permissions(world: World, who: str, permission: str, repo: str, word: str) -> None:
     expected = word[1:] if word.startswith(".") else NO_REPO.get(word, word)
     assert answer(world, who, permission, repo) == expected
 
 
 @pytest.mark.parametrize("who", ["ada, expired", "ada, revoked", "forged"])
-def test_bad_tokens_get_the_words_that_clients_know(world: World, who: str) -> None:
+def test_invalid_tokens_return_the_message_that_clients_expect(world: World, who: str) -> None:
     with pytest.raises(HubHTTPError) as caught:
         identify(request(world.secrets[who]), world.store)
     assert (caught.value.status, caught.value.message, caught.value.code) == (401, BAD_CREDENTIALS, None)
@@ -111,19 +111,19 @@ def test_bad_tokens_get_the_words_that_clients_know(world: World, who: str) -> N
     "header",
     ["", "Bearer", "Bearer ", "Digest x", "Basic !!!", "Basic " + base64.b64encode(b"\xff:\xff").decode(), "hf_x"],
 )
-def test_malformed_credentials_are_refused(world: World, header: str) -> None:
+def test_malformed_credentials_are_rejected(world: World, header: str) -> None:
     with pytest.raises(HubHTTPError, match=BAD_CREDENTIALS):
         identify(request(None, header=header), world.store)
 
 
-def test_two_headers_are_refused(world: World) -> None:
+def test_two_headers_are_rejected(world: World) -> None:
     twice = request(world.secrets["ada"])
     twice.scope["headers"] *= 2
     with pytest.raises(HubHTTPError, match=BAD_CREDENTIALS):
         identify(twice, world.store)
 
 
-def test_git_signs_in_with_a_password(world: World) -> None:
+def test_git_signs_in_with_basic_credentials(world: World) -> None:
     header = "Basic " + base64.b64encode(f"anything:{world.secrets['ada']}".encode()).decode()
     identity = identify(request(None, header=header), world.store, basic=True)
     assert identity.account is not None
@@ -133,7 +133,7 @@ def test_git_signs_in_with_a_password(world: World) -> None:
 
 
 @pytest.mark.parametrize(("basic", "challenge"), [(True, "Basic"), (False, "Bearer")])
-def test_git_is_asked_for_a_password(world: World, basic: bool, challenge: str) -> None:
+def test_unauthorised_git_requests_are_challenged(world: World, basic: bool, challenge: str) -> None:
     identity = identify(request(None), world.store, basic=basic)
     with pytest.raises(HubHTTPError) as caught:
         authorise(world.store, identity, "read", world.repos["ada/private"])
@@ -143,9 +143,9 @@ def test_git_is_asked_for_a_password(world: World, basic: bool, challenge: str) 
     assert caught.value.headers["WWW-Authenticate"].startswith(challenge)
 
 
-@pytest.mark.parametrize("who", ["nobody", "bob"])
+@pytest.mark.parametrize("who", ["anonymous", "bob"])
 @pytest.mark.parametrize("permission", ["info", "read", "discuss", "write", "admin"])
-def test_private_looks_exactly_like_absent(world: World, who: str, permission: str) -> None:
+def test_private_repositories_look_absent(world: World, who: str, permission: str) -> None:
     identity = identify(request(world.secrets[who]), world.store)
     with pytest.raises(HubHTTPError) as hidden:
         authorise(world.store, identity, permission, world.repos["ada/private"])
@@ -154,7 +154,7 @@ def test_private_looks_exactly_like_absent(world: World, who: str, permission: s
     assert hidden.value.args == missing.args
 
 
-def test_the_gate_opens(world: World) -> None:
+def test_accepted_users_can_read(world: World) -> None:
     repo = world.make("dataset", "ada/opened", "gated")
     bob = world.store.accounts.find("bob")
     assert bob is not None
@@ -172,7 +172,7 @@ def test_the_gate_opens(world: World) -> None:
 @pytest.mark.parametrize(
     ("who", "namespace", "allowed"),
     [
-        ("nobody", "ada", False),
+        ("anonymous", "ada", False),
         ("ada", "ADA", True),
         ("ada, read token", "ada", False),
         ("ada, token for ada/private", "ada", False),
@@ -187,7 +187,7 @@ def test_new_repositories(world: World, who: str, namespace: str, allowed: bool)
     assert may(world.store, identify(request(world.secrets[who]), world.store), "write", namespace) is allowed
 
 
-def test_a_confined_token_lists_what_is_public(world: World) -> None:
+def test_a_restricted_token_lists_public_repositories(world: World) -> None:
     confined = identify(request(world.secrets["ada, token for ada/private"]), world.store)
     assert confined.account is not None
     assert confined.viewer is None
@@ -195,7 +195,7 @@ def test_a_confined_token_lists_what_is_public(world: World) -> None:
 
 
 @pytest.mark.parametrize("permission", PERMISSIONS)
-def test_without_a_repository_an_account_is_needed(world: World, permission: str) -> None:
+def test_routes_without_a_repository_require_an_account(world: World, permission: str) -> None:
     assert may(world.store, Identity(), permission) is (permission in ("public", "signed"))
     assert may(world.store, identify(request(world.secrets["ada"]), world.store), permission)
 

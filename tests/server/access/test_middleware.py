@@ -1,4 +1,4 @@
-"""What every request passes: the Host header, the request id, the log, the counts."""
+"""Middleware: Host header, request id, access log and metrics."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ SECRET = "hf_" + "5" * 64
 
 
 async def echo(scope: Scope, receive: Any, send: Any) -> None:
-    """An application that answers with the body it got."""
+    """Application that returns the body of the request."""
     scope["seqhub.route"] = "/api/{kinds}/{repo}"
     body = (await receive()).get("body", b"")
     headers = [(b"content-type", b"text/plain"), (b"X-Request-Id", b"inner")]
@@ -27,7 +27,7 @@ async def echo(scope: Scope, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def ask(
+def send_request(
     guard: Guard,
     path: str = "/api/models/a/b",
     *,
@@ -59,8 +59,8 @@ def guard(**settings: Any) -> Guard:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "localhost."])
-def test_loopback_names_are_known(host: str) -> None:
-    assert ask(guard(), hosts=(host,))[0] == 200
+def test_loopback_names_are_allowed(host: str) -> None:
+    assert send_request(guard(), hosts=(host,))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -76,45 +76,45 @@ def test_loopback_names_are_known(host: str) -> None:
         "a@b",
     ],
 )
-def test_foreign_names_are_not(host: str) -> None:
-    status, headers, body = ask(guard(), hosts=(host,))
+def test_foreign_host_names_are_rejected(host: str) -> None:
+    status, headers, body = send_request(guard(), hosts=(host,))
     assert status == 421
     assert "--allow-host" in json.loads(body)["error"]
     assert headers["x-request-id"]
 
 
 @pytest.mark.parametrize("hosts", [(), ("localhost", "evil.example")])
-def test_one_host_header_is_expected(hosts: tuple[str, ...]) -> None:
-    assert ask(guard(), hosts=hosts)[0] == 400
+def test_exactly_one_host_header_is_required(hosts: tuple[str, ...]) -> None:
+    assert send_request(guard(), hosts=hosts)[0] == 400
 
 
 def test_names_can_be_allowed() -> None:
-    assert ask(guard(allowed_hosts=("hub.lab", "Other:80")), hosts=("HUB.lab:8080",))[0] == 200
-    assert ask(guard(allowed_hosts=("hub.lab", "Other:80")), hosts=("other",))[0] == 200
-    assert ask(guard(host="10.0.0.7"), hosts=("10.0.0.7:8080",))[0] == 200
-    assert ask(guard(host="0.0.0.0"), hosts=("10.0.0.7:8080",))[0] == 200
-    assert ask(guard(host="0.0.0.0"), hosts=("evil.example",))[0] == 421
+    assert send_request(guard(allowed_hosts=("hub.lab", "Other:80")), hosts=("HUB.lab:8080",))[0] == 200
+    assert send_request(guard(allowed_hosts=("hub.lab", "Other:80")), hosts=("other",))[0] == 200
+    assert send_request(guard(host="10.0.0.7"), hosts=("10.0.0.7:8080",))[0] == 200
+    assert send_request(guard(host="0.0.0.0"), hosts=("10.0.0.7:8080",))[0] == 200
+    assert send_request(guard(host="0.0.0.0"), hosts=("evil.example",))[0] == 421
 
 
-def test_health_and_metrics_are_behind_the_list() -> None:
+def test_health_and_metrics_require_an_allowed_host() -> None:
     for path in ("/healthz", "/metrics"):
-        assert ask(guard(), path, hosts=("evil.example",))[0] == 421
-        assert ask(guard(), path, method="HEAD")[0] == 200
-        assert ask(guard(), path, method="HEAD")[2] == b""
-    assert json.loads(ask(guard(), "/healthz")[2]) == {"status": "ok"}
+        assert send_request(guard(), path, hosts=("evil.example",))[0] == 421
+        assert send_request(guard(), path, method="HEAD")[0] == 200
+        assert send_request(guard(), path, method="HEAD")[2] == b""
+    assert json.loads(send_request(guard(), "/healthz")[2]) == {"status": "ok"}
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-1.2:3_x", True), ("x" * 65, False), ("a b", False), ("é", False)])
 def test_request_id(given: str, kept: bool) -> None:
-    headers = ask(guard(), x_request_id=given)[1]
+    headers = send_request(guard(), x_request_id=given)[1]
     assert (headers["x-request-id"] == given) is kept
     assert re.fullmatch(r"[\w.:-]+", headers["x-request-id"])
-    assert (ask(guard(), x_amzn_trace_id=given)[1]["x-request-id"] == given) is kept
-    assert ask(guard(), x_amzn_trace_id="theirs", x_request_id="ours")[1]["x-request-id"] == "ours"
+    assert (send_request(guard(), x_amzn_trace_id=given)[1]["x-request-id"] == given) is kept
+    assert send_request(guard(), x_amzn_trace_id="theirs", x_request_id="ours")[1]["x-request-id"] == "ours"
 
 
-def test_a_browser_runs_nothing_from_here() -> None:
-    headers = ask(guard())[1]
+def test_security_headers() -> None:
+    headers = send_request(guard())[1]
     assert headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in headers["content-security-policy"]
     assert "access-control-allow-origin" not in headers
@@ -122,7 +122,7 @@ def test_a_browser_runs_nothing_from_here() -> None:
 
 def test_the_log_is_json_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "seqhub.access")
-    status, headers, _ = ask(
+    status, headers, _ = send_request(
         guard(), f"/a/{SECRET}/b\nc", method="PUT", body=b"12345", authorization=f"Bearer {SECRET}", cookie=SECRET
     )
     (line,) = [record.message for record in caplog.records]
@@ -139,10 +139,10 @@ def test_the_log_is_json_without_secrets(caplog: pytest.LogCaptureFixture) -> No
 def test_metrics_are_prometheus_text() -> None:
     watched = guard()
     for _ in range(3):
-        ask(watched, "/api/models/secret/name", method="POST", body=b"abc")
-    ask(watched, "/x", method='BREW"\n')
-    ask(watched, "/x", hosts=("evil.example",))
-    text = ask(watched, "/metrics")[2].decode()
+        send_request(watched, "/api/models/secret/name", method="POST", body=b"abc")
+    send_request(watched, "/x", method='BREW"\n')
+    send_request(watched, "/x", hosts=("evil.example",))
+    text = send_request(watched, "/metrics")[2].decode()
     samples = parse(text)
     here = 'method="POST",route="/api/{kinds}/{repo}"'
     assert samples[f'seqhub_requests_total{{{here},status="200"}}'] == 3
@@ -150,7 +150,7 @@ def test_metrics_are_prometheus_text() -> None:
     assert samples[f"seqhub_sent_bytes_total{{{here}}}"] == 9
     assert samples[f"seqhub_request_seconds_count{{{here}}}"] == 3
     assert samples[f'seqhub_request_seconds_bucket{{le="+Inf",{here}}}'] == 3
-    assert samples["seqhub_requests_in_flight"] == 1  # the one that asks
+    assert samples["seqhub_requests_in_flight"] == 1  # this request
     assert samples['seqhub_requests_total{method="GET",route="foreign host",status="421"}'] == 1
     assert 'method="other"' in text
     assert "secret" not in text
@@ -161,7 +161,7 @@ def test_metrics_are_prometheus_text() -> None:
 
 
 def parse(text: str) -> dict[str, float]:
-    """Prometheus' text format, strictly: every sample follows the TYPE of its family."""
+    """Parse the text format of Prometheus strictly: every sample must follow the TYPE of its family."""
     assert text.endswith("\n")
     samples: dict[str, float] = {}
     family = ""
@@ -177,17 +177,17 @@ def parse(text: str) -> dict[str, float]:
     return samples
 
 
-def test_a_body_that_stops_is_refused() -> None:
+def test_an_incomplete_body_times_out() -> None:
     async def silent() -> Scope:
         await asyncio.Event().wait()
         return {}
 
     async def send(message: Scope) -> None:
-        raise AssertionError("nothing is answered here")
+        raise AssertionError("no response expected")
 
     scope = {"type": "http", "method": "PUT", "path": "/x", "headers": [(b"host", b"localhost")], "client": None}
     metrics = Metrics()
-    with pytest.raises(HubHTTPError, match="Nothing came") as caught:
+    with pytest.raises(HubHTTPError, match="No data was received") as caught:
         asyncio.run(Guard(echo, Settings(body_seconds=0.01), metrics)(scope, silent, send))
     assert caught.value.status == 408
     assert b"seqhub_requests_in_flight 0.0\n" in metrics.text()
@@ -202,12 +202,12 @@ def test_loopback(host: str, alone: bool) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"port": 65536}, {"port": -1}, {"body_seconds": 0}, {"max_connections": -1}])
-def test_settings_that_cannot_hold(wrong: dict[str, int]) -> None:
+def test_invalid_settings(wrong: dict[str, int]) -> None:
     with pytest.raises(InvalidConfigError, match="={}: must be".format(*wrong.values())):
         Settings(**wrong)
 
 
-def test_two_servers_count_apart() -> None:
+def test_two_servers_have_separate_metrics() -> None:
     first, second = Metrics(), Metrics()
     first.begin()
     assert b"seqhub_requests_in_flight 1.0\n" in first.text()

@@ -1,4 +1,4 @@
-"""Pickles: what shows is suspicious, what does not is not called safe, and the policy lets none in."""
+"""Pickle scanner and safetensors-only policy."""
 
 import io
 import os
@@ -63,7 +63,7 @@ def numpy_objects() -> bytes:
         ("cut.pkl", EVIL[:-3] + b"\xff"),
     ],
 )
-def test_what_shows_is_suspicious(path: str, content: bytes, tmp_path: Path) -> None:
+def test_pickles_are_suspicious(path: str, content: bytes, tmp_path: Path) -> None:
     assert scan(path, content) == "suspicious"
     (tmp_path / "x").write_bytes(content)
     assert scan(path, tmp_path / "x") == "suspicious"
@@ -80,11 +80,11 @@ def test_what_shows_is_suspicious(path: str, content: bytes, tmp_path: Path) -> 
         ("seven.zip", b"7z\xbc\xaf\x27\x1c" + bytes(30)),
     ],
 )
-def test_nothing_is_ever_called_safe(path: str, content: bytes) -> None:
+def test_no_file_is_reported_as_safe(path: str, content: bytes) -> None:
     assert scan(path, content) in ("not scanned", "suspicious")
 
 
-def test_an_ordinary_checkpoint_raises_no_alarm() -> None:
+def test_an_ordinary_checkpoint_is_not_suspicious() -> None:
     assert scan("pytorch_model.bin", saved_by_torch()) == "not scanned"
 
 
@@ -103,19 +103,19 @@ def test_a_bomb_is_not_unpacked() -> None:
         CopyFile("x.pkl", "x.txt", None),
     ],
 )
-def test_the_policy_refuses(operation: AddSmall | AddLarge | CopyFile) -> None:
+def test_the_policy_rejects_pickles(operation: AddSmall | AddLarge | CopyFile) -> None:
     with pytest.raises(HubHTTPError, match="safetensors") as caught:
         reject_pickles([AddSmall("README.md", b"# hi"), operation])
     assert caught.value.status == 422
 
 
-def test_the_policy_looks_into_large_files(tmp_path: Path) -> None:
+def test_the_policy_checks_large_files(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(EVIL)
     with pytest.raises(HubHTTPError):
         reject_pickles([AddLarge("big.dat", "0" * 64, len(EVIL))], lambda sha256: tmp_path / "blob")
 
 
-def test_the_policy_lets_the_rest_pass() -> None:
+def test_the_policy_accepts_other_files() -> None:
     reject_pickles(
         [
             AddSmall("model.safetensors", b"\x08" + bytes(7) + b"{}      "),
@@ -134,17 +134,17 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def test_the_scanner_answers_at_once_and_knows_later(store: Store) -> None:
+def test_status_is_available_after_the_scan(store: Store) -> None:
     with closing(Scanner(store.scans)) as scanner:
-        asked = []
+        opened_contents = []
 
         def opened() -> bytes:
-            asked.append(1)
+            opened_contents.append(1)
             return EVIL
 
         assert scanner.status("oid", "a.pkl") == "not scanned"
         scanner.wait_all()
-        assert not asked, "a reader's question starts no scan"
+        assert not opened_contents, "reading a status starts no scan"
         scanner.add("oid", "a.pkl", opened)
         scanner.wait_all()
         assert scanner.status("oid", "b.pkl") == "suspicious"
@@ -153,10 +153,10 @@ def test_the_scanner_answers_at_once_and_knows_later(store: Store) -> None:
         scanner.add("gone", "b.pkl", lambda: None)
         scanner.wait_all()
         assert scanner.status("gone", "b.pkl") == "not scanned"
-        assert len(asked) == 1, "equal contents are scanned once"
+        assert len(opened_contents) == 1, "equal contents are scanned once"
 
 
-def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_survive_a_restart(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Scanner(store.scans)) as first:
         first.add("oid", "a.pkl", lambda: EVIL)
         first.wait_all()
@@ -164,14 +164,14 @@ def test_a_restart_forgets_no_warning(store: Store, monkeypatch: pytest.MonkeyPa
         assert second.status("oid", "a.pkl") == "suspicious"
     monkeypatch.setattr("seqhub.server.pickle_scan.version", lambda name: "999")
     with closing(Scanner(store.scans)) as newer:
-        asked = []
+        opened_contents = []
         assert newer.status("oid", "a.pkl") == "not scanned"
-        newer.add("oid", "a.pkl", lambda: asked.append(1))
+        newer.add("oid", "a.pkl", lambda: opened_contents.append(1))
         newer.wait_all()
-        assert asked, "another version may know more"
+        assert opened_contents, "another version of the scanner scans again"
 
 
-def test_what_was_committed_before_the_start_is_scanned(store: Store) -> None:
+def test_existing_files_are_scanned_after_the_start(store: Store) -> None:
     ada = store.accounts.create("ada")
     repo = store.repos.create("model", "ada/net", author="ada")
     operations = [AddSmall("a.pkl", EVIL), AddSmall("large.PT", EVIL + bytes(300_000)), AddSmall("a.txt", EVIL)]
@@ -185,8 +185,8 @@ def test_what_was_committed_before_the_start_is_scanned(store: Store) -> None:
     assert found == {"a.pkl": "suspicious", "large.PT": "suspicious"}
 
 
-def test_a_scan_that_takes_all_memory_ends_the_child_alone(store: Store) -> None:
-    """4 MB of opcodes: the scanner keeps every one of them."""
+def test_a_scan_out_of_memory_ends_the_child_only(store: Store) -> None:
+    """Scan 4 MB of opcodes, which the scanner keeps in memory."""
     greedy = b"\x80\x02" + b"K\x01" * (2 * 2**20) + b"."
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with closing(Scanner(store.scans, memory_bytes=128 * 2**20)) as scanner:
@@ -194,7 +194,7 @@ def test_a_scan_that_takes_all_memory_ends_the_child_alone(store: Store) -> None
         scanner.add("evil", "a.pkl", lambda: EVIL)
         scanner.wait_all()
         assert scanner.status("greedy", "a.pkl") == "failed"
-        assert scanner.status("evil", "a.pkl") == "suspicious", "the next child goes on"
+        assert scanner.status("evil", "a.pkl") == "suspicious", "the next child continues"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024  # KiB
 
 
@@ -206,7 +206,7 @@ def test_a_scan_that_takes_too_long_is_ended(store: Store) -> None:
 
 
 def test_the_child_ends_with_the_scanner(store: Store) -> None:
-    """The second content is asked for while the child lives; then the scanner is closed."""
+    """Close the scanner while the second content is opened."""
     at_work, go_on = threading.Event(), threading.Event()
     children = []
 

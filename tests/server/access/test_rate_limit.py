@@ -1,4 +1,4 @@
-"""Wrong tokens are counted by address and window; right ones never."""
+"""Rate limit of wrong tokens by address."""
 
 import base64
 from pathlib import Path
@@ -14,7 +14,7 @@ from seqhub.server.serve import running
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 15))))
-def test_no_window_lets_more_pass(tries: list[tuple[str, int]]) -> None:
+def test_rate_limit_of_each_window(tries: list[tuple[str, int]]) -> None:
     now = 0.0
     counted = RateLimit(3, 10, lambda: now)
     windows: dict[str, tuple[float, int]] = {}

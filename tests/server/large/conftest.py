@@ -1,4 +1,4 @@
-"""A Hub with two users, and the requests that clients send to its routes for large files."""
+"""Hub with two users, and requests to its routes for large files."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ def sha256(content: bytes) -> str:
 
 
 @dataclass
-class Person:
-    """One user with a repository and a CAS connection."""
+class User:
+    """User with a repository and a CAS connection."""
 
     hub: Running
     name: str
@@ -44,7 +44,7 @@ class Person:
         body = {"operation": "upload", "transfers": ["basic"], "objects": objects, "ref": {"name": "main"}, **fields}
         return self.http.post(f"/{repo or self.repo}.git/info/lfs/objects/batch", json=body, headers=self.bearer)
 
-    def upload_address(self, content: bytes) -> str:
+    def upload_url(self, content: bytes) -> str:
         return str(self.batch(content).json()["objects"][0]["actions"]["upload"]["href"])
 
     def commit(self, path: str, oid: str, size: int) -> httpx2.Response:
@@ -94,9 +94,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
-def person(hub: Running, name: str, http: httpx2.Client, *, private: bool = False) -> Person:
+def new_user(hub: Running, name: str, http: httpx2.Client, *, private: bool = False) -> User:
     token = hub.token(name)
-    who = Person(hub, name, token, http)
+    who = User(hub, name, token, http)
     body = {"name": "net", "type": "model", "private": private}
     http.post("/api/repos/create", json=body, headers=who.bearer).raise_for_status()
     return who
@@ -109,16 +109,16 @@ def http(hub: Running) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture(scope="module")
-def ada(hub: Running, http: httpx2.Client) -> Person:
-    return person(hub, "ada", http, private=True)
+def ada(hub: Running, http: httpx2.Client) -> User:
+    return new_user(hub, "ada", http, private=True)
 
 
 @pytest.fixture(scope="module")
-def bob(hub: Running, http: httpx2.Client) -> Person:
-    return person(hub, "bob", http)
+def bob(hub: Running, http: httpx2.Client) -> User:
+    return new_user(hub, "bob", http)
 
 
 def files_below(root: Path) -> dict[str, int]:
-    """What lies in the folders for large files, except the memory of who has which epoch."""
+    """Return the files in the folders for large files, except the epochs of users."""
     found = [path for name in ("blobs", "tmp", "parts", "xorbs") for path in (root / name).rglob("*")]
     return {str(path): path.stat().st_size for path in found if path.is_file() and path.name not in ("newest", "swept")}

@@ -1,4 +1,4 @@
-"""Real clients: huggingface_hub with hf_xet, and without it, each in a process with a home of its own."""
+"""Real clients: huggingface_hub with and without hf_xet, each in a process with a separate home."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One file for each coding of chunks, and none for an empty one."""
+    """Create a file for each coding of chunks, and an empty file."""
     path = tmp_path_factory.mktemp("files")
     source = random.Random(3)
     (path / "random.bin").write_bytes(source.randbytes(12 * 2**20))
@@ -66,15 +66,15 @@ def hub(tmp_path: Path) -> Iterator[Running]:
         yield found
 
 
-def test_xet_up_and_back_twice_and_after_a_restart(tmp_path: Path, folder: Path) -> None:
-    """One client home: from the second time on, hf_xet sends shards that name what it sent before."""
+def test_xet_round_trips(tmp_path: Path, folder: Path) -> None:
+    """Use one client home: from the second time on, hf_xet sends shards that refer to earlier xorbs."""
     home, expected = tmp_path / "home", hashes(folder)
     with running(tmp_path / "hub") as hub:
         port = int(hub.url.rsplit(":", 1)[1])
         assert client(hub, home, "seqhub/one", folder) == expected
         stored = list((tmp_path / "hub" / "xorbs").rglob("*.bytes"))
-        assert stored == [], "the bytes lie in blobs only"
-        assert list((tmp_path / "hub" / "xorbs").rglob("*.places")), "they came by Xet"
+        assert stored == [], "the bytes are in blobs only"
+        assert list((tmp_path / "hub" / "xorbs").rglob("*.places")), "uploaded by Xet"
         assert client(hub, home, "seqhub/two", folder) == expected
     with running(tmp_path / "hub", port=port) as hub:
         assert client(hub, home, "seqhub/three", folder, kind="dataset") == expected
@@ -82,18 +82,18 @@ def test_xet_up_and_back_twice_and_after_a_restart(tmp_path: Path, folder: Path)
         assert client(hub, home, "seqhub/four", folder) == expected
 
 
-def test_another_user_of_the_same_machine_sends_his_own(tmp_path: Path, folder: Path, hub: Running) -> None:
+def test_users_of_the_same_machine_send_their_own_xorbs(tmp_path: Path, folder: Path, hub: Running) -> None:
     home = tmp_path / "home"
     expected = hashes(folder)
     assert client(hub, home, "seqhub/one", folder) == expected
     assert client(hub, home, "bob/one", folder, HF_TOKEN=hub.token("bob")) == expected
 
 
-def test_lfs_up_and_back(tmp_path: Path, folder: Path, hub: Running) -> None:
+def test_lfs_round_trip(tmp_path: Path, folder: Path, hub: Running) -> None:
     expected = hashes(folder)
     assert client(hub, tmp_path / "home", "seqhub/one", folder, HF_HUB_DISABLE_XET="1") == expected
     assert client(hub, tmp_path / "home", "seqhub/two", folder, HF_HUB_DISABLE_XET="1", kind="dataset") == expected
-    assert not (tmp_path / "hub" / "xorbs").exists(), "nothing came by Xet"
+    assert not (tmp_path / "hub" / "xorbs").exists(), "not uploaded by Xet"
 
 
 def test_lfs_in_parts(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

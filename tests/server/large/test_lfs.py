@@ -1,4 +1,4 @@
-"""The LFS routes, asked by hand for what no honest client asks."""
+"""LFS routes with requests that real clients do not send."""
 
 import secrets
 import time
@@ -13,15 +13,15 @@ from seqhub.server.serve import Running
 from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.store import Limits, Store
 from seqhub.server.types import Account
-from tests.server.large.conftest import Person, files_below, sha256
+from tests.server.large.conftest import User, files_below, sha256
 
 
-def fresh() -> bytes:
+def random_content() -> bytes:
     return secrets.token_bytes(2000)
 
 
-def test_up_and_down(ada: Person, http: httpx2.Client) -> None:
-    content = fresh()
+def test_upload_and_download(ada: User, http: httpx2.Client) -> None:
+    content = random_content()
     item = ada.batch(content).json()["objects"][0]
     upload, verify = item["actions"]["upload"], item["actions"]["verify"]
     assert "Authorization" not in upload.get("header", {})
@@ -30,7 +30,7 @@ def test_up_and_down(ada: Person, http: httpx2.Client) -> None:
     assert http.put(upload["href"], content=content).status_code == 200
     assert http.post(verify["href"], json=what, headers=ada.bearer).status_code == 200
     assert http.post(verify["href"], json={**what, "size": 1}, headers=ada.bearer).status_code == 404
-    assert "actions" not in ada.batch(content).json()["objects"][0], "it need not be sent again"
+    assert "actions" not in ada.batch(content).json()["objects"][0], "no upload needed"
     assert ada.commit("w.bin", sha256(content), len(content)).status_code == 200
     download = ada.batch(content, operation="download").json()["objects"][0]["actions"]["download"]["href"]
     assert http.get(download).content == content
@@ -38,13 +38,13 @@ def test_up_and_down(ada: Person, http: httpx2.Client) -> None:
     assert (part.status_code, part.content) == (206, content[5:10])
 
 
-def test_no_oracle_for_files_of_others(ada: Person, bob: Person, http: httpx2.Client) -> None:
-    content = fresh()
-    http.put(ada.upload_address(content), content=content).raise_for_status()
+def test_existence_of_private_files_is_not_revealed(ada: User, bob: User, http: httpx2.Client) -> None:
+    content = random_content()
+    http.put(ada.upload_url(content), content=content).raise_for_status()
     ada.commit("secret.bin", sha256(content), len(content)).raise_for_status()
-    for wanted in (content, fresh()):
+    for wanted in (content, random_content()):
         item = bob.batch(wanted).json()["objects"][0]
-        assert "upload" in item["actions"], "whether it is here or not, bob must send it"
+        assert "upload" in item["actions"], "bob must send it even if it is stored"
         answer = bob.batch(wanted, operation="download").json()["objects"][0]
         assert answer["error"] == {"code": 404, "message": "Object does not exist"}
         what = {"oid": sha256(wanted), "size": len(wanted)}
@@ -56,9 +56,9 @@ def test_no_oracle_for_files_of_others(ada: Person, bob: Person, http: httpx2.Cl
     assert http.post(f"/{ada.repo}.git/info/lfs/objects/batch", json={"operation": "upload"}).status_code == 401
 
 
-def test_a_signature_is_for_one_file_of_one_size(ada: Person, http: httpx2.Client, hub: Running) -> None:
-    content, other = fresh(), fresh()
-    address, elsewhere = ada.upload_address(content), ada.upload_address(other)
+def test_a_signature_is_valid_for_one_file_and_size(ada: User, http: httpx2.Client, hub: Running) -> None:
+    content, other = random_content(), random_content()
+    address, elsewhere = ada.upload_url(content), ada.upload_url(other)
     grant = address.partition("grant=")[2]
     before = files_below(hub.store.root)
     assert http.put(address, content=other).status_code == 400
@@ -69,15 +69,15 @@ def test_a_signature_is_for_one_file_of_one_size(ada: Person, http: httpx2.Clien
     assert http.put(elsewhere.partition("grant=")[0] + "grant=" + grant, content=content).status_code == 403
     assert http.put(address[:-3] + "AAA", content=content).status_code == 403
     assert http.put(address.partition("?")[0], content=content).status_code == 403
-    assert http.get(address).status_code == 403, "an address for uploads downloads nothing"
+    assert http.get(address).status_code == 403, "an upload URL does not permit downloads"
     assert files_below(hub.store.root) == before
     assert not ada.may_use(content)
 
 
 @pytest.mark.parametrize("spelling", ["sha256", "sha_256"])
-def test_both_spellings_of_the_hash_algorithm(ada: Person, http: httpx2.Client, spelling: str) -> None:
-    """git-lfs writes sha256, the client for JavaScript sha_256."""
-    content = fresh()
+def test_both_spellings_of_the_hash_algorithm(ada: User, http: httpx2.Client, spelling: str) -> None:
+    """git-lfs sends sha256, the JavaScript client sha_256."""
+    content = random_content()
     answer = ada.batch(content, hash_algo=spelling).raise_for_status().json()
     assert answer["hash_algo"] == spelling
     assert http.put(answer["objects"][0]["actions"]["upload"]["href"], content=content).status_code == 200
@@ -85,18 +85,18 @@ def test_both_spellings_of_the_hash_algorithm(ada: Person, http: httpx2.Client, 
     assert download.status_code == 200
 
 
-def test_replaying_an_upload_changes_nothing(ada: Person, http: httpx2.Client, hub: Running) -> None:
-    content = fresh()
-    address = ada.upload_address(content)
+def test_replaying_an_upload_changes_nothing(ada: User, http: httpx2.Client, hub: Running) -> None:
+    content = random_content()
+    address = ada.upload_url(content)
     assert http.put(address, content=content).status_code == 200
     before = files_below(hub.store.root)
     assert http.put(address, content=content).status_code == 200
-    assert http.put(address, content=fresh()).status_code == 400
+    assert http.put(address, content=random_content()).status_code == 400
     assert files_below(hub.store.root) == before
 
 
-def test_an_address_ends_with_time_token_and_right(hub: Running, ada: Person, bob: Person, http: httpx2.Client) -> None:
-    content = fresh()
+def test_a_url_expires_with_time_token_and_permission(hub: Running, ada: User, bob: User, http: httpx2.Client) -> None:
+    content = random_content()
     signer = Signer(hub.store.secret)
     account = hub.store.accounts.find("ada")
     assert isinstance(account, Account)
@@ -111,7 +111,7 @@ def test_an_address_ends_with_time_token_and_right(hub: Running, ada: Person, bo
 
     assert put(expires=int(time.time()) - 1).status_code == 403
     assert put(token=token.id + 1000).status_code == 403
-    assert put(user="nobody").status_code == 403
+    assert put(user="unknown").status_code == 403
     assert put(user="").status_code in (401, 403)
     assert put(repo="model:ada/gone").status_code == 404
     assert put(user="bob", token=hub.store.tokens.of_user("bob")[0].id).status_code == 404, "bob may not write there"
@@ -145,19 +145,19 @@ def test_an_address_ends_with_time_token_and_right(hub: Running, ada: Person, bo
         ({"ref": None}, 200),
     ],
 )
-def test_bad_batches(ada: Person, fields: dict[str, object], status: int) -> None:
+def test_invalid_batches(ada: User, fields: dict[str, object], status: int) -> None:
     assert ada.batch(b"x", **fields).status_code == status
 
 
-def test_a_file_over_the_limit_is_refused_by_itself(ada: Person) -> None:
+def test_only_the_file_over_the_limit_is_rejected(ada: User) -> None:
     objects = [{"oid": "ab" * 32, "size": 2**50}, {"oid": "cd" * 32, "size": 5}]
     first, second = ada.batch(b"", objects=objects).json()["objects"]
     assert first["error"]["code"] == 413
     assert "upload" in second["actions"]
 
 
-def test_xet_is_chosen_where_it_is_offered(ada: Person) -> None:
-    answer = ada.batch(fresh(), transfers=["basic", "multipart", "xet"]).json()
+def test_xet_is_preferred(ada: User) -> None:
+    answer = ada.batch(random_content(), transfers=["basic", "multipart", "xet"]).json()
     assert answer["transfer"] == "xet"
     upload = answer["objects"][0]["actions"]["upload"]
     assert upload["href"].endswith("/api/models/ada/net/xet-write-token/main")
@@ -172,13 +172,13 @@ def test_xet_is_chosen_where_it_is_offered(ada: Person) -> None:
 
 @pytest.mark.parametrize("suffix", [".git", ""])
 @pytest.mark.parametrize("path", ["locks", "locks/verify", "locks/3/unlock"])
-def test_locks_are_left_out_clearly(ada: Person, http: httpx2.Client, suffix: str, path: str) -> None:
+def test_locks_return_501(ada: User, http: httpx2.Client, suffix: str, path: str) -> None:
     answer = http.post(f"/{ada.repo}{suffix}/info/lfs/{path}", json={}, headers=ada.bearer)
     assert answer.status_code == 501
     assert "locks" in answer.json()["message"]
 
 
-def test_bob_may_send_for_a_pull_request_but_not_for_a_branch(hub: Running, bob: Person, http: httpx2.Client) -> None:
+def test_readers_may_upload_for_a_pull_request_only(hub: Running, bob: User, http: httpx2.Client) -> None:
     hub.token("carol")
     http.post(
         "/api/repos/create",
@@ -191,8 +191,8 @@ def test_bob_may_send_for_a_pull_request_but_not_for_a_branch(hub: Running, bob:
         assert bob.get(f"/api/models/carol/open/xet-write-token/{revision}").status_code == status
 
 
-def test_a_part_is_kept_once_and_counts(tmp_path: Path) -> None:
-    """Sent again it replaces the one before; it takes the room of its account, until it is joined or swept."""
+def test_parts_are_stored_once_and_count_towards_the_quota(tmp_path: Path) -> None:
+    """A repeated part replaces the earlier one; parts count towards the quota until they are joined or removed."""
     store = Store(tmp_path, limits=Limits(waiting_bytes=10_000))
     ada = store.accounts.create("ada")
 

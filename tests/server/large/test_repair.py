@@ -1,4 +1,4 @@
-"""What fsck finds damaged, an upload of the right bytes repairs, by any way that bytes come in."""
+"""Repair of damaged contents by any kind of upload."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from seqhub.server.types import AddSmall
 from tests.helpers.xet_writers import Piece, Xorb, file_records, shard
-from tests.server.large.conftest import Person, sha256
+from tests.server.large.conftest import User, sha256
 
 
 def flip(path: Path) -> None:
@@ -26,12 +26,12 @@ def cut(path: Path) -> None:
 DAMAGE: dict[str, Callable[[Path], None]] = {"flipped": flip, "cut": cut, "missing": Path.unlink}
 
 
-def by_lfs(ada: Person, content: bytes) -> None:
-    assert ada.http.put(ada.upload_address(content), content=content).status_code == 200
+def by_lfs(ada: User, content: bytes) -> None:
+    assert ada.http.put(ada.upload_url(content), content=content).status_code == 200
 
 
-def by_xet(ada: Person, content: bytes) -> None:
-    """As hf_xet does it: after a 404 the whole upload again, at the address that is new then."""
+def by_xet(ada: User, content: bytes) -> None:
+    """Upload like hf_xet: after a 404 repeat the whole upload with a new CAS URL."""
     xorb = Xorb([content])
     named = shard(file_records([Piece(xorb, 0, 1)], sha256=sha256(content)))
     cas = ada.cas()
@@ -42,7 +42,7 @@ def by_xet(ada: Person, content: bytes) -> None:
         assert cas.shard(named).status_code == 200
 
 
-def preupload_id(ada: Person, path: str, content: bytes) -> str | None:
+def preupload_id(ada: User, path: str, content: bytes) -> str | None:
     files = [{"path": path, "size": len(content), "sample": base64.b64encode(content[:512]).decode()}]
     body = {"files": files}
     answer = ada.http.post(f"/api/models/{ada.repo}/preupload/main", json=body, headers=ada.bearer).json()
@@ -54,7 +54,7 @@ def preupload_id(ada: Person, path: str, content: bytes) -> str | None:
 @pytest.mark.parametrize("again", [by_lfs, by_xet])
 @pytest.mark.parametrize("first", [by_lfs, by_xet])
 def test_large_files(
-    ada: Person, first: Callable[[Person, bytes], None], again: Callable[[Person, bytes], None], damage: str
+    ada: User, first: Callable[[User, bytes], None], again: Callable[[User, bytes], None], damage: str
 ) -> None:
     store, content = ada.hub.store, secrets.token_bytes(2000)
     first(ada, content)
@@ -63,7 +63,7 @@ def test_large_files(
     assert store.maintenance.fsck() == []
     DAMAGE[damage](store.blobs.path(sha256(content)))
     assert any(sha256(content) in line for line in store.maintenance.fsck())
-    assert preupload_id(ada, "w.bin", content) is None, "else the client takes its file for unchanged"
+    assert preupload_id(ada, "w.bin", content) is None, "otherwise the client treats its file as unchanged"
     again(ada, content)
     assert store.maintenance.fsck() == []
     assert preupload_id(ada, "w.bin", content) == sha256(content)
@@ -72,7 +72,7 @@ def test_large_files(
 
 
 @pytest.mark.parametrize("damage", ["other", "broken", "missing"])
-def test_small_files(ada: Person, damage: str) -> None:
+def test_small_files(ada: User, damage: str) -> None:
     store = ada.hub.store
     repo, account = store.repos.find("model", ada.repo), store.accounts.find("ada")
     assert repo is not None
@@ -99,7 +99,7 @@ def test_small_files(ada: Person, damage: str) -> None:
     answer = ada.http.post(
         f"/api/models/{ada.repo}/commit/main", content="\n".join(map(json.dumps, lines)), headers=ada.bearer
     )
-    assert answer.json()["commitOid"] == head, "the file is as it was, so there is no commit"
+    assert answer.json()["commitOid"] == head, "the file is unchanged, so there is no commit"
     assert store.maintenance.fsck() == []
     assert preupload_id(ada, "s.txt", content) == entry.oid
     assert ada.get(f"/{ada.repo}/resolve/main/s.txt").content == content

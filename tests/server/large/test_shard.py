@@ -40,7 +40,7 @@ def test_round_trip(given_files: list[tuple[list[Piece], bool, bool]]) -> None:
 
 @settings(max_examples=400)
 @given(files, st.data())
-def test_mutations_never_surprise(given_files: list[tuple[list[Piece], bool, bool]], data: st.DataObject) -> None:
+def test_mutations_raise_http_errors(given_files: list[tuple[list[Piece], bool, bool]], data: st.DataObject) -> None:
     raw = bytearray(raw_of(given_files))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(raw)))
@@ -57,7 +57,7 @@ def test_mutations_never_surprise(given_files: list[tuple[list[Piece], bool, boo
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_refused(raw: bytes) -> None:
+def test_random_bytes_are_rejected(raw: bytes) -> None:
     with pytest.raises(HubHTTPError):
         read_shard(raw)
 
@@ -68,19 +68,19 @@ GOOD = shard(file_records([Piece(XORBS[0], 0, 3)]), xorbs=XORBS)
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "its header alone"),
+        (b"", "its header must have"),
         (b"x" * 200, "not a shard"),
         (GOOD[:32] + b"\3" + GOOD[33:], "not a shard of version 2"),
-        (GOOD[:-48], "cut short"),
-        (GOOD[:-1], "cut short"),
+        (GOOD[:-48], "truncated"),
+        (GOOD[:-1], "truncated"),
         (GOOD + b"x", "follow the end"),
-        (shard(record(b"f" * 32, 0, 2**32 - 1, 0, 0)), "claims 4294967295 more records"),
+        (shard(record(b"f" * 32, 0, 2**32 - 1, 0, 0)), "declares 4294967295 more records"),
         (shard(record(b"f" * 32, 0, 1, 0, 0) + record(b"x" * 32, 0, 5, 3, 3)), "chunks 3 to 3"),
         (shard(record(b"f" * 32, 0, 1, 0, 0) + record(b"x" * 32, 0, 0, 0, 3)), "0 bytes"),
         (shard(record(b"f" * 32, 0, 1, 0, 0) + record(b"x" * 32, 0, 8192, 0, 8192)), "8192 chunks in 8192 bytes"),
-        (GOOD[:-48] + record(b"x" * 32, 0, 9, 0, 0) + END, "claims 9 more records"),
+        (GOOD[:-48] + record(b"x" * 32, 0, 9, 0, 0) + END, "declares 9 more records"),
     ],
 )
-def test_lies_are_named(raw: bytes, words: str) -> None:
+def test_invalid_input_is_described(raw: bytes, words: str) -> None:
     with pytest.raises(HubHTTPError, match=words):
         read_shard(raw)

@@ -18,17 +18,17 @@ def test_round_trip() -> None:
 
 
 @pytest.mark.parametrize("now", [2_000_000_000, 2_000_000_001, 9e12])
-def test_an_expired_grant_is_void(now: float) -> None:
+def test_an_expired_grant_is_invalid(now: float) -> None:
     with pytest.raises(HubHTTPError, match="expired"):
         SIGNER.read(SIGNER.sign(GRANT), "upload", now=now)
 
 
-def test_a_grant_for_another_action_is_void() -> None:
+def test_a_grant_for_another_action_is_invalid() -> None:
     with pytest.raises(HubHTTPError, match="another action"):
         SIGNER.read(SIGNER.sign(GRANT), "download", "xet", now=0)
 
 
-def test_a_grant_of_another_server_is_void() -> None:
+def test_a_grant_of_another_server_is_invalid() -> None:
     with pytest.raises(HubHTTPError, match="not signed by this server"):
         Signer(b"t" * 32).read(SIGNER.sign(GRANT), "upload", now=0)
 
@@ -44,14 +44,14 @@ def test_claims_cannot_be_exchanged() -> None:
 
 
 @given(st.text(max_size=3000) | st.from_regex(r"\A[A-Za-z0-9_-]{0,80}\.[A-Za-z0-9_-]{43}\Z"))
-def test_any_text_is_refused(text: str) -> None:
+def test_random_text_is_rejected(text: str) -> None:
     with pytest.raises(HubHTTPError) as caught:
         SIGNER.read(text, "upload", now=0)
     assert caught.value.status == 403
 
 
 def test_each_signature_has_one_text() -> None:
-    """The last letter of 43 holds two bits that a lenient decoder drops."""
+    """The last of 43 characters contains two bits that a lenient decoder ignores."""
     signed = SIGNER.sign(GRANT)
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
     for forged in (signed[:-1] + letter for letter in letters if letter != signed[-1]):
@@ -60,7 +60,7 @@ def test_each_signature_has_one_text() -> None:
 
 
 @given(st.integers(0, 400), st.characters(min_codepoint=33, max_codepoint=126))
-def test_one_other_character_voids_it(at: int, letter: str) -> None:
+def test_a_changed_character_invalidates_the_grant(at: int, letter: str) -> None:
     signed = SIGNER.sign(GRANT)
     at %= len(signed)
     forged = signed[:at] + letter + signed[at + 1 :]

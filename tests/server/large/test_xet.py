@@ -1,4 +1,4 @@
-"""The Xet routes, asked by hand for what hf_xet never asks."""
+"""Xet routes with requests that hf_xet does not send."""
 
 import secrets
 import time
@@ -13,10 +13,10 @@ from seqhub.server.serve import Running
 from seqhub.server.signed_urls import Grant, Signer
 from seqhub.server.xet.hashes import to_hex
 from tests.helpers.xet_writers import Piece, Xorb, chunk, file_records, record, shard
-from tests.server.large.conftest import Person, files_below, sha256
+from tests.server.large.conftest import User, files_below, sha256
 
 
-def fresh(count: int = 3) -> Xorb:
+def new_xorb(count: int = 3) -> Xorb:
     return Xorb([secrets.token_bytes(900) for _ in range(count)], [0, 1, 2][:count])
 
 
@@ -24,8 +24,8 @@ def whole(xorb: Xorb) -> list[Piece]:
     return [Piece(xorb, 0, len(xorb.contents))]
 
 
-def test_a_file_of_pieces_of_two_xorbs(ada: Person) -> None:
-    first, second, cas = fresh(), fresh(), ada.cas()
+def test_a_file_with_pieces_of_two_xorbs(ada: User) -> None:
+    first, second, cas = new_xorb(), new_xorb(), ada.cas()
     assert cas.xorb(first).json() == {"was_inserted": True}
     assert cas.xorb(first).json() == {"was_inserted": False}
     assert cas.xorb(second).status_code == 200
@@ -38,15 +38,15 @@ def test_a_file_of_pieces_of_two_xorbs(ada: Person) -> None:
     assert ada.commit("pieces.bin", sha256(content), len(content)).status_code == 200
 
 
-def test_xorbs_become_places_and_serve_again(ada: Person) -> None:
-    """What a client remembers as sent can be named later, though only the blob is left, also after part by part."""
-    xorb, cas = fresh(), ada.cas()
+def test_xorbs_are_reused_from_blobs(ada: User) -> None:
+    """Shards can refer to xorbs after their bytes were replaced by places in blobs, also step by step."""
+    xorb, cas = new_xorb(), ada.cas()
     cas.xorb(xorb)
     epoch = cas.url.rsplit("/", 1)[1]
     (folder,) = ada.hub.store.root.glob(f"xorbs/*/*/{epoch}")
     stored = folder / f"{to_hex(xorb.hash)}.bytes"
     assert cas.shard(shard(file_records([Piece(xorb, 1, 2)]))).status_code == 200
-    assert stored.exists(), "chunks 0 and 2 lie nowhere else yet"
+    assert stored.exists(), "chunks 0 and 2 are not in a blob yet"
     assert cas.shard(shard(file_records([Piece(xorb, 0, 2)]))).status_code == 200
     assert cas.shard(shard(file_records([Piece(xorb, 2, 3), Piece(xorb, 2, 3)]))).status_code == 200
     assert not stored.exists()
@@ -58,8 +58,8 @@ def test_xorbs_become_places_and_serve_again(ada: Person) -> None:
     assert not stored.exists()
 
 
-def test_a_shard_names_only_what_its_sender_sent(ada: Person, bob: Person) -> None:
-    secret, own = fresh(), fresh()
+def test_a_shard_may_refer_to_xorbs_of_its_sender_only(ada: User, bob: User) -> None:
+    secret, own = new_xorb(), new_xorb()
     ada.cas().xorb(secret)
     ada.cas().shard(shard(file_records(whole(secret))))
     cas = bob.cas()
@@ -70,24 +70,24 @@ def test_a_shard_names_only_what_its_sender_sent(ada: Person, bob: Person) -> No
         assert answer.status_code == 404, answer.text
         assert "start the upload again" in answer.json()["error"]
         assert not bob.may_use(b"".join(piece.content for piece in pieces))
-    absent = cas.shard(shard(file_records(whole(fresh()))))
+    absent = cas.shard(shard(file_records(whole(new_xorb()))))
     assert (absent.status_code, absent.json()) == (answer.status_code, answer.json()), (
-        "absent and foreign look the same"
+        "absent xorbs and xorbs of others look the same"
     )
     assert files_below(bob.hub.store.root) == before
-    assert bob.cas().url != cas.url, "his client forgets what it believes to be here"
-    assert cas.shard(shard(file_records(whole(own)))).status_code == 200, "but uploads under way go on"
+    assert bob.cas().url != cas.url, "his client must discard its cache"
+    assert cas.shard(shard(file_records(whole(own)))).status_code == 200, "running uploads continue"
 
 
-def test_two_users_of_one_machine_have_addresses_of_their_own(ada: Person, bob: Person) -> None:
+def test_two_users_of_one_machine_have_separate_urls(ada: User, bob: User) -> None:
     assert ada.cas().url == ada.cas().url != bob.cas().url
-    xorb, cas, other = fresh(), ada.cas(), bob.cas()
-    cas.token = other.token  # bob's token at ada's address
+    xorb, cas, other = new_xorb(), ada.cas(), bob.cas()
+    cas.token = other.token  # bob's token with ada's URL
     assert cas.xorb(xorb).status_code == 410
 
 
-def test_lost_bytes_heal_by_another_address(ada: Person) -> None:
-    xorb, cas = fresh(), ada.cas()
+def test_lost_bytes_lead_to_a_new_url(ada: User) -> None:
+    xorb, cas = new_xorb(), ada.cas()
     cas.xorb(xorb)
     cas.shard(shard(file_records(whole(xorb))))
     content = b"".join(xorb.contents)
@@ -104,9 +104,9 @@ def test_lost_bytes_heal_by_another_address(ada: Person) -> None:
 
 @pytest.mark.parametrize("suffix", [".bytes", ".chunks"])
 @pytest.mark.parametrize("is_empty", [False, True])
-def test_what_a_power_cut_tore_heals_by_another_address(ada: Person, suffix: str, is_empty: bool) -> None:
-    """Files may come back empty, or as long as they were and full of zeros."""
-    xorb, cas = fresh(), ada.cas()
+def test_truncated_files_lead_to_a_new_url(ada: User, suffix: str, is_empty: bool) -> None:
+    """After a power failure files can be empty, or have their size and contain zeros."""
+    xorb, cas = new_xorb(), ada.cas()
     cas.xorb(xorb)
     (torn,) = ada.hub.store.root.glob(f"xorbs/*/*/*/{to_hex(xorb.hash)}{suffix}")
     torn.write_bytes(bytes(0 if is_empty else torn.stat().st_size))
@@ -120,22 +120,22 @@ def test_what_a_power_cut_tore_heals_by_another_address(ada: Person, suffix: str
     assert ada.may_use(content)
 
 
-def test_a_lie_about_a_sound_xorb_changes_no_address(ada: Person) -> None:
-    xorb, cas = fresh(), ada.cas()
+def test_an_invalid_shard_for_an_intact_xorb_keeps_the_url(ada: User) -> None:
+    xorb, cas = new_xorb(), ada.cas()
     cas.xorb(xorb)
     assert cas.shard(shard(file_records(whole(xorb), sha256=sha256(b"another")))).status_code == 400
     assert ada.cas().url == cas.url
 
 
-def test_lying_xorbs_leave_nothing(ada: Person) -> None:
-    xorb, cas = fresh(), ada.cas()
+def test_invalid_xorbs_leave_nothing(ada: User) -> None:
+    xorb, cas = new_xorb(), ada.cas()
     before = files_below(ada.hub.store.root)
     bad = [
         b"",
         xorb.raw[:-1],
         xorb.raw[:900],
         xorb.raw + b"more bytes",
-        fresh().raw,
+        new_xorb().raw,
         xorb.raw[:8] + b"?" + xorb.raw[9:],
         chunk(bytes(131072), 1) * 513,
         secrets.token_bytes(3000),
@@ -151,7 +151,7 @@ def test_lying_xorbs_leave_nothing(ada: Person) -> None:
     assert cas.xorb(xorb).status_code == 200
 
 
-def test_oversized_bodies_are_refused_before_they_are_read(ada: Person, hub: Running) -> None:
+def test_oversized_bodies_are_rejected_before_they_are_read(ada: User, hub: Running) -> None:
     cas = ada.cas()
     host = urlsplit(hub.url).netloc
     for path in (f"v1/xorbs/default/{'a' * 64}", "v1/shards"):
@@ -163,8 +163,8 @@ def test_oversized_bodies_are_refused_before_they_are_read(ada: Person, hub: Run
             assert connection.getresponse().status == 413
 
 
-def test_lying_shards_leave_nothing(ada: Person) -> None:
-    xorb, cas = fresh(), ada.cas()
+def test_invalid_shards_leave_nothing(ada: User) -> None:
+    xorb, cas = new_xorb(), ada.cas()
     cas.xorb(xorb)
     before = files_below(ada.hub.store.root)
     content = b"".join(xorb.contents)
@@ -187,7 +187,7 @@ def test_lying_shards_leave_nothing(ada: Person) -> None:
     huge = record(b"f" * 32, 0, 20, 0, 0) + record(xorb.hash, 0, 2**32 - 1, 0, 3) * 20
     assert cas.shard(shard(huge)).status_code == 413
     many = record(b"f" * 32, 0, 10, 0, 0) + record(xorb.hash, 0, 2**32 - 1, 0, 3) * 10
-    assert cas.shard(shard(*[many] * 1000)).status_code == 507, "more than any disk of a test machine holds"
+    assert cas.shard(shard(*[many] * 1000)).status_code == 507, "larger than the disk of any test machine"
     for raw in (b"", b"x", good, shard(good)[:-1], secrets.token_bytes(500)):
         assert cas.shard(raw).status_code == 400
     left = {path: size for path, size in files_below(ada.hub.store.root).items() if path not in before}
@@ -195,15 +195,15 @@ def test_lying_shards_leave_nothing(ada: Person) -> None:
     assert not ada.may_use(b"other")
 
 
-def test_an_empty_file_has_no_hashes(ada: Person) -> None:
+def test_an_empty_file_has_no_hashes(ada: User) -> None:
     """hf_xet 1.8 sends zeros for the hash and the SHA-256 of an empty file."""
     records = record(bytes(32), 0b11 << 30, 0, 0, 0) + bytes(48)
     assert ada.cas().shard(shard(records)).status_code == 200
     assert ada.may_use(b"")
 
 
-def test_tokens_of_the_cas(ada: Person, hub: Running, http: httpx2.Client) -> None:
-    cas, xorb = ada.cas(), fresh()
+def test_tokens_of_the_cas(ada: User, hub: Running, http: httpx2.Client) -> None:
+    cas, xorb = ada.cas(), new_xorb()
     path = f"{cas.url}/v1/xorbs/default/{to_hex(xorb.hash)}"
     token = hub.store.tokens.of_user("ada")[0]
     good = Grant("xet", "ada", token.id, "model:ada/net", "write", int(time.time()) + 60)
@@ -228,12 +228,12 @@ def test_tokens_of_the_cas(ada: Person, hub: Running, http: httpx2.Client) -> No
 
 
 @pytest.mark.parametrize("path", ["v2/shards", "v1/xorb-grants/default/abc", "v1/chunks/default/abc"])
-def test_what_hf_xet_does_without(ada: Person, path: str) -> None:
+def test_optional_routes_of_hf_xet(ada: User, path: str) -> None:
     assert ada.cas().post(path, b"").status_code == 404
 
 
-def test_a_renewed_instance_voids_the_address(ada: Person, hub: Running) -> None:
-    xorb, cas = fresh(), ada.cas()
+def test_a_new_instance_id_invalidates_the_url(ada: User, hub: Running) -> None:
+    xorb, cas = new_xorb(), ada.cas()
     assert hub.store.instance_id in cas.url
     hub.store.maintenance.renew_instance()
     assert cas.xorb(xorb).status_code == 410
@@ -244,7 +244,7 @@ def test_a_renewed_instance_voids_the_address(ada: Person, hub: Running) -> None
     assert ada.cas().xorb(xorb).status_code == 200
 
 
-def test_addresses_do_not_leave_the_folder(ada: Person, http: httpx2.Client) -> None:
+def test_addresses_do_not_leave_the_folder(ada: User, http: httpx2.Client) -> None:
     cas = ada.cas()
     base, instance, epoch = cas.url.rsplit("/", 2)
     for odd in ("..", ".", "newest", epoch.upper(), "%2e%2e%2f%2e%2e", epoch + "%00", "x" * 300):

@@ -42,7 +42,7 @@ def test_footer_is_skipped(xorb: Xorb, footer: bytes) -> None:
 
 @settings(max_examples=400)
 @given(xorbs(), st.data())
-def test_mutations_are_refused_or_harmless(xorb: Xorb, data: st.DataObject) -> None:
+def test_mutations_are_rejected_or_ignored(xorb: Xorb, data: st.DataObject) -> None:
     raw = bytearray(xorb.raw)
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(raw) - 1))
@@ -65,7 +65,7 @@ def test_mutations_are_refused_or_harmless(xorb: Xorb, data: st.DataObject) -> N
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_refused(raw: bytes) -> None:
+def test_random_bytes_are_rejected(raw: bytes) -> None:
     with pytest.raises(HubHTTPError):
         read(raw, bytes(32))
 
@@ -76,11 +76,11 @@ def test_any_bytes_are_refused(raw: bytes) -> None:
         (b"", "no chunks"),
         (chunk(b"abc")[:-1], "ends within"),
         (chunk(b"abc")[:5], "ends within"),
-        (chunk(b"abc", size=4), "claims 4 bytes and holds 3"),
-        (chunk(b"", size=0, body=b"x"), "claims 0 bytes"),
+        (chunk(b"abc", size=4), "declares 4 bytes and contains 3"),
+        (chunk(b"", size=0, body=b"x"), "declares 0 bytes"),
         (chunk(b"abc", size=MAX_CHUNK_BYTES + 1), "1 to 131072 are allowed"),
-        (chunk(b"a" * 99, 1, size=98), "claims 98 bytes and holds 99 or more"),
-        (chunk(b"a" * 99, 1, size=100), "claims 100 bytes and holds 99"),
+        (chunk(b"a" * 99, 1, size=98), "declares 98 bytes and contains 99 or more"),
+        (chunk(b"a" * 99, 1, size=100), "declares 100 bytes and contains 99"),
         (chunk(b"a" * 99, 1, body=packed(b"a" * 99, 1) + b"more"), "does not end where"),
         (chunk(b"a" * 99, 1, body=packed(b"a" * 99, 1)[:-1]), "does not end where"),
         (chunk(b"a" * 99, 1, body=b"no frame"), "not an LZ4 frame"),
@@ -90,15 +90,15 @@ def test_any_bytes_are_refused(raw: bytes) -> None:
         (chunk(b"abc") + b"XETBLOB" + bytes(2**20), "footer"),
     ],
 )
-def test_lies_are_named(raw: bytes, words: str) -> None:
+def test_invalid_input_is_described(raw: bytes, words: str) -> None:
     with pytest.raises(HubHTTPError, match=words):
         read(raw, Xorb([b"abc"]).hash)
 
 
 @pytest.mark.parametrize("claimed", [None, 2**40])
-def test_a_bomb_is_stopped_at_the_size_that_it_declares(claimed: int | None) -> None:
+def test_decompression_stops_at_the_declared_size(claimed: int | None) -> None:
     bomb = lz4.frame.compress(bytes(30_000_000), store_size=claimed is not None)
-    if claimed is not None:  # the frame's own claim of its size is in bytes 6 to 13
+    if claimed is not None:  # bytes 6 to 13 contain the size declared by the frame
         bomb = bomb[:6] + claimed.to_bytes(8, "little") + bomb[14:]
     with pytest.raises(HubHTTPError):
         read(chunk(b"", 1, size=MAX_CHUNK_BYTES, body=bomb[: 2 * MAX_CHUNK_BYTES]), bytes(32))
@@ -109,18 +109,18 @@ def test_a_xorb_ends_at_64_mebibytes() -> None:
     reader = XorbReader(lambda piece: None)
     for _ in range(MAX_XORB_BYTES // MAX_CHUNK_BYTES):
         reader.write(full)
-    with pytest.raises(HubHTTPError, match="holds more than") as caught:
+    with pytest.raises(HubHTTPError, match="contains more than") as caught:
         reader.write(full)
     assert caught.value.status == 413
 
 
-def test_another_hash_is_refused() -> None:
-    with pytest.raises(HubHTTPError, match="as its address says"):
+def test_another_hash_is_rejected() -> None:
+    with pytest.raises(HubHTTPError, match="as in its URL"):
         read(Xorb([b"abc"]).raw, Xorb([b"abd"]).hash)
 
 
 def reference_root(nodes: list[tuple[bytes, int]]) -> bytes:
-    """The tree as the specification tells it: level by level over whole lists."""
+    """Compute the tree as in the specification: level by level over complete lists."""
     while len(nodes) > 1:
         parents, at = [], 0
         while at < len(nodes):
@@ -138,7 +138,7 @@ def reference_root(nodes: list[tuple[bytes, int]]) -> bytes:
 
 
 @pytest.mark.parametrize("count", [*range(30), 100, 999, 5000])
-def test_tree_built_on_the_way_equals_the_tree_built_at_the_end(count: int) -> None:
+def test_incremental_tree_equals_the_reference(count: int) -> None:
     source = random.Random(count)
     nodes = [(source.randbytes(32), source.randrange(1, 10**6)) for _ in range(count)]
     assert tree_root(nodes) == reference_root(nodes)

@@ -17,15 +17,15 @@ from tests.helpers.xet_writers import Xorb
 XORB = Xorb([b"one", b"two", b"three"])
 
 
-def put(shelf: XorbStore, xorb: Xorb = XORB) -> None:
-    incoming = shelf.receive(xorb.hash)
+def put(store: XorbStore, xorb: Xorb = XORB) -> None:
+    incoming = store.receive(xorb.hash)
     incoming.write(xorb.raw)
     incoming.finish()
     incoming.abort()
 
 
-def read(shelf: XorbStore, first: int, end: int, blobs: dict[str, Path]) -> bytes:
-    xorb = shelf.xorb(XORB.hash, blobs.get)
+def read(store: XorbStore, first: int, end: int, blobs: dict[str, Path]) -> bytes:
+    xorb = store.xorb(XORB.hash, blobs.get)
     try:
         return b"".join(xorb.read(first, end))
     finally:
@@ -39,18 +39,18 @@ def test_epochs_are_kept_for_each_user(tmp_path: Path) -> None:
     first.renew()
     assert XorbStore(tmp_path, "i", 1).epoch != first.epoch
     for user, epoch in ((2, first.epoch), (1, ".."), (1, "a" * 16)):
-        with pytest.raises(HubHTTPError, match="not in use"):
+        with pytest.raises(HubHTTPError, match="no longer in use"):
             XorbStore(tmp_path, "i", user, epoch)
 
 
-def test_places_survive_half_a_record(tmp_path: Path) -> None:
-    """A power cut within an append leaves the start of a record; what was written before it still counts."""
-    shelf = XorbStore(tmp_path, "i", 1)
-    put(shelf)
+def test_a_truncated_record_of_places_is_ignored(tmp_path: Path) -> None:
+    """A power failure during an append leaves an incomplete record; earlier records are still valid."""
+    store = XorbStore(tmp_path, "i", 1)
+    put(store)
     blob = tmp_path / "blob"
     blob.write_bytes(b"..onetwothree")
     sha256 = "ab" * 32
-    xorb = shelf.xorb(XORB.hash, {sha256: blob}.get)
+    xorb = store.xorb(XORB.hash, {sha256: blob}.get)
     xorb.place(0, 3, sha256, 2)
     xorb.flush()
     xorb.close()
@@ -58,25 +58,25 @@ def test_places_survive_half_a_record(tmp_path: Path) -> None:
     with places.open("ab") as file:
         file.write(b"half")
     assert not list(tmp_path.rglob("*.bytes"))
-    assert read(shelf, 0, 3, {sha256: blob}) == b"onetwothree"
-    assert read(shelf, 1, 2, {sha256: blob}) == b"two"
+    assert read(store, 0, 3, {sha256: blob}) == b"onetwothree"
+    assert read(store, 1, 2, {sha256: blob}) == b"two"
     blob.write_bytes(b"..onet")
     for blobs in ({}, {sha256: blob}):
         with pytest.raises(LostError):
-            read(shelf, 1, 3, blobs)
+            read(store, 1, 3, blobs)
 
 
-def test_a_torn_index_counts_as_absent(tmp_path: Path) -> None:
-    shelf = XorbStore(tmp_path, "i", 1)
-    put(shelf)
+def test_a_truncated_index_raises_lost_error(tmp_path: Path) -> None:
+    store = XorbStore(tmp_path, "i", 1)
+    put(store)
     (index,) = tmp_path.rglob("*.chunks")
     index.write_bytes(index.read_bytes()[:-1])
     with pytest.raises(LostError):
-        read(shelf, 0, 1, {})
+        read(store, 0, 1, {})
 
 
 @pytest.mark.parametrize("torn", [b"", bytes(16), b"\xff" * 16])
-def test_a_torn_note_of_the_epoch_is_renewed(tmp_path: Path, torn: bytes) -> None:
+def test_a_truncated_epoch_file_is_replaced(tmp_path: Path, torn: bytes) -> None:
     before = XorbStore(tmp_path, "i", 1).epoch
     (note,) = tmp_path.rglob("newest")
     note.write_bytes(torn)
@@ -86,10 +86,10 @@ def test_a_torn_note_of_the_epoch_is_renewed(tmp_path: Path, torn: bytes) -> Non
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = XorbStore(tmp_path, "i", 1)
+    store = XorbStore(tmp_path, "i", 1)
     with monkeypatch.context() as patched:
         patched.setattr(private, "create", lambda path, *, buffering: open("/dev/full", "wb", buffering))  # noqa: PTH123, SIM115
-        incoming = shelf.receive(XORB.hash)
+        incoming = store.receive(XORB.hash)
     incoming.write(XORB.raw)
     with pytest.raises(OSError, match="No space"):
         incoming.finish()
@@ -98,20 +98,20 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_sweeping(tmp_path: Path) -> None:
-    gone, shelf = XorbStore(tmp_path, "before", 1), XorbStore(tmp_path, "i", 1)
+    gone, store = XorbStore(tmp_path, "before", 1), XorbStore(tmp_path, "i", 1)
     put(gone)
-    put(shelf)
+    put(store)
     old = Xorb([secrets.token_bytes(9)])
-    put(shelf, old)
+    put(store, old)
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.stem == to_hex(old.hash):
             os.utime(path, (0, time.time() - PENDING_SECONDS - 1))
     assert sweep(tmp_path, "i")
     assert not sweep(tmp_path, "i"), "at most once an hour"
     assert not (tmp_path / "xorbs" / "before").exists()
-    assert read(shelf, 0, 3, {}) == b"onetwothree"
+    assert read(store, 0, 3, {}) == b"onetwothree"
     with pytest.raises(LostError):
-        b"".join(shelf.xorb(old.hash, lambda sha256: None).read(0, 1))
+        b"".join(store.xorb(old.hash, lambda sha256: None).read(0, 1))
 
 
 def test_parts(tmp_path: Path) -> None:

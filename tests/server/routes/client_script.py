@@ -1,9 +1,9 @@
-"""What a user does in an afternoon, with the real client; run in a process of its own with HF_ENDPOINT set.
+"""Typical operations of a user with the real client, run in a separate process with HF_ENDPOINT set.
 
-Every step is a function of its own; the test that runs this file reads which of them ended well.
+Every step is a function; the test that runs this file reads which of them succeeded.
 """
 
-# ruff: noqa: PT017, PT018  # a script whose steps assert; one failing line tells enough
+# ruff: noqa: PT017, PT018  # the steps of the script use assertions
 
 import json
 import os
@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
 )
 
 api = HfApi()
-nobody = HfApi(token=False)
+anonymous = HfApi(token=False)
 other = HfApi(token=os.environ["OTHER_TOKEN"])
 ME = api.whoami()["name"]
 if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
@@ -53,7 +53,7 @@ def repositories():
     api.create_repo("space", repo_type="space", space_sdk="gradio")
     assert api.space_info(f"{ME}/space").sdk == "gradio"
     api.update_repo_settings(f"{ME}/Made", private=True)
-    raises(RepositoryNotFoundError, nobody.model_info, f"{ME}/Made", text="Repository Not Found")
+    raises(RepositoryNotFoundError, anonymous.model_info, f"{ME}/Made", text="Repository Not Found")
     raises(RepositoryNotFoundError, other.model_info, f"{ME}/Made")
     api.auth_check(f"{ME}/Made", write=True)
     api.move_repo(f"{ME}/Made", f"{ME}/Moved")
@@ -111,10 +111,10 @@ def files():
     assert [c.title for c in commits] == ["c", "all", "initial commit"] and commits[0].authors == [ME]
     raises(ValueError, api.upload_file, repo_id=repo, path_in_repo="README.md", text="Invalid metadata",
            path_or_fileobj=b"---\nmodel-index: foo\n---\n")  # fmt: skip
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         api.upload_file(repo_id=repo, path_in_repo="README.md", path_or_fileobj=b"# no metadata")
-    assert any("empty or missing yaml metadata" in str(w.message) for w in said)
+    assert any("empty or missing yaml metadata" in str(w.message) for w in caught)
     raises(HfHubHTTPError, api.upload_file, repo_id=repo, path_in_repo="..\\up", path_or_fileobj=b"x", text="422")
     snapshot = api.snapshot_download(repo, allow_patterns=["*.bin"], local_dir=WORK / "local")
     assert {p.name for p in Path(snapshot).glob("*.bin")} == {"big.bin", "copy.bin", "empty.bin"}
@@ -178,12 +178,12 @@ def pull_requests():
     assert draft.status == "draft"
     assert api.change_discussion_status(draft.repo_id, draft.num, "open").new_status == "open"
     talk = other.create_discussion(repo, " A question ")
-    said = other.comment_discussion(repo, talk.num, "first")
-    assert other.edit_discussion_comment(repo, talk.num, said.id, "better").content == "better"
-    raises(HfHubHTTPError, api.edit_discussion_comment, repo, talk.num, said.id, "mine", text="403")
+    comment = other.comment_discussion(repo, talk.num, "first")
+    assert other.edit_discussion_comment(repo, talk.num, comment.id, "better").content == "better"
+    raises(HfHubHTTPError, api.edit_discussion_comment, repo, talk.num, comment.id, "mine", text="403")
     assert api.rename_discussion(repo, talk.num, "Renamed").old_title == "A question"
     assert api.change_discussion_status(repo, talk.num, "closed", comment="done").new_status == "closed"
-    assert api.hide_discussion_comment(repo, talk.num, said.id).hidden
+    assert api.hide_discussion_comment(repo, talk.num, comment.id).hidden
     assert [d.num for d in api.get_repo_discussions(repo)] == [3, 2, 1]
     assert [
         d.num for d in api.get_repo_discussions(repo, discussion_type="pull_request", discussion_status="open")
@@ -210,7 +210,7 @@ def lists():
     api.update_repo_settings(names[0], gated="manual")
     assert [m.id for m in api.list_models(search="list-", gated=True)] == names[:1]
     raises(GatedRepoError, other.hf_hub_download, names[0], "README.md", text="not in the authorized list")
-    raises(GatedRepoError, nobody.hf_hub_download, names[0], "README.md")
+    raises(GatedRepoError, anonymous.hf_hub_download, names[0], "README.md")
     who = other.whoami()["name"]
     api.grant_access(names[0], who)
     raises(HfHubHTTPError, api.grant_access, names[0], who)
@@ -257,10 +257,10 @@ def command_line():
         return done.stdout
 
     assert ME in hf("auth", "whoami")
-    (WORK / "one.txt").write_text("by hand")
+    (WORK / "one.txt").write_text("one")
     hf("upload", f"{ME}/by-hand", str(WORK / "one.txt"), "one.txt")
     hf("download", f"{ME}/by-hand", "one.txt", "--local-dir", str(WORK / "down"))
-    assert (WORK / "down" / "one.txt").read_text() == "by hand"
+    assert (WORK / "down" / "one.txt").read_text() == "one"
 
 
 MODELING = """

@@ -1,4 +1,4 @@
-"""A server in this process, for requests that no client would send."""
+"""Server in this process, for requests that real clients do not send."""
 
 import json
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from seqhub.server.settings import Settings
 from seqhub.server.store import Store
 from seqhub.server.types import AddSmall, Repo, RepoType
 
-collect_ignore = ["client_script.py"]  # a script for a process of its own; doctest would import it here
+collect_ignore = ["client_script.py"]  # a script for a separate process, which doctest must not import
 
 
 @dataclass(frozen=True)
 class Hub:
-    """A store, and requests to the application over it by somebody."""
+    """Store, and requests to its application by a user."""
 
     store: Store
     client: TestClient

@@ -1,4 +1,4 @@
-"""A request that is refused changes nothing, whatever part of it came first."""
+"""Atomicity: a request that fails changes nothing."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ REPO = "/api/models/ada/whole"
 
 
 def everything(store: Store) -> dict[str, list[Any]]:
-    """Every row of every table, but for the last use of tokens."""
+    """Return all rows of all tables, without the last use of tokens."""
     with store.database.reading() as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in sorted(names)}
@@ -26,7 +26,7 @@ def everything(store: Store) -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def large(hub: Hub) -> str:
-    """SHA-256 of a large file of ada/whole, which has a branch and a pull request, too."""
+    """Return the SHA-256 of a large file of ada/whole, which also has a branch and a pull request."""
     repo = hub.make("ada/whole")
     ada = hub.store.accounts.find("ada")
     assert ada is not None
@@ -49,7 +49,7 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("POST", f"{REPO}/duplicate", {"repository": "ada/open"}),
     ("POST", f"{REPO}/duplicate", {"repository": "bob/whole"}),
     ("POST", "/api/repos/move", {"fromRepo": "ada/whole", "toRepo": "ada/open"}),
-    ("POST", "/api/repos/move", {"fromRepo": "ada/whole", "toRepo": "nobody/x"}),
+    ("POST", "/api/repos/move", {"fromRepo": "ada/whole", "toRepo": "unknown/x"}),
     ("PUT", f"{REPO}/settings", {"private": True, "gated": "x"}),
     ("POST", f"{REPO}/branch/dev", {"startingPoint": "absent", "overwrite": True}),
     ("POST", f"{REPO}/branch/main", {"startingPoint": "dev", "overwrite": True}),
@@ -60,13 +60,13 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("POST", f"{REPO}/discussions/1/status", {"status": "closed", "comment": "c" * 70_000}),
     ("POST", f"{REPO}/discussions/1/title", {"title": " "}),
     ("POST", f"{REPO}/discussions/1/merge", {"comment": "c" * 70_000}),
-    ("POST", "/api/models/ada/gated/user-access-request/grant", {"user": "nobody"}),
+    ("POST", "/api/models/ada/gated/user-access-request/grant", {"user": "unknown"}),
     ("POST", f"{REPO}/super-squash/absent", {"message": "m"}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("method", "path", "body"), REFUSED, ids=lambda value: str(value)[:60])
-def test_a_refused_request_changes_nothing(hub: Hub, large: str, method: str, path: str, body: Any) -> None:
+def test_an_invalid_request_changes_nothing(hub: Hub, large: str, method: str, path: str, body: Any) -> None:
     before = everything(hub.store)
     if "deletions" in body:
         body = {"deletions": {"sha": [large if sha == "LARGE" else sha for sha in body["deletions"]["sha"]]}}
@@ -84,7 +84,7 @@ def test_a_refused_request_changes_nothing(hub: Hub, large: str, method: str, pa
      ("file", {"path": "a.txt/x", "content": "eA==", "encoding": "base64"})],
     ids=lambda last: last[0],
 )  # fmt: skip
-def test_a_refused_commit_leaves_no_pull_request(hub: Hub, query: str, last: Any) -> None:
+def test_an_invalid_commit_leaves_no_pull_request(hub: Hub, query: str, last: Any) -> None:
     before = everything(hub.store)
     lines: list[tuple[str, Any]] = [
         ("header", {"summary": "s"}),
@@ -97,7 +97,7 @@ def test_a_refused_commit_leaves_no_pull_request(hub: Hub, query: str, last: Any
     assert everything(hub.store) == before
 
 
-def test_the_retry_of_a_refused_create_works(hub: Hub) -> None:
+def test_create_can_be_repeated_after_an_error(hub: Hub) -> None:
     body = {"name": "retried", "type": "model", "files": [UP]}
     assert hub("POST", "/api/repos/create", json=body).status_code == 422
     body["files"] = [GOOD]
@@ -116,7 +116,7 @@ def test_an_overwritten_branch_moves(hub: Hub, large: str) -> None:
     assert large
 
 
-def test_a_token_that_is_refused_makes_no_account(hub: Hub) -> None:
+def test_an_invalid_token_creates_no_account(hub: Hub) -> None:
     before = everything(hub.store)
     for user, role in (("newcomer", "owner"), ("bad name", "write")):
         with pytest.raises(HubHTTPError):

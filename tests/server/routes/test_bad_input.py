@@ -1,6 +1,6 @@
-"""What no honest client sends: 4xx with a clear message, and nothing written."""
+"""Invalid requests: 4xx with a message, and nothing is written."""
 
-# ruff: noqa: E501  # tables of bad values read better in long lines
+# ruff: noqa: E501  # tables of invalid values are more readable in long lines
 
 import base64
 import json
@@ -133,7 +133,7 @@ def test_stale_parents(hub: Hub, parent: str) -> None:
     "revision", ["absent", "refs%2Ftags%2Fx", "refs%2Fpr%2F9", "%00", "%ff", "%2e%2e", "0" * 40, "a" * 5000]
 )
 @pytest.mark.parametrize("route", ["commit/{}", "preupload/{}", "super-squash/{}"])
-def test_writing_to_revisions_that_are_no_branch(hub: Hub, revision: str, route: str) -> None:
+def test_writing_to_revisions_that_are_not_branches(hub: Hub, revision: str, route: str) -> None:
     body = HEADER if "commit" in route else b'{"files": []}'
     refused(hub("POST", f"{REPO}/{route.format(revision)}", content=body), 400, 404)
     refused(hub("POST", f"{REPO}/{route.format(revision)}?create_pr=1", content=body), 400, 404)
@@ -146,7 +146,7 @@ def test_writing_to_revisions_that_are_no_branch(hub: Hub, revision: str, route:
     "route", ["/api/models/ada/open/tree/{}", "/api/models/ada/open/revision/{}", "/api/models/ada/open/commits/{}",
               "/ada/open/resolve/{}/a.txt", "/ada/open/raw/{}/a.txt"],
 )  # fmt: skip
-def test_reading_revisions_that_are_not_there(hub: Hub, revision: str, route: str) -> None:
+def test_reading_missing_revisions(hub: Hub, revision: str, route: str) -> None:
     refused(hub("GET", route.format(revision)), 400, 404)
 
 
@@ -191,7 +191,7 @@ ILL_TYPED: list[tuple[str, str, list[Any]]] = [
 
 @pytest.mark.parametrize(("method", "path", "bodies"), ILL_TYPED, ids=[f"{m} {p}" for m, p, _ in ILL_TYPED])
 def test_fields(hub: Hub, method: str, path: str, bodies: list[Any]) -> None:
-    """Ill-typed fields, and bodies that are no JSON object at all."""
+    """Fields of wrong types, and bodies that are not JSON objects."""
     for body in bodies:
         refused(hub(method, path, json=body), 400, 404)
     kind = {"content-type": "application/json"}
@@ -210,7 +210,7 @@ def test_yaml(hub: Hub, text: str) -> None:
     refused(answer, 400)
 
 
-def test_broken_yaml_in_a_repository_breaks_nothing(hub: Hub) -> None:
+def test_invalid_yaml_in_a_repository_is_ignored(hub: Hub) -> None:
     for number, text in enumerate((BOMB, "a: [", "a: .nan\nb: 2020-01-01\n? [x]\n: y", "tags: 7\nlicense: {a: b}")):
         hub.make(f"bob/yaml-{number}", **{"README.md": f"---\n{text}\n---\n".encode()})
         assert hub("GET", f"/api/models/bob/yaml-{number}").status_code == 200
@@ -230,7 +230,7 @@ def test_queries_of_lists(hub: Hub, query: str) -> None:
 
 
 @pytest.mark.parametrize("search", ['"', "%", "\0", "' OR 1=1 --", "*", "\U0001f917", "x" * 5000, "NEAR(", '""""'])
-def test_searches_are_text_and_no_language(hub: Hub, search: str) -> None:
+def test_searches_are_not_query_languages(hub: Hub, search: str) -> None:
     for name in ("search", "filter", "author", "pipeline_tag"):
         assert hub("GET", "/api/models", params={name: search}).json() == []
 
@@ -244,7 +244,7 @@ def test_unknown_addresses(hub: Hub, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_files_are_only_read(hub: Hub, method: str) -> None:
+def test_files_are_read_only(hub: Hub, method: str) -> None:
     answer = hub(method, "/ada/open/resolve/main/a.txt")
     refused(answer, 405)
     assert "GET" in answer.headers["allow"]
@@ -253,7 +253,7 @@ def test_files_are_only_read(hub: Hub, method: str) -> None:
 @pytest.mark.parametrize(
     "path", ["absent", "..%2F..%2Fetc%2Fpasswd", "a.txt/", "a.txt/b", "%00", "%ff", "A.TXT", "x" * 5000, "a%5Cb"]
 )
-def test_files_that_are_not_there(hub: Hub, path: str) -> None:
+def test_missing_files(hub: Hub, path: str) -> None:
     for address in (f"/ada/open/resolve/main/{path}", f"/ada/open/raw/main/{path}", f"{REPO}/tree/main/{path}x"):
         answer = hub("GET", address)
         refused(answer, 400, 404)
@@ -263,7 +263,7 @@ def test_files_that_are_not_there(hub: Hub, path: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "9", "x", "-1", "1e3", "9" * 40, "\u0661"])
-def test_discussions_that_are_not_there(hub: Hub, number: str) -> None:
+def test_missing_discussions(hub: Hub, number: str) -> None:
     refused(hub("GET", f"{REPO}/discussions/{number}"), 404)
     for verb, body in (
         ("comment", {"comment": "x"}),
@@ -284,8 +284,8 @@ def test_credentials(hub: Hub, header: str) -> None:
         assert answer.json()["error"] == "Invalid credentials in Authorization header"
 
 
-def test_a_foreign_hash_gives_nothing(hub: Hub) -> None:
-    """Neither by naming it, nor by a text that looks like a pointer to it."""
+def test_the_hash_of_a_private_file_does_not_grant_access(hub: Hub) -> None:
+    """Neither an operation with the hash nor a text that looks like a pointer grants access."""
     writer = hub.store.blobs.begin()
     writer.write(b"the secret of bob")
     bob = hub.store.accounts.find("bob")

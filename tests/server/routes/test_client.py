@@ -1,4 +1,4 @@
-"""The real client, unmodified, against a real server: everything that hub.md calls core, in one process."""
+"""The unmodified client against a real server: core operations in one process."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""git itself as the client: what it clones is what was uploaded, and its own fsck is content."""
+"""git as the client: clones equal the uploaded files, and `git fsck` finds no error."""
 
 import gzip
 import os
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not 
 
 @dataclass(frozen=True)
 class Git:
-    """A user of git with an empty home, and the Hub."""
+    """User of git with an empty home, and the Hub."""
 
     hub: Running
     home: Path
@@ -77,7 +77,7 @@ class Git:
         ).oid
 
     def make(self, name: str, kind: RepoType = "model", *, private: bool = False) -> Repo:
-        """Two commits on main, two on the branch side, a light and an annotated tag."""
+        """Create two commits on main, two on the branch side, a lightweight and an annotated tag."""
         repo = self.store.repos.create(kind, f"ada/{name}", private=private, author="ada")
         ada = self.store.accounts.find("ada")
         assert ada is not None
@@ -107,7 +107,7 @@ def secret(hub: Running) -> str:
 
 @pytest.fixture(scope="module")
 def repo(hub: Running, secret: str, tmp_path_factory: pytest.TempPathFactory) -> Repo:
-    """One that no test changes."""
+    """Repository that no test changes."""
     return Git(hub, tmp_path_factory.mktemp("home"), secret).make("net")
 
 
@@ -122,7 +122,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def uploaded(store: Store, repo: Repo, revision: str = "main") -> dict[str, bytes]:
-    """What git is to find at a revision: contents, and of large files pointers."""
+    """Return the expected files at a revision: contents, and pointers of large files."""
     commit = store.revisions.resolve(repo, revision)
     found = {}
     for entry in store.revisions.tree(repo, commit, "", recursive=True, limit=10_000)[0]:
@@ -146,7 +146,7 @@ def test_a_clone_has_everything(run: Git, repo: Repo, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["0", "2"])
-def test_a_branch_and_older_protocols(run: Git, repo: Repo, version: str) -> None:
+def test_clone_of_a_branch_with_older_protocols(run: Git, repo: Repo, version: str) -> None:
     clone = run.clone("ada/net", "--branch", "side", "--single-branch", "-c", f"protocol.version={version}")
     assert files(clone) == uploaded(run.store, repo, "side")
     assert run("rev-parse", "HEAD", at=clone) == run.store.revisions.resolve(repo, "side").oid
@@ -159,7 +159,7 @@ def test_prefixes(run: Git) -> None:
         shutil.rmtree(run.home / "clone")
 
 
-def test_pull_brings_what_is_new_and_no_more(run: Git) -> None:
+def test_pull_sends_new_objects_only(run: Git) -> None:
     repo = run.make("grows")
     clone = run.clone("ada/grows")
     run.commit(repo, AddSmall("a.txt", b"3\n"), Delete("many/000", is_folder=True))
@@ -167,21 +167,21 @@ def test_pull_brings_what_is_new_and_no_more(run: Git) -> None:
     run.commit(repo, AddSmall("side.txt", b"t"), branch="side")
     run.store.refs.create_tag(repo, "v2", "main", "second release")
     before = count(run, clone)
-    run("-c", "fetch.unpackLimit=1", "pull", "-q", at=clone)  # keeps the pack as it came
+    run("-c", "fetch.unpackLimit=1", "pull", "-q", at=clone)  # keeps the received pack
     assert files(clone) == uploaded(run.store, repo)
     assert run("cat-file", "-t", "v2", at=clone) == "tag"
     assert count(run, clone) - before == 3 + 3 + 5 + 1  # commits, blobs, trees, a tag
     run("fsck", "--strict", at=clone)
     (clone / "mine.txt").write_text("mine")
     run("add", "mine.txt", at=clone)
-    run("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "mine", at=clone)  # the Hub knows it not
+    run("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "mine", at=clone)  # not on the Hub
     run.commit(repo, AddSmall("c.txt", b"c"))
     run("-c", "user.name=a", "-c", "user.email=a@b", "pull", "-q", "--no-rebase", at=clone)
     assert files(clone) == uploaded(run.store, repo) | {"mine.txt": b"mine"}
 
 
 def count(run: Git, clone: Path) -> int:
-    """Objects in all packs, twice if they came twice."""
+    """Return the number of objects in all packs, with duplicates."""
     found = dict(line.split(": ") for line in run("count-objects", "-v", at=clone).splitlines())
     return int(found["in-pack"])
 
@@ -206,7 +206,7 @@ def test_shallow_clones(run: Git, repo: Repo) -> None:
     run("fsck", "--strict", at=clone)
 
 
-def test_a_shallow_clone_goes_on(run: Git) -> None:
+def test_a_shallow_clone_can_be_deepened(run: Git) -> None:
     repo = run.make("shallow")
     clone = run.clone("ada/shallow", "--depth", "1")
     run.commit(repo, AddSmall("a.txt", b"3\n"))
@@ -216,12 +216,12 @@ def test_a_shallow_clone_goes_on(run: Git) -> None:
     run("fsck", "--strict", at=clone)
 
 
-def test_a_private_repository_wants_a_token(run: Git) -> None:
+def test_a_private_repository_requires_a_token(run: Git) -> None:
     repo = run.make("hidden", private=True)
-    said = run("clone", "-q", run.address("ada/hidden"), "clone", fails=True)
-    assert "could not read Username" in said
-    said = run("clone", "-q", run.address("ada/hidden", token="hf_" + "0" * 64), "clone", fails=True)
-    assert "Authentication failed" in said
+    output = run("clone", "-q", run.address("ada/hidden"), "clone", fails=True)
+    assert "could not read Username" in output
+    output = run("clone", "-q", run.address("ada/hidden", token="hf_" + "0" * 64), "clone", fails=True)
+    assert "Authentication failed" in output
     assert files(run.clone("ada/hidden", token=run.token)) == uploaded(run.store, repo)
 
 
@@ -244,17 +244,17 @@ def test_pull_requests_and_single_commits(run: Git) -> None:
     assert run("cat-file", "-p", "FETCH_HEAD:a.txt", at=run.home / "other") == "1"
 
 
-def test_push_is_refused_in_words(run: Git, repo: Repo) -> None:
+def test_push_is_rejected_with_a_message(run: Git, repo: Repo) -> None:
     clone = run.clone("ada/net", token=run.token)
-    said = run("push", "origin", "HEAD:refs/heads/other", at=clone, fails=True)
-    assert "upload with huggingface_hub" in said
+    output = run("push", "origin", "HEAD:refs/heads/other", at=clone, fails=True)
+    assert "upload with huggingface_hub" in output
 
 
 needs_lfs = pytest.mark.skipif(not HAS_LFS, reason="git-lfs is not installed")
 
 
 @needs_lfs
-def test_lfs_brings_large_files(run: Git, repo: Repo) -> None:
+def test_lfs_fetches_large_files(run: Git, repo: Repo) -> None:
     clone = run.clone("ada/net")
     run("lfs", "install", "--local", at=clone)
     run("lfs", "pull", at=clone, GIT_LFS_SKIP_SMUDGE="0")
@@ -263,8 +263,8 @@ def test_lfs_brings_large_files(run: Git, repo: Repo) -> None:
 
 @needs_lfs
 @pytest.mark.parametrize(("kind", "suffix"), [("model", ""), ("dataset", ".git")])
-def test_one_clone_with_lfs_has_the_contents(run: Git, kind: RepoType, suffix: str) -> None:
-    """git-lfs installed for good, as its users have it; the repository is private, so it signs in for itself, too."""
+def test_a_clone_with_lfs_has_the_contents(run: Git, kind: RepoType, suffix: str) -> None:
+    """Use git-lfs installed globally; the repository is private, so git-lfs must also sign in."""
     name = f"heavy{len(suffix)}"
     repo = run.make(name, kind, private=True)
     run("lfs", "install")
@@ -286,15 +286,15 @@ def test_one_clone_with_lfs_has_the_contents(run: Git, kind: RepoType, suffix: s
 
 
 @needs_lfs
-def test_lfs_says_what_was_deleted_for_good(run: Git) -> None:
+def test_lfs_reports_permanently_deleted_files(run: Git) -> None:
     repo = run.make("purged")
     run("lfs", "install")
     clone = run.clone("ada/purged")
     sha256 = run.store.blobs.large_files(repo)[0][0]
     run.store.commits.delete_large(repo, sha256)
     run("checkout", "-q", "HEAD", at=clone, GIT_LFS_SKIP_SMUDGE="0")
-    said = run("lfs", "pull", at=clone, fails=True, GIT_LFS_SKIP_SMUDGE="0")
-    assert f"[{sha256}] Object does not exist" in said
+    output = run("lfs", "pull", at=clone, fails=True, GIT_LFS_SKIP_SMUDGE="0")
+    assert f"[{sha256}] Object does not exist" in output
 
 
 def post(run: Git, body: bytes, **headers: str) -> httpx2.Response:
@@ -318,11 +318,11 @@ def test_requests_that_git_does_not_send(run: Git, repo: Repo) -> None:
     assert post(run, b"0000", content_encoding="br").status_code == 415
     body = packfile.pkt(b"want " + head + b" ofs-delta\n") + b"00000009done\n"
     plain = post(run, gzip.compress(body), content_encoding="gzip").content
-    assert plain.startswith(b"0008NAK\nPACK")  # without side bands the pack follows as it is
+    assert plain.startswith(b"0008NAK\nPACK")  # without side bands the pack follows directly
     assert httpx2.get(run.address("ada/net/info/refs")).status_code == 403
 
 
-def test_the_head_of_an_entry_holds_its_size() -> None:
+def test_the_header_of_an_entry_contains_its_size() -> None:
     for size in (0, 15, 16, 2047, 2048, 10**7):
         head = packfile.entry_head("tree", size)
         assert head[0] >> 4 & 7 == 2
@@ -334,7 +334,7 @@ def test_the_head_of_an_entry_holds_its_size() -> None:
 
 
 def test_a_pack_is_made_piece_by_piece() -> None:
-    """Whatever the number of objects, one is read for every piece that is taken."""
+    """One object is read for each piece, independent of the number of objects."""
     reads = 0
 
     def read(oid: bytes) -> tuple[git.ObjectKind, bytes]:

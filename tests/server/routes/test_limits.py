@@ -1,4 +1,4 @@
-"""Requests that ask for much: refused in one line, answered in bounds, computed once."""
+"""Limits of expensive requests, and caching of their results."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def file(path: str, content: bytes | str) -> tuple[str, dict[str, object]]:
 
 
 def test_long_contents_come_back_as_they_were_sent(hub: Hub, name: str) -> None:
-    """Longer than what stays in memory: as base64 and as text with escapes, several in one commit, twice the same."""
+    """Contents above the memory limit, as base64 and as escaped text, several in a commit, two of them equal."""
     chance = random.Random(2)
     binary = [chance.randbytes(size) for size in (300_000, 1_000_001, 5_000_000)]
     text = 'say "ü\\n" \n\t\U0001f600' * 60_000
@@ -43,7 +43,7 @@ def test_long_contents_come_back_as_they_were_sent(hub: Hub, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["x" * 400_001, "AAA=" + "A" * 400_000, "A" * 400_002])
-def test_a_long_content_that_is_not_base64_is_refused(hub: Hub, name: str, content: str) -> None:
+def test_a_long_content_must_be_base64(hub: Hub, name: str, content: str) -> None:
     answer = hub.commit(name, ("file", {"path": "a", "content": content, "encoding": "base64"}))
     assert answer.status_code == 400
     assert "base64" in answer.json()["error"]
@@ -57,18 +57,18 @@ def test_only_contents_may_be_long(hub: Hub, name: str) -> None:
 
 @pytest.mark.parametrize("path", ["/".join("a" * 65), "../x", "a" * 300, "a//b", ".git/x"])
 def test_preupload_checks_paths_first(hub: Hub, name: str, path: str) -> None:
-    asked = {"files": [{"path": path, "sample": "", "size": 1}]}
-    assert hub("POST", f"/api/models/{name}/preupload/main", json=asked).status_code == 422
+    body = {"files": [{"path": path, "sample": "", "size": 1}]}
+    assert hub("POST", f"/api/models/{name}/preupload/main", json=body).status_code == 422
 
 
-def test_preupload_refuses_too_many_comparisons(hub: Hub, name: str) -> None:
+def test_preupload_limits_comparisons(hub: Hub, name: str) -> None:
     paths = [f"{number}/" + "/".join(f"{number}{level}" for level in range(50)) for number in range(100)]
-    asked: dict[str, Any] = {"files": [{"path": path, "sample": "", "size": 1} for path in paths]}
+    body: dict[str, Any] = {"files": [{"path": path, "sample": "", "size": 1} for path in paths]}
     rules = "\n".join(f"*{number}*x*y" for number in range(1000))
-    answer = hub("POST", f"/api/models/{name}/preupload/main", json=asked | {"gitIgnore": rules})
+    answer = hub("POST", f"/api/models/{name}/preupload/main", json=body | {"gitIgnore": rules})
     assert answer.status_code == 413
     few = "\n".join(f"*{number}*x*y" for number in range(100))
-    answer = hub("POST", f"/api/models/{name}/preupload/main", json=asked | {"gitIgnore": few})
+    answer = hub("POST", f"/api/models/{name}/preupload/main", json=body | {"gitIgnore": few})
     assert answer.status_code == 200
 
 
@@ -113,9 +113,7 @@ def pull_request(hub: Hub, name: str, *operations: tuple[str, dict[str, object]]
     return f"/api/models/{name}/discussions/{made.json()['pullRequestUrl'].rpartition('/')[2]}?diff=1"
 
 
-def test_a_diff_is_computed_once_and_says_what_it_does_not_show(
-    hub: Hub, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_diff_is_cached_and_marks_omitted_parts(hub: Hub, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.commit(name, file("short.txt", "a\nb\nc\n"))
     address = pull_request(
         hub, name, file("short.txt", "a\nx\nc\n"), file("lines.txt", "x\n" * 4001), file("bytes.txt", "x" * 200_000)
@@ -132,14 +130,14 @@ def test_a_diff_is_computed_once_and_says_what_it_does_not_show(
     assert len(computed) == 1
 
 
-def test_a_diff_of_many_files_ends(hub: Hub, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_diff_of_many_files_is_limited(hub: Hub, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discussions, "DIFF_READ", 1000)
     address = pull_request(hub, name, *(file(f"f{n}.txt", f"{n}\n" * 100) for n in range(10)))
     assert hub("GET", address, None).json()["diff"].endswith("# further changes are too large to show\n")
 
 
 def test_long_answers_arrive_whole(hub: Hub, name: str) -> None:
-    """Answers of more than what is held in memory wait in a file; many files are listed on a heavy worker."""
+    """Responses above the memory limit are stored in a file; many files are listed on a heavy worker."""
     hub.commit(name, *(file(f"folder/with/a/long/name/{number:05}", f"{number}") for number in range(4500)))
     found = hub("GET", f"/api/models/{name}?blobs=1")
     assert len(found.content) > 300_000
@@ -148,11 +146,11 @@ def test_long_answers_arrive_whole(hub: Hub, name: str) -> None:
     assert hub("HEAD", f"/api/models/{name}").headers["content-length"] == str(
         len(hub("GET", f"/api/models/{name}").content)
     )
-    asked = {"paths": [f"folder/with/a/long/name/{number:05}" for number in range(4500)]}
-    assert len(hub("POST", f"/api/models/{name}/paths-info/main", data=asked).json()) == 4500
+    body = {"paths": [f"folder/with/a/long/name/{number:05}" for number in range(4500)]}
+    assert len(hub("POST", f"/api/models/{name}/paths-info/main", data=body).json()) == 4500
 
 
-def test_a_page_of_long_cards_is_shorter(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_limited_in_bytes(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seqhub.server.routes.listing.PAGE_BYTES", 5000)
     for number in range(6):
         hub.make(f"ada/card-{number}", **{"README.md": f"---\nlicense: mit\nnote: {'word ' * 400}\n---\n".encode()})

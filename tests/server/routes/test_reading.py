@@ -1,6 +1,6 @@
-"""Ranges, conditions, pages, and where files go: what plain HTTP clients, git-lfs and JavaScript see."""
+"""Ranges, conditional requests, pages and preupload, as used by HTTP clients, git-lfs and JavaScript."""
 
-# ruff: noqa: E501  # tables read better in long lines
+# ruff: noqa: E501  # tables are more readable in long lines
 
 import base64
 import hashlib
@@ -33,15 +33,17 @@ def name(hub: Hub) -> str:
 
 @pytest.mark.parametrize(("path", "content"), [("a.txt", SMALL), ("large.bin", LARGE)])
 @pytest.mark.parametrize(
-    ("asked", "status", "start", "stop"),
+    ("range_header", "status", "start", "stop"),
     [("bytes=0-0", 206, 0, 1), ("bytes=2-4", 206, 2, 5), ("bytes=5-", 206, 5, None), ("bytes=-3", 206, -3, None),
      ("bytes=0-99999999", 206, 0, None), ("bytes=-99999999", 206, 0, None), ("bytes=5-2", 200, 0, None),
      ("bytes=", 200, 0, None), ("bytes=-", 200, 0, None), ("lines=0-1", 200, 0, None), ("bytes=0-1,3-4", 200, 0, None),
      ("bytes=a-b", 200, 0, None), ("bytes=99999999-", 416, 0, None), ("bytes=-0", 416, 0, None),
      ("bytes=" + "9" * 40 + "-", 200, 0, None), ("bytes=\u0661-", 200, 0, None)],
 )  # fmt: skip
-def test_ranges(hub: Hub, name: str, path: str, content: bytes, asked: str, status: int, start: int, stop: int) -> None:
-    answer = hub("GET", f"{name}/resolve/main/{path}", None, headers={"Range": asked.encode()})
+def test_ranges(
+    hub: Hub, name: str, path: str, content: bytes, range_header: str, status: int, start: int, stop: int
+) -> None:
+    answer = hub("GET", f"{name}/resolve/main/{path}", None, headers={"Range": range_header.encode()})
     assert answer.status_code == status
     if status == 416:
         assert answer.headers["content-range"] == f"bytes */{len(content)}"
@@ -69,8 +71,8 @@ def test_conditions(hub: Hub, name: str) -> None:
 @pytest.mark.parametrize(
     "path", ["resolve/main/a.txt", "resolve/main/large.bin", "raw/main/a.txt", "raw/main/large.bin"]
 )
-def test_conditions_name_tags_in_any_form(hub: Hub, name: str, path: str, method: str) -> None:
-    """Lists, several headers, weak tags and "*", as RFC 9110 says."""
+def test_conditions_accept_all_forms_of_tags(hub: Hub, name: str, path: str, method: str) -> None:
+    """Lists, several headers, weak tags and "*", as in RFC 9110."""
     address = f"{name}/{path}"
     etag = hub("GET", address).headers["etag"]
     known = [etag, f"W/{etag}", f'"other", {etag}', f'"a,b",W/"c" , W/{etag},', "*", " * ", f'{etag},"x"']
@@ -88,7 +90,7 @@ def test_conditions_name_tags_in_any_form(hub: Hub, name: str, path: str, method
 
 
 def test_raw_files_have_ranges(hub: Hub, name: str) -> None:
-    """Of a large file ranges of its pointer."""
+    """For a large file, ranges refer to its pointer."""
     for path in ("a.txt", "large.bin"):
         address = f"{name}/raw/main/{path}"
         whole = hub("GET", address).content
@@ -115,7 +117,7 @@ def test_heads(hub: Hub, name: str) -> None:
     assert "x-xet-hash" not in head.headers
 
 
-def test_raw_is_what_git_has(hub: Hub, name: str) -> None:
+def test_raw_returns_the_git_blob(hub: Hub, name: str) -> None:
     assert hub("GET", f"{name}/raw/HEAD/a.txt").content == SMALL
     pointer = hub("GET", f"{name}/raw/main/large.bin").text
     assert (
@@ -149,7 +151,7 @@ def test_case_and_unencoded_revisions(hub: Hub, name: str) -> None:
 
 
 def test_files_of_a_new_repository(hub: Hub) -> None:
-    """As JavaScript's client sends them."""
+    """Files in the format of the JavaScript client."""
     files = [{"path": "x.txt", "content": base64.b64encode(b"x").decode(), "encoding": "base64"}]
     made = hub("POST", "/api/repos/create", json={"name": "with-files", "files": files, "license": "mit"})
     assert made.json()["url"] == "http://testserver/ada/with-files"
@@ -167,7 +169,7 @@ PATHS = [
 ]  # fmt: skip
 
 
-def test_patterns_are_read_as_git_reads_them(tmp_path: Path) -> None:
+def test_patterns_match_like_git(tmp_path: Path) -> None:
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.stdout
@@ -184,7 +186,7 @@ def test_patterns_are_read_as_git_reads_them(tmp_path: Path) -> None:
     assert {path for path in PATHS if gitattributes.is_ignored(rules, path)} == ignored
 
 
-def test_patterns_that_would_blow_up_do_not() -> None:
+def test_patterns_with_exponential_backtracking() -> None:
     rules = gitattributes.lfs_rules(
         "*a" * 200 + "b filter=lfs\n" + "**/" * 300 + "b filter=lfs\n" + "[[" * 100 + " filter=lfs\n"
     )
@@ -197,10 +199,10 @@ def test_patterns_that_would_blow_up_do_not() -> None:
      ("empty.zip", b"", 0, "regular"), ("a.md", "\u00e9".encode() * 256, 512, "regular"), ("a.md", b"a" + "\u00e9".encode() * 256, 513, "regular"),
      ("a.md", b"\xff\xfe", 2, "lfs")],
 )  # fmt: skip
-def test_where_files_go(hub: Hub, name: str, path: str, content: bytes, size: int, mode: str) -> None:
+def test_preupload(hub: Hub, name: str, path: str, content: bytes, size: int, mode: str) -> None:
     sample = base64.b64encode(content[:512]).decode()
-    asked = {"files": [{"path": path, "sample": sample, "size": size}, {"path": "a.txt", "sample": "", "size": 1}]}
-    answer = hub("POST", f"/api/models{name}/preupload/main", json=asked | {"gitIgnore": "a.t*"}).json()["files"]
+    body = {"files": [{"path": path, "sample": sample, "size": size}, {"path": "a.txt", "sample": "", "size": 1}]}
+    answer = hub("POST", f"/api/models{name}/preupload/main", json=body | {"gitIgnore": "a.t*"}).json()["files"]
     assert answer[0] == {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": None}
     assert answer[1]["shouldIgnore"]
     assert answer[1]["oid"] == hashlib.sha1(b"blob 10\0" + SMALL).hexdigest()

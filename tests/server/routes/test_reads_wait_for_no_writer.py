@@ -1,4 +1,4 @@
-"""Whatever a writer holds, in this process or another, requests that read are answered."""
+"""Read requests do not wait for a writer in this or another process."""
 
 import sqlite3
 import threading
@@ -18,7 +18,7 @@ from seqhub.server.types import AddLarge, AddSmall
 from tests.server.routes.conftest import Hub
 from tests.server.routes.test_table import name_of, path_of
 
-BUSY = 300.0  # seconds that a request waits for a writer before it is refused
+BUSY = 300.0  # seconds that a request waits for a writer before it fails
 LIMIT = 30.0  # seconds for all requests together
 READS = [route for route in table() if route.method == "GET" and route.permission != "signed"]
 
@@ -52,8 +52,8 @@ def this_process(store: Store) -> AbstractContextManager[Any]:
 
 
 @pytest.mark.parametrize("writing", [this_process, another_process])
-def test_no_read_waits(hub: Hub, writing: Callable[[Store], AbstractContextManager[Any]]) -> None:
-    """Every GET of the table, HEAD, and the POST requests that read, each with a token that was not used before."""
+def test_reads_do_not_wait(hub: Hub, writing: Callable[[Store], AbstractContextManager[Any]]) -> None:
+    """Send every GET of the table, HEAD, and POST requests that read, each with an unused token."""
     posts: list[tuple[str, Any]] = [
         ("/api/models/ada/open/paths-info/main", {"json": {"paths": ["w.bin"], "expand": "true"}}),
         ("/api/models/ada/open/preupload/main", {"json": {"files": [{"path": "a.txt", "size": 1, "sample": ""}]}}),
@@ -68,28 +68,28 @@ def test_no_read_waits(hub: Hub, writing: Callable[[Store], AbstractContextManag
     secrets = [hub.store.tokens.create("ada", f"{number}", "write")[0] for number in range(len(requests))]
     statuses: list[tuple[str, str, int]] = []
 
-    def ask() -> None:
+    def send_requests() -> None:
         for secret, (method, path, given) in zip(secrets, requests, strict=True):
             bearer = {"Authorization": f"Bearer {secret}"}
             answer = hub.client.request(method, path, headers=bearer, follow_redirects=False, **given)
             statuses.append((method, path, answer.status_code))
 
-    asking = threading.Thread(target=ask)
+    thread = threading.Thread(target=send_requests)
     with writing(hub.store):
-        asking.start()
-        asking.join(LIMIT)
-        waiting = asking.is_alive()
-    asking.join()
+        thread.start()
+        thread.join(LIMIT)
+        waiting = thread.is_alive()
+    thread.join()
     assert not waiting, f"waits for the writer: {requests[len(statuses)]}"
     assert [status for status in statuses if status[2] in (500, 503)] == []
     assert all(token.last_used is not None for token in hub.store.tokens.of_user("ada"))
 
 
-def test_every_read_is_asked() -> None:
+def test_all_read_routes_are_tested() -> None:
     assert len(READS) > 25, [name_of(route) for route in READS]
 
 
-def test_the_last_use_is_kept_when_the_server_stops(tmp_path: Path) -> None:
+def test_the_last_use_is_written_when_the_server_stops(tmp_path: Path) -> None:
     store = Store(tmp_path / "hub")
     store.accounts.create("ada")
     secret, _ = store.tokens.create("ada", "t", "read")
@@ -101,8 +101,8 @@ def test_the_last_use_is_kept_when_the_server_stops(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_that_cannot_write_closes_and_reads(tmp_path: Path) -> None:
-    """A note that cannot be written is not worth a failed request."""
+def test_a_store_on_a_full_disk_can_read_and_close(tmp_path: Path) -> None:
+    """A request must not fail if the time of use cannot be written."""
     store = Store(tmp_path / "hub", limits=Limits(busy_seconds=0.01))
     store.accounts.create("ada")
     secret, _ = store.tokens.create("ada", "t", "read")
@@ -111,12 +111,12 @@ def test_a_store_that_cannot_write_closes_and_reads(tmp_path: Path) -> None:
         store.close()
 
 
-def test_a_use_is_seen_in_a_snapshot_from_before_it_was_written() -> None:
-    """A reader may hold rows from before the write and ask for the use after it."""
+def test_last_use_is_returned_with_an_older_snapshot() -> None:
+    """A reader may have rows from before the write and read the time of use after it."""
     written = threading.Event()
     uses = TokenUses(lambda _: written.set())
     uses.note(1, 5)
     assert written.wait(10)
-    uses.close()  # the write is over
+    uses.close()  # the write has finished
     assert uses.last(1) == 5
     assert uses.last(2) is None

@@ -1,4 +1,4 @@
-"""Each request reads one state of the database, in one transaction."""
+"""Each request reads one snapshot of the database, in one transaction."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from tests.server.routes.test_table import name_of, path_of
 
 @dataclass
 class Statements:
-    """Statements of all connections of a store, as SQLite runs them."""
+    """Statements of all connections of a store, as executed by SQLite."""
 
     texts: list[str] = field(default_factory=list)
     on_text: Callable[[str], None] | None = None
@@ -63,7 +63,7 @@ def hub(tmp_path: Path, statements: Statements) -> Iterator[Hub]:
     assert store.repos.create("model", "lab/net", author=lab.name)
     add_large(store, repo, b"\0large")
     for secret in hub.tokens.values():
-        assert store.tokens.find(secret)  # so that no note of its use falls into a measured request
+        assert store.tokens.find(secret)  # so that its use is not written during a measured request
     store.discussions.open(repo, "t", "d", ada.name, pull_request=False)
     yield hub
     store.close()
@@ -110,8 +110,8 @@ def test_whoami_has_one_transaction(hub: Hub, statements: Statements) -> None:
     assert statements.reads == 1
 
 
-def test_no_read_route_has_more_than_two(hub: Hub, statements: Statements) -> None:
-    """Two: one to admit the request, and one after it waited for a heavy worker."""
+def test_read_routes_have_at_most_two_transactions(hub: Hub, statements: Statements) -> None:
+    """One to admit the request, and one after it waited for a heavy worker."""
     counts = {}
     for route in table():
         if route.method == "GET" and "grant" not in route.pattern:
@@ -123,7 +123,7 @@ def test_no_read_route_has_more_than_two(hub: Hub, statements: Statements) -> No
 
 
 def test_no_transaction_is_open_after_an_answer(hub: Hub, statements: Statements) -> None:
-    """Neither while a body is streamed, nor after an error, nor after a request that writes."""
+    """Neither while a body is streamed, nor after an error, nor after a write."""
     repo = hub.store.repos.find("model", "ada/net")
     assert repo is not None
     add_large(hub.store, repo, b"\0" * 600_000)
@@ -137,7 +137,7 @@ def test_no_transaction_is_open_after_an_answer(hub: Hub, statements: Statements
             ("POST", "/api/models/ada/net/paths-info/main", {"data": {"paths": ["a.txt"]}}),
         ]:
             hub(method, path, **given)
-            # it would be blocked by a reader: busy is the first value of the row
+            # a reader would block it; the first value of the row is "busy"
             assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, path
 
 
@@ -145,7 +145,7 @@ def test_no_transaction_is_open_after_an_answer(hub: Hub, statements: Statements
     "path", ["/api/models/ada/net", "/ada/net/resolve/main/a.txt", "/api/models/ada/net/tree/main?expand=true"]
 )
 def test_a_request_sees_one_state_while_others_write(hub: Hub, statements: Statements, path: str) -> None:
-    """A commit, a like, and the deletion of the repository come in the middle of a request."""
+    """A commit, a like, and the deletion of the repository happen during a request."""
     before = hub("GET", path)
     assert before.status_code == 200
     other = Store(hub.store.root)

@@ -1,4 +1,4 @@
-"""The table of routes: every row declares a permission, private is absent, and the documentation is the table."""
+"""Table of routes: permissions, private repositories, and the page that documents it."""
 
 import base64
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_every_route_declares_a_permission(route: Route) -> None:
     assert route.state == "unsupported" or route.permission != "public" or "{repo}" not in route.pattern
 
 
-def test_no_two_rows_answer_the_same() -> None:
+def test_routes_are_distinct() -> None:
     rows = [(route.method, route.pattern) for route in TABLE]
     assert len(rows) == len(set(rows))
 
@@ -52,8 +52,8 @@ def test_no_two_rows_answer_the_same() -> None:
 @pytest.mark.parametrize(
     "route", [r for r in TABLE if "{repo}" in r.pattern and r.permission not in ("public", "signed")], ids=name_of
 )
-def test_a_private_repository_is_as_absent_as_none(hub: Hub, route: Route, who: str | None) -> None:
-    """Same status, same headers but ids, same words but the name; anonymously and for strangers."""
+def test_a_private_repository_looks_absent(hub: Hub, route: Route, who: str | None) -> None:
+    """Status, headers and message are the same except for ids and names, for anonymous and other users."""
     method = "POST" if route.method == "*" else route.method
     answers = []
     for name in ("ada/secret", "ada/absent"):
@@ -68,14 +68,14 @@ def test_a_private_repository_is_as_absent_as_none(hub: Hub, route: Route, who: 
 
 
 @pytest.mark.parametrize("body", [{"name": "secret", "organization": "ada"}, {"name": "absent", "organization": "ada"}])
-def test_a_body_cannot_ask_for_private_repositories_either(hub: Hub, body: dict[str, str]) -> None:
+def test_private_repositories_in_bodies_look_absent(hub: Hub, body: dict[str, str]) -> None:
     answer = hub("DELETE", "/api/repos/delete", "bob", json=body)
     assert (answer.status_code, answer.headers["x-error-code"]) == (404, "RepoNotFound")
     moved = {"fromRepo": f"ada/{body['name']}", "toRepo": "bob/mine", "type": "model"}
     assert hub("POST", "/api/repos/move", "bob", json=moved).status_code == 404
 
 
-def test_the_old_name_of_a_private_repository_leads_nowhere(hub: Hub) -> None:
+def test_the_former_name_of_a_private_repository_looks_absent(hub: Hub) -> None:
     repo = hub.make("ada/before", private=True)
     hub.store.repos.move(repo, "ada/after")
     for who, status in ((None, 401), ("bob", 404)):
@@ -87,15 +87,15 @@ def test_the_old_name_of_a_private_repository_leads_nowhere(hub: Hub) -> None:
     assert answer.headers["location"] == "/ada/after/resolve/refs%2Fheads%2Fmain/a%2Etxt"
 
 
-def test_lists_show_private_repositories_to_their_people_only(hub: Hub) -> None:
+def test_lists_show_private_repositories_to_members_only(hub: Hub) -> None:
     seen = {who: {m["id"] for m in hub("GET", "/api/models?limit=1000", who).json()} for who in (None, "bob", "ada")}
     assert "ada/secret" in seen["ada"]
     assert "ada/secret" not in seen["bob"] | seen[None]
 
 
 @pytest.mark.parametrize("route", [r for r in TABLE if r.permission != "signed"], ids=name_of)
-def test_a_password_opens_the_routes_of_git_only(hub: Hub, route: Route) -> None:
-    """Git and git-lfs know no other credentials; browsers send them by themselves, with a form of any site."""
+def test_basic_credentials_work_on_git_routes_only(hub: Hub, route: Route) -> None:
+    """Git and git-lfs support Basic credentials only; browsers send them automatically, even from other sites."""
     secret = base64.b64encode(f"ada:{hub.tokens['ada']}".encode()).decode()
     method = "POST" if route.method == "*" else route.method
     answer = hub(method, path_of(route, "ada/open"), None, headers={"Authorization": f"Basic {secret}"})
@@ -107,8 +107,8 @@ def test_a_password_opens_the_routes_of_git_only(hub: Hub, route: Route) -> None
         assert bare.headers["www-authenticate"].startswith("Basic" if is_git else "Bearer")
 
 
-def test_a_write_token_of_an_admin_does_all_in_an_organisation(hub: Hub) -> None:
-    """As on the public Hub: create, change settings, move and delete; a token of role read does none of it."""
+def test_a_write_token_has_admin_rights_in_an_organisation(hub: Hub) -> None:
+    """Create, change settings, move and delete, as on the public Hub; a read token permits none of these."""
     hub.store.accounts.create("team", is_org=True)
     hub.store.accounts.add_member("team", "bob", "admin")
     hub.tokens["team admin"], _ = hub.store.tokens.create("bob", "t", "write")
@@ -128,7 +128,7 @@ def test_a_write_token_of_an_admin_does_all_in_an_organisation(hub: Hub) -> None
         assert hub(method, path, "team admin", json=body).status_code == 200
 
 
-def test_left_out_routes_say_so(hub: Hub) -> None:
+def test_unsupported_routes_return_501(hub: Hub) -> None:
     for path in ("/api/buckets/x", "/api/collections", "/api/settings/webhooks", "/api/papers/1", "/oauth/authorize"):
         for method in ("GET", "POST"):
             answer = hub(method, path, None)
@@ -136,7 +136,7 @@ def test_left_out_routes_say_so(hub: Hub) -> None:
             assert "not part of this Hub" in answer.json()["error"]
 
 
-def test_the_document_is_the_table() -> None:
+def test_the_documentation_matches_the_table() -> None:
     assert DOCUMENT.read_text() == app.compatibility(), (
         "render it again: python -c 'from seqhub.server.app import compatibility as c; print(c(), end=\"\")'"
     )

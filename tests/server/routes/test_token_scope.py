@@ -1,4 +1,4 @@
-"""A token that names repositories learns nothing about others of its owner, by any route."""
+"""A token restricted to repositories reveals nothing about other repositories of its owner."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def sent(hub: Hub, who: str, content: bytes) -> AddLarge:
 
 @pytest.fixture(scope="module")
 def contents(hub: Hub) -> Iterator[dict[str, bytes]]:
-    """Large files that the token for A may not use, by the place where they are."""
+    """Return large files that the token for A may not use, by their location."""
     found = {place: secrets.token_bytes(3000) for place in ("private", "gated", "uploaded", "absent")}
     repos = [hub.make(A), hub.make(B, private=True), hub.make(GATED)]
     ada = hub.store.accounts.find("ada")
@@ -58,7 +58,7 @@ def contents(hub: Hub) -> Iterator[dict[str, bytes]]:
 
 
 def plain(answer: Any, *names: str) -> tuple[int, dict[str, str], str]:
-    """An answer without what differs between any two requests, and with NAME for the given names."""
+    """Return a response without the parts that differ between any two requests, and with NAME for `names`."""
     text, headers = answer.text, dict(answer.headers)
     for name in names:
         text = text.replace(name, "NAME")
@@ -76,7 +76,7 @@ def test_another_private_repository_looks_absent_on_every_route(hub: Hub, route:
 
 
 @pytest.mark.usefixtures("contents")
-def test_every_route_with_a_repository_is_walked() -> None:
+def test_all_routes_with_a_repository_are_tested() -> None:
     assert len(CLOSED) > 40
     assert all("{repo}" not in r.pattern or r in CLOSED or r.state == "unsupported" for r in app.table())
 
@@ -105,7 +105,7 @@ def test_another_private_repository_looks_absent_in_bodies_and_lists(
 
 
 @pytest.mark.usefixtures("contents")
-def test_the_old_name_of_another_repository_leads_nowhere(hub: Hub) -> None:
+def test_the_former_name_of_another_repository_looks_absent(hub: Hub) -> None:
     repo = hub.make("ada/scope-before", private=True)
     hub.store.repos.move(repo, "ada/scope-after")
     for name in ("scope-before", "scope-after"):
@@ -117,7 +117,7 @@ def test_the_old_name_of_another_repository_leads_nowhere(hub: Hub) -> None:
 
 @pytest.mark.parametrize("place", ["private", "gated", "uploaded"])
 def test_content_of_other_repositories_looks_absent(hub: Hub, contents: dict[str, bytes], place: str) -> None:
-    """By every route that takes a hash, with the token for A, in A."""
+    """Use every route that accepts a hash, with the token for A, in A."""
     seen = [answers_about(hub, contents[which], "scoped") for which in (place, "absent")]
     assert seen[0] == seen[1]
     assert all(status in (400, 404, 422) for name, (status, *_) in seen[0].items() if name.startswith("commit"))
@@ -157,7 +157,7 @@ def cas(hub: Hub, repo: str, who: str) -> tuple[str, dict[str, str]]:
 
 
 @pytest.mark.usefixtures("contents")
-def test_a_shard_names_only_xorbs_of_its_own_token(hub: Hub) -> None:
+def test_a_shard_may_refer_to_xorbs_of_its_token_only(hub: Hub) -> None:
     xorb = Xorb([secrets.token_bytes(900) for _ in range(2)], [0, 1])
     address, bearer = cas(hub, B, "ada")
     xorb_path = f"v1/xorbs/default/{to_hex(xorb.hash)}"
@@ -173,35 +173,35 @@ def test_a_shard_names_only_xorbs_of_its_own_token(hub: Hub) -> None:
     assert hub.commit(A, ("lfsFile", large), who="scoped").status_code == 400
     own, own_bearer = cas(hub, A, "scoped")
     sent_again = hub.client.post(f"{own}/{xorb_path}", content=xorb.raw, headers=own_bearer)
-    assert sent_again.json() == {"was_inserted": True}, "whether the owner sent it before is not told"
+    assert sent_again.json() == {"was_inserted": True}, "uploads of the owner are not revealed"
     assert hub.client.post(f"{own}/v1/shards", content=named, headers=own_bearer).status_code == 200
     assert hub.commit(A, ("lfsFile", large), who="scoped").status_code == 200
 
 
 @pytest.mark.usefixtures("contents")
-def test_what_a_token_sent_it_may_commit(hub: Hub) -> None:
-    """Upload by LFS, verify, commit; neither another token of the account nor one made later may use it."""
+def test_a_token_may_commit_content_that_it_uploaded(hub: Hub) -> None:
+    """Upload by LFS, verify and commit; neither another token of the account nor a later one may use it."""
     content = secrets.token_bytes(3000)
     item = {"oid": sha256(content), "size": len(content)}
     batch, verify = f"/{A}.git/info/lfs/objects/batch", f"/{A}.git/info/lfs/objects/verify"
-    asked = {"operation": "upload", "objects": [item]}
-    action = hub("POST", batch, "scoped", json=asked).json()["objects"][0]["actions"]["upload"]
+    body = {"operation": "upload", "objects": [item]}
+    action = hub("POST", batch, "scoped", json=body).json()["objects"][0]["actions"]["upload"]
     assert hub.client.put(action["href"], content=content).status_code == 200
     assert hub("POST", verify, "scoped", json=item).status_code == 200
-    assert "actions" not in hub("POST", batch, "scoped", json=asked).json()["objects"][0]
+    assert "actions" not in hub("POST", batch, "scoped", json=body).json()["objects"][0]
     large = ("lfsFile", {"path": "mine.bin", "algo": "sha256", **item})
     assert hub.commit(B, large, who="scoped to b").status_code == 400
     secret, token = hub.store.tokens.create("ada", "soon gone", "write", repos=[f"model:{B}"])
     hub.store.tokens.revoke(token.id)
     _, later = hub.store.tokens.create("ada", "later", "write", repos=[f"model:{B}"])
-    assert later.id != token.id, "an id of a token is never used again: grants and uploads name it"
+    assert later.id != token.id, "ids of tokens are not reused, since grants and uploads contain them"
     assert hub.commit(A, large, who="scoped").status_code == 200
     assert hub.commit(B, ("lfsFile", {"path": "w2.bin", "algo": "sha256", **item}), who="ada").status_code == 200
     assert secret != hub.tokens["scoped"]
 
 
-def test_what_a_token_may_read_it_may_commit(hub: Hub, contents: dict[str, bytes]) -> None:
-    """The token for B reads B, so it may name the content of B in B again; the session of the owner may anywhere."""
+def test_a_token_may_commit_content_that_it_may_read(hub: Hub, contents: dict[str, bytes]) -> None:
+    """The token for B may commit content of B in B again; the owner's token may do so anywhere."""
     content = contents["private"]
     large = {"path": "again.bin", "algo": "sha256", "oid": sha256(content), "size": len(content)}
     assert hub.commit(B, ("lfsFile", large), who="scoped to b").status_code == 200
@@ -212,14 +212,14 @@ def test_what_a_token_may_read_it_may_commit(hub: Hub, contents: dict[str, bytes
     hub.store.repos.delete(own)
 
 
-def test_a_signed_download_ends_when_the_file_is_deleted_for_good(hub: Hub) -> None:
+def test_a_signed_download_fails_after_permanent_deletion(hub: Hub) -> None:
     repo, content = hub.make("ada/scope-gone"), secrets.token_bytes(3000)
     ada = hub.store.accounts.find("ada")
     assert ada is not None
     operation = sent(hub, "ada", content)
     hub.store.commits.create(repo, "main", [operation], expected_parent=None, author="ada", title="large", uploader=ada)
-    asked = {"operation": "download", "objects": [{"oid": sha256(content), "size": len(content)}]}
-    answer = hub("POST", "/ada/scope-gone.git/info/lfs/objects/batch", None, json=asked).json()
+    body = {"operation": "download", "objects": [{"oid": sha256(content), "size": len(content)}]}
+    answer = hub("POST", "/ada/scope-gone.git/info/lfs/objects/batch", None, json=body).json()
     address = answer["objects"][0]["actions"]["download"]["href"]
     assert hub.client.get(address).content == content
     hub.store.commits.delete_large(repo, sha256(content))

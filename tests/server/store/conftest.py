@@ -1,4 +1,4 @@
-"""A Store in a folder of its own, with two users and a repository."""
+"""Store in a temporary folder, with two users and a repository."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Accounts, tokens, gates."""
+"""Accounts, tokens and gated repositories."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -43,7 +43,7 @@ def test_tokens(store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch) -
     used = store.tokens.of_user("alice")[0].last_used
     assert used is not None
     store.tokens.find(secret)
-    assert store.tokens.of_user("alice")[0].last_used == used  # noted at most once a minute
+    assert store.tokens.of_user("alice")[0].last_used == used  # recorded at most once a minute
     for wrong in ("", "hf_", secret[:-1], secret + "0", secret.upper(), "\ud800"):
         assert store.tokens.find(wrong) is None
     database = (store.root / "hub.sqlite3").read_bytes() + (store.root / "hub.sqlite3-wal").read_bytes()
@@ -64,7 +64,7 @@ def test_tokens_expire(store: Store, alice: Account, monkeypatch: pytest.MonkeyP
     assert not store.tokens.any_valid()
 
 
-def test_gates(store: Store, repo: Repo, alice: Account, bob: Account) -> None:
+def test_gated_repositories(store: Store, repo: Repo, alice: Account, bob: Account) -> None:
     assert store.access_requests.may_read(repo, None)
     manual = store.repos.update(repo, gated="manual")
     assert store.access_requests.may_read(manual, alice)

@@ -1,4 +1,4 @@
-"""Large files: kept under their own hash or not at all."""
+"""Large files, stored by their hash."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ def files(store: Store) -> list[Path]:
     return [path for folder in ("blobs", "tmp") for path in (store.root / folder).rglob("*") if path.is_file()]
 
 
-def test_what_is_sent_is_kept_once(store: Store, alice: Account, bob: Account) -> None:
+def test_equal_content_is_stored_once(store: Store, alice: Account, bob: Account) -> None:
     content = os.urandom(300_000)
     for account in (alice, bob, alice):
         writer = store.blobs.begin()
@@ -33,7 +33,7 @@ def test_what_is_sent_is_kept_once(store: Store, alice: Account, bob: Account) -
 
 
 @pytest.mark.parametrize(("sha256", "size"), [("0" * 64, None), (None, 4), (None, 6), ("x", 5)])
-def test_a_lie_about_hash_or_size_leaves_nothing(
+def test_a_wrong_hash_or_size_leaves_nothing(
     store: Store, alice: Account, sha256: str | None, size: int | None
 ) -> None:
     writer = store.blobs.begin()
@@ -45,13 +45,13 @@ def test_a_lie_about_hash_or_size_leaves_nothing(
     assert not store.blobs.may_use(alice, hashlib.sha256(b"12345").hexdigest())
 
 
-def test_what_waits_for_a_commit_is_limited(tmp_path: Path) -> None:
+def test_uncommitted_uploads_are_limited(tmp_path: Path) -> None:
     store = Store(tmp_path / "small", limits=Limits(waiting_bytes=100))
     alice, bob = store.accounts.create("alice"), store.accounts.create("bob")
     repo = store.repos.create("model", "alice/x", author="alice")
     first = upload(store, alice, b"a" * 60)
-    assert upload(store, alice, b"a" * 60) == first, "the same counts once"
-    with pytest.raises(HubHTTPError, match="60 bytes that you sent wait for a commit, and 41 more") as caught:
+    assert upload(store, alice, b"a" * 60) == first, "equal content is counted once"
+    with pytest.raises(HubHTTPError, match="60 bytes that you sent wait for a commit; 41 more") as caught:
         upload(store, alice, b"b" * 41)
     assert (caught.value.status, caught.value.code) == (413, "UploadQuota")
     with pytest.raises(HubHTTPError):
@@ -61,7 +61,7 @@ def test_what_waits_for_a_commit_is_limited(tmp_path: Path) -> None:
     upload(store, alice, b"c" * 40)
     store.commits.create(repo, "main", [first], expected_parent=None, author="alice", title="t", uploader=alice)
     upload(store, alice, b"d" * 60)
-    upload(store, alice, b"a" * 60)  # committed before
+    upload(store, alice, b"a" * 60)  # already committed
     store.maintenance.gc(-1)
     upload(store, alice, b"e" * 100)
     assert store.maintenance.fsck() == []
@@ -78,10 +78,10 @@ def test_an_aborted_upload_leaves_nothing(store: Store) -> None:
         writer.write(b"more")
 
 
-def test_the_file_is_on_disk_before_the_database_names_it(
+def test_the_file_is_flushed_before_the_row_is_written(
     store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """temp file -> fsync -> rename -> fsync of the folder -> transaction, in this order."""
+    """Order: temporary file, fsync, rename, fsync of the folder, transaction."""
     happened: list[str] = []
     real_fsync, real_replace = os.fsync, Path.replace
     monkeypatch.setattr(
@@ -102,7 +102,7 @@ def test_a_damaged_blob_is_replaced_by_a_new_upload(store: Store, alice: Account
     assert store.maintenance.fsck() == []
 
 
-def test_gc_keeps_what_is_named_and_what_is_young(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
+def test_gc_keeps_used_and_recent_files(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
     named, unnamed = upload(store, alice, b"named"), upload(store, alice, b"unnamed")
     commit(repo, named)
     (store.root / "tmp" / "upload").write_bytes(b"left behind")

@@ -1,4 +1,4 @@
-"""Cards: what is read, and what cannot hurt."""
+"""Parsing of cards, including hostile ones."""
 
 import time
 
@@ -45,7 +45,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
-def test_bombs_and_broken_cards_are_empty(text: str) -> None:
+def test_yaml_bombs_and_invalid_cards_are_empty(text: str) -> None:
     start = time.process_time()
     assert parse_card(b"---\n" + text.encode() + b"\n---\n# Title", LIMIT) == {}
     assert time.process_time() - start < 3

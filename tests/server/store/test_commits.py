@@ -1,4 +1,4 @@
-"""Rules of commits: compare-and-swap, no empty ones, conflicts, authorised large files, quotas."""
+"""Commits: compare-and-swap, commits without changes, conflicts, access to large files, quotas."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from seqhub.server.types import Account, AddLarge, AddSmall, CopyFile, Delete, R
 from tests.server.store.conftest import Committer, paths, small, upload
 
 
-def test_the_first_commit_holds_gitattributes(store: Store, repo: Repo) -> None:
+def test_the_first_commit_contains_gitattributes(store: Store, repo: Repo) -> None:
     commits, after, total = store.revisions.log(repo, "main")
     assert ([c.title for c in commits], after, total) == (["initial commit"], None, 1)
     content = store.revisions.content(repo, commits[0], store.revisions.entry(repo, commits[0], ".gitattributes"))
     assert b"*.safetensors filter=lfs" in content
 
 
-def test_a_commit_without_change_is_none(store: Store, repo: Repo, commit: Committer) -> None:
+def test_a_commit_without_changes_returns_the_head(store: Store, repo: Repo, commit: Committer) -> None:
     first = commit(repo, small("a"))
     assert commit(repo, small("a")) == first
     assert commit(repo, small("b"), Delete("b", is_folder=False)) == first
     assert store.revisions.log(repo, "main")[2] == 2
 
 
-def test_who_comes_second_is_told(store: Store, repo: Repo, commit: Committer) -> None:
+def test_a_stale_parent_raises_412(store: Store, repo: Repo, commit: Committer) -> None:
     seen = store.revisions.resolve(repo, "main").oid
     commit(repo, small("a"), expected_parent=seen[:7].upper())
     for parent in (seen, "abc", "0" * 40):
@@ -35,14 +35,14 @@ def test_who_comes_second_is_told(store: Store, repo: Repo, commit: Committer) -
 
 
 @pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a"), ("a/b/c", "a"), ("a", "a/b/c/d")])
-def test_a_path_is_no_file_and_folder_at_once(
+def test_a_path_cannot_be_both_file_and_folder(
     store: Store, repo: Repo, commit: Committer, first: str, second: str
 ) -> None:
     with pytest.raises(HubHTTPError) as caught:
         commit(repo, small(first), small(second))
     assert caught.value.status == 422
     commit(repo, small(first))
-    with pytest.raises(HubHTTPError, match="file and a folder"):
+    with pytest.raises(HubHTTPError, match="both a file and a folder"):
         commit(repo, small(second))
     top = first.partition("/")[0]
     commit(repo, Delete(top, is_folder="/" in first), small(second))
@@ -77,10 +77,10 @@ def test_last_commit_of_files_and_folders(store: Store, repo: Repo, commit: Comm
     assert [entry.path for entry in store.revisions.entries(repo, first, ["a/x", "a/y"])] == ["a/x"]
 
 
-def test_what_looks_like_a_pointer_is_only_text(
+def test_text_that_looks_like_a_pointer_is_not_a_pointer(
     store: Store, repo: Repo, alice: Account, bob: Account, commit: Committer
 ) -> None:
-    """hub.md 8: a committed text that looks like an LFS pointer must not give access to the content it names."""
+    """A committed text that looks like an LFS pointer must not grant access to the content."""
     from seqhub.server import git
 
     secret = upload(store, alice, b"secret")
@@ -94,8 +94,8 @@ def test_what_looks_like_a_pointer_is_only_text(
     assert not store.blobs.may_use(bob, secret.sha256)
 
 
-def test_knowing_a_hash_gives_nothing(store: Store, alice: Account, bob: Account, commit: Committer) -> None:
-    """hub.md 8: another user's private file was readable by its sha256 through an lfsFile operation."""
+def test_knowing_a_hash_does_not_grant_access(store: Store, alice: Account, bob: Account, commit: Committer) -> None:
+    """An lfsFile operation must not make another user's private file readable by its SHA-256."""
     private = store.repos.create("model", "alice/secret", private=True, author="alice")
     add = upload(store, alice, b"secret" * 100)
     commit(private, add)
@@ -106,7 +106,7 @@ def test_knowing_a_hash_gives_nothing(store: Store, alice: Account, bob: Account
         with pytest.raises(HubHTTPError) as caught:
             commit(theirs, operation, by=bob)
         words.append((caught.value.status, caught.value.message.replace(operation.sha256, "")))
-    assert words[0] == words[1]  # and no oracle of existence
+    assert words[0] == words[1]  # existence is not revealed
     assert not store.blobs.may_use(bob, add.sha256)
     store.repos.update(private, private=False)
     assert store.blobs.may_use(bob, add.sha256)
@@ -133,7 +133,7 @@ def test_members_may_use_what_their_organisation_has(
     assert not store.blobs.may_use(bob, add.sha256)
 
 
-def test_a_large_file_must_have_the_size_it_claims(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
+def test_a_large_file_must_have_its_declared_size(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
     add = upload(store, alice, b"12345")
     for wrong in (AddLarge("m", add.sha256, 6), AddLarge("m", add.sha256.upper(), 5), AddLarge("m", "xyz", 5)):
         with pytest.raises(HubHTTPError):
@@ -149,7 +149,7 @@ def test_quotas(tmp_path: Path) -> None:
     alice = store.accounts.create("alice")
     one, two = (store.repos.create("model", f"alice/{name}", author="alice") for name in ("one", "two"))
     common = {"expected_parent": None, "author": "a", "title": "t", "uploader": alice}
-    with pytest.raises(HubHTTPError, match="as many as allowed"):
+    with pytest.raises(HubHTTPError, match="the maximum number allowed"):
         store.repos.create("dataset", "alice/three", author="alice")
     with pytest.raises(HubHTTPError, match="at most 3 operations"):
         store.commits.create(one, "main", [small(str(n)) for n in range(4)], **common)
@@ -168,7 +168,7 @@ def test_quotas(tmp_path: Path) -> None:
     store.close()
 
 
-def test_deleting_a_large_file_for_good(
+def test_permanent_deletion_of_a_large_file(
     store: Store, repo: Repo, alice: Account, bob: Account, commit: Committer
 ) -> None:
     add = upload(store, alice, b"large" * 10)
@@ -194,7 +194,7 @@ def test_deleting_a_large_file_for_good(
     )
 
 
-def test_half_characters_and_huge_numbers_are_refused(store: Store, repo: Repo, commit: Committer) -> None:
+def test_lone_surrogates_and_huge_numbers_are_rejected(store: Store, repo: Repo, commit: Committer) -> None:
     for text in ("\ud800", "a\udfffb"):
         with pytest.raises(HubHTTPError) as caught:
             commit(repo, small("a"), title=text)

@@ -1,4 +1,4 @@
-"""Every connection to the database is closed with its store: Python 3.13 warns of one that is collected open."""
+"""All connections are closed with their store; Python 3.13 warns about connections collected while open."""
 
 import sqlite3
 import threading
@@ -17,7 +17,7 @@ Connections = list[sqlite3.Connection]
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
-    """All connections that stores open."""
+    """Record all connections that stores open."""
     found: Connections = []
 
     class Noted(objects.Connection):
@@ -81,13 +81,13 @@ def test_a_reader_that_outlives_the_store_closes_its_connection(tmp_path: Path, 
     assert open_ones(connections) == 0
 
 
-@pytest.mark.parametrize("fault", ["schema of a newer version", "no database"])
-def test_a_store_that_cannot_be_opened_leaves_none(tmp_path: Path, connections: Connections, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["schema of a newer version", "not a database"])
+def test_a_store_that_cannot_be_opened_closes_connections(tmp_path: Path, connections: Connections, fault: str) -> None:
     store = Store(tmp_path / "hub")
     with store.database.transaction() as connection:
         connection.execute("UPDATE meta SET value = 1000 WHERE key = 'schema_version'")
     store.close()
-    if fault == "no database":
+    if fault == "not a database":
         (tmp_path / "hub" / "hub.sqlite3").write_bytes(b"x" * 10_000)
     with pytest.raises(HubHTTPError):
         Store(tmp_path / "hub")
@@ -95,7 +95,7 @@ def test_a_store_that_cannot_be_opened_leaves_none(tmp_path: Path, connections: 
 
 
 @pytest.mark.parametrize("fail", [lambda store: store.refs.delete_branch, lambda store: store.revisions.resolve])
-def test_an_error_leaves_none(tmp_path: Path, connections: Connections, fail: Callable[[Any], Any]) -> None:
+def test_errors_close_connections(tmp_path: Path, connections: Connections, fail: Callable[[Any], Any]) -> None:
     store = Store(tmp_path / "hub")
     store.accounts.create("ada")
     repo = store.repos.create("model", "ada/x", author="ada")

@@ -1,4 +1,4 @@
-"""Counters equal what is stored, whatever was done; fsck compares and repairs them."""
+"""Counters agree with the stored data after any operation; fsck compares and repairs them."""
 
 import hashlib
 import random
@@ -18,7 +18,7 @@ LARGE = [b"one" * 200, b"two" * 300, b"three" * 50]
 
 
 def pointer(content: bytes) -> bytes:
-    """A small file with the text, and so the git id, of a large file's pointer."""
+    """Return a small file with the text, and so the git id, of the pointer of a large file."""
 
     return git.pointer(hashlib.sha256(content).hexdigest(), len(content))
 
@@ -28,7 +28,7 @@ PATHS = ["a", "b", "d/a", "d/b", "README.md"]
 
 
 class Actions:
-    """Random operations on the repositories of one account; many are refused."""
+    """Random operations on the repositories of an account; many of them fail."""
 
     def __init__(self, store: Store, seed: int) -> None:
         self.store, self.random = store, random.Random(seed)
@@ -112,7 +112,7 @@ class Actions:
         try:
             action()
         except HubHTTPError:
-            return f"{action.__name__} (refused)"
+            return f"{action.__name__} (failed)"
         return action.__name__
 
 
@@ -134,7 +134,7 @@ def test_counters_equal_what_is_stored(tmp_path: Path, seed: int) -> None:
     store.close()
 
 
-def test_deleting_for_good_gives_quota_back(tmp_path: Path) -> None:
+def test_permanent_deletion_frees_quota(tmp_path: Path) -> None:
     store = Store(tmp_path / "hub", limits=Limits(repo_bytes=2500))
     ann = store.accounts.create("ann")
     repo = store.repos.create("model", "ann/net", author="ann")

@@ -1,4 +1,4 @@
-"""Many writers at once, and writers that are killed at any moment."""
+"""Concurrent writers, and writers that are killed at any moment."""
 
 import os
 import random
@@ -82,7 +82,7 @@ def test_threads_lose_nothing(store: Store, repo: Repo, alice: Account) -> None:
     assert store.maintenance.fsck() == []
 
 
-def test_of_those_who_saw_the_same_parent_one_wins(store: Store, repo: Repo, alice: Account) -> None:
+def test_one_of_several_commits_with_the_same_parent_succeeds(store: Store, repo: Repo, alice: Account) -> None:
     seen = store.revisions.resolve(repo, "main").oid
     barrier = threading.Barrier(6)
 
@@ -92,8 +92,8 @@ def test_of_those_who_saw_the_same_parent_one_wins(store: Store, repo: Repo, ali
             store.commits.create(
                 repo, "main", [small(str(number))], expected_parent=seen, author="a", title="t", uploader=alice
             )
-        except HubHTTPError as refusal:
-            return refusal.status
+        except HubHTTPError as error:
+            return error.status
         return 200
 
     with ThreadPoolExecutor(6) as pool:
@@ -110,12 +110,12 @@ def test_processes_lose_nothing(store: Store, repo: Repo) -> None:
     assert store.maintenance.fsck() == []
 
 
-def test_killed_writers_lose_nothing_that_was_acknowledged(store: Store, repo: Repo) -> None:
+def test_acknowledged_writes_survive_a_kill(store: Store, repo: Repo) -> None:
     chance, acknowledged = random.Random(7), 0
     for number in range(6):
         writer = start(store, f"killed{number}", 100_000, 2)
         assert writer.stdout is not None
-        first = os.read(writer.stdout.fileno(), 10_000)  # it is at work
+        first = os.read(writer.stdout.fileno(), 10_000)  # it has started
         time.sleep(chance.uniform(0, 0.15))
         os.kill(writer.pid, signal.SIGKILL)
         acknowledged += check_acknowledged(store, repo, first + writer.communicate(timeout=60)[0])
@@ -126,7 +126,7 @@ def test_killed_writers_lose_nothing_that_was_acknowledged(store: Store, repo: R
     assert not list((store.root / "tmp").iterdir())
 
 
-def test_a_forked_child_gets_connections_of_its_own(store: Store, repo: Repo, alice: Account) -> None:
+def test_a_forked_child_uses_separate_connections(store: Store, repo: Repo, alice: Account) -> None:
     upload(store, alice, b"warm")
     child = os.fork()
     if child == 0:
@@ -142,7 +142,7 @@ def test_a_forked_child_gets_connections_of_its_own(store: Store, repo: Repo, al
     assert paths(store, repo) == {"child"}
 
 
-def test_a_busy_database_says_so(store: Store, repo: Repo, alice: Account) -> None:
+def test_a_busy_database_raises_503(store: Store, repo: Repo, alice: Account) -> None:
     store.database.pool.busy_seconds = 0.1
     with store.database.transaction(), pytest.raises(HubHTTPError, match="busy") as caught:
         store.likes.add(repo, alice)

@@ -1,4 +1,4 @@
-"""Discussions, pull requests, merging."""
+"""Discussions, pull requests and merges."""
 
 import pytest
 
@@ -11,12 +11,12 @@ from tests.server.store.conftest import Committer, paths, small
 def test_a_discussion(store: Store, repo: Repo) -> None:
     opened = store.discussions.open(repo, "Title", "Text", "bob", pull_request=False)
     assert (opened.number, opened.status, opened.comments[0].content) == (1, "open", "Text")
-    said = store.discussions.comment(repo, 1, "alice", "Answer")
-    assert store.discussions.edit_comment(repo, 1, said.id, "Better").content == "Better"
+    comment = store.discussions.comment(repo, 1, "alice", "Answer")
+    assert store.discussions.edit_comment(repo, 1, comment.id, "Better").content == "Better"
     assert store.discussions.rename(repo, 1, "New", "bob").extra == {"from": "Title", "to": "New"}
     closed = store.discussions.change_status(repo, 1, "closed", "bob", "done")
     assert closed.extra["status"] == "closed"
-    hidden = store.discussions.hide_comment(repo, 1, said.id)
+    hidden = store.discussions.hide_comment(repo, 1, comment.id)
     assert (hidden.hidden, hidden.content) == (True, "")
     found = store.discussions.find(repo, 1)
     assert (found.title, found.status) == ("New", "closed")
@@ -24,7 +24,7 @@ def test_a_discussion(store: Store, repo: Repo) -> None:
     for call in (
         lambda: store.discussions.find(repo, 2),
         lambda: store.discussions.comment(repo, 2, "bob", "x"),
-        lambda: store.discussions.edit_comment(repo, 1, said.id, "again"),
+        lambda: store.discussions.edit_comment(repo, 1, comment.id, "again"),
         lambda: store.discussions.edit_comment(repo, 1, "none", "again"),
         lambda: store.discussions.edit_comment(repo, 1, closed.id, "again"),
         lambda: store.discussions.change_status(repo, 1, "closed", "bob"),
@@ -36,14 +36,14 @@ def test_a_discussion(store: Store, repo: Repo) -> None:
 
 
 def test_a_comment_of_another_repository_cannot_be_reached(store: Store, repo: Repo, alice: Account) -> None:
-    """hub.md 8: users edited or hid others' discussions."""
+    """Users must not edit or hide comments of other repositories."""
     other = store.repos.create("model", "alice/other", author="alice")
     for one in (repo, other):
         store.discussions.open(one, "Title", "Text", "alice", pull_request=False)
-    said = store.discussions.comment(repo, 1, "alice", "mine")
+    comment = store.discussions.comment(repo, 1, "alice", "mine")
     for call in (
-        lambda: store.discussions.edit_comment(other, 1, said.id, "x"),
-        lambda: store.discussions.hide_comment(other, 1, said.id),
+        lambda: store.discussions.edit_comment(other, 1, comment.id, "x"),
+        lambda: store.discussions.hide_comment(other, 1, comment.id),
     ):
         with pytest.raises(HubHTTPError) as caught:
             call()
@@ -101,7 +101,7 @@ def test_conflicts(store: Store, repo: Repo, commit: Committer) -> None:
     assert store.discussions.find(repo, 1).status == "open"
     commit(repo, small("a", "theirs"))
     before = store.revisions.log(repo, "main")[2]
-    store.discussions.merge(repo, 1, "alice")  # nothing is left to change, and the merge is still told by a commit
+    store.discussions.merge(repo, 1, "alice")  # no file changes, but a merge is always recorded by a commit
     assert store.revisions.log(repo, "main")[2] == before + 1
 
 

@@ -1,4 +1,4 @@
-"""Ids and bytes are git's own: asked of git itself."""
+"""Ids and bytes of objects, compared with git."""
 
 import subprocess
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_an_edited_tree_is_the_tree_built_at_once(old: dict, new: dict, gone: li
     assert {name: (mode, id) for mode, name, id in git.parse_tree(after)} == wanted
 
 
-def test_git_fsck_is_content_with_an_exported_repository(
+def test_git_fsck_accepts_an_exported_repository(
     store: Store, repo: Repo, alice: Account, commit: Committer, tmp_path: Path
 ) -> None:
     commit(repo, *(small(f"folder/{number}/file.{number}.txt", str(number)) for number in range(60)))
@@ -76,7 +76,7 @@ part = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"], 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.lists(part, min_size=1, max_size=3).map("/".join), min_size=1, max_size=12))
-def test_whatever_path_is_taken_git_accepts(tmp_path_factory: pytest.TempPathFactory, tried: list[str]) -> None:
+def test_git_accepts_all_valid_paths(tmp_path_factory: pytest.TempPathFactory, tried: list[str]) -> None:
     from seqhub.server.errors import HubHTTPError
 
     folder = tmp_path_factory.mktemp("paths")
@@ -90,8 +90,8 @@ def test_whatever_path_is_taken_git_accepts(tmp_path_factory: pytest.TempPathFac
                 repo, "main", [AddSmall(path, b"x")], expected_parent=None, author="a", title="", uploader=alice
             )
             taken += 1
-        except HubHTTPError as refusal:
-            statuses.add(refusal.status)
+        except HubHTTPError as error:
+            statuses.add(error.status)
     assert taken >= 1
     assert statuses == {422}
     store.git.export(repo, folder / "git")

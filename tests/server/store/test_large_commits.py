@@ -1,4 +1,4 @@
-"""Changes of many rows: in many transactions, seen whole or not at all, removed if they break off."""
+"""Changes of many rows: many transactions, atomic visibility, and cleanup after interruption."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def counts(store: Store) -> dict[str, int]:
 
 @contextmanager
 def between(store: Store, work: Callable[[int], object]) -> Iterator[list[int]]:
-    """Call `work` behind each transaction; the numbers of the transactions."""
+    """Call `work` after each transaction; yield the numbers of the transactions."""
     numbers: list[int] = []
     transaction, is_inside = store.database.transaction, False
 
@@ -54,12 +54,12 @@ def between(store: Store, work: Callable[[int], object]) -> Iterator[list[int]]:
         del store.database.transaction  # type: ignore[method-assign]
 
 
-def test_nothing_shows_before_the_end(store: Store, repo: Repo, commit: Committer) -> None:
+def test_large_commits_become_visible_at_the_end(store: Store, repo: Repo, commit: Committer) -> None:
     before = paths(store, repo)
     seen = []
     with between(store, lambda number: seen.append(paths(store, repo) == before)) as numbers:
         made = commit(repo, *MANY)
-    assert len(numbers) > 10, "others may write in between"
+    assert len(numbers) > 10, "other writers can write in between"
     assert seen == [True] * (len(numbers) - 1) + [False]
     assert store.revisions.resolve(repo, "main") == made
     assert paths(store, repo) == {operation.path for operation in MANY}
@@ -67,8 +67,8 @@ def test_nothing_shows_before_the_end(store: Store, repo: Repo, commit: Committe
     assert counts(store)["unfinished"] == 0
 
 
-def test_others_commit_meanwhile(store: Store, repo: Repo, commit: Committer) -> None:
-    """To another repository, and to the same branch: then the large commit is planned anew."""
+def test_concurrent_commits_during_a_large_one(store: Store, repo: Repo, commit: Committer) -> None:
+    """Commit to another repository, and to the same branch: then the large commit is planned again."""
     other = store.repos.create("model", "alice/other", author="alice")
 
     def work(number: int) -> None:
@@ -83,7 +83,7 @@ def test_others_commit_meanwhile(store: Store, repo: Repo, commit: Committer) ->
     assert store.maintenance.fsck() == []
 
 
-def test_a_stale_parent_is_refused_at_the_end_too(store: Store, repo: Repo, commit: Committer) -> None:
+def test_a_stale_parent_is_detected_at_the_end(store: Store, repo: Repo, commit: Committer) -> None:
     parent = store.revisions.resolve(repo, "main").oid
     with (
         between(store, lambda number: number == 3 and commit(repo, small("first"))),
@@ -116,10 +116,10 @@ def apply(store: Store, repo: Repo, alice: Account, operations: list[Operation])
 
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize("place", [1, 4, 9])
-def test_what_breaks_off_leaves_nothing(
+def test_interrupted_work_leaves_nothing(
     store: Store, repo: Repo, alice: Account, commit: Committer, job: str, place: int
 ) -> None:
-    """As if the process were killed behind one of the transactions: nobody cleans up but gc."""
+    """Simulate a kill after one of the transactions: only gc removes the remains."""
     commit(repo, *(small(f"big/{number}", str(number)) for number in range(2500)))
     commit(repo, small("one more"))
     before, shown, head = counts(store), paths(store, repo), store.revisions.resolve(repo, "main")
@@ -128,7 +128,7 @@ def test_what_breaks_off_leaves_nothing(
         if number >= place:
             raise HubHTTPError(503, "killed")
 
-    with between(store, stop), suppress(HubHTTPError):  # some jobs end in fewer transactions
+    with between(store, stop), suppress(HubHTTPError):  # some jobs need fewer transactions
         JOBS[job](store, repo, alice)
     store.maintenance.gc(-1)
     assert store.maintenance.fsck() == []
@@ -139,7 +139,7 @@ def test_what_breaks_off_leaves_nothing(
         assert paths(store, repo) == shown
 
 
-def test_a_deleted_repository_is_gone_at_once(store: Store, repo: Repo, commit: Committer) -> None:
+def test_a_deleted_repository_disappears_immediately(store: Store, repo: Repo, commit: Committer) -> None:
     empty = counts(store)
     other = store.repos.create("model", "alice/other", author="alice")
     commit(other, *MANY)
@@ -154,10 +154,10 @@ def test_a_deleted_repository_is_gone_at_once(store: Store, repo: Repo, commit: 
         store.repos.delete(other)
 
 
-def test_random_large_commits_are_what_small_ones_are(
+def test_random_large_commits_equal_small_ones(
     store: Store, repo: Repo, alice: Account, commit: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same operations, once as one transaction each and once on lines of their own: equal trees."""
+    """Apply the same operations in single transactions and as large commits, and compare the trees."""
     other = store.repos.create("model", "alice/other", author="alice")
     chance, names = random.Random(5), set()
     for _ in range(12):
@@ -185,7 +185,7 @@ def test_random_large_commits_are_what_small_ones_are(
     assert store.maintenance.fsck() == []
 
 
-def test_too_many_folders_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_too_many_folders_raise_413(tmp_path: Path) -> None:
     store = Store(tmp_path / "few", limits=Limits(commit_folders=100))
     alice = store.accounts.create("alice")
     repo = store.repos.create("model", "alice/x", author="alice")
@@ -197,7 +197,7 @@ def test_too_many_folders_are_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_long_contents_are_files(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
-    """Read by ranges, known to git, counted by gc, equal ones kept once."""
+    """Long contents can be read by ranges and by git, are used by gc, and equal ones are stored once."""
     content = random.Random(1).randbytes(300_000)
     commit(repo, AddSmall("a", content), AddSmall("b", content), AddSmall("c", content[:1000]))
     head = store.revisions.resolve(repo, "main")
@@ -221,7 +221,7 @@ def test_long_contents_are_files(store: Store, repo: Repo, alice: Account, commi
     assert upload(store, alice, content).size == 300_000
 
 
-def test_a_refused_commit_leaves_no_contents(store: Store, repo: Repo, commit: Committer) -> None:
+def test_an_invalid_commit_leaves_no_contents(store: Store, repo: Repo, commit: Committer) -> None:
     with pytest.raises(HubHTTPError):
         commit(repo, AddSmall("a", bytes(300_000)), Delete("absent", is_folder=False))
     assert not list((store.root / "tmp").iterdir())

@@ -1,4 +1,4 @@
-"""fsck finds damage; backups restore; old and newer schemas; full and read-only disks."""
+"""fsck, backup and restore, old and newer schemas, full and read-only disks."""
 
 import errno
 import os
@@ -17,14 +17,14 @@ from seqhub.server.types import Account, Delete, Repo
 from tests.server.store.conftest import Committer, paths, small, upload
 
 DAMAGE = {
-    "other content than its id": "UPDATE objects SET data = zeroblob(9), packed = 0 WHERE kind = 'commit'",
+    "does not match its id": "UPDATE objects SET data = zeroblob(9), packed = 0 WHERE kind = 'commit'",
     "which is missing": "DELETE FROM objects WHERE kind = 'blob'",
     "cannot be read": "UPDATE objects SET packed = 1 WHERE kind = 'tree'",
     "index and tree differ": "UPDATE files SET oid = zeroblob(20) WHERE path = 'a'",
     "without its folder": "DELETE FROM files WHERE path = 'f'",
-    "another pointer": "UPDATE files SET size = size + 1 WHERE sha256 IS NOT NULL",
+    "does not match its SHA-256 and size": "UPDATE files SET size = size + 1 WHERE sha256 IS NOT NULL",
     "points to no commit": "UPDATE refs SET target = 999",
-    "is not kept": "DELETE FROM blobs",
+    "is not stored": "DELETE FROM blobs",
 }
 
 
@@ -53,7 +53,7 @@ CHANGES = (
 
 
 def test_fsck_finds_every_change_of_the_index(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
-    """Also in the middle of a history, whose commits are compared with their parents alone."""
+    """This includes the middle of a history, where commits are compared with their parents only."""
     commit(repo, *(small(f"d/{folder}/{name}") for folder in "ef" for name in "ab"), small("p"))
     middle = commit(repo, small("d/e/a", "new"), upload(store, alice, b"large"))
     commit(repo, Delete("d/f", is_folder=True))
@@ -68,7 +68,7 @@ def test_fsck_finds_every_change_of_the_index(store: Store, repo: Repo, alice: A
     assert len(rows) > 20
     for row in rows:
         for change in CHANGES:
-            with store.database.reading() as connection:  # it is rolled back at the end
+            with store.database.reading() as connection:  # rolled back at the end
                 connection.execute(f"{change} WHERE line = ? AND path = ? AND added = ?", row)
                 (is_changed,) = connection.execute("SELECT changes()").fetchone()
                 assert not is_changed or list(check(connection, store.root / "blobs")), (row, change)
@@ -86,7 +86,7 @@ def test_backup_and_restore(store: Store, repo: Repo, alice: Account, commit: Co
     head = commit(repo, small("a"), upload(store, alice, b"large"))
     store.maintenance.backup(tmp_path / "backup")
     commit(repo, small("later"))
-    with pytest.raises(HubHTTPError, match="exists already"):
+    with pytest.raises(HubHTTPError, match="already exists"):
         store.maintenance.backup(tmp_path / "backup")
     restore(tmp_path / "backup", tmp_path / "again")
     again = Store(tmp_path / "again")
@@ -141,7 +141,7 @@ def test_migrations_go_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         Store(tmp_path / "hub")
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "hub.sqlite3").write_bytes(b"x" * 10_000)
     with pytest.raises(HubHTTPError, match="not a database") as caught:
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     assert caught.value.status == 503
 
 
-def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, commit: Committer) -> None:
+def test_a_full_database_raises_507_and_recovers(store: Store, repo: Repo, commit: Committer) -> None:
     before = commit(repo, small("a"))
     with store.database.pool.connection() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -169,7 +169,7 @@ def test_a_full_database_refuses_and_goes_on_later(store: Store, repo: Repo, com
 @pytest.mark.parametrize(
     ("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EROFS, 503), (errno.EIO, 503)]
 )
-def test_a_full_disk_refuses_uploads(
+def test_uploads_fail_on_a_full_disk(
     store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
     def fail(_: int) -> None:
@@ -184,7 +184,7 @@ def test_a_full_disk_refuses_uploads(
     upload(store, alice, b"large")
 
 
-def test_a_read_only_database_refuses(store: Store, repo: Repo, commit: Committer) -> None:
+def test_a_read_only_database_raises_503(store: Store, repo: Repo, commit: Committer) -> None:
     with store.database.pool.connection() as connection:
         connection.execute("PRAGMA query_only = ON")
     with pytest.raises(HubHTTPError, match="read-only") as caught:
@@ -219,8 +219,8 @@ def test_a_real_disk_that_fills_up_and_is_then_read_only(tiny_disk: Path) -> Non
                 operation = small(f"{number}.txt", noise.hex())
             store.commits.create(repo, "main", [operation], **common)
             kept.add(operation.path)
-        except HubHTTPError as refusal:
-            statuses.append(refusal.status)
+        except HubHTTPError as error:
+            statuses.append(error.status)
     assert kept
     assert set(statuses) == {507}
     assert paths(store, repo) == kept

@@ -1,4 +1,4 @@
-"""Random sequences of operations, against a plain dict for each branch."""
+"""Random sequences of operations, compared with a plain dict for each branch."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ step = st.one_of(
 Files = dict[str, bytes]
 
 
-def plainly(files: Files, operations: list[Operation], branches: dict[str, Files]) -> Files | None:
-    """The files after the operations; None where one of them cannot be."""
+def expected_files(files: Files, operations: list[Operation], branches: dict[str, Files]) -> Files | None:
+    """Return the files after the operations; None if one of them is not possible."""
     after = dict(files)
     for operation in operations:
         if isinstance(operation, AddSmall):
@@ -41,7 +41,7 @@ def plainly(files: Files, operations: list[Operation], branches: dict[str, Files
             after[operation.path] = source[operation.source]
         elif isinstance(operation, Delete):
             below = [name for name in after if name.startswith(operation.path + "/")]
-            # A folder that an operation before has emptied may be deleted again.
+            # A folder that an earlier operation has emptied may be deleted again.
             was = [name for name in files if name.startswith(operation.path + "/")]
             if operation.is_folder and (below or was):
                 after = {name: content for name, content in after.items() if name not in below}
@@ -56,7 +56,7 @@ def plainly(files: Files, operations: list[Operation], branches: dict[str, Files
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(step, min_size=4, max_size=14), st.integers(2, 9))
-def test_branches_hold_what_plain_dicts_hold(tmp_path_factory: pytest.TempPathFactory, steps: list, deep: int) -> None:
+def test_branches_equal_plain_dicts(tmp_path_factory: pytest.TempPathFactory, steps: list, deep: int) -> None:
     folder: Path = tmp_path_factory.mktemp("model")
     store = Store(folder / "hub")
     with pytest.MonkeyPatch.context() as patch:
@@ -86,7 +86,7 @@ def check_steps(store: Store, steps: list, folder: Path) -> None:
                 squashed = store.commits.squash(repo, branch, "squash", "alice")
                 seen[squashed.oid] = branches[branch]
             else:
-                wanted = plainly(branches[branch], more, branches) if branch in branches else None
+                wanted = expected_files(branches[branch], more, branches) if branch in branches else None
                 before = len(store.revisions.log(repo, branch)[0]) if branch in branches else 0
                 commit = store.commits.create(
                     repo, branch, more, expected_parent=None, author="alice", title="t", uploader=alice
@@ -94,9 +94,9 @@ def check_steps(store: Store, steps: list, folder: Path) -> None:
                 assert wanted is not None, (branches[branch], more)
                 assert len(store.revisions.log(repo, branch)[0]) == before + (wanted != branches[branch])
                 branches[branch] = seen[commit.oid] = wanted
-        except HubHTTPError as refusal:
+        except HubHTTPError as error:
             impossible = verb != "commit" or branch not in branches or wanted is None
-            if refusal.status not in (404, 409, 422) or not impossible:
+            if error.status not in (404, 409, 422) or not impossible:
                 raise
     for oid, files in seen.items():
         commit = store.revisions.resolve(repo, oid)

@@ -1,4 +1,4 @@
-"""Names that are refused, and those that are not."""
+"""Valid and invalid names."""
 
 from contextlib import suppress
 
@@ -76,16 +76,16 @@ GOOD_PATHS = [
 
 
 @pytest.mark.parametrize("path", BAD_PATHS, ids=ascii)
-def test_bad_paths(path: str) -> None:
+def test_invalid_paths(path: str) -> None:
     with pytest.raises(HubHTTPError, match="Invalid path") as caught:
         check_path(path)
     assert caught.value.status == 422
-    assert caught.value.message.isascii()  # it travels in a header, too
+    assert caught.value.message.isascii()  # it is also sent in a header
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("path", GOOD_PATHS, ids=ascii)
-def test_good_paths(path: str) -> None:
+def test_valid_paths(path: str) -> None:
     assert check_path(path) == path
 
 
@@ -96,7 +96,7 @@ def test_no_path_raises_anything_else(path: str) -> None:
 
 
 def test_unicode_twins(store: Store, repo: Repo, commit: Committer) -> None:
-    with pytest.raises(HubHTTPError, match="differ only in how Unicode"):
+    with pytest.raises(HubHTTPError, match="differ only in the Unicode normalisation"):
         commit(repo, small("caf\u00e9"), small("cafe\u0301"))
     commit(repo, small("cafe\u0301", "one"))
     head = commit(repo, small("caf\u00e9", "two"))
@@ -106,7 +106,7 @@ def test_unicode_twins(store: Store, repo: Repo, commit: Committer) -> None:
     assert paths(store, repo) == set()
 
 
-def test_impossible_paths_are_absent_not_wrong(store: Store, repo: Repo) -> None:
+def test_invalid_paths_are_absent(store: Store, repo: Repo) -> None:
     head = store.revisions.resolve(repo, "main")
     for path in BAD_PATHS:
         assert store.revisions.entry(repo, head, path) is None
@@ -145,7 +145,7 @@ BAD_REPOS = [
 
 
 @pytest.mark.parametrize("name", BAD_REPOS)
-def test_bad_repository_names(store: Store, alice: Account, repo: Repo, name: str) -> None:
+def test_invalid_repository_names(store: Store, alice: Account, repo: Repo, name: str) -> None:
     for call in (
         lambda: check_repo_name(name),
         lambda: store.repos.create("model", name, author="alice"),
@@ -157,7 +157,7 @@ def test_bad_repository_names(store: Store, alice: Account, repo: Repo, name: st
     assert store.repos.find("model", "alice/lstm") == repo
 
 
-def test_good_repository_names() -> None:
+def test_valid_repository_names() -> None:
     for name in ("a/b", "A_1/x.y-z", "__DUMMY_USER__/" + "x" * 96, "a/git", "0/0"):
         assert check_repo_name(name) == tuple(name.split("/"))
 
@@ -194,7 +194,7 @@ BAD_REFS = [
 
 
 @pytest.mark.parametrize("name", BAD_REFS)
-def test_bad_branches_and_tags(store: Store, repo: Repo, name: str) -> None:
+def test_invalid_branches_and_tags(store: Store, repo: Repo, name: str) -> None:
     with pytest.raises(HubHTTPError, match="Invalid reference for a branch") as caught:
         store.refs.create_branch(repo, name, "main")
     assert caught.value.status == 400
@@ -203,7 +203,7 @@ def test_bad_branches_and_tags(store: Store, repo: Repo, name: str) -> None:
 
 
 @given(st.text(max_size=12))
-def test_git_takes_every_ref_name_that_is_taken(name: str) -> None:
+def test_git_accepts_all_valid_ref_names(name: str) -> None:
     import subprocess
 
     try:

@@ -1,4 +1,4 @@
-"""Only the owner can read what lies in a root, whatever the umask and whoever made it."""
+"""Only the owner can read a root, independent of the umask."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def open_below(root: Path) -> list[str]:
-    """What others may read or write, or what its owner may not."""
+    """Return the paths with permissions for others, or without permissions for the owner."""
     wanted = {True: 0o700, False: 0o600}
     found = [(path, stat.S_IMODE(path.lstat().st_mode)) for path in [root, *root.rglob("*")]]
     return [f"{path.relative_to(root)} {mode:o}" for path, mode in found if mode != wanted[path.is_dir()]]
@@ -41,7 +41,7 @@ def fill(store: Store) -> None:
 
 @pytest.mark.usefixtures("umask")
 def test_a_root_is_private(tmp_path: Path) -> None:
-    """With uploads by LFS, in parts and by Xet under way, a backup, a restore and an export."""
+    """Check a root with unfinished uploads by LFS, in parts and by Xet, a backup, a restore and an export."""
     root = tmp_path / "hub"
     with running(root) as hub:
         fill(hub.store)
@@ -101,7 +101,7 @@ def test_an_old_backup_is_restored_into_a_private_root(tmp_path: Path) -> None:
     assert open_below(tmp_path / "new") == []
 
 
-def test_foreign_files_beside_a_root_are_left_alone(tmp_path: Path) -> None:
+def test_files_next_to_a_root_are_not_changed(tmp_path: Path) -> None:
     root = tmp_path / "hub"
     root.mkdir(mode=0o755)
     (root / "notes.txt").write_text("mine")

@@ -1,4 +1,4 @@
-"""Repositories: names, moves, lists."""
+"""Repositories: names, moves and lists."""
 
 import pytest
 
@@ -15,11 +15,11 @@ def test_names_are_unique_in_any_case(store: Store, repo: Repo) -> None:
     assert caught.value.status == 409
     assert store.repos.create("dataset", "alice/lstm", author="alice").id != repo.id
     with pytest.raises(HubHTTPError, match="rights to create") as caught:
-        store.repos.create("model", "nobody/x", author="alice")
+        store.repos.create("model", "unknown/x", author="alice")
     assert caught.value.status == 403
 
 
-def test_moving_there_and_back_leaves_no_loop(store: Store, repo: Repo) -> None:
+def test_moving_there_and_back_creates_no_redirect_loop(store: Store, repo: Repo) -> None:
     moved = store.repos.move(repo, "alice/gru")
     assert (moved.id, moved.repo_id) == (repo.id, "alice/gru")
     assert store.repos.find("model", "alice/lstm") is None
@@ -41,13 +41,13 @@ def test_a_new_repository_takes_an_old_name(store: Store, repo: Repo) -> None:
     assert caught.value.status == 409
 
 
-def test_the_old_name_of_a_private_repository_tells_who_asks_what_it_is(store: Store, repo: Repo) -> None:
-    """hub.md 8: the old name redirected strangers. The caller gets the repository, and so whether it is private."""
+def test_redirect_returns_private_repositories_to_the_caller(store: Store, repo: Repo) -> None:
+    """The caller receives the repository and must check whether it is private."""
     store.repos.update(store.repos.move(repo, "alice/gru"), private=True)
     assert store.repos.redirect("model", "alice/lstm").private
 
 
-def test_deletion_leaves_nothing(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
+def test_deletion_leaves_no_rows(store: Store, repo: Repo, alice: Account, commit: Committer) -> None:
     commit(repo, small("a"), upload(store, alice, b"large"))
     store.refs.create_tag(repo, "v1", "main", "message")
     store.discussions.open(repo, "title", "text", "alice", pull_request=True)
@@ -89,7 +89,7 @@ def test_settings(store: Store, repo: Repo) -> None:
 
 
 def listed(store: Store, **filters: object) -> list[str]:
-    """All names, page by page."""
+    """Return all names, page by page."""
     names, after = [], None
     while True:
         page, after = store.listing.repos("model", **({"viewer": None, "limit": 3} | filters), after=after)
@@ -110,7 +110,7 @@ def test_lists(store: Store, alice: Account, bob: Account, commit: Committer) ->
     assert set(listed(store, viewer=alice)) == {*public, "alice/secret"}
     assert set(listed(store, viewer=bob)) == {*public, "lab/hidden"}
     assert listed(store, author="LAB") == []
-    assert listed(store, author="nobody") == []
+    assert listed(store, author="unknown") == []
     assert listed(store, search=["MODEL", "-3"]) == ["alice/model-3"]
     assert listed(store, search=["alice/mod", '"x']) == []
     assert listed(store, search=["secret"]) == []
@@ -135,7 +135,7 @@ def test_lists(store: Store, alice: Account, bob: Account, commit: Committer) ->
         assert caught.value.status == 400
 
 
-def test_search_by_frequent_and_rare_texts_agree(store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_conditions_agree(store: Store, alice: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     from seqhub.server.store import listing
 
     for n in range(12):
@@ -144,15 +144,15 @@ def test_search_by_frequent_and_rare_texts_agree(store: Store, alice: Account, m
         store.commits.create(
             repo, "main", [small("README.md", content)], expected_parent=None, author="a", title="t", uploader=alice
         )
-    asked = [
+    filter_sets = [
         {"tags": ["all", "even"]},
         {"search": ["alice", "e/m1"]},
         {"tags": ["odd"], "search": ["m1"]},
         {"tags": ["none"]},
     ]
-    few = [listed(store, **filters) for filters in asked]
+    few = [listed(store, **filters) for filters in filter_sets]
     monkeypatch.setattr(listing, "_FEW", 2)
-    assert [listed(store, **filters) for filters in asked] == few
+    assert [listed(store, **filters) for filters in filter_sets] == few
     assert [len(names) for names in few] == [6, 3, 2, 0]
     assert store.listing.tag_counts("model")[0] == ("all", 12)
 
@@ -217,9 +217,7 @@ def test_pages_of_commits_across_forks(store: Store, repo: Repo, commit: Committ
         store.revisions.log(repo, "main", after="x")
 
 
-def test_a_duplicate_has_the_history_and_a_life_of_its_own(
-    store: Store, repo: Repo, alice: Account, bob: Account, commit: Committer
-) -> None:
+def test_a_duplicate_is_independent(store: Store, repo: Repo, alice: Account, bob: Account, commit: Committer) -> None:
     commit(repo, small("README.md", "---\nlicense: mit\n---\n"), upload(store, alice, b"large"))
     commit(repo, *(small(f"many/{n:04}-with-a-long-name") for n in range(200)))
     commit(repo, small("many/x"))

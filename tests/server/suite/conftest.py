@@ -1,1 +1,1 @@
-collect_ignore_glob = ["*"]  # for another project's tests, fetched when asked for: `make hub-suite`
+collect_ignore_glob = ["*"]  # used for tests of other projects by `make hub-suite`

@@ -1,6 +1,6 @@
-"""Fixtures, helpers and files that datasets' tests of the Hub want and its source release lacks.
+"""Fixtures, helpers and files that the Hub tests of datasets need and that its source release does not contain.
 
-`tests.fixtures.hub` and `tests.utils`, which the tests import from, are made of this one file.
+The tests import them from `tests.fixtures.hub` and `tests.utils`, which import this file.
 """
 
 import csv
@@ -18,7 +18,7 @@ from datasets import config
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from .seqhub_outcomes import exclude, hurry
+from .seqhub_outcomes import exclude, skip_waits
 
 Any_ = TypeVar("Any_")
 
@@ -27,8 +27,8 @@ CI_HUB_USER_TOKEN = "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"
 CI_HUB_ENDPOINT = os.environ["SEQHUB_SUITE_URL"]
 TEXT = "The first line.\nThe second line."
 
-require_pil = pytest.mark.skipif(not config.PIL_AVAILABLE, reason="wants Pillow")
-require_torchcodec = pytest.mark.skipif(not config.TORCHCODEC_AVAILABLE, reason="wants torchcodec")
+require_pil = pytest.mark.skipif(not config.PIL_AVAILABLE, reason="needs Pillow")
+require_torchcodec = pytest.mark.skipif(not config.TORCHCODEC_AVAILABLE, reason="needs torchcodec")
 
 
 def for_all_test_methods(*decorators: Any) -> Callable[[Any_], Any_]:
@@ -36,15 +36,15 @@ def for_all_test_methods(*decorators: Any) -> Callable[[Any_], Any_]:
 
 
 def xfail_if_500_502_http_error(function: Any_) -> Any_:
-    return function  # here a 500 is a failure
+    return function  # a 500 is a failure with this server
 
 
 def require_buckets_support_in_huggingface_hub(function: Any_) -> Any_:
-    return function  # these are left out anyway
+    return function  # these tests are excluded
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hurry()
+    skip_waits()
     if hasattr(config, "workerinput"):
         return
     data = Path(__file__).parent / "features/data"
@@ -82,7 +82,7 @@ def no_bars() -> None:
 
 @pytest.fixture
 def ci_hub_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point datasets at the server, and processes it starts."""
+    """Configure datasets and its child processes to use the server."""
     monkeypatch.setattr(config, "HF_ENDPOINT", CI_HUB_ENDPOINT)
     monkeypatch.setattr(config, "HUB_DATASETS_URL", CI_HUB_ENDPOINT + "/datasets/{repo_id}/resolve/{revision}/{path}")
     template = CI_HUB_ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}"
@@ -114,7 +114,7 @@ def cleanup_repo(hf_api: HfApi, hf_token: str) -> Callable[[str], None]:
 
 @pytest.fixture
 def temporary_repo(cleanup_repo: Callable[[str], None]) -> Any:
-    """A name for a repository that ends with the block."""
+    """Name for a repository that is deleted at the end of the block."""
 
     @contextmanager
     def name(repo_id: str | None = None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Fixtures and files that huggingface_hub's tests want and its source release lacks."""
+"""Fixtures and files that the tests of huggingface_hub need and that its source release does not contain."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ from huggingface_hub.cli import _output
 from huggingface_hub.inference._providers import hf_inference
 from huggingface_hub.utils import _auth, _detect_agent
 
-from .seqhub_outcomes import exclude, exclusions, hurry
+from .seqhub_outcomes import exclude, exclusions, skip_waits
 from .testing_constants import ENDPOINT_PRODUCTION, ENDPOINT_STAGING, TOKEN, USER
 from .testing_utils import repo_name
 
@@ -64,7 +64,7 @@ CARDS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hurry()
+    skip_waits()
     if hasattr(config, "workerinput"):
         return
     cards = Path(__file__).parent / "fixtures/cards"
@@ -88,7 +88,7 @@ def vcr_config() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A home of the client for each test."""
+    """Use a separate home of the client for each test."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         home = Path(name).resolve()
         places = {
@@ -108,7 +108,7 @@ def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the client keeps in the process, as it is in a new one."""
+    """Reset state that the client keeps in the process."""
     monkeypatch.setattr(_auth, "_OAUTH_REFRESH_CACHE", None, raising=False)
     monkeypatch.setattr(_auth, "_OAUTH_REFRESH_WARNED", False, raising=False)
     if hasattr(_detect_agent, "_EMPTY_REGISTRY"):
@@ -123,22 +123,22 @@ def nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def as_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hold tests to their marks: the way of upload they are about, warnings that must come.
+    """Apply the marks of tests: method of upload, and expected warnings.
 
-    As in the suite's own conftest, a test about Xet has it on whatever the mode; the table tells how many these are.
-    Copies are marked as Xet's since huggingface.co copies nothing else. This server copies any file, so their tests
-    follow the mode.
+    As in the conftest of the suite, tests with the mark `xet` use Xet in every mode; the table shows their number.
+    Tests of copies have this mark because huggingface.co copies Xet files only. This server copies any file, so these
+    tests use the mode of the run.
     """
     about_xet = request.node.get_closest_marker("xet") is not None and request.node.path.name != "test_copy_files.py"
     wanted = about_xet or os.environ["SEQHUB_SUITE_MODE"] == "xet"
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not wanted)  # a test of the suite leaves it changed
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not wanted)  # a test of the suite does not restore it
     if about_xet:
         monkeypatch.delenv("HF_HUB_DISABLE_XET", raising=False)
         request.node.user_properties.append(("about", "xet"))
     if request.node.get_closest_marker("no_xet") and wanted:
-        pytest.skip("excluded: about LFS alone, and Xet is on in this mode")
+        pytest.skip("excluded: tests LFS only, but Xet is enabled in this mode")
     if request.node.get_closest_marker("git_lfs"):
-        pytest.skip("excluded: wants git-lfs")
+        pytest.skip("excluded: needs git-lfs")
     with ExitStack() as stack:
         for name in (name for mark in request.node.iter_markers("deprecated") for name in mark.args):
             stack.enter_context(pytest.warns(FutureWarning, match=f".*'{name}'.*"))
@@ -157,7 +157,7 @@ def api_prod() -> HfApi:
 
 @pytest.fixture
 def repo_factory(api: HfApi) -> Iterator[RepoFactory]:
-    """Make repositories that end with the test."""
+    """Create repositories that are deleted at the end of the test."""
     with ExitStack() as made:
 
         def make(repo_type: str = "model", repo_id: str | None = None, token: str = TOKEN, **options: Any) -> RepoUrl:
@@ -169,7 +169,7 @@ def repo_factory(api: HfApi) -> Iterator[RepoFactory]:
             return url
 
         def remove(repo_id: str, repo_type: str, token: str) -> None:
-            with suppress(Exception):  # the test may have done it
+            with suppress(Exception):  # the test may have deleted it
                 api.delete_repo(repo_id, repo_type=repo_type, token=token)
 
         yield make
@@ -177,7 +177,7 @@ def repo_factory(api: HfApi) -> Iterator[RepoFactory]:
 
 @pytest.fixture
 def new_repo_id(api: HfApi) -> Iterator[str]:
-    """A name for a repository that ends with the test."""
+    """Name for a repository that is deleted at the end of the test."""
     repo_id = f"{USER}/{repo_name()}"
     yield repo_id
     api.delete_repo(repo_id, missing_ok=True)

@@ -2,8 +2,9 @@
 
     python tests/server/suite/js.py [--scratch FOLDER]
 
-The client is fetched by npm, at a fixed version, into the scratch folder; nothing of it is kept here. Needs node and
-npm, as Debian has them, and on the first run a package registry. Without node or npm nothing is run, and it says so.
+npm installs a fixed version of the client into the scratch folder; the repository does not contain it. Requires node
+and npm (Debian packages nodejs and npm), and a package registry on the first run. Without node or npm the operations
+are skipped with a message.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def main() -> int:
 
 
 def install(scratch: Path) -> None:
-    """Fetch the client, unless it is there at this version."""
+    """Install the client, unless this version is already installed."""
     name, _, version = PACKAGE.rpartition("@")
     manifest = scratch / "node_modules" / name / "package.json"
     if manifest.exists() and json.loads(manifest.read_text())["version"] == version:
@@ -54,15 +55,15 @@ def install(scratch: Path) -> None:
 
 
 def run(scratch: Path) -> dict[str, str | None]:
-    """Name of each operation -> what went wrong; None where nothing did."""
+    """Run the operations, and return a dict: name of the operation -> error, None on success."""
     with tempfile.TemporaryDirectory() as folder, running(Path(folder, "hub")) as hub:
         own = {"HUB_URL": hub.url, "HUB_TOKEN": hub.token("ada"), "HUB_CACHE": str(Path(folder, "cache"))}
         environment = {**os.environ, **own, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         done = subprocess.run(
             ["node", str(CLIENT)], cwd=scratch, env=environment, stdout=subprocess.PIPE, text=True, timeout=LIMIT
         )
-    said = [line.partition("RESULT ")[2] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    lines = [json.loads(line) for line in said]
+    output = [line.partition("RESULT ")[2] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    lines = [json.loads(line) for line in output]
     return {line["name"]: line["problem"] for line in lines}
 
 

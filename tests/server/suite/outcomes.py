@@ -1,4 +1,4 @@
-"""What both suites need of pytest: leave out what `exclusions.toml` names, give up at once where nobody serves."""
+"""Pytest helpers for both suites: excluded tests, and short waits without a server."""
 
 import os
 import time
@@ -12,13 +12,13 @@ import pytest
 from huggingface_hub.utils import _http
 
 MARKED = {
-    "production": "wants huggingface.co itself",
+    "production": "needs huggingface.co",
     "inference": "inference providers, another service",
 }
 
 
 def exclusions() -> dict[str, str]:
-    """Pattern of a test's id -> why it is left out, in this suite and mode."""
+    """Return the excluded tests of this suite and mode: pattern of the id -> reason."""
     table = tomllib.loads(Path(os.environ["SEQHUB_SUITE_EXCLUSIONS"]).read_text(encoding="utf-8"))
     suite, mode = os.environ["SEQHUB_SUITE_NAME"], os.environ["SEQHUB_SUITE_MODE"]
     known = table.get(suite, {}) | table.get(f"{suite}-{mode}", {})
@@ -26,19 +26,19 @@ def exclusions() -> dict[str, str]:
 
 
 def exclude(items: list[pytest.Item]) -> None:
-    """Skip what is left out, with its reason."""
+    """Skip excluded tests, with the reason."""
     if os.environ["SEQHUB_SUITE_ALL"]:
         return
     patterns = exclusions()
     for item in items:
         names = [item.nodeid.removeprefix("tests/"), *(f"with {name}" for name in getattr(item, "fixturenames", ()))]
-        why = [text for pattern, text in patterns.items() if any(fnmatchcase(name, pattern) for name in names)]
-        why += [text for name, text in MARKED.items() if item.get_closest_marker(name)]
-        if why:
-            item.add_marker(pytest.mark.skip(reason=f"excluded: {why[0]}"), append=False)
+        reasons = [text for pattern, text in patterns.items() if any(fnmatchcase(name, pattern) for name in names)]
+        reasons += [text for name, text in MARKED.items() if item.get_closest_marker(name)]
+        if reasons:
+            item.add_marker(pytest.mark.skip(reason=f"excluded: {reasons[0]}"), append=False)
 
 
-def hurry() -> None:
-    """Make the client's waits between two tries short in a run that has nobody to try."""
+def skip_waits() -> None:
+    """Remove the waits of the client between attempts in a run without a server."""
     if os.environ["SEQHUB_SUITE_BASELINE"]:
         _http.time = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})

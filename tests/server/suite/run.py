@@ -2,9 +2,9 @@
 
     python tests/server/suite/run.py [--suite hub|datasets] [--mode xet|lfs] [tests ...]
 
-The suites are in the source releases on PyPI, which are fetched into a scratch folder; nothing of them is kept here.
-What the releases lack (conftest, fixtures) stands beside this file, and so do the tests left out, each with its reason
-(`exclusions.toml`), and those that cannot pass without a server (`needs_server.txt`). Needs a package index.
+The suites are in the source releases on PyPI, which are downloaded into a scratch folder; the repository does not
+contain them. This folder has files that the releases do not contain (conftest, fixtures), the excluded tests with
+their reasons (`exclusions.toml`), and the tests that need a server (`needs_server.txt`). Requires a package index.
 """
 
 import argparse
@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 NEEDS_SERVER = HERE / "needs_server.txt"
 PACKAGES = {"hub": "huggingface_hub", "datasets": "datasets"}
 TESTS = {"hub": ["tests"], "datasets": ["tests/test_upstream_hub.py", "tests/test_hub.py"]}
-# What the suites import beyond the dependencies of seqhub; --no-deps, so that nothing installed is shadowed.
+# Imports of the suites beyond the dependencies of seqhub; --no-deps, so that installed packages are not shadowed.
 EXTRAS = [
     "annotated-doc",
     "authlib",
@@ -54,33 +54,33 @@ EXTRAS = [
     "urllib3",
     "vcrpy",
 ]
-# Accounts and tokens as the suites have them; they were public before they stood here.
+# Accounts and tokens in the public code of the suites
 USERS = {
     "__DUMMY_HUB_USER__": "hf_HubCITokenXXXXXXXXXXXXXXXXXXXXX",
     "DVUser": "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",
     "EnterpriseAdmin": "hf_enterprise_admin_token",
     "__DUMMY_DATASETS_USER__": "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",
 }
-ORGANISATIONS = {  # name -> full name and the one member
+ORGANISATIONS = {  # name -> full name and its only member
     "valid_org": ("Dummy Org", "__DUMMY_HUB_USER__"),
     "valid_org_hub": ("Dummy Hub Org", "__DUMMY_HUB_USER__"),
     "EnterpriseOrgPrivate": ("Enterprise Org", "EnterpriseAdmin"),
 }
-NOBODY = "http://127.0.0.1:9"  # the discard port: refuses at once
+NO_SERVER = "http://127.0.0.1:9"  # the discard port, which refuses connections
 INI = """\
 [pytest]
 addopts = -q -p no:cacheprovider --strict-markers --tb=short --disable-warnings -W error::FutureWarning
 asyncio_mode = strict
 markers =
-    api: as the suite has it
-    deprecated: a FutureWarning must come
-    git_lfs: wants git-lfs
+    api: mark of the suite
+    deprecated: expects a FutureWarning
+    git_lfs: needs git-lfs
     inference: inference providers
-    integration: wants a server
+    integration: needs a server
     no_xet: only without hf_xet
-    production: wants huggingface.co
-    transfer: as the suite has it
-    unit: wants no server
+    production: needs huggingface.co
+    transfer: mark of the suite
+    unit: needs no server
     xet: only with hf_xet
 """
 
@@ -91,10 +91,10 @@ def pip(*arguments: str) -> None:
 
 
 def fetch(suite: str, scratch: Path, releases: dict[str, str]) -> tuple[Path, list[Path]]:
-    """Unpack a suite, with our files among its own.
+    """Unpack a suite and add the files of this folder.
 
     Returns:
-        The folder to run it in, and folders for the path of Python, first one first.
+        Working directory of the tests, and folders for PYTHONPATH in order.
     """
     package = PACKAGES[suite]
     site = scratch / "site"
@@ -129,7 +129,7 @@ def fetch(suite: str, scratch: Path, releases: dict[str, str]) -> tuple[Path, li
 
 
 def point(folder: Path, url: str) -> None:
-    """Make the suite's staging server this one."""
+    """Configure the URL of the server in the suite."""
     constants = folder / "tests/testing_constants.py"
     if constants.exists():
         lines = constants.read_text().splitlines()
@@ -137,8 +137,8 @@ def point(folder: Path, url: str) -> None:
         constants.write_text("\n".join(ours) + "\n")
 
 
-def people(store: Store) -> None:
-    """Make the accounts that the suites know."""
+def create_accounts(store: Store) -> None:
+    """Create the accounts of the suites."""
     for name, secret in USERS.items():
         store.accounts.create(name, full_name="Dummy User" if "DUMMY" in name else name)
         store.tokens.create(name, "test suite", "admin", secret=secret)
@@ -149,20 +149,20 @@ def people(store: Store) -> None:
 
 @contextmanager
 def serving(scratch: Path, baseline: bool) -> Iterator[str]:
-    """The address of a fresh server; of nobody for the baseline."""
+    """Yield the URL of a new server; for the baseline, a URL without a server."""
     if baseline:
-        yield NOBODY
+        yield NO_SERVER
         return
     handler = logging.FileHandler(scratch / "server.log", mode="w")
     for name in ("uvicorn.error", "seqhub"):
         logging.getLogger(name).addHandler(handler)
     with tempfile.TemporaryDirectory(dir=scratch) as root, running(root) as server:
-        people(server.store)
+        create_accounts(server.store)
         yield server.url
 
 
 def run(suite: str, folder: Path, paths: list[Path], url: str, arguments: argparse.Namespace, names: list[str]) -> Path:
-    """Run tests, by default all; return their report."""
+    """Run tests, by default all, and return the path of the report."""
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
     tests = [name if name.startswith("tests") else f"tests/{name}" for name in names] or TESTS[suite]
@@ -181,7 +181,7 @@ def run(suite: str, folder: Path, paths: list[Path], url: str, arguments: argpar
             "SEQHUB_SUITE_BASELINE": "1" if arguments.baseline else "",
             "SEQHUB_SUITE_ALL": "1" if arguments.all else "",
         }
-        if suite == "hub":  # the other suite sets it where it wants it
+        if suite == "hub":  # the other suite sets it in its fixtures
             environment["HF_ENDPOINT"] = url
         if arguments.mode == "lfs":
             environment["HF_HUB_DISABLE_XET"] = "1"
@@ -194,7 +194,7 @@ def run(suite: str, folder: Path, paths: list[Path], url: str, arguments: argpar
 
 
 def outcomes(suite: str, report: Path) -> tuple[dict[str, tuple[str, str]], set[str]]:
-    """Test id -> (passed, failed, excluded or skipped; why), of a report; and the ids of tests about Xet."""
+    """Return test id -> (passed, failed, excluded or skipped; reason), and the ids of tests with the mark xet."""
     found, about_xet = {}, set()
     for case in ElementTree.parse(report).iter("testcase"):
         where, _, owner = (case.get("classname") or "").removeprefix("tests.").partition(".")
@@ -212,20 +212,20 @@ def outcomes(suite: str, report: Path) -> tuple[dict[str, tuple[str, str]], set[
     return found, about_xet
 
 
-def needing() -> set[str]:
+def needs_server() -> set[str]:
     return set(NEEDS_SERVER.read_text().splitlines()) if NEEDS_SERVER.exists() else set()
 
 
 def table(found: dict[str, tuple[str, str]], needed: set[str], about_xet: set[str]) -> list[str]:
-    """What came out, as lines for a reader."""
+    """Return the results as lines of text."""
     counts = Counter(outcome for outcome, _ in found.values())
-    left_out = [(outcome, why) for outcome, why in found.values() if outcome in ("excluded", "skipped")]
-    reasons = Counter((outcome, why.removeprefix("excluded: ")) for outcome, why in left_out)
+    not_run = [(outcome, why) for outcome, why in found.values() if outcome in ("excluded", "skipped")]
+    reasons = Counter((outcome, why.removeprefix("excluded: ")) for outcome, why in not_run)
     lines = [f"failed: {id}: {why}" for id, (outcome, why) in sorted(found.items()) if outcome == "failed"]
     lines += [f"{outcome} {count:4d}: {why}" for (outcome, why), count in sorted(reasons.items())]
     served = {id for id, (outcome, _) in found.items() if outcome == "passed" and id in needed}
     summary = ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "excluded", "skipped"))
-    summary += f"; {len(served)} of the passed need a server, {len(served & about_xet)} of these are marked as Xet's"
+    summary += f"; {len(served)} of the passed need a server, {len(served & about_xet)} of these have the mark xet"
     return [*lines, summary]
 
 
@@ -235,12 +235,14 @@ def main() -> int:
     parser.add_argument("--suite", choices=PACKAGES, default="hub")
     parser.add_argument("--mode", choices=("xet", "lfs"), default="xet")
     parser.add_argument("--release", action="append", default=[], metavar="PACKAGE==VERSION",
-                        help="of huggingface_hub or datasets, in place of what is installed")  # fmt: skip
-    parser.add_argument("--baseline", action="store_true", help="run without a server and note what fails")
-    parser.add_argument("--all", action="store_true", help="run what is excluded, too")
+                        help="release of huggingface_hub or datasets, instead of the installed one")  # fmt: skip
+    parser.add_argument("--baseline", action="store_true", help="run without a server and record the failures")
+    parser.add_argument("--all", action="store_true", help="also run excluded tests")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--limit", type=int, default=300, help="seconds for one test; one builds 100,000 mocks")
-    parser.add_argument("--scratch", type=Path, help="where to unpack; kept and used again; by default a temporary one")
+    parser.add_argument(
+        "--scratch", type=Path, help="folder for the suites, which is reused; by default a temporary one"
+    )
     arguments = parser.parse_args()
     releases = dict(text.split("==") for text in arguments.release)
     begun = time.monotonic()
@@ -256,16 +258,16 @@ def main() -> int:
                 return 2
             found, about_xet = outcomes(arguments.suite, report)
             late = sorted(id for id, (outcome, why) in found.items() if outcome == "failed" and "Timeout (>" in why)
-            if late and not arguments.baseline:  # a busy machine, maybe: once more, and the table says so
+            if late and not arguments.baseline:  # possibly a busy machine: repeat, and report it
                 names = [id.partition(" ")[2] for id in late]
                 found |= outcomes(arguments.suite, run(arguments.suite, folder, paths, url, arguments, names))[0]
     if arguments.baseline:
         failed = {id for id, (outcome, _) in found.items() if outcome == "failed"}
-        kept = needing() if releases else needing() - found.keys()  # another release adds what it has beyond
+        kept = needs_server() if releases else needs_server() - found.keys()  # tests of another release are added
         NEEDS_SERVER.write_text("".join(f"{id}\n" for id in sorted(kept | failed)))
         sys.stdout.write(f"{len(failed)} tests of {arguments.suite} do not pass without a server\n")
         return 0
-    lines = [f"run again after its time limit: {id}" for id in late] + table(found, needing(), about_xet)
+    lines = [f"run again after its time limit: {id}" for id in late] + table(found, needs_server(), about_xet)
     title = f"{folder.name}, {arguments.mode} mode, {time.monotonic() - begun:.0f} s"
     sys.stdout.write("\n".join([*lines[:-1], f"{title}: {lines[-1]}"]) + "\n")
     return 1 if any(outcome == "failed" for outcome, _ in found.values()) else 0
