@@ -1,8 +1,8 @@
 // 42 operations of the npm client @huggingface/hub against a server; run by js.py.
 //
-//     node js_client.mjs    with HUB_URL, HUB_TOKEN and HUB_CACHE set, in a folder whose node_modules has the client
+//     node js_client.mjs    with HUB_URL, HUB_TOKEN and HUB_CACHE set, in a folder with the client in node_modules
 //
-// Prints "RESULT" and JSON for each operation: its name, and what went wrong if something did. The client prints, too.
+// Prints "RESULT" and JSON for each operation: its name, and the error if it failed. The client prints to the same output.
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
