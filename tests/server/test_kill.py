@@ -43,7 +43,7 @@ repo, name, size, patience = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys
 chance, stop = random.Random(name), threading.Event()
 threading.Thread(target=lambda: (os.read(0, 1), stop.set()), daemon=True).start()
 
-def say(**fields):
+def report(**fields):
     os.write(1, json.dumps(fields).encode() + b"\\n")
 
 def push(files):
@@ -52,7 +52,7 @@ def push(files):
             added = [CommitOperationAdd(path, content) for path, content in files.items()]
             return HfApi().create_commit(repo, added, commit_message=name).oid
         except Exception as error:
-            say(error=f"{type(error).__name__}: {error} {error.__cause__ or ''}")
+            report(error=f"{type(error).__name__}: {error} {error.__cause__ or ''}")
             time.sleep(0.1)
 
 number, oid = 0, ""
@@ -63,7 +63,7 @@ while oid is not None and not stop.is_set():
     oid = push(files)
     if oid is not None:
         for path, content in files.items():
-            say(oid=oid, path=path, sha256=hashlib.sha256(content).hexdigest())
+            report(oid=oid, path=path, sha256=hashlib.sha256(content).hexdigest())
 """
 
 
@@ -79,14 +79,14 @@ class Client:
     process: "subprocess.Popen[bytes]"
     output: Path
 
-    def words(self) -> list[dict[str, Any]]:
+    def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.output.read_text().split("\n")[:-1]]
 
     def acknowledged(self) -> list[dict[str, Any]]:
-        return [word for word in self.words() if "oid" in word]
+        return [word for word in self.records() if "oid" in word]
 
     def errors(self) -> list[str]:
-        return [word["error"] for word in self.words() if "error" in word]
+        return [word["error"] for word in self.records() if "error" in word]
 
     def finish(self) -> None:
         assert self.process.stdin is not None
@@ -113,7 +113,7 @@ class Lab:
         with process:
             try:
                 assert process.stdout is not None
-                assert process.stdout.readline().startswith(b"export HF_ENDPOINT="), self.complaints()
+                assert process.stdout.readline().startswith(b"export HF_ENDPOINT="), self.error_output()
                 yield process
             finally:
                 process.kill()
@@ -144,11 +144,11 @@ class Lab:
                 client.process.kill()
                 client.process.communicate()
 
-    def complaints(self) -> str:
+    def error_output(self) -> str:
         return (self.folder / "server.err").read_text()[-3000:]
 
 
-def prepared(root: Path) -> str:
+def create_root(root: Path) -> str:
     store = Store(root)
     try:
         token = Running("", store).token("ada")
@@ -194,7 +194,7 @@ def check(root: Path, acknowledged: Sequence[dict[str, Any]]) -> None:
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """Every client repeats each commit until it is acknowledged, so it ends only after success."""
     chance = random.Random(20)
-    lab = Lab(tmp_path / "hub", tmp_path, free_port(), prepared(tmp_path / "hub"))
+    lab = Lab(tmp_path / "hub", tmp_path, free_port(), create_root(tmp_path / "hub"))
     with lab.clients("kill", size=300_000, patience=10_000) as clients:
         with lab.server():
             wait_until_each(clients)
@@ -217,7 +217,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     log.warning(f"{KILLS} kills, {len(acknowledged)} files acknowledged, {len(failures)} attempts failed")
     assert failures, "some kills must interrupt requests that clients do not repeat automatically"
     assert not {error for error in failures if " 500 " in error}
-    assert "Traceback" not in lab.complaints()
+    assert "Traceback" not in lab.error_output()
 
 
 def check_only(root: Path) -> None:
@@ -302,7 +302,7 @@ def failing_disk(tmp_path: Path) -> Iterator[Disk]:
 
 def lab_on(disk: Disk, folder: Path) -> Lab:
     """Create a root outside and copy it, since SQLite follows links by name and would leave the namespace."""
-    token = prepared(folder / "made")
+    token = create_root(folder / "made")
     shutil.copytree(folder / "made", disk.seen / "hub")
     disk.run("sync")  # the copy must survive the failure of the disk
     return Lab(disk.place / "hub", folder, free_port(), token, disk.inside)
@@ -333,7 +333,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, disk: Disk) -> None:
     check_copy(disk, tmp_path / "after", acknowledged + later)
     kinds = Counter("507" if "507" in error else error[:80] for error in failures)
     log.warning(f"{len(acknowledged)} + {len(later)} files acknowledged; failures: {dict(kinds)}")
-    assert "Traceback" not in lab.complaints()
+    assert "Traceback" not in lab.error_output()
 
 
 def test_a_disk_that_turns_read_only(tmp_path: Path, failing_disk: Disk) -> None:
@@ -359,32 +359,32 @@ def test_a_disk_that_turns_read_only(tmp_path: Path, failing_disk: Disk) -> None
             url = f"http://127.0.0.1:{lab.port}/{REPO}/resolve/main/{word['path']}"
             with urllib.request.urlopen(url, timeout=LIMIT) as answer:
                 assert hashlib.sha256(answer.read()).hexdigest() == word["sha256"]
-    refused = start_in_vain(lab)
+    message = failed_start(lab)
     disk.run("umount", str(disk.place))
     disk.run("mount", "-o", "loop", str(tmp_path / "image"), str(disk.place))
     check_copy(disk, tmp_path / "copy", acknowledged)
-    log.warning(f"{len(acknowledged)} files acknowledged, {len(failures)} attempts failed; {refused}")
+    log.warning(f"{len(acknowledged)} files acknowledged, {len(failures)} attempts failed; {message}")
     with lab.server(), lab.clients("again", size=10_000, patience=20) as clients:
         wait_until_each(clients)
         for client in clients:
             client.finish()
     acknowledged += [word for client in clients for word in client.acknowledged()]
     check_copy(disk, tmp_path / "after", acknowledged)
-    assert "Traceback" not in lab.complaints()
+    assert "Traceback" not in lab.error_output()
 
 
 def test_a_root_that_is_read_only_from_the_start(tmp_path: Path, disk: Disk) -> None:
     lab = lab_on(disk, tmp_path)
     before = sorted(path.name for path in disk.seen.rglob("*"))
     disk.run("mount", "-o", "remount,ro", str(disk.place))
-    start_in_vain(lab)
+    failed_start(lab)
     assert sorted(path.name for path in disk.seen.rglob("*")) == before
     disk.run("mount", "-o", "remount,rw", str(disk.place))
     with lab.server():
         pass
 
 
-def start_in_vain(lab: Lab) -> str:
+def failed_start(lab: Lab) -> str:
     """Return the error message of a server that cannot start."""
     line = [*lab.inside, *SERVER, "--root", str(lab.root), "--port", str(lab.port)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT, check=False)

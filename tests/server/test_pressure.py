@@ -17,7 +17,7 @@ from benchmarks import hub_load
 from seqhub.server.serve import Running
 from tests.helpers.xet_writers import Piece, Xorb, file_records, record, shard
 from tests.server.large.conftest import Cas
-from tests.server.test_serve import command, prepared
+from tests.server.test_serve import command, create_root
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -70,7 +70,7 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    token = prepared(tmp_path / "hub")
+    token = create_root(tmp_path / "hub")
     with command(tmp_path / "hub", "--no-access-log") as (process, url, log):
         yield Served(url, token, process)
         log.seek(0)

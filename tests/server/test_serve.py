@@ -36,20 +36,20 @@ def get(url: str, path: str, token: str | None = None, **headers: str) -> tuple[
         connection.close()
 
 
-def talk(url: str, *sent: bytes) -> bytes:
+def send_pieces(url: str, *sent: bytes) -> bytes:
     """Send pieces, and return everything that the server sends until it closes the connection."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     with socket.create_connection((host, port), timeout=LIMIT) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # send each piece separately
         for piece in sent:
             line.sendall(piece)
-        heard = b""
+        response = b""
         try:
             while piece := line.recv(65536):
-                heard += piece
+                response += piece
         except ConnectionResetError:
             pass
-        return heard
+        return response
 
 
 def test_a_block_serves_and_stops(tmp_path: Path) -> None:
@@ -123,15 +123,15 @@ def test_routes_are_counted_by_pattern(tmp_path: Path) -> None:
 )
 def test_slow_headers_time_out(tmp_path: Path, sent: bytes) -> None:
     with running(tmp_path, header_seconds=0.05, idle_seconds=LIMIT) as hub:
-        heard = talk(hub.url, sent)
-        assert heard.count(b"HTTP/1.1 200") == sent.count(b"healthz HTTP/1.1\r\nHost")
+        response = send_pieces(hub.url, sent)
+        assert response.count(b"HTTP/1.1 200") == sent.count(b"healthz HTTP/1.1\r\nHost")
 
 
 def test_long_headers_return_431(tmp_path: Path) -> None:
     with running(tmp_path, max_header_bytes=4096) as hub:
-        heard = talk(hub.url, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 5000)
-        assert heard.startswith(b"HTTP/1.1 431 ")
-        assert b"X-Error-Code: HeadersTooLarge" in heard
+        response = send_pieces(hub.url, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 5000)
+        assert response.startswith(b"HTTP/1.1 431 ")
+        assert b"X-Error-Code: HeadersTooLarge" in response
 
 
 def test_a_request_in_one_piece_has_no_header_limits(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_request_in_one_piece_has_no_header_limits(tmp_path: Path) -> None:
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         for _ in range(5):  # the request usually arrives in one piece
-            assert talk(hub.url, request + last).count(b"HTTP/1.1 200") == 2
+            assert send_pieces(hub.url, request + last).count(b"HTTP/1.1 200") == 2
 
 
 @contextmanager
@@ -182,21 +182,25 @@ def test_an_answer_may_take_longer_than_headers(body: bytes, pieces: int) -> Non
     head = f"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with served(slow, max_header_bytes=4096, header_seconds=0.05) as url:
         for _ in range(2):
-            assert talk(url, *([head + body] if pieces == 1 else [head, body])).startswith(b"HTTP/1.1 200")
+            assert send_pieces(url, *([head + body] if pieces == 1 else [head, body])).startswith(b"HTTP/1.1 200")
 
 
 def test_a_slow_body_times_out(tmp_path: Path) -> None:
     with running(tmp_path, body_seconds=0.05) as hub:
         head = f"POST /api/repos/create HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {hub.token('ada')}\r\n"
-        heard = talk(hub.url, head.encode() + b'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na')
-        assert heard.startswith(b"HTTP/1.1 408")
-        assert b"x-request-id" in heard
+        response = send_pieces(
+            hub.url, head.encode() + b'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na'
+        )
+        assert response.startswith(b"HTTP/1.1 408")
+        assert b"x-request-id" in response
 
 
 def test_a_rejected_body_is_not_read_without_limit(tmp_path: Path) -> None:
     with running(tmp_path, body_seconds=0.05) as hub:
-        heard = talk(hub.url, b"PUT /healthz/x HTTP/1.1\r\nHost: evil\r\nContent-Length: 999999999\r\n\r\nabc")
-        assert heard.startswith(b"HTTP/1.1 421")
+        response = send_pieces(
+            hub.url, b"PUT /healthz/x HTTP/1.1\r\nHost: evil\r\nContent-Length: 999999999\r\n\r\nabc"
+        )
+        assert response.startswith(b"HTTP/1.1 421")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
@@ -236,7 +240,7 @@ def command(root: Path, *arguments: str) -> "Iterator[tuple[subprocess.Popen[byt
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_a_request_finish(tmp_path: Path, number: signal.Signals) -> None:
     """Send a signal between two halves of the body of a request; the response is still sent."""
-    token = prepared(tmp_path)
+    token = create_root(tmp_path)
     with command(tmp_path) as (process, url, log):
         body = json.dumps({"name": "late", "type": "model"}).encode()
         head = (
@@ -261,7 +265,7 @@ def test_a_signal_lets_a_request_finish(tmp_path: Path, number: signal.Signals) 
         assert hub.store.repos.find("model", "ada/late") is not None
 
 
-def prepared(root: Path) -> str:
+def create_root(root: Path) -> str:
     from seqhub.server.store import Store
 
     store = Store(root)
@@ -291,9 +295,9 @@ def test_a_client_that_does_not_read_is_disconnected() -> None:
 
     async def endless(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        gone = asyncio.ensure_future(receive())  # returns when the connection is lost
+        disconnected = asyncio.ensure_future(receive())  # returns when the connection is lost
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % 2**40)]})
-        while not gone.done():
+        while not disconnected.done():
             await send({"type": "http.response.body", "body": bytes(2**20), "more_body": True})
             await asyncio.sleep(0)  # once the connection is lost, send no longer waits for anything
         over.set()

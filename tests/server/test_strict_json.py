@@ -19,14 +19,14 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [(b'{"a": NaN}', "NaN"), (b"[-Infinity]", "Infinity"), (b"[1e999]", "finite"), (b"[-1e999]", "finite"),
      (b'{"a": 1, "b": 2, "a": 3}', "twice"), (b'["\\ud800"]', "surrogate"), (b'{"\\uDFFF": 1}', "surrogate"),
      (b"1" * 310, "309 digits"), (b"[" * 33 + b"]" * 33, "deeper"), (b"[" * 10**6, "deeper"), (b'{"a": {"b": "\\udc00x"}}', "surrogate"),
      (b"\xff", "utf-8"), (b"", "Expecting"), (b"{} {}", "Extra"), (b'"\x01"', "control")],
 )  # fmt: skip
-def test_requests_are_read_strictly(text: bytes, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_requests_are_read_strictly(text: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         strict_json.parse(text)
 
 

@@ -17,7 +17,7 @@ def request(secret: str | None, *, path: str = "/api/models/ada/x", header: str 
                     "server": ("127.0.0.1", 80), "scheme": "http"})  # fmt: skip
 
 
-def answer(world: World, who: str, permission: str, repo: str) -> str:
+def outcome(world: World, who: str, permission: str, repo: str) -> str:
     """Return "yes", or status and code of the error."""
     try:
         authorise(world.store, identify(request(world.secrets[who]), world.store), permission, world.repos[repo])
@@ -97,7 +97,7 @@ def cells(table: str, owner: str) -> list[tuple[str, str, str, str]]:
 @pytest.mark.parametrize(("who", "permission", "repo", "word"), cells(ADA, "ada") + cells(LAB, "lab"))
 def test_permissions(world: World, who: str, permission: str, repo: str, word: str) -> None:
     expected = word[1:] if word.startswith(".") else NO_REPO.get(word, word)
-    assert answer(world, who, permission, repo) == expected
+    assert outcome(world, who, permission, repo) == expected
 
 
 @pytest.mark.parametrize("who", ["ada, expired", "ada, revoked", "forged"])

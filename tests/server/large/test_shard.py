@@ -66,7 +66,7 @@ GOOD = shard(file_records([Piece(XORBS[0], 0, 3)]), xorbs=XORBS)
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("raw", "message"),
     [
         (b"", "its header must have"),
         (b"x" * 200, "not a shard"),
@@ -81,6 +81,6 @@ GOOD = shard(file_records([Piece(XORBS[0], 0, 3)]), xorbs=XORBS)
         (GOOD[:-48] + record(b"x" * 32, 0, 9, 0, 0) + END, "declares 9 more records"),
     ],
 )
-def test_invalid_input_is_described(raw: bytes, words: str) -> None:
-    with pytest.raises(HubHTTPError, match=words):
+def test_invalid_input_is_described(raw: bytes, message: str) -> None:
+    with pytest.raises(HubHTTPError, match=message):
         read_shard(raw)

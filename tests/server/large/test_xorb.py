@@ -71,7 +71,7 @@ def test_random_bytes_are_rejected(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("raw", "message"),
     [
         (b"", "no chunks"),
         (chunk(b"abc")[:-1], "ends within"),
@@ -90,8 +90,8 @@ def test_random_bytes_are_rejected(raw: bytes) -> None:
         (chunk(b"abc") + b"XETBLOB" + bytes(2**20), "footer"),
     ],
 )
-def test_invalid_input_is_described(raw: bytes, words: str) -> None:
-    with pytest.raises(HubHTTPError, match=words):
+def test_invalid_input_is_described(raw: bytes, message: str) -> None:
+    with pytest.raises(HubHTTPError, match=message):
         read(raw, Xorb([b"abc"]).hash)
 
 

@@ -31,7 +31,7 @@ def nothing_is_written(hub: Hub) -> Any:
     assert (hub.head(repo), hub.store.refs.of_repo(repo), hub.store.listing.count()) == before
 
 
-def refused(answer: Any, *statuses: int) -> None:
+def assert_rejected(answer: Any, *statuses: int) -> None:
     assert answer.status_code in statuses, (answer.status_code, answer.text[:300])
     assert answer.json()["error"]
     assert answer.headers["x-error-message"].isascii()
@@ -55,11 +55,11 @@ def test_paths(hub: Hub, path: str, key: str) -> None:
         "size": 1,
         "srcPath": "a.txt",
     }
-    refused(hub.commit("ada/open", (key, value)), 400, 404, 422)
+    assert_rejected(hub.commit("ada/open", (key, value)), 400, 404, 422)
 
 
 def test_unicode_twins(hub: Hub) -> None:
-    refused(hub.commit("ada/open", file("\u00e9"), file("e\u0301")), 422)
+    assert_rejected(hub.commit("ada/open", file("\u00e9"), file("e\u0301")), 422)
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,20 @@ def test_unicode_twins(hub: Hub) -> None:
      "main", "commit", "nul\0", "a\\b", "../x"],
 )  # fmt: skip
 def test_repository_ids(hub: Hub, name: str) -> None:
-    refused(hub("POST", "/api/repos/create", json={"name": name, "type": "model"}), 400, 403, 404)
-    refused(hub("POST", "/api/repos/create", json={"name": name, "organization": "ada"}), 400, 403, 404)
-    refused(hub("POST", "/api/repos/move", json={"fromRepo": "ada/open", "toRepo": f"ada/{name}"}), 400, 403, 404)
-    refused(hub("POST", f"{REPO}/duplicate", json={"repository": f"ada/{name}"}), 400, 403, 404)
+    assert_rejected(hub("POST", "/api/repos/create", json={"name": name, "type": "model"}), 400, 403, 404)
+    assert_rejected(hub("POST", "/api/repos/create", json={"name": name, "organization": "ada"}), 400, 403, 404)
+    assert_rejected(
+        hub("POST", "/api/repos/move", json={"fromRepo": "ada/open", "toRepo": f"ada/{name}"}), 400, 403, 404
+    )
+    assert_rejected(hub("POST", f"{REPO}/duplicate", json={"repository": f"ada/{name}"}), 400, 403, 404)
 
 
 @pytest.mark.parametrize("namespace", ["bob", "absent", "api", "../ada"])
 def test_foreign_namespaces(hub: Hub, namespace: str) -> None:
-    refused(hub("POST", "/api/repos/create", json={"name": "new", "organization": namespace}), 400, 403, 404)
-    refused(hub("POST", "/api/repos/move", json={"fromRepo": "ada/open", "toRepo": f"{namespace}/n"}), 400, 403, 404)
+    assert_rejected(hub("POST", "/api/repos/create", json={"name": "new", "organization": namespace}), 400, 403, 404)
+    assert_rejected(
+        hub("POST", "/api/repos/move", json={"fromRepo": "ada/open", "toRepo": f"{namespace}/n"}), 400, 403, 404
+    )
 
 
 HEADER = b'{"key": "header", "value": {"summary": "s"}}\n'
@@ -105,7 +109,7 @@ HEADER = b'{"key": "header", "value": {"summary": "s"}}\n'
      b'{"key": "header", "value": ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001],
 )  # fmt: skip
 def test_commit_bodies(hub: Hub, body: bytes) -> None:
-    refused(hub("POST", f"{REPO}/commit/main", content=body), 400, 422)
+    assert_rejected(hub("POST", f"{REPO}/commit/main", content=body), 400, 422)
 
 
 def test_a_commit_body_is_read_as_a_stream_and_stopped(hub: Hub) -> None:
@@ -114,18 +118,18 @@ def test_a_commit_body_is_read_as_a_stream_and_stopped(hub: Hub) -> None:
         for _ in range(70):
             yield b"x" * 1_000_000
 
-    refused(hub("POST", f"{REPO}/commit/main", content=endless()), 413)
+    assert_rejected(hub("POST", f"{REPO}/commit/main", content=endless()), 413)
     too_long = {"content-length": str(10**12)}
-    refused(hub("POST", f"{REPO}/commit/main", content=b"x", headers=too_long), 413)
-    refused(hub("POST", "/api/validate-yaml", content=(b" " * 10**6 for _ in range(4))), 413)
+    assert_rejected(hub("POST", f"{REPO}/commit/main", content=b"x", headers=too_long), 413)
+    assert_rejected(hub("POST", "/api/validate-yaml", content=(b" " * 10**6 for _ in range(4))), 413)
     many = HEADER + b'{"key": "deletedFile", "value": {"path": "x"}}\n' * 25_001
-    refused(hub("POST", f"{REPO}/commit/main", content=many), 413)
+    assert_rejected(hub("POST", f"{REPO}/commit/main", content=many), 413)
 
 
 @pytest.mark.parametrize("parent", ["0" * 40, "absent", "", "a" * 6])
 def test_stale_parents(hub: Hub, parent: str) -> None:
     answer = hub.commit("ada/open", file("x"), parentCommit=parent or "x")
-    refused(answer, 412)
+    assert_rejected(answer, 412)
     assert "Please refresh and try again." in answer.json()["error"]
 
 
@@ -135,8 +139,8 @@ def test_stale_parents(hub: Hub, parent: str) -> None:
 @pytest.mark.parametrize("route", ["commit/{}", "preupload/{}", "super-squash/{}"])
 def test_writing_to_revisions_that_are_not_branches(hub: Hub, revision: str, route: str) -> None:
     body = HEADER if "commit" in route else b'{"files": []}'
-    refused(hub("POST", f"{REPO}/{route.format(revision)}", content=body), 400, 404)
-    refused(hub("POST", f"{REPO}/{route.format(revision)}?create_pr=1", content=body), 400, 404)
+    assert_rejected(hub("POST", f"{REPO}/{route.format(revision)}", content=body), 400, 404)
+    assert_rejected(hub("POST", f"{REPO}/{route.format(revision)}?create_pr=1", content=body), 400, 404)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_writing_to_revisions_that_are_not_branches(hub: Hub, revision: str, rou
               "/ada/open/resolve/{}/a.txt", "/ada/open/raw/{}/a.txt"],
 )  # fmt: skip
 def test_reading_missing_revisions(hub: Hub, revision: str, route: str) -> None:
-    refused(hub("GET", route.format(revision)), 400, 404)
+    assert_rejected(hub("GET", route.format(revision)), 400, 404)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +159,10 @@ def test_reading_missing_revisions(hub: Hub, revision: str, route: str) -> None:
 )
 def test_branch_and_tag_names(hub: Hub, name: str) -> None:
     encoded = name if name.startswith("%") else name.replace("/", "%2F").replace(" ", "%20")
-    refused(hub("POST", f"{REPO}/branch/{encoded}", json={}), 400, 404)
-    refused(hub("POST", f"{REPO}/tag/main", json={"tag": name if not name.startswith("%") else "\0"}), 400)
-    refused(hub("DELETE", f"{REPO}/branch/{encoded}"), 400, 404)
-    refused(hub("DELETE", f"{REPO}/tag/{encoded}"), 400, 404)
+    assert_rejected(hub("POST", f"{REPO}/branch/{encoded}", json={}), 400, 404)
+    assert_rejected(hub("POST", f"{REPO}/tag/main", json={"tag": name if not name.startswith("%") else "\0"}), 400)
+    assert_rejected(hub("DELETE", f"{REPO}/branch/{encoded}"), 400, 404)
+    assert_rejected(hub("DELETE", f"{REPO}/tag/{encoded}"), 400, 404)
 
 
 ILL_TYPED: list[tuple[str, str, list[Any]]] = [
@@ -193,11 +197,11 @@ ILL_TYPED: list[tuple[str, str, list[Any]]] = [
 def test_fields(hub: Hub, method: str, path: str, bodies: list[Any]) -> None:
     """Fields of wrong types, and bodies that are not JSON objects."""
     for body in bodies:
-        refused(hub(method, path, json=body), 400, 404)
+        assert_rejected(hub(method, path, json=body), 400, 404)
     kind = {"content-type": "application/json"}
     for raw in (b"{", b"[]", b"null", b"\xff", b'{"a": NaN}', DEEP.encode(), b'"x"', b"1" * 5000, b'{"a": 1}x'):
-        refused(hub(method, path, content=raw, headers=kind), 400, 404)
-    refused(hub(method, path, content=b"{}", headers=kind | {"content-length": str(10**9)}), 413)
+        assert_rejected(hub(method, path, content=raw, headers=kind), 400, 404)
+    assert_rejected(hub(method, path, content=b"{}", headers=kind | {"content-length": str(10**9)}), 413)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +211,7 @@ def test_fields(hub: Hub, method: str, path: str, bodies: list[Any]) -> None:
 )  # fmt: skip
 def test_yaml(hub: Hub, text: str) -> None:
     answer = hub("POST", "/api/validate-yaml", None, json={"content": text})
-    refused(answer, 400)
+    assert_rejected(answer, 400)
 
 
 def test_invalid_yaml_in_a_repository_is_ignored(hub: Hub) -> None:
@@ -226,7 +230,7 @@ def test_invalid_yaml_in_a_repository_is_ignored(hub: Hub) -> None:
               "expand=author,foo"],
 )  # fmt: skip
 def test_queries_of_lists(hub: Hub, query: str) -> None:
-    refused(hub("GET", f"/api/models?{query}", None), 400)
+    assert_rejected(hub("GET", f"/api/models?{query}", None), 400)
 
 
 @pytest.mark.parametrize("search", ['"', "%", "\0", "' OR 1=1 --", "*", "\U0001f917", "x" * 5000, "NEAR(", '""""'])
@@ -240,13 +244,13 @@ def test_searches_are_not_query_languages(hub: Hub, search: str) -> None:
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 def test_unknown_addresses(hub: Hub, method: str, path: str) -> None:
-    refused(hub(method, path), 400, 404, 405)
+    assert_rejected(hub(method, path), 400, 404, 405)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_files_are_read_only(hub: Hub, method: str) -> None:
     answer = hub(method, "/ada/open/resolve/main/a.txt")
-    refused(answer, 405)
+    assert_rejected(answer, 405)
     assert "GET" in answer.headers["allow"]
 
 
@@ -256,7 +260,7 @@ def test_files_are_read_only(hub: Hub, method: str) -> None:
 def test_missing_files(hub: Hub, path: str) -> None:
     for address in (f"/ada/open/resolve/main/{path}", f"/ada/open/raw/main/{path}", f"{REPO}/tree/main/{path}x"):
         answer = hub("GET", address)
-        refused(answer, 400, 404)
+        assert_rejected(answer, 400, 404)
         if answer.status_code == 404:
             assert answer.headers["x-error-code"] == "EntryNotFound"
             assert len(answer.headers["x-repo-commit"]) == 40
@@ -264,14 +268,14 @@ def test_missing_files(hub: Hub, path: str) -> None:
 
 @pytest.mark.parametrize("number", ["0", "9", "x", "-1", "1e3", "9" * 40, "\u0661"])
 def test_missing_discussions(hub: Hub, number: str) -> None:
-    refused(hub("GET", f"{REPO}/discussions/{number}"), 404)
+    assert_rejected(hub("GET", f"{REPO}/discussions/{number}"), 404)
     for verb, body in (
         ("comment", {"comment": "x"}),
         ("status", {"status": "closed"}),
         ("title", {"title": "x"}),
         ("merge", {}),
     ):
-        refused(hub("POST", f"{REPO}/discussions/{number}/{verb}", json=body), 404)
+        assert_rejected(hub("POST", f"{REPO}/discussions/{number}/{verb}", json=body), 404)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +284,7 @@ def test_missing_discussions(hub: Hub, number: str) -> None:
 def test_credentials(hub: Hub, header: str) -> None:
     for path in ("/api/whoami-v2", REPO, "/api/models", "/ada/open/resolve/main/a.txt"):
         answer = hub("GET", path, None, headers={"Authorization": header})
-        refused(answer, 401)
+        assert_rejected(answer, 401)
         assert answer.json()["error"] == "Invalid credentials in Authorization header"
 
 
@@ -292,7 +296,7 @@ def test_the_hash_of_a_private_file_does_not_grant_access(hub: Hub) -> None:
     assert bob is not None
     sha256, size = writer.finish(None, None, bob)
     for value in ({"path": "x", "oid": sha256, "size": size}, {"path": "x", "oid": sha256}):
-        refused(hub.commit("ada/open", ("lfsFile", value)), 400, 422)
+        assert_rejected(hub.commit("ada/open", ("lfsFile", value)), 400, 422)
     hub.make("ada/pointer")
     text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
     pointer = file("p.bin", base64.b64encode(text).decode())
@@ -307,5 +311,5 @@ def test_the_hash_of_a_private_file_does_not_grant_access(hub: Hub) -> None:
 
 def test_errors_are_json_with_ascii_headers(hub: Hub) -> None:
     answer = hub("GET", "/ada/open/resolve/main/%F0%9F%A4%97%0Ax")
-    refused(answer, 404)
+    assert_rejected(answer, 404)
     assert "\U0001f917" in json.loads(answer.content)["error"]

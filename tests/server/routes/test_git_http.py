@@ -304,8 +304,8 @@ def post(run: Git, body: bytes, **headers: str) -> httpx2.Response:
 
 def test_requests_that_git_does_not_send(run: Git, repo: Repo) -> None:
     head = run.store.revisions.resolve(repo, "main").oid.encode()
-    stranger = packfile.pkt(b"want " + b"1" * 40 + b"\n") + b"00000009done\n"
-    assert post(run, stranger).content[4:] == b"ERR upload-pack: not our ref " + b"1" * 40 + b"\n"
+    unknown = packfile.pkt(b"want " + b"1" * 40 + b"\n") + b"00000009done\n"
+    assert post(run, unknown).content[4:] == b"ERR upload-pack: not our ref " + b"1" * 40 + b"\n"
     tree = run.store.git.read(repo, head.decode())[1][5:45]
     assert b"not our ref" in post(run, packfile.pkt(b"want " + tree) + b"00000009done\n").content
     assert post(run, b"0000").content == b""

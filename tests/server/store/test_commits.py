@@ -101,12 +101,12 @@ def test_knowing_a_hash_does_not_grant_access(store: Store, alice: Account, bob:
     commit(private, add)
     theirs = store.repos.create("model", "bob/x", author="bob")
     absent = AddLarge("model.bin", "0" * 64, add.size)
-    words = []
+    messages = []
     for operation in (add, absent):
         with pytest.raises(HubHTTPError) as caught:
             commit(theirs, operation, by=bob)
-        words.append((caught.value.status, caught.value.message.replace(operation.sha256, "")))
-    assert words[0] == words[1]  # existence is not revealed
+        messages.append((caught.value.status, caught.value.message.replace(operation.sha256, "")))
+    assert messages[0] == messages[1]  # existence is not revealed
     assert not store.blobs.may_use(bob, add.sha256)
     store.repos.update(private, private=False)
     assert store.blobs.may_use(bob, add.sha256)

@@ -29,10 +29,10 @@ entries = st.dictionaries(names.map(str.encode), st.sampled_from([git.FILE_MODE,
 
 
 @given(entries, entries, st.lists(names.map(str.encode), max_size=4))
-def test_an_edited_tree_is_the_tree_built_at_once(old: dict, new: dict, gone: list[bytes]) -> None:
+def test_an_edited_tree_equals_a_new_tree(old: dict, new: dict, removed: list[bytes]) -> None:
     oid = bytes(range(20))
     before = git.apply_edits(b"", git.edit_tree(b"", {name: (mode, oid) for name, mode in old.items()}))
-    changes: dict = {name: None for name in gone} | {name: (mode, oid[::-1]) for name, mode in new.items()}
+    changes: dict = {name: None for name in removed} | {name: (mode, oid[::-1]) for name, mode in new.items()}
     after = git.apply_edits(before, git.edit_tree(before, changes))
     kept = {name: (mode, oid) for name, mode in old.items() if name not in changes}
     wanted = kept | {name: change for name, change in changes.items() if change}
