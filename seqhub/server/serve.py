@@ -129,7 +129,7 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
     _configure_malloc()
     with _open_store(Path(root)) as store:
         if not is_loopback(settings.host) and not store.tokens.any_valid():
-            rule = "127.0.0.1 while no token exists (no token yet; create one with `seqhub hub token create`)"
+            rule = "127.0.0.1 while there is no token yet; create one with `seqhub hub token create`"
             raise InvalidConfigError.of("host", settings.host, rule, root)
         with _listen(settings) as (listener, url), _logging_to_stderr(log), wrapped_app(store, settings) as app:
             server = Server(settings, app, when_started=lambda: ready(url))
