@@ -15,7 +15,7 @@ import pytest
 from seqhub import pickles
 from seqhub.pickles import PICKLE_SUFFIXES, contains_pickle, has_pickle_suffix
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.pickle_scan import refuse_pickles
+from seqhub.server.pickle_scan import reject_pickles
 from seqhub.server.types import AddSmall
 from tests.helpers.model_folders import safetensors
 
@@ -70,7 +70,7 @@ def is_found(name: str, content: bytes) -> bool:
     """Return whether both sides find a pickle, and fail where they differ."""
     found = has_pickle_suffix(name) or contains_pickle(content)
     with pytest.raises(HubHTTPError, match="safetensors only") if found else nullcontext():
-        refuse_pickles([AddSmall(name, content)])
+        reject_pickles([AddSmall(name, content)])
     return found
 
 

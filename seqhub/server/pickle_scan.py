@@ -27,9 +27,9 @@ Opened = Callable[[], bytes | Path | None]
 Unscanned = tuple[str, str, Opened]  # id of the content, suffix, and a function that opens it
 
 SCANNED = {*PICKLE_SUFFIXES, ".npy", ".npz", ".zip"}
-MOST_SECONDS = 60.0  # for one file
+MAX_SECONDS = 60.0  # for one file
 MEMORY_BYTES = 320 * 2**20
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 _PAGE = 500  # contents without a result that are looked up at a time
 _CATCHING_UP = ("", "")
 MAX_CACHED = 50_000
