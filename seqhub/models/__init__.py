@@ -1,1 +1,1 @@
-"""Model families, one package each, found by `seqhub.models.registry`."""
+"""Model families, one package for each; see `seqhub.models.registry`."""

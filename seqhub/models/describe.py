@@ -1,4 +1,4 @@
-"""Descriptions of presets: config fields with their types, defaults and documentation, and sizes."""
+"""Descriptions of presets: number of parameters, and config fields with types, defaults and documentation."""
 
 import dataclasses
 import inspect
@@ -15,9 +15,9 @@ class FieldDescription:
 
     Args:
         name: Name of the field.
-        type: Type as in a program, such as `int | None`.
+        type: Type annotation, such as `int | None`.
         default: Value in the preset.
-        allowed: Values of a field that takes only some; empty for all of its type.
+        allowed: Allowed values; empty if all values of the type are allowed.
         doc: Documentation from the config class.
     """
 
@@ -29,7 +29,7 @@ class FieldDescription:
 
 
 def describe_fields(preset: str) -> list[FieldDescription]:
-    """Describe the fields that the config of a preset defines itself, in the order of the class.
+    """Describe the fields that the config class of a preset defines, in order.
 
     Raises:
         UnknownNameError: If the preset does not exist.
@@ -54,14 +54,14 @@ def describe_fields(preset: str) -> list[FieldDescription]:
 
 
 def count_parameters(preset: str) -> int:
-    """Count the parameters of a preset's model with default settings, with a head for sequences if it has one."""
+    """Count the parameters of the default model of a preset, with a head for sequences if it has one."""
     head: Literal["sequence", "base"]
     head = "sequence" if "sequence" in registry.list_heads(registry.family_of(preset)) else "base"
     return sum(registry.parameter_counts(registry.build_model(registry.build_config(preset), head)).values())
 
 
 def _type_name(annotation: Any) -> str:
-    """Return a type as a program spells it; of a Literal the type of its values."""
+    """Return a type annotation as text; for a Literal the type of its values."""
     origin = get_origin(annotation)
     if origin is Literal:
         return " | ".join(dict.fromkeys(type(value).__name__ for value in get_args(annotation)))

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def value_batch(rows: Sequence[Any], num_features: int | None = None, *, first_row: int = 0) -> dict[str, Tensor]:
-    """Make one batch of real values, padded on the right.
+    """Return one batch of real values, padded on the right.
 
     Args:
         rows: B arrays, tensors or nested lists of (steps, ...), of the same shape except for the number of steps.
-        num_features: Values of a step; None for as many as in the first row.
-        first_row: Number of the first row in error messages.
+        num_features: Number of values per step; by default as in the first row.
+        first_row: Row number of the first row in error messages.
 
     Returns:
         `input_values` (B, T, ...), float32, and `attention_mask` (B, T), 0 at padded steps.
 
     Raises:
-        InvalidInputError: A row is not such an array, has no step or another number of features, or has NaN or
-            infinity; the message names the first one.
+        InvalidInputError: If a row is not such an array, has no step, another number of features, NaN or infinity; the
+            message has the first such row.
 
     >>> batch = value_batch([[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]])
     >>> batch["input_values"].shape, batch["attention_mask"].tolist()

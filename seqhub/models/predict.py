@@ -1,11 +1,11 @@
-"""Predictions of a classifier for texts or values: logits, probabilities or labels.
+"""Prediction of logits, probabilities or labels with a classifier for texts or values.
 
-A model returns logits, and its loss takes logits; probabilities are computed from them here, once, in float64. These
-functions prevent a second softmax of probabilities, which flattens them but keeps their order, and so goes unnoticed.
+Models return logits, and their losses take logits. Probabilities are computed from logits here, once and in float64. A
+second softmax would flatten the probabilities without changing their order, so that accuracy does not show the mistake.
 
-All three take any classifier of transformers: a model of texts with its tokenizer, or a model of real values, whose
-`main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.loader`), not in the forward pass,
-because checking every batch for NaN would slow training down.
+All three functions support any classifier of transformers: a model for texts with its tokenizer, or a model for real
+values, whose `main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.loader`) and not in the
+forward pass, because checking every batch for NaN would slow down training.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ def predict_logits(
     """Return the logits of N sequences.
 
     Args:
-        model: A classifier of sequences or of steps; its mode (train or eval) does not change.
-        rows: Texts; or for a model of real values arrays of (steps, features), of any lengths.
+        model: Classifier of sequences or of steps; its mode (train or eval) does not change.
+        rows: Texts; for a model of real values, arrays of (steps, features) of any lengths.
         tokenizer: Tokenizer of the model, for texts.
-        batch_size: Sequences at a time, at least 1; it affects memory and time, and the result by rounding only.
+        batch_size: Sequences in a batch, at least 1; it affects memory and time, and results only by rounding.
 
     Returns:
-        (N, C) on the CPU, in the data type of the model, classes on the last axis. For a classifier of steps a list of
-        N tensors (steps, C).
+        (N, C) on the CPU, with the data type of the model and classes on the last axis. For a classifier of steps, a
+        list of N tensors (steps, C).
 
     Raises:
-        InvalidInputError: If there is no row, the model is not a classifier, or a row is invalid: an unknown symbol, no
-            step, NaN or infinity, another number of features; the message names row and step.
+        InvalidInputError: If there are no rows, the model is not a classifier, or a row is invalid: an unknown symbol,
+            no step, NaN or infinity, another number of features; the message has row and step.
     """
     import torch
 
@@ -53,7 +53,7 @@ def predict_logits(
                 logits = getattr(model(**batch), "logits", None)
                 if logits is None or logits.size(-1) != model.config.num_labels:
                     raise InvalidInputError(
-                        f"{type(model).__name__} is not a classifier: its output has no logits of labels"
+                        f"{type(model).__name__} is not a classifier: its output does not have logits of labels"
                     )
                 if logits.dim() == 3:
                     masks = batch["attention_mask"].bool()
@@ -71,15 +71,15 @@ def predict_proba(
     """Return the probability of every class.
 
     Returns:
-        As `predict_logits`, but float64 and in [0, 1]. By `config.problem_type`: softmax for classes that exclude each
-        other (the last axis sums to 1), sigmoid of each logit with `config.logistic_outputs`, and sigmoid of each logit
-        for `multi_label_classification`, where a single logit becomes two classes, (N, 2): no and yes.
+        As in `predict_logits`, but float64 in [0, 1]. By `config.problem_type`: softmax for mutually exclusive classes
+        (the last axis sums to 1), sigmoid of each logit with `config.logistic_outputs`, and sigmoid of each logit for
+        `multi_label_classification`, where a single logit gives two classes, (N, 2): no and yes.
 
     Raises:
-        InvalidInputError: As `predict_logits`; or the model is a regression, which has no probabilities.
+        InvalidInputError: As in `predict_logits`, or if the model is a regression model.
     """
     if _is_regression(model):
-        raise InvalidInputError("a regression has no probabilities; predict_logits and predict_label give its values")
+        raise InvalidInputError("a regression model has no probabilities; use predict_logits or predict_label")
     logits = predict_logits(model, rows, tokenizer, batch_size=batch_size)
     return _map(lambda each: _probabilities(model, each), logits)
 
@@ -92,17 +92,17 @@ def predict_label(
     Returns:
         N labels: the name in `config.id2label` of the class with the highest probability; for a single logit, whose
         classes have no names, 0 or 1; for `multi_label_classification` the names of all classes with a probability of
-        at least 1/2; for a regression its value, a float, or a list of `num_labels` floats.
+        at least 1/2; for regression the value, a float, or a list of `num_labels` floats.
 
     Raises:
-        InvalidInputError: As `predict_logits`.
+        InvalidInputError: As in `predict_logits`.
     """
     logits = predict_logits(model, rows, tokenizer, batch_size=batch_size)
     return [_labels(model, each) for each in logits]
 
 
 def logistic_outputs(model: Any) -> bool:
-    """Return whether the outputs of a model are logistic units instead of softmax or linear ones."""
+    """Return whether the outputs of a model are logistic units, and not softmax or linear."""
     return bool(getattr(model.config, "logistic_outputs", False))
 
 
@@ -118,7 +118,7 @@ def _probabilities(model: PreTrainedModel, logits: Tensor) -> Tensor:
 
 
 def _labels(model: PreTrainedModel, logits: Tensor) -> Any:
-    """Return the label of logits (C,), or a list of labels of (steps, C)."""
+    """Return the label for logits (C,), or a list of labels for (steps, C)."""
     if logits.dim() == 2:
         return [_labels(model, step) for step in logits]
     names: Any = model.config.id2label
@@ -145,7 +145,7 @@ def _batches(model: PreTrainedModel, rows: Any, tokenizer: Any, size: int) -> It
     if isinstance(rows, str):
         raise InvalidInputError(f"rows={rows!r}: must be a list of texts")
     if len(rows) == 0:
-        raise InvalidInputError("no rows; need at least one")
+        raise InvalidInputError("rows=[]: must have at least one row")
     if size < 1:
         raise InvalidInputError(f"batch_size={size}: must be at least 1")
     takes_values = model.main_input_name == "input_values"
@@ -154,7 +154,7 @@ def _batches(model: PreTrainedModel, rows: Any, tokenizer: Any, size: int) -> It
             f"row 0 is a {type(rows[0]).__name__}; the model reads {'values' if takes_values else 'texts'}"
         )
     if not takes_values and tokenizer is None:
-        raise InvalidInputError("texts without a tokenizer; need the tokenizer of the model")
+        raise InvalidInputError("tokenizer=None: must be the tokenizer of the model for texts")
     features = getattr(model.config, "num_features", None)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]

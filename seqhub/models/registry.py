@@ -1,9 +1,9 @@
-"""Registry of model families and presets: packages in this folder, and entry points of installed packages.
+"""Registry of model families and presets, from packages in this folder and entry points of installed packages.
 
-The package of a family, such as `seqhub.models.recurrent`, holds `PRESETS`, the inputs that they take (`INPUTS`) and,
-imported at first use, the config and model classes of the modules `configuration_recurrent` (with `AUTO_MAP`, which
-names all classes) and `modeling_recurrent`. A preset belongs to one family. Another distribution adds a family by the
-entry-point group `seqhub.models`: name = package, which has the same modules.
+The package of a family, such as `seqhub.models.recurrent`, has `PRESETS`, their `INPUTS` and, imported at first use,
+the config and model classes of the modules `configuration_recurrent` (with `AUTO_MAP`, a map to all classes) and
+`modeling_recurrent`. A preset belongs to one family. Other distributions add families with the entry-point group
+`seqhub.models`: name = package, which has the same modules.
 
 torch and transformers are imported by the functions that need them, not by this module.
 """
@@ -39,26 +39,28 @@ HEADS = {
 
 @cache
 def builtin_families() -> tuple[str, ...]:
-    """Return the names of the families of seqhub itself, sorted."""
+    """Return the names of the families in seqhub, sorted."""
     return tuple(sorted(module.name for module in iter_modules(models.__path__) if module.ispkg))
 
 
 @cache
 def list_families() -> tuple[str, ...]:
-    """Return the names of all families, sorted: those of seqhub and those that installed packages add."""
+    """Return the names of all families, including those of installed packages, sorted."""
     return tuple(sorted({*builtin_families(), *_installed()}))
 
 
 @cache
 def _installed() -> dict[str, str]:
-    """Packages of the families that installed distributions add, by name.
+    """Return the packages of families that other installed distributions add, by name of the family.
 
-    One that cannot be imported is left out with a warning, so that it does not take the other families along.
+    Packages that cannot be imported are ignored with a warning, so that the other families can be used.
     """
     found = {}
     for point in entry_points(group=GROUP):
         if point.name in builtin_families():
-            warnings.warn(f"family {point.name!r} of {point.value} is ignored: seqhub has one", stacklevel=2)
+            warnings.warn(
+                f"family {point.name!r} of {point.value} is ignored: seqhub has a family of this name", stacklevel=2
+            )
             continue
         try:
             package = import_module(point.value)
@@ -88,7 +90,7 @@ def _configuration(family: str) -> str:
 
 @cache
 def model_classes() -> dict[str, str]:
-    """Return every config and model class by name, with the package that exports it; imports no torch.
+    """Return the package of every config and model class, by name of the class, without importing torch.
 
     >>> model_classes()["RecurrentConfig"]
     'seqhub.models.recurrent'
@@ -125,7 +127,7 @@ def preset_of(config: PreTrainedConfig) -> str | None:
 
 
 def class_name(model_type: str | None, head: str) -> str | None:
-    """Return the name of the class of a model type with a head; None if there is none here."""
+    """Return the class name for a model type and a head; None if the registry does not have it."""
     for family in list_families():
         if _load(family, "AutoConfig").model_type == model_type and head in list_heads(family):
             return _reference(family, HEADS[head])[1]
@@ -146,7 +148,7 @@ def family_of(preset: str) -> str:
 def list_presets(
     takes: Literal["input_ids", "input_values"] | None = None, *, family: str | None = None
 ) -> tuple[str, ...]:
-    """Return the presets of all families or of one, or of those that take ids or real values, sorted.
+    """Return the presets of all families or of one, optionally only those with ids or real values as input, sorted.
 
     >>> list_presets("input_ids")
     ('gru', 'lstm', 'lstm_hs97', 'rnn_relu', 'rnn_tanh')
@@ -156,26 +158,26 @@ def list_presets(
 
 
 def list_inputs(family: str) -> tuple[str, ...]:
-    """Return the inputs that the models of a family take: `input_ids`, `input_values` or both."""
+    """Return the inputs of the models of a family: `input_ids`, `input_values` or both."""
     inputs: tuple[str, ...] = _package(family).INPUTS
     return inputs
 
 
 def list_heads(family: str) -> tuple[str, ...]:
-    """Return the heads of a family: those whose Auto class is in its `AUTO_MAP`."""
+    """Return the heads of a family, from the Auto classes in its `AUTO_MAP`."""
     return tuple(head for head, auto_class in HEADS.items() if auto_class in _auto_map(family))
 
 
 def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
-    """Build the config of a preset, with other values for some fields.
+    """Build the config of a preset.
 
     Args:
         preset: One of `list_presets()`.
-        overrides: Fields of the family's config class, or `num_labels`.
+        overrides: Values for fields of the config class of the family, or `num_labels`.
 
     Raises:
         UnknownNameError: If the preset or a field does not exist.
-        InvalidConfigError: If a value is not allowed, or contradicts another.
+        InvalidConfigError: If a value is not allowed, or inconsistent with others.
 
     >>> build_config("gru", hidden_size=16).hidden_size
     16
@@ -197,7 +199,7 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
     except (StrictDataclassError, ValueError) as error:
         reason = (
             error.__cause__ if isinstance(error, StrictDataclassError) else error
-        )  # the first line of the outer error names no field
+        )  # the first line of the outer error does not have the field
         raise InvalidConfigError(f"model {preset!r}: {' '.join(str(reason).split())}") from error
     return config
 
@@ -220,7 +222,7 @@ def config_fields(preset: str) -> frozenset[str]:
 
 
 def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "causal", "base"]) -> PreTrainedModel:
-    """Build a newly initialised model; weights are sampled from torch's global generator.
+    """Build a newly initialised model, with weights sampled from torch's global generator.
 
     Args:
         config: Config of one of the families.
@@ -229,7 +231,7 @@ def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "ca
 
     Raises:
         UnknownNameError: If the config's family does not exist or has no such head.
-        InvalidConfigError: If the config rules out the head.
+        InvalidConfigError: If the head does not support the config.
     """
     families = {_load(family, "AutoConfig").model_type: family for family in list_families()}
     if config.model_type not in families:
@@ -245,13 +247,13 @@ def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "ca
 
 
 def register_auto_classes() -> None:
-    """Register every family with the Auto classes of transformers, so that no remote code is needed. Idempotent."""
+    """Register all families with the Auto classes of transformers, so that no remote code is needed. Idempotent."""
     register_configs()
     register_models()
 
 
 def register_configs() -> None:
-    """Register the config classes with `AutoConfig`; imports the configuration modules only."""
+    """Register the config classes with `AutoConfig`, importing only the configuration modules."""
     from transformers.models.auto.configuration_auto import AutoConfig
 
     for family in list_families():
@@ -260,10 +262,10 @@ def register_configs() -> None:
 
 
 def register_models() -> None:
-    """Register the model classes with `AutoModel` and the like, as proxies that import them at first use.
+    """Register the model classes with `AutoModel` and other Auto classes, as proxies that import them at first use.
 
-    The import hook that calls this fires while `transformers.modeling_layers` is being imported, which the modelling
-    modules need completely.
+    The import hook calls this function during the import of `transformers.modeling_layers`, which must be completed
+    before the modelling modules can be imported.
     """
     for mapping, family, auto_class in _model_mappings():
         module, name = _reference(family, auto_class)
@@ -272,7 +274,7 @@ def register_models() -> None:
 
 def unregister() -> None:
     """Undo `register_auto_classes`. Idempotent."""
-    # transformers has no public way to unregister; modules that it has not imported hold no registration
+    # transformers has no public function to unregister; modules that are not imported have no registrations
     if "transformers.models.auto.configuration_auto" in sys.modules:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -284,9 +286,9 @@ def unregister() -> None:
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Count the parameters of each module that has any itself, in order; they add up to those of the model.
+    """Count the direct parameters of each module that has any, in order; the sum is the total of the model.
 
-    Parameters that modules share are counted at the first of them.
+    Shared parameters are counted for the first module that has them.
 
     >>> parameter_counts(build_model(build_config("lstm", hidden_size=4, num_labels=4), "sequence"))
     {'model.layers.0.recurrence': 224, 'classifier': 20}
@@ -302,7 +304,7 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
 
 
 def _model_mappings() -> list[tuple[Any, str, str]]:
-    """Return each mapping of transformers with the family and Auto class to register there."""
+    """Return the mappings of transformers, each with a family and an Auto class to register."""
     from transformers.models.auto import modeling_auto
 
     return [
@@ -319,7 +321,7 @@ def _auto_map(family: str) -> dict[str, str]:
 
 
 def _reference(family: str, auto_class: str) -> tuple[str, str]:
-    """Return the module and the name of the class that an Auto class loads."""
+    """Return module and name of the class that an Auto class loads."""
     file, name = _auto_map(family)[auto_class].split(".")
     return f"{_path(family)}.{file}", name
 

@@ -13,26 +13,26 @@ from seqhub.errors import InvalidInputError
 if TYPE_CHECKING:
     from transformers import BatchEncoding, TokenizersBackend
 
-PAD_TOKEN = "[PAD]"  # symbols have one character each, so no text has a special token as a symbol
+PAD_TOKEN = "[PAD]"  # more than one character, so that it is not a symbol
 UNK_TOKEN = "[UNK]"
-NO_WORD = "[no word]"  # padding; it has white space, so it is not a word of any text
+NO_WORD = "[no word]"  # padding; with white space, so that it is not a word
 OTHER_WORD = "[other word]"
-_MOST_SHOWN = 60  # characters of a vocabulary in a message
+_MAX_SHOWN = 60  # characters of a vocabulary in a message
 
 
 def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBackend:
-    """Make a tokenizer that gives the symbols the ids 1, 2, ... in their order, and padding on the right the id 0.
+    """Return a tokenizer in which symbols have the ids 1, 2, ... in order, and padding on the right the id 0.
 
-    Without an unknown id, a character that is not a symbol is an error, also in a literal `[PAD]`. The tokenizers
-    library raises a plain `Exception`, "Missing [UNK] token from the vocabulary"; `encode` names the character and its
-    position.
+    Without an unknown id, any other character is an error, including those of a literal `[PAD]`. The tokenizers library
+    raises a plain `Exception`, "Missing [UNK] token from the vocabulary"; the error of `encode` has the character and
+    its position.
 
     Args:
         symbols: Distinct characters, at least one.
-        unknown: Whether every other character gets the id after the last symbol; a model then has one more id.
+        unknown: Whether all other characters have the id after the last symbol; a model then has one more id.
 
     Raises:
-        InvalidInputError: No symbols, or duplicates.
+        InvalidInputError: If there are no symbols, or duplicates.
 
     >>> tokenizer = symbol_tokenizer("XYabcdBE")
     >>> tokenizer("BXaE")["input_ids"]
@@ -47,21 +47,21 @@ def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBacken
     from tokenizers.pre_tokenizers import Split
 
     if not symbols or len(set(symbols)) < len(symbols):
-        raise InvalidInputError(f"symbols must be distinct characters, at least one, got {symbols!r}")
+        raise InvalidInputError(f"symbols={symbols!r}: must be distinct characters, at least one")
     split = Split(Regex(r"[\s\S]"), "isolated")  # "." would not split newlines
     return _tokenizer(symbols, split, Fuse(), PAD_TOKEN, UNK_TOKEN if unknown else None)
 
 
 def word_tokenizer(words: Sequence[str], *, unknown: bool = False) -> TokenizersBackend:
-    """Make a tokenizer that splits at white space and gives the words the ids 1, 2, ... in their order, padding 0.
+    """Return a tokenizer that splits at white space, in which words have the ids 1, 2, ... in order, and padding 0.
 
     Args:
         words: Distinct words without white space, at least one.
-        unknown: Whether every other word gets the id after the last one; if not, it is an error, as in
+        unknown: Whether all other words have the id after the last word; if not, they are errors as in
             `symbol_tokenizer`.
 
     Raises:
-        InvalidInputError: No words, duplicates, or a word that is empty or has white space.
+        InvalidInputError: If there are no words, duplicates, or a word that is empty or has white space.
 
     >>> tokenizer = word_tokenizer(["not", "a", "good", "film"], unknown=True)
     >>> tokenizer("a  good new film")["input_ids"]
@@ -72,10 +72,10 @@ def word_tokenizer(words: Sequence[str], *, unknown: bool = False) -> Tokenizers
     from tokenizers.pre_tokenizers import WhitespaceSplit
 
     if isinstance(words, str) or not words or len(set(words)) < len(words):
-        raise InvalidInputError(f"words must be a list of distinct words, at least one, got {str(words)[:_MOST_SHOWN]}")
+        raise InvalidInputError(f"words={str(words)[:_MAX_SHOWN]}: must be a list of distinct words, at least one")
     for word in words:
         if word.split() != [word]:
-            raise InvalidInputError(f"{word!r} is not a word: must have at least one character and no white space")
+            raise InvalidInputError(f"word {word!r}: must have at least one character and no white space")
     return _tokenizer(words, WhitespaceSplit(), None, NO_WORD, OTHER_WORD if unknown else None)
 
 
@@ -83,25 +83,25 @@ def encode(tokenizer: Any, texts: Sequence[str], *, first_row: int = 0) -> Batch
     """Encode texts as one padded batch.
 
     Args:
-        tokenizer: Tokenizer of this module, or any other of transformers.
+        tokenizer: Tokenizer of this module or of transformers.
         texts: B texts.
-        first_row: Number of the first text in error messages.
+        first_row: Row number of the first text in error messages.
 
     Returns:
         `input_ids` and `attention_mask`, tensors (B, T).
 
     Raises:
-        InvalidInputError: A text is empty or has a character or word without an id; one line with row and position.
+        InvalidInputError: If a text is empty or has a character or word without an id; one line with row and position.
     """
     try:
         encoding: BatchEncoding = tokenizer(list(texts), padding=True, return_tensors="pt")
-    except Exception as error:  # the tokenizers library raises no subclass
+    except Exception as error:  # the tokenizers library raises the base class
         if "Missing [UNK] token" not in str(error):
             raise
         raise InvalidInputError(_unknown(tokenizer, texts, first_row)) from error
     lengths = encoding["attention_mask"].sum(1).tolist()
     if 0 in lengths:
-        raise InvalidInputError(f"empty text in row {first_row + lengths.index(0)}; must have at least one symbol")
+        raise InvalidInputError(f"row {first_row + lengths.index(0)} is an empty text; must have at least one symbol")
     return encoding
 
 
@@ -126,7 +126,7 @@ def _tokenizer(entries: Sequence[str], split: Any, decoder: Any, pad: str, unkno
 
 
 def _unknown(tokenizer: Any, texts: Sequence[str], first_row: int) -> str:
-    """Return a message with the first character or word that has no id, and its position."""
+    """Return the error message for the first character or word without an id, with its position."""
     vocabulary = sorted(tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens), key=tokenizer.get_vocab().get)
     split = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str
     row, piece, position = next(
@@ -137,7 +137,7 @@ def _unknown(tokenizer: Any, texts: Sequence[str], first_row: int) -> str:
     )
     by_symbols = all(len(entry) == 1 for entry in vocabulary)
     known = repr("".join(vocabulary)) if by_symbols else ", ".join(vocabulary)
-    if len(known) > _MOST_SHOWN:
-        known = f"{known[:_MOST_SHOWN]}... ({len(vocabulary)} in all)"
+    if len(known) > _MAX_SHOWN:
+        known = f"{known[:_MAX_SHOWN]}... ({len(vocabulary)} in total)"
     kind = "symbol" if by_symbols else "word"
     return f"{kind} {piece!r} at position {position} of row {row}; the vocabulary is {known}"

@@ -1,11 +1,11 @@
-"""The convolutional recurrent family: filters over the frequencies of each step, then a recurrence over time.
+"""Convolutional recurrent models: convolutions over the frequencies of each step, then a recurrence over time.
 
-A preset names the cell of the recurrence:
+A preset selects the cell of the recurrence:
 
     >>> sorted(PRESETS)
     ['cnn_gru', 'cnn_lstm', 'cnn_rnn_relu', 'cnn_rnn_tanh']
 
-The classes are imported at first use, so that the presets can be listed without torch.
+The classes are imported at first use, so that the presets can be listed without importing torch.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,7 @@
-"""Config of the convolutional recurrent models. Travels with the weights, so it imports nothing of seqhub."""
+"""Configuration of the convolutional recurrent models.
+
+This file is saved with the weights, so it does not import seqhub.
+"""
 
 from typing import Any, Literal
 
@@ -18,34 +21,34 @@ AUTO_MAP = {
 class ConvRecurrentConfig(PreTrainedConfig):
     """Architecture of a convolutional recurrent model.
 
-    A block is a convolution over frequency, batch normalisation, a rectifier and a maximum over frequency. The lists
-    hold one number per block.
+    A block is a convolution over frequency, batch normalisation, ReLU and max pooling over frequency. The lists have
+    one number per block.
 
     Args:
-        num_features: Frequency bins per step.
-        channels: Filters of each block.
-        kernel_sizes: Bins that a filter sees at once.
-        strides: Bins from one place of a filter to the next.
-        pool_sizes: Places under one maximum; 1 for none.
-        pool_strides: Places from one maximum to the next.
+        num_features: Number of frequency bins per step.
+        channels: Number of output channels of each convolution.
+        kernel_sizes: Kernel size of each convolution, in bins.
+        strides: Stride of each convolution.
+        pool_sizes: Kernel size of each max pooling; 1 for no pooling.
+        pool_strides: Stride of each max pooling.
         cell: Recurrence over time. `rnn_tanh` and `rnn_relu` after Elman (1990), `gru` after Cho et al. (2014) in
             PyTorch's form, `lstm` after Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000).
         hidden_size: Width of the state.
-        num_hidden_layers: Stacked recurrences.
-        pooling: How the steps become one vector: the `last` real step, or `mean` or `max` over the real steps.
+        num_hidden_layers: Number of stacked recurrences.
+        pooling: Pooling over the steps: the `last` real step, or `mean` or `max` over the real steps.
 
     Raises:
-        ValueError: If the fields contradict each other; one line that says what was given and what is allowed.
+        ValueError: If the fields are inconsistent; one line with the given and the allowed values.
 
     >>> ConvRecurrentConfig(num_features=16).recurrence_size  # (16 - 5 + 1) // 2 bins of 8 channels
     48
     >>> ConvRecurrentConfig(num_features=4)
     Traceback (most recent call last):
-    ValueError: block 0: kernel_sizes[0]=5 is more than the 4 bins that reach it
+    ValueError: block 0: kernel_sizes[0]=5 is more than its 4 input bins
     """
 
     model_type = "seqhub_conv_recurrent"
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
+    _auto_class = "AutoConfig"  # as set by `register_for_auto_class()`, so that this file is saved with the weights
 
     num_features: int = 32
     channels: list[int] | tuple[int, ...] = (8,)
@@ -62,33 +65,31 @@ class ConvRecurrentConfig(PreTrainedConfig):
         if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
             raise ValueError(f"model_type={model_type!r}: must be {self.model_type!r}")
         for name in _LISTS:
-            setattr(self, name, list(getattr(self, name)))  # as JSON gives them back
+            setattr(self, name, list(getattr(self, name)))  # as loaded from JSON
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
+        self.validate_rules()  # `strict` calls it, too, but adds a second line to the error
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
+        # The code is saved in the same folder, also if the map of a loaded config refers to another one
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
     def recurrence_size(self) -> int:
-        """Width of the input of the recurrence: all channels of the remaining bins."""
+        """Width of the input of the recurrence, channels times bins after the last block."""
         return self.channels[-1] * self._bins()
 
     def _bins(self) -> int:
-        """Places along frequency after the last block.
+        """Return the number of bins after the last block.
 
         Raises:
-            ValueError: At the first block that is too wide for what reaches it.
+            ValueError: If a kernel is larger than the input of its block.
         """
         bins = self.num_features
         for block in range(len(self.channels)):
             for sizes, strides in (("kernel_sizes", "strides"), ("pool_sizes", "pool_strides")):
                 size, stride = getattr(self, sizes)[block], getattr(self, strides)[block]
                 if size > bins:
-                    raise ValueError(
-                        f"block {block}: {sizes}[{block}]={size} is more than the {bins} bins that reach it"
-                    )
+                    raise ValueError(f"block {block}: {sizes}[{block}]={size} is more than its {bins} input bins")
                 bins = (bins - size) // stride + 1
         return bins
 
@@ -96,7 +97,7 @@ class ConvRecurrentConfig(PreTrainedConfig):
         """Check the fields together.
 
         Raises:
-            ValueError: At the first broken rule.
+            ValueError: If a rule is violated; the message is about the first one.
         """
         for name in ("num_features", "hidden_size", "num_hidden_layers"):
             if getattr(self, name) < 1:

@@ -1,13 +1,13 @@
-"""Convolutional recurrent models: spectrograms in, one label per sequence or per step out.
+"""Convolutional recurrent models for spectrograms, with heads for one label per sequence or per step.
 
-This file, `configuration_conv_recurrent.py`, `scan.py` and `tracing.py` travel with the weights, so they
+This file, `configuration_conv_recurrent.py`, `scan.py` and `tracing.py` are saved with the weights, so they
 import only torch, transformers, huggingface_hub and each other.
 
-Shapes: B sequences, T steps of time, F frequency bins, N real steps of the whole batch, H states.
+Shapes: B sequences, T time steps, F frequency bins, N real steps of the whole batch, H = `hidden_size`.
 
-Padding: a step with `attention_mask` 0 is ignored, wherever it is. The convolution does not mix
-steps, so it is given the N real ones, one after the other; what batch normalisation learns of a batch is that of the
-real steps alone. The recurrence meets them at the front of each row.
+Padding: a step with `attention_mask` 0 is ignored at any position. The
+convolutions do not mix steps and get only the N real steps, so that batch normalisation uses statistics of real steps
+only. For the recurrence, the real steps are moved to the front of each row.
 """
 
 import math
@@ -33,7 +33,7 @@ class ConvRecurrentModelOutput(ModelOutput):
 
     Args:
         last_hidden_state: (B, T, H), output of the last layer; zero at padded steps.
-        pooler_output: (B, H), one vector per sequence, made as `config.pooling` says.
+        pooler_output: (B, H), one vector per sequence, by `config.pooling`.
     """
 
     last_hidden_state: Tensor | None = None
@@ -42,7 +42,7 @@ class ConvRecurrentModelOutput(ModelOutput):
 
 @dataclass
 class ConvRecurrentClassifierOutput(ModelOutput):
-    """Scores of a classifier, before any softmax.
+    """Logits of a classifier.
 
     Args:
         loss: Scalar, if labels were given.
@@ -53,25 +53,25 @@ class ConvRecurrentClassifierOutput(ModelOutput):
     logits: Tensor | None = None
 
 
-# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+# Passed to every model by PEFT, pipelines and tokenizers; not used here
 _IGNORED = frozenset(
     (
         "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
         "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
     )
 )  # fmt: skip
-# Arguments of models of other inputs, as they are passed where they are not given
-_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+# Arguments of models with other inputs; accepted if None or False
+_UNSET_ONLY = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not take.
+    """Check arguments of transformers that a model does not use.
 
     Raises:
-        TypeError: Another argument, or one whose value the model would have to follow.
+        TypeError: The argument does not exist, or its value would have an effect in another model.
     """
     for name, value in extra.items():
-        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+        if name not in _IGNORED and not (name in _UNSET_ONLY and (value is None or value is False)):
             raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
 
 
@@ -82,11 +82,11 @@ class ConvRecurrentPreTrainedModel(PreTrainedModel):
     config: ConvRecurrentConfig
     base_model_prefix = "model"
     main_input_name = "input_values"
-    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
+    accepts_loss_kwargs = False  # otherwise Trainer passes loss arguments, because `forward` has **extra
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise a module as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does, except for weights loaded from a file."""
         if isinstance(module, nn.RNNBase):
             bound = 1 / math.sqrt(module.hidden_size)
         elif isinstance(module, nn.Conv1d | nn.Linear):
@@ -99,13 +99,13 @@ class ConvRecurrentPreTrainedModel(PreTrainedModel):
 
 
 class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
-    """The blocks and the recurrence without a head."""
+    """The convolutional blocks and the recurrence without a head."""
 
     _auto_class = "AutoModel"
 
     def __init__(self, config: ConvRecurrentConfig) -> None:
         super().__init__(config)
-        # Over the frequencies of one step at a time, as Conv2d with kernel (k, 1) and stride (s, 1) on F x T
+        # Over the frequencies of each step, equal to Conv2d with kernel (k, 1) and stride (s, 1) on F x T
         self.blocks = nn.Sequential()
         widths = [1, *config.channels]
         for width, channels, kernel, stride, pool, pool_stride in zip(
@@ -124,19 +124,20 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         attention_mask: Tensor | None = None,
         **extra: Any,
     ) -> ConvRecurrentModelOutput:
-        """Filter each real step and run over the steps from a zero state.
+        """Convolve each real step and run the recurrence from a zero state.
 
         Args:
-            input_values: (B, T, num_features): time first, then frequency.
+            input_values: (B, T, num_features), time before frequency.
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
 
         Raises:
-            ValueError: If the shapes do not fit, or a row has no real step; or a program is recorded in training mode.
+            ValueError: If a shape is invalid, a row has no real step, or the model is traced or exported in training
+                mode.
         """
         check_extra_arguments(self, extra)
         if is_recording():
-            return self._recorded(input_values, attention_mask)
+            return self._forward_traceable(input_values, attention_mask)
         mask, lengths = read_mask(input_values, attention_mask, self.config.num_features)
         steps = input_values[mask].to(float_type(self))  # (N, F)
         filtered = self.blocks(steps.unsqueeze(1)).flatten(1)  # (N, channels x bins)
@@ -147,14 +148,14 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         states = self.recurrence(rows)[0]
         pooled = self._pool(states, front, lengths)
 
-        back = states.new_zeros(*mask.shape, states.size(2))  # where the caller has the steps
+        back = states.new_zeros(*mask.shape, states.size(2))  # in the original positions
         back[mask] = states[front]
         return ConvRecurrentModelOutput(back, pooled)
 
-    def _recorded(self, values: Tensor, mask: Tensor | None) -> ConvRecurrentModelOutput:
-        """Do the same with operations that are valid for any batch and padding: all steps are filtered."""
+    def _forward_traceable(self, values: Tensor, mask: Tensor | None) -> ConvRecurrentModelOutput:
+        """Compute `forward` with operations that are valid for any batch and padding, convolving all steps."""
         if self.training:
-            raise ValueError("batch normalisation would learn from padding: call eval() before tracing or exporting")
+            raise ValueError("batch normalisation would include padding: call eval() before tracing or exporting")
         mask = torch.ones_like(values[..., 0]).bool() if mask is None else mask.bool()
         order, back = real_steps_order(mask)
         lengths = mask.sum(1)
@@ -167,7 +168,7 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
         return ConvRecurrentModelOutput(placed, self._pool(states, front, lengths))
 
     def _pool(self, states: Tensor, front: Tensor, lengths: Tensor) -> Tensor:
-        """Return one vector per sequence, (B, H), of states at the front, (B, L, H)."""
+        """Return one vector per sequence, (B, H), from states with real steps at the front, (B, L, H)."""
         if self.config.pooling == "last":
             return states[torch.arange(states.size(0), device=states.device), lengths - 1]
         if self.config.pooling == "mean":
@@ -176,7 +177,7 @@ class ConvRecurrentModel(ConvRecurrentPreTrainedModel):
 
 
 class ConvRecurrentClassifier(ConvRecurrentPreTrainedModel):
-    """Body and readout of the heads."""
+    """Body and readout of the classification heads."""
 
     def __init__(self, config: ConvRecurrentConfig) -> None:
         super().__init__(config)
@@ -206,11 +207,11 @@ class ConvRecurrentForSequenceClassification(ConvRecurrentClassifier):
             attention_mask: (B, T), 0 at padded steps.
             labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
                 `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
-                (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
+                (B, num_labels), 0 or 1, loss in nats per label. If it is None: regression for a single label, otherwise
                 by the type of the labels, integer or float.
-            num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
-                Trainer counts them. By default the labels in this batch.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            num_items_in_batch: Divisor of the summed loss: the number of labels in all batches of one optimizer step,
+                as Trainer counts them. By default the number of labels in this batch.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
         """
         check_extra_arguments(self, extra)
         logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).pooler_output)
@@ -237,9 +238,9 @@ class ConvRecurrentForTokenClassification(ConvRecurrentClassifier):
         Args:
             input_values: (B, T, num_features).
             attention_mask: (B, T), 0 at padded steps.
-            labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step.
+            labels: (B, T), class indices; -100 and padded steps are ignored. The loss is in nats per step.
             num_items_in_batch: As in `ConvRecurrentForSequenceClassification.forward`.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
         """
         check_extra_arguments(self, extra)
         logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).last_hidden_state)
@@ -254,7 +255,7 @@ class ConvRecurrentForTokenClassification(ConvRecurrentClassifier):
 
 
 def recurrence(config: ConvRecurrentConfig) -> nn.RNNBase:
-    """Make the recurrence over (B, L, `config.recurrence_size`)."""
+    """Return the recurrence over inputs (B, L, `config.recurrence_size`)."""
     sizes = config.recurrence_size, config.hidden_size, config.num_hidden_layers
     if config.cell == "lstm":
         return nn.LSTM(*sizes, batch_first=True)
@@ -268,11 +269,11 @@ def read_mask(values: Tensor, mask: Tensor | None, num_features: int) -> tuple[T
 
     Args:
         values: (B, T, num_features).
-        mask: (B, T), 0 at padded steps; None if there are none.
-        num_features: What the config says.
+        mask: (B, T), 0 at padded steps; None without padding.
+        num_features: As in the config.
 
     Returns:
-        The mask as booleans, and the real steps of each row, (B,).
+        The mask as booleans, and the number of real steps of each row, (B,).
     """
     if values.dim() != 3 or values.size(2) != num_features or 0 in values.shape:
         raise ValueError(f"input_values must be (batch, steps, num_features={num_features}), got {tuple(values.shape)}")
@@ -304,13 +305,13 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
+    """Return the data type of the floating-point parameters; float32 if there are none, as in quantized modules."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Return the mean of a loss over the labels, or its sum divided by `count`; at least in float32."""
+    """Return the mean of a loss over the labels, or its sum divided by `count`, computed at least in float32."""
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

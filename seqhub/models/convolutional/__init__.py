@@ -1,12 +1,12 @@
-"""The convolutional family: one convolution over time, a rectifier, and a linear readout.
+"""Convolutional models: one convolution over time, ReLU, and a linear readout.
 
-The twin without memory of the recurrent models on real values, after the sequence chapter of D. Voigt Godoy, "Deep
-Learning with PyTorch Step-by-Step" (2021), ch. 8.
+A baseline without memory for the recurrent models on real values, after D. Voigt Godoy, "Deep Learning with PyTorch
+Step-by-Step" (2021), ch. 8, on sequences.
 
     >>> PRESETS
     {'cnn': {}}
 
-The classes are imported at first use, so that the presets can be listed without torch.
+The classes are imported at first use, so that the presets can be listed without importing torch.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Config of the convolutional models. Travels with the weights, so it imports nothing of seqhub."""
+"""Configuration of the convolutional models. This file is saved with the weights, so it does not import seqhub."""
 
 from typing import Any, Literal
 
@@ -18,15 +18,15 @@ class ConvolutionalConfig(PreTrainedConfig):
     """Architecture of a convolutional model.
 
     Args:
-        num_features: Values per step.
-        channels: Filters of the convolution.
-        kernel_size: Steps that a filter sees at once; no row may have fewer.
-        pooling: How the windows become one vector: `max` or `mean` over those of the row, whose number may vary, or
-            `flatten`, which keeps all of them and their places and needs the same number of steps in every row.
-        num_steps: Steps of every row; needed by `pooling="flatten"`, refused otherwise.
+        num_features: Number of values per step.
+        channels: Number of output channels of the convolution.
+        kernel_size: Kernel size of the convolution in steps; the minimal number of steps of a row.
+        pooling: Pooling over the windows of a row: `max` or `mean` for any number of steps, or `flatten`, which
+            concatenates all windows and requires the same number of steps in every row.
+        num_steps: Number of steps of every row; required by `pooling="flatten"`, not allowed otherwise.
 
     Raises:
-        ValueError: If the fields contradict each other; one line that says what was given and what is allowed.
+        ValueError: If the fields are inconsistent; one line with the given and the allowed values.
 
     >>> ConvolutionalConfig(pooling="flatten")
     Traceback (most recent call last):
@@ -34,7 +34,7 @@ class ConvolutionalConfig(PreTrainedConfig):
     """
 
     model_type = "seqhub_convolutional"
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
+    _auto_class = "AutoConfig"  # as set by `register_for_auto_class()`, so that this file is saved with the weights
 
     num_features: int = 2
     channels: int = 8
@@ -46,10 +46,10 @@ class ConvolutionalConfig(PreTrainedConfig):
         if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
             raise ValueError(f"model_type={model_type!r}: must be {self.model_type!r}")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
+        self.validate_rules()  # `strict` calls it, too, but adds a second line to the error
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
+        # The code is saved in the same folder, also if the map of a loaded config refers to another one
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
@@ -61,7 +61,7 @@ class ConvolutionalConfig(PreTrainedConfig):
         """Check the fields together.
 
         Raises:
-            ValueError: At the first broken rule.
+            ValueError: If a rule is violated; the message is about the first one.
         """
         for name in ("num_features", "channels", "kernel_size"):
             if getattr(self, name) < 1:

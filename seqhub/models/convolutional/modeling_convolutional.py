@@ -1,12 +1,12 @@
-"""Convolutional models: rows of real values in, one label per sequence out.
+"""Convolutional models for sequences of real values, with a head for one label per sequence.
 
-This file, `configuration_convolutional.py` and `tracing.py` travel with the weights, so they import only torch,
-transformers, huggingface_hub and each other.
+This file, `configuration_convolutional.py` and `tracing.py` are saved with the weights, so they import only
+torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F values per step, C channels.
 
-Padding: a step with `attention_mask` 0 is ignored, wherever it is. The real steps are brought to
-the front, and a window that reaches beyond them does not count.
+Padding: a step with `attention_mask` 0 is ignored at any position. The real steps are
+moved to the front, and windows that extend beyond them are ignored.
 """
 
 import math
@@ -27,11 +27,12 @@ from .tracing import is_recording, real_steps_order
 
 @dataclass
 class ConvolutionalModelOutput(ModelOutput):
-    """Outputs of the filters.
+    """Outputs of the convolution.
 
     Args:
         last_hidden_state: (B, L, C) for the L windows of the longest row: window n covers the real steps n to
-            n + `kernel_size` - 1. Those beyond a row's last one mean nothing. Of a traced or exported program L is T.
+            n + `kernel_size` - 1. Windows beyond the last real step of a row are undefined. When traced or exported, L
+            is T.
         pooler_output: (B, `config.output_size`), one vector per sequence.
     """
 
@@ -41,7 +42,7 @@ class ConvolutionalModelOutput(ModelOutput):
 
 @dataclass
 class ConvolutionalClassifierOutput(ModelOutput):
-    """Scores of a classifier, before any softmax.
+    """Logits of a classifier.
 
     Args:
         loss: Scalar, if labels were given.
@@ -52,25 +53,25 @@ class ConvolutionalClassifierOutput(ModelOutput):
     logits: Tensor | None = None
 
 
-# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+# Passed to every model by PEFT, pipelines and tokenizers; not used here
 _IGNORED = frozenset(
     (
         "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
         "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
     )
 )  # fmt: skip
-# Arguments of models of other inputs, as they are passed where they are not given
-_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+# Arguments of models with other inputs; accepted if None or False
+_UNSET_ONLY = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not take.
+    """Check arguments of transformers that a model does not use.
 
     Raises:
-        TypeError: Another argument, or one whose value the model would have to follow.
+        TypeError: The argument does not exist, or its value would have an effect in another model.
     """
     for name, value in extra.items():
-        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+        if name not in _IGNORED and not (name in _UNSET_ONLY and (value is None or value is False)):
             raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
 
 
@@ -81,17 +82,17 @@ class ConvolutionalPreTrainedModel(PreTrainedModel):
     config: ConvolutionalConfig
     base_model_prefix = "model"
     main_input_name = "input_values"
-    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
+    accepts_loss_kwargs = False  # otherwise Trainer passes loss arguments, because `forward` has **extra
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise a module as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does, except for weights loaded from a file."""
         if isinstance(module, nn.Conv1d | nn.Linear):
             bound = 1 / math.sqrt(module.weight[0].numel())
             for parameter in module.parameters():
                 init.uniform_(parameter, -bound, bound)
         else:
-            super()._init_weights(module)  # type: ignore[no-untyped-call]  # of subclasses
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # modules of subclasses
 
 
 class ConvolutionalModel(ConvolutionalPreTrainedModel):
@@ -111,21 +112,21 @@ class ConvolutionalModel(ConvolutionalPreTrainedModel):
         attention_mask: Tensor | None = None,
         **extra: Any,
     ) -> ConvolutionalModelOutput:
-        """Slide the filters over the real steps of each row.
+        """Convolve the real steps of each row.
 
         Args:
             input_values: (B, T, num_features).
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
 
         Raises:
-            ValueError: If the shapes do not fit, or a row has too few real steps, or with `pooling="flatten"` not
-                the `num_steps` of the config.
+            ValueError: If a shape is invalid, or a row has less than `kernel_size` real steps or, with
+                `pooling="flatten"`, not exactly `num_steps`.
         """
         check_extra_arguments(self, extra)
         values, lengths = real_steps_first(input_values, attention_mask, self.config.num_features)
         least, steps = self.config.kernel_size, self.config.num_steps
-        if is_recording():  # enough steps for the windows of any row; none is refused
+        if is_recording():  # pad to enough steps for any row, since lengths cannot be checked
             values = F.pad(values, (0, 0, 0, least - 1 if steps is None else steps))[:, :steps]
         for row, length in enumerate([] if is_recording() else lengths.tolist()):
             if length < least or length != (steps or length):
@@ -171,11 +172,11 @@ class ConvolutionalForSequenceClassification(ConvolutionalPreTrainedModel):
             attention_mask: (B, T), 0 at padded steps.
             labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
                 `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
-                (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
+                (B, num_labels), 0 or 1, loss in nats per label. If it is None: regression for a single label, otherwise
                 by the type of the labels, integer or float.
-            num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
-                Trainer counts them. By default the labels in this batch.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            num_items_in_batch: Divisor of the summed loss: the number of labels in all batches of one optimizer step,
+                as Trainer counts them. By default the number of labels in this batch.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
         """
         check_extra_arguments(self, extra)
         pooled = self.model(input_values, attention_mask, return_dict=True).pooler_output
@@ -189,12 +190,12 @@ def real_steps_first(values: Tensor, mask: Tensor | None, num_features: int) -> 
 
     Args:
         values: (B, T, num_features).
-        mask: (B, T), 0 at padded steps; None if there are none.
-        num_features: What the config says.
+        mask: (B, T), 0 at padded steps; None without padding.
+        num_features: As in the config.
 
     Returns:
-        The steps, (B, L, num_features), zero behind the last real one of each row; and how many are real, (B,). L is
-        the number of real steps of the longest row; while a program is recorded, T.
+        The steps, (B, L, num_features), zero after the last real step of each row; and the number of real steps, (B,).
+        L is the number of real steps of the longest row; when traced or exported, T.
     """
     if is_recording():
         mask = torch.ones_like(values[..., 0]).bool() if mask is None else mask.bool()
@@ -231,13 +232,13 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
+    """Return the data type of the floating-point parameters; float32 if there are none, as in quantized modules."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Return the mean of a loss over the labels, or its sum divided by `count`; at least in float32."""
+    """Return the mean of a loss over the labels, or its sum divided by `count`, computed at least in float32."""
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

@@ -1,9 +1,9 @@
-"""Padding without branches on values, for programs that torch.jit.trace or torch.export records.
+"""Padding without branches on values, for tracing and export.
 
-Travels with the weights, so it imports nothing of seqhub. Every model family has the same file.
+This file is saved with the weights, so it does not import seqhub. Every model family has an identical copy.
 
-A recorded program runs on other batches than its example. It therefore has the same operations for every batch, length
-and padding: no branch on the contents of a tensor, and no size that depends on them.
+A traced or exported program runs on other batches than its example. It therefore has the same operations for every
+batch, length and padding: no branches on the contents of a tensor, and no sizes that depend on them.
 """
 
 import torch
@@ -14,12 +14,12 @@ is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compili
 
 
 def is_tracing() -> bool:
-    """Return whether torch.jit.trace is recording."""
+    """Return whether torch.jit.trace is running."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def is_recording() -> bool:
-    """Return whether torch.jit.trace or torch.export is recording."""
+    """Return whether torch.jit.trace or torch.export is running."""
     return is_tracing() or bool(is_exporting())
 
 
@@ -30,8 +30,8 @@ def real_steps_order(mask: Tensor) -> tuple[Tensor, Tensor]:
         mask: (B, T), True at real steps.
 
     Returns:
-        order: (B, T), the step that goes to each place; real steps first, each kind in its old order.
-        back: (B, T), the place that each step goes to.
+        order: (B, T), the step at each new position: real steps first, then padded steps, each in original order.
+        back: (B, T), the new position of each step.
     """
     count = mask.long().cumsum(1)
     steps = torch.arange(mask.size(1), device=mask.device).expand_as(count)

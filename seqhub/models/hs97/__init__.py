@@ -1,9 +1,9 @@
-"""The family of the original LSTM: memory cell blocks without a forget gate, with the truncated gradient of 1997.
+"""Original LSTM of Hochreiter & Schmidhuber (1997): memory cell blocks without a forget gate, truncated gradients.
 
     >>> PRESETS
     {'lstm_hs97': {}}
 
-The classes are imported at first use, so that the presets can be listed without torch.
+The classes are imported at first use, so that the presets can be listed without importing torch.
 """
 
 from typing import TYPE_CHECKING, Any

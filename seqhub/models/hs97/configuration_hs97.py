@@ -1,4 +1,4 @@
-"""Config of the models of 1997. Travels with the weights, so it imports nothing of seqhub."""
+"""Configuration of the original (1997) LSTM. This file is saved with the weights, so it does not import seqhub."""
 
 import math
 from typing import Any, Literal
@@ -17,15 +17,15 @@ AUTO_MAP = {
 
 _CELL = "lstm_hs97"
 _OLD_MODEL_TYPE = "seqhub_recurrent"
-# Fields of version 0.1, where this was a cell of the recurrent family, that are for its other cells
+# Fields of version 0.1 for other cells, when this model was a cell of the recurrent family
 _RECURRENT_FIELDS = ("cell", "forget_bias", "latch", "chrono_max_steps")
 
 
 @strict
 class Hs97Config(PreTrainedConfig):
-    """Architecture and initialization of a model of memory cell blocks.
+    """Architecture and initialization of a model with memory cell blocks.
 
-    The blocks are those of Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", without a forget gate (see
+    The blocks are as in Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", without a forget gate (see
     `memory_blocks`).
 
     Args:
@@ -33,38 +33,38 @@ class Hs97Config(PreTrainedConfig):
             `values` given as `input_values`.
         vocab_size: Number of ids, including padding; only for ids.
         embedding_size: Width of the embedding; required by `inputs="embedding"`, not allowed otherwise.
-        num_features: Values per step; required by `inputs="values"`, not allowed otherwise.
-        hidden_size: Memory cells of one direction.
-        num_hidden_layers: Stacked recurrences.
+        num_features: Number of values per step; required by `inputs="values"`, not allowed otherwise.
+        hidden_size: Number of memory cells in each direction.
+        num_hidden_layers: Number of stacked recurrences.
         bidirectional: Whether every layer also reads from the last step to the first; doubles the width of its output.
-        dropout: Probability between stacked layers, in [0, 1); without effect with a single one.
-        pooling: How the steps become one vector: the `last` real step (of the backward direction: the first), or
-            `mean` or `max` over the real steps.
-        block_size: Memory cells that share their gates; it divides `hidden_size`.
-        connectivity: What the units read besides the input. `full`: all cells and gates of the previous step (F in
-            table 10 of the paper). `below`: nothing, and a head reads the input in addition to the cells (B); only for
-            a single layer in one direction.
-        gradient: `truncated` lets errors go back in time only along the cell states, as in the paper; `full` is
-            backpropagation through time. The outputs are the same.
+        dropout: Dropout probability between stacked layers, in [0, 1); without effect with a single layer.
+        pooling: Pooling over the steps: the `last` real step (in the backward direction the first), or `mean` or `max`
+            over the real steps.
+        block_size: Number of memory cells that share their gates, a divisor of `hidden_size`.
+        connectivity: Inputs of the units in addition to the input of the layer. `full`: all cells and gates of the
+            previous step (F in table 10 of the paper). `below`: none, and a head reads the input in addition to the
+            cells (B); only for a single layer in one direction.
+        gradient: `truncated` propagates errors back in time only along the cell states, as in the paper; `full` is
+            backpropagation through time. The outputs are equal.
         output_gates: Whether there are output gates in addition to the input gates.
         squash_input: Activation of the input of a cell: logistic `g2` to [-2, 2] or `g1` to [0, 1].
         squash_output: Activation of the state of a cell: `h1`, logistic to [-1, 1], or `id`, the identity.
         biased_units: Units that have a bias: `all`, the `hidden` ones but not the outputs, only the `gates`, or `none`.
         logistic_outputs: Whether the outputs of a head are logistic units with half the squared error as loss, as in
             the paper: the logits are the inputs of these units, and targets are 1 for the label and 0 for all others,
-            or numbers in [0, 1]. If False, they are linear, with a loss by the kind of label.
-        initialization: `default` is PyTorch's: uniform in +-1/sqrt(hidden_size). `hs97` is that of the paper: all
-            weights, also of the head, uniform in +-`init_range`, with the gate biases below.
+            or numbers in [0, 1]. If False, outputs are linear, with a loss that depends on the labels.
+        initialization: `default` as in PyTorch, uniform in +-1/sqrt(hidden_size). `hs97` as in the paper: all weights,
+            including the head, uniform in +-`init_range`, with the gate biases below.
         init_range: Bound of the weights, above 0, for `initialization="hs97"`.
-        input_gate_bias: With `initialization="hs97"`, the bias of the input gates: below zero, little is written at
-            first; a remedy of the paper, section 4, against abuse and drift of the cell state. A number, or one for
-            each block, as in [-2, -4]. If None, it stays as initialized.
+        input_gate_bias: With `initialization="hs97"`, bias of the input gates. Negative values keep the gates nearly
+            closed at first, a remedy of the paper, section 4, against abuse and drift of the cell state. A number, or
+            one for each block, as in [-2, -4]. If None, the biases are initialized like other weights.
         output_gate_bias: The same for the output gates.
-        pad_token_id: Id of padding. It has no column in the one-hot vectors: a padded step is the zero vector. If
-            None, every id is a symbol and only `attention_mask` marks padding.
+        pad_token_id: Id of padding. It has no column in the one-hot vectors, so that a padded step is the zero vector.
+            If None, every id is a symbol and only `attention_mask` marks padding.
 
     Raises:
-        ValueError: If the fields contradict each other; one line with the given and the allowed values.
+        ValueError: If the fields are inconsistent; one line with the given and the allowed values.
 
     >>> Hs97Config(hidden_size=4, block_size=3)
     Traceback (most recent call last):
@@ -73,8 +73,8 @@ class Hs97Config(PreTrainedConfig):
 
     model_type = "seqhub_hs97"
     cell = _CELL  # name of the recurrence for the native kernels; not a field
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (typed by its base); not gathered by Trainer
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (typed by its base); Trainer does not gather it
+    _auto_class = "AutoConfig"  # as set by `register_for_auto_class()`, so that this file is saved with the weights
 
     inputs: Literal["one_hot", "embedding", "values"] = "one_hot"
     vocab_size: int = 9
@@ -108,15 +108,15 @@ class Hs97Config(PreTrainedConfig):
         for name in _RECURRENT_FIELDS:
             kwargs.pop(name, None)
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
+        self.validate_rules()  # `strict` calls it, too, but adds a second line to the error
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
+        # The code is saved in the same folder, also if the map of a loaded config refers to another one
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
     def num_symbols(self) -> int:
-        """Number of ids without padding, which is neither read nor predicted."""
+        """Number of ids without the padding id."""
         return self.vocab_size - (self.pad_token_id is not None)
 
     @property
@@ -128,7 +128,7 @@ class Hs97Config(PreTrainedConfig):
 
     @property
     def output_size(self) -> int:
-        """Width of the output of a layer: both directions side by side, or cells and input with `below`."""
+        """Width of the output of a layer: both directions, or cells and input with `connectivity="below"`."""
         return self.hidden_size * (2 if self.bidirectional else 1) + (
             self.input_size if self.connectivity == "below" else 0
         )
@@ -152,7 +152,7 @@ class Hs97Config(PreTrainedConfig):
         """Check the fields together.
 
         Raises:
-            ValueError: At the first broken rule.
+            ValueError: If a rule is violated; the message is about the first one.
         """
         for name, owner in (("embedding_size", "embedding"), ("num_features", "values")):
             value = getattr(self, name)

@@ -1,7 +1,7 @@
-"""Memory cell blocks of Hochreiter & Schmidhuber (1997): no forget gate, and a truncated gradient.
+"""Memory cell blocks of Hochreiter & Schmidhuber (1997), without a forget gate and with truncated gradients.
 
-Travels with the weights, so it imports nothing of seqhub. Shapes: B sequences, T steps, F features of the input, H
-cells, G gates, U = H + G units.
+This file is saved with the weights, so it does not import seqhub. Shapes: B sequences, T steps, F features of the
+input, H cells, G gates, U = H + G units.
 """
 
 import math
@@ -30,29 +30,29 @@ class BlockShape(NamedTuple):
 
 
 class MemoryBlocks(nn.Module):
-    """One layer in one direction, called in the same way as `nn.LSTM` with `batch_first`.
+    """One layer in one direction, with the interface of `nn.LSTM` with `batch_first`.
 
     A block has one input gate, one output gate and one or more cells. With y the activations of all cells and gates at
     the previous step (Hochreiter & Schmidhuber 1997, appendix A.1):
 
-        in, out = logistic(W x + V y + b)              one of each for a block
+        in, out = logistic(W x + V y + b)              one of each per block
         s = s + in g(W x + V y + b)                    the constant error carousel
         output = out h(s)
 
-    g is 4 logistic - 2 and h is 2 logistic - 1, unless the config has others. In the paper the input is delayed by a
-    step, too; here a unit reads the input of its own step.
+    g is 4 logistic - 2 and h is 2 logistic - 1, unless configured otherwise. In the paper the input is also delayed by
+    a step; here a unit reads the input of the same step.
 
-    The truncated gradient treats y as a constant: an error that reaches a cell goes back in time along s only. Within
-    the step it still reaches the layers below, such as an embedding.
+    The truncated gradient treats y as a constant: errors are propagated back in time along s only. Within a step they
+    are propagated to the layers below, such as an embedding.
 
     Args:
         config: Units and their activations.
         width: F.
 
     Attributes:
-        weight_ih_l0: W, (U, F): cells, then input gates, then output gates.
-        weight_hh_l0: V, (U, U), rows and columns in that order; None with `connectivity="below"`.
-        bias_l0: b, (U,), or of the gates alone (G,); None if no unit has one.
+        weight_ih_l0: W, (U, F), with rows for cells, input gates and output gates in this order.
+        weight_hh_l0: V, (U, U), rows and columns in the same order; None with `connectivity="below"`.
+        bias_l0: b, (U,), or only for the gates, (G,); None without biases.
     """
 
     def __init__(self, config: Hs97Config, width: int) -> None:
@@ -86,8 +86,8 @@ class MemoryBlocks(nn.Module):
 
         Args:
             inputs: (B, T, F).
-            start: Outputs of the cells before the first step, (1, B, H), and their states with the activations of the
-                gates, (1, B, U); None for zero.
+            start: Initial outputs of the cells, (1, B, H), and initial states with the activations of the gates,
+                (1, B, U); None for zero.
 
         Returns:
             Outputs of the cells, (B, T, H), and the last state, in the form of `start`.
@@ -101,7 +101,7 @@ class MemoryBlocks(nn.Module):
         Args:
             inputs: As in `forward`.
             start: As in `forward`.
-            weight_ih: (U, F'), in place of W, with inputs (B, T, F').
+            weight_ih: (U, F'), used in place of W, with inputs (B, T, F').
         """
         bias: Tensor | None = self.bias_l0
         if bias is not None and self.only_gates_biased:
@@ -115,7 +115,7 @@ class MemoryBlocks(nn.Module):
         if self.weight_hh_l0 is None:
             return carousel(net, states, self._shape)
         if is_recording():
-            read = self._recorded(net, states, units, self.weight_hh_l0)
+            read = self._traceable(net, states, units, self.weight_hh_l0)
             return carousel(net + F.linear(read, self.weight_hh_l0), states, self._shape)
         if self.truncated:
             with torch.no_grad():
@@ -124,10 +124,10 @@ class MemoryBlocks(nn.Module):
         _, outputs, memory = run_steps(net, states, units, self.weight_hh_l0, self._shape)
         return outputs, memory
 
-    def _recorded(self, net: Tensor, states: Tensor, units: Tensor, weight: Tensor) -> Tensor:
-        """Return the activations that the units read, (B, T, U), in a program that is valid for any number of steps."""
+    def _traceable(self, net: Tensor, states: Tensor, units: Tensor, weight: Tensor) -> Tensor:
+        """Return the activations that the units read, (B, T, U), with operations for any number of steps."""
         shape = self._shape
-        if self.truncated:  # in place of torch.no_grad(), which torch.export would record as a separate program
+        if self.truncated:  # in place of torch.no_grad(), which torch.export would record as a submodule
             net, states, units, weight = net.detach(), states.detach(), units.detach(), weight.detach()
         if not is_exporting():
             read: Tensor = _scripted()(net, states, units, weight, *shape)
@@ -143,9 +143,9 @@ class MemoryBlocks(nn.Module):
 
 @cache
 def _scripted() -> Any:
-    """Return `previous_activations` with its loop, which torch.jit.trace would unroll for the steps of its example."""
+    """Return `previous_activations` as a script with its loop, which torch.jit.trace would unroll."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # by torch.jit, which the caller uses
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
         return torch.jit.script(previous_activations)
 
 
@@ -161,7 +161,7 @@ def previous_activations(
     squash_input: str,
     squash_output: str,
 ) -> Tensor:
-    """Return the first result of `run_steps`; TorchScript accepts no BlockShape as an argument."""
+    """Return the first result of `run_steps`, without a `BlockShape`, which TorchScript does not accept as argument."""
     shape = BlockShape(hidden_size, num_gates, num_blocks, block_size, squash_input, squash_output)
     return run_steps(net, states, units, weight, shape)[0]
 
@@ -172,9 +172,9 @@ def run_steps(
     """Run step by step; return the activations that the units read, (B, T, U), and the results of `unroll`.
 
     Args:
-        net: (B, T, U), inputs of the units from the layer below.
-        states: (B, H), states of the cells before the first step.
-        units: (B, U), activations before the first step.
+        net: (B, T, U), net inputs from the layer below.
+        states: (B, H), initial states of the cells.
+        units: (B, U), initial activations.
         weight: (U, U).
         shape: Sizes and activations of the blocks.
     """
@@ -192,7 +192,7 @@ def run_steps(
 
 
 def carousel(net: Tensor, states: Tensor, shape: BlockShape) -> tuple[Tensor, Tensor]:
-    """Return the results of `unroll` for the net inputs of all steps, (B, T, U), and the states before them, (B, H)."""
+    """Return the results of `unroll` from the net inputs of all steps, (B, T, U), and the initial states, (B, H)."""
     cells, gates = net.split((shape.hidden_size, shape.num_gates), dim=-1)
     gates = gates.sigmoid()
     squashed = cells.sigmoid() if shape.squash_input == "g1" else 4 * cells.sigmoid() - 2
@@ -205,5 +205,5 @@ def carousel(net: Tensor, states: Tensor, shape: BlockShape) -> tuple[Tensor, Te
 
 
 def gates_of_cells(gates: Tensor, block_size: int) -> Tensor:
-    """Return the gate of each cell, (..., H), from those of the blocks."""
+    """Return the gate of each cell, (..., H), from the gates of the blocks."""
     return gates if block_size == 1 else gates.repeat_interleave(block_size, dim=-1)

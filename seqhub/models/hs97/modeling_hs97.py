@@ -1,7 +1,7 @@
-"""Models of memory cell blocks as Hochreiter & Schmidhuber (1997) have them, with the heads of the recurrent models.
+"""Original LSTM of Hochreiter & Schmidhuber (1997), with the heads of the recurrent models.
 
-This file and its siblings travel with the weights, so they import only torch, transformers, huggingface_hub and each
-other. Shapes as in `modeling_base`.
+This file and the others of this folder are saved with the weights, so they import only torch, transformers,
+huggingface_hub and each other. Shapes as in `modeling_base`.
 """
 
 import math
@@ -27,39 +27,38 @@ from .modeling_base import (
 
 
 class Hs97Layer(BaseLayer):
-    """One or two layers of memory cell blocks."""
+    """Memory cell blocks in one or two directions."""
 
     @staticmethod
     def make_recurrence(config: Hs97Config, width: int) -> MemoryBlocks:
-        """Make the memory cell blocks of one direction."""
+        """Return the memory cell blocks of one direction."""
         return MemoryBlocks(config, width)
 
     @staticmethod
-    def computes_by_its_weights(recurrence: nn.Module) -> bool:
-        """Return whether memory cell blocks may be computed from their weights in place of calling them."""
+    def is_replaceable(recurrence: nn.Module) -> bool:
+        """Return whether computing memory cell blocks from their weights is equivalent to calling them."""
         return type(recurrence) is MemoryBlocks and is_unchanged(recurrence)
 
     @staticmethod
     def run_recurrence(recurrence: Any, inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
         """Run memory cell blocks of one direction; inputs as in `forward`."""
-        ran: tuple[Tensor, Any]
         if inputs.is_floating_point():
-            ran = recurrence(inputs, start)
-            return ran
+            result: tuple[Tensor, Any] = recurrence(inputs, start)
+            return result
         outputs, memory = _unroll(recurrence, inputs, start)
         return outputs, (outputs[:, -1:].transpose(0, 1), memory[:, -1:].transpose(0, 1))
 
     @staticmethod
     def cell_states(recurrence: Any, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
-        """Return the cell states of all steps and then the activations of the gates, (B, T, U).
+        """Return the cell states of all steps, concatenated with the activations of the gates, (B, T, U).
 
         Args:
             recurrence: One layer, one direction.
             inputs: (B, T, F), its inputs; or (B, T, 1), integers, columns of one-hot vectors.
             states: (B, T, H), its outputs.
-            start: Outputs, and states with activations of the gates, before the first step; None for zero.
+            start: Initial outputs, and initial states with activations of the gates; None for zero.
         """
-        if not Hs97Layer.computes_by_its_weights(recurrence):
+        if not Hs97Layer.is_replaceable(recurrence):
             ends = []
             for step in inputs.split(1, dim=1):
                 _, start = recurrence(step, start)
@@ -85,7 +84,7 @@ class Hs97PreTrainedModel(BasePreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise a module as `config.initialization` says; weights loaded from a file stay."""
+        """Initialise a module by `config.initialization`, except for weights loaded from a file."""
         if isinstance(module, MemoryBlocks):
             self._init_blocks(module)
         elif isinstance(module, nn.Linear) and self.config.initialization == "hs97":
@@ -98,7 +97,7 @@ class Hs97PreTrainedModel(BasePreTrainedModel):
         bound = config.init_range if config.initialization == "hs97" else 1 / math.sqrt(module.hidden_size)
         for name, parameter in module.named_parameters():
             if getattr(parameter, "_is_hf_initialized", False):
-                continue  # loaded
+                continue  # loaded from a file
             init.uniform_(parameter, -bound, bound)
             if name == "bias_l0":
                 gates = parameter[-module.num_gates :]
@@ -116,7 +115,7 @@ class Hs97PreTrainedModel(BasePreTrainedModel):
 
     @staticmethod
     def reads_inputs_in_head(config: Hs97Config) -> bool:
-        """Return whether the readout reads the input of the first layer beside the cells."""
+        """Return whether the readout reads the input of the first layer in addition to the cells."""
         return config.connectivity == "below"
 
 
@@ -141,7 +140,7 @@ class Hs97ForTokenClassification(Hs97PreTrainedModel, BaseForTokenClassification
 
 
 class Hs97ForCausalLM(Hs97PreTrainedModel, BaseForCausalLM):
-    """The blocks and a linear readout of every step that scores the next id."""
+    """The blocks and a linear readout of every step that predicts the next id."""
 
     _auto_class = "AutoModelForCausalLM"
     body_class = Hs97Model

@@ -1,9 +1,10 @@
-"""Recurrences that are recorded once for any number of steps.
+"""Recurrences that can be exported for any number of steps.
 
-Travels with the weights, so it imports nothing of seqhub. The model families with a recurrence have the same file.
+This file is saved with the weights, so it does not import seqhub. The model families with a recurrence have identical
+copies.
 
-torch.export replaces `nn.LSTM`, `nn.GRU` and `nn.RNN` by one copy of their operations for each step of the example, and
-so fixes the number of steps. It records PyTorch's `scan` operator once; torch.onnx.export makes a Scan node of it.
+torch.export replaces `nn.LSTM`, `nn.GRU` and `nn.RNN` by a copy of their operations for each step of the example, which
+fixes the number of steps. PyTorch's `scan` operator is recorded once; torch.onnx.export converts it to a Scan node.
 
 Shapes: B sequences, T steps, F features of the input, H units, N layers.
 """
@@ -21,13 +22,13 @@ from .tracing import is_exporting, is_recording
 
 
 def run_recurrence(module: nn.Module, inputs: Tensor, start: Any = None) -> tuple[Tensor, Any]:
-    """Return `module(inputs, start)`; while torch.export is recording, by `scan`.
+    """Return `module(inputs, start)`; during torch.export, computed with `scan`.
 
     Args:
-        module: `nn.LSTM`, `nn.GRU` or `nn.RNN` in one direction with `batch_first` and biases, or any module that is
-            called in the same way; others are called.
+        module: `nn.LSTM`, `nn.GRU` or `nn.RNN` in one direction with `batch_first` and biases; or any other module with
+            the same interface, which is called.
         inputs: (B, T, F).
-        start: The state before the first step, (N, B, H), for an LSTM a pair of them; None for zero.
+        start: Initial state, (N, B, H), for an LSTM a pair of them; None for zero.
     """
     if type(module) in (nn.LSTM, nn.GRU, nn.RNN) and is_exporting():
         return run_by_scan(module, inputs, start)  # type: ignore[arg-type]
@@ -41,43 +42,43 @@ def scan(
     inputs: tuple[Tensor, ...],
     weights: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    """Record a loop over steps by the operator behind `torch.scan`.
+    """Record a loop over steps with the operator of `torch.scan`.
 
     Args:
-        step: Takes the state, as `start`, the inputs of one step, (B, F) each, and the weights, one after the other.
-            Returns the next state and, last, the output of this step, (B, H). All of these must be new tensors.
-        start: The state before the first step, (B, H) each.
+        step: Function of the tensors of the state, the inputs of one step, (B, F) each, and the weights. It returns the
+            tensors of the next state and then the output of the step, (B, H), all of them new tensors.
+        start: Initial state, (B, H) each.
         inputs: (B, T, F) each.
-        weights: All other tensors that `step` reads.
+        weights: All other tensors that `step` uses.
 
     Returns:
         The outputs of all steps, (B, T, H).
     """
     steps_first = [each.transpose(0, 1) for each in inputs]
-    if torch.compiler.is_dynamo_compiling():  # torch.export(strict=True), which takes the operator in this form only
+    if torch.compiler.is_dynamo_compiling():  # torch.export(strict=True), which supports only this form
         from torch._higher_order_ops.scan import scan as record
 
         def pairwise(state: tuple[Tensor, ...], below: list[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-            *after, kept = step(*state, *below, *weights)
-            return tuple(after), kept
+            *after, output = step(*state, *below, *weights)
+            return tuple(after), output
 
-        _, kept = record(pairwise, start, steps_first)
+        _, outputs = record(pairwise, start, steps_first)
     else:
-        *_, kept = torch.ops.higher_order.scan(step, list(start), steps_first, weights)
-    return kept.transpose(0, 1)  # type: ignore[no-any-return]
+        *_, outputs = torch.ops.higher_order.scan(step, list(start), steps_first, weights)
+    return outputs.transpose(0, 1)  # type: ignore[no-any-return]
 
 
 def run_by_scan(module: nn.RNNBase, inputs: Tensor, start: Any, sums: Tensor | None = None) -> tuple[Tensor, Any]:
-    """Record `module(inputs, start)`.
+    """Compute `module(inputs, start)` with `scan`.
 
     Args:
         module: As in `run_recurrence`.
-        inputs: (B, T, F); where `sums` are given, in any form.
+        inputs: (B, T, F); of any shape if `sums` are given.
         start: As in `run_recurrence`.
-        sums: (B, T, gates H), product of the inputs with the weights of the first layer, if it is known.
+        sums: (B, T, gates H), products of the inputs with the weights of the first layer; by default computed here.
     """
     size, with_cells = module.hidden_size, module.mode == "LSTM"
-    if start is None:  # separate tensors, since the operator takes no two that share memory
+    if start is None:  # separate tensors, since the operator does not accept tensors that share memory
         zeros = module.num_layers, inputs.size(0), size
         start = tuple(module.weight_hh_l0.new_zeros(zeros) for _ in range(1 + with_cells))  # type: ignore[operator]
     elif not with_cells:
@@ -98,14 +99,14 @@ def run_by_scan(module: nn.RNNBase, inputs: Tensor, start: Any, sums: Tensor | N
 
 
 def _layer(mode: str, net: Tensor, weight: Tensor, bias: Tensor, start: tuple[Tensor, ...]) -> Tensor:
-    """Return the hidden states of one layer, (B, T, H), of an LSTM with its cell states after them, (B, T, 2 H).
+    """Return the hidden states of one layer, (B, T, H), for an LSTM concatenated with cell states, (B, T, 2 H).
 
     Args:
         mode: As in `nn.RNNBase`.
-        net: (B, T, gates H), inputs of the units from the layer below.
+        net: (B, T, gates H), net inputs from the layer below.
         weight: (gates H, H).
         bias: (gates H,).
-        start: Hidden state before the first step, for an LSTM also the cell state, (B, H) each.
+        start: Initial hidden state, for an LSTM also the cell state, (B, H) each.
     """
 
     def lstm(hidden: Tensor, cell: Tensor, below: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
@@ -136,7 +137,7 @@ def accumulate(keep: Tensor, new: Tensor, start: Tensor | None = None) -> Tensor
     Args:
         keep: (B, T, H).
         new: (B, T, H).
-        start: c before the first step, (B, H); None for zero.
+        start: Initial c, (B, H); None for zero.
     """
     if is_exporting():
 
@@ -161,7 +162,7 @@ def _accumulate(keep: Tensor, new: Tensor, start: Tensor | None) -> Tensor:
 
 @cache
 def _scripted() -> Any:
-    """Return `_accumulate` with its loop, which torch.jit.trace would unroll for the steps of its example."""
+    """Return `_accumulate` as a script with its loop, which torch.jit.trace would unroll."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # by torch.jit, which the caller uses
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
         return torch.jit.script(_accumulate)

@@ -1,9 +1,9 @@
-"""The locally connected family: windows with weights of their own, and the fully connected twin.
+"""Locally connected models, with separate weights for each window, and fully connected ones of the same size.
 
     >>> PRESETS
     {'fully_connected': {'connectivity': 'dense'}, 'locally_connected': {'connectivity': 'local'}}
 
-The classes are imported at first use, so that the presets can be listed without torch.
+The classes are imported at first use, so that the presets can be listed without importing torch.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Config of the locally connected models. Travels with the weights, so it imports nothing of seqhub."""
+"""Configuration of the locally connected models. This file is saved with the weights, so it does not import seqhub."""
 
 from typing import Any, Literal
 
@@ -17,31 +17,31 @@ AUTO_MAP = {
 class LocallyConnectedConfig(PreTrainedConfig):
     """Architecture of a locally connected model.
 
-    A row is read as the vector of all its values, step after step: `num_steps * num_features` of them.
+    The input is the flattened row, with `num_steps * num_features` values.
 
     Args:
-        num_steps: Steps of every row.
-        num_features: Values per step.
-        connectivity: `local` where each hidden value sees one window, with weights of its own; `dense` where as many
-            hidden values see the whole row.
-        kernel_size: Values in a window.
-        stride: Values from one window to the next.
-        padding: Zeros put on both ends.
-        local_features: Hidden values per window.
+        num_steps: Number of steps of every row.
+        num_features: Number of values per step.
+        connectivity: With `local`, each hidden unit is connected to one window, with separate weights for each window;
+            with `dense`, the same number of hidden units is connected to the whole row.
+        kernel_size: Number of values in a window.
+        stride: Distance between windows.
+        padding: Number of zeros added at both ends.
+        local_features: Number of hidden units per window.
 
     Raises:
-        ValueError: If the fields contradict each other; one line that says what was given and what is allowed.
+        ValueError: If the fields are inconsistent; one line with the given and the allowed values.
 
     >>> config = LocallyConnectedConfig(num_steps=32, kernel_size=4, stride=4)
     >>> config.num_windows, config.output_size
     (8, 64)
     >>> LocallyConnectedConfig(num_steps=2)
     Traceback (most recent call last):
-    ValueError: kernel_size=4 is more than the 2 values of a row (2 steps of 1, and 0 zeros on both ends)
+    ValueError: kernel_size=4 is more than the 2 values of a row (2 steps of 1, with padding=0 at both ends)
     """
 
     model_type = "seqhub_locally_connected"
-    _auto_class = "AutoConfig"  # as `register_for_auto_class()` sets it: this file is copied with the weights
+    _auto_class = "AutoConfig"  # as set by `register_for_auto_class()`, so that this file is saved with the weights
 
     num_steps: int = 32
     num_features: int = 1
@@ -55,32 +55,32 @@ class LocallyConnectedConfig(PreTrainedConfig):
         if (model_type := kwargs.pop("model_type", self.model_type)) != self.model_type:
             raise ValueError(f"model_type={model_type!r}: must be {self.model_type!r}")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
+        self.validate_rules()  # `strict` calls it, too, but adds a second line to the error
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
+        # The code is saved in the same folder, also if the map of a loaded config refers to another one
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
     def input_size(self) -> int:
-        """Values of a row."""
+        """Number of values of a row."""
         return self.num_steps * self.num_features
 
     @property
     def num_windows(self) -> int:
-        """Windows of a row."""
+        """Number of windows of a row."""
         return (self.input_size + 2 * self.padding - self.kernel_size) // self.stride + 1
 
     @property
     def output_size(self) -> int:
-        """Hidden values of all windows together."""
+        """Number of hidden units of all windows."""
         return self.num_windows * self.local_features
 
     def validate_rules(self) -> None:
         """Check the fields together.
 
         Raises:
-            ValueError: At the first broken rule.
+            ValueError: If a rule is violated; the message is about the first one.
         """
         for name in ("num_steps", "num_features", "kernel_size", "stride", "local_features"):
             if getattr(self, name) < 1:
@@ -90,5 +90,5 @@ class LocallyConnectedConfig(PreTrainedConfig):
         if self.num_windows < 1:
             raise ValueError(
                 f"kernel_size={self.kernel_size} is more than the {self.input_size + 2 * self.padding} values of a row "
-                f"({self.num_steps} steps of {self.num_features}, and {self.padding} zeros on both ends)"
+                f"({self.num_steps} steps of {self.num_features}, with padding={self.padding} at both ends)"
             )

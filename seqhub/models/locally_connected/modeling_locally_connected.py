@@ -1,12 +1,12 @@
-"""Locally connected models: rows of a fixed number of real values in, one label per row out.
+"""Locally connected models for rows of a fixed number of real values, with a head for one label per row.
 
-This file, `configuration_locally_connected.py` and `tracing.py` travel with the weights, so they import only torch,
-transformers, huggingface_hub and each other.
+This file, `configuration_locally_connected.py` and `tracing.py` are saved with the weights, so they import only
+torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F values per step, N windows.
 
-Padding: a step with `attention_mask` 0 is ignored, wherever it is; the other steps of each row must
-be `num_steps` steps.
+Padding: a step with `attention_mask` 0 is ignored, wherever it is. Each row must have
+`num_steps` real steps.
 """
 
 import math
@@ -26,27 +26,27 @@ from .tracing import is_recording, real_steps_order
 
 
 class LocalLinear(nn.Module):
-    """A linear map of each window of a vector, every window with weights of its own.
+    """Linear layer with a separate matrix for each window of the input vector.
 
-    It is a dense layer whose matrix is zero outside the windows. Window n covers the values n * stride - padding and
-    the `kernel_size` - 1 after it; there are N = (in_features + 2 * padding - kernel_size) // stride + 1. Values
-    behind the last window are not seen.
+    It is a dense layer whose matrix is zero outside the windows. Window n covers `kernel_size` values, starting at
+    n * stride - padding. There are N = (in_features + 2 * padding - kernel_size) // stride + 1 windows. Values after
+    the last window are ignored.
 
     Args:
-        in_features: Length of the vector.
-        local_features: Outputs per window.
-        kernel_size: Values in a window.
-        stride: Values from one window to the next.
-        padding: Zeros put on both ends.
-        bias: Whether each output has an offset of its own.
+        in_features: Length of the input vector.
+        local_features: Number of outputs per window.
+        kernel_size: Number of values in a window.
+        stride: Distance between windows.
+        padding: Number of zeros added at both ends.
+        bias: Whether to add a bias to each output.
 
     Attributes:
-        weight: (N, kernel_size, local_features), at first uniform in +-1/sqrt(kernel_size), as nn.Linear would be on
-            one window.
-        bias: (N, local_features), in the same order; or None.
+        weight: (N, kernel_size, local_features), initialised uniformly in +-1/sqrt(kernel_size), as nn.Linear for one
+            window.
+        bias: (N, local_features), initialised in the same way; or None.
 
     Raises:
-        ValueError: If a size is out of range, or the window wider than the vector with its zeros.
+        ValueError: If a size is out of range, or the kernel is larger than the padded input.
 
     >>> layer = LocalLinear(in_features=8, local_features=1, kernel_size=2, stride=2, bias=False)
     >>> layer(torch.zeros(5, 3, 8)).shape, layer.weight.numel()
@@ -70,7 +70,7 @@ class LocalLinear(nn.Module):
             )
         if kernel_size > in_features + 2 * padding:
             raise ValueError(
-                f"kernel_size={kernel_size} is more than in_features={in_features} with padding={padding} on both ends"
+                f"kernel_size={kernel_size} is more than in_features={in_features} with padding={padding} at both ends"
             )
         windows = (in_features + 2 * padding - kernel_size) // stride + 1
         self.in_features, self.kernel_size, self.stride, self.padding = in_features, kernel_size, stride, padding
@@ -79,13 +79,13 @@ class LocalLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise the weights, unless they were loaded from a file."""
+        """Initialise the weights, except for weights loaded from a file."""
         bound = 1 / math.sqrt(self.kernel_size)
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Map each window.
+        """Apply the layer to each window.
 
         Args:
             values: (..., in_features).
@@ -105,11 +105,11 @@ class LocalLinear(nn.Module):
 
 @dataclass
 class LocallyConnectedModelOutput(ModelOutput):
-    """The hidden layer.
+    """Output of the hidden layer.
 
     Args:
         last_hidden_state: (B, N, `config.local_features`).
-        pooler_output: (B, `config.output_size`), the same in one vector.
+        pooler_output: (B, `config.output_size`), the same values flattened.
     """
 
     last_hidden_state: Tensor | None = None
@@ -118,7 +118,7 @@ class LocallyConnectedModelOutput(ModelOutput):
 
 @dataclass
 class LocallyConnectedClassifierOutput(ModelOutput):
-    """Scores of a classifier, before any softmax.
+    """Logits of a classifier.
 
     Args:
         loss: Scalar, if labels were given.
@@ -129,25 +129,25 @@ class LocallyConnectedClassifierOutput(ModelOutput):
     logits: Tensor | None = None
 
 
-# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+# Passed to every model by PEFT, pipelines and tokenizers; not used here
 _IGNORED = frozenset(
     (
         "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
         "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
     )
 )  # fmt: skip
-# Arguments of models of other inputs, as they are passed where they are not given
-_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+# Arguments of models with other inputs; accepted if None or False
+_UNSET_ONLY = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not take.
+    """Check arguments of transformers that a model does not use.
 
     Raises:
-        TypeError: Another argument, or one whose value the model would have to follow.
+        TypeError: The argument does not exist, or its value would have an effect in another model.
     """
     for name, value in extra.items():
-        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+        if name not in _IGNORED and not (name in _UNSET_ONLY and (value is None or value is False)):
             raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
 
 
@@ -158,11 +158,11 @@ class LocallyConnectedPreTrainedModel(PreTrainedModel):
     config: LocallyConnectedConfig
     base_model_prefix = "model"
     main_input_name = "input_values"
-    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
+    accepts_loss_kwargs = False  # otherwise Trainer passes loss arguments, because `forward` has **extra
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise a module as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does, except for weights loaded from a file."""
         if isinstance(module, LocalLinear):
             module.reset_parameters()
         elif isinstance(module, nn.Linear):
@@ -170,7 +170,7 @@ class LocallyConnectedPreTrainedModel(PreTrainedModel):
             for parameter in module.parameters():
                 init.uniform_(parameter, -bound, bound)
         else:
-            super()._init_weights(module)  # type: ignore[no-untyped-call]  # of subclasses
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # modules of subclasses
 
 
 class LocallyConnectedModel(LocallyConnectedPreTrainedModel):
@@ -194,18 +194,18 @@ class LocallyConnectedModel(LocallyConnectedPreTrainedModel):
         attention_mask: Tensor | None = None,
         **extra: Any,
     ) -> LocallyConnectedModelOutput:
-        """Map each row and rectify.
+        """Apply the hidden layer and ReLU to each row.
 
         Args:
             input_values: (B, T, num_features) with `num_steps` real steps in each row.
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
 
         Raises:
-            ValueError: If the shapes do not fit, or a row has not `num_steps` real steps.
+            ValueError: If a shape is invalid, or a row does not have `num_steps` real steps.
         """
         check_extra_arguments(self, extra)
-        rows = whole_rows(input_values, attention_mask, self.config.num_steps, self.config.num_features)
+        rows = flatten_rows(input_values, attention_mask, self.config.num_steps, self.config.num_features)
         hidden = self.hidden(rows.to(float_type(self))).relu().flatten(1)
         return LocallyConnectedModelOutput(hidden.unflatten(1, (self.config.num_windows, -1)), hidden)
 
@@ -237,11 +237,11 @@ class LocallyConnectedForSequenceClassification(LocallyConnectedPreTrainedModel)
             attention_mask: (B, T), 0 at padded steps.
             labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
                 `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
-                (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
+                (B, num_labels), 0 or 1, loss in nats per label. If it is None: regression for a single label, otherwise
                 by the type of the labels, integer or float.
-            num_items_in_batch: What the summed loss is divided by: the labels in all batches of one optimizer step, as
-                Trainer counts them. By default the labels in this batch.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            num_items_in_batch: Divisor of the summed loss: the number of labels in all batches of one optimizer step,
+                as Trainer counts them. By default the number of labels in this batch.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
         """
         check_extra_arguments(self, extra)
         logits = self.classifier(self.model(input_values, attention_mask, return_dict=True).pooler_output)
@@ -249,19 +249,19 @@ class LocallyConnectedForSequenceClassification(LocallyConnectedPreTrainedModel)
         return LocallyConnectedClassifierOutput(loss, logits)
 
 
-def whole_rows(values: Tensor, mask: Tensor | None, num_steps: int, num_features: int) -> Tensor:
-    """Flatten the real steps of each row, which must be all that the model reads.
+def flatten_rows(values: Tensor, mask: Tensor | None, num_steps: int, num_features: int) -> Tensor:
+    """Flatten the real steps of each row.
 
     Args:
         values: (B, T, num_features).
-        mask: (B, T), 0 at padded steps; None if there are none.
-        num_steps: Real steps of every row, as the config says.
-        num_features: As the config says.
+        mask: (B, T), 0 at padded steps; None without padding.
+        num_steps: Number of real steps of every row, as in the config.
+        num_features: As in the config.
 
     Returns:
         (B, num_steps * num_features).
     """
-    if is_recording() and mask is not None:  # T is free, and no row is refused
+    if is_recording() and mask is not None:  # T is dynamic, and lengths cannot be checked
         order, _ = real_steps_order(mask.bool())
         order = F.pad(order, (0, num_steps))[:, :num_steps]
         return values.gather(1, order.unsqueeze(2).expand(-1, -1, values.size(2))).flatten(1)
@@ -293,13 +293,13 @@ def classifier_loss(problem: str | None, logits: Tensor, labels: Tensor, count: 
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
+    """Return the data type of the floating-point parameters; float32 if there are none, as in quantized modules."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Return the mean of a loss over the labels, or its sum divided by `count`; at least in float32."""
+    """Return the mean of a loss over the labels, or its sum divided by `count`, computed at least in float32."""
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count

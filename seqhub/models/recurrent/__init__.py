@@ -1,11 +1,11 @@
-"""The recurrent family: plain, gated and bidirectional recurrences with a linear readout.
+"""Recurrent models: RNN, GRU and LSTM, in one or two directions, with a linear readout.
 
-A preset names a cell; everything else keeps the default of `RecurrentConfig` until it is overridden:
+A preset selects the cell; the other fields have the defaults of `RecurrentConfig`:
 
     >>> sorted(PRESETS)
     ['gru', 'lstm', 'rnn_relu', 'rnn_tanh']
 
-The classes are imported at first use, so that the presets can be listed without torch.
+The classes are imported at first use, so that the presets can be listed without importing torch.
 """
 
 from typing import TYPE_CHECKING, Any

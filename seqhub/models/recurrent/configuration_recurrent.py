@@ -1,4 +1,4 @@
-"""Config of the recurrent models. Travels with the weights, so it imports nothing of seqhub."""
+"""Configuration of the recurrent models. This file is saved with the weights, so it does not import seqhub."""
 
 import math
 import sys
@@ -7,8 +7,8 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-# Class that each Auto class loads, as "file.class". Every config.json gets all of them, because `save_pretrained` by
-# itself writes only the class that was saved, and the other Auto classes then fail.
+# Class that each Auto class loads, as "file.class". Every config.json has all of them, because `save_pretrained` writes
+# only the class that was saved, and the other Auto classes would fail.
 AUTO_MAP = {
     "AutoConfig": "configuration_recurrent.RecurrentConfig",
     "AutoModel": "modeling_recurrent.RecurrentModel",
@@ -17,7 +17,7 @@ AUTO_MAP = {
     "AutoModelForCausalLM": "modeling_recurrent.RecurrentForCausalLM",
 }
 
-# Fields of version 0.1 for the cell that is now the family hs97, with the defaults that configs of other cells have
+# Fields of version 0.1 for the cell that is now the family hs97, with their defaults, which other cells have
 _HS97_FIELDS = {
     "block_size": 1,
     "connectivity": "full",
@@ -42,38 +42,39 @@ class RecurrentConfig(PreTrainedConfig):
             `values` given as `input_values`.
         vocab_size: Number of ids, including padding; only for ids.
         embedding_size: Width of the embedding; required by `inputs="embedding"`, not allowed otherwise.
-        num_features: Values per step; required by `inputs="values"`, not allowed otherwise.
-        hidden_size: Width of the state of one direction.
-        num_hidden_layers: Stacked recurrences.
+        num_features: Number of values per step; required by `inputs="values"`, not allowed otherwise.
+        hidden_size: Width of the state in each direction.
+        num_hidden_layers: Number of stacked recurrences.
         bidirectional: Whether every layer also reads from the last step to the first; doubles the width of its output.
-        dropout: Probability between stacked layers, in [0, 1); without effect with a single one.
-        pooling: How the steps become one vector: the `last` real step (of the backward direction: the first), or
-            `mean` or `max` over the real steps.
+        dropout: Dropout probability between stacked layers, in [0, 1); without effect with a single layer.
+        pooling: Pooling over the steps: the `last` real step (in the backward direction the first), or `mean` or `max`
+            over the real steps.
         logistic_outputs: Whether the outputs of a head are logistic units with half the squared error as loss, as in
             Hochreiter & Schmidhuber (1997): the logits are the inputs of these units, and targets are 1 for the label
-            and 0 for all others, or numbers in [0, 1]. If False, they are linear, with a loss by the kind of label.
-        initialization: Initialization of the weights, which decides whether long lags are learnt at all. `default` is
-            PyTorch's: uniform in +-1/sqrt(hidden_size). The others start from it and then set
+            and 0 for all others, or numbers in [0, 1]. If False, outputs are linear, with a loss that depends on the
+            labels.
+        initialization: Initialization of the weights, which is decisive for learning long lags. `default` as in
+            PyTorch, uniform in +-1/sqrt(hidden_size). The others start from it and then set
 
             - `forget_bias`: the bias of the gate that keeps the state (forget gate of the LSTM, update gate of the
               GRU) to `forget_bias`; Gers, Schmidhuber & Cummins (2000), "Learning to Forget".
             - `chrono`: that bias to ln u with u uniform in [1, chrono_max_steps - 1], and the input gate of the LSTM
               to its negative; Tallec & Ollivier (2018), "Can Recurrent Neural Networks Warp Time?"
             - `identity`: recurrent weights to the identity, biases to zero, input weights to a normal distribution
-              of deviation 0.001; Le, Jaitly & Hinton (2015), "A Simple Way to Initialize Recurrent Networks of
+              of standard deviation 0.001; Le, Jaitly & Hinton (2015), "A Simple Way to Initialize Recurrent Networks of
               Rectified Linear Units".
         forget_bias: Value for `initialization="forget_bias"`.
-        input_gate_bias: With cell `lstm` and `initialization="forget_bias"`, the bias of the input gates: below zero,
-            little is written at first. If None, it stays as initialized.
+        input_gate_bias: With cell `lstm` and `initialization="forget_bias"`, bias of the input gates. Negative values
+            keep the gates nearly closed at first. If None, the biases are initialized like other weights.
         latch: Number added to the weight of each unit of a GRU or LSTM on its own candidate. A unit s = tanh(w s + x)
-            with w > 1 has two stable states and holds one of them against noise: Bengio, Simard & Frasconi (1994),
+            with w > 1 has two stable states and keeps one of them despite noise: Bengio, Simard & Frasconi (1994),
             "Learning Long-Term Dependencies with Gradient Descent is Difficult", section III.
         chrono_max_steps: Longest lag in steps, >= 3; required by `initialization="chrono"`, not allowed otherwise.
-        pad_token_id: Id of padding. It has no column in the one-hot vectors: a padded step is the zero vector. If
-            None, every id is a symbol and only `attention_mask` marks padding.
+        pad_token_id: Id of padding. It has no column in the one-hot vectors, so that a padded step is the zero vector.
+            If None, every id is a symbol and only `attention_mask` marks padding.
 
     Raises:
-        ValueError: If the fields contradict each other; one line with the given and the allowed values.
+        ValueError: If the fields are inconsistent; one line with the given and the allowed values.
 
     >>> RecurrentConfig(cell="rnn_relu", initialization="chrono", chrono_max_steps=110)
     Traceback (most recent call last):
@@ -81,9 +82,9 @@ class RecurrentConfig(PreTrainedConfig):
     """
 
     model_type = "seqhub_recurrent"
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (typed by its base); not gathered by Trainer
-    # As `register_for_auto_class()` sets it, so that this file is copied with the weights. That call imports the Auto
-    # classes, whose import hook needs this module completely.
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (typed by its base); Trainer does not gather it
+    # As set by `register_for_auto_class()`, so that this file is saved with the weights. The function itself imports
+    # the Auto classes, whose import hook requires that this module has been imported completely.
     _auto_class = "AutoConfig"
 
     cell: Literal["rnn_tanh", "rnn_relu", "gru", "lstm"] = "lstm"
@@ -111,24 +112,24 @@ class RecurrentConfig(PreTrainedConfig):
             if (value := kwargs.pop(name, default)) != default:
                 raise ValueError(f"{name} is a field of Hs97Config, got {name}={value!r} with cell={self.cell!r}")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.validate_rules()  # `strict` calls it again, but would wrap the error in a second line
+        self.validate_rules()  # `strict` calls it, too, but adds a second line to the error
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Make a config of a dictionary; of the cell `lstm_hs97` of version 0.1, a config of the family `hs97`."""
-        # Looked up and not imported: this file must work where seqhub is not installed
+        """Return the config of a dictionary; for the cell `lstm_hs97` of version 0.1, a config of the family `hs97`."""
+        # Not imported, since this file must work without seqhub
         hs97 = sys.modules.get("seqhub.models.hs97.configuration_hs97")
         if hs97 is not None and config_dict.get("cell") == "lstm_hs97":
             return hs97.Hs97Config.from_dict(config_dict, **kwargs)
         return super().from_dict(config_dict, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
-        # The code is copied with every save, so the map refers to the same folder, whatever a loaded config said
+        # The code is saved in the same folder, also if the map of a loaded config refers to another one
         return super().to_dict() | {"auto_map": AUTO_MAP}
 
     @property
     def num_symbols(self) -> int:
-        """Number of ids without padding, which is neither read nor predicted."""
+        """Number of ids without the padding id."""
         return self.vocab_size - (self.pad_token_id is not None)
 
     @property
@@ -140,19 +141,19 @@ class RecurrentConfig(PreTrainedConfig):
 
     @property
     def output_size(self) -> int:
-        """Width of the output of a layer: both directions side by side."""
+        """Width of the output of a layer, in both directions together."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
     @property
     def memory_size(self) -> int:
-        """Width of the cell state of one direction; 0 without one."""
+        """Width of the cell state of one direction; 0 for cells without a cell state."""
         return self.hidden_size if self.cell == "lstm" else 0
 
     def validate_rules(self) -> None:
         """Check the fields together.
 
         Raises:
-            ValueError: At the first broken rule.
+            ValueError: If a rule is violated; the message is about the first one.
         """
         for name, least, field, owner in (
             ("embedding_size", 1, "inputs", "embedding"),

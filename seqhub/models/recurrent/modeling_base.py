@@ -1,17 +1,17 @@
-"""Base classes of models that run a recurrence: state, padding, layers, body, heads and losses.
+"""Base classes of recurrent models: state, padding, layers, body, heads and losses.
 
-The families `recurrent` and `hs97` have the same copy of this file. It travels with the weights, so it imports only
-torch, transformers, huggingface_hub and its siblings.
+The families `recurrent` and `hs97` have identical copies of this file. It is saved with the weights, so it imports only
+torch, transformers, huggingface_hub and files of the same folder.
 
-Shapes: B sequences, T steps, F features of the input, H = `config.output_size` (both directions side by side).
+Shapes: B sequences, T steps, F features of the input, H = `config.output_size` (both directions concatenated).
 
-Padding: a step with `attention_mask` 0 is ignored, wherever it is. A sequence gives the same logits, to rounding,
-padded on the left, on the right, not at all, or alone. Inside, the real steps are brought to the front, so that a
-recurrence reads padding only after them. Packed sequences would cost nn.LSTM its fused CPU kernel (7x slower at H = 4,
-T = 110).
+Padding: a step with `attention_mask` 0 is ignored at any position. A sequence gives the same logits, to rounding,
+padded on the left, on the right, not at all, or alone. Internally, the real steps are moved to the front, so that a
+recurrence reads padding only after them. With packed sequences, nn.LSTM does not use its fused CPU kernel (7x slower at
+H = 4, T = 110).
 
-Where seqhub has been imported it may run the recurrences natively, many times faster for small networks and with the
-same results: see `BaseModel._run_natively`. Nothing here needs it.
+If seqhub has been imported, recurrences may run natively, many times faster for small networks and with the same
+results: see `BaseModel._run_natively`. This is optional.
 """
 
 import math
@@ -36,8 +36,8 @@ from .tracing import is_recording, is_tracing, real_steps_order
 class RecurrentState:
     """State of each sequence of a batch after its last real step; unchanged for a row without a real step.
 
-    The next steps of the same sequences start from it. `generate` and the models pass it as `past_key_values`. A
-    forward pass never changes it and returns a new one.
+    It is the initial state for the next steps of the same sequences, and is passed as `past_key_values`. A forward pass
+    does not modify it and returns a new one.
 
     Args:
         hidden: (layers, B, H), hidden state of every layer.
@@ -50,16 +50,16 @@ class RecurrentState:
     cell: Tensor | None = None
     steps: int = 0
 
-    is_compileable: ClassVar[bool] = False  # these two are read by `generate`
+    is_compileable: ClassVar[bool] = False  # `generate` reads these two
     is_croppable: ClassVar[bool] = False
 
     def of_layer(self, index: int) -> Any:
-        """Return the initial state of one layer as PyTorch's recurrences take it: (1, B, H), or a pair of them."""
+        """Return the initial state of one layer in PyTorch's form: (1, B, H), for an LSTM a pair of them."""
         hidden = self.hidden[index : index + 1]
         return hidden if self.cell is None else (hidden, self.cell[index : index + 1])
 
     def detach(self) -> "RecurrentState":
-        """Return the same state without its history, for truncated backpropagation through time."""
+        """Return the same state detached from the graph, for truncated backpropagation through time."""
         return RecurrentState(self.hidden.detach(), None if self.cell is None else self.cell.detach(), self.steps)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -113,7 +113,7 @@ class RecurrentClassifierOutput(ModelOutput):
 
 
 def take_steps(states: Tensor, index: Tensor) -> Tensor:
-    """Pick steps of (B, T, F) by an index (B, L), row by row."""
+    """Select steps of (B, T, F) by an index (B, L), row by row."""
     return states.gather(1, index.unsqueeze(-1).expand(-1, -1, states.size(-1)))
 
 
@@ -124,12 +124,12 @@ def is_transformed() -> bool:
 
 @dataclass
 class Padding:
-    """Positions of the real steps of a batch, in place and when they are moved to the front, to the first L steps.
+    """Positions of the real steps of a batch, and their order when moved to the front, to the first L steps.
 
     Args:
-        lengths: (B,), real steps of each row; L is the largest.
-        real: (B, L), True at real steps at the front; or (B, T), True at real steps that stay in place.
-        order: (B, L), index that moves them to the front; None if they are there already and L = T.
+        lengths: (B,), number of real steps of each row; L is the largest.
+        real: (B, L), True at real steps at the front; or (B, T), True at real steps in their original positions.
+        order: (B, L), index that moves the real steps to the front; None if they are at the front and L = T.
         back: (B, T), index that moves them back.
     """
 
@@ -140,13 +140,13 @@ class Padding:
 
     @classmethod
     def of(cls, mask: Tensor, *, empty_rows: bool) -> "Padding | None":
-        """Read a mask, (B, T), not 0 at real steps; None if every step is real.
+        """Compute the padding of a mask, (B, T), nonzero at real steps; None if every step is real.
 
-        While a program is recorded, L = T and rows without a real step are accepted.
+        During tracing or export, L = T and rows without a real step are accepted.
         """
         mask = mask.bool()
         lengths = mask.sum(1)
-        # No branch on values: there are many batches of them under a transform, and an example while recording
+        # Without branches on values, which are batched in transforms and only an example during tracing or export
         if is_transformed() or is_recording():
             real = torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1)
             return cls(lengths, real, *real_steps_order(mask))
@@ -183,7 +183,7 @@ class Padding:
 def one_hot_columns(ids: Tensor, vocab_size: int, pad: int | None) -> Tensor:
     """Return the column of each id in the one-hot vectors: id i has column (i - pad - 1) mod vocab_size.
 
-    Padding thus has the column after the last one, which stands for the zero vector.
+    Padding has the column after the last one, which represents the zero vector.
 
     Args:
         ids: (B, T).
@@ -204,8 +204,8 @@ def one_hot_vectors(columns: Tensor, width: int, dtype: torch.dtype) -> Tensor:
     return (columns.unsqueeze(-1) == torch.arange(width, device=columns.device)).to(dtype)
 
 
-# Attributes of an instance that change its call, or are computed in place of parameters; None where there are none
-_CHANGES = (
+# Instance attributes that change the call of a module, or replace parameters; PyTorch sets some of them to None
+_OVERRIDES = (
     "forward",
     "_compiled_call_impl",
     "bias_l0",
@@ -220,15 +220,15 @@ def is_unchanged(module: nn.Module) -> bool:
     """Return whether a module has no hooks, and no instance attribute that changes its call."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     attributes = vars(module)
-    return not hooks and not _has_any_global_hook() and all(attributes.get(name) is None for name in _CHANGES)
+    return not hooks and not _has_any_global_hook() and all(attributes.get(name) is None for name in _OVERRIDES)
 
 
 def input_sums(module: nn.Module, inputs: Tensor) -> Tensor:
     """Return the product of one-hot or other vectors with `weight_ih_l0`, (B, T, gates x H).
 
     Args:
-        module: One for which `BaseLayer.computes_by_its_weights` is true.
-        inputs: As in `BaseLayer.forward`. The product of a one-hot vector is a column of the weights.
+        module: Recurrence for which `BaseLayer.is_replaceable` is true.
+        inputs: As in `BaseLayer.forward`. The product with a one-hot vector is a column of the weights.
     """
     weight: Tensor = module.weight_ih_l0  # type: ignore[assignment]
     if inputs.is_floating_point():
@@ -237,33 +237,33 @@ def input_sums(module: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def identity_weights(sums: Tensor) -> Tensor:
-    """Return input weights for a recurrence whose inputs are sums (B, T, gates x H) already."""
+    """Return input weights for a recurrence whose inputs are the sums (B, T, gates x H)."""
     return torch.eye(sums.size(-1), dtype=sums.dtype, device=sums.device)
 
 
 class BaseLayer(GradientCheckpointingLayer):
-    """One recurrence, or two that read the steps in opposite order, with their outputs side by side."""
+    """One recurrence, or two that read the steps in opposite directions, with concatenated outputs."""
 
     def __init__(self, config: Any, index: int) -> None:
         super().__init__()
         width = config.output_size if index else config.input_size
         self.dropout = config.dropout if index else 0.0
         self.recurrence = self.make_recurrence(config, width)
-        # A separate module, because nn.LSTM(bidirectional=True) would start in the padding
+        # A separate module, because nn.LSTM(bidirectional=True) would start with the padding
         self.recurrence_reverse = self.make_recurrence(config, width) if config.bidirectional else None
         weight: Any = self.recurrence.weight_ih_l0
-        self.is_wide = width > len(weight)  # computed here, since a trace would record the size of a tensor
+        self.is_wide = width > len(weight)  # computed here, since tracing would record the size of a tensor
 
     @staticmethod
     def make_recurrence(config: Any, width: int) -> nn.Module:
-        """Make the recurrence of one direction, which reads vectors of a width and is called as `nn.LSTM`."""
+        """Return the recurrence of one direction for inputs of a width, with the interface of `nn.LSTM`."""
         raise NotImplementedError
 
     @staticmethod
-    def computes_by_its_weights(recurrence: nn.Module) -> bool:
-        """Return whether a recurrence may be computed from its weights in place of calling it.
+    def is_replaceable(recurrence: nn.Module) -> bool:
+        """Return whether computing a recurrence from its weights is equivalent to calling it.
 
-        Hooks, wrappers, parametrizations, offloading and modules of another class need the call.
+        It is not with hooks, wrappers, parametrizations, offloading and modules of another class.
         """
         raise NotImplementedError
 
@@ -280,7 +280,7 @@ class BaseLayer(GradientCheckpointingLayer):
             recurrence: One layer, one direction.
             inputs: (B, T, F), its inputs.
             states: (B, T, H), its outputs.
-            start: Hidden and cell state before the first step, each (1, B, H); None for zero.
+            start: Initial hidden and cell state, each (1, B, H); None for zero.
         """
         raise NotImplementedError
 
@@ -297,11 +297,11 @@ class BaseLayer(GradientCheckpointingLayer):
             inputs: (B, T, F), real steps at the front; or (B, T, 1), integers, columns of one-hot vectors.
             padding: Padding of `inputs`.
             output_cell_states: Whether to return the second item.
-            start: The state before the first step as PyTorch's recurrence takes it: (1, B, H), for an LSTM a pair of
-                them; None for zero, and with two directions.
+            start: Initial state in PyTorch's form: (1, B, H), for an LSTM a pair of them; None for zero, and with two
+                directions.
 
         Returns:
-            Hidden states and cell states, each (B, T, H), and of an LSTM the cell states (B, 1, H) of the forward
+            Hidden states and cell states, each (B, T, H), and for an LSTM the cell states (B, 1, H) of the forward
             direction after step T.
         """
         if self.dropout:
@@ -324,11 +324,11 @@ class BaseLayer(GradientCheckpointingLayer):
 
 
 def reads_columns(layer: nn.Module, layer_class: type[nn.Module]) -> bool:
-    """Return whether a layer takes columns of one-hot vectors that are wider than their product with the weights."""
+    """Return whether a layer accepts columns of one-hot vectors and these vectors are wider than their products."""
     if not isinstance(layer, BaseLayer) or type(layer) is not layer_class or not is_unchanged(layer):
         return False
     modules: list[Any] = [each for each in (layer.recurrence, layer.recurrence_reverse) if each is not None]
-    return layer.is_wide and all(map(layer.computes_by_its_weights, modules))
+    return layer.is_wide and all(map(layer.is_replaceable, modules))
 
 
 def state_after(
@@ -338,10 +338,10 @@ def state_after(
 
     Args:
         hidden: Hidden states of every layer, (B, L, H) with real steps at the front.
-        cells: Cell states of every layer in the same form, of which only the last is read without padding; empty if
-            the cell has none.
+        cells: Cell states of every layer in the same form; empty for cells without them. Without padding only the last
+            step is used.
         padding: Padding of `hidden`.
-        before: The state that the steps started from; None for zero.
+        before: Initial state of the steps; None for zero.
         steps: T.
     """
 
@@ -368,25 +368,25 @@ def newest_steps(mask: Tensor, given: Tensor, state: RecurrentState | None) -> T
     )
 
 
-# Passed to every model by PEFT, pipelines and tokenizers; a recurrence has no use for them
+# Passed to every model by PEFT, pipelines and tokenizers; recurrences do not use them
 _IGNORED = frozenset(
     (
         "cache_position", "head_mask", "is_causal", "output_attentions", "output_router_logits", "position_ids",
         "special_tokens_mask", "token_type_ids",
     )
 )  # fmt: skip
-# Arguments that other models and heads here take; None and False mean that they are not given
-_ABSENT = frozenset(("input_values", "output_hidden_states", "past_key_values", "return_dict", "use_cache"))
+# Arguments of other models and heads of seqhub; accepted if None or False
+_UNSET_ONLY = frozenset(("input_values", "output_hidden_states", "past_key_values", "return_dict", "use_cache"))
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not take.
+    """Check arguments of transformers that a model does not use.
 
     Raises:
-        TypeError: Another argument, or one whose value the model would have to follow.
+        TypeError: The argument does not exist, or its value would have an effect in another model.
     """
     for name, value in extra.items():
-        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+        if name not in _IGNORED and not (name in _UNSET_ONLY and (value is None or value is False)):
             raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
 
 
@@ -403,11 +403,11 @@ class BasePreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012 (typed by its base)
-    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
+    accepts_loss_kwargs = False  # otherwise Trainer passes loss arguments, because `forward` has **extra
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise a module as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does, except for weights loaded from a file."""
         if isinstance(module, nn.Linear):
             self._init_linear(module, 1 / math.sqrt(module.in_features))
         elif isinstance(module, nn.Embedding):
@@ -430,7 +430,7 @@ class BasePreTrainedModel(PreTrainedModel):
 
     @staticmethod
     def reads_inputs_in_head(config: Any) -> bool:
-        """Return whether the readout reads the input of the first layer beside the states."""
+        """Return whether the readout reads the input of the first layer in addition to the states."""
         return False
 
 
@@ -442,7 +442,7 @@ class BaseModel(BasePreTrainedModel):
         if config.inputs == "embedding":
             self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size)
         self.layers = nn.ModuleList(self.layer_class(config, index) for index in range(config.num_hidden_layers))
-        # Copies, because an attribute of a transformers config takes a microsecond, one of a module a hundredth of it
+        # Copies, because reading an attribute of a transformers config takes 1 us, 100 times as long as from a module
         self.cell, self.inputs, self.pooling = config.cell, config.inputs, config.pooling
         self.vocab_size: int = config.vocab_size
         self.pad_token_id: int | None = config.pad_token_id
@@ -468,34 +468,35 @@ class BaseModel(BasePreTrainedModel):
         pooled_only: bool = False,
         **extra: Any,
     ) -> RecurrentModelOutput | tuple[Any, ...]:
-        """Run all layers, from a zero state or from the state after earlier steps of the same sequences.
+        """Run all layers, from a zero state or from the state after previous steps of the same sequences.
 
         Args:
             input_ids: (B, T), ids in [0, vocab_size).
-            attention_mask: (B, T), 0 at padded steps. If None, `pad_token_id` in `input_ids` marks them; with other
-                inputs no step is padded. With `past_key_values` it may also cover all steps so far, with the steps of
-                the input at the end.
-            input_values: (B, T, num_features), for a model with `inputs="values"`. NaN and infinity are not checked
-                here, which would slow down training, but where data are read.
+            attention_mask: (B, T), 0 at padded steps. If None, steps with `pad_token_id` in `input_ids` are padded; with
+                other inputs no step is padded. With `past_key_values` it may also cover all steps so far, with the
+                steps of the input at the end.
+            input_values: (B, T, num_features), for a model with `inputs="values"`. NaN and infinity are checked when
+                data are loaded, not here, since this would slow down training.
             inputs_embeds: (B, T, F), one-hot or embedded vectors, in place of `input_ids`.
-            output_hidden_states: Whether to return the states of every layer; by default as the config says.
-            return_dict: False for a tuple, which the heads use: for a small batch, making a `ModelOutput` takes longer
-                than the embedding. By default as the config says.
-            past_key_values: State that an earlier call returned; None for a zero state.
-            use_cache: Whether to return the state at the end. A row may then be all padding, and keeps its state.
-            pooled_only: Whether `last_hidden_state` is not needed, and may be without elements.
-            **extra: Usual arguments of transformers without a meaning here, such as `token_type_ids`; ignored.
+            output_hidden_states: Whether to return the states of every layer; by default as in the config.
+            return_dict: Whether to return a `ModelOutput` instead of a tuple; by default as in the config. The heads
+                use tuples, because for small batches a `ModelOutput` takes longer than the embedding.
+            past_key_values: State returned by a previous call; None for a zero state.
+            use_cache: Whether to return the state at the end. Rows without a real step are then allowed and keep their
+                state.
+            pooled_only: Whether `last_hidden_state` is not needed; it may then have no elements.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
 
         Raises:
-            ValueError: If not exactly one suitable input is given, an id is out of range, steps have another number of
-                features, a row has no real step, or a bidirectional model is given a state or asked for one.
+            ValueError: If not exactly one suitable input is given, an id is out of range, the number of features is
+                wrong, a row has no real step, or a state is given to or requested from a bidirectional model.
         """
         check_extra_arguments(self, extra)
         given = self._only_input(input_ids, input_values, inputs_embeds)
         if past_key_values is not None or use_cache:
             self._check_state(past_key_values, given.size(0))
         attention_mask = self.real_steps(input_ids, attention_mask)
-        # A trace fixes the result of comparing shapes. With a state, the comparison tells which steps the mask covers
+        # Tracing records the result of comparing shapes. With a state, it determines which steps the mask covers
         compared = past_key_values is not None or not is_tracing()
         if attention_mask is not None and compared and attention_mask.shape != given.shape[:2]:
             attention_mask = newest_steps(attention_mask, given, past_key_values)
@@ -537,7 +538,7 @@ class BaseModel(BasePreTrainedModel):
     ) -> tuple[list[Tensor], list[Tensor], Tensor, RecurrentState | None]:
         """Run the layers; return hidden states with the input first, cell states, pooled states and the last state."""
         padding = None if attention_mask is None else Padding.of(attention_mask, empty_rows=use_cache)
-        # Without padding, the last cell state of every row is returned by the recurrence
+        # Without padding, the recurrence returns the last cell state of every row
         output_cell_states = self.memory_size > 0 and (output_hidden_states or (use_cache and padding is not None))
         by_columns = (
             given.dim() == 2
@@ -547,27 +548,27 @@ class BaseModel(BasePreTrainedModel):
         )
         padded = None if attention_mask is None or padding is None else attention_mask.unsqueeze(-1) == 0
 
-        def place(each: Tensor) -> Tensor:
+        def restore(each: Tensor) -> Tensor:
             """Move steps back to their positions in the input."""
             if padding is None or padded is None:
                 return each
             return (each if padding.back is None else take_steps(each, padding.back)).masked_fill(padded, 0)
 
-        placed: list[Tensor] = []
+        returned: list[Tensor] = []
 
-        def show(states: Tensor) -> Tensor:
-            """Keep the states that are returned, and continue from these, so that gradients reach them."""
+        def record(states: Tensor) -> Tensor:
+            """Record the states to return, and compute the next layer from them, so that they have gradients."""
             if not output_hidden_states:
                 return states
-            placed.append(place(states))
-            return states if padding is None else padding.front(placed[-1])
+            returned.append(restore(states))
+            return states if padding is None else padding.front(returned[-1])
 
-        states = show(self._embed(given, padding, by_columns))
+        states = record(self._embed(given, padding, by_columns))
         hidden_states, cells, ends = [states], [], []
         for index, layer in enumerate(self.layers):
             start = None if before is None else before.of_layer(index)
             states, layer_cells, end = layer(states, padding, output_cell_states, start)
-            states = show(states)
+            states = record(states)
             hidden_states.append(states)
             if layer_cells is not None:
                 cells.append(layer_cells)
@@ -576,21 +577,21 @@ class BaseModel(BasePreTrainedModel):
         state = None
         if use_cache:
             state = state_after(hidden_states[1:], cells or ends, padding, before, given.size(1))
-        if self.reads_below:  # the head reads the input, too
+        if self.reads_below:  # the head also reads the input
             hidden_states[-1] = torch.cat((states, hidden_states[0]), dim=-1)
         pooled = self._pool(hidden_states[-1], padding)
 
         if not pooled_only:
-            last = placed[-1] if placed and not self.reads_below else place(hidden_states[-1])
-            hidden_states, cells = [*placed[:-1], last], [place(each) for each in cells]
+            last = returned[-1] if returned and not self.reads_below else restore(hidden_states[-1])
+            hidden_states, cells = [*returned[:-1], last], [restore(each) for each in cells]
         return hidden_states, cells, pooled, state
 
     def _run_natively(
         self, given: Tensor, attention_mask: Tensor | None, before: RecurrentState | None, pooled_only: bool
     ) -> tuple[list[Tensor], list[Tensor], Tensor, RecurrentState | None] | None:
-        """Run the layers by seqhub's native library if it is loaded and supports them; None if not.
+        """Run the layers with the native library of seqhub if it is loaded and supports them; otherwise return None.
 
-        The library is looked up and not imported, since this file must work where seqhub is not installed.
+        The library is not imported here, since this file must work without seqhub.
         """
         kernels: Any = sys.modules.get("seqhub.native.dispatch")
         if kernels is None or (self.training and (self.dropout or self.gradient_checkpointing)):
@@ -621,20 +622,23 @@ class BaseModel(BasePreTrainedModel):
 
     def _check_state(self, state: RecurrentState | None, rows: int) -> None:
         if self.forward_size is not None:
-            raise ValueError("a bidirectional model has no state to carry: its backward half starts at the last step")
+            raise ValueError(
+                "past_key_values and use_cache are not supported with bidirectional=True: "
+                "the reverse direction starts at the last step"
+            )
         if state is None:
             return
         parts: dict[str, tuple[Tensor | None, int]] = {"hidden": (state.hidden, self.config.hidden_size)}
         if self.memory_size or state.cell is not None:
             parts["cell"] = (state.cell, self.memory_size)
-        wanted = {name: (len(self.layers), rows, width) for name, (_, width) in parts.items() if width}
+        expected = {name: (len(self.layers), rows, width) for name, (_, width) in parts.items() if width}
         given = {name: tuple(each.shape) for name, (each, _) in parts.items() if each is not None}
-        if given != wanted:
-            need, got = (" and ".join(f"{name} {shape}" for name, shape in each.items()) for each in (wanted, given))
+        if given != expected:
+            need, got = (" and ".join(f"{name} {shape}" for name, shape in each.items()) for each in (expected, given))
             raise ValueError(f"past_key_values must hold {need}, (layers, batch, width) each, got {got}")
 
     def real_steps(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
-        """Return the mask, (B, T), by the padding id if none was given; None if every step is real."""
+        """Return the mask, (B, T), by default from the padding id; None if every step is real."""
         if attention_mask is None and input_ids is not None and self.pad_token_id is not None:
             return input_ids != self.pad_token_id
         return attention_mask
@@ -649,12 +653,12 @@ class BaseModel(BasePreTrainedModel):
             got = " and ".join(given) or "neither"
             raise ValueError(f"a model with inputs={self.inputs!r} takes {' or '.join(allowed)}, got {got}")
         name, tensor = given.popitem()
-        if is_tracing():  # sizes are tensors then, and a trace fixes the result of comparing them
+        if is_tracing():  # sizes are tensors, and tracing would record the result of comparing them
             return tensor
         vectors = name != "input_ids"
         if tensor.dim() != 2 + vectors or 0 in tensor.shape or (vectors and tensor.size(-1) != self.input_size):
-            wanted = f"(batch, steps, {self.input_size})" if vectors else "(batch, steps)"
-            raise ValueError(f"{name} must be {wanted}, each at least 1, got {tuple(tensor.shape)}")
+            allowed = f"(batch, steps, {self.input_size})" if vectors else "(batch, steps)"
+            raise ValueError(f"{name} must be {allowed}, each at least 1, got {tuple(tensor.shape)}")
         return tensor
 
     def _embed(self, given: Tensor, padding: Padding | None, by_columns: bool = False) -> Tensor:
@@ -674,7 +678,7 @@ class BaseModel(BasePreTrainedModel):
             except IndexError:
                 low, high = given.aminmax()
                 raise ValueError(f"input_ids must be in [0, {self.vocab_size}), got {low} to {high}") from None
-        # A NaN in the padding would not reach the output, but it would turn its zero gradient into NaN
+        # A NaN in the padding would not affect the output, but its gradient would be NaN instead of zero
         return vectors if padding is None else padding.fill(vectors, 0)
 
     def _columns(self, ids: Tensor, padding: Padding | None) -> Tensor:
@@ -686,7 +690,7 @@ class BaseModel(BasePreTrainedModel):
 
     @property
     def _float_type(self) -> torch.dtype:
-        """Data type of the floating-point parameters of the layers; float32 without any, as quantized modules need."""
+        """Data type of floating-point parameters of the layers; float32 if there are none, as in quantized modules."""
         types = (parameter.dtype for parameter in self.layers.parameters())
         return next((each for each in types if each.is_floating_point), torch.float32)
 
@@ -707,7 +711,7 @@ class BaseClassifier(BasePreTrainedModel):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.num_labels: int = config.num_labels or 1  # never None after __post_init__
+        self.num_labels: int = config.num_labels or 1  # not None after __post_init__
         self.model = self.body_class(config)
         self.classifier = nn.Linear(config.output_size, self.num_labels, bias=self.has_head_bias(config))
         self.logistic_outputs = config.logistic_outputs
@@ -739,13 +743,13 @@ class BaseForSequenceClassification(BaseClassifier):
             inputs_embeds: (B, T, F).
             labels: By `config.problem_type`: `single_label_classification` (B,), class indices, loss in nats;
                 `regression` (B,) or (B, num_labels), loss is the mean squared error; `multi_label_classification`
-                (B, num_labels), 0 or 1, loss in nats per label. If that is None: regression for a single label, else
+                (B, num_labels), 0 or 1, loss in nats per label. If it is None: regression for a single label, otherwise
                 by the type of the labels, integer or float. With `config.logistic_outputs` these are the targets of
-                `logistic_loss`, class indices as one-hot vectors.
-            num_items_in_batch: Divisor of the summed loss: the labels in all batches of one optimizer step, as Trainer
-                counts them. By default the labels in this batch.
+                `logistic_loss`, with class indices as one-hot vectors.
+            num_items_in_batch: Divisor of the summed loss: the number of labels in all batches of one optimizer step,
+                as Trainer counts them. By default the number of labels in this batch.
             output_hidden_states: Whether to return the states of every layer.
-            **extra: Usual arguments of transformers without a meaning here, such as `token_type_ids`; ignored.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
         """
         check_extra_arguments(self, extra)
         _, pooled, *states = self.model(
@@ -803,13 +807,13 @@ class BaseForTokenClassification(BaseClassifier):
             attention_mask: (B, T), 0 at padded steps.
             input_values: (B, T, num_features).
             inputs_embeds: (B, T, F).
-            labels: (B, T), class indices; -100 and padded steps do not count. The loss is in nats per step, or that of
+            labels: (B, T), class indices; -100 and padded steps are ignored. The loss is in nats per step, or
                 `logistic_loss`.
             num_items_in_batch: As in `BaseForSequenceClassification.forward`.
             output_hidden_states: Whether to return the states of every layer.
             past_key_values: As in `BaseModel.forward`.
-            use_cache: Whether to return the state at the end, so that a long sequence can be given in segments.
-            **extra: Usual arguments of transformers without a meaning here, such as `token_type_ids`; ignored.
+            use_cache: Whether to return the state at the end, so that a long sequence can be split into segments.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
         """
         check_extra_arguments(self, extra)
         last_hidden_state, _, *states = self.model(
@@ -836,23 +840,23 @@ class BaseForTokenClassification(BaseClassifier):
 
 
 class BaseForCausalLM(BasePreTrainedModel, GenerationMixin):
-    """The recurrence and a linear readout of every step that scores the next id.
+    """The recurrence and a linear readout of every step that predicts the next id.
 
-    Padding is never predicted: it has no row in the readout, as it has no column in the one-hot vectors, and its logit
+    Padding is never predicted. It has neither a row in the readout nor a column in the one-hot vectors, and its logit
     is the lowest finite number. `generate` continues from the state, with one step for each new id.
 
     Raises:
-        ValueError: If the config is bidirectional, so that the model would have read the next ids, or has real values
-            as inputs.
+        ValueError: If the config is bidirectional, so that the model would read the ids to predict, or its inputs are
+            real values.
     """
 
-    _is_stateful = True  # cannot go back to an earlier step, which assisted generation would need
+    _is_stateful = True  # cannot return to a previous step, as assisted generation requires
 
     def __init__(self, config: Any) -> None:
         if config.bidirectional:
-            raise ValueError("next ids are predicted from the steps before, got bidirectional=True")
+            raise ValueError("bidirectional=True: must be False to predict next ids")
         if config.inputs == "values":
-            raise ValueError("next ids need inputs 'one_hot' or 'embedding', got inputs='values'")
+            raise ValueError("inputs='values': must be 'one_hot' or 'embedding' to predict next ids")
         super().__init__(config)
         self.model = self.body_class(config)
         self.logistic_outputs = config.logistic_outputs
@@ -861,14 +865,14 @@ class BaseForCausalLM(BasePreTrainedModel, GenerationMixin):
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # the model makes its own `RecurrentState`
+        return False  # the model creates a `RecurrentState`
 
     def get_output_embeddings(self) -> None:
-        """Return None: the readout has no row for padding."""
+        """Return None, because the readout has no row for padding."""
 
     def resize_token_embeddings(self, *_: Any, **__: Any) -> nn.Embedding:
-        """Raise ValueError: the readout depends on `vocab_size`; build a model with another one."""
-        raise ValueError(f"vocab_size is part of the weights and stays {self.config.vocab_size}")
+        """Raise ValueError, because the readout depends on `vocab_size`."""
+        raise ValueError(f"vocab_size={self.config.vocab_size} cannot be changed: build a model with another one")
 
     @can_return_tuple
     def forward(
@@ -886,23 +890,23 @@ class BaseForCausalLM(BasePreTrainedModel, GenerationMixin):
         token_type_ids: Tensor | None = None,
         **extra: Any,
     ) -> RecurrentClassifierOutput:
-        """Score the ids that may come after each step.
+        """Score the next id after each step.
 
         Args:
             input_ids: As in `BaseModel.forward`.
             attention_mask: (B, T), 0 at padded steps.
             inputs_embeds: (B, T, F).
-            labels: (B, T), the ids themselves; they are shifted here: step t predicts label t + 1. -100, the padding
-                id, and pairs with a padded step do not count. The loss is in nats per step, or `logistic_loss`.
+            labels: (B, T), the ids themselves, shifted by the model: step t predicts label t + 1. -100, the padding id,
+                and pairs with a padded step are ignored. The loss is in nats per step, or `logistic_loss`.
             num_items_in_batch: As in `BaseForSequenceClassification.forward`.
             output_hidden_states: Whether to return the states of every layer.
             past_key_values: As in `BaseModel.forward`.
             use_cache: Whether to return the state at the end.
             logits_to_keep: Number of last steps to score; 0 for all.
-            shift_labels: (B, T), target of each step, in place of `labels`: for a segment of a longer text, whose last
-                step predicts the first id of the next segment.
-            token_type_ids: Ignored; `generate` looks for this argument, and tokenizers of BERT return it.
-            **extra: Usual arguments of transformers without a meaning here, such as `position_ids`; ignored.
+            shift_labels: (B, T), target of each step, in place of `labels`; for a segment of a longer text, where the
+                last step predicts the first id of the next segment.
+            token_type_ids: Ignored. It is a named argument for `generate`, because tokenizers of BERT return it.
+            **extra: Other arguments of transformers, such as `position_ids`; ignored.
         """
         check_extra_arguments(self, extra)
         last_hidden_state, _, *states = self.model(
@@ -932,7 +936,7 @@ class BaseForCausalLM(BasePreTrainedModel, GenerationMixin):
         return F.pad(scores, (1, 0), value=torch.finfo(scores.dtype).min).roll(pad, -1)
 
     def _targets(self, labels: Tensor | None, shifted: Tensor | None, mask: Tensor | None, shape: torch.Size) -> Tensor:
-        """Return the target of each step, (B, T), -100 where there is none."""
+        """Return the target of each step, (B, T), -100 for steps without a target."""
         given = labels if shifted is None else shifted
         if given is None or given.shape != shape:
             got = None if given is None else tuple(given.shape)
@@ -949,7 +953,7 @@ class BaseForCausalLM(BasePreTrainedModel, GenerationMixin):
 
 
 def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Return the mean of a loss over the labels, or its sum divided by `count`; at least in float32."""
+    """Return the mean of a loss over the labels, or its sum divided by `count`, computed at least in float32."""
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return loss(logits, labels) if count is None else loss(logits, labels, reduction="sum") / count
@@ -958,13 +962,13 @@ def mean_loss(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, count
 def logistic_loss(logits: Tensor, targets: Tensor, count: Tensor | int | None, counted: Tensor | None = None) -> Tensor:
     """Return half the squared errors of logistic outputs, summed over all outputs and steps of a sequence.
 
-    It is the error of Hochreiter & Schmidhuber (1997), appendix A.1, to which their learning rates refer.
+    This is the error of Hochreiter & Schmidhuber (1997), appendix A.1, for which their learning rates are chosen.
 
     Args:
         logits: (B, ..., C), inputs of the logistic units.
         targets: Same shape.
         count: Divisor of the sum over the batch; by default its number of sequences.
-        counted: (B, ...), True at steps that count; None if all do.
+        counted: (B, ...), True at steps with a target; None if all have one.
     """
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
@@ -975,7 +979,7 @@ def logistic_loss(logits: Tensor, targets: Tensor, count: Tensor | int | None, c
 
 
 def step_loss(logits: Tensor, labels: Tensor, count: Tensor | int | None, logistic: bool) -> Tensor:
-    """Return the loss of logits, (B, T, C), for class indices, (B, T), -100 where a step does not count."""
+    """Return the loss of logits, (B, T, C), for class indices, (B, T), -100 for steps without a target."""
     if not logistic:
         return mean_loss(F.cross_entropy, logits.flatten(0, 1), labels.flatten(), count)
     counted = labels != -100

@@ -1,7 +1,7 @@
 """Recurrent models: nn.RNN, nn.GRU or nn.LSTM on symbols or values, with heads for sequences, steps and next symbols.
 
-This file and its siblings travel with the weights, so they import only torch, transformers, huggingface_hub and each
-other. Shapes as in `modeling_base`.
+This file and the others of this folder are saved with the weights, so they import only torch, transformers,
+huggingface_hub and each other. Shapes as in `modeling_base`.
 """
 
 import math
@@ -47,30 +47,30 @@ _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 
 
 def run_on_columns(module: nn.RNNBase, columns: Tensor, start: Any) -> tuple[Tensor, Any]:
-    """Run a recurrence on one-hot vectors without making them.
+    """Run a recurrence on one-hot vectors, given by their columns.
 
     Args:
-        module: One for which `RecurrentLayer.computes_by_its_weights` is true.
+        module: Recurrence for which `RecurrentLayer.is_replaceable` is true.
         columns: (B, T, 1), as `one_hot_columns` returns them.
         start: As in `BaseLayer.forward`.
     """
     sums = input_sums(module, columns)
     flat = [identity_weights(sums), *(getattr(module, name) for name in _WEIGHTS[1:])]
     zero = sums.new_zeros(1, sums.size(0), module.hidden_size)
-    how = True, 1, 0.0, module.training, False, True
+    options = True, 1, 0.0, module.training, False, True
     if module.mode == "LSTM":
-        states, *last = torch.lstm(sums, (zero, zero) if start is None else start, flat, *how)
+        states, *last = torch.lstm(sums, (zero, zero) if start is None else start, flat, *options)
         return states, tuple(last)
     function = {"GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}[module.mode]
-    ran: tuple[Tensor, Tensor] = function(sums, zero if start is None else start, flat, *how)
-    return ran
+    result: tuple[Tensor, Tensor] = function(sums, zero if start is None else start, flat, *options)
+    return result
 
 
 def run_by_steps(module: nn.RNNBase, inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
-    """Run a recurrence step by step, because PyTorch's own lacks rules for some transforms of `torch.func`.
+    """Run a recurrence step by step, for transforms of `torch.func` that PyTorch's recurrences do not support.
 
     Args:
-        module: One for which `RecurrentLayer.computes_by_its_weights` is true.
+        module: Recurrence for which `RecurrentLayer.is_replaceable` is true.
         inputs: As in `BaseLayer.forward`.
         start: As in `BaseLayer.forward`.
     """
@@ -99,11 +99,11 @@ def run_by_steps(module: nn.RNNBase, inputs: Tensor, start: Any) -> tuple[Tensor
 
 
 class RecurrentLayer(BaseLayer):
-    """One or two recurrences of PyTorch."""
+    """PyTorch's recurrence in one or two directions."""
 
     @staticmethod
     def make_recurrence(config: RecurrentConfig, width: int) -> nn.RNNBase:
-        """Make the recurrence of one direction."""
+        """Return the recurrence of one direction."""
         if config.cell == "lstm":
             return nn.LSTM(width, config.hidden_size, batch_first=True)
         if config.cell == "gru":
@@ -111,8 +111,8 @@ class RecurrentLayer(BaseLayer):
         return nn.RNN(width, config.hidden_size, batch_first=True, nonlinearity=config.cell.removeprefix("rnn_"))
 
     @staticmethod
-    def computes_by_its_weights(recurrence: nn.Module) -> bool:
-        """Return whether a recurrence may be computed from its weights in place of calling it."""
+    def is_replaceable(recurrence: nn.Module) -> bool:
+        """Return whether computing a recurrence from its weights is equivalent to calling it."""
         return (
             type(recurrence) in (nn.RNN, nn.GRU, nn.LSTM)
             and recurrence._flat_weights_names == _WEIGHTS
@@ -123,9 +123,9 @@ class RecurrentLayer(BaseLayer):
     def run_recurrence(recurrence: Any, inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
         """Run a recurrence of one direction; inputs as in `forward`."""
         ran: tuple[Tensor, Any]
-        if is_transformed() and RecurrentLayer.computes_by_its_weights(recurrence):
+        if is_transformed() and RecurrentLayer.is_replaceable(recurrence):
             ran = run_by_steps(recurrence, inputs, start)
-        elif is_exporting() and RecurrentLayer.computes_by_its_weights(recurrence):
+        elif is_exporting() and RecurrentLayer.is_replaceable(recurrence):
             ran = run_by_scan(recurrence, inputs, start, input_sums(recurrence, inputs))
         elif inputs.is_floating_point():
             ran = recurrence(inputs, start)
@@ -137,16 +137,16 @@ class RecurrentLayer(BaseLayer):
     def cell_states(recurrence: Any, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
         """Recover the cell states of all steps, (B, T, H), of an LSTM, which returns only the last one.
 
-        With all hidden states known, the gates of all steps are one matrix product; what is left of the recurrence is
-        c_t = f_t c_(t-1) + i_t g_t, elementwise. A module that must be called runs step by step.
+        Given all hidden states, the gates of all steps are one matrix product, and the remaining recurrence
+        c_t = f_t c_(t-1) + i_t g_t is elementwise. A module that must be called runs step by step.
 
         Args:
             recurrence: One layer, one direction.
             inputs: (B, T, F), its inputs.
             states: (B, T, H), its outputs.
-            start: Hidden and cell state before the first step, each (1, B, H); None for zero.
+            start: Initial hidden and cell state, each (1, B, H); None for zero.
         """
-        if not RecurrentLayer.computes_by_its_weights(recurrence):
+        if not RecurrentLayer.is_replaceable(recurrence):
             ends = []
             for step in inputs.split(1, dim=1):
                 _, start = recurrence(step, start)
@@ -171,7 +171,7 @@ class RecurrentPreTrainedModel(BasePreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise a module as `config.initialization` says; weights loaded from a file stay."""
+        """Initialise a module by `config.initialization`, except for weights loaded from a file."""
         if isinstance(module, nn.RNNBase):
             self._init_recurrence(module)
         else:
@@ -179,13 +179,13 @@ class RecurrentPreTrainedModel(BasePreTrainedModel):
 
     def _init_recurrence(self, module: nn.RNNBase) -> None:
         size = module.hidden_size
-        is_own = module.mode.lower() == self.config.cell  # a subclass may have other recurrences, too
-        scheme = self.config.initialization if is_own else "default"
-        latch = self.config.latch if is_own else 0
+        is_configured = module.mode.lower() == self.config.cell  # a subclass may add other recurrences
+        scheme = self.config.initialization if is_configured else "default"
+        latch = self.config.latch if is_configured else 0
         bound = 1 / math.sqrt(size)
         for name, parameter in module.named_parameters():
             if getattr(parameter, "_is_hf_initialized", False):
-                continue  # loaded; the slices below would not carry the mark
+                continue  # loaded from a file; slices do not have the attribute
             init.uniform_(parameter, -bound, bound)
             if scheme == "identity":
                 if name.startswith("bias"):
@@ -195,8 +195,8 @@ class RecurrentPreTrainedModel(BasePreTrainedModel):
                 else:
                     init.normal_(parameter, std=0.001)
             elif scheme in ("forget_bias", "chrono") and name.startswith("bias"):
-                # Gates in PyTorch's order: i f g o (LSTM), r z n (GRU); the second keeps the state. Its two biases are
-                # only ever added up, so one takes the value and the other zero.
+                # Gates in PyTorch's order: i f g o (LSTM), r z n (GRU); the second one keeps the state. Only the sum of
+                # its two biases matters, so that one gets the value and the other one zero.
                 keep = torch.zeros(size, device=parameter.device)
                 if name.startswith("bias_ih") and scheme == "forget_bias":
                     keep += self.config.forget_bias
@@ -207,7 +207,7 @@ class RecurrentPreTrainedModel(BasePreTrainedModel):
                     init.copy_(parameter[:size], -keep)
                 elif self.config.input_gate_bias is not None:
                     init.constant_(parameter[:size], self.config.input_gate_bias if name.startswith("bias_ih") else 0.0)
-            if latch and name.startswith("weight_hh"):  # the candidate is the third of both cells
+            if latch and name.startswith("weight_hh"):  # the candidate is the third block in both cells
                 parameter[2 * size : 3 * size].diagonal().add_(latch)
 
 
@@ -232,7 +232,7 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel, BaseForTokenClas
 
 
 class RecurrentForCausalLM(RecurrentPreTrainedModel, BaseForCausalLM):
-    """The recurrence and a linear readout of every step that scores the next id."""
+    """The recurrence and a linear readout of every step that predicts the next id."""
 
     _auto_class = "AutoModelForCausalLM"
     body_class = RecurrentModel

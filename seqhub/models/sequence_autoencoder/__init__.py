@@ -1,11 +1,11 @@
-"""The sequence autoencoder family: one recurrence reads a sequence into a vector, another writes it out again.
+"""Sequence autoencoders: a recurrence encodes a sequence as a vector, and another one decodes it.
 
-A preset names the cell of both:
+A preset selects the cell of both:
 
     >>> sorted(PRESETS)
     ['gru_autoencoder', 'lstm_autoencoder', 'rnn_relu_autoencoder', 'rnn_tanh_autoencoder']
 
-The classes are imported at first use, so that the presets can be listed without torch.
+The classes are imported at first use, so that the presets can be listed without importing torch.
 """
 
 from typing import TYPE_CHECKING, Any

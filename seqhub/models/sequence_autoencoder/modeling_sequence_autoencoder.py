@@ -1,12 +1,12 @@
-"""Sequence autoencoders: sequences of steps of any shape in, the same out again, through one vector.
+"""Sequence autoencoders, which reconstruct a sequence from one latent vector.
 
-This file, `configuration_sequence_autoencoder.py`, `scan.py` and `tracing.py` travel with the weights, so they
+This file, `configuration_sequence_autoencoder.py`, `scan.py` and `tracing.py` are saved with the weights, so they
 import only torch, transformers, huggingface_hub and each other.
 
-Shapes: B sequences, T steps, L real steps of the longest row, S values of a step, H = `hidden_size`.
+Shapes: B sequences, T steps, L real steps of the longest row, S values per step, H = `hidden_size`.
 
-Padding: a step with `attention_mask` 0 is ignored, wherever it is. Inside, the real steps of each
-row are brought to the front; the loss counts them alone.
+Padding: a step with `attention_mask` 0 is ignored at any position. Internally, the
+real steps of each row are moved to the front. The loss is over real steps only.
 """
 
 import math
@@ -27,12 +27,12 @@ from .tracing import is_recording, real_steps_order
 
 @dataclass
 class SequenceAutoencoderOutput(ModelOutput):
-    """The reconstruction and the latent vector.
+    """Reconstruction and latent vector.
 
     Args:
         loss: Scalar, if labels were given.
-        logits: The reconstruction, in the shape of the input; zero at padded steps.
-        latent: (B, H), all that the decoder knows of a sequence.
+        logits: Reconstruction with the shape of the input; zero at padded steps.
+        latent: (B, H), the only input of the decoder.
     """
 
     loss: Tensor | None = None
@@ -40,39 +40,39 @@ class SequenceAutoencoderOutput(ModelOutput):
     latent: Tensor | None = None
 
 
-# Passed to every model by PEFT, pipelines and tokenizers; without a meaning here
+# Passed to every model by PEFT, pipelines and tokenizers; not used here
 _IGNORED = frozenset(
     (
         "cache_position", "head_mask", "is_causal", "output_attentions", "output_hidden_states",
         "output_router_logits", "position_ids", "special_tokens_mask", "token_type_ids",
     )
 )  # fmt: skip
-# Arguments of models of other inputs, as they are passed where they are not given
-_ABSENT = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
+# Arguments of models with other inputs; accepted if None or False
+_UNSET_ONLY = frozenset(("input_ids", "inputs_embeds", "past_key_values", "use_cache"))
 
 
 def check_extra_arguments(model: nn.Module, extra: dict[str, Any]) -> None:
-    """Accept the usual arguments of transformers that a model does not take.
+    """Check arguments of transformers that a model does not use.
 
     Raises:
-        TypeError: Another argument, or one whose value the model would have to follow.
+        TypeError: The argument does not exist, or its value would have an effect in another model.
     """
     for name, value in extra.items():
-        if name not in _IGNORED and not (name in _ABSENT and (value is None or value is False)):
+        if name not in _IGNORED and not (name in _UNSET_ONLY and (value is None or value is False)):
             raise TypeError(f"{type(model).__name__}.forward() got an unexpected keyword argument {name!r}")
 
 
 class SequenceAutoencoderModel(PreTrainedModel):
     """Encoder, decoder and output projection.
 
-    The encoder's last layer is at the last real step in a state that is the latent vector. The decoder reads that at
-    every step, and its states are projected to the values of a step, which may therefore be of any size.
+    The latent vector is the state of the encoder's last layer at the last real step. The decoder reads it at every
+    step, and its states are projected to the values of a step, which are therefore not bounded.
     """
 
     config_class = SequenceAutoencoderConfig
     config: SequenceAutoencoderConfig
     main_input_name = "input_values"
-    accepts_loss_kwargs = False  # of Trainer, which otherwise takes the extra arguments of `forward` for them
+    accepts_loss_kwargs = False  # otherwise Trainer passes loss arguments, because `forward` has **extra
     _auto_class = "AutoModel"
 
     def __init__(self, config: SequenceAutoencoderConfig) -> None:
@@ -84,13 +84,13 @@ class SequenceAutoencoderModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise a module as PyTorch does; weights loaded from a file stay."""
+        """Initialise a module as PyTorch does, except for weights loaded from a file."""
         if isinstance(module, nn.RNNBase):
             bound = 1 / math.sqrt(module.hidden_size)
         elif isinstance(module, nn.Linear):
             bound = 1 / math.sqrt(module.in_features)
         else:
-            super()._init_weights(module)  # type: ignore[no-untyped-call]  # of subclasses
+            super()._init_weights(module)  # type: ignore[no-untyped-call]  # modules of subclasses
             return
         for parameter in module.parameters():
             init.uniform_(parameter, -bound, bound)
@@ -108,16 +108,16 @@ class SequenceAutoencoderModel(PreTrainedModel):
         Args:
             input_values: (B, T, *step_shape), or with each step flattened (B, T, S).
             attention_mask: (B, T), 0 at padded steps. If None, no step is padded.
-            labels: What is to be reconstructed, in the shape of the input; as a rule the input itself. The loss is the
-                squared error, its mean taken over the values of all real steps.
-            **extra: The usual arguments of transformers that mean nothing here, such as `token_type_ids`; ignored.
+            labels: Target of the reconstruction with the shape of the input, usually the input itself. The loss is the
+                mean squared error over the values of all real steps.
+            **extra: Other arguments of transformers, such as `token_type_ids`; ignored.
 
         Raises:
-            ValueError: If the shapes do not fit, or a row has no real step.
+            ValueError: If a shape is invalid, or a row has no real step.
         """
         check_extra_arguments(self, extra)
         if is_recording():
-            return self._recorded(input_values, attention_mask, labels)
+            return self._forward_traceable(input_values, attention_mask, labels)
         mask, lengths = self._read_mask(input_values, attention_mask)
         front = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)  # (B, L)
         steps = input_values[mask].flatten(1).to(float_type(self))  # (real steps of all rows, S)
@@ -141,8 +141,10 @@ class SequenceAutoencoderModel(PreTrainedModel):
             loss = F.mse_loss(values.to(accurate), labels[mask].to(accurate))
         return SequenceAutoencoderOutput(loss, logits, latent)
 
-    def _recorded(self, values: Tensor, mask: Tensor | None, labels: Tensor | None) -> SequenceAutoencoderOutput:
-        """Do the same with operations that are valid for any batch and padding."""
+    def _forward_traceable(
+        self, values: Tensor, mask: Tensor | None, labels: Tensor | None
+    ) -> SequenceAutoencoderOutput:
+        """Compute `forward` with operations that are valid for any batch and padding."""
         flat = values.flatten(2).to(float_type(self))  # (B, T, S)
         mask = torch.ones_like(flat[..., 0]).bool() if mask is None else mask.bool()
         padded = ~mask.unsqueeze(2)
@@ -161,7 +163,7 @@ class SequenceAutoencoderModel(PreTrainedModel):
         return SequenceAutoencoderOutput(loss, steps.unflatten(2, values.shape[2:]), latent)
 
     def _read_mask(self, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Check the shapes; return the mask as booleans, and the real steps of each row, (B,)."""
+        """Check the shapes; return the mask as booleans, and the number of real steps of each row, (B,)."""
         shape, size = self.config.step_shape, self.config.step_size
         if list(values.shape[2:]) not in (list(shape), [size]) or 0 in values.shape:
             allowed = ", ".join(map(str, shape))
@@ -182,13 +184,13 @@ class SequenceAutoencoderModel(PreTrainedModel):
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Data type of the floating-point parameters of a model; float32 without any, as quantized modules need."""
+    """Return the data type of the floating-point parameters; float32 if there are none, as in quantized modules."""
     types = (parameter.dtype for parameter in model.parameters())
     return next((each for each in types if each.is_floating_point), torch.float32)
 
 
 def recurrence(config: SequenceAutoencoderConfig, width: int) -> nn.RNNBase:
-    """Make a recurrence over (B, L, width)."""
+    """Return a recurrence over inputs (B, L, width)."""
     sizes = width, config.hidden_size, config.num_hidden_layers
     if config.cell == "lstm":
         return nn.LSTM(*sizes, batch_first=True)
