@@ -1,5 +1,5 @@
-"""Optional native kernels of the recurrent models: the same results as the modules of torch in less time.
+"""Optional native kernels for the recurrent models, faster than the modules of torch with the same results.
 
-`loader` loads the library that `setup.py` builds from `src/`; `operator` makes it an operator of torch with gradients;
-`dispatch` runs models by it, and `trainer` trains them. Without a library, the modules of torch run.
+`loader` loads the library that `setup.py` builds from `src/`, `operator` defines a torch operator with gradients,
+`dispatch` runs models natively, and `trainer` trains them. Without the library, the modules of torch are used.
 """

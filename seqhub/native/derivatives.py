@@ -1,8 +1,8 @@
-"""The recurrences in torch operations, for derivatives that the native library does not have.
+"""Recurrences in torch operations, for derivatives that the native library does not provide.
 
-Where its gradients must be differentiated again (`create_graph=True`), or where the incoming gradient is not a plain
-tensor (`is_grads_batched=True`, fake tensors), the forward pass is repeated with torch operations and differentiated by
-torch. The results equal the native ones to rounding.
+If gradients are to be differentiated again (`create_graph=True`), or if the incoming gradient is not a plain tensor
+(`is_grads_batched=True`, fake tensors), the forward pass is repeated with torch operations and differentiated by torch.
+The results equal the native ones to rounding.
 
 Shapes: as in `operator` and `memory_blocks`.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_PER_SET = 4  # weight_ih, weight_hh, bias_ih, bias_hh
+_WEIGHTS_PER_LAYER = 4  # weight_ih, weight_hh, bias_ih, bias_hh
 
 
 def differentiate(
@@ -22,20 +22,20 @@ def differentiate(
     needed: tuple[bool, ...],
     d_outputs: tuple[Tensor | None, ...],
 ) -> list[Tensor | None]:
-    """Return the gradients of tensors through a function, differentiable where torch records operations.
+    """Return the gradients of tensors through a function, differentiable if grad mode is enabled.
 
     Args:
         function: Takes the tensors and returns the outputs.
-        tensors: Its arguments.
-        needed: Whether the gradient of each is needed.
-        d_outputs: Gradient of each output; None where there is none.
+        tensors: Arguments of the function.
+        needed: Whether the gradient of each tensor is needed.
+        d_outputs: Gradient of each output, or None.
 
     Returns:
-        One gradient for each tensor, None where it is not needed or zero.
+        One gradient for each tensor, None if it is not needed or zero.
     """
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Views, so that hooks on the tensors themselves do not see this gradient in addition to the one returned
+        # Views, so that hooks on the tensors themselves are not called with this gradient, too
         given = [
             each.view_as(each) if need and each is not None else each
             for each, need in zip(tensors, needed, strict=True)
@@ -76,10 +76,12 @@ def recurrence(
     directions = 2 if bidirectional else 1
     ends: list[Tensor] = []
     cells: list[Tensor] = []
-    for first in range(0, len(weights), _PER_SET * directions):
+    for first in range(0, len(weights), _WEIGHTS_PER_LAYER * directions):
         outputs = []
         for direction in range(directions):
-            weight_ih, weight_hh, bias_ih, bias_hh = weights[first + _PER_SET * direction :][:_PER_SET]
+            weight_ih, weight_hh, bias_ih, bias_hh = weights[first + _WEIGHTS_PER_LAYER * direction :][
+                :_WEIGHTS_PER_LAYER
+            ]
             number = len(ends)
             zero = weight_hh.new_zeros(len(inputs), weight_hh.size(1))
             h = zero if h_0 is None else h_0[number]
@@ -113,8 +115,8 @@ def memory_blocks(
         inputs: As in `memory_blocks.memory_blocks`.
         columns: As in `memory_blocks.memory_blocks`.
         spans: As in `memory_blocks.memory_blocks`.
-        m_0: (B, U), states of the cells and activations of the gates before the first step; None for zero.
-        h_0: (B, H), outputs of the cells before the first step; None for zero.
+        m_0: (B, U), initial states of the cells and activations of the gates; None for zero.
+        h_0: (B, H), initial outputs of the cells; None for zero.
         weights: As in `memory_blocks.memory_blocks`.
         activate: Takes net inputs (B, U) and states (B, H); returns new states, activations of the gates and outputs.
         cells: H.
@@ -152,7 +154,7 @@ def _real_steps(inputs: Tensor, spans: Tensor | None) -> Tensor:
 
 
 def _input_sums(inputs: Tensor, columns: Tensor | None, real: Tensor, weight_ih: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the products of inputs and weights at all steps, with a bias; values at padded steps are not read."""
+    """Return the products of inputs and weights at all steps plus the bias; values at padded steps are not read."""
     if columns is None:
         return F.linear(inputs.masked_fill(~real.unsqueeze(-1), 0), weight_ih, bias)
     column = columns.long()[inputs.masked_fill(~real, 0)]
@@ -161,14 +163,14 @@ def _input_sums(inputs: Tensor, columns: Tensor | None, real: Tensor, weight_ih:
 
 
 def _steps(real: Tensor, *, backward: bool) -> Iterator[tuple[int, Tensor]]:
-    """Yield each step in the order of reading, with a mask (B, 1) of the rows that have it."""
+    """Yield the steps in reading order, each with a mask (B, 1) of the rows in which it is real."""
     steps = range(real.size(1))
     for step in reversed(steps) if backward else steps:
         yield step, real[:, step].unsqueeze(-1)
 
 
 def _cell(cell: str, below: Tensor, before: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Take one step: from the sums of inputs and states with their biases to the next hidden and cell state."""
+    """Return the next hidden and cell state, from the sums of inputs and of states with their biases."""
     if cell == "lstm":
         i, f, g, o = (below + before).chunk(4, dim=-1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()

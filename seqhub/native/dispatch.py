@@ -17,18 +17,18 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from seqhub.errors import InvalidInputError
 from seqhub.native.eligibility import are_plain, executes_eagerly
-from seqhub.native.loader import reason, spans_function
+from seqhub.native.loader import mask_spans_function, reason
 from seqhub.native.memory_blocks import Units, memory_blocks
 from seqhub.native.operator import recurrence
 
-_ALL_REAL, _SPANS = 0, 1  # as in src/problem.h
-_LANES = 16  # sequences of the widest vector
+_ALL_REAL, _CONTIGUOUS = 0, 1  # values of MaskKind in src/problem.h
+_LANES = 16  # sequences in the widest vector
 _TYPES: dict[str, Any] = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-_FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # a library that replaces one expects it to be called
+_FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # to detect libraries that replace one
 _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 _BLOCK_WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_l0"]
 _SETTINGS = itemgetter("num_layers", "bias", "batch_first", "bidirectional", "proj_size", "mode")
-_CALLS = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # instance attributes that change its call
+_CALL_ATTRIBUTES = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # on an instance, they change its call
 _BLOCKS = "lstm_hs97"
 _FLOATS = (torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.int64, torch.int32, torch.int8, torch.uint8)
@@ -48,11 +48,11 @@ def run(
     """Run the layers of a recurrent model, if the library supports them and is not slower.
 
     Args:
-        inputs: (B, T) ids, where id i means the one-hot vector number (i - pad - 1) mod vocab_size and padding the zero
+        inputs: (B, T) ids, where id i is the one-hot vector number (i - pad - 1) mod vocab_size and padding the zero
             vector; or (B, T, F) values.
-        mask: (B, T), not 0 at real steps; None if all are.
-        layers: With a `recurrence` each, and a `recurrence_reverse` or None, of one layer and direction each.
-        cell: One of `_TYPES`, or `_BLOCKS`.
+        mask: (B, T), nonzero at real steps; None if all steps are real.
+        layers: Modules with attributes `recurrence` and `recurrence_reverse` (or None) of one layer and direction each.
+        cell: A key of `_TYPES`, or `_BLOCKS`.
         vocab_size: Number of ids.
         pad_token_id: Id of padding, or None.
         h_0: (layers, B, H), initial states; None for zero.
@@ -61,31 +61,31 @@ def run(
 
     Returns:
         States of the last layer, (B, T, D * H), zero at padded steps; last states, (layers * D, B, H); last cell states
-        of an LSTM, or cell states and gate activations of memory cell blocks. None if the modules of torch must run.
+        of an LSTM, or cell states and gate activations of memory cell blocks. None if the modules of torch are to run.
     """
     if not executes_eagerly() or reason() is not None or torch.is_autocast_enabled("cpu") or _has_any_global_hook():
         return None
     modules: list[Any] = []
     bidirectional = None
     for layer in layers:
-        if not _calls_its_recurrence(layer) or bidirectional not in (None, layer.recurrence_reverse is not None):
+        if not _is_plain_layer(layer) or bidirectional not in (None, layer.recurrence_reverse is not None):
             return None
         bidirectional = layer.recurrence_reverse is not None
         modules += [layer.recurrence, layer.recurrence_reverse] if bidirectional else [layer.recurrence]
     if cell == _BLOCKS:
-        weights = None if bidirectional else weights_of_blocks(modules)
-        if weights is None or not _blocks_run(modules):
+        weights = None if bidirectional else block_weights(modules)
+        if weights is None or not _blocks_are_supported(modules):
             return None
     else:
-        weights = weights_of_cells(modules, cell)
-    if weights is None or not _fits(inputs, weights, (mask, h_0, c_0), cell):
+        weights = cell_weights(modules, cell)
+    if weights is None or not _is_supported(inputs, weights, (mask, h_0, c_0), cell):
         return None
     spans = None
     if mask is not None:
-        found = _spans(mask)
-        if found is None:
+        mask_spans = _mask_spans(mask)
+        if mask_spans is None:
             return None
-        spans = found if found.numel() else None
+        spans = mask_spans if mask_spans.numel() else None
     columns = one_hot_columns(vocab_size, pad_token_id) if inputs.dim() == 2 else None
     try:
         if cell == _BLOCKS:
@@ -101,13 +101,13 @@ def run(
             bidirectional=bool(bidirectional),
             output_states=output_states,
         )
-    except InvalidInputError:  # shapes that differ between layers, or invalid ones: the modules run them or raise
+    except InvalidInputError:  # invalid shapes, or different ones in each layer: left to the modules, which may raise
         return None
     return states, h_n, c_n if cell == "lstm" else None
 
 
-def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
-    """Return the weights of one module, as in `weights_of_cells`."""
+def _module_weights(module: Any, cell: str) -> list[Tensor] | None:
+    """Return the weights of one module; see `cell_weights`."""
     kind = _TYPES[cell]
     attributes = module.__dict__
     if (
@@ -115,71 +115,71 @@ def _weights_of(module: Any, cell: str) -> list[Tensor] | None:
         or kind.forward is not _FORWARDS[kind]
         or attributes["_flat_weights_names"] != _WEIGHTS
         or _SETTINGS(attributes) != (1, True, True, False, 0, cell.upper())
-        or _is_changed(module)
-        or not attributes.keys().isdisjoint(_WEIGHTS)  # computed, in place of a parameter
+        or _is_modified(module)
+        or not attributes.keys().isdisjoint(_WEIGHTS)  # computed instead of parameters
     ):
         return None
     parameters = attributes["_parameters"]
     for name, weight in zip(_WEIGHTS, attributes["_flat_weights"], strict=True):
         if parameters.get(name) is not weight:
-            module._update_flat_weights()  # as its own forward pass begins
+            module._update_flat_weights()  # as in its forward pass
             break
     weights: list[Tensor] = attributes["_flat_weights"]
     return weights
 
 
-def _calls_its_recurrence(layer: Any) -> bool:
-    """Return whether a layer is one of a modelling file, and does nothing but call its recurrences."""
+def _is_plain_layer(layer: Any) -> bool:
+    """Return whether a layer is from a modelling file, and only calls its recurrences."""
     return (
         _is_layer(type(layer))
-        and not _is_changed(layer)
+        and not _is_modified(layer)
         and not (layer.training and (layer.dropout or layer.gradient_checkpointing))
     )
 
 
 def _is_layer(kind: type[Any]) -> bool:
-    """Return whether a class is the layer of a modelling file, also of one that was saved by version 0.1."""
+    """Return whether a class is the layer of a modelling file, including files saved by version 0.1."""
     if kind.__name__ not in ("RecurrentLayer", "Hs97Layer"):
         return False
     forward = kind.forward
-    return (forward.__qualname__ == "BaseLayer.forward" and forward.__module__.endswith("modeling_base")) or _is_ours(
-        kind, "RecurrentLayer", "modeling_recurrent"
-    )
+    return (
+        forward.__qualname__ == "BaseLayer.forward" and forward.__module__.endswith("modeling_base")
+    ) or _is_from_modeling_file(kind, "RecurrentLayer", "modeling_recurrent")
 
 
-def _is_ours(kind: type[Any], name: str, file: str) -> bool:
-    """Return whether a class is from a modelling file; each model folder has its own copy of these files."""
+def _is_from_modeling_file(kind: type[Any], name: str, file: str) -> bool:
+    """Return whether a class is from a modelling file; each model folder has a copy of these files."""
     forward = kind.forward
     return kind.__name__ == name and forward.__qualname__ == f"{name}.forward" and forward.__module__.endswith(file)
 
 
-def weights_of_cells(modules: list[Any], cell: str) -> list[Tensor] | None:
-    """Return the weights that recurrences would use; None if calling one may do anything else.
+def cell_weights(modules: list[Any], cell: str) -> list[Tensor] | None:
+    """Return the weights that recurrences use; None if calling a recurrence may have other effects.
 
     Args:
         modules: Recurrences of one layer and direction each.
-        cell: One of `_TYPES`.
+        cell: A key of `_TYPES`.
 
     Returns:
-        Tensors of each in the order of `_WEIGHTS`, for any order of the parameters.
+        Tensors of each module in the order of `_WEIGHTS`, independent of the order of the parameters.
     """
     weights: list[Tensor] = []
     for module in modules:
-        found = _weights_of(module, cell)
-        if found is None:
+        of_module = _module_weights(module, cell)
+        if of_module is None:
             return None
-        weights += found
+        weights += of_module
     return weights
 
 
-def weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
-    """Return the weights of memory cell blocks, as `weights_of_cells`, without those that a block does not have."""
+def block_weights(modules: list[Any]) -> list[Tensor] | None:
+    """Return the weights of memory cell blocks, as `cell_weights` does, without missing ones."""
     weights: list[Tensor] = []
     for module in modules:
         parameters = module._parameters
         if (
-            not _is_ours(type(module), "MemoryBlocks", "memory_blocks")
-            or _is_changed(module)
+            not _is_from_modeling_file(type(module), "MemoryBlocks", "memory_blocks")
+            or _is_modified(module)
             or any(getattr(module, name) is not parameters.get(name) for name in _BLOCK_WEIGHTS)
         ):
             return None
@@ -190,8 +190,8 @@ def weights_of_blocks(modules: list[Any]) -> list[Tensor] | None:
     return weights
 
 
-def _blocks_run(modules: list[Any]) -> bool:
-    """Return whether memory cell blocks can run natively: with the truncated gradient, or without gradients."""
+def _blocks_are_supported(modules: list[Any]) -> bool:
+    """Return whether memory cell blocks can run natively, with truncated gradients or without gradients."""
     return all(
         module.weight_hh_l0 is not None and (module.truncated or not torch.is_grad_enabled()) for module in modules
     )
@@ -223,24 +223,24 @@ def _run_blocks(
     return inputs, torch.stack([h_n for h_n, _ in ends]), torch.stack([m_n for _, m_n in ends])
 
 
-def _fits(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | None, ...], cell: str) -> bool:
-    """Return whether these are plain tensors of supported types, and of sizes at which the library is not slower."""
+def _is_supported(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | None, ...], cell: str) -> bool:
+    """Return whether all tensors are plain and of supported types, with sizes at which the library is not slower."""
     if not are_plain((inputs, *others, *weights)):
         return False
     dtype = weights[0].dtype
     return (
         dtype in _FLOATS
         and inputs.dtype is (torch.int64 if inputs.dim() == 2 else dtype)
-        and (cell == _BLOCKS or worthwhile(cell, inputs.size(0), inputs.size(1), weights[1].size(-1)))
+        and (cell == _BLOCKS or is_faster_than_torch(cell, inputs.size(0), inputs.size(1), weights[1].size(-1)))
     )
 
 
-def worthwhile(cell: str, batch: int, steps: int, hidden: int) -> bool:
-    """Return whether the library was at least as fast as the module of torch, forward alone and with backward.
+def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int) -> bool:
+    """Return whether the library is at least as fast as the module of torch, both in forward and with backward.
 
-    Measured in single precision on 1 to 256 sequences of 110 steps (`docs/performance.md`), and of one step, which
-    takes `nn.RNN` little more than two matrix products. The library computes full vectors of sequences, also for few
-    sequences, so that the matrix products of a wide LSTM of torch are faster.
+    The rules are from measurements in single precision with 1 to 256 sequences of 110 steps (`docs/performance.md`),
+    and of one step, for which `nn.RNN` needs little more than two matrix products. The library always computes full
+    vectors of sequences, so that with few sequences the matrix products of torch are faster for a wide LSTM.
     """
     if steps == 1 and cell.startswith("rnn"):
         return False
@@ -255,7 +255,7 @@ def worthwhile(cell: str, batch: int, steps: int, hidden: int) -> bool:
     )
 
 
-def _is_changed(module: Any) -> bool:
+def _is_modified(module: Any) -> bool:
     """Return whether a module has hooks, or an instance attribute that changes its call."""
     attributes = module.__dict__
     return bool(
@@ -263,25 +263,27 @@ def _is_changed(module: Any) -> bool:
         or attributes["_forward_pre_hooks"]
         or attributes["_backward_hooks"]
         or attributes["_backward_pre_hooks"]
-        or not _CALLS.isdisjoint(attributes)
+        or not _CALL_ATTRIBUTES.isdisjoint(attributes)
     )
 
 
-def _spans(mask: Tensor) -> Tensor | None:
-    """Return the spans (2, B) of the real steps, empty if all are real; None if a row has a gap or no real step."""
+def _mask_spans(mask: Tensor) -> Tensor | None:
+    """Return the first real step and the number of real steps of each row.
+
+    Returns:
+        (2, B); empty if all steps are real; None if a row has a gap or no real step.
+    """
     rows, steps = mask.shape
     mask = (mask if mask.dtype in _INTEGERS else mask.bool()).contiguous()
     spans = torch.empty((2, rows), dtype=torch.int64, device="cpu")
-    outcome = spans_function()(mask.data_ptr(), mask.element_size(), rows, steps, spans.data_ptr())
-    if outcome == _ALL_REAL:
+    kind = mask_spans_function()(mask.data_ptr(), mask.element_size(), rows, steps, spans.data_ptr())
+    if kind == _ALL_REAL:
         return spans[:0]
-    return spans if outcome == _SPANS else None
+    return spans if kind == _CONTIGUOUS else None
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(
-    False
-)  # tensors made in inference mode cannot be saved for a backward pass, and this one is cached
+@torch.inference_mode(False)  # the result is cached, and tensors created in inference mode cannot be saved for backward
 def one_hot_columns(vocab_size: int, pad: int | None) -> Tensor:
     """Return the column of the one-hot vector of each id, -1 for padding: (vocab_size,) int32."""
     ids = torch.arange(vocab_size, device="cpu")
@@ -290,4 +292,4 @@ def one_hot_columns(vocab_size: int, pad: int | None) -> Tensor:
     return torch.where(ids == pad, -1, (ids - pad - 1) % vocab_size).int()
 
 
-sys.modules["seqhub.kernels.hook"] = sys.modules[__name__]  # name that modelling files saved by version 0.1 look up
+sys.modules["seqhub.kernels.hook"] = sys.modules[__name__]  # name in modelling files saved by version 0.1

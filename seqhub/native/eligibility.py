@@ -1,4 +1,4 @@
-"""Checks that torch executes operations eagerly on plain tensors, so that the library may read their memory."""
+"""Checks that torch executes operations eagerly on plain tensors, whose memory the library may read."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ _PLAIN = (Tensor, nn.Parameter)
 
 
 def executes_eagerly() -> bool:
-    """Return whether no compiler, tracer, transform, forward-mode derivative or mode intercepts operations."""
+    """Return whether no compiler, tracer, functorch transform, forward-mode AD or mode intercepts operations."""
     return not (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state()
@@ -24,8 +24,8 @@ def executes_eagerly() -> bool:
 
 
 def are_plain(tensors: Iterable[Tensor | None]) -> bool:
-    """Return whether all tensors are ordinary dense ones with memory on the CPU: not fake, meta or a subclass."""
-    for tensor in tensors:  # a generator in `all` would cost 1 us, much for a small call
+    """Return whether all tensors are dense with memory on the CPU, and not fake, meta or of a subclass."""
+    for tensor in tensors:  # a loop, because `all` with a generator takes 1 us longer, much for a small call
         if tensor is not None and not (
             type(tensor) in _PLAIN
             and tensor.is_cpu
@@ -38,5 +38,5 @@ def are_plain(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def _has_function_mode() -> bool:
-    """Return whether there is a mode other than a default device, which affects only new tensors."""
+    """Return whether a mode is active other than a default device, which affects only new tensors."""
     return any(type(mode) is not DeviceContext for mode in _get_current_function_mode_stack())

@@ -1,7 +1,8 @@
-"""Loading of the native library and choice of its instruction set.
+"""Loading of the native library and selection of the instruction set.
 
-`setup.py` builds it with the package if there is a C++ compiler. It has the same code compiled for several instruction
-sets, and uses neither Python nor torch: a call gets the address of a `Problem` or a `FitProblem` (src/problem.h).
+`setup.py` builds the library with the package if there is a C++ compiler. It contains the same code for several
+instruction sets and does not use Python or torch: a call takes the address of a `Problem` or a `TrainProblem`
+(src/problem.h).
 """
 
 import ctypes
@@ -13,17 +14,17 @@ from pathlib import Path
 from seqhub.errors import UnknownNameError
 
 PATH = Path(__file__).parent / "recurrence.so"
-LAYOUT = 1  # as in src/problem.h: a library with another layout would misread these structs
-INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # best first; the library has those that the compiler supports
+ABI_VERSION = 2  # as in src/problem.h; a library of another version has other structs or functions
+INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # best first; the library has the ones that the compiler supports
 
 
 class LibraryMissingError(OSError):
-    """There is no native library, or it cannot be loaded."""
+    """Raised if the native library does not exist or cannot be loaded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """Functions of one instruction set. They release the GIL and take the bytes of a struct of src/problem.h."""
+    """Functions of one instruction set. They release the GIL and take the bytes of a struct in src/problem.h."""
 
     instruction_set: str
     saved_bytes: "ctypes._NamedFuncPointer"
@@ -31,24 +32,24 @@ class Library:
     backward_scratch: "ctypes._NamedFuncPointer"
     forward: "ctypes._NamedFuncPointer"
     backward: "ctypes._NamedFuncPointer"
-    fit_scratch: "ctypes._NamedFuncPointer"
-    fit: "ctypes._NamedFuncPointer"
+    train_scratch: "ctypes._NamedFuncPointer"
+    train: "ctypes._NamedFuncPointer"
 
 
 def reason() -> str | None:
-    """Return why recurrences do not run natively; None if they do.
+    """Return the reason why recurrences do not run natively; None if they do.
 
     SEQHUB_KERNELS=0 in the environment turns the library off at any time.
     """
-    return "turned off by SEQHUB_KERNELS=0" if os.environ.get("SEQHUB_KERNELS") == "0" else _missing()
+    return "turned off by SEQHUB_KERNELS=0" if os.environ.get("SEQHUB_KERNELS") == "0" else _load_error()
 
 
 @cache
 def instruction_sets() -> tuple[str, ...]:
-    """Return the instruction sets that the library and this machine have, best first.
+    """Return the instruction sets that both the library and this machine support, best first.
 
     Raises:
-        LibraryMissingError: There is no library.
+        LibraryMissingError: The library is not available.
     """
     native = _native()
     native.seqhub_has.argtypes = [ctypes.c_char_p]
@@ -64,8 +65,8 @@ def library(instruction_set: str | None = None) -> Library:
     """Return the library for an instruction set, by default the best one.
 
     Raises:
-        LibraryMissingError: There is no library.
-        UnknownNameError: The machine or the library does not have that instruction set.
+        LibraryMissingError: The library is not available.
+        UnknownNameError: The machine or the library does not support the instruction set.
     """
     known = instruction_sets()
     chosen = known[0] if instruction_set is None else instruction_set
@@ -81,16 +82,16 @@ def library(instruction_set: str | None = None) -> Library:
 
 
 @cache
-def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
+def memory_block_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
     """Return the functions of src/memory_blocks.cpp for an instruction set, by default the best.
 
     Raises:
-        LibraryMissingError: There is no library.
+        LibraryMissingError: The library is not available.
         UnknownNameError: As `library`.
     """
     chosen = library(instruction_set or None).instruction_set
     functions = {}
-    for name in ("forward", "backward", "fit_scratch", "fit"):
+    for name in ("forward", "backward", "train_scratch", "train"):
         function = getattr(_native(), f"seqhub_blocks_{name}_{chosen}")
         function.argtypes = [ctypes.c_char_p]
         function.restype = ctypes.c_int64
@@ -99,20 +100,21 @@ def blocks_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncP
 
 
 @cache
-def spans_function() -> "ctypes._NamedFuncPointer":
-    """Return the function `seqhub_spans` of src/mask_spans.cpp.
+def mask_spans_function() -> "ctypes._NamedFuncPointer":
+    """Return the function `seqhub_mask_spans` of src/mask_spans.cpp.
 
     Raises:
-        LibraryMissingError: There is no library.
+        LibraryMissingError: The library is not available.
     """
-    function = _native().seqhub_spans
+    function = _native().seqhub_mask_spans
     function.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
     function.restype = ctypes.c_int64
     return function
 
 
 @cache
-def _missing() -> str | None:
+def _load_error() -> str | None:
+    """Return the reason why the library is not available; None if it is."""
     try:
         instruction_sets()
     except LibraryMissingError as error:
@@ -123,11 +125,11 @@ def _missing() -> str | None:
 @cache
 def _native() -> ctypes.CDLL:
     if not PATH.is_file():
-        raise LibraryMissingError("not built: no C++ compiler, or one that failed, when seqhub was installed")
+        raise LibraryMissingError("not built: there was no C++ compiler when seqhub was installed, or it failed")
     try:
         native = ctypes.CDLL(str(PATH))
     except OSError as error:
         raise LibraryMissingError(f"cannot be loaded: {error}") from error
-    if not hasattr(native, "seqhub_layout") or native.seqhub_layout() != LAYOUT:
-        raise LibraryMissingError("built from another version of its source; install seqhub again")
+    if not hasattr(native, "seqhub_abi_version") or native.seqhub_abi_version() != ABI_VERSION:
+        raise LibraryMissingError("built from another version of seqhub; install seqhub again")
     return native

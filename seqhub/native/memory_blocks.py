@@ -1,4 +1,4 @@
-"""Native memory cell blocks (`lstm_hs97`) with their truncated gradient; see src/memory_blocks.cpp.
+"""Native memory cell blocks (`lstm_hs97`) with truncated gradients; see src/memory_blocks.cpp.
 
 Shapes: B sequences of T steps, F features or V ids of the input, H cells, U units.
 """
@@ -13,19 +13,19 @@ from torch import Tensor
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.native import derivatives
 from seqhub.native.eligibility import are_plain, executes_eagerly
-from seqhub.native.loader import blocks_functions
+from seqhub.native.loader import memory_block_functions
 
-_PADDING, _KEPT = 16, 6  # as in src/memory_blocks.h
-_WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in src/problem.h
+_PADDING, _KEPT = 16, 6  # BLOCK_PADDING and BLOCK_KEPT in src/memory_blocks.h
+_INVALID_ID, _INVALID_SPAN = 2, 3  # outcomes in src/problem.h
 
 
 @dataclass(frozen=True)
 class Units:
-    """Units of memory cell blocks and their activations; fields as in `Hs97Config`, with two other names.
+    """Units of memory cell blocks and their activations. Fields are as in `Hs97Config` unless described.
 
     Args:
-        cells: H.
-        block_size: Cells that share their gates; it divides `cells`.
+        cells: H, `hidden_size` of the config.
+        block_size: Number of cells that share their gates, a divisor of `cells`.
         output_gates: Whether there are output gates.
         squash_input: `g1` or `g2`.
         squash_output: `h1` or `id`.
@@ -48,11 +48,11 @@ class Units:
 
     @property
     def count(self) -> int:
-        """Number of units U: cells, then input gates, then output gates."""
+        """Number of units U: cells, input gates and output gates, in this order."""
         return self.cells + self.cells // self.block_size * (1 + self.output_gates)
 
     def activate(self, net: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take one step: net inputs (B, U) and states (B, H) to states, activations of the gates and outputs."""
+        """Return new states, gate activations and outputs from net inputs (B, U) and states (B, H)."""
         blocks = self.cells // self.block_size
         gates = net[:, self.cells :].sigmoid()
         squashed = net[:, : self.cells].sigmoid()
@@ -78,31 +78,31 @@ def memory_blocks(
     """Run one layer in one direction over all steps.
 
     Args:
-        inputs: (B, T) ids, int64; or (B, T, F) values of the weights' type, float32 or float64.
-        weights: `weight_ih_l0` (U, F), `weight_hh_l0` (U, U) or None, `bias_l0` of the last units or None.
+        inputs: (B, T) ids, int64; or (B, T, F) values of the type of the weights, float32 or float64.
+        weights: `weight_ih_l0` (U, F), `weight_hh_l0` (U, U) or None, `bias_l0` of the last units, or None.
         units: Units and their activations.
         columns: As in `operator.recurrence`.
         spans: (2, B), int64, as in `operator.recurrence`.
-        h_0: (B, H), outputs of the cells before the first step; with `m_0`, or neither for zero.
-        m_0: (B, U), states of the cells before the first step, then activations of the gates.
+        h_0: (B, H), initial outputs of the cells; given together with `m_0`, or neither for zero.
+        m_0: (B, U), initial states of the cells, then activations of the gates.
 
     Returns:
-        Outputs of the cells (B, T, H), zero at padded steps; the last ones, (B, H); and the last states with the
-        activations of the gates, (B, U). Gradients go back along the states only.
+        Outputs of the cells (B, T, H), zero at padded steps; the last outputs, (B, H); and the last states with the
+        activations of the gates, (B, U). Gradients are propagated along the states only.
 
     Raises:
-        InvalidInputError: A type, shape, id or span is not as above.
+        InvalidInputError: A type, shape, id or span is invalid.
     """
     weight_ih, weight_hh, bias = weights
     count, features = units.count, weight_ih.size(-1)
-    by_ids = columns is not None
-    shape = tuple(inputs.shape) if by_ids else (*inputs.shape[:2], features)
-    _require(inputs, "inputs", torch.int64 if by_ids else weight_ih.dtype, shape, 2 if by_ids else 3)
+    takes_ids = columns is not None
+    shape = tuple(inputs.shape) if takes_ids else (*inputs.shape[:2], features)
+    _check_tensor(inputs, "inputs", torch.int64 if takes_ids else weight_ih.dtype, shape, 2 if takes_ids else 3)
     if weight_ih.dtype not in (torch.float32, torch.float64):
         raise InvalidInputError(f"weights of {weight_ih.dtype}; need float32 or float64")
     rows = len(inputs)
     biased = 0 if bias is None else min(len(bias), count)
-    for tensor, name, wanted, dtype in (
+    for tensor, name, expected, dtype in (
         (weight_ih, "weight_ih", (count, features), weight_ih.dtype),
         (weight_hh, "weight_hh", (count, count), weight_ih.dtype),
         (bias, "bias", (biased,), weight_ih.dtype),
@@ -112,13 +112,15 @@ def memory_blocks(
         (m_0, "m_0", (rows, count), weight_ih.dtype),
     ):
         if tensor is not None:
-            _require(tensor, name, dtype, wanted, len(wanted))
+            _check_tensor(tensor, name, dtype, expected, len(expected))
     if (h_0 is None) != (m_0 is None):
         raise InvalidInputError("one of h_0 and m_0; need both or neither")
     return _Blocks.apply(units, columns, spans, inputs, h_0, m_0, *weights)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Blocks(torch.autograd.Function):
+    """Native forward and backward pass."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -161,14 +163,14 @@ class _Blocks(torch.autograd.Function):
         tensors: list[Any] = [_contiguous(each) for each in (columns, spans, *given)]
         _, _, _, need_inputs, _, need_m_0, *_ = ctx.needs_input_grad
         _, _, inputs, _, m_0, *weights = tensors
-        made = [
+        gradients = [
             torch.empty_like(inputs) if need_inputs else None,
             torch.empty_like(m_0) if need_m_0 else None,
             *(None if weight is None else torch.empty_like(weight) for weight in weights),
         ]
-        arrived = [_contiguous(each) for each in d_outputs]
-        _run("backward", units, tensors, saved, (None,) * 3, (*arrived, *made))
-        d_inputs, d_m_0, *d_weights = made
+        incoming = [_contiguous(each) for each in d_outputs]
+        _run("backward", units, tensors, saved, (None,) * 3, (*incoming, *gradients))
+        d_inputs, d_m_0, *d_weights = gradients
         return None, None, None, d_inputs, None, d_m_0, *d_weights
 
 
@@ -186,21 +188,21 @@ def _run(which: str, units: Units, tensors: Any, saved: Tensor, outputs: Any, gr
         *map(_address, (inputs, columns, spans, h_0, m_0, weight_ih, weight_hh, bias, saved, scratch)),
         *map(_address, (*outputs, *gradients)),
     )
-    outcome = blocks_functions(units.instruction_set)[which](struct.pack(f"{len(problem)}q", *problem))
+    outcome = memory_block_functions(units.instruction_set)[which](struct.pack(f"{len(problem)}q", *problem))
     if outcome:
         row = outcome >> 8
-        if outcome & 0xFF == _WRONG_ID:
+        if outcome & 0xFF == _INVALID_ID:
             low, high = inputs[row].aminmax()
             raise InvalidInputError(f"input_ids must be in [0, {columns.numel()}), got {low} to {high}")
-        if outcome & 0xFF == _WRONG_SPAN:
+        if outcome & 0xFF == _INVALID_SPAN:
             start, length = spans[:, row].tolist()
             raise InvalidInputError(
-                f"row {row} has {length} steps from step {start} on; need at least 1, within {steps}"
+                f"row {row} has {length} steps from step {start} on; must be at least 1 and end by step {steps}"
             )
-        raise InvalidInputError("columns name a column that weight_ih does not have")
+        raise InvalidInputError(f"columns: must be at least -1 and below {features}, the columns of weight_ih")
 
 
-def _require(tensor: Tensor, name: str, dtype: torch.dtype, shape: tuple[int, ...], dimensions: int) -> None:
+def _check_tensor(tensor: Tensor, name: str, dtype: torch.dtype, shape: tuple[int, ...], dimensions: int) -> None:
     if tensor.dim() != dimensions or tensor.shape != shape or tensor.dtype is not dtype or not tensor.numel():
         raise InvalidInputError(f"{name} {tuple(tensor.shape)} {tensor.dtype}; need {shape} {dtype}")
 

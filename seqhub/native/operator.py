@@ -1,10 +1,10 @@
-"""The operator `torch.ops.seqhub.recurrence`: checked tensors in and out of the native library, with gradients.
+"""The operator `torch.ops.seqhub.recurrence`, which validates tensors and calls the native library, with gradients.
 
 Shapes: B sequences of T steps, F features or V ids of the input, H units, D directions, N layers; as in `nn.RNN`,
-`nn.GRU` and `nn.LSTM` with `batch_first`, but with ids for one-hot vectors, and padding on any side.
+`nn.GRU` and `nn.LSTM` with `batch_first`, but with ids in place of one-hot vectors, and padding on any side.
 
-It is a `torch.library.Library` around a `torch.autograd.Function`, which costs 3 us more than the function alone.
-`torch.library.custom_op` would cost 46 us more, as much as a whole step of a small network.
+The operator is a `torch.library.Library` around a `torch.autograd.Function`, which adds 3 us to the function alone.
+`torch.library.custom_op` would add 46 us, as much as a whole step of a small network.
 """
 
 import struct
@@ -21,12 +21,12 @@ from seqhub.native.eligibility import are_plain, executes_eagerly
 from seqhub.native.loader import Library, library
 
 CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
-"""Cells in the order of src/problem.h, and the gates of each."""
+"""Number of gates of each cell, in the order of src/problem.h."""
 
-_NUMBER_OF = {cell: number for number, cell in enumerate(CELLS)}
-_PER_SET = 4  # weight_ih, weight_hh, bias_ih, bias_hh
-_LONGEST = 1 << 31  # of any dimension, as in src/recurrence.cpp
-_WRONG_ID, _WRONG_SPAN = 2, 3  # outcomes in src/problem.h
+_CELL_NUMBERS = {cell: number for number, cell in enumerate(CELLS)}
+_WEIGHTS_PER_LAYER = 4  # weight_ih, weight_hh, bias_ih, bias_hh
+_MAX_SIZE = 1 << 31  # every dimension must be below, as in src/problem.h
+_INVALID_ID, _INVALID_SPAN = 2, 3  # outcomes in src/problem.h
 
 
 def recurrence(
@@ -42,15 +42,16 @@ def recurrence(
     output_states: bool = True,
     instruction_set: str = "",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a recurrence over all steps of all layers.
+    """Run a recurrence over all steps and layers.
 
     Args:
-        inputs: (B, T) ids, int64; or (B, T, F) values of the weights' type, float32 or float64.
-        weights: weight_ih, weight_hh, bias_ih, bias_hh of each layer and direction, as `nn.RNNBase.all_weights`.
-        cell: One of `CELLS`.
+        inputs: (B, T) ids, int64; or (B, T, F) values of the type of the weights, float32 or float64.
+        weights: weight_ih, weight_hh, bias_ih, bias_hh of each layer and direction, as in `nn.RNNBase.all_weights`.
+        cell: A key of `CELLS`.
         columns: (V,), int32: the column of the first layer's weight_ih for each id, or -1 for the zero vector. Required
             with ids, not allowed with values.
-        spans: (2, B), int64: first real step and number of real steps (>= 1) of each row. By default all are real.
+        spans: (2, B), int64: first real step and number of real steps (>= 1) of each row. By default all steps are
+            real.
         h_0: (N * D, B, H), initial states; by default zero.
         c_0: Initial cell states of an LSTM, in the same form.
         bidirectional: Whether each layer also reads from the last real step to the first.
@@ -62,8 +63,8 @@ def recurrence(
         (N * D, B, H). Items that were not requested or do not exist have no elements.
 
     Raises:
-        InvalidInputError: A type, shape, id or span that is not as above.
-        MemoryError: Sizes beyond the machine.
+        InvalidInputError: A type, shape, id or span is invalid.
+        MemoryError: The sizes exceed the memory of the machine.
     """
     return _OPERATOR(  # type: ignore[no-any-return]
         inputs, columns, spans, weights, h_0, c_0, cell, bidirectional, output_states, instruction_set
@@ -71,7 +72,7 @@ def recurrence(
 
 
 class _Recurrence(torch.autograd.Function):
-    """The native forward and backward pass. Tensors that may need gradients are separate arguments of `forward`."""
+    """Native forward and backward pass. Tensors that may need gradients are separate arguments of `forward`."""
 
     @staticmethod
     def forward(
@@ -105,7 +106,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 class Call:
-    """One recurrence: its sizes and its call of the library."""
+    """Sizes and settings of one call of the library."""
 
     def __init__(
         self,
@@ -119,42 +120,44 @@ class Call:
         instruction_set: str,
     ) -> None:
         if cell not in CELLS:
-            raise InvalidInputError(f"cell {cell!r}; known: {', '.join(CELLS)}")
+            raise InvalidInputError(f"cell={cell!r}: must be one of {', '.join(CELLS)}")
         self.directions = 2 if bidirectional else 1
-        self.layers, rest = divmod(len(weights), _PER_SET * self.directions)
+        self.layers, rest = divmod(len(weights), _WEIGHTS_PER_LAYER * self.directions)
         if rest or not self.layers:
-            raise InvalidInputError(f"{len(weights)} weights; need {_PER_SET * self.directions} of each layer")
+            raise InvalidInputError(
+                f"{len(weights)} weights; need {_WEIGHTS_PER_LAYER * self.directions} of each layer"
+            )
         self.cell, self.gates = cell, CELLS[cell]
         self.output_states = output_states
         self.dtype = weights[0].dtype
         if self.dtype not in (torch.float32, torch.float64):
             raise InvalidInputError(f"weights of {self.dtype}; need float32 or float64")
-        self.by_ids = columns is not None
-        wanted = torch.int64 if self.by_ids else self.dtype
+        self.takes_ids = columns is not None
+        input_dtype = torch.int64 if self.takes_ids else self.dtype
         sizes = inputs.shape
         if (
-            inputs.dtype != wanted
-            or len(sizes) != (2 if self.by_ids else 3)
-            or not 0 < min(sizes) <= max(sizes) < _LONGEST
+            inputs.dtype != input_dtype
+            or len(sizes) != (2 if self.takes_ids else 3)
+            or not 0 < min(sizes) <= max(sizes) < _MAX_SIZE
         ):
-            what = "ids (batch, steps)" if self.by_ids else "values (batch, steps, features)"
+            allowed = "ids (batch, steps)" if self.takes_ids else "values (batch, steps, features)"
             raise InvalidInputError(
-                f"inputs {_words(inputs)}; need {what}, {wanted}, no size of zero or of {_LONGEST} and more"
+                f"inputs {_describe(inputs)}; need {allowed}, {input_dtype}, all sizes at least 1 and below {_MAX_SIZE}"
             )
         self.batch, self.steps = inputs.shape[:2]
         self.features, self.hidden = weights[0].size(-1), weights[1].size(-1)
-        if not self.by_ids and inputs.size(2) != self.features:
+        if not self.takes_ids and inputs.size(2) != self.features:
             raise InvalidInputError(f"inputs of {inputs.size(2)} features; weight_ih has {self.features}")
         self._check_weights(weights)
         if columns is not None:
-            _require(columns, "columns", torch.int32, (columns.numel(),))
+            _check_tensor(columns, "columns", torch.int32, (columns.numel(),))
         if spans is not None:
-            _require(spans, "spans", torch.int64, (2, self.batch))
+            _check_tensor(spans, "spans", torch.int64, (2, self.batch))
         self.columns = None if columns is None else columns.contiguous()
         self.spans = None if spans is None else spans.contiguous()
         self.library: Library = library(instruction_set or None)
         self.sizes = (
-            *(_NUMBER_OF[cell], int(self.dtype is torch.float64), self.layers, self.directions),
+            *(_CELL_NUMBERS[cell], int(self.dtype is torch.float64), self.layers, self.directions),
             *(self.batch, self.steps, self.features, self.hidden),
             0 if columns is None else columns.numel(),
         )
@@ -162,15 +165,16 @@ class Call:
     def _check_weights(self, weights: list[Tensor]) -> None:
         rows, hidden = self.gates * self.hidden, self.hidden
         for number, weight in enumerate(weights):
-            kind = number % _PER_SET
+            kind = number % _WEIGHTS_PER_LAYER
             shape: tuple[int, ...] = (rows,)
             if kind < 2:
-                width = self.features if number < _PER_SET * self.directions else hidden * self.directions
+                width = self.features if number < _WEIGHTS_PER_LAYER * self.directions else hidden * self.directions
                 shape = (rows, hidden if kind else width)
             if weight.shape != shape or weight.dtype is not self.dtype or not weight.numel():
-                raise InvalidInputError(f"weight {number} {_words(weight)}; need {shape} {self.dtype}")
+                raise InvalidInputError(f"weight {number} {_describe(weight)}; need {shape} {self.dtype}")
 
     def with_tensors(self, columns: Tensor | None, spans: Tensor | None) -> "Call":
+        """Set columns and spans, and return the call."""
         self.columns, self.spans = columns, spans
         return self
 
@@ -184,7 +188,7 @@ class Call:
 
     def saved_bytes(self) -> int:
         """Return the size of the activations that forward saves for backward, in bytes."""
-        return _bytes(self.library, "saved_bytes", self.sizes, (True, False, False))
+        return _num_bytes(self.library, "saved_bytes", self.sizes, (True, False, False))
 
     def forward(
         self, inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, weights: Any, saved: Tensor | None
@@ -200,7 +204,7 @@ class Call:
         c_n = torch.empty(shape if self.cell == "lstm" else 0, dtype=self.dtype, device="cpu")
         for name, state in (("h_0", h_0), ("c_0", c_0)):
             if state is not None:
-                _require(state, name, self.dtype, shape)
+                _check_tensor(state, name, self.dtype, shape)
         if c_0 is not None and self.cell != "lstm":
             raise InvalidInputError(f"c_0 is only for cell 'lstm', got cell={self.cell!r}")
         outputs = states, h_n, c_n
@@ -228,7 +232,7 @@ class Call:
         return d_inputs, d_h_0, d_c_0, d_weights
 
     def _run(self, which: str, inputs: Tensor, *tensors: Any) -> None:
-        problem, _held = self.problem(which, inputs, *tensors)
+        problem, _references = self.problem(which, inputs, *tensors)
         outcome = getattr(self.library, which)(problem)
         if outcome:
             self._raise_for(outcome, inputs)
@@ -236,22 +240,22 @@ class Call:
     def problem(
         self, which: str, inputs: Tensor, states: Any, saved: Tensor | None, outputs: Any, gradients: Any, weights: Any
     ) -> tuple[bytes, list[Any]]:
-        """Return the argument of `Library.forward` or `backward`, and the tensors that must live until the call ends.
+        """Return the argument of `Library.forward` or `backward`, and tensors to keep alive during the call.
 
         Args:
             which: `forward` or `backward`.
             inputs: As in `recurrence`.
             states: h_0 and c_0, or None.
-            saved: Activations that forward saves for backward; None without a backward pass.
+            saved: Activations that forward saves for backward; None if there is no backward pass.
             outputs: States, h_n and c_n.
             gradients: Gradients of outputs, inputs, h_0 and c_0.
-            weights: Weights, for backward followed by their gradients.
+            weights: The weights, for backward followed by their gradients.
         """
         given = [_contiguous(tensor) for tensor in (inputs, self.columns, self.spans, *states)]
         d_outputs, made = [_contiguous(tensor) for tensor in gradients[:3]], gradients[3:]
         parameters = [_contiguous(tensor) for tensor in weights]
         flags = saved is not None, d_outputs[0] is not None, made[0] is not None
-        scratch = _SCRATCH.of(_bytes(self.library, f"{which}_scratch", self.sizes, flags))
+        scratch = _SCRATCH.of(_num_bytes(self.library, f"{which}_scratch", self.sizes, flags))
         numbers = [
             *self.sizes,
             *map(_address, given),
@@ -265,42 +269,42 @@ class Call:
 
     def _raise_for(self, outcome: int, inputs: Tensor) -> None:
         kind, row = outcome & 0xFF, outcome >> 8
-        if kind == _WRONG_ID and self.columns is not None:
+        if kind == _INVALID_ID and self.columns is not None:
             ids = inputs[row] if self.spans is None else inputs[row].narrow(0, *self.spans[:, row].tolist())
             low, high = ids.aminmax()
             raise InvalidInputError(f"input_ids must be in [0, {self.columns.numel()}), got {low} to {high}")
-        if kind == _WRONG_SPAN and self.spans is not None:
+        if kind == _INVALID_SPAN and self.spans is not None:
             start, length = self.spans[:, row].tolist()
             raise InvalidInputError(
-                f"row {row} has {length} steps from step {start} on; need at least 1, within {self.steps}"
+                f"row {row} has {length} steps from step {start} on; must be at least 1 and end by step {self.steps}"
             )
-        raise InvalidInputError("columns name a column that weight_ih does not have")
+        raise InvalidInputError(f"columns: must be at least -1 and below {self.features}, the columns of weight_ih")
 
 
-_MOST_KEPT = 1 << 24  # bytes
-_NOTHING = torch.empty(0, dtype=torch.uint8, device="cpu")
+_MAX_CACHED_BYTES = 1 << 24  # bytes
+_EMPTY = torch.empty(0, dtype=torch.uint8, device="cpu")
 
 
 class _Activations:
-    """Activations that forward saves for backward. Memory is reused: new pages would cost more than a small call."""
+    """Activations that forward saves for backward. Memory is reused, since new pages take longer than a small call."""
 
-    _SPARE: ClassVar[list[Tensor]] = []  # the one that was used last
+    _CACHE: ClassVar[list[Tensor]] = []  # the memory that was released last
 
     def __init__(self, size: int) -> None:
-        self.memory = _NOTHING  # `__del__` reads it even if the next lines fail
+        self.memory = _EMPTY  # `__del__` reads it even if the next lines fail
         try:
-            spare = self._SPARE.pop()
+            cached = self._CACHE.pop()
         except IndexError:
-            spare = _NOTHING
-        self.memory = spare if size <= spare.numel() else torch.empty(size, dtype=torch.uint8, device="cpu")
+            cached = _EMPTY
+        self.memory = cached if size <= cached.numel() else torch.empty(size, dtype=torch.uint8, device="cpu")
 
     def __del__(self) -> None:
-        if not self._SPARE and 0 < self.memory.numel() <= _MOST_KEPT:
-            self._SPARE.append(self.memory)
+        if not self._CACHE and 0 < self.memory.numel() <= _MAX_CACHED_BYTES:
+            self._CACHE.append(self.memory)
 
 
 class _Scratch(threading.local):
-    """Working memory of the calls of a thread, reused for the same reason."""
+    """Scratch memory of each thread, reused for the same reason."""
 
     def __init__(self) -> None:
         self.tensor = torch.empty(0, dtype=torch.uint8, device="cpu")
@@ -310,7 +314,7 @@ class _Scratch(threading.local):
         if size <= self.tensor.numel():
             return self.tensor
         tensor = torch.empty(size, dtype=torch.uint8, device="cpu")
-        if size <= _MOST_KEPT:
+        if size <= _MAX_CACHED_BYTES:
             self.tensor = tensor
         return tensor
 
@@ -319,13 +323,22 @@ _SCRATCH = _Scratch()
 
 
 @lru_cache(maxsize=1024)
-def _bytes(native: Library, function: str, sizes: tuple[int, ...], flags: tuple[bool, bool, bool]) -> int:
-    """Return the bytes that a call needs; `flags`: activations are saved, gradients of states and of inputs exist."""
+def _num_bytes(native: Library, function: str, sizes: tuple[int, ...], flags: tuple[bool, bool, bool]) -> int:
+    """Return the bytes that a call needs.
+
+    Args:
+        native: The library.
+        function: Name of the function that computes the size.
+        sizes: As in `Call.sizes`.
+        flags: Whether activations are saved, and whether gradients of states and of inputs exist.
+    """
     saved, d_states, d_inputs = flags
     problem = (*sizes, *(0,) * 5, saved, *(0,) * 6, d_states, 0, 0, d_inputs, 0, 0)
     size: int = getattr(native, function)(struct.pack(f"{len(problem)}q", *problem))
     if size < 0:
-        raise MemoryError(f"a recurrence of {sizes[4]} x {sizes[5]} steps and width {sizes[7]} does not fit")
+        raise MemoryError(
+            f"a recurrence of {sizes[4]} x {sizes[5]} steps and width {sizes[7]} does not fit into memory"
+        )
     return size
 
 
@@ -337,12 +350,12 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _require(tensor: Tensor, name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+def _check_tensor(tensor: Tensor, name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     if tensor.shape != shape or tensor.dtype is not dtype or not tensor.numel():
-        raise InvalidInputError(f"{name} {_words(tensor)}; need {shape} {dtype}")
+        raise InvalidInputError(f"{name} {_describe(tensor)}; need {shape} {dtype}")
 
 
-def _words(tensor: Tensor) -> str:
+def _describe(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {tensor.dtype}"
 
 
@@ -353,9 +366,9 @@ def _with_gradients(
     weights: list[Tensor],
     h_0: Tensor | None,
     c_0: Tensor | None,
-    *how: Any,
+    *options: Any,
 ) -> Any:
-    call = Call(inputs, columns, spans, weights, *how)
+    call = Call(inputs, columns, spans, weights, *options)
     tensors = (inputs, h_0, c_0, *weights)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         return _Recurrence.apply(call, *tensors)  # type: ignore[no-untyped-call]
@@ -369,9 +382,9 @@ def _without_gradients(
     weights: list[Tensor],
     h_0: Tensor | None,
     c_0: Tensor | None,
-    *how: Any,
+    *options: Any,
 ) -> Any:
-    return Call(inputs, columns, spans, weights, *how).forward(inputs, h_0, c_0, weights, None)
+    return Call(inputs, columns, spans, weights, *options).forward(inputs, h_0, c_0, weights, None)
 
 
 _LIBRARY = torch.library.Library("seqhub", "DEF")

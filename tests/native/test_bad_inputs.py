@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.native.loader import blocks_functions, library
+from seqhub.native.loader import memory_block_functions, library
 from seqhub.native.memory_blocks import Units
 from seqhub.native.operator import recurrence
 from tests.helpers.native_cases import CELLS, SETS, Case, assert_same, of_seqhub
@@ -144,10 +144,10 @@ def test_arrays_that_nobody_may_write_to(tmp_path):
 
 
 def test_sizes_that_cannot_be_counted():
-    from seqhub.native.operator import _bytes
+    from seqhub.native.operator import _num_bytes
 
     with pytest.raises(MemoryError, match="does not fit"):
-        _bytes(library(), "saved_bytes", (3, 1, 2**30, 2, 2**30, 2**30, 1, 2**30, 0), (True, True, True))
+        _num_bytes(library(), "saved_bytes", (3, 1, 2**30, 2, 2**30, 2**30, 1, 2**30, 0), (True, True, True))
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
@@ -159,7 +159,7 @@ def test_no_memory_is_enough_for_sizes_that_cannot_be_counted(instruction_set):
         sizes = (3, 1, 1, 1, 1, 1, 1, wide, 0)
         problem = struct.pack("27q", *sizes, *(0,) * 5, saved, -1, byte.data_ptr(), 1, *(0,) * 9)
         assert given.forward(problem) == given.backward(problem) == 1
-    blocks = blocks_functions(instruction_set)
+    blocks = memory_block_functions(instruction_set)
     for scratch, fit in ((given.fit_scratch, given.fit), (blocks["fit_scratch"], blocks["fit"])):
         sizes = (3, 1, 1, 1, wide, wide, 0, 0, wide, 0, wide, 0, 1)
         numbers = (*sizes, *(0.0,) * 7, 1, 1, 1, 1, *(0,) * 10, byte.data_ptr(), 1, 1, 1, 1, 0, 0, 0, 1)

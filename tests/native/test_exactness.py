@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.native.loader import library
-from seqhub.native.operator import _bytes, recurrence
+from seqhub.native.operator import _num_bytes, recurrence
 from tests.helpers.native_cases import CELLS, SETS, Case, assert_same, exact, of_seqhub, of_torch
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native library was not built")
@@ -67,8 +67,8 @@ def test_what_is_not_kept_is_made_again(cell):
     """Activations beyond the cache: backward runs the steps anew, stretch by stretch."""
     case = Case(cell, batch=64, steps=3400, hidden=4, double=False, scale=0.5)
     how = (list(CELLS).index(cell), 0, 1, 1)
-    kept = _bytes(library(), "saved_bytes", (*how, 64, 3400, 3, 4, 4), (True, False, False))
-    per_step = _bytes(library(), "saved_bytes", (*how, 64, 24, 3, 4, 4), (True, False, False)) / 24
+    kept = _num_bytes(library(), "saved_bytes", (*how, 64, 3400, 3, 4, 4), (True, False, False))
+    per_step = _num_bytes(library(), "saved_bytes", (*how, 64, 24, 3, 4, 4), (True, False, False)) / 24
     assert kept < 3400 * per_step / 3
     case.spans = torch.stack((torch.zeros(64, dtype=torch.int64), torch.full((64,), 3400)))
     wanted = {}

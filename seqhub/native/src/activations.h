@@ -1,4 +1,6 @@
-// exp-based tanh and logistic function: an ulp or two in float, the same in double, and NaN stays NaN.
+// Hyperbolic tangent, logistic function, exponential and logarithm.
+//
+// tanh and logistic have errors of one or two ulp in float and in double. NaN gives NaN.
 #pragma once
 #include "vector.h"
 
@@ -12,8 +14,8 @@ template <>
 struct Exp<float> {
   static constexpr float Q[] = {0.5f,           0.16666576989698775683f,   0.041666554617204574203f,
                                 0.00836317905f, 0.0013926183587713494542f};
-  static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;  // the high part times n is exact
-  static constexpr float ROUND = 12582912.0f;                                 // 1.5 * 2^23: added, it rounds
+  static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;  // the product of the high part and n is exact
+  static constexpr float ROUND = 12582912.0f;                                 // 1.5 * 2^23: adding it rounds to an integer
   static constexpr int MANTISSA = 23, BIAS = 127;
   static constexpr float LIMIT = 80.0f, TANH_LIMIT = 20.0f;
 };
@@ -53,13 +55,13 @@ INLINE Vec<S> exp(Vec<S> x) {
   return (scale * rest + scale).v[0];
 }
 
-// For a positive x that is not denormal: exponent ln 2 + 2 artanh((m - 1) / (m + 1)) with a mantissa m about 1.
+// Logarithm of a positive normal number: exponent * ln(2) + 2 artanh((m - 1) / (m + 1)) with a mantissa m near 1.
 template <class S>
 INLINE Vec<S> log(Vec<S> x) {
   using E = Exp<S>;
   using Bits = typename Types<S>::Bits;
   constexpr int TERMS = sizeof(S) == 4 ? 5 : 11;
-  const Bits third = Bits{} + (Int<S>(1) << E::MANTISSA) / 3;  // a mantissa above 4/3 is halved
+  const Bits third = Bits{} + (Int<S>(1) << E::MANTISSA) / 3;  // mantissas above 4/3 are halved
   const IVec<S> exponent = (IVec<S>)((((Bits)x + 2 * third) >> E::MANTISSA) - E::BIAS);
   const Vec<S> m = (Vec<S>)((Bits)x - ((Bits)exponent << E::MANTISSA));
   const Vec<S> s = (m - S(1)) / (m + S(1)), square = s * s;
@@ -67,22 +69,22 @@ INLINE Vec<S> log(Vec<S> x) {
 #pragma GCC unroll 11
   for (int term = TERMS; term > 0; term--) sum = sum * square + S(1) / (2 * term - 1);
   const Vec<S> n = __builtin_convertvector(exponent, Vec<S>);
-  return n * S(0.693147180559945309417) + S(2) * s * sum + (x - x);  // NaN stays NaN
+  return n * S(0.693147180559945309417) + S(2) * s * sum + (x - x);  // NaN gives NaN
 }
 
 template <class S, int N>
 INLINE Pack<S, N> logistic(const Pack<S, N>& x) {
   Pack<S, N> scale, rest;
   exp_parts(clamp(S(-1) * x, Exp<S>::LIMIT), scale, rest);
-  return inverse(S(1) + (scale * rest + scale));
+  return reciprocal(S(1) + (scale * rest + scale));
 }
 
 template <class S, int N>
 INLINE Pack<S, N> tanh(const Pack<S, N>& x) {
   Pack<S, N> scale, rest;
   exp_parts(clamp(x + x, Exp<S>::TANH_LIMIT), scale, rest);
-  const Pack<S, N> expm1 = scale * rest + (scale - S(1));  // without cancellation: scale is 1 where x is small
-  return expm1 * inverse(expm1 + S(2));
+  const Pack<S, N> expm1 = scale * rest + (scale - S(1));  // no cancellation, since scale is 1 for small x
+  return expm1 * reciprocal(expm1 + S(2));
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
-// One step of each cell for a pack of units of LANES sequences, forward and backward; in PyTorch's form and gate order.
+// One step of each cell, forward and backward, for a pack of units of LANES sequences. Definitions and gate order as in
+// PyTorch.
 //
-// ROWS      sums per unit; RECURRENT and INPUT name those that h and x enter, in the order of the weights' rows
-// KEPT      values per unit and step that backward needs, besides h and c
-// forward   sums (ROWS), c and h before -> kept, c and h after
-// backward  gradients of h and c after, kept, c and h before, h after -> gradients of the sums, of c before, and of h
-//           before as far as it does not pass through the sums
+// ROWS       sums per unit
+// RECURRENT  for each row of weight_hh, the sum that h contributes to
+// INPUT      for each row of weight_ih, the sum that x contributes to
+// KEPT       values per unit and step that backward needs in addition to h and c
+// forward    sums (ROWS), previous c and h -> kept values, new c and h
+// backward   gradients of new h and c, kept values, previous c and h, new h -> gradients of the sums, of previous c, and
+//            the part of the gradient of previous h that does not pass through the sums
 #pragma once
 #include "activations.h"
 
@@ -18,7 +21,7 @@ struct Rnn {
   template <class V>
   static INLINE void forward(const V* sum, V, V, V*, V&, V& h) {
     if constexpr (RELU) {
-      h = rectified(sum[0]);
+      h = relu(sum[0]);
     } else {
       h = tanh(sum[0]);
     }
@@ -36,7 +39,7 @@ struct Rnn {
 
 template <class S>
 struct Gru {
-  static constexpr int ROWS = 4, KEPT = 4, GATES = 3;  // r, z, the part of n that h enters, the part that x enters
+  static constexpr int ROWS = 4, KEPT = 4, GATES = 3;  // r, z, part of n from h, part of n from x
   static constexpr int RECURRENT[] = {0, 1, 2}, INPUT[] = {0, 1, 3};
   static constexpr bool HAS_C = false;
   template <class V>

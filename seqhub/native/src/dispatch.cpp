@@ -1,9 +1,9 @@
-// Which of the instruction sets in this library the machine has; the operating system must have them on, too.
+// Detection of the instruction sets that the processor and the operating system support.
 #include <string.h>
 
 #include "problem.h"
 
-extern "C" EXPORTED int seqhub_layout() { return LAYOUT; }
+extern "C" EXPORTED int seqhub_abi_version() { return ABI_VERSION; }
 
 extern "C" EXPORTED int seqhub_has(const char* name) {
 #if defined(__x86_64__) || defined(__i386__)

@@ -1,6 +1,6 @@
-// A linear readout of states with its loss and gradient, for one block of G * LANES sequences.
+// Linear readout of states with loss and gradient, for one block of G * LANES sequences.
 //
-// Laid out as everything in Scan: [step][output][sequence]. Outputs are padded to a multiple of four with zero weights.
+// The layout is [step][output][sequence], as in Scan. Outputs are padded to a multiple of four with zero weights.
 #pragma once
 #include "problem.h"
 #include "scan.h"
@@ -9,15 +9,18 @@ namespace {
 
 constexpr int OUTPUT_PADDING = 4;
 
-// Targets of the outputs. A softmax is that of cross-entropy; a LOGIT is one for the second of two classes;
-// LOGISTIC outputs, one of each class or one for the second of two, have half the squared error, and so does a
-// LOGISTIC_NUMBER; a LINEAR_NUMBER has all of it.
+// Losses:
+// SOFTMAX          cross-entropy
+// LOGIT            binary cross-entropy of a single logit for the second of two classes
+// LOGISTIC         half the squared error of logistic outputs, one per class or one for the second of two classes
+// LINEAR_NUMBER    squared error of a number
+// LOGISTIC_NUMBER  half the squared error of a number from a logistic output
 enum Kind { SOFTMAX, LOGIT, LOGISTIC, LINEAR_NUMBER, LOGISTIC_NUMBER };
 
-// Sums over the steps of each sequence that count.
+// Metrics of each sequence: the largest error, and sums over its steps with a target.
 template <class S, int G>
-struct Tally {
-  Vec<S> worst[G], mean[G], loss[G], right[G], count[G];
+struct MetricSums {
+  Vec<S> worst[G], mean[G], loss[G], correct[G], count[G];
 };
 
 template <class S, int G>
@@ -27,12 +30,12 @@ struct Head {
   static constexpr int L = LANES<S>, GL = G * L, K = OUTPUT_PADDING;
 
   Kind kind;
-  int64_t outputs, padded, units, parts;  // outputs with padding, units with padding of each of the parts (directions)
+  int64_t outputs, padded, units, parts;  // outputs without and with padding, padded units of each part (direction)
   S all_outputs, tolerance;
   const S *weight, *bias;  // (padded, parts * units), (padded,)
-  S *d_weight[2], *d_bias; // of each part, tile by tile as in Gradients; (padded,)
+  S *d_weight[2], *d_bias; // tiles for each part as in Gradients; (padded,)
 
-  void outputs_of(const S* const* h, S* z) const {
+  void compute_outputs(const S* const* h, S* z) const {
     for (int64_t first = 0; first < padded; first += K) {
       V sum[K][G];
 #pragma GCC unroll 4
@@ -58,7 +61,7 @@ struct Head {
     }
   }
 
-  // d_h = gradients of the states that d are the gradients of the outputs for
+  // Compute d_h, the gradients of the states, from d, the gradients of the outputs.
   void back(const S* d, S* const* d_h) const {
     for (int64_t part = 0; part < parts; part++)
       for (int64_t first = 0; first < units; first += UNIT_PADDING) {
@@ -79,8 +82,8 @@ struct Head {
       }
   }
 
-  // Adds the gradients of weights and biases: d of `count` steps, and the states of these.
-  void gather(const S* d, int64_t count, const Series<S>* h, int64_t from) const {
+  // Add the gradients of weights and biases, from the gradients d of the outputs of `count` steps and the states h.
+  void accumulate_gradients(const S* d, int64_t count, const Series<S>* h, int64_t from) const {
     for (int64_t part = 0; part < parts; part++) {
       const S* states = h[part].at(from, GL);
       const int64_t stride = h[part].direction * h[part].width * GL;
@@ -102,8 +105,8 @@ struct Head {
   static INLINE V magnitude(V x) { return x < S(0) ? -x : x; }
   static INLINE V logistic_of(V x) { return logistic(Pack<S, 1>{{x}}).v[0]; }
 
-  // Classes: outputs z become the gradients of `scale` times the loss, zero where no class counts.
-  void against_classes(S* z, const Int<S>* labels, S scale, Tally<S, G>& tally) const {
+  // Replace the outputs z by the gradients of `scale` times the loss, zero for steps without a class; add to the metrics.
+  void classification_loss(S* z, const Int<S>* labels, S scale, MetricSums<S, G>& metrics) const {
     for (int g = 0; g < G; g++, z += L, labels += L) {
       const IVec<S> label = load_int<S>(labels);
       const IVec<S> counts = label >= splat_int<S>(0) & label < splat_int<S>(Int<S>(kind == LOGIT ? 2 : classes()));
@@ -112,7 +115,7 @@ struct Head {
       if (kind == LOGIT) {
         const V x = load<S>(z), target = label == splat_int<S>(1) ? splat<S>(1) : V{};
         const V difference = logistic_of(x) - target;
-        worst = mean = magnitude(difference);  // of the other class, it is the same
+        worst = mean = magnitude(difference);  // the error of the other class is equal
         const V small = exp<S>(-magnitude(x));
         loss = (x > S(0) ? x : V{}) - x * target + log<S>(small + S(1));
         best = x > S(0) ? splat_int<S>(1) : IVec<S>{};
@@ -137,7 +140,7 @@ struct Head {
           inverse_sum = splat<S>(1) / sum;
           loss = log<S>(sum) - of_label;
         }
-        const Int<S> first = outputs == 1;  // a single output is the logit of the second class
+        const Int<S> first = outputs == 1;  // a single output is for the second class
         for (int64_t o = 0; o < outputs; o++) {
           const V x = load<S>(z + o * GL), y = kind == SOFTMAX ? x * inverse_sum : logistic_of(x);
           const V difference = y - (label == splat_int<S>(Int<S>(o) + first) ? splat<S>(1) : V{});
@@ -152,30 +155,30 @@ struct Head {
           store<S>(z + o * GL, counts ? d : V{});
         }
       }
-      add(counts, worst, mean / all_outputs, loss, best == label, tally, g);
+      add(counts, worst, mean / all_outputs, loss, best == label, metrics, g);
     }
   }
 
-  // Numbers: the same.
-  void against_numbers(S* z, const S* labels, const Int<S>* lengths, S scale, Tally<S, G>& tally) const {
+  // The same for numbers.
+  void regression_loss(S* z, const S* labels, const Int<S>* lengths, S scale, MetricSums<S, G>& metrics) const {
     for (int g = 0; g < G; g++, z += L, labels += L, lengths += L) {
       const bool half = kind == LOGISTIC_NUMBER;
       const V x = load<S>(z), y = half ? logistic_of(x) : x, difference = y - load<S>(labels);
       const V size = magnitude(difference), slope = half ? y * (S(1) - y) : splat<S>(2);
       const IVec<S> counts = load_int<S>(lengths) > splat_int<S>(0);
       store<S>(z, counts ? difference * slope * scale : V{});
-      add(counts, size, size, size * size * S(half ? 0.5 : 1), size <= tolerance, tally, g);
+      add(counts, size, size, size * size * S(half ? 0.5 : 1), size <= tolerance, metrics, g);
     }
   }
 
   int64_t classes() const { return outputs == 1 ? 2 : outputs; }
 
-  static INLINE void add(IVec<S> counts, V worst, V mean, V loss, IVec<S> right, Tally<S, G>& tally, int g) {
-    tally.worst[g] = counts ? (worst <= tally.worst[g] ? tally.worst[g] : worst) : tally.worst[g];
-    tally.mean[g] += counts ? mean : V{};
-    tally.loss[g] += counts ? loss : V{};
-    tally.right[g] += counts & right ? splat<S>(1) : V{};
-    tally.count[g] += counts ? splat<S>(1) : V{};
+  static INLINE void add(IVec<S> counts, V worst, V mean, V loss, IVec<S> correct, MetricSums<S, G>& metrics, int g) {
+    metrics.worst[g] = counts ? (worst <= metrics.worst[g] ? metrics.worst[g] : worst) : metrics.worst[g];
+    metrics.mean[g] += counts ? mean : V{};
+    metrics.loss[g] += counts ? loss : V{};
+    metrics.correct[g] += counts & correct ? splat<S>(1) : V{};
+    metrics.count[g] += counts ? splat<S>(1) : V{};
   }
 };
 

@@ -1,9 +1,8 @@
-// Memory cell blocks of Hochreiter & Schmidhuber (1997) with their truncated gradient, one sequence after the other: lanes
-// of a vector belong to cells, and the gates of a block are repeated for each of its cells. Compiled once per
-// instruction set.
+// Memory cell blocks of Hochreiter & Schmidhuber (1997) with truncated gradients, one sequence at a time. Vector lanes are
+// cells, and the gates of a block are repeated for each of its cells. Compiled once per instruction set.
 //
-// Errors go back along the cell states alone, so backward is elementwise but for the outer products that are the weights'
-// gradients. Gradients of a gate are computed for each of its cells, and added up once at the end.
+// Errors are propagated along the cell states only, so that backward is elementwise except for the outer products that give
+// the weight gradients. Gradients of a gate are computed for each of its cells and summed once at the end.
 #include "memory_blocks.h"
 #include "train_memory_blocks.h"
 
@@ -12,15 +11,15 @@
 
 namespace {
 
-enum Kept { OUTPUT, ADMIT, SHOW, NEW, STATE, SQUASHED };
+enum Kept { OUTPUT, INPUT_GATE, OUTPUT_GATE, CELL_INPUT, STATE, SQUASHED_STATE };
 
-template <class S, int ROWS>  // sums of a cell: its input, its input gate, and maybe its output gate
+template <class S, int ROWS>  // sums of a cell: cell input, input gate and, with ROWS = 3, output gate
 struct Blocks {
   static constexpr int L = LANES<S>;
   using V = Vec<S>;
   const BlocksProblem& p;
   const int64_t T, F, H, blocks, units, padded, chunks, sources;
-  S *weights, *gradients;  // [chunk][source][row][lane]; sources: features, units of the step before, the bias
+  S *weights, *gradients;  // [chunk][source][row][lane]; sources: features, units of the previous step, bias
 
   explicit Blocks(const BlocksProblem& problem)
       : p(problem), T(p.steps), F(p.features), H(p.cells), blocks(H / p.block_size), units(H + (ROWS - 1) * blocks),
@@ -29,7 +28,7 @@ struct Blocks {
 
   S* kept(int64_t row, int64_t slot) const { return (S*)p.saved + (row * (T + 1) + slot) * BLOCK_KEPT * padded; }
   int64_t unit_of(int row, int64_t cell) const { return row ? H + (row - 1) * blocks + cell / p.block_size : cell; }
-  int64_t place_of(int64_t unit) const {  // among the saved values of a step
+  int64_t place_of(int64_t unit) const {  // offset among the saved values of a step
     if (unit < H) return unit;
     const int64_t gate = unit - H;
     return (1 + gate / blocks) * padded + gate % blocks * p.block_size;
@@ -37,7 +36,7 @@ struct Blocks {
   int64_t first_of(int64_t row) const { return p.spans ? p.spans[row] : 0; }
   int64_t length_of(int64_t row) const { return p.spans ? p.spans[p.batch + row] : T; }
 
-  // Goes through all weights: use(place here, tensor, place there).
+  // Visit all weights: use(offset in `weights`, index of the tensor, offset in the tensor).
   template <class Use>
   void each_weight(Use use) const {
     for (int64_t cell = 0; cell < H; cell++)
@@ -54,17 +53,17 @@ struct Blocks {
   int64_t check() const {
     for (int64_t row = 0; row < p.batch; row++) {
       const int64_t first = first_of(row), length = length_of(row);
-      if (first < 0 || length < 1 || length > T || first > T - length) return WRONG_SPAN | row << 8;
+      if (first < 0 || length < 1 || length > T || first > T - length) return INVALID_SPAN | row << 8;
       const int64_t* ids = (const int64_t*)p.inputs + row * T + first;
       for (int64_t t = 0; p.vocabulary && t < length; t++)
-        if ((uint64_t)ids[t] >= (uint64_t)p.vocabulary) return WRONG_ID | row << 8;
+        if ((uint64_t)ids[t] >= (uint64_t)p.vocabulary) return INVALID_ID | row << 8;
     }
     for (int64_t id = 0; id < p.vocabulary; id++)
-      if (p.columns[id] < -1 || p.columns[id] >= F) return WRONG_PROBLEM;
+      if (p.columns[id] < -1 || p.columns[id] >= F) return INVALID_PROBLEM;
     return DONE;
   }
 
-  // The features that are not zero: calls use(feature, value).
+  // Visit the features that are not zero: use(feature, value).
   template <class Use>
   INLINE void each_feature(int64_t step, Use use) const {
     if (p.vocabulary) {
@@ -89,7 +88,7 @@ struct Blocks {
       S* now = before + BLOCK_KEPT * padded;
       for (int64_t chunk = 0; chunk < chunks; chunk++) {
         const S* w = weights + chunk * sources * ROWS * L;
-        Pack<S, ROWS> sum[4] = {};  // several, as each waits for itself
+        Pack<S, ROWS> sum[4] = {};  // several independent chains, to hide the latency of additions
         for (int n = 0; n < ROWS; n++) sum[0].v[n] = load(w + ((F + units) * ROWS + n) * L);
         each_feature(first + t, [&](int64_t f, S x) {
           for (int n = 0; n < ROWS; n++) sum[1].v[n] += x * load(w + (f * ROWS + n) * L);
@@ -101,18 +100,18 @@ struct Blocks {
             for (int n = 0; n < ROWS; n++) sum[k].v[n] += before[places[j + k]] * load(at + (k * ROWS + n) * L);
         for (; p.weight_hh && j < units; j++, at += ROWS * L)
           for (int n = 0; n < ROWS; n++) sum[0].v[n] += before[places[j]] * load(at + n * L);
-        const Pack<S, ROWS> active = logistic((sum[0] + sum[1]) + (sum[2] + sum[3]));
+        const Pack<S, ROWS> activations = logistic((sum[0] + sum[1]) + (sum[2] + sum[3]));
         const int64_t lane = chunk * L;
-        const V fresh = p.squash_to_1 ? active.v[0] : S(4) * active.v[0] - S(2);
-        const V state = load(before + STATE * padded + lane) + active.v[1] * fresh;
-        V squashed = state;
-        if (!p.identity) squashed = S(2) * logistic(Pack<S, 1>{{state}}).v[0] - S(1);
-        store(now + OUTPUT * padded + lane, ROWS == 3 ? active.v[ROWS - 1] * squashed : squashed);
-        store(now + ADMIT * padded + lane, active.v[1]);
-        store(now + SHOW * padded + lane, active.v[ROWS - 1]);
-        store(now + NEW * padded + lane, fresh);
+        const V cell_input = p.logistic_input ? activations.v[0] : S(4) * activations.v[0] - S(2);
+        const V state = load(before + STATE * padded + lane) + activations.v[1] * cell_input;
+        V squashed_state = state;
+        if (!p.identity_output) squashed_state = S(2) * logistic(Pack<S, 1>{{state}}).v[0] - S(1);
+        store(now + OUTPUT * padded + lane, ROWS == 3 ? activations.v[ROWS - 1] * squashed_state : squashed_state);
+        store(now + INPUT_GATE * padded + lane, activations.v[1]);
+        store(now + OUTPUT_GATE * padded + lane, activations.v[ROWS - 1]);
+        store(now + CELL_INPUT * padded + lane, cell_input);
         store(now + STATE * padded + lane, state);
-        store(now + SQUASHED * padded + lane, squashed);
+        store(now + SQUASHED_STATE * padded + lane, squashed_state);
       }
       if (p.states) memcpy((S*)p.states + (first + t) * H, now, sizeof(S) * H);
     }
@@ -124,33 +123,36 @@ struct Blocks {
     }
   }
 
-  // Adds to the gradients; errors: (padded H,), and (2, padded H) of those that enter at the last step only.
+  // Add to the weight gradients. `errors` is a work array, (7, padded H).
   void backward(int64_t row, const int64_t* places, S* errors) const {
     const int64_t first = row * T + first_of(row), length = length_of(row);
-    S *of_state = errors, *of_output = errors + padded, *of_gates = errors + 2 * padded, *sums = errors + 4 * padded;
+    S *d_state = errors, *d_output = errors + padded, *d_gates = errors + 2 * padded, *sums = errors + 4 * padded;
     memset(errors, 0, sizeof(S) * 4 * padded);
     if (p.d_m_n) {
       const S* d = (const S*)p.d_m_n + row * units;
-      memcpy(of_state, d, sizeof(S) * H);
-      for (int64_t unit = H; unit < units; unit++) of_gates[places[unit] - padded] = d[unit];
+      memcpy(d_state, d, sizeof(S) * H);
+      for (int64_t unit = H; unit < units; unit++) d_gates[places[unit] - padded] = d[unit];
     }
     if (p.d_inputs) memset((S*)p.d_inputs + row * T * F, 0, sizeof(S) * T * F);
     for (int64_t t = length; t-- > 0;) {
       const S *now = kept(row, t + 1), *before = kept(row, t);
-      if (p.d_states) memcpy(of_output, (const S*)p.d_states + (first + t) * H, sizeof(S) * H);
+      if (p.d_states) memcpy(d_output, (const S*)p.d_states + (first + t) * H, sizeof(S) * H);
       if (p.d_h_n && t == length - 1)
-        for (int64_t j = 0; j < H; j++) of_output[j] += ((const S*)p.d_h_n)[row * H + j];
+        for (int64_t j = 0; j < H; j++) d_output[j] += ((const S*)p.d_h_n)[row * H + j];
       for (int64_t chunk = 0; chunk < chunks; chunk++) {
         const int64_t lane = chunk * L;
         auto at = [&](Kept which) { return load(now + which * padded + lane); };
-        const V admit = at(ADMIT), show = at(SHOW), fresh = at(NEW), squashed = at(SQUASHED), error = load(of_output + lane);
-        const V slope = p.identity ? splat<S>(1) : (S(1) - squashed * squashed) * S(0.5);
-        const V state = load(of_state + lane) + (ROWS == 3 ? error * show : error) * slope;
-        store(of_state + lane, state);
+        const V input_gate = at(INPUT_GATE), output_gate = at(OUTPUT_GATE), cell_input = at(CELL_INPUT);
+        const V squashed_state = at(SQUASHED_STATE), error = load(d_output + lane);
+        const V slope = p.identity_output ? splat<S>(1) : (S(1) - squashed_state * squashed_state) * S(0.5);
+        const V state = load(d_state + lane) + (ROWS == 3 ? error * output_gate : error) * slope;
+        store(d_state + lane, state);
         V d[ROWS];
-        d[0] = state * admit * (p.squash_to_1 ? fresh * (S(1) - fresh) : S(1) - fresh * fresh * S(0.25));
-        d[1] = (state * fresh + load(of_gates + lane)) * admit * (S(1) - admit);
-        if (ROWS == 3) d[ROWS - 1] = (error * squashed + load(of_gates + padded + lane)) * show * (S(1) - show);
+        d[0] = state * input_gate *
+               (p.logistic_input ? cell_input * (S(1) - cell_input) : S(1) - cell_input * cell_input * S(0.25));
+        d[1] = (state * cell_input + load(d_gates + lane)) * input_gate * (S(1) - input_gate);
+        if (ROWS == 3)
+          d[ROWS - 1] = (error * squashed_state + load(d_gates + padded + lane)) * output_gate * (S(1) - output_gate);
         S* g = gradients + chunk * sources * ROWS * L;
         auto add = [&](int64_t source, S value) {
           for (int n = 0; n < ROWS; n++) {
@@ -163,13 +165,13 @@ struct Blocks {
         if (p.biased) add(F + units, S(1));
         for (int n = 0; n < ROWS; n++) store(sums + n * padded + lane, d[n]);
       }
-      if (t == length - 1) memset(of_output, 0, sizeof(S) * 3 * padded);  // with the gates'
+      if (t == length - 1) memset(d_output, 0, sizeof(S) * 3 * padded);  // and d_gates
       if (p.d_inputs)
         for (int64_t f = 0; f < F; f++) {
           S sum = 0;
           for (int64_t cell = 0; cell < H; cell++)
             for (int n = 0; n < ROWS; n++) {
-              // the error of a gate is the sum over its cells, which share its weight
+              // the gradient of a gate is the sum over its cells, which share its weights
               sum += sums[n * padded + cell] * weights[((cell / L * sources + f) * ROWS + n) * L + cell % L];
             }
           ((S*)p.d_inputs)[(first + t) * F + f] = sum;
@@ -178,7 +180,7 @@ struct Blocks {
     if (p.d_m0) {
       S* d = (S*)p.d_m0 + row * units;
       memset(d, 0, sizeof(S) * units);
-      memcpy(d, of_state, sizeof(S) * H);
+      memcpy(d, d_state, sizeof(S) * H);
     }
   }
 
@@ -207,7 +209,7 @@ struct Blocks {
 };
 
 template <class S>
-int64_t of_type(const BlocksProblem& p, bool back) {
+int64_t run_typed(const BlocksProblem& p, bool back) {
   return p.output_gates ? Blocks<S, 3>(p)(back) : Blocks<S, 2>(p)(back);
 }
 
@@ -215,17 +217,17 @@ int64_t of_type(const BlocksProblem& p, bool back) {
 
 extern "C" {
 EXPORTED int64_t JOIN(seqhub_blocks_forward, ISA)(const BlocksProblem* p) {
-  return p->is_double ? of_type<double>(*p, false) : of_type<float>(*p, false);
+  return p->is_double ? run_typed<double>(*p, false) : run_typed<float>(*p, false);
 }
 EXPORTED int64_t JOIN(seqhub_blocks_backward, ISA)(const BlocksProblem* p) {
-  return p->is_double ? of_type<double>(*p, true) : of_type<float>(*p, true);
+  return p->is_double ? run_typed<double>(*p, true) : run_typed<float>(*p, true);
 }
 
-// As seqhub_fit_scratch and seqhub_fit.
-EXPORTED int64_t JOIN(seqhub_blocks_fit_scratch, ISA)(const FitProblem* f) {
-  return with_blocks_fitting(*f, [](const auto& fitting) { return fitting.scratch_bytes(); });
+// Like seqhub_train_scratch and seqhub_train.
+EXPORTED int64_t JOIN(seqhub_blocks_train_scratch, ISA)(const TrainProblem* f) {
+  return with_blocks_trainer(*f, [](const auto& trainer) { return trainer.scratch_bytes(); });
 }
-EXPORTED int64_t JOIN(seqhub_blocks_fit, ISA)(const FitProblem* f) {
-  return with_blocks_fitting(*f, [](const auto& fitting) { return fitting(); });
+EXPORTED int64_t JOIN(seqhub_blocks_train, ISA)(const TrainProblem* f) {
+  return with_blocks_trainer(*f, [](const auto& trainer) { return trainer(); });
 }
 }

@@ -1,5 +1,5 @@
-// The gradient's norm and the optimizers, as torch.nn.utils.clip_grad_norm_ and torch.optim have them, over one buffer
-// of all parameters that is padded with zeros to whole vectors.
+// Gradient clipping and optimizers, equal to torch.nn.utils.clip_grad_norm_ and torch.optim. All parameters are in one
+// buffer, padded with zeros to whole vectors.
 #pragma once
 #include "problem.h"
 #include "vector.h"
@@ -7,20 +7,20 @@
 namespace {
 
 template <class S>
-void clip(S* gradient, int64_t size, double most) {
+void clip(S* gradient, int64_t size, double max_norm) {
   constexpr int L = LANES<S>;
   Vec<S> squares{};
   for (int64_t i = 0; i < size; i += L) squares += load<S>(gradient + i) * load<S>(gradient + i);
   double norm = 0;
   for (int lane = 0; lane < L; lane++) norm += squares[lane];
-  const double factor = most / (__builtin_sqrt(norm) + 1e-6);
+  const double factor = max_norm / (__builtin_sqrt(norm) + 1e-6);
   if (factor >= 1) return;
   for (int64_t i = 0; i < size; i += L) store<S>(gradient + i, load<S>(gradient + i) * S(factor));
 }
 
-// One step; progress: as in FitProblem.
+// Take one optimizer step; `progress` as in TrainProblem.
 template <class S>
-void update(const FitProblem& f, double rate, const S* gradient, int64_t size) {
+void update(const TrainProblem& f, double rate, const S* gradient, int64_t size) {
   constexpr int L = LANES<S>;
   constexpr double EPSILON = 1e-8;
   S *parameters = (S*)f.parameters, *firsts = (S*)f.first_moments, *seconds = (S*)f.second_moments;
@@ -42,12 +42,12 @@ void update(const FitProblem& f, double rate, const S* gradient, int64_t size) {
       const Vec<S> m_new = m + one_less_first * (g - m), v_new = second * v + one_less_second * g * g;
       store<S>(firsts + i, m_new);
       store<S>(seconds + i, v_new);
-      p -= step * m_new / (root<S>(v_new) * correction + epsilon);
+      p -= step * m_new / (square_root<S>(v_new) * correction + epsilon);
     } else {
       if (f.optimizer == RMSPROP) {
         const Vec<S> v_new = second * load<S>(seconds + i) + one_less_second * g * g;
         store<S>(seconds + i, v_new);
-        g = g / (root<S>(v_new) + epsilon);
+        g = g / (square_root<S>(v_new) + epsilon);
       }
       if (f.first != 0) {
         g += first * load<S>(firsts + i);

@@ -1,5 +1,5 @@
-// The weights of a head in training, and its readout of states that lie one by one: lanes belong to states, of whatever
-// sequence and step.
+// Weights of the head during training, and its readout of individual states: vector lanes are states of any sequence and
+// step.
 #pragma once
 #include "head.h"
 #include "weight_layout.h"
@@ -7,16 +7,16 @@
 
 namespace {
 
-constexpr int64_t HEAD_BYTES = 64 << 10;  // of the outputs that are made between two looks at the readout's gradients
+constexpr int64_t HEAD_BYTES = 64 << 10;  // outputs computed between two updates of the weight gradients
 
-// A state that the head reads, and where its gradient goes.
+// A state that the head reads, its target, and the destination of its gradient.
 template <class S>
 struct Item {
   const S* h[2];
   S* d_h[2];
   int label;
   S number;
-  int sequence;  // of those side by side
+  int sequence;  // index within the small batch
 };
 
 template <class S>
@@ -26,58 +26,58 @@ struct Readout {
   struct Memory {
     S *weight, *bias;  // padded
     S *d_weight[2], *d_bias;
-    S* outputs;        // [step][output][sequence] of some steps
-    Item<S>* items;    // and their layout: [item / L][part * units][item % L]
+    S* outputs;        // [step][output][sequence], for `steps` steps
+    Item<S>* items;    // layout: [item / L][part * units][item % L]
     S *states, *d_states;
     Int<S>* labels;
     S* numbers;
   };
 
-  const FitProblem& f;
-  const int64_t parts, real, units;  // states side by side, and how wide each is, without padding and with it
-  const int64_t padded, steps;       // outputs with padding, and steps of them at once
+  const TrainProblem& f;
+  const int64_t parts, real, units;  // concatenated states, and the width of each without and with padding
+  const int64_t padded, steps;       // outputs with padding, and steps that are processed together
 
-  Readout(const FitProblem& fit, int64_t parts_, int64_t real_)
+  Readout(const TrainProblem& fit, int64_t parts_, int64_t real_)
       : f(fit), parts(parts_), real(real_), units(round_up(real, UNIT_PADDING)),
-        padded(round_up(f.outputs, OUTPUT_PADDING)), steps(at_once()) {}
+        padded(round_up(f.outputs, OUTPUT_PADDING)), steps(steps_per_pass()) {}
 
-  int64_t at_once() const {
+  int64_t steps_per_pass() const {
     const int64_t count = HEAD_BYTES / int64_t(sizeof(S) * 2 * L * padded);
     return !is_by_step(f) || count < 1 ? 1 : count > f.steps ? f.steps : count;
   }
-  uint64_t size() const { return uint64_t(f.outputs) * (parts * real + f.head_biased); }
-  int64_t most() const { return steps * L; }
+  uint64_t size() const { return uint64_t(f.outputs) * (parts * real + f.head_has_bias); }
+  int64_t max_items() const { return steps * L; }
 
   Kind kind() const {
     if (f.target == NUMBER) return f.logistic ? LOGISTIC_NUMBER : LINEAR_NUMBER;
     return f.logistic ? LOGISTIC : f.outputs == 1 ? LOGIT : SOFTMAX;
   }
 
-  void lay_out(Arena& arena, Memory& m, int64_t lanes, bool by_item) const {
-    m.weight = arena.take<S>(padded, parts, units);
-    m.bias = arena.take<S>(padded);
-    for (int64_t part = 0; part < parts; part++) m.d_weight[part] = arena.take<S>(padded, units);
-    m.d_bias = arena.take<S>(padded);
-    m.outputs = arena.take<S>(steps, padded, lanes);
+  void allocate(Arena& arena, Memory& m, int64_t lanes, bool by_item) const {
+    m.weight = arena.allocate<S>(padded, parts, units);
+    m.bias = arena.allocate<S>(padded);
+    for (int64_t part = 0; part < parts; part++) m.d_weight[part] = arena.allocate<S>(padded, units);
+    m.d_bias = arena.allocate<S>(padded);
+    m.outputs = arena.allocate<S>(steps, padded, lanes);
     if (!by_item) return;
-    m.items = arena.take<Item<S>>(steps, L);
-    m.states = arena.take<S>(steps, parts, units, L);
-    m.d_states = arena.take<S>(parts, units, L);
-    m.labels = arena.take<Int<S>>(L);
-    m.numbers = arena.take<S>(L);
+    m.items = arena.allocate<Item<S>>(steps, L);
+    m.states = arena.allocate<S>(steps, parts, units, L);
+    m.d_states = arena.allocate<S>(parts, units, L);
+    m.labels = arena.allocate<Int<S>>(L);
+    m.numbers = arena.allocate<S>(L);
   }
 
-  void zero(const Memory& m) const {  // the padding
+  void zero(const Memory& m) const {  // sets the padding
     memset(m.weight, 0, sizeof(S) * padded * parts * units);
     memset(m.bias, 0, sizeof(S) * padded);
     if (m.states) memset(m.states, 0, sizeof(S) * steps * parts * units * L);
   }
 
-  // Before a step: weights from the parameters, gradients from zero.
+  // Prepare an optimizer step: copy the weights from the parameters and set the gradients to zero.
   void pack(const S* parameters, const Memory& m) const {
     for (int64_t row = 0; row < f.outputs * parts; row++)
       memcpy(m.weight + row * units, parameters + row * real, sizeof(S) * real);
-    if (f.head_biased) memcpy(m.bias, parameters + f.outputs * parts * real, sizeof(S) * f.outputs);
+    if (f.head_has_bias) memcpy(m.bias, parameters + f.outputs * parts * real, sizeof(S) * f.outputs);
     for (int64_t part = 0; part < parts; part++) memset(m.d_weight[part], 0, sizeof(S) * padded * units);
     memset(m.d_bias, 0, sizeof(S) * padded);
   }
@@ -86,8 +86,9 @@ struct Readout {
     for (int64_t o = 0; o < f.outputs; o++)
       for (int64_t part = 0; part < parts; part++)
         for (int64_t j = 0; j < real; j++)
-          *gradient++ = m.d_weight[part][(j / TILE_J * (padded / TILE_K) + o / TILE_K) * TILE + o % TILE_K * TILE_J + j % TILE_J];
-    if (f.head_biased) memcpy(gradient, m.d_bias, sizeof(S) * f.outputs);
+          *gradient++ =
+              m.d_weight[part][(j / TILE_J * (padded / TILE_K) + o / TILE_K) * TILE + o % TILE_K * TILE_J + j % TILE_J];
+    if (f.head_has_bias) memcpy(gradient, m.d_bias, sizeof(S) * f.outputs);
   }
 
   template <int G>
@@ -96,8 +97,8 @@ struct Readout {
             {m.d_weight[0], m.d_weight[1]}, m.d_bias};
   }
 
-  // Target of step t of a row; columns: of its ids. False where the step does not count.
-  bool expect(int64_t row, const int32_t* columns, int64_t t, Item<S>& item) const {
+  // Set the target of step t of a row, whose ids have these columns; return false if the step has no target.
+  bool read_target(int64_t row, const int32_t* columns, int64_t t, Item<S>& item) const {
     const int64_t* labels = (const int64_t*)f.labels;
     if (f.target == NUMBER) {
       item.number = ((const S*)f.labels)[row];
@@ -110,7 +111,7 @@ struct Readout {
     return is_class(f, item.label);
   }
 
-  // Evaluates the first `used` items, adds to the sums of their sequences and to the gradients of the weights.
+  // Evaluate the first `used` items; add to the sums of their sequences and to the weight gradients.
   void operator()(const Memory& m, int64_t used, S scale, double (*sums)[5]) const {
     const Head<S, 1> with = head<1>(m);
     const int64_t groups = (used + L - 1) / L;
@@ -127,27 +128,27 @@ struct Readout {
         for (int64_t part = 0; part < parts; part++)
           for (int64_t j = 0; j < real; j++) ((S*)at[part])[j * L + lane] = lane < here ? items[lane].h[part][j] : S(0);
       }
-      Tally<S, 1> tally{};
+      MetricSums<S, 1> metrics{};
       S* z = m.outputs + group * padded * L;
-      with.outputs_of(at, z);
+      with.compute_outputs(at, z);
       if (f.target == NUMBER)
-        with.against_numbers(z, m.numbers, m.labels, scale, tally);  // a length of 1
+        with.regression_loss(z, m.numbers, m.labels, scale, metrics);  // a length of 1
       else
-        with.against_classes(z, m.labels, scale, tally);
+        with.classification_loss(z, m.labels, scale, metrics);
       for (int lane = 0; lane < here; lane++) {
         double* sum = sums[items[lane].sequence];
-        const double worst = tally.worst[0][lane];
+        const double worst = metrics.worst[0][lane];
         sum[0] = worst <= sum[0] ? sum[0] : worst;
-        sum[1] += tally.mean[0][lane], sum[2] += tally.loss[0][lane];
-        sum[3] += tally.right[0][lane], sum[4] += tally.count[0][lane];
+        sum[1] += metrics.mean[0][lane], sum[2] += metrics.loss[0][lane];
+        sum[3] += metrics.correct[0][lane], sum[4] += metrics.count[0][lane];
       }
-      if (!f.trains) continue;
+      if (!f.is_training) continue;
       with.back(z, d_states);
       for (int lane = 0; lane < here; lane++)
         for (int64_t part = 0; part < parts; part++)
           for (int64_t j = 0; j < real; j++) items[lane].d_h[part][j] = d_states[part][j * L + lane];
     }
-    if (f.trains) with.gather(m.outputs, groups, h, 0);
+    if (f.is_training) with.accumulate_gradients(m.outputs, groups, h, 0);
   }
 };
 

@@ -1,4 +1,5 @@
-// All layers, both directions, the whole batch. Compiled once per instruction set; ISA names it in the symbols.
+// Recurrence over all layers, both directions and the whole batch. Compiled once per instruction set, whose name ISA is
+// part of the symbols.
 #include "weight_layout.h"
 #include "problem.h"
 
@@ -7,19 +8,19 @@
 
 namespace {
 
-// Activations that leave the last cache are made again in backward, stretch by stretch, where that is faster than memory:
-// LSTM of 4, B 1024, T 1000: 1.6x; of 16: 1.2x; of 64: 0.9x.
-constexpr int64_t MOST_SAVED = 16 << 20;  // bytes
-constexpr int64_t MOST_UNITS = 32;
-constexpr int64_t BLOCK_BYTES = 256 << 10;    // of the data that backward processes between two passes over the weights
+// Activations that exceed the last-level cache are recomputed in backward, segment by segment, where that is faster than
+// reading memory. Speedup for an LSTM with B 1024, T 1000: 1.6x for 4 units, 1.2x for 16, 0.9x for 64.
+constexpr int64_t MAX_SAVED_BYTES = 16 << 20;
+constexpr int64_t MAX_RECOMPUTED_UNITS = 32;
+constexpr int64_t BLOCK_BYTES = 256 << 10;  // data that backward processes between two passes over the weights
 
 template <class S, class C>
 struct Run {
   static constexpr int L = LANES<S>;
   const Problem& p;
-  int64_t B;               // in training, of the present batch, and so are the next two
-  const int64_t *starts;   // null: 0
-  const int64_t *lengths;  // null: T
+  int64_t B;               // in training, these three describe the current batch
+  const int64_t *starts;   // if null, 0
+  const int64_t *lengths;  // if null, T
   const int64_t T, H, D, N, units;
   const int64_t kept_rows;  // rows whose activations are kept at the same time
 
@@ -29,30 +30,31 @@ struct Run {
       : p(problem), B(p.batch), starts(starts_), lengths(lengths_), T(p.steps), H(p.hidden), D(p.directions),
         N(p.layers), units(round_up(p.hidden, UNIT_PADDING)), kept_rows(kept_rows_) {}
 
-  // ---- saved between forward and backward: for each block of lanes, layer and direction
-  //      h of all steps, then c and the saved values of the cell: of all steps, or only c at the first step of each stretch
+  // ---- activations saved between forward and backward, for each block of lanes, layer and direction: h of all steps, then
+  //      c and the kept values of the cell for all steps, or only c at the first step of each segment
 
   bool keeps_all() const {
-    return !C::KEPT || units > MOST_UNITS || per_lane(T, T) * double(round_up(kept_rows, L)) * sizeof(S) <= MOST_SAVED;
+    return !C::KEPT || units > MAX_RECOMPUTED_UNITS ||
+           per_lane(T, T) * double(round_up(kept_rows, L)) * sizeof(S) <= MAX_SAVED_BYTES;
   }
   double per_lane(double c_steps, double kept_steps) const {
     return double(N) * D * units * ((T + 1) + (C::HAS_C ? c_steps + 1 : 0) + C::KEPT * kept_steps);
   }
-  int64_t stretch() const {  // steps that backward takes at once
+  int64_t segment_steps() const {  // steps that backward processes together
     const int64_t bytes = int64_t(sizeof(S)) * 2 * L * units * (C::ROWS + C::KEPT + 3);
     int64_t length = BLOCK_BYTES / bytes;
     return length < 8 ? (T < 8 ? T : 8) : length > T ? T : length;
   }
-  int64_t stretches() const { return (T + stretch() - 1) / stretch(); }
+  int64_t num_segments() const { return (T + segment_steps() - 1) / segment_steps(); }
 
   struct Saved {
     S *h, *c, *kept;
   };
-  Saved lay_out_saved(Arena& arena, int lanes, bool all) const {
+  Saved allocate_saved(Arena& arena, int lanes, bool all) const {
     Saved s{};
-    s.h = arena.take<S>(T + 1, units, lanes);
-    if (C::HAS_C) s.c = arena.take<S>(all ? T + 1 : stretches(), units, lanes);
-    if (all) s.kept = arena.take<S>(T, units, C::KEPT, lanes);
+    s.h = arena.allocate<S>(T + 1, units, lanes);
+    if (C::HAS_C) s.c = arena.allocate<S>(all ? T + 1 : num_segments(), units, lanes);
+    if (all) s.kept = arena.allocate<S>(T, units, C::KEPT, lanes);
     return s;
   }
   int64_t saved_bytes() const {
@@ -60,7 +62,7 @@ struct Run {
     for (int64_t row = 0; row < B && !arena.too_large;) {
       const int groups = B - row > L ? 2 : 1;
       Arena one;
-      lay_out_saved(one, groups * L, keeps_all());
+      allocate_saved(one, groups * L, keeps_all());
       int64_t blocks = groups == 1 ? 1 : (B - row) / (2 * L) ? (B - row) / (2 * L) : 1, bytes;
       arena.too_large |= one.too_large || __builtin_mul_overflow(one.used, N * D, &bytes) ||
                          __builtin_mul_overflow(bytes, blocks, &bytes) ||
@@ -70,7 +72,7 @@ struct Run {
     return arena.too_large ? -1 : arena.used;
   }
 
-  // ---- the batch: rows by length, longest first, so that a block ends together
+  // ---- batch: rows sorted by length in descending order, so that the sequences of a block have similar lengths
 
   int64_t start_of(int64_t row) const { return starts ? starts[row] : 0; }
   int64_t length_of(int64_t row) const { return lengths ? lengths[row] : T; }
@@ -78,15 +80,15 @@ struct Run {
   int64_t check() const {
     for (int64_t row = 0; row < B; row++) {
       const int64_t start = start_of(row), length = length_of(row);
-      if (start < 0 || length < 1 || length > T || start > T - length) return WRONG_SPAN | row << 8;
+      if (start < 0 || length < 1 || length > T || start > T - length) return INVALID_SPAN | row << 8;
       if (!p.vocabulary) continue;
       const int64_t* ids = (const int64_t*)p.inputs + row * T + start;
       bool wrong = false;
       for (int64_t t = 0; t < length; t++) wrong |= (uint64_t)ids[t] >= (uint64_t)p.vocabulary;
-      if (wrong) return WRONG_ID | row << 8;
+      if (wrong) return INVALID_ID | row << 8;
     }
     for (int64_t id = 0; id < p.vocabulary; id++)
-      if (p.columns[id] < -1 || p.columns[id] >= p.features) return WRONG_PROBLEM;
+      if (p.columns[id] < -1 || p.columns[id] >= p.features) return INVALID_PROBLEM;
     return DONE;
   }
 
@@ -100,7 +102,7 @@ struct Run {
     for (int64_t row = 0; row < B; row++) order[counts[T - length_of(row)]++] = row;
   }
 
-  // ---- the memory of one call
+  // ---- memory of one call
 
   struct Memory {
     int64_t *order, *counts;
@@ -108,10 +110,10 @@ struct Run {
     Gradients<S>* gradients;
     Int<S>*ids, *lengths;
     S *values, *d_values;
-    Saved* traces;       // [layer][direction], of the block at hand
-    Saved* scratch;      // one: c and kept where they are not saved
+    Saved* traces;       // [layer][direction], for the current block
+    Saved* scratch;      // a single one: c and kept values if these are not saved
     S *dh, *dc, *d_sums;
-    S* d_out[2][2];      // [of this layer, of the one below][direction]
+    S* d_out[2][2];      // [this layer, layer below][direction]
   };
 
   Parts parts_of(int64_t layer) const {
@@ -127,61 +129,61 @@ struct Run {
     return parts;
   }
 
-  void lay_out(Arena& arena, bool back, Memory& m) const {
+  void allocate(Arena& arena, bool back, Memory& m) const {
     const int lanes = B > L ? 2 * L : L;
-    m.order = arena.take<int64_t>(B);
-    m.counts = arena.take<int64_t>(T + 1);
-    m.weights = arena.take<Weights<S>>(N, D);
-    if (back) m.gradients = arena.take<Gradients<S>>(N, D);
+    m.order = arena.allocate<int64_t>(B);
+    m.counts = arena.allocate<int64_t>(T + 1);
+    m.weights = arena.allocate<Weights<S>>(N, D);
+    if (back) m.gradients = arena.allocate<Gradients<S>>(N, D);
     for (int64_t layer = 0; layer < N; layer++)
       for (int64_t d = 0; d < D; d++) {
         Weights<S> w{};
         Gradients<S> g{};
-        Packing<S, C>::lay_out(arena, H, units, parts_of(layer), back, w);
-        if (back) Packing<S, C>::lay_out(arena, units, parts_of(layer), g);
+        Packing<S, C>::allocate(arena, H, units, parts_of(layer), back, w);
+        if (back) Packing<S, C>::allocate(arena, units, parts_of(layer), g);
         if (!arena.base) continue;
         m.weights[layer * D + d] = w;
         if (back) m.gradients[layer * D + d] = g;
       }
-    m.lengths = arena.take<Int<S>>(lanes);
+    m.lengths = arena.allocate<Int<S>>(lanes);
     const int64_t padded = round_up(p.features, TILE_J);
     if (p.vocabulary)
-      m.ids = arena.take<Int<S>>(T, lanes);
+      m.ids = arena.allocate<Int<S>>(T, lanes);
     else
-      m.values = arena.take<S>(T, padded, lanes);
-    m.traces = arena.take<Saved>(N, D);
-    m.scratch = arena.take<Saved>(1);
+      m.values = arena.allocate<S>(T, padded, lanes);
+    m.traces = arena.allocate<Saved>(N, D);
+    m.scratch = arena.allocate<Saved>(1);
     const bool all = p.saved && keeps_all();
-    const int64_t kept = !back ? 1 : all ? 0 : stretch();  // steps of scratch
+    const int64_t kept = !back ? 1 : all ? 0 : segment_steps();  // steps of scratch
     Saved s{};
-    if (C::HAS_C && !all) s.c = arena.take<S>(kept + 1, units, lanes);
-    if (!all) s.kept = arena.take<S>(kept, units, C::KEPT, lanes);
+    if (C::HAS_C && !all) s.c = arena.allocate<S>(kept + 1, units, lanes);
+    if (!all) s.kept = arena.allocate<S>(kept, units, C::KEPT, lanes);
     if (arena.base) *m.scratch = s;
-    if (!p.saved)  // only the values that the next layer and the output read
+    if (!p.saved)  // only the states that the next layer and the output read
       for (int64_t layer = 0; layer < (N > 1 ? 2 : 1); layer++)
         for (int64_t d = 0; d < D; d++) {
-          S* h = arena.take<S>(T + 1, units, lanes);
+          S* h = arena.allocate<S>(T + 1, units, lanes);
           if (!arena.base) continue;
           for (int64_t each = layer; each < N; each += 2) m.traces[each * D + d] = {h, nullptr, nullptr};
         }
     if (!back) return;
-    if (p.d_inputs) m.d_values = arena.take<S>(T, padded, lanes);
-    m.dh = arena.take<S>(units, lanes);
-    m.dc = arena.take<S>(units, lanes);
-    m.d_sums = arena.take<S>(stretch(), units, C::ROWS, lanes);
+    if (p.d_inputs) m.d_values = arena.allocate<S>(T, padded, lanes);
+    m.dh = arena.allocate<S>(units, lanes);
+    m.dc = arena.allocate<S>(units, lanes);
+    m.d_sums = arena.allocate<S>(segment_steps(), units, C::ROWS, lanes);
     for (int which = 0; which < 2; which++)
       for (int64_t d = 0; d < D; d++)
-        if (which ? N > 1 : N > 1 || p.d_states) m.d_out[which][d] = arena.take<S>(T, units, lanes);
+        if (which ? N > 1 : N > 1 || p.d_states) m.d_out[which][d] = arena.allocate<S>(T, units, lanes);
   }
 
   int64_t scratch_bytes(bool back) const {
     Memory m{};
     Arena arena;
-    lay_out(arena, back, m);
+    allocate(arena, back, m);
     return arena.too_large ? -1 : arena.used;
   }
 
-  // ---- between the layout of the caller and the layout of a block
+  // ---- conversion between the caller's layout and the layout of a block
 
   template <int G>
   struct Block {
@@ -231,7 +233,7 @@ struct Run {
       }
     }
 
-    // one vector per sequence: (B, H) of a layer and direction
+    // One vector per sequence, (B, H), for a layer and direction
     void read_state(const void* from, int64_t which, S* to) {
       memset(to, 0, sizeof(S) * run.units * GL);
       if (!from) return;
@@ -244,7 +246,7 @@ struct Run {
         for (int64_t j = 0; j < run.H; j++) ((S*)to)[(which * run.B + rows[lane]) * run.H + j] = from[j * GL + lane];
     }
 
-    // one vector per step: (B, T, width), from `column` on
+    // One vector per step, (B, T, width), starting at `column`
     void write_series(Series<S> from, void* to, int64_t width, int64_t column) {
       const int64_t real = from.real;
       for (int lane = 0; lane < count; lane++) {
@@ -267,7 +269,7 @@ struct Run {
       }
     }
 
-    // ---- the passes
+    // ---- forward and backward pass
 
     Series<S> output(int64_t layer, int64_t d) const {
       S* h = m.traces[layer * run.D + d].h;
@@ -289,7 +291,7 @@ struct Run {
       return {states.h, s.c, s.kept, stride, stride * C::KEPT, first};
     }
 
-    void forward(bool all, int64_t stretch) {
+    void forward(bool all, int64_t segment_steps) {
       const Problem& p = run.p;
       const int64_t state = sizeof(S) * run.units * GL;
       for (int64_t layer = 0; layer < run.N; layer++)
@@ -300,7 +302,7 @@ struct Run {
           read_state(p.h0, which, saved.h);
           if (C::HAS_C) read_state(p.c0, which, used.c);
           for (int64_t from = 0, n = 0, to; from < steps; from = to, n++) {
-            to = all || !p.saved || from + stretch > steps ? steps : from + stretch;
+            to = all || !p.saved || from + segment_steps > steps ? steps : from + segment_steps;
             if (C::HAS_C && !all && p.saved) memcpy(saved.c + n * run.units * GL, used.c, state);
             code.forward(trace(used, saved, all ? 0 : from, !all), from, to);
           }
@@ -315,8 +317,8 @@ struct Run {
         for (int64_t d = 0; d < run.D; d++) read_series(run.p.d_states, m.d_out[0][d], run.D * run.H, d * run.H);
     }
 
-    // d_last: gradients of the last layer's last states, laid out as these; null where the caller of the library has them
-    void backward(bool all, int64_t stretch, S* const* d_last = nullptr) {
+    // d_last: gradients of the last states of the last layer, in the same layout; null if Problem has them
+    void backward(bool all, int64_t segment_steps, S* const* d_last = nullptr) {
       const Problem& p = run.p;
       const int64_t units = run.units;
       S *const *d_out = m.d_out[0], *const *d_below = m.d_out[1];
@@ -339,15 +341,15 @@ struct Run {
           read_state(p.d_h_n, which, m.dh);
           read_state(p.d_c_n, which, m.dc);
           if (d_last && layer == run.N - 1) memcpy(m.dh, d_last[d], sizeof(S) * units * GL);
-          for (int64_t n = (steps + stretch - 1) / stretch - 1; n >= 0; n--) {
-            const int64_t from = n * stretch, to = from + stretch > steps ? steps : from + stretch;
+          for (int64_t n = (steps + segment_steps - 1) / segment_steps - 1; n >= 0; n--) {
+            const int64_t from = n * segment_steps, to = from + segment_steps > steps ? steps : from + segment_steps;
             const Trace<S> made = trace(all ? saved : *m.scratch, saved, all ? 0 : from, false);
-            if (!all) {  // make the stretch again; h comes out as it is
+            if (!all) {  // recompute the segment; h does not change
               if (C::HAS_C) memcpy(made.c, saved.c + n * units * GL, sizeof(S) * units * GL);
               code.forward(made, from, to);
             }
             code.backward(made, from, to, has_out ? d_out[d] : nullptr, m.dh, m.dc, m.d_sums);
-            code.gather(made, from, to, m.d_sums, m.gradients[which], layer || p.d_inputs ? d_parts : nullptr);
+            code.accumulate_gradients(made, from, to, m.d_sums, m.gradients[which], layer || p.d_inputs ? d_parts : nullptr);
           }
           write_state(m.dh, which, p.d_h0);
           if (C::HAS_C) write_state(m.dc, which, p.d_c0);
@@ -361,13 +363,13 @@ struct Run {
   };
 
   int64_t operator()(bool back) const {
-    if (p.saved && (p.saved_bytes < 0 || p.saved_bytes != saved_bytes())) return WRONG_PROBLEM;
-    if (!is_enough(p.scratch, p.scratch_bytes, scratch_bytes(back))) return WRONG_PROBLEM;
+    if (p.saved && (p.saved_bytes < 0 || p.saved_bytes != saved_bytes())) return INVALID_PROBLEM;
+    if (!is_large_enough(p.scratch, p.scratch_bytes, scratch_bytes(back))) return INVALID_PROBLEM;
     if (const int64_t outcome = check()) return outcome;
     Memory m{};
     Arena arena;
     arena.base = (char*)p.scratch;
-    lay_out(arena, back, m);
+    allocate(arena, back, m);
 
     const int64_t sets = N * D;
     const S* const* parameters = (const S* const*)p.parameters;
@@ -384,7 +386,7 @@ struct Run {
     for (int64_t row = 0; row < B;) {
       const int groups = B - row > L ? 2 : 1;
       if (p.saved)
-        for (int64_t set = 0; set < sets; set++) m.traces[set] = lay_out_saved(saved, groups * L, all);
+        for (int64_t set = 0; set < sets; set++) m.traces[set] = allocate_saved(saved, groups * L, all);
       if (groups == 2)
         pass(Block<2>(*this, m, row), all, back);
       else
@@ -400,12 +402,12 @@ struct Run {
   template <class B_>
   void pass(B_ block, bool all, bool back) const {
     block.read_inputs();
-    if (!back) return block.forward(all, stretch());
+    if (!back) return block.forward(all, segment_steps());
     block.read_gradients();
-    block.backward(all, stretch());
+    block.backward(all, segment_steps());
   }
 
-  // Padding of weights, and the sums of gradients.
+  // Set the padding of the weights and the sums of the gradients to zero.
   void zero(Memory& m, int64_t set, bool back) const {
     const Weights<S>& w = m.weights[set];
     const Parts parts = parts_of(set / D);
@@ -428,9 +430,9 @@ struct Run {
   }
 };
 
-// Calls make.of<S, C>() for the number type and the cell that a problem names.
+// Call make.of<S, C>() for the number type and the cell of a problem.
 template <class S, class Make>
-int64_t by_cell(const Problem& p, Make make) {
+int64_t dispatch_cell(const Problem& p, Make make) {
   switch (p.cell) {
     case RNN_TANH:
       return make.template of<S, Rnn<S, false>>();
@@ -441,16 +443,16 @@ int64_t by_cell(const Problem& p, Make make) {
     case LSTM:
       return make.template of<S, Lstm<S>>();
     default:
-      return WRONG_PROBLEM;
+      return INVALID_PROBLEM;
   }
 }
 
 template <class Make>
-int64_t by_type(const Problem& p, Make make) {
+int64_t dispatch_type(const Problem& p, Make make) {
   for (int64_t size : {p.layers, p.batch, p.steps, p.features, p.hidden})
-    if (size < 1 || size >= LONGEST) return WRONG_PROBLEM;
-  if ((p.directions != 1 && p.directions != 2) || p.vocabulary < 0 || p.vocabulary >= LONGEST) return WRONG_PROBLEM;
-  return p.is_double ? by_cell<double>(p, make) : by_cell<float>(p, make);
+    if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
+  if ((p.directions != 1 && p.directions != 2) || p.vocabulary < 0 || p.vocabulary >= MAX_SIZE) return INVALID_PROBLEM;
+  return p.is_double ? dispatch_cell<double>(p, make) : dispatch_cell<float>(p, make);
 }
 
 template <class Use>
@@ -464,7 +466,7 @@ struct Recurrence {
 };
 template <class Use>
 int64_t with_run(const Problem& p, Use use) {
-  return by_type(p, Recurrence<Use>{p, use});
+  return dispatch_type(p, Recurrence<Use>{p, use});
 }
 
 }  // namespace
@@ -473,7 +475,7 @@ int64_t with_run(const Problem& p, Use use) {
 
 extern "C" {
 
-// Bytes that forward leaves for backward, and those that a call works in; -1 where they cannot be counted.
+// Bytes of activations that forward saves for backward, and of scratch memory; -1 on overflow.
 EXPORTED int64_t JOIN(seqhub_saved_bytes, ISA)(const Problem* p) {
   return with_run(*p, [](const auto& run) { return run.saved_bytes(); });
 }
@@ -489,15 +491,15 @@ EXPORTED int64_t JOIN(seqhub_forward, ISA)(const Problem* p) {
 }
 
 EXPORTED int64_t JOIN(seqhub_backward, ISA)(const Problem* p) {
-  if (!p->saved) return WRONG_PROBLEM;
+  if (!p->saved) return INVALID_PROBLEM;
   return with_run(*p, [](const auto& run) { return run(true); });
 }
 
-// Bytes that training works in; -1 where they cannot be counted.
-EXPORTED int64_t JOIN(seqhub_fit_scratch, ISA)(const FitProblem* f) {
-  return with_fitting(*f, [](const auto& fitting) { return fitting.scratch_bytes(); });
+// Bytes of scratch memory for training; -1 on overflow.
+EXPORTED int64_t JOIN(seqhub_train_scratch, ISA)(const TrainProblem* f) {
+  return with_trainer(*f, [](const auto& trainer) { return trainer.scratch_bytes(); });
 }
-EXPORTED int64_t JOIN(seqhub_fit, ISA)(const FitProblem* f) {
-  return with_fitting(*f, [](auto& fitting) { return fitting(); });
+EXPORTED int64_t JOIN(seqhub_train, ISA)(const TrainProblem* f) {
+  return with_trainer(*f, [](auto& trainer) { return trainer(); });
 }
 }

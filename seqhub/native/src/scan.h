@@ -1,8 +1,8 @@
-// The recurrence over time for one block of G * LANES sequences, in one direction of one layer.
+// Recurrence over time for one block of G * LANES sequences, in one direction of one layer.
 //
-// Everything is laid out [step][unit or sum][sequence]; the sums of a unit are neighbours. Units are padded to a
-// multiple of four with zero weights, which leaves their states zero. A step at which a sequence is not active (it has
-// ended, or in the reverse direction not begun) leaves its state as it was.
+// All arrays have the layout [step][unit or sum][sequence]; the sums of a unit are adjacent. Units are padded to a
+// multiple of four with zero weights, which keeps their states zero. Steps at which a sequence is not active (after its
+// end, or in the reverse direction before its start) do not change its state.
 #pragma once
 #include "cells.h"
 
@@ -12,37 +12,38 @@ namespace {
 
 constexpr bool WIDE = VECTOR_BYTES == 64;  // 32 registers rather than 16
 constexpr int UNIT_PADDING = 4;
-constexpr int PERMUTED_TABLES = VECTOR_BYTES >= 32 ? 4 : 0;  // vectors that a table row may have to be permuted
-constexpr int TILE_K = WIDE ? 4 : 2, TILE_J = 4, TILE = TILE_K * TILE_J;  // of weight gradients
-constexpr int MOST_MASKED_IDS = 32;  // up to this number gradients of the table are masked sums, above it they are scattered
+constexpr int PERMUTED_TABLES = VECTOR_BYTES >= 32 ? 4 : 0;  // maximal number of vectors of a table row for permutations
+constexpr int TILE_K = WIDE ? 4 : 2, TILE_J = 4, TILE = TILE_K * TILE_J;  // tiles of weight gradients
+// Up to this number of ids, gradients of the table are masked sums; above, they are scattered
+constexpr int MAX_MASKED_IDS = 32;
 
 template <class C>
-constexpr int input_position(int row) {  // of a sum's row among those that x enters, or -1
+constexpr int input_position(int row) {  // gate whose input weights contribute to a sum, or -1
   for (int i = 0; i < C::GATES; i++)
     if (C::INPUT[i] == row) return i;
   return -1;
 }
 
-// A sequence of vectors [step][width][G * LANES] that is read at time t; of the width the first `real` ones count.
+// A sequence of vectors, [step][width][G * LANES], indexed by time t. The first `real` columns are not padding.
 template <class S>
 struct Series {
   S* data;
-  int64_t width, real, first, direction;  // at time t: entry first + direction * t
+  int64_t width, real, first, direction;  // time t is at entry first + direction * t
   INLINE S* at(int64_t t, int lanes) const { return data + (first + direction * t) * width * lanes; }
 };
 
 template <class S>
 struct Weights {
-  int64_t hidden;     // units that are not padding, which is never read: infinity times its zero weight would be NaN
-  int64_t units;      // padded
-  int tiles_of_units; // units whose sums are computed together
-  S* recurrent;       // [tile][unit before][unit of tile][gate]
-  int parts;          // of real-valued input; 0 where ids enter
-  S* input[2];        // of each part: [tile][feature][unit of tile][gate]
+  int64_t hidden;     // units without padding; padding is not read, since infinity times zero would be NaN
+  int64_t units;      // units with padding
+  int tiles_of_units; // number of units whose sums are computed together
+  S* recurrent;       // [tile][previous unit][unit of tile][gate]
+  int parts;          // number of parts of a real-valued input; 0 for ids
+  S* input[2];        // for each part: [tile][feature][unit of tile][gate]
   S* bias;            // [unit][row]
   int64_t ids;        // columns of the table, including the zero vector
-  S* table;           // input weights and bias of each id, [unit][row][id] or, with more ids than can be permuted, [id][unit][row]
-  S* recurrent_back;  // [tile of units before][unit][gate][unit of tile]
+  S* table;           // input weights and bias of each id: [unit][row][id], or [id][unit][row] if too many to be permuted
+  S* recurrent_back;  // [tile of previous units][unit][gate][unit of tile]
   S* input_back[2];   // [tile of features][unit][gate][feature of tile]
 };
 
@@ -52,19 +53,19 @@ struct Input {
   Series<S> parts[2];
 };
 
-// Where forward leaves its steps; a stride of zero keeps only the last.
+// Activations of all steps. With a stride of zero only the last step is stored.
 template <class S>
 struct Trace {
   S* h;               // [step + 1][unit][sequence], the initial state first
-  S *c, *kept;        // entry 0 belongs to step `first`
+  S *c, *kept;        // entry 0 is step `first`
   int64_t c_stride, kept_stride, first;
 };
 
 template <class S>
 struct Gradients {
-  S* recurrent;  // [tile of units before][tile of gates][TILE]
-  S* input[2];
-  S* table;      // as above with ids for units, or [id][gate]
+  S* recurrent;  // [tile of previous units][tile of gates][TILE]
+  S* input[2];   // for each part: the same with features in place of previous units
+  S* table;      // the same with ids, or [id][gate]
   S* bias;       // [unit][row]
 };
 
@@ -72,18 +73,18 @@ template <class S, class C, int G>
 struct Scan {
   using V = Vec<S>;
   static constexpr int L = LANES<S>, GL = G * L, ROWS = C::ROWS, GATES = C::GATES;
-  static constexpr int UNITS = ROWS == 1 ? 4 : WIDE ? 2 : 1;  // of a tile; its sums fit the registers
-  static constexpr int KEPT = C::KEPT ? C::KEPT : 1;          // no array is empty
+  static constexpr int UNITS = ROWS == 1 ? 4 : WIDE ? 2 : 1;  // units of a tile, such that its sums fit the registers
+  static constexpr int KEPT = C::KEPT ? C::KEPT : 1;          // at least 1, since arrays must not be empty
   static constexpr int N = UNITS * G;                         // vectors of a tile
   using P = Pack<S, N>;
 
   const Weights<S>& w;
   Input<S> x;
   const Int<S>* lengths;  // (GL,)
-  int64_t steps;          // the longest of them
+  int64_t steps;          // largest length
   bool reverse;
 
-  // of vector n of the tile that begins with unit `first`, where every unit has `count` vectors, number k
+  // Offset of vector n of the tile that starts at unit `first`: vector k of the `count` vectors of its unit
   static INLINE int64_t place(int64_t first, int n, int count = 1, int k = 0) {
     return ((first + n / G) * count + k) * GL + n % G * L;
   }
@@ -131,9 +132,9 @@ struct Scan {
       forward_steps<false>(trace, from, to);
   }
 
-  // ONE: ids enter, and a row of their table is one vector; nothing is left to decide in the midst of the sums
+  // ONE: inputs are ids and a table row is one vector, so that the inner loop has no branches
   template <bool ONE>
-  APART void forward_steps(const Trace<S>& trace, int64_t from, int64_t to) const {
+  NOINLINE void forward_steps(const Trace<S>& trace, int64_t from, int64_t to) const {
     const int64_t units = w.units;
     for (int64_t step = from; step < to; step++) {
       const int64_t t = time(step), entry = step - trace.first;
@@ -181,7 +182,7 @@ struct Scan {
     }
   }
 
-  // result[j] += sum over the gates of weights[tile][gate][j] * d_sums[ROW of gate], for all j
+  // result[j] += sum over units and gates of weights[tile][unit][gate][j] * d_sums[unit][ROW[gate]], for all j
   template <const int* ROW, int J>
   void multiply_back(const S* weights, const S* d_sums, int64_t width, S* result) const {
     for (int64_t first = 0; first < width; first += J, weights += (w.units - w.hidden) * GATES * J) {
@@ -215,8 +216,9 @@ struct Scan {
       multiply_back<ROW, 4>(weights, d_sums, width, result);
   }
 
-  // Gradients of the sums of steps [from, to), into d_sums, entry 0 for step `from`; dh and dc go from after to before.
-  APART void backward(const Trace<S>& trace, int64_t from, int64_t to, const S* d_out, S* dh, S* dc, S* d_sums) const {
+  // Write the gradients of the sums of steps [from, to) into d_sums, with step `from` at entry 0. dh and dc are gradients of
+  // the state after step to - 1 and are replaced by those of the state before step `from`.
+  NOINLINE void backward(const Trace<S>& trace, int64_t from, int64_t to, const S* d_out, S* dh, S* dc, S* d_sums) const {
     const int64_t units = w.units;
     for (int64_t step = to - 1; step >= from; step--) {
       const int64_t t = time(step), entry = step - trace.first;
@@ -249,7 +251,7 @@ struct Scan {
     }
   }
 
-  // One tile of a weight gradient: d_sums[gate] times operand[j], summed over steps and sequences.
+  // One tile of a weight gradient: products of d_sums[gate] and operand[j], summed over steps and sequences.
   template <const int* ROW, class Operand>
   static INLINE void tile_of_products(const S* d_sums, int64_t units, int64_t gate, int64_t count, Operand operand,
                                       S* result) {
@@ -280,9 +282,9 @@ struct Scan {
     for (int n = 0; n < TILE; n += L) store<S>(result + n, load<S>(result + n) + sums<S>(sum + n));
   }
 
-  // All weight gradients of steps [from, to), and the gradient of the input if it is needed (d_parts).
-  APART void gather(const Trace<S>& trace, int64_t from, int64_t to, const S* d_sums, const Gradients<S>& grads,
-              const Series<S>* d_parts) const {
+  // Add all weight gradients of steps [from, to), and the gradient of the input to d_parts unless null.
+  NOINLINE void accumulate_gradients(const Trace<S>& trace, int64_t from, int64_t to, const S* d_sums,
+                                     const Gradients<S>& grads, const Series<S>* d_parts) const {
     const int64_t units = w.units, gates = units * GATES, count = to - from;
     S* result = grads.recurrent;
     for (int64_t j = 0; j < units; j += TILE_J)
@@ -308,7 +310,7 @@ struct Scan {
           multiply_back<C::INPUT>(w.input_back[part], d_sums + s * units * ROWS * GL, series.width,
                                   d_parts[part].at(time(from + s), GL));
     }
-    if (!w.parts && w.ids <= MOST_MASKED_IDS) {
+    if (!w.parts && w.ids <= MAX_MASKED_IDS) {
       const Int<S>* ids = x.ids + time(from) * GL;
       const int64_t stride = reverse ? -GL : GL;
       result = grads.table;
@@ -331,7 +333,7 @@ struct Scan {
         }
     }
     for (int64_t row = 0; row < units * ROWS; row++) {
-      if (!w.parts && input_position<C>(row % ROWS) >= 0) continue;  // is the sum over the table
+      if (!w.parts && input_position<C>(row % ROWS) >= 0) continue;  // computed as the sum over the table
       V sum{};
       for (int64_t s = 0; s < count; s++)
         for (int g = 0; g < G; g++) sum += load<S>(d_sums + (s * units * ROWS + row) * GL + g * L);

@@ -1,57 +1,57 @@
-// The recurrence for few sequences: lanes of a vector belong to units, because a vector of sequences would be mostly empty.
+// Recurrence for small batches. Vector lanes are units, because a vector of sequences would be mostly empty.
 //
-// The layout of a sequence is [step][sum][unit], with units padded to whole vectors. Up to FEW sequences take their
-// steps side by side, the longest first, so that those that still run are always the first ones; no step is masked.
+// The layout of a sequence is [step][sum][unit], with units padded to whole vectors. Up to SMALL_BATCH sequences run in
+// parallel, sorted by length in descending order, so that the active ones always come first and no step is masked.
 #pragma once
 #include "head.h"
 #include "weight_layout.h"
 
 namespace {
 
-constexpr int FEW = 4;
-constexpr int FEW_J = WIDE ? 4 : 2;  // units of a tile of weight gradients
+constexpr int SMALL_BATCH = 4;                  // sequences that run in parallel
+constexpr int SMALL_BATCH_TILE = WIDE ? 4 : 2;  // input columns per tile of weight gradients
 
 template <class S>
-struct FewWeights {  // and their gradients, without the last three
-  S* recurrent;      // [unit before][gate][unit]
-  S* input[2];       // of each part: [feature][gate][unit]
+struct SmallBatchWeights {  // Also used for gradients, without the last three.
+  S* recurrent;      // [previous unit][gate][unit]
+  S* input[2];       // for each part: [feature][gate][unit]
   S* bias;           // [row][unit]
-  S* table;          // [id][row][unit] with the bias; of gradients [id][gate][unit]
-  S* recurrent_back; // [unit][gate][unit before]
-  S* input_back[2];  // of each part of a layer that has one below: [unit][gate][unit below]
+  S* table;          // [id][row][unit] including the bias; for gradients [id][gate][unit]
+  S* recurrent_back; // [unit][gate][previous unit]
+  S* input_back[2];  // for each part of the upper layers: [unit][gate][unit below]
 };
 
-// A vector of scalars for each step: of an input or a state.
+// Scalars of an input or a state at each step.
 template <class S>
 struct Scalars {
   const S* data;
-  int64_t first, stride;  // of step s: data + first + stride * s
+  int64_t first, stride;  // step s is at data + first + stride * s
   INLINE const S* at(int64_t s) const { return data + first + stride * s; }
 };
 
 template <class S>
-struct FewTrace {  // of one sequence
+struct SmallBatchTrace {  // activations of one sequence
   S *h, *c;        // [step + 1][unit]
   S *kept;         // [step][kept][unit]
 };
 
 template <class S>
-struct FewInput {  // of one sequence, by its own steps
+struct SmallBatchInput {  // input of one sequence, in the order in which its steps are read
   Scalars<S> parts[2];
-  const int32_t* columns;  // of ids: [step * direction]
+  const int32_t* columns;  // columns of ids, [step * direction]
   int64_t first, direction;
 };
 
 template <class S, class C, int Q>
-struct FewScan {
+struct SmallBatchScan {
   using V = Vec<S>;
   using P = Pack<S, Q>;
   static constexpr int L = LANES<S>, ROWS = C::ROWS, GATES = C::GATES, KEPT = C::KEPT ? C::KEPT : 1;
 
-  const FewWeights<S>& w;
+  const SmallBatchWeights<S>& w;
   int64_t hidden, lanes, parts, widths[2];
-  const FewInput<S>* x;
-  const FewTrace<S>* trace;
+  const SmallBatchInput<S>* x;
+  const SmallBatchTrace<S>* trace;
 
   template <const int* ROW>
   INLINE void multiply(const S* weights, const S* const* vectors, int64_t count, V (&sum)[ROWS][Q]) const {
@@ -64,7 +64,7 @@ struct FewScan {
       }
   }
 
-  APART void forward(int64_t from, int64_t to) const {
+  NOINLINE void forward(int64_t from, int64_t to) const {
     for (int64_t step = from; step < to; step++)
       for (int64_t unit = 0; unit < lanes; unit += L) {
         V sum[ROWS][Q];
@@ -101,7 +101,7 @@ struct FewScan {
       }
   }
 
-  // result[q][.] += sum over units and gates of weights[unit][gate][.] * d_sums[q][ROW of gate][unit]
+  // result[q][.] += sum over units and gates of weights[unit][gate][.] * d_sums[q][ROW[gate]][unit]
   template <const int* ROW>
   INLINE void multiply_back(const S* weights, S* const* d_sums, S* const* result) const {
     for (int64_t to = 0; to < lanes; to += L) {
@@ -124,8 +124,8 @@ struct FewScan {
     }
   }
 
-  // d_out: of each sequence, by its own steps, or null; d_sums [step][row][unit]
-  APART void backward(int64_t from, int64_t to, const Scalars<S>* d_out, S* const* dh, S* const* dc,
+  // d_out: gradients of the outputs of each sequence in reading order, or null; d_sums: [step][row][unit]
+  NOINLINE void backward(int64_t from, int64_t to, const Scalars<S>* d_out, S* const* dh, S* const* dc,
                       S* const* d_sums) const {
     for (int64_t step = to - 1; step >= from; step--) {
       S* sums[Q];
@@ -160,9 +160,9 @@ struct FewScan {
   }
 };
 
-// Gradients of the weights from the gradients of the sums, one sequence at a time.
+// Weight gradients from the gradients of the sums, for one sequence at a time.
 template <class S, class C>
-struct FewGather {
+struct SmallBatchGradients {
   using V = Vec<S>;
   static constexpr int L = LANES<S>, ROWS = C::ROWS, GATES = C::GATES;
 
@@ -191,15 +191,15 @@ struct FewGather {
       }
   }
   template <const int* ROW>
-  APART void products(Scalars<S> x, int64_t width, S* result) const {
+  NOINLINE void products(Scalars<S> x, int64_t width, S* result) const {
     for (int64_t unit = 0; unit < lanes; unit += L) {
       int64_t j = 0;
-      for (; j + FEW_J <= width; j += FEW_J)
-        tile<ROW, FEW_J>({x.data + j, x.first, x.stride}, unit, result + j * GATES * lanes);
+      for (; j + SMALL_BATCH_TILE <= width; j += SMALL_BATCH_TILE)
+        tile<ROW, SMALL_BATCH_TILE>({x.data + j, x.first, x.stride}, unit, result + j * GATES * lanes);
       for (; j < width; j++) tile<ROW, 1>({x.data + j, x.first, x.stride}, unit, result + j * GATES * lanes);
     }
   }
-  APART void table(const FewInput<S>& x, S* result) const {
+  NOINLINE void table(const SmallBatchInput<S>& x, S* result) const {
     for (int64_t step = 0; step < steps; step++) {
       S* to = result + x.columns[x.first + x.direction * step] * GATES * lanes;
       for (int64_t unit = 0; unit < lanes; unit += L)
@@ -209,7 +209,7 @@ struct FewGather {
                    load<S>(to + gate * lanes + unit) + load<S>(d_sums + (step * ROWS + C::INPUT[gate]) * lanes + unit));
     }
   }
-  APART void bias(S* result) const {
+  NOINLINE void bias(S* result) const {
     for (int64_t unit = 0; unit < lanes; unit += L) {
       V sum[ROWS] = {};
       for (int64_t step = 0; step < steps; step++)
@@ -222,21 +222,21 @@ struct FewGather {
   }
 };
 
-// Permutes weights into the order that FewScan reads, and gradients back.
+// Conversion of weights to the layout that SmallBatchScan reads, and of gradients from it.
 template <class S, class C>
-struct FewPacking {
+struct SmallBatchPacking {
   static constexpr int GATES = C::GATES, ROWS = C::ROWS;
 
-  static void lay_out(Arena& arena, int64_t hidden, int64_t lanes, const Parts& parts, bool back, FewWeights<S>& w) {
-    w.recurrent = arena.take<S>(hidden, GATES, lanes);
-    w.bias = arena.take<S>(ROWS, lanes);
-    for (int p = 0; p < parts.count; p++) w.input[p] = arena.take<S>(parts.real[p], GATES, lanes);
-    if (!parts.count) w.table = arena.take<S>(parts.columns + 1, back ? ROWS : GATES, lanes);
+  static void allocate(Arena& arena, int64_t hidden, int64_t lanes, const Parts& parts, bool back, SmallBatchWeights<S>& w) {
+    w.recurrent = arena.allocate<S>(hidden, GATES, lanes);
+    w.bias = arena.allocate<S>(ROWS, lanes);
+    for (int p = 0; p < parts.count; p++) w.input[p] = arena.allocate<S>(parts.real[p], GATES, lanes);
+    if (!parts.count) w.table = arena.allocate<S>(parts.columns + 1, back ? ROWS : GATES, lanes);
     if (!back) return;
-    w.recurrent_back = arena.take<S>(hidden, GATES, lanes);
-    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.take<S>(hidden, GATES, lanes);
+    w.recurrent_back = arena.allocate<S>(hidden, GATES, lanes);
+    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.allocate<S>(hidden, GATES, lanes);
   }
-  static void zero(int64_t hidden, int64_t lanes, const Parts& parts, bool back, const FewWeights<S>& w) {
+  static void zero(int64_t hidden, int64_t lanes, const Parts& parts, bool back, const SmallBatchWeights<S>& w) {
     auto clear = [&](S* at, int64_t count) { memset(at, 0, sizeof(S) * count * lanes); };
     clear(w.recurrent, hidden * GATES);
     clear(w.bias, ROWS);
@@ -247,9 +247,9 @@ struct FewPacking {
     for (int p = 0; p < parts.count; p++) clear(w.input_back[p], hidden * GATES);
   }
 
-  // The padding is zero, and stays so.
+  // The padding must be zero and is not written.
   static void pack(const S* const* parameters, int64_t hidden, int64_t lanes, const Parts& parts, bool below,
-                   const FewWeights<S>& w) {
+                   const SmallBatchWeights<S>& w) {
     const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
     memset(w.bias, 0, sizeof(S) * ROWS * lanes);
     for (int gate = 0; gate < GATES; gate++)
@@ -276,7 +276,7 @@ struct FewPacking {
           w.table[(id * ROWS + C::INPUT[gate]) * lanes + unit] += weight_ih[(gate * hidden + unit) * parts.columns + id];
   }
 
-  static void unpack(const FewWeights<S>& g, int64_t hidden, int64_t lanes, const Parts& parts, S* const* out) {
+  static void unpack(const SmallBatchWeights<S>& g, int64_t hidden, int64_t lanes, const Parts& parts, S* const* out) {
     S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
     for (int gate = 0; gate < GATES; gate++)
       for (int64_t unit = 0; unit < hidden; unit++) {

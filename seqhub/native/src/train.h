@@ -1,48 +1,48 @@
-// Training: many steps of an optimizer in one call. Each step is, block by block, forward, the readout with its loss and
-// its gradient, and backward while the activations are in cache; then the gradient is clipped and the step taken.
+// Training: many optimizer steps in one call. In each step, every block runs forward, the readout with its loss and
+// gradient, and backward while the activations are in cache. Then the gradient is clipped and the optimizer step taken.
 #pragma once
 #include "small_batch.h"
 #include "readout.h"
 
 namespace {
 
-// Vectors of units are used if they are so much fewer than vectors of sequences. One, by counting: a vector costs about
-// the same in either form.
-constexpr double FEWER = 1;
+// Vectors of units are used if their number is less than this multiple of the number of vectors of sequences. The ratio
+// is 1, because a vector costs about the same in both layouts.
+constexpr double SMALL_BATCH_RATIO = 1;
 
-inline Problem problem_of(const FitProblem& f) {
+inline Problem problem_of(const TrainProblem& f) {
   Problem p{};
   p.cell = f.cell, p.is_double = f.is_double, p.layers = f.layers, p.directions = f.directions;
   p.batch = f.batch < f.sequences ? f.batch : f.sequences, p.steps = f.steps, p.features = f.features;
   p.hidden = f.hidden, p.vocabulary = f.vocabulary, p.inputs = f.inputs, p.columns = f.columns;
-  p.saved = (void*)&f;  // only compared with null, and so is d_states
+  p.saved = (void*)&f;  // only compared with null, like d_states
   if (f.target == STEP_CLASS || f.target == NEXT_SYMBOL) p.d_states = &f;
   return p;
 }
 
 template <class S, class C>
-struct Fitting {
+struct Trainer {
   static constexpr int L = LANES<S>;
   using R = Run<S, C>;
 
-  const FitProblem& f;
-  Problem& p;  // of the batch at hand
+  const TrainProblem& f;
+  Problem& p;  // the current batch
   R run;
   const bool by_step;
   const Readout<S> readout;
-  const int64_t head_at, size;  // where its parameters begin, and how many there are of all with padding
-  const int64_t units;          // padded to whole vectors
-  const bool few;               // whether vectors hold units
+  const int64_t head_at, size;  // offset of the head's parameters, and the padded number of all parameters
+  const int64_t units;          // units padded to whole vectors
+  const bool small_batch;       // whether vector lanes are units
 
-  Fitting(const FitProblem& fit, Problem& problem)
+  Trainer(const TrainProblem& fit, Problem& problem)
       : f(fit), p(problem), run(p, nullptr, f.lengths, p.batch < 2 * L ? p.batch : 2 * L), by_step(p.d_states),
-        readout(f, run.D, run.H), head_at(place_sets(nullptr, nullptr)),
+        readout(f, run.D, run.H), head_at(locate_weights(nullptr, nullptr)),
         size(round_up(int64_t(uint64_t(head_at) + readout.size()), PARAMETER_PADDING)), units(round_up(run.H, L)),
-        few(p.batch * (units / L) < FEWER * run.H * round_up(p.batch, L) / L) {}
+        small_batch(p.batch * (units / L) < SMALL_BATCH_RATIO * run.H * round_up(p.batch, L) / L) {}
 
-  // Finds the tensors of the recurrence in a buffer of all parameters; returns how many numbers they are. The number may
-  // wrap around, as may those that it is added to: then the scratch memory, which must hold all, cannot be counted.
-  int64_t place_sets(S* buffer, S** sets) const {
+  // Set pointers to the tensors of the recurrence in a buffer of all parameters, and return their number of elements. The
+  // number and sums with it may wrap around. Then the size of the scratch memory overflows, too, and is reported as such.
+  int64_t locate_weights(S* buffer, S** sets) const {
     uint64_t used = 0;
     for (int64_t set = 0; set < run.N * run.D; set++) {
       const uint64_t rows = C::GATES * run.H, sizes[] = {rows * run.parts_of(set / run.D).columns, rows * run.H, rows, rows};
@@ -54,88 +54,88 @@ struct Fitting {
     return used;
   }
 
-  // ---- the memory of one call
+  // ---- memory of one call
 
-  // What is needed for few sequences in place of the memory of Run and of that of activations.
-  struct FewMemory {
-    FewWeights<S> *weights, *gradients;  // [layer][direction]
-    FewTrace<S>* traces;                 // [layer][direction][sequence]
-    int32_t* columns[FEW];
-    S *d_sums[FEW], *dh[FEW], *dc[FEW];
-    S* d_out[2][2][FEW];                 // [this layer, layer below][direction], [step][unit]
+  // Memory for small batches, in place of the memory of Run and of the activations.
+  struct SmallBatchMemory {
+    SmallBatchWeights<S> *weights, *gradients;  // [layer][direction]
+    SmallBatchTrace<S>* traces;                 // [layer][direction][sequence]
+    int32_t* columns[SMALL_BATCH];
+    S *d_sums[SMALL_BATCH], *dh[SMALL_BATCH], *dc[SMALL_BATCH];
+    S* d_out[2][2][SMALL_BATCH];                // [this layer, layer below][direction], [step][unit]
   };
 
   struct Memory {
     typename R::Memory run;
-    int64_t *order, *counts;  // of the rows of a batch
+    int64_t *order, *counts;  // for sorting the rows of a batch by length
     char* saved;              // activations of one block
-    S **sets, **d_sets;       // the recurrence's tensors, and their gradients
+    S **sets, **d_sets;       // tensors of the recurrence, and their gradients
     S *gradient;              // (size,)
     typename Readout<S>::Memory head;
     Int<S>* labels;           // [step][sequence] of a block
     S* numbers;               // [sequence]
     S* d_last[2];
-    S* few_last;              // for few sequences, [direction][sequence][unit]
-    bool* refused;            // of each id: whether it must not occur
-    FewMemory few;
+    S* d_last_states;         // for small batches, [direction][sequence][unit]
+    bool* disallowed;         // (vocabulary,), whether an id is not allowed
+    SmallBatchMemory small_batch;
   };
 
   int lanes() const { return p.batch > L ? 2 * L : L; }
 
-  void lay_out(Arena& arena, Memory& m) const {
-    if (few) {
-      lay_out(arena, m.few);
+  void allocate(Arena& arena, Memory& m) const {
+    if (small_batch) {
+      allocate(arena, m.small_batch);
     } else {
-      run.lay_out(arena, true, m.run);
+      run.allocate(arena, true, m.run);
       Arena one;
-      for (int64_t set = 0; set < run.N * run.D; set++) run.lay_out_saved(one, lanes(), run.keeps_all());
+      for (int64_t set = 0; set < run.N * run.D; set++) run.allocate_saved(one, lanes(), run.keeps_all());
       arena.too_large |= one.too_large;
-      m.saved = arena.take<char>(one.used);
+      m.saved = arena.allocate<char>(one.used);
     }
-    m.order = arena.take<int64_t>(p.batch);
-    m.counts = arena.take<int64_t>(run.T + 1);
-    m.sets = arena.take<S*>(run.N * run.D, 4);
-    m.d_sets = arena.take<S*>(run.N * run.D, 4);
-    m.gradient = arena.take<S>(size);
-    readout.lay_out(arena, m.head, lanes(), few);
-    for (int64_t d = 0; d < run.D; d++) m.d_last[d] = arena.take<S>(run.units, lanes());
-    if (few) m.few_last = arena.take<S>(run.D, FEW, units);
-    if (f.target == CLASS || f.target == STEP_CLASS) m.labels = arena.take<Int<S>>(by_step ? run.T : 1, lanes());
-    if (f.target == NUMBER) m.numbers = arena.take<S>(lanes());
-    m.refused = arena.take<bool>(f.vocabulary + 1);
+    m.order = arena.allocate<int64_t>(p.batch);
+    m.counts = arena.allocate<int64_t>(run.T + 1);
+    m.sets = arena.allocate<S*>(run.N * run.D, 4);
+    m.d_sets = arena.allocate<S*>(run.N * run.D, 4);
+    m.gradient = arena.allocate<S>(size);
+    readout.allocate(arena, m.head, lanes(), small_batch);
+    for (int64_t d = 0; d < run.D; d++) m.d_last[d] = arena.allocate<S>(run.units, lanes());
+    if (small_batch) m.d_last_states = arena.allocate<S>(run.D, SMALL_BATCH, units);
+    if (f.target == CLASS || f.target == STEP_CLASS) m.labels = arena.allocate<Int<S>>(by_step ? run.T : 1, lanes());
+    if (f.target == NUMBER) m.numbers = arena.allocate<S>(lanes());
+    m.disallowed = arena.allocate<bool>(f.vocabulary + 1);
   }
 
   int64_t scratch_bytes() const {
     Memory m{};
     Arena arena;
-    lay_out(arena, m);
+    allocate(arena, m);
     return arena.too_large ? -1 : arena.used;
   }
 
-  void lay_out(Arena& arena, FewMemory& m) const {
+  void allocate(Arena& arena, SmallBatchMemory& m) const {
     const int64_t sets = run.N * run.D, T = run.T;
-    m.weights = arena.take<FewWeights<S>>(sets);
-    m.gradients = arena.take<FewWeights<S>>(sets);
-    m.traces = arena.take<FewTrace<S>>(sets, FEW);
+    m.weights = arena.allocate<SmallBatchWeights<S>>(sets);
+    m.gradients = arena.allocate<SmallBatchWeights<S>>(sets);
+    m.traces = arena.allocate<SmallBatchTrace<S>>(sets, SMALL_BATCH);
     for (int64_t set = 0; set < sets; set++) {
-      FewWeights<S> w{}, g{};
-      FewPacking<S, C>::lay_out(arena, run.H, units, run.parts_of(set / run.D), true, w);
-      FewPacking<S, C>::lay_out(arena, run.H, units, run.parts_of(set / run.D), false, g);
+      SmallBatchWeights<S> w{}, g{};
+      SmallBatchPacking<S, C>::allocate(arena, run.H, units, run.parts_of(set / run.D), true, w);
+      SmallBatchPacking<S, C>::allocate(arena, run.H, units, run.parts_of(set / run.D), false, g);
       if (arena.base) m.weights[set] = w, m.gradients[set] = g;
     }
-    for (int q = 0; q < FEW && q < p.batch; q++) {
+    for (int q = 0; q < SMALL_BATCH && q < p.batch; q++) {
       for (int64_t set = 0; set < sets; set++) {
-        FewTrace<S> trace{arena.take<S>(T + 1, units), nullptr, arena.take<S>(T, C::KEPT, units)};
-        if (C::HAS_C) trace.c = arena.take<S>(T + 1, units);
-        if (arena.base) m.traces[set * FEW + q] = trace;
+        SmallBatchTrace<S> trace{arena.allocate<S>(T + 1, units), nullptr, arena.allocate<S>(T, C::KEPT, units)};
+        if (C::HAS_C) trace.c = arena.allocate<S>(T + 1, units);
+        if (arena.base) m.traces[set * SMALL_BATCH + q] = trace;
       }
-      if (f.vocabulary) m.columns[q] = arena.take<int32_t>(T);
-      m.d_sums[q] = arena.take<S>(T, C::ROWS, units);
-      m.dh[q] = arena.take<S>(units);
-      m.dc[q] = arena.take<S>(units);
+      if (f.vocabulary) m.columns[q] = arena.allocate<int32_t>(T);
+      m.d_sums[q] = arena.allocate<S>(T, C::ROWS, units);
+      m.dh[q] = arena.allocate<S>(units);
+      m.dc[q] = arena.allocate<S>(units);
       for (int which = 0; which < 2; which++)
         for (int64_t d = 0; d < run.D; d++)
-          if (run.N > 1 || (by_step && !which)) m.d_out[which][d][q] = arena.take<S>(T, units);
+          if (run.N > 1 || (by_step && !which)) m.d_out[which][d][q] = arena.allocate<S>(T, units);
     }
   }
 
@@ -149,24 +149,24 @@ struct Fitting {
     Arena saved;
     saved.base = m.saved;
     const bool all = run.keeps_all();
-    for (int64_t set = 0; set < run.N * run.D; set++) m.run.traces[set] = run.lay_out_saved(saved, GL, all);
+    for (int64_t set = 0; set < run.N * run.D; set++) m.run.traces[set] = run.allocate_saved(saved, GL, all);
     if (!f.vocabulary)
       b.read_values();
     else if (f.id_bytes == 1)
       b.read_ids((const uint8_t*)p.inputs);
     else
       b.read_ids((const uint16_t*)p.inputs);
-    b.forward(all, run.stretch());
+    b.forward(all, run.segment_steps());
 
     const Head<S, G> head = readout.template head<G>(m.head);
-    Tally<S, G> tally{};
+    MetricSums<S, G> metrics{};
     Series<S> h[2];
     for (int64_t d = 0; d < run.D; d++) {
       h[d] = b.output(run.N - 1, d);
       if (!by_step) h[d] = {h[d].data, run.units, run.H, b.steps, 0};  // the state after all steps
     }
     const Int<S>* labels = m.labels;
-    if (f.target == NEXT_SYMBOL) labels = m.run.ids + GL;  // ids that are not symbols have a column beyond the outputs
+    if (f.target == NEXT_SYMBOL) labels = m.run.ids + GL;  // ids without a symbol have a column beyond the outputs
     if (f.target == CLASS || f.target == STEP_CLASS) read_labels(b, m.labels, first);
     if (f.target == NUMBER)
       for (int lane = 0; lane < GL; lane++)
@@ -183,32 +183,33 @@ struct Fitting {
           at[d] = h[d].at(t, GL);
           d_h[d] = by_step ? m.run.d_out[0][d] + t * run.units * GL : m.d_last[d];
         }
-        head.outputs_of(at, z);
+        head.compute_outputs(at, z);
         if (f.target == NUMBER)
-          head.against_numbers(z, m.numbers, m.run.lengths, scale, tally);
+          head.regression_loss(z, m.numbers, m.run.lengths, scale, metrics);
         else
-          head.against_classes(z, labels + t * GL, scale, tally);
-        if (f.trains) head.back(z, d_h);
+          head.classification_loss(z, labels + t * GL, scale, metrics);
+        if (f.is_training) head.back(z, d_h);
       }
-      if (f.trains) head.gather(m.head.outputs, count, h, from);
+      if (f.is_training) head.accumulate_gradients(m.head.outputs, count, h, from);
     }
-    if (by_step && f.trains && steps < b.steps)  // nothing follows the last symbol
+    if (by_step && f.is_training && steps < b.steps)  // the last symbol has no next symbol
       for (int64_t d = 0; d < run.D; d++)
         memset(m.run.d_out[0][d] + steps * run.units * GL, 0, sizeof(S) * run.units * GL);
 
     for (int lane = 0; lane < b.count; lane++) {
       const int g = lane / L, i = lane % L;
-      const double sums[] = {tally.worst[g][i], tally.mean[g][i], tally.loss[g][i], tally.right[g][i], tally.count[g][i]};
+      const double sums[] = {metrics.worst[g][i], metrics.mean[g][i], metrics.loss[g][i], metrics.correct[g][i],
+                             metrics.count[g][i]};
       write_row(f, first + b.rows[lane], sums);
     }
-    if (f.trains) b.backward(all, run.stretch(), by_step ? nullptr : m.d_last);
+    if (f.is_training) b.backward(all, run.segment_steps(), by_step ? nullptr : m.d_last);
   }
 
-  // A few sequences of the batch, from number `row` on in the order of their lengths; returns how many.
-  int64_t side_by_side(Memory& memory, int64_t row, int64_t first, S scale) const {
-    FewMemory& m = memory.few;
-    const int count = run.B - row < FEW ? int(run.B - row) : FEW;
-    int64_t rows[FEW], lengths[FEW + 1] = {};
+  // Process up to SMALL_BATCH sequences of the batch, from position `row` in the order of lengths; return their number.
+  int64_t small_batch_block(Memory& memory, int64_t row, int64_t first, S scale) const {
+    SmallBatchMemory& m = memory.small_batch;
+    const int count = run.B - row < SMALL_BATCH ? int(run.B - row) : SMALL_BATCH;
+    int64_t rows[SMALL_BATCH], lengths[SMALL_BATCH + 1] = {};
     for (int q = 0; q < count; q++) {
       rows[q] = memory.order[row + q];
       lengths[q] = run.lengths[rows[q]];
@@ -217,31 +218,31 @@ struct Fitting {
         m.columns[q][t] = column < 0 ? int32_t(f.features) : column;
       }
     }
-    FewInput<S> x[FEW];
+    SmallBatchInput<S> x[SMALL_BATCH];
     for (int64_t set = 0; set < run.N * run.D; set++) {
-      read(m, set, count, rows, lengths, x);
+      read_inputs(m, set, count, rows, lengths, x);
       for (int q = 0; q < count; q++) {
-        memset(m.traces[set * FEW + q].h, 0, sizeof(S) * units);
-        if (C::HAS_C) memset(m.traces[set * FEW + q].c, 0, sizeof(S) * units);
+        memset(m.traces[set * SMALL_BATCH + q].h, 0, sizeof(S) * units);
+        if (C::HAS_C) memset(m.traces[set * SMALL_BATCH + q].c, 0, sizeof(S) * units);
       }
       for (int active = count; active > 0; active--)
         with_active(active, m, set, x, [&](const auto& scan) { scan.forward(lengths[active], lengths[active - 1]); });
     }
 
-    double sums[FEW][5] = {};
-    read_out(memory, count, rows, lengths, first, scale, sums);
+    double sums[SMALL_BATCH][5] = {};
+    run_readout(memory, count, rows, lengths, first, scale, sums);
     for (int q = 0; q < count; q++) write_row(f, first + rows[q], sums[q]);
-    if (!f.trains) return count;
+    if (!f.is_training) return count;
 
-    int above = 0;  // index into d_out of the present layer
+    int above = 0;  // index into d_out of the current layer
     for (int64_t layer = run.N - 1; layer >= 0; layer--, above = 1 - above) {
       const bool has_out = layer < run.N - 1 || by_step;
       for (int64_t d = 0; layer && d < run.D; d++)
         for (int q = 0; q < count; q++) memset(m.d_out[1 - above][d][q], 0, sizeof(S) * lengths[q] * units);
       for (int64_t d = 0; d < run.D; d++) {
         const int64_t set = layer * run.D + d;
-        read(m, set, count, rows, lengths, x);
-        Scalars<S> d_out[FEW];
+        read_inputs(m, set, count, rows, lengths, x);
+        Scalars<S> d_out[SMALL_BATCH];
         for (int q = 0; q < count; q++) {
           d_out[q] = d ? Scalars<S>{m.d_out[above][d][q], (lengths[q] - 1) * units, -units}
                        : Scalars<S>{m.d_out[above][d][q], 0, units};
@@ -253,15 +254,15 @@ struct Fitting {
           with_active(active, m, set, x, [&](const auto& scan) {
             scan.backward(lengths[active], lengths[active - 1], has_out ? d_out : nullptr, m.dh, m.dc, m.d_sums);
           });
-        for (int q = 0; q < count; q++) gather(m, set, q, lengths[q], x[q], 1 - above);
+        for (int q = 0; q < count; q++) accumulate_gradients(m, set, q, lengths[q], x[q], 1 - above);
       }
     }
     return count;
   }
 
-  // Inputs of a layer and direction, by its own steps.
-  void read(const FewMemory& m, int64_t set, int count, const int64_t* rows, const int64_t* lengths,
-            FewInput<S>* x) const {
+  // Set the inputs of a layer and direction, in the order in which it reads the steps.
+  void read_inputs(const SmallBatchMemory& m, int64_t set, int count, const int64_t* rows, const int64_t* lengths,
+            SmallBatchInput<S>* x) const {
     const int64_t layer = set / run.D, F = f.features;
     const bool reverse = set % run.D;
     for (int q = 0; q < count; q++) {
@@ -272,16 +273,16 @@ struct Fitting {
       x[q].direction = reverse ? -1 : 1;
       if (!layer && !f.vocabulary)
         x[q].parts[0] = {(const S*)p.inputs + rows[q] * run.T * F, reverse ? last * F : 0, reverse ? -F : F};
-      for (int64_t d = 0; layer && d < run.D; d++) {  // state s + 1 of its own steps, or of the steps of the other direction
-        const bool against = reverse != (d == 1);
-        x[q].parts[d] = {m.traces[((layer - 1) * run.D + d) * FEW + q].h, (against ? last + 1 : 1) * units,
-                         against ? -units : units};
+      for (int64_t d = 0; layer && d < run.D; d++) {  // step s is at entry s + 1, in the reading order of direction d
+        const bool opposite = reverse != (d == 1);
+        x[q].parts[d] = {m.traces[((layer - 1) * run.D + d) * SMALL_BATCH + q].h, (opposite ? last + 1 : 1) * units,
+                         opposite ? -units : units};
       }
     }
   }
 
   template <class Use>
-  void with_active(int active, const FewMemory& m, int64_t set, const FewInput<S>* x, Use use) const {
+  void with_active(int active, const SmallBatchMemory& m, int64_t set, const SmallBatchInput<S>* x, Use use) const {
     switch (active) {
       case 1:
         return use(scan_of<1>(m, set, x));
@@ -294,15 +295,16 @@ struct Fitting {
     }
   }
   template <int Q>
-  FewScan<S, C, Q> scan_of(const FewMemory& m, int64_t set, const FewInput<S>* x) const {
+  SmallBatchScan<S, C, Q> scan_of(const SmallBatchMemory& m, int64_t set, const SmallBatchInput<S>* x) const {
     const Parts parts = run.parts_of(set / run.D);
-    return {m.weights[set], run.H, units, parts.count, {parts.real[0], parts.real[1]}, x, m.traces + set * FEW};
+    return {m.weights[set], run.H, units, parts.count, {parts.real[0], parts.real[1]}, x, m.traces + set * SMALL_BATCH};
   }
 
-  void gather(const FewMemory& m, int64_t set, int q, int64_t steps, const FewInput<S>& x, int below) const {
-    const FewWeights<S>&g = m.gradients[set], &w = m.weights[set];
-    const FewGather<S, C> sums{units, steps, m.d_sums[q]};
-    sums.template products<C::RECURRENT>({m.traces[set * FEW + q].h, 0, units}, run.H, g.recurrent);
+  void accumulate_gradients(const SmallBatchMemory& m, int64_t set, int q, int64_t steps, const SmallBatchInput<S>& x,
+                            int below) const {
+    const SmallBatchWeights<S>&g = m.gradients[set], &w = m.weights[set];
+    const SmallBatchGradients<S, C> sums{units, steps, m.d_sums[q]};
+    sums.template products<C::RECURRENT>({m.traces[set * SMALL_BATCH + q].h, 0, units}, run.H, g.recurrent);
     sums.bias(g.bias);
     const Parts parts = run.parts_of(set / run.D);
     if (!parts.count) sums.table(x, g.table);
@@ -312,34 +314,34 @@ struct Fitting {
       for (int64_t step = 0; step < steps; step++) {
         const int64_t t = set % run.D ? steps - 1 - step : step;
         S *d_sums = m.d_sums[q] + step * C::ROWS * units, *to = m.d_out[below][part][q] + t * units;
-        const FewScan<S, C, 1> scan{w, run.H, units, 0, {}, nullptr, nullptr};
+        const SmallBatchScan<S, C, 1> scan{w, run.H, units, 0, {}, nullptr, nullptr};
         scan.template multiply_back<C::INPUT>(w.input_back[part], &d_sums, &to);
       }
   }
 
-  // ---- the head of few sequences: lanes belong to states of any sequence and step
+  // ---- the head for small batches: vector lanes are states of any sequence and step
 
-  S* d_last(const Memory& m, int64_t d, int q) const { return m.few_last + (d * FEW + q) * units; }
+  S* d_last(const Memory& m, int64_t d, int q) const { return m.d_last_states + (d * SMALL_BATCH + q) * units; }
 
-  void read_out(const Memory& memory, int count, const int64_t* rows, const int64_t* lengths, int64_t first, S scale,
+  void run_readout(const Memory& memory, int count, const int64_t* rows, const int64_t* lengths, int64_t first, S scale,
                 double (*sums)[5]) const {
-    const FewMemory& m = memory.few;
+    const SmallBatchMemory& m = memory.small_batch;
     int64_t used = 0;
     for (int q = 0; q < count; q++) {
       const int64_t last = lengths[q] - 1;
-      for (int64_t d = 0; by_step && f.trains && d < run.D; d++)
+      for (int64_t d = 0; by_step && f.is_training && d < run.D; d++)
         memset(m.d_out[0][d][q], 0, sizeof(S) * lengths[q] * units);
       for (int64_t t = by_step ? 0 : last; t <= last; t++) {
         Item<S> item{};
         item.sequence = q;
-        if (!readout.expect(first + rows[q], m.columns[q], t, item)) continue;
+        if (!readout.read_target(first + rows[q], m.columns[q], t, item)) continue;
         for (int64_t d = 0; d < run.D; d++) {
           const int64_t entry = by_step && d ? last - t + 1 : by_step ? t + 1 : last + 1;
-          item.h[d] = m.traces[((run.N - 1) * run.D + d) * FEW + q].h + entry * units;
+          item.h[d] = m.traces[((run.N - 1) * run.D + d) * SMALL_BATCH + q].h + entry * units;
           item.d_h[d] = by_step ? m.d_out[0][d][q] + t * units : d_last(memory, d, q);
         }
         memory.head.items[used++] = item;
-        if (used == readout.most()) readout(memory.head, used, scale, sums), used = 0;
+        if (used == readout.max_items()) readout(memory.head, used, scale, sums), used = 0;
       }
     }
     if (used) readout(memory.head, used, scale, sums);
@@ -356,7 +358,7 @@ struct Fitting {
     }
   }
 
-  // Gradients of `count` sequences from `first` on, and their rows; returns whether a step is to be taken.
+  // Compute the gradients and metrics of `count` sequences from row `first`; return whether to take an optimizer step.
   bool batch(Memory& m, int64_t first, int64_t count) {
     run.B = count;
     run.lengths = f.lengths + first;
@@ -366,9 +368,9 @@ struct Fitting {
     run.sort(m.order, m.counts);
     for (int64_t set = 0; set < run.N * run.D; set++) {
       const Parts parts = run.parts_of(set / run.D);
-      if (few) {
-        FewPacking<S, C>::pack(m.sets + 4 * set, run.H, units, parts, set >= run.D, m.few.weights[set]);
-        FewPacking<S, C>::zero(run.H, units, parts, false, m.few.gradients[set]);
+      if (small_batch) {
+        SmallBatchPacking<S, C>::pack(m.sets + 4 * set, run.H, units, parts, set >= run.D, m.small_batch.weights[set]);
+        SmallBatchPacking<S, C>::zero(run.H, units, parts, false, m.small_batch.gradients[set]);
       } else {
         run.zero(m.run, set, true);
         Packing<S, C>::pack(m.sets + 4 * set, run.H, parts, true, m.run.weights[set]);
@@ -376,11 +378,11 @@ struct Fitting {
     }
     readout.pack((const S*)f.parameters + head_at, m.head);
 
-    const Share share = share_of(f, first, count);
+    const BatchScale share = batch_scale(f, first, count);
     const S scale = S(share.scale);
     for (int64_t row = 0; row < count;) {
-      if (few) {
-        row += side_by_side(m, row, first, scale);
+      if (small_batch) {
+        row += small_batch_block(m, row, first, scale);
         continue;
       }
       const int groups = count - row > L ? 2 : 1;
@@ -390,63 +392,64 @@ struct Fitting {
         block<1>(m, row, first, scale);
       row += groups * L;
     }
-    return share.learns;
+    return share.updates;
   }
 
-  // The gradients, in the order of the parameters.
-  void collect(Memory& m) const {
+  // Copy the gradients into one buffer, in the order of the parameters.
+  void unpack_gradients(Memory& m) const {
     for (int64_t set = 0; set < run.N * run.D; set++)
-      if (few)
-        FewPacking<S, C>::unpack(m.few.gradients[set], run.H, units, run.parts_of(set / run.D), m.d_sets + 4 * set);
+      if (small_batch)
+        SmallBatchPacking<S, C>::unpack(m.small_batch.gradients[set], run.H, units, run.parts_of(set / run.D),
+                                        m.d_sets + 4 * set);
       else
         Packing<S, C>::unpack(m.run.gradients[set], run.units, run.H, run.parts_of(set / run.D), m.d_sets + 4 * set);
     readout.unpack(m.head, m.gradient + head_at);
   }
 
   int64_t operator()() {
-    if (!is_enough(f.scratch, f.scratch_bytes, scratch_bytes())) return WRONG_PROBLEM;
+    if (!is_large_enough(f.scratch, f.scratch_bytes, scratch_bytes())) return INVALID_PROBLEM;
     Memory m{};
     Arena arena;
     arena.base = (char*)f.scratch;
-    lay_out(arena, m);
-    if (const int64_t outcome = check_rows(f, m.refused)) return outcome;
-    place_sets((S*)f.parameters, m.sets);
-    place_sets(m.gradient, m.d_sets);
+    allocate(arena, m);
+    if (const int64_t outcome = check_rows(f, m.disallowed)) return outcome;
+    locate_weights((S*)f.parameters, m.sets);
+    locate_weights(m.gradient, m.d_sets);
     memset(m.gradient, 0, sizeof(S) * size);
     readout.zero(m.head);
-    if (few) {
+    if (small_batch) {
       for (int64_t set = 0; set < run.N * run.D; set++)
-        FewPacking<S, C>::zero(run.H, units, run.parts_of(set / run.D), true, m.few.weights[set]);
-      memset(m.few_last, 0, sizeof(S) * run.D * FEW * units);
+        SmallBatchPacking<S, C>::zero(run.H, units, run.parts_of(set / run.D), true, m.small_batch.weights[set]);
+      memset(m.d_last_states, 0, sizeof(S) * run.D * SMALL_BATCH * units);
     }
 
-    take_steps(f, m.gradient, size, [&](int64_t first, int64_t count) {
-      const bool learns = batch(m, first, count) && f.trains;
-      if (learns) collect(m);
-      return learns;
+    train_batches(f, m.gradient, size, [&](int64_t first, int64_t count) {
+      const bool updates = batch(m, first, count) && f.is_training;
+      if (updates) unpack_gradients(m);
+      return updates;
     });
     return DONE;
   }
 };
 
 template <class Use>
-struct MakeFitting {
-  const FitProblem& f;
+struct MakeTrainer {
+  const TrainProblem& f;
   Problem& p;
   Use use;
   template <class S, class C>
   int64_t of() const {
-    Fitting<S, C> fitting(f, p);
-    return use(fitting);
+    Trainer<S, C> trainer(f, p);
+    return use(trainer);
   }
 };
 
 template <class Use>
-int64_t with_fitting(const FitProblem& f, Use use) {
+int64_t with_trainer(const TrainProblem& f, Use use) {
   for (int64_t size : {f.sequences, f.batch, f.outputs, f.all_outputs})
-    if (size < 1 || size >= LONGEST) return WRONG_PROBLEM;
+    if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
   Problem p = problem_of(f);
-  return by_type(p, MakeFitting<Use>{f, p, use});
+  return dispatch_type(p, MakeTrainer<Use>{f, p, use});
 }
 
 }  // namespace

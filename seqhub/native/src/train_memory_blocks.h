@@ -1,8 +1,8 @@
-// Training of memory cell blocks with their truncated gradient, as train.h trains other cells: one sequence after the other,
-// with cells in the lanes and the gates of each cell next to it.
+// Training of memory cell blocks with truncated gradients, as train.h does for other cells: one sequence at a time. Vector
+// lanes are cells, with the sums of each cell and its gates in adjacent rows.
 //
-// Errors go back along the cell states only: the rest of backward is elementwise, followed by the sums over all steps of
-// products that are the gradients of weights.
+// Errors are propagated along the cell states only. The rest of backward is elementwise, followed by products summed over
+// all steps, which give the weight gradients.
 #pragma once
 #include "small_batch.h"
 #include "readout.h"
@@ -10,27 +10,28 @@
 namespace {
 
 template <int ROWS_>
-struct BlockRows {  // sums of a cell: its input, its input gate, and maybe its output gate; all units enter all of them
+struct BlockRows {  // sums of a cell: cell input, input gate and, with ROWS = 3, output gate; all units contribute to each
   static constexpr int ROWS = ROWS_, GATES = ROWS_;
   static constexpr int RECURRENT[] = {0, 1, 2}, INPUT[] = {0, 1, 2};
 };
 
 template <class S, int ROWS>
-struct BlocksFitting {
-  static constexpr int L = LANES<S>, SUMS = 4;  // several sums of products, as each waits for itself
-  enum Kept { ADMIT, SHOW, NEW, SQUASHED, KEPT };
+struct BlocksTrainer {
+  static constexpr int L = LANES<S>, SUMS = 4;  // independent chains of sums, to hide the latency of additions
+  enum Kept { INPUT_GATE, OUTPUT_GATE, CELL_INPUT, SQUASHED_STATE, KEPT };
   using V = Vec<S>;
   using C = BlockRows<ROWS>;
 
-  const FitProblem& f;
+  const TrainProblem& f;
   const int64_t T, F, H, blocks, units, lanes;
   const bool by_step;
   const Readout<S> readout;
-  const int64_t stride;  // of the values that are read at a step: outputs of the cells, then activations of the gates or, with
-                         // connectivity "below", the input
+  // Number of values that are read at a step: outputs of the cells, then gate activations or, with connectivity "below",
+  // the input
+  const int64_t stride;
   const int64_t head_at, size;
 
-  explicit BlocksFitting(const FitProblem& fit)
+  explicit BlocksTrainer(const TrainProblem& fit)
       : f(fit), T(f.steps), F(f.features), H(f.hidden), blocks(H / f.block_size), units(H + (ROWS - 1) * blocks),
         lanes(round_up(H, L)), by_step(is_by_step(f)), readout(f, 1, f.recurrent ? H : H + F),
         stride(round_up(units > readout.real ? units : readout.real, L)),
@@ -38,52 +39,52 @@ struct BlocksFitting {
         size(round_up(int64_t(uint64_t(head_at) + readout.size()), PARAMETER_PADDING)) {}
 
   struct Memory {
-    FewWeights<S> weights, gradients;
+    SmallBatchWeights<S> weights, gradients;
     S *read, *state, *kept, *d_sums, *d_read;  // [step][value], [cell], [step][kept][cell], [step][row][cell], as read
     int32_t* columns;
     S* gradient;  // (size,)
     typename Readout<S>::Memory head;
-    bool* refused;
+    bool* disallowed;
   };
 
   int64_t in_weights() const { return f.vocabulary ? F + 1 : F; }
 
-  void lay_out(Arena& arena, FewWeights<S>& w) const {
-    if (f.recurrent) w.recurrent = arena.take<S>(units, ROWS, lanes);
-    w.bias = arena.take<S>(ROWS, lanes);
-    (f.vocabulary ? w.table : w.input[0]) = arena.take<S>(in_weights(), ROWS, lanes);
+  void allocate(Arena& arena, SmallBatchWeights<S>& w) const {
+    if (f.recurrent) w.recurrent = arena.allocate<S>(units, ROWS, lanes);
+    w.bias = arena.allocate<S>(ROWS, lanes);
+    (f.vocabulary ? w.table : w.input[0]) = arena.allocate<S>(in_weights(), ROWS, lanes);
   }
-  void lay_out(Arena& arena, Memory& m) const {
-    lay_out(arena, m.weights);
-    lay_out(arena, m.gradients);
-    m.read = arena.take<S>(T + 1, stride);
-    m.state = arena.take<S>(lanes);
-    m.kept = arena.take<S>(T, KEPT, lanes);
-    m.d_sums = arena.take<S>(T, ROWS, lanes);
-    m.d_read = arena.take<S>(by_step ? T : 1, stride);
-    if (f.vocabulary) m.columns = arena.take<int32_t>(T);
-    m.gradient = arena.take<S>(size);
-    readout.lay_out(arena, m.head, L, true);
-    m.refused = arena.take<bool>(f.vocabulary + 1);
+  void allocate(Arena& arena, Memory& m) const {
+    allocate(arena, m.weights);
+    allocate(arena, m.gradients);
+    m.read = arena.allocate<S>(T + 1, stride);
+    m.state = arena.allocate<S>(lanes);
+    m.kept = arena.allocate<S>(T, KEPT, lanes);
+    m.d_sums = arena.allocate<S>(T, ROWS, lanes);
+    m.d_read = arena.allocate<S>(by_step ? T : 1, stride);
+    if (f.vocabulary) m.columns = arena.allocate<int32_t>(T);
+    m.gradient = arena.allocate<S>(size);
+    readout.allocate(arena, m.head, L, true);
+    m.disallowed = arena.allocate<bool>(f.vocabulary + 1);
   }
   int64_t scratch_bytes() const {
     Memory m{};
     Arena arena;
-    lay_out(arena, m);
+    allocate(arena, m);
     return arena.too_large ? -1 : arena.used;
   }
 
-  void zero(const FewWeights<S>& w) const {
+  void zero(const SmallBatchWeights<S>& w) const {
     const int64_t bytes = sizeof(S) * ROWS * lanes;
     if (f.recurrent) memset(w.recurrent, 0, bytes * units);
     memset(w.bias, 0, bytes);
     memset(f.vocabulary ? w.table : w.input[0], 0, bytes * in_weights());
   }
 
-  // Visits all weights except those of the head: use(place in FewWeights, place among the parameters). A gate has a place
-  // with each cell of its block.
+  // Visit all weights except those of the head: use(element of SmallBatchWeights, offset in the parameters). A gate is visited
+  // once for each cell of its block.
   template <class Use>
-  void each_weight(const FewWeights<S>& w, Use use) const {
+  void each_weight(const SmallBatchWeights<S>& w, Use use) const {
     S* inputs = f.vocabulary ? w.table : w.input[0];
     const int64_t biases = units * (F + (f.recurrent ? units : 0));
     for (int row = 0; row < ROWS; row++)
@@ -130,7 +131,7 @@ struct BlocksFitting {
     for (; j < count; j++) add(sum[0], j);
   }
 
-  APART void forward(const Memory& m, const S* values, int64_t length) const {
+  NOINLINE void forward(const Memory& m, const S* values, int64_t length) const {
     memset(m.read, 0, sizeof(S) * stride);
     memset(m.state, 0, sizeof(S) * lanes);
     for (int64_t t = 0; t < length; t++) {
@@ -143,24 +144,24 @@ struct BlocksFitting {
         for (int r = 0; r < ROWS; r++) sum[0][r] = load<S>(start + r * lanes + cell);
         if (f.recurrent) add_products(m.weights.recurrent + cell, before, units, sum);
         if (!f.vocabulary) add_products(m.weights.input[0] + cell, values + t * F, F, sum);
-        Pack<S, ROWS> active;
+        Pack<S, ROWS> activations;
 #pragma GCC unroll 3
-        for (int r = 0; r < ROWS; r++) active.v[r] = (sum[0][r] + sum[1][r]) + (sum[2][r] + sum[3][r]);
-        active = logistic(active);
-        const V fresh = f.squash_to_1 ? active.v[0] : S(4) * active.v[0] - S(2);
-        const V state = load<S>(m.state + cell) + active.v[1] * fresh;
-        const V squashed = f.identity ? state : S(2) * logistic(Pack<S, 1>{{state}}).v[0] - S(1);
+        for (int r = 0; r < ROWS; r++) activations.v[r] = (sum[0][r] + sum[1][r]) + (sum[2][r] + sum[3][r]);
+        activations = logistic(activations);
+        const V cell_input = f.logistic_input ? activations.v[0] : S(4) * activations.v[0] - S(2);
+        const V state = load<S>(m.state + cell) + activations.v[1] * cell_input;
+        const V squashed_state = f.identity_output ? state : S(2) * logistic(Pack<S, 1>{{state}}).v[0] - S(1);
         store<S>(m.state + cell, state);
-        store<S>(kept + ADMIT * lanes + cell, active.v[1]);
-        store<S>(kept + SHOW * lanes + cell, active.v[ROWS - 1]);
-        store<S>(kept + NEW * lanes + cell, fresh);
-        store<S>(kept + SQUASHED * lanes + cell, squashed);
-        store<S>(now + cell, ROWS == 3 ? active.v[ROWS - 1] * squashed : squashed);
+        store<S>(kept + INPUT_GATE * lanes + cell, activations.v[1]);
+        store<S>(kept + OUTPUT_GATE * lanes + cell, activations.v[ROWS - 1]);
+        store<S>(kept + CELL_INPUT * lanes + cell, cell_input);
+        store<S>(kept + SQUASHED_STATE * lanes + cell, squashed_state);
+        store<S>(now + cell, ROWS == 3 ? activations.v[ROWS - 1] * squashed_state : squashed_state);
       }
-      if (f.recurrent) {  // beyond the last cell, and after all of them
+      if (f.recurrent) {  // stored after the outputs of all cells
         for (int64_t block = 0; block < blocks; block++) {
-          now[H + block] = kept[ADMIT * lanes + block * f.block_size];
-          if (ROWS == 3) now[H + blocks + block] = kept[SHOW * lanes + block * f.block_size];
+          now[H + block] = kept[INPUT_GATE * lanes + block * f.block_size];
+          if (ROWS == 3) now[H + blocks + block] = kept[OUTPUT_GATE * lanes + block * f.block_size];
         }
       } else if (f.vocabulary) {
         memset(now + H, 0, sizeof(S) * F);
@@ -171,26 +172,27 @@ struct BlocksFitting {
     }
   }
 
-  // From the gradients of the readout to the gradients of the sums.
-  APART void backward(const Memory& m, int64_t length) const {
+  // Compute the gradients of the sums from those of the readout.
+  NOINLINE void backward(const Memory& m, int64_t length) const {
     for (int64_t cell = 0; cell < lanes; cell += L) {
-      V of_state{};
+      V d_state{};
       for (int64_t t = length - 1; t >= 0; t--) {
         const S* kept = m.kept + t * KEPT * lanes + cell;
         auto at = [&](Kept which) { return load<S>(kept + which * lanes); };
-        const V admit = at(ADMIT), show = at(SHOW), fresh = at(NEW), squashed = at(SQUASHED);
+        const V input_gate = at(INPUT_GATE), output_gate = at(OUTPUT_GATE), cell_input = at(CELL_INPUT);
+        const V squashed_state = at(SQUASHED_STATE);
         S* d = m.d_sums + t * ROWS * lanes + cell;
-        V of_gate{};
+        V d_output_gate{};
         if (by_step || t == length - 1) {
           const V error = load<S>(m.d_read + (by_step ? t : 0) * stride + cell);
-          const V slope = f.identity ? splat<S>(1) : (S(1) - squashed * squashed) * S(0.5);
-          of_state += (ROWS == 3 ? error * show : error) * slope;
-          of_gate = error * squashed * show * (S(1) - show);
+          const V slope = f.identity_output ? splat<S>(1) : (S(1) - squashed_state * squashed_state) * S(0.5);
+          d_state += (ROWS == 3 ? error * output_gate : error) * slope;
+          d_output_gate = error * squashed_state * output_gate * (S(1) - output_gate);
         }
-        const V slope = f.squash_to_1 ? fresh * (S(1) - fresh) : S(1) - fresh * fresh * S(0.25);
-        store<S>(d, of_state * admit * slope);
-        store<S>(d + lanes, of_state * fresh * admit * (S(1) - admit));
-        if (ROWS == 3) store<S>(d + (ROWS - 1) * lanes, of_gate);
+        const V slope = f.logistic_input ? cell_input * (S(1) - cell_input) : S(1) - cell_input * cell_input * S(0.25);
+        store<S>(d, d_state * input_gate * slope);
+        store<S>(d + lanes, d_state * cell_input * input_gate * (S(1) - input_gate));
+        if (ROWS == 3) store<S>(d + (ROWS - 1) * lanes, d_output_gate);
       }
     }
   }
@@ -209,50 +211,50 @@ struct BlocksFitting {
     memset(m.d_read, 0, sizeof(S) * (by_step ? length : 1) * stride);
     for (int64_t t = by_step ? 0 : length - 1; t < length; t++) {
       Item<S> item{{m.read + (t + 1) * stride}, {m.d_read + (by_step ? t : 0) * stride}, -1, S(0), 0};
-      if (readout.expect(row, m.columns, t, item)) m.head.items[used++] = item;
-      if (used == readout.most() || (used && t == length - 1)) readout(m.head, used, scale, sums), used = 0;
+      if (readout.read_target(row, m.columns, t, item)) m.head.items[used++] = item;
+      if (used == readout.max_items() || (used && t == length - 1)) readout(m.head, used, scale, sums), used = 0;
     }
     write_row(f, row, sums[0]);
-    if (!f.trains) return;
+    if (!f.is_training) return;
 
     backward(m, length);
-    const FewGather<S, C> gather{lanes, length, m.d_sums};
-    if (f.recurrent) gather.template products<C::RECURRENT>({m.read, 0, stride}, units, m.gradients.recurrent);
-    gather.bias(m.gradients.bias);
+    const SmallBatchGradients<S, C> accumulator{lanes, length, m.d_sums};
+    if (f.recurrent) accumulator.template products<C::RECURRENT>({m.read, 0, stride}, units, m.gradients.recurrent);
+    accumulator.bias(m.gradients.bias);
     if (f.vocabulary)
-      gather.table({{}, m.columns, 0, 1}, m.gradients.table);
+      accumulator.table({{}, m.columns, 0, 1}, m.gradients.table);
     else
-      gather.template products<C::INPUT>({values, 0, F}, F, m.gradients.input[0]);
+      accumulator.template products<C::INPUT>({values, 0, F}, F, m.gradients.input[0]);
   }
 
   int64_t operator()() const {
-    if (!is_enough(f.scratch, f.scratch_bytes, scratch_bytes())) return WRONG_PROBLEM;
+    if (!is_large_enough(f.scratch, f.scratch_bytes, scratch_bytes())) return INVALID_PROBLEM;
     Memory m{};
     Arena arena;
     arena.base = (char*)f.scratch;
-    lay_out(arena, m);
-    if (const int64_t outcome = check_rows(f, m.refused)) return outcome;
+    allocate(arena, m);
+    if (const int64_t outcome = check_rows(f, m.disallowed)) return outcome;
     memset(m.gradient, 0, sizeof(S) * size);
     zero(m.weights);
     readout.zero(m.head);
-    take_steps(f, m.gradient, size, [&](int64_t first, int64_t count) {
-      const Share share = share_of(f, first, count);
+    train_batches(f, m.gradient, size, [&](int64_t first, int64_t count) {
+      const BatchScale share = batch_scale(f, first, count);
       pack(m);
       for (int64_t row = first; row < first + count; row++) sequence(m, row, S(share.scale));
-      if (f.trains && share.learns) unpack(m);
-      return f.trains && share.learns;
+      if (f.is_training && share.updates) unpack(m);
+      return f.is_training && share.updates;
     });
     return DONE;
   }
 };
 
 template <class Use>
-int64_t with_blocks_fitting(const FitProblem& f, Use use) {
+int64_t with_blocks_trainer(const TrainProblem& f, Use use) {
   for (int64_t size : {f.sequences, f.batch, f.steps, f.features, f.hidden, f.block_size, f.outputs, f.all_outputs})
-    if (size < 1 || size >= LONGEST) return WRONG_PROBLEM;
-  if (f.hidden % f.block_size || f.vocabulary < 0 || f.vocabulary >= LONGEST) return WRONG_PROBLEM;
-  if (f.is_double) return f.output_gates ? use(BlocksFitting<double, 3>(f)) : use(BlocksFitting<double, 2>(f));
-  return f.output_gates ? use(BlocksFitting<float, 3>(f)) : use(BlocksFitting<float, 2>(f));
+    if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
+  if (f.hidden % f.block_size || f.vocabulary < 0 || f.vocabulary >= MAX_SIZE) return INVALID_PROBLEM;
+  if (f.is_double) return f.output_gates ? use(BlocksTrainer<double, 3>(f)) : use(BlocksTrainer<double, 2>(f));
+  return f.output_gates ? use(BlocksTrainer<float, 3>(f)) : use(BlocksTrainer<float, 2>(f));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// Vectors of sequences: lane b of every vector belongs to sequence b of a block, so no step ever mixes lanes.
+// Vector types and operations. In Scan, lane b of every vector is sequence b of a block, so that lanes are independent.
 //
-// Included once per instruction set; everything has internal linkage, or the linker would merge the sets' templates
-// and a machine could meet instructions it does not have.
+// Compiled once per instruction set. Everything has internal linkage; otherwise the linker would merge the templates of
+// different instruction sets, and a processor could get instructions that it does not support.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -18,12 +18,12 @@
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
 #else
-#define VECTOR_BYTES 16  // SSE2, NEON, or whatever the compiler makes of it
+#define VECTOR_BYTES 16  // SSE2, NEON, or code that the compiler generates for other processors
 #endif
 #define VECTOR __attribute__((vector_size(VECTOR_BYTES)))
 #define UNALIGNED(type) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(type)), may_alias))
 #define INLINE inline __attribute__((always_inline))
-#define APART __attribute__((noinline))  // big, and called from several places
+#define NOINLINE __attribute__((noinline))  // large functions with several callers
 
 namespace {
 
@@ -80,8 +80,8 @@ INLINE IVec<S> splat_int(Int<S> x) {
   return IVec<S>{} + x;
 }
 
-// N vectors that go through the same arithmetic side by side: the chain of operations that ends in a tanh is long, and
-// a core is busy only where several of them are under way.
+// N vectors with the same arithmetic. The dependency chain of a tanh is long, so that several independent chains are needed
+// to use the core fully.
 template <class S, int N>
 struct Pack {
   Vec<S> v[N];
@@ -107,7 +107,7 @@ struct Pack {
   }
 OPERATOR(+) OPERATOR(-) OPERATOR(*)
 
-// x where it is within [-limit, limit], else the nearer end; NaN stays NaN.
+// x limited to [-limit, limit]; NaN gives NaN.
 template <class S>
 INLINE Vec<S> clamp_one(Vec<S> x, S limit) {
 #if defined(__AVX512F__)
@@ -127,9 +127,10 @@ INLINE Pack<S, N> clamp(const Pack<S, N>& x, S limit) {
   return out;
 }
 
-// 1 / x, in float to an ulp or two: an estimate and one step of Newton, which is several times faster than division.
+// 1 / x. In float with AVX-512, an estimate and one Newton step, with an error of one or two ulp; several times faster than
+// division.
 template <class S, int N>
-INLINE Pack<S, N> inverse(const Pack<S, N>& x) {
+INLINE Pack<S, N> reciprocal(const Pack<S, N>& x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(S) == 4) {
     Pack<S, N> y;
@@ -142,13 +143,13 @@ INLINE Pack<S, N> inverse(const Pack<S, N>& x) {
   return out;
 }
 
-// x where it is positive, else zero; NaN stays NaN
+// x if positive, else zero; NaN gives NaN
 template <class S, int N>
-INLINE Pack<S, N> rectified(const Pack<S, N>& x) {
+INLINE Pack<S, N> relu(const Pack<S, N>& x) {
   EACH x.v[n] < S(0) ? Vec<S>{} : x.v[n];
   return out;
 }
-// x where `where` is positive (or NaN), else zero
+// x if `where` is positive or NaN, else zero
 template <class S, int N>
 INLINE Pack<S, N> where_positive(const Pack<S, N>& where, const Pack<S, N>& x) {
   EACH where.v[n] <= S(0) ? Vec<S>{} : x.v[n];
@@ -156,7 +157,7 @@ INLINE Pack<S, N> where_positive(const Pack<S, N>& where, const Pack<S, N>& x) {
 }
 
 template <class S>
-INLINE Vec<S> root(Vec<S> x) {
+INLINE Vec<S> square_root(Vec<S> x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(S) == 4) return _mm512_sqrt_ps(x);
 #elif defined(__AVX2__)
@@ -168,7 +169,7 @@ INLINE Vec<S> root(Vec<S> x) {
   return x;
 }
 
-// One vector whose lane i is the sum of all lanes of vector i; LANES of them, by halving.
+// Horizontal sums of LANES vectors: lane i of the result is the sum of all lanes of vector i.
 template <class S, int D, size_t... i>
 INLINE Vec<S> fold(Vec<S> a, Vec<S> b, std::index_sequence<i...>) {
   constexpr int L = LANES<S>;

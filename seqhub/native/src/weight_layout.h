@@ -1,4 +1,4 @@
-// Weights into the order in which Scan reads them, and gradients back into PyTorch's (gate, unit) rows.
+// Conversion of weights to the layout that Scan reads, and of gradients to PyTorch's layout, with (gate, unit) rows.
 #pragma once
 #include "scan.h"
 
@@ -8,8 +8,8 @@
 
 namespace {
 
-// Memory of one call, laid out twice: first to learn the size, then to hand it out. Everything starts on a cache line,
-// and under the address sanitizer ends before a page that must not be accessed.
+// Bump allocator for the memory of one call. It runs twice: without `base` to compute the size, then to assign addresses.
+// All arrays are aligned to cache lines; under the address sanitizer, poisoned memory follows each of them.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr int64_t GAP = 64;
 #else
@@ -22,7 +22,7 @@ struct Arena {
   bool too_large = false;
 
   template <class T>
-  T* take(int64_t a, int64_t b = 1, int64_t c = 1, int64_t d = 1) {
+  T* allocate(int64_t a, int64_t b = 1, int64_t c = 1, int64_t d = 1) {
     int64_t bytes = sizeof(T);
     for (int64_t factor : {a, b, c, d}) too_large |= __builtin_mul_overflow(bytes, factor, &bytes);
     too_large |= __builtin_add_overflow(bytes, 63, &bytes);
@@ -38,19 +38,19 @@ struct Arena {
   }
 };
 
-// Returns whether memory exists and is enough. None is enough if the need cannot be counted (-1).
-inline bool is_enough(const void* memory, int64_t bytes, int64_t needed) {
+// Return whether memory is not null and large enough; never if the size needed overflowed (-1).
+inline bool is_large_enough(const void* memory, int64_t bytes, int64_t needed) {
   return memory && needed >= 0 && bytes >= needed;
 }
 
 INLINE int64_t round_up(int64_t n, int64_t multiple) { return (uint64_t(n) + multiple - 1) / multiple * multiple; }
 
-// Where a layer's input comes from, and how wide its vectors are.
+// Parts of the input of a layer, one for each direction of the layer below, and their widths.
 struct Parts {
   int count;         // 0: ids
-  int64_t real[2];   // columns of weight_ih
+  int64_t real[2];   // columns of weight_ih for each part
   int64_t padded[2];
-  int64_t columns;   // all of them
+  int64_t columns;   // all columns of weight_ih
 };
 
 template <class S, class C>
@@ -58,30 +58,30 @@ struct Packing {
   using Code = Scan<S, C, 1>;
   static constexpr int GATES = C::GATES, ROWS = C::ROWS, UNITS = Code::UNITS;
 
-  static void lay_out(Arena& arena, int64_t hidden, int64_t units, const Parts& parts, bool back, Weights<S>& w) {
+  static void allocate(Arena& arena, int64_t hidden, int64_t units, const Parts& parts, bool back, Weights<S>& w) {
     w.hidden = hidden;
     w.units = units;
     w.parts = parts.count;
-    w.recurrent = arena.take<S>(units, units, GATES);
-    w.bias = arena.take<S>(units, ROWS);
-    for (int p = 0; p < parts.count; p++) w.input[p] = arena.take<S>(units, parts.padded[p], GATES);
+    w.recurrent = arena.allocate<S>(units, units, GATES);
+    w.bias = arena.allocate<S>(units, ROWS);
+    for (int p = 0; p < parts.count; p++) w.input[p] = arena.allocate<S>(units, parts.padded[p], GATES);
     if (!parts.count) {
       w.ids = parts.columns + 1;
-      w.table = arena.take<S>(round_up(w.ids, LANES<S>), units, ROWS);
+      w.table = arena.allocate<S>(round_up(w.ids, LANES<S>), units, ROWS);
     }
     if (!back) return;
-    w.recurrent_back = arena.take<S>(units, units, GATES);
-    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.take<S>(units, parts.padded[p], GATES);
+    w.recurrent_back = arena.allocate<S>(units, units, GATES);
+    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.allocate<S>(units, parts.padded[p], GATES);
   }
 
-  static void lay_out(Arena& arena, int64_t units, const Parts& parts, Gradients<S>& g) {
-    g.recurrent = arena.take<S>(units, units, GATES);
-    g.bias = arena.take<S>(units, ROWS);
-    for (int p = 0; p < parts.count; p++) g.input[p] = arena.take<S>(units, parts.padded[p], GATES);
-    if (!parts.count) g.table = arena.take<S>(round_up(parts.columns + 1, TILE_J), units, GATES);
+  static void allocate(Arena& arena, int64_t units, const Parts& parts, Gradients<S>& g) {
+    g.recurrent = arena.allocate<S>(units, units, GATES);
+    g.bias = arena.allocate<S>(units, ROWS);
+    for (int p = 0; p < parts.count; p++) g.input[p] = arena.allocate<S>(units, parts.padded[p], GATES);
+    if (!parts.count) g.table = arena.allocate<S>(round_up(parts.columns + 1, TILE_J), units, GATES);
   }
 
-  // The rest of the memory was set to zero: padding.
+  // The padding must have been set to zero.
   static void pack(const S* const* parameters, int64_t hidden, const Parts& parts, bool back, Weights<S>& w) {
     const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
     const bool permuted = PERMUTED_TABLES && w.ids <= PERMUTED_TABLES * LANES<S>;
@@ -128,7 +128,7 @@ struct Packing {
     S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
     const int64_t ids = parts.columns + 1;
     auto of_id = [&](int64_t id, int64_t unit, int gate) {
-      return ids <= MOST_MASKED_IDS ? tile_place(g.table, units, id, unit, gate)
+      return ids <= MAX_MASKED_IDS ? tile_place(g.table, units, id, unit, gate)
                                     : g.table[id * units * GATES + unit * GATES + gate];
     };
     for (int gate = 0; gate < GATES; gate++)

@@ -21,7 +21,7 @@ struct Drawn {
   Drawn(Bytes& bytes, const Library& lib) : in(bytes), library(lib), set(lib.sets[in.byte() % lib.sets.size()]) {
     p.is_double = wide = in.flag(), p.batch = in.size(5, 40), p.steps = in.size(12, 300), p.features = in.size(6, 40);
     p.block_size = in.size(3, 20), p.cells = p.block_size * in.size(5, 12), p.output_gates = in.flag();
-    p.squash_to_1 = in.flag(), p.identity = in.flag();
+    p.logistic_input = in.flag(), p.identity_output = in.flag();
     if (in.flag()) p.vocabulary = in.size(6, 70);
     const int64_t blocks = p.cells / p.block_size;
     units = p.cells + blocks * (1 + p.output_gates);
@@ -45,7 +45,7 @@ struct Drawn {
     for (int64_t row = 0; row < B; row++) {
       int64_t first = 0, length = T;
       const bool bad = row == bad_row;
-      if (spanned && !draw_span(in, T, fault == SPAN && bad, first, length)) wanted = WRONG_SPAN | row << 8;
+      if (spanned && !draw_span(in, T, fault == SPAN && bad, first, length)) wanted = INVALID_SPAN | row << 8;
       if (spanned) spans.at<int64_t>()[row] = first, spans.at<int64_t>()[B + row] = length;
       if (bad && fault == SPAN) continue;
       for (int64_t at = row * T + first; at < row * T + first + length; at++) {
@@ -55,7 +55,7 @@ struct Drawn {
       const int64_t some = row * T + first + in.byte() % length;
       if (bad && p.vocabulary && fault == ID) {
         ids.at<int64_t>()[some] = in.one_of(-1, p.vocabulary, INT64_MAX, INT64_MIN);
-        wanted = WRONG_ID | row << 8;
+        wanted = INVALID_ID | row << 8;
       }
       if (bad && !p.vocabulary && fault == NAN_IN_A_ROW) values.put(some * F, NAN);
     }
@@ -63,7 +63,7 @@ struct Drawn {
     for (int64_t id = 0; id < p.vocabulary; id++) columns.at<int32_t>()[id] = int32_t(in.byte() % (F + 1)) - 1;
     if (fault == COLUMN && p.vocabulary) {
       columns.at<int32_t>()[in.below(p.vocabulary)] = int32_t(in.one_of(-2, F, INT32_MAX, INT32_MIN));
-      wanted = WRONG_PROBLEM;
+      wanted = INVALID_PROBLEM;
     }
     const bool starts = in.flag();
     h0 = Numbers(starts, B * p.cells, wide), m0 = Numbers(starts, B * units, wide);

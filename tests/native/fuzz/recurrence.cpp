@@ -50,9 +50,9 @@ struct Drawn {
     ids = Buffer(p.vocabulary, B * T, 8), values = Numbers(!p.vocabulary, B * T * F, wide);
     for (int64_t row = 0; row < B; row++) {
       int64_t first = 0, length = T;
-      if (spanned && !draw_span(in, T, fault == SPAN && row == bad_row, first, length)) wanted = WRONG_SPAN | row << 8;
+      if (spanned && !draw_span(in, T, fault == SPAN && row == bad_row, first, length)) wanted = INVALID_SPAN | row << 8;
       if (spanned) spans.at<int64_t>()[row] = first, spans.at<int64_t>()[B + row] = length;
-      if ((wanted & 0xFF) == WRONG_SPAN && row == bad_row) continue;
+      if ((wanted & 0xFF) == INVALID_SPAN && row == bad_row) continue;
       // padding stays what nobody may read: -1, or NaN
       for (int64_t at = row * T + first; at < row * T + first + length; at++) {
         if (p.vocabulary) ids.at<int64_t>()[at] = uint64_t(1e9 * (1 + random())) % p.vocabulary;
@@ -61,7 +61,7 @@ struct Drawn {
       const int64_t some = row * T + first + in.byte() % length;
       if (row == bad_row && p.vocabulary && fault == ID) {
         ids.at<int64_t>()[some] = in.one_of(-1, p.vocabulary, INT64_MAX, INT64_MIN, int64_t(1) << 32);
-        wanted = WRONG_ID | row << 8;
+        wanted = INVALID_ID | row << 8;
       }
       if (row == bad_row && !p.vocabulary && fault == NAN_IN_A_ROW) values.put(some * F + in.byte() % F, NAN);
     }
@@ -69,7 +69,7 @@ struct Drawn {
     for (int64_t id = 0; id < p.vocabulary; id++) columns.at<int32_t>()[id] = int32_t(in.byte() % (F + 1)) - 1;
     if (fault == COLUMN && p.vocabulary) {
       columns.at<int32_t>()[in.below(p.vocabulary)] = int32_t(in.one_of(-2, F, INT32_MAX, INT32_MIN));
-      wanted = WRONG_PROBLEM;
+      wanted = INVALID_PROBLEM;
     }
     const bool lstm = p.cell == LSTM;
     h0 = Numbers(in.flag(), sets * B * p.hidden, wide), c0 = Numbers(lstm && in.flag(), sets * B * p.hidden, wide);
@@ -109,26 +109,26 @@ struct Drawn {
     MUST(p.scratch_bytes > 0 && p.scratch_bytes % 64 == 0);
     scratch = Buffer(true, p.scratch_bytes, 1), p.scratch = scratch.at();
     Problem given = p;
-    if (fault == SAVED && saves) given.saved_bytes += in.one_of(-1, 1, -64, 64, -p.saved_bytes), wanted = WRONG_PROBLEM;
+    if (fault == SAVED && saves) given.saved_bytes += in.one_of(-1, 1, -64, 64, -p.saved_bytes), wanted = INVALID_PROBLEM;
     if (fault == SCRATCH) {
       given.scratch_bytes -= in.one_of(1, 64, p.scratch_bytes);
       if (in.flag()) given.scratch = nullptr;
-      wanted = WRONG_PROBLEM;
+      wanted = INVALID_PROBLEM;
     }
-    if (fault == CELL) given.cell = in.one_of(-1, 4, INT64_MAX), wanted = WRONG_PROBLEM;
+    if (fault == CELL) given.cell = in.one_of(-1, 4, INT64_MAX), wanted = INVALID_PROBLEM;
     if (fault == SIZE) {
       const int64_t wrong = in.one_of(0, -1, INT64_MIN, TOO_LONG, INT64_MAX, TOO_LONG - 1, 1 << 30);
-      const bool refused = wrong < 1 || wrong >= TOO_LONG;
+      const bool disallowed = wrong < 1 || wrong >= TOO_LONG;
       switch (in.byte() % 7) {
-        case 0: given.layers = refused ? wrong : 0; break;
+        case 0: given.layers = disallowed ? wrong : 0; break;
         case 1: given.directions = wrong; break;
         case 2: given.batch = wrong; break;
         case 3: given.steps = wrong; break;
         case 4: given.features = wrong; break;
         case 5: given.hidden = wrong; break;
-        default: given.vocabulary = refused && wrong ? wrong : -1;
+        default: given.vocabulary = disallowed && wrong ? wrong : -1;
       }
-      wanted = WRONG_PROBLEM;
+      wanted = INVALID_PROBLEM;
     }
     const size_t pointers = sizeof(void*) * 4 * sets;
     problem = Buffer(true, sizeof given + (back ? 2 : 1) * pointers, 1);

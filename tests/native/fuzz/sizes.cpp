@@ -13,7 +13,7 @@ bool counts(int64_t size) { return size >= 1 && size < TOO_LONG; }
 
 // What a count of bytes must be: refused as the sizes are, or not less than what it holds, or -1.
 void hold(int64_t found, bool valid, double least) {
-  if (!valid) MUST(found == WRONG_PROBLEM);
+  if (!valid) MUST(found == INVALID_PROBLEM);
   if (valid) MUST(found == -1 ? true : found % 64 == 0 && found >= least * (1 - 1e-9));
   if (valid && least > 1e19) MUST(found == -1);
 }
@@ -42,23 +42,23 @@ int64_t try_sizes(Bytes& in, const Library& library) {
   for (const char* name : {"forward", "backward"}) {  // no memory is enough of what cannot be counted, nor is a byte
     p.scratch = in.flag() ? &there : nullptr, p.scratch_bytes = p.scratch ? in.one_of(1, 0, -1, INT64_MIN) : 0;
     p.saved_bytes = in.one_of(-1, 0, 1);
-    MUST(library.call(name, set, &p) == WRONG_PROBLEM);
+    MUST(library.call(name, set, &p) == INVALID_PROBLEM);
   }
 
-  FitProblem f{};
+  TrainProblem f{};
   f.cell = cell, f.is_double = is_double, f.layers = layers, f.directions = directions, f.features = features;
   f.hidden = hidden, f.vocabulary = vocabulary, f.batch = batch, f.steps = steps, f.sequences = extreme(in);
   f.target = in.byte() % 4, f.outputs = extreme(in), f.all_outputs = extreme(in), f.logistic = in.flag();
   for (int64_t size : {f.sequences, f.outputs, f.all_outputs}) valid &= counts(size);
-  f.id_bytes = 1, f.trains = in.flag();
+  f.id_bytes = 1, f.is_training = in.flag();
   const double fitted = weights + double(hidden) * f.outputs * number;
-  hold(library.call("fit_scratch", set, &f), valid, fitted);
+  hold(library.call("train_scratch", set, &f), valid, fitted);
   f.scratch = p.scratch, f.scratch_bytes = p.scratch_bytes;
-  MUST(library.call("fit", set, &f) == WRONG_PROBLEM);
+  MUST(library.call("train", set, &f) == INVALID_PROBLEM);
   f.block_size = in.one_of(1, 1, 1, 2, 0, -1, 3, hidden), f.output_gates = in.flag(), f.recurrent = 1;
   bool blocks = vocabulary >= 0 && vocabulary < TOO_LONG && f.block_size > 0 && hidden % f.block_size == 0;
   for (int64_t size : {f.sequences, batch, steps, features, hidden, f.outputs, f.all_outputs}) blocks &= counts(size);
-  hold(library.call("blocks_fit_scratch", set, &f), blocks, fitted);
-  MUST(library.call("blocks_fit", set, &f) == WRONG_PROBLEM);
+  hold(library.call("blocks_train_scratch", set, &f), blocks, fitted);
+  MUST(library.call("blocks_train", set, &f) == INVALID_PROBLEM);
   return DONE;
 }

@@ -26,8 +26,8 @@ int64_t try_spans(Bytes& in, const Library& library) {
     wanted[row] = low, wanted[rows + row] = ones;
   }
   using Spans = int64_t (*)(const void*, int64_t, int64_t, int64_t, int64_t*);
-  const int64_t found = ((Spans)library.find("spans"))(mask.at(), bytes, rows, steps, out.at<int64_t>());
-  MUST(found == (neither ? NEITHER : padded ? SPANS : ALL_REAL));
+  const int64_t found = ((Spans)library.find("mask_spans"))(mask.at(), bytes, rows, steps, out.at<int64_t>());
+  MUST(found == (neither ? NOT_CONTIGUOUS : padded ? CONTIGUOUS : ALL_REAL));
   if (!neither) MUST(!memcmp(out.at(), wanted.data(), out.bytes));
   return DONE;
 }

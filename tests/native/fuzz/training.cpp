@@ -12,7 +12,7 @@ struct Drawn {
   Bytes& in;
   const Library& library;
   const std::string set;
-  FitProblem f{};
+  TrainProblem f{};
   Fault fault;
   int64_t bad_row = -1;
   bool wide;
@@ -27,7 +27,7 @@ struct Drawn {
     f.vocabulary = f.target == NEXT_SYMBOL || in.flag() ? in.size(6, 300) : 0;
     f.outputs = f.target == NUMBER ? 1 : in.size(6, 40);
     if (f.target == NEXT_SYMBOL) f.outputs = f.features += f.features == 1;
-    f.all_outputs = f.outputs + in.byte() % 2, f.optimizer = in.byte() % 4, f.trains = in.flag();
+    f.all_outputs = f.outputs + in.byte() % 2, f.optimizer = in.byte() % 4, f.is_training = in.flag();
     f.first = in.flag() ? 0.9 : 0, f.second = in.flag() ? 0.999 : 0.9, f.weight_decay = in.flag() ? 0.01 : 0;
     f.max_norm = in.flag() ? 0.1 : 0, f.reference = in.flag() ? 0.5 : 0, f.floor = in.flag() ? 0.1 : 0;
     f.tolerance = 0.1, f.id_bytes = f.vocabulary <= 256 && in.flag() ? 1 : 2;
@@ -41,10 +41,10 @@ struct Drawn {
       int64_t& most = f.sequences > f.steps ? f.sequences : f.steps > f.hidden ? f.steps : f.hidden;
       most = (most + 1) / 2;
     }
-    f.head_biased = in.flag();
+    f.head_has_bias = in.flag();
     if (f.cell == BLOCKS) {
       f.layers = f.directions = 1, f.block_size = in.size(3, 6), f.hidden = f.block_size * ((f.hidden + 2) / 3);
-      f.output_gates = in.flag(), f.squash_to_1 = in.flag(), f.identity = in.flag(), f.recurrent = in.flag();
+      f.output_gates = in.flag(), f.logistic_input = in.flag(), f.identity_output = in.flag(), f.recurrent = in.flag();
       f.biased = in.one_of(0, units() - f.hidden, units());
     }
   }
@@ -53,8 +53,8 @@ struct Drawn {
   int64_t parameters_of_all() const {
     const int64_t H = f.hidden, D = f.directions, F = f.features;
     if (f.cell == BLOCKS)
-      return units() * (F + f.recurrent * units()) + f.biased + f.outputs * (H + !f.recurrent * F + f.head_biased);
-    int64_t count = f.outputs * (D * H + f.head_biased);
+      return units() * (F + f.recurrent * units()) + f.biased + f.outputs * (H + !f.recurrent * F + f.head_has_bias);
+    int64_t count = f.outputs * (D * H + f.head_has_bias);
     for (int64_t each = 0; each < f.layers * D; each++) count += GATES[f.cell] * H * ((each < D ? F : D * H) + H + 2);
     return count;
   }
@@ -72,18 +72,18 @@ struct Drawn {
     const int64_t N = f.sequences, T = f.steps, F = f.features;
     bad_row = in.below(N);
     columns = Buffer(f.vocabulary, f.vocabulary, 4);
-    std::vector<int64_t> known, refused;
+    std::vector<int64_t> known, disallowed;
     for (int64_t id = 0; id < f.vocabulary; id++) {
       int32_t& column = columns.at<int32_t>()[id] = id ? int32_t(in.byte() % (F + 2)) - 2 : 0;
-      (column == -2 ? refused : known).push_back(id);
+      (column == -2 ? disallowed : known).push_back(id);
     }
-    refused.push_back(f.vocabulary);  // what is no id at all
+    disallowed.push_back(f.vocabulary);  // what is no id at all
     ids = Buffer(f.vocabulary, N * T, f.id_bytes), values = Numbers(!f.vocabulary, N * T * F, wide);
     const auto put_id = [&](int64_t at, int64_t id) {
       if (f.id_bytes == 1) ids.at<uint8_t>()[at] = uint8_t(id);
       if (f.id_bytes == 2) ids.at<uint16_t>()[at] = uint16_t(id);
     };
-    lengths = Buffer(true, N, 8), rates = Buffer(f.trains, (N + f.batch - 1) / f.batch, 8);
+    lengths = Buffer(true, N, 8), rates = Buffer(f.is_training, (N + f.batch - 1) / f.batch, 8);
     labels = Buffer(f.target == CLASS || f.target == STEP_CLASS, f.target == CLASS ? N : N * T, 8);
     numbers = Numbers(f.target == NUMBER, N, wide);
     numbers.draw(random, 1);
@@ -98,20 +98,20 @@ struct Drawn {
       if (f.target == CLASS) labels.at<int64_t>()[row] = label(false);
       const int64_t some = row * T + in.byte() % length;
       if (bad && fault == ID && f.vocabulary) {
-        const int64_t id = refused[in.byte() % refused.size()];
-        if (id < (f.id_bytes == 1 ? 256 : 65536)) put_id(some, id), wanted = WRONG_ID | row << 8;
+        const int64_t id = disallowed[in.byte() % disallowed.size()];
+        if (id < (f.id_bytes == 1 ? 256 : 65536)) put_id(some, id), wanted = INVALID_ID | row << 8;
       }
       if (bad && fault == NAN_IN_A_ROW && !f.vocabulary) values.put(some * F, in.flag() ? NAN : INFINITY);
       if (bad && fault == LABEL && labels.bytes) {
         labels.at<int64_t>()[f.target == CLASS ? row : some] = f.target == CLASS && in.flag() ? -100 : label(true);
-        wanted = WRONG_LABEL | row << 8;
+        wanted = INVALID_LABEL | row << 8;
       }
-      if (bad && fault == SPAN) length = in.one_of(0, -1, T + 1, INT64_MAX, INT64_MIN), wanted = WRONG_SPAN | row << 8;
+      if (bad && fault == SPAN) length = in.one_of(0, -1, T + 1, INT64_MAX, INT64_MIN), wanted = INVALID_SPAN | row << 8;
       lengths.at<int64_t>()[row] = length;
     }
     if (fault == COLUMN && f.vocabulary) {
       columns.at<int32_t>()[in.below(f.vocabulary)] = int32_t(in.one_of(-3, F, INT32_MAX, INT32_MIN));
-      wanted = WRONG_PROBLEM;
+      wanted = INVALID_PROBLEM;
     }
     const int64_t count = parameters_of_all(), padded = (count + 15) / 16 * 16;
     for (Numbers* each : {&parameters, &firsts, &seconds}) {
@@ -135,25 +135,25 @@ struct Drawn {
 
   int64_t run() {
     int64_t wanted = fill();
-    f.scratch_bytes = call("fit_scratch");
+    f.scratch_bytes = call("train_scratch");
     MUST(f.scratch_bytes > 0 && f.scratch_bytes % 64 == 0);
     scratch = Buffer(true, f.scratch_bytes, 1), f.scratch = scratch.at();
     if (fault == SCRATCH) {
       f.scratch_bytes -= in.one_of(1, 64, f.scratch_bytes);
       if (in.flag()) f.scratch = nullptr;
-      wanted = WRONG_PROBLEM;
+      wanted = INVALID_PROBLEM;
     }
     const std::string old = state(), old_rows = rows.copy();
-    const int64_t outcome = call("fit");
+    const int64_t outcome = call("train");
     MUST(outcome == wanted);
-    if (outcome || !f.trains) MUST(state() == old);
+    if (outcome || !f.is_training) MUST(state() == old);
     if (outcome) {
       MUST(rows.copy() == old_rows);
       return outcome;
     }
-    if (fault == WILD_WEIGHTS || (f.cell == RNN_RELU && f.trains)) return DONE;  // may grow beyond any number
+    if (fault == WILD_WEIGHTS || (f.cell == RNN_RELU && f.is_training)) return DONE;  // may grow beyond any number
     // what is judged before a step stands by itself; after a step of a row that is no number, nothing is one
-    const int64_t good = fault == NAN_IN_A_ROW && f.trains ? (bad_row / f.batch + 1) * f.batch : f.sequences;
+    const int64_t good = fault == NAN_IN_A_ROW && f.is_training ? (bad_row / f.batch + 1) * f.batch : f.sequences;
     for (int64_t row = 0; row < good && row < f.sequences; row++)
       for (int n = 0; n < 4; n++)
         if (fault != NAN_IN_A_ROW || row != bad_row) MUST(isfinite(f.rows[4 * row + n]));
