@@ -1,1 +1,1 @@
-collect_ignore = ["common_suite"]  # transformers' own tests, fetched when asked for: `make transformers-suite`
+collect_ignore = ["common_suite"]  # tests of transformers, downloaded by `make transformers-suite`

@@ -1,4 +1,4 @@
-"""The next id: loss, generation from a carried state, and what is never generated."""
+"""Prediction of the next id: losses, generation with a state, and padding."""
 
 import copy
 import math
@@ -24,11 +24,11 @@ WAYS = {
 }  # fmt: skip
 
 
-def wide_awake(preset: str, variant: str = "plain") -> nn.Module:
-    """A model whose next id depends on what it read, which a trained one on eight rows may not."""
+def random_model(preset: str, variant: str = "plain") -> nn.Module:
+    """Return a model whose predictions depend strongly on the input, unlike some trained on eight rows."""
     model = copy.deepcopy(trained(preset, variant, "causal"))
     torch.manual_seed(3)
-    # the biases of memory blocks, that forget nothing, must not outweigh what was read
+    # Large biases would dominate the states of memory cell blocks, which have no forget gate
     scale = {"weight_hh": 0.3} | ({"bias": 0.3} if preset == "lstm_hs97" else {})
     with torch.no_grad():
         for name, weights in model.named_parameters():
@@ -44,52 +44,52 @@ def generate(model: nn.Module, ids: Tensor, mask: Tensor, **settings) -> Tensor:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_loss_holds_each_step_against_the_next_id(preset, variant, side):
-    """Over pairs of real steps, in nats; -100 and padding are left out."""
+def test_loss_compares_each_step_with_the_next_id(preset, variant, side):
+    """The loss is over pairs of real steps, in nats; -100 and padding are ignored."""
     rows = ragged(40)
     ids, mask = padded(rows, side, width=14)
-    labels = torch.where(mask.bool(), ids, 5)  # what stands in the padding of the labels is not seen
+    labels = torch.where(mask.bool(), ids, 5)  # labels at padded steps are ignored
     labels[0, mask[0].nonzero()[1]] = -100
     model = trained(preset, variant, "causal")
-    by_hand = []
+    expected = []
     for number, row in enumerate(rows):
         scores = model(alone(row)).logits[0].tolist()
         for step, following in enumerate(row[1:]):
             if number or step:
-                total = sum(map(math.exp, scores[step][1:]))  # over all symbols; padding is none
-                by_hand.append(-math.log(math.exp(scores[step][following]) / total))
+                total = sum(map(math.exp, scores[step][1:]))  # over all symbols without padding
+                expected.append(-math.log(math.exp(scores[step][following]) / total))
     loss = model(ids, mask, labels=labels).loss
-    assert loss.item() == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-4)
+    assert loss.item() == pytest.approx(sum(expected) / len(expected), rel=1e-4)
     labels = torch.where(labels == -100, -100, ids)
-    torch.testing.assert_close(model(ids, labels=labels).loss, loss)  # without a mask: the padding ids
+    torch.testing.assert_close(model(ids, labels=labels).loss, loss)  # without a mask, by padding ids
 
 
-def test_padding_ids_do_not_count_even_where_the_mask_says_so():
+def test_padding_ids_are_ignored_even_with_mask_1():
     model, ids = trained("lstm", "plain", "causal"), torch.tensor([[3, 4, 5, 0, 0]])
     masked = model(ids, torch.ones_like(ids), labels=ids).loss
     torch.testing.assert_close(masked, model(ids[:, :3], labels=ids[:, :3]).loss)
 
 
-def test_loss_of_accumulated_batches_is_that_of_one():
-    """As Trainer asks for it: each part divided by the labels in all parts."""
+def test_losses_of_accumulated_batches_add_up_to_the_loss_of_one_batch():
+    """As in Trainer, the sum over each part is divided by the number of labels in all parts."""
     model, ids = trained("gru", "plain", "causal"), torch.randint(1, 9, (4, 5))
     parts = [model(part, labels=part, num_items_in_batch=16).loss for part in ids.split(3)]
     torch.testing.assert_close(sum(parts), model(ids, labels=ids).loss)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_chunks_of_a_text_have_the_loss_of_the_whole(preset):
-    """By labels shifted beforehand, since the last step of a chunk is held against the first id of the next."""
+def test_segments_of_a_text_have_the_loss_of_the_whole(preset):
+    """With `shift_labels`, since the last step of a segment predicts the first id of the next one."""
     model = trained(preset, "deep", "causal")
     ids, mask = padded(ragged(47), "left", width=12)
     following = torch.cat((ids[:, 1:], torch.zeros(6, 1, dtype=torch.long)), dim=1)
     count, state, total = int((mask[:, 1:] * mask[:, :-1]).sum()), None, torch.zeros(())
     for part in range(0, 12, 4):
-        chunk = slice(part, part + 4)
+        segment = slice(part, part + 4)
         output = model(
-            ids[:, chunk],
-            mask[:, chunk],
-            shift_labels=following[:, chunk],
+            ids[:, segment],
+            mask[:, segment],
+            shift_labels=following[:, segment],
             num_items_in_batch=count,
             past_key_values=state,
             use_cache=True,
@@ -99,7 +99,7 @@ def test_chunks_of_a_text_have_the_loss_of_the_whole(preset):
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_a_step_does_not_see_those_after_it(preset, variant):
+def test_logits_do_not_depend_on_later_steps(preset, variant):
     model, ids = trained(preset, variant, "causal"), torch.randint(1, 9, (3, 8))
     changed = torch.cat((ids[:, :5], ids[:, 5:] % 8 + 1), dim=1)
     assert torch.equal(model(ids).logits[:, :5], model(changed).logits[:, :5])
@@ -107,8 +107,8 @@ def test_a_step_does_not_see_those_after_it(preset, variant):
 
 
 @pytest.mark.parametrize("pad", [0, 4, 8, None])
-def test_logit_of_each_id_stands_at_its_number(pad):
-    """A readout that copies the one-hot vector must name the id that was read; padding is never named."""
+def test_logits_are_indexed_by_id(pad):
+    """A readout that copies the one-hot vector must predict the id of the input, and never padding."""
     model = build("rnn_relu", "causal", pad_token_id=pad, hidden_size=9 if pad is None else 8)
     with torch.no_grad():
         for name, weights in model.named_parameters():
@@ -125,18 +125,18 @@ def test_logit_of_each_id_stands_at_its_number(pad):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_a_carried_state_generates_what_reading_all_again_does(preset, variant, way):
-    model = wide_awake(preset, variant)
+def test_generation_with_a_state_equals_generation_without_cache(preset, variant, way):
+    model = random_model(preset, variant)
     ids, mask = padded(ragged(41), "left", width=13)
     carried, again = (generate(model, ids, mask, **WAYS[way], use_cache=use_cache) for use_cache in (True, False))
     assert torch.equal(carried, again)
-    assert len(set(map(tuple, carried[:, 13:].tolist()))) > 1  # the prompts make a difference
+    assert len(set(map(tuple, carried[:, 13:].tolist()))) > 1  # results depend on the prompts
 
 
 @pytest.mark.parametrize("way", ["greedy", "beams"])
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_prompts_of_different_lengths_go_on_as_each_alone(preset, variant, way):
-    model, rows = wide_awake(preset, variant), ragged(42)
+def test_prompts_of_different_lengths_continue_as_single_ones(preset, variant, way):
+    model, rows = random_model(preset, variant), ragged(42)
     batch = generate(model, *padded(rows, "left", width=15), **WAYS[way])[:, 15:]
     batch = batch.split(WAYS[way].get("num_return_sequences", 1))
     for row, answers in zip(rows, batch, strict=True):
@@ -146,7 +146,7 @@ def test_prompts_of_different_lengths_go_on_as_each_alone(preset, variant, way):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_sampling_depends_on_the_seed_only(preset):
-    model = wide_awake(preset)
+    model = random_model(preset)
     ids, mask = padded(ragged(43), "left")
     one, two = (generate(model, ids, mask, **WAYS["sampling"]) for _ in range(2))
     assert torch.equal(one, two)
@@ -164,9 +164,9 @@ def steps_run(model: nn.Module, prompt: int, new: int, **settings) -> int:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("preset", PRESETS)
-def test_each_new_id_costs_one_step(preset, way):
-    """The tutorial ran the whole prefix again for every character."""
-    model, settings = wide_awake(preset), {k: v for k, v in WAYS[way].items() if k != "max_new_tokens"}
+def test_each_new_id_takes_one_step(preset, way):
+    """The tutorial runs the whole prefix again for every character."""
+    model, settings = random_model(preset), {k: v for k, v in WAYS[way].items() if k != "max_new_tokens"}
     for prompt, new in [(1, 1), (5, 1), (5, 20), (1, 40)]:
         assert steps_run(model, prompt, new, **settings) == prompt + new - 1
     assert steps_run(model, 5, 20, **settings, use_cache=False) == sum(range(5, 25))
@@ -175,7 +175,7 @@ def test_each_new_id_costs_one_step(preset, way):
 @pytest.mark.parametrize("pad", [0, 4])
 @pytest.mark.parametrize("way", WAYS)
 def test_padding_is_never_generated(pad, way):
-    """Though every symbol is as unlikely as can be, and whatever generation config is given."""
+    """All symbols are very unlikely, and a generation config is given."""
     model = build("gru", "causal", pad_token_id=pad, vocab_size=5)
     with torch.no_grad():
         model.lm_head.bias.fill_(-1e30)
@@ -190,8 +190,8 @@ def test_padding_is_never_generated(pad, way):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_row_that_ends_is_padded_and_the_others_go_on(preset):
-    model, rows = wide_awake(preset), ragged(44)
+def test_a_row_that_ends_is_padded_and_the_others_continue(preset):
+    model, rows = random_model(preset), ragged(44)
     free = generate(model, *padded(rows, "left", width=12), do_sample=False, max_new_tokens=12)[:, 12:]
     end = int(free[0, 2])
     stopped = generate(model, *padded(rows, "left", width=12), do_sample=False, max_new_tokens=12, eos_token_id=end)
@@ -201,12 +201,12 @@ def test_a_row_that_ends_is_padded_and_the_others_go_on(preset):
         assert answer == expected
 
 
-def test_generation_goes_on_from_a_state_that_is_given():
-    model = wide_awake("lstm", "deep")
+def test_generation_continues_from_a_given_state():
+    model = random_model("lstm", "deep")
     ids, mask = padded(ragged(45), "left", width=12)
     whole = generate(model, ids, mask, **GREEDY)
     first = generate(model, ids, mask, do_sample=False, max_new_tokens=3, return_dict_in_generate=True)
-    assert first.past_key_values.steps == 12 + 3 - 1  # the third new id is not read yet
+    assert first.past_key_values.steps == 12 + 3 - 1  # the third new id has not been read
     longer = torch.cat((mask, torch.ones(6, 3, dtype=torch.long)), dim=1)
     rest = generate(model, first.sequences, longer, past_key_values=first.past_key_values, do_sample=False,
                     max_new_tokens=4)  # fmt: skip
@@ -214,9 +214,9 @@ def test_generation_goes_on_from_a_state_that_is_given():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_saved_and_loaded_it_generates_the_same(tmp_path, preset):
+def test_loaded_models_generate_the_same(tmp_path, preset):
     register_auto_classes()
-    model = wide_awake(preset, "embedding")
+    model = random_model(preset, "embedding")
     model.generation_config.eos_token_id = 3
     model.save_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
@@ -230,7 +230,7 @@ def test_saved_and_loaded_it_generates_the_same(tmp_path, preset):
 def test_pipeline_completes_text(tmp_path):
     register_auto_classes()
     letters = "abcdefgh"
-    model, tokenizer = wide_awake("lstm"), symbol_tokenizer(letters)
+    model, tokenizer = random_model("lstm"), symbol_tokenizer(letters)
     for part in (model, tokenizer):
         part.save_pretrained(tmp_path)
     complete = pipeline("text-generation", model=str(tmp_path))
@@ -244,8 +244,8 @@ def test_pipeline_completes_text(tmp_path):
         assert [answer["generated_text"] for (answer,) in answers] == expected
 
 
-def test_size_and_loss_are_the_tutorials():
-    """Three strings padded with spaces to fifteen characters, twelve hidden units: 372 + 221 weights."""
+def test_number_of_parameters_and_loss_of_the_tutorial():
+    """Three strings padded with spaces to 15 characters, 12 hidden units: 372 + 221 weights."""
     texts = ["hey how are you", "good i am fine ", "have a nice day"]
     tokenizer = symbol_tokenizer("".join(sorted(set("".join(texts)))))
     model = build("rnn_tanh", "causal", vocab_size=18, hidden_size=12).train()
@@ -266,20 +266,23 @@ def test_size_and_loss_are_the_tutorials():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"bidirectional": True}, "next ids are predicted from the steps before, got bidirectional=True"),
-        ({"inputs": "values", "num_features": 2}, "next ids need inputs 'one_hot' or 'embedding', got inputs='values'"),
+        ({"bidirectional": True}, "bidirectional=True: must be False to predict next ids"),
+        (
+            {"inputs": "values", "num_features": 2},
+            "inputs='values': must be 'one_hot' or 'embedding' to predict next ids",
+        ),
     ],
 )
-def test_what_cannot_predict_is_refused(settings, message):
+def test_unsupported_configs_are_errors(settings, message):
     with pytest.raises(InvalidConfigError, match=f"^head 'causal': {message}$"):
         build("lstm", "causal", **settings)
 
 
-def test_mistakes_are_one_clear_line():
+def test_invalid_arguments_are_errors_of_one_line():
     model, ids = trained("lstm", "plain", "causal"), torch.randint(1, 9, (2, 4))
     with pytest.raises(ValueError, match=r"^labels must be \(batch, steps\), \(2, 4\), got \(2, 3\)$"):
         model(ids, labels=ids[:, 1:])
-    with pytest.raises(ValueError, match=r"^vocab_size is part of the weights and stays 9$"):
+    with pytest.raises(ValueError, match=r"^vocab_size=9 cannot be changed"):
         model.resize_token_embeddings(20)
     with pytest.raises(ValueError, match="assisted generation is not supported with stateful models"):
         model.generate(ids, assistant_model=model, do_sample=False)

@@ -1,4 +1,4 @@
-"""torch.compile runs every family, head and kind of input, and equals eager execution."""
+"""torch.compile gives the results of eager execution for every family, head and kind of input."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.training.runtime import own_accelerate_state
 from tests.helpers.model_families import CASES, build, family_of, loss, padded, rows_for
 
-# The compiler reads `.grad` of tensors that have none, and uses deprecated parts of torch.jit
+# The compiler reads `.grad` of non-leaf tensors, and uses deprecated functions of torch.jit
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 CELLS = list_presets("input_ids")
 KINDS: dict[str, dict[str, Any]] = {
@@ -24,7 +24,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def forgotten():
+def reset_compiler():
     torch.compiler.reset()
     yield
     torch.compiler.reset()

@@ -1,4 +1,4 @@
-"""Validation of `RecurrentConfig`, and its round trip through JSON."""
+"""Validation of `RecurrentConfig` and conversion to JSON."""
 
 import pytest
 from hypothesis import given
@@ -38,7 +38,7 @@ from seqhub.models.recurrent.configuration_recurrent import RecurrentConfig
         ({"model_type": "bert"}, "model_type='bert': must be 'seqhub_recurrent'"),
     ],
 )
-def test_contradictions_are_one_clear_line(settings, message):
+def test_inconsistent_fields_are_errors_of_one_line(settings, message):
     with pytest.raises(ValueError, match=message) as error:
         RecurrentConfig(**settings)
     assert "\n" not in str(error.value)
@@ -60,7 +60,7 @@ def test_contradictions_are_one_clear_line(settings, message):
         }
     )
 )
-def test_config_survives_json(settings):
+def test_config_to_json_and_back(settings):
     config = RecurrentConfig(**settings)
     again = RecurrentConfig.from_dict(config.to_dict())
     assert again.to_dict() == config.to_dict()
@@ -69,6 +69,6 @@ def test_config_survives_json(settings):
     assert again.output_size == settings["hidden_size"] * (1 + settings["bidirectional"])
 
 
-def test_id_settings_do_not_matter_for_values():
+def test_settings_of_ids_are_ignored_for_values():
     config = RecurrentConfig(inputs="values", num_features=3, vocab_size=1, pad_token_id=7)
     assert config.input_size == 3

@@ -1,4 +1,4 @@
-"""The convolutional recurrent family: two-dimensional convolutions of torch, real steps only, and the use of time."""
+"""Convolutional recurrent models: comparison with Conv2d, real steps only, and order of time."""
 
 import copy
 
@@ -27,7 +27,7 @@ def build(preset="cnn_lstm", head="sequence", **settings):
 
 
 def two_dimensional(model):
-    """The same blocks as the tutorial writes them: Conv2d with kernel (k, 1) on images of frequency x time."""
+    """Return the same blocks as in the tutorial, Conv2d with kernel (k, 1) on images of frequency x time."""
     blocks = nn.Sequential()
     for block in model.blocks:
         one, normalisation, _, pool = block
@@ -41,12 +41,12 @@ def two_dimensional(model):
 
 @pytest.mark.parametrize("training", [False, True])
 @torch.no_grad()
-def test_blocks_are_those_of_a_convolution_over_frequency(training):
+def test_blocks_equal_convolutions_over_frequency(training):
     model = build(head="base", **TWO_BLOCKS).train(training)
     theirs = two_dimensional(model).train(training)
     values = torch.randn(3, 7, 14)
     images = theirs(values.transpose(1, 2).unsqueeze(1))  # (B, C, bins, T)
-    steps = images.permute(0, 3, 1, 2).flatten(2)  # every step with its own channels and bins
+    steps = images.permute(0, 3, 1, 2).flatten(2)  # channels and bins of each step
     assert steps.shape == (3, 7, model.config.recurrence_size)
     states = model.recurrence(steps)[0]
     output = model(values)
@@ -56,26 +56,23 @@ def test_blocks_are_those_of_a_convolution_over_frequency(training):
 
 
 @torch.no_grad()
-def test_the_tutorials_reshape_mixes_time_and_frequency():
-    """It viewed (B, C, bins, T) as (B, C, bins x T) and called that the steps; and took the last row for the last step.
-
-    Ours is not that, and moving whole steps about changes ours where it should.
-    """
+def test_the_reshape_of_the_tutorial_mixes_time_and_frequency():
+    """It views (B, C, bins, T) as (B, C, bins x T) with bins x T as steps, and uses the last row as the last step."""
     model = build(head="base", **TWO_BLOCKS).eval()
     images = two_dimensional(model).eval()(torch.randn(3, 7, 14).transpose(1, 2).unsqueeze(1))
     wrong = images.flatten(2).transpose(1, 2)
     right = images.permute(0, 3, 1, 2).flatten(2)
-    assert wrong.shape == (3, images.size(2) * 7, 4)  # as many steps as bins and steps together, of C features
+    assert wrong.shape == (3, images.size(2) * 7, 4)  # bins x T steps with C features
     assert right.shape == (3, 7, model.config.recurrence_size)
     assert not torch.equal(wrong.flatten(1), right.flatten(1))
     values = torch.randn(3, 7, 14)
     rows = model(values).pooler_output
-    assert rows.shape == (3, 5)  # a vector per sample, where `squeeze()[-1, :]` gave that of the last sample
+    assert rows.shape == (3, 5)  # one vector per sample; `squeeze()[-1, :]` is the vector of the last sample
     torch.testing.assert_close(model(values[:1]).pooler_output, rows[:1])
 
 
-def test_normalisation_learns_from_real_steps_only():
-    """With the mean over padded images, a batch of short clips would look quieter than it is."""
+def test_normalisation_uses_real_steps_only():
+    """With statistics over padding, a batch of short clips would have a smaller mean."""
     rows = [torch.randn(steps, 14) + 3 for steps in (2, 9, 5)]
     packed, batch = build(head="base", **TWO_BLOCKS), build(head="base", **TWO_BLOCKS)
     packed.blocks(torch.cat(rows).unsqueeze(1))
@@ -87,7 +84,7 @@ def test_normalisation_learns_from_real_steps_only():
 
 
 def sweeps(count, seed):
-    """A peak that rises or falls through 12 bins, in 8 to 12 steps; every class visits the same bins as often."""
+    """Return rows with a peak that rises or falls through 12 bins in 8 to 12 steps, and their labels."""
     random = torch.Generator().manual_seed(seed)
     rows, labels = [], []
     for n in range(count):
@@ -109,14 +106,14 @@ def test_a_trained_model_depends_on_the_order_of_time():
         model(*padded(rows, "right", 12), labels=labels).loss.backward()
         optimizer.step()
     model.eval()
-    fresh, labels = sweeps(64, seed=1)
+    test_rows, labels = sweeps(64, seed=1)
     with torch.no_grad():
-        logits = model(*padded(fresh, "left", 14)).logits
+        logits = model(*padded(test_rows, "left", 14)).logits
         assert (logits.argmax(1) == labels).all()
-        backwards = model(*padded([row.flip(0) for row in fresh], "left", 14)).logits
+        backwards = model(*padded([row.flip(0) for row in test_rows], "left", 14)).logits
         assert (backwards.argmax(1) == 1 - labels).all()
         random = torch.Generator().manual_seed(2)
-        shuffled = [row[torch.randperm(len(row), generator=random)] for row in fresh]
+        shuffled = [row[torch.randperm(len(row), generator=random)] for row in test_rows]
         assert (model(*padded(shuffled, "left", 14)).logits - logits).abs().max() > 1
 
 
@@ -146,14 +143,14 @@ def test_regression_and_labels_per_step():
         ({"channels": []}, r"channels must be numbers >= 1, one per block, got \[\]"),
         ({"strides": [0]}, r"strides must be numbers >= 1, one per block, got \[0\]"),
         ({"channels": [4, 4]}, r"kernel_sizes must have one number per block, 2 as in channels, got \[5\]"),
-        ({"num_features": 4}, r"block 0: kernel_sizes\[0\]=5 is more than the 4 bins that reach it"),
-        ({"pool_sizes": [29]}, r"block 0: pool_sizes\[0\]=29 is more than the 28 bins that reach it"),
-        ({**TWO_BLOCKS, "kernel_sizes": [3, 6]}, r"block 1: kernel_sizes\[1\]=6 is more than the 5 bins"),
+        ({"num_features": 4}, r"block 0: kernel_sizes\[0\]=5 is more than its 4 input bins"),
+        ({"pool_sizes": [29]}, r"block 0: pool_sizes\[0\]=29 is more than its 28 input bins"),
+        ({**TWO_BLOCKS, "kernel_sizes": [3, 6]}, r"block 1: kernel_sizes\[1\]=6 is more than its 5 input bins"),
         ({"channels": 4}, "'channels'"),
         ({"cell": "qrnn"}, "'rnn_tanh', 'rnn_relu', 'gru', 'lstm'"),
     ],
 )
-def test_contradictions_are_one_clear_line(settings, message):
+def test_inconsistent_fields_are_errors_of_one_line(settings, message):
     with pytest.raises(InvalidConfigError, match=message) as error:
         build_config("cnn_lstm", **settings)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The convolutional family: the tutorial's size, torch's own layers, and what is refused."""
+"""Convolutional models: comparison with the tutorial and with torch, and invalid inputs."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ TUTORIAL = {"num_features": 2, "channels": 1, "pooling": "flatten", "num_steps":
 
 
 @torch.no_grad()
-def test_the_tutorials_model_is_a_special_case():
+def test_the_model_of_the_tutorial_is_a_special_case():
     model = build(**TUTORIAL)
     assert model.num_parameters() == (2 * 2 + 1) + (3 + 1)
     theirs = nn.Sequential(nn.Conv1d(2, 1, 2), nn.ReLU(), nn.Flatten(), nn.Linear(3, 1))
@@ -29,19 +29,19 @@ def test_the_tutorials_model_is_a_special_case():
 
 @pytest.mark.parametrize("pooling", ["max", "mean"])
 @torch.no_grad()
-def test_pooling_of_a_row_written_out(pooling):
+def test_pooling_of_each_row(pooling):
     model = build("base", num_features=2, kernel_size=3, pooling=pooling).double()
     rows = [torch.randn(steps, 2, dtype=torch.float64) for steps in (3, 7, 5)]
     weight, bias = model.convolution.weight, model.convolution.bias
     batch = model(*padded(rows, "mixed", 9)).pooler_output
     for row, pooled in zip(rows, batch, strict=True):
         windows = [(weight * row[n : n + 3].T).sum((1, 2)) + bias for n in range(len(row) - 2)]
-        seen = torch.stack(windows).clamp(min=0)
-        torch.testing.assert_close(pooled, seen.mean(0) if pooling == "mean" else seen.max(0).values)
+        outputs = torch.stack(windows).clamp(min=0)
+        torch.testing.assert_close(pooled, outputs.mean(0) if pooling == "mean" else outputs.max(0).values)
 
 
-def test_direction_around_the_square_is_learnt_from_two_points_on():
-    """A window of two points holds all there is to know, whichever corner came first."""
+def test_direction_around_the_square_is_learnt_from_two_points():
+    """A window of two points determines the direction for any first corner."""
     corners = torch.tensor([[-1.0, -1], [-1, 1], [1, 1], [1, -1]])
     torch.manual_seed(1)
     rows, labels = [], []
@@ -79,7 +79,7 @@ def test_losses():
         one(values, labels=torch.ones(2))
 
 
-def test_rows_that_the_filters_do_not_fit_are_refused():
+def test_rows_with_too_few_steps_are_errors():
     values, mask = torch.zeros(2, 4, 2), torch.tensor([[1, 1, 1, 1], [0, 0, 1, 0]])
     with pytest.raises(ValueError, match=r"^every row needs at least kernel_size=2 real steps, row 1 has 1$"):
         build()(values, mask)
@@ -98,7 +98,7 @@ def test_rows_that_the_filters_do_not_fit_are_refused():
         ({"num_steps": 4}, "num_steps is only for pooling='flatten', got num_steps=4 with pooling='max'"),
     ],
 )
-def test_contradictions_are_one_clear_line(settings, message):
+def test_inconsistent_fields_are_errors_of_one_line(settings, message):
     with pytest.raises(InvalidConfigError, match=message) as error:
         build_config("cnn", **settings)
     assert "\n" not in str(error.value)

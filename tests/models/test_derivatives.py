@@ -1,4 +1,4 @@
-"""Derivatives of every kind that PyTorch has: natively run models give those of plain ones."""
+"""All kinds of derivatives in PyTorch are equal for native models and PyTorch's modules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +41,7 @@ def agree(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Any], atol: flo
     "settings", [{}, {"bidirectional": True, "num_hidden_layers": 2}, {"pooling": "mean"}], ids=str
 )
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_gradient_penalty(monkeypatch, cell, settings):
+def test_gradient_penalty(monkeypatch, cell, settings):
     def penalty() -> list[Tensor]:
         critic, x = make(cell, **settings), values().requires_grad_()
         (slope,) = torch.autograd.grad(
@@ -54,7 +54,7 @@ def test_a_gradient_penalty(monkeypatch, cell, settings):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_second_derivatives_of_the_weights_of_ids(monkeypatch, cell):
+def test_second_derivatives_of_weights_with_ids(monkeypatch, cell):
     ids = torch.randint(1, 9, (4, 6), generator=torch.Generator().manual_seed(0)) * MASK
 
     def twice() -> list[Tensor]:
@@ -85,13 +85,13 @@ def test_second_derivatives_through_a_state(monkeypatch, cell):
     agree(monkeypatch, lambda: [each for each in twice() if each is not None])
 
 
-def test_hooks_of_weights_see_one_gradient():
+def test_hooks_of_weights_are_called_once():
     model, x = make("lstm"), values().requires_grad_()
-    seen: list[Tensor] = []
-    model.model.layers[0].recurrence.weight_hh_l0.register_hook(seen.append)
+    gradients: list[Tensor] = []
+    model.model.layers[0].recurrence.weight_hh_l0.register_hook(gradients.append)
     logits = model(input_values=x).logits
     torch.autograd.grad(logits.sum(), list(model.parameters()), create_graph=True)
-    assert len(seen) == 1
+    assert len(gradients) == 1
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -142,7 +142,7 @@ def test_transforms_of_values(monkeypatch):
 
 
 def test_forward_mode():
-    """Which PyTorch has for a GRU, and on the CPU without oneDNN for an LSTM."""
+    """PyTorch does not support it for an LSTM on the CPU with oneDNN."""
     for cell in ("gru", "rnn_tanh", "rnn_relu", "lstm_hs97"):
         model, x, direction = make(cell), values(), values(1)
 
@@ -152,8 +152,8 @@ def test_forward_mode():
         with forward_ad.dual_level():
             found = forward_ad.unpack_dual(logits(forward_ad.make_dual(x, direction))).tangent
         assert found is not None
-        _, wanted = jvp(logits, (x,), (direction,))
-        torch.testing.assert_close(found, wanted)
+        _, expected = jvp(logits, (x,), (direction,))
+        torch.testing.assert_close(found, expected)
         step = 1e-6
         torch.testing.assert_close(
             found, (logits(x + step * direction) - logits(x - step * direction)) / (2 * step), rtol=0, atol=1e-7
@@ -177,7 +177,7 @@ def test_fake_and_meta_tensors():
         assert model.to("meta")(ids.to("meta")).logits.is_meta
 
 
-def test_what_counts_operations_sees_those_of_the_modules(monkeypatch):
+def test_flop_counters_count_the_operations_of_the_modules(monkeypatch):
     model, x = make("gru"), values()
     counts = []
     for native in "10":

@@ -1,4 +1,4 @@
-"""The usual arguments of transformers are accepted by every head of every family; a misspelled one is an error."""
+"""Common arguments of transformers are accepted by every head of every family; misspelled ones are errors."""
 
 import inspect
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from seqhub.models.registry import build_config, build_model, list_heads, list_inputs, list_presets
 from tests.helpers.model_families import family_of, shapes_of
 
-USUAL: dict[str, Any] = {
+COMMON_ARGUMENTS: dict[str, Any] = {
     "output_attentions": False,
     "token_type_ids": torch.zeros(2, 6, dtype=torch.long),
     "position_ids": torch.arange(6).expand(2, 6),
@@ -42,13 +42,13 @@ def inputs(model: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("preset", "head", "settings"), cases())
-def test_usual_arguments_change_nothing_and_misspelled_ones_are_refused(preset, head, settings):
+def test_common_arguments_are_ignored_and_misspelled_ones_are_errors(preset, head, settings):
     model = build_model(build_config(preset, **settings), head).eval()
     given = inputs(model)
     other = "input_values" if "input_ids" in given else "input_ids"
-    wanted, found = model(**given), model(**given, **USUAL, **{other: None})
-    assert found.keys() == wanted.keys()
-    assert torch.equal(next(iter(found.values())), next(iter(wanted.values())))
+    expected, found = model(**given), model(**given, **COMMON_ARGUMENTS, **{other: None})
+    assert found.keys() == expected.keys()
+    assert torch.equal(next(iter(found.values())), next(iter(expected.values())))
     for true in ("output_attentions", "output_hidden_states"):
         model(**given, **{true: True})
     assert isinstance(model(**given, return_dict=False), tuple)
@@ -57,18 +57,18 @@ def test_usual_arguments_change_nothing_and_misspelled_ones_are_refused(preset, 
             model(**given, **{wrong: None})
     with pytest.raises((TypeError, ValueError), match=other):
         model(**given, **{other: torch.ones(2, 6, dtype=torch.long)})
-    assert not type(model).accepts_loss_kwargs  # or Trainer would pass what it counts to every head
+    assert not type(model).accepts_loss_kwargs  # otherwise Trainer would pass num_items_in_batch to every head
     assert "attention_mask" in inspect.signature(model.forward).parameters
 
 
-def test_a_tokenizer_of_bert_serves_generation():
+def test_generation_with_a_tokenizer_of_bert():
     model = build_model(build_config("lstm"), "causal").eval()
     ids = torch.tensor([[1, 2, 3]])
-    wanted = model.generate(ids, max_new_tokens=3, do_sample=False)
+    expected = model.generate(ids, max_new_tokens=3, do_sample=False)
     found = model.generate(
         input_ids=ids, token_type_ids=torch.zeros_like(ids), attention_mask=torch.ones_like(ids), max_new_tokens=3,
         do_sample=False,
     )  # fmt: skip
-    assert torch.equal(found, wanted)
+    assert torch.equal(found, expected)
     with pytest.raises(ValueError, match="not used by the model"):
         model.generate(ids, atention_mask=torch.ones_like(ids), max_new_tokens=3)

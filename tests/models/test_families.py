@@ -1,4 +1,4 @@
-"""What is asked of every preset of every family, on real values."""
+"""Tests of every preset of every family on real values."""
 
 import copy
 import json
@@ -36,7 +36,7 @@ def alone(model, row):
 
 @every_case
 @torch.no_grad()
-def test_batch_is_its_rows_alone_wherever_the_padding_stands(case):
+def test_batches_equal_single_rows_with_any_padding(case):
     model, rows = trained(case), rows_for(case, 2)
     single = [alone(model, row) for row in rows]
     for side in SIDES:
@@ -44,12 +44,12 @@ def test_batch_is_its_rows_alone_wherever_the_padding_stands(case):
     without_mask = model(input_values=rows[0][None])
     close([without_mask[0][0]], [model(input_values=rows[0][None], attention_mask=torch.ones(1, len(rows[0])))[0][0]])
     shared = min(row.numel() for row in single)
-    assert torch.stack([row.flatten()[:shared] for row in single]).std(0).max() > 0.01  # they do tell the rows apart
+    assert torch.stack([row.flatten()[:shared] for row in single]).std(0).max() > 0.01  # rows have different outputs
 
 
 @every_case
-def test_nothing_in_the_padding_is_seen(case):
-    """Neither by the answer nor by a gradient, nor by what normalisation keeps."""
+def test_values_in_the_padding_are_ignored(case):
+    """They affect neither gradients nor the statistics of normalisation."""
     rows = rows_for(case, 3)
     models = [copy.deepcopy(trained(case)).train() for _ in range(2)]
     for model, fill in zip(models, (0.0, torch.nan), strict=True):
@@ -62,7 +62,7 @@ def test_nothing_in_the_padding_is_seen(case):
 
 @every_case
 @torch.no_grad()
-def test_no_state_leaks_between_calls(case):
+def test_calls_are_independent(case):
     model = trained(case)
     first, second = (padded(rows_for(case, seed), "left", case.shape.steps[1]) for seed in (4, 5))
     before = answers(model, *first)
@@ -71,7 +71,7 @@ def test_no_state_leaks_between_calls(case):
 
 
 @every_case
-def test_every_weight_learns(case):
+def test_every_weight_has_a_gradient(case):
     model = build(case).train()
     loss(model, *padded(rows_for(case, 6), "right", case.shape.steps[1])).backward()
     assert all(p.grad.isfinite().all() and p.grad.abs().max() > 0 for p in model.parameters())
@@ -79,7 +79,7 @@ def test_every_weight_learns(case):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @every_case
-def test_other_types(case, dtype):
+def test_other_data_types(case, dtype):
     batch = padded(rows_for(case, 7), "left", case.shape.steps[1])
     exact = answers(build(case), *batch)
     model = build(case).to(dtype)
@@ -94,7 +94,7 @@ def test_other_types(case, dtype):
 
 @every_case
 @torch.no_grad()
-def test_to_disk_and_back_is_exact(case, tmp_path):
+def test_saving_and_loading_is_exact(case, tmp_path):
     model = trained(case)
     model.save_pretrained(tmp_path)
     family = model.config.model_type.removeprefix("seqhub_")
@@ -118,11 +118,11 @@ def test_to_disk_and_back_is_exact(case, tmp_path):
 
 
 @every_case
-def test_a_missing_weight_is_drawn_and_the_others_stay(case, tmp_path):
+def test_a_missing_weight_is_initialised_and_the_others_are_loaded(case, tmp_path):
     model = build(case)
     with torch.no_grad():
         for tensor in model.state_dict().values():
-            tensor.fill_(7)  # unlike anything drawn
+            tensor.fill_(7)  # different from any initial weight
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     whole = load_file(file)
@@ -130,7 +130,7 @@ def test_a_missing_weight_is_drawn_and_the_others_stay(case, tmp_path):
     for missing in whole:
         save_file({name: w for name, w in whole.items() if name != missing}, file, metadata={"format": "pt"})
         loaded = type(model).from_pretrained(tmp_path).state_dict()
-        assert loaded.pop(missing).abs().max() < 7, missing  # false for NaN, too
+        assert loaded.pop(missing).abs().max() < 7, missing  # also false for NaN
         assert all(torch.equal(weights, whole[name]) for name, weights in loaded.items()), missing
 
 
@@ -153,7 +153,7 @@ def test_weights_depend_on_the_seed_only(case):
 
 
 @every_case
-def test_config_survives_json(case):
+def test_config_to_json_and_back(case):
     config = build(case).config
     again = type(config).from_dict(json.loads(json.dumps(config.to_dict())))
     assert again.to_dict() == config.to_dict()
@@ -164,7 +164,7 @@ def test_config_survives_json(case):
 
 
 @every_case
-def test_wrong_input_is_one_clear_line(case):
+def test_invalid_input_is_an_error_of_one_line(case):
     model, step = build(case), case.shape.step
     steps = case.shape.steps[1]
     values, mask = torch.ones(2, steps, *step), torch.ones(2, steps)
@@ -206,8 +206,8 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "seqhub"]
 
 
 @torch.no_grad()
-def test_saved_models_load_where_seqhub_is_not_installed(tmp_path):
-    """By the code beside the weights, which is saved again with them; one of each class."""
+def test_saved_models_load_without_seqhub(tmp_path):
+    """With the code saved with the weights, which is saved again, for one model of each class."""
     folders = {}
     cases = {(family_of(case.preset), case.head): case for (case,) in (case.values for case in CASES)}
     for (family, head), case in cases.items():

@@ -1,4 +1,4 @@
-"""Shapes, sizes, losses and what is refused."""
+"""Shapes, numbers of parameters, losses and invalid inputs."""
 
 import math
 
@@ -31,7 +31,7 @@ def test_shapes(preset, variant):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_states_are_returned_only_when_asked(preset):
+def test_hidden_states_are_returned_only_on_request(preset):
     ids = torch.randint(1, 9, (2, 3))
     for head in ("base", "sequence", "token"):
         model = build(preset, head)
@@ -43,13 +43,13 @@ def test_states_are_returned_only_when_asked(preset):
 
 
 @pytest.mark.parametrize(("preset", "parameters"), [("lstm", 244), ("rnn_relu", 76), ("rnn_tanh", 76)])
-def test_size_is_the_tutorials(preset, parameters):
+def test_number_of_parameters_is_that_of_the_tutorial(preset, parameters):
     """Hidden size 4 on QRSU: 8 symbols, and padding without a column; 4 labels."""
     assert build(preset, hidden_size=4).num_parameters() == parameters
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_size(preset, variant):
+def test_number_of_parameters(preset, variant):
     model = build(preset, **VARIANTS[variant])
     gates = {"lstm": 4, "gru": 3, "lstm_hs97": 3}.get(preset, 1)
     config, total, width = model.config, 0, model.config.input_size
@@ -61,41 +61,43 @@ def test_size(preset, variant):
     assert model.num_parameters() == total
 
 
-def softmax_by_hand(row: list[float]) -> list[float]:
+def reference_softmax(row: list[float]) -> list[float]:
     total = sum(map(math.exp, row))
     return [math.exp(x) / total for x in row]
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 def test_loss_is_mean_cross_entropy_in_nats_of_the_logits(preset, variant):
-    """One softmax, not two: the tutorials put another before the loss."""
+    """The tutorials apply a second softmax before the loss."""
     ids, mask = padded(ragged(11), "right")
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
     output = trained(preset, variant)(ids, mask, labels=labels)
-    by_hand = [-math.log(softmax_by_hand(row)[y]) for row, y in zip(output.logits.tolist(), labels, strict=True)]
-    assert output.loss.item() == pytest.approx(sum(by_hand) / 6, rel=1e-5)
+    expected_losses = [
+        -math.log(reference_softmax(row)[y]) for row, y in zip(output.logits.tolist(), labels, strict=True)
+    ]
+    assert output.loss.item() == pytest.approx(sum(expected_losses) / 6, rel=1e-5)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_loss_per_step_leaves_out_padding_and_ignored_labels(preset, side):
+def test_loss_per_step_ignores_padding_and_ignored_labels(preset, side):
     ids, mask = padded(ragged(12), side)
     labels = torch.randint(4, ids.shape, generator=torch.Generator().manual_seed(0))
     labels[0, mask[0].argmax()] = -100
     model = trained(preset, "bidirectional", "token")
     output = model(ids, mask, labels=labels)
-    by_hand = [
-        -math.log(softmax_by_hand(output.logits[place].tolist())[labels[place]])
+    expected_losses = [
+        -math.log(reference_softmax(output.logits[place].tolist())[labels[place]])
         for place in map(tuple, mask.nonzero().tolist())
         if labels[place] != -100
     ]
-    assert output.loss.item() == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-5)
-    torch.testing.assert_close(model(ids, labels=labels).loss, output.loss)  # without a mask: the padding ids
+    assert output.loss.item() == pytest.approx(sum(expected_losses) / len(expected_losses), rel=1e-5)
+    torch.testing.assert_close(model(ids, labels=labels).loss, output.loss)  # without a mask, by padding ids
 
 
 @pytest.mark.parametrize("head", ["base", "sequence", "token"])
-def test_main_input_is_what_the_model_takes(head):
-    """Trainer counts tokens by it."""
+def test_main_input_name(head):
+    """Trainer counts tokens with it."""
     assert build("lstm", head).main_input_name == "input_ids"
     assert build("lstm", head, inputs="values", num_features=2).main_input_name == "input_values"
 
@@ -108,7 +110,7 @@ def test_regression(preset):
     assert output.logits.shape == (3, 1)
     torch.testing.assert_close(output.loss, ((output.logits[:, 0] - targets) ** 2).mean())
     torch.testing.assert_close(model(input_values=values, labels=targets[:, None]).loss, output.loss)
-    assert model.config.problem_type is None  # using a model does not change what is saved
+    assert model.config.problem_type is None  # a forward pass does not change the config
 
     wide = build(preset, inputs="values", num_features=2, num_labels=2, problem_type="regression")
     output = wide(input_values=values, labels=torch.ones(3, 2))
@@ -117,7 +119,7 @@ def test_regression(preset):
         wide(input_values=values, labels=targets)
 
 
-def test_several_labels_at_once():
+def test_multi_label_classification():
     ids, labels = torch.randint(1, 9, (3, 5)), torch.tensor([[0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
     expected = None
     for given, settings in [(labels.float(), {}), (labels, {"problem_type": "multi_label_classification"})]:
@@ -127,8 +129,8 @@ def test_several_labels_at_once():
 
 
 @pytest.mark.parametrize("settings", [{}, {"num_labels": 1}, {"problem_type": "multi_label_classification"}])
-def test_loss_of_accumulated_batches_is_that_of_one(settings):
-    """As Trainer asks for it: each part divided by the labels in all parts."""
+def test_losses_of_accumulated_batches_add_up_to_the_loss_of_one_batch(settings):
+    """As in Trainer, the sum over each part is divided by the number of labels in all parts."""
     model, ids = build("lstm", **settings), torch.randint(1, 9, (4, 5))
     labels = {None: torch.tensor([0, 1, 2, 3]), 1: torch.randn(4)}.get(settings.get("num_labels"))
     if "problem_type" in settings:
@@ -141,7 +143,7 @@ def test_loss_of_accumulated_batches_is_that_of_one(settings):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_no_state_leaks_between_calls(preset):
+def test_calls_are_independent(preset):
     model = trained(preset, "deep-bidirectional")
     first, second = torch.randint(1, 9, (2, 3, 6))
     before = model(first).logits
@@ -151,7 +153,7 @@ def test_no_state_leaks_between_calls(preset):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_other_types_learn(preset, variant, dtype):
+def test_training_with_other_data_types(preset, variant, dtype):
     model = build(preset, **VARIANTS[variant]).to(dtype).train()
     ids, mask = padded(ragged(13), "left")
     output = model(ids, mask, labels=torch.tensor([0, 1, 2, 3, 0, 1]), output_hidden_states=True)
@@ -174,13 +176,13 @@ def test_autocast(preset):
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_gradient_checkpointing_changes_no_gradient(preset, variant):
+def test_gradient_checkpointing_does_not_change_gradients(preset, variant):
     model = build(preset, **VARIANTS[variant])
     ids, mask = padded(ragged(14), "left")
     gradients, runs = [], []
     model.model.layers[0].recurrence.register_forward_pre_hook(lambda *_: runs.append(1))
     for _ in range(2):
-        torch.manual_seed(0)  # of dropout
+        torch.manual_seed(0)  # for dropout
         model.train().zero_grad()
         model(ids, mask, labels=torch.tensor([0, 1, 2, 3, 0, 1])).loss.backward()
         gradients.append([p.grad.clone() for p in model.parameters()])
@@ -189,7 +191,7 @@ def test_gradient_checkpointing_changes_no_gradient(preset, variant):
     assert len(runs) == 1 + 2
 
 
-def test_dropout_acts_between_layers_and_in_training_only():
+def test_dropout_is_between_layers_and_in_training_only():
     ids = torch.randint(1, 9, (2, 6))
     for layers, differs in [(1, False), (2, True)]:
         model = build("lstm", num_hidden_layers=layers, dropout=0.5)
@@ -198,7 +200,7 @@ def test_dropout_acts_between_layers_and_in_training_only():
         assert torch.equal(model(ids).logits, model(ids).logits) != differs
 
 
-def test_what_ran_in_inference_mode_can_be_trained_and_has_the_type_of_the_weights(monkeypatch):
+def test_a_model_can_be_trained_after_inference_mode(monkeypatch):
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
     model, ids = build("lstm"), torch.randint(1, 9, (2, 4))
     with torch.inference_mode():
@@ -208,7 +210,7 @@ def test_what_ran_in_inference_mode_can_be_trained_and_has_the_type_of_the_weigh
         assert model.to(dtype)(ids).logits.dtype == dtype
 
 
-def test_vectors_may_be_given_instead_of_ids():
+def test_inputs_embeds_are_equivalent_to_ids():
     ids, mask = padded(ragged(15), "mixed")
     for variant in ("plain", "embedding"):
         model = trained("lstm", variant)
@@ -236,13 +238,13 @@ IDS, VALUES = torch.ones(2, 3, dtype=torch.long), torch.ones(2, 3, 8)
     ],
 )
 @pytest.mark.parametrize("head", ["base", "sequence", "token"])
-def test_wrong_input_is_one_clear_line(head, inputs, message):
+def test_invalid_input_is_an_error_of_one_line(head, inputs, message):
     with pytest.raises(ValueError, match=message) as error:
         build("lstm", head)(**inputs)
     assert "\n" not in str(error.value)
 
 
-def test_wrong_input_of_other_kinds():
+def test_other_invalid_inputs():
     values = build("lstm", inputs="values", num_features=8)
     with pytest.raises(ValueError, match="takes input_values, got input_ids"):
         values(input_ids=IDS)

@@ -1,4 +1,4 @@
-"""Hidden states that are returned are those that the output is computed from."""
+"""Returned hidden states are part of the graph of the output."""
 
 import pytest
 import torch
@@ -36,9 +36,9 @@ def test_gradients_reach_every_hidden_state(preset: str, mask: str) -> None:
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("head", ["base", "sequence", "token"])
-def test_returning_hidden_states_changes_no_output(head: str, mask: str) -> None:
+def test_returning_hidden_states_does_not_change_the_output(head: str, mask: str) -> None:
     model = model_of("lstm", head).eval()
     ids = IDS.clamp(min=1)
     with torch.no_grad():
-        alone, along = model(ids, MASKS[mask]), model(ids, MASKS[mask], output_hidden_states=True)
-    torch.testing.assert_close(along[0], alone[0])
+        without, with_states = model(ids, MASKS[mask]), model(ids, MASKS[mask], output_hidden_states=True)
+    torch.testing.assert_close(with_states[0], without[0])

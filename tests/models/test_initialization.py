@@ -1,4 +1,4 @@
-"""First weights, scheme by scheme, and what becomes of weights that a file lacks."""
+"""Initial weights of each scheme, and of weights that are missing in a file."""
 
 import json
 import math
@@ -20,12 +20,12 @@ def recurrences(model) -> list[nn.RNNBase]:
 
 
 def wide(preset, **settings):
-    """Enough weights to see their distribution."""
+    """Return a model with enough weights to check their distribution."""
     return build(preset, hidden_size=64, num_hidden_layers=2, bidirectional=True, **settings)
 
 
 def is_uniform(weights: torch.Tensor, bound: float) -> bool:
-    """Fills the range, goes no further, and is centred."""
+    """Return whether weights cover a range around zero and do not exceed it."""
     return 0.9 * bound < weights.abs().max() <= bound and weights.mean().abs() < 0.2 * bound
 
 
@@ -44,27 +44,27 @@ def test_default_is_uniform_as_in_torch(preset):
 def test_forget_bias(preset):
     for recurrence in recurrences(wide(preset, initialization="forget_bias", forget_bias=3.5)):
         rest = [0, 2, 3] if preset == "lstm" else [0, 2]
-        own, other = recurrence.bias_ih_l0.view(-1, 64), recurrence.bias_hh_l0.view(-1, 64)
-        assert own[1].eq(3.5).all()
-        assert other[1].eq(0).all()
-        for weights in (own[rest], other[rest], recurrence.weight_ih_l0, recurrence.weight_hh_l0):
+        bias_ih, bias_hh = recurrence.bias_ih_l0.view(-1, 64), recurrence.bias_hh_l0.view(-1, 64)
+        assert bias_ih[1].eq(3.5).all()
+        assert bias_hh[1].eq(0).all()
+        for weights in (bias_ih[rest], bias_hh[rest], recurrence.weight_ih_l0, recurrence.weight_hh_l0):
             assert is_uniform(weights, 1 / math.sqrt(64))
 
 
 def test_input_gate_bias():
     for recurrence in recurrences(wide("lstm", initialization="forget_bias", forget_bias=3, input_gate_bias=-1)):
-        own, other = recurrence.bias_ih_l0.view(-1, 64), recurrence.bias_hh_l0.view(-1, 64)
-        assert own[0].eq(-1).all()
-        assert own[1].eq(3).all()
-        assert other[:2].eq(0).all()
-        assert is_uniform(own[2:], 1 / math.sqrt(64))
+        bias_ih, bias_hh = recurrence.bias_ih_l0.view(-1, 64), recurrence.bias_hh_l0.view(-1, 64)
+        assert bias_ih[0].eq(-1).all()
+        assert bias_ih[1].eq(3).all()
+        assert bias_hh[:2].eq(0).all()
+        assert is_uniform(bias_ih[2:], 1 / math.sqrt(64))
 
 
 @pytest.mark.parametrize("preset", GATED)
 def test_latch(preset):
-    """Adds to the weights of the candidate on itself, and to nothing else."""
-    drawn, latched = (recurrences(wide(preset, latch=latch)) for latch in (0, 3.0))
-    for one, other in zip(drawn, latched, strict=True):
+    """Only the weights of each unit on its own candidate change."""
+    without, with_latch = (recurrences(wide(preset, latch=latch)) for latch in (0, 3.0))
+    for one, other in zip(without, with_latch, strict=True):
         for name, weights in one.named_parameters():
             added = other.get_parameter(name) - weights
             if name == "weight_hh_l0":
@@ -76,33 +76,33 @@ def test_latch(preset):
 @pytest.mark.parametrize("preset", GATED)
 def test_chrono(preset):
     for recurrence in recurrences(wide(preset, initialization="chrono", chrono_max_steps=110)):
-        own, other = recurrence.bias_ih_l0.view(-1, 64), recurrence.bias_hh_l0.view(-1, 64)
-        lags = own[1].exp()
+        bias_ih, bias_hh = recurrence.bias_ih_l0.view(-1, 64), recurrence.bias_hh_l0.view(-1, 64)
+        lags = bias_ih[1].exp()
         assert lags.min() >= 1
         assert lags.max() <= 109
         assert 35 < lags.mean() < 75  # uniform in the lag, not in its logarithm
-        assert other[1].eq(0).all()
+        assert bias_hh[1].eq(0).all()
         if preset == "lstm":
-            assert torch.equal(own[0], -own[1])
-            assert other[0].eq(0).all()
+            assert torch.equal(bias_ih[0], -bias_ih[1])
+            assert bias_hh[0].eq(0).all()
         else:
-            assert is_uniform(own[0], 1 / math.sqrt(64))  # the reset gate
-        for weights in (own[2:], other[2:], recurrence.weight_ih_l0, recurrence.weight_hh_l0):
+            assert is_uniform(bias_ih[0], 1 / math.sqrt(64))  # the reset gate
+        for weights in (bias_ih[2:], bias_hh[2:], recurrence.weight_ih_l0, recurrence.weight_hh_l0):
             assert is_uniform(weights, 1 / math.sqrt(64))
 
 
 @pytest.mark.parametrize("preset", GATED)
 def test_a_high_forget_bias_keeps_the_state(preset):
-    """The test of the gate order: with 20, what step 1 wrote is there after 100 steps."""
+    """Test of the gate order: with a bias of 20, the state of step 1 remains for 100 steps."""
     model = build(preset, "base", initialization="forget_bias", forget_bias=20.0)
     rows = torch.full((2, 101), 3)
     rows[1, 0] = 5
     output = model(rows, output_hidden_states=True)
     state = output.cell_states[0] if preset == "lstm" else output.last_hidden_state
-    if preset == "lstm":  # which adds up what comes later, the same for both
+    if preset == "lstm":  # which adds the same later inputs to both rows
         state = state[0] - state[1]
         assert state[-1].abs().max() > 0.5 * state[0].abs().max() > 0
-    else:  # which keeps and therefore does not write
+    else:  # which keeps the initial state
         torch.testing.assert_close(state, torch.zeros_like(state), atol=1e-6, rtol=0)
 
 
@@ -127,13 +127,13 @@ SCHEMES = [
 
 @pytest.mark.parametrize(("preset", "scheme", "settings"), SCHEMES)
 @pytest.mark.parametrize("head", HEADS)
-def test_a_missing_weight_is_drawn_and_the_others_stay(tmp_path, preset, scheme, settings, head):
-    """A partial file once gave uninitialised memory for GRU and RNN, and a forget bias overwrote what was loaded."""
+def test_a_missing_weight_is_initialised_and_the_others_are_loaded(tmp_path, preset, scheme, settings, head):
+    """Regression: with partial files, GRU and RNN had uninitialised memory, and a forget bias replaced a loaded one."""
     shape = VARIANTS["deep" if head == "causal" else "deep-bidirectional"] | VARIANTS["embedding"]
     model = build(preset, head, initialization=scheme, **settings, **shape)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.fill_(7)  # unlike anything drawn
+            parameter.fill_(7)  # different from any initial weight
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     whole = load_file(file)
@@ -141,22 +141,22 @@ def test_a_missing_weight_is_drawn_and_the_others_stay(tmp_path, preset, scheme,
     for missing in whole:
         save_file({name: w for name, w in whole.items() if name != missing}, file, metadata={"format": "pt"})
         loaded = type(model).from_pretrained(tmp_path).state_dict()
-        drawn = loaded.pop(missing)
-        assert drawn.isfinite().all()
-        assert drawn.abs().max() < 7
+        initial = loaded.pop(missing)
+        assert initial.isfinite().all()
+        assert initial.abs().max() < 7
         assert all(torch.equal(weights, whole[name]) for name, weights in loaded.items())
         if scheme == "chrono" and "bias_ih" in missing:
-            assert 0 <= drawn[5:10].min() <= drawn[5:10].max() <= math.log(49)
+            assert 0 <= initial[5:10].min() <= initial[5:10].max() <= math.log(49)
 
 
-def test_no_weight_lives_outside_the_file():
+def test_models_have_no_buffers():
     for preset in PRESETS:
         for settings in VARIANTS.values():
             model = build(preset, **settings)
             assert list(model.buffers()) == []
 
 
-def test_a_config_from_before_a_setting_was_there_loads_as_it_was(tmp_path: Path):
+def test_a_config_without_newer_fields_gets_their_defaults(tmp_path: Path):
     model = build("lstm", initialization="forget_bias")
     model.save_pretrained(tmp_path)
     file = tmp_path / "config.json"
@@ -175,7 +175,7 @@ def test_weights_depend_on_the_seed_only(preset):
     assert not any(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_file_without_any_weight_gives_first_weights(tmp_path: Path):
+def test_a_file_without_weights_gives_initial_weights(tmp_path: Path):
     model = build("gru", initialization="chrono", chrono_max_steps=9)
     model.save_pretrained(tmp_path)
     save_file({}, tmp_path / "model.safetensors", metadata={"format": "pt"})

@@ -1,4 +1,4 @@
-"""Memory of models with many ids is bounded by their parameters and the batch, and results do not depend on the way."""
+"""Models with large vocabularies: memory, and the same results as with one-hot vectors."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ IDS[1, 8:] = IDS[3, :2] = 0
 
 
 def results(model: Any, gather: bool, **given: Any) -> list[torch.Tensor]:
-    """With `gather=False` a hook makes the model call its recurrences on one-hot vectors."""
+    """Return outputs and gradients; with `gather=False`, hooks cause the model to use one-hot vectors."""
     model.zero_grad()
     modules = [module for layer in model.model.layers for module in layer.children()]
     hooks = [] if gather else [module.register_forward_hook(lambda *_: None) for module in modules]
@@ -43,20 +43,20 @@ def test_gathered_columns_equal_products_with_one_hot_vectors(monkeypatch, cell,
 
 
 @pytest.mark.parametrize("vocab_size", [9, 300])
-def test_ids_out_of_range_are_named_and_ids_of_padded_steps_are_not_read(monkeypatch, vocab_size):
+def test_ids_out_of_range_are_errors_except_at_padded_steps(monkeypatch, vocab_size):
     mask = torch.ones(2, 3, dtype=torch.long)
     mask[1, 2] = 0
     for native in "01":
         monkeypatch.setenv("SEQHUB_KERNELS", native)
         model = build_model(build_config("lstm", vocab_size=vocab_size, hidden_size=6), "sequence")
         good = torch.tensor([[1, 2, 3], [4, 5, 6]])
-        for wrong in (-1, vocab_size):
+        for invalid in (-1, vocab_size):
             ids = good.clone()
-            ids[0, 1] = wrong
-            with pytest.raises(ValueError, match=rf"input_ids must be in \[0, {vocab_size}\), got .*{wrong}"):
+            ids[0, 1] = invalid
+            with pytest.raises(ValueError, match=rf"input_ids must be in \[0, {vocab_size}\), got .*{invalid}"):
                 model(ids, mask)
             ids = good.clone()
-            ids[1, 2] = wrong
+            ids[1, 2] = invalid
             torch.testing.assert_close(model(ids, mask).logits, model(good, mask).logits)
 
 
@@ -67,7 +67,7 @@ preset, head, native = sys.argv[1:]
 model = build_model(build_config(preset, vocab_size=20_001, hidden_size=8, num_labels=4), head)
 ids = torch.randint(1, 20_001, (8, 20))
 small = build_model(build_config(preset, hidden_size=8, num_labels=4), head)
-small(ids % 9, labels=ids % 4 if head != "sequence" else ids[:, 0] % 4).loss.backward()  # loads what any step loads
+small(ids % 9, labels=ids % 4 if head != "sequence" else ids[:, 0] % 4).loss.backward()  # imports that any step needs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 labels = {"sequence": ids[:, 0] % 4, "token": ids % 4, "causal": ids}[head]
 for _ in range(2):
@@ -89,7 +89,7 @@ def added_mib(monkeypatch: pytest.MonkeyPatch, preset: str, head: str, native: s
 
 
 class Largest(TorchDispatchMode):
-    """Number of elements of the largest tensor that an operation returns."""
+    """Dispatch mode that records the number of elements of the largest result of an operation."""
 
     elements = 0
 
@@ -101,12 +101,14 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_no_tensor_is_larger_than_the_parameters_and_the_batch(cell):
+def test_tensors_are_not_larger_than_parameters_and_batch(cell):
     model = build_model(build_config(cell, vocab_size=20_001, hidden_size=4), "token")
     ids = torch.randint(1, 20_001, (8, 30), generator=torch.Generator().manual_seed(0))
     with Largest() as largest:
         model(ids, labels=ids % 2, use_cache=True).loss.backward()
-    assert largest.elements <= max(2 * parameter.numel() for parameter in model.parameters())  # a one-hot batch is 15 x
+    assert largest.elements <= max(
+        2 * parameter.numel() for parameter in model.parameters()
+    )  # a one-hot batch would have 15 times as many
 
 
 @pytest.mark.slow

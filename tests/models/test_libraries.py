@@ -1,4 +1,4 @@
-"""Libraries that replace, move or add modules: quantization, offloading, PEFT, wrappers of all of a model."""
+"""Libraries that replace, move, add or wrap modules: quantization, offloading, PEFT, DataParallel."""
 
 from typing import Any
 
@@ -32,10 +32,10 @@ def test_dynamic_quantization():
             small = torch.ao.quantization.quantize_dynamic(model, {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8)
             torch.testing.assert_close(first(small(IDS)), first(model(IDS)), rtol=0, atol=0.1)
             states = small(IDS, output_hidden_states=True)
-            wanted = model(IDS, output_hidden_states=True)
+            expected = model(IDS, output_hidden_states=True)
             for name in ("hidden_states", "cell_states"):
-                if (want := getattr(wanted, name)) is not None:
-                    for one, two in zip(getattr(states, name), want, strict=True):
+                if (expected_states := getattr(expected, name)) is not None:
+                    for one, two in zip(getattr(states, name), expected_states, strict=True):
                         torch.testing.assert_close(one, two, rtol=0, atol=0.1)
 
 
@@ -45,23 +45,23 @@ def test_dynamic_quantization_of_other_families():
         model = build(case)
         small = torch.ao.quantization.quantize_dynamic(model, {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8)
         values, mask = padded(rows_for(case, 1), "right", case.shape.steps[1])
-        found, wanted = (each(input_values=values, attention_mask=mask) for each in (small, model))
-        torch.testing.assert_close(first(found), first(wanted), rtol=0, atol=0.2)
+        found, expected = (each(input_values=values, attention_mask=mask) for each in (small, model))
+        torch.testing.assert_close(first(found), first(expected), rtol=0, atol=0.2)
 
 
 @pytest.mark.parametrize("where", ["cpu", "disk"])
 def test_offloading(tmp_path, where):
     for cell in CELLS:
         model = make(cell, num_hidden_layers=2)
-        wanted = model(IDS, output_hidden_states=True)
+        expected = model(IDS, output_hidden_states=True)
         if where == "cpu":
             cpu_offload(model, execution_device="cpu")
         else:
             disk_offload(model, str(tmp_path / cell), execution_device="cpu")
         assert all(parameter.is_meta for parameter in model.parameters())
-        torch.testing.assert_close(model(IDS).logits, wanted.logits, rtol=0, atol=1e-6)
+        torch.testing.assert_close(model(IDS).logits, expected.logits, rtol=0, atol=1e-6)
         found = model(IDS, output_hidden_states=True)
-        for one, two in zip(found.cell_states or (), wanted.cell_states or (), strict=True):
+        for one, two in zip(found.cell_states or (), expected.cell_states or (), strict=True):
             torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
 
 
@@ -69,22 +69,22 @@ def test_offloading_other_families():
     for case in (each.values[0] for each in CASES):
         model = build(case)
         values, mask = padded(rows_for(case, 1), "right", case.shape.steps[1])
-        wanted = first(model(input_values=values, attention_mask=mask))
+        expected = first(model(input_values=values, attention_mask=mask))
         cpu_offload(model, execution_device="cpu")
-        torch.testing.assert_close(first(model(input_values=values, attention_mask=mask)), wanted, rtol=0, atol=1e-5)
+        torch.testing.assert_close(first(model(input_values=values, attention_mask=mask)), expected, rtol=0, atol=1e-5)
 
 
-def test_loading_to_several_places(tmp_path):
+def test_loading_to_several_devices(tmp_path):
     for cell in CELLS:
         model = make(cell, num_hidden_layers=2)
         model.save_pretrained(tmp_path / cell)
-        wanted = model(IDS).logits
-        places = {"model.layers.0": "cpu", "model.layers.1": "disk", "classifier": "cpu"}
+        expected = model(IDS).logits
+        device_map = {"model.layers.0": "cpu", "model.layers.1": "disk", "classifier": "cpu"}
         spread = load_checkpoint_and_dispatch(
-            make(cell, num_hidden_layers=2), str(tmp_path / cell / "model.safetensors"), places,
+            make(cell, num_hidden_layers=2), str(tmp_path / cell / "model.safetensors"), device_map,
             offload_folder=str(tmp_path / "offload" / cell), force_hooks=True,
         )  # fmt: skip
-        torch.testing.assert_close(spread(IDS).logits, wanted, rtol=0, atol=1e-6)
+        torch.testing.assert_close(spread(IDS).logits, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -92,19 +92,19 @@ def test_peft():
     peft = pytest.importorskip("peft")
     for cell in CELLS:
         for head, task in (("sequence", "SEQ_CLS"), ("token", "TOKEN_CLS"), ("causal", "CAUSAL_LM")):
-            target = "embed_tokens"  # PEFT trains the heads of classifiers whole
+            target = "embed_tokens"  # PEFT trains all weights of classification heads
             config = peft.LoraConfig(task_type=task, target_modules=[target], r=2)
             model = make(cell, head, inputs="embedding", embedding_size=6)
-            wanted = model(IDS).logits
+            expected = model(IDS).logits
             adapted = peft.get_peft_model(model, config)
             found = adapted(input_ids=IDS, attention_mask=(IDS != 0).long(), token_type_ids=torch.zeros_like(IDS))
-            torch.testing.assert_close(found.logits, wanted, rtol=0, atol=1e-6)
+            torch.testing.assert_close(found.logits, expected, rtol=0, atol=1e-6)
             labels = {"sequence": IDS[:, 0] % 4, "token": IDS % 4, "causal": IDS}[head]
             adapted(input_ids=IDS, labels=labels).loss.backward()
             assert any(p.grad is not None for name, p in adapted.named_parameters() if "lora" in name)
 
 
-def test_a_model_in_data_parallel():
+def test_data_parallel():
     model = make("lstm")
     wrapper = nn.DataParallel(model)
     assert torch.equal(wrapper(IDS).logits, model(IDS).logits)

@@ -1,4 +1,4 @@
-"""LocalLinear against dense layers, and what it saves."""
+"""LocalLinear compared with dense layers, and its number of weights."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def build(preset="locally_connected", head="sequence", **overrides):
 
 
 def dense_twin(layer: LocalLinear) -> nn.Linear:
-    """The same map as one matrix, written out entry by entry."""
+    """Return the same map as a dense layer."""
     windows, kernel, local = layer.weight.shape
     dense = nn.Linear(layer.in_features, windows * local, dtype=layer.weight.dtype)
     dense.weight.data.zero_()
@@ -59,8 +59,8 @@ def test_equals_a_dense_layer_that_is_zero_outside_the_windows(leading, features
 
 
 @pytest.mark.parametrize(("kernel", "windows"), [(2, 8), (4, 4), (5, 3)])
-def test_size_is_less_by_the_number_of_windows(kernel, windows):
-    """In = kN, k = s, local = 1: kN weights; a dense layer to the same N outputs has N times as many."""
+def test_number_of_weights_is_smaller_by_the_number_of_windows(kernel, windows):
+    """With kN inputs, stride k and N outputs, there are kN weights; a dense layer has N times as many."""
     layer = LocalLinear(kernel * windows, 1, kernel, stride=kernel, bias=False)
     assert layer.weight.numel() == kernel * windows
     assert nn.Linear(kernel * windows, windows, bias=False).weight.numel() == windows * layer.weight.numel()
@@ -71,14 +71,14 @@ def test_size_is_less_by_the_number_of_windows(kernel, windows):
 
 
 def test_without_bias():
-    """The tutorial's crashed: it added None."""
+    """The layer of the tutorial fails, because it adds None."""
     layer = LocalLinear(6, 2, 3, bias=False)
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
     assert layer(torch.zeros(4, 6)).eq(0).all()
 
 
-def test_first_outputs_keep_the_scale_of_their_inputs():
-    """The tutorial drew weights of deviation 1, so that outputs grew with the window."""
+def test_initial_outputs_have_the_scale_of_the_inputs():
+    """The tutorial has initial weights of standard deviation 1, so that outputs grow with the kernel size."""
     torch.manual_seed(0)
     for kernel in (4, 64):
         layer = LocalLinear(64 * kernel, 4, kernel, stride=kernel)
@@ -88,12 +88,12 @@ def test_first_outputs_keep_the_scale_of_their_inputs():
 
 
 @pytest.mark.parametrize(("sizes", "got"), [((0, 1, 1), "got 0, 1, 1, 1 and 0"), ((4, 1, 2, 0), "got 4, 1, 2, 0 and")])
-def test_sizes_out_of_range_are_refused(sizes, got):
+def test_sizes_out_of_range_are_errors(sizes, got):
     with pytest.raises(ValueError, match=got):
         LocalLinear(*sizes)
 
 
-def test_wrong_width_is_refused():
+def test_invalid_shapes_are_errors():
     with pytest.raises(ValueError, match=r"values must be \(\.\.\., in_features=6\), got \(2, 5\)"):
         LocalLinear(6, 2, 3)(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="every row needs exactly num_steps=32 real steps, row 0 has 31"):
@@ -106,19 +106,19 @@ def test_wrong_width_is_refused():
 
 @pytest.mark.parametrize("preset", ["locally_connected", "fully_connected"])
 def test_position_within_a_window_is_learnt(preset):
-    """One value of eight windows of four is raised; the label is its place within its window."""
+    """One value in eight windows of four is 1; the label is its position within its window."""
     model = build(preset, num_labels=4)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     labels = torch.arange(320) % 4
 
-    def draw():
+    def sample():
         return torch.eye(32).repeat(10, 1).unsqueeze(2) + 0.1 * torch.randn(320, 32, 1)
 
     for _ in range(150):
         optimizer.zero_grad()
-        model(draw(), labels=labels).loss.backward()
+        model(sample(), labels=labels).loss.backward()
         optimizer.step()
-    assert (model(draw()).logits.argmax(1) == labels).float().mean() > 0.95
+    assert (model(sample()).logits.argmax(1) == labels).float().mean() > 0.95
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,14 @@ def test_position_within_a_window_is_learnt(preset):
         ({"stride": 0}, "stride must be >= 1, got 0"),
         ({"padding": 4}, r"padding must be in \[0, kernel_size=4\), got 4"),
         ({"padding": -1}, r"padding must be in \[0, kernel_size=4\), got -1"),
-        ({"num_steps": 1, "padding": 1}, r"kernel_size=4 is more than the 3 values of a row \(1 steps of 1, and 1 zer"),
+        (
+            {"num_steps": 1, "padding": 1},
+            r"kernel_size=4 is more than the 3 values of a row \(1 steps of 1, with padding=1",
+        ),
         ({"connectivity": "full"}, "'local', 'dense'"),
     ],
 )
-def test_contradictions_are_one_clear_line(overrides, message):
+def test_invalid_fields_are_errors_of_one_line(overrides, message):
     with pytest.raises(InvalidConfigError, match=message) as error:
         build_config("locally_connected", **overrides)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Logistic outputs with half the squared error, the loss against a plain sum, and what is told of such outputs."""
+"""Logistic outputs with half the squared error: losses, per-example metrics and predictions."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ from seqhub.tasks.vocabulary import Vocabulary
 from tests.helpers import naive_recurrence
 from tests.helpers.model_cases import PRESETS, build, padded, ragged
 
-ALPHABET = Vocabulary("abcdefgh")
-LAYOUTS = {
-    "sequence": TaskSchema(vocabulary=ALPHABET, labels=tuple("QRSU")),
-    "single": TaskSchema(vocabulary=ALPHABET, labels=("no", "yes")),
-    "number": TaskSchema(vocabulary=ALPHABET, target="number", tolerance=0.1),
-    "token": TaskSchema(vocabulary=ALPHABET, target="step_class", labels=tuple("QRSU")),
-    "causal": TaskSchema(vocabulary=ALPHABET, target="next_symbol"),
+VOCABULARY = Vocabulary("abcdefgh")
+SCHEMAS = {
+    "sequence": TaskSchema(vocabulary=VOCABULARY, labels=tuple("QRSU")),
+    "single": TaskSchema(vocabulary=VOCABULARY, labels=("no", "yes")),
+    "number": TaskSchema(vocabulary=VOCABULARY, target="number", tolerance=0.1),
+    "token": TaskSchema(vocabulary=VOCABULARY, target="step_class", labels=tuple("QRSU")),
+    "causal": TaskSchema(vocabulary=VOCABULARY, target="next_symbol"),
 }
 ROWS = ragged(3)
 
@@ -44,8 +44,8 @@ def labels_for(kind: str, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
 
 
 def errors_of(kind: str, scores: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Differences of all outputs of one sequence from their targets, (..., C), written out."""
-    scores = np.maximum(scores, -700)  # that of padding, which is never predicted, is the lowest number there is
+    """Return the differences between outputs and targets of one sequence, (..., C)."""
+    scores = np.maximum(scores, -700)  # the score of padding is the lowest finite number
     if kind in ("single", "number"):
         return naive_recurrence.sigmoid(scores) - label
     if kind == "causal":
@@ -54,29 +54,29 @@ def errors_of(kind: str, scores: np.ndarray, label: np.ndarray) -> np.ndarray:
     return naive_recurrence.sigmoid(scores[counts]) - np.eye(scores.shape[-1])[label[counts]]
 
 
-@pytest.mark.parametrize("kind", LAYOUTS)
+@pytest.mark.parametrize("kind", SCHEMAS)
 @pytest.mark.parametrize("preset", PRESETS)
-def test_loss_and_verdict_are_those_of_a_plain_sum(preset, kind):
+def test_loss_and_metrics_equal_a_plain_sum(preset, kind):
     rows = tuple((1, *row) for row in ROWS)
     ids, mask = padded(rows, "right")
     labels = labels_for(kind, ids, mask)
     output = model_for(kind, preset)(input_ids=ids, attention_mask=mask, labels=labels)
-    judged = example_metrics(LAYOUTS[kind], output.logits.detach(), labels, mask, logistic=True)
+    metrics = example_metrics(SCHEMAS[kind], output.logits.detach(), labels, mask, logistic=True)
     losses = []
-    for scores, label, verdict in zip(output.logits.detach().double().numpy(), labels.numpy(), judged, strict=True):
+    for scores, label, row in zip(output.logits.detach().double().numpy(), labels.numpy(), metrics, strict=True):
         errors = np.abs(errors_of(kind, scores, label))
         losses.append((errors**2).sum() / 2)
-        worst, mean, loss, _ = verdict.tolist()
+        worst, mean, loss, _ = row.tolist()
         assert (worst, mean, loss) == pytest.approx((errors.max(), errors.mean(), losses[-1]), rel=1e-5)
         if kind == "number":
-            assert verdict[3] == (errors[0] <= 0.1)
+            assert row[3] == (errors[0] <= 0.1)
         elif kind == "single":
-            assert verdict[3] == (errors[0] < 0.5)
+            assert row[3] == (errors[0] < 0.5)
     assert output.loss.item() == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["sequence", "token", "causal"])
-def test_the_sum_is_divided_by_what_is_counted(kind):
+def test_the_sum_is_divided_by_num_items_in_batch(kind):
     ids, mask = padded(ROWS, "left")
     labels = labels_for(kind, ids, mask)
     model = model_for(kind, "lstm")
@@ -86,7 +86,7 @@ def test_the_sum_is_divided_by_what_is_counted(kind):
 
 
 @pytest.mark.parametrize("preset", ["gru", "lstm"])
-def test_each_output_speaks_for_itself(preset):
+def test_probabilities_are_sigmoids_of_each_output(preset):
     texts, tokenizer = ["abba", "ch"], symbol_tokenizer("abcdefgh")
     for kind in ("sequence", "single"):
         model = model_for(kind, preset)

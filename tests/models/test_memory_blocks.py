@@ -1,4 +1,4 @@
-"""The memory cell blocks of 1997: their sizes, their options and their gradient."""
+"""Memory cell blocks of the original (1997) LSTM: numbers of weights, options and gradients."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ ONE_OUTPUT = {"num_labels": 1, "problem_type": "regression"}
 VALUES = {"inputs": "values"}
 NOT_BIASED = {"biased_units": "none"}
 LONG_LAG = {"hidden_size": 2, "num_labels": 2} | NOT_BIASED
-SIZES = [  # table 10 of the paper: a row, its settings, its number of weights
+SIZES = [  # row of table 10 of the paper, head, settings and number of weights
     ("1, 4 blocks of 1", "causal", {"hidden_size": 4, "vocab_size": 8, "biased_units": "gates"}, 264),
     ("1, 3 of 2", "causal", {"hidden_size": 6, "block_size": 2, "vocab_size": 8, "biased_units": "gates"}, 276),
     ("2a", "causal", {"hidden_size": 1, "vocab_size": 102, "connectivity": "below", "output_gates": False}
@@ -37,7 +37,7 @@ SIZES = [  # table 10 of the paper: a row, its settings, its number of weights
 
 
 @pytest.mark.parametrize(("head", "settings", "weights"), [row[1:] for row in SIZES], ids=[row[0] for row in SIZES])
-def test_as_many_weights_as_in_the_paper(head, settings, weights):
+def test_number_of_weights_as_in_the_paper(head, settings, weights):
     assert build("lstm_hs97", head, **settings).num_parameters() == weights
 
 
@@ -56,7 +56,7 @@ def test_activations_and_logits(settings, gradient):
         outputs, memory = naive_recurrence.run_blocks(model.config, weights, "model.layers.0.recurrence", inputs)
         read = output.hidden_states[1][0].detach().numpy()
         np.testing.assert_allclose(read[:, : model.config.hidden_size], outputs, atol=1e-12)
-        if settings.get("connectivity") == "below":  # a head has the input, too
+        if settings.get("connectivity") == "below":  # a head also reads the input
             np.testing.assert_array_equal(read[:, model.config.hidden_size :], inputs)
         np.testing.assert_allclose(output.cell_states[0][0].detach().numpy(), memory, atol=1e-12)
         logits = naive_recurrence.logits(model.config, weights, inputs)
@@ -64,8 +64,8 @@ def test_activations_and_logits(settings, gradient):
 
 
 @options
-def test_truncated_gradient_is_that_of_the_appendix(settings):
-    """Of any loss of the outputs at all steps, by the recursion forward in time of the paper."""
+def test_truncated_gradient_is_as_in_the_appendix(settings):
+    """Compare with the forward recursion of the paper, for a loss that depends on the outputs of all steps."""
     model = build("lstm_hs97", "base", seed=2, inputs="values", num_features=3, **settings)
     random = np.random.default_rng(4)
     inputs, errors = random.normal(size=(9, 3)), random.normal(size=(9, model.config.hidden_size))
@@ -79,7 +79,7 @@ def test_truncated_gradient_is_that_of_the_appendix(settings):
 
 
 @options
-def test_truncated_gradient_is_the_full_one_but_for_what_the_units_read_of_each_other(settings):
+def test_truncated_gradient_differs_only_with_connections_between_units(settings):
     gradients = {}
     for gradient in ("truncated", "full"):
         model = build("lstm_hs97", seed=3, gradient=gradient, **settings).double()
@@ -91,7 +91,7 @@ def test_truncated_gradient_is_the_full_one_but_for_what_the_units_read_of_each_
 
 @options
 @pytest.mark.parametrize("side", ["left", "right", "mixed"])
-def test_padding_does_not_matter(settings, side):
+def test_padding_is_ignored(settings, side):
     model, rows = build("lstm_hs97", "token", seed=5, **settings), ragged(6)
     ids, mask = padded(rows, side, width=15)
     logits = model(ids, mask).logits
@@ -99,16 +99,16 @@ def test_padding_does_not_matter(settings, side):
         torch.testing.assert_close(scores[real], model(alone(row)).logits[0], atol=2e-6, rtol=0)
 
 
-def test_first_weights_of_1997():
+def test_initial_weights_of_the_paper():
     settings = {"hidden_size": 6, "block_size": 2, "initialization": "hs97", "init_range": 0.25, "vocab_size": 500}
     model = build("lstm_hs97", **settings, input_gate_bias=[-2, -4.0, -6], output_gate_bias=-1)
     recurrence = model.model.layers[0].recurrence
     assert recurrence.bias_l0[6:].tolist() == [-2, -4, -6, -1, -1, -1]
-    for drawn in (recurrence.weight_ih_l0, recurrence.weight_hh_l0, recurrence.bias_l0[:6], model.classifier.weight):
-        assert 0.1 < drawn.abs().max() <= 0.25
+    for weights in (recurrence.weight_ih_l0, recurrence.weight_hh_l0, recurrence.bias_l0[:6], model.classifier.weight):
+        assert 0.1 < weights.abs().max() <= 0.25
     assert model.classifier.bias.abs().max() <= 0.25
-    drawn = build("lstm_hs97", **settings).model.layers[0].recurrence.bias_l0
-    assert drawn.abs().max() <= 0.25
+    biases = build("lstm_hs97", **settings).model.layers[0].recurrence.bias_l0
+    assert biases.abs().max() <= 0.25
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_first_weights_of_1997():
         ({"initialization": "hs97", "input_gate_bias": float("nan")}, "input_gate_bias must be finite, got nan"),
     ],
 )
-def test_contradictions_are_one_clear_line(settings, message):
+def test_inconsistent_fields_are_errors_of_one_line(settings, message):
     with pytest.raises(InvalidConfigError, match=message) as error:
         build_config("lstm_hs97", **settings)
     assert "\n" not in str(error.value)

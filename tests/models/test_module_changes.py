@@ -1,4 +1,4 @@
-"""A model whose modules and parameters were changed computes the same natively and plainly, and what PyTorch would."""
+"""Models with modified modules and parameters give the same results natively and with PyTorch's modules."""
 
 import copy
 import pickle
@@ -30,7 +30,7 @@ def recurrence(model: Any, index: int = 0) -> Any:
 
 
 def results(model: Any, **given: Any) -> list[Tensor]:
-    """Logits and the gradient of everything that is trained."""
+    """Return logits and the gradients of all trained parameters."""
     given = given or {"input_ids": IDS}
     model.zero_grad()
     output = model(labels=torch.arange(len(IDS)) % 4, **given)
@@ -39,13 +39,13 @@ def results(model: Any, **given: Any) -> list[Tensor]:
 
 
 def agree(monkeypatch: pytest.MonkeyPatch, model: Any, **given: Any) -> None:
-    """Native results, where the library takes the model, equal plain ones."""
+    """Check that results with the native library, if it supports the model, equal those without it."""
     monkeypatch.setenv("SEQHUB_KERNELS", "1")
     native = results(model, **given)
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
-    plain = results(model, **given)
-    assert len(native) == len(plain)
-    for one, two in zip(native, plain, strict=True):
+    expected = results(model, **given)
+    assert len(native) == len(expected)
+    for one, two in zip(native, expected, strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=2e-6)
 
 
@@ -67,7 +67,7 @@ def pruned(model: Any) -> None:
         prune.l1_unstructured(module, name, 0.3)
 
 
-def pruned_for_good(model: Any) -> None:
+def pruned_permanently(model: Any) -> None:
     pruned(model)
     module = recurrence(model)
     for name in [name.removesuffix("_orig") for name in names(module)]:
@@ -103,7 +103,7 @@ def of_a_subclass(model: Any) -> None:
     module.__class__ = Doubled
 
 
-def with_its_own_forward(model: Any) -> None:
+def with_replaced_forward(model: Any) -> None:
     module = recurrence(model)
     forward = module.forward
 
@@ -159,7 +159,7 @@ def parametrized(model: Any) -> None:
     parametrize.register_parametrization(recurrence(model), "weight_ih_l0", Negated())
 
 
-def parametrized_for_good(model: Any) -> None:
+def parametrized_permanently(model: Any) -> None:
     parametrized(model)
     parametrize.remove_parametrizations(recurrence(model), "weight_ih_l0")
 
@@ -189,31 +189,31 @@ def of_other_settings(model: Any) -> None:
 
 
 CHANGES: list[Change] = [
-    registered_in_another_order, pruned, pruned_for_good, shared, unbiased, assigned, of_a_subclass,
-    with_its_own_forward, layer_of_a_subclass, wrapped, wrapped_layer, weight_normalised, spectrally_normalised,
-    parametrized, parametrized_for_good, hooked, hooked_layer, frozen, from_a_vector, of_other_settings,
+    registered_in_another_order, pruned, pruned_permanently, shared, unbiased, assigned, of_a_subclass,
+    with_replaced_forward, layer_of_a_subclass, wrapped, wrapped_layer, weight_normalised, spectrally_normalised,
+    parametrized, parametrized_permanently, hooked, hooked_layer, frozen, from_a_vector, of_other_settings,
 ]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_changed_model_computes_the_same_natively_and_plainly(monkeypatch, change):
+def test_a_modified_model_gives_the_same_results_natively(monkeypatch, change):
     for cell in CELLS:
         model = make(cell)
         change(model)
         agree(monkeypatch, model)
 
 
-def test_the_change_has_the_effect_that_it_has_plainly(monkeypatch):
-    """Guards the test above: the changes that alter results alter them natively, too."""
-    for change in (of_a_subclass, with_its_own_forward, layer_of_a_subclass, parametrized, hooked, hooked_layer):
+def test_modifications_that_change_results_do_so_natively(monkeypatch):
+    """Check of the test above."""
+    for change in (of_a_subclass, with_replaced_forward, layer_of_a_subclass, parametrized, hooked, hooked_layer):
         model = make("lstm")
         before = model(IDS).logits
         change(model)
         assert (model(IDS).logits - before).abs().max() > 1e-3, change.__name__
 
 
-def test_removing_a_pruning_changes_nothing():
+def test_making_pruning_permanent_does_not_change_results():
     for cell in ("gru", "lstm"):
         model = make(cell)
         pruned(model)
@@ -224,8 +224,8 @@ def test_removing_a_pruning_changes_nothing():
 
 
 @pytest.mark.skipif(loader.reason() is not None, reason="the native library was not built")
-@pytest.mark.parametrize("change", [registered_in_another_order, pruned_for_good, shared, assigned, frozen])
-def test_parameters_of_the_same_kind_still_run_natively(monkeypatch, change):
+@pytest.mark.parametrize("change", [registered_in_another_order, pruned_permanently, shared, assigned, frozen])
+def test_equivalent_parameters_run_natively(monkeypatch, change):
     ran = []
     run = dispatch.run
 
@@ -242,7 +242,7 @@ def test_parameters_of_the_same_kind_still_run_natively(monkeypatch, change):
     assert len(ran) == len(CELLS)
 
 
-def test_layers_of_different_widths_and_kinds(monkeypatch):
+def test_layers_of_different_widths_and_types(monkeypatch):
     model = make("lstm", num_hidden_layers=2)
     model.model.layers[0].recurrence = nn.LSTM(8, 5, batch_first=True)
     model.model.layers[1].recurrence = nn.LSTM(5, 8, batch_first=True)
@@ -255,7 +255,7 @@ def test_layers_of_different_widths_and_kinds(monkeypatch):
     agree(monkeypatch, model)
 
 
-def test_one_direction_of_two_replaced(monkeypatch):
+def test_replacement_of_one_direction(monkeypatch):
     model = make("lstm", bidirectional=True, num_hidden_layers=2)
     model.model.layers[1].recurrence_reverse = Wrapper(model.model.layers[1].recurrence_reverse)
     agree(monkeypatch, model)
@@ -279,12 +279,12 @@ def test_hooks_on_all_modules_are_called():
     assert nn.LSTM in called
 
 
-def test_copies_compute_the_same(monkeypatch):
+def test_copies_give_the_same_results(monkeypatch):
     for cell in CELLS:
         model = make(cell)
-        wanted = model(IDS).logits
+        expected = model(IDS).logits
         for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-            torch.testing.assert_close(other(IDS).logits, wanted, rtol=0, atol=1e-6)
+            torch.testing.assert_close(other(IDS).logits, expected, rtol=0, atol=1e-6)
             agree(monkeypatch, other)
 
 
@@ -305,7 +305,7 @@ def test_functional_calls_use_the_given_parameters(monkeypatch):
 def test_checkpointed_calls_have_the_same_gradients():
     for cell in CELLS:
         model = make(cell)
-        wanted = results(model)
+        expected = results(model)
         for reentrant in (False, True):
             model.zero_grad()
             embeds = model.model(IDS, output_hidden_states=True).hidden_states[0].detach().requires_grad_()
@@ -316,37 +316,37 @@ def test_checkpointed_calls_have_the_same_gradients():
             )
             torch.nn.functional.cross_entropy(logits, torch.arange(len(IDS)) % 4).backward()
             found = [p.grad for p in model.parameters() if p.grad is not None]
-            for one, two in zip(found, wanted[1:], strict=True):
+            for one, two in zip(found, expected[1:], strict=True):
                 torch.testing.assert_close(one, two, rtol=0, atol=2e-6)
 
 
-def test_default_types_and_devices_decide_nothing():
+def test_default_types_and_devices_are_ignored():
     model = make("lstm")
-    wanted = model(IDS).logits
+    expected = model(IDS).logits
     torch.set_default_dtype(torch.float64)
     try:
-        assert torch.equal(model(IDS).logits, wanted)
+        assert torch.equal(model(IDS).logits, expected)
     finally:
         torch.set_default_dtype(torch.float32)
     dispatch.one_hot_columns.cache_clear()
     with torch.device("meta"):
         found = model(IDS).logits
-    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
-    torch.testing.assert_close(model(IDS).logits, wanted, rtol=0, atol=2e-6)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(model(IDS).logits, expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_and_autocast(dtype):
     for cell in CELLS:
         model = make(cell)
-        wanted = model(IDS).logits
+        expected = model(IDS).logits
         if dtype is torch.bfloat16:
             with torch.autocast("cpu", dtype):
-                torch.testing.assert_close(model(IDS).logits.float(), wanted, rtol=0, atol=0.05)
-        torch.testing.assert_close(model.to(dtype)(IDS).logits.float(), wanted, rtol=0, atol=0.05)
+                torch.testing.assert_close(model(IDS).logits.float(), expected, rtol=0, atol=0.05)
+        torch.testing.assert_close(model.to(dtype)(IDS).logits.float(), expected, rtol=0, atol=0.05)
 
 
-def test_negated_views_are_read_as_they_are(monkeypatch):
+def test_negated_views_are_read_correctly(monkeypatch):
     model = make("lstm", inputs="values", num_features=3)
     values = torch.randn(5, 12, 3, dtype=torch.complex64).conj().imag
     assert values.is_neg()

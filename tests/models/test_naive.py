@@ -1,4 +1,4 @@
-"""Forward and gradients against the recurrences written out in NumPy."""
+"""Forward and gradients compared with recurrences in NumPy."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,15 @@ import torch
 from tests.helpers import naive_recurrence
 from tests.helpers.model_cases import CASES, PRESETS, VARIANTS, WITH_CELLS, alone, build, padded, ragged
 
-# The embedding is only a look-up in front
-WRITTEN_OUT = [case for case in CASES if case.values[1] != "embedding"]
+# NumPy recurrences have no embedding
+WITHOUT_EMBEDDING = [case for case in CASES if case.values[1] != "embedding"]
 
 
 def weights_of(model) -> naive_recurrence.Weights:
     return {name: parameter.detach().numpy().copy() for name, parameter in model.double().named_parameters()}
 
 
-@pytest.mark.parametrize(("preset", "variant"), WRITTEN_OUT)
+@pytest.mark.parametrize(("preset", "variant"), WITHOUT_EMBEDDING)
 def test_states_and_logits(preset, variant):
     model = build(preset, seed=1, **VARIANTS[variant])
     weights = weights_of(model)
@@ -33,7 +33,7 @@ def test_states_and_logits(preset, variant):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_gradients(preset):
-    """Of the mean loss of a padded batch, by central differences of the NumPy forward."""
+    """Compare gradients of the mean loss of a padded batch with central differences in NumPy."""
     settings = {"gradient": "full"} if preset == "lstm_hs97" else {}
     model = build(preset, seed=2, hidden_size=3, num_hidden_layers=2, bidirectional=True, vocab_size=4, **settings)
     weights, step = weights_of(model), 1e-6
@@ -61,7 +61,7 @@ def test_gradients(preset):
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_gradients_of_layer_by_autograd_check(preset, bidirectional):
-    """Of hidden and cell states, in the inputs and in all weights."""
+    """Check gradients of hidden and cell states with respect to inputs and all weights."""
     settings = {"hidden_size": 2, "bidirectional": bidirectional, "inputs": "values", "num_features": 2}
     if preset == "lstm_hs97":
         settings["gradient"] = "full"
@@ -81,8 +81,8 @@ def test_gradients_of_layer_by_autograd_check(preset, bidirectional):
 
 
 @pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset != "lstm_hs97"])
-def test_layers_are_those_of_torch(preset):
-    """The tutorials viewed h_n as (batch, -1) and mixed layers, directions and rows."""
+def test_layers_equal_those_of_torch(preset):
+    """The tutorials view h_n as (batch, -1), which mixes layers, directions and rows."""
     model = build(preset, "base", num_hidden_layers=3)
     ours = [layer.recurrence for layer in model.layers]
     stacked = type(ours[0])(

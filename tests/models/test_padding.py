@@ -1,4 +1,4 @@
-"""Padding changes nothing, wherever it stands, also once training has moved the biases away from zero."""
+"""Padding at any position does not change results, including models with trained, nonzero biases."""
 
 import copy
 
@@ -20,18 +20,18 @@ def close(actual: Tensor, expected: Tensor, atol: float = 2e-5) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 @torch.no_grad()
-def test_logits_of_batch_are_those_of_each_row_alone(preset, variant, side):
+def test_logits_of_a_batch_equal_those_of_single_rows(preset, variant, side):
     model, rows = trained(preset, variant), ragged(2)
     ids, mask = padded(rows, side, width=15)  # wider than the longest row
     batch = model(input_ids=ids, attention_mask=mask).logits
     close(batch, torch.cat([model(input_ids=alone(row)).logits for row in rows]))
-    assert batch.std() > 0.1  # they do tell the rows apart
+    assert batch.std() > 0.1  # rows have different logits
 
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 @torch.no_grad()
-def test_step_logits_of_batch_are_those_of_each_row_alone(preset, variant, side):
+def test_step_logits_of_a_batch_equal_those_of_single_rows(preset, variant, side):
     model, rows = trained(preset, variant, "token"), ragged(3)
     ids, mask = padded(rows, side, width=15)
     batch = model(input_ids=ids, attention_mask=mask).logits
@@ -40,7 +40,7 @@ def test_step_logits_of_batch_are_those_of_each_row_alone(preset, variant, side)
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 @torch.no_grad()
-def test_states_of_batch_are_those_of_each_row_alone(preset, variant):
+def test_states_of_a_batch_equal_those_of_single_rows(preset, variant):
     model, rows = trained(preset, variant), ragged(4)
     single = [model(input_ids=alone(row), output_hidden_states=True) for row in rows]
     for side in SIDES:
@@ -59,8 +59,8 @@ def test_states_of_batch_are_those_of_each_row_alone(preset, variant):
 @settings(max_examples=25, deadline=None)
 @pytest.mark.parametrize("preset", PRESETS)
 @torch.no_grad()
-def test_real_steps_may_stand_anywhere(preset, data, lengths, extra):
-    """Even with padding between them."""
+def test_real_steps_may_be_at_any_position(preset, data, lengths, extra):
+    """Includes padding between real steps."""
     model = trained(preset, "deep-bidirectional")
     width = max(lengths) + extra
     ids, mask = torch.zeros(len(lengths), width, dtype=torch.long), torch.zeros(len(lengths), width, dtype=torch.long)
@@ -74,8 +74,8 @@ def test_real_steps_may_stand_anywhere(preset, data, lengths, extra):
 
 
 @pytest.mark.parametrize(("preset", "variant"), CASES)
-def test_gradients_of_batch_are_the_sum_of_those_of_each_row(preset, variant):
-    model = copy.deepcopy(trained(preset, variant)).double()  # so that the difference is not rounding
+def test_gradients_of_a_batch_are_the_sum_over_rows(preset, variant):
+    model = copy.deepcopy(trained(preset, variant)).double()  # to reduce rounding errors
     rows = ragged(5)
     labels = torch.randint(4, (len(rows),))
     for side in SIDES:
@@ -93,7 +93,7 @@ def test_gradients_of_batch_are_the_sum_of_those_of_each_row(preset, variant):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("preset", PRESETS)
 @torch.no_grad()
-def test_padding_in_other_types(preset, dtype):
+def test_padding_with_other_data_types(preset, dtype):
     model, rows = copy.deepcopy(trained(preset, "bidirectional")).to(dtype), ragged(6)
     single = torch.cat([model(input_ids=alone(row)).logits for row in rows])
     for side in SIDES:
@@ -103,7 +103,7 @@ def test_padding_in_other_types(preset, dtype):
 
 
 @pytest.mark.parametrize("mask_type", [torch.bool, torch.int32, torch.float32])
-def test_mask_may_be_of_any_type(mask_type):
+def test_mask_may_have_any_data_type(mask_type):
     model = trained("lstm", "plain")
     ids, mask = padded(ragged(7), "left")
     close(model(ids, mask.to(mask_type)).logits, model(ids, mask).logits, atol=0)
@@ -111,7 +111,7 @@ def test_mask_may_be_of_any_type(mask_type):
 
 @pytest.mark.parametrize("variant", ["plain", "embedding"])
 @pytest.mark.parametrize("head", ["sequence", "token"])
-def test_ids_without_mask_are_padded_where_the_padding_id_stands(variant, head):
+def test_without_a_mask_the_padding_id_is_padding(variant, head):
     model = trained("gru", variant, head)
     for side in SIDES:
         ids, mask = padded(ragged(8), side)
@@ -126,7 +126,7 @@ def test_without_padding_id_every_step_is_real():
 
 
 def test_another_padding_id():
-    """Columns follow the padding id around, so that each id but that one has its own."""
+    """Every other id has a column, in order after the padding id."""
     model = build("lstm", "base", pad_token_id=4)
     vectors = model(input_ids=torch.arange(9)[None], attention_mask=torch.ones(1, 9), output_hidden_states=True)
     vectors = vectors.hidden_states[0][0]
@@ -134,8 +134,8 @@ def test_another_padding_id():
     torch.testing.assert_close(vectors[[5, 6, 7, 8, 0, 1, 2, 3]], torch.eye(8))
 
 
-def test_what_stands_in_the_padding_is_not_seen():
-    """The tutorials read the last step of the array, padding or not."""
+def test_ids_in_the_padding_are_ignored():
+    """The tutorials read the last step of the array, which may be padding."""
     for variant in ("plain", "bidirectional", "mean", "max", "embedding"):
         model = trained("rnn_tanh", variant)
         ids, mask = padded(ragged(9), "right", width=15)
@@ -143,7 +143,7 @@ def test_what_stands_in_the_padding_is_not_seen():
         close(model(noise, mask).logits, model(ids, mask).logits, atol=0)
 
 
-def test_nothing_in_padded_values_reaches_a_gradient():
+def test_padded_values_do_not_affect_gradients():
     model = build("lstm", inputs="values", num_features=3, bidirectional=True)
     values, mask = torch.randn(2, 5, 3), torch.tensor([[1, 1, 1, 1, 0], [0, 0, 1, 1, 0]])
     values[mask == 0] = torch.nan
@@ -151,7 +151,7 @@ def test_nothing_in_padded_values_reaches_a_gradient():
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_first_row_without_a_real_step_is_named():
+def test_rows_without_a_real_step_are_errors():
     model, mask = build("lstm"), torch.tensor([[1, 1], [0, 0], [0, 0]])
     with pytest.raises(ValueError, match="row 1 is all padding"):
         model(input_ids=torch.ones(3, 2, dtype=torch.long), attention_mask=mask)

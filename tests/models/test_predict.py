@@ -1,4 +1,4 @@
-"""Scores, probabilities and labels of any classifier; one softmax, and not two."""
+"""Prediction of logits, probabilities and labels with any classifier."""
 
 import math
 
@@ -23,7 +23,7 @@ families_case = pytest.mark.parametrize(
 
 
 def of_texts(preset, head="sequence", **settings):
-    """A classifier with opinions: its scores are far apart, and none is the best for all texts."""
+    """Return a classifier whose logits are far apart and whose best class depends on the text."""
     names = {} if "num_labels" in settings else {"id2label": NAMES, "label2id": {name: i for i, name in NAMES.items()}}
     model = model_cases.build(preset, head, **{"num_labels": 4} | settings)
     model.config.update(names)
@@ -52,13 +52,13 @@ def test_probabilities_are_one_softmax_of_the_logits_in_float64(preset, batch_si
     for scores, row, label in zip(logits.tolist(), probabilities.tolist(), labels, strict=True):
         assert row == pytest.approx(softmax(scores), abs=1e-15)
         assert sum(row) == pytest.approx(1, abs=1e-15)
-        assert softmax(row) != pytest.approx(row, abs=0.05)  # a second one would be seen
+        assert softmax(row) != pytest.approx(row, abs=0.05)  # a second softmax would change them
         assert label == NAMES[row.index(max(row))]
     assert len(set(labels)) > 1
 
 
 @pytest.mark.parametrize("preset", model_cases.PRESETS)
-def test_they_are_the_pipelines(tmp_path, preset):
+def test_predictions_equal_those_of_pipelines(tmp_path, preset):
     register_auto_classes()
     model, tokenizer = of_texts(preset), symbol_tokenizer(SYMBOLS)
     for part in (model, tokenizer):
@@ -70,7 +70,7 @@ def test_they_are_the_pipelines(tmp_path, preset):
 
 
 @families_case
-def test_values_of_any_family(case):
+def test_values_with_any_family(case):
     model, rows = model_families.trained(case), model_families.rows_for(case, 60)
     single = [model(input_values=row[None]).logits[0] for row in rows]
     for given in (rows, [row.numpy() for row in rows], [row.tolist() for row in rows]):
@@ -86,7 +86,7 @@ def test_values_of_any_family(case):
 
 
 @pytest.mark.parametrize("preset", model_cases.PRESETS)
-def test_a_label_for_each_step(preset):
+def test_labels_of_each_step(preset):
     model, tokenizer = of_texts(preset, "token"), symbol_tokenizer(SYMBOLS)
     for batch_size in (1, 4):
         logits = seqhub.predict_logits(model, TEXTS, tokenizer, batch_size=batch_size)
@@ -98,8 +98,8 @@ def test_a_label_for_each_step(preset):
             assert names == [NAMES[number] for number in scores.argmax(-1).tolist()]
 
 
-def test_a_single_logit_is_two_classes():
-    """As the Square tutorial has it: a sigmoid, not the softmax of one number, which is always 1."""
+def test_a_single_logit_gives_two_classes():
+    """As in the Square tutorial, with a sigmoid; the softmax of one number is always 1."""
     model = of_texts("gru", num_labels=1, problem_type="multi_label_classification")
     tokenizer = symbol_tokenizer(SYMBOLS)
     with torch.no_grad():
@@ -112,10 +112,10 @@ def test_a_single_logit_is_two_classes():
     assert seqhub.predict_label(model, TEXTS, tokenizer) == [int(logit > 0) for logit in logits.tolist()]
     with torch.no_grad():
         model.classifier.bias.fill_(-500)
-    assert (seqhub.predict_proba(model, TEXTS, tokenizer)[:, 1] > 0).all()  # tiny, but not lost to 1 - p
+    assert (seqhub.predict_proba(model, TEXTS, tokenizer)[:, 1] > 0).all()  # tiny, but not rounded to zero as 1 - p
 
 
-def test_several_labels_at_once():
+def test_multi_label_classification():
     model = of_texts("lstm", problem_type="multi_label_classification")
     tokenizer = symbol_tokenizer(SYMBOLS)
     probabilities = seqhub.predict_proba(model, TEXTS, tokenizer)
@@ -126,18 +126,18 @@ def test_several_labels_at_once():
 
 
 @pytest.mark.parametrize(("num_labels", "problem"), [(1, None), (1, "regression"), (2, "regression")])
-def test_a_regression_gives_its_values(num_labels, problem):
+def test_regression_returns_values(num_labels, problem):
     model = model_cases.build("gru", inputs="values", num_features=2, num_labels=num_labels, problem_type=problem)
     rows = [torch.randn(steps, 2) for steps in (3, 1, 5)]
     values = seqhub.predict_label(model, rows)
     logits = seqhub.predict_logits(model, rows)
     assert values == (logits[:, 0] if num_labels == 1 else logits).double().tolist()
-    with pytest.raises(InvalidInputError, match=r"^a regression has no probabilities; "):
+    with pytest.raises(InvalidInputError, match=r"^a regression model has no probabilities; "):
         seqhub.predict_proba(model, rows)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_dropout_is_off_and_the_mode_is_left_as_it_was(training):
+def test_dropout_is_disabled_and_the_mode_does_not_change(training):
     model = of_texts("lstm", num_labels=4, num_hidden_layers=2, dropout=0.5).train(training)
     tokenizer = symbol_tokenizer(SYMBOLS)
     one, two = (seqhub.predict_logits(model, TEXTS, tokenizer) for _ in range(2))
@@ -149,7 +149,7 @@ def test_dropout_is_off_and_the_mode_is_left_as_it_was(training):
     assert model.training == training
 
 
-def test_other_peoples_classifiers_too():
+def test_classifiers_of_transformers():
     config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
                         num_labels=3)  # fmt: skip
     model, tokenizer = BertForSequenceClassification(config).eval(), symbol_tokenizer(SYMBOLS)
@@ -157,24 +157,26 @@ def test_other_peoples_classifiers_too():
     torch.testing.assert_close(seqhub.predict_proba(model, TEXTS, tokenizer), logits.detach().double().softmax(-1))
 
 
-# ---- training: the loss takes logits
+# ---- Losses of logits
 
 
 @pytest.mark.parametrize("head", ["sequence", "token"])
 @pytest.mark.parametrize("preset", model_cases.PRESETS)
-def test_loss_of_a_model_that_is_sure_and_right_is_nothing(preset, head):
-    """With a softmax before the loss it cannot fall below ln(1 + 3/e) = 0.744 for four classes."""
+def test_loss_of_confident_correct_predictions_is_zero(preset, head):
+    """With a softmax before the loss, it would be at least ln(1 + 3/e) = 0.744 for four classes."""
     ids, mask = model_cases.padded(model_cases.ragged(61), "right")
     model = model_cases.build(preset, head)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([0.0, 0.0, 60.0, 0.0]))
     labels = torch.full(ids.shape if head == "token" else ids.shape[:1], 2)
     assert model(ids, mask, labels=labels).loss.item() < 1e-6
-    assert model(ids, mask, labels=labels * 0).loss.item() > 50  # nor does one bound it from above
+    assert (
+        model(ids, mask, labels=labels * 0).loss.item() > 50
+    )  # a softmax before the loss would also limit it from above
 
 
 @families_case
-def test_loss_of_values_that_is_sure_and_right_is_nothing(case):
+def test_loss_of_confident_correct_predictions_of_values_is_zero(case):
     model = model_families.build(case)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([0.0, 0.0, 60.0, 0.0]))
@@ -183,7 +185,7 @@ def test_loss_of_values_that_is_sure_and_right_is_nothing(case):
     assert model(input_values=values, attention_mask=mask, labels=labels).loss.item() < 1e-6
 
 
-# ---- what cannot be read
+# ---- Invalid inputs
 
 
 NAN, INF = float("nan"), float("inf")
@@ -206,7 +208,7 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 @pytest.mark.parametrize("batch_size", [1, 2, 9])
-def test_bad_values_are_named_by_row_and_step(row, message, batch_size):
+def test_errors_of_invalid_values_have_row_and_step(row, message, batch_size):
     model = model_cases.build("lstm", inputs="values", num_features=2)
     good = np.ones((2, 2))
     for predict in (seqhub.predict_logits, seqhub.predict_proba, seqhub.predict_label):
@@ -215,25 +217,25 @@ def test_bad_values_are_named_by_row_and_step(row, message, batch_size):
         assert "\n" not in str(error.value)
 
 
-def test_rows_must_be_alike_where_the_model_does_not_say():
+def test_rows_without_num_features_must_have_equal_shapes():
     assert value_batch([np.zeros((2, 3, 4)), np.ones((1, 3, 4))])["input_values"].shape == (2, 2, 3, 4)
     with pytest.raises(InvalidInputError, match=r"^row 6 has steps of \(4, 3\); need \(3, 4\)$"):
         value_batch([np.zeros((2, 3, 4)), np.ones((1, 4, 3))], first_row=5)
 
 
-def test_other_mistakes_are_one_clear_line():
+def test_other_invalid_arguments_are_errors_of_one_line():
     texts, values = of_texts("gru"), model_cases.build("gru", inputs="values", num_features=2)
     tokenizer = symbol_tokenizer(SYMBOLS)
     for model, rows, settings, message in [
         (texts, "BXE", {"tokenizer": tokenizer}, "rows='BXE': must be a list of texts"),
-        (texts, [], {"tokenizer": tokenizer}, "no rows; need at least one"),
-        (texts, ["BXE"], {}, "texts without a tokenizer; need the tokenizer of the model"),
+        (texts, [], {"tokenizer": tokenizer}, "rows=[]: must have at least one row"),
+        (texts, ["BXE"], {}, "tokenizer=None: must be the tokenizer of the model"),
         (texts, ["BXE"], {"tokenizer": tokenizer, "batch_size": 0}, "batch_size=0: must be at least 1"),
         (texts, [np.ones((2, 2))], {}, "row 0 is a ndarray; the model reads texts"),
         (values, ["BXE"], {}, "row 0 is a str; the model reads values"),
         (texts, ["BE"] * 5 + ["BQE"], {"tokenizer": tokenizer, "batch_size": 2},
          "symbol 'Q' at position 1 of row 5; the vocabulary is 'XYabcdBE'"),
-        (texts, ["BE"] * 5 + [""], {"tokenizer": tokenizer, "batch_size": 2}, "empty text in row 5; "),
+        (texts, ["BE"] * 5 + [""], {"tokenizer": tokenizer, "batch_size": 2}, "row 5 is an empty text; "),
         (model_cases.build("gru", "causal"), ["BE"], {"tokenizer": tokenizer},
          "RecurrentForCausalLM is not a classifier"),
         (model_cases.build("gru", "base"), ["BE"], {"tokenizer": tokenizer}, "RecurrentModel is not a classifier"),

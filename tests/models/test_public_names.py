@@ -1,4 +1,4 @@
-"""Public names: classes of every family, descriptions of presets, and `seqhub models`."""
+"""Public classes of every family, descriptions of presets, and the command `seqhub models`."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def test_every_class_is_imported_from_its_package_and_from_seqhub(family):
     assert names <= set(dir(package)) & set(dir(seqhub)) & set(seqhub.__all__)
 
 
-def test_import_as_a_hugging_face_user_would():
+def test_import_of_model_classes():
     code = """
 import sys
 from seqhub.models.recurrent import RecurrentConfig, RecurrentForSequenceClassification
@@ -36,7 +36,7 @@ assert model(**get_tokenizer("qrsu")("BXaYE", return_tensors="pt")).logits.shape
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
 
 
-def test_names_that_do_not_exist_are_attribute_errors():
+def test_unknown_names_are_attribute_errors():
     for module in (seqhub, registry._package("recurrent")):
         with pytest.raises(AttributeError, match="no attribute 'RecurrentForNothing'"):
             _ = module.RecurrentForNothing
@@ -71,13 +71,13 @@ def test_models_ls_and_show():
     assert (ended.code, ended.err) == (2, f"error: no model 'grew'; known: {', '.join(list_presets())}\n")
 
 
-def test_tasks_ls_says_which_take_your_own_data():
+def test_tasks_ls_shows_custom_data():
     listed = {each["task"]: each["custom_data"] for each in json.loads(output_of("tasks", "ls", "--json"))}
     for name, custom in listed.items():
         assert bool(custom) == bool(seqhub.get_task(name).custom_format)
 
 
-def test_tasks_and_configs_say_what_they_are():
+def test_repr_of_tasks_and_configs():
     assert repr(seqhub.get_task("qrsu")).startswith("<Task qrsu: Temporal order of two marked symbols")
     assert "easy" in repr(seqhub.get_task("qrsu"))
     assert repr(seqhub.resolve("qrsu/easy")[1]).startswith("QrsuConfig(name='easy', length=(7, 8)")

@@ -1,4 +1,4 @@
-"""Families, presets, configs; and the Auto classes of transformers."""
+"""Families, presets, configs and Auto classes of transformers."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from seqhub.models import registry
 from seqhub.models.registry import HEADS, build_config, build_model, list_families, list_heads, list_presets
 
 
-def test_the_folder_is_the_registry():
+def test_families_and_presets():
     assert list_families() == (
         "conv_recurrent",
         "convolutional",
@@ -27,13 +27,13 @@ def test_the_folder_is_the_registry():
     assert list_presets("input_values") == list_presets()
 
 
-def test_no_preset_belongs_to_two_families():
+def test_preset_names_are_unique():
     packages = [__import__(f"seqhub.models.{family}", fromlist=["PRESETS"]) for family in list_families()]
     assert sum(len(package.PRESETS) for package in packages) == len(list_presets())
 
 
 @pytest.mark.parametrize("family", list_families())
-def test_auto_map_names_what_there_is(family):
+def test_auto_map_has_the_auto_classes_of_the_models(family):
     assert {"AutoConfig", "AutoModel"} <= registry._auto_map(family).keys() <= {"AutoConfig", *HEADS.values()}
     for auto_class in registry._auto_map(family):
         assert registry._load(family, auto_class)._auto_class == auto_class
@@ -41,7 +41,7 @@ def test_auto_map_names_what_there_is(family):
 
 @pytest.mark.parametrize("preset", list_presets())
 def test_every_preset_is_built_with_every_head(preset):
-    """As it is, with nothing set but the labels."""
+    """Only the number of labels is set."""
     config = build_config(preset, num_labels=3)
     for head in list_heads(config.model_type.removeprefix("seqhub_")):
         model = build_model(config, head)
@@ -49,7 +49,7 @@ def test_every_preset_is_built_with_every_head(preset):
         assert model.training
 
 
-def test_overrides_do_not_stay():
+def test_overrides_do_not_change_the_preset():
     build_config("gru", hidden_size=99)
     assert build_config("gru").hidden_size == 8
 
@@ -65,7 +65,7 @@ def test_overrides_do_not_stay():
         ("gru", {"num_labels": 1, "problem_type": "single_label_classification"}, InvalidConfigError, "num_labels > 1"),
     ],
 )
-def test_mistakes_are_one_clear_line(preset, overrides, error, message):
+def test_invalid_arguments_are_errors_of_one_line(preset, overrides, error, message):
     with pytest.raises(error, match=message) as raised:
         build_config(preset, **overrides)
     assert "\n" not in str(raised.value)
@@ -114,8 +114,8 @@ print(json.dumps([early, type(AutoModel.from_config(config)).__module__]))
 @pytest.mark.parametrize(
     ("first", "early"),
     [
-        ("import seqhub, transformers.modeling_layers", 0),  # whose import is not done when the hook fires
-        ("import seqhub.models.recurrent.modeling_recurrent", 2),  # nor is this one
+        ("import seqhub, transformers.modeling_layers", 0),  # whose import is not completed when the hook is called
+        ("import seqhub.models.recurrent.modeling_recurrent", 2),  # likewise
     ],
 )
 def test_modeling_file_is_imported_at_first_use(first, early):
@@ -131,7 +131,7 @@ def test_modeling_file_is_imported_at_first_use(first, early):
     assert json.loads(done.stdout) == [[name] * early, name]
 
 
-def test_registered_class_wins_over_remote_code(tmp_path):
+def test_registered_class_has_precedence_over_remote_code(tmp_path):
     registry.register_auto_classes()
     model = build_model(build_config("lstm"), "base")
     model.save_pretrained(tmp_path)
@@ -139,7 +139,7 @@ def test_registered_class_wins_over_remote_code(tmp_path):
         assert type(AutoModel.from_pretrained(tmp_path, trust_remote_code=trust)) is type(model)
 
 
-def test_models_may_be_deep_copied_and_pickled():
+def test_models_can_be_deep_copied_and_pickled():
     import copy
     import pickle
 

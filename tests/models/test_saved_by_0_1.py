@@ -1,7 +1,7 @@
-"""Model folders that version 0.1 saved: they load, with the same logits, with and without their own code.
+"""Model folders saved by version 0.1 load with the same logits, with the code of seqhub and with their saved code.
 
-`saved_by_0_1.tar.xz` holds four folders with weights, config.json and modelling files as 0.1 wrote them, and the logits
-that its plain PyTorch code gave.
+`saved_by_0_1.tar.xz` has four folders with weights, config.json and modelling files of version 0.1, and the logits of
+its PyTorch code.
 """
 
 import json
@@ -19,7 +19,7 @@ from seqhub.models.registry import HEADS, build_config, register_auto_classes
 from seqhub.native import dispatch
 
 NAMES = ("gru", "lstm", "lstm_hs97", "lstm_hs97_below")
-REMOVED = {  # fields of the cell of 1997 that every config.json of 0.1 has
+REMOVED = {  # fields of lstm_hs97 in every config.json of 0.1
     "biased_units", "block_size", "connectivity", "gradient", "init_range", "output_gate_bias", "output_gates",
     "squash_input", "squash_output",
 }  # fmt: skip
@@ -35,7 +35,7 @@ def saved(tmp_path_factory) -> Path:
 
 
 def load(folder: Path) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
-    """Return the model, an input and the logits that 0.1 gave."""
+    """Return the model, an input and the logits of version 0.1."""
     expected = json.loads((folder / "expected.json").read_text())
     model, info = getattr(transformers, HEADS[expected["head"]]).from_pretrained(folder, output_loading_info=True)
     assert not any(info.values())
@@ -43,7 +43,7 @@ def load(folder: Path) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_logits_are_equal_bit_for_bit(saved, monkeypatch, name):
+def test_logits_are_bitwise_equal(saved, monkeypatch, name):
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
     model, ids, logits = load(saved / name)
     assert type(model).__name__.startswith("Hs97" if "hs97" in name else "Recurrent")
@@ -51,7 +51,7 @@ def test_logits_are_equal_bit_for_bit(saved, monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_saved_again_in_the_form_of_today(saved, tmp_path, monkeypatch, name):
+def test_models_are_saved_in_the_current_form(saved, tmp_path, monkeypatch, name):
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
     before = json.loads((saved / name / "config.json").read_text())
     assert before.keys() >= REMOVED
@@ -69,7 +69,7 @@ def test_saved_again_in_the_form_of_today(saved, tmp_path, monkeypatch, name):
     assert torch.equal(model(ids).logits, logits)
 
 
-def test_the_classes_of_the_family_load_old_folders(saved):
+def test_classes_of_the_family_load_old_folders(saved):
     from seqhub.models.hs97 import Hs97Config, Hs97ForSequenceClassification
     from seqhub.models.recurrent import RecurrentConfig
 
@@ -80,7 +80,7 @@ def test_the_classes_of_the_family_load_old_folders(saved):
     assert type(transformers.AutoConfig.from_pretrained(saved / "gru")) is RecurrentConfig
 
 
-def test_fields_of_another_family_are_errors():
+def test_fields_of_other_families_are_errors():
     from seqhub.models.hs97 import Hs97Config
     from seqhub.models.recurrent import RecurrentConfig
 
@@ -90,14 +90,14 @@ def test_fields_of_another_family_are_errors():
         Hs97Config(cell="gru")
 
 
-def test_config_json_has_the_fields_of_its_own_family():
+def test_config_json_has_only_the_fields_of_the_family():
     gru, hs97 = (build_config(preset).to_dict() for preset in ("gru", "lstm_hs97"))
     assert not REMOVED & gru.keys()
     assert hs97.keys() >= REMOVED
     assert not {"cell", "forget_bias", "latch", "chrono_max_steps"} & hs97.keys()
 
 
-OWN_CODE = """
+SAVED_CODE = """
 import json, sys
 import seqhub, torch, transformers
 from transformers import PreTrainedModel
@@ -121,15 +121,15 @@ print(json.dumps([loader.reason(), ran]))
 """
 
 
-def test_their_own_code_still_runs_natively(saved, tmp_path):
+def test_saved_code_runs_natively(saved, tmp_path):
     """The modelling files of 0.1 look up `seqhub.kernels.hook`, the old name of `seqhub.native.dispatch`."""
     done = subprocess.run(
-        [sys.executable, "-c", OWN_CODE, *(str(saved / name) for name in NAMES)],
+        [sys.executable, "-c", SAVED_CODE, *(str(saved / name) for name in NAMES)],
         env=os.environ | {"SEQHUB_NO_HOOK": "1", "HF_MODULES_CACHE": str(tmp_path)},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     reason, ran = json.loads(done.stdout)
-    # a model whose units read only the input is not run natively
+    # With connectivity="below" a model is not run natively
     assert ran == [reason is None] * 3 + [False] if reason is None else not any(ran)
     assert dispatch is sys.modules["seqhub.kernels.hook"]

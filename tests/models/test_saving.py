@@ -1,4 +1,4 @@
-"""To disk and back, with seqhub and without."""
+"""Saving and loading, with and without seqhub."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_round_trip_is_exact(tmp_path, preset, variant):
 
 @pytest.mark.parametrize("saved", HEADS)
 @pytest.mark.parametrize("loaded", HEADS)
-def test_any_head_loads_what_another_saved(tmp_path, saved, loaded):
+def test_any_head_loads_weights_saved_by_another(tmp_path, saved, loaded):
     model = build("gru", saved)
     model.save_pretrained(tmp_path)
     auto_map = json.loads((tmp_path / "config.json").read_text())["auto_map"]
@@ -65,14 +65,14 @@ def test_any_head_loads_what_another_saved(tmp_path, saved, loaded):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_saved_in_bfloat16_loads_so(tmp_path, preset):
+def test_bfloat16_is_kept(tmp_path, preset):
     build(preset).to(torch.bfloat16).save_pretrained(tmp_path)
     assert AutoModel.from_pretrained(tmp_path).dtype == torch.bfloat16
     assert AutoModel.from_pretrained(tmp_path, dtype=torch.float32).dtype == torch.float32
 
 
-def test_auto_map_is_that_of_the_folder_whatever_was_loaded(tmp_path):
-    """From the Hub it comes as "repository--file.class"; the code is saved again, so the new folder needs no other."""
+def test_auto_map_refers_to_the_folder_after_loading_from_another(tmp_path):
+    """A config from the Hub has "repository--file.class"; the code is saved again, so the new folder is complete."""
     build("lstm").save_pretrained(tmp_path / "first")
     config = json.loads((tmp_path / "first" / "config.json").read_text())
     config["auto_map"] = {name: f"someone/model--{value}" for name, value in config["auto_map"].items()}
@@ -145,8 +145,8 @@ print(json.dumps(result))
 """
 
 
-def test_saved_models_load_where_seqhub_is_not_installed(tmp_path):
-    """All Auto classes, whichever head was saved, by the code beside the weights."""
+def test_saved_models_load_without_seqhub(tmp_path):
+    """Any Auto class loads weights of any head, with the code saved with the weights."""
     models = {
         f"{preset} {head}": trained(preset, "deep" if head == "causal" else "deep-bidirectional", head)
         for preset in PRESETS
@@ -170,11 +170,11 @@ def test_saved_models_load_where_seqhub_is_not_installed(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     for name, model in models.items():
-        own = AUTO_CLASSES[name.split()[1]]
-        if own == "AutoModelForCausalLM":
+        auto_class = AUTO_CLASSES[name.split()[1]]
+        if auto_class == "AutoModelForCausalLM":
             ids = model.generate(IDS, attention_mask=torch.ones_like(IDS), max_new_tokens=5, do_sample=False)
             assert result[f"{name} generated"] == ids.tolist()
-        torch.testing.assert_close(torch.tensor(result[f"{name} {own}"]), model(IDS)[0])
+        torch.testing.assert_close(torch.tensor(result[f"{name} {auto_class}"]), model(IDS)[0])
         body = getattr(model, "model", model)
         torch.testing.assert_close(torch.tensor(result[f"{name} AutoModel"]), body(IDS).last_hidden_state)
         again = transformers.AutoModelForTokenClassification.from_pretrained(Path(folders[name] + "-again"))
@@ -184,7 +184,7 @@ def test_saved_models_load_where_seqhub_is_not_installed(tmp_path):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_pipeline_reads_symbols_and_answers_with_labels(tmp_path, preset):
+def test_pipeline_returns_labels(tmp_path, preset):
     labels = dict(enumerate("QRSU"))
     model = build(preset, id2label=labels, label2id={label: i for i, label in labels.items()})
     tokenizer = symbol_tokenizer("XYabcdBE")
@@ -193,9 +193,9 @@ def test_pipeline_reads_symbols_and_answers_with_labels(tmp_path, preset):
     classify = pipeline("text-classification", model=str(tmp_path), batch_size=3, top_k=None)
     texts = ["BXaXE", "BYE", "BaaYcdXE", "BE"]
     for text, answers in zip(texts, classify(texts), strict=True):
-        once = model(**tokenizer(text, return_tensors="pt")).logits[0].softmax(0)  # and not twice
+        expected = model(**tokenizer(text, return_tensors="pt")).logits[0].softmax(0)  # a single softmax
         assert {answer["label"]: pytest.approx(answer["score"], abs=1e-6) for answer in answers} == dict(
-            zip("QRSU", once.tolist(), strict=True)
+            zip("QRSU", expected.tolist(), strict=True)
         )
     with pytest.raises(Exception, match=r"Missing \[UNK\] token"):
         classify(["BQE"])

@@ -1,4 +1,4 @@
-"""A sequence given in chunks, with the state carried from one to the next, is that sequence given at once."""
+"""A sequence split into segments, with the state passed from one to the next, gives the same results."""
 
 import copy
 
@@ -22,8 +22,8 @@ def close(actual: Tensor, expected: Tensor, atol: float = 2e-5) -> None:
 @settings(max_examples=15, deadline=None)
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 @torch.no_grad()
-def test_chunks_are_the_whole(preset, variant, data, rows, steps):
-    """Wherever it is cut and wherever the real steps stand; a row may have none in a chunk."""
+def test_segments_equal_the_whole_sequence(preset, variant, data, rows, steps):
+    """For any segments and positions of real steps, including rows without a real step in a segment."""
     model = trained(preset, variant, "token")
     ids = torch.tensor(data.draw(st.lists(st.lists(st.integers(1, 8), min_size=steps, max_size=steps),
                                           min_size=rows, max_size=rows)))  # fmt: skip
@@ -57,7 +57,7 @@ def test_chunks_are_the_whole(preset, variant, data, rows, steps):
 @pytest.mark.parametrize("side", ["none", "left", "right", "mixed"])
 @pytest.mark.parametrize(("preset", "variant"), CASES)
 @torch.no_grad()
-def test_state_is_that_of_the_last_real_step_of_each_row(preset, variant, side):
+def test_state_is_from_the_last_real_step_of_each_row(preset, variant, side):
     model = trained(preset, variant, "base")
     rows = tuple((5, *row, 2, 3)[:3] for row in ragged(30)) if side == "none" else ragged(30)
     ids, mask = padded(rows, *("right", 3) if side == "none" else (side, 15))
@@ -72,7 +72,7 @@ def test_state_is_that_of_the_last_real_step_of_each_row(preset, variant, side):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_gradients_reach_through_a_state_and_stop_where_it_is_detached(preset):
+def test_gradients_pass_through_a_state_unless_detached(preset):
     model = copy.deepcopy(trained(preset, "deep", "token")).double()
     vectors = torch.randn(2, 6, 8, dtype=torch.float64, requires_grad=True)
 
@@ -96,8 +96,8 @@ def test_gradients_reach_through_a_state_and_stop_where_it_is_detached(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_gradient_checkpointing_carries_the_state(preset, monkeypatch):
-    monkeypatch.setenv("SEQHUB_KERNELS", "0")  # there is nothing to checkpoint in the native recurrence
+def test_gradient_checkpointing_with_a_state(preset, monkeypatch):
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")  # the native recurrence has no checkpoints
     model = copy.deepcopy(trained(preset, "deep", "token")).train()
     ids, mask = padded(ragged(31), "left")
     gradients = []
@@ -113,8 +113,8 @@ def test_gradient_checkpointing_carries_the_state(preset, monkeypatch):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @torch.no_grad()
-def test_a_call_keeps_nothing_and_changes_no_state_it_was_given(preset):
-    """The tutorials kept the state on the model, from one batch to the next."""
+def test_a_call_does_not_change_the_model_or_the_given_state(preset):
+    """The tutorials store the state in the model from one batch to the next."""
     for head in ("base", "token"):
         model, ids = trained(preset, "deep", head), padded(ragged(32), "right")[0]
         before = model(ids)[0]
@@ -128,7 +128,7 @@ def test_a_call_keeps_nothing_and_changes_no_state_it_was_given(preset):
         assert torch.equal(model(ids)[0], before)
 
 
-def test_a_state_is_returned_only_when_asked():
+def test_a_state_is_returned_only_on_request():
     for head in ("base", "token"):
         model, ids = build("lstm", head), torch.randint(1, 9, (2, 3))
         assert "past_key_values" not in model(ids)
@@ -139,8 +139,8 @@ def test_a_state_is_returned_only_when_asked():
         assert parts[names.index("past_key_values")].steps == 3
 
 
-def test_mask_may_be_that_of_all_steps_so_far():
-    """As `generate` gives it."""
+def test_mask_may_cover_all_previous_steps():
+    """As in `generate`."""
     model = trained("lstm", "plain", "token")
     ids, mask = padded(ragged(33), "left")
     state = model(ids[:, :-4], mask[:, :-4], use_cache=True).past_key_values
@@ -166,7 +166,7 @@ def test_beams_are_reordered(preset):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("preset", PRESETS)
 @torch.no_grad()
-def test_state_in_other_types(preset, dtype):
+def test_state_with_other_data_types(preset, dtype):
     model = copy.deepcopy(trained(preset, "deep", "token")).to(dtype)
     ids, mask = padded(ragged(34), "right")
     state = model(ids[:, :2], mask[:, :2], use_cache=True).past_key_values
@@ -176,13 +176,13 @@ def test_state_in_other_types(preset, dtype):
     close(rest[real], model(ids, mask).logits[:, 2:][real], atol=1e-12 if dtype == torch.float64 else 0.3)
 
 
-def test_wrong_states_are_one_clear_line():
+def test_invalid_states_are_errors_of_one_line():
     ids = torch.randint(1, 9, (2, 3))
     lstm, gru, both = build("lstm", "token"), build("gru", "token"), build("gru", "token", bidirectional=True)
     of_lstm, of_gru = (model(ids, use_cache=True).past_key_values for model in (lstm, gru))
     for model, inputs, message in [
-        (both, {"use_cache": True}, "a bidirectional model has no state to carry"),
-        (both, {"past_key_values": of_gru}, "a bidirectional model has no state to carry"),
+        (both, {"use_cache": True}, "use_cache are not supported with bidirectional=True"),
+        (both, {"past_key_values": of_gru}, "past_key_values and use_cache are not supported with bidirectional=True"),
         (lstm, {"past_key_values": of_gru}, r"hidden \(1, 2, 5\) and cell \(1, 2, 5\), .* got hidden \(1, 2, 5\)$"),
         (gru, {"past_key_values": of_lstm}, r"hold hidden \(1, 2, 5\), .* got hidden .* and cell \(1, 2, 5\)$"),
         (gru, {"input_ids": ids[:1], "past_key_values": of_gru}, r"hidden \(1, 1, 5\), .* got hidden \(1, 2, 5\)$"),
@@ -192,5 +192,5 @@ def test_wrong_states_are_one_clear_line():
         with pytest.raises(ValueError, match=message) as error:
             model(**{"input_ids": ids} | inputs)
         assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="row 0 is all padding"):  # without a state there is nowhere to stay
+    with pytest.raises(ValueError, match="row 0 is all padding"):  # allowed only with use_cache
         gru(torch.zeros(2, 3, dtype=torch.long), past_key_values=of_gru)

@@ -1,4 +1,4 @@
-"""Modules that a subclass adds are initialised as by transformers, and weights that were loaded stay."""
+"""Modules that a subclass adds are initialised as in transformers, and loaded weights do not change."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.parametrize(("preset", "head", "settings"), cases())
-def test_added_modules_are_initialised_and_loaded_weights_stay(tmp_path, preset, head, settings):
+def test_added_modules_are_initialised_and_loaded_weights_do_not_change(tmp_path, preset, head, settings):
     if preset in ("gru", "lstm"):
         settings = {"initialization": "chrono", "chrono_max_steps": 9, **settings}
     base = build_model(build_config(preset, **settings), head)
@@ -42,8 +42,8 @@ def test_added_modules_are_initialised_and_loaded_weights_stay(tmp_path, preset,
             )  # fmt: skip
             self.post_init()
 
-    junk = [torch.full((n,), 7e7) for n in (5, 7, 8, 16, 32, 35, 63, 64, 256)]
-    del junk
+    released = [torch.full((n,), 7e7) for n in (5, 7, 8, 16, 32, 35, 63, 64, 256)]
+    del released  # so that uninitialised memory has large values
     loaded = Extended.from_pretrained(tmp_path)
     for name, weights in base.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], weights), name
@@ -63,7 +63,7 @@ def test_added_modules_are_initialised_and_loaded_weights_stay(tmp_path, preset,
                 assert weights.ne(0).any(), name
 
 
-def test_a_recurrence_of_another_cell_beside_the_model(tmp_path):
+def test_a_subclass_may_add_a_recurrence_with_another_cell(tmp_path):
     base = build_model(build_config("gru", initialization="chrono", chrono_max_steps=9), "sequence")
     base.save_pretrained(tmp_path)
 

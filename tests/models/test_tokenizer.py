@@ -1,4 +1,4 @@
-"""One character, one id, and back; nothing is dropped or mapped."""
+"""Tokenizers with one id for each character or word, and decoding."""
 
 import hypothesis.strategies as st
 import pytest
@@ -30,7 +30,7 @@ def tokenizer(request, symbols, tmp_path_factory):
 
 @given(data=st.data())
 @settings(max_examples=50)
-def test_ids_are_positions_and_decode_gives_the_string_back(symbols, tokenizer, data):
+def test_ids_are_positions_and_decode_is_the_inverse(symbols, tokenizer, data):
     text = data.draw(st.text(symbols, max_size=30))
     encoded = tokenizer(text)
     assert encoded["input_ids"] == [symbols.index(symbol) + 1 for symbol in text]
@@ -52,7 +52,7 @@ def test_vocabulary(symbols, tokenizer):
 
 
 @pytest.mark.parametrize("text", ["BQE", "Q", "B E", "B\nE", "[PAD]", "B[PAD]E", "[UNK]", "é"])
-def test_what_is_no_symbol_is_refused(tmp_path, text):
+def test_unknown_symbols_are_errors(tmp_path, text):
     tokenizer = symbol_tokenizer(SYMBOLS)
     tokenizer.save_pretrained(tmp_path)
     for each in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
@@ -62,7 +62,7 @@ def test_what_is_no_symbol_is_refused(tmp_path, text):
 
 @pytest.mark.parametrize("symbols", ["", "aba"])
 def test_symbols_must_be_distinct(symbols):
-    with pytest.raises(InvalidInputError, match=f"symbols must be distinct characters, at least one, got '{symbols}'"):
+    with pytest.raises(InvalidInputError, match=f"symbols='{symbols}': must be distinct characters, at least one"):
         symbol_tokenizer(symbols)
 
 
@@ -71,7 +71,7 @@ WORDS = ["not", "a", "good", "film", "good,", "[PAD]", "[UNK]", "日本"]
 
 @pytest.fixture(scope="module", params=["made", "loaded"])
 def word_tokenizers(request, tmp_path_factory):
-    """Without and with an unknown id."""
+    """Return a tokenizer without and one with an unknown id."""
     made = [word_tokenizer(WORDS, unknown=unknown) for unknown in (False, True)]
     if request.param == "made":
         return made
@@ -85,14 +85,14 @@ def word_tokenizers(request, tmp_path_factory):
 
 @given(words=st.lists(st.sampled_from(WORDS), max_size=8), space=st.sampled_from([" ", "  ", "\n", "\t "]))
 @settings(max_examples=50)
-def test_word_ids_are_positions_and_decode_gives_the_words_back(word_tokenizers, words, space):
+def test_word_ids_are_positions_and_decode_is_the_inverse(word_tokenizers, words, space):
     for tokenizer in word_tokenizers:
         ids = tokenizer(space.join(words))["input_ids"]
         assert ids == [WORDS.index(word) + 1 for word in words]
         assert tokenizer.decode([*ids, 0], skip_special_tokens=True) == " ".join(words)
 
 
-def test_other_words_are_refused_or_all_one_id(word_tokenizers):
+def test_other_words_are_errors_or_have_one_id(word_tokenizers):
     strict, lenient = word_tokenizers
     for text in ("good bad", "Good", "[no word]", "[other word]", "goodfilm"):
         with pytest.raises(InvalidInputError, match="the vocabulary is not, a, good, film"):
@@ -105,9 +105,9 @@ def test_other_words_are_refused_or_all_one_id(word_tokenizers):
 
 
 @pytest.mark.parametrize("words", [[], ["a", "a"], "abc", ["a b"], [""], ["a", " b"]])
-def test_words_must_be_distinct_and_words(words):
+def test_words_must_be_distinct_and_without_white_space(words):
     with pytest.raises(
-        InvalidInputError, match=r"^(words must be a list of distinct words|'.*' is not a word: )"
+        InvalidInputError, match=r"^(words=.*: must be a list of distinct words|word '.*': must have )"
     ) as error:
         word_tokenizer(words)
     assert "\n" not in str(error.value)
@@ -115,7 +115,7 @@ def test_words_must_be_distinct_and_words(words):
 
 @given(text=st.text(st.sampled_from(SYMBOLS + "?é[\n"), min_size=1, max_size=9))
 @settings(max_examples=50)
-def test_unknown_characters_share_one_id_if_wanted(text):
+def test_unknown_characters_have_one_id(text):
     tokenizer = symbol_tokenizer(SYMBOLS, unknown=True)
     assert tokenizer(text)["input_ids"] == [SYMBOLS.index(c) + 1 if c in SYMBOLS else 9 for c in text]
 
@@ -134,18 +134,18 @@ def test_saved_tokenizer_keeps_its_unknown_id(tmp_path):
         (["BE", "BE", "BX\n"], r"^symbol '\\n' at position 2 of row 12; the vocabulary is 'XYabcdBE'$"),
         (["[PAD]"], r"^symbol '\[' at position 0 of row 10; "),
         (["BE", "", "Q"], r"^symbol 'Q' at position 0 of row 12; "),
-        (["BE", ""], r"^empty text in row 11; must have at least one symbol$"),
-        ([""], r"^empty text in row 10; "),
+        (["BE", ""], r"^row 11 is an empty text; must have at least one symbol$"),
+        ([""], r"^row 10 is an empty text; "),
     ],
 )
-def test_what_cannot_be_read_is_named(texts, message):
+def test_errors_have_row_and_position(texts, message):
     with pytest.raises(InvalidInputError, match=message):
         encode(symbol_tokenizer(SYMBOLS), texts, first_row=10)
 
 
-def test_large_vocabularies_are_cut_short():
+def test_large_vocabularies_are_truncated_in_messages():
     words = [f"word{number}" for number in range(500)]
     with pytest.raises(
-        InvalidInputError, match=r"^word 'x' at position 6 of row 0; .* word0, word1.*\.\.\. \(500 in all\)$"
+        InvalidInputError, match=r"^word 'x' at position 6 of row 0; .* word0, word1.*\.\.\. \(500 in total\)$"
     ):
         encode(word_tokenizer(words), ["word7 x"])

@@ -1,4 +1,4 @@
-"""Traced and exported programs: right for batches that they were not recorded with."""
+"""Traced and exported programs give correct results for batches that differ from the example."""
 
 import warnings
 from pathlib import Path
@@ -21,7 +21,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Wrapped(nn.Module):
-    """A model as a function of inputs and mask, to tensors alone."""
+    """A model as a function from inputs and mask to a tuple of tensors."""
 
     def __init__(self, model: nn.Module, **options: Any) -> None:
         super().__init__()
@@ -34,8 +34,8 @@ class Wrapped(nn.Module):
         return (first, *output.get("hidden_states", ()), *output.get("cell_states", ()))
 
 
-class Chunk(nn.Module):
-    """A model with its state, in tensors."""
+class Segment(nn.Module):
+    """A model with a state, as a function from tensors to tensors."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -53,10 +53,12 @@ class Chunk(nn.Module):
 
 def trace(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of nn.RNNBase, which compares sizes
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # from nn.RNNBase, which compares sizes
         warnings.filterwarnings("error", category=torch.jit.TracerWarning, module=r"seqhub\.")
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # read of every module
+        warnings.filterwarnings(
+            "ignore", "`is_gradient_checkpointing`", FutureWarning
+        )  # every attribute of a module is read
         return torch.jit.trace(module, example, check_trace=False)
 
 
@@ -64,18 +66,18 @@ def export(
     module: nn.Module, example: tuple[Tensor, ...], shapes: Any = (LATER, LATER), *, strict: bool = False
 ) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch.export, of its own parts
+        warnings.simplefilter("ignore")  # torch.export warns about its own code
         return torch.export.export(module, example, dynamic_shapes=shapes, strict=strict).module()
 
 
 def texts(unpadded: bool) -> Batch:
-    """What a program is recorded with."""
+    """Return the example for tracing or export."""
     full = torch.randint(1, 9, (2, 5), generator=torch.Generator().manual_seed(3))
     return (full, torch.ones_like(full)) if unpadded else padded(ragged(5, rows=3), "left", 14)
 
 
 def other_texts() -> list[Batch]:
-    """Batches of other shapes, padded on every side and within rows."""
+    """Return batches of other shapes, padded on all sides and within rows."""
     rows = ragged(6)
     ids, mask = padded(rows, "mixed", 24)
     spread = torch.randperm(24, generator=torch.Generator().manual_seed(4))
@@ -88,7 +90,7 @@ def other_texts() -> list[Batch]:
 
 
 def check(program: Any, module: nn.Module, batches: list[Batch]) -> None:
-    """Outputs of the program are those of the module, of steps only at real ones."""
+    """Check that program and module have equal outputs; for steps, at real ones only."""
     for batch in batches:
         with torch.no_grad():
             for found, expected in zip(program(*batch), module(*batch), strict=True):
@@ -100,21 +102,21 @@ def check(program: Any, module: nn.Module, batches: list[Batch]) -> None:
 
 @pytest.mark.parametrize("unpadded", [True, False], ids=["unpadded", "padded"])
 @pytest.mark.parametrize(("preset", "variant"), model_cases.CASES)
-def test_a_traced_model_of_ids_is_right_for_any_batch(preset: str, variant: str, unpadded: bool) -> None:
+def test_traced_models_with_ids_are_correct_for_any_batch(preset: str, variant: str, unpadded: bool) -> None:
     for head in HEADS if "bidirectional" in variant or variant == "mean" else (*HEADS, "causal"):
         module = Wrapped(trained(preset, variant, head))
         check(trace(module, texts(unpadded)), module, other_texts())
 
 
 @pytest.mark.parametrize("preset", model_cases.PRESETS)
-def test_traced_states_are_right_for_any_batch(preset: str) -> None:
+def test_traced_hidden_states_are_correct_for_any_batch(preset: str) -> None:
     module = Wrapped(trained(preset, "deep"), output_hidden_states=True)
     check(trace(module, texts(True)), module, other_texts())
 
 
 @pytest.mark.parametrize("cell", ["lstm", "lstm_hs97"])
-def test_a_large_vocabulary_is_looked_up_in_recorded_programs(cell: str) -> None:
-    """Its one-hot vectors are never made."""
+def test_a_large_vocabulary_is_looked_up_in_traced_and_exported_programs(cell: str) -> None:
+    """One-hot vectors are not created."""
     module = Wrapped(model_cases.build(cell, vocab_size=3000))
     ids, mask = texts(True)
     for program in (trace(module, (ids, mask)), export(module, (ids, mask))):
@@ -123,7 +125,7 @@ def test_a_large_vocabulary_is_looked_up_in_recorded_programs(cell: str) -> None
 
 
 def values_for(case: model_families.Case) -> list[Batch]:
-    """Batches of values, the first unpadded; NaN in the padding of one."""
+    """Return batches of values; the first is not padded, and the third has NaN in the padding."""
     rows, longest = model_families.rows_for(case, 1), case.shape.steps[1]
     full = [torch.randn(longest, *case.shape.step) for _ in range(2)]
     values, mask = model_families.padded(rows, "mixed", 2 * longest)
@@ -138,7 +140,7 @@ def values_for(case: model_families.Case) -> list[Batch]:
 
 
 @pytest.mark.parametrize("case", model_families.CASES)
-def test_a_traced_model_of_values_is_right_for_any_batch(case: model_families.Case) -> None:
+def test_traced_models_with_values_are_correct_for_any_batch(case: model_families.Case) -> None:
     module, batches = Wrapped(model_families.trained(case)), values_for(case)
     for example in batches[:2]:
         check(trace(module, example), module, batches)
@@ -148,7 +150,7 @@ EXPORTED = [("lstm", "deep-bidirectional"), ("gru", "max"), ("rnn_relu", "plain"
 
 
 @pytest.mark.parametrize(("preset", "variant"), EXPORTED)
-def test_an_exported_model_of_ids_is_right_for_any_batch(preset: str, variant: str) -> None:
+def test_exported_models_with_ids_are_correct_for_any_batch(preset: str, variant: str) -> None:
     module = Wrapped(trained(preset, variant, "token"))
     check(export(module, texts(True)), module, other_texts())
 
@@ -156,7 +158,7 @@ def test_an_exported_model_of_ids_is_right_for_any_batch(preset: str, variant: s
 @pytest.mark.slow
 @pytest.mark.parametrize("strict", [False, True], ids=["non-strict", "strict"])
 @pytest.mark.parametrize(("preset", "variant"), model_cases.CASES)
-def test_every_exported_model_of_ids_is_right_for_any_batch(preset: str, variant: str, strict: bool) -> None:
+def test_all_exported_models_with_ids_are_correct_for_any_batch(preset: str, variant: str, strict: bool) -> None:
     for head, unpadded in zip(HEADS, (True, False), strict=True):
         module = Wrapped(trained(preset, variant, head))
         check(export(module, texts(unpadded), strict=strict), module, other_texts())
@@ -164,56 +166,56 @@ def test_every_exported_model_of_ids_is_right_for_any_batch(preset: str, variant
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", model_cases.PRESETS)
-def test_exported_states_are_right_for_any_batch(preset: str) -> None:
+def test_exported_hidden_states_are_correct_for_any_batch(preset: str) -> None:
     module = Wrapped(trained(preset, "deep"), output_hidden_states=True)
     check(export(module, texts(True)), module, other_texts())
 
 
-IN_SHORT = {"cnn-max-sequence", "cnn-flatten-sequence", "locally_connected-overlapping-sequence"} | {
+FAST_CASES = {"cnn-max-sequence", "cnn-flatten-sequence", "locally_connected-overlapping-sequence"} | {
     "cnn_lstm-deep-token",
     "lstm_autoencoder-image-base",
 }
 
 
 EXPORTED_CASES = [
-    pytest.param(*each.values, id=each.id, marks=[] if each.id in IN_SHORT else pytest.mark.slow)
+    pytest.param(*each.values, id=each.id, marks=[] if each.id in FAST_CASES else pytest.mark.slow)
     for each in model_families.CASES
 ]
 
 
 @pytest.mark.parametrize("case", EXPORTED_CASES)
-def test_an_exported_model_of_values_is_right_for_any_batch(case: model_families.Case) -> None:
+def test_exported_models_with_values_are_correct_for_any_batch(case: model_families.Case) -> None:
     module, batches = Wrapped(model_families.trained(case)), values_for(case)
     check(export(module, batches[0]), module, batches)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", model_families.CASES)
-def test_strictly_exported_models_of_values_are_right_for_any_batch(case: model_families.Case) -> None:
+def test_strictly_exported_models_with_values_are_correct_for_any_batch(case: model_families.Case) -> None:
     module, batches = Wrapped(model_families.trained(case)), values_for(case)
     check(export(module, batches[1], strict=True), module, batches)
 
 
 @pytest.mark.parametrize("preset", model_cases.WITH_CELLS)
-def test_a_program_with_a_state_goes_on_where_the_rows_were(preset: str) -> None:
-    """Also for rows of which a chunk holds no real step."""
-    module = Chunk(trained(preset, "deep", "token"))
+def test_a_program_with_a_state_continues_the_rows(preset: str) -> None:
+    """Includes rows without a real step in a segment."""
+    module = Segment(trained(preset, "deep", "token"))
     ids, mask = padded(ragged(7, rows=4), "right", 12)
     with torch.no_grad():
         start = module.model(input_ids=ids, attention_mask=mask, use_cache=True).past_key_values
     state = start.hidden, start.cell
     shapes = (LATER, LATER, {1: LATER[0]}, {1: LATER[0]})
     program = export(module, (ids[:, :6].clone(), mask[:, :6].clone(), *state), shapes)  # views would fix their strides
-    for chunk in (slice(0, 12), slice(9, 12)):
+    for segment in (slice(0, 12), slice(9, 12)):
         with torch.no_grad():
-            found, expected = (each(ids[:, chunk], mask[:, chunk], *state) for each in (program, module))
+            found, expected = (each(ids[:, segment], mask[:, segment], *state) for each in (program, module))
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, atol=2e-5, rtol=0)
 
 
 @pytest.mark.slow
-def test_an_exported_program_has_its_gradients() -> None:
-    """Of memory blocks the truncated ones, of others all."""
+def test_an_exported_program_has_the_same_gradients() -> None:
+    """Includes the truncated gradients of memory cell blocks."""
     for preset in ("gru", "lstm_hs97"):
         module = Wrapped(model_cases.build(preset, inputs="embedding", embedding_size=3))
         program = export(module, texts(True))
@@ -228,7 +230,7 @@ def test_an_exported_program_has_its_gradients() -> None:
 
 
 @torch.no_grad()
-def test_an_exported_program_with_a_loss_counts_real_steps_alone() -> None:
+def test_the_loss_of_an_exported_program_is_over_real_steps_only() -> None:
     for case in model_families.CASES:
         if case.id == "lstm_autoencoder-image-base":
             module, batches = model_families.build(*case.values), values_for(*case.values)
@@ -246,20 +248,20 @@ def test_an_exported_program_with_a_loss_counts_real_steps_alone() -> None:
         torch.testing.assert_close(program(*batch), Loss()(*batch))
 
 
-def test_batch_normalisation_is_not_recorded_in_training_mode() -> None:
+def test_batch_normalisation_cannot_be_traced_in_training_mode() -> None:
     case = next(case for case in model_families.CASES if case.id == "cnn_lstm-plain-token")
     module = Wrapped(model_families.build(*case.values)).train()
     with pytest.raises(ValueError, match=r"call eval\(\) before tracing or exporting"):
         trace(module, values_for(*case.values)[0])
 
 
-def test_families_share_the_files_that_record() -> None:
-    """They travel with the weights, so that each family has its own copy."""
-    every = [path.parent for path in MODELS.glob("*/modeling_*.py")]
+def test_copies_of_shared_files_are_identical() -> None:
+    """Each family has a copy, because these files are saved with the weights."""
+    families = [path.parent for path in MODELS.glob("*/modeling_*.py")]
     for name, folders in (
-        ("tracing.py", every),
+        ("tracing.py", families),
         ("scan.py", [MODELS / family for family in WITH_RECURRENCE]),
         ("modeling_base.py", [MODELS / family for family in ("hs97", "recurrent")]),
     ):
         assert len({(folder / name).read_bytes() for folder in folders}) == 1
-    assert Path(convolutional.__file__).parent in every
+    assert Path(convolutional.__file__).parent in families

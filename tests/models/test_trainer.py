@@ -1,4 +1,4 @@
-"""transformers' own Trainer works with the models as they are."""
+"""Training with the Trainer of transformers."""
 
 import math
 
@@ -13,8 +13,8 @@ from seqhub.training.runtime import own_accelerate_state
 
 
 @pytest.fixture(autouse=True)
-def forgotten():
-    """Trainer settles device and precision for the whole process; the tests after this one choose their own."""
+def separate_accelerate_state():
+    """Restore device and precision, which Trainer sets for the whole process."""
     with own_accelerate_state():
         yield
 
@@ -41,6 +41,6 @@ def test_two_steps_and_an_evaluation(tmp_path, preset):
     trainer.train()
     assert not any(torch.equal(weights, before[name]) for name, weights in model.state_dict().items())
     first = trainer.state.log_history[0]
-    assert float(first["loss"]) == pytest.approx(math.log(4), abs=0.5)  # a mean over labels, accumulated or not
+    assert float(first["loss"]) == pytest.approx(math.log(4), abs=0.5)  # a mean over labels, also with accumulation
     assert math.isfinite(trainer.evaluate()["eval_loss"])
     assert trainer.predict(rows).predictions.shape == (12, 4)

@@ -1,4 +1,7 @@
-"""Another build of the library, as under sanitizers, is tested by naming it in SEQHUB_TEST_LIBRARY."""
+"""Configuration of the tests of the native library.
+
+To test another build of the library, such as one with sanitizers, set SEQHUB_TEST_LIBRARY to its path.
+"""
 
 import os
 from pathlib import Path

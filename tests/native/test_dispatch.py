@@ -1,4 +1,4 @@
-"""Models run natively where they may, to the same results, and plainly where they may not."""
+"""Dispatch of models to the native kernels: equal results, and cases in which PyTorch's modules must be used."""
 
 import json
 import os
@@ -24,7 +24,7 @@ GAP = LEFT & (torch.arange(12) != 8)
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each call of a model was run natively."""
+    """Return a list that records whether each call of a model ran natively."""
     calls: list[bool] = []
     run = dispatch.run
 
@@ -39,9 +39,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.mark.parametrize("settings", [{}, {"pad_token_id": None}, {"inputs": "embedding", "embedding_size": 3}])
 @pytest.mark.parametrize("cell", CELLS)
-def test_what_was_first_run_in_inference_mode_can_be_trained(
-    cell: str, settings: dict[str, object], ran: list[bool]
-) -> None:
+def test_a_model_can_be_trained_after_inference_mode(cell: str, settings: dict[str, object], ran: list[bool]) -> None:
     dispatch.one_hot_columns.cache_clear()
     network = model(cell, **settings)
     with torch.inference_mode():
@@ -56,8 +54,8 @@ def model(cell: str = "lstm", head: str = "sequence", **settings: object) -> nn.
     return build_model(build_config(cell, hidden_size=5, **settings), head).double().eval()
 
 
-def both(ran, monkeypatch, net, **given):
-    """Outputs and gradients, natively and plainly."""
+def run_both(ran, monkeypatch, net, **given):
+    """Return outputs and gradients with the native library and with PyTorch's modules."""
     results = []
     for native in (True, False):
         monkeypatch.setenv("SEQHUB_KERNELS", "1" if native else "0")
@@ -78,24 +76,24 @@ def test_same_results(ran, monkeypatch, cell, pooling, mask):
         settings = {"embedding_size": 6} if inputs == "embedding" else {}
         net = model(cell, pooling=pooling, bidirectional=bidirectional, num_hidden_layers=layers, inputs=inputs,
                     **settings)  # fmt: skip
-        native, plain = both(ran, monkeypatch, net, input_ids=IDS, attention_mask=mask, labels=IDS[:, 0] % 2)
-        for one, two in zip(native, plain, strict=True):
+        native, expected = run_both(ran, monkeypatch, net, input_ids=IDS, attention_mask=mask, labels=IDS[:, 0] % 2)
+        for one, two in zip(native, expected, strict=True):
             torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
 
 
-def test_same_labels_of_every_step_and_of_values(ran, monkeypatch):
+def test_same_results_with_labels_per_step_and_with_values(ran, monkeypatch):
     net = model(head="token")
-    pairs = [both(ran, monkeypatch, net, input_ids=IDS, attention_mask=LEFT, labels=IDS % 2)]
+    pairs = [run_both(ran, monkeypatch, net, input_ids=IDS, attention_mask=LEFT, labels=IDS % 2)]
     net = model(inputs="values", num_features=2)
     values = torch.randn(9, 12, 2, dtype=torch.float64)
-    pairs.append(both(ran, monkeypatch, net, input_values=values, attention_mask=LEFT, labels=IDS[:, 0] % 2))
-    for native, plain in pairs:
-        for one, two in zip(native, plain, strict=True):
+    pairs.append(run_both(ran, monkeypatch, net, input_values=values, attention_mask=LEFT, labels=IDS[:, 0] % 2))
+    for native, expected in pairs:
+        for one, two in zip(native, expected, strict=True):
             torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_sequence_in_chunks(ran, cell):
+def test_a_sequence_in_segments(ran, cell):
     net = model(cell, head="token", num_hidden_layers=2)
     whole = net(IDS)
     first = net(IDS[:, :5], use_cache=True)
@@ -105,7 +103,7 @@ def test_a_sequence_in_chunks(ran, cell):
     assert second.past_key_values.steps == 12
 
 
-def plain_reasons():
+def unsupported_cases():
     def hooked(net):
         net.model.layers[0].recurrence.register_forward_hook(lambda *_: None)
 
@@ -122,30 +120,30 @@ def plain_reasons():
 
     nothing = lambda net: None  # noqa: E731
     yield "a mask with gaps", nothing, {"attention_mask": GAP}
-    yield "all states wanted", None, {}
-    yield "somebody listens", hooked, {}
+    yield "all states requested", None, {}
+    yield "hook", hooked, {}
     yield "another class", replaced, {}
     yield "another type", half, {}
 
 
 @pytest.mark.parametrize(
-    ("change", "given"), [case[1:] for case in plain_reasons()], ids=[c[0] for c in plain_reasons()]
+    ("change", "given"), [case[1:] for case in unsupported_cases()], ids=[c[0] for c in unsupported_cases()]
 )
-def test_plain_where_it_must(ran, monkeypatch, change, given):
-    net, wanted = model(), model()
+def test_unsupported_models_use_torch(ran, monkeypatch, change, given):
+    net, reference = model(), model()
     monkeypatch.setenv("SEQHUB_KERNELS", "1")
     if change is None:
         net(IDS, output_hidden_states=True)
         assert ran == []
         return
-    change(net), change(wanted)
+    change(net), change(reference)
     found = net(IDS, **given).logits
     assert ran == [False]
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
-    assert torch.equal(found, wanted(IDS, **given).logits)
+    assert torch.equal(found, reference(IDS, **given).logits)
 
 
-def test_plain_under_transforms(ran):
+def test_transforms_use_torch(ran):
     net = model()
     parameters = dict(net.named_parameters())
 
@@ -160,7 +158,7 @@ def test_plain_under_transforms(ran):
         torch.testing.assert_close(gradient, parameters[name].grad)
 
 
-def test_dropout_and_checkpointing_are_plain(ran):
+def test_dropout_and_checkpointing_use_torch(ran):
     net = model(num_hidden_layers=2, dropout=0.5).train()
     net(IDS)
     assert ran == []
@@ -172,19 +170,19 @@ def test_dropout_and_checkpointing_are_plain(ran):
     assert ran == [True]
 
 
-def test_wrong_ids_are_named():
+def test_ids_out_of_range_are_errors():
     with pytest.raises(ValueError, match=r"input_ids must be in \[0, 9\), got \d to 9"):
         model()(torch.where(IDS == 8, 9, IDS))
 
 
-def test_rows_of_padding_only_are_refused():
+def test_rows_without_a_real_step_are_errors():
     mask = LEFT.clone()
     mask[3] = False
     with pytest.raises(ValueError, match="row 3 is all padding"):
         model()(IDS, mask)
 
 
-def test_the_library_can_be_missing(monkeypatch, tmp_path):
+def test_the_library_may_be_missing(monkeypatch, tmp_path):
     code = (
         "import warnings\nwarnings.simplefilter('error')\n"
         "from pathlib import Path\nfrom seqhub.native import loader\n"
@@ -201,32 +199,32 @@ def test_the_library_can_be_missing(monkeypatch, tmp_path):
         assert out.startswith(reason), out
 
 
-def test_a_library_built_from_another_source_is_left_alone():
-    """Its structs may differ, and it would take ours for something else."""
-    code = "from seqhub.native import loader\nloader.LAYOUT += 1\nprint(loader.reason())\n"
+def test_a_library_of_another_version_is_not_used():
+    """Its structs may differ."""
+    code = "from seqhub.native import loader\nloader.ABI_VERSION += 1\nprint(loader.reason())\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "built from another version of its source; install seqhub again\n"
+    assert done.stdout == "built from another version of seqhub; install seqhub again\n"
 
 
-def test_env_says_what_runs(monkeypatch):
+def test_env_shows_the_instruction_set(monkeypatch):
     monkeypatch.delenv("SEQHUB_KERNELS", raising=False)
-    facts = json.loads(output_of("env", "--json"))
-    assert (facts["recurrence"], facts["reason"]) == (SETS[0], None)
+    shown = json.loads(output_of("env", "--json"))
+    assert (shown["recurrence"], shown["reason"]) == (SETS[0], None)
     assert output_of("env", "--quiet") == f"{SETS[0]}\n"
     assert f"native ({SETS[0]})" in output_of("env")
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
     assert "torch (turned off by SEQHUB_KERNELS=0)" in output_of("env")
 
 
-def test_every_preset_that_is_a_recurrence_is_known(ran):
-    known = [preset for preset in list_presets() if preset in CELLS]
-    assert known == sorted(CELLS)
-    for preset in known:
+def test_every_recurrent_preset_is_supported(ran):
+    supported = [preset for preset in list_presets() if preset in CELLS]
+    assert supported == sorted(CELLS)
+    for preset in supported:
         model(preset)(IDS)
-    assert ran == [True] * len(known)
+    assert ran == [True] * len(supported)
 
 
-def test_loaded_whenever_models_are():
+def test_dispatch_is_loaded_with_the_models():
     for first in ("import seqhub, transformers.modeling_utils", "import transformers.modeling_utils, seqhub"):
         code = f"{first}; import sys; print('seqhub.native.dispatch' in sys.modules)"
         done = subprocess.run(
@@ -236,7 +234,7 @@ def test_loaded_whenever_models_are():
         assert done.stdout == "True\n", done.stderr
 
 
-def test_plain_where_it_is_faster(ran):
+def test_torch_is_used_if_it_is_faster(ran):
     for preset, hidden, batch, steps, native in (
         ("lstm", 128, 32, 3, True),
         ("lstm", 128, 33, 3, False),
@@ -253,8 +251,8 @@ def test_plain_where_it_is_faster(ran):
         assert ran.pop() == native, (preset, hidden, batch, steps)
 
 
-def test_the_interface_of_saved_models_stays():
-    """Copies of the modelling file beside saved weights call `run` with these; a change needs a new name."""
+def test_the_signature_for_saved_models_does_not_change():
+    """Modelling files in saved folders call `run` with these arguments; a change requires a new function."""
     import inspect
 
     names = ["inputs", "mask", "layers", "cell", "vocab_size", "pad_token_id", "h_0", "c_0", "output_states"]

@@ -1,4 +1,4 @@
-"""The native recurrence against torch's, outputs and gradients, on every instruction set of this machine."""
+"""Outputs and gradients of the native recurrence compared with torch, with every instruction set of the machine."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -47,31 +47,30 @@ def test_every_shape_of_recurrence(cell, instruction_set):
 def test_any_shape(case, instruction_set, output_states):
     if not output_states:
         case.d_outputs[0].zero_()
-    found, wanted = of_seqhub(case, instruction_set, output_states), of_torch(case)
+    found, expected = of_seqhub(case, instruction_set, output_states), of_torch(case)
     if not output_states:
-        del found["states"], wanted["states"]
-    # Weights three times as large make the recurrence chaotic: there single precision says little
-    assert_same(found, wanted, exact(case) if case.double or case.scale < 3 else 1e-3)
+        del found["states"], expected["states"]
+    # With weights three times as large the recurrence is chaotic, so that single precision has large errors
+    assert_same(found, expected, exact(case) if case.double or case.scale < 3 else 1e-3)
 
 
 @pytest.mark.parametrize("hidden", [64, 128])
 @pytest.mark.parametrize("cell", CELLS)
-def test_wide_ones(cell, hidden):
+def test_wide_recurrences(cell, hidden):
     for double in (True, False):
         case = Case(cell, batch=33, steps=20, hidden=hidden, double=double, scale=0.5)
         assert_same(of_seqhub(case), of_torch(case), exact(case))
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_what_is_not_kept_is_made_again(cell):
-    """Activations beyond the cache: backward runs the steps anew, stretch by stretch."""
+def test_recomputed_activations(cell):
+    """If activations exceed the cache, backward recomputes them segment by segment."""
     case = Case(cell, batch=64, steps=3400, hidden=4, double=False, scale=0.5)
-    how = (list(CELLS).index(cell), 0, 1, 1)
-    kept = _num_bytes(library(), "saved_bytes", (*how, 64, 3400, 3, 4, 4), (True, False, False))
-    per_step = _num_bytes(library(), "saved_bytes", (*how, 64, 24, 3, 4, 4), (True, False, False)) / 24
-    assert kept < 3400 * per_step / 3
+    sizes = (list(CELLS).index(cell), 0, 1, 1)
+    saved = _num_bytes(library(), "saved_bytes", (*sizes, 64, 3400, 3, 4, 4), (True, False, False))
+    per_step = _num_bytes(library(), "saved_bytes", (*sizes, 64, 24, 3, 4, 4), (True, False, False)) / 24
+    assert saved < 3400 * per_step / 3
     case.spans = torch.stack((torch.zeros(64, dtype=torch.int64), torch.full((64,), 3400)))
-    wanted = {}
     case.module.zero_grad()
     vectors = torch.eye(3)[case.inputs - 1] * (case.inputs > 0).unsqueeze(-1)
     states, end = case.module(vectors)
@@ -80,9 +79,9 @@ def test_what_is_not_kept_is_made_again(cell):
     if cell == "lstm":
         loss = loss + (end[1] * case.d_outputs[2]).sum()
     loss.backward()
-    wanted = {f"d_weight_{n}": weight.grad for n, weight in enumerate(case.weights)}
+    expected = {f"d_weight_{n}": weight.grad for n, weight in enumerate(case.weights)}
     found = of_seqhub(case)
-    assert_same({name: found[name] for name in wanted}, wanted, 1e-5)
+    assert_same({name: found[name] for name in expected}, expected, 1e-5)
     torch.testing.assert_close(found["states"], states.detach(), rtol=0, atol=1e-5)
 
 
@@ -101,7 +100,7 @@ def test_gradcheck(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_neither_padding_nor_batch_matter(cell):
+def test_results_do_not_depend_on_padding_and_batch(cell):
     left, right = Case(cell, batch=37, side="left"), Case(cell, batch=37, side="right")
     for row, length in enumerate(left.lengths.tolist()):
         right.inputs[row, :length] = left.inputs[row, left.steps - length :]
@@ -114,20 +113,20 @@ def test_neither_padding_nor_batch_matter(cell):
     assert_same(one, two, 1e-13)
 
     with torch.no_grad():
-        how = {"columns": left.columns, "output_states": False}
-        whole = recurrence(left.inputs, left.weights, cell, spans=left.spans, **how)[1]
+        options = {"columns": left.columns, "output_states": False}
+        whole = recurrence(left.inputs, left.weights, cell, spans=left.spans, **options)[1]
         for rows in (slice(0, 1), slice(1, 18), slice(18, 37)):
             spans = left.spans[:, rows]
-            part = recurrence(left.inputs[rows], left.weights, cell, spans=spans, **how)[1]
+            part = recurrence(left.inputs[rows], left.weights, cell, spans=spans, **options)[1]
             torch.testing.assert_close(part, whole[:, rows], rtol=0, atol=1e-15)
 
 
-def test_gradients_may_be_asked_for_twice():
+def test_gradients_can_be_computed_twice():
     case = Case("lstm")
     weights = [weight.detach().requires_grad_() for weight in case.weights]
     loss = recurrence(case.inputs, weights, "lstm", columns=case.columns)[1].square().sum()
     first = torch.autograd.grad(loss, weights, retain_graph=True)
-    recurrence(case.inputs, weights, "lstm", columns=case.columns)[1].sum().backward()  # works in the same memory
+    recurrence(case.inputs, weights, "lstm", columns=case.columns)[1].sum().backward()  # uses the same memory
     assert all(map(torch.equal, first, torch.autograd.grad(loss, weights)))
 
 
@@ -165,33 +164,31 @@ def test_tanh_and_logistic_function_are_accurate(dtype, ulps, instruction_set):
     gates += [torch.zeros(3, dtype=dtype)] * 2
     start = torch.ones(1, len(x), 1, dtype=dtype)
     logistic = recurrence(x.view(-1, 1, 1), gates, "gru", h_0=start, instruction_set=instruction_set)[1]
-    for found, wanted in ((tanh, torch.tanh(x.double())), (logistic, torch.sigmoid(x.double()))):
-        wanted_here = wanted.to(dtype)
-        spacing = (
-            torch.nextafter(wanted_here.abs(), torch.tensor(torch.inf, dtype=dtype)) - wanted_here.abs()
-        ).double()
-        error = (found.flatten().double() - wanted).abs() / spacing
-        finite = x.isfinite() & (wanted.abs() > torch.finfo(dtype).tiny)
+    for found, expected in ((tanh, torch.tanh(x.double())), (logistic, torch.sigmoid(x.double()))):
+        rounded = expected.to(dtype).abs()
+        spacing = (torch.nextafter(rounded, torch.tensor(torch.inf, dtype=dtype)) - rounded).double()
+        error = (found.flatten().double() - expected).abs() / spacing
+        finite = x.isfinite() & (expected.abs() > torch.finfo(dtype).tiny)
         assert error[finite].max() <= ulps
     assert tanh.flatten()[-2:].tolist() == [1, -1]
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_nan_and_infinity_go_where_they_go_in_torch(cell, instruction_set):
-    """Every weight and input in turn; units that only fill up a vector must not spread them."""
+def test_nan_and_infinity_propagate_as_in_torch(cell, instruction_set):
+    """Tests each weight and the inputs; padding units of a vector must not propagate them."""
     for number, value in itertools.product(range(5), (torch.nan, torch.inf)):
         case = Case(cell, batch=20, by_ids=False, hidden=5, layers=2)
         with torch.no_grad():
             tensor = case.inputs if number == 4 else case.weights[number]
             tensor[(1, -1, -1) if number == 4 else ..., -1] = value
-        found, wanted = of_seqhub(case, instruction_set), of_torch(case)
+        found, expected = of_seqhub(case, instruction_set), of_torch(case)
         for name in ("states", "h_n"):
-            assert torch.equal(found[name].isnan(), wanted[name].isnan()), (number, value, name)
-        assert found["d_weight_1"].isnan().any() or not wanted["d_weight_1"].isnan().any()
+            assert torch.equal(found[name].isnan(), expected[name].isnan()), (number, value, name)
+        assert found["d_weight_1"].isnan().any() or not expected["d_weight_1"].isnan().any()
 
 
-def test_nan_in_padding_is_never_read():
+def test_nan_in_padding_is_not_read():
     case = Case("lstm", by_ids=False, side="left")
     for row, start in enumerate(case.spans[0].tolist()):
         case.inputs[row, :start] = torch.nan

@@ -1,4 +1,4 @@
-"""Native memory cell blocks against the modules of torch, on every instruction set of this machine."""
+"""Native memory cell blocks compared with the modules of torch, with every instruction set of the machine."""
 
 import pytest
 import torch
@@ -31,8 +31,8 @@ def units_of(config: Hs97Config, instruction_set: str) -> Units:
 @pytest.mark.parametrize("by_ids", [False, True])
 @pytest.mark.parametrize("variant", BLOCKS)
 @pytest.mark.parametrize("instruction_set", SETS)
-def test_outputs_and_gradients_are_those_of_the_module(instruction_set, variant, by_ids, start, dtype):
-    """Each row alone in torch: there, padding is behind the real steps, and what it makes of them does not matter."""
+def test_outputs_and_gradients_equal_those_of_the_module(instruction_set, variant, by_ids, start, dtype):
+    """The module of torch runs on each row without padding."""
     torch.manual_seed(1)
     config = Hs97Config(**BLOCKS[variant])
     module, rows, steps, width = MemoryBlocks(config, 5).to(dtype), 4, 9, 5
@@ -73,13 +73,13 @@ def test_outputs_and_gradients_are_those_of_the_module(instruction_set, variant,
         return [*(each.detach() for each in found), *gradients]
 
     tolerance = 1e-10 if dtype is torch.float64 else 1e-5
-    for native, plain in zip(run(True), run(False), strict=True):
-        torch.testing.assert_close(native, plain, atol=tolerance, rtol=tolerance)
+    for native, expected in zip(run(True), run(False), strict=True):
+        torch.testing.assert_close(native, expected, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("head", ["sequence", "token"])
 @pytest.mark.parametrize("settings", [{}, {"num_hidden_layers": 2}, {"inputs": "embedding", "embedding_size": 3}])
-def test_models_run_natively_by_the_truncated_gradient_alone(head, settings, monkeypatch):
+def test_models_run_natively_with_truncated_gradients_only(head, settings, monkeypatch):
     ran, run = [], dispatch.run
 
     def watched(*arguments: object) -> object:
@@ -109,7 +109,7 @@ def test_models_run_natively_by_the_truncated_gradient_alone(head, settings, mon
     assert ran == [True, False, False, True]
 
 
-def test_wrong_inputs_are_one_clear_line():
+def test_invalid_inputs_are_errors_of_one_line():
     module = MemoryBlocks(Hs97Config(hidden_size=2), 3)
     weights = module.weight_ih_l0, module.weight_hh_l0, module.bias_l0
     columns = torch.tensor([-1, 0, 1, 2], dtype=torch.int32)
@@ -117,7 +117,7 @@ def test_wrong_inputs_are_one_clear_line():
     for given, settings, message in [
         (ids + 1, {"columns": columns}, r"input_ids must be in \[0, 4\), got 2 to 4"),
         (ids, {"columns": columns, "spans": torch.tensor([[2], [2]])}, "row 0 has 2 steps from step 2 on"),
-        (ids, {"columns": columns + 1}, "columns name a column that weight_ih does not have"),
+        (ids, {"columns": columns + 1}, "columns: must be at least -1 and below 3"),
         (ids, {}, r"inputs \(1, 3\) torch.int64; need \(1, 3, 3\) torch.float32"),
         (ids, {"columns": columns, "h_0": torch.zeros(1, 2)}, "one of h_0 and m_0; need both or neither"),
     ]:

@@ -1,4 +1,4 @@
-"""Native training against the plain model and torch.optim: weights and judged rows, step by step."""
+"""Native training compared with the model in torch and torch.optim: weights and metrics of every row."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ SYMBOLS, CLASSES, FEATURES, TOLERANCE = 6, 3, 2, 0.5
 
 @dataclass
 class Rows:
-    """Ragged sequences with targets of one kind, as NumPy arrays and as a torch model takes them."""
+    """Sequences of different lengths with targets, as NumPy arrays and as batches of a torch model."""
 
     target: str = "class"
     values: bool = False
@@ -54,7 +54,7 @@ class Rows:
         self.real = real.astype(np.int64)
 
     def batch(self, rows: slice) -> dict[str, Tensor]:
-        """As a feed gives them."""
+        """Return a batch as in a data loader."""
         name = "input_values" if self.values else "input_ids"
         inputs = torch.from_numpy(self.inputs[rows] if self.values else self.inputs[rows].astype(np.int64))
         labels = torch.from_numpy(self.labels[rows])
@@ -83,7 +83,7 @@ def objective(rows: Rows, outputs: int = CLASSES, logistic: bool = False) -> Obj
     return Objective(target=rows.target, outputs=outputs, logistic=logistic, tolerance=TOLERANCE)  # type: ignore[arg-type]
 
 
-def plain(
+def train_in_torch(
     model: nn.Module,
     rows: Rows,
     method: OptimizerSettings,
@@ -91,8 +91,8 @@ def plain(
     rates: np.ndarray,
     error_rate: ErrorRate | None = None,
 ) -> np.ndarray:
-    """The same training by the model's own loss and torch.optim."""
-    kinds: dict[str, Any] = {
+    """Train with the loss of the model and torch.optim; return the metrics of each row."""
+    optimizers: dict[str, Any] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
         "rmsprop": torch.optim.RMSprop,
@@ -100,9 +100,9 @@ def plain(
     }
     settings: dict[str, Any] = {"lr": 1.0, "weight_decay": method.weight_decay}
     settings |= {"betas": method.betas} if method.name in ("adam", "adamw") else {"momentum": method.momentum}
-    optimizer = kinds[method.name](model.parameters(), **settings)
-    schema = layout_of(rows)
-    judged, mean = [], 1.0
+    optimizer = optimizers[method.name](model.parameters(), **settings)
+    schema = schema_of(rows)
+    metrics, mean = [], 1.0
     for step, rate in enumerate(rates):
         batch = rows.batch(slice(step * size, (step + 1) * size))
         extra = {"num_items_in_batch": (batch["labels"] != NO_LABEL).sum()} if rows.target == "step_class" else {}
@@ -113,7 +113,7 @@ def plain(
         here = example_metrics(
             schema, output.logits.detach(), batch["labels"], batch["attention_mask"], logistic
         ).numpy()
-        judged.append(here)
+        metrics.append(here)
         if rows.target == "step_class" and not extra["num_items_in_batch"]:
             continue
         if error_rate is not None:
@@ -125,16 +125,16 @@ def plain(
         optimizer.param_groups[0]["lr"] = rate
         optimizer.step()
         optimizer.zero_grad()
-    return np.concatenate(judged)
+    return np.concatenate(metrics)
 
 
-def layout_of(rows: Rows) -> TaskSchema:
-    how: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"vocabulary": Vocabulary("abcdef")}
+def schema_of(rows: Rows) -> TaskSchema:
+    options: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"vocabulary": Vocabulary("abcdef")}
     if rows.target == "number":
-        how |= {"tolerance": TOLERANCE}
+        options |= {"tolerance": TOLERANCE}
     elif rows.target != "next_symbol":
-        how |= {"labels": tuple(f"c{n}" for n in range(rows.classes))}
-    return TaskSchema(target=rows.target, **how)  # type: ignore[arg-type]
+        options |= {"labels": tuple(f"c{n}" for n in range(rows.classes))}
+    return TaskSchema(target=rows.target, **options)  # type: ignore[arg-type]
 
 
 def check(
@@ -148,25 +148,25 @@ def check(
     instruction_set: str | None = None,
     **settings: Any,
 ) -> None:
-    """20 steps or so by both, and their weights and rows held against each other."""
+    """Train natively and in torch, and compare weights and metrics."""
     ours, theirs = (network(rows, double=double, outputs=outputs, **settings) for _ in range(2))
     rates = np.linspace(rate, rate / 2, -(-rows.count // size))
-    wanted = plain(theirs, rows, method, size, rates, error_rate)
-    asked = objective(rows, outputs, settings.get("logistic_outputs", False))
-    fit = NativeTrainer(ours, asked, method, error_rate, instruction_set=instruction_set)
+    expected = train_in_torch(theirs, rows, method, size, rates, error_rate)
+    target = objective(rows, outputs, settings.get("logistic_outputs", False))
+    fit = NativeTrainer(ours, target, method, error_rate, instruction_set=instruction_set)
     found = fit.train(rows.inputs, rows.lengths, rows.labels, size, rates)
     fit.write_to(ours)
     tolerance = 1e-10 if double else 1e-5
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-6 if double else tolerance)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6 if double else tolerance)
     for (name, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(
             one, two, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
         )
 
 
-PLAIN = OptimizerSettings(name="adam", max_grad_norm=1.0)
+ADAM = OptimizerSettings(name="adam", max_grad_norm=1.0)
 METHODS = [
-    PLAIN,
+    ADAM,
     OptimizerSettings(name="adam", betas=(0.0, 0.9), weight_decay=0.1),
     OptimizerSettings(name="adamw", weight_decay=0.1, max_grad_norm=0.1),
     OptimizerSettings(name="rmsprop"),
@@ -183,16 +183,16 @@ def test_every_cell_and_target(cell: str, target: str, instruction_set: str) -> 
     for layers, values in itertools.product((1, 2), (False, True)):
         if values and target == "next_symbol":
             continue
-        how = {"cell": cell, "num_hidden_layers": layers, "instruction_set": instruction_set}
-        check(Rows(target, values), PLAIN, double=True, bidirectional=layers == 2 and target != "next_symbol", **how)
-        check(Rows(target, values, count=19), PLAIN, rate=0.005, **how)
+        options = {"cell": cell, "num_hidden_layers": layers, "instruction_set": instruction_set}
+        check(Rows(target, values), ADAM, double=True, bidirectional=layers == 2 and target != "next_symbol", **options)
+        check(Rows(target, values, count=19), ADAM, rate=0.005, **options)
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("target", HEADS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_few_sequences_of_many_units(cell: str, target: str, instruction_set: str) -> None:
-    """Where vectors are of units rather than of sequences; steps of six run four and two side by side."""
+def test_small_batches_with_many_units(cell: str, target: str, instruction_set: str) -> None:
+    """Vector lanes are units; six sequences run as four and two in parallel."""
     for layers, values, hidden, size in (
         (1, False, 11, 6),
         (2, False, 11, 6),
@@ -202,10 +202,10 @@ def test_few_sequences_of_many_units(cell: str, target: str, instruction_set: st
     ):
         if values and target == "next_symbol":
             continue
-        how = {"cell": cell, "num_hidden_layers": layers, "instruction_set": instruction_set, "hidden_size": hidden}
+        options = {"cell": cell, "num_hidden_layers": layers, "instruction_set": instruction_set, "hidden_size": hidden}
         rows = Rows(target, values, count=4 * size + 2)
-        check(rows, PLAIN, size=size, double=True, bidirectional=layers == 2 and target != "next_symbol", **how)
-        check(rows, PLAIN, size=size, rate=0.002, **how)
+        check(rows, ADAM, size=size, double=True, bidirectional=layers == 2 and target != "next_symbol", **options)
+        check(rows, ADAM, size=size, rate=0.002, **options)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -215,84 +215,84 @@ def test_every_optimizer(method: OptimizerSettings) -> None:
         check(Rows(target), method, rate=0.005)
 
 
-def test_a_single_logit_stands_for_the_second_of_two_classes() -> None:
-    check(Rows(classes=2), PLAIN, double=True, outputs=1)
+def test_a_single_logit_for_two_classes() -> None:
+    check(Rows(classes=2), ADAM, double=True, outputs=1)
 
 
 @pytest.mark.parametrize("target", HEADS)
 def test_logistic_outputs(target: str) -> None:
-    check(Rows(target), PLAIN, double=True, logistic_outputs=True)
-    check(Rows(target), PLAIN, rate=0.005, logistic_outputs=True)
+    check(Rows(target), ADAM, double=True, logistic_outputs=True)
+    check(Rows(target), ADAM, rate=0.005, logistic_outputs=True)
     if target == "class":
-        check(Rows(classes=2), PLAIN, double=True, outputs=1, logistic_outputs=True)
+        check(Rows(classes=2), ADAM, double=True, outputs=1, logistic_outputs=True)
 
 
 @pytest.mark.parametrize("target", HEADS)
 def test_batches_of_several_blocks(target: str) -> None:
-    check(Rows(target, count=200, steps=30), PLAIN, size=70, double=True)
-    check(Rows(target, count=200, steps=30), PLAIN, size=70, rate=0.005)
+    check(Rows(target, count=200, steps=30), ADAM, size=70, double=True)
+    check(Rows(target, count=200, steps=30), ADAM, size=70, rate=0.005)
 
 
-def test_readouts_of_more_steps_and_outputs_than_are_made_at_once() -> None:
+def test_readouts_with_many_steps_and_outputs() -> None:
     for size in (2, 20):
         rows = Rows("step_class", count=40, steps=300, classes=130)
-        check(rows, PLAIN, size=size, double=True, outputs=130, hidden_size=20)
+        check(rows, ADAM, size=size, double=True, outputs=130, hidden_size=20)
 
 
-def test_the_rate_follows_the_error() -> None:
+def test_the_rate_depends_on_the_error() -> None:
     for reference, floor in ((0.99, 0.7), (0.9, 0.99)):
-        check(Rows(), PLAIN, double=True, error_rate=ErrorRate(reference, floor))
+        check(Rows(), ADAM, double=True, error_rate=ErrorRate(reference, floor))
 
 
-def test_a_step_at_which_nothing_counts_changes_nothing() -> None:
+def test_steps_without_targets_do_not_change_the_state() -> None:
     rows = Rows("step_class", count=10)
     rows.labels[:] = NO_LABEL
-    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), ADAM)
     before = fit.state()
     assert not fit.train(rows.inputs, rows.lengths, rows.labels, 5, np.ones(2)).any()
     assert fit.state() == before
 
 
-def test_judging_is_what_training_says_before_the_step() -> None:
+def test_evaluation_equals_the_metrics_of_training() -> None:
     for target in HEADS:
         rows = Rows(target, count=30)
-        fit = NativeTrainer(network(rows), objective(rows), PLAIN)
+        fit = NativeTrainer(network(rows), objective(rows), ADAM)
         before = fit.state()
-        judged = fit.evaluate(rows.inputs, rows.lengths, rows.labels)
+        evaluated = fit.evaluate(rows.inputs, rows.lengths, rows.labels)
         assert fit.state() == before
         trained = fit.train(rows.inputs, rows.lengths, rows.labels, 30, np.array([0.1]))
-        np.testing.assert_array_equal(judged, trained)
-        assert not np.array_equal(fit.evaluate(rows.inputs, rows.lengths, rows.labels), judged)
+        np.testing.assert_array_equal(evaluated, trained)
+        assert not np.array_equal(fit.evaluate(rows.inputs, rows.lengths, rows.labels), evaluated)
 
 
-def test_a_state_is_all_that_training_goes_on_from() -> None:
+def test_training_continues_from_a_state() -> None:
     rows = Rows(count=40)
     fit, other = (
-        NativeTrainer(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1)) for _ in range(2)
+        NativeTrainer(network(rows, hidden_size=7), objective(rows), ADAM, ErrorRate(0.9, 0.1)) for _ in range(2)
     )
     halves = [(rows.inputs[part], rows.lengths[part], rows.labels[part], 4, np.full(5, 0.02))
               for part in (slice(20), slice(20, 40))]  # fmt: skip
     fit.train(*halves[0])
     middle = fit.state()
-    wanted = fit.train(*halves[1])
+    expected = fit.train(*halves[1])
     end = fit.state()
     for each in (fit, other):
         each.restore(middle)
-        np.testing.assert_array_equal(each.train(*halves[1]), wanted)
+        np.testing.assert_array_equal(each.train(*halves[1]), expected)
         assert each.state() == end
-    whole = NativeTrainer(network(rows, hidden_size=7), objective(rows), PLAIN, ErrorRate(0.9, 0.1))
+    whole = NativeTrainer(network(rows, hidden_size=7), objective(rows), ADAM, ErrorRate(0.9, 0.1))
     whole.train(rows.inputs, rows.lengths, rows.labels, 4, np.full(10, 0.02))
     assert whole.state() == end
-    with pytest.raises(InvalidInputError, match=f"a state of {len(end) - 1} bytes; this model's has {len(end)}"):
+    with pytest.raises(InvalidInputError, match=f"a state of {len(end) - 1} bytes: must have {len(end)}"):
         fit.restore(end[:-1])
 
 
-def test_two_threads_give_what_one_gives() -> None:
-    model = network(Rows())  # once: its weights come from the global generator
+def test_threads_do_not_affect_results() -> None:
+    model = network(Rows())  # a single one, since weights are from the global generator
 
     def run(seed: int) -> bytes:
         rows = Rows(count=300, steps=40, seed=seed)
-        fit = NativeTrainer(model, objective(rows), PLAIN)
+        fit = NativeTrainer(model, objective(rows), ADAM)
         for _ in range(5):
             fit.train(rows.inputs, rows.lengths, rows.labels, 8, np.full(38, 0.01))
         return fit.state()
@@ -308,7 +308,7 @@ def test_character_codes_are_looked_up() -> None:
     columns = np.full(256, -2, np.int32)
     columns[np.frombuffer(b"abcdef", np.uint8)] = np.arange(SYMBOLS)
     by_id, by_code, wide = (
-        NativeTrainer(network(rows), objective(rows), PLAIN, columns=given) for given in (None, columns, columns)
+        NativeTrainer(network(rows), objective(rows), ADAM, columns=given) for given in (None, columns, columns)
     )
     for fit, inputs in ((by_id, rows.inputs), (by_code, codes), (wide, codes.astype(np.uint16))):
         fit.train(inputs, rows.lengths, rows.labels, 5, np.full(9, 0.02))
@@ -318,18 +318,18 @@ def test_character_codes_are_looked_up() -> None:
         by_code.train(codes, rows.lengths, rows.labels, 5, np.full(9, 0.02))
 
 
-def test_arrays_that_nobody_may_write_to(tmp_path: Any) -> None:
-    """Mapped from files that are open for reading: a write would end the process."""
+def test_read_only_arrays(tmp_path: Any) -> None:
+    """Arrays are mapped from files opened for reading, so that writing would crash the process."""
     rows = Rows(count=20)
-    wanted = NativeTrainer(network(rows), objective(rows), PLAIN)
-    wanted.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(4, 0.02))
+    expected = NativeTrainer(network(rows), objective(rows), ADAM)
+    expected.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(4, 0.02))
     mapped = []
     for name, array in (("inputs", rows.inputs), ("lengths", rows.lengths), ("labels", rows.labels)):
         np.save(tmp_path / f"{name}.npy", array)
         mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
-    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), ADAM)
     fit.train(*mapped, 5, np.full(4, 0.02))
-    assert fit.state() == wanted.state()
+    assert fit.state() == expected.state()
 
 
 def changed(array: Any, where: Any, value: Any) -> Any:
@@ -338,34 +338,38 @@ def changed(array: Any, where: Any, value: Any) -> Any:
     return array
 
 
-WRONG: dict[str, tuple[str, Any, str]] = {
+INVALID: dict[str, tuple[str, Any, str]] = {
     "id outside": ("class", lambda r: {"inputs": changed(r.inputs, (2, 0), 7)}, "row 2 has id 7 at step 0"),
     "ids of another type": ("class", lambda r: {"inputs": r.inputs.astype(np.int64)}, "int64; need ids"),
     "no rows": ("class", lambda r: {"inputs": r.inputs[:0]}, "need"),
-    "no steps": ("class", lambda r: {"inputs": r.inputs[:, :0]}, "no size of zero"),
+    "no steps": ("class", lambda r: {"inputs": r.inputs[:, :0]}, "all sizes at least 1"),
     "length zero": ("class", lambda r: {"lengths": changed(r.lengths, 3, 0)}, "row 3 has 0 steps"),
     "length beyond": ("class", lambda r: {"lengths": changed(r.lengths, 3, 10)}, "row 3 has 10 steps"),
     "length negative": ("class", lambda r: {"lengths": changed(r.lengths, 3, -1)}, "row 3 has -1 steps"),
     "lengths of other rows": ("class", lambda r: {"lengths": r.lengths[:-1]}, r"lengths \(41,\)"),
-    "class outside": ("class", lambda r: {"labels": changed(r.labels, 4, 3)}, r"row 4 has label 3; need .* \[0, 3\)"),
+    "class outside": (
+        "class",
+        lambda r: {"labels": changed(r.labels, 4, 3)},
+        r"row 4 has label 3; must be in \[0, 3\)",
+    ),
     "class missing": ("class", lambda r: {"labels": changed(r.labels, 4, -100)}, "row 4 has label -100"),
     "class of a step": ("step_class", lambda r: {"labels": changed(r.labels, (5, 0), 9)}, "row 5 has label 9"),
     "labels of another type": ("class", lambda r: {"labels": r.labels.astype(np.int32)}, "int32; need"),
-    "no labels": ("class", lambda r: {"labels": None}, "no labels"),
-    "a number that is none": ("number", lambda r: {"labels": changed(r.labels, 1, np.nan)}, "NaN or infinity"),
-    "too few rates": ("class", lambda r: {"learning_rates": np.ones(8)}, r"need \(9,\)"),
-    "a rate that is none": ("class", lambda r: {"learning_rates": np.full(9, np.nan)}, "finite"),
-    "no batch": ("class", lambda r: {"batch_size": 0}, "by 0"),
+    "no labels": ("class", lambda r: {"labels": None}, "labels=None"),
+    "label NaN": ("number", lambda r: {"labels": changed(r.labels, 1, np.nan)}, "NaN or infinity"),
+    "too few rates": ("class", lambda r: {"learning_rates": np.ones(8)}, r"must be \(9,\)"),
+    "rate NaN": ("class", lambda r: {"learning_rates": np.full(9, np.nan)}, "finite"),
+    "no batch": ("class", lambda r: {"batch_size": 0}, "batch_size=0: "),
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_one_clear_error_and_nothing_trained(name: str) -> None:
-    target, change, message = WRONG[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_inputs_are_errors_before_any_step(name: str) -> None:
+    target, change, message = INVALID[name]
     rows = Rows(target)
     given = {"inputs": rows.inputs, "lengths": rows.lengths, "labels": rows.labels}
     given |= {"batch_size": 5, "learning_rates": np.full(9, 0.02)}
-    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), ADAM)
     before = fit.state()
     with pytest.raises(InvalidInputError, match=message) as error:
         fit.train(**given | change(rows))
@@ -376,7 +380,7 @@ def test_one_clear_error_and_nothing_trained(name: str) -> None:
 
 def test_values_of_another_width_or_type() -> None:
     rows = Rows(values=True)
-    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), ADAM)
     for inputs in (rows.inputs[..., :1], rows.inputs[..., 0], rows.inputs.astype(np.int64)):
         with pytest.raises(InvalidInputError, match=r"need float values \(sequences, steps, 2\)"):
             fit.evaluate(inputs, rows.lengths, rows.labels)
@@ -388,47 +392,47 @@ def test_weights_that_are_not_finite() -> None:
         with torch.no_grad():
             model.classifier.weight[0, 0] = value
         with pytest.raises(InvalidInputError, match="have NaN or infinity"):
-            NativeTrainer(model, objective(Rows()), PLAIN)
+            NativeTrainer(model, objective(Rows()), ADAM)
 
 
 def test_sizes_beyond_the_machine() -> None:
     rows = Rows()
-    fit = NativeTrainer(network(rows), objective(rows), PLAIN)
+    fit = NativeTrainer(network(rows), objective(rows), ADAM)
     inputs = np.lib.stride_tricks.as_strided(np.ones(1, np.uint8), (1, 2**40), (0, 0))
     with pytest.raises((MemoryError, InvalidInputError)):
         fit.evaluate(inputs, np.ones(1, np.int64), np.zeros(1, np.int64))
 
 
-def test_training_that_diverges_says_so_in_its_rows() -> None:
+def test_metrics_of_diverging_training_are_not_finite() -> None:
     rows = Rows()
     fit = NativeTrainer(network(rows), objective(rows), OptimizerSettings(name="sgd", weight_decay=10))
-    judged = fit.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(9, 1e38))
-    assert not np.isfinite(judged[-2:, 2]).any()
+    metrics = fit.train(rows.inputs, rows.lengths, rows.labels, 5, np.full(9, 1e38))
+    assert not np.isfinite(metrics[-2:, 2]).any()
 
 
-def test_what_is_trained_by_torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_models(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Rows()
     assert unsupported_reason(network(rows), objective(rows)) is None
-    for model, wanted in (
+    for model, message in (
         (network(rows, inputs="embedding", embedding_size=2), "embeddings"),
-        (network(rows, pooling="mean"), "pooling 'mean'"),
+        (network(rows, pooling="mean"), "pooling='mean'"),
         (network(rows, num_hidden_layers=2, dropout=0.5), "dropout"),
         (network(rows, outputs=4), "4 outputs, not 3"),
         (network(rows).bfloat16(), "float32 or float64"),
-        (network(Rows("step_class")), "RecurrentForTokenClassification does not learn a class"),
+        (network(Rows("step_class")), "RecurrentForTokenClassification does not have the target 'class'"),
         (nn.Linear(1, 1), "Linear is not a recurrent model"),
     ):
-        assert wanted in (unsupported_reason(model, objective(rows)) or "")
+        assert message in (unsupported_reason(model, objective(rows)) or "")
         with pytest.raises(InvalidConfigError, match="cannot be trained natively"):
-            NativeTrainer(model, objective(rows), PLAIN)
+            NativeTrainer(model, objective(rows), ADAM)
     frozen = network(rows)
     next(frozen.parameters()).requires_grad_(False)
-    assert unsupported_reason(frozen, objective(rows)) == "some weights are not to be trained"
+    assert unsupported_reason(frozen, objective(rows)) == "some weights have requires_grad=False"
     monkeypatch.setenv("SEQHUB_KERNELS", "0")
     assert unsupported_reason(network(rows), objective(rows)) == "turned off by SEQHUB_KERNELS=0"
 
 
-def test_settings_that_cannot_hold() -> None:
+def test_invalid_settings() -> None:
     for make in (
         lambda: Objective(target="classes", outputs=2),  # type: ignore[arg-type]
         lambda: Objective(target="number", outputs=2),
@@ -442,7 +446,7 @@ def test_settings_that_cannot_hold() -> None:
             make()
 
 
-def test_only_models_of_the_same_shapes_are_written_to() -> None:
+def test_weights_are_only_written_to_models_with_the_same_shapes() -> None:
     rows = Rows()
     with pytest.raises(InvalidInputError, match="other shapes"):
-        NativeTrainer(network(rows), objective(rows), PLAIN).write_to(network(rows, hidden_size=6))
+        NativeTrainer(network(rows), objective(rows), ADAM).write_to(network(rows, hidden_size=6))

@@ -1,4 +1,4 @@
-"""Models whose modules or parameters were changed are trained natively by their own weights, or not at all."""
+"""Models with modified modules or parameters are trained natively with these parameters, or not natively."""
 
 from typing import Any
 
@@ -33,17 +33,17 @@ def trained(model: Any) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm", "lstm_hs97"])
 def test_parameters_in_another_order_are_trained_by_name(cell):
-    wanted, model = trained(make(cell)), make(cell)
+    expected, model = trained(make(cell)), make(cell)
     for module in (model.model.layers[0].recurrence, model.classifier):
         for name in sorted(dict(module.named_parameters())):
             weight = getattr(module, name)
             delattr(module, name)
             module.register_parameter(name, weight)
-    for one, two in zip(trained(model), wanted, strict=True):
+    for one, two in zip(trained(model), expected, strict=True):
         assert torch.equal(one, two)
 
 
-def test_changed_modules_are_not_trained_natively():
+def test_modified_modules_are_not_trained_natively():
     def pruned(model: Any) -> None:
         prune.l1_unstructured(model.model.layers[0].recurrence, "weight_hh_l0", 0.5)
 

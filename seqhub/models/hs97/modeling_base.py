@@ -442,7 +442,7 @@ class BaseModel(BasePreTrainedModel):
         if config.inputs == "embedding":
             self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size)
         self.layers = nn.ModuleList(self.layer_class(config, index) for index in range(config.num_hidden_layers))
-        # Copies, because reading an attribute of a transformers config takes 1 us, 100 times as long as from a module
+        # Copies, because access to a transformers config takes 1 us, 100 times as long as to attributes of a module
         self.cell, self.inputs, self.pooling = config.cell, config.inputs, config.pooling
         self.vocab_size: int = config.vocab_size
         self.pad_token_id: int | None = config.pad_token_id

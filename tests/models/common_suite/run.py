@@ -1,7 +1,7 @@
-"""Run transformers' common model tests on every preset: `python tests/models/common_suite/run.py [--scratch FOLDER]`.
+"""Run the common model tests of transformers on every preset: `python tests/models/common_suite/run.py`.
 
-The tests are not part of the installed package, so the source release of the installed version is fetched from PyPI
-into a scratch folder; nothing of it is kept here. Needs the network.
+The tests are not part of the installed package, so the source release of the installed version is downloaded from PyPI
+to a scratch folder. Network access is required.
 """
 
 import argparse
@@ -17,14 +17,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 HERE = Path(__file__).parent
-# The release holds the mixins but not the folders these come from, so their own tests are not run; nor do models here
-# promise an export.
+# The release has the mixins but not the folders of these modules, whose tests are therefore not run
 STUBS = {
     "exporters/test_export.py": "class ExportTesterMixin:\n    pass\n",
     "generation/test_utils.py": "class GenerationTesterMixin:\n    pass\n",
     "utils/test_configuration_utils.py": "config_common_kwargs = {'return_dict': False}\n",
 }
-SUITES = {  # where their relative imports hold
+SUITES = {  # file -> path at which its relative imports are valid
     "suite.py": "tests/models/recurrent/test_modeling_recurrent.py",
     "suite_values.py": "tests/models/recurrent/test_modeling_values.py",
 }
@@ -36,7 +35,7 @@ def pip(*arguments: str) -> None:
 
 
 def fetch(scratch: Path) -> Path:
-    """Unpack the tests, with ours among them; return the folder to run them in."""
+    """Unpack the tests, add our files, and return the folder in which to run them."""
     release = f"transformers=={version('transformers')}"
     if not list(scratch.glob("transformers-*.tar.gz")):
         pip("download", "--no-binary", ":all:", "--no-deps", "--dest", str(scratch), release)
@@ -58,7 +57,7 @@ def fetch(scratch: Path) -> Path:
 
 
 def run(folder: Path, scratch: Path) -> Path:
-    """Run the tests; return their report."""
+    """Run the tests and return the path of the report."""
     report = scratch / "report.xml"
     report.unlink(missing_ok=True)
     options = f"-q -p no:cacheprovider --tb=short --disable-warnings -c {os.devnull}".split()
@@ -68,13 +67,13 @@ def run(folder: Path, scratch: Path) -> Path:
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         timeout=TIME_LIMIT,
-        check=False,  # the report tells
+        check=False,  # failures are in the report
     )
     return report
 
 
 def summarize(report: Path) -> tuple[str, bool]:
-    """Count by outcome, and skips by reason."""
+    """Return a summary with counts by outcome and skips by reason, and whether all tests passed."""
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     lines = []
@@ -93,7 +92,7 @@ def summarize(report: Path) -> tuple[str, bool]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scratch", type=Path, help="where to unpack; kept and used again; by default a temporary one")
+    parser.add_argument("--scratch", type=Path, help="folder to unpack to, kept for further runs; temporary by default")
     scratch = parser.parse_args().scratch
     with tempfile.TemporaryDirectory() as temporary:
         folder = (scratch or Path(temporary)).resolve()

@@ -1,4 +1,4 @@
-"""transformers' common model tests, asked of every preset. Runs inside its source tree, where run.py puts it."""
+"""Common model tests of transformers for every preset. Runs inside its source tree, where run.py copies it."""
 
 import unittest
 
@@ -12,8 +12,8 @@ from seqhub.models.registry import HEADS, build_config, family_of, list_heads, l
 from ...test_configuration_common import ConfigTester
 from ...test_modeling_common import ModelTesterMixin, ids_tensor
 
-# The mixin chooses labels by these tables of names, not by what is registered; without an entry the loss tests run
-# without labels and pass emptily.
+# The mixin selects labels by these tables of names, not by registered classes. Without an entry, loss tests run without
+# labels and test nothing.
 TABLES = {
     "base": modeling_auto.MODEL_MAPPING_NAMES,
     "sequence": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
@@ -23,17 +23,17 @@ TABLES = {
 
 
 class Tester:
-    """What the mixin asks for: a small config and a batch."""
+    """A small config and a batch for the mixin."""
 
     batch_size, seq_length, num_hidden_layers, is_training = 5, 7, 2, True
-    hidden_size = 100  # so that first weights are below 0.1, as a test of mismatched shapes wants their mean
+    hidden_size = 100  # initial weights are then below 0.1, as a test of mismatched shapes requires of their mean
 
     def __init__(self, preset: str) -> None:
         self.preset = preset
 
     def get_config(self) -> PreTrainedConfig:
-        # An embedding as wide as the states, since the mixin wants all hidden states equally wide and a gradient in
-        # the first of them; the padding id below 10, to which a test shrinks the vocabulary.
+        # An embedding as wide as the states, since the mixin requires equally wide hidden states with a gradient in the
+        # first one, and a padding id below 10, to which a test reduces the vocabulary
         return build_config(
             self.preset,
             inputs="embedding",
@@ -55,7 +55,7 @@ class Tester:
 class CommonTests(ModelTesterMixin):
     preset: str
     has_attentions = False
-    test_can_init_all_missing_weights_before_2023 = True  # else a file without a copyright year is let off
+    test_can_init_all_missing_weights_before_2023 = True  # otherwise files without a copyright year are skipped
 
     def setUp(self):
         self.model_tester = Tester(self.preset)
@@ -71,9 +71,9 @@ class CommonTests(ModelTesterMixin):
 
 
 class CausalTests(CommonTests):
-    """Apart, since the vocabulary of this head is part of its weights: resizing the embedding is refused."""
+    """Tests of the causal head, whose embedding cannot be resized because the vocabulary is part of its weights."""
 
-    all_generative_model_classes = ()  # the release holds no tests of `generate`; ours are tests/models/test_causal.py
+    all_generative_model_classes = ()  # the release has no tests of `generate`; see tests/models/test_causal.py
     test_resize_embeddings = False
 
 

@@ -1,4 +1,4 @@
-"""transformers' common model tests, asked of every preset that takes real values only; run as suite.py is."""
+"""Common model tests of transformers for every preset with real values only; see suite.py."""
 
 import unittest
 
@@ -18,8 +18,8 @@ SETTINGS = {
     "locally_connected": {"num_steps": STEPS, "num_features": 2, "kernel_size": 4},
     "sequence_autoencoder": {"step_shape": [3], "num_hidden_layers": 2, "hidden_size": 8},
 }
-# The mixin chooses labels by these tables of names, not by what is registered; without an entry the loss tests run
-# without labels and pass emptily.
+# The mixin selects labels by these tables of names, not by registered classes. Without an entry, loss tests run without
+# labels and test nothing.
 TABLES = {
     "base": modeling_auto.MODEL_MAPPING_NAMES,
     "sequence": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
@@ -32,7 +32,7 @@ def family_of(preset: str) -> str:
 
 
 class Tester:
-    """What the mixin asks for: a small config and a batch."""
+    """A small config and a batch for the mixin."""
 
     batch_size, seq_length, is_training = 5, STEPS, True
 
@@ -58,7 +58,7 @@ class CommonTests(ModelTesterMixin):
     preset: str
     has_attentions = False
     test_resize_embeddings = False
-    test_can_init_all_missing_weights_before_2023 = True  # else a file without a copyright year is let off
+    test_can_init_all_missing_weights_before_2023 = True  # otherwise files without a copyright year are skipped
 
     def setUp(self):
         self.model_tester = Tester(self.preset)
@@ -69,12 +69,12 @@ class CommonTests(ModelTesterMixin):
     def test_config(self):
         self.config_tester.run_common_tests()
 
-    # Not for these families; tuples against dictionaries are compared in tests/models/test_families.py
-    _no_states = unittest.skip("There are no hidden states to return: the layers are fused, or there is only one.")
+    # Not applicable to these families; tests/models/test_families.py compares tuples with dictionaries
+    _no_states = unittest.skip("The models do not return hidden states: layers are fused, or there is only one.")
     test_hidden_states_output = _no_states(lambda self: None)
     test_model_outputs_equivalence = _no_states(lambda self: None)
     test_retain_grad_hidden_states_attentions = _no_states(lambda self: None)
-    _no_vocabulary = unittest.skip("Real values have no vocabulary, and so no embedding to get, set or shrink.")
+    _no_vocabulary = unittest.skip("Models of real values have no embedding.")
     test_model_get_set_embeddings = _no_vocabulary(lambda self: None)
     test_load_with_mismatched_shapes = _no_vocabulary(lambda self: None)
 

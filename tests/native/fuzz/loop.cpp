@@ -1,8 +1,8 @@
-// A coverage-guided fuzzer of the native library, for compilers without one: inputs that reach an edge of the library's
-// code that none has reached before are kept, and changed again.
+// Coverage-guided fuzzer of the native library, for compilers without libFuzzer. Inputs that reach a new edge of the code
+// are kept and mutated further.
 //
 //   fuzz LIBRARY SECONDS [SEED]   the library is built with -fsanitize=address,undefined -fsanitize-coverage=trace-pc
-//   fuzz LIBRARY --replay FILE    the input under way always stands in LIBRARY.last-input, also after a crash
+//   fuzz LIBRARY --replay FILE    the current input is always in LIBRARY.last-input, also after a crash
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -15,8 +15,8 @@
 
 namespace {
 
-constexpr size_t LONGEST_INPUT = 256;
-constexpr unsigned MOST_SECONDS = 60;  // for one input, or it hangs
+constexpr size_t INPUT_BYTES = 256;
+constexpr unsigned MAX_SECONDS = 60;  // for one input, before it counts as hanging
 constexpr int EDGE_BITS = 22;
 
 uint8_t seen[1 << EDGE_BITS];
@@ -53,25 +53,25 @@ struct Fuzzer {
     Bytes in{bytes.data(), bytes.size()};
     const auto& kind = KINDS[in.byte() % 5];
     before = 0;
-    alarm(MOST_SECONDS);
+    alarm(MAX_SECONDS);
     const int64_t outcome = kind.go(in, library);
     constexpr const char* NAMES[] = {"done", "wrong problem", "wrong id", "wrong span", "wrong label"};
-    MUST(outcome >= 0 && (outcome & 0xFF) < 5);
+    CHECK(outcome >= 0 && (outcome & 0xFF) < 5);
     outcomes[std::string(kind.name) + ": " + NAMES[outcome & 0xFF]]++;
     executions++;
   }
 
-  // One that was kept, of two the quicker, with a few bytes changed.
+  // Return a mutation of a kept input, the faster one of two.
   std::vector<uint8_t> next() {
     if (kept.empty() || !below(64)) {
-      std::vector<uint8_t> fresh(LONGEST_INPUT);
-      for (uint8_t& each : fresh) each = uint8_t(random());
-      return fresh;
+      std::vector<uint8_t> bytes(INPUT_BYTES);
+      for (uint8_t& each : bytes) each = uint8_t(random());
+      return bytes;
     }
     const Kept &one = kept[below(kept.size())], &other = kept[below(kept.size())];
     std::vector<uint8_t> bytes = (one.seconds < other.seconds ? one : other).bytes;
     for (uint64_t change = 1 + below(4); change > 0; change--) {
-      uint8_t& at = bytes[below(below(2) ? 48 : bytes.size())];  // what decides stands in front
+      uint8_t& at = bytes[below(below(2) ? 48 : bytes.size())];  // the first bytes have most effect
       switch (below(4)) {
         case 0:
           at = uint8_t(random());
@@ -108,33 +108,33 @@ int main(int count, char** words) {
   const bool replay = !strcmp(words[2], "--replay");
   Fuzzer fuzzer{Library(words[1]), std::mt19937_64(count > 3 && !replay ? atoi(words[3]) : 1), {}, {}};
   if (replay) {
-    std::vector<uint8_t> bytes(LONGEST_INPUT);
+    std::vector<uint8_t> bytes(INPUT_BYTES);
     FILE* file = count > 3 ? fopen(words[3], "rb") : nullptr;
-    MUST(file && fread(bytes.data(), 1, bytes.size(), file) == bytes.size());
+    CHECK(file && fread(bytes.data(), 1, bytes.size(), file) == bytes.size());
     fuzzer.run(bytes);
     return fclose(file);
   }
   const std::string path = std::string(words[1]) + ".last-input";
   const int file = open(path.c_str(), O_RDWR | O_CREAT, 0644);
-  MUST(file >= 0 && !ftruncate(file, LONGEST_INPUT));
-  void* last = mmap(nullptr, LONGEST_INPUT, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  MUST(last != MAP_FAILED);
+  CHECK(file >= 0 && !ftruncate(file, INPUT_BYTES));
+  void* last = mmap(nullptr, INPUT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  CHECK(last != MAP_FAILED);
 
   const double start = now(), end = start + atof(words[2]);
-  double said = start;
+  double reported = start;
   for (double began = start; began < end;) {
     const std::vector<uint8_t> bytes = fuzzer.next();
-    memcpy(last, bytes.data(), LONGEST_INPUT);
+    memcpy(last, bytes.data(), INPUT_BYTES);
     const int64_t known = edges;
     fuzzer.run(bytes);
     const double ended = now();
     if (edges > known) fuzzer.kept.push_back({bytes, ended - began});
     began = ended;
-    if (ended < end && ended - said < 30) continue;
+    if (ended < end && ended - reported < 30) continue;
     printf("%.0f s: %ld executions, %ld edges, %zu inputs kept\n", ended - start, fuzzer.executions, edges,
            fuzzer.kept.size());
     fflush(stdout);
-    said = ended;
+    reported = ended;
   }
   for (const auto& [name, number] : fuzzer.outcomes) printf("  %s: %ld\n", name.c_str(), number);
   printf("instruction sets:");

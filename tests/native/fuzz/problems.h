@@ -1,4 +1,4 @@
-// What problems are made with: the bytes of an input, buffers of exactly their size, the library, and what must hold.
+// Helpers for fuzz tests: random inputs from bytes, buffers of exact size, the library, and checks.
 #pragma once
 #include <dlfcn.h>
 #include <math.h>
@@ -12,13 +12,13 @@
 
 #include "../../../seqhub/native/src/memory_blocks.h"
 
-#define MUST(what)                                                  \
-  if (!(what)) {                                                    \
-    fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
+#define CHECK(condition)                                                  \
+  if (!(condition)) {                                                    \
+    fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition); \
     abort();                                                        \
   }
 
-// An input, read from its beginning; zeros follow its end, and zeros are a small problem without a fault.
+// Bytes of an input, read in order and followed by zeros. An input of zeros is a small valid problem.
 struct Bytes {
   const uint8_t* at;
   size_t left;
@@ -26,7 +26,7 @@ struct Bytes {
   int64_t byte() { return left ? left--, *at++ : 0; }
   int64_t below(int64_t count) { return (byte() + 256 * byte()) % count; }
   bool flag() { return byte() & 1; }
-  int64_t size(int64_t small, int64_t large) {  // 1 .. small, seldom to large
+  int64_t size(int64_t small, int64_t large) {  // in 1 .. small, rarely up to large
     const int64_t first = byte();
     return first < 245 ? 1 + first % small : 1 + below(large);
   }
@@ -37,7 +37,7 @@ struct Bytes {
   }
 };
 
-// Within (-1, 1).
+// Random numbers in (-1, 1).
 struct Random {
   uint64_t state;
   double operator()() {
@@ -46,7 +46,7 @@ struct Random {
   }
 };
 
-// Of `count` items, not one byte more; what was not written is NaN, or -1. Null where there are none.
+// Buffer of exactly `count` items, initially NaN or -1. Null if it does not exist.
 struct Buffer {
   std::unique_ptr<char, decltype(&free)> memory{nullptr, free};
   size_t bytes = 0;
@@ -55,7 +55,7 @@ struct Buffer {
   Buffer(bool there, int64_t count, int64_t size) : bytes(there ? count * size : 0) {
     if (!there) return;
     memory.reset((char*)malloc(bytes));
-    MUST(memory);
+    CHECK(memory);
     memset(memory.get(), 0xFF, bytes);
   }
   template <class T = char>
@@ -65,7 +65,7 @@ struct Buffer {
   std::string copy() const { return {memory.get(), bytes}; }
 };
 
-// Numbers of either type.
+// Buffer of floating-point numbers of either type.
 struct Numbers : Buffer {
   bool is_double = false;
   int64_t count = 0;
@@ -97,7 +97,7 @@ struct Library {
   }
   void* find(const std::string& name) const {
     void* found = dlsym(handle, ("seqhub_" + name).c_str());
-    MUST(found);
+    CHECK(found);
     return found;
   }
   int64_t call(const char* name, const std::string& set, const void* problem) const {
@@ -105,10 +105,10 @@ struct Library {
   }
 };
 
-constexpr int64_t TOO_LONG = int64_t(1) << 31;  // for any dimension
+constexpr int64_t TOO_LARGE = int64_t(1) << 31;  // for every dimension
 
-// Where a row is real: a first step and a length, now and then one that cannot be; returns whether it can.
-inline bool draw_span(Bytes& in, int64_t steps, bool wrong, int64_t& first, int64_t& length) {
+// Set a random first step and length of the real steps of a row, an invalid one if `wrong`; return whether it is valid.
+inline bool random_span(Bytes& in, int64_t steps, bool wrong, int64_t& first, int64_t& length) {
   length = 1 + in.byte() % steps;
   first = steps > length ? in.byte() % (steps - length + 1) : 0;
   if (!wrong) return true;
@@ -119,7 +119,7 @@ inline bool draw_span(Bytes& in, int64_t steps, bool wrong, int64_t& first, int6
   return false;
 }
 
-// Each makes a problem of the bytes, calls the library and holds what comes of it; they return what the outcome was.
+// Each function makes a problem from the bytes, calls the library, checks the results and returns the outcome.
 int64_t try_recurrence(Bytes& in, const Library& library);
 int64_t try_sizes(Bytes& in, const Library& library);
 int64_t try_training(Bytes& in, const Library& library);

@@ -1,14 +1,14 @@
-// Training runs, against what the call must refuse whole, and what it must not let through.
+// Fuzz test of training: outcomes of invalid problems, which must not change the state, and propagation of NaN.
 #include "problems.h"
 
 namespace {
 
 constexpr int64_t GATES[] = {1, 1, 3, 4}, BLOCKS = 4;
-constexpr double MOST_WORK = 2e6;  // as in recurrence.cpp
+constexpr double MAX_WORK = 2e6;  // as in recurrence.cpp
 
-enum Fault { NONE, SPAN, ID, COLUMN, LABEL, SCRATCH, NAN_IN_A_ROW, WILD_WEIGHTS, FAULTS };
+enum Fault { NONE, SPAN, ID, COLUMN, LABEL, SCRATCH, NAN_IN_A_ROW, EXTREME_WEIGHTS, FAULTS };
 
-struct Drawn {
+struct RandomProblem {
   Bytes& in;
   const Library& library;
   const std::string set;
@@ -20,7 +20,7 @@ struct Drawn {
   Buffer ids, columns, lengths, labels, rates, progress, rows, scratch;
   Numbers values, numbers, parameters, firsts, seconds;
 
-  Drawn(Bytes& bytes, const Library& lib) : in(bytes), library(lib), set(lib.sets[in.byte() % lib.sets.size()]) {
+  RandomProblem(Bytes& bytes, const Library& lib) : in(bytes), library(lib), set(lib.sets[in.byte() % lib.sets.size()]) {
     f.cell = in.byte() % 5, f.is_double = wide = in.flag(), f.layers = 1 + in.byte() % 3, f.directions = 1 + in.byte() % 2;
     f.sequences = in.size(20, 300), f.steps = in.size(12, 1000), f.features = in.size(6, 70), f.hidden = in.size(9, 70);
     f.batch = in.size(12, 300), f.target = in.byte() % 4, f.logistic = in.flag();
@@ -37,9 +37,9 @@ struct Drawn {
     const auto work = [&] {
       return double(f.layers * f.directions * f.sequences * f.steps) * (f.hidden + 4) * (f.hidden + f.features + f.outputs);
     };
-    while (work() > MOST_WORK) {
-      int64_t& most = f.sequences > f.steps ? f.sequences : f.steps > f.hidden ? f.steps : f.hidden;
-      most = (most + 1) / 2;
+    while (work() > MAX_WORK) {
+      int64_t& largest = f.sequences > f.steps ? f.sequences : f.steps > f.hidden ? f.steps : f.hidden;
+      largest = (largest + 1) / 2;
     }
     f.head_has_bias = in.flag();
     if (f.cell == BLOCKS) {
@@ -68,7 +68,7 @@ struct Drawn {
   }
 
   int64_t fill() {
-    int64_t wanted = DONE;
+    int64_t expected = DONE;
     const int64_t N = f.sequences, T = f.steps, F = f.features;
     bad_row = in.below(N);
     columns = Buffer(f.vocabulary, f.vocabulary, 4);
@@ -77,7 +77,7 @@ struct Drawn {
       int32_t& column = columns.at<int32_t>()[id] = id ? int32_t(in.byte() % (F + 2)) - 2 : 0;
       (column == -2 ? disallowed : known).push_back(id);
     }
-    disallowed.push_back(f.vocabulary);  // what is no id at all
+    disallowed.push_back(f.vocabulary);  // not an id
     ids = Buffer(f.vocabulary, N * T, f.id_bytes), values = Numbers(!f.vocabulary, N * T * F, wide);
     const auto put_id = [&](int64_t at, int64_t id) {
       if (f.id_bytes == 1) ids.at<uint8_t>()[at] = uint8_t(id);
@@ -90,7 +90,7 @@ struct Drawn {
     for (int64_t row = 0; row < N; row++) {
       int64_t length = 1 + in.byte() % T;
       const bool bad = row == bad_row;
-      for (int64_t at = row * T; at < row * T + length; at++) {  // padding stays what nobody may read
+      for (int64_t at = row * T; at < row * T + length; at++) {  // padding remains invalid and must not be read
         if (f.vocabulary) put_id(at, known[uint64_t(1e9 * (1 + random())) % known.size()]);
         for (int64_t k = 0; !f.vocabulary && k < F; k++) values.put(at * F + k, random());
         if (f.target == STEP_CLASS) labels.at<int64_t>()[at] = random() < 0 ? -100 : label(false);
@@ -99,19 +99,19 @@ struct Drawn {
       const int64_t some = row * T + in.byte() % length;
       if (bad && fault == ID && f.vocabulary) {
         const int64_t id = disallowed[in.byte() % disallowed.size()];
-        if (id < (f.id_bytes == 1 ? 256 : 65536)) put_id(some, id), wanted = INVALID_ID | row << 8;
+        if (id < (f.id_bytes == 1 ? 256 : 65536)) put_id(some, id), expected = INVALID_ID | row << 8;
       }
       if (bad && fault == NAN_IN_A_ROW && !f.vocabulary) values.put(some * F, in.flag() ? NAN : INFINITY);
       if (bad && fault == LABEL && labels.bytes) {
         labels.at<int64_t>()[f.target == CLASS ? row : some] = f.target == CLASS && in.flag() ? -100 : label(true);
-        wanted = INVALID_LABEL | row << 8;
+        expected = INVALID_LABEL | row << 8;
       }
-      if (bad && fault == SPAN) length = in.one_of(0, -1, T + 1, INT64_MAX, INT64_MIN), wanted = INVALID_SPAN | row << 8;
+      if (bad && fault == SPAN) length = in.one_of(0, -1, T + 1, INT64_MAX, INT64_MIN), expected = INVALID_SPAN | row << 8;
       lengths.at<int64_t>()[row] = length;
     }
     if (fault == COLUMN && f.vocabulary) {
       columns.at<int32_t>()[in.below(f.vocabulary)] = int32_t(in.one_of(-3, F, INT32_MAX, INT32_MIN));
-      wanted = INVALID_PROBLEM;
+      expected = INVALID_PROBLEM;
     }
     const int64_t count = parameters_of_all(), padded = (count + 15) / 16 * 16;
     for (Numbers* each : {&parameters, &firsts, &seconds}) {
@@ -120,7 +120,7 @@ struct Drawn {
     }
     parameters.draw(random, 1.0 / (4 * (f.directions * f.hidden + f.hidden + F)));
     for (int64_t at = count; at < padded; at++) parameters.put(at, 0);
-    if (fault == WILD_WEIGHTS) parameters.put(in.below(count), in.flag() ? NAN : in.flag() ? INFINITY : 1e30);
+    if (fault == EXTREME_WEIGHTS) parameters.put(in.below(count), in.flag() ? NAN : in.flag() ? INFINITY : 1e30);
     for (size_t step = 0; step < rates.bytes / 8; step++) rates.at<double>()[step] = 1e-3;
     progress = Buffer(true, 3, 8), rows = Buffer(true, 4 * N, 8);
     for (int n = 0; n < 3; n++) progress.at<double>()[n] = 1;
@@ -128,40 +128,40 @@ struct Drawn {
     f.labels = f.target == NUMBER ? numbers.at() : labels.at(), f.rates = rates.at<double>();
     f.parameters = parameters.at(), f.first_moments = firsts.at(), f.second_moments = seconds.at();
     f.progress = progress.at<double>(), f.rows = rows.at<double>();
-    return wanted;
+    return expected;
   }
 
   std::string state() const { return parameters.copy() + firsts.copy() + seconds.copy() + progress.copy(); }
 
   int64_t run() {
-    int64_t wanted = fill();
+    int64_t expected = fill();
     f.scratch_bytes = call("train_scratch");
-    MUST(f.scratch_bytes > 0 && f.scratch_bytes % 64 == 0);
+    CHECK(f.scratch_bytes > 0 && f.scratch_bytes % 64 == 0);
     scratch = Buffer(true, f.scratch_bytes, 1), f.scratch = scratch.at();
     if (fault == SCRATCH) {
       f.scratch_bytes -= in.one_of(1, 64, f.scratch_bytes);
       if (in.flag()) f.scratch = nullptr;
-      wanted = INVALID_PROBLEM;
+      expected = INVALID_PROBLEM;
     }
     const std::string old = state(), old_rows = rows.copy();
     const int64_t outcome = call("train");
-    MUST(outcome == wanted);
-    if (outcome || !f.is_training) MUST(state() == old);
+    CHECK(outcome == expected);
+    if (outcome || !f.is_training) CHECK(state() == old);
     if (outcome) {
-      MUST(rows.copy() == old_rows);
+      CHECK(rows.copy() == old_rows);
       return outcome;
     }
-    if (fault == WILD_WEIGHTS || (f.cell == RNN_RELU && f.is_training)) return DONE;  // may grow beyond any number
-    // what is judged before a step stands by itself; after a step of a row that is no number, nothing is one
+    if (fault == EXTREME_WEIGHTS || (f.cell == RNN_RELU && f.is_training)) return DONE;  // may overflow
+    // Metrics before an optimizer step are per row; after a step with a NaN, all metrics are NaN
     const int64_t good = fault == NAN_IN_A_ROW && f.is_training ? (bad_row / f.batch + 1) * f.batch : f.sequences;
     for (int64_t row = 0; row < good && row < f.sequences; row++)
       for (int n = 0; n < 4; n++)
-        if (fault != NAN_IN_A_ROW || row != bad_row) MUST(isfinite(f.rows[4 * row + n]));
-    if (fault != NAN_IN_A_ROW) MUST(parameters.finite() && firsts.finite() && seconds.finite());
+        if (fault != NAN_IN_A_ROW || row != bad_row) CHECK(isfinite(f.rows[4 * row + n]));
+    if (fault != NAN_IN_A_ROW) CHECK(parameters.finite() && firsts.finite() && seconds.finite());
     return DONE;
   }
 };
 
 }  // namespace
 
-int64_t try_training(Bytes& in, const Library& library) { return Drawn(in, library).run(); }
+int64_t try_training(Bytes& in, const Library& library) { return RandomProblem(in, library).run(); }
