@@ -103,8 +103,7 @@ EXCEPTIONS = {
     "docs/concepts.py": (r"create_model", "name of seqhub.training.model_setup"),
     "tests/test_concepts.py": (r"create_model", "name of seqhub.training.model_setup"),
     "seqhub/cli/data.py": (r"left_out", "key of the JSON output"),
-    "seqhub/training/config.py": (r'"strictness"', "name of a setting in records"),
-    "seqhub/training/train.py": (r'"feed"|"fresh"', "keys of checkpoints"),
+    "seqhub/native/eligibility.py": (r"layout", "attribute of a tensor"),
     "seqhub/plots/states.py": (r"set_in_layout", "method of matplotlib"),
     "seqhub/plots/style.py": (r"(?i)layout|canvas", "argument and classes of matplotlib"),
 }
