@@ -1,8 +1,8 @@
 """Dispatch from the recurrent models to the native kernels.
 
-The modelling files of the families `recurrent` and `hs97` travel with the weights and import nothing of seqhub; they
-look this module up in `sys.modules`. `import seqhub` loads it before any model (`seqhub._hooks`). Copies of those files
-that were saved earlier call `run` as well, so its signature must not change.
+The modelling files of the families `recurrent` and `hs97` are saved with the weights and do not import seqhub. They
+look up this module in `sys.modules`; `import seqhub` loads it before any model (`seqhub._hooks`). Saved copies of these
+files call `run`, so its signature must not change.
 """
 
 import sys

@@ -43,16 +43,16 @@ def two_dimensional(model):
 @torch.no_grad()
 def test_blocks_equal_convolutions_over_frequency(training):
     model = build(head="base", **TWO_BLOCKS).train(training)
-    theirs = two_dimensional(model).train(training)
+    reference = two_dimensional(model).train(training)
     values = torch.randn(3, 7, 14)
-    images = theirs(values.transpose(1, 2).unsqueeze(1))  # (B, C, bins, T)
+    images = reference(values.transpose(1, 2).unsqueeze(1))  # (B, C, bins, T)
     steps = images.permute(0, 3, 1, 2).flatten(2)  # channels and bins of each step
     assert steps.shape == (3, 7, model.config.recurrence_size)
     states = model.recurrence(steps)[0]
     output = model(values)
     torch.testing.assert_close(output.last_hidden_state, states)
     torch.testing.assert_close(output.pooler_output, states[:, -1])
-    torch.testing.assert_close(model.blocks[1][1].running_var, theirs[5].running_var)
+    torch.testing.assert_close(model.blocks[1][1].running_var, reference[5].running_var)
 
 
 @torch.no_grad()
@@ -79,8 +79,8 @@ def test_normalisation_uses_real_steps_only():
     for side in ("left", "right", "mixed"):
         model = copy.deepcopy(batch).train()
         model(*padded(rows, side, 20))
-        for (name, ours), theirs in zip(model.named_buffers(), packed.buffers(), strict=True):
-            torch.testing.assert_close(ours, theirs, msg=lambda text, n=name: f"{n}: {text}")
+        for (name, buffer), expected in zip(model.named_buffers(), packed.buffers(), strict=True):
+            torch.testing.assert_close(buffer, expected, msg=lambda text, n=name: f"{n}: {text}")
 
 
 def sweeps(count, seed):

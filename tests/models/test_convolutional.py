@@ -21,10 +21,10 @@ TUTORIAL = {"num_features": 2, "channels": 1, "pooling": "flatten", "num_steps":
 def test_the_model_of_the_tutorial_is_a_special_case():
     model = build(**TUTORIAL)
     assert model.num_parameters() == (2 * 2 + 1) + (3 + 1)
-    theirs = nn.Sequential(nn.Conv1d(2, 1, 2), nn.ReLU(), nn.Flatten(), nn.Linear(3, 1))
-    theirs.load_state_dict(dict(zip(theirs.state_dict(), model.state_dict().values(), strict=True)))
+    reference = nn.Sequential(nn.Conv1d(2, 1, 2), nn.ReLU(), nn.Flatten(), nn.Linear(3, 1))
+    reference.load_state_dict(dict(zip(reference.state_dict(), model.state_dict().values(), strict=True)))
     values = torch.randn(5, 4, 2)
-    torch.testing.assert_close(model(values).logits, theirs(values.transpose(1, 2)))
+    torch.testing.assert_close(model(values).logits, reference(values.transpose(1, 2)))
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean"])

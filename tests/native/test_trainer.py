@@ -149,16 +149,16 @@ def check(
     **settings: Any,
 ) -> None:
     """Train natively and in torch, and compare weights and metrics."""
-    ours, theirs = (network(rows, double=double, outputs=outputs, **settings) for _ in range(2))
+    native_model, torch_model = (network(rows, double=double, outputs=outputs, **settings) for _ in range(2))
     rates = np.linspace(rate, rate / 2, -(-rows.count // size))
-    expected = train_in_torch(theirs, rows, method, size, rates, error_rate)
+    expected = train_in_torch(torch_model, rows, method, size, rates, error_rate)
     target = objective(rows, outputs, settings.get("logistic_outputs", False))
-    fit = NativeTrainer(ours, target, method, error_rate, instruction_set=instruction_set)
+    fit = NativeTrainer(native_model, target, method, error_rate, instruction_set=instruction_set)
     found = fit.train(rows.inputs, rows.lengths, rows.labels, size, rates)
-    fit.write_to(ours)
+    fit.write_to(native_model)
     tolerance = 1e-10 if double else 1e-5
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6 if double else tolerance)
-    for (name, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+    for (name, one), two in zip(native_model.named_parameters(), torch_model.parameters(), strict=True):
         torch.testing.assert_close(
             one, two, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
         )

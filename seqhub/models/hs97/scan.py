@@ -32,8 +32,8 @@ def run_recurrence(module: nn.Module, inputs: Tensor, start: Any = None) -> tupl
     """
     if type(module) in (nn.LSTM, nn.GRU, nn.RNN) and is_exporting():
         return run_by_scan(module, inputs, start)  # type: ignore[arg-type]
-    ran: tuple[Tensor, Any] = module(inputs, start)
-    return ran
+    result: tuple[Tensor, Any] = module(inputs, start)
+    return result
 
 
 def scan(

@@ -5,7 +5,7 @@ torch, transformers, huggingface_hub and each other.
 
 Shapes: B sequences, T steps, F values per step, N windows.
 
-Padding: a step with `attention_mask` 0 is ignored, wherever it is. Each row must have
+Padding: a step with `attention_mask` 0 is ignored at any position. Each row must have
 `num_steps` real steps.
 """
 

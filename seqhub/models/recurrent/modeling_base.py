@@ -53,7 +53,7 @@ class RecurrentState:
     is_compileable: ClassVar[bool] = False  # `generate` reads these two
     is_croppable: ClassVar[bool] = False
 
-    def of_layer(self, index: int) -> Any:
+    def layer_state(self, index: int) -> Any:
         """Return the initial state of one layer in PyTorch's form: (1, B, H), for an LSTM a pair of them."""
         hidden = self.hidden[index : index + 1]
         return hidden if self.cell is None else (hidden, self.cell[index : index + 1])
@@ -112,7 +112,7 @@ class RecurrentClassifierOutput(ModelOutput):
     cell_states: tuple[Tensor, ...] | None = None
 
 
-def take_steps(states: Tensor, index: Tensor) -> Tensor:
+def gather_steps(states: Tensor, index: Tensor) -> Tensor:
     """Select steps of (B, T, F) by an index (B, L), row by row."""
     return states.gather(1, index.unsqueeze(-1).expand(-1, -1, states.size(-1)))
 
@@ -139,7 +139,7 @@ class Padding:
     back: Tensor | None = None
 
     @classmethod
-    def of(cls, mask: Tensor, *, empty_rows: bool) -> "Padding | None":
+    def from_mask(cls, mask: Tensor, *, empty_rows: bool) -> "Padding | None":
         """Compute the padding of a mask, (B, T), nonzero at real steps; None if every step is real.
 
         During tracing or export, L = T and rows without a real step are accepted.
@@ -168,12 +168,12 @@ class Padding:
 
     def front(self, states: Tensor) -> Tensor:
         """Move the real steps of (B, T, F) to the front: (B, L, F)."""
-        return states[:, : self.real.size(1)] if self.order is None else take_steps(states, self.order)
+        return states[:, : self.real.size(1)] if self.order is None else gather_steps(states, self.order)
 
     def reverse(self, states: Tensor) -> Tensor:
         """Reverse the real steps of each row of (B, L, F)."""
         steps = torch.arange(states.size(1), device=states.device)
-        return take_steps(states, torch.where(self.real, self.lengths.unsqueeze(1) - 1 - steps, steps))
+        return gather_steps(states, torch.where(self.real, self.lengths.unsqueeze(1) - 1 - steps, steps))
 
     def fill(self, states: Tensor, value: float) -> Tensor:
         """Set the padded steps of (B, L, F)."""
@@ -331,7 +331,7 @@ def reads_columns(layer: nn.Module, layer_class: type[nn.Module]) -> bool:
     return layer.is_wide and all(map(layer.is_replaceable, modules))
 
 
-def state_after(
+def final_state(
     hidden: list[Tensor], cells: list[Tensor], padding: Padding | None, before: RecurrentState | None, steps: int
 ) -> RecurrentState:
     """Return the state after the last real step of each row.
@@ -357,7 +357,7 @@ def state_after(
     )
 
 
-def newest_steps(mask: Tensor, given: Tensor, state: RecurrentState | None) -> Tensor:
+def current_mask(mask: Tensor, given: Tensor, state: RecurrentState | None) -> Tensor:
     """Return the part of a mask of all steps so far that covers the input, (B, T)."""
     rows, steps = given.shape[:2]
     if state is not None and mask.shape == (rows, state.steps + steps):
@@ -472,8 +472,8 @@ class BaseModel(BasePreTrainedModel):
 
         Args:
             input_ids: (B, T), ids in [0, vocab_size).
-            attention_mask: (B, T), 0 at padded steps. If None, steps with `pad_token_id` in `input_ids` are padded; with
-                other inputs no step is padded. With `past_key_values` it may also cover all steps so far, with the
+            attention_mask: (B, T), 0 at padded steps. If None, steps with `pad_token_id` in `input_ids` are padded, and
+                with other inputs none. With `past_key_values` it may also cover all steps so far, with the
                 steps of the input at the end.
             input_values: (B, T, num_features), for a model with `inputs="values"`. NaN and infinity are checked when
                 data are loaded, not here, since this would slow down training.
@@ -492,26 +492,26 @@ class BaseModel(BasePreTrainedModel):
                 wrong, a row has no real step, or a state is given to or requested from a bidirectional model.
         """
         check_extra_arguments(self, extra)
-        given = self._only_input(input_ids, input_values, inputs_embeds)
+        given = self._select_input(input_ids, input_values, inputs_embeds)
         if past_key_values is not None or use_cache:
             self._check_state(past_key_values, given.size(0))
-        attention_mask = self.real_steps(input_ids, attention_mask)
+        attention_mask = self.resolve_mask(input_ids, attention_mask)
         # Tracing records the result of comparing shapes. With a state, it determines which steps the mask covers
         compared = past_key_values is not None or not is_tracing()
         if attention_mask is not None and compared and attention_mask.shape != given.shape[:2]:
-            attention_mask = newest_steps(attention_mask, given, past_key_values)
+            attention_mask = current_mask(attention_mask, given, past_key_values)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
 
-        ran = None
+        result = None
         if not output_hidden_states and not is_recording():
-            ran = self._run_natively(given, attention_mask, past_key_values, pooled_only)
-        if ran is None:
+            result = self._run_natively(given, attention_mask, past_key_values, pooled_only)
+        if result is None:
             pooled_only = pooled_only and not output_hidden_states
-            ran = self._run_layers(
+            result = self._run_layers(
                 given, attention_mask, past_key_values, use_cache, bool(output_hidden_states), pooled_only
             )
-        hidden_states, cells, pooled, state = ran
+        hidden_states, cells, pooled, state = result
 
         values: tuple[Any, ...] = (hidden_states[-1], pooled)
         if return_dict is None:
@@ -537,7 +537,7 @@ class BaseModel(BasePreTrainedModel):
         pooled_only: bool,
     ) -> tuple[list[Tensor], list[Tensor], Tensor, RecurrentState | None]:
         """Run the layers; return hidden states with the input first, cell states, pooled states and the last state."""
-        padding = None if attention_mask is None else Padding.of(attention_mask, empty_rows=use_cache)
+        padding = None if attention_mask is None else Padding.from_mask(attention_mask, empty_rows=use_cache)
         # Without padding, the recurrence returns the last cell state of every row
         output_cell_states = self.memory_size > 0 and (output_hidden_states or (use_cache and padding is not None))
         by_columns = (
@@ -552,7 +552,7 @@ class BaseModel(BasePreTrainedModel):
             """Move steps back to their positions in the input."""
             if padding is None or padded is None:
                 return each
-            return (each if padding.back is None else take_steps(each, padding.back)).masked_fill(padded, 0)
+            return (each if padding.back is None else gather_steps(each, padding.back)).masked_fill(padded, 0)
 
         returned: list[Tensor] = []
 
@@ -566,7 +566,7 @@ class BaseModel(BasePreTrainedModel):
         states = record(self._embed(given, padding, by_columns))
         hidden_states, cells, ends = [states], [], []
         for index, layer in enumerate(self.layers):
-            start = None if before is None else before.of_layer(index)
+            start = None if before is None else before.layer_state(index)
             states, layer_cells, end = layer(states, padding, output_cell_states, start)
             states = record(states)
             hidden_states.append(states)
@@ -576,7 +576,7 @@ class BaseModel(BasePreTrainedModel):
                 ends.append(end)
         state = None
         if use_cache:
-            state = state_after(hidden_states[1:], cells or ends, padding, before, given.size(1))
+            state = final_state(hidden_states[1:], cells or ends, padding, before, given.size(1))
         if self.reads_below:  # the head also reads the input
             hidden_states[-1] = torch.cat((states, hidden_states[0]), dim=-1)
         pooled = self._pool(hidden_states[-1], padding)
@@ -596,7 +596,7 @@ class BaseModel(BasePreTrainedModel):
         kernels: Any = sys.modules.get("seqhub.native.dispatch")
         if kernels is None or (self.training and (self.dropout or self.gradient_checkpointing)):
             return None
-        ran = kernels.run(
+        result = kernels.run(
             given if given.dim() == 2 and self.inputs == "one_hot" else self._embed(given, None),
             attention_mask,
             self.layers,
@@ -607,9 +607,9 @@ class BaseModel(BasePreTrainedModel):
             None if before is None else before.cell,
             not pooled_only or self.pooling != "last",
         )
-        if ran is None:
+        if result is None:
             return None
-        states, hidden, cell = ran
+        states, hidden, cell = result
         if self.forward_size is None:
             steps = given.size(1) + (before.steps if before else 0)
             state, last = RecurrentState(hidden, cell, steps), hidden[-1]
@@ -637,13 +637,13 @@ class BaseModel(BasePreTrainedModel):
             need, got = (" and ".join(f"{name} {shape}" for name, shape in each.items()) for each in (expected, given))
             raise ValueError(f"past_key_values must hold {need}, (layers, batch, width) each, got {got}")
 
-    def real_steps(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
+    def resolve_mask(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
         """Return the mask, (B, T), by default from the padding id; None if every step is real."""
         if attention_mask is None and input_ids is not None and self.pad_token_id is not None:
             return input_ids != self.pad_token_id
         return attention_mask
 
-    def _only_input(
+    def _select_input(
         self, input_ids: Tensor | None, input_values: Tensor | None, inputs_embeds: Tensor | None
     ) -> Tensor:
         allowed = ("input_values",) if self.inputs == "values" else ("input_ids", "inputs_embeds")
@@ -664,7 +664,7 @@ class BaseModel(BasePreTrainedModel):
     def _embed(self, given: Tensor, padding: Padding | None, by_columns: bool = False) -> Tensor:
         """Return the input as (B, L, F), real steps at the front, or as columns of one-hot vectors, (B, L, 1)."""
         if padding is not None and padding.order is not None:
-            given = given.gather(1, padding.order) if given.dim() == 2 else take_steps(given, padding.order)
+            given = given.gather(1, padding.order) if given.dim() == 2 else gather_steps(given, padding.order)
         if given.dim() == 3:
             vectors = given.to(self._float_type)
         else:
@@ -832,7 +832,7 @@ class BaseForTokenClassification(BaseClassifier):
         if labels is not None:
             if labels.shape != logits.shape[:2]:
                 raise ValueError(f"labels must be (batch, steps), {tuple(logits.shape[:2])}, got {tuple(labels.shape)}")
-            attention_mask = self.model.real_steps(input_ids, attention_mask)
+            attention_mask = self.model.resolve_mask(input_ids, attention_mask)
             if attention_mask is not None:
                 labels = labels.masked_fill(attention_mask[:, -labels.size(1) :] == 0, -100)
             loss = step_loss(logits, labels.long(), num_items_in_batch, self.logistic_outputs)
@@ -923,7 +923,7 @@ class BaseForCausalLM(BasePreTrainedModel, GenerationMixin):
         logits = self._with_padding(self.lm_head(last_hidden_state[:, -logits_to_keep:]))
         loss = None
         if labels is not None or shift_labels is not None:
-            mask = self.model.real_steps(input_ids, attention_mask)
+            mask = self.model.resolve_mask(input_ids, attention_mask)
             targets = self._targets(labels, shift_labels, mask, logits.shape[:2])
             loss = step_loss(logits, targets, num_items_in_batch, self.logistic_outputs)
         return RecurrentClassifierOutput(loss, logits, state, *states)

@@ -122,16 +122,16 @@ class RecurrentLayer(BaseLayer):
     @staticmethod
     def run_recurrence(recurrence: Any, inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
         """Run a recurrence of one direction; inputs as in `forward`."""
-        ran: tuple[Tensor, Any]
+        result: tuple[Tensor, Any]
         if is_transformed() and RecurrentLayer.is_replaceable(recurrence):
-            ran = run_by_steps(recurrence, inputs, start)
+            result = run_by_steps(recurrence, inputs, start)
         elif is_exporting() and RecurrentLayer.is_replaceable(recurrence):
-            ran = run_by_scan(recurrence, inputs, start, input_sums(recurrence, inputs))
+            result = run_by_scan(recurrence, inputs, start, input_sums(recurrence, inputs))
         elif inputs.is_floating_point():
-            ran = recurrence(inputs, start)
+            result = recurrence(inputs, start)
         else:
-            ran = run_on_columns(recurrence, inputs, start)
-        return ran
+            result = run_on_columns(recurrence, inputs, start)
+        return result
 
     @staticmethod
     def cell_states(recurrence: Any, inputs: Tensor, states: Tensor, start: Any = None) -> Tensor:
