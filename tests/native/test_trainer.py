@@ -341,7 +341,7 @@ def changed(array: Any, where: Any, value: Any) -> Any:
 INVALID: dict[str, tuple[str, Any, str]] = {
     "id outside": ("class", lambda r: {"inputs": changed(r.inputs, (2, 0), 7)}, "row 2 has id 7 at step 0"),
     "ids of another type": ("class", lambda r: {"inputs": r.inputs.astype(np.int64)}, "int64; need ids"),
-    "no rows": ("class", lambda r: {"inputs": r.inputs[:0]}, "need"),
+    "no rows": ("class", lambda r: {"inputs": r.inputs[:0]}, "0 sequences"),
     "no steps": ("class", lambda r: {"inputs": r.inputs[:, :0]}, "all sizes at least 1"),
     "length zero": ("class", lambda r: {"lengths": changed(r.lengths, 3, 0)}, "row 3 has 0 steps"),
     "length beyond": ("class", lambda r: {"lengths": changed(r.lengths, 3, 10)}, "row 3 has 10 steps"),

@@ -108,8 +108,8 @@ def test_invalid_inputs_are_errors_before_any_step(change: Any, message: str) ->
     ("settings", "message"),
     [
         ({"gradient": "full"}, "gradient='full'"),
-        ({"num_hidden_layers": 2}, "one layer and one direction"),
-        ({"bidirectional": True}, "one layer and one direction"),
+        ({"num_hidden_layers": 2}, "one layer in one direction"),
+        ({"bidirectional": True}, "one layer in one direction"),
     ],
 )
 def test_unsupported_settings(settings: dict[str, Any], message: str) -> None:
