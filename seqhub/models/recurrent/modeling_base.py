@@ -657,8 +657,8 @@ class BaseModel(BasePreTrainedModel):
             return tensor
         vectors = name != "input_ids"
         if tensor.dim() != 2 + vectors or 0 in tensor.shape or (vectors and tensor.size(-1) != self.input_size):
-            allowed = f"(batch, steps, {self.input_size})" if vectors else "(batch, steps)"
-            raise ValueError(f"{name} must be {allowed}, each at least 1, got {tuple(tensor.shape)}")
+            shape = f"(batch, steps, {self.input_size})" if vectors else "(batch, steps)"
+            raise ValueError(f"{name} must be {shape}, each at least 1, got {tuple(tensor.shape)}")
         return tensor
 
     def _embed(self, given: Tensor, padding: Padding | None, by_columns: bool = False) -> Tensor:
