@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from seqhub.cli.errors import script
-from seqhub.data.collate import drawn_columns, tensors
+from seqhub.data.collate import collate_batch, to_tensors
 from seqhub.evaluation.load import load_model
 from seqhub.io import write_atomically
 from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
@@ -58,7 +58,7 @@ def rows() -> tuple[Tensor, Tensor]:
     split = Split(TASK_ID, "test")
     batch = next(split.batches(0, 4_096))
     batch = batch[np.flatnonzero(batch.lengths == STEPS)[:ROWS]]
-    found = tensors(drawn_columns(batch, split.schema), STEPS)
+    found = to_tensors(collate_batch(batch, split.schema), STEPS)
     return found["input_ids"], found["labels"]
 
 

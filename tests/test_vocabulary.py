@@ -87,11 +87,11 @@ FIRST_WORDS = {"What", "Who", "Whose", "How", "Where", "Whether", "Why", "Of", "
 PENDING = (
     "seqhub/__init__.py", "seqhub/_hooks.py", "seqhub/_logging.py", "seqhub/errors.py", "seqhub/io.py",
     "seqhub/pickle_suffixes.py", "seqhub/baselines/", "seqhub/cli/hub", "seqhub/cli/models.py", "seqhub/cli/serve.py",
-    "seqhub/data/", "seqhub/deployment/", "seqhub/evaluation/", "seqhub/experiments/", "seqhub/metrics/",
-    "seqhub/records/", "seqhub/server/", "seqhub/sweeps/", "seqhub/tasks/",
-    "seqhub/testing/", "seqhub/training/", "seqhub/verification/",
-    "tests/baselines/", "tests/data/", "tests/deployment/", "tests/evaluation/", "tests/experiments/", "tests/metrics/",
-    "tests/server/", "tests/sweeps/", "tests/tasks/", "tests/testing/",
+    "seqhub/deployment/", "seqhub/evaluation/", "seqhub/experiments/", "seqhub/metrics/",
+    "seqhub/models/", "seqhub/native/", "seqhub/records/", "seqhub/server/", "seqhub/sweeps/",
+    "seqhub/training/", "seqhub/verification/",
+    "tests/baselines/", "tests/deployment/", "tests/evaluation/", "tests/experiments/", "tests/metrics/",
+    "tests/models/", "tests/native/", "tests/server/", "tests/sweeps/",
     "tests/training/", "tests/verification/", "tests/wheel_release.py",
     "docs/cli.md", "docs/hub-compatibility.md", "docs/hub.md",
 )  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.baselines.random_weights import Networks, Numbers, num_outputs
-from seqhub.data.collate import drawn_columns
+from seqhub.data.collate import collate_batch
 from seqhub.errors import InvalidInputError
 from seqhub.metrics.grammar import illegal_texts
 from seqhub.tasks.schema import Batch, StoppingRule

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seqhub.data.collate import Columns
+from seqhub.data.collate import CollatedArrays
 from seqhub.tasks.schema import TaskSchema
 
 UNITS = 2  # fully connected recurrent tanh units with biases

@@ -117,7 +117,7 @@ def images_command(
     with quiet_datasets():
         images = Images(source, config, image, label, endpoint=endpoint)
     counts = write_vectors(out, images.rows(), overwrite=overwrite)
-    _show_written(Form.of(as_json, quiet), out, counts, images.left_out)
+    _show_written(Form.of(as_json, quiet), out, counts, images.ignored_splits)
 
 
 @app.command("embed")

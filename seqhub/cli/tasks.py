@@ -66,7 +66,7 @@ def show_command(
 ) -> None:
     """Show the properties of one config and five examples."""
     from seqhub.tasks.ref import TaskRef
-    from seqhub.tasks.splits import Split, readable
+    from seqhub.tasks.splits import Split, format_value
 
     ref = TaskRef.parse(task)
     definition, config = ref.definition, ref.config

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
 
-RULE = 2  # number of this rule, for records; 1 was the rank of the hash among all rows (seqhub 0.1, first builds)
-FEWEST = sum(SPLITS.values())  # different rows that a file must have
+ASSIGNMENT_VERSION = (
+    2  # number of this rule, for records; 1 was the rank of the hash among all rows (seqhub 0.1, first builds)
+)
+MIN_ROWS = sum(SPLITS.values())  # different rows that a file must have
 
 _NAMES = list(SPLITS)
 _OF_TENTH = [place for place, tenths in enumerate(SPLITS.values()) for _ in range(tenths)]
 
 
-def place_of(content: bytes) -> int:
+def split_index_of(content: bytes) -> int:
     """The split of a row, as an index into SPLITS.
 
-    >>> [place_of(text.encode()) for text in ("one", "ten", "nine")]
+    >>> [split_index_of(text.encode()) for text in ("one", "ten", "nine")]
     [0, 1, 2]
     """
     first = int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
@@ -35,7 +37,7 @@ def place_of(content: bytes) -> int:
 def assign(contents: Sequence[bytes], named: Sequence[str | None], what: str, file: Path) -> NDArray[np.int64]:
     """The split of each row, as an index into SPLITS.
 
-    A row goes where its `split` says. A split that no row names takes its tenths out of the other rows, by `place_of`.
+    A row goes where its `split` says. A split that no row names takes its tenths out of the other rows, by `split_index_of`.
 
     Args:
         contents: Of each row, what decides and what equal rows have in common.
@@ -47,13 +49,13 @@ def assign(contents: Sequence[bytes], named: Sequence[str | None], what: str, fi
         (N,)
 
     Raises:
-        InvalidInputError: Fewer than FEWEST different rows where they are to be shared out, or a split without a row.
+        InvalidInputError: Fewer than MIN_ROWS different rows where they are to be shared out, or a split without a row.
     """
     taken = {split for split in named if split not in (None, "train")}
     shared = {content for content, split in zip(contents, named, strict=True) if split in (None, "train")}
-    if len(taken) < len(_NAMES) - 1 and len(shared) < FEWEST:
-        raise InvalidInputError(f"{len(shared)} different {what} in {file}; need {FEWEST} or more")
-    places = {content: place_of(content) for content in shared}
+    if len(taken) < len(_NAMES) - 1 and len(shared) < MIN_ROWS:
+        raise InvalidInputError(f"{len(shared)} different {what} in {file}; need {MIN_ROWS} or more")
+    places = {content: split_index_of(content) for content in shared}
     places = {content: 0 if _NAMES[place] in taken else place for content, place in places.items()}
     found = [
         places[content] if split in (None, "train") else _NAMES.index(str(split))

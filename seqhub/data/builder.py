@@ -67,7 +67,7 @@ class SequenceTaskConfig(BuilderConfig):
     task_file: str | None = None  # of a task that is not registered
 
     @property
-    def given_sizes(self) -> dict[str, int | None]:
+    def sizes_by_split(self) -> dict[str, int | None]:
         """Rows of each split, None for those that are published."""
         return {split: getattr(self, f"{split}_size") for split in SPLITS}
 
@@ -89,7 +89,7 @@ class SequenceTaskConfig(BuilderConfig):
             raise InvalidConfigError(f"data_dir or data_files for {self.name}, whose rows are drawn, not read")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InvalidInputError(f"seed {self.seed!r} for {self.name}; a seed is a whole number")
-        for split, size in self.given_sizes.items():
+        for split, size in self.sizes_by_split.items():
             if size is not None:
                 check_size(split, size, self.name)
 
@@ -114,7 +114,7 @@ class SequenceTask(ArrowBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: object) -> list[SplitGenerator]:
-        sizes = chosen_sizes(self.ref, self.config.given_sizes)
+        sizes = chosen_sizes(self.ref, self.config.sizes_by_split)
         return [
             SplitGenerator(name=split, gen_kwargs={"split": split, "ranges": _shards(rows)})
             for split, rows in sizes.items()

@@ -20,7 +20,7 @@ _ROWS_AT_ONCE = 8192  # rows padded at a time, so that the intermediate arrays s
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class CollatedArrays:
     """N rows, padded on the right to T steps or more.
 
     Args:
@@ -38,13 +38,13 @@ class Columns:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "Columns":
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "CollatedArrays":
         """Pick rows, as a NumPy array would."""
-        return Columns(self.inputs[rows], self.lengths[rows], self.labels[rows], self.schema)
+        return CollatedArrays(self.inputs[rows], self.lengths[rows], self.labels[rows], self.schema)
 
-    def followed_by(self, other: "Columns") -> "Columns":
+    def concatenate(self, other: "CollatedArrays") -> "CollatedArrays":
         """These rows, then the others, of the same task."""
-        return Columns(
+        return CollatedArrays(
             np.concatenate([self.inputs, other.inputs]),
             np.concatenate([self.lengths, other.lengths]),
             np.concatenate([self.labels, other.labels]),
@@ -52,12 +52,12 @@ class Columns:
         )
 
 
-def drawn_columns(batch: Batch, schema: TaskSchema) -> Columns:
+def collate_batch(batch: Batch, schema: TaskSchema) -> CollatedArrays:
     """What a task has drawn, with ids in place of characters."""
     inputs = batch.inputs
     if schema.vocabulary is not None and schema.vocabulary.bytewise:
         inputs = _drawn_ids(inputs, schema.vocabulary)
-    return Columns(inputs, batch.lengths, batch.labels, schema)
+    return CollatedArrays(inputs, batch.lengths, batch.labels, schema)
 
 
 def _drawn_ids(characters: NDArray[np.uint8], vocabulary: Vocabulary) -> NDArray[np.uint8]:
@@ -79,7 +79,7 @@ def _drawn_tables(vocabulary: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np
     return table, table[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.uint16)
 
 
-def read_columns(table: pa.Table, schema: TaskSchema) -> Columns:
+def collate_table(table: pa.Table, schema: TaskSchema) -> CollatedArrays:
     """The columns of a table, checked.
 
     Raises:
@@ -93,10 +93,10 @@ def read_columns(table: pa.Table, schema: TaskSchema) -> Columns:
         labels = _labels(_column(table, "label", schema), schema)
     elif schema.target == "step_class":
         labels = _step_labels(_column(table, "labels", schema), lengths, inputs.shape[1], schema)
-    return Columns(inputs, lengths, labels, schema)
+    return CollatedArrays(inputs, lengths, labels, schema)
 
 
-def tensors(columns: Columns, width: int) -> dict[str, torch.Tensor]:
+def to_tensors(columns: CollatedArrays, width: int) -> dict[str, torch.Tensor]:
     """Rows as tensors of their own, cut or padded to `width` steps, which no row exceeds (see `feed.BatchLoader`)."""
     schema = columns.schema
     inputs = _fit(columns.inputs, width, PAD_ID)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.collate import Columns, read_columns, tensors
+from seqhub.data.collate import CollatedArrays, collate_table, to_tensors
 from seqhub.data.tokenizers import schema_of_task
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.ref import TaskRef
@@ -68,7 +68,7 @@ class DataCollator:
             if name is not None:
                 labels = self._labels(self._column(rows, name), name, lengths)
         width = -(-int(lengths.max()) // self.pad_to_multiple_of) * self.pad_to_multiple_of
-        batch = tensors(Columns(inputs, lengths, labels, schema), width)
+        batch = to_tensors(CollatedArrays(inputs, lengths, labels, schema), width)
         if not has_labels:
             del batch["labels"]
         return batch
@@ -78,7 +78,7 @@ class DataCollator:
         assert self.schema.vocabulary is not None
         if "text" in rows[0]:
             texts = replace(self.schema, target="next_symbol", labels=(), tolerance=0.0)  # whose only column is `text`
-            columns = read_columns(pa.table({"text": pa.array(self._column(rows, "text"), pa.string())}), texts)
+            columns = collate_table(pa.table({"text": pa.array(self._column(rows, "text"), pa.string())}), texts)
             return columns.inputs, columns.lengths
         if "input_ids" not in rows[0]:
             raise InvalidInputError(

@@ -8,14 +8,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seqhub.data.arrow import as_table
-from seqhub.data.collate import drawn_columns
+from seqhub.data.collate import collate_batch
 from seqhub.data.source import DataSource
 from seqhub.errors import DataWarning
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS
 
-MOST_UNKNOWN = 0.9  # share of unknown words from which on a run is warned about
-MOST_EQUAL = 0.95  # share of equal targets from which on a run is warned about
+MAX_UNKNOWN_SHARE = 0.9  # share of unknown words from which on a run is warned about
+MAX_MAJORITY_SHARE = 0.95  # share of equal targets from which on a run is warned about
 
 
 def describe(source: DataSource) -> dict[str, Any]:
@@ -66,13 +66,13 @@ def data_warnings(source: DataSource) -> list[str]:
     where = f"{source.task} on {source.name}"
     found, said = source.statistics, []
     unknown = found.get("unknown", {}).get("train", 0.0)
-    if unknown >= MOST_UNKNOWN:
+    if unknown >= MAX_UNKNOWN_SHARE:
         said.append(
             f"{where}: {unknown:.1%} of the words for training are unknown, as each is there only once; a model can "
             "hardly learn from them"
         )
     majority = found.get("majority")
-    if majority is not None and majority["train"] >= MOST_EQUAL:
+    if majority is not None and majority["train"] >= MAX_MAJORITY_SHARE:
         what = {"class": "rows", "step_class": "steps", "next_symbol": "next symbols"}[source.schema.target]
         said.append(
             f"{where}: {majority['train']:.1%} of the {what} for training have the target {majority['target']!r}; "
@@ -102,7 +102,7 @@ def _targets(part: Batch, schema: TaskSchema) -> NDArray[Any]:
     """Targets of all rows, one after the other: class numbers, ids of next symbols, or real numbers."""
     if schema.target in ("class", "number", "step_class"):
         return _counting(part.labels.reshape(-1), schema)
-    columns = drawn_columns(part, schema)
+    columns = collate_batch(part, schema)
     real = np.arange(columns.inputs.shape[1]) < columns.lengths[:, None]
     if schema.target == "next_symbol":
         return columns.inputs[:, 1:][real[:, 1:]]

@@ -29,7 +29,7 @@ class Images:
         endpoint: Address of the Hub; HF_ENDPOINT or the public Hub where None.
 
     Attributes:
-        left_out: Splits with other names than `train`, `validation` (`valid`, `val`) and `test`, which are not read.
+        ignored_splits: Splits with other names than `train`, `validation` (`valid`, `val`) and `test`, which are not read.
 
     Raises:
         HubError: No Hub there, no such repository, or it refuses.
@@ -50,7 +50,7 @@ class Images:
         self.source = source
         splits = _load(fetch(source, endpoint=endpoint, repo_type="dataset"), config, source)
         self._splits = {split: splits[split] for split in splits if split in _SPLIT_OF}
-        self.left_out = sorted(set(splits) - set(self._splits))
+        self.ignored_splits = sorted(set(splits) - set(self._splits))
         if not self._splits:
             raise InvalidInputError(f"splits {', '.join(splits)} of {source}; need train, validation or test")
         features = next(iter(self._splits.values())).features

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqhub.data.arrow import as_table, rows_table
-from seqhub.data.collate import Columns, drawn_columns, read_columns, tensors
+from seqhub.data.collate import CollatedArrays, collate_batch, collate_table, to_tensors
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE, philox_key
@@ -75,7 +75,7 @@ class BatchLoader(ABC):
         """Yield batches from the current position on."""
 
     @abstractmethod
-    def columns(self, batches: int) -> Columns:
+    def next_arrays(self, batches: int) -> CollatedArrays:
         """The rows of the next batches of all processes one after the other, fewer at the end of an epoch.
 
         The position moves on as if they had been iterated over; what comes is as wide as the feed finds it, not cut to
@@ -158,7 +158,7 @@ class DatasetLoader(BatchLoader):
     ) -> None:
         super().__init__(batch_size, rank, world_size, pad_to, allow_empty)
         table = as_table(rows)
-        self._columns = read_columns(table, schema)
+        self._columns = collate_table(table, schema)
         self._width(self._columns.lengths)  # a pad_to too small shows here rather than in some epoch
         self.shuffle = shuffle
         self.seed = seed
@@ -180,13 +180,13 @@ class DatasetLoader(BatchLoader):
             self.epoch, self.batch = (epoch, batch + 1) if batch + 1 < batches else (epoch + 1, 0)
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             width = self._width(self._columns.lengths[rows])
-            yield tensors(self._columns[rows[self.slice_of(len(rows))]], width)
+            yield to_tensors(self._columns[rows[self.slice_of(len(rows))]], width)
 
     def restart(self) -> None:
         """Go to the first row of the first epoch; the next iterator starts there."""
         self.epoch = self.batch = 0
 
-    def columns(self, batches: int) -> Columns:
+    def next_arrays(self, batches: int) -> CollatedArrays:
         epoch, first = self.epoch, self.batch
         last = min(first + batches, len(self))
         self.epoch, self.batch = (epoch, last) if last < len(self) else (epoch + 1, 0)
@@ -287,37 +287,39 @@ class StreamLoader(BatchLoader):
                 f"newly generated examples of {self.split.ref}, whose {self.split.size:,} {split} rows are given"
             )
         self._width(np.array([self.split.config.length[1]]))
-        self._ahead: tuple[int, Columns] | None = None  # what `columns` has drawn, after the number of its first row
+        self._ahead: tuple[int, CollatedArrays] | None = (
+            None  # what `next_arrays` has drawn, after the number of its first row
+        )
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         size = self.batch_size
         mine = self.slice_of(size)
-        left: Columns | None = None
+        left: CollatedArrays | None = None
         batch = self.batch
         for drawn in self.split.batches(batch * size):
-            columns = drawn_columns(drawn, self.split.schema)
+            columns = collate_batch(drawn, self.split.schema)
             if left is not None and len(left):
-                columns = left.followed_by(columns)
+                columns = left.concatenate(columns)
             whole = len(columns) // size * size
             for start in range(0, whole, size):
                 batch += 1
                 self.batch = batch
                 rows = slice(start + mine.start, start + mine.stop)
-                yield tensors(columns[rows], self._width(columns.lengths[start : start + size]))
+                yield to_tensors(columns[rows], self._width(columns.lengths[start : start + size]))
             left = columns[whole:]
 
-    def columns(self, batches: int) -> Columns:
+    def next_arrays(self, batches: int) -> CollatedArrays:
         start = self.batch * self.batch_size
         stop = start + batches * self.batch_size
         self.batch += batches
-        pieces: list[Columns] = []
+        pieces: list[CollatedArrays] = []
         if self._ahead is not None and self._ahead[0] == start:  # else somebody has moved the position
             pieces.append(self._ahead[1])
         have = start + sum(map(len, pieces))
         if have < stop:  # draw whole blocks, and keep what is left of the last one
             end = -(-stop // BLOCK_SIZE) * BLOCK_SIZE
-            pieces += [drawn_columns(batch, self.split.schema) for batch in self.split.batches(have, end)]
-        drawn = reduce(Columns.followed_by, pieces)
+            pieces += [collate_batch(batch, self.split.schema) for batch in self.split.batches(have, end)]
+        drawn = reduce(CollatedArrays.concatenate, pieces)
         self._ahead = stop, drawn[stop - start :]
         return drawn[: stop - start]
 

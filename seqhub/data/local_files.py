@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 
 from seqhub.data import labels
 from seqhub.data.assignment import assign
-from seqhub.data.tabular import text_of, text_rows
+from seqhub.data.tabular import read_text, text_rows
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.schema import CUSTOM, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows
-from seqhub.tasks.vocabulary import MOST_SYMBOLS, Vocabulary
+from seqhub.tasks.vocabulary import MAX_SYMBOLS, Vocabulary
 
 if TYPE_CHECKING:
     pass
@@ -61,7 +61,7 @@ def _read_lines(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRo
     window = _options(LinesOptions, options, task).window
     if not 2 <= window <= CUSTOM.length[1]:
         raise InvalidConfigError(f"data option window {window} of {task}; need 2 to {CUSTOM.length[1]:,} characters")
-    lines = text_of(file).splitlines()
+    lines = read_text(file).splitlines()
     rows = [line[start : start + window] for line in lines for start in range(0, len(line), window)]
     rows = [row for row in rows if len(row) >= 2]  # one character has no next one
     named = [None] * len(rows)
@@ -76,9 +76,9 @@ def _read_csv(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows
     found = list(text_rows(file, chosen.text, chosen.label))
     rows = [row.text for row in found]
     classes, names = labels.class_names(row.label for row in found)
-    if not 2 <= len(names) <= labels.MOST:
+    if not 2 <= len(names) <= labels.MAX_CLASSES:
         raise InvalidInputError(
-            f"{len(names):,} different labels in column {chosen.label!r} of {file}; need 2 to {labels.MOST}"
+            f"{len(names):,} different labels in column {chosen.label!r} of {file}; need 2 to {labels.MAX_CLASSES}"
         )
     places = assign([row.encode() for row in rows], [row.split for row in found], "texts", file)
     training = [row for row, place in zip(found, places, strict=True) if place == 0]
@@ -118,10 +118,10 @@ def _options(kind: type[Any], given: Mapping[str, Any], task: TaskRef) -> Any:
 
 
 def _alphabet(symbols: Sequence[str], separator: str, file: Path, unknown: str = "") -> Vocabulary:
-    if not 1 <= len(symbols) <= MOST_SYMBOLS - 1:
+    if not 1 <= len(symbols) <= MAX_SYMBOLS - 1:
         kind = "words" if separator else "characters"
         often = " that stand more than once among the training rows" if unknown else ""
-        raise InvalidInputError(f"{len(symbols):,} different {kind}{often} in {file}; need 1 to {MOST_SYMBOLS - 1:,}")
+        raise InvalidInputError(f"{len(symbols):,} different {kind}{often} in {file}; need 1 to {MAX_SYMBOLS - 1:,}")
     return Vocabulary(tuple(symbols), separator, file.name, unknown)
 
 

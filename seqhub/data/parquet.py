@@ -39,7 +39,7 @@ from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task, resolve
 from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
-from seqhub.tasks.splits import SPLITS, Split, readable
+from seqhub.tasks.splits import SPLITS, Split, format_value
 from seqhub.tasks.vocabulary import Vocabulary
 
 EXAMPLES = 5  # rows of `train` that the record shows
@@ -211,7 +211,9 @@ def _write_config(
     return {
         "splits": facts,
         "overlap": _overlap(distinct),
-        "examples": [[readable(inputs), readable(target)] for inputs, target in splits["train"].examples(first)],
+        "examples": [
+            [format_value(inputs), format_value(target)] for inputs, target in splits["train"].examples(first)
+        ],
     }
 
 

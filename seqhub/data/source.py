@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from seqhub.data.arrow import batch_table, rows_table
-from seqhub.data.assignment import RULE
+from seqhub.data.assignment import ASSIGNMENT_VERSION
 from seqhub.data.digest import digest
 from seqhub.data.local_files import READERS
 from seqhub.data.split_sizes import published_sizes
@@ -98,10 +98,15 @@ class DataSource:
                 f"run on version {version} of {task.name}, whose rows are others than those of version {task.version} "
                 "that this seqhub has; train it again"
             )
-        if record.task.is_custom and file is not None and record.data and record.data.get("split_rule", 1) != RULE:
+        if (
+            record.task.is_custom
+            and file is not None
+            and record.data
+            and record.data.get("split_rule", 1) != ASSIGNMENT_VERSION
+        ):
             raise InvalidInputError(
                 f"run on {record.data.get('source')} by an earlier seqhub, which shared out the rows of a file by rule "
-                f"{record.data.get('split_rule', 1)}; this one has rule {RULE}, with other splits, so train it again"
+                f"{record.data.get('split_rule', 1)}; this one has rule {ASSIGNMENT_VERSION}, with other splits, so train it again"
             )
         source = cls(record.task, file, record.training.get("data_options"))
         if source.kind == "file" and source.identity != record.data.get("identity"):

@@ -26,7 +26,7 @@ from seqhub.tasks.splits import SPLITS
 
 Format = Literal["csv", "tsv", "json", "parquet", "arrow"]
 
-SPLIT = "split"  # column that names the split of a row, where there is one
+SPLIT_COLUMN = "split"  # column that names the split of a row, where there is one
 
 _MOST_BYTES = 1 << 26
 _BOM = b"\xef\xbb\xbf"
@@ -51,7 +51,7 @@ class TextRow(NamedTuple):
     split: str | None
 
 
-def format_of(file: Path, otherwise: Format) -> Format:
+def detect_format(file: Path, otherwise: Format) -> Format:
     """The format of a file, by its first bytes or its ending."""
     try:
         with file.open("rb") as opened:
@@ -74,7 +74,7 @@ def text_rows(file: Path, text: str, label: str) -> Iterator[TextRow]:
         InvalidInputError: The file cannot be read as its format, lacks a column, or a row lacks a value. The message
             names the file and the line, or the row counted from 0 where a format has no lines.
     """
-    form = format_of(file, "csv")
+    form = detect_format(file, "csv")
     if form in ("csv", "tsv"):
         rows = _separated(file, "," if form == "csv" else "\t", text, label)
     elif form == "json":
@@ -82,7 +82,7 @@ def text_rows(file: Path, text: str, label: str) -> Iterator[TextRow]:
     else:
         rows = _columns(arrow_table(file), file, text, label)
     for cells, where in rows:
-        yield TextRow(_words(cells[0], where), _label(cells[1], where), split_named(cells[2], where))
+        yield TextRow(_words(cells[0], where), _label(cells[1], where), parse_split(cells[2], where))
 
 
 def _words(value: Any, where: str) -> str:
@@ -114,7 +114,7 @@ def _require_text(text: str, where: str) -> None:
         raise InvalidInputError(f"character {text[error.start]!r} in {where}; need a text in UTF-8") from None
 
 
-def split_named(value: Any, where: str) -> str | None:
+def parse_split(value: Any, where: str) -> str | None:
     """Return the split that a row names in its column `split`.
 
     Raises:
@@ -127,7 +127,7 @@ def split_named(value: Any, where: str) -> str | None:
     return str(value)
 
 
-def text_of(file: Path) -> str:
+def read_text(file: Path) -> str:
     """The text of a file in UTF-8, without a BOM; a message names file and byte, counted from 0."""
     try:
         size = file.stat().st_size
@@ -156,7 +156,7 @@ def arrow_table(file: Path) -> pa.Table:
     Raises:
         InvalidInputError: The file cannot be read as that; the message names it.
     """
-    form = format_of(file, "parquet")
+    form = detect_format(file, "parquet")
     if form == "json":
         return _json_table(file)
     if form in ("csv", "tsv"):
@@ -179,12 +179,16 @@ _Rows = Iterator[tuple[tuple[Any, Any, Any], str]]  # text, label and split, and
 
 
 def _separated(file: Path, delimiter: str, text: str, label: str) -> _Rows:
-    reader = csv.reader(io.StringIO(text_of(file), newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter=delimiter)
     try:
         header = [name.strip() for name in next(reader)]
         _require_columns(header, (text, label), file)
         places = header.index(text), header.index(label)
-        split = header.index(SPLIT) if header.count(SPLIT) == 1 and SPLIT not in (text, label) else None
+        split = (
+            header.index(SPLIT_COLUMN)
+            if header.count(SPLIT_COLUMN) == 1 and SPLIT_COLUMN not in (text, label)
+            else None
+        )
         for values in reader:
             if not values:  # an empty line
                 continue
@@ -202,11 +206,11 @@ def _objects(file: Path, text: str, label: str) -> _Rows:
     rows = list(_json_lines(file))
     _require_columns(list(dict.fromkeys(name for row, _ in rows for name in row)), (text, label), file)
     for row, where in rows:
-        yield (row.get(text), row.get(label), None if SPLIT in (text, label) else row.get(SPLIT)), where
+        yield (row.get(text), row.get(label), None if SPLIT_COLUMN in (text, label) else row.get(SPLIT_COLUMN)), where
 
 
 def _json_lines(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    for number, line in enumerate(text_of(file).split("\n"), start=1):
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
         if not line.strip():
             continue
         where = f"line {number} of {file}"
@@ -221,8 +225,8 @@ def _json_lines(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _columns(table: pa.Table, file: Path, text: str, label: str) -> _Rows:
     _require_columns(table.column_names, (text, label), file)
-    split = table.column_names.count(SPLIT) == 1 and SPLIT not in (text, label)
-    names = [pa.nulls(table.num_rows)] if not split else [table.column(SPLIT)]
+    split = table.column_names.count(SPLIT_COLUMN) == 1 and SPLIT_COLUMN not in (text, label)
+    names = [pa.nulls(table.num_rows)] if not split else [table.column(SPLIT_COLUMN)]
     columns = [list(_values(column)) for column in (table.column(text), table.column(label), *names)]
     for number, cells in enumerate(zip(*columns, strict=True)):
         yield cells, f"row {number} of {file}"

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from seqhub.data import labels
 from seqhub.data.assignment import assign
-from seqhub.data.collate import read_columns
-from seqhub.data.tabular import SPLIT, arrow_table, label_column, split_named
+from seqhub.data.collate import collate_table
+from seqhub.data.tabular import SPLIT_COLUMN, arrow_table, label_column, parse_split
 from seqhub.errors import InvalidInputError, OutputExistsError
 from seqhub.io import write_atomically
 from seqhub.tasks.schema import CUSTOM, Batch, TaskSchema
@@ -117,11 +117,11 @@ def _read(table: pa.Table) -> tuple[TaskSchema, Batch, list[str | None]]:
             f"steps, and {_MOST_VALUES:,} values in all were each row as long as the longest"
         )
     place = table.column_names.index("label")
-    columns = read_columns(table.set_column(place, "label", pa.array(numbers)), schema)
+    columns = collate_table(table.set_column(place, "label", pa.array(numbers)), schema)
     named: list[str | None] = [None] * table.num_rows
-    if SPLIT in table.column_names:
-        given = table.column(SPLIT).to_pylist()
-        named = [split_named(split, f"row {row}") for row, split in enumerate(given)]
+    if SPLIT_COLUMN in table.column_names:
+        given = table.column(SPLIT_COLUMN).to_pylist()
+        named = [parse_split(split, f"row {row}") for row, split in enumerate(given)]
     return schema, Batch(columns.inputs, columns.lengths, columns.labels), named
 
 
@@ -139,7 +139,7 @@ def _labels(table: pa.Table) -> tuple[NDArray[np.int64], tuple[str, ...]]:
             raise InvalidInputError(f"no label in row {row}; every row needs one")
         given.append(text)
     classes, names = labels.class_names(given)
-    if not 2 <= len(names) <= labels.MOST:
-        raise InvalidInputError(f"{len(names):,} different labels; need 2 to {labels.MOST}")
+    if not 2 <= len(names) <= labels.MAX_CLASSES:
+        raise InvalidInputError(f"{len(names):,} different labels; need 2 to {labels.MAX_CLASSES}")
     number = {text: names.index(name) for text, name in classes.items()}
     return np.array([number[text] for text in given]), names

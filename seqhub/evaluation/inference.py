@@ -52,7 +52,7 @@ class ModelScorer:
         """Apply a function to logits, labels and mask of each batch; all batches are padded to the longest row."""
         import torch
 
-        from seqhub.data.collate import drawn_columns, tensors
+        from seqhub.data.collate import collate_batch, to_tensors
 
         columns, width = drawn_columns(rows, self.schema), int(rows.lengths.max())
         training, results = self.model.training, []

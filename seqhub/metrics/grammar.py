@@ -56,6 +56,6 @@ def _legal_steps(split: Split, batch: Batch, shape: tuple[int, ...]) -> tuple[ND
     assert vocabulary is not None, "a grammar needs texts"
     may_follow = np.zeros(shape, dtype=bool)
     for row, (text, _) in enumerate(split.examples(batch)):
-        for step, symbols in enumerate(task.legal(text)):
+        for step, symbols in enumerate(task.legal_next_symbols(text)):
             may_follow[row, step, vocabulary.encode(symbols)] = True
     return may_follow, np.arange(shape[1]) < batch.lengths[:, None] - 1

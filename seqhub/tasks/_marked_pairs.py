@@ -20,14 +20,14 @@ SIGNED, UNSIGNED = 2**-15, 2**-16  # distance of neighbouring values of [-1, 1) 
 _FIRST = 10  # pairs, of which the first mark is on one
 
 
-def draw_values(random: BlockRandom, longest: int, signed: bool) -> NDArray[np.float32]:
+def random_pairs(random: BlockRandom, longest: int, signed: bool) -> NDArray[np.float32]:
     """Pairs with values of [-1, 1) or [0, 1), each of 65,536 equally likely, and markers 0: (size, longest, 2)."""
     words = random.uint16(longest)
     values = words.view(np.int16) * np.float32(SIGNED) if signed else words * np.float32(UNSIGNED)
     return values.astype(np.complex64).view(np.float32).reshape(-1, longest, 2)  # a value and 0: one write, not two
 
 
-def draw_paper(
+def generate_pairs(
     random: BlockRandom, length: IntRange, signed: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
     """Sequences of the paper.
@@ -40,7 +40,7 @@ def draw_paper(
     first = random.integers(0, _FIRST - 1)
     second = random.integers(0, shortest // 2 - 2)
     second += second >= first  # of the pairs that are not marked yet
-    pairs = draw_values(random, longest, signed)
+    pairs = random_pairs(random, longest, signed)
     rows = np.arange(len(lengths))
     at = np.stack([first, second], axis=1)
     values = pairs[rows[:, None], at, 0]
@@ -52,7 +52,7 @@ def draw_paper(
     return pairs, lengths, values, at > 0
 
 
-def unseen_share(length: IntRange) -> float:
+def hidden_mark_share(length: IntRange) -> float:
     """How often a sequence of the paper has a mark on its first pair."""
     return 1 / _FIRST + (1 - 1 / _FIRST) / (length[0] // 2 - 1)
 

@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from seqhub.tasks._marked_pairs import draw_paper, draw_values, marked_values, unseen_share
+from seqhub.tasks._marked_pairs import generate_pairs, hidden_mark_share, marked_values, random_pairs
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
@@ -95,13 +95,13 @@ class Adding(Task[AddingConfig]):
         reach = 2 * TOLERANCE  # of the difference of a sum of two values of [0, 1) from 1, in halves of their range
         if config.rules != "hs97":
             return ConstantBaseline(1.0, 1 / 6, 1 - (1 - TOLERANCE) ** 2)
-        alone = unseen_share(config.length)  # sequences of which a single value counts
+        alone = hidden_mark_share(config.length)  # sequences of which a single value counts
         within = alone * 2 * reach + (1 - alone) * (1 - (1 - reach) ** 2)
         return ConstantBaseline(0.5, (2 - alone) / 48, within)
 
     def generate(self, config: AddingConfig, random: BlockRandom) -> Batch:
         if config.rules == "hs97":
-            pairs, lengths, values, counts = draw_paper(random, config.length, signed=True)
+            pairs, lengths, values, counts = generate_pairs(random, config.length, signed=True)
             return Batch(pairs, lengths, 0.5 + (values * counts).sum(axis=1) / np.float32(4))
         steps = config.length[1]
         if config.rules == "urnn":
@@ -111,7 +111,7 @@ class Adding(Task[AddingConfig]):
             first = random.integers(0, steps - 1)
             second = random.integers(0, steps - 2)
             second += second >= first
-        pairs = draw_values(random, steps, signed=False)
+        pairs = random_pairs(random, steps, signed=False)
         rows = np.arange(len(first))
         pairs[rows, first, 1] = pairs[rows, second, 1] = 1
         return Batch(pairs, np.full(len(first), steps), pairs[rows, first, 0] + pairs[rows, second, 0])

@@ -85,7 +85,7 @@ class Task(ABC, Generic[C]):
         """When `source` calls a run successful, or None where it says nothing of the kind."""
         return None
 
-    def legal(self, sequence: Any) -> list[str]:
+    def legal_next_symbols(self, sequence: Any) -> list[str]:
         """Which symbols may follow each step of a text but its last; for tasks whose success is to know them."""
         raise NotImplementedError(f"{self.name} has no grammar")
 
@@ -98,7 +98,7 @@ class Task(ABC, Generic[C]):
         """The answer with the least mean squared error of those that ignore the input; None but for a `number`."""
         return None
 
-    def certain(self, config: C, split: str) -> bool:
+    def has_exact_targets(self, config: C, split: str) -> bool:
         """Whether `solve` knows every target of a split; not where noise hides them, or is part of them."""
         return True
 

@@ -53,7 +53,7 @@ _COEFFICIENT = 512  # the largest of the transform, a whole number like all othe
 _ROWS_AT_ONCE = 64  # whose waves stay in the cache
 _MANTISSA = 11  # bits of a power that its logarithm depends on
 _FLOOR = -1.0
-_HEARD = 2.85  # a value above is never noise; where a tone fills half a window, the largest always is
+_TONE_THRESHOLD = 2.85  # a value above is never noise; where a tone fills half a window, the largest always is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +151,9 @@ class Chirps(Task[ChirpsConfig]):
         values = np.asarray(sequence, dtype=np.float64)
         if values.ndim != 2 or values.shape[1] != BINS or not np.isfinite(values).all():
             raise InvalidInputError(f"values of shape {values.shape}; a spectrogram has finite ones of (steps, {BINS})")
-        heard = np.flatnonzero(values.max(axis=1, initial=_FLOOR) > _HEARD)
+        heard = np.flatnonzero(values.max(axis=1, initial=_FLOOR) > _TONE_THRESHOLD)
         if len(heard) < 2:
-            raise InvalidInputError(f"{len(heard)} windows with a value above {_HEARD}; a tone fills more")
+            raise InvalidInputError(f"{len(heard)} windows with a value above {_TONE_THRESHOLD}; a tone fills more")
         if question == "onset":
             return (int(heard[0]) + 1) / _STEPS_A_SECOND  # the window before hears it in its second half
         return self.directions[int(values[heard[0]].argmax() > values[heard[-1]].argmax())]

@@ -4,7 +4,7 @@ Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Comput
 the grammar is that of Reber (1967), embedded by Smith & Zipser (1989). A string is B, then T or P, then a string of the
 grammar, the same T or P again, and E; at each step the next symbol is to be said:
 
-    >>> TASK.legal("BTBTXSETE")
+    >>> TASK.legal_next_symbols("BTBTXSETE")
     ['TP', 'B', 'TP', 'SX', 'SX', 'E', 'T', 'E']
 
 Where two symbols may follow, each does half of the time, so nobody knows more than which they are. A network that has
@@ -107,7 +107,7 @@ class EmbeddedReber(Task[EmbeddedReberConfig]):
             rows, state = rows[going_on], state[going_on]
         return Batch(written.view(np.uint8), steps, np.empty((random.size, 0), np.int64))
 
-    def legal(self, sequence: str) -> list[str]:
+    def legal_next_symbols(self, sequence: str) -> list[str]:
         """Which symbols may follow each but the last, in the order of the alphabet.
 
         Raises:
@@ -129,8 +129,8 @@ class EmbeddedReber(Task[EmbeddedReberConfig]):
         return ["TP", *follow, outer, "E"]
 
     def solve(self, sequence: str) -> None:
-        """Nothing beside the text itself, of which every symbol is the target of the one before; see `legal`."""
-        self.legal(sequence)
+        """Nothing beside the text itself, of which every symbol is the target of the one before; see `legal_next_symbols`."""
+        self.legal_next_symbols(sequence)
 
 
 @cache

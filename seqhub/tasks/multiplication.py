@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from seqhub.tasks._marked_pairs import draw_paper, marked_values, unseen_share
+from seqhub.tasks._marked_pairs import generate_pairs, hidden_mark_share, marked_values
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
@@ -66,7 +66,7 @@ class Multiplication(Task[MultiplicationConfig]):
         return StoppingRule(rule="st3", section="5.5", tolerance=TOLERANCE, window=2_000, wrong=139)
 
     def constant_baseline(self, config: MultiplicationConfig) -> ConstantBaseline:
-        alone = unseen_share(config.length)  # sequences whose target is a single value
+        alone = hidden_mark_share(config.length)  # sequences whose target is a single value
         mean = alone / 2 + (1 - alone) / 4
         squares = alone / 3 + (1 - alone) / 9
         low, high = mean - TOLERANCE, mean + TOLERANCE
@@ -74,7 +74,7 @@ class Multiplication(Task[MultiplicationConfig]):
         return ConstantBaseline(mean, squares - mean**2, alone * 2 * TOLERANCE + (1 - alone) * both)
 
     def generate(self, config: MultiplicationConfig, random: BlockRandom) -> Batch:
-        pairs, lengths, values, counts = draw_paper(random, config.length, signed=False)
+        pairs, lengths, values, counts = generate_pairs(random, config.length, signed=False)
         return Batch(pairs, lengths, np.where(counts, values, np.float32(1)).prod(axis=1))
 
     def solve(self, sequence: Any) -> float:

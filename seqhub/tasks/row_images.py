@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.base import Task
 from seqhub.tasks.schema import CUSTOM, Batch, FiniteDomain, TaskConfig, TaskSchema
-from seqhub.tasks.splits import SPLITS, owner_of
+from seqhub.tasks.splits import SPLITS, split_indices
 
 _MOST_INK = 16
 _SIDE = 8  # pixels of the images as they were published
@@ -94,7 +94,9 @@ def _rows(pixels: int, split: str) -> Batch:
     images, labels = _published()
     inks = np.ascontiguousarray(images.reshape(len(images), -1))  # of both configs: the same images to each split
     whole = Batch(inks, np.full(len(inks), inks.shape[1]), labels)
-    mine = np.flatnonzero(owner_of(FiniteDomain(whole, np.ones(len(whole), np.int64))) == list(SPLITS).index(split))
+    mine = np.flatnonzero(
+        split_indices(FiniteDomain(whole, np.ones(len(whole), np.int64))) == list(SPLITS).index(split)
+    )
     values = _resized(images[mine], pixels)
     return Batch(values, np.full(len(mine), pixels, np.int64), labels[mine])
 

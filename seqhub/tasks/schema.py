@@ -144,13 +144,13 @@ class StoppingRule:
             if not holds:
                 raise InvalidConfigError(f"a success needs {rule}; given {self}")
 
-    def over(self, times: int) -> "StoppingRule":
+    def scaled(self, factor: int) -> "StoppingRule":
         """The same rule on `times` as many sequences, of which the same share may be wrong; not for `legal`.
 
-        >>> StoppingRule(rule="st2", section="5.3", tolerance=0.2, window=256, wrong=5).over(10).wrong
+        >>> StoppingRule(rule="st2", section="5.3", tolerance=0.2, window=256, wrong=5).scaled(10).wrong
         50
         """
-        return replace(self, window=self.window * times, wrong=self.wrong * times)
+        return replace(self, window=self.window * factor, wrong=self.wrong * factor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,10 +144,10 @@ class Split:
         return [Example(*pair) for pair in zip(inputs, targets, strict=True)]
 
 
-def readable(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Inputs or target of an example in one line; of real values the shape and the first few.
 
-    >>> readable(np.array([[0.5, 1.0], [0.25, 0.0]])), readable(["a", None])
+    >>> format_value(np.array([[0.5, 1.0], [0.25, 0.0]])), format_value(["a", None])
     ('2 x 2: [[0.5, 1.0], [0.25, 0.0]]', 'a -')
     """
     if isinstance(value, np.ndarray):
@@ -171,11 +171,11 @@ def _part_of_support(task: Task[Any], config: TaskConfig, name: str) -> tuple[Ba
     finite_domain = task.finite_domain(config)
     if finite_domain is None:
         return None
-    owned = np.flatnonzero(owner_of(finite_domain) == list(SPLITS).index(name))
+    owned = np.flatnonzero(split_indices(finite_domain) == list(SPLITS).index(name))
     return finite_domain.batch[owned], np.cumsum(finite_domain.weights[owned])
 
 
-def owner_of(finite_domain: FiniteDomain) -> NDArray[np.int64]:
+def split_indices(finite_domain: FiniteDomain) -> NDArray[np.int64]:
     """Which split, as an index into SPLITS, owns each sequence of a support: (N,)."""
     shares = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
     sequences = zip(finite_domain.batch.inputs, finite_domain.batch.lengths, strict=True)

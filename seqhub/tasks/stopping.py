@@ -31,7 +31,7 @@ def stopping_rule_of(
             raise InvalidConfigError(
                 f"criterion_scale={criterion_scale}: must be 1 for {ref}, whose rule covers all texts"
             )
-        stopping_rule = stopping_rule.over(criterion_scale)
+        stopping_rule = stopping_rule.scaled(criterion_scale)
     if stopping_rule is not None and allowed_wrong is not None:
         most = stopping_rule.window
         if stopping_rule.rule not in ("st2", "st3") or not 0 <= allowed_wrong <= most:

@@ -117,7 +117,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
         low, high = sorted(TARGETS)
         return ConstantBaseline((low + high) / 2, ((high - low) / 2) ** 2, 0.0) if config.noisy_target else None
 
-    def certain(self, config: TwoSequenceConfig, split: str) -> bool:
+    def has_exact_targets(self, config: TwoSequenceConfig, split: str) -> bool:
         return not config.noisy_signal and not (config.noisy_target and split == "train")
 
     def generate(self, config: TwoSequenceConfig, random: BlockRandom) -> Batch:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 
 PAD_ID = 0  # id of padding in every encoding; symbol number k has id k + 1
-MOST_SYMBOLS = 65_534  # ids are 16 bits wide, and one stands for what is no symbol
+MAX_SYMBOLS = 65_534  # ids are 16 bits wide, and one stands for what is no symbol
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Vocabulary:
     def __post_init__(self) -> None:
         if self.separator not in ("", " "):
             raise InvalidInputError(f"separator {self.separator!r} of {self.name}; need nothing or a space")
-        if not self.symbols or len(self) > MOST_SYMBOLS or len(set(self.entries)) != len(self):
+        if not self.symbols or len(self) > MAX_SYMBOLS or len(set(self.entries)) != len(self):
             shown = _shorten(" ".join(self.symbols))
-            raise InvalidInputError(f"symbols {shown} of {self.name}; need 1 to {MOST_SYMBOLS:,} different ones")
+            raise InvalidInputError(f"symbols {shown} of {self.name}; need 1 to {MAX_SYMBOLS:,} different ones")
         for symbol in self.entries:
             if self.separator and (not symbol or symbol.split() != [symbol]):
                 raise InvalidInputError(f"symbol {symbol!r} of {self.name}; a word has no space in it")

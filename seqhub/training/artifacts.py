@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqhub._logging import quiet_transformers
 from seqhub.data.arrow import rows_table
-from seqhub.data.assignment import RULE
+from seqhub.data.assignment import ASSIGNMENT_VERSION
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
 from seqhub.data.tokenizers import tokenizer_of
@@ -124,6 +124,6 @@ def describe_training_data(config: TrainConfig, source: DataSource, sequences: i
         "identity": source.identity,
     }
     if source.kind == "file":
-        data["split_rule"] = RULE
+        data["split_rule"] = ASSIGNMENT_VERSION
     data["statistics"] = source.statistics
     return data

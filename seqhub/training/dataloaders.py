@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from seqhub._logging import quiet_datasets
-from seqhub.data.collate import Columns
+from seqhub.data.collate import CollatedArrays
 from seqhub.data.loader import BatchLoader, DatasetLoader, StreamLoader, loader_of
 from seqhub.data.source import DataSource
 from seqhub.training.config import STREAM, TrainConfig

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.collate import Columns, drawn_columns
+from seqhub.data.collate import CollatedArrays, collate_batch
 from seqhub.data.source import DataSource
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.classification import reaches

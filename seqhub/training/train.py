@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from seqhub.data.collate import drawn_columns, tensors
+from seqhub.data.collate import collate_batch, to_tensors
 from seqhub.data.describe import warn
 from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError

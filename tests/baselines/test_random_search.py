@@ -12,7 +12,7 @@ import torch
 
 from seqhub.baselines.random_search import _errors, _illegal, random_guessing
 from seqhub.baselines.random_weights import RANGE, UNITS, Networks, num_outputs
-from seqhub.data.collate import drawn_columns
+from seqhub.data.collate import collate_batch
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.grammar import count_illegal
@@ -116,7 +116,7 @@ def test_logits_agree_with_a_plain_loop(task_id):
     networks, split = with_small_weights(task_id, 3), Split(task_id)
     (batch,) = split.batches(0, 5)
     vocabulary = split.schema.vocabulary
-    logits = networks.logits(list(networks.states(drawn_columns(batch, split.schema)))[-1])
+    logits = networks.logits(list(networks.states(collate_batch(batch, split.schema)))[-1])
     for network in range(3):
         weight_ih, weight_hh, bias, weight_out, bias_out = (part[..., network].tolist() for part in parts_of(networks))
         for row, (inputs, _) in enumerate(split.examples(batch)):

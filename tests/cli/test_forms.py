@@ -10,7 +10,7 @@ import pytest
 
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks, resolve
-from seqhub.tasks.splits import Split, readable
+from seqhub.tasks.splits import Split, format_value
 from tests.cli.conftest import SETTINGS, SIZES, Made
 from tests.helpers.cli_calls import call, output_of
 
@@ -46,7 +46,9 @@ def check_show(task_id: str) -> None:
     schema = task.schema(config)
     table, values, quiet = three("tasks", "show", task_id)
     examples = [(inputs if schema.vocabulary else np.float32(inputs), target) for inputs, target in values["examples"]]
-    assert [line.split("\t") for line in quiet] == [[readable(target), readable(inputs)] for inputs, target in examples]
+    assert [line.split("\t") for line in quiet] == [
+        [format_value(target), format_value(inputs)] for inputs, target in examples
+    ]
     assert len(quiet) == min(5, Split(task_id).size or 5)
     if schema.target != "number":
         assert task.solve_batch([inputs for inputs, _ in examples], config) == [target for _, target in examples]
@@ -57,7 +59,7 @@ def check_show(task_id: str) -> None:
     for name in ("description", "symbols", "values", "target", "chance", *config.parameters()):
         assert any(line.startswith(f"{name} ") for line in table), name
     text = "".join("".join(table).split())  # long lines of both columns alternate
-    assert schema.target == "step_class" or all("".join(readable(inputs).split()) in text for inputs, _ in examples)
+    assert schema.target == "step_class" or all("".join(format_value(inputs).split()) in text for inputs, _ in examples)
 
 
 def test_data_build(tmp_path: Path) -> None:

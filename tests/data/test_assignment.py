@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqhub.data.assignment import assign, place_of
+from seqhub.data.assignment import assign, split_index_of
 from seqhub.data.source import DataSource
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
@@ -29,12 +29,12 @@ def test_added_removed_and_reordered_rows_move_no_other_row(kept: set[int], adde
     before = dict(zip(CONTENTS, assign(CONTENTS, [None] * 200, "rows", Path("f")).tolist(), strict=True))
     rows = [*(CONTENTS[number] for number in kept), *added, *added]
     random.Random(seed).shuffle(rows)
-    if {place_of(row) for row in rows} != {0, 1, 2}:
+    if {split_index_of(row) for row in rows} != {0, 1, 2}:
         with pytest.raises(InvalidInputError, match=r"^no row for "):
             assign(rows, [None] * len(rows), "rows", Path("f"))
         return
     after = assign(rows, [None] * len(rows), "rows", Path("f")).tolist()
-    assert all(before.get(row, place) == place == place_of(row) for row, place in zip(rows, after, strict=True))
+    assert all(before.get(row, place) == place == split_index_of(row) for row, place in zip(rows, after, strict=True))
 
 
 def test_splits_have_their_tenths_of_many_rows() -> None:
@@ -51,7 +51,7 @@ def test_a_row_that_names_a_split_moves_no_row_for_training_or_validation() -> N
 
 
 def test_a_split_without_a_row_is_one_clear_line() -> None:
-    few = [content for content in CONTENTS if place_of(content) != 1][:30]
+    few = [content for content in CONTENTS if split_index_of(content) != 1][:30]
     with pytest.raises(
         InvalidInputError, match=r"^no row for validation among the 30 different rows in f, which go to"
     ):
@@ -85,4 +85,4 @@ def test_a_row_is_in_the_same_split_in_every_format_and_in_any_company(tmp_path:
     assert len(shared) == 119
     for text in shared:
         (name,) = {each[text] for each in found}
-        assert list(SPLITS).index(name) == place_of(text.encode())
+        assert list(SPLITS).index(name) == split_index_of(text.encode())

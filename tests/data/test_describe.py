@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqhub.cards.write import write_card
-from seqhub.data.assignment import place_of
+from seqhub.data.assignment import split_index_of
 from seqhub.data.describe import data_warnings, warn
 from seqhub.data.source import DataSource
 from seqhub.data.vectors import VectorRow, write_vectors
@@ -40,7 +40,7 @@ def unknown(number: int = 120) -> list[tuple[str, str]]:
 def test_shares_are_those_of_the_rows(tmp_path: Path) -> None:
     rows = good()
     found = DataSource("sentiment/custom", table(tmp_path / "my.csv", rows)).statistics
-    train_rows = [row for row in rows if place_of(row[0].encode()) == 0]
+    train_rows = [row for row in rows if split_index_of(row[0].encode()) == 0]
     yes = sum(label == "yes" for _, label in train_rows)
     assert (found["rows"], found["length"]) == (len(train_rows), [7, 7])
     assert found["classes"] == {"no": len(train_rows) - yes, "yes": yes}
@@ -48,7 +48,7 @@ def test_shares_are_those_of_the_rows(tmp_path: Path) -> None:
     target = max(found["classes"], key=found["classes"].get)
     assert found["majority"]["target"] == target
     for place, split in enumerate(("train", "validation", "test")):
-        labels = [label for text, label in rows if place_of(text.encode()) == place]
+        labels = [label for text, label in rows if split_index_of(text.encode()) == place]
         assert found["majority"][split] == pytest.approx(labels.count(target) / len(labels), abs=1e-6)
 
 

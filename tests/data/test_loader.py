@@ -20,7 +20,7 @@ from tests.helpers.example_configs import OF_EACH_TASK
 from tests.helpers.task_cases import rows_for
 
 QRSU = get_task("qrsu")
-QRSU_LAYOUT = QRSU.schema(QRSU.configs[0])
+QRSU_SCHEMA = QRSU.schema(QRSU.configs[0])
 TASK_IDS = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
 
 
@@ -117,17 +117,17 @@ def test_a_stream_is_the_split_itself(task_id):
 
 def test_every_epoch_holds_every_row_once_in_an_order_of_its_own():
     table = rows_of(1000, "qrsu/hard")
-    loader = DatasetLoader(table, QRSU_LAYOUT, 32, shuffle=True, seed=5)
+    loader = DatasetLoader(table, QRSU_SCHEMA, 32, shuffle=True, seed=5)
     epochs = [examples(loader) for _ in range(3)]
     assert [len(epoch) for epoch in epochs] == [1000] * 3
     assert all(sorted(epoch) == sorted(pairs(table)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0] != pairs(table)
-    assert examples(DatasetLoader(table, QRSU_LAYOUT, 7, shuffle=True, seed=5)) == epochs[0]  # whatever the batch size
-    assert examples(DatasetLoader(table, QRSU_LAYOUT, 32, shuffle=True, seed=6)) != epochs[0]
+    assert examples(DatasetLoader(table, QRSU_SCHEMA, 7, shuffle=True, seed=5)) == epochs[0]  # whatever the batch size
+    assert examples(DatasetLoader(table, QRSU_SCHEMA, 32, shuffle=True, seed=6)) != epochs[0]
 
 
 def test_order_of_an_epoch_is_pinned():
-    loader = DatasetLoader(rows_of(10), QRSU_LAYOUT, 10, shuffle=True, seed=0)
+    loader = DatasetLoader(rows_of(10), QRSU_SCHEMA, 10, shuffle=True, seed=0)
     assert [loader._order(epoch).tolist() for epoch in range(2)] == [
         [8, 3, 2, 9, 1, 0, 7, 4, 6, 5],
         [7, 2, 6, 4, 0, 9, 8, 1, 5, 3],
@@ -147,16 +147,16 @@ def test_slices_of_the_ranks_make_the_batch_of_one_process(rows, batch_size, wor
         return
     settings = {"shuffle": shuffle, "drop_last": drop_last, "seed": 1, "allow_empty": True}
     table = rows_of(rows)
-    alone = list(DatasetLoader(table, QRSU_LAYOUT, batch_size, **settings))
+    alone = list(DatasetLoader(table, QRSU_SCHEMA, batch_size, **settings))
     ranks = [
-        list(DatasetLoader(table, QRSU_LAYOUT, batch_size, rank=rank, world_size=world_size, **settings))
+        list(DatasetLoader(table, QRSU_SCHEMA, batch_size, rank=rank, world_size=world_size, **settings))
         for rank in range(world_size)
     ]
     joined = [
         {name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*ranks, strict=True)
     ]
     assert_equal_batches(alone, joined)
-    assert len(alone) == len(DatasetLoader(table, QRSU_LAYOUT, batch_size, **settings))
+    assert len(alone) == len(DatasetLoader(table, QRSU_SCHEMA, batch_size, **settings))
     assert sum(len(batch["labels"]) for batch in alone) == (rows // batch_size * batch_size if drop_last else rows)
 
 
@@ -175,7 +175,7 @@ def test_slices_of_a_stream_make_the_batch_of_one_process(batch_size):
 def loaders(world_size: int = 1, rank: int = 0):
     table = rows_of(100, "qrsu/normal")
     return [
-        DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=True, seed=2, rank=rank, world_size=world_size),
+        DatasetLoader(table, QRSU_SCHEMA, 8, shuffle=True, seed=2, rank=rank, world_size=world_size),
         StreamLoader("qrsu/normal", seed=2, batch_size=3000, rank=rank, world_size=world_size),
     ]
 
@@ -214,8 +214,8 @@ def test_resume_on_another_number_of_processes(which):
     "make",
     [
         lambda: StreamLoader("qrsu/easy", "train", seed=3, batch_size=48),
-        lambda: DatasetLoader(rows_of(1000), QRSU_LAYOUT, 48, shuffle=True, seed=3),
-        lambda: DatasetLoader(rows_of(1000), QRSU_LAYOUT, 48, shuffle=False, drop_last=True),
+        lambda: DatasetLoader(rows_of(1000), QRSU_SCHEMA, 48, shuffle=True, seed=3),
+        lambda: DatasetLoader(rows_of(1000), QRSU_SCHEMA, 48, shuffle=False, drop_last=True),
     ],
 )
 @settings(max_examples=20)
@@ -223,7 +223,7 @@ def test_resume_on_another_number_of_processes(which):
 def test_columns_are_the_rows_of_the_batches_that_come_next(make, sizes, moved):
     loader, same = make(), make()
     for size in sizes:
-        rows = loader.columns(size)
+        rows = loader.next_arrays(size)
         batches = list(islice(same, size))  # to the end of the epoch at most
         ids = np.concatenate([np.pad(b["input_ids"].numpy(), ((0, 0), (0, 20)))[:, :20] for b in batches])
         assert (np.pad(rows.inputs, ((0, 0), (0, 20)))[:, :20] == ids).all()
@@ -236,7 +236,7 @@ def test_columns_are_the_rows_of_the_batches_that_come_next(make, sizes, moved):
 
 def test_a_loader_starts_again_at_its_first_row():
     """After a loop that ended early; what validates fixed rows depends on it."""
-    loader = DatasetLoader(rows_of(100), QRSU_LAYOUT, 8, shuffle=False)
+    loader = DatasetLoader(rows_of(100), QRSU_SCHEMA, 8, shuffle=False)
     whole = list(loader)
     for taken in (1, 12, 13):
         list(islice(loader, taken))
@@ -247,9 +247,9 @@ def test_a_loader_starts_again_at_its_first_row():
 
 def test_a_position_of_another_feed_is_refused():
     table = rows_of(100)
-    state = DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=True).state_dict()
+    state = DatasetLoader(table, QRSU_SCHEMA, 8, shuffle=True).state_dict()
     with pytest.raises(InvalidConfigError, match="batch_size=8; this one has 16"):
-        DatasetLoader(table, QRSU_LAYOUT, 16, shuffle=True).load_state_dict(state)
+        DatasetLoader(table, QRSU_SCHEMA, 16, shuffle=True).load_state_dict(state)
     with pytest.raises(InvalidConfigError, match="address=None"):
         StreamLoader("qrsu/easy").load_state_dict(state)
 
@@ -257,7 +257,7 @@ def test_a_position_of_another_feed_is_refused():
 def test_a_dataset_keeps_its_selection_and_order():
     table = rows_of(200, "qrsu/normal")
     dataset = Dataset(table).shuffle(seed=0).select(range(50))
-    loader = DatasetLoader(dataset, QRSU_LAYOUT, 16, shuffle=False)
+    loader = DatasetLoader(dataset, QRSU_SCHEMA, 16, shuffle=False)
     assert examples(loader) == list(zip(dataset["text"], dataset["label"], strict=True))
 
 
@@ -266,17 +266,17 @@ def test_chunks_and_offsets_do_not_matter(kind):
     batch = Split("qrsu/normal").blocks(0, 20)
     whole = pa.concat_tables([table_of(batch[rows], kind) for rows in (slice(9000), slice(0), slice(9000, None))])
     part = whole.slice(137, 15_000)
-    assert examples(DatasetLoader(part, QRSU_LAYOUT, 512, shuffle=False)) == pairs(part)
+    assert examples(DatasetLoader(part, QRSU_SCHEMA, 512, shuffle=False)) == pairs(part)
 
 
 def test_pad_to():
     table = rows_of(100)
     assert {
-        batch["input_ids"].shape[1] for batch in DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=False, pad_to=12)
+        batch["input_ids"].shape[1] for batch in DatasetLoader(table, QRSU_SCHEMA, 8, shuffle=False, pad_to=12)
     } == {12}
     assert next(iter(StreamLoader("qrsu/easy", batch_size=8, pad_to=12)))["input_ids"].shape == (8, 12)
     for make in (
-        lambda: DatasetLoader(table, QRSU_LAYOUT, 8, shuffle=False, pad_to=7),
+        lambda: DatasetLoader(table, QRSU_SCHEMA, 8, shuffle=False, pad_to=7),
         lambda: StreamLoader("qrsu/easy", batch_size=8, pad_to=7),
     ):
         with pytest.raises(InvalidInputError, match="8 steps; pad_to allows 7"):
@@ -284,7 +284,7 @@ def test_pad_to():
 
 
 def test_batches_belong_to_whoever_gets_them():
-    loader = DatasetLoader(rows_of(20), QRSU_LAYOUT, 20, shuffle=False)
+    loader = DatasetLoader(rows_of(20), QRSU_SCHEMA, 20, shuffle=False)
     (batch,) = loader
     kept = {name: tensor.clone() for name, tensor in batch.items()}
     for tensor in batch.values():
@@ -317,19 +317,19 @@ def test_global_generators_are_left_alone():
 def test_bad_rows_are_named(texts, labels, message):
     table = pa.table({"text": pa.array(texts, None if texts else pa.string()), "label": pa.array(labels)})
     with pytest.raises(InvalidInputError, match=message):
-        DatasetLoader(table, QRSU_LAYOUT, 2, shuffle=False)
+        DatasetLoader(table, QRSU_SCHEMA, 2, shuffle=False)
 
 
 def test_a_bad_symbol_late_in_the_table_is_named():
     texts = rows_of(20_000)["text"].to_pylist()
     texts[17_001] = "BaaQE"
     with pytest.raises(InvalidInputError, match="symbol 'Q' at position 3 of row 17001"):
-        DatasetLoader(pa.table({"text": texts, "label": [0] * 20_000}), QRSU_LAYOUT, 2, shuffle=False)
+        DatasetLoader(pa.table({"text": texts, "label": [0] * 20_000}), QRSU_SCHEMA, 2, shuffle=False)
 
 
 def test_a_missing_column_is_named():
     with pytest.raises(InvalidInputError, match="columns text; a feed needs text and label"):
-        DatasetLoader(pa.table({"text": ["BE"]}), QRSU_LAYOUT, 1, shuffle=False)
+        DatasetLoader(pa.table({"text": ["BE"]}), QRSU_SCHEMA, 1, shuffle=False)
 
 
 @pytest.mark.parametrize(
@@ -343,14 +343,14 @@ def test_a_missing_column_is_named():
 )
 def test_impossible_settings_are_refused(arguments, message):
     with pytest.raises(InvalidConfigError, match=message):
-        DatasetLoader(rows_of(4), QRSU_LAYOUT, shuffle=False, **arguments)
+        DatasetLoader(rows_of(4), QRSU_SCHEMA, shuffle=False, **arguments)
     with pytest.raises(InvalidConfigError, match=message):
         StreamLoader("qrsu/easy", **arguments)
 
 
 def test_no_full_batch_with_drop_last():
     with pytest.raises(InvalidConfigError, match="4 rows give no full batch of 5"):
-        DatasetLoader(rows_of(4), QRSU_LAYOUT, 5, shuffle=False, drop_last=True)
+        DatasetLoader(rows_of(4), QRSU_SCHEMA, 5, shuffle=False, drop_last=True)
 
 
 def test_names_of_a_stream():
@@ -365,10 +365,10 @@ def test_the_order_of_torch_is_that_of_its_loader_epoch_after_epoch():
         torch.manual_seed(42)
         loader = torch.utils.data.DataLoader(range(10), batch_size=3, shuffle=True)
         expected = [[pairs(table)[row] for batch in loader for row in batch.tolist()] for _ in range(4)]
-    loader = DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
+    loader = DatasetLoader(table, QRSU_SCHEMA, 3, shuffle=True, order_seed=42)
     assert [examples(loader) for _ in range(4)] == expected
-    later = DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True, order_seed=42)
+    later = DatasetLoader(table, QRSU_SCHEMA, 3, shuffle=True, order_seed=42)
     later.load_state_dict(loader.state_dict() | {"epoch": 2, "batch": 1})
     assert examples(later) == expected[2][3:]
     with pytest.raises(InvalidConfigError, match="order_seed=42; this one has None"):
-        DatasetLoader(table, QRSU_LAYOUT, 3, shuffle=True).load_state_dict(loader.state_dict())
+        DatasetLoader(table, QRSU_SCHEMA, 3, shuffle=True).load_state_dict(loader.state_dict())

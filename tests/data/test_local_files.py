@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqhub.data import local_files, tabular
-from seqhub.data.assignment import place_of
+from seqhub.data.assignment import split_index_of
 from seqhub.data.loader import loader_of
 from seqhub.data.local_files import OTHER
 from seqhub.data.source import DataSource
@@ -44,7 +44,7 @@ def test_a_text_gives_its_lines_once_each(tmp_path: Path) -> None:
     rows = rows_of(DataSource(TEXT, file))
     assert sorted(row.inputs for part in rows.values() for row in part) == sorted([*LINES, LINES[0]])
     for place, name in enumerate(SPLITS):
-        assert {row.inputs for row in rows[name]} == {line for line in LINES if place_of(line.encode()) == place}
+        assert {row.inputs for row in rows[name]} == {line for line in LINES if split_index_of(line.encode()) == place}
     assert all(row.target is None for part in rows.values() for row in part)
 
 
@@ -68,7 +68,7 @@ def test_any_text_comes_back_with_its_own_alphabet(lines: list[str], tmp_path_fa
         with pytest.raises(InvalidInputError, match=r"different lines .* in .*my\.txt; need 10 or more|is empty"):
             DataSource(TEXT, file)
         return
-    if {place_of(line.encode()) for line in expected} != {0, 1, 2}:
+    if {split_index_of(line.encode()) for line in expected} != {0, 1, 2}:
         with pytest.raises(InvalidInputError, match=r"no row for \w+ among the \d+ different lines .* in .*my\.txt"):
             DataSource(TEXT, file)
         return

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqhub.data import vectors
-from seqhub.data.assignment import place_of
+from seqhub.data.assignment import split_index_of
 from seqhub.data.source import DataSource
 from seqhub.data.vectors import VectorRow, read_vectors, write_vectors
 from seqhub.errors import InvalidInputError, OutputExistsError, UnknownNameError
@@ -50,7 +50,7 @@ def test_rows_come_back_each_in_one_split(number: int, tmp_path: Path) -> None:
     }
     for place, part in enumerate(parts.values()):
         assert contents(part, schema.labels) == {
-            (row.values.tobytes(), row.label) for row in rows if place_of(row.values.tobytes()) == place
+            (row.values.tobytes(), row.label) for row in rows if split_index_of(row.values.tobytes()) == place
         }
     again = read_vectors(tmp_path / "rows.parquet").splits
     assert all(np.array_equal(parts[split].inputs, again[split].inputs) for split in SPLITS)
@@ -76,7 +76,7 @@ def test_named_splits_are_kept_and_missing_ones_are_taken_from_training(tmp_path
                 assert contents(parts[split], schema.labels) == {
                     (row.values.tobytes(), row.label)
                     for row in rows
-                    if row.split in ("train", None) and place_of(row.values.tobytes()) == place
+                    if row.split in ("train", None) and split_index_of(row.values.tobytes()) == place
                 }
         assert sum(map(len, parts.values())) == 200
 

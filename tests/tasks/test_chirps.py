@@ -65,8 +65,8 @@ def test_nothing_comes_near_the_threshold_of_the_rule():
     loudest, rows = batch.inputs.max(axis=2), np.arange(len(batch))
     onsets = np.rint(batch.labels * chirps.RATE / chirps.HOP).astype(int)
     before = np.arange(loudest.shape[1]) < onsets[:, None] - 1
-    assert loudest[before].max() < chirps._HEARD - 0.3
-    assert loudest[rows, onsets - 1].min() > chirps._HEARD + 0.3
+    assert loudest[before].max() < chirps._TONE_THRESHOLD - 0.3
+    assert loudest[rows, onsets - 1].min() > chirps._TONE_THRESHOLD + 0.3
 
 
 def test_reversed_in_time_a_tone_goes_the_other_way():

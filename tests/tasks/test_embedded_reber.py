@@ -48,13 +48,13 @@ def test_the_given_strings_are_256_for_each_split_all_distinct():
 
 
 def test_what_may_follow():
-    legal = [set(symbols) for symbols in TASK.legal("BPBPTVPXVVEPE")]
+    legal = [set(symbols) for symbols in TASK.legal_next_symbols("BPBPTVPXVVEPE")]
     assert legal == [set(symbols) for symbols in ("TP", "B", "TP", "TV", "TV", "PV", "XS", "TV", "PV", "E", "P", "E")]
 
 
 def test_each_symbol_is_one_of_those_that_may_follow():
     for text in Split("embedded_reber/endless", "test").blocks(0, 1).texts():
-        legal = TASK.legal(text)
+        legal = TASK.legal_next_symbols(text)
         assert len(legal) == len(text) - 1
         assert all(symbol in symbols for symbol, symbols in zip(text[1:], legal, strict=True))
 
@@ -85,7 +85,7 @@ class Knows:
         width = int(rows.lengths.max())
         scores = np.zeros((len(rows), width, 1 + len(TASK.symbols)))
         for row, text in enumerate(rows.texts()):
-            for step, symbols in enumerate(TASK.legal(text)):
+            for step, symbols in enumerate(TASK.legal_next_symbols(text)):
                 scores[row, step, TASK.encode(symbols)] = np.linspace(0.5, 0.9, len(symbols))
             if text == self.slip:
                 scores[row, -2 + len(text) - 1, TASK.encode({"T": "P", "P": "T"}[text[1]])] = self.height

@@ -20,7 +20,7 @@ from tests.helpers.task_cases import TASK_ID_SPLITS, TASK_IDS, assert_follows, c
 TASKS = [get_task(name) for name in list_tasks()]
 
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-each_address = pytest.mark.parametrize("task_id", TASK_IDS)
+each_task_id = pytest.mark.parametrize("task_id", TASK_IDS)
 each_split = pytest.mark.parametrize(("task_id", "split"), TASK_ID_SPLITS)
 
 
@@ -111,7 +111,7 @@ def test_unknown_configs_list_the_known_ones(task, config):
         resolve(f"{task.name}/{config}")
 
 
-@each_address
+@each_task_id
 def test_wrong_splits_seeds_and_ranges_are_refused(task_id):
     with pytest.raises(UnknownNameError, match=f"no split of {task_id} 'dev'; known: train, validation, test"):
         Split(task_id, "dev")

@@ -5,7 +5,7 @@ import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.qrsu import TASK, QrsuConfig, tutorial_stream
-from seqhub.tasks.splits import SPLITS, Split, owner_of
+from seqhub.tasks.splits import SPLITS, Split, split_indices
 from tests.helpers.task_cases import assert_follows, assert_same_law, first_rows
 
 # config -> length, step of the first mark, step of the second: the generator of the course, both ends included
@@ -94,7 +94,7 @@ def test_easy_shares_its_whole_support_among_the_splits():
     texts = finite_domain.batch.texts()
     assert len(set(texts)) == len(texts) == 1024 + 4096
     assert [TASK.labels[label] for label in finite_domain.batch.labels] == TASK.solve_batch(texts)
-    owners = owner_of(finite_domain)
+    owners = split_indices(finite_domain)
     assert np.bincount(owners).tolist() == [4096, 512, 512]
     for number, split in enumerate(SPLITS):
         mine = {text for text, owner in zip(texts, owners, strict=True) if owner == number}

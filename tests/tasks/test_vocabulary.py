@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.vocabulary import MOST_SYMBOLS, PAD_ID, Vocabulary
+from seqhub.tasks.vocabulary import MAX_SYMBOLS, PAD_ID, Vocabulary
 
 LETTERS = Vocabulary("XYabcdBE", name="letters")
 WORDS = Vocabulary(("good", "bad", "not", "ünder"), " ", "words")
@@ -75,7 +75,7 @@ def test_batches_are_padded_on_the_right():
         (("a b", "c"), " ", "symbol 'a b' of it; a word has no space in it"),
         (("",), " ", "symbol '' of it"),
         ("ab", ", ", "separator ', ' of it; need nothing or a space"),
-        ([str(i) for i in range(MOST_SYMBOLS + 1)], " ", "need 1 to 65,534 different ones"),
+        ([str(i) for i in range(MAX_SYMBOLS + 1)], " ", "need 1 to 65,534 different ones"),
     ],
 )
 def test_what_is_no_alphabet_is_refused_in_one_line(symbols, separator, message):
