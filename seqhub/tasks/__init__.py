@@ -1,1 +1,1 @@
-"""What the data is: one file per task, NumPy only."""
+"""Definitions of the tasks, one file for each, with NumPy as the only dependency."""

@@ -1,8 +1,8 @@
-"""The tutorial's own stream of QRSU batches, bit for bit, from a random state of its own.
+"""Exact reproduction of the QRSU batches of the tutorial, with a separate random state.
 
-The generator of the course "NYU Deep Learning" (Canziani & LeCun, 2020, notebook 08) draws from NumPy's global
-random state, one call a field. This repeats its calls in their order on a private legacy `RandomState`, whose
-values NumPy has frozen, so the batches are those of the course while the global state is left alone.
+The generator of the course "NYU Deep Learning" (Canziani & LeCun, 2020, notebook 08) draws from NumPy's global random
+state, one call for each field. This module makes the same calls in the same order on a private legacy `RandomState`.
+NumPy has frozen its values, so the batches equal those of the course, and the global state does not change.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError, UnknownNameError
 
-# level -> ranges of length, first and second mark, upper ends excluded: the very arguments of the original's draws,
-# on which its random numbers depend
+# level -> ranges of length, first and second mark, upper ends excluded: the arguments of the original's random calls
 _RANGES = {
     "easy": ((7, 9), (1, 3), (4, 6)),
     "normal": ((30, 41), (2, 6), (20, 28)),
@@ -28,21 +27,21 @@ _SYMBOLS, _CLASSES = 8, 4
 def tutorial_stream(
     level: str, batch_size: int = 32, seed: int = 8382
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-    """Yield the tutorial's batches without end.
+    """Yield the batches of the tutorial without end.
 
     Args:
         level: `easy`, `normal`, `moderate`, `hard` or `nightmare`.
-        batch_size: Sequences a batch.
+        batch_size: Number of sequences in a batch.
         seed: Seed of the legacy generator, 0 to 2**32 - 1.
 
     Yields:
-        x: (batch_size, width, 8) one-hot int32, columns X Y a b c d B E, zero rows in front; width is one more
-            than the longest sequence, as in the original.
+        x: (batch_size, width, 8) one-hot int32, columns X Y a b c d B E, padded with zero rows in front; width is one
+            more than the longest sequence, as in the original.
         y: (batch_size, 4) one-hot float32, columns Q R S U.
 
     Raises:
         UnknownNameError: No such level.
-        InvalidInputError: A batch size below one.
+        InvalidInputError: `batch_size` below 1.
 
     >>> x, y = next(tutorial_stream("easy"))
     >>> "".join("XYabcdBE"[column] for step in x[0] for column in step.nonzero()[0]), "QRSU"[y[0].argmax()]
@@ -51,7 +50,7 @@ def tutorial_stream(
     if level not in _RANGES:
         raise UnknownNameError.of("level", level, _RANGES)
     if batch_size < 1:
-        raise InvalidInputError(f"batch size {batch_size}; need at least 1")
+        raise InvalidInputError(f"batch_size={batch_size}: must be at least 1")
     return _batches(level, batch_size, np.random.RandomState(seed))
 
 

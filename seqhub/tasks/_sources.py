@@ -1,4 +1,4 @@
-"""BibTeX of papers that several tasks come from."""
+"""BibTeX entries of papers that are the source of several tasks."""
 
 LONG_SHORT_TERM_MEMORY = """@article{hochreiter1997long,
   author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},

@@ -1,4 +1,4 @@
-"""What the temporal order tasks share: noise over four symbols, and in it X or Y at some steps."""
+"""Base class of the temporal order tasks: noise over four symbols, with X or Y at some steps."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from seqhub.tasks.schema import Batch, IntRange, StoppingRule, TaskConfig
 NOISE = "abcd"
 ENDS = "BE"  # first and last symbol
 
-# (65536,) words of 8 ASCII characters: the noise that 16 random bits stand for, two bits a step
+# (65536,) words of 8 ASCII characters: the noise that 16 random bits encode, two bits for each step
 _EIGHT_STEPS = np.frombuffer(NOISE.encode(), np.uint8)[
     np.arange(1 << 16)[:, None] >> np.arange(0, 16, 2) & 3
 ].copy().view(np.uint64)[:, 0]  # fmt: skip
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=TaskConfig)
 
 
 class TemporalOrder(Task[C]):
-    """A class for what the marked symbols were, in order."""
+    """Classification of the marked symbols in order."""
 
     symbols = "XYabcdBE"
     marked = "XY"
@@ -37,7 +37,7 @@ class TemporalOrder(Task[C]):
 
     @staticmethod
     def noise(length: IntRange, random: BlockRandom) -> NDArray[np.uint16]:
-        """Words (N, T / 8) that decide the noise of the longest sequence, eight steps each."""
+        """Return random words (N, T / 8) for the noise of the longest sequence, each for eight steps."""
         return random.uint16(-(-length[1] // 8))
 
     @staticmethod
@@ -49,13 +49,13 @@ class TemporalOrder(Task[C]):
         noise: NDArray[np.uint16],
         ends: str = ENDS,
     ) -> Batch:
-        """Sequences from their fields.
+        """Return sequences made of their fields.
 
         Args:
-            length: Shortest and longest.
-            lengths: (N,), steps of each.
-            places: For each marked symbol, in order, its step in every sequence, (N,).
-            labels: (N,), whose bits, highest first, are the marked symbols: 0 for X, 1 for Y.
+            length: Shortest and longest length.
+            lengths: (N,), number of steps of each sequence.
+            places: For each marked symbol, in order, its step in each sequence, (N,).
+            labels: (N,), with the marked symbols as bits, highest first: 0 for X, 1 for Y.
             noise: (N, T / 8), see `noise`.
             ends: First and last symbol.
         """
@@ -74,7 +74,7 @@ class TemporalOrder(Task[C]):
 
 @cache
 def _kept(length: IntRange, words: int) -> NDArray[np.uint64]:
-    """Ones where a row of each length has steps: (lengths, W), the last W words of a row, where lengths differ."""
+    """Return masks with ones in the steps of a row: (lengths, W), for the last W words, in which lengths differ."""
     steps = np.arange(length[0] // 8 * 8, words * 8)
     kept = steps < np.arange(length[0], length[1] + 1)[:, None]
     return (kept * np.uint8(255)).view(np.uint64)

@@ -1,26 +1,26 @@
-"""The adding problem: the sum of two marked numbers, long after they came.
+"""Adding problem: the sum of two marked numbers in a long sequence.
 
 Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), section 5.4 (`hs97`);
 Arjovsky, Shah & Bengio (2016), "Unitary Evolution Recurrent Neural Networks", section 5.2 (`urnn`); Bai, Kolter &
 Koltun (2018), "An Empirical Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling",
-section 4.2 (`tcn`). A step is a pair of a value and a marker; what is to be said at the end is a function of the values
-that are marked by 1. What goes by this name in the three papers differs in everything else:
+section 4.2 (`tcn`). A step is a pair of a value and a marker. The target at the end is a function of the two values
+with marker 1. Everything else differs between the three papers:
 
     config      length        values   marks                                     target
     hs97-tT     T to T + T/10 [-1, 1)  one of the first 10 pairs, then one of    0.5 + (X1 + X2) / 4
-                                       the first T/2 - 1 not marked yet; both
-                                       ends have marker -1
+                                       the first T/2 - 1 others; both ends
+                                       have marker -1
     urnn-tT     T             [0, 1)   one in each half                          X1 + X2
     tcn-tT      T             [0, 1)   any two                                   X1 + X2
 
-In `hs97` a mark that falls on the first pair is hidden by the -1 there, and its value counts as 0:
+In `hs97` a mark on the first pair is hidden by the marker -1, and its value counts as 0:
 
     >>> TASK.solve([[0.9, -1], [0.5, 1], [-0.1, 0], [-0.25, 1], [0.3, -1]]), TASK.solve([[0.5, 1], [0.25, 1]])
     (0.5625, 0.75)
 
-Values are multiples of 2**-15 (`hs97`) or 2**-16, so float32 holds every target exactly. An answer counts as right
-within 0.04, the bound of 1997; the other papers know only the mean squared error, which is 1/6 for the best constant
-answer, 1. That of `hs97` is 0.5, with an error of 0.039.
+Values are multiples of 2**-15 (`hs97`) or 2**-16, so every target is exact in float32. A prediction is right within
+0.04, the tolerance of 1997. The other papers report only the mean squared error; the constant baseline predicts 1, with
+an error of 1/6. In `hs97` it predicts 0.5, with an error of 0.039.
 """
 
 from dataclasses import dataclass
@@ -39,26 +39,26 @@ TOLERANCE = 0.04
 
 @dataclass(frozen=True, kw_only=True)
 class AddingConfig(TaskConfig):
-    """A length, and whose rules hold: see the top of this file."""
+    """Range of lengths, and the paper that the config follows, see the top of this file."""
 
     rules: Literal["hs97", "urnn", "tcn"]
 
     def __post_init__(self) -> None:
         fixed = self.length[0] == self.length[1]
         self.require(20 <= self.length[0] <= self.length[1], "20 steps or more")
-        self.require(self.rules == "hs97" or fixed, "a fixed length but for hs97")
+        self.require(self.rules == "hs97" or fixed, "a fixed length, except for hs97")
 
 
 class Adding(Task[AddingConfig]):
-    """The sum of two marked values."""
+    """Sum of two marked values."""
 
     name = "adding"
     version = 1
-    title = "The adding problem: the sum of two marked numbers of a long sequence"
+    title = "Adding problem: the sum of two marked numbers in a long sequence"
     description = (
-        "A sequence is of pairs of a random value and a marker, and two pairs are marked by 1. The target is their "
-        "sum, in the configs hs97 scaled to 0.5 + sum / 4, where values are of [-1, 1) instead of [0, 1), both ends "
-        "have marker -1, and a mark hidden there counts as 0."
+        "A sequence consists of pairs of a random value in [0, 1) and a marker. Two pairs have marker 1, and the "
+        "target is the sum of their values. In the configs hs97 values are in [-1, 1), the target is 0.5 + sum / 4, "
+        "both ends have marker -1, and the value of a mark that this hides counts as 0."
     )
     source = LONG_SHORT_TERM_MEMORY
     configs = (
@@ -76,7 +76,7 @@ class Adding(Task[AddingConfig]):
     paper_sequences: ClassVar = {"hs97-t100": 74_000, "hs97-t500": 209_000, "hs97-t1000": 853_000}  # Table 7
     paper_wrong: ClassVar = {"hs97-t100": 1 / 2560, "hs97-t500": 0.0, "hs97-t1000": 1 / 2560}
     paper_setting = (
-        "a network of 93 weights without forget gates learned online, one sequence at a time, by gradient descent"
+        "a network of 93 weights without forget gates was trained online, one sequence at a time, by gradient descent"
     )
 
     def schema(self, config: AddingConfig) -> TaskSchema:
@@ -92,12 +92,12 @@ class Adding(Task[AddingConfig]):
         return StoppingRule(rule="st3", section="5.4", tolerance=TOLERANCE, window=2_000, mean_error=0.01)
 
     def constant_baseline(self, config: AddingConfig) -> ConstantBaseline:
-        reach = 2 * TOLERANCE  # of the difference of a sum of two values of [0, 1) from 1, in halves of their range
+        reach = 2 * TOLERANCE  # tolerance of the mean of the two values, which are in [-1, 1)
         if config.rules != "hs97":
             return ConstantBaseline(1.0, 1 / 6, 1 - (1 - TOLERANCE) ** 2)
-        alone = hidden_mark_share(config.length)  # sequences of which a single value counts
-        within = alone * 2 * reach + (1 - alone) * (1 - (1 - reach) ** 2)
-        return ConstantBaseline(0.5, (2 - alone) / 48, within)
+        single = hidden_mark_share(config.length)  # share of the sequences with only one visible mark
+        within = single * 2 * reach + (1 - single) * (1 - (1 - reach) ** 2)
+        return ConstantBaseline(0.5, (2 - single) / 48, within)
 
     def generate(self, config: AddingConfig, random: BlockRandom) -> Batch:
         if config.rules == "hs97":

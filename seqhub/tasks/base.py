@@ -1,4 +1,4 @@
-"""The shape of a task: facts, named configs, one vectorised generator, one slow rule."""
+"""Base class of the tasks: metadata, named configs, a vectorised generator and a reference solution."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,113 +16,116 @@ C = TypeVar("C", bound=TaskConfig)
 
 
 class Task(ABC, Generic[C]):
-    """A task on sequences.
+    """Base class of a task on sequences.
 
-    Most tasks draw without end: they have `generate`. One whose rows are given once and for all, like real images, has
-    `rows` instead.
+    Most tasks generate any number of rows and implement `generate`. Tasks with fixed rows, such as real images,
+    implement `rows` instead.
     """
 
     name: ClassVar[str]
-    version: ClassVar[int]  # raised whenever any published byte changes
+    version: ClassVar[int]  # increased whenever a published byte changes
     title: ClassVar[str]  # one line, for lists and cards
-    symbols: ClassVar[Sequence[str]] = ()  # of texts: one character each, or words with `separator` between
+    symbols: ClassVar[Sequence[str]] = ()  # of texts: one character each, or words separated by `separator`
     separator: ClassVar[str] = ""
     labels: ClassVar[tuple[str, ...]] = ()
-    description: ClassVar[str]  # in one or two sentences, for cards
-    source: ClassVar[str]  # BibTeX of where the task comes from
+    description: ClassVar[str]  # one or two sentences, for cards
+    source: ClassVar[str]  # BibTeX entry of the publication that introduced the task
     configs: ClassVar[tuple[TaskConfig, ...]]
-    custom_format: ClassVar[Literal["", "lines", "csv", "vectors"]] = ""  # of a file for the config `custom`; "": none
-    marked: ClassVar[Sequence[str]] = ()  # those of `symbols` that decide the label; pictures point at them
-    license: ClassVar[str] = "apache-2.0"  # of the rows, in the Hub's spelling
-    paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences to success in `source`
-    paper_wrong: ClassVar[dict[str, float]] = {}  # config -> share of the test sequences that were wrong there
-    paper_setting: ClassVar[str] = ""  # how that experiment differs from a run here, to follow "in the paper, "
-    limits: ClassVar[str] = "The data are synthetic: they test memory over many steps, and nothing about language."
+    custom_format: ClassVar[Literal["", "lines", "csv", "vectors"]] = ""  # file format of the config `custom`; "": none
+    marked: ClassVar[Sequence[str]] = ()  # the symbols that determine the label, highlighted in figures
+    license: ClassVar[str] = "apache-2.0"  # of the rows, as a license identifier of the Hub
+    paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences until the criterion of `source`
+    paper_wrong: ClassVar[dict[str, float]] = {}  # config -> error rate on the test sequences in `source`
+    paper_setting: ClassVar[str] = ""  # setting of the experiment in `source`; follows "in the paper, "
+    limits: ClassVar[str] = "The data are synthetic. They test memory over many steps, not language understanding."
 
     def __repr__(self) -> str:
-        """Name, title and configs, as in `<Task square: ...; configs: fixed, random>`."""
+        """Return name, title and configs, as in `<Task square: ...; configs: fixed, random>`."""
         return f"<Task {self.name}: {self.title}; configs: {', '.join(config.name for config in self.configs)}>"
 
     def generate(self, config: C, random: BlockRandom) -> Batch:
-        """Draw `random.size` labelled sequences; field after field, so that each block stands alone."""
-        raise NotImplementedError(f"{self.name}/{config.name} is a given set of rows")
+        """Generate `random.size` labelled sequences.
+
+        Draw the values of one field for all sequences before those of the next, so that blocks are independent.
+        """
+        raise NotImplementedError(f"{self.name}/{config.name} has fixed rows; generate is not implemented")
 
     def rows(self, config: C, split: str) -> Batch | None:
-        """All rows of a split where they are given once and for all, or None where they are drawn."""
+        """Return all rows of a split if they are fixed; None if they are generated."""
         return None
 
     @abstractmethod
     def solve(self, sequence: Any) -> Any:
-        """The rule itself, on one sequence: slow, plain, and what the tests trust.
+        """Return the target of one sequence by the definition of the task. The tests use it as the reference.
 
         Args:
             sequence: A text, or real values (T, F).
 
         Returns:
-            The target as in `Example`: a class name, a number, or a class name per step (None where it does not count).
+            The target as in `Example`: a class name, a number, or a class name per step (None for ignored steps).
 
         Raises:
-            InvalidInputError: The sequence is none that this task can draw.
+            InvalidInputError: The sequence is not valid for this task.
         """
 
     def finite_domain(self, config: C) -> FiniteDomain | None:
-        """Every sequence of `config` with its weight, or None where there are too many to list."""
+        """Return all possible sequences of `config` with their weights; None if there are too many to list."""
         return None
 
     def splits_overlap(self, config: C) -> bool:
-        """Whether given rows stand in more than one split, because whoever gave them had it so."""
+        """Return True if the same rows occur in more than one split, as in the source."""
         return False
 
     def schema(self, config: C) -> TaskSchema:
-        """What the rows of `config` hold; here, of texts with one class each."""
+        """Return the schema of the rows of `config`; by default texts with one class each."""
         return TaskSchema(vocabulary=self.vocabulary, labels=self.labels)
 
     def sizes(self, config: C) -> Mapping[str, int] | None:
-        """Rows of each split to publish of a config that is drawn, where the usual ones do not suit it."""
+        """Return the published number of rows of each split of a generated config; None for the default numbers."""
         return None
 
     def stopping_rule(self, config: C) -> StoppingRule | None:
-        """When `source` calls a run successful, or None where it says nothing of the kind."""
+        """Return the stopping rule that `source` uses, or None if it has none."""
         return None
 
     def legal_next_symbols(self, sequence: Any) -> list[str]:
-        """Which symbols may follow each step of a text but its last; for tasks whose success is to know them."""
+        """Return the symbols that may follow each step of a text except the last; for tasks with a grammar."""
         raise NotImplementedError(f"{self.name} has no grammar")
 
     def chance(self, config: C) -> float | None:
-        """Accuracy of the best guess that ignores the input; None for targets without classes."""
+        """Return the accuracy of the best constant prediction; None for targets without classes."""
         labels = self.schema(config).labels
         return 1 / len(labels) if labels else None
 
     def constant_baseline(self, config: C) -> ConstantBaseline | None:
-        """The answer with the least mean squared error of those that ignore the input; None but for a `number`."""
+        """Return the constant prediction with the least mean squared error; None unless the target is a `number`."""
         return None
 
     def has_exact_targets(self, config: C, split: str) -> bool:
-        """Whether `solve` knows every target of a split; not where noise hides them, or is part of them."""
+        """Return True if `solve` reproduces every target of a split; False if inputs or targets are noisy."""
         return True
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """Of the texts of this task."""
+        """Vocabulary of the texts of this task."""
         return Vocabulary(self.symbols, self.separator, self.name)
 
     def solve_batch(self, sequences: Sequence[Any], config: C | None = None) -> list[Any]:
-        """Apply `solve` to each sequence; `config` matters only where the rule differs between configs."""
+        """Apply `solve` to each sequence; `config` is used only if the definition differs between configs."""
         return [self.solve(sequence) for sequence in sequences]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, see `Vocabulary.encode`."""
+        """Return the ids of a text, see `Vocabulary.encode`."""
         return self.vocabulary.encode(text)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """The text of ids, see `Vocabulary.decode`."""
+        """Return the text of ids, see `Vocabulary.decode`."""
         return self.vocabulary.decode(ids)
 
     def encode_batch(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Ids (N, T) of N texts, see `Vocabulary.encode_batch`."""
+        """Return the ids (N, T) of N texts, see `Vocabulary.encode_batch`."""
         return self.vocabulary.encode_batch(texts)
 
     def decode_batch(self, ids: NDArray[np.integer]) -> list[str]:
-        """Texts of the rows of ids (N, T)."""
+        """Return the texts of the rows of ids (N, T)."""
         return self.vocabulary.decode_batch(ids)

@@ -1,19 +1,18 @@
-"""Completing a text character by character: the three phrases of a first course on recurrent networks.
+"""Character completion of three phrases from an introductory tutorial on recurrent networks.
 
 Source: Loye (2019), "A Beginner's Guide on Recurrent Neural Networks with PyTorch", FloydHub blog. Three phrases are
-padded on the right with spaces to the longest, 15 characters; a network reads the first 14 and learns, at each, the one
-that follows. Then it completes: from `good` on it is to write `good i am fine `.
+padded on the right with spaces to the length of the longest, 15 characters. A network reads the first 14 characters and
+learns to predict the next one at each step. Then it completes phrases: `good` should become `good i am fine `.
 
     >>> TASK.complete("good")
     'good i am fine '
 
-`tutorial` has the phrases as the course had them, so the spaces at their ends are symbols to be learnt like any other.
-The order of the symbols is fixed here, space first and then the alphabet; the course took it from a set of strings,
-whose order changes from process to process, and with it every weight.
+`tutorial` has the phrases of the source, so the spaces at their ends are symbols to be learnt like any other. The order
+of the symbols is fixed here, space first and then the letters in alphabetical order. The source takes it from a set of
+strings, with an order that changes from process to process, so its weights are not reproducible.
 
-It is a memory test, so all three splits hold the same three rows. Two of the phrases start with `h`, so one of the 42
-characters cannot be known: 41/42 is the best accuracy there is. `char_completion/custom` takes any
-text.
+The task tests memorisation, so all three splits have the same three rows. Two of the phrases start with `h`, so one of
+the 42 characters cannot be predicted: the best accuracy is 41/42. `char_completion/custom` takes any text.
 """
 
 import numpy as np
@@ -26,7 +25,7 @@ PHRASES = ("hey how are you", "good i am fine ", "have a nice day")
 
 
 class CharCompletion(Task[TaskConfig]):
-    """The next character of three phrases."""
+    """Next characters of three phrases."""
 
     name = "char_completion"
     version = 1
@@ -34,11 +33,11 @@ class CharCompletion(Task[TaskConfig]):
     symbols = " acdefghimnoruvwy"
     custom_format = "lines"
     description = (
-        "A sequence is a phrase, padded with spaces on the right. What is to be learnt at each character is the next."
+        "A sequence is a phrase, padded with spaces on the right. The target at each character is the next character."
     )
     limits = (
-        "Three phrases, to be known by heart: it shows that a network can, and nothing about language. Training, "
-        "validation and test rows are the same."
+        "Three phrases to be memorised: the task shows that a network can memorise, and nothing about language. "
+        "Training, validation and test rows are the same."
     )
     source = """@misc{loye2019beginner,
   author       = {Loye, Gabriel},
@@ -60,20 +59,20 @@ class CharCompletion(Task[TaskConfig]):
         return True
 
     def complete(self, start: str) -> str:
-        """The phrase that starts so.
+        """Return the phrase that begins with `start`.
 
         Raises:
-            InvalidInputError: None does, or several do.
+            InvalidInputError: No phrase or several phrases begin with it.
         """
         found = [phrase for phrase in PHRASES if start and phrase.startswith(start)]
         if len(found) != 1:
-            raise InvalidInputError(f"{len(found)} phrases of {self.name} start with {start!r}; need one")
+            raise InvalidInputError(f"start={start!r}: must be the beginning of one phrase, not {len(found)}")
         return found[0]
 
     def solve(self, sequence: str) -> None:
-        """Nothing beside the text itself, of which every character is the target of the one before."""
+        """Check that the text is one of the phrases; the targets are its characters."""
         if sequence not in PHRASES:
-            raise InvalidInputError(f"{sequence!r} is no phrase of {self.name}: {', '.join(map(repr, PHRASES))}")
+            raise InvalidInputError(f"{sequence!r} is not a phrase of {self.name}: {', '.join(map(repr, PHRASES))}")
 
 
 TASK = CharCompletion()

@@ -1,4 +1,4 @@
-"""Echo: say, at every step, which symbol stood there some steps before.
+"""Echo: predict at every step the symbol of some steps before.
 
 Source: the course "NYU Deep Learning" (Canziani & LeCun, 2020), notebook 09 and its generator `EchoData`.
 A sequence is noise over {0, 1}; the class of a step is the symbol `echo_step` steps before it:
@@ -6,12 +6,12 @@ A sequence is noise over {0, 1}; the class of a step is the symbol `echo_step` s
     >>> TASK.solve("1011001", echo_step=3)
     [None, None, None, '1', '0', '1', '1']
 
-The first `echo_step` steps have no echo. The course calls it 0 there, a class that nothing in the input decides; here
-they do not count, in no loss and in no accuracy.
+The first `echo_step` steps have no echo. The course gives them class 0, which the input does not determine; here they
+are ignored in the loss and in the accuracy.
 
-The course cuts one row of 40,000 steps into chunks, and the state is carried from each to the next. A sequence here
-has 200 steps, enough for twenty chunks of ten, or in `step3-ragged` 20 to 200; how it is cut is a setting of the
-training (`chunk_steps`), not of the data. Chance level is 1/2.
+The course divides one row of 40,000 steps into truncated BPTT segments and carries the state from each to the next. A
+sequence here has 200 steps, enough for twenty segments of ten, or in `step3-ragged` 20 to 200. The length of the
+segments is a setting of the training (`chunk_steps`), not of the data. The chance level is 1/2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ _ZERO = ord("0")
 
 @dataclass(frozen=True, kw_only=True)
 class EchoConfig(TaskConfig):
-    """One delay for all steps."""
+    """Constant delay of the echo."""
 
     echo_step: int  # steps between a symbol and its echo
 
@@ -40,7 +40,7 @@ class EchoConfig(TaskConfig):
 
 
 class Echo(Task[EchoConfig]):
-    """Binary noise, and the same noise some steps later."""
+    """Echo of binary noise some steps later."""
 
     name = "echo"
     version = 1
@@ -48,10 +48,10 @@ class Echo(Task[EchoConfig]):
     symbols = "01"
     labels = ("0", "1")
     description = (
-        "A sequence is uniform noise over 0 and 1. The class of each step is the symbol that stood `echo_step` steps "
-        "before it; the first `echo_step` steps have none and do not count."
+        "A sequence is uniform noise over 0 and 1. The class of each step is the symbol `echo_step` steps before it. "
+        "The first `echo_step` steps have no class and are ignored."
     )
-    limits = "The data are synthetic: they test whether the most recent few symbols are kept, in order, all the time."
+    limits = "The data are synthetic. They test whether a model keeps the most recent symbols in order at every step."
     source = """@misc{canziani2020nyu,
   author = {Canziani, Alfredo and LeCun, Yann},
   title  = {{NYU} Deep Learning, {DS-GA} 1008, notebook 09: signal echoing},
@@ -85,7 +85,7 @@ class Echo(Task[EchoConfig]):
 
     def solve(self, sequence: str, echo_step: int = 3) -> list[str | None]:
         if not sequence or set(sequence) - set(self.symbols):
-            raise InvalidInputError(f"{sequence[:40]!r} is no echo sequence: one symbol or more of 0 and 1")
+            raise InvalidInputError(f"{sequence[:40]!r} is not a valid echo sequence: must be one or more of 0 and 1")
         return [None if step < echo_step else sequence[step - echo_step] for step in range(len(sequence))]
 
     def solve_batch(self, sequences: Sequence[Any], config: EchoConfig | None = None) -> list[Any]:

@@ -1,24 +1,25 @@
-"""Long time lags: the first symbol decides the last, and all between is known by heart, noise, or noise of any length.
+"""Long time lags: the target is the first symbol, after a fixed sequence or noise.
 
 Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), experiments 2a, 2b and 2c
 (section 5.2, Table 2 and Table 3).
 
-`2a-pP` has two sequences, x a1 ... a(P-1) x and y a1 ... a(P-1) y; each next symbol is to be said, and only the last
-takes memory. In `2b-pP` the symbols between are drawn from a1 to a(P-1), so that nothing can be said of them; what is
-to be said is the symbol that stood first, after P symbols:
+`2a-pP` has two sequences, x a1 ... a(P-1) x and y a1 ... a(P-1) y. The target at each step is the next symbol; only the
+last one needs memory. In `2b-pP` the symbols after the first are uniform noise over a1 to a(P-1). The target after P
+symbols is the first symbol:
 
     >>> TASK.solve("y a3 a1 a1")
     'y'
 
-`2c-qQ-pP` is b, then x or y, then Q drawn symbols out of a1 to aP, then more of them until lot decides, each time one
-in ten, that it is over, then e. What is to be said is the second symbol:
+`2c-qQ-pP` is b, then x or y, then uniform noise over a1 to aP, then e. The noise has Q symbols and continues after each
+further symbol with probability 9/10. The target is the second symbol:
 
     >>> TASK.solve("b x a2 a2 a1 e")
     'x'
 
-In the paper the answer is a further symbol of the sequence, which here is its label; so a text is one symbol shorter
-than there, and Q + 12 symbols long on average. Of 65,536 equal shares of the law of its length the last is where it
-ends, Q + 108 symbols. Chance level is 1/2, and in 2a, P - 1 of P steps for whoever knows the middle by heart.
+In the paper the target is a further symbol of the sequence; here it is the label, so a text is one symbol shorter, with
+Q + 12 symbols on average. The distribution of the length is divided into 65,536 equally probable parts, so the longest
+text has Q + 108 symbols. The chance level is 1/2. In 2a a model that has memorised only the middle is right in P - 1 of
+P steps.
 """
 
 from collections.abc import Mapping
@@ -36,43 +37,43 @@ from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom
 from seqhub.tasks.schema import Batch, StoppingRule, TaskConfig, TaskSchema
 from seqhub.tasks.vocabulary import Vocabulary
 
-_MOST = 1_000  # distractors of any config
-_AT_ONCE = 1 << 16  # random words whose products stay in the cache
+_MAX_DISTRACTORS = 1_000
+_AT_ONCE = 1 << 16  # random words in one step, so that their products stay in the cache
 
 
 @cache
 def _extra() -> NDArray[np.int64]:
-    """How many symbols follow the first Q, for each of 65,536 equal shares of the law: (65536,)."""
+    """Return the number of symbols after the first Q, for 65,536 equally probable parts: (65536,)."""
     extra = np.zeros(1 << 16, np.int64)
-    going_on, symbols = 1 << 16, 0
-    while going_on:
+    remaining, symbols = 1 << 16, 0
+    while remaining:
         symbols += 1
-        going_on = 9**symbols * (1 << 16) // 10**symbols
-        extra[:going_on] += 1
+        remaining = 9**symbols * (1 << 16) // 10**symbols
+        extra[:remaining] += 1
     return extra
 
 
 @cache
 def _kept() -> NDArray[np.uint16]:
-    """For each number of symbols that follow the first Q, 1 for these and 0 for the padding: (E + 1, E)."""
+    """Return masks for each number of symbols after the first Q, 1 for symbols and 0 for padding: (E + 1, E)."""
     most = int(_extra().max())
     return (np.arange(most) < np.arange(most + 1)[:, None]).astype(np.uint16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LongLagConfig(TaskConfig):
-    """Which of the three experiments, and its size."""
+    """One of the three experiments, with its size."""
 
     kind: Literal["2a", "2b", "2c"]
-    p: int  # 2a, 2b: one symbol fewer is neither x nor y; 2c: as many distractors
-    q: int = 0  # 2c: distractors that stand in every sequence
+    p: int  # 2a, 2b: p - 1 different distractors; 2c: p different distractors
+    q: int = 0  # 2c: least number of distractors in a sequence
 
     def __post_init__(self) -> None:
-        self.require(2 <= self.p <= _MOST and self.q >= 0, f"2 <= p <= {_MOST:,} and q >= 0")
+        self.require(2 <= self.p <= _MAX_DISTRACTORS and self.q >= 0, f"2 <= p <= {_MAX_DISTRACTORS:,} and q >= 0")
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What sequences are written with: x and y, of 2c b and e, and then a1, a2, ..."""
+        """Vocabulary of the config: x and y, for 2c also b and e, then a1, a2, ..."""
         ends, count = (("x", "y"), self.p - 1) if self.kind != "2c" else (("x", "y", "b", "e"), self.p)
         return Vocabulary((*ends, *(f"a{k}" for k in range(1, count + 1))), " ", f"long_lag/{self.name}")
 
@@ -85,19 +86,19 @@ def _config(kind: Literal["2a", "2b", "2c"], p: int, q: int = 0) -> LongLagConfi
 
 
 class LongLag(Task[LongLagConfig]):
-    """What stood first, a long while ago."""
+    """Prediction of the first symbol after a long time lag."""
 
     name = "long_lag"
     version = 1
-    title = "The first of many symbols, to be remembered to the end (LSTM paper, experiments 2a, 2b, 2c)"
-    symbols = ("x", "y", "b", "e", *(f"a{k}" for k in range(1, _MOST + 1)))
+    title = "The first of many symbols, to be remembered until the end (LSTM paper, experiments 2a, 2b, 2c)"
+    symbols = ("x", "y", "b", "e", *(f"a{k}" for k in range(1, _MAX_DISTRACTORS + 1)))
     separator = " "
     marked = ("x", "y")
     labels = ("x", "y")
     description = (
-        "In 2a a sequence is x or y, then a1, a2, ... in order, then its first symbol again, and what is to be learnt "
-        "is each next symbol. In 2b it is x or y, then noise over a1, a2, ..., and the label is its first symbol. In "
-        "2c it is b, then x or y, then noise of a length that lot decides, then e, and the label is its second symbol."
+        "In 2a a sequence is x or y, then a1, a2, ... in order, then its first symbol again, and the target at each "
+        "step is the next symbol. In 2b it is x or y, then noise over a1, a2, ..., and the label is its first symbol. "
+        "In 2c it is b, then x or y, then noise of random length, then e, and the label is its second symbol."
     )
     source = LONG_SHORT_TERM_MEMORY
     configs = (
@@ -119,7 +120,7 @@ class LongLag(Task[LongLagConfig]):
         "2c-q1000-p100": 135_000,
         "2c-q1000-p50": 203_000,
     }
-    paper_setting = "networks of one or two cells without forget gates learned online, by gradient descent"
+    paper_setting = "networks of one or two cells without forget gates were trained online, by gradient descent"
 
     def schema(self, config: LongLagConfig) -> TaskSchema:
         if config.kind == "2a":
@@ -135,7 +136,7 @@ class LongLag(Task[LongLagConfig]):
         return StoppingRule(rule="streak", section="5.2", tolerance=0.2 if config.kind == "2c" else 0.25, window=10_000)
 
     def splits_overlap(self, config: LongLagConfig) -> bool:
-        return config.kind == "2a"  # two sequences are all that there are
+        return config.kind == "2a"  # which has only two sequences
 
     def generate(self, config: LongLagConfig, random: BlockRandom) -> Batch:
         answers = random.integers(0, 1)
@@ -162,23 +163,26 @@ class LongLag(Task[LongLagConfig]):
         words = sequence.split(" ")
         numbers = [word[1:] for word in words if word[:1] == "a"]
         first, rest = (words[1:2], [*words[:1], *words[2:]]) if words[0] == "b" else (words[:1], words[1:])
-        if first in (["x"], ["y"]) and all(n.isdecimal() and n[0] != "0" and int(n) <= _MOST for n in numbers):
+        if first in (["x"], ["y"]) and all(
+            n.isdecimal() and n[0] != "0" and int(n) <= _MAX_DISTRACTORS for n in numbers
+        ):
             framed = rest == ["b", *rest[1:-1], "e"] and len(numbers) == len(rest) - 2
             if framed or len(rest) == len(numbers) > 0:
                 return first[0]
             if rest == [*(f"a{k}" for k in range(1, len(rest))), *first] and len(rest) > 1:
-                return None  # the text itself holds what is to be learnt
+                return None  # the targets are the symbols of the text
         raise InvalidInputError(
-            f"{sequence[:60]!r} is no long_lag sequence: x or y, then a1, a2, ... in order and the first again, or any "
-            "of them; or b, x or y, any of a1, a2, ..., and e"
+            f"{sequence[:60]!r} is not a valid long_lag sequence: must be x or y, then a1, a2, ... in order and the "
+            "first symbol again; or x or y, then any of a1, a2, ...; or b, x or y, any of a1, a2, ..., and e"
         )
 
 
 def _noise(random: BlockRandom, steps: int, first: int, count: int) -> NDArray[np.uint16]:
-    """Ids (N, steps) from `first` on, `count` of them equally likely.
+    """Return uniform ids (N, steps), from `first` to `first + count - 1`.
 
-    A 32-bit word decides two: times count², shifted back, it numbers a pair, which is looked up. No pair is likelier
-    than another by more than count² / 2**32, one in 4,000 for the largest.
+    A 32-bit word determines two ids: it is multiplied by count² and shifted right by 32 bits, which gives the index of
+    a pair in a table. The probabilities of two pairs differ by a factor of at most 1 + count² / 2**32, which is
+    1 + 1/4,000 for the largest count.
     """
     per_row = -(-steps // 2)
     pairs, found = _pairs(first, count), np.empty((random.size, per_row), np.uint32)
@@ -188,13 +192,13 @@ def _noise(random: BlockRandom, steps: int, first: int, count: int) -> NDArray[n
             part = slice(start, start + _AT_ONCE)
             numbers = np.multiply(words[part], np.uint64(count * count), dtype=np.uint64)
             numbers >>= np.uint64(32)
-            np.take(pairs, numbers.view(np.int64), out=written[part], mode="clip")  # none is outside; needs no copy
+            np.take(pairs, numbers.view(np.int64), out=written[part], mode="clip")  # never clips; avoids a copy
     return found.view(np.uint16)[:, :steps]
 
 
 @cache
 def _pairs(first: int, count: int) -> NDArray[np.uint32]:
-    """Two ids in each word, all pairs of them: (count²,)."""
+    """Return all pairs of ids, each as one word: (count²,)."""
     ids = np.arange(first, first + count, dtype=np.uint16)
     return np.stack(np.broadcast_arrays(ids[:, None], ids), axis=2).reshape(-1).view(np.uint32)
 

@@ -1,4 +1,4 @@
-"""Task ids such as `qrsu/hard`, parsed into values. Imports no NumPy, so that `seqhub --help` need not."""
+"""Parsing of task ids such as `qrsu/hard`. NumPy is not imported here, so that `seqhub --help` starts quickly."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from seqhub.tasks.base import Task
     from seqhub.tasks.schema import TaskConfig, TaskSchema
 
-_CUSTOM, _CUSTOM_IN_0_1 = "custom", "own"  # records and commands of version 0.1 have the second name
+_CUSTOM, _CUSTOM_IN_0_1 = "custom", "own"  # records and commands of version 0.1 use the second name
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class TaskRef:
     """One config of one task, parsed from a task id such as `qrsu/hard` or `path/to/my_task.py/easy`.
 
-    A string is parsed once, where it enters; afterwards the value is passed on.
+    A string is parsed once, at the public interface; internal functions take a TaskRef.
 
     Attributes:
         name: Name of the task, or the path of its file.
@@ -33,10 +33,10 @@ class TaskRef:
 
     @classmethod
     def parse(cls, task_id: "str | TaskRef") -> "TaskRef":
-        """Parse a task id; a TaskRef is returned as it is.
+        """Parse a task id; a TaskRef is returned unchanged.
 
         Raises:
-            UnknownNameError: No such task or config; the message lists those there are.
+            UnknownNameError: No such task or config; the message lists the existing ones.
         """
         if isinstance(task_id, TaskRef):
             return task_id
@@ -58,12 +58,12 @@ class TaskRef:
 
     @property
     def schema(self) -> "TaskSchema":
-        """Schema of the rows that the task itself has for this config."""
+        """Schema of the rows of this config, as the task defines it."""
         return self.definition.schema(self.config)
 
     @property
     def is_custom(self) -> bool:
-        """Whether the user supplies the rows, as a file."""
+        """True if the user supplies the rows as a file."""
         return self.config_name == _CUSTOM
 
     @property
@@ -76,7 +76,7 @@ class TaskRef:
 
 
 class TaskField:
-    """Descriptor of a dataclass field that takes a task id or a TaskRef and holds a TaskRef."""
+    """Descriptor of a dataclass field that converts a task id to a TaskRef."""
 
     @overload
     def __get__(self, instance: None, owner: type) -> "TaskField": ...
@@ -85,7 +85,7 @@ class TaskField:
     def __get__(self, instance: object, owner: type) -> TaskRef: ...
 
     def __get__(self, instance: object | None, owner: type) -> "TaskRef | TaskField":
-        if instance is None:  # a dataclass takes this for a field without a default
+        if instance is None:  # a dataclass then treats the field as one without a default
             raise AttributeError("task")
         ref: TaskRef = instance.__dict__["task"]
         return ref

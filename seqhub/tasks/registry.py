@@ -1,7 +1,7 @@
 """Registry of tasks: modules of this folder, entry points of installed packages, and files.
 
-Module `seqhub.tasks.NAME` defines `TASK`. A package adds tasks by the entry-point group `seqhub.tasks` (name = module
-with a `TASK`), and `path/to/file.py` names the task of one file.
+Module `seqhub.tasks.NAME` defines `TASK`. A package adds tasks with entry points of the group `seqhub.tasks` (name =
+module that defines `TASK`), and `path/to/file.py` refers to the task in one file.
 """
 
 import hashlib
@@ -28,19 +28,19 @@ _NOT_TASKS = {"base", "ref", "registry", "rng", "schema", "splits", "stopping", 
 
 @cache
 def builtin_tasks() -> tuple[str, ...]:
-    """Return the names of the tasks of seqhub itself, sorted."""
+    """Return the names of the tasks that seqhub includes, sorted."""
     names = (module.name for module in iter_modules(tasks.__path__))
     return tuple(sorted(name for name in names if name not in _NOT_TASKS and not name.startswith("_")))
 
 
 @cache
 def list_tasks() -> tuple[str, ...]:
-    """Return the names of all tasks, sorted: those of seqhub and those that installed packages add."""
+    """Return the names of all tasks, sorted, including the tasks that installed packages add."""
     return tuple(sorted({*builtin_tasks(), *_installed()}))
 
 
 def get_task(name: str) -> Task[Any]:
-    """Return the task of that name, or of that file.
+    """Return a task by its name or by the path of its file.
 
     Raises:
         UnknownNameError: No such task; the message lists all tasks.
@@ -62,18 +62,20 @@ def resolve(task_id: str | TaskRef) -> tuple[Task[Any], TaskConfig]:
 
 
 def configs_of(name: str) -> dict[str, TaskConfig]:
-    """Return the configs of a task by name, with `custom` where users can supply rows; errors as in `get_task`."""
+    """Return the configs of a task by name, with `custom` if users can supply rows; errors as in `get_task`."""
     task = get_task(name)
     return {config.name: config for config in (*task.configs, *([CUSTOM] if task.custom_format else []))}
 
 
 @cache
 def _installed() -> dict[str, str]:
-    """Modules of the tasks of installed packages, by name."""
+    """Return the modules of the tasks of installed packages, by name."""
     found = {}
     for point in entry_points(group=GROUP):
         if point.name in builtin_tasks():
-            warnings.warn(f"task {point.name!r} of {point.value} is ignored: seqhub has one of that name", stacklevel=2)
+            warnings.warn(
+                f"task {point.name!r} of {point.value} is ignored: seqhub includes a task of that name", stacklevel=2
+            )
         else:
             found[point.name] = point.value
     return found
@@ -95,7 +97,7 @@ def _registered(name: str) -> Task[Any]:
 
 @cache
 def _task_of_file(name: str, changed: int) -> Task[Any]:
-    """Load the task of a file once for each of its versions, which `changed`, its time in nanoseconds, tells apart."""
+    """Load the task of a file; cached by its modification time `changed`, in nanoseconds."""
     return _task_of(_module_of_file(name), name)
 
 
@@ -106,7 +108,7 @@ def _module_of_file(name: str) -> ModuleType:
     assert spec is not None, "a path that ends in .py has a loader"
     assert spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[key] = module  # dataclasses look their module up
+    sys.modules[key] = module  # dataclasses need their module there
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidConfigError
 from seqhub.tasks.vocabulary import Vocabulary
 
-NO_LABEL = -100  # per-step label of a step that does not count, as the losses of PyTorch and transformers have it
+NO_LABEL = -100  # label of ignored steps, the default `ignore_index` of PyTorch and transformers
 
 
 IntRange = tuple[int, int]  # both ends included
@@ -20,32 +20,32 @@ Target = Literal["class", "number", "step_class", "next_symbol", "inputs"]
 
 
 class Example(NamedTuple):
-    """One sequence with what is to be learnt of it, as a person reads it."""
+    """One sequence and its target in human-readable form."""
 
     inputs: Any  # a text, or real values (T, F)
-    target: Any  # a class name, a number, a class name per step; None where the inputs themselves are the target
+    target: Any  # a class name, a number, or a class name per step; None if the inputs themselves are the target
 
 
 class ConstantBaseline(NamedTuple):
-    """The best answer to a `number` that ignores the input, and what it is worth on test rows."""
+    """Best constant prediction of a `number`, and its expected metrics on test rows."""
 
     value: float
     squared_error: float  # mean
-    within: float  # share of the targets that are within the tolerance of it
+    within: float  # share of the targets within the tolerance of `value`
 
 
 @dataclass(frozen=True)
 class TaskSchema:
-    """What the rows of a config hold: everything that the stages after the task need to know of it.
+    """Schema of the rows of a config: inputs, target and classes.
 
     Args:
-        vocabulary: Of texts; None where the inputs are real values.
-        step_shape: Of the real values at one step; they are published flattened, in C order.
-        target: What is to be learnt: one `class` or `number` a sequence, a class per step (`step_class`), the
-            `next_symbol` of every step, or the `inputs` themselves, which are to be reconstructed.
-        labels: Class names in the order of their numbers; for the targets that have classes.
-        tolerance: Largest absolute error at which a `number` counts as right; for `inputs`, largest mean squared
-            error of a sequence.
+        vocabulary: Vocabulary of texts; None if the inputs are real values.
+        step_shape: Shape of the real values at one step; they are published flattened, in C order.
+        target: Prediction target: one `class` or `number` for each sequence, a class for each step (`step_class`), the
+            `next_symbol` of each step, or the `inputs` themselves, to be reconstructed.
+        labels: Class names in the order of their numbers; for targets with classes.
+        tolerance: Largest absolute error of a correct `number`; for `inputs`, largest mean squared error of a
+            correctly reconstructed sequence.
 
     >>> TaskSchema(vocabulary=Vocabulary("ab"), labels=("even", "odd")).columns
     ('text', 'label')
@@ -62,27 +62,27 @@ class TaskSchema:
     def __post_init__(self) -> None:
         classes = self.target in ("class", "step_class")
         for holds, rule in (
-            ((self.vocabulary is None) != (not self.step_shape), "an alphabet or a step_shape, not both"),
-            (all(size >= 1 for size in self.step_shape), "sizes of 1 or more in step_shape"),
-            (classes == bool(self.labels), "labels for targets that have classes, and for no others"),
+            ((self.vocabulary is None) != (not self.step_shape), "either a vocabulary or a step_shape"),
+            (all(size >= 1 for size in self.step_shape), "sizes of at least 1 in step_shape"),
+            (classes == bool(self.labels), "labels if and only if the target has classes"),
             (
                 (self.target in ("number", "inputs")) == (self.tolerance > 0),
-                "a tolerance above 0 for real targets only",
+                "a tolerance above 0 if and only if the target is number or inputs",
             ),
-            (self.target != "next_symbol" or self.vocabulary is not None, "an alphabet for target next_symbol"),
-            (self.target != "inputs" or self.vocabulary is None, "a step_shape for target inputs"),
+            (self.target != "next_symbol" or self.vocabulary is not None, "a vocabulary for the target next_symbol"),
+            (self.target != "inputs" or self.vocabulary is None, "a step_shape for the target inputs"),
         ):
             if not holds:
-                raise InvalidConfigError(f"a layout needs {rule}; given {self}")
+                raise InvalidConfigError(f"a TaskSchema needs {rule}; given {self}")
 
     @property
     def num_features(self) -> int:
-        """Real values at one step; 0 for texts."""
+        """Number of real values at one step; 0 for texts."""
         return math.prod(self.step_shape) if self.step_shape else 0
 
     @property
     def head(self) -> Literal["sequence", "token", "causal", "base"]:
-        """What a model needs for the target, see `models.registry.HEADS`; `base` reconstructs its inputs."""
+        """Model head for the target, see `models.registry.HEADS`; `base` models reconstruct their inputs."""
         heads: dict[Target, Literal["sequence", "token", "causal", "base"]] = {
             "class": "sequence",
             "number": "sequence",
@@ -94,7 +94,7 @@ class TaskSchema:
 
     @property
     def loss_unit(self) -> str:
-        """What a loss is counted in: the cross-entropy of classes and symbols, or the mean squared error."""
+        """Unit of the loss: nats of the cross-entropy of classes and symbols, or mean squared error."""
         return "mean squared error" if self.tolerance else "nats"
 
     @property
@@ -107,21 +107,21 @@ class TaskSchema:
 
 @dataclass(frozen=True, kw_only=True)
 class StoppingRule:
-    """When the source of a task calls a run successful: a rule of Hochreiter & Schmidhuber (1997), with its numbers.
+    """Stopping rule of Hochreiter & Schmidhuber (1997), with its parameters.
 
-    Errors are absolute differences of outputs from their targets, and a sequence is wrong if its worst output is
-    `tolerance` or more off, ABS(tolerance).
+    Errors are absolute differences of outputs from their targets. A sequence is wrong if the error of its worst output
+    is `tolerance` or more, ABS(tolerance).
 
     Args:
-        rule: `st3`: of the last `window` training sequences at most `wrong` are wrong, and their mean error is below
-            `mean_error`. `st2`: at a check, the same of `window` fresh sequences. `streak`: `window` training sequences
-            in a row are right, and what counts are those before them. `legal`: at every step of all train and test
-            texts the symbols that may follow are the most active outputs.
-        section: Of the paper.
-        tolerance: See above; above 0, or 0 for `legal`, which has none.
-        window: Sequences that the rule looks at; 0 for `legal`, which looks at all.
-        mean_error: Bound of the mean error; None for no bound.
-        wrong: How many may be wrong.
+        rule: `st3`: at most `wrong` of the last `window` training sequences are wrong, and their mean error is below
+            `mean_error`. `st2`: the same for `window` newly generated sequences at a validation. `streak`: `window`
+            consecutive training sequences are right; the sequences before them are counted. `legal`: at every step of
+            all train and test texts the symbols that may follow have the highest outputs.
+        section: Section of the paper.
+        tolerance: Tolerance of an output, above 0; 0 for `legal`, which has none.
+        window: Number of sequences that the rule covers; 0 for `legal`, which covers all.
+        mean_error: Upper bound of the mean error; None for no bound.
+        wrong: Number of sequences that may be wrong.
 
     >>> StoppingRule(rule="streak", section="5.2", tolerance=0.25, window=10_000).wrong
     0
@@ -137,15 +137,21 @@ class StoppingRule:
     def __post_init__(self) -> None:
         legal = self.rule == "legal"
         for holds, rule in (
-            ((self.tolerance > 0) != legal and (self.window > 0) != legal, "a tolerance and a window, unless legal"),
-            (self.mean_error is None or self.rule in ("st3", "st2"), "no mean_error but for st3 and st2"),
-            (0 <= self.wrong <= self.window and (not self.wrong or self.rule in ("st3", "st2")), "wrong in its window"),
+            (
+                (self.tolerance > 0) != legal and (self.window > 0) != legal,
+                "a tolerance and a window, except for the rule legal",
+            ),
+            (self.mean_error is None or self.rule in ("st3", "st2"), "mean_error=None, except for st3 and st2"),
+            (
+                0 <= self.wrong <= self.window and (not self.wrong or self.rule in ("st3", "st2")),
+                "wrong from 0 to window, and 0 except for st3 and st2",
+            ),
         ):
             if not holds:
-                raise InvalidConfigError(f"a success needs {rule}; given {self}")
+                raise InvalidConfigError(f"a StoppingRule needs {rule}; given {self}")
 
     def scaled(self, factor: int) -> "StoppingRule":
-        """The same rule on `times` as many sequences, of which the same share may be wrong; not for `legal`.
+        """Return the rule for `factor` times as many sequences, with the same share of wrong ones; not for `legal`.
 
         >>> StoppingRule(rule="st2", section="5.3", tolerance=0.2, window=256, wrong=5).scaled(10).wrong
         50
@@ -157,14 +163,15 @@ class StoppingRule:
 class Batch:
     """Sequences padded on the right, with their targets.
 
-    Shapes: N examples, T at least the longest of them, F values at a step.
+    Shapes: N examples, T steps (at least the length of the longest example), F values at each step.
 
     Args:
-        inputs: Of texts whose symbols are ASCII characters (`Vocabulary.bytewise`), their codes, (N, T) uint8; of other
-            texts, ids, (N, T) uint16; 0 where padded. Of real values, (N, T, F) float32, 0.0 where padded.
-        lengths: (N,) int64, steps before the padding, 1 or more.
+        inputs: For texts with ASCII characters as symbols (`Vocabulary.bytewise`), character codes (N, T) uint8; for
+            other texts, ids (N, T) uint16; both 0 in the padding. For real values, (N, T, F) float32, 0.0 in the
+            padding.
+        lengths: (N,) int64, number of steps before the padding, at least 1.
         labels: By `TaskSchema.target`: `class` (N,) int64, `number` (N,) float32, `step_class` (N, T) int64 with
-            NO_LABEL where a step does not count, the padded ones included; else (N, 0).
+            NO_LABEL for ignored steps and for the padding; otherwise (N, 0).
     """
 
     inputs: NDArray[Any]
@@ -175,39 +182,39 @@ class Batch:
         return len(self.lengths)
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> "Batch":
-        """Pick rows, as a NumPy array would."""
+        """Select rows by NumPy indexing."""
         return Batch(self.inputs[rows], self.lengths[rows], self.labels[rows])
 
     def texts(self) -> list[str]:
-        """The sequences of a bytewise alphabet as strings, without padding."""
+        """Return the sequences as strings without padding; for bytewise vocabularies."""
         return [row[:n].tobytes().decode("ascii") for row, n in zip(self.inputs, self.lengths, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class FiniteDomain:
-    """Every sequence that a config can draw, for configs with few of them."""
+    """All possible sequences of a config, for configs with few of them."""
 
     batch: Batch
-    weights: NDArray[np.int64]  # (N,), probability of each row, times one common factor
+    weights: NDArray[np.int64]  # (N,), proportional to the probability of each row
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
-    """One published variant of a task; `name` is the `datasets` config name."""
+    """Published variant of a task; `name` is the config name in `datasets`."""
 
     name: str
-    length: IntRange  # steps of a sequence, both ends included
+    length: IntRange  # number of steps of a sequence
 
     def parameters(self) -> dict[str, object]:
-        """Everything but the name: what decides the bytes."""
+        """Return all fields except the name; the generated bytes depend on them."""
         return {key: value for key, value in asdict(self).items() if key != "name"}
 
     def require(self, holds: bool, rule: str) -> None:
-        """Raise InvalidConfigError with this config's values unless `holds`."""
+        """Raise InvalidConfigError with the values of the config unless `holds`."""
         if not holds:
             given = ", ".join(f"{key}={value}" for key, value in self.parameters().items())
             raise InvalidConfigError(f"config {self.name!r} needs {rule}; given {given}")
 
 
 CUSTOM = TaskConfig(name="custom", length=(1, 65_536))
-"""Config of tasks that can also be learnt from a file that the user supplies; see `Task.custom_format`."""
+"""Config of tasks that accept a file that the user supplies; see `Task.custom_format`."""

@@ -1,7 +1,8 @@
-"""Splits of a task: example i of any of them, a range, or the whole, always the same bytes.
+"""Splits of a task, with random access to examples and ranges of examples.
 
-A split without end is drawn by blocks (see `rng`). Where a config can draw only few different sequences, its splits
-are made disjoint: each sequence belongs to one split, chosen by a hash of its content, whatever the seed.
+Generated splits have no end; their examples are generated in blocks (see `rng`), so example i always has the same
+bytes. The splits of a config with few possible sequences are disjoint: each sequence belongs to one split, chosen by a
+hash of its content, for every seed.
 """
 
 import hashlib
@@ -18,37 +19,37 @@ from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
 from seqhub.tasks.schema import CUSTOM, NO_LABEL, Batch, Example, FiniteDomain, TaskConfig, TaskSchema
 
-SPLITS = {"train": 8, "validation": 1, "test": 1}  # tenths of a listable support that each split owns
+SPLITS = {"train": 8, "validation": 1, "test": 1}  # tenths of a finite domain that belong to each split
 
-_BLOCKS_AT_ONCE = 8  # large enough to drown Python's overhead, small enough to stay in cache
-_SHOWN_STEPS, _SHOWN_VALUES = 6, 4  # of real values, for people
-_VALUES_AT_ONCE = 1 << 24  # real values in the blocks drawn together: 64 MiB, of however many blocks
+_BLOCKS_AT_ONCE = 8  # large enough to make Python's overhead negligible, small enough to stay in cache
+_SHOWN_STEPS, _SHOWN_VALUES = 6, 4  # of real values, in `format_value`
+_VALUES_AT_ONCE = 1 << 24  # most real values in the blocks that are generated together: 64 MiB
 
 
 class FileRows(NamedTuple):
-    """All rows of a file of the user's, which stand in place of a task's (see `data.local_files`)."""
+    """Rows of a file that the user supplies, used instead of the rows of the task (see `data.local_files`)."""
 
     schema: TaskSchema
     splits: dict[str, Batch]
 
 
 class Split:
-    """A random-access sequence of examples: without end where they are drawn, else all rows that there are.
+    """Random-access sequence of examples, endless if they are generated.
 
     Args:
         task: Task and config, as in `qrsu/hard`.
         name: `train`, `validation` or `test`.
-        seed: Another seed gives other draws from the same law, any whole number; 0 where the rows are given.
-        file: Rows of the user's, for the config `own`.
+        seed: Seed of the generated rows, any integer; must be 0 if the rows are fixed.
+        file: Rows that the user supplies, for the config `custom`.
 
     Attributes:
-        schema: What the rows hold.
-        size: How many there are; None for no end.
+        schema: Schema of the rows.
+        size: Number of rows; None if they are generated without end.
 
     Raises:
         UnknownNameError: No such task, config or split.
-        InvalidInputError: A seed that is no whole number, or another than 0 for rows that are given; or the rows
-            of a file are wanted and there is none.
+        InvalidInputError: A seed that is not an integer, or not 0 for fixed rows; the config `custom` without a file,
+            or a file for another config.
 
     >>> split = Split("qrsu/easy", "test", seed=0)
     >>> split[4_000_000] == split[4_000_000]
@@ -62,20 +63,20 @@ class Split:
         if name not in SPLITS:
             raise UnknownNameError.of(f"split of {ref}", name, SPLITS)
         if isinstance(seed, bool) or not isinstance(seed, int):
-            raise InvalidInputError(f"seed {seed!r} of {ref}; a seed is a whole number")
+            raise InvalidInputError(f"seed={seed!r}: must be an integer ({ref})")
         self.ref = ref
         self.task, self.config = ref.definition, ref.config
         if ref.is_custom and file is None:
-            raise InvalidInputError(f"{ref} has the rows of a file, and none is given here")
+            raise InvalidInputError(f"{ref}: no file given; this config needs a file with the rows")
         if not ref.is_custom and file is not None:
-            raise InvalidInputError(f"rows of a file for {ref}; need the config {CUSTOM.name!r}")
+            raise InvalidInputError(f"{ref}: a file was given; only the config {CUSTOM.name!r} takes one")
         self.schema = self.task.schema(self.config) if file is None else file.schema
         self.name = name
         self.seed = seed
         self._rows = self.task.rows(self.config, name) if file is None else file.splits[name]
         self.size = None if self._rows is None else len(self._rows)
         if self.size is not None and seed != 0:
-            raise InvalidInputError(f"seed {seed} of {ref}, whose rows are given, not drawn; need 0")
+            raise InvalidInputError(f"seed={seed}: must be 0 for {ref}, which has fixed rows")
         self.key = philox_key(
             {
                 "task": self.task.name,
@@ -87,25 +88,27 @@ class Split:
         )
 
     def blocks(self, first: int, count: int) -> Batch:
-        """Examples of `count` blocks of 1,024 from block `first` on; the last of given rows may be shorter."""
+        """Return `count` blocks of 1,024 examples from block `first` on; the last one of fixed rows may be shorter."""
         if self._rows is not None:
             return self._rows[first * BLOCK_SIZE : (first + count) * BLOCK_SIZE]
         random = BlockRandom(self.key, first, count, self.name)
-        part = _part_of_support(self.task, self.config, self.name)
+        part = _domain_of_split(self.task, self.config, self.name)
         if part is None:
             return self.task.generate(self.config, random)
-        batch, ceilings = part
-        drawn = random.integers(0, int(ceilings[-1]) - 1)
-        return batch[np.searchsorted(ceilings, drawn, side="right")]
+        batch, cumulative_weights = part
+        positions = random.integers(0, int(cumulative_weights[-1]) - 1)
+        return batch[np.searchsorted(cumulative_weights, positions, side="right")]
 
     def batches(self, start: int, stop: int | None = None) -> Iterator[Batch]:
-        """Examples `start` to `stop` (not included; None for all that there are), in batches of up to 8 blocks."""
+        """Yield examples `start` to `stop` (excluded; None for no end) in batches of up to 8 blocks."""
         if start < 0 or (stop is not None and stop < start):
-            raise InvalidInputError(f"examples {start} to {stop} of {self.task.name}; need 0 <= start <= stop")
+            raise InvalidInputError(f"start={start}, stop={stop}: must be 0 <= start <= stop ({self.task.name})")
         if self.size is not None:
             if start > self.size or (stop is not None and stop > self.size):
-                given = f"{self.task.name}/{self.config.name} {self.name}"
-                raise InvalidInputError(f"examples {start} to {stop} of {given}, which has {self.size:,}")
+                where = f"{self.task.name}/{self.config.name} {self.name}"
+                raise InvalidInputError(
+                    f"start={start}, stop={stop}: must be at most {self.size:,}, the rows of {where}"
+                )
             stop = self.size if stop is None else stop
         values = BLOCK_SIZE * self.config.length[1] * self.schema.num_features
         most = min(_BLOCKS_AT_ONCE, max(1, _VALUES_AT_ONCE // values)) if values else _BLOCKS_AT_ONCE
@@ -119,12 +122,12 @@ class Split:
             start = end
 
     def __getitem__(self, index: int) -> Example:
-        """Example number `index`, from 0 on; costs one block."""
+        """Return example `index`, counted from 0; generates one block."""
         (batch,) = self.batches(index, index + 1)
         return self.examples(batch)[0]
 
     def examples(self, batch: Batch) -> list[Example]:
-        """The rows of a batch as a person reads them."""
+        """Return the rows of a batch in human-readable form."""
         vocabulary, names = self.schema.vocabulary, self.schema.labels
         inputs: Sequence[Any]
         if vocabulary is None:
@@ -145,7 +148,7 @@ class Split:
 
 
 def format_value(value: Any) -> str:
-    """Inputs or target of an example in one line; of real values the shape and the first few.
+    """Return the inputs or the target of an example as one line; for real values, the shape and the first values.
 
     >>> format_value(np.array([[0.5, 1.0], [0.25, 0.0]])), format_value(["a", None])
     ('2 x 2: [[0.5, 1.0], [0.25, 0.0]]', 'a -')
@@ -162,28 +165,28 @@ def format_value(value: Any) -> str:
 
 
 @lru_cache(maxsize=32)
-def _part_of_support(task: Task[Any], config: TaskConfig, name: str) -> tuple[Batch, NDArray[np.int64]] | None:
-    """The sequences that split `name` owns and the upper ends of their shares, or None if not listable.
-
-    Sequences of equal label and weight form a stratum; within it they are ranked by hash and dealt out in the
-    proportions of SPLITS. So every split keeps the law of the whole, class by class and length by length.
-    """
+def _domain_of_split(task: Task[Any], config: TaskConfig, name: str) -> tuple[Batch, NDArray[np.int64]] | None:
+    """Return the sequences of a finite domain in split `name` and their cumulative weights; None without one."""
     finite_domain = task.finite_domain(config)
     if finite_domain is None:
         return None
-    owned = np.flatnonzero(split_indices(finite_domain) == list(SPLITS).index(name))
-    return finite_domain.batch[owned], np.cumsum(finite_domain.weights[owned])
+    members = np.flatnonzero(split_indices(finite_domain) == list(SPLITS).index(name))
+    return finite_domain.batch[members], np.cumsum(finite_domain.weights[members])
 
 
 def split_indices(finite_domain: FiniteDomain) -> NDArray[np.int64]:
-    """Which split, as an index into SPLITS, owns each sequence of a support: (N,)."""
+    """Return the split of each sequence of a finite domain, as an index into SPLITS: (N,).
+
+    The assignment is stratified: sequences of equal label and weight form a stratum, in which they are ranked by hash
+    and divided in the proportions of SPLITS. So every split keeps the distribution of classes and lengths.
+    """
     shares = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
     sequences = zip(finite_domain.batch.inputs, finite_domain.batch.lengths, strict=True)
     hashes = np.array([hashlib.sha256(row[:n].tobytes()).digest()[:8] for row, n in sequences]).view(">u8")
-    owners = np.empty(len(finite_domain.batch), dtype=np.int64)
+    indices = np.empty(len(finite_domain.batch), dtype=np.int64)
     strata = np.stack([finite_domain.batch.labels, finite_domain.weights])
     for stratum in np.unique(strata, axis=1).T:
         members = np.flatnonzero((strata == stratum[:, None]).all(axis=0))
         ranked = members[np.argsort(hashes[members], kind="stable")]
-        owners[ranked] = np.searchsorted(shares, (np.arange(len(ranked)) + 0.5) / len(ranked))
-    return owners
+        indices[ranked] = np.searchsorted(shares, (np.arange(len(ranked)) + 0.5) / len(ranked))
+    return indices

@@ -10,11 +10,11 @@ from seqhub.tasks.schema import StoppingRule
 def stopping_rule_of(
     task: str | TaskRef, criterion_scale: int = 1, allowed_wrong: int | None = None
 ) -> StoppingRule | None:
-    """Return the stopping rule of a task's source; None if it has none, or if the user supplies the rows.
+    """Return the stopping rule of the source of a task; None if it has none, or if the user supplies the rows.
 
     Args:
         task: Task and config, as in `qrsu/hard`.
-        criterion_scale: Factor on the number of sequences that the rule looks at, 1 or more.
+        criterion_scale: Factor of the number of sequences that the rule covers, at least 1.
         allowed_wrong: Number of those sequences that may be wrong, instead of the share that the source allows.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Symbols and their ids: sequences as a person writes them, to numbers and back."""
+"""Vocabularies: encoding of texts as ids, and decoding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 
 PAD_ID = 0  # id of padding in every encoding; symbol number k has id k + 1
-MAX_SYMBOLS = 65_534  # ids are 16 bits wide, and one stands for what is no symbol
+MAX_SYMBOLS = 65_534  # ids have 16 bits, and one id is for unknown symbols
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols of a task in the order of their ids, and how a text is made of them.
+    """Symbols of a task in the order of their ids, with the format of its texts.
 
     Args:
-        symbols: Distinct: one character each, written one after the other; or, with a separator, words.
-        separator: What stands between two symbols of a text: nothing, or a space.
-        name: Whose symbols they are, for messages.
-        unknown: What stands in a text for everything that is no symbol and has the id after the last one; with
-            nothing here, what is no symbol is refused.
+        symbols: Distinct symbols: single characters, or words if there is a separator.
+        separator: Separator of the symbols in a text: nothing or a space.
+        name: Name of the vocabulary in error messages.
+        unknown: Text of the unknown symbol, with the id after the last one. It replaces everything that is not in
+            `symbols`; if empty, encoding such a text raises an error.
 
     Raises:
-        InvalidInputError: No symbol, one twice, or one that a text could not be told apart by.
+        InvalidInputError: No symbols, duplicates, or symbols that do not fit the separator.
 
     >>> Vocabulary("ab").encode("abba"), Vocabulary(("good", "bad"), " ").encode("bad good")
     ([1, 2, 2, 1], [2, 1])
@@ -35,21 +35,21 @@ class Vocabulary:
 
     symbols: Sequence[str]
     separator: str = ""
-    name: str = "the alphabet"
+    name: str = "the vocabulary"
     unknown: str = ""
 
     def __post_init__(self) -> None:
         if self.separator not in ("", " "):
-            raise InvalidInputError(f"separator {self.separator!r} of {self.name}; need nothing or a space")
+            raise InvalidInputError(f"separator={self.separator!r}: must be '' or ' ' ({self.name})")
         if not self.symbols or len(self) > MAX_SYMBOLS or len(set(self.entries)) != len(self):
             shown = _shorten(" ".join(self.symbols))
-            raise InvalidInputError(f"symbols {shown} of {self.name}; need 1 to {MAX_SYMBOLS:,} different ones")
+            raise InvalidInputError(f"symbols={shown}: must be 1 to {MAX_SYMBOLS:,} different ones ({self.name})")
         for symbol in self.entries:
             if self.separator and (not symbol or symbol.split() != [symbol]):
-                raise InvalidInputError(f"symbol {symbol!r} of {self.name}; a word has no space in it")
+                raise InvalidInputError(f"symbol {symbol!r} of {self.name}: must be a word without spaces")
             if not self.separator and len(symbol) != 1:
                 raise InvalidInputError(
-                    f"symbol {symbol!r} of {self.name}; need one character, or words with a space between"
+                    f"symbol {symbol!r} of {self.name}: must be one character; words need separator=' '"
                 )
 
     def __len__(self) -> int:
@@ -57,12 +57,12 @@ class Vocabulary:
 
     @cached_property
     def entries(self) -> tuple[str, ...]:
-        """What has an id, in the order of ids from 1 on: the symbols, and then `unknown`, if any."""
+        """Symbols in the order of their ids from 1 on, followed by `unknown` if there is one."""
         return (*self.symbols, self.unknown) if self.unknown else tuple(self.symbols)
 
     @cached_property
     def bytewise(self) -> bool:
-        """Whether a symbol is one printable ASCII character, so that a text is its bytes."""
+        """True if each symbol is one printable ASCII character, so that a text can be stored as bytes."""
         return (
             not self.separator
             and not self.unknown
@@ -75,7 +75,7 @@ class Vocabulary:
         return {symbol: number for number, symbol in enumerate(self.entries, start=1)}
 
     def split(self, text: str) -> list[str]:
-        """Cut a text into what would be its symbols.
+        """Split a text into symbols, known or not.
 
         >>> Vocabulary(("good", "bad"), " ").split("good bad")
         ['good', 'bad']
@@ -83,10 +83,10 @@ class Vocabulary:
         return text.split(self.separator) if self.separator and text else list(text)
 
     def encode(self, text: str) -> list[int]:
-        """Turn a text into ids from 1 on; of what is no symbol, that of `unknown` where there is one.
+        """Return the ids of a text, from 1 on; other symbols have the id of `unknown` if there is one.
 
         Raises:
-            InvalidInputError: The text is empty or holds something outside the alphabet; the message names it and
+            InvalidInputError: The text is empty or has a symbol outside the vocabulary; the message has the symbol and
                 its position, counted in symbols from 0.
         """
         found = self.split(text)
@@ -101,10 +101,10 @@ class Vocabulary:
         return [self.ids[symbol] for symbol in found]
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """Turn ids into a text; padding, wherever it stands, is left out.
+        """Return the text of ids, without padding ids.
 
         Raises:
-            InvalidInputError: An id beyond the alphabet, or nothing but padding.
+            InvalidInputError: An id outside the vocabulary, or only padding.
         """
         outside = [(step, i) for step, i in enumerate(ids) if not 0 <= i <= len(self)]
         if outside:
@@ -113,12 +113,12 @@ class Vocabulary:
         text = self.separator.join(self.entries[i - 1] for i in ids if i != PAD_ID)
         if not text:
             raise InvalidInputError(
-                f"nothing but padding in {len(ids)} ids; a {self.name} sequence has a symbol or more"
+                f"only padding in {len(ids)} ids; a sequence of {self.name} needs at least one symbol"
             )
         return text
 
     def encode_batch(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Ids (N, T) of N texts, padded on the right with 0 to the longest; errors name the row."""
+        """Return the ids (N, T) of N texts, padded on the right with 0; error messages have the row."""
         if not texts:
             raise InvalidInputError(f"no sequences; {self.name} needs at least one")
         rows = []
@@ -133,7 +133,7 @@ class Vocabulary:
         return ids
 
     def decode_batch(self, ids: NDArray[np.integer]) -> list[str]:
-        """Texts of the rows of ids (N, T)."""
+        """Return the texts of the rows of ids (N, T)."""
         return [self.decode(row) for row in ids]
 
     @property
