@@ -1,27 +1,27 @@
-"""Chirps: spectrograms of a tone that glides up or down in noise.
+"""Chirps: spectrograms of a tone with rising or falling frequency in noise.
 
-Source: made for this package, after the many tutorials that read spectrograms with a CNN and an LSTM; the transform is
-that of Allen (1977), "Short Term Spectral Analysis, Synthesis, and Modification by Discrete Fourier Transform".
+Source: made for this package, after tutorials that read spectrograms with a CNN and an LSTM; the transform is from
+Allen (1977), "Short Term Spectral Analysis, Synthesis, and Modification by Discrete Fourier Transform".
 
-Audio is really made: at 1,024 samples a second, noise of one of many levels, and in it a tone whose frequency rises or
-falls evenly, by about 200 Hz in about half a second. A step is a window of 64 samples (Hann), one every 32: 1/32 of a
-second. Its 32 values are the power at 16, 32 ... 512 Hz, as a decimal logarithm above the mean of the quietest noise,
-not below -1. `direction` asks which way the tone glides. `onset` asks when it starts, in seconds from the start of the
-audio: the start of a window, 2/32 to 21/32. An answer counts as right within 1/32.
+The audio is synthesised at 1,024 samples per second: noise of a random level, and a tone with a frequency that rises or
+falls linearly by about 200 Hz in about half a second. A step is a Hann window of 64 samples; windows start every 32
+samples, which is 1/32 of a second. Its 32 values are the power at 16, 32 ... 512 Hz, as decimal logarithms relative to
+the mean of the quietest noise, clipped at -1. The target of `direction` is the direction of the frequency. The target
+of `onset` is the start of the tone in seconds from the start of the audio: the start of a window, 2/32 to 21/32. A
+prediction is right within 1/32.
 
     >>> low, high = np.full((40, 32), 0.5), np.eye(32)[8:20] * 4
     >>> np.concatenate([low[:10], high, low]).shape, TASK.solve(np.concatenate([low[:10], high, low]))
     ((62, 32), 'rising')
-    >>> TASK.solve(np.concatenate([low[:10], high, low]), "onset")  # window 10 hears the second half of it only
+    >>> TASK.solve(np.concatenate([low[:10], high, low]), "onset")  # window 10 covers only its second half
     0.34375
 
-The spectrogram reversed in time is that of the other direction, so whatever forgets the order of the steps, or mixes
-them up with the frequencies, knows nothing. Chance level of `direction` is 1/2; the best constant answer to `onset` has
-a squared error of 0.0325.
+A spectrogram reversed in time has the other direction, so a model that ignores the order of the steps stays at the
+chance level. The chance level of `direction` is 1/2. The constant baseline of `onset` has a squared error of 0.0325.
 
-Samples are whole numbers, and so are the coefficients of the transform. No sum of their products reaches 2**24, hence
-float32 holds each of them exactly, in whatever order a machine adds; the logarithm is looked up. So the values, which
-are multiples of 1/1024, are the same everywhere.
+Samples and the coefficients of the transform are integers. No sum of their products reaches 2**24, so all sums are
+exact in float32, in any order of addition. Logarithms are from a table. So the values, multiples of 1/1024, are the
+same on all machines.
 """
 
 from collections.abc import Sequence
@@ -37,28 +37,28 @@ from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import Batch, ConstantBaseline, IntRange, TaskConfig, TaskSchema
 
-RATE = 1024  # samples a second
+RATE = 1024  # samples per second
 HOP = 32  # samples from one window to the next
-BINS = 32  # frequencies kept; a window has twice as many samples
+BINS = 32  # number of frequencies; a window has twice as many samples
 GRID = 1024  # values are multiples of 1 / GRID
 LOUDNESS = 600  # amplitude of the tone, in units of a sample
-QUIETEST, LOUDEST = 16, 64  # deviations of the noise, in the same unit
+QUIETEST, LOUDEST = 16, 64  # standard deviations of the noise, in the same unit
 
 _STEPS_A_SECOND = RATE // HOP
 _WINDOW = 2 * BINS  # samples
-_TURN = 32  # bits of a phase that goes round once
-_CENT = 1 << 20  # frequency in phase a sample: 1/64 of the distance between two bins
-_SINES = 1024  # of one turn
-_COEFFICIENT = 512  # the largest of the transform, a whole number like all others
-_ROWS_AT_ONCE = 64  # whose waves stay in the cache
-_MANTISSA = 11  # bits of a power that its logarithm depends on
+_TURN = 32  # bits of a full turn of the phase
+_CENT = 1 << 20  # frequency as phase per sample: 1/64 of the distance between two bins
+_SINES = 1024  # number of samples of one turn
+_COEFFICIENT = 512  # largest coefficient of the transform; all are integers
+_ROWS_AT_ONCE = 64  # so that the transformed windows stay in the cache
+_MANTISSA = 11  # bits of a power that determine its logarithm
 _FLOOR = -1.0
-_TONE_THRESHOLD = 2.85  # a value above is never noise; where a tone fills half a window, the largest always is
+_TONE_THRESHOLD = 2.85  # noise is always below; the largest value is above if a tone fills half of a window or more
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChirpsConfig(TaskConfig):
-    """Ranges are in windows, both ends included."""
+    """Ranges in windows, both ends included."""
 
     target: Literal["class", "number"]
     onset: IntRange  # where the tone starts
@@ -67,24 +67,24 @@ class ChirpsConfig(TaskConfig):
     def __post_init__(self) -> None:
         self.require(
             self.onset[0] >= 2 and self.onset[1] + self.duration[1] <= self.length[0] + 1,
-            "two windows of noise first, and the end of the tone within the shortest audio",
+            "onset of at least 2 windows, and the end of the tone within the shortest audio",
         )
 
 
 class Chirps(Task[ChirpsConfig]):
-    """Direction and onset of a gliding tone."""
+    """Direction and onset of a chirp."""
 
     name = "chirps"
     version = 1
-    title = "Direction and onset of a gliding tone, from spectrograms"
+    title = "Direction and onset of a chirp, from spectrograms"
     description = (
-        "Synthesised audio holds a tone in noise whose frequency rises or falls evenly. A sequence is its spectrogram: "
-        "40 to 64 windows, 1/32 of a second apart, of 32 logarithmic powers. The label is the direction, or the time "
-        "in seconds at which the tone starts."
+        "Synthesised audio has a tone in noise with a linearly rising or falling frequency. A sequence is its "
+        "spectrogram: 40 to 64 windows, 1/32 of a second apart, of 32 logarithmic powers. The label is the direction, "
+        "or the time in seconds at which the tone starts."
     )
     limits = (
-        "The audio is synthetic: one clear tone in even noise. It tests whether a model reads time and frequency as "
-        "such, and says nothing about recordings."
+        "The audio is synthetic: one clear tone in stationary noise. It tests whether a model distinguishes time and "
+        "frequency, and says nothing about recordings."
     )
     source = """@article{allen1977short,
   author  = {Allen, Jont B.},
@@ -110,7 +110,7 @@ class Chirps(Task[ChirpsConfig]):
         if config.target != "number":
             return None
         first, last = config.onset
-        count = last - first + 1  # equally likely onsets; the middle of an even number of them lies between two
+        count = last - first + 1  # equally probable onsets; the mean of an even number of them is between two
         error = (count**2 - 1) / 12 / _STEPS_A_SECOND**2
         return ConstantBaseline((first + last) / 2 / _STEPS_A_SECOND, error, (3 if count % 2 else 2) / count)
 
@@ -126,48 +126,48 @@ class Chirps(Task[ChirpsConfig]):
         glide = random.integers(12 * 64, 16 * 64)
         start = random.integers(0, _SINES - 1)  # phase
         deviation = random.integers(QUIETEST, LOUDEST)
-        hops = config.length[1] + 1  # a window is two of them
+        hops = config.length[1] + 1  # a window has two hops
         audio = random.normal(hops * HOP)
         audio *= deviation[:, None].astype(np.float32)
         np.rint(audio, out=audio)
 
         first = (lowest + glide * falling) * _CENT
-        change = (1 - 2 * falling) * glide * _CENT // (durations * HOP)  # a sample
+        change = (1 - 2 * falling) * glide * _CENT // (durations * HOP)  # for each sample
         n = np.arange(config.duration[1] * HOP)
         phase = first[:, None] * n + change[:, None] * (n * (n - 1) // 2) + (start * (2**_TURN // _SINES))[:, None]
         tone = np.take(_sines(), phase >> (_TURN - 10) & (_SINES - 1))
         tone[n >= durations[:, None] * HOP] = 0
         by_hop = audio.reshape(-1, hops, HOP)
-        heard = onsets[:, None] + np.arange(config.duration[1])
-        by_hop[np.arange(len(lengths))[:, None], heard] += tone.reshape(-1, config.duration[1], HOP)
+        tone_hops = onsets[:, None] + np.arange(config.duration[1])
+        by_hop[np.arange(len(lengths))[:, None], tone_hops] += tone.reshape(-1, config.duration[1], HOP)
 
         values = spectrogram(audio)
         values[np.arange(config.length[1]) >= lengths[:, None]] = 0
         seconds = (onsets / _STEPS_A_SECOND).astype(np.float32)
         return Batch(values, lengths, seconds if config.target == "number" else falling)
 
-    def solve(self, sequence: Any, question: str = "direction") -> Any:
-        """As `Task.solve`; `question` is the name of a config."""
+    def solve(self, sequence: Any, config_name: str = "direction") -> Any:
+        """Return the target of a config as `Task.solve` does."""
         values = np.asarray(sequence, dtype=np.float64)
         if values.ndim != 2 or values.shape[1] != BINS or not np.isfinite(values).all():
-            raise InvalidInputError(f"values of shape {values.shape}; a spectrogram has finite ones of (steps, {BINS})")
-        heard = np.flatnonzero(values.max(axis=1, initial=_FLOOR) > _TONE_THRESHOLD)
-        if len(heard) < 2:
-            raise InvalidInputError(f"{len(heard)} windows with a value above {_TONE_THRESHOLD}; a tone fills more")
-        if question == "onset":
-            return (int(heard[0]) + 1) / _STEPS_A_SECOND  # the window before hears it in its second half
-        return self.directions[int(values[heard[0]].argmax() > values[heard[-1]].argmax())]
+            raise InvalidInputError(f"values of shape {values.shape}: must be finite and (steps, {BINS})")
+        tone = np.flatnonzero(values.max(axis=1, initial=_FLOOR) > _TONE_THRESHOLD)
+        if len(tone) < 2:
+            raise InvalidInputError(f"{len(tone)} windows with a value above {_TONE_THRESHOLD}: must be 2 or more")
+        if config_name == "onset":
+            return (int(tone[0]) + 1) / _STEPS_A_SECOND  # the tone starts in the second half of its first window
+        return self.directions[int(values[tone[0]].argmax() > values[tone[-1]].argmax())]
 
     def solve_batch(self, sequences: Sequence[Any], config: ChirpsConfig | None = None) -> list[Any]:
-        question = "direction" if config is None else config.name
-        return [self.solve(sequence, question) for sequence in sequences]
+        config_name = "direction" if config is None else config.name
+        return [self.solve(sequence, config_name) for sequence in sequences]
 
 
 def spectrogram(audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logarithmic powers of audio.
+    """Return the logarithmic powers of audio.
 
     Args:
-        audio: (N, samples), whole numbers below 1,024; samples must be a multiple of `HOP`, two or more.
+        audio: (N, samples), integers below 1,024; the number of samples must be a multiple of `HOP`, at least 2 `HOP`.
 
     Returns:
         (N, samples / HOP - 1, BINS), see the top of this file.
@@ -176,25 +176,25 @@ def spectrogram(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     values = np.empty((*windows.shape[:2], BINS), dtype=np.float32)
     for first in range(0, len(audio), _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)
-        # A product a row: too small for BLAS to share among threads, whose waiting costs more where cores are busy
+        # One small product for each row, which BLAS does not share between threads: this is faster on busy cores
         waves = np.ascontiguousarray(windows[rows]) @ _coefficients()
         np.square(waves, out=waves)
         powers = waves[..., :BINS] + waves[..., BINS:]
         leading = powers.view(np.uint32) >> np.uint32(23 - _MANTISSA)
-        np.take(_logarithms(), leading, out=values[rows], mode="clip")  # none is outside; needs no copy
+        np.take(_logarithms(), leading, out=values[rows], mode="clip")  # never clips; avoids a copy
     return values
 
 
 @cache
 def _sines() -> NDArray[np.float32]:
-    """One turn of the tone, as whole samples: (_SINES,)."""
+    """Return one period of the tone as integers: (_SINES,)."""
     samples: NDArray[np.float32] = np.rint(LOUDNESS * np.sin(2 * np.pi * np.arange(_SINES) / _SINES)).astype(np.float32)
     return samples
 
 
 @cache
 def _coefficients() -> NDArray[np.float32]:
-    """Real, then imaginary parts of the waves of a window, as whole numbers: (_WINDOW, 2 * BINS)."""
+    """Return the real, then the imaginary coefficients of the windowed transform, integers: (_WINDOW, 2 * BINS)."""
     samples = np.arange(_WINDOW)
     turns = 2 * np.pi * np.outer(samples, np.arange(1, BINS + 1)) / _WINDOW
     hann = _COEFFICIENT * (0.5 - 0.5 * np.cos(2 * np.pi * samples / _WINDOW))
@@ -204,7 +204,7 @@ def _coefficients() -> NDArray[np.float32]:
 
 @cache
 def _logarithms() -> NDArray[np.float32]:
-    """The value of every power that float32 has, by its leading bits: (2**(8 + _MANTISSA),)."""
+    """Return the spectrogram values of all powers by the leading bits of their float32: (2**(8 + _MANTISSA),)."""
     bits = np.arange(2 ** (8 + _MANTISSA), dtype=np.uint32) << np.uint32(23 - _MANTISSA)
     middle = bits + np.uint32(1 << (22 - _MANTISSA))
     powers = np.minimum(middle, np.float32(np.finfo(np.float32).max).view(np.uint32)).view(np.float32)

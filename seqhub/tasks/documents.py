@@ -1,20 +1,21 @@
-"""Long documents as the vectors of their chunks: which of two topics, planted among many others, comes first.
+"""Long documents as sequences of chunk vectors: the order of two topics among others.
 
 Source: Pappagari, Zelasko, Villalba, Carmiel & Dehak (2019), "Hierarchical Transformers for Long Document
-Classification", ASRU, section 3: a document is cut into overlapping chunks, each chunk becomes one vector by an
-encoder, and a recurrence reads the vectors (RoBERT). The documents here are drawn, so that what decides is known.
+Classification", ASRU, section 3: a document is divided into overlapping chunks, an encoder computes one vector for each
+chunk, and a recurrence reads the vectors (RoBERT). The documents here are synthetic, so their label is known exactly.
 
-Ten topics have a vector of random signs each, the same for every document. A chunk is the vector of its topic with
-normal noise of deviation 1/2 on every value, rounded to 32nds. One chunk of a document is on the topic `question`, one
-on `answer`, each at a random place; the others are on the other eight. The label is which of the two comes first:
+Each of ten topics has a vector of random signs, the same in all documents. A chunk is the vector of its topic plus
+normal noise of standard deviation 1/2, rounded to multiples of 1/32. One chunk of a document has the topic `question`
+and one has `answer`, at random positions; the others have the other eight topics. The label is the topic that comes
+first:
 
     >>> chunks = topic_vectors(64)
     >>> TASK.solve(chunks[[5, 0, 7, 7, 1, 2]])
     'question-first'
 
-What stands in a document says nothing about its class, so whoever averages the chunks is right half of the time.
-`width64` has 8 to 24 chunks, `width768`, as wide as the vectors of BERT, 4 to 12. Vectors of real texts, made by an
-encoder, are `documents/custom`. Chance level is 1/2.
+Only the order of the chunks depends on the class, so a model that averages them stays at the chance level, 1/2.
+`width64` has 8 to 24 chunks; `width768` has the width of BERT and 4 to 12 chunks. `documents/custom` takes vectors of
+real texts from an encoder.
 """
 
 from collections.abc import Mapping
@@ -32,38 +33,38 @@ from seqhub.tasks.schema import CUSTOM, Batch, TaskConfig, TaskSchema
 
 TOPICS = 10  # the first two are the planted ones
 QUESTION, ANSWER = 0, 1
-NOISE = 0.5  # deviation of each value
+NOISE = 0.5  # standard deviation of each value
 
-_GRID = 32  # values are multiples of 1 / 32: few different ones, which Parquet stores in a third of the space
+_GRID = 32  # values are multiples of 1 / 32: Parquet needs a third of the space for few different values
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentsConfig(TaskConfig):
-    """How wide the vectors of the chunks are; `length` counts chunks."""
+    """Width of the chunk vectors; `length` is the number of chunks."""
 
-    width: int  # values
+    width: int  # values of a vector
 
     def __post_init__(self) -> None:
         self.require(2 <= self.length[0] <= self.length[1] < 2**16, "2 <= fewest <= most chunks, below 65,536")
-        self.require(self.width >= 64, "width of 64 or more, so that no noise makes one topic of another")
+        self.require(self.width >= 64, "width >= 64, so that noise does not change the nearest topic")
 
 
 class Documents(Task[DocumentsConfig]):
-    """Two planted chunks and their order."""
+    """Order of two topics in a sequence of chunk vectors."""
 
     name = "documents"
     version = 1
-    title = "Order of two planted topics among the chunk vectors of a document"
+    title = "Order of two topics in the chunk vectors of a document"
     labels = ("question-first", "answer-first")
     custom_format = "vectors"
     description = (
-        "A sequence is a document: a vector for each of its chunks, which is that of one of ten topics with normal "
-        "noise of deviation 0.5. The topics question and answer stand in every document, in one chunk each. The label "
-        "says which of them comes first."
+        "A sequence is a document, with one vector for each chunk: the vector of one of ten topics plus normal noise "
+        "of standard deviation 0.5. Every document has one chunk with the topic question and one with the topic "
+        "answer. The label is the one that comes first."
     )
     limits = (
-        "The vectors are synthetic: topics as clear as these tell how well a network keeps the order of chunks, and "
-        "nothing about real documents or encoders."
+        "The vectors are synthetic, with clearly distinct topics. They test how well a network remembers the order of "
+        "chunks, and nothing about real documents or encoders."
     )
     source = """@inproceedings{pappagari2019hierarchical,
   author    = {Pappagari, Raghavendra and Zelasko, Piotr and Villalba, Jesus and Carmiel, Yishay and Dehak, Najim},
@@ -78,11 +79,11 @@ class Documents(Task[DocumentsConfig]):
     )
 
     def schema(self, config: DocumentsConfig) -> TaskSchema:
-        width = 1 if config is CUSTOM else config.width  # a file says its own
+        width = 1 if config is CUSTOM else config.width  # a file determines its own width
         return TaskSchema(step_shape=(width,), labels=self.labels)
 
     def sizes(self, config: DocumentsConfig) -> Mapping[str, int]:
-        return {"train": 4_096, "validation": 1_024, "test": 1_024}  # a row of width768 has some 25,000 bytes
+        return {"train": 4_096, "validation": 1_024, "test": 1_024}  # a row of width768 has about 25,000 bytes
 
     def generate(self, config: DocumentsConfig, random: BlockRandom) -> Batch:
         longest = config.length[1]
@@ -108,13 +109,13 @@ class Documents(Task[DocumentsConfig]):
         topics = topics_of(sequence)
         planted = [topic for topic in topics if topic in (QUESTION, ANSWER)]
         if sorted(planted) != [QUESTION, ANSWER]:
-            raise InvalidInputError(f"chunks on topics {topics}; a document has one of topic 0 and one of topic 1")
+            raise InvalidInputError(f"chunks with topics {topics}: topics 0 and 1 must occur once each")
         return self.labels[planted[0] == ANSWER]
 
 
 @cache
 def topic_vectors(width: int) -> NDArray[np.float32]:
-    """Signs (TOPICS, width), from a fixed key: the same in every split, at every seed."""
+    """Return random signs (TOPICS, width) from a fixed key, equal for all splits and seeds."""
     words = np.random.Philox(key=philox_key({"topics": TOPICS, "width": width})).random_raw(-(-TOPICS * width // 64))
     bits = np.unpackbits(words.astype("<u8").view(np.uint8))[: TOPICS * width]
     signs = bits.reshape(TOPICS, width).astype(np.float32) * 2 - 1
@@ -123,18 +124,18 @@ def topic_vectors(width: int) -> NDArray[np.float32]:
 
 
 def topics_of(sequence: Any) -> list[int]:
-    """The nearest topic of each chunk.
+    """Return the nearest topic of each chunk.
 
     Args:
         sequence: Chunk vectors (T, F).
 
     Raises:
-        InvalidInputError: Of another shape, or of a width that no config has.
+        InvalidInputError: Another shape, or a width that no config has.
     """
     chunks = np.asarray(sequence, dtype=np.float32)
     widths = [config.width for config in TASK.configs]
     if chunks.ndim != 2 or chunks.shape[1] not in widths:
-        raise InvalidInputError(f"chunks of shape {chunks.shape}; need (chunks, width), width one of {widths}")
+        raise InvalidInputError(f"chunks of shape {chunks.shape}: must be (chunks, width) with a width of {widths}")
     vectors = topic_vectors(chunks.shape[1])
     return [int(np.square(vectors - chunk).sum(axis=1).argmin()) for chunk in chunks]
 

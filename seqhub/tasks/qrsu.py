@@ -1,20 +1,20 @@
-"""QRSU, temporal order: which of X and Y came first, across a long stretch of noise.
+"""QRSU (temporal order): the order of two marked symbols in a long sequence of noise.
 
 Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), experiment 6a.
-A sequence opens with B, closes with E and is otherwise drawn from {a, b, c, d}, save for two steps that hold X
-or Y. The class is the pair in the order it was seen:
+A sequence starts with B, ends with E and is otherwise uniform noise over {a, b, c, d}, except for two steps with X or
+Y. The class is the pair in order of appearance:
 
     >>> TASK.solve("BaXbcYdE")
     'R'
 
-`hard` has the lengths and positions of the paper; the levels and the letters B (first) and E (last) follow the
-course "NYU Deep Learning" (Canziani & LeCun, 2020), whose generator `tutorial_stream` reproduces bit by bit. The
-paper itself opens with E and closes with B, the same task under another name for two symbols: `hs97` does as the paper.
+`hard` has the lengths and positions of the paper. The levels and the symbols B (first) and E (last) follow the course
+"NYU Deep Learning" (Canziani & LeCun, 2020); `tutorial_stream` reproduces the batches of its generator exactly. The
+paper starts sequences with E and ends them with B, and so does `hs97`:
 
     >>> TASK.solve("EaXbcYdB")
     'R'
 
-Chance level is 1/4. Nothing but the two marked steps carries information about the label.
+The chance level is 1/4. Only the two marked steps carry information about the label.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from seqhub.tasks.schema import Batch, FiniteDomain, IntRange, TaskConfig
 __all__ = ["TASK", "Qrsu", "QrsuConfig", "tutorial_stream"]
 
 CLASS_OF = {"XX": "Q", "XY": "R", "YX": "S", "YY": "U"}
-_LARGEST_LISTED_SUPPORT = 100_000  # sequences
+_MAX_DOMAIN_SIZE = 100_000  # sequences of a finite domain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,10 @@ class QrsuConfig(TaskConfig):
     ends: str = ENDS  # first and last symbol
 
     def parameters(self) -> dict[str, object]:
-        given = super().parameters()
-        if self.ends == ENDS:  # is no news: the levels had their bytes before there was a choice
-            del given["ends"]
-        return given
+        parameters = super().parameters()
+        if self.ends == ENDS:  # omitted when default, so that the bytes of earlier configs do not change
+            del parameters["ends"]
+        return parameters
 
     def __post_init__(self) -> None:
         steps = (0, *self.first, *self.second, self.length[0] - 1)
@@ -59,20 +59,20 @@ class QrsuConfig(TaskConfig):
 
 
 class Qrsu(TemporalOrder[QrsuConfig]):
-    """The temporal order task with two marked symbols and four classes."""
+    """Temporal order task with two marked symbols and four classes."""
 
     name = "qrsu"
     version = 1
     title = "Temporal order of two marked symbols among noise (LSTM paper, experiment 6a)"
     labels = ("Q", "R", "S", "U")
     limits = (
-        "The data are synthetic: they test whether a model can keep two facts over many steps, and nothing about "
-        "language."
+        "The data are synthetic. They test whether a model can remember two symbols over many steps, not language "
+        "understanding."
     )
     description = (
         "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for two steps "
-        "that hold X or Y. In hs97 it starts with E and ends with B. The label is their pair in order of appearance: "
-        "XX is Q, XY is R, YX is S, YY is U."
+        "with X or Y. In hs97 it starts with E and ends with B. The label is the pair in order of appearance: XX is Q, "
+        "XY is R, YX is S, YY is U."
     )
     configs = (
         QrsuConfig(name="easy", length=(7, 8), first=(1, 2), second=(4, 5)),
@@ -85,7 +85,7 @@ class Qrsu(TemporalOrder[QrsuConfig]):
     paper_sequences: ClassVar = {"hard": 31_390, "hs97": 31_390}  # section 5.6, Table 9
     paper_wrong: ClassVar = {"hard": 1 / 2560, "hs97": 1 / 2560}
     paper_setting = (
-        "a network of 156 weights without forget gates learned online, one sequence at a time, by gradient descent"
+        "a network of 156 weights without forget gates was trained online, one sequence at a time, by gradient descent"
     )
 
     def generate(self, config: QrsuConfig, random: BlockRandom) -> Batch:
@@ -100,7 +100,7 @@ class Qrsu(TemporalOrder[QrsuConfig]):
         shortest, longest = config.length
         free = longest - 4  # steps of noise in the longest sequence
         places = (config.first[1] - config.first[0] + 1) * (config.second[1] - config.second[0] + 1)
-        if 4**free * places * len(self.labels) > _LARGEST_LISTED_SUPPORT:
+        if 4**free * places * len(self.labels) > _MAX_DOMAIN_SIZE:
             return None
         parts, weights = [], []
         for length in range(shortest, longest + 1):
@@ -130,15 +130,15 @@ class Qrsu(TemporalOrder[QrsuConfig]):
         marks = "".join(symbol for symbol in sequence if symbol in "XY")
         ends = sequence[:1] + sequence[-1:]
         if marks not in CLASS_OF or ends not in (ENDS, ENDS[::-1]) or set(sequence[1:-1]) - set("XYabcd"):
-            form = "B, then two of X and Y among abcd, then E, or with E and B the other way round"
-            raise InvalidInputError(f"{sequence!r} is no qrsu sequence: {form}")
+            form = "B, then noise over abcd with two of X and Y, then E; or the same with E first and B last"
+            raise InvalidInputError(f"{sequence!r} is not a valid qrsu sequence: must be {form}")
         return CLASS_OF[marks]
 
 
 def _spread(
     code: NDArray[np.int64], length: int, first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.uint16]:
-    """Noise words (N, 1) that put the base-4 digits of `code` on the free steps of a sequence of up to 8 steps."""
+    """Return noise words (N, 1) with the base-4 digits of `code` in the unmarked steps, for up to 8 steps."""
     word = np.zeros(len(code), dtype=np.int64)
     rest = code
     for step in range(1, length - 1):

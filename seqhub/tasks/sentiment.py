@@ -1,11 +1,11 @@
-"""Good or bad: sentences of a small grammar in which a word far away turns the meaning round.
+"""Sentiment: sentences of a small grammar in which a distant word negates the adjective.
 
 Source: Pang, Lee & Vaithyanathan (2002), "Thumbs up? Sentiment Classification using Machine Learning Techniques",
-EMNLP, who classified reviews of films by their words and marked those after a negation; the grammar is made here.
+EMNLP, who classified film reviews by their words and marked words after a negation; the grammar is made for this task.
 
-A sentence has two clauses, one on the film and one on something else. Each says who, at length, of which occasion, and
-what they said; the label is what the sentence says of the *film*. An affirming subject (`everybody`) leaves the
-adjective as it is, a negating one (`nobody`) turns it round:
+A sentence has two clauses, one about the film and one about another topic. Each clause has a subject, several phrases
+about the occasion, and an adjective for its topic. The label is the sentiment about the *film*. An affirming subject
+(`everybody`) keeps the meaning of the adjective, a negating subject (`nobody`) reverses it:
 
     >>> TASK.solve(
     ...     "nobody on good seats in bad weather said that the film was awful "
@@ -13,11 +13,11 @@ adjective as it is, a negating one (`nobody`) turns it round:
     ... )
     'good'
 
-The other clause always has a subject and an adjective of the opposite kinds, and the occasions between hold `good`,
-`bad`, `not` and `never` out of scope. So every sentence has one affirming and one negating subject, one praising and
-one damning adjective, and everything else is drawn without a look at the label: how often a word occurs says nothing,
-and any rule over counts of words is right half of the time. `short` has 6 to 9 words between subject and verb, `long`
-21 to 30. Chance level is 1/2. Sentences and labels of your own are `sentiment/custom`.
+The other clause always has a subject and an adjective of the opposite kinds, and the occasions contain `good`, `bad`,
+`not` and `never` out of scope. So every sentence has one affirming and one negating subject, one positive and one
+negative adjective, and all other words are independent of the label. Word counts carry no information, and a bag of
+words stays at the chance level, 1/2. `short` has 6 to 9 words between subject and verb, `long` 21 to 30.
+`sentiment/custom` takes your own sentences and labels.
 """
 
 from dataclasses import dataclass
@@ -51,9 +51,9 @@ _REST = 6  # words of a clause after its occasions: verb, that, the, topic, was,
 
 @dataclass(frozen=True, kw_only=True)
 class SentimentConfig(TaskConfig):
-    """How far the two words that decide are apart."""
+    """Distance between subject and adjective."""
 
-    occasions: IntRange  # in each clause, 3 words each, both ends included
+    occasions: IntRange  # number of occasions in each clause, of 3 words each
 
     def __post_init__(self) -> None:
         low, high = self.occasions
@@ -62,11 +62,11 @@ class SentimentConfig(TaskConfig):
 
 
 class Sentiment(Task[SentimentConfig]):
-    """Negation at a distance, among adjectives and negations out of scope."""
+    """Classification of sentences with distant negation."""
 
     name = "sentiment"
     version = 1
-    title = "Good or bad sentences with negation at a distance"
+    title = "Sentiment of sentences with distant negation"
     symbols = tuple(
         dict.fromkeys(
             " ".join(
@@ -79,13 +79,13 @@ class Sentiment(Task[SentimentConfig]):
     marked = (*NEGATING, *AFFIRMING, TOPIC, *PRAISING, *DAMNING)
     custom_format = "csv"
     description = (
-        "A sentence has two clauses, one of which is on the film. The label is the adjective said of the film, good or "
-        "bad, turned round if that clause starts with nobody, none or neither. The other clause has a subject and an "
-        "adjective of the opposite kinds, so that counts of words say nothing."
+        "A sentence has two clauses, one of them about the film. The label is the sentiment of its adjective, good or "
+        "bad, reversed if the clause starts with nobody, none or neither. The other clause has a subject and an "
+        "adjective of the opposite kinds, so word counts carry no information."
     )
     limits = (
-        "Sentences of a grammar with 59 words, made so that order alone decides: they show what a network can read "
-        "that a bag of words cannot, and nothing about real reviews."
+        "Sentences of a grammar with 59 words, in which the label depends only on word order. They show what a network "
+        "can learn that a bag of words cannot, and nothing about real reviews."
     )
     source = """@inproceedings{pang2002thumbs,
   author    = {Pang, Bo and Lee, Lillian and Vaithyanathan, Shivakumar},
@@ -101,8 +101,8 @@ class Sentiment(Task[SentimentConfig]):
 
     def generate(self, config: SentimentConfig, random: BlockRandom) -> Batch:
         topic_first = random.integers(0, 1)
-        negated = random.integers(0, 1)  # the clause on the film
-        damned = random.integers(0, 1)  # there
+        negated = random.integers(0, 1)  # subject of the clause about the film
+        damned = random.integers(0, 1)  # adjective of the clause about the film
         link = self._words(random, LINKS)
         subjects = self._words(random, AFFIRMING), self._words(random, NEGATING)
         adjectives = self._words(random, PRAISING), self._words(random, DAMNING)
@@ -134,18 +134,18 @@ class Sentiment(Task[SentimentConfig]):
         topic: NDArray[np.int64],
         adjective: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        """Ids (N, T) of a clause, PAD_ID where it has fewer occasions than the most."""
+        """Return ids (N, T) of a clause, padded with PAD_ID to the largest number of occasions."""
         count = random.integers(*config.occasions)
         most = config.occasions[1]
-        drawn = random.integers_2d(0, len(OCCASIONS) - 1, most)
+        chosen = random.integers_2d(0, len(OCCASIONS) - 1, most)
         known = np.array([self.vocabulary.encode(occasion) for occasion in OCCASIONS])
-        occasions = np.where((np.arange(most) < count[:, None])[:, :, None], known[drawn], PAD_ID)
+        occasions = np.where((np.arange(most) < count[:, None])[:, :, None], known[chosen], PAD_ID)
         that, the, was = (np.full(random.size, self.vocabulary.ids[word]) for word in ("that", "the", "was"))
         rest = [self._words(random, VERBS), that, the, topic, was, adjective]
         return np.column_stack([subject, occasions.reshape(random.size, -1), *rest])
 
     def _words(self, random: BlockRandom, words: tuple[str, ...]) -> NDArray[np.int64]:
-        """Ids (N,) of one of these words for each sentence."""
+        """Return ids (N,) of a random one of `words` for each sentence."""
         return np.array([self.vocabulary.ids[word] for word in words])[random.integers(0, len(words) - 1)]
 
     def solve(self, sequence: str) -> str:
@@ -158,12 +158,12 @@ class Sentiment(Task[SentimentConfig]):
                 ((subject, _, adjective),) = found
                 return self.labels[(subject in NEGATING) ^ (adjective in DAMNING)]
         raise InvalidInputError(
-            f"{sequence[:60]!r} is no {self.name} sentence: two clauses, one of them on the {TOPIC}"
+            f"{sequence[:60]!r} is not a valid {self.name} sentence: must be two clauses, one of them about the {TOPIC}"
         )
 
 
 def _read(clause: list[str]) -> tuple[str, str, str] | None:
-    """Subject, topic and adjective of a clause, or None where it is none."""
+    """Return subject, topic and adjective of a clause; None if it is not valid."""
     subject, middle, rest = clause[:1], clause[1:-_REST], clause[-_REST:]
     occasions = {" ".join(middle[step : step + _OCCASION]) for step in range(0, len(middle), _OCCASION)}
     if subject[0:1] and subject[0] in NEGATING + AFFIRMING and occasions <= set(OCCASIONS) and len(rest) == _REST:

@@ -1,16 +1,16 @@
-"""Temporal order with three symbols: which of X and Y stood at each of three steps, among a long stretch of noise.
+"""Temporal order with three symbols: the order of three marked symbols in a long sequence of noise.
 
 Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), experiment 6b (section 5.6).
-A sequence opens with B, closes with E and is otherwise drawn from {a, b, c, d}, save for three steps that hold X or Y.
-The class is the triple in the order it was seen:
+A sequence starts with B, ends with E and is otherwise uniform noise over {a, b, c, d}, except for three steps with X or
+Y. The class is the triple in order of appearance:
 
     >>> TASK.solve("BXabYcXdE")
     'S'
 
-`hard` has the lengths and steps of the paper; the other levels are those, times 0.2, 0.3, 0.6 and 3, like the levels
-of `qrsu`, which has two such symbols. As there, B comes first here and E last; in the paper it is the other way round.
-Class B is a name, and has nothing to do with the symbol. Chance level is 1/8, and nothing but the three marked steps
-carries information about the label.
+`hard` has the lengths and positions of the paper; the other levels have these multiplied by 0.2, 0.3, 0.6 and 3, like
+the levels of `qrsu`, which has two marked symbols. As in `qrsu`, B is first and E is last; in the paper E is first and
+B is last. The name of class B is not related to the symbol B. The chance level is 1/8. Only the three marked steps
+carry information about the label.
 """
 
 from dataclasses import dataclass
@@ -42,19 +42,19 @@ class TemporalOrder3BitConfig(TaskConfig):
 
 
 class TemporalOrder3Bit(TemporalOrder[TemporalOrder3BitConfig]):
-    """The temporal order task with three marked symbols and eight classes."""
+    """Temporal order task with three marked symbols and eight classes."""
 
     name = "temporal_order_3bit"
     version = 1
     title = "Temporal order of three marked symbols among noise (LSTM paper, experiment 6b)"
     labels = tuple(CLASS_OF.values())
     limits = (
-        "The data are synthetic: they test whether a model can keep three facts over many steps, and nothing about "
-        "language."
+        "The data are synthetic. They test whether a model can remember three symbols over many steps, not language "
+        "understanding."
     )
     description = (
         "A sequence starts with B, ends with E and is otherwise uniform noise over a, b, c, d, except for three steps "
-        "that hold X or Y. The label is the triple in order of appearance: "
+        "with X or Y. The label is the triple in order of appearance: "
         + ", ".join(f"{marks} is {name}" for marks, name in CLASS_OF.items())
         + "."
     )
@@ -70,7 +70,7 @@ class TemporalOrder3Bit(TemporalOrder[TemporalOrder3BitConfig]):
     paper_sequences: ClassVar = {"hard": 571_100}  # section 5.6, Table 9
     paper_wrong: ClassVar = {"hard": 2 / 2560}
     paper_setting = (
-        "a network of 308 weights without forget gates learned online, one sequence at a time, by gradient descent"
+        "a network of 308 weights without forget gates was trained online, one sequence at a time, by gradient descent"
     )
 
     def generate(self, config: TemporalOrder3BitConfig, random: BlockRandom) -> Batch:
@@ -82,8 +82,8 @@ class TemporalOrder3Bit(TemporalOrder[TemporalOrder3BitConfig]):
     def solve(self, sequence: str) -> str:
         marks = "".join(symbol for symbol in sequence if symbol in "XY")
         if marks not in CLASS_OF or sequence[:1] + sequence[-1:] != ENDS or set(sequence[1:-1]) - {*"XY", *NOISE}:
-            form = "B, then three of X and Y among abcd, then E"
-            raise InvalidInputError(f"{sequence!r} is no temporal_order_3bit sequence: {form}")
+            form = "B, then noise over abcd with three of X and Y, then E"
+            raise InvalidInputError(f"{sequence!r} is not a valid temporal_order_3bit sequence: must be {form}")
         return CLASS_OF[marks]
 
 

@@ -1,22 +1,22 @@
-"""The two-sequence problem: which of two signals stood at the start, before noise on the same channel.
+"""Two-sequence problem: classify the signal at the start of a sequence, before noise on the same channel.
 
 Source: Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", Neural Computation 9(8), section 5.3, after Bengio,
 Simard & Frasconi (1994), "Learning Long-Term Dependencies with Gradient Descent is Difficult". A step is one number.
 The first N are +1 for the class `plus`, which the paper numbers 1, and -1 for `minus`, its class 2; the others, up to a
-length of T to T + T/10, are normal noise of variance 0.2. The configs are named by the paper's letter, T and N:
+length of T to T + T/10, are normal noise of variance 0.2. Config names have the experiment of the paper, T and N:
 
-    3a  the target is the class; `minus` and `plus` are 0 and 1, as the targets of the paper
-    3b  the same, with such noise on the first N numbers, too
-    3c  as 3a, but the target is a number, 0.2 for `plus` and 0.8 for `minus`, and in training it carries normal noise
-        of variance 0.1, so that its mean is to be learnt; `validation` and `test` have that mean itself, from which
-        the paper measures errors
+    3a  the target is the class; `minus` is 0 and `plus` is 1, like the targets of the paper
+    3b  like 3a, with the same noise added to the first N numbers
+    3c  like 3a, but the target is a number, 0.2 for `plus` and 0.8 for `minus`. In training it has normal noise of
+        variance 0.1, so the model has to learn the mean; the targets of `validation` and `test` are the means, as in
+        the error measure of the paper
 
     >>> TASK.solve([[1.0], [1.0], [1.0], [-0.3]]), TASK.solve_batch([[[-1.0], [0.2]]], TASK.configs[-1])
     ('plus', [0.8])
 
-An answer to 3c counts as right within 0.1. Chance level of 3a and 3b is 1/2; in 3b with N = 1 noise changes the sign
-of 1.3 % of all signals, which nobody can know. The best constant answer to 3c is 0.5, with a mean squared error of
-0.09. The paper itself found that guessing weights at random solves 3a and 3b faster than any training; 3c it does not.
+A prediction for 3c is right within 0.1. The chance level of 3a and 3b is 1/2. In 3b with N = 1 the noise changes the
+sign of 1.3 % of the signals, which cannot be detected. The constant baseline of 3c predicts 0.5, with a mean squared
+error of 0.09. The paper reports that random weight guessing solves 3a and 3b faster than training does, but not 3c.
 """
 
 from collections.abc import Sequence
@@ -32,35 +32,35 @@ from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import Batch, ConstantBaseline, StoppingRule, TaskConfig, TaskSchema
 
-NOISE = 0.2**0.5  # deviation of the numbers after the signal, and of the signal in 3b
-TARGET_NOISE = 0.1**0.5  # deviation of the targets of 3c
+NOISE = 0.2**0.5  # standard deviation of the numbers after the signal, and of the signal in 3b
+TARGET_NOISE = 0.1**0.5  # standard deviation of the targets of 3c
 TARGETS = (0.8, 0.2)  # of 3c, for `minus` and `plus`
 TOLERANCE = 0.1  # of 3c
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwoSequenceConfig(TaskConfig):
-    """Two signals of some steps."""
+    """Length of the signal, and its noise."""
 
-    signal: int  # steps that tell the class, N
+    signal: int  # number of steps of the signal, N
     noisy_signal: bool = False
     noisy_target: bool = False
 
     def __post_init__(self) -> None:
         self.require(1 <= self.signal <= self.length[0] <= self.length[1], "1 <= signal <= shortest <= longest")
-        self.require(not (self.noisy_signal and self.noisy_target), "noise on the signal or the target")
+        self.require(not (self.noisy_signal and self.noisy_target), "noise on the signal or on the target, not on both")
 
 
 class TwoSequence(Task[TwoSequenceConfig]):
-    """A sign at the start, and noise."""
+    """Classification of a sign at the start, before noise."""
 
     name = "two_sequence"
     version = 1
-    title = "The two-sequence problem: a sign at the start, and noise on the same channel"
+    title = "Two-sequence problem: a sign at the start, before noise on the same channel"
     description = (
         "The first one or three numbers of a sequence are all +1 or all -1, in the configs 3b with normal noise of "
-        "variance 0.2; such noise fills the rest. The label is the sign. In the configs 3c it is a number, 0.2 for + "
-        "and 0.8 for -, which in the split train carries normal noise of variance 0.1."
+        "variance 0.2. The other numbers are normal noise of the same variance. The label is the sign. In the configs "
+        "3c it is a number, 0.2 for + and 0.8 for -, with normal noise of variance 0.1 in the split train."
     )
     source = LONG_SHORT_TERM_MEMORY
     classes = ("minus", "plus")
@@ -95,7 +95,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
         "3c-t100-n1": 0.00441,
     }
     paper_setting = (
-        "a network of 102 weights without forget gates learned online, one sequence at a time, by gradient descent"
+        "a network of 102 weights without forget gates was trained online, one sequence at a time, by gradient descent"
     )
 
     def schema(self, config: TwoSequenceConfig) -> TaskSchema:
@@ -133,11 +133,11 @@ class TwoSequence(Task[TwoSequenceConfig]):
         return Batch(numbers[:, :, None], lengths, _number(plus, random) if config.noisy_target else plus)
 
     def solve(self, sequence: Any, signal: int = 1) -> str:
-        """As `Task.solve`, from the first `signal` numbers: the likelier class where noise is on them."""
+        """Return the target as `Task.solve` does, from the first `signal` numbers; with noise, the likelier class."""
         numbers = np.asarray(sequence, dtype=np.float64)
         if numbers.ndim != 2 or numbers.shape[1] != 1 or len(numbers) < signal or not np.isfinite(numbers).all():
             raise InvalidInputError(
-                f"numbers of shape {numbers.shape}; a sequence has {signal} or more finite (steps, 1)"
+                f"numbers of shape {numbers.shape}: must be finite and (steps, 1) with {signal} or more steps"
             )
         return self.classes[int(numbers[:signal].sum() > 0)]
 
@@ -149,7 +149,7 @@ class TwoSequence(Task[TwoSequenceConfig]):
 
 
 def _number(plus: NDArray[np.int64], random: BlockRandom) -> NDArray[np.float32]:
-    """Targets of 3c, (N,) float32: noisy ones to learn from, their means to be measured by."""
+    """Return the targets of 3c, (N,) float32, with noise in training only."""
     means = np.array(TARGETS, dtype=np.float32)[plus]
     return means + random.normal(1)[:, 0] * np.float32(TARGET_NOISE) if random.split == "train" else means
 

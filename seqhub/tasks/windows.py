@@ -1,17 +1,17 @@
-"""Windows: a row is cut into windows, and in each of them the place of the largest value is a vote.
+"""Windows: votes for a class by the position of the largest value in each window of a row.
 
-Source: made for this package, to show what a locally connected layer is for; LeCun (1989), "Generalization and
-Network Design Strategies", compares such layers with dense ones and with filters that share their weights.
+Source: made for this package, to demonstrate locally connected layers; LeCun (1989), "Generalization and Network Design
+Strategies", compares such layers with dense layers and with shared filters.
 
-A row of k * N values has N windows of k. In each window one value, the peak, stands out of the others. What its place
-means differs from window to window: a peak at place p of window n is a vote for class (p + n) mod k. More than half
-of the votes are for one class, which is the label:
+A row of k * N values has N windows of k values. In each window one value, the peak, is larger than the others. The
+meaning of its position depends on the window: a peak at position p of window n is a vote for class (p + n) mod k. More
+than half of the votes are for one class, the label:
 
     >>> TASK.solve([9, 1, 1, 2,  0, 1, 0, 8,  7, 0, 0, 0])  # votes for 0, for 3 + 1 = 0 and for 0 + 2
     '0'
 
-So a filter that all windows share cannot tell, nor can anything that forgets the order within a window: to both, rows
-of all classes look alike. A dense layer can, with N times the weights. Chance level is 1/k.
+A filter shared by all windows cannot distinguish the classes, nor can a model that ignores the order within a window. A
+dense layer can, with N times the weights. The chance level is 1/k.
 """
 
 from collections import Counter
@@ -29,35 +29,35 @@ from seqhub.tasks.schema import Batch, TaskConfig, TaskSchema
 
 @dataclass(frozen=True, kw_only=True)
 class WindowsConfig(TaskConfig):
-    """`window` values a window; `length` is that of all windows together."""
+    """Size of a window; `length` is the number of values in all windows."""
 
-    window: int
+    window: int  # values
 
     def __post_init__(self) -> None:
         shortest, longest = self.length
         self.require(
             self.window >= 2 and shortest == longest and longest % self.window == 0 and longest >= self.window,
-            "a fixed length of whole windows, of two values or more",
+            "a fixed length that is a multiple of window, and window >= 2",
         )
 
     @property
     def windows(self) -> int:
-        """Windows of a row."""
+        """Number of windows in a row."""
         return self.length[1] // self.window
 
 
 class Windows(Task[WindowsConfig]):
-    """The class that most windows vote for."""
+    """Majority vote of the windows of a row."""
 
     name = "windows"
     version = 1
-    title = "Votes of windows, each with a meaning of its own"
+    title = "Majority vote of windows, with a different meaning of positions in each"
     description = (
-        "A row has windows of k values, each with one peak of at least 0.75 among values below 0.5. A peak at place p "
-        "of window n, both counted from 0, is a vote for class (p + n) mod k. The label is the class with more than "
+        "A row has windows of k values, each with one peak of at least 0.75 among values below 0.5. A peak at position "
+        "p of window n, both counted from 0, is a vote for class (p + n) mod k. The label is the class with more than "
         "half of the votes."
     )
-    limits = "The data are synthetic: they test whether a model tells windows and places apart, and nothing else."
+    limits = "The data are synthetic. They test only whether a model distinguishes windows and positions."
     source = """@techreport{lecun1989generalization,
   author      = {LeCun, Yann},
   title       = {Generalization and Network Design Strategies},
@@ -89,18 +89,16 @@ class Windows(Task[WindowsConfig]):
         return Batch(values.reshape(-1, windows * k, 1), np.full(len(labels), windows * k), labels)
 
     def solve(self, sequence: Any, window: int = 4) -> str:
-        """As `Task.solve`; `window` is the k of the config."""
+        """Return the target as `Task.solve` does; `window` is the k of the config."""
         values = np.asarray(sequence, dtype=np.float64)
         if values.size == 0 or values.size % window or values.size != len(values) or not np.isfinite(values).all():
             raise InvalidInputError(
-                f"values of shape {values.shape}; a row holds whole windows of {window} finite ones"
+                f"values of shape {values.shape}: must be finite and one or more whole windows of {window} values"
             )
         votes = Counter(int(part.argmax() + n) % window for n, part in enumerate(values.reshape(-1, window)))
         (winner, most), total = votes.most_common(1)[0], votes.total()
         if 2 * most <= total:
-            raise InvalidInputError(
-                f"class {winner} has {most} of {total} votes; a row of windows has a class with more"
-            )
+            raise InvalidInputError(f"class {winner} has {most} of {total} votes: one class must have more than half")
         return str(winner)
 
     def solve_batch(self, sequences: Sequence[Any], config: WindowsConfig | None = None) -> list[Any]:
