@@ -1,1 +1,1 @@
-"""Tasks as `datasets`: builder, registration, streams, batch feed, exports and their digests."""
+"""Tasks as `datasets`: builder, registration, streams, data loaders, exports and their digests."""

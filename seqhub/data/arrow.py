@@ -1,4 +1,4 @@
-"""Examples as Arrow columns and back, without a Python object per row."""
+"""Conversion of batches to Arrow tables, without a Python object per row."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,15 @@ from seqhub.tasks.schema import Batch, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.tasks.vocabulary import Vocabulary
 
-if TYPE_CHECKING:  # drawing rows and digesting them need no `datasets`, which takes a second or two to import
+if TYPE_CHECKING:  # the import of `datasets` takes a second or two, and generating rows does not need it
     from datasets import Dataset
 
 
 def schema_of(schema: TaskSchema) -> pa.Schema:
-    """Names and types of the columns of a layout.
+    """Return the Arrow schema of a task schema.
 
-    `text` string, or `input_values`, a list of steps of F float32 each; then `label`, int64 or float32, or `labels`, a
-    list of int64, one a step.
+    The columns are `text`, a string, or `input_values`, a list of steps of F float32 each; then `label`, int64 or
+    float32, or `labels`, a list of one int64 for each step.
     """
     types = {
         "text": pa.string(),
@@ -31,13 +31,13 @@ def schema_of(schema: TaskSchema) -> pa.Schema:
 
 
 def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
-    """The columns of a batch."""
+    """Return a batch as an Arrow table."""
     offsets = np.zeros(len(batch) + 1, dtype=np.int32)
     np.cumsum(batch.lengths, out=offsets[1:])
     if schema.vocabulary is None:
         columns = [_lists(offsets, _vectors(batch.inputs[_real(batch)]))]
     elif schema.vocabulary.bytewise:
-        characters = batch.inputs.tobytes().translate(None, delete=b"\0")  # twice as fast as picking by a mask
+        characters = batch.inputs.tobytes().translate(None, delete=b"\0")  # twice as fast as a mask
         columns = [pa.StringArray.from_buffers(len(batch), pa.py_buffer(offsets), pa.py_buffer(characters))]
     else:
         columns = [_texts(offsets, batch.inputs[_real(batch)], schema.vocabulary)]
@@ -49,7 +49,7 @@ def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
 
 
 def _real(batch: Batch) -> NDArray[np.bool_]:
-    """(N, T), True before the padding."""
+    """Return a mask (N, T), True before the padding."""
     real: NDArray[np.bool_] = np.arange(batch.inputs.shape[1]) < batch.lengths[:, None]
     return real
 
@@ -59,31 +59,31 @@ def _lists(offsets: NDArray[np.int32], values: pa.Array) -> pa.ListArray:
 
 
 def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
-    """Rows of (M, F) as Arrow lists of F values."""
+    """Return the rows of (M, F) as Arrow lists of F values."""
     return pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), steps.shape[1])
 
 
 def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], vocabulary: Vocabulary) -> pa.Array:
-    """Texts of the ids of all rows one after the other, cut by `offsets`."""
+    """Return the texts of concatenated ids, divided into rows by `offsets`."""
     symbols = pa.array(["", *vocabulary.entries], pa.string())
     words = pc.take(symbols, pa.array(ids.astype(np.int32)))
     return pc.binary_join(_lists(offsets, words), vocabulary.separator)
 
 
 def rows_table(split: Split, start: int, stop: int) -> pa.Table:
-    """Rows `start` to `stop` (not included) of a split."""
+    """Return rows `start` to `stop` (excluded) of a split."""
     tables = [batch_table(batch, split.schema) for batch in split.batches(start, stop)]
     return pa.concat_tables(tables) if tables else schema_of(split.schema).empty_table()
 
 
 def as_table(rows: "Dataset | pa.Table") -> pa.Table:
-    """The columns of a `datasets.Dataset`, its selection and order kept, or a table as it is."""
+    """Return a `datasets.Dataset` as a table, with its selection and order; a table is returned unchanged."""
     return rows if isinstance(rows, pa.Table) else rows.with_format("arrow")[:]
 
 
 def flat_text(chunk: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """UTF-8 bytes of an array of large strings and the N + 1 offsets of its rows in them, both without a copy."""
-    if not len(chunk):  # Arrow then leaves out the one offset
+    """Return the UTF-8 bytes of an array of large strings and the N + 1 offsets of its rows, both without a copy."""
+    if not len(chunk):  # Arrow then has no offsets
         return np.empty(0, np.uint8), np.zeros(1, np.int64)
     _, offsets, characters = chunk.buffers()
     rows = np.frombuffer(offsets, np.int64, count=chunk.offset + len(chunk) + 1)[chunk.offset :]

@@ -1,8 +1,8 @@
-"""Assignment of the rows of a file to splits, by the content of each row alone.
+"""Assignment of the rows of a file to splits, by a hash of the content of each row.
 
-The first 8 bytes of SHA-256 over the content of a row, read as a big-endian fraction of 1, decide: below 0.8 the row is
-for training, below 0.9 for validation, else for the test. So equal rows share a split, and adding, removing or
-reordering rows moves no other row, in any file format.
+The first 8 bytes of SHA-256 over the content of a row, read as a big-endian fraction of 1, determine the split: below
+0.8 training, below 0.9 validation, otherwise test. So equal rows are in the same split, and adding, removing or
+reordering rows does not move other rows, in any file format.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _OF_TENTH = [place for place, tenths in enumerate(SPLITS.values()) for _ in rang
 
 
 def split_index_of(content: bytes) -> int:
-    """The split of a row, as an index into SPLITS.
+    """Return the split of a row, as an index into SPLITS.
 
     >>> [split_index_of(text.encode()) for text in ("one", "ten", "nine")]
     [0, 1, 2]
@@ -35,21 +35,22 @@ def split_index_of(content: bytes) -> int:
 
 
 def assign(contents: Sequence[bytes], named: Sequence[str | None], what: str, file: Path) -> NDArray[np.int64]:
-    """The split of each row, as an index into SPLITS.
+    """Return the split of each row, as an index into SPLITS.
 
-    A row goes where its `split` says. A split that no row names takes its tenths out of the other rows, by `split_index_of`.
+    Rows of the splits validation and test in `named` stay there. The other rows are for training, except for those that
+    `split_index_of` assigns to a split that does not occur in `named`.
 
     Args:
-        contents: Of each row, what decides and what equal rows have in common.
-        named: The split that each row names; None for none.
-        what: What the rows are, for messages.
-        file: Their file, for messages.
+        contents: Content of each row, equal for equal rows.
+        named: Value of the column `split` of each row; None for no value.
+        what: Description of the rows, for error messages.
+        file: File of the rows, for error messages.
 
     Returns:
         (N,)
 
     Raises:
-        InvalidInputError: Fewer than MIN_ROWS different rows where they are to be shared out, or a split without a row.
+        InvalidInputError: Fewer than MIN_ROWS different rows to be assigned, or a split without rows.
     """
     taken = {split for split in named if split not in (None, "train")}
     shared = {content for content, split in zip(contents, named, strict=True) if split in (None, "train")}
@@ -64,7 +65,7 @@ def assign(contents: Sequence[bytes], named: Sequence[str | None], what: str, fi
     missing = next((name for place, name in enumerate(_NAMES) if place not in found), None)
     if missing is not None:
         raise InvalidInputError(
-            f"no row for {missing} among the {len(shared):,} different {what} in {file}, which go to splits by a hash "
-            "of their content; it needs more rows, or a column `split`"
+            f"no row for {missing} among the {len(shared):,} different {what} in {file}, which are assigned to "
+            "splits by a hash of their content; add rows, or a column `split`"
         )
     return np.array(found, np.int64)

@@ -1,14 +1,14 @@
-"""Every task as a `datasets` builder: one class, and a config for each config of each task.
+"""Builder of `datasets` for all tasks, with one builder config for each config of a task.
 
     >>> builder = get_builder("qrsu", "hard", train_size=2000)
     >>> builder.info.features["label"].names
     ['Q', 'R', 'S', 'U']
 
-Rows are written as Arrow record batches straight from the task's arrays. They depend on the arguments alone: neither
-on the number of processes nor on the shards. The cache of `datasets` gets an entry of its own for each choice of
-seed and sizes, and keeps it until the task changes (see `fingerprint`).
+Rows are written as Arrow record batches directly from the arrays of the task. They depend only on the arguments, not on
+the number of processes or shards. The cache of `datasets` has a separate entry for each seed and choice of sizes, which
+is valid until the task changes (see `fingerprint`).
 
-No file is opened in this module: `datasets` replaces `open`, `os.path` and more in modules that define builders.
+This module must not open files: `datasets` replaces `open`, `os.path` and more in modules that define builders.
 """
 
 from collections.abc import Iterator
@@ -44,20 +44,20 @@ from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.schema import TaskSchema
 from seqhub.tasks.splits import SPLITS, Split
 
-_ROWS_AT_ONCE = 8 * BLOCK_SIZE  # rows of a record batch: large enough to drown Python's overhead
-_MOST_SHARDS = 16  # parts of a split that processes or streams may share; a power of two, so that they divide well
+_ROWS_AT_ONCE = 8 * BLOCK_SIZE  # rows of a record batch: large enough to make Python's overhead negligible
+_MAX_SHARDS = 16  # parts of a split for processes or streams; a power of two, which many numbers of processes divide
 
 
 @dataclass
 class SequenceTaskConfig(BuilderConfig):
-    """What may be chosen about the rows of a config.
+    """Options for the rows of a config.
 
     Args:
-        seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows, at least 1; None for as many as are published.
+        seed: Seed of the generated rows, any integer.
+        train_size: Number of rows of the split, at least 1; None for the published number.
         validation_size: As above.
         test_size: As above.
-        task_file: Path of the file that defines the task, where it is not a registered one.
+        task_file: Path of the file that defines the task, unless the task is registered.
     """
 
     seed: int = 0
@@ -68,13 +68,13 @@ class SequenceTaskConfig(BuilderConfig):
 
     @property
     def sizes_by_split(self) -> dict[str, int | None]:
-        """Rows of each split, None for those that are published."""
+        """Number of rows of each split, None for the published number."""
         return {split: getattr(self, f"{split}_size") for split in SPLITS}
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Features | None = None) -> str:
-        """The name of the cache entry; `datasets` asks for it before it makes anything.
+        """Return the name of the cache entry; `datasets` calls this before it writes files.
 
-        What was given but equals the default leaves the name as it is, so that `seed=0` finds the published rows.
+        Arguments equal to their defaults are not part of the name, so that `seed=0` uses the entry of published rows.
         """
         self._check()
         defaults = {field.name: field.default for field in fields(self)}
@@ -86,16 +86,19 @@ class SequenceTaskConfig(BuilderConfig):
 
     def _check(self) -> None:
         if self.data_dir is not None or self.data_files is not None:
-            raise InvalidConfigError(f"data_dir or data_files for {self.name}, whose rows are drawn, not read")
+            raise InvalidConfigError(
+                f"data_dir={self.data_dir!r}, data_files={self.data_files!r}: must be None for {self.name}, a task of "
+                "seqhub, which generates its rows"
+            )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InvalidInputError(f"seed {self.seed!r} for {self.name}; a seed is a whole number")
+            raise InvalidInputError(f"seed={self.seed!r}: must be an integer ({self.name})")
         for split, size in self.sizes_by_split.items():
             if size is not None:
                 check_size(split, size, self.name)
 
 
 class SequenceTask(ArrowBasedBuilder):
-    """Draws the splits of the task whose name is the builder's `dataset_name`; made by `get_builder`."""
+    """Builder that generates the splits of the task named by `dataset_name`; use `get_builder` to create one."""
 
     BUILDER_CONFIG_CLASS = SequenceTaskConfig
     DEFAULT_WRITER_BATCH_SIZE = _ROWS_AT_ONCE
@@ -137,20 +140,20 @@ def get_builder(
     test_size: int | None = None,
     cache_dir: str | None = None,
 ) -> SequenceTask:
-    """The `datasets` builder of a config, made through public parts of `datasets` only.
+    """Return the `datasets` builder of a config. Only the public API of `datasets` is used.
 
     Args:
-        task: Name of a task, as in `qrsu`; or task and config in one, as in `qrsu/hard`.
-        config: Name of one of its configs; may be left out where there is but one.
-        seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows of that split, at least 1; None for as many as are published.
+        task: Name of a task, as in `qrsu`, or a task id, as in `qrsu/hard`.
+        config: Name of a config; optional if the task has only one.
+        seed: Seed of the generated rows, any integer.
+        train_size: Number of rows of the split, at least 1; None for the published number.
         validation_size: As above.
         test_size: As above.
-        cache_dir: Where `datasets` keeps what it built; None for its usual place.
+        cache_dir: Cache folder of `datasets`; None for its default.
 
     Raises:
-        UnknownNameError: No such task or config, or no config given where there are several.
-        InvalidInputError: A size below one, or a seed that is no whole number.
+        UnknownNameError: No such task or config, or no config given for a task with several.
+        InvalidInputError: A size below 1, or a seed that is not an integer.
     """
     name = str(task)
     if config is None and "/" in name and not name.endswith(".py"):
@@ -159,14 +162,14 @@ def get_builder(
     if config is None:
         known = [each.name for each in found.configs]
         if len(known) > 1:
-            raise UnknownNameError(f"no config given for {name}; pick one of: {', '.join(known)}")
+            raise UnknownNameError(f"no config given for {name}; known: {', '.join(known)}")
         config = known[0]
-    # whatever is wrong is refused before `datasets` makes a folder for it
+    # check all arguments before `datasets` creates a folder
     ref = TaskRef.parse(f"{name}/{config}")
-    given = {"train": train_size, "validation": validation_size, "test": test_size}
-    chosen_sizes(ref, given)
+    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
+    chosen_sizes(ref, sizes)
     published = published_sizes(ref)
-    own = {f"{split}_size": None if size == published[split] else size for split, size in given.items()}
+    size_arguments = {f"{split}_size": None if size == published[split] else size for split, size in sizes.items()}
     return SequenceTask(
         dataset_name=found.name,
         config_name=config,
@@ -175,7 +178,7 @@ def get_builder(
         version=_version(found),
         seed=seed,
         task_file=name if name.endswith(".py") else None,
-        **own,
+        **size_arguments,
     )
 
 
@@ -192,27 +195,29 @@ def load_dataset(
     num_proc: int | None = None,
     cache_dir: str | None = None,
 ) -> Dataset | DatasetDict | IterableDataset | IterableDatasetDict:
-    """The rows of a config, as `datasets.load_dataset(task, config)` gives them, without any hook in `datasets`.
+    """Load the rows of a config. Same result as `datasets.load_dataset(task, config)`, without a hook in `datasets`.
 
     Args:
-        task: Name of a task, as in `qrsu`; or task and config in one, as in `qrsu/hard`.
-        config: Name of one of its configs; may be left out where there is but one.
+        task: Name of a task, as in `qrsu`, or a task id, as in `qrsu/hard`.
+        config: Name of a config; optional if the task has only one.
         split: `train`, `validation`, `test` or an expression of `datasets` like `train[:10%]`; None for all.
-        streaming: Draw the rows while they are read, and write nothing.
-        seed: Another seed gives other rows of the same law, any whole number.
-        train_size: Rows of that split, at least 1; None for as many as are published.
+        streaming: Generate the rows while they are read, and write no files.
+        seed: Seed of the generated rows, any integer.
+        train_size: Number of rows of the split, at least 1; None for the published number.
         validation_size: As above.
         test_size: As above.
-        num_proc: Processes that draw; the rows are the same for any number.
-        cache_dir: Where `datasets` keeps what it built; None for its usual place.
+        num_proc: Number of processes; the rows do not depend on it.
+        cache_dir: Cache folder of `datasets`; None for its default.
 
     Raises:
-        UnknownNameError: No such task or config, or no config given where there are several.
-        InvalidInputError: A size below one, or a seed that is no whole number.
-        InvalidConfigError: Streaming with `num_proc`.
+        UnknownNameError: No such task or config, or no config given for a task with several.
+        InvalidInputError: A size below 1, or a seed that is not an integer.
+        InvalidConfigError: `num_proc` with `streaming`.
     """
     if streaming and num_proc is not None:
-        raise InvalidConfigError(f"num_proc={num_proc} with streaming; the workers of a DataLoader share a stream")
+        raise InvalidConfigError(
+            f"num_proc={num_proc}: must be None with streaming=True; use the workers of a DataLoader instead"
+        )
     builder = get_builder(
         task,
         config,
@@ -229,7 +234,7 @@ def load_dataset(
 
 
 def features_of(schema: TaskSchema) -> Features:
-    """The columns of a layout as `datasets` types."""
+    """Return the `datasets` features of a task schema."""
     classes = ClassLabel(names=list(schema.labels)) if schema.labels else None
     types = {
         "text": Value("string"),
@@ -241,7 +246,7 @@ def features_of(schema: TaskSchema) -> Features:
 
 
 def configs_of(task: Task[Any]) -> list[SequenceTaskConfig]:
-    """The configs of a task as `datasets` lists them."""
+    """Return the builder configs of a task."""
     return [
         SequenceTaskConfig(name=config.name, version=_version(task), description=task.title) for config in task.configs
     ]
@@ -252,8 +257,8 @@ def _version(task: Task[Any]) -> Version:
 
 
 def _shards(rows: int) -> list[tuple[int, int]]:
-    """Cut `rows` rows into whole blocks, as evenly as a power of two of shards allows."""
+    """Divide `rows` rows at block boundaries into a power of two of shards, as evenly as possible."""
     blocks = -(-rows // BLOCK_SIZE)
-    shards = min(_MOST_SHARDS, 1 << blocks.bit_length() - 1)
+    shards = min(_MAX_SHARDS, 1 << blocks.bit_length() - 1)
     cuts = [min(rows, number * blocks // shards * BLOCK_SIZE) for number in range(shards + 1)]
     return list(pairwise(cuts))

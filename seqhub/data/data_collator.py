@@ -1,4 +1,4 @@
-"""Data collator: rows of a dataset to one padded batch, for a DataLoader of torch or a Trainer of transformers."""
+"""Data collator for torch's DataLoader and the Trainer of transformers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,24 +17,23 @@ from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
 
 class DataCollator:
-    """Collate rows of a task into the batches that the models of seqhub take.
+    """Data collator that pads rows of a task to a batch for the models of seqhub.
 
-    Rows are dictionaries as `load_dataset` returns them, with the columns of the task: `text` or `input_values`, and
-    `label` or `labels` if the task has them; or rows with the `input_ids` of the task's tokenizer in place of `text`.
-    Sequences are padded on the right. A batch has `input_ids` (B, T) int64, 0 where padded, or `input_values`
-    (B, T, F) float32; `attention_mask` (B, T) int64; and `labels` as in `seqhub.data.loader.BatchLoader`, unless the
-    rows have none.
+    Rows are dictionaries as in `load_dataset`, with the columns of the task: `text` or `input_values`, and `label` or
+    `labels` if the task has them. The `input_ids` of the tokenizer of the task may replace `text`. Sequences are padded
+    on the right. A batch has `input_ids` (B, T) int64, 0 in the padding, or `input_values` (B, T, F) float32;
+    `attention_mask` (B, T) int64; and `labels` as in `seqhub.data.loader.BatchLoader`, if the rows have labels.
 
-    `transformers.Trainer` removes columns that the model does not take. So tokenize first, with
+    `transformers.Trainer` removes columns that are not arguments of the model. So tokenize the dataset first, with
     `dataset.map(lambda row: tokenizer(row["text"]))`, or set `remove_unused_columns=False`.
 
     Args:
-        task: Task id, as in `qrsu/easy`; the name of a task whose configs all have the same columns; or a TaskSchema.
+        task: Task id, as in `qrsu/easy`; the name of a task, if all its configs have the same schema; or a TaskSchema.
         pad_to_multiple_of: Pad to a multiple of this number of steps, at least 1.
 
     Raises:
         UnknownNameError: No such task or config.
-        InvalidInputError: A name without a config, of a task whose configs differ.
+        InvalidInputError: The name of a task with configs that differ in their schema.
         InvalidConfigError: `pad_to_multiple_of` below 1.
 
     >>> collate = DataCollator("qrsu/easy")
@@ -54,14 +53,14 @@ class DataCollator:
 
         Raises:
             InvalidInputError: No rows, a missing column, a sequence without steps, a symbol outside the vocabulary,
-                steps of another size, NaN or infinity, or labels of another kind; the message names the row.
+                steps of another size, NaN or infinity, or labels of the wrong type; the message has the row.
         """
         if not rows:
-            raise InvalidInputError("no rows; a batch needs at least one")
+            raise InvalidInputError("no rows; need at least one")
         schema = self.schema
         inputs, lengths = self._values(rows) if schema.vocabulary is None else self._ids(rows)
         labels: NDArray[Any] = np.empty((len(rows), 0), np.int64)
-        has_labels = True  # of the targets next_symbol and inputs, which are made of the inputs
+        has_labels = True  # for the targets next_symbol and inputs, labels are made of the inputs
         if (name := {"class": "label", "number": "label", "step_class": "labels"}.get(schema.target)) is not None:
             name = next((each for each in (name, "labels") if each in rows[0]), None)
             has_labels = name is not None
@@ -74,12 +73,12 @@ class DataCollator:
         return batch
 
     def _ids(self, rows: Sequence[Mapping[str, Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Return ids (B, T), 0 where padded, and lengths (B,)."""
+        """Return ids (B, T), 0 in the padding, and lengths (B,)."""
         assert self.schema.vocabulary is not None
         if "text" in rows[0]:
-            texts = replace(self.schema, target="next_symbol", labels=(), tolerance=0.0)  # whose only column is `text`
-            columns = collate_table(pa.table({"text": pa.array(self._column(rows, "text"), pa.string())}), texts)
-            return columns.inputs, columns.lengths
+            texts = replace(self.schema, target="next_symbol", labels=(), tolerance=0.0)  # only the column `text`
+            arrays = collate_table(pa.table({"text": pa.array(self._column(rows, "text"), pa.string())}), texts)
+            return arrays.inputs, arrays.lengths
         if "input_ids" not in rows[0]:
             raise InvalidInputError(
                 f"rows have {_names(rows[0])}; need text or input_ids. Trainer removes text: tokenize the dataset "
@@ -90,7 +89,7 @@ class DataCollator:
         for row, ids in enumerate(sequences):
             if ids.ndim != 1 or not len(ids) or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() > last:
                 raise InvalidInputError(
-                    f"input_ids of row {row}: must be one or more ids from 1 to {last}, 0 where padded"
+                    f"input_ids of row {row}: must be one or more ids from 1 to {last}, or 0 for padding"
                 )
         # rows may be padded already, on either side
         sequences = [ids[ids != 0] for ids in sequences]
@@ -102,7 +101,7 @@ class DataCollator:
         return padded, lengths
 
     def _values(self, rows: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return values (B, T, F), 0.0 where padded, and lengths (B,)."""
+        """Return values (B, T, F), 0.0 in the padding, and lengths (B,)."""
         if "input_values" not in rows[0]:
             raise InvalidInputError(f"rows have {_names(rows[0])}; need input_values")
         features, sequences = self.schema.num_features, []

@@ -1,4 +1,4 @@
-"""Checks as values: found for a task or a model, run one by one."""
+"""Checks of tasks and models, and their results."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from seqhub.tasks.registry import get_task, list_tasks
 
 
 class CheckFailedError(AssertionError):
-    """A task or model lacks a property that all tasks or models have; the message says which one, and where."""
+    """Raised if a task or model lacks a required property; the message has the property and where it is missing."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Check:
     Attributes:
         subject: Task id or preset.
         name: Name of the property.
-        run: Function that returns if the subject has the property, and raises otherwise.
+        run: Function that raises an exception unless the subject has the property.
     """
 
     subject: str
@@ -34,13 +34,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome of one check.
+    """Result of one check.
 
     Attributes:
         subject: Task id or preset.
         name: Name of the property.
         error: Reason for a failure; empty if the check passed.
-        seconds: Time it took.
+        seconds: Duration of the check.
     """
 
     subject: str
@@ -62,7 +62,7 @@ def checks_of(target: str) -> list[Check]:
         target: `qrsu`, `qrsu/hard`, `path/to/my_task.py`, `lstm` or `recurrent`.
 
     Raises:
-        UnknownNameError: Neither a task nor a model has that name.
+        UnknownNameError: No task or model has this name.
         InvalidConfigError: A task file that cannot be loaded.
 
     >>> [check.name for check in checks_of("echo/step1")][:2]
@@ -85,7 +85,7 @@ def checks_of(target: str) -> list[Check]:
 
 
 def run_checks(checks: list[Check]) -> Iterator[Result]:
-    """Run checks one after the other and yield a result for each; exceptions of a check are its failure."""
+    """Run checks one after the other and yield a result for each; an exception is a failure of its check."""
     for check in checks:
         started = time.perf_counter()
         error = ""

@@ -1,4 +1,4 @@
-"""Checks of a model preset: everything that training, saving and the Hub rely on."""
+"""Checks of a model preset: requirements of training, saving and the Hub."""
 
 import subprocess
 import sys
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-_LENGTHS = (9, 4, 7, 5)  # steps of the rows of a batch, where the model takes any number
+_LENGTHS = (9, 4, 7, 5)  # lengths of the rows of a batch, for models that accept any length
 _LABELS = 3
 _TOLERANCE = 2e-5
-_NUMBERED_TASKS = ("windows/k4-n8", "square/fixed", "chirps/direction", "ramps/scalar")  # of real values
+_VALUE_TASKS = ("windows/k4-n8", "square/fixed", "chirps/direction", "ramps/scalar")  # of real values
 _SECONDS = 120
 
 
@@ -50,41 +50,41 @@ def definition(preset: str) -> None:
     config = build_config(preset)
     values = config.to_dict()
     require(config.model_type.startswith("seqhub_"), f"model_type={config.model_type!r}: must begin with seqhub_")
-    require("auto_map" in values, f"{preset}: config.json has no auto_map, so trust_remote_code finds no class")
+    require("auto_map" in values, f"{preset}: config.json must have auto_map, for trust_remote_code")
     again = type(config).from_dict(values)
-    require(again.to_dict() == values, f"{preset}: a config that is read back differs")
-    require(AutoConfig.for_model(config.model_type) is not None, f"{preset}: AutoConfig does not know the family")
+    require(again.to_dict() == values, f"{preset}: config changes after from_dict(to_dict())")
+    require(AutoConfig.for_model(config.model_type) is not None, f"{preset}: family is not registered with AutoConfig")
     heads = list_heads(family_of(preset))
-    require("base" in heads, f"{preset}: AUTO_MAP has no AutoModel")
+    require("base" in heads, f"{preset}: AUTO_MAP must have AutoModel")
     try:
         build_config(preset, no_such_field=1)
     except UnknownNameError:
         return
-    raise CheckFailedError(f"{preset}: a field that the config class lacks is accepted")
+    raise CheckFailedError(f"{preset}: the config accepts an unknown field; it must raise an error")
 
 
 def outputs(preset: str) -> None:
     """Check the shapes of logits, and that outputs are finite."""
     for model, rows, head, where in _models(preset):
-        answers = _answers(model, rows, "right")
-        for found in answers:
-            require(bool(found.isfinite().all()), f"{where}: outputs that are not finite")
+        results = _outputs_of(model, rows, "right")
+        for found in results:
+            require(bool(found.isfinite().all()), f"{where}: outputs must be finite")
         if head == "base":
             continue
         width = _width(model, head)
-        for row, found in zip(rows, answers, strict=True):
+        for row, found in zip(rows, results, strict=True):
             shape = (width,) if head == "sequence" else (len(row), width)
             require(tuple(found.shape) == shape, f"{where}: logits {tuple(found.shape)} instead of {shape}")
 
 
 def padding(preset: str) -> None:
-    """Check that padding on either side and other rows of a batch change nothing."""
+    """Check that outputs do not depend on padding on either side or on other rows of the batch."""
     import torch
 
     for model, rows, _, where in _models(preset):
-        alone = [_answers(model, [row], "right")[0] for row in rows]
+        alone = [_outputs_of(model, [row], "right")[0] for row in rows]
         for side in ("right", "left"):
-            for number, (one, two) in enumerate(zip(alone, _answers(model, rows, side), strict=True)):
+            for number, (one, two) in enumerate(zip(alone, _outputs_of(model, rows, side), strict=True)):
                 difference = float((one - two).abs().max())
                 require(
                     torch.allclose(one, two, atol=_TOLERANCE),
@@ -93,7 +93,7 @@ def padding(preset: str) -> None:
 
 
 def causality(preset: str) -> None:
-    """Check that a model of the causal head does not look ahead."""
+    """Check that outputs of the causal head do not depend on later inputs."""
     import torch
 
     for model, rows, head, where in _models(preset):
@@ -103,7 +103,7 @@ def causality(preset: str) -> None:
         for step in range(1, len(row)):
             changed = row.clone()
             changed[step:] = changed[step:].flip(0) if len(row) - step > 1 else changed[step:] % 3 + 1
-            one, two = _answers(model, [row], "right")[0], _answers(model, [changed], "right")[0]
+            one, two = _outputs_of(model, [row], "right")[0], _outputs_of(model, [changed], "right")[0]
             require(
                 torch.allclose(one[:step], two[:step], atol=_TOLERANCE),
                 f"{where}: logits before step {step} depend on later inputs",
@@ -111,19 +111,19 @@ def causality(preset: str) -> None:
 
 
 def gradients(preset: str) -> None:
-    """Check that the loss reaches every parameter, with finite gradients, and that ignored labels do not count."""
+    """Check that every parameter has a finite gradient, and that ignored labels do not change the loss."""
     import torch
 
     for model, rows, head, where in _models(preset):
         batch = _batch(rows, "right", model)
         labels = None if head == "base" else _labels(head, batch)
         model.zero_grad()
-        loss = _read(model(**batch)).square().sum() if labels is None else model(**batch, labels=labels).loss
+        loss = _main_output(model(**batch)).square().sum() if labels is None else model(**batch, labels=labels).loss
         require(loss is not None and bool(loss.isfinite()), f"{where}: loss {loss}")
         loss.backward()
         for name, parameter in model.named_parameters():
-            reached = parameter.grad is not None and bool(parameter.grad.isfinite().all())
-            require(reached, f"{where}: no finite gradient for {name}")
+            has_gradient = parameter.grad is not None and bool(parameter.grad.isfinite().all())
+            require(has_gradient, f"{where}: no finite gradient for {name}")
         if head == "token" and labels is not None:
             some = labels.clone()
             some[:, 0] = -100
@@ -137,7 +137,7 @@ def gradients(preset: str) -> None:
 
 
 def initialization(preset: str) -> None:
-    """Check that first weights depend on torch's seed alone."""
+    """Check that initial weights depend only on the seed of torch."""
     import torch
 
     found = []
@@ -145,12 +145,12 @@ def initialization(preset: str) -> None:
         torch.manual_seed(seed)
         model = build_model(build_config(preset, **_settings(preset)), _heads(preset)[-1])
         found.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
-    require(torch.equal(found[0], found[1]), f"{preset}: the same seed gives other first weights")
-    require(not torch.equal(found[0], found[2]), f"{preset}: other seeds give the same first weights")
+    require(torch.equal(found[0], found[1]), f"{preset}: the same seed gives different initial weights")
+    require(not torch.equal(found[0], found[2]), f"{preset}: different seeds give the same initial weights")
 
 
 def saving(preset: str) -> None:
-    """Check that a saved model is the same after loading, by its Auto class."""
+    """Check that a saved model gives the same outputs after loading with its Auto class."""
     import torch
     import transformers
 
@@ -158,22 +158,26 @@ def saving(preset: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             with quiet_transformers():
                 model.save_pretrained(folder)
-            require((Path(folder) / "model.safetensors").is_file(), f"{where}: saves no model.safetensors")
+            require(
+                (Path(folder) / "model.safetensors").is_file(), f"{where}: save_pretrained must write model.safetensors"
+            )
             with quiet_transformers():
                 again = getattr(transformers, HEADS[head]).from_pretrained(folder, local_files_only=True).eval()
-        for one, two in zip(_answers(model, rows, "right"), _answers(again, rows, "right"), strict=True):
+        for one, two in zip(_outputs_of(model, rows, "right"), _outputs_of(again, rows, "right"), strict=True):
             require(torch.equal(one, two), f"{where}: logits differ after saving and loading")
 
 
 def loading_without_seqhub(preset: str) -> None:
-    """Check that a saved model loads by trust_remote_code in a process that cannot import seqhub."""
+    """Check that a saved model loads with trust_remote_code in a process that cannot import seqhub."""
     model, rows, head, where = _models(preset)[-1]
     with tempfile.TemporaryDirectory() as folder:
         with quiet_transformers():
             model.save_pretrained(folder)
-        expected = _answers(model, rows[:1], "right")[0].tolist()
+        expected = _outputs_of(model, rows[:1], "right")[0].tolist()
         name = "input_values" if rows[0].is_floating_point() else "input_ids"
-        code = _ALONE.format(auto=HEADS[head], folder=folder, name=name, row=[rows[0].tolist()], expected=expected)
+        code = _STANDALONE_CODE.format(
+            auto=HEADS[head], folder=folder, name=name, row=[rows[0].tolist()], expected=expected
+        )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=_SECONDS, cwd=folder, check=False
         )
@@ -191,24 +195,24 @@ def training(preset: str) -> None:
 
     small: dict[str, Any] = {"max_sequences": 32, "evaluate_every": 32, "evaluate_size": 32, "stop_at": "none"}
     small |= {"batch_size": 8, "model": preset, "cpu": True}
-    tasks = ("qrsu/easy",) if "input_ids" in list_inputs(family_of(preset)) else _NUMBERED_TASKS
+    tasks = ("qrsu/easy",) if "input_ids" in list_inputs(family_of(preset)) else _VALUE_TASKS
     reasons = []
     for task in tasks:
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
             try:
                 train(TrainConfig(task=task, output_dir=run, **small))
-            except InvalidConfigError as error:  # rows of another kind
+            except InvalidConfigError as error:  # the preset does not accept these rows
                 reasons.append(str(error))
                 continue
             evaluate(run, sibling_examples=0)
             verify(run)
             require(write_card(run)[0].is_file(), f"{preset}: no card")
             return
-    raise CheckFailedError(f"{preset} trains on none of {', '.join(tasks)}: {'; '.join(reasons)}")
+    raise CheckFailedError(f"{preset} does not accept the rows of {', '.join(tasks)}: {'; '.join(reasons)}")
 
 
-_ALONE = """
+_STANDALONE_CODE = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -231,13 +235,13 @@ def _heads(preset: str) -> list[Any]:
 
 
 def _settings(preset: str) -> dict[str, Any]:
-    """Settings of a small model on ids, or on real values where the family takes no ids."""
+    """Return the settings of a small model on ids, or on real values if the family does not accept ids."""
     fields = config_fields(preset)
     return {"vocab_size": 7} if "vocab_size" in fields and "input_ids" in list_inputs(family_of(preset)) else {}
 
 
 def _models(preset: str) -> "list[tuple[PreTrainedModel, list[Tensor], str, str]]":
-    """A model of each head with weights away from their first values, rows for it, its head and where to point to."""
+    """Return for each head: a model with changed weights, rows, the head, and its name for error messages."""
     import torch
 
     found = []
@@ -279,25 +283,25 @@ def _batch(rows: "list[Tensor]", side: str, model: "PreTrainedModel") -> "dict[s
     return {"input_values" if inputs.is_floating_point() else "input_ids": inputs, "attention_mask": mask}
 
 
-def _answers(model: "PreTrainedModel", rows: "list[Tensor]", side: str) -> "list[Tensor]":
+def _outputs_of(model: "PreTrainedModel", rows: "list[Tensor]", side: str) -> "list[Tensor]":
     import torch
 
     batch = _batch(rows, side, model)
     with torch.no_grad():
-        answers = _read(model(**batch))
+        output = _main_output(model(**batch))
     mask = batch["attention_mask"]
-    if answers.dim() == 2 or answers.shape[1] != mask.shape[1]:
-        return list(answers)
-    return [each[real.bool()] for each, real in zip(answers, mask, strict=True)]
+    if output.dim() == 2 or output.shape[1] != mask.shape[1]:
+        return list(output)
+    return [each[real.bool()] for each, real in zip(output, mask, strict=True)]
 
 
-def _read(output: Any) -> "Tensor":
-    """Return logits, or what a model without a head gives: the pooled vector, or the states."""
+def _main_output(output: Any) -> "Tensor":
+    """Return the logits, or the pooled vector or the states of a model without a head."""
     for name in ("logits", "pooler_output", "last_hidden_state"):
         if output.get(name) is not None:
-            answer: Tensor = output[name]
-            return answer
-    raise CheckFailedError(f"an output with {', '.join(output)}; it needs logits, pooler_output or last_hidden_state")
+            tensor: Tensor = output[name]
+            return tensor
+    raise CheckFailedError(f"output has {', '.join(output)}; must have logits, pooler_output or last_hidden_state")
 
 
 def _labels(head: str, batch: "dict[str, Tensor]") -> "Tensor":

@@ -1,4 +1,4 @@
-"""Checks of a task: everything that the stages after a task rely on."""
+"""Checks of a task: requirements of data, training, evaluation and cards."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def definition(ref: TaskRef) -> None:
     require(task.title and task.description, "title and description must not be empty")
     names = [config.name for config in task.configs]
     require(names and len(set(names)) == len(names), f"configs {names}: must be one or more, with different names")
-    for name in names:  # a part of the names of repositories
+    for name in names:  # repository names contain it
         require(
             re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name), f"config name {name!r}: lower-case letters, digits and -"
         )
@@ -57,7 +57,7 @@ def definition(ref: TaskRef) -> None:
         task.source.startswith("@") and all(f"{field} " in task.source for field in ("author", "title", "year")),
         "source must be a BibTeX entry with author, title and year",
     )
-    json.dumps(ref.config.parameters())  # they go into keys and records
+    json.dumps(ref.config.parameters())  # keys and records contain them
 
 
 def form(ref: TaskRef) -> None:
@@ -70,8 +70,8 @@ def form(ref: TaskRef) -> None:
 def _check_form(where: str, rows: Split, batch: Batch) -> None:
     schema, (shortest, longest) = rows.schema, rows.config.length
     count, steps = batch.inputs.shape[:2]
-    wanted = _ROWS if rows.size is None else min(_ROWS, rows.size)
-    require(len(batch) == count == wanted, f"{where}: {count} rows instead of {wanted}")
+    expected = _ROWS if rows.size is None else min(_ROWS, rows.size)
+    require(len(batch) == count == expected, f"{where}: {count} rows instead of {expected}")
     require(batch.lengths.dtype == np.int64, f"{where}: lengths of dtype {batch.lengths.dtype} instead of int64")
     least, most = int(batch.lengths.min()), int(batch.lengths.max())
     require(
@@ -83,8 +83,8 @@ def _check_form(where: str, rows: Split, batch: Batch) -> None:
         shape = (count, steps, schema.num_features)
         require(batch.inputs.dtype == np.float32, f"{where}: inputs of dtype {batch.inputs.dtype} instead of float32")
         require(batch.inputs.shape == shape, f"{where}: inputs of shape {batch.inputs.shape} instead of {shape}")
-        require(np.isfinite(batch.inputs).all(), f"{where}: inputs that are not finite")
-        require(not batch.inputs[~real].any(), f"{where}: inputs that are not 0 after the end of a sequence")
+        require(np.isfinite(batch.inputs).all(), f"{where}: inputs must be finite")
+        require(not batch.inputs[~real].any(), f"{where}: inputs must be 0 after the end of a sequence")
     else:
         dtype = np.uint8 if schema.vocabulary.bytewise else np.uint16
         require(
@@ -109,9 +109,9 @@ def _check_form(where: str, rows: Split, batch: Batch) -> None:
         seen = set(batch.labels[batch.labels != NO_LABEL].tolist())
         allowed = set(range(len(schema.labels)))
         require(seen <= allowed, f"{where}: labels {sorted(seen - allowed)}; classes are 0 to {len(allowed) - 1}")
-        require(seen == allowed, f"{where}: classes {sorted(allowed - seen)} not among {count:,} rows")
+        require(seen == allowed, f"{where}: classes {sorted(allowed - seen)} do not occur in {count:,} rows")
     if schema.target == "number":
-        require(np.isfinite(batch.labels).all(), f"{where}: labels that are not finite")
+        require(np.isfinite(batch.labels).all(), f"{where}: labels must be finite")
 
 
 def solution(ref: TaskRef) -> None:
@@ -119,7 +119,7 @@ def solution(ref: TaskRef) -> None:
     for split in SPLITS:
         rows = Split(ref, split)
         if not rows.task.has_exact_targets(rows.config, split):
-            continue  # the targets are noisy
+            continue  # inputs or targets are noisy
         batch = _first(rows)[:_SOLVED_ROWS]
         examples = rows.examples(batch)
         solved = rows.task.solve_batch([example.inputs for example in examples], rows.config)
@@ -127,12 +127,12 @@ def solution(ref: TaskRef) -> None:
             agrees = (
                 abs(example.target - answer) <= 1e-6 if rows.schema.target == "number" else example.target == answer
             )
-            require(agrees, f"{ref} {split} row {number}: generate has {example.target!r}, solve {answer!r}")
+            require(agrees, f"{ref} {split} row {number}: generate has target {example.target!r}, solve has {answer!r}")
 
 
 def determinism(ref: TaskRef) -> None:
-    """Check that rows depend on task, config, split and seed, and on nothing else."""
-    before = np.random.get_state()  # noqa: NPY002  this is what must not change
+    """Check that rows depend only on task, config, split and seed."""
+    before = np.random.get_state()  # noqa: NPY002  the global state must not change
     rows = Split(ref)
     generated = rows.size is None
     seeds = (5, -6) if generated else (0,)
@@ -141,16 +141,19 @@ def determinism(ref: TaskRef) -> None:
         for seed in seeds:
             digest = _digest(Split(ref, split, seed))
             if seed == seeds[0]:
-                require(digest == _digest(Split(ref, split, seed)), f"{ref} {split} seed {seed}: two draws differ")
+                require(
+                    digest == _digest(Split(ref, split, seed)),
+                    f"{ref} {split} seed {seed}: rows differ when generated twice",
+                )
             other = seen.setdefault(digest, (split, seed))
             same = other == (split, seed) or (not generated and rows.task.splits_overlap(rows.config))
-            require(same, f"{ref}: {split} seed {seed} has the rows of {other[0]} seed {other[1]}")
+            require(same, f"{ref}: {split} seed {seed} has the same rows as {other[0]} seed {other[1]}")
     after = np.random.get_state()  # noqa: NPY002
     unchanged = all(np.array_equal(one, two) for one, two in zip(before, after, strict=True))
-    require(unchanged, f"{ref}: drawing changes NumPy's global random state")
+    require(unchanged, f"{ref}: generating rows changes NumPy's global random state")
 
 
-def addressing(ref: TaskRef) -> None:
+def random_access(ref: TaskRef) -> None:
     """Check that blocks, ranges and single examples are parts of the same sequence."""
     for split in SPLITS:
         rows = Split(ref, split)
@@ -158,25 +161,27 @@ def addressing(ref: TaskRef) -> None:
         whole = [row for batch in rows.batches(0, end) for row in _contents(batch)]
         start, stop = end // 3 + 1 if end > 3 else 0, end - end // 4
         part = [row for batch in rows.batches(start, stop) for row in _contents(batch)]
-        require(part == whole[start:stop], f"{ref} {split}: examples {start} to {stop} differ by themselves")
+        require(part == whole[start:stop], f"{ref} {split}: examples {start} to {stop} differ from the whole split")
         for number in range(-(-end // BLOCK_SIZE)):
             block = _contents(rows.blocks(number, 1))
             expected = whole[number * BLOCK_SIZE : (number + 1) * BLOCK_SIZE]
-            require(block == expected, f"{ref} {split}: block {number} differs by itself")
+            require(block == expected, f"{ref} {split}: block {number} differs from the whole split")
         (batch,) = rows.batches(stop - 1, stop)
         example, again = rows[stop - 1], rows.examples(batch)[0]
         same = np.array_equal(np.asarray(example.inputs), np.asarray(again.inputs)) and example.target == again.target
-        require(same, f"{ref} {split}: example {stop - 1} differs by itself")
+        require(same, f"{ref} {split}: example {stop - 1} differs from the whole split")
     if Split(ref).size is None:
         far = Split(ref)[10**9]
-        require(far.inputs is not None, f"{ref}: example {10**9:,} cannot be reached")
+        require(far.inputs is not None, f"{ref}: example {10**9:,} cannot be generated")
 
 
 def chance_level(ref: TaskRef) -> None:
-    """Check that `chance` and `constant` are right about answers that ignore the input."""
+    """Check `chance` and `constant_baseline`, the metrics of constant predictions."""
     rows = Split(ref, "test")
     schema, chance = rows.schema, rows.task.chance(rows.config)
-    require((chance is None) == (not schema.labels), f"{ref}: chance={chance}; it is a number with classes, else None")
+    require(
+        (chance is None) == (not schema.labels), f"{ref}: chance={chance}: must be a number with classes, else None"
+    )
     if chance is not None and rows.size is None:
         labels = _first(rows, 8 * BLOCK_SIZE).labels
         counts = np.bincount(labels[labels != NO_LABEL], minlength=len(schema.labels))
@@ -187,7 +192,10 @@ def chance_level(ref: TaskRef) -> None:
             f"{ref}: chance={chance:.4f}, but the most frequent class has a share of {share:.4f} of {counts.sum():,}",
         )
     constant = rows.task.constant_baseline(rows.config)
-    require((constant is not None) == (schema.target == "number"), f"{ref}: constant is for the target number only")
+    require(
+        (constant is not None) == (schema.target == "number"),
+        f"{ref}: constant_baseline={constant}: must be given if and only if the target is number",
+    )
     if constant is not None:
         targets = _first(rows, 8 * BLOCK_SIZE).labels.astype(np.float64)
         squared = np.square(targets - constant.value)
@@ -195,32 +203,35 @@ def chance_level(ref: TaskRef) -> None:
         require(
             abs(targets.mean() - constant.value) <= bound * targets.std()
             and abs(squared.mean() - constant.squared_error) <= bound * squared.std() + 1e-6,
-            f"{ref}: constant says {constant.value:.4g} with squared error {constant.squared_error:.4g}; "
+            f"{ref}: constant_baseline has value {constant.value:.4g} and squared error {constant.squared_error:.4g}; "
             f"test rows have {targets.mean():.4g} and {squared.mean():.4g}",
         )
 
 
 def disjoint_splits(ref: TaskRef) -> None:
-    """Check that splits share no sequence unless the task says so."""
+    """Check that splits have no sequence in common unless `splits_overlap` is true."""
     seen = {split: {values for values, _ in _contents(_first(Split(ref, split)))} for split in SPLITS}
     shared = [f"{one} and {two}" for one, two in _PAIRS if seen[one] & seen[two]]
     overlap = ref.definition.splits_overlap(ref.config)
-    require(not shared or overlap, f"{ref}: {', '.join(shared)} share sequences; list them in finite_domain")
-    require(shared or not overlap, f"{ref}: splits_overlap is true, but no split shares a sequence")
+    require(not shared or overlap, f"{ref}: {', '.join(shared)} have sequences in common; list them in finite_domain")
+    require(shared or not overlap, f"{ref}: splits_overlap is true, but splits have no sequence in common")
 
 
 def vocabulary(ref: TaskRef) -> None:
-    """Check that encoding and decoding are inverse."""
+    """Check that decoding inverts encoding."""
     rows = Split(ref)
     if rows.schema.vocabulary is None:
         return
     texts = [example.inputs for example in rows.examples(_first(rows)[:_SOLVED_ROWS])]
     ids = rows.schema.vocabulary.encode_batch(texts)
-    require(rows.schema.vocabulary.decode_batch(ids) == texts, f"{ref}: decoding encoded texts gives other texts")
+    require(
+        rows.schema.vocabulary.decode_batch(ids) == texts,
+        f"{ref}: decode_batch(encode_batch(texts)) differs from texts",
+    )
 
 
 def loading(ref: TaskRef) -> None:
-    """Check that the builder of `datasets`, the stream and the loaders give the rows of the task."""
+    """Check that the builder of `datasets` and the loaders return the rows of the task."""
     from seqhub._logging import quiet_datasets
     from seqhub.data.arrow import rows_table
     from seqhub.data.builder import get_builder
@@ -235,7 +246,7 @@ def loading(ref: TaskRef) -> None:
         builder = get_builder(ref, cache_dir=cache, **(sizes if rows.size is None else {}))
         builder.download_and_prepare()
         found = builder.as_dataset(split="test")
-        require(digest(found) == digest(expected), f"{ref}: load_dataset gives other rows than the task")
+        require(digest(found) == digest(expected), f"{ref}: load_dataset returns different rows")
     batch = next(iter(loader_of(rows, min(32, size))))
     inputs = "input_values" if rows.schema.vocabulary is None else "input_ids"
     require({inputs, "attention_mask", "labels"} == batch.keys(), f"{ref}: batches have the columns {sorted(batch)}")
@@ -286,7 +297,7 @@ CHECKS: dict[str, Callable[[TaskRef], None]] = {
     "form": form,
     "solution": solution,
     "determinism": determinism,
-    "addressing": addressing,
+    "addressing": random_access,
     "chance": chance_level,
     "splits": disjoint_splits,
     "vocabulary": vocabulary,

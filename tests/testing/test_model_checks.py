@@ -1,4 +1,4 @@
-"""Checks of models: good presets pass, faults are found, and an installed package adds a family."""
+"""Checks of models: valid presets pass, faults are found, and an installed package adds a family."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def test_every_preset_passes_every_check() -> None:
 
 
 def install(folder: Path, files: dict[str, str]) -> dict[str, str]:
-    """Lay a distribution with the family `leaky` out as `pip install` does; return the environment to see it."""
+    """Write a distribution with the family `leaky` like `pip install`; return an environment with its path."""
     package = folder / "leaky_package" / "leaky"
     package.mkdir(parents=True)
     (folder / "leaky_package" / "__init__.py").write_text("")
@@ -67,7 +67,7 @@ def results_of(environment: dict[str, str], folder: Path) -> str:
     return done.stdout
 
 
-def test_an_installed_package_adds_a_family(tmp_path: Path) -> None:
+def test_installed_package_adds_a_family(tmp_path: Path) -> None:
     found = results_of(install(tmp_path, FILES), tmp_path)
     assert found.splitlines() == [f"{name} passed" for name in QUICK]
 
@@ -83,9 +83,9 @@ def test_an_installed_package_adds_a_family(tmp_path: Path) -> None:
         ),
         ("self.post_init()", "self.extra = nn.Parameter(torch.ones(1)); self.post_init()", "gradients"),
     ],
-    ids=["mask ignored", "harmless", "parameter without use"],
+    ids=["mask ignored", "harmless", "unused parameter"],
 )
-def test_a_fault_of_a_family_is_found(old: str, new: str, failed: str, tmp_path: Path) -> None:
+def test_fault_of_a_family_is_found(old: str, new: str, failed: str, tmp_path: Path) -> None:
     source = FILES["modeling_leaky.py"]
     assert old in source
     found = results_of(install(tmp_path, FILES | {"modeling_leaky.py": source.replace(old, new)}), tmp_path)
@@ -94,7 +94,7 @@ def test_a_fault_of_a_family_is_found(old: str, new: str, failed: str, tmp_path:
     )
 
 
-def test_a_family_that_cannot_be_imported_is_left_out_with_a_warning(tmp_path: Path) -> None:
+def test_family_that_cannot_be_imported_is_ignored_with_a_warning(tmp_path: Path) -> None:
     environment = install(tmp_path, FILES | {"__init__.py": "import nowhere_to_be_found"})
     code = (
         "from seqhub.models.registry import list_presets\n"

@@ -1,4 +1,4 @@
-"""Checks of tasks: a good task passes, each kind of fault is found, from a file and from an installed package."""
+"""Checks of tasks from files and installed packages: a valid task passes, and each kind of fault is found."""
 
 import os
 import re
@@ -65,7 +65,7 @@ FAULTS = {  # check -> text of the file, its replacement, and a part of the mess
     "definition": ("year = {1969}", "yr = {1969}", "author, title and year"),
     "form": ("np.full(len(ids), config.length[1])", "np.full(len(ids), config.length[1] + 1)", "lengths 41 to 41"),
     "solution": ('sequence.count("1") % 2', 'sequence.count("0") // 2 % 2', "generate has"),
-    "determinism": (BITS, "np.random.randint(0, 9, (random.size, 40))", "two draws differ"),
+    "determinism": (BITS, "np.random.randint(0, 9, (random.size, 40))", "rows differ when generated twice"),
     "chance": (f"bits = {BITS} & 1", "bits = random.uint16(40) // 65535", "most frequent class"),
     "splits": (f"{BITS} & 1", "random.uint16(40) & (np.arange(40) < 4)", "list them in finite_domain"),
 }
@@ -77,14 +77,14 @@ def write(folder: Path, source: str = PARITY) -> Path:
     return file
 
 
-def test_a_task_of_a_file_passes_every_check(tmp_path: Path) -> None:
+def test_valid_task_file_passes_every_check(tmp_path: Path) -> None:
     results = list(run_checks(checks_of(str(write(tmp_path)))))
     assert [result.name for result in results if result.error] == []
     assert len(results) == 10
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_found_by_its_check(name: str, tmp_path: Path) -> None:
+def test_fault_is_found_by_its_check(name: str, tmp_path: Path) -> None:
     old, new, message = FAULTS[name]
     assert old in PARITY
     file = write(tmp_path, PARITY.replace(old, new))
@@ -92,7 +92,7 @@ def test_a_fault_is_found_by_its_check(name: str, tmp_path: Path) -> None:
     assert message in results[name], results
 
 
-def test_the_command_reports_each_check_and_exits_with_1_on_a_failure(tmp_path: Path) -> None:
+def test_command_reports_each_check_and_exits_with_1_on_failure(tmp_path: Path) -> None:
     old, new, message = FAULTS["solution"]
     write(tmp_path, PARITY.replace(old, new))
     ended = call("check", tmp_path / "parity.py", "--json")
@@ -111,7 +111,7 @@ def test_the_command_reports_each_check_and_exits_with_1_on_a_failure(tmp_path: 
         ("def f(:", "SyntaxError"),
     ],
 )
-def test_a_file_without_a_task_is_one_clear_line(source: str, message: str, tmp_path: Path) -> None:
+def test_file_without_a_task_raises_a_one_line_error(source: str, message: str, tmp_path: Path) -> None:
     file = write(tmp_path, source)
     with pytest.raises(InvalidConfigError, match=f"parity.py.*{message}"):
         get_task(str(file))
@@ -119,7 +119,7 @@ def test_a_file_without_a_task_is_one_clear_line(source: str, message: str, tmp_
         TaskRef.parse(f"{tmp_path / 'gone.py'}/n40")
 
 
-def test_configs_of_a_file_are_listed_and_an_edit_counts_at_once(tmp_path: Path) -> None:
+def test_configs_of_a_file_are_listed_and_edits_are_loaded(tmp_path: Path) -> None:
     file = write(tmp_path)
     with pytest.raises(UnknownNameError, match="'n41'; known: n40"):
         TaskRef.parse(f"{file}/n41")
@@ -138,8 +138,8 @@ assert [result for result in run_checks(checks_of("parity")[:8]) if result.error
 """
 
 
-def test_an_installed_package_adds_a_task(tmp_path: Path) -> None:
-    """A distribution with an entry point, as `pip install` lays it out."""
+def test_installed_package_adds_a_task(tmp_path: Path) -> None:
+    """Simulate a distribution with an entry point, with the files of `pip install`."""
     (tmp_path / "parity_package").mkdir()
     (tmp_path / "parity_package" / "__init__.py").write_text(PARITY)
     info = tmp_path / "parity_package-1.0.dist-info"
