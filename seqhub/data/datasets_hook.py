@@ -1,10 +1,10 @@
-"""Makes `datasets.load_dataset("qrsu", "hard")` find the tasks of seqhub.
+"""Hook for `datasets.load_dataset("qrsu", "hard")`.
 
-`datasets` looks names up in one function, `dataset_module_factory`, and has no plug-in for it: packaged names first,
-then scripts and folders of the current directory, then the Hub. `install` wraps that function where modules of
-`datasets` refer to it, so that a bare task name is answered at once, whatever the current directory holds and whether
-there is a network. Paths (`./qrsu`, `/data/qrsu`), names with a namespace (`someone/qrsu`) and `hf://` addresses go
-to the original. `uninstall` puts it back.
+`datasets` resolves names in one function, `dataset_module_factory`, without a plug-in interface: packaged names first,
+then scripts and folders of the current directory, then the Hub. `install` wraps this function in all modules of
+`datasets` that refer to it, so that a task name is resolved to seqhub independently of the current directory and the
+network. Paths (`./qrsu`, `/data/qrsu`), names with a namespace (`someone/qrsu`) and `hf://` URLs are passed to the
+original function. `uninstall` restores it.
 """
 
 import inspect
@@ -18,16 +18,18 @@ from seqhub.errors import InvalidConfigError
 from seqhub.tasks.registry import get_task, list_tasks
 
 _FACTORY = "dataset_module_factory"
-_BUILDER = "seqhub.data.builder"  # imported when a task is asked for: it imports `datasets`, which may be importing us
+_BUILDER = (
+    "seqhub.data.builder"  # imported on demand, because it imports `datasets`, which may be importing this module
+)
 
 _original: Callable[..., Any] | None = None
 
 
 def install() -> None:
-    """Take the names of the tasks over. Idempotent.
+    """Install the hook for the names of the tasks. Idempotent.
 
-    Where `datasets` has changed so much that this cannot work, it warns once and leaves everything as it was;
-    `seqhub.load_dataset` then still works.
+    If the version of `datasets` is not compatible with the hook, warn once and change nothing; `seqhub.load_dataset`
+    then still works.
     """
     global _original
     import datasets.inspect
@@ -40,7 +42,7 @@ def install() -> None:
     if found is None or problem:
         warnings.warn(
             f'datasets {datasets.__version__} {problem}, so load_dataset("{list_tasks()[0]}", ...) does not find the '
-            "tasks of seqhub; use seqhub.load_dataset, or SEQHUB_NO_HOOK=1 to silence this",
+            "tasks of seqhub; use seqhub.load_dataset, or set SEQHUB_NO_HOOK=1 to disable this warning",
             stacklevel=2,
         )
         return
@@ -49,7 +51,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Put the original back. Idempotent."""
+    """Restore the original function. Idempotent."""
     global _original
     if _original is not None:
         wrapper = sys.modules["datasets.load"].__dict__[_FACTORY]
@@ -62,15 +64,15 @@ def _wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def dataset_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
-        # whoever kept this function beyond uninstall() gets the original
+        # references that are kept after uninstall() behave like the original
         if _original is None or path not in list_tasks():
             return original(path, *args, **kwargs)
         given = signature.bind(path, *args, **kwargs).arguments
         for name in ("revision", "data_dir", "data_files"):
             if given.get(name) is not None:
                 raise InvalidConfigError(
-                    f"{name}={given[name]!r} for {path!r}, a task of seqhub whose rows are drawn; "
-                    f"write './{path}' for a folder of that name"
+                    f"{name}={given[name]!r}: must be None for {path!r}, a task of seqhub that generates its rows; "
+                    f"use './{path}' for a folder of that name"
                 )
         return _module(path)
 
@@ -78,7 +80,7 @@ def _wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _module(name: str) -> Any:
-    """What `datasets` needs to know about a task: the builder, the cache key and the configs."""
+    """Return the `DatasetModule` of a task, with builder, cache key and configs."""
     from datasets.load import BuilderConfigsParameters, DatasetModule
 
     from seqhub.data.builder import configs_of
@@ -94,13 +96,13 @@ def _module(name: str) -> Any:
 
 
 def _problem(load: Any) -> str:
-    """What is no longer as `_wrapper` and `_module` need it; empty if nothing."""
-    wanted = {
+    """Return the reason why `datasets` is not compatible with `_wrapper` and `_module`; empty if it is."""
+    needed = {
         _FACTORY: ["path", "revision", "data_dir", "data_files"],
         "DatasetModule": ["module_path", "hash", "builder_kwargs", "builder_configs_parameters"],
         "BuilderConfigsParameters": ["builder_configs"],
     }
-    for name, parameters in wanted.items():
+    for name, parameters in needed.items():
         try:
             known = list(inspect.signature(getattr(load, name)).parameters)
         except (AttributeError, TypeError, ValueError):
@@ -112,7 +114,7 @@ def _problem(load: Any) -> str:
 
 
 def _replace(old: Any, new: Any) -> None:
-    """Exchange the function in every module of `datasets` that has imported it."""
+    """Replace the function in every module of `datasets` that has imported it."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "datasets" and getattr(module, "__dict__", {}).get(_FACTORY) is old:
             setattr(module, _FACTORY, new)

@@ -1,4 +1,4 @@
-"""Statistics of the training rows of a source, and warnings about rows that nothing can be learnt from."""
+"""Statistics of the training rows of a source, and warnings about uninformative rows."""
 
 import warnings
 from typing import Any
@@ -14,19 +14,19 @@ from seqhub.errors import DataWarning
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS
 
-MAX_UNKNOWN_SHARE = 0.9  # share of unknown words from which on a run is warned about
-MAX_MAJORITY_SHARE = 0.95  # share of equal targets from which on a run is warned about
+MAX_UNKNOWN_SHARE = 0.9  # share of unknown words that causes a warning
+MAX_MAJORITY_SHARE = 0.95  # share of the most frequent target that causes a warning
 
 
 def describe(source: DataSource) -> dict[str, Any]:
-    """Statistics of a source, as plain JSON values, for the record of a run.
+    """Return statistics of a source as JSON values, for the record of a run.
 
     Returns:
-        `rows` looked at: all for training of a file, a folder or published splits, else 1,024; `length`, least and most
-        steps; and what applies of `unknown`, the share of unknown words in each split of a file; `classes`, rows or
-        labelled steps of each class; `majority`, with the most frequent `target` and the accuracy of always answering
-        it in each split that was looked at; `numbers`, with `mean` and `deviation` of a real target or of the values
-        that are to be reconstructed.
+        `rows`, the number of rows that are measured: all training rows of a file, a folder or published splits, else
+        1,024; `length`, least and most steps; and if they apply, `unknown`, the share of unknown words in each split of
+        a file; `classes`, the number of rows or labelled steps of each class; `majority`, with the most frequent
+        `target` and the accuracy of always predicting it in each measured split; `numbers`, with `mean` and `deviation`
+        of a real target or of the values to be reconstructed.
     """
     schema = source.schema
     names = SPLITS if source.kind == "file" else ("train",)
@@ -44,7 +44,7 @@ def describe(source: DataSource) -> dict[str, Any]:
         table = as_table(source.training_rows)
         column = table[schema.columns[1]]
         flat = pc.list_flatten(column) if schema.target == "step_class" else column
-        targets["train"] = _counting(flat.drop_null().to_numpy(), schema)
+        targets["train"] = _without_ignored(flat.drop_null().to_numpy(), schema)
         found["rows"] = table.num_rows
     if schema.target in ("number", "inputs"):
         numbers = targets["train"].astype(np.float64)
@@ -62,28 +62,28 @@ def describe(source: DataSource) -> dict[str, Any]:
 
 
 def data_warnings(source: DataSource) -> list[str]:
-    """Why next to nothing can be learnt from the rows of a source, a line for each reason; mostly none."""
+    """Return warnings about training rows that carry almost no information, one line each."""
     where = f"{source.task} on {source.name}"
-    found, said = source.statistics, []
+    found, lines = source.statistics, []
     unknown = found.get("unknown", {}).get("train", 0.0)
     if unknown >= MAX_UNKNOWN_SHARE:
-        said.append(
-            f"{where}: {unknown:.1%} of the words for training are unknown, as each is there only once; a model can "
+        lines.append(
+            f"{where}: {unknown:.1%} of the training words are unknown, because each occurs only once; a model can "
             "hardly learn from them"
         )
     majority = found.get("majority")
     if majority is not None and majority["train"] >= MAX_MAJORITY_SHARE:
         what = {"class": "rows", "step_class": "steps", "next_symbol": "next symbols"}[source.schema.target]
-        said.append(
-            f"{where}: {majority['train']:.1%} of the {what} for training have the target {majority['target']!r}; "
-            "always answering that is right as often"
+        lines.append(
+            f"{where}: {majority['train']:.1%} of the training {what} have the target {majority['target']!r}; always "
+            "predicting it has the same accuracy"
         )
     numbers = found.get("numbers")
     if numbers is not None and numbers["deviation"] <= 1e-12 * max(1.0, abs(numbers["mean"])):
-        said.append(f"{where}: every target for training is {numbers['mean']:g}; there is nothing to learn")
-    if not said and source.kind == "file" and _all_equal(_whole(source, "train"), source.schema):
-        said.append(f"{where}: all rows for training are the same to a model; there is nothing to tell them apart by")
-    return said
+        lines.append(f"{where}: all training targets are {numbers['mean']:g}; there is nothing to learn")
+    if not lines and source.kind == "file" and _all_equal(_whole(source, "train"), source.schema):
+        lines.append(f"{where}: all training rows have the same model inputs; their classes cannot be distinguished")
+    return lines
 
 
 def warn(source: DataSource) -> None:
@@ -93,28 +93,28 @@ def warn(source: DataSource) -> None:
 
 
 def _whole(source: DataSource, name: str) -> Batch:
-    """All rows of a split of a file."""
+    """Return all rows of a split of a file."""
     split = source.split(name)
     return split.blocks(0, -(-source.sizes[name] // 1024))
 
 
 def _targets(part: Batch, schema: TaskSchema) -> NDArray[Any]:
-    """Targets of all rows, one after the other: class numbers, ids of next symbols, or real numbers."""
+    """Return the concatenated targets of all rows: class numbers, ids of next symbols, or real numbers."""
     if schema.target in ("class", "number", "step_class"):
-        return _counting(part.labels.reshape(-1), schema)
-    columns = collate_batch(part, schema)
-    real = np.arange(columns.inputs.shape[1]) < columns.lengths[:, None]
+        return _without_ignored(part.labels.reshape(-1), schema)
+    arrays = collate_batch(part, schema)
+    real = np.arange(arrays.inputs.shape[1]) < arrays.lengths[:, None]
     if schema.target == "next_symbol":
-        return columns.inputs[:, 1:][real[:, 1:]]
-    return columns.inputs[real].reshape(-1)
+        return arrays.inputs[:, 1:][real[:, 1:]]
+    return arrays.inputs[real].reshape(-1)
 
 
-def _counting(targets: NDArray[Any], schema: TaskSchema) -> NDArray[Any]:
-    """Those that count."""
+def _without_ignored(targets: NDArray[Any], schema: TaskSchema) -> NDArray[Any]:
+    """Return the targets without NO_LABEL."""
     return targets if schema.target == "number" else targets[targets != NO_LABEL]
 
 
 def _all_equal(part: Batch, schema: TaskSchema) -> bool:
-    """Return whether a model is given the same for each row."""
+    """Return True if the model inputs of all rows are equal, in a classification."""
     same = bool((part.lengths == part.lengths[0]).all() and (part.inputs == part.inputs[:1]).all())
     return same and schema.target == "class"

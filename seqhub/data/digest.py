@@ -1,17 +1,18 @@
-"""One SHA-256 that names the rows of a table, however they are stored.
+"""SHA-256 digest of the rows of a table, independent of their storage format.
 
-The digest is that of the JSON text `[[name, content], ...]`, columns in the order of their names, separators `,` and
-`:` without spaces, where content is
+The digest is the SHA-256 of the JSON text `[[name, content], ...]`, with columns in the order of their names and the
+separators `,` and `:` without spaces. `content` is
 
-- `["text", L, V]` for strings: L the SHA-256 of the lengths in bytes, V that of all UTF-8 bytes one after the other;
-- `["integer", V]` for integers of any width and for `ClassLabel`: V of the values as little-endian int64;
-- `["boolean", V]`: V of one byte a value, 0 or 1;
-- `["real", V]` for floats of any width: V of the values as little-endian float64;
-- `["list", L, content]` for lists of any kind: L of the lengths in elements, content of all elements one after the
-  other.
+- `["text", L, V]` for strings: L is the SHA-256 of the lengths in bytes, V of the concatenated UTF-8 bytes;
+- `["integer", V]` for integers of any width and for `ClassLabel`: V is the SHA-256 of the values as little-endian
+  int64;
+- `["boolean", V]`: V is the SHA-256 of one byte for each value, 0 or 1;
+- `["real", V]` for floats of any width: V is the SHA-256 of the values as little-endian float64;
+- `["list", L, content]` for lists of any type: L is the SHA-256 of the lengths in elements, `content` describes the
+  concatenated elements.
 
-Lengths are hashed as little-endian int64, hashes are written in hexadecimal. So the digest does not depend on chunks,
-on Arrow or Parquet, on dictionary encoding, on the width of an offset or of an integer, nor on the names of labels.
+Lengths are hashed as little-endian int64, and hashes are written in hexadecimal. So the digest does not depend on
+chunks, on Arrow or Parquet, on dictionary encoding, on the width of offsets or integers, or on the names of labels.
 """
 
 import hashlib
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
 
 def digest(rows: "Dataset | pa.Table") -> str:
-    """SHA-256 of the columns of a data set or table: 64 hexadecimal digits, in the definition above.
+    """Return the digest of a dataset or table, as defined above: 64 hexadecimal digits.
 
     Raises:
-        InvalidInputError: A value is missing, or a column is of a type that the definition leaves out.
+        InvalidInputError: A value is missing, or a column has a type without a definition above.
 
     >>> digest(pa.table({"text": ["BaXcbYcE"], "label": [1]}))
     '7ddcd61900986b3d871f092e7b66c014f4e0a13d2a71bc6991eba1e196bbac7e'
@@ -51,7 +52,7 @@ def digest(rows: "Dataset | pa.Table") -> str:
 
 def _content(name: str, chunks: list[Any], kind: pa.DataType) -> list[Any]:
     if any(chunk.null_count for chunk in chunks):
-        raise InvalidInputError(f"column {name!r} lacks values; a digest needs one in every row")
+        raise InvalidInputError(f"column {name!r} has missing values; need one in every row")
     if pa.types.is_dictionary(kind):
         return _content(name, [chunk.dictionary_decode() for chunk in chunks], kind.value_type)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -64,7 +65,7 @@ def _content(name: str, chunks: list[Any], kind: pa.DataType) -> list[Any]:
     for test, label, width in _NUMBERS:
         if test(kind):
             return [label, _hash(chunk.cast(width) for chunk in chunks)]
-    raise InvalidInputError(f"column {name!r} is of type {kind}; a digest knows strings, numbers and lists of them")
+    raise InvalidInputError(f"column {name!r} has type {kind}; need strings, numbers, booleans or lists of them")
 
 
 _NUMBERS: list[tuple[Callable[[pa.DataType], bool], str, pa.DataType]] = [
@@ -75,7 +76,7 @@ _NUMBERS: list[tuple[Callable[[pa.DataType], bool], str, pa.DataType]] = [
 
 
 def _hash(pieces: Iterable[Any]) -> str:
-    """SHA-256 of arrays one after the other, little-endian."""
+    """Return the SHA-256 of concatenated arrays, little-endian."""
     running = hashlib.sha256()
     for piece in pieces:
         values = np.asarray(piece)

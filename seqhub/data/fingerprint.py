@@ -1,4 +1,4 @@
-"""What cached rows depend on: the cache of `datasets` keeps them until this changes."""
+"""Fingerprint of a task for the cache of `datasets`."""
 
 import ast
 import hashlib
@@ -14,29 +14,29 @@ from typing import Any
 from seqhub.tasks.base import Task
 
 _WRITERS = ("seqhub.tasks.splits", "seqhub.data.split_sizes", "seqhub.data.arrow", "seqhub.data.builder")
-_WITHOUT_ROWS = {
+_WITHOUT_ROWS = {  # imported modules that do not affect rows
     "seqhub",
     "seqhub.errors",
     "seqhub.data.fingerprint",
-}  # modules that decide no row, though others import them
+}
 
 
 @cache
 def fingerprint(task: Task[Any]) -> str:
-    """SHA-256 of a task's version, its configs, and the sources and data files of everything that makes its rows.
+    """Return the SHA-256 of version, configs, source files and data files that determine the rows of a task.
 
-    The sources are those of the task, of what writes its rows, and of every module of seqhub that these import, at any
-    depth. The data files are those of the package of a module that reads package files.
+    Source files are the modules of the task and of the code that writes rows, with all modules of seqhub that they
+    import, at any depth. Data files are those of the packages of modules that read package files.
 
-    The version of seqhub is left out on purpose: a release that changes no rows leaves the caches valid.
+    The version of seqhub is not included, so that a release that changes no rows leaves the caches valid.
     """
     modules = {base.__module__ for base in type(task).__mro__ if base.__module__.partition(".")[0] != "builtins"}
-    own = {name for name in modules if name.startswith("seqhub.")}
-    sources = {module: _source(module) for module in modules_of({*own, *_WRITERS})}
-    outside = {name: _file_of(name) for name in sorted(modules - own) if name not in sys.stdlib_module_names}
-    if outside:  # a task of another package or of a file
-        sources |= outside
-    facts = {
+    internal = {name for name in modules if name.startswith("seqhub.")}
+    sources = {module: _source(module) for module in modules_of({*internal, *_WRITERS})}
+    external = {name: _file_of(name) for name in sorted(modules - internal) if name not in sys.stdlib_module_names}
+    if external:  # a task of another package or of a file
+        sources |= external
+    content = {
         "task": task.name,
         "version": task.version,
         "configs": {config.name: config.parameters() for config in task.configs},
@@ -48,11 +48,11 @@ def fingerprint(task: Task[Any]) -> str:
             for name, digest in _data_files(module).items()
         },
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def modules_of(roots: set[str]) -> set[str]:
-    """Modules of seqhub and those of it that they import, at any depth, also inside functions."""
+    """Return `roots` and all modules of seqhub that they import, at any depth, also inside functions."""
     found, left = set(), set(roots)
     while left:
         module = left.pop()
@@ -63,7 +63,7 @@ def modules_of(roots: set[str]) -> set[str]:
 
 @cache
 def _imports(module: str, source: str | None) -> frozenset[str]:
-    """The modules of seqhub that a source imports."""
+    """Return the modules of seqhub that a source imports."""
     return frozenset(_imported(module, source)) if source is not None else frozenset()
 
 
@@ -98,7 +98,7 @@ def _reads_files(source: str | None) -> bool:
 
 
 def _data_files(module: str) -> dict[str, str]:
-    """SHA-256 of each file beside a module, and below, that holds no code."""
+    """Return the SHA-256 of each data file in the package of a module."""
     package = module.rpartition(".")[0]
     folder = Path(str(files(package)))
     return {
@@ -109,12 +109,12 @@ def _data_files(module: str) -> dict[str, str]:
 
 
 def _source(module: str) -> str | None:
-    """The text of a module; None where only its compiled form is installed, and the version alone decides."""
+    """Return the source text of a module; None if only its compiled form is installed."""
     spec = find_spec(module)
     if spec is None:
         return None
     if spec.origin is not None and spec.origin.endswith(".py") and Path(spec.origin).is_file():
-        return Path(spec.origin).read_text(encoding="utf-8")  # whatever loader has taken the module over, as pytest's
+        return Path(spec.origin).read_text(encoding="utf-8")  # also with the import hook of pytest
     get_source = getattr(spec.loader, "get_source", None)
     source: str | None = get_source(module) if get_source else None
     return source

@@ -1,4 +1,4 @@
-"""Images of a Hub dataset as sequences of their rows, for `row_images/custom`: the way from MNIST to a run."""
+"""Images of a Hub dataset as sequences of pixel rows, for `row_images/custom`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,26 +14,27 @@ if TYPE_CHECKING:
     from datasets import DatasetDict, Features
 
 _SPLIT_OF = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
-_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}  # 8 bits a pixel or fewer
+_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}  # at most 8 bits per channel
 _WHITE = np.float32(255)
 
 
 class Images:
-    """The labelled images of a dataset repository or folder.
+    """Labelled images of a dataset repository or folder.
 
     Args:
         source: `namespace/name` on a Hub, or a folder.
-        config: Which config of it; may be left out where there is one.
-        image: Column with the images; may be left out where there is one.
-        label: Column with the labels; may be left out where there is one of class labels.
-        endpoint: Address of the Hub; HF_ENDPOINT or the public Hub where None.
+        config: Config of the dataset; optional if there is only one.
+        image: Column with the images; optional if there is only one.
+        label: Column with the labels; optional if there is only one of class labels.
+        endpoint: URL of the Hub; None for HF_ENDPOINT or the public Hub.
 
     Attributes:
-        ignored_splits: Splits with other names than `train`, `validation` (`valid`, `val`) and `test`, which are not read.
+        ignored_splits: Splits with names other than `train`, `validation` (`valid`, `val`) and `test`.
 
     Raises:
-        HubError: No Hub there, no such repository, or it refuses.
-        InvalidInputError: It is no dataset that `datasets` can load, or lacks such columns; the message lists those.
+        HubError: The Hub cannot be reached, the repository does not exist, or access is denied.
+        InvalidInputError: `datasets` cannot load the dataset, or the columns do not exist; the message lists the
+            columns of the dataset.
     """
 
     def __init__(
@@ -59,11 +60,11 @@ class Images:
         self._names = getattr(features[self._label], "names", None)
 
     def rows(self) -> Iterator[VectorRow]:
-        """Every image, split after split: (height, width) shares of white from 0 to 1, of colours their luma.
+        """Yield all images of all splits: (height, width) grey values from 0 to 1; colours are converted to luma.
 
         Raises:
-            InvalidInputError: An image of another size than the first, of more than 8 bits a pixel, or none; or no
-                label. The message names the row.
+            InvalidInputError: A missing image or label, an image with a size other than the first, or an image with
+                more than 8 bits per channel. The message has the row.
         """
         size = None
         for split, rows in self._splits.items():
@@ -73,11 +74,13 @@ class Images:
                 if image is None or label is None:
                     raise InvalidInputError(f"no {'label' if image is not None else 'image'} in {where}")
                 if image.mode not in _MODES:
-                    raise InvalidInputError(f"an image of mode {image.mode} in {where}; need 8 bits a pixel")
+                    raise InvalidInputError(f"an image of mode {image.mode} in {where}; need 8 bits per channel")
                 size = size or image.size
                 if image.size != size:
                     given, need = ("{} x {}".format(*each) for each in (image.size, size))
-                    raise InvalidInputError(f"an image of {given} pixels in {where}; need {need}, as the first has")
+                    raise InvalidInputError(
+                        f"an image of {given} pixels in {where}; need {need}, the size of the first"
+                    )
                 values = np.asarray(image.convert("L")).astype(np.float32) / _WHITE
                 yield VectorRow(values, str(self._names[label] if self._names else label), _SPLIT_OF[split])
 

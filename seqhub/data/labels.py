@@ -1,4 +1,4 @@
-"""Class labels of a file: the same classes, names and order whatever format the file has."""
+"""Class labels of a file, with the same names and order in every file format."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MAX_CLASSES = 100  # classes of a file
+MAX_CLASSES = 100  # of a file
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"-?[0-9]+")
@@ -16,10 +16,10 @@ _TRUTH = ("false", "true")
 
 
 def label_text(value: Any) -> str | None:
-    """A value of a label column as text; None where it is missing, as an empty text and NaN are.
+    """Return a value of a label column as text; None for missing values: None, NaN and empty text.
 
     Raises:
-        TypeError: The value is neither text, number nor truth value.
+        TypeError: The value is not a text, number or boolean.
 
     >>> [label_text(value) for value in (" good ", 3, 3.0, np.float32(0.1), True, float("nan"), "")]
     ['good', '3', '3.0', '0.1', 'True', None, None]
@@ -32,14 +32,14 @@ def label_text(value: Any) -> str | None:
 
 
 def class_names(texts: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The classes of a column of labels.
+    """Return the classes of a column of labels.
 
-    A column of numbers has them as names, each in its shortest form, in numeric order; one of truth values has `false`
-    and `true`. Other labels are texts, in the order of their code points; digits with leading zeros keep these and
-    stand in numeric order.
+    The classes of a column of numbers are the numbers in their shortest form, in numeric order. The classes of a column
+    of booleans are `false` and `true`. Other labels are texts in the order of their code points. Digits with leading
+    zeros keep the zeros and are in numeric order.
 
     Args:
-        texts: Every label, as `label_text` gives it.
+        texts: All labels, as `label_text` returns them.
 
     Returns:
         The class of each text, and all classes in the order of their numbers.
@@ -62,6 +62,6 @@ def class_names(texts: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
 
 
 def _shortest(text: str) -> str:
-    """A number without a fraction of zeros or an exponent."""
+    """Return a number without trailing zeros of the fraction and without an exponent."""
     number = Decimal(text)
     return str(int(number)) if number == number.to_integral_value() else format(number.normalize(), "f")

@@ -1,24 +1,24 @@
-"""Where the rows of a run come from: a task, a built folder, or a file that the user supplies.
+"""Readers of files that the user supplies, for the config `custom` of a task.
 
-A file that the user supplies stands in place of a task's rows, for the config `own`:
+The format of the file is `Task.custom_format`:
 
-    lines   a text in UTF-8: each line is a row, cut every `window` characters; what is left of a line at its end is a
-            row too, if it has two characters or more. The alphabet is every character of the file, by code point.
-    csv     a text and a label in each row, in the columns that `text` and `label` name, in any format of `tabular`.
-            Words are what white space separates. With `unknown`, words that are once in the training rows, or never,
-            share one id that is there for every word to come; without it every word of the file has its own and others
-            are refused.
-    vectors sequences of real vectors with a label each, see `vectors`.
+    lines   a text in UTF-8. Each line is divided into rows of `window` characters; the rest of a line is also a row if
+            it has two characters or more. The vocabulary has all characters of the file, in the order of code points.
+    csv     a text and a label in each row, in the columns `text` and `label`, in any format of `tabular`. Words are
+            separated by white space. With `unknown`, words that occur less than twice in the training rows have the id
+            of the unknown word, and so do new words later; without it every word of the file has an id, and other words
+            raise an error.
+    vectors sequences of real vectors with labels, see `vectors`.
 
-Rows go to a split by their content, see `assignment`: the text of a line or window, the words of a text with one space
-between, the values of a sequence.
+Rows are assigned to splits by their content, see `assignment`: the text of a line or window, the words of a text
+separated by single spaces, or the values of a sequence.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +33,16 @@ from seqhub.tasks.schema import CUSTOM, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows
 from seqhub.tasks.vocabulary import MAX_SYMBOLS, Vocabulary
 
-if TYPE_CHECKING:
-    pass
+OTHER = "[other]"  # the unknown word in decoded rows
 
-OTHER = "[other]"  # stands in a row for a word without an id of its own
-
-_MOST_VALUES = 1 << 28  # symbols of all rows, each as long as the longest
+_MAX_VALUES = 1 << 28  # symbols of all rows, padded to the longest
 
 
 @dataclass(frozen=True)
 class LinesOptions:
-    """How to read a text."""
+    """Options for reading a text."""
 
-    window: int = 128  # most characters of a row
+    window: int = 128  # largest number of characters of a row
 
 
 @dataclass(frozen=True)
@@ -54,20 +51,22 @@ class CsvOptions:
 
     text: str = "text"  # name of a column
     label: str = "label"  # name of a column
-    unknown: bool = True  # one id for all words that training does not teach
+    unknown: bool = True  # use one id for all words that are rare in the training rows
 
 
 def _read_lines(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows:
     window = _options(LinesOptions, options, task).window
     if not 2 <= window <= CUSTOM.length[1]:
-        raise InvalidConfigError(f"data option window {window} of {task}; need 2 to {CUSTOM.length[1]:,} characters")
+        raise InvalidConfigError(
+            f"window={window}: must be 2 to {CUSTOM.length[1]:,} characters (data option of {task})"
+        )
     lines = read_text(file).splitlines()
     rows = [line[start : start + window] for line in lines for start in range(0, len(line), window)]
-    rows = [row for row in rows if len(row) >= 2]  # one character has no next one
+    rows = [row for row in rows if len(row) >= 2]  # a single character has no next one
     named = [None] * len(rows)
     places = assign([row.encode() for row in rows], named, "lines of two characters or more", file)
     symbols = sorted(set("".join(rows)))
-    schema = TaskSchema(vocabulary=_alphabet(symbols, "", file), target="next_symbol")
+    schema = TaskSchema(vocabulary=_vocabulary(symbols, "", file), target="next_symbol")
     return _file_rows(schema, rows, np.empty((len(rows), 0), np.int64), places, file)
 
 
@@ -82,16 +81,16 @@ def _read_csv(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows
         )
     places = assign([row.encode() for row in rows], [row.split for row in found], "texts", file)
     training = [row for row, place in zip(found, places, strict=True) if place == 0]
-    taught = {classes[row.label] for row in training}
-    missing = next((name for name in names if name not in taught), None)
+    seen = {classes[row.label] for row in training}
+    missing = next((name for name in names if name not in seen), None)
     if missing is not None:
-        raise InvalidInputError(f"label {missing!r} of {file} has no row among those for training; it needs more rows")
+        raise InvalidInputError(f"label {missing!r} of {file} has no training row; add rows with this label")
     if chosen.unknown:
         counts = Counter(word for row in training for word in row.text.split(" "))
         words = sorted(word for word, count in counts.items() if count > 1 and word != OTHER)
-        vocabulary = _alphabet(words, " ", file, OTHER)
+        vocabulary = _vocabulary(words, " ", file, OTHER)
     else:
-        vocabulary = _alphabet(sorted({word for row in rows for word in row.split(" ")}), " ", file)
+        vocabulary = _vocabulary(sorted({word for row in rows for word in row.split(" ")}), " ", file)
     numbers = {text: names.index(name) for text, name in classes.items()}
     schema = TaskSchema(vocabulary=vocabulary, labels=names)
     return _file_rows(schema, rows, np.array([numbers[row.label] for row in found]), places, file)
@@ -107,20 +106,22 @@ READERS = {"lines": _read_lines, "csv": _read_csv, "vectors": _read_vectors}
 
 
 def _options(kind: type[Any], given: Mapping[str, Any], task: TaskRef) -> Any:
-    """Options as an object of `kind`."""
+    """Return options as an object of type `kind`."""
     types = get_type_hints(kind)
     for name, value in given.items():
         if name not in types:
             raise UnknownNameError.of(f"data option of {task}", name, [each.name for each in fields(kind)])
         if type(value) is not types[name]:
-            raise InvalidConfigError(f"data option {name} {value!r} of {task}; need a value like {kind()!r}")
+            raise InvalidConfigError(
+                f"{name}={value!r}: must be of type {types[name].__name__}, as in {kind()!r} (data option of {task})"
+            )
     return kind(**given)
 
 
-def _alphabet(symbols: Sequence[str], separator: str, file: Path, unknown: str = "") -> Vocabulary:
+def _vocabulary(symbols: Sequence[str], separator: str, file: Path, unknown: str = "") -> Vocabulary:
     if not 1 <= len(symbols) <= MAX_SYMBOLS - 1:
         kind = "words" if separator else "characters"
-        often = " that stand more than once among the training rows" if unknown else ""
+        often = " that occur more than once in the training rows" if unknown else ""
         raise InvalidInputError(f"{len(symbols):,} different {kind}{often} in {file}; need 1 to {MAX_SYMBOLS - 1:,}")
     return Vocabulary(tuple(symbols), separator, file.name, unknown)
 
@@ -132,10 +133,10 @@ def _file_rows(
     assert vocabulary is not None
     lengths = np.array([1 + row.count(" ") if vocabulary.separator else len(row) for row in rows])
     longest = int(lengths.max())
-    if longest > CUSTOM.length[1] or longest * len(rows) > _MOST_VALUES:
+    if longest > CUSTOM.length[1] or longest * len(rows) > _MAX_VALUES:
         raise InvalidInputError(
-            f"{len(rows):,} rows of up to {longest:,} symbols in {file}; allowed: {CUSTOM.length[1]:,} symbols, and "
-            f"{_MOST_VALUES:,} in all rows were each as long as the longest"
+            f"{len(rows):,} rows of up to {longest:,} symbols in {file}; allowed: {CUSTOM.length[1]:,} symbols in a "
+            f"row, and {_MAX_VALUES:,} in all rows, padded to the longest"
         )
     inputs = np.zeros((len(rows), longest), np.uint8 if vocabulary.bytewise else np.uint16)
     for number, row in enumerate(rows):

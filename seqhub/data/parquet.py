@@ -1,13 +1,13 @@
-"""Writes a data set as a folder that anybody can load: Parquet for each split of each config, and its record.
+"""Export of a dataset as a folder of Parquet files for each split of each config, with its record.
 
     qrsu/
       hard/train-00000-of-00001.parquet  validation-...  test-...
       easy/...
-      dataset.json      what was written and what was measured on it, written last: it marks a finished build
+      dataset.json      settings and statistics; written last, so it marks a complete build
 
-`datasets.load_dataset("./qrsu", "hard")` reads it once a README.md names the files (see `data_files`). The folder is
-written under another name and renamed when it is whole, so a build that failed or was killed leaves nothing that
-looks like a data set. Equal arguments give Parquet files with equal bytes (by the same version of pyarrow).
+`datasets.load_dataset("./qrsu", "hard")` reads the folder if a README.md lists the files (see `data_files`). The folder
+is written under a temporary name and renamed when it is complete, so a failed or killed build leaves no partial
+dataset. Equal arguments give Parquet files with equal bytes (with the same version of pyarrow).
 """
 
 import fcntl
@@ -42,13 +42,13 @@ from seqhub.tasks.schema import NO_LABEL, TaskSchema
 from seqhub.tasks.splits import SPLITS, Split, format_value
 from seqhub.tasks.vocabulary import Vocabulary
 
-EXAMPLES = 5  # rows of `train` that the record shows
+EXAMPLES = 5  # number of rows of `train` in the record
 
-_MOST_ROWS = 100_000_000  # of a split: beyond, memory ends first
-_ROW_GROUP = 64 * BLOCK_SIZE  # rows: what a reader of Parquet takes at once
-_CARD = "README.md"  # rendered into the folder by others; a new build replaces it
+_MAX_ROWS = 100_000_000  # of a split, because of memory
+_ROW_GROUP = 64 * BLOCK_SIZE  # rows of a row group of Parquet
+_CARD = "README.md"  # written by other commands; a new build deletes it
 
-Progress = Callable[[int, int], None]  # rows done, rows in all
+Progress = Callable[[int, int], None]  # rows written, total number of rows
 
 
 def write_folder(
@@ -63,48 +63,47 @@ def write_folder(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> DatasetRecord:
-    """Draw a task and write it into `folder`, with a record of what was measured on the rows.
+    """Write the dataset of a task to `folder`, with a record of its statistics.
 
     Args:
         task: Name of a task.
-        folder: Where to; made if it is not there.
-        configs: Names of configs, in the order they are to stand; None for all.
-        seed: Another seed gives other rows of the same law.
-        train_size: Rows of each config's split, 1 to 100 million; None for as many as are published.
+        folder: Output folder, created if it does not exist.
+        configs: Names of configs, in the order of the record; None for all.
+        seed: Seed of the generated rows.
+        train_size: Number of rows of the split of each config, 1 to 100 million; None for the published number.
         validation_size: As above.
         test_size: As above.
-        overwrite: Replace an earlier data set of the same task.
-        progress: Called after each part with the rows written so far and those to be written in all.
+        overwrite: Replace an existing dataset of the same task.
+        progress: Called after each part with the number of rows written so far and the total number.
 
     Raises:
         UnknownNameError: No such task or config.
-        InvalidInputError: A size below one or too large, no config or one twice, or a seed that is no whole number.
-        OutputExistsError: The folder holds something else, or a data set and `overwrite` is not given.
-        SaveError: The disk is full or cannot be written; what was there before is still whole.
+        InvalidInputError: A size out of range, no or duplicate configs, or a seed that is not an integer.
+        OutputExistsError: The folder has other content, or a dataset and `overwrite` is False.
+        SaveError: The disk is full or cannot be written; the previous content is unchanged.
     """
     folder = Path(folder)
     found = get_task(task)
     names = [config.name for config in found.configs] if configs is None else list(configs)
-    given = {"train": train_size, "validation": validation_size, "test": test_size}
-    sizes = _checked_sizes(task, names, given)
+    sizes = _checked_sizes(task, names, {"train": train_size, "validation": validation_size, "test": test_size})
     splits = {name: {split: Split(f"{task}/{name}", split, seed) for split in SPLITS} for name in names}
     started = time.perf_counter()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _scratch(folder, task, overwrite) as scratch:
-            tell = _counter(progress, sum(sum(rows.values()) for rows in sizes.values()))
+            advance = _counter(progress, sum(sum(rows.values()) for rows in sizes.values()))
             record = DatasetRecord(
                 task=task,
                 task_version=found.version,
                 seed=seed,
-                configs={name: _write_config(scratch / name, splits[name], sizes[name], tell) for name in names},
+                configs={name: _write_config(scratch / name, splits[name], sizes[name], advance) for name in names},
                 seconds=round(time.perf_counter() - started, 3),
                 environment=environment(),
                 command=command_line(),
             )
             record.save(scratch)
             if scratch.parent != folder:
-                _refuse_occupied(folder, task, overwrite)  # somebody may have written there meanwhile
+                _check_output_folder(folder, task, overwrite)  # another process may have written to it
             _move(scratch, folder)
     except (OutputExistsError, SaveError):
         raise
@@ -115,22 +114,22 @@ def write_folder(
 
 
 def load_folder(folder: Path | str, task: str | TaskRef, split: str) -> pa.Table:
-    """The rows of a split from a folder that `write_folder` made, checked against the record.
+    """Load the rows of a split from a folder of `write_folder`, after comparison with the record.
 
     Raises:
-        FileNotFoundError: No such folder, or no finished data set in it.
+        FileNotFoundError: No such folder, or no complete dataset in it.
         UnknownNameError: The folder has no such config or split.
-        InvalidInputError: The folder holds another task.
-        CorruptFileError: A file is missing, damaged, or its rows are not those of the record.
+        InvalidInputError: The folder has another task.
+        CorruptFileError: A file is missing or damaged, or its rows differ from the record.
     """
     folder = Path(folder)
     record = DatasetRecord.load(folder)
     if isinstance(task, TaskRef):
         name, config = task.name, task.config_name
     else:
-        name, _, config = task.partition("/")  # a folder may hold a config that the task no longer has
+        name, _, config = task.partition("/")  # a folder may have a config that the task no longer has
     if record.task != name:
-        raise InvalidInputError(f"{folder} holds {record.task}, not {name}")
+        raise InvalidInputError(f"{folder} has the dataset {record.task}, not {name}")
     if config not in record.configs:
         raise UnknownNameError.of(f"config of {folder}", config, record.configs)
     splits = record.configs[config]["splits"]
@@ -143,12 +142,12 @@ def load_folder(folder: Path | str, task: str | TaskRef, split: str) -> pa.Table
         reason = str(error).partition("\n")[0]
         raise CorruptFileError(f"{path} cannot be read: {reason}") from error
     if digest(rows) != splits[split]["digest"]:
-        raise CorruptFileError(f"{path} holds other rows than {DatasetRecord.FILE_NAME} says; build it again")
+        raise CorruptFileError(f"{path} has other rows than {DatasetRecord.FILE_NAME}; build the dataset again")
     return rows
 
 
 def data_files(config: str) -> dict[str, str]:
-    """Split -> pattern of its files, as the YAML of a dataset card wants them.
+    """Return the file pattern of each split, for the YAML of a dataset card.
 
     >>> data_files("hard")
     {'train': 'hard/train-*', 'validation': 'hard/validation-*', 'test': 'hard/test-*'}
@@ -160,28 +159,28 @@ def _file_name(split: str) -> str:
     return f"{split}-00000-of-00001.parquet"
 
 
-def _checked_sizes(task: str, names: list[str], given: dict[str, int | None]) -> dict[str, dict[str, int]]:
-    """Rows of each split of each config."""
+def _checked_sizes(task: str, names: list[str], chosen: dict[str, int | None]) -> dict[str, dict[str, int]]:
+    """Return the number of rows of each split of each config."""
     for name in names:
         resolve(f"{task}/{name}")
     if not names or len(set(names)) != len(names):
-        raise InvalidInputError(f"configs {', '.join(names) or 'none'} of {task}; give one or more, each once")
-    for split, size in given.items():
-        if size is not None and size > _MOST_ROWS:
-            raise InvalidInputError(f"{split}_size {size} for {task}; a split has at most {_MOST_ROWS:,} rows")
-    return {name: chosen_sizes(f"{task}/{name}", given) for name in names}
+        raise InvalidInputError(f"configs={names}: must be one or more, without duplicates ({task})")
+    for split, size in chosen.items():
+        if size is not None and size > _MAX_ROWS:
+            raise InvalidInputError(f"{split}_size={size}: must be at most {_MAX_ROWS:,} ({task})")
+    return {name: chosen_sizes(f"{task}/{name}", chosen) for name in names}
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
     done = 0
 
-    def tell(rows: int) -> None:
+    def advance(rows: int) -> None:
         nonlocal done
         done += rows
         if progress is not None:
             progress(done, total)
 
-    return tell
+    return advance
 
 
 def _write_config(
@@ -190,8 +189,8 @@ def _write_config(
     """Write the splits of one config; what the record says of it."""
     folder.mkdir()
     schema = splits["train"].schema
-    columns = features_of(schema).arrow_schema  # its metadata tell `datasets` the names of the labels
-    facts, distinct = {}, {}
+    columns = features_of(schema).arrow_schema  # with the names of the labels in the metadata, for `datasets`
+    infos, distinct = {}, {}
     for name, split in splits.items():
         parts = []
         with (folder / _file_name(name)).open("xb") as file:
@@ -200,16 +199,16 @@ def _write_config(
                     part = rows_table(split, start, min(start + _ROW_GROUP, sizes[name]))
                     writer.write_table(part.cast(columns), row_group_size=_ROW_GROUP)
                     parts.append(part)
-                    tell(len(part))
+                    advance(len(part))
             file.flush()
             os.fsync(file.fileno())
         table = pa.concat_tables(parts)
-        facts[name] = _facts(table, schema, folder / _file_name(name))
+        infos[name] = _split_info(table, schema, folder / _file_name(name))
         distinct[name] = _distinct(table[schema.columns[0]])
     sync_folder(folder)
     (first,) = splits["train"].batches(0, min(EXAMPLES, sizes["train"]))
     return {
-        "splits": facts,
+        "splits": infos,
         "overlap": _overlap(distinct),
         "examples": [
             [format_value(inputs), format_value(target)] for inputs, target in splits["train"].examples(first)
@@ -217,10 +216,10 @@ def _write_config(
     }
 
 
-def _facts(table: pa.Table, schema: TaskSchema, path: Path) -> SplitInfo:
+def _split_info(table: pa.Table, schema: TaskSchema, path: Path) -> SplitInfo:
     inputs = table[schema.columns[0]]
     lengths = pc.list_value_length(inputs) if schema.vocabulary is None else _symbols(inputs, schema.vocabulary)
-    facts: SplitInfo = {
+    info: SplitInfo = {
         "rows": len(table),
         "digest": digest(table),
         "bytes": path.stat().st_size,
@@ -228,27 +227,27 @@ def _facts(table: pa.Table, schema: TaskSchema, path: Path) -> SplitInfo:
         "mean_length": pc.mean(lengths).as_py(),
     }
     if schema.vocabulary is not None and schema.vocabulary.separator:
-        facts["characters"] = pc.sum(pc.binary_length(inputs)).as_py()
+        info["characters"] = pc.sum(pc.binary_length(inputs)).as_py()
     if schema.labels:
         column = table["label"] if schema.target == "class" else pc.list_flatten(table["labels"])
         numbers = column.to_numpy()
         counts = np.bincount(numbers[numbers != NO_LABEL], minlength=len(schema.labels))
-        facts["labels"] = dict(zip(schema.labels, counts.tolist(), strict=True))
+        info["labels"] = dict(zip(schema.labels, counts.tolist(), strict=True))
     elif schema.target == "number":
         numbers = table["label"].to_numpy()
-        facts["numbers"] = [float(numbers.min()), float(numbers.mean(dtype=np.float64)), float(numbers.max())]
-    return facts
+        info["numbers"] = [float(numbers.min()), float(numbers.mean(dtype=np.float64)), float(numbers.max())]
+    return info
 
 
 def _symbols(texts: pa.ChunkedArray, vocabulary: Vocabulary) -> pa.ChunkedArray:
-    """How many symbols each text has."""
+    """Return the number of symbols of each text."""
     if not vocabulary.separator:
         return pc.utf8_length(texts)
     return pc.add(pc.count_substring(texts, vocabulary.separator), 1)
 
 
 def _distinct(column: pa.ChunkedArray) -> pa.Array:
-    """The different sequences of a column; of real values, their hashes."""
+    """Return the distinct sequences of a column; for real values, their hashes."""
     if pa.types.is_string(column.type):
         return pc.unique(column)
     hashes = set()
@@ -262,7 +261,7 @@ def _distinct(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _overlap(distinct: dict[str, pa.Array]) -> dict[str, int]:
-    """How many different sequences stand in both, for each pair of splits."""
+    """Return the number of distinct sequences that both splits of a pair contain, for each pair."""
     return {
         f"{one}/{other}": pc.sum(pc.is_in(distinct[other], value_set=distinct[one]), min_count=0).as_py()
         for one, other in combinations(distinct, 2)
@@ -271,10 +270,10 @@ def _overlap(distinct: dict[str, pa.Array]) -> dict[str, int]:
 
 @contextmanager
 def _scratch(folder: Path, task: str, overwrite: bool) -> Iterator[Path]:
-    """A new folder to write into, gone in the end unless `_move` took it.
+    """Create a temporary folder for writing, and delete it at the end unless `_move` has renamed it.
 
-    It lies beside `folder`, or within it if it is there and empty, as it may be the root of a disk. While its writer
-    lives it is locked, so what a killed one left is known and taken away.
+    It is in the parent of `folder`, or in `folder` itself if that exists and is empty, because `folder` may be a mount
+    point. It is locked while its process runs, so leftovers of killed processes are detected and deleted.
     """
     prefix = f".{folder.name}.part-"
     for place in (folder.parent, folder):
@@ -282,7 +281,7 @@ def _scratch(folder: Path, task: str, overwrite: bool) -> Iterator[Path]:
             with _lock(left) as free:
                 if free:
                     shutil.rmtree(left)
-    _refuse_occupied(folder, task, overwrite)
+    _check_output_folder(folder, task, overwrite)
     empty = folder.is_dir() and not any(folder.iterdir())
     scratch = (folder if empty else folder.parent) / f"{prefix}{secrets.token_hex(6)}"
     scratch.mkdir()
@@ -295,7 +294,7 @@ def _scratch(folder: Path, task: str, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Lock a folder against other processes; False if one of them has it."""
+    """Lock a folder against other processes; yield False if another process has locked it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -308,26 +307,26 @@ def _lock(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _refuse_occupied(folder: Path, task: str, overwrite: bool) -> None:
+def _check_output_folder(folder: Path, task: str, overwrite: bool) -> None:
     if folder.is_symlink() and not folder.exists():
-        raise OutputExistsError(f"{folder} is a link to nothing; give another folder")
+        raise OutputExistsError(f"{folder} is a broken symbolic link; choose another folder")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
         record = DatasetRecord.load(folder)
     except (OSError, CorruptFileError):
-        raise OutputExistsError(f"{folder} holds something that is no data set; give another folder") from None
-    own = {DatasetRecord.FILE_NAME, _CARD, *record.configs}
-    foreign = sorted(path.name for path in folder.iterdir() if path.name not in own)
+        raise OutputExistsError(f"{folder} has files that are not part of a dataset; choose another folder") from None
+    known = {DatasetRecord.FILE_NAME, _CARD, *record.configs}
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in known)
     if record.task != task or foreign:
-        what = f"the data set {record.task}" if record.task != task else ", ".join(foreign)
-        raise OutputExistsError(f"{folder} holds {what}, which a build of {task} does not replace; give another folder")
+        what = f"the dataset {record.task}" if record.task != task else ", ".join(foreign)
+        raise OutputExistsError(f"{folder} has {what}, which a build of {task} does not replace; choose another folder")
     if not overwrite:
-        raise OutputExistsError(f"{folder} holds a data set of {task}; overwrite it, or give another folder")
+        raise OutputExistsError(f"{folder} has a dataset of {task}; overwrite it, or choose another folder")
 
 
 def _move(scratch: Path, folder: Path) -> None:
-    """Put what was written in its place."""
+    """Move the complete temporary folder to its destination."""
     if scratch.parent == folder:
         for path in sorted(scratch.iterdir(), key=lambda path: path.name == DatasetRecord.FILE_NAME):
             path.rename(folder / path.name)  # the record last

@@ -28,28 +28,28 @@ STREAM, PUBLISHED = "stream", "splits"  # sources of training rows that are neit
 
 
 class DataSource:
-    """Where the rows of an address come from: the task itself, a folder that was built from it, or a file.
+    """Source of the rows of a config: the task itself, a folder that was built from it, or a file.
 
-    Every stage of a run takes its rows from one source, which reads a file or folder once.
+    All stages of a run use one source, which reads a file or folder once.
 
     Args:
         task: Task and config, as in `qrsu/hard`; or, with a file, `char_completion/custom`.
-        file: The file with the rows, for the config `own`.
-        options: How to read it, see the top of this module: `window`; or `text`, `label`, `unknown`.
-        data: Where the training rows of other configs come from: `stream` (drawn without end), `splits` (those
-            published) or a folder of `data.parquet`.
+        file: File with the rows, for the config `custom`.
+        options: Options for reading the file, see `local_files`: `window`; or `text`, `label`, `unknown`.
+        data: Source of the training rows of other configs: `stream` (generated without end), `splits` (published
+            rows) or a folder of `data.parquet`.
 
     Attributes:
-        task: As given.
+        task: Task and config as a TaskRef.
         kind: `stream`, `splits`, `folder` or `file`.
-        name: What a record calls it: `stream`, `splits`, or the name of the folder or file without its path.
-        schema: What the rows hold.
+        name: Name in records: `stream`, `splits`, or the name of the folder or file without its path.
+        schema: Schema of the rows.
 
     Raises:
         UnknownNameError: No such task, config or option.
-        InvalidConfigError: An option of another kind or outside its range.
-        InvalidInputError: The file cannot be read as what it should be, or there is one and the address needs none,
-            or the other way round. The message names file and position.
+        InvalidConfigError: An option with a wrong type or outside its range.
+        InvalidInputError: The file has the wrong format, is missing, or is given for another config than `custom`. The
+            message has file and position.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DataSource:
     ) -> None:
         self.task = ref = TaskRef.parse(task)
         if file is not None and not ref.is_custom:
-            raise InvalidInputError(f"file {file} for {ref}, which has rows of its own")
+            raise InvalidInputError(f"file {file} for {ref}: only the config custom takes a file")
         if options and not ref.is_custom:
             raise UnknownNameError.of(f"data option of {ref}", next(iter(options)), ["none"])
         self._file = None if file is None else READERS[ref.definition.custom_format](file, ref, options or {})
@@ -78,25 +78,25 @@ class DataSource:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Rows of each split: of a file all that it has, of a task those that are published."""
+        """Number of rows of each split: all rows of a file, or the published rows of a task."""
         if self._file is None:
             return published_sizes(self.task)
         return {name: len(batch) for name, batch in self._file.splits.items()}
 
     @classmethod
     def of_run(cls, record: RunRecord, file: Path | None = None) -> "DataSource":
-        """The source of the rows of a finished run.
+        """Return the source of the rows of a finished run.
 
         Raises:
-            InvalidInputError: The run was trained on a file, and it is not given, or has other rows by now; or the run
-                is of another version of the task, or of the rule by which the rows of a file go to splits.
+            InvalidInputError: The run was trained on a file, and it is not given or its rows have changed; or the run
+                used another version of the task or of the assignment of rows to splits.
         """
         task = record.task.definition
         version = record.data.get("task_version", task.version)
         if version != task.version:
             raise InvalidInputError(
-                f"run on version {version} of {task.name}, whose rows are others than those of version {task.version} "
-                "that this seqhub has; train it again"
+                f"run on version {version} of {task.name}; this seqhub has version {task.version}, with other rows; "
+                "train again"
             )
         if (
             record.task.is_custom
@@ -105,27 +105,26 @@ class DataSource:
             and record.data.get("split_rule", 1) != ASSIGNMENT_VERSION
         ):
             raise InvalidInputError(
-                f"run on {record.data.get('source')} by an earlier seqhub, which shared out the rows of a file by rule "
-                f"{record.data.get('split_rule', 1)}; this one has rule {ASSIGNMENT_VERSION}, with other splits, so train it again"
+                f"run on {record.data.get('source')} with split_rule {record.data.get('split_rule', 1)} of an earlier "
+                f"seqhub; this one has split_rule {ASSIGNMENT_VERSION}, with other splits; train again"
             )
         source = cls(record.task, file, record.training.get("data_options"))
         if source.kind == "file" and source.identity != record.data.get("identity"):
-            raise InvalidInputError(f"{file} has other rows than the {record.data['source']} of this run had")
+            raise InvalidInputError(f"{file} has other rows than {record.data['source']}, the file of this run")
         return source
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 that names the content: 64 hexadecimal digits, equal for equal rows wherever they are kept.
+        """SHA-256 of the content: 64 hexadecimal digits, equal for equal rows in any file or folder.
 
-        It covers what the rows hold (symbols, classes, sizes), the task with its version and parameters, and the rows:
-        of a file those of all splits; of a folder and of published splits those for training, as they were loaded; of a
-        stream the first block, whatever its seed.
+        It covers the schema (symbols, classes, sizes), the task with its version and parameters, and rows: all splits
+        of a file; the training rows of a folder or of published splits; the first block of a stream, at seed 0.
         """
         task, config = self.task.definition, self.task.config
         schema = self.schema
         vocabulary = schema.vocabulary
         symbols = None if vocabulary is None else [list(vocabulary.symbols), vocabulary.separator, vocabulary.unknown]
-        facts: dict[str, Any] = {
+        content: dict[str, Any] = {
             "kind": self.kind,
             "task": task.name,
             "version": task.version,
@@ -133,28 +132,28 @@ class DataSource:
             "layout": [symbols, schema.step_shape, schema.target, schema.labels, schema.tolerance],
         }
         if self.kind == "file":
-            facts["rows"] = {name: digest(self.table(name)) for name in SPLITS}
+            content["rows"] = {name: digest(self.table(name)) for name in SPLITS}
         elif self.kind == "stream":
-            facts["rows"] = digest(batch_table(self.first_block, schema))
+            content["rows"] = digest(batch_table(self.first_block, schema))
         else:
-            facts["rows"] = self.training_digest
-        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+            content["rows"] = self.training_digest
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @cached_property
     def first_block(self) -> Batch:
-        """The first rows for training at seed 0, 1,024 at most; for what wants to see some before a run."""
+        """First training rows at seed 0, 1,024 at most."""
         return self.split().blocks(0, 1)
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
         """Statistics of the rows, computed once by `describe`."""
-        from seqhub.data.describe import describe  # it looks at sources
+        from seqhub.data.describe import describe  # circular import
 
         return describe(self)
 
     @cached_property
     def training_digest(self) -> str:
-        """The digest of all training rows of a source that is not a stream."""
+        """Digest of all training rows of a source that is not a stream."""
         return digest(self.training_rows)
 
     @cached_property
@@ -162,29 +161,29 @@ class DataSource:
         """All training rows of a source that is not a stream, read once.
 
         Raises:
-            FileNotFoundError, UnknownNameError, InvalidInputError, CorruptFileError: See `export.load_folder`.
+            FileNotFoundError, UnknownNameError, InvalidInputError, CorruptFileError: See `parquet.load_folder`.
         """
         if self.kind == "splits":
-            from seqhub.data.builder import load_dataset  # not above: it imports `datasets`, which takes a second
+            from seqhub.data.builder import load_dataset  # slow import of `datasets`
 
             return load_dataset(self.task, split="train")
         if self.kind == "folder":
             from seqhub.data.parquet import load_folder
 
             rows = load_folder(self._folder, self.task, "train")
-            assert self.seed is not None  # read now: the folder may be built anew while a run goes on
+            assert self.seed is not None  # read now, because the folder may be built again during the run
             return rows
         return self.table()
 
     @cached_property
     def seed(self) -> int:
-        """The seed of the training rows of a built folder; 0 of a file and of what is published."""
+        """Seed of the training rows of a built folder; 0 for other sources."""
         return DatasetRecord.load(self._folder).seed if self.kind == "folder" else 0
 
     def table(self, name: str = "train") -> pa.Table:
-        """All rows of a split, those published where they are drawn."""
+        """Return all rows of a split; the published rows if they are generated."""
         return rows_table(self.split(name), 0, self.sizes[name])
 
     def split(self, name: str = "train", seed: int = 0) -> Split:
-        """A split, to take rows from."""
+        """Return a split of this source."""
         return Split(self.task, name, seed, self._file)

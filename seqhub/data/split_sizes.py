@@ -1,4 +1,4 @@
-"""Numbers of rows that are published. Apart from the rest of `data`, which takes seconds to import."""
+"""Published numbers of rows. Separate from the other modules of `data`, which take seconds to import."""
 
 from collections.abc import Mapping
 
@@ -24,14 +24,14 @@ def published_sizes(task: str | TaskRef) -> dict[str, int]:
 def check_size(split: str, size: int, where: str) -> None:
     """Raise InvalidInputError unless a split can have `size` rows."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise InvalidInputError(f"{split}_size {size!r} for {where}; a split has a whole number of rows, 1 or more")
+        raise InvalidInputError(f"{split}_size={size!r}: must be an integer of at least 1 ({where})")
 
 
 def chosen_sizes(task: str | TaskRef, chosen: Mapping[str, int | None]) -> dict[str, int]:
     """Return the number of rows of each split: the chosen number, or for None the published one.
 
     Raises:
-        InvalidInputError: Not a whole number of rows, less than 1, or more than exist.
+        InvalidInputError: A size that is not an integer, below 1, or above the number of fixed rows.
     """
     ref = TaskRef.parse(task)
     sizes = published_sizes(ref)
@@ -41,6 +41,6 @@ def chosen_sizes(task: str | TaskRef, chosen: Mapping[str, int | None]) -> dict[
         check_size(split, size, str(ref))
         most = Split(ref, split).size
         if most is not None and size > most:
-            raise InvalidInputError(f"{split}_size {size} for {ref}; it has {most:,} rows")
+            raise InvalidInputError(f"{split}_size={size}: must be at most {most:,}, the rows of {ref}")
         sizes[split] = size
     return sizes

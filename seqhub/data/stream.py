@@ -1,9 +1,9 @@
-"""Fresh examples without end, as a `datasets.IterableDataset`.
+"""Endless stream of newly generated examples, as a `datasets.IterableDataset`.
 
-One process reads blocks 0, 1, 2 ... of the split, so a stream begins with the very rows of the published table. Where
-it is shared, block b goes to reader b mod the number of readers: to ranks by `split_dataset_by_node`, and what a rank
-has to the workers of its DataLoader in the same way. A block is drawn in a fifth of a millisecond wherever it lies,
-so nobody draws what others read, and resuming is exact and immediate however far the stream has got.
+One process reads blocks 0, 1, 2 ... of the split, so a stream begins with the rows of the published table. Several
+readers divide the blocks: block b is for reader b mod the number of readers. `split_dataset_by_node` divides the blocks
+between ranks, and a DataLoader divides those of a rank between its workers. Any block is generated in a fifth of a
+millisecond, so readers do not generate blocks of others, and resuming at any position is exact and immediate.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,26 +22,26 @@ from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.splits import Split
 
 NUM_SHARDS = 2**10 * 3**2 * 5 * 7
-"""How many readers may share a stream. `split_dataset_by_node` hands out shards where the number of ranks divides that
-of shards, and makes every rank draw everything otherwise; this one is divided by 1 to 10, 12, 14, 15, 16, 18, 20, 21,
-24, 28, 30, 32, ..., 1024. Shards cost nothing: they are numbers of blocks."""
+"""Largest number of readers of a stream. If the number of ranks divides the number of shards, `split_dataset_by_node`
+gives each rank its shards; otherwise every rank generates all examples. So this number is divisible by 1 to 10, 12, 14,
+15, 16, 18, 20, 21, 24, 28, 30, 32, ..., 1024. Shards are only block numbers, so they need no memory."""
 
 
 def stream(task: str | TaskRef, split: str = "train", seed: int = 0) -> IterableDataset:
     """Return an endless dataset of newly generated examples of a split, with the columns of its schema.
 
-    Works with `split_dataset_by_node`, DataLoader workers (at most `NUM_SHARDS` readers in all) and
-    `state_dict()` / `load_state_dict()`. `.shuffle()` leaves the order of the blocks, as they are drawn independently.
+    Works with `split_dataset_by_node`, DataLoader workers (at most `NUM_SHARDS` readers in total) and
+    `state_dict()` / `load_state_dict()`. `.shuffle()` does not change the order of blocks, which are independent.
 
     Args:
         task: Task and config, as in `qrsu/hard`.
         split: `train`, `validation` or `test`.
-        seed: Another seed gives other examples of the same law, any whole number.
+        seed: Seed of the generated examples, any integer.
 
     Raises:
         UnknownNameError: No such task, config or split.
-        InvalidInputError: A seed that is no whole number.
-        InvalidConfigError: The rows of that config are given, not drawn.
+        InvalidInputError: A seed that is not an integer.
+        InvalidConfigError: The config has fixed rows.
 
     >>> examples = stream("qrsu/easy", seed=3)
     >>> next(iter(examples))["text"] == Split("qrsu/easy", "train", seed=3)[0].inputs
@@ -49,22 +49,20 @@ def stream(task: str | TaskRef, split: str = "train", seed: int = 0) -> Iterable
     """
     rows = Split(task, split, seed)
     if rows.size is not None:
-        raise InvalidConfigError(
-            f"a stream of {rows.ref}, whose {rows.size:,} {split} rows are given; load the dataset"
-        )
+        raise InvalidConfigError(f"stream of {rows.ref}, which has {rows.size:,} fixed {split} rows; use load_dataset")
     blocks = _Blocks(rows)
     info = DatasetInfo(features=blocks.features, citation=rows.task.source)
     return IterableDataset(blocks, info=info, split=NamedSplit(split))
 
 
-class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its methods are called from there
+class _Blocks(_BaseExamplesIterable):  # the interface between IterableDataset and its examples
     """Blocks first, first + step, first + 2 step ... of a split.
 
     Args:
-        split: Whose blocks.
-        first: Number of the first.
-        step: From one to the next.
-        shards: Among how many readers these blocks may still be shared.
+        split: Split of the blocks.
+        first: Number of the first block.
+        step: Difference between consecutive blocks.
+        shards: Largest number of readers that can divide these blocks.
     """
 
     def __init__(self, split: Split, first: int = 0, step: int = 1, shards: int = NUM_SHARDS) -> None:
@@ -97,7 +95,7 @@ class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its meth
             block, example = block + 1, 0
 
     def _table(self, block: int) -> pa.Table:
-        """Block number `block` of those that this reader has."""
+        """Return block `block`, counted among the blocks of this reader."""
         return batch_table(self.split.blocks(self.first + block * self.step, 1), self.split.schema)
 
     @property
@@ -117,12 +115,12 @@ class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its meth
         return False
 
     def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> "_Blocks":
-        """The part of reader `index` of `num_shards`."""
-        left = len(range(index, self.shards, num_shards))
-        return _Blocks(self.split, self.first + index * self.step, self.step * num_shards, left)
+        """Return the blocks of reader `index` of `num_shards`."""
+        remaining = len(range(index, self.shards, num_shards))
+        return _Blocks(self.split, self.first + index * self.step, self.step * num_shards, remaining)
 
     def shuffle_data_sources(self, generator: np.random.Generator) -> "_Blocks":
-        """The same blocks: in another order they would be no fresher."""
+        """Return the same blocks; they are independent, so their order does not matter."""
         return self
 
     def reshard_data_sources(self) -> "_Blocks":
@@ -136,12 +134,12 @@ class _Blocks(_BaseExamplesIterable):  # what `datasets` iterates over; its meth
         return {"address": str(self.split.ref), "split": self.split.name, "seed": self.split.seed}
 
     def _position(self) -> tuple[int, int]:
-        """Block, counted among one's own, and example within it."""
+        """Return the block, counted among the blocks of this reader, and the example in it."""
         state = self._state_dict
         if not state:
             return 0, 0
         for name, value in self._identity().items():
-            if state[name] != value:  # `datasets` writes a loaded position into this very dictionary
+            if state[name] != value:  # `datasets` has loaded the position into this dictionary
                 raise InvalidConfigError(f"position of a stream with {name}={state[name]!r}; this one has {value!r}")
         return state["block"], state["example"]
 

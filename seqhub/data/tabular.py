@@ -1,12 +1,12 @@
-"""Tables of labelled rows in files: CSV, TSV, JSON lines, Parquet and Arrow, by the same rules.
+"""Readers of tables with labelled rows: CSV, TSV, JSON lines, Parquet and Arrow.
 
-    .csv, or any other ending    a header, and a row in each record; quoted line breaks, BOM and CRLF are allowed
+    .csv, or any other suffix    a header and records; quoted line breaks, BOM and CRLF are allowed
     .tsv                         the same with tabs
-    .jsonl, .ndjson, .json       an object in each line
-    .parquet, .arrow, .feather   columns of those names; also known by their first bytes, whatever the ending
+    .jsonl, .ndjson, .json       one object in each line
+    .parquet, .arrow, .feather   columns; these formats are also detected by their first bytes, with any suffix
 
-An empty text, null, NaN and a key that is absent are missing values. Classes of a label column: see `labels`. A column
-`split`, if there is one, names the split of each row, or nothing (see `assignment`).
+Empty text, null, NaN and a missing key are missing values. For the classes of a label column, see `labels`. An optional
+column `split` has the split of each row, or a missing value (see `assignment`).
 """
 
 import csv
@@ -26,11 +26,11 @@ from seqhub.tasks.splits import SPLITS
 
 Format = Literal["csv", "tsv", "json", "parquet", "arrow"]
 
-SPLIT_COLUMN = "split"  # column that names the split of a row, where there is one
+SPLIT_COLUMN = "split"  # optional column with the split of each row
 
-_MOST_BYTES = 1 << 26
+_MAX_BYTES = 1 << 26
 _BOM = b"\xef\xbb\xbf"
-_ENDINGS: dict[str, Format] = {
+_SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "json",
@@ -40,30 +40,30 @@ _ENDINGS: dict[str, Format] = {
     ".arrow": "arrow",
     ".feather": "arrow",
 }
-_BEGINNINGS: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow"}
+_MAGIC_NUMBERS: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow"}
 
 
 class TextRow(NamedTuple):
-    """One labelled text."""
+    """Labelled text."""
 
-    text: str  # words with one space between
+    text: str  # words separated by single spaces
     label: str  # see `labels.label_text`
     split: str | None
 
 
 def detect_format(file: Path, otherwise: Format) -> Format:
-    """The format of a file, by its first bytes or its ending."""
+    """Return the format of a file by its first bytes or its suffix."""
     try:
         with file.open("rb") as opened:
             first = opened.read(8)
     except OSError:
         first = b""
-    found = next((form for beginning, form in _BEGINNINGS.items() if first.startswith(beginning)), None)
-    return found or _ENDINGS.get(file.suffix.lower(), otherwise)
+    found = next((form for magic, form in _MAGIC_NUMBERS.items() if first.startswith(magic)), None)
+    return found or _SUFFIXES.get(file.suffix.lower(), otherwise)
 
 
 def text_rows(file: Path, text: str, label: str) -> Iterator[TextRow]:
-    """The labelled texts of a file, in order.
+    """Yield the labelled texts of a file in order.
 
     Args:
         file: See the top of this module.
@@ -71,8 +71,8 @@ def text_rows(file: Path, text: str, label: str) -> Iterator[TextRow]:
         label: Column with the labels.
 
     Raises:
-        InvalidInputError: The file cannot be read as its format, lacks a column, or a row lacks a value. The message
-            names the file and the line, or the row counted from 0 where a format has no lines.
+        InvalidInputError: The file cannot be read in its format, or a column or a value is missing. The message has the
+            file and the line, or the row counted from 0 for formats without lines.
     """
     form = detect_format(file, "csv")
     if form in ("csv", "tsv"):
@@ -107,7 +107,7 @@ def _label(value: Any, where: str) -> str:
 
 
 def _require_text(text: str, where: str) -> None:
-    """Refuse what JSON can spell and UTF-8 cannot: a half of a surrogate pair."""
+    """Raise InvalidInputError for unpaired surrogates, which JSON can contain but UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -115,10 +115,10 @@ def _require_text(text: str, where: str) -> None:
 
 
 def parse_split(value: Any, where: str) -> str | None:
-    """Return the split that a row names in its column `split`.
+    """Return the split in the column `split` of a row; None for a missing value.
 
     Raises:
-        InvalidInputError: It is neither the name of a split nor missing.
+        InvalidInputError: Another value.
     """
     if value is None or value != value or value == "":
         return None
@@ -128,11 +128,11 @@ def parse_split(value: Any, where: str) -> str | None:
 
 
 def read_text(file: Path) -> str:
-    """The text of a file in UTF-8, without a BOM; a message names file and byte, counted from 0."""
+    """Return the text of a UTF-8 file without a BOM; error messages have the file and the byte, counted from 0."""
     try:
         size = file.stat().st_size
-        if size > _MOST_BYTES:
-            raise InvalidInputError(f"{file} has {size:,} bytes; need {_MOST_BYTES:,} or fewer")
+        if size > _MAX_BYTES:
+            raise InvalidInputError(f"{file} has {size:,} bytes; need {_MAX_BYTES:,} or fewer")
         content = file.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}") from error
@@ -151,31 +151,31 @@ def read_text(file: Path) -> str:
 
 
 def arrow_table(file: Path) -> pa.Table:
-    """The columns of a Parquet, Arrow or JSON lines file.
+    """Return the table of a Parquet, Arrow or JSON lines file.
 
     Raises:
-        InvalidInputError: The file cannot be read as that; the message names it.
+        InvalidInputError: The file cannot be read in its format; the message has the file.
     """
     form = detect_format(file, "parquet")
     if form == "json":
         return _json_table(file)
     if form in ("csv", "tsv"):
-        raise InvalidInputError(f"{file} is {form.upper()}, which has no lists; need Parquet, Arrow or JSON lines")
+        raise InvalidInputError(f"{file} is a {form.upper()} file, without lists; need Parquet, Arrow or JSON lines")
     kind = "Parquet" if form == "parquet" else "Arrow"
     try:
         if form == "parquet":
-            return pq.ParquetFile(file).read()  # `read_table` would take columns from names of folders, as in label=1
-        content = file.read_bytes()  # not mapped: the file may be replaced while its rows are in use
+            return pq.ParquetFile(file).read()  # `read_table` would add columns for folders such as label=1
+        content = file.read_bytes()  # not memory-mapped, because the file may be replaced while its rows are in use
         try:
             return pa.ipc.open_file(content).read_all()
         except pa.ArrowInvalid:
-            return pa.ipc.open_stream(content).read_all()  # as `datasets` keeps its rows
+            return pa.ipc.open_stream(content).read_all()  # the format of `datasets`
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InvalidInputError(f"{file} cannot be read as {kind}: {reason}") from error
 
 
-_Rows = Iterator[tuple[tuple[Any, Any, Any], str]]  # text, label and split, and the place of each row
+_Rows = Iterator[tuple[tuple[Any, Any, Any], str]]  # text, label and split of each row, and its position for messages
 
 
 def _separated(file: Path, delimiter: str, text: str, label: str) -> _Rows:
@@ -199,7 +199,7 @@ def _separated(file: Path, delimiter: str, text: str, label: str) -> _Rows:
             named = None if split is None else values[split].strip()
             yield (values[places[0]], values[places[1]], named), f"line {reader.line_num} of {file}"
     except csv.Error as error:
-        raise InvalidInputError(f"line {reader.line_num} of {file} is no CSV: {error}") from None
+        raise InvalidInputError(f"line {reader.line_num} of {file} is not valid CSV: {error}") from None
 
 
 def _objects(file: Path, text: str, label: str) -> _Rows:
@@ -233,7 +233,7 @@ def _columns(table: pa.Table, file: Path, text: str, label: str) -> _Rows:
 
 
 def _values(column: Any) -> list[Any]:
-    """Python values of an Arrow column; short floats are not widened, so that 0.1 stays 0.1."""
+    """Return the Python values of an Arrow column; float32 and float16 stay NumPy values, so that 0.1 stays 0.1."""
     if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
         nulls = column.is_null().to_pylist()
         values = column.to_numpy()
@@ -258,13 +258,13 @@ def _json_table(file: Path) -> pa.Table:
 
 
 def _plain(values: list[Any]) -> list[Any]:
-    """Values of one kind, as an Arrow column has them: texts where kinds are mixed."""
+    """Return values of one type for an Arrow column; values of several types are converted to texts."""
     kinds = {type(value) for value in values if value is not None}
     return values if len(kinds) <= 1 else [None if value is None else str(value) for value in values]
 
 
 def label_column(column: Any) -> list[Any]:
-    """The labels of an Arrow column as `labels.label_text` takes them."""
+    """Return the labels of an Arrow column, for `labels.label_text`."""
     return _values(column)
 
 
@@ -272,4 +272,4 @@ def _require_columns(given: list[str], needed: tuple[str, ...], file: Path) -> N
     missing = [name for name in needed if given.count(name) != 1]
     if missing:
         shown = ", ".join(map(repr, given[:10]))
-        raise InvalidInputError(f"columns {shown} of {file}; need {missing[0]!r} once, or name another one")
+        raise InvalidInputError(f"columns {shown} of {file}; need {missing[0]!r} once, or choose another column")

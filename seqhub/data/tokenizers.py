@@ -16,31 +16,32 @@ if TYPE_CHECKING:
 def get_tokenizer(task: str | TaskRef) -> "TokenizersBackend":
     """Return the tokenizer of a task with texts.
 
-    It gives the symbols, characters or words, the ids 1, 2, ... in the order of the task's vocabulary and pads on the
-    right with id 0, as the batches and released models of seqhub have it.
+    The symbols, characters or words, have ids 1, 2, ... in the order of the vocabulary of the task. Sequences are
+    padded on the right with id 0, like the batches and the released models of seqhub.
 
     Args:
-        task: Name of a task, as in `qrsu`, or a task id, as in `qrsu/hard`. A name is enough where all configs of the
+        task: Name of a task, as in `qrsu`, or a task id, as in `qrsu/hard`. A name is enough if all configs of the
             task have the same vocabulary.
 
     Raises:
         UnknownNameError: No such task or config.
-        InvalidInputError: The task has real values, its vocabulary differs between configs, or it is that of a file.
+        InvalidInputError: The task has real values, its configs have different vocabularies, or the vocabulary is from
+            a file.
 
     >>> tokenizer = get_tokenizer("qrsu")
     >>> tokenizer(["BXaYE", "BE"], padding=True)["input_ids"]
     [[7, 1, 3, 2, 8], [7, 8, 0, 0, 0]]
     """
     if (ref := task_ref(task)) is not None and ref.is_custom:
-        raise InvalidInputError(f"{ref}: the vocabulary is that of your file; load the tokenizer from the run's folder")
+        raise InvalidInputError(f"{ref}: the vocabulary is from your file; load the tokenizer from the run folder")
     vocabulary = schema_of_task(task, "vocabulary").vocabulary
     if vocabulary is None:
-        raise InvalidInputError(f"{task}: its real values (input_values) need no tokenizer")
+        raise InvalidInputError(f"{task}: has real values (input_values), which need no tokenizer")
     return tokenizer_of(vocabulary)
 
 
 def tokenizer_of(vocabulary: Vocabulary) -> "TokenizersBackend":
-    """Return the tokenizer that gives a text the same ids as a vocabulary."""
+    """Return a tokenizer with the ids of a vocabulary."""
     if vocabulary.separator:
         return word_tokenizer(vocabulary.symbols, unknown=bool(vocabulary.unknown))
     return symbol_tokenizer("".join(vocabulary.symbols), unknown=bool(vocabulary.unknown))
@@ -52,15 +53,15 @@ def task_ref(task: str | TaskRef) -> TaskRef | None:
 
 
 def schema_of_task(task: str | TaskRef, field: str | None = None) -> TaskSchema:
-    """Return the schema of a task id, or the one that all configs of a task have in common.
+    """Return the schema of a task id, or the common schema of all configs of a task.
 
     Args:
         task: Task id, or the name of a task.
-        field: The only field of the schema that configs need to have in common; None for all.
+        field: Field of the schema that must be equal in all configs; None for all fields.
 
     Raises:
         UnknownNameError: No such task or config.
-        InvalidInputError: A name without a config, of a task whose configs differ.
+        InvalidInputError: The name of a task with configs that differ.
     """
     if (ref := task_ref(task)) is not None:
         return ref.schema
@@ -69,5 +70,5 @@ def schema_of_task(task: str | TaskRef, field: str | None = None) -> TaskSchema:
     if len({schema if field is None else getattr(schema, field) for schema in schemas}) > 1:
         ids = ", ".join(f"{definition.name}/{config.name}" for config in definition.configs)
         what = field or "columns"
-        raise InvalidInputError(f"{task}: its configs differ in their {what}; name one: {ids}")
+        raise InvalidInputError(f"{task}: its configs differ in their {what}; choose one of {ids}")
     return schemas[0]

@@ -1,11 +1,11 @@
-"""Labelled sequences of real vectors as one file: what images and texts become, and what a run can learn from.
+"""Files of labelled sequences of real vectors, such as images and embedded texts.
 
-    input_values   list of steps, each a list of as many numbers
+    input_values   list of steps, each a list of numbers of the same length
     label          a text or a number, the name of the class (see `labels`)
-    split          train, validation, test, or nothing; the column may be missing
+    split          train, validation, test or a missing value; optional column
 
-The file is Parquet, as `write_vectors` writes it, Arrow or JSON lines (see `tabular`). Rows go to splits as
-`assignment` says, by their values as little-endian float32.
+The file is Parquet, as from `write_vectors`, Arrow or JSON lines (see `tabular`). Rows are assigned to splits by their
+values as little-endian float32, see `assignment`.
 """
 
 from collections.abc import Iterable
@@ -29,12 +29,12 @@ from seqhub.io import write_atomically
 from seqhub.tasks.schema import CUSTOM, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows
 
-_MOST_VALUES = 1 << 28  # of all rows, were each as long as the longest: 1 GiB
+_MAX_VALUES = 1 << 28  # of all rows, padded to the longest: 1 GiB
 _ROWS_AT_ONCE = 1024
 
 
 class VectorRow(NamedTuple):
-    """One labelled sequence."""
+    """Labelled sequence."""
 
     values: NDArray[np.float32]  # (T, F)
     label: str
@@ -42,18 +42,18 @@ class VectorRow(NamedTuple):
 
 
 def write_vectors(file: Path, rows: Iterable[VectorRow], *, overwrite: bool = False) -> dict[str, int]:
-    """Write rows as a file that `read_vectors` takes.
+    """Write rows to a Parquet file for `read_vectors`.
 
     Returns:
-        Rows of each split that was named, "" for those without.
+        Number of rows of each split, "" for rows without a split.
 
     Raises:
-        OutputExistsError: The file is there, and is not to be replaced.
-        InvalidInputError: No rows, or steps of different widths; nothing is written then.
-        SaveError: The disk is full; what was there before is whole.
+        OutputExistsError: The file exists and `overwrite` is False.
+        InvalidInputError: No rows, or steps of different widths; nothing is written.
+        SaveError: The disk is full; the previous file is unchanged.
     """
     if file.exists() and not overwrite:
-        raise OutputExistsError(f"{file} is there; overwrite it, or give another file")
+        raise OutputExistsError(f"{file} exists; overwrite it, or choose another file")
     buffer, counts = BytesIO(), dict.fromkeys(("", *SPLITS), 0)
     writer: pq.ParquetWriter | None = None
     rest, width = iter(rows), 0
@@ -73,18 +73,18 @@ def write_vectors(file: Path, rows: Iterable[VectorRow], *, overwrite: bool = Fa
         columns = [values, pa.array([row.label for row in part]), pa.array([row.split for row in part], pa.string())]
         writer.write_table(pa.table(columns, schema=writer.schema))
     if writer is None:
-        raise InvalidInputError(f"no rows for {file}; need one or more")
+        raise InvalidInputError(f"no rows for {file}; need at least one")
     writer.close()
     write_atomically(file, buffer.getvalue())
     return {name: count for name, count in counts.items() if count}
 
 
 def read_vectors(file: Path) -> FileRows:
-    """The rows of a file of vectors, each in its split.
+    """Return the rows of a file of vectors by split.
 
     Raises:
-        InvalidInputError: No such file, another format, no such columns, values that are not finite or not so many at
-            every step, too few rows or classes. The message names file and place.
+        InvalidInputError: No such file, another format, missing columns, values that are not finite, steps of different
+            widths, or too few rows or classes. The message has file and position.
     """
     table = arrow_table(file)
     try:
@@ -92,41 +92,41 @@ def read_vectors(file: Path) -> FileRows:
     except InvalidInputError as error:
         raise InvalidInputError(f"{file}: {error}") from error
     contents = [
-        (values[:n] + np.float32(0)).astype("<f4").tobytes()  # plus 0, so that -0.0 is 0.0
+        (values[:n] + np.float32(0)).astype("<f4").tobytes()  # adding 0 changes -0.0 to 0.0
         for values, n in zip(whole.inputs, whole.lengths, strict=True)
     ]
     places = assign(contents, named, "sequences", file)
-    taught = set(whole.labels[places == 0].tolist())
-    missing = next((name for number, name in enumerate(schema.labels) if number not in taught), None)
+    seen = set(whole.labels[places == 0].tolist())
+    missing = next((name for number, name in enumerate(schema.labels) if number not in seen), None)
     if missing is not None:
-        raise InvalidInputError(f"label {missing!r} of {file} has no row among those for training; it needs more rows")
+        raise InvalidInputError(f"label {missing!r} of {file} has no training row; add rows with this label")
     return FileRows(schema, {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)})
 
 
 def _read(table: pa.Table) -> tuple[TaskSchema, Batch, list[str | None]]:
-    """Schema, all rows, and the split that each row names."""
+    """Return the schema, all rows, and the value of the column `split` of each row."""
     lists = table.column("input_values") if "input_values" in table.column_names else None
     first = lists[0].as_py() if lists is not None and len(lists) and pa.types.is_nested(lists.type) else None
     width = len(first[0]) if first and isinstance(first[0], list) else 0
     numbers, names = _labels(table)
     schema = TaskSchema(step_shape=(max(1, width),), labels=names)
     longest = pc.max(pc.list_value_length(lists)).as_py() if width else 0
-    if longest > CUSTOM.length[1] or table.num_rows * longest * width > _MOST_VALUES:
+    if longest > CUSTOM.length[1] or table.num_rows * longest * width > _MAX_VALUES:
         raise InvalidInputError(
             f"{table.num_rows:,} rows of up to {longest:,} steps of {width:,} values; allowed: {CUSTOM.length[1]:,} "
-            f"steps, and {_MOST_VALUES:,} values in all were each row as long as the longest"
+            f"steps in a row, and {_MAX_VALUES:,} values in all rows, padded to the longest"
         )
     place = table.column_names.index("label")
-    columns = collate_table(table.set_column(place, "label", pa.array(numbers)), schema)
+    arrays = collate_table(table.set_column(place, "label", pa.array(numbers)), schema)
     named: list[str | None] = [None] * table.num_rows
     if SPLIT_COLUMN in table.column_names:
         given = table.column(SPLIT_COLUMN).to_pylist()
         named = [parse_split(split, f"row {row}") for row, split in enumerate(given)]
-    return schema, Batch(columns.inputs, columns.lengths, columns.labels), named
+    return schema, Batch(arrays.inputs, arrays.lengths, arrays.labels), named
 
 
 def _labels(table: pa.Table) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Class numbers (N,) and names."""
+    """Return class numbers (N,) and names."""
     if "label" not in table.column_names:
         raise InvalidInputError(f"columns {', '.join(table.column_names)}; need input_values and label")
     given = []
@@ -136,7 +136,7 @@ def _labels(table: pa.Table) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         except TypeError:
             raise InvalidInputError(f"label {value!r} in row {row}; need texts or numbers") from None
         if text is None:
-            raise InvalidInputError(f"no label in row {row}; every row needs one")
+            raise InvalidInputError(f"no label in row {row}; need one in every row")
         given.append(text)
     classes, names = labels.class_names(given)
     if not 2 <= len(names) <= labels.MAX_CLASSES:

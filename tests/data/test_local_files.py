@@ -198,10 +198,10 @@ def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeypatc
     with pytest.raises(InvalidInputError, match="cannot be read: Is a directory"):
         DataSource(TEXT, tmp_path)
     file.write_text("\n".join(LINES))
-    monkeypatch.setattr(local_files, "_MOST_VALUES", 100)
+    monkeypatch.setattr(local_files, "_MAX_VALUES", 100)
     with pytest.raises(InvalidInputError, match=r"40 rows of up to 22 symbols in .*my\.txt; allowed"):
         DataSource(TEXT, file)
-    monkeypatch.setattr(tabular, "_MOST_BYTES", 100)
+    monkeypatch.setattr(tabular, "_MAX_BYTES", 100)
     with pytest.raises(InvalidInputError, match=r"my\.txt has \d+ bytes; need 100 or fewer"):
         DataSource(TEXT, file)
 

@@ -156,7 +156,7 @@ def test_files_that_are_none_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
         read_vectors(file)
     assert "\n" not in str(caught.value)
     write_vectors(file, rows_of(40), overwrite=True)
-    monkeypatch.setattr(vectors, "_MOST_VALUES", 100)
+    monkeypatch.setattr(vectors, "_MAX_VALUES", 100)
     with pytest.raises(InvalidInputError, match="40 rows of up to 5 steps of 3 values; allowed"):
         read_vectors(file)
 
