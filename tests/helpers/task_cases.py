@@ -53,7 +53,7 @@ def assert_follows(counts: NDArray[np.integer], shares: NDArray[np.floating] | N
     assert value < chi_squared_bound(len(counts) - 1), f"chi-squared {value} with {len(counts) - 1} degrees of freedom"
 
 
-def assert_same_law(one: NDArray[np.integer], two: NDArray[np.integer]) -> None:
+def assert_same_distribution(one: NDArray[np.integer], two: NDArray[np.integer]) -> None:
     """Assert that counts of the same classes in two samples are from one distribution."""
     seen = (one + two) > 0
     one, two = one[seen], two[seen]

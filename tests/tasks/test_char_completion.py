@@ -1,4 +1,4 @@
-"""What is special about the three phrases: a fixed order of symbols, what can be known, and what two seeds come to."""
+"""Character completion: order of the symbols, best accuracy, and results of two seeds."""
 
 import json
 import math
@@ -21,12 +21,12 @@ from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
 
-def test_symbols_are_those_of_the_phrases_in_alphabetical_order() -> None:
+def test_symbols_are_the_characters_of_the_phrases_in_alphabetical_order() -> None:
     assert list(TASK.symbols) == sorted(set("".join(PHRASES)))
     assert len(TASK.symbols) == 17
 
 
-def test_phrases_are_padded_with_spaces_and_stand_in_every_split() -> None:
+def test_phrases_are_padded_with_spaces_and_equal_in_every_split() -> None:
     assert [phrase.rstrip() for phrase in PHRASES] == ["hey how are you", "good i am fine", "have a nice day"]
     for name in SPLITS:
         split = Split(TASK_ID, name)
@@ -34,8 +34,8 @@ def test_phrases_are_padded_with_spaces_and_stand_in_every_split() -> None:
         assert split.blocks(0, 1).lengths.tolist() == [15, 15, 15]
 
 
-def test_one_of_42_characters_cannot_be_known() -> None:
-    """The best answer to each beginning, the same for equal ones, is right 41 times."""
+def test_one_of_42_characters_cannot_be_predicted() -> None:
+    """The most frequent next character of each beginning is right 41 times."""
     following: dict[str, Counter[str]] = {}
     for phrase in PHRASES:
         for step in range(1, 15):
@@ -45,38 +45,38 @@ def test_one_of_42_characters_cannot_be_known() -> None:
 
 
 @pytest.mark.parametrize("start", ["", "h", "x", "good i am fine  ", "ood"])
-def test_only_a_beginning_of_one_phrase_is_completed(start: str) -> None:
-    with pytest.raises(InvalidInputError, match=r"[02] phrases of char_completion start with"):
+def test_only_the_beginning_of_one_phrase_is_completed(start: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"start='{start}': must be the beginning of one phrase, not [023]"):
         TASK.complete(start)
 
 
-def test_a_text_that_is_no_phrase_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="'good i am fine' is no phrase"):
+def test_other_texts_are_errors() -> None:
+    with pytest.raises(InvalidInputError, match="'good i am fine' is not a phrase"):
         TASK.solve("good i am fine")
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_loop_learns_what_a_plain_program_learns(seed: int) -> None:
-    here, there = ours(seed), plain(seed)
-    assert here.completed == there.completed == "good i am fine "
-    assert here.loss_100 <= MOST_LOSS
-    assert here[:2] == pytest.approx(there[:2], rel=1e-3)
+def test_training_agrees_with_a_plain_pytorch_program(seed: int) -> None:
+    found, expected = ours(seed), plain(seed)
+    assert found.completed == expected.completed == "good i am fine "
+    assert found.loss_100 <= MOST_LOSS
+    assert found[:2] == pytest.approx(expected[:2], rel=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_seed_completes_the_phrase_and_is_as_recorded(seed: int) -> None:
-    here = ours(seed)
-    assert here.loss_100 <= MOST_LOSS
-    assert here.completed == "good i am fine "
+def test_every_seed_completes_the_phrase_and_agrees_with_its_record(seed: int) -> None:
+    found = ours(seed)
+    assert found.loss_100 <= MOST_LOSS
+    assert found.completed == "good i am fine "
     rows = {row["case"]: row["each"] for row in json.loads((RESULTS / "char_completion.json").read_text())["rows"]}
     recorded = Outcome(
         *(rows[f"loss at epoch {epoch}, median"][seed - 1] for epoch in (10, 100)), completed="good i am fine "
     )
-    assert here[:2] == pytest.approx(recorded[:2], rel=1e-2)
+    assert found[:2] == pytest.approx(recorded[:2], rel=1e-2)
 
 
-def test_the_released_results_meet_what_is_asked() -> None:
+def test_released_results_meet_their_goals() -> None:
     rows = {row["case"]: row for row in json.loads((RESULTS / "char_completion.json").read_text())["rows"]}
     assert rows["completed exactly"]["each"] == [1] * 20
     assert max(rows["loss at epoch 100, median"]["each"]) <= MOST_LOSS
@@ -96,8 +96,8 @@ def test_the_loss_is_the_mean_over_42_characters(finished: Path) -> None:
     assert test["steps"] == 42
     model, ids = load_model(finished), torch.from_numpy(TASK.encode_batch(PHRASES))
     probabilities = model(ids).logits.softmax(-1).detach()
-    by_hand = [-math.log(probabilities[row, step, ids[row, step + 1]]) for row in range(3) for step in range(14)]
-    assert test["loss"] == pytest.approx(sum(by_hand) / 42, rel=1e-5)
+    losses = [-math.log(probabilities[row, step, ids[row, step + 1]]) for row in range(3) for step in range(14)]
+    assert test["loss"] == pytest.approx(sum(losses) / 42, rel=1e-5)
 
 
 def test_each_new_character_costs_one_step(finished: Path) -> None:
@@ -107,7 +107,7 @@ def test_each_new_character_costs_one_step(finished: Path) -> None:
     assert seen == [4] + [1] * 10
 
 
-def test_the_saved_tokenizer_refuses_other_characters_with_their_place(finished: Path) -> None:
+def test_saved_tokenizer_raises_for_other_characters_with_their_position(finished: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(finished)
@@ -116,7 +116,7 @@ def test_the_saved_tokenizer_refuses_other_characters_with_their_place(finished:
         encode(tokenizer, ["good", "Good"])
 
 
-def test_the_shipped_recipe_knows_all_that_can_be_known(tmp_path: Path) -> None:
+def test_shipped_recipes_reach_the_best_accuracy(tmp_path: Path) -> None:
     for model in ("lstm", "gru", "rnn_tanh"):
         folder = tmp_path / model
         train(TrainConfig(task=TASK_ID, output_dir=folder, **recipe(TASK_ID, model) | {"model": model}))

@@ -1,4 +1,4 @@
-"""What is special about chirps: exact arithmetic, a rule that is certain, and time that matters."""
+"""Chirps: exact arithmetic, margins of the threshold, and dependence on the order of the steps."""
 
 from pathlib import Path
 
@@ -59,8 +59,8 @@ def test_samples_and_values_are_whole_multiples():
     assert -1 == batch.inputs.min() < batch.inputs.max() < 5
 
 
-def test_nothing_comes_near_the_threshold_of_the_rule():
-    """Noise stays far below it, and the window that hears half a window of tone far above."""
+def test_values_have_a_margin_to_the_threshold():
+    """Noise is far below it, and windows with half a window of tone are far above."""
     batch = Split("chirps/onset", "test").blocks(0, 2)
     loudest, rows = batch.inputs.max(axis=2), np.arange(len(batch))
     onsets = np.rint(batch.labels * chirps.RATE / chirps.HOP).astype(int)
@@ -69,7 +69,7 @@ def test_nothing_comes_near_the_threshold_of_the_rule():
     assert loudest[rows, onsets - 1].min() > chirps._TONE_THRESHOLD + 0.3
 
 
-def test_reversed_in_time_a_tone_goes_the_other_way():
+def test_reversal_in_time_reverses_the_direction():
     rows = Split("chirps/direction", "test")
     for example in rows.examples(rows.blocks(0, 1)[:200]):
         assert {TASK.solve(example.inputs[::-1]), example.target} == set(TASK.directions)
@@ -78,29 +78,29 @@ def test_reversed_in_time_a_tone_goes_the_other_way():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros((40, 31)), r"values of shape \(40, 31\); a spectrogram has finite ones of \(steps, 32\)"),
+        (np.zeros((40, 31)), r"values of shape \(40, 31\): must be finite and \(steps, 32\)"),
         (np.full((40, 32), np.nan), "finite"),
-        (np.zeros((0, 32)), "0 windows with a value above 2.85; a tone fills more"),
+        (np.zeros((0, 32)), "0 windows with a value above 2.85: must be 2 or more"),
         (np.zeros((40, 32)), "0 windows"),
     ],
 )
-def test_what_is_no_spectrogram_of_a_chirp_is_refused(values, message):
+def test_invalid_spectrograms_are_errors(values, message):
     with pytest.raises(InvalidInputError, match=message):
         TASK.solve(values)
 
 
 @pytest.mark.parametrize("onset", [(1, 21), (2, 22)])
-def test_tones_that_do_not_fit_are_refused(onset):
+def test_tones_that_do_not_fit_are_errors(onset):
     with pytest.raises(InvalidConfigError, match="within the shortest audio"):
         ChirpsConfig(name="x", length=(40, 64), target="class", onset=onset, duration=(12, 20))
 
 
-def shares_right(model: torch.nn.Module) -> dict[str, float]:
-    """Of unseen rows as they are, reversed in time, and with their real steps shuffled."""
+def accuracies(model: torch.nn.Module) -> dict[str, float]:
+    """Return the accuracy on test rows, on rows reversed in time, and on rows with shuffled steps."""
     batch = Split("chirps/direction", "test").blocks(0, 1)
     random, right = np.random.default_rng(0), {}
     for name, order in {
-        "as they are": np.arange,
+        "unchanged": np.arange,
         "reversed": lambda steps: np.arange(steps)[::-1],
         "shuffled": random.permutation,
     }.items():
@@ -114,10 +114,10 @@ def shares_right(model: torch.nn.Module) -> dict[str, float]:
     return right
 
 
-def test_the_recipe_learns_the_direction_and_time_in_another_order_hurts(tmp_path: Path):
+def test_recipe_learns_the_direction_and_depends_on_the_order_of_steps(tmp_path: Path):
     train(TrainConfig(task="chirps/direction", output_dir=tmp_path / "run", **recipe("chirps/direction")))
-    right = shares_right(load_model(tmp_path / "run"))
-    assert right["as they are"] >= 0.99
+    right = accuracies(load_model(tmp_path / "run"))
+    assert right["unchanged"] >= 0.99
     assert right["reversed"] <= 0.1
     assert 0.3 <= right["shuffled"] <= 0.7
 

@@ -1,7 +1,7 @@
 """Digests of the first rows of every config, which change only with the version of the task.
 
-They are in tests/data/digests.json. Write them again for a new task or config, or after a version was raised because
-rows had to change:
+They are in tests/data/digests.json. Update them for a new task or config, or after increasing a version because rows
+have to change:
 
     python -m tests.tasks.test_digests
 """
@@ -24,7 +24,7 @@ ROWS = 2048
 
 
 def measured(task: str) -> dict[str, Any]:
-    """The version of a task, and the digest of the first rows of each split of each config at seed 0."""
+    """Return the version of a task, and the digest of the first rows of each split of each config at seed 0."""
     configs = [config.name for config in get_task(task).configs]
     splits = {config: [Split(f"{task}/{config}", split) for split in SPLITS] for config in configs}
     return {
@@ -37,7 +37,7 @@ def measured(task: str) -> dict[str, Any]:
 
 
 def changed(pinned: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Splits whose rows are others though the version is the same."""
+    """Return the splits with changed rows and an unchanged version."""
     if pinned["version"] != now["version"]:
         return []
     return [
@@ -49,7 +49,7 @@ def changed(pinned: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def pin(file: Path, tasks: list[str]) -> list[str]:
-    """Write the digests of tasks, unless rows changed without their version; what changed so."""
+    """Write the digests of tasks, unless rows changed without their version; return the changed splits."""
     pinned = json.loads(file.read_text()) if file.exists() else {}
     now = {task: measured(task) for task in tasks}
     wrong = [f"{task}/{part}" for task in pinned if task in now for part in changed(pinned[task], now[task])]
@@ -62,14 +62,14 @@ PINNED = json.loads(FILE.read_text())
 
 
 @pytest.mark.parametrize("task", PINNED)
-def test_rows_are_those_of_this_version(task):
+def test_rows_agree_with_the_pinned_digests(task):
     now = measured(task)
-    assert changed(PINNED[task], now) == [], "rows changed: raise the version of the task, or undo it"
-    assert PINNED[task] == now, "a new version or config: pin its digests (see the top of this file)"
+    assert changed(PINNED[task], now) == [], "rows changed: increase the version of the task, or undo the change"
+    assert PINNED[task] == now, "new version or config: pin its digests (see the top of this file)"
 
 
 def test_every_released_task_is_pinned():
-    """A task that is not yet released need not be: its rows may still change."""
+    """The rows of a task that is not released may still change."""
     released = {path.stem for path in (FILE.parents[2] / "dataset_scripts" / "cards").glob("*.json")}
     assert released <= set(PINNED) <= set(builtin_tasks())
 
@@ -92,4 +92,8 @@ def test_changed_rows_are_pinned_only_under_a_new_version(tmp_path):
 if __name__ == "__main__":
     argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     wrong = pin(FILE, list(builtin_tasks()))
-    sys.exit(f"rows changed under the same version: {', '.join(wrong)}; raise the task's version first" if wrong else 0)
+    sys.exit(
+        f"rows changed under the same version: {', '.join(wrong)}; increase the version of the task first"
+        if wrong
+        else 0
+    )

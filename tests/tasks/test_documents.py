@@ -1,4 +1,4 @@
-"""What is special about documents: order alone decides, one recurrence reads it, however the batch is put together."""
+"""Documents: the label depends only on order, and logits do not depend on the batch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,12 +37,12 @@ def test_every_document_has_both_planted_topics_once_and_any_others(width: int) 
     assert_follows(np.bincount(others, minlength=TOPICS)[2:])
     places = [np.flatnonzero(each <= ANSWER) / len(each) for each in topics]
     early, late = np.array(places).T
-    assert early.min() == 0  # both stand anywhere, the first chunk and the last included
+    assert early.min() == 0  # positions include the first and the last chunk
     assert max(late + 1 / np.array([len(each) for each in topics])) == 1
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_noise_moves_a_chunk_far_less_than_another_topic_would(width: int) -> None:
+def test_noise_is_small_compared_with_distances_of_topics(width: int) -> None:
     chunks, _ = documents(width, 256)
     flat = np.concatenate(chunks)
     distances = np.sqrt(np.square(flat[:, None] - topic_vectors(width)).sum(axis=2))
@@ -51,8 +51,8 @@ def test_noise_moves_a_chunk_far_less_than_another_topic_would(width: int) -> No
     assert set(np.unique(flat * 32 % 1)) == {0}  # on the grid
 
 
-def test_the_mean_of_the_chunks_says_nothing() -> None:
-    """With the two planted chunks exchanged, the class is the other one and the mean is the same."""
+def test_mean_of_the_chunks_carries_no_information() -> None:
+    """Exchanging the two planted chunks changes the class but not the mean."""
     chunks, labels = documents(64, 2048)
     for each, label in zip(chunks[:200], labels, strict=False):
         topics = topics_of(each)
@@ -73,20 +73,20 @@ def test_the_mean_of_the_chunks_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("topics", "message"),
     [
-        ([3, 4], r"topics \[3, 4\]; a document has one of topic 0 and one of topic 1"),
-        ([0, 1, 0], "one of topic 0"),
-        ([1], "one of topic 0"),
-        ([], "one of topic 0"),
+        ([3, 4], r"topics \[3, 4\]: topics 0 and 1 must occur once each"),
+        ([0, 1, 0], "once each"),
+        ([1], "once each"),
+        ([], "once each"),
     ],
 )
-def test_what_is_no_document_is_refused(topics: list[int], message: str) -> None:
+def test_invalid_documents_are_errors(topics: list[int], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         TASK.solve(topic_vectors(64)[topics])
 
 
-def test_chunks_of_other_widths_and_configs_that_cannot_hold_are_refused() -> None:
+def test_other_shapes_and_invalid_configs_are_errors() -> None:
     for shape in ((3, 100), (64,), (2, 3, 64)):
-        with pytest.raises(InvalidInputError, match=r"need \(chunks, width\), width one of \[64, 768\]"):
+        with pytest.raises(InvalidInputError, match=r"must be \(chunks, width\) with a width of \[64, 768\]"):
             TASK.solve(np.zeros(shape))
     for length, width in (((1, 4), 64), ((5, 4), 64), ((2, 4), 8)):
         with pytest.raises(InvalidConfigError, match="need"):
@@ -110,7 +110,7 @@ def model(run: Path) -> Iterator[PreTrainedModel]:
         yield AutoModelForSequenceClassification.from_pretrained(run)
 
 
-def test_the_recipe_gets_every_document_right(run: Path) -> None:
+def test_recipe_classifies_every_document_correctly(run: Path) -> None:
     record = evaluate(run, sibling_examples=0)
     assert record.evaluation["test"]["examples"] == 1_024
     assert record.evaluation["test"]["accuracy"] == 1.0
@@ -119,13 +119,13 @@ def test_the_recipe_gets_every_document_right(run: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_does_so_at_other_seeds_and_widths(width: int, seed: int, tmp_path: Path) -> None:
+def test_recipe_works_with_other_seeds_and_widths(width: int, seed: int, tmp_path: Path) -> None:
     record = evaluate(trained(tmp_path / "run", f"documents/width{width}", seed), sibling_examples=0)
     assert record.evaluation["test"]["accuracy"] == 1.0
 
 
 def test_packed_padded_and_one_by_one_give_the_same_logits(model: PreTrainedModel) -> None:
-    """The plain way: torch's own LSTM with our weights, on a packed batch, its head on the last hidden state."""
+    """The reference is the LSTM of torch with the same weights, on a packed batch."""
     chunks, labels = documents(64, 64)
     sequences = [torch.from_numpy(each) for each in chunks]
     assert len({len(each) for each in sequences}) > 5
@@ -136,7 +136,7 @@ def test_packed_padded_and_one_by_one_give_the_same_logits(model: PreTrainedMode
     packed = model.get_submodule("classifier")(hidden[-1])
 
     longest = max(map(len, sequences))
-    for filler in (0.0, -91.0, 1e6):  # what stands in the padding is not looked at
+    for filler in (0.0, -91.0, 1e6):  # values in the padding are ignored
         for left in (False, True):
             values, mask = torch.full((64, longest, 64), filler), torch.zeros(64, longest, dtype=torch.int64)
             for row, each in enumerate(sequences):
@@ -149,14 +149,14 @@ def test_packed_padded_and_one_by_one_give_the_same_logits(model: PreTrainedMode
     assert (packed.argmax(dim=1).numpy() == labels).all()
 
 
-def test_the_model_of_the_source_has_its_number_of_parameters() -> None:
+def test_model_of_the_source_has_its_number_of_parameters() -> None:
     """LSTM 768 -> 100 and two logits: 348,000 + 202."""
     width = recipe("documents/width768", "lstm")["hidden_size"]
     config = build_config("lstm", inputs="values", num_features=768, hidden_size=width, num_labels=2)
     assert sum(each.numel() for each in build_model(config, "sequence").parameters()) == 348_202
 
 
-def test_zero_chunks_are_one_clear_line(model: PreTrainedModel) -> None:
+def test_zero_chunks_raise_a_one_line_error(model: PreTrainedModel) -> None:
     with pytest.raises(ValueError, match=r"\b0\b|one or more|at least one") as caught:
         model(input_values=torch.zeros(2, 0, 64))
     assert "\n" not in str(caught.value)
@@ -164,6 +164,6 @@ def test_zero_chunks_are_one_clear_line(model: PreTrainedModel) -> None:
         model(input_values=torch.zeros(2, 3, 64), attention_mask=torch.tensor([[1, 1, 0], [0, 0, 0]]))
 
 
-def test_a_split_can_be_looked_at_row_by_row() -> None:
+def test_single_rows_of_a_split_can_be_read() -> None:
     row = Split("documents/width768", "validation")[1_000_000]
     assert row.target == TASK.solve(row.inputs)

@@ -1,4 +1,4 @@
-"""What is special about echo: noise, its delay, and steps that do not count."""
+"""Echo: noise, its delay, and ignored steps."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ each_config = pytest.mark.parametrize("config", TASK.configs, ids=lambda config:
 
 
 @each_config
-def test_only_the_first_steps_do_not_count(config):
+def test_only_the_first_steps_are_ignored(config):
     batch = first_rows(f"echo/{config.name}")
     steps = np.arange(batch.labels.shape[1])
     counts = (steps >= config.echo_step) & (steps < batch.lengths[:, None])
@@ -21,7 +21,7 @@ def test_only_the_first_steps_do_not_count(config):
 
 @each_config
 def test_symbols_are_noise(config):
-    """Pairs at any distance up to the delay are equally likely, so that nothing but memory tells an echo."""
+    """Pairs at any distance up to the delay are equally probable, so an echo needs memory."""
     symbols = (first_rows(f"echo/{config.name}").inputs[:, : config.length[0]] == ord("1")).astype(int)
     for distance in range(1, config.echo_step + 1):
         pairs = 2 * symbols[:, : -distance : 2 * distance] + symbols[:, distance :: 2 * distance]
@@ -29,12 +29,12 @@ def test_symbols_are_noise(config):
 
 
 @pytest.mark.parametrize("text", ["", "0102", "01 0"])
-def test_what_is_no_echo_is_refused(text):
-    with pytest.raises(InvalidInputError, match="is no echo sequence"):
+def test_invalid_texts_are_errors(text):
+    with pytest.raises(InvalidInputError, match="is not a valid echo sequence"):
         TASK.solve(text)
 
 
 @pytest.mark.parametrize(("length", "echo_step"), [((5, 5), 5), ((5, 5), 0), ((6, 5), 1)])
-def test_delays_that_cannot_be_are_refused(length, echo_step):
+def test_invalid_delays_are_errors(length, echo_step):
     with pytest.raises(InvalidConfigError, match="1 <= echo_step < shortest <= longest"):
         EchoConfig(name="wrong", length=length, echo_step=echo_step)

@@ -1,4 +1,4 @@
-"""Embedded Reber grammar: its strings, their law, and what may follow at each step."""
+"""Embedded Reber grammar: strings, their distribution, and possible next symbols."""
 
 import re
 from collections import Counter
@@ -14,11 +14,11 @@ from seqhub.tasks.splits import SPLITS, Split
 from seqhub.training.stopping import Legal
 from tests.helpers.task_cases import assert_follows
 
-INNER = r"B(?:TS*X(?:X(?P<loop>T*VPX)*(?:T*VV|T*VPS)|S)|P(?:T*VPX)*(?:T*VV|T*VPS))E"  # the grammar, written otherwise
+INNER = r"B(?:TS*X(?:X(?P<loop>T*VPX)*(?:T*VV|T*VPS)|S)|P(?:T*VPX)*(?:T*VV|T*VPS))E"  # the same grammar
 HS97, ENDLESS = TASK.configs
 
 
-def test_a_string_of_the_grammar_is_one_of_its_regular_expression():
+def test_strings_match_the_regular_expression_of_the_grammar():
     whole = re.compile(rf"B(?P<outer>[TP]){INNER}(?P=outer)E")
     texts = [text for split in SPLITS for text in Split("embedded_reber/hs97", split).blocks(0, 1).texts()]
     texts += Split("embedded_reber/endless").blocks(0, 8).texts()
@@ -40,19 +40,19 @@ def test_every_branch_is_taken_half_of_the_time():
             assert_follows(np.array([taken[state, symbol] for symbol in symbols]))
 
 
-def test_the_given_strings_are_256_for_each_split_all_distinct():
+def test_fixed_strings_are_256_for_each_split_all_distinct():
     texts = [text for split in SPLITS for text in Split("embedded_reber/hs97", split).blocks(0, 1).texts()]
     assert len(texts) == len(set(texts)) == 3 * 256
     assert TASK.stopping_rule(HS97) == StoppingRule(rule="legal", section="5.1")
     assert TASK.stopping_rule(ENDLESS) is None
 
 
-def test_what_may_follow():
+def test_legal_next_symbols_of_a_string():
     legal = [set(symbols) for symbols in TASK.legal_next_symbols("BPBPTVPXVVEPE")]
     assert legal == [set(symbols) for symbols in ("TP", "B", "TP", "TV", "TV", "PV", "XS", "TV", "PV", "E", "P", "E")]
 
 
-def test_each_symbol_is_one_of_those_that_may_follow():
+def test_next_symbols_are_legal():
     for text in Split("embedded_reber/endless", "test").blocks(0, 1).texts():
         legal = TASK.legal_next_symbols(text)
         assert len(legal) == len(text) - 1
@@ -62,24 +62,24 @@ def test_each_symbol_is_one_of_those_that_may_follow():
 @pytest.mark.parametrize(
     "text", ["", "B", "BTE", "BTBTXSE", "BTBTXSEPE", "BTBTXSETX", "BXBTXSEXE", "BTBTXSSETE", "BTBEETE", "BTBTSTE"]
 )
-def test_the_rule_refuses_what_the_grammar_cannot_make(text):
-    with pytest.raises(InvalidInputError, match="is no embedded_reber sequence"):
+def test_strings_outside_the_grammar_are_errors(text):
+    with pytest.raises(InvalidInputError, match="is not a valid embedded_reber sequence"):
         TASK.solve(text)
 
 
-def test_other_lengths_are_refused():
-    with pytest.raises(InvalidConfigError, match="config 'mine' needs length 9 to 80 and given >= 0"):
+def test_other_lengths_are_errors():
+    with pytest.raises(InvalidConfigError, match="config 'mine' needs length 9 to 80 and fixed_rows >= 0"):
         EmbeddedReberConfig(name="mine", length=(9, 40))
 
 
-class Knows:
-    """Says what may follow, with a slip at one step of one text."""
+class PerfectModel:
+    """Model with the highest scores for legal next symbols, except for one step of one text."""
 
-    def __init__(self, slip: str = "", height: float = 0.0) -> None:
-        self.slip, self.height = slip, height
+    def __init__(self, wrong_text: str = "", wrong_score: float = 0.0) -> None:
+        self.wrong_text, self.wrong_score = wrong_text, wrong_score
 
     def errors(self, rows: Batch) -> np.ndarray:
-        raise AssertionError("the grammar asks for outputs alone")
+        raise AssertionError("the grammar check uses only scores")
 
     def scores(self, rows: Batch) -> np.ndarray:
         width = int(rows.lengths.max())
@@ -87,16 +87,17 @@ class Knows:
         for row, text in enumerate(rows.texts()):
             for step, symbols in enumerate(TASK.legal_next_symbols(text)):
                 scores[row, step, TASK.encode(symbols)] = np.linspace(0.5, 0.9, len(symbols))
-            if text == self.slip:
-                scores[row, -2 + len(text) - 1, TASK.encode({"T": "P", "P": "T"}[text[1]])] = self.height
+            if text == self.wrong_text:
+                scores[row, -2 + len(text) - 1, TASK.encode({"T": "P", "P": "T"}[text[1]])] = self.wrong_score
         return scores
 
 
-def test_success_needs_every_step_of_every_string():
+def test_criterion_needs_every_step_of_every_string():
     train, test = (Split("embedded_reber/hs97", split) for split in ("train", "test"))
-    slip = test[200].inputs
+    text = test[200].inputs
     rule = Legal(train, test)
-    for check, model in enumerate((Knows(slip, 0.95), Knows(slip, 0.5), Knows(slip, float("nan"))), start=1):
+    models = [PerfectModel(text, score) for score in (0.95, 0.5, float("nan"))]
+    for check, model in enumerate(models, start=1):
         rule.check(100 * check, model)
         assert rule.met_at is None
         assert (count_illegal(train, 256, model), count_illegal(test, 256, model), count_illegal(test, 200, model)) == (
@@ -106,6 +107,6 @@ def test_success_needs_every_step_of_every_string():
         )
     copy = Legal(train, test)
     copy.load_state_dict(rule.state_dict())
-    copy.check(400, Knows(slip, 0.49))
-    copy.check(500, Knows(slip, 0.95))
+    copy.check(400, PerfectModel(text, 0.49))
+    copy.check(500, PerfectModel(text, 0.95))
     assert copy.met_at == 400

@@ -1,4 +1,4 @@
-"""Questions asked of every config of every task."""
+"""Tests of every config of every task."""
 
 import hashlib
 
@@ -25,31 +25,31 @@ each_split = pytest.mark.parametrize(("task_id", "split"), TASK_ID_SPLITS)
 
 
 def some_rows(rows: Split) -> int:
-    """As many as show a law, and fewer of long ones."""
+    """Return the number of rows for tests of distributions, smaller for long rows."""
     return 2048 if rows.schema.num_features or rows.config.length[1] > 600 else 20_000
 
 
-def test_given_rows_have_no_seed_and_an_end():
+def test_fixed_rows_have_no_seed_and_an_end():
     for task_id in (each for each in TASK_IDS if Split(each).size is not None):
-        with pytest.raises(InvalidInputError, match=f"seed 3 of {task_id}, whose rows are given"):
+        with pytest.raises(InvalidInputError, match=f"seed=3: must be 0 for {task_id}"):
             Split(task_id, seed=3)
         rows = Split(task_id)
         assert sum(map(len, rows.batches(0))) == rows.size
-        with pytest.raises(InvalidInputError, match=f"which has {rows.size:,}$"):
+        with pytest.raises(InvalidInputError, match=f"stop={rows.size + 1}: must be at most {rows.size:,}"):
             next(rows.batches(0, rows.size + 1))
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), task_id=st.sampled_from(TASK_IDS), split=st.sampled_from(list(SPLITS)))
-def test_every_way_to_a_row_gives_the_same(data, task_id, split):
-    """A range, a shard, single blocks and single examples are cut from one and the same sequence."""
+def test_all_access_paths_give_the_same_rows(data, task_id, split):
+    """Ranges, single blocks and single examples are parts of the same sequence."""
     size = Split(task_id, split).size
     rows = Split(task_id, split, seed=data.draw(st.integers(-(2**70), 2**70)) if size is None else 0)
     start = data.draw(st.integers(0, 10**6 if size is None else size - 1))
     longest = (1 if rows.schema.num_features else 5) * BLOCK_SIZE
     stop = start + data.draw(st.integers(1, longest if size is None else min(longest, size - start)))
-    drawn = list(rows.batches(start, stop))  # several where wide values fill the memory sooner
-    whole = [row for batch in drawn for row in contents(batch)]
+    batches = list(rows.batches(start, stop))  # several for wide values
+    whole = [row for batch in batches for row in contents(batch)]
     assert len(whole) == stop - start
     first, last = start // BLOCK_SIZE, -(-stop // BLOCK_SIZE)
     blocks = [rows.blocks(number, 1) for number in range(first, last)]
@@ -60,7 +60,7 @@ def test_every_way_to_a_row_gives_the_same(data, task_id, split):
     assert [row for part in parts for row in contents(part)] == expected
     index = data.draw(st.integers(start, stop - 1))
     example = rows[index]
-    row = [each for batch in drawn for each in rows.examples(batch)][index - start]
+    row = [each for batch in batches for each in rows.examples(batch)][index - start]
     np.testing.assert_equal(example.inputs, row.inputs)
     assert example.target == row.target
 
@@ -68,8 +68,8 @@ def test_every_way_to_a_row_gives_the_same(data, task_id, split):
 ENDLESS_TEXTS = [each for each in TASK_IDS if Split(each).size is None and not Split(each).schema.num_features]
 
 
-@pytest.mark.parametrize("task_id", ENDLESS_TEXTS)  # real values come in batches of fewer blocks, cut by the test above
-def test_endless_batches_are_those_with_an_end(task_id):
+@pytest.mark.parametrize("task_id", ENDLESS_TEXTS)  # batches of real values may have fewer blocks, see the test above
+def test_endless_batches_equal_batches_with_an_end(task_id):
     endless = Split(task_id).batches(1000)
     ended = list(Split(task_id).batches(1000, 20 * BLOCK_SIZE))
     assert len(ended) > 2
@@ -81,7 +81,7 @@ def test_endless_batches_are_those_with_an_end(task_id):
 
 @each_split
 def test_labels_are_balanced(task_id, split):
-    """Drawn classes, of sequences or of steps, are equally likely, which is what `chance` says."""
+    """Generated classes of sequences or steps are equally probable, in agreement with `chance`."""
     rows = Split(task_id, split)
     chance = rows.task.chance(rows.config)
     assert (chance is None) == (not rows.schema.labels)
@@ -92,7 +92,7 @@ def test_labels_are_balanced(task_id, split):
 
 
 @each_task
-def test_every_config_is_found_by_its_address(task):
+def test_every_config_is_found_by_its_task_id(task):
     for config in task.configs:
         assert resolve(f"{task.name}/{config.name}") == (task, config)
 
@@ -112,14 +112,14 @@ def test_unknown_configs_list_the_known_ones(task, config):
 
 
 @each_task_id
-def test_wrong_splits_seeds_and_ranges_are_refused(task_id):
+def test_invalid_splits_seeds_and_ranges_are_errors(task_id):
     with pytest.raises(UnknownNameError, match=f"no split of {task_id} 'dev'; known: train, validation, test"):
         Split(task_id, "dev")
     for seed in (1.0, "1", None, True, np.float64(1)):
-        with pytest.raises(InvalidInputError, match="a seed is a whole number"):
+        with pytest.raises(InvalidInputError, match=r"seed=.*: must be an integer"):
             Split(task_id, seed=seed)
     for start, stop in ((-1, 1), (1, 0)):
-        with pytest.raises(InvalidInputError, match="need 0 <= start <= stop"):
+        with pytest.raises(InvalidInputError, match=f"start={start}, stop={stop}: must be 0 <= start <= stop"):
             next(Split(task_id).batches(start, stop))
     with pytest.raises(InvalidInputError):
         Split(task_id)[-1]
@@ -137,7 +137,7 @@ def test_every_config_passes_the_check(name):
 
 
 def test_every_kind_of_row_can_be_loaded_and_trained_on():
-    """One config for each kind: the others have the same form, which the checks above compare with their schema."""
+    """Test one config of each kind; the checks above compare the others with their schema."""
     checks = [check for task_id in KINDS.values() for check in checks_of(task_id) if check.name == "loading"]
     checks += [check for check in checks_of("echo/step1") if check.name == "training"]
     assert failures(checks) == []
@@ -150,7 +150,7 @@ def test_every_config_can_be_loaded_and_trained_on():
 
 
 def test_no_config_has_the_rows_of_another():
-    """Rows differ between tasks and configs, as they are drawn by keys of their own."""
+    """Tasks and configs have different keys of the random number generator."""
     seen = {}
     for task_id in TASK_IDS:
         if Split(task_id).size is None:

@@ -1,4 +1,4 @@
-"""Long time lags: the three experiments and their laws."""
+"""Long time lags: the three experiments and their distributions."""
 
 from math import isclose
 
@@ -13,7 +13,7 @@ from tests.helpers.task_cases import assert_follows, first_rows
 CONFIGS = {config.name: config for config in TASK.configs}
 
 
-def test_configs_are_those_of_the_paper():
+def test_configs_agree_with_the_paper():
     assert len(CONFIGS) == 13
     assert {name: config.p for name, config in CONFIGS.items() if config.kind != "2c"} == {
         "2a-p4": 4, "2a-p10": 10, "2a-p100": 100, "2b-p100": 100,
@@ -52,7 +52,7 @@ def test_noise_is_uniform_and_neighbours_are_independent(name):
     assert_follows(np.bincount(noise.ravel(), minlength=count))
     coarse = noise * 10 // count  # ten kinds of nearly equal size
     shares = np.bincount(np.arange(count) * 10 // count) / count
-    for first in (0, 1):  # within a word of two, and across
+    for first in (0, 1):  # within a word of two symbols, and between words
         pairs = coarse[:, first:-1:2] * 10 + coarse[:, first + 1 :: 2]
         assert_follows(np.bincount(pairs.ravel(), minlength=100), np.outer(shares, shares).ravel())
 
@@ -73,7 +73,7 @@ def test_the_length_of_2c_is_geometric():
     ("text", "answer"),
     [("x a3", "x"), ("y a99 a1 a1", "y"), ("b x a1 a2 e", "x"), ("b y e", "y"), ("x a1 a2 x", None), ("y a1 y", None)],
 )
-def test_the_rule(text, answer):
+def test_solve(text, answer):
     assert TASK.solve(text) == answer
 
 
@@ -82,12 +82,12 @@ def test_the_rule(text, answer):
     ["", "x", "a1 x", "x y", "x a2 x", "x a1 a3 x", "x a1 y", "b x a1", "b a1 e", "x a1 e", "b x a1 e x", "x a0",
      "x a01", "x a1001", "x ab", "x  a1", "b x b e"],
 )  # fmt: skip
-def test_the_rule_refuses_what_the_task_cannot_draw(text):
-    with pytest.raises(InvalidInputError, match="is no long_lag sequence"):
+def test_invalid_texts_are_errors(text):
+    with pytest.raises(InvalidInputError, match="is not a valid long_lag sequence"):
         TASK.solve(text)
 
 
 @pytest.mark.parametrize("numbers", [{"p": 1}, {"p": 1_001}, {"p": 4, "q": -1}])
-def test_numbers_that_cannot_be_are_refused(numbers):
+def test_invalid_numbers_are_errors(numbers):
     with pytest.raises(InvalidConfigError, match="config 'mine' needs 2 <= p <= 1,000 and q >= 0"):
         LongLagConfig(name="mine", kind="2c", length=(5, 9), **numbers)

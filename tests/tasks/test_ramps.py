@@ -1,4 +1,4 @@
-"""What is special about ramps: the example of the source, float32 that is exact, and reconstruction."""
+"""Ramps: the example of the source, exact float32 values, and reconstruction."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_the_example_of_the_source_is_in_every_split():
 
 
 @pytest.mark.parametrize("name", ["scalar", "pair", "image"])
-def test_ramps_are_exact_and_reach_beyond_what_a_state_can_be(name):
+def test_ramps_are_exact_and_exceed_the_range_of_lstm_states(name):
     rows = Split(f"ramps/{name}")
     batch = rows.blocks(0, 4)
     np.testing.assert_array_equal(batch.inputs.astype(np.float64) * GRID % 1, 0)
@@ -47,12 +47,12 @@ def test_images_are_tilted_planes():
     [
         ([[0.0], [0.1], [0.3]], "step 2 rises by 0.2, step 1 by 0.1"),
         ([[0.0, 0.0], [0.1, 0.1], [0.2, 0.1]], "step 2 rises by 0, step 1 by 0.1"),
-        ([[0.0]], r"values of shape \(1, 1\); a ramp has two finite steps or more"),
+        ([[0.0]], r"values of shape \(1, 1\): must be finite and \(steps, F\) with 2 or more steps"),
         ([0.0, 0.1], r"values of shape \(2,\)"),
         ([[0.0], [np.nan]], "finite"),
     ],
 )
-def test_what_is_no_ramp_is_refused(values, message):
+def test_other_sequences_are_errors(values, message):
     with pytest.raises(InvalidInputError, match=message):
         TASK.solve(values)
 
@@ -60,13 +60,13 @@ def test_what_is_no_ramp_is_refused(values, message):
 @pytest.mark.parametrize(
     "wrong", [{"length": (1, 5)}, {"length": (5, 3)}, {"image": True, "step_shape": (4,)}], ids=str
 )
-def test_configs_that_make_no_sense_are_refused(wrong):
+def test_invalid_configs_are_errors(wrong):
     with pytest.raises(InvalidConfigError):
         RampsConfig(**{"name": "x", "length": (3, 5), "step_shape": (2,), **wrong})
 
 
 @pytest.mark.parametrize("name", ["solve", "tutorial"])
-def test_the_example_is_reconstructed_in_a_batch_as_alone(tmp_path: Path, name: str):
+def test_example_is_reconstructed_in_a_batch_and_alone(tmp_path: Path, name: str):
     settings = recipe("ramps/tutorial", name=name)
     train(TrainConfig(task="ramps/tutorial", output_dir=tmp_path / "run", **settings))
     metrics = evaluate(tmp_path / "run", sibling_examples=0).evaluation["test"]
@@ -88,7 +88,7 @@ def test_the_example_is_reconstructed_in_a_batch_as_alone(tmp_path: Path, name: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scalar", "pair", "image"])
-def test_the_recipe_reconstructs_ramps_that_it_never_saw(tmp_path: Path, name: str):
+def test_recipe_reconstructs_test_ramps(tmp_path: Path, name: str):
     task_id = f"ramps/{name}"
     train(TrainConfig(task=task_id, output_dir=tmp_path / "run", **recipe(task_id)))
     assert evaluate(tmp_path / "run", num_examples=2000, sibling_examples=0).evaluation["test"]["mse"] < 1e-4

@@ -1,4 +1,4 @@
-"""Random words by block: what they are, that blocks stand alone, that they are uniform."""
+"""Random numbers by block: definition, independence and uniformity."""
 
 import numpy as np
 import pytest
@@ -12,16 +12,16 @@ KEY = philox_key({"task": "test"})
 
 
 def words(block: int, count: int, key: int = KEY) -> list[int]:
-    """The documented definition: raw words of Philox with this key and counter (0, 0, 0, block)."""
+    """Return raw words of Philox with this key and counter (0, 0, 0, block), the documented definition."""
     return [int(word) for word in np.random.Philox(key=key, counter=[0, 0, 0, block]).random_raw(count)]
 
 
 def halves(values: list[int], bits: int) -> list[int]:
-    """Each 64-bit word cut into parts, the low ones first."""
+    """Return the parts of each 64-bit word, low bits first."""
     return [value >> shift & (1 << bits) - 1 for value in values for shift in range(0, 64, bits)]
 
 
-def test_fields_are_the_documented_words():
+def test_fields_agree_with_the_documented_definition():
     random = BlockRandom(KEY, first_block=7, blocks=1)
     integers, noise, more = random.integers(10, 20), random.uint16(3), random.integers(-5, 5)
     raw = words(7, BLOCK_SIZE // 2 + 3 * BLOCK_SIZE // 4 + BLOCK_SIZE // 2)
@@ -49,7 +49,10 @@ def test_first_words_are_pinned():
 
 def test_canonical_text_of_a_key():
     assert philox_key({"b": 1, "a": (2, 3)}) == philox_key({"a": [2, 3], "b": 1})
-    keys = {philox_key(facts) for facts in ({"seed": 0}, {"seed": "0"}, {"seed": 1}, {"seed": -1}, {"sead": 0}, {})}
+    keys = {
+        philox_key(parameters)
+        for parameters in ({"seed": 0}, {"seed": "0"}, {"seed": 1}, {"seed": -1}, {"sead": 0}, {})
+    }
     assert len(keys) == 6
     assert max(keys) < 2**128
 
@@ -60,23 +63,23 @@ def test_a_block_does_not_depend_on_its_neighbours(first, blocks, data):
     number = data.draw(st.integers(0, blocks - 1))
     together, alone = BlockRandom(KEY, first, blocks), BlockRandom(KEY, first + number, 1)
     assert together.size == blocks * BLOCK_SIZE
-    mine = slice(number * BLOCK_SIZE, (number + 1) * BLOCK_SIZE)
-    np.testing.assert_array_equal(together.integers(0, 99)[mine], alone.integers(0, 99))
-    np.testing.assert_array_equal(together.uint16(5)[mine], alone.uint16(5))
-    np.testing.assert_array_equal(together.integers(3, 3)[mine], alone.integers(3, 3))
+    rows = slice(number * BLOCK_SIZE, (number + 1) * BLOCK_SIZE)
+    np.testing.assert_array_equal(together.integers(0, 99)[rows], alone.integers(0, 99))
+    np.testing.assert_array_equal(together.uint16(5)[rows], alone.uint16(5))
+    np.testing.assert_array_equal(together.integers(3, 3)[rows], alone.integers(3, 3))
 
 
-def test_no_two_blocks_keys_or_fields_are_equal():
-    drawn = [BlockRandom(key, block, 1) for key in (KEY, KEY + 1) for block in range(3)]
-    fields = [random.integers(0, 2**31).tobytes() for random in drawn for _ in range(2)]
+def test_blocks_keys_and_fields_differ():
+    generators = [BlockRandom(key, block, 1) for key in (KEY, KEY + 1) for block in range(3)]
+    fields = [random.integers(0, 2**31).tobytes() for random in generators for _ in range(2)]
     assert len(set(fields)) == len(fields)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 3), (1, 2), (10, 20), (100, 110), (-3, 3), (250, 290), (0, 200)])
 def test_integers_are_uniform_and_reach_both_ends(low, high):
-    drawn = BlockRandom(KEY, 0, 64).integers(low, high)
-    assert (drawn.min(), drawn.max()) == (low, high)
-    assert_follows(np.bincount(drawn - low))
+    integers = BlockRandom(KEY, 0, 64).integers(low, high)
+    assert (integers.min(), integers.max()) == (low, high)
+    assert_follows(np.bincount(integers - low))
 
 
 def test_words_are_uniform_bit_by_bit_and_byte_by_byte():
@@ -96,7 +99,7 @@ def test_neighbouring_examples_columns_and_fields_are_independent():
         assert_follows(np.bincount(left.astype(np.int64) * 8 + right, minlength=64))
 
 
-def test_a_fixed_value_still_takes_its_words():
+def test_range_of_one_value_takes_words_too():
     one, two = BlockRandom(KEY, 0, 1), BlockRandom(KEY, 0, 1)
     assert set(one.integers(4, 4)) == {4}
     two.integers(0, 9)

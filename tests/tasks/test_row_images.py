@@ -1,4 +1,4 @@
-"""What is special about row_images: real digits, the same ones in both sizes, resized as anybody would."""
+"""Row images: digits of scikit-learn, splits, and bilinear interpolation."""
 
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ module = import_module("seqhub.tasks.row_images")
 
 
 def interpolated(image: np.ndarray, pixels: int) -> np.ndarray:
-    """Bilinear, one pixel after the other: where its centre lies between those of the four around it."""
+    """Return an image resized by bilinear interpolation, pixel by pixel, as a reference."""
     side = len(image)
     result = np.empty((pixels, pixels))
     places = [min(max((pixel + 0.5) * side / pixels - 0.5, 0), side - 1) for pixel in range(pixels)]
@@ -31,7 +31,7 @@ def interpolated(image: np.ndarray, pixels: int) -> np.ndarray:
     return result
 
 
-def test_the_large_images_are_the_small_ones_interpolated() -> None:
+def test_large_images_are_interpolated_small_images() -> None:
     for split in SPLITS:
         small, large = (first_rows(f"row_images/{config.name}", split) for config in TASK.configs)
         assert len(small) == len(large)
@@ -40,7 +40,7 @@ def test_the_large_images_are_the_small_ones_interpolated() -> None:
             np.testing.assert_allclose(other, interpolated(one, 28), atol=1e-6)
 
 
-def test_they_are_what_torch_makes_of_them() -> None:
+def test_interpolation_agrees_with_torch() -> None:
     import torch
 
     small, large = (first_rows(f"row_images/{config.name}", "test") for config in TASK.configs)
@@ -50,14 +50,14 @@ def test_they_are_what_torch_makes_of_them() -> None:
     np.testing.assert_allclose(large.inputs, resized[:, 0].numpy(), atol=1e-5)
 
 
-def test_values_are_shares_of_the_most_ink() -> None:
+def test_values_are_multiples_of_a_sixteenth() -> None:
     small = first_rows("row_images/digits8", "train").inputs
     np.testing.assert_array_equal(np.unique(small), np.arange(17, dtype=np.float32) / 16)
     assert first_rows("row_images/digits28", "train").inputs.min() >= 0
     assert first_rows("row_images/digits28", "train").inputs.max() <= 1
 
 
-def test_all_images_stand_in_one_split_and_every_digit_in_each() -> None:
+def test_every_image_is_in_one_split_and_every_digit_in_each() -> None:
     parts = {split: first_rows("row_images/digits8", split) for split in SPLITS}
     assert {split: len(part) for split, part in parts.items()} == {"train": 1_438, "validation": 180, "test": 179}
     images, labels = module._published()
@@ -68,15 +68,15 @@ def test_all_images_stand_in_one_split_and_every_digit_in_each() -> None:
         assert np.allclose(np.array(counts) / sum(counts), (0.8, 0.1, 0.1), atol=0.01)
 
 
-def test_the_file_in_the_package_is_that_of_scikit_learn() -> None:
-    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn, which ships the same images, is not there")
-    given = datasets.load_digits()
+def test_images_equal_those_of_scikit_learn() -> None:
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn, with the same images, is not installed")
+    digits = datasets.load_digits()
     images, labels = module._published()
-    np.testing.assert_array_equal(images, given.images)
-    np.testing.assert_array_equal(labels, given.target)
+    np.testing.assert_array_equal(images, digits.images)
+    np.testing.assert_array_equal(labels, digits.target)
 
 
-def test_the_card_has_the_licence_of_the_images(tmp_path: Path) -> None:
+def test_card_has_the_licence_of_the_images(tmp_path: Path) -> None:
     write_folder("row_images", tmp_path / "digits", configs=["digits8"])
     write_card(tmp_path / "digits")
     card = (tmp_path / "digits" / "README.md").read_text(encoding="utf-8")
@@ -84,11 +84,11 @@ def test_the_card_has_the_licence_of_the_images(tmp_path: Path) -> None:
     assert "Alpaydin" in card
 
 
-def test_the_picture_of_another_thing_is_refused() -> None:
+def test_other_images_and_invalid_configs_are_errors() -> None:
     image = Split("row_images/digits28", "test")[0].inputs
     assert TASK.solve(image) in TASK.labels
     for wrong in (image[:27], image[:, :27], image + np.float32(1e-6), image[0], np.zeros((3, 3)), []):
-        with pytest.raises(InvalidInputError, match="are no image of row_images"):
+        with pytest.raises(InvalidInputError, match=r"values of shape .*: must be an image of row_images"):
             TASK.solve(wrong)
     for length, pixels in (((28, 28), 27), ((7, 7), 7)):
         with pytest.raises(InvalidConfigError, match="8 or more"):

@@ -1,4 +1,4 @@
-"""What is special about the sentences: counts of words say nothing, word order says all."""
+"""Sentiment: the label depends on word order and not on word counts."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 from tests.helpers import forked_process
-from tests.helpers.task_cases import assert_same_law
+from tests.helpers.task_cases import assert_same_distribution
 from tests.helpers.training_processes import finish
 
 SENTENCE = "nobody on good seats said that the film was awful but all in the rain found that the hall was great"
@@ -27,22 +27,22 @@ SENTENCE = "nobody on good seats said that the film was awful but all in the rai
 def test_every_word_is_as_frequent_in_good_sentences_as_in_bad_ones(task_id: str) -> None:
     (batch,) = Split(task_id).batches(0, 8192)
     words = [batch.inputs[batch.labels == label].ravel() for label in (0, 1)]
-    assert_same_law(*(np.bincount(part, minlength=len(TASK.symbols) + 1)[1:] for part in words))
+    assert_same_distribution(*(np.bincount(part, minlength=len(TASK.symbols) + 1)[1:] for part in words))
 
 
 @pytest.mark.parametrize("task_id", TASK_IDS)
-def test_each_kind_of_deciding_word_stands_there_once(task_id: str) -> None:
+def test_each_kind_of_informative_word_occurs_once(task_id: str) -> None:
     split = Split(task_id)
     for example in split.examples(split.blocks(0, 2)):
         words = example.inputs.split(" ")
         assert sorted(word in NEGATING for word in words if word in NEGATING + AFFIRMING) == [False, True]
-        said = [words[place + 1] for place, word in enumerate(words) if word == "was"]
-        assert sorted(word in PRAISING for word in said) == [False, True]
-        assert set(said) <= set(PRAISING + DAMNING)
+        adjectives = [words[place + 1] for place, word in enumerate(words) if word == "was"]
+        assert sorted(word in PRAISING for word in adjectives) == [False, True]
+        assert set(adjectives) <= set(PRAISING + DAMNING)
         assert words.count(TOPIC) == 1
 
 
-def test_the_rule_follows_scope_and_not_nearness() -> None:
+def test_solve_depends_on_scope_and_not_on_distance() -> None:
     assert TASK.solve(SENTENCE) == "good"
     assert TASK.solve(SENTENCE.replace("nobody", "everybody")) == "bad"
     assert TASK.solve(SENTENCE.replace("awful", "fine")) == "bad"
@@ -64,49 +64,49 @@ def test_the_rule_follows_scope_and_not_nearness() -> None:
         f"{SENTENCE} ",
     ],
 )
-def test_what_the_grammar_cannot_write_is_refused(wrong: str) -> None:
-    with pytest.raises(InvalidInputError, match="is no sentiment sentence"):
+def test_invalid_sentences_are_errors(wrong: str) -> None:
+    with pytest.raises(InvalidInputError, match="is not a valid sentiment sentence"):
         TASK.solve(wrong)
 
 
 @pytest.mark.parametrize("task_id", TASK_IDS)
-def test_a_bag_of_words_stays_under_three_quarters(task_id: str) -> None:
+def test_bag_of_words_stays_below_three_quarters(task_id: str) -> None:
     assert bag_of_words(task_id, training=4_000, test=4_000) < MOST_OF_A_BAG
 
 
-def test_a_bag_of_words_would_find_a_word_that_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The baseline above can win: where the adjective alone decides, it does."""
+def test_bag_of_words_detects_informative_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bag of words above succeeds if single words depend on the label."""
     from seqhub.tasks import base, sentiment
 
-    def plain(self: object, config: object, random: object) -> base.Batch:
+    def leaky(self: object, config: object, random: object) -> base.Batch:
         batch = generate(self, config, random)
         the, good, bad = (TASK.vocabulary.ids[word] for word in ("the", "good", "bad"))
         clue = np.where(batch.labels == 0, good, bad)[:, None]
         return base.Batch(np.where(batch.inputs == the, clue, batch.inputs), batch.lengths, batch.labels)
 
     generate = sentiment.Sentiment.generate
-    monkeypatch.setattr(sentiment.Sentiment, "generate", plain)
+    monkeypatch.setattr(sentiment.Sentiment, "generate", leaky)
     assert bag_of_words("sentiment/short", training=2_000, test=2_000) > 0.99
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task_id", TASK_IDS)
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_every_seed_reads_what_a_bag_of_words_cannot(task_id: str, seed: int) -> None:
+def test_every_seed_exceeds_the_bag_of_words(task_id: str, seed: int) -> None:
     right, _ = ours(task_id, seed)
     assert right >= LEAST
 
 
-def test_the_released_results_meet_what_is_asked() -> None:
+def test_released_results_meet_their_goals() -> None:
     rows = json.loads((RESULTS / "sentiment.json").read_text())["rows"]
     assert [row["met"] for row in rows if row["goal"]] == [True] * 4
     assert all(min(row["each"]) >= LEAST for row in rows if "LSTM" in row["case"])
 
 
-ALONE = """
+WITHOUT_SEQHUB = """
 import json, sys
 
-sys.modules["seqhub"] = None  # as if it were not installed
+sys.modules["seqhub"] = None  # simulates that seqhub is not installed
 from transformers import pipeline
 
 classify = pipeline("text-classification", sys.argv[1], trust_remote_code=True)
@@ -114,7 +114,7 @@ print(json.dumps([answer["label"] for answer in classify(json.loads(sys.argv[2])
 """
 
 
-def test_a_pipeline_without_seqhub_answers_good_or_bad(tmp_path: Path) -> None:
+def test_pipeline_without_seqhub_predicts_good_or_bad(tmp_path: Path) -> None:
     settings = recipe("sentiment/short", "lstm") | {"model": "lstm"}
     train(TrainConfig(task="sentiment/short", output_dir=tmp_path / "run", **settings))
     (criterion, _) = RunRecord.load(tmp_path / "run").criteria.values()
@@ -122,8 +122,10 @@ def test_a_pipeline_without_seqhub_answers_good_or_bad(tmp_path: Path) -> None:
     split = Split("sentiment/short", "test")
     examples = split.examples(split.blocks(0, 1))[:100]
     texts = json.dumps([example.inputs for example in examples])
-    process = forked_process.Process(["-c", ALONE, str(tmp_path / "run"), texts], cwd=tmp_path, env=dict(os.environ))
+    process = forked_process.Process(
+        ["-c", WITHOUT_SEQHUB, str(tmp_path / "run"), texts], cwd=tmp_path, env=dict(os.environ)
+    )
     code, out, errors = finish(process, 240)
     assert code == 0, errors[-2000:]
-    answers = json.loads(out.splitlines()[-1])
-    assert sum(answer == example.target for answer, example in zip(answers, examples, strict=True)) >= 99
+    predictions = json.loads(out.splitlines()[-1])
+    assert sum(label == example.target for label, example in zip(predictions, examples, strict=True)) >= 99

@@ -1,4 +1,4 @@
-"""What is special about square: the very rows of its book, and a direction that two points tell."""
+"""Square: the rows of the book, noise, and the direction from two points."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.helpers.task_cases import assert_follows, first_rows
 
 
 def book(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """128 sequences as the book makes them, one by one from NumPy's global generator."""
+    """Return the 128 sequences of the book, generated one by one from NumPy's global generator."""
     before = np.random.get_state()
     np.random.seed(seed)
     bases = np.random.randint(4, size=128)
@@ -25,7 +25,7 @@ def book(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("split", "seed"), [("train", 13), ("validation", 17), ("test", 19)])
-def test_the_tutorial_has_the_rows_of_the_book(split, seed):
+def test_tutorial_has_the_rows_of_the_book(split, seed):
     before = np.random.get_state()[1].copy()
     rows = first_rows("square/tutorial", split)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
@@ -34,7 +34,7 @@ def test_the_tutorial_has_the_rows_of_the_book(split, seed):
     np.testing.assert_array_equal(rows.labels, directions)
 
 
-def test_the_book_counts_the_same_classes():
+def test_class_counts_agree_with_the_book():
     assert first_rows("square/tutorial", "train").labels.sum() == 60
     assert np.bincount(first_rows("square/tutorial", "test").labels).tolist() == [53, 75]
 
@@ -55,10 +55,10 @@ def test_points_are_corners_with_noise(config):
     noise = distances[np.arange(len(points)), nearest]
     assert abs(noise.mean()) < 0.002
     assert abs(noise.std() - 0.1) < 0.002
-    assert_follows(np.bincount(nearest[np.cumsum(batch.lengths) - batch.lengths]))  # any corner comes first
+    assert_follows(np.bincount(nearest[np.cumsum(batch.lengths) - batch.lengths]))  # every corner may be first
 
 
-def test_any_two_points_that_follow_each_other_tell_the_direction():
+def test_any_two_consecutive_points_determine_the_direction():
     batch = first_rows("square/fixed", rows=500)
     names = [TASK.labels[label] for label in batch.labels]
     for start in range(3):
@@ -71,17 +71,17 @@ def test_any_two_points_that_follow_each_other_tell_the_direction():
         ([[1, 1]], r"points of shape \(1, 2\)"),
         ([[1, 1, 1], [1, -1, 1]], r"points of shape \(2, 3\)"),
         ([[1, 1], [1, -1], [-1, -1], [-1, 1], [1, 1]], r"points of shape \(5, 2\)"),
-        ([[1, 1], [-1, -1]], "corners CA; a square sequence goes round"),
-        ([[1, 1], [1, -1], [1, 1]], "corners CDC; a square sequence goes round"),
-        ([[1, 1], [1, float("nan")]], r"point \[ 1. nan\]; need finite values"),
+        ([[1, 1], [-1, -1]], "corners CA: must be in the order"),
+        ([[1, 1], [1, -1], [1, 1]], "corners CDC: must be in the order"),
+        ([[1, 1], [1, float("nan")]], r"point \[ 1. nan\]: must be finite"),
     ],
 )
-def test_what_is_no_square_is_refused(points, message):
+def test_invalid_sequences_are_errors(points, message):
     with pytest.raises(InvalidInputError, match=message):
         TASK.solve(points)
 
 
 @pytest.mark.parametrize("length", [(1, 4), (3, 2), (2, 5)])
-def test_lengths_that_cannot_be_are_refused(length):
+def test_invalid_lengths_are_errors(length):
     with pytest.raises(InvalidConfigError, match="2 <= shortest <= longest <= 4"):
         SquareConfig(name="wrong", length=length)

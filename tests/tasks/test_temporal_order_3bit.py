@@ -1,4 +1,4 @@
-"""Temporal order with three symbols: what is special to it, its ranges above all."""
+"""Temporal order with three symbols: configs, ranges and errors."""
 
 from itertools import product
 
@@ -14,7 +14,7 @@ CONFIGS = {config.name: config for config in TASK.configs}
 each_config = pytest.mark.parametrize("name", CONFIGS)
 
 
-def test_hard_is_the_experiment_of_the_paper():
+def test_hard_agrees_with_the_experiment_of_the_paper():
     hard = CONFIGS["hard"]
     assert (hard.length, hard.first, hard.second, hard.third) == ((100, 110), (10, 20), (33, 43), (66, 76))
     assert dict(zip(map("".join, product("XY", repeat=3)), TASK.labels, strict=True)) == {
@@ -36,27 +36,27 @@ def test_ranges_are_kept_and_both_ends_reached(name):
     steps = np.nonzero(marked)[1].reshape(-1, 3)
     for column, (low, high) in zip(steps.T, (config.first, config.second, config.third), strict=True):
         counts = np.bincount((column - low) * 8 + batch.labels, minlength=8 * (high - low + 1))
-        assert_follows(counts)  # uniform, whatever the label
+        assert_follows(counts)  # uniform for every label
     rows = np.arange(len(batch))
     assert set(batch.inputs[:, 0].tolist()) == {ord("B")}
     assert set(batch.inputs[rows, batch.lengths - 1].tolist()) == {ord("E")}
 
 
 @pytest.mark.parametrize(("text", "label"), [("BXXXE", "Q"), ("BXaYbXE", "S"), ("BYYcYddE", "C")])
-def test_the_rule(text, label):
+def test_solve(text, label):
     assert TASK.solve(text) == label
 
 
 @pytest.mark.parametrize("text", ["", "B", "BXYE", "BXYXYE", "EXYXB", "BXYXa", "BXBYXE", "XYX", "bxyxe"])
-def test_the_rule_refuses_what_the_task_cannot_draw(text):
-    with pytest.raises(InvalidInputError, match="is no temporal_order_3bit sequence"):
+def test_invalid_texts_are_errors(text):
+    with pytest.raises(InvalidInputError, match="is not a valid temporal_order_3bit sequence"):
         TASK.solve(text)
 
 
 @pytest.mark.parametrize(
     "ranges", [{"length": (22, 20)}, {"first": (0, 4)}, {"first": (2, 7)}, {"second": (7, 13)}, {"third": (13, 19)}]
 )
-def test_ranges_that_cannot_hold_are_refused(ranges):
+def test_invalid_ranges_are_errors(ranges):
     good = {"length": (20, 22), "first": (2, 4), "second": (7, 9), "third": (13, 15)}
     TemporalOrder3BitConfig(name="mine", **good)
     with pytest.raises(InvalidConfigError, match="config 'mine' needs low <= high in each range and 0 < first"):

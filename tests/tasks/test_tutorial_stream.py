@@ -1,4 +1,4 @@
-"""The course's own batches: vectors that were read off its generator."""
+"""Batches of the course, compared with recorded output of its generator."""
 
 from itertools import islice
 
@@ -25,7 +25,7 @@ LABELS = {"easy": "Q", "normal": "Q", "moderate": "Q", "hard": "S", "nightmare":
 
 
 def read(x: np.ndarray, y: np.ndarray) -> list[tuple[str, str]]:
-    """Leave out zero rows, read the rest by column."""
+    """Return texts and labels of one-hot batches, without padding."""
     texts = ["".join("XYabcdBE"[step.argmax()] for step in row if step.any()) for row in x]
     return list(zip(texts, ("QRSU"[row.argmax()] for row in y), strict=True))
 
@@ -54,22 +54,22 @@ def test_shapes_types_and_padding(level):
         assert (y.shape, y.dtype) == ((8, 4), np.float32)
         steps = x.sum(axis=2)
         assert set(np.unique(steps)) == {0, 1}
-        assert (np.diff(steps, axis=1) >= 0).all()  # zeros in front
-        assert (steps[:, 0] == 0).all()  # one at least: the array is one wider than the longest sequence
+        assert (np.diff(steps, axis=1) >= 0).all()  # padding in front
+        assert (steps[:, 0] == 0).all()  # at least one step: the array is one wider than the longest sequence
         assert y.sum(axis=1).tolist() == [1.0] * 8
 
 
-def test_the_defaults_are_those_of_the_course():
+def test_defaults_agree_with_the_course():
     for one, two in zip(next(tutorial_stream("easy")), next(tutorial_stream("easy", 32, 8382)), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-def test_batches_follow_each_other_whatever_their_size():
+def test_sequences_do_not_depend_on_the_batch_size():
     small = [row for batch in islice(tutorial_stream("easy", batch_size=4), 6) for row in read(*batch)]
     assert small == read(*next(tutorial_stream("easy", batch_size=24)))
 
 
-def test_seeds_differ_and_streams_do_not_disturb_each_other():
+def test_seeds_differ_and_streams_are_independent():
     one, two, other = tutorial_stream("easy"), tutorial_stream("easy"), tutorial_stream("easy", seed=9001)
     for _ in range(3):
         first, _, third = (read(*next(each)) for each in (one, other, other))
@@ -77,7 +77,7 @@ def test_seeds_differ_and_streams_do_not_disturb_each_other():
         assert first != third
 
 
-def test_the_global_generator_is_left_alone():
+def test_global_generator_does_not_change():
     np.random.seed(5)
     before = np.random.get_state()
     next(tutorial_stream("hard"))
@@ -85,7 +85,7 @@ def test_the_global_generator_is_left_alone():
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_global_draws_do_not_change_it():
+def test_stream_does_not_depend_on_the_global_generator():
     batches = tutorial_stream("easy")
     np.random.seed(0)
     next(batches)
@@ -96,18 +96,18 @@ def test_global_draws_do_not_change_it():
     assert second == read(*next(undisturbed))
 
 
-def test_wrong_arguments_are_refused():
+def test_invalid_arguments_are_errors():
     with pytest.raises(UnknownNameError, match="no level 'tough'; known: easy, normal, moderate, hard, nightmare"):
         tutorial_stream("tough")
-    with pytest.raises(InvalidInputError, match="batch size 0; need at least 1"):
+    with pytest.raises(InvalidInputError, match="batch_size=0: must be at least 1"):
         tutorial_stream("easy", batch_size=0)
 
 
 @pytest.mark.parametrize("level", WIDTHS)
-def test_the_benchmarks_do_what_the_course_does(level):
-    """Their re-creation of the course's way of working makes the very batches that are made here by a shorter way."""
-    course, ours = CourseGenerator(level, batch_size=8, seed=3), tutorial_stream(level, batch_size=8, seed=3)
+def test_generator_of_the_benchmarks_gives_the_same_batches(level):
+    """The benchmarks reproduce the implementation of the course, which is longer."""
+    course, stream = CourseGenerator(level, batch_size=8, seed=3), tutorial_stream(level, batch_size=8, seed=3)
     for _ in range(3):
-        for one, two in zip(course.batch(), next(ours), strict=True):
+        for one, two in zip(course.batch(), next(stream), strict=True):
             assert one.dtype == two.dtype
             np.testing.assert_array_equal(one, two)

@@ -1,4 +1,4 @@
-"""What is special about two_sequence: noise where it hides the class, and targets that are noisy in training only."""
+"""Two-sequence problem: noise on the signal, and targets that are noisy only in training."""
 
 from math import erfc
 
@@ -14,12 +14,12 @@ from tests.helpers.task_cases import first_rows
 ROWS = 16_384
 
 
-def test_the_paper_has_a_row_for_every_config():
+def test_every_config_has_results_of_the_paper():
     assert {config.name for config in TASK.configs} == set(TASK.paper_sequences) == set(TASK.paper_wrong)
 
 
 @pytest.mark.parametrize("config", TASK.configs, ids=lambda config: config.name)
-def test_the_signal_comes_first_and_noise_follows(config):
+def test_noise_follows_the_signal(config):
     batch = first_rows(f"two_sequence/{config.name}", "test", 4096)
     numbers = batch.inputs[:, :, 0].astype(np.float64)
     plus = (batch.labels < 0.5) if config.noisy_target else batch.labels == 1
@@ -37,7 +37,7 @@ def test_the_signal_comes_first_and_noise_follows(config):
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("config", ["3b-t100-n3", "3b-t100-n1"])
-def test_noise_on_the_signal_hides_as_many_classes_as_the_normal_law_says(config, split):
+def test_noise_on_the_signal_hides_the_expected_share_of_classes(config, split):
     rows = Split(f"two_sequence/{config}", split)
     examples = rows.examples(first_rows(f"two_sequence/{config}", split, ROWS))
     solved = TASK.solve_batch([example.inputs for example in examples], rows.config)
@@ -48,7 +48,7 @@ def test_noise_on_the_signal_hides_as_many_classes_as_the_normal_law_says(config
 
 
 @pytest.mark.parametrize("config", ["3c-t100-n3", "3c-t100-n1"])
-def test_targets_are_noisy_in_training_and_their_means_elsewhere(config):
+def test_targets_are_noisy_only_in_training(config):
     for split in ("validation", "test"):
         assert set(first_rows(f"two_sequence/{config}", split).labels.tolist()) == set(np.float32(TARGETS).tolist())
     rows = Split(f"two_sequence/{config}")
@@ -64,25 +64,25 @@ def test_targets_are_noisy_in_training_and_their_means_elsewhere(config):
 @pytest.mark.parametrize(
     ("numbers", "signal", "message"),
     [
-        ([[1.0, 2.0]], 1, r"numbers of shape \(1, 2\); a sequence has 1 or more"),
-        ([[1.0], [1.0]], 3, r"numbers of shape \(2, 1\); a sequence has 3 or more"),
+        ([[1.0, 2.0]], 1, r"numbers of shape \(1, 2\): must be finite and \(steps, 1\) with 1 or more"),
+        ([[1.0], [1.0]], 3, r"numbers of shape \(2, 1\): must be finite and \(steps, 1\) with 3 or more"),
         ([[float("nan")]], 1, "finite"),
     ],
 )
-def test_what_is_no_sequence_is_refused(numbers, signal, message):
+def test_invalid_sequences_are_errors(numbers, signal, message):
     with pytest.raises(InvalidInputError, match=message):
         TASK.solve(numbers, signal)
 
 
 @pytest.mark.parametrize(
-    "given", [{"signal": 0}, {"signal": 5}, {"signal": 1, "noisy_signal": True, "noisy_target": True}]
+    "settings", [{"signal": 0}, {"signal": 5}, {"signal": 1, "noisy_signal": True, "noisy_target": True}]
 )
-def test_configs_that_cannot_be_are_refused(given):
+def test_invalid_configs_are_errors(settings):
     with pytest.raises(InvalidConfigError, match="config 'x' needs"):
-        TwoSequenceConfig(name="x", length=(4, 4), **given)
+        TwoSequenceConfig(name="x", length=(4, 4), **settings)
 
 
-def test_success_is_that_of_section_5_3():
+def test_stopping_rules_are_those_of_section_5_3():
     found = {config.name[:2]: TASK.stopping_rule(config) for config in TASK.configs}
     numbers = {part: (each.tolerance, each.mean_error, each.wrong, each.window) for part, each in found.items()}
     assert numbers == {"3a": (0.2, 0.01, 0, 256), "3b": (0.2, 0.04, 5, 256), "3c": (0.1, 0.015, 0, 256)}

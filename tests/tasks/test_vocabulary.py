@@ -1,4 +1,4 @@
-"""Symbols to ids and back, for alphabets of characters and of words."""
+"""Encoding and decoding with vocabularies of characters and of words."""
 
 import re
 
@@ -12,12 +12,12 @@ from seqhub.tasks.vocabulary import MAX_SYMBOLS, PAD_ID, Vocabulary
 
 LETTERS = Vocabulary("XYabcdBE", name="letters")
 WORDS = Vocabulary(("good", "bad", "not", "ünder"), " ", "words")
-each_alphabet = pytest.mark.parametrize("vocabulary", [LETTERS, WORDS], ids=lambda vocabulary: vocabulary.name)
+each_vocabulary = pytest.mark.parametrize("vocabulary", [LETTERS, WORDS], ids=lambda vocabulary: vocabulary.name)
 
 
-@each_alphabet
+@each_vocabulary
 @given(data=st.data())
-def test_decoding_undoes_encoding_of_anything_and_skips_padding(vocabulary, data):
+def test_decoding_inverts_encoding_and_skips_padding(vocabulary, data):
     symbols = data.draw(st.lists(st.sampled_from(vocabulary.symbols), min_size=1, max_size=30))
     text = vocabulary.separator.join(symbols)
     ids = vocabulary.encode(text)
@@ -26,8 +26,8 @@ def test_decoding_undoes_encoding_of_anything_and_skips_padding(vocabulary, data
     assert vocabulary.decode(np.array(padded)) == text
 
 
-@each_alphabet
-def test_symbols_outside_the_alphabet_are_named_with_their_position(vocabulary):
+@each_vocabulary
+def test_errors_for_unknown_symbols_have_their_position(vocabulary):
     good, between = vocabulary.symbols[0], vocabulary.separator
     for bad in ("?", "é", "\0"):
         text = between.join([good, good, bad, good])
@@ -36,12 +36,12 @@ def test_symbols_outside_the_alphabet_are_named_with_their_position(vocabulary):
         assert repr(bad) in str(caught.value)
         with pytest.raises(InvalidInputError, match=r"^row 1: symbol .* at position 0"):
             vocabulary.encode_batch([good, bad])
-    with pytest.raises(InvalidInputError, match=r"\.\.\."):  # a long sequence is not printed whole
+    with pytest.raises(InvalidInputError, match=r"\.\.\."):  # long sequences are shortened
         vocabulary.encode(between.join([good] * 1000 + ["?"]))
 
 
-@each_alphabet
-def test_empty_sequences_and_batches_are_refused(vocabulary):
+@each_vocabulary
+def test_empty_sequences_and_batches_are_errors(vocabulary):
     with pytest.raises(InvalidInputError, match="empty sequence"):
         vocabulary.encode("")
     with pytest.raises(InvalidInputError, match="row 1: empty sequence"):
@@ -50,11 +50,11 @@ def test_empty_sequences_and_batches_are_refused(vocabulary):
         vocabulary.encode_batch([])
 
 
-@each_alphabet
-def test_rows_of_nothing_but_padding_and_unknown_ids_are_refused(vocabulary):
-    with pytest.raises(InvalidInputError, match="nothing but padding in 3 ids"):
+@each_vocabulary
+def test_only_padding_and_unknown_ids_are_errors(vocabulary):
+    with pytest.raises(InvalidInputError, match="only padding in 3 ids"):
         vocabulary.decode([0, 0, 0])
-    with pytest.raises(InvalidInputError, match="nothing but padding in 0 ids"):
+    with pytest.raises(InvalidInputError, match="only padding in 0 ids"):
         vocabulary.decode([])
     for bad in (-1, len(vocabulary) + 1):
         with pytest.raises(InvalidInputError, match=f"id {bad} at position 1; {vocabulary.name} has ids 0 to"):
@@ -69,22 +69,22 @@ def test_batches_are_padded_on_the_right():
 @pytest.mark.parametrize(
     ("symbols", "separator", "message"),
     [
-        ("", "", "need 1 to 65,534 different ones"),
-        ("aa", "", "need 1 to 65,534 different ones"),
-        (("a", "bc"), "", "symbol 'bc' of it; need one character"),
-        (("a b", "c"), " ", "symbol 'a b' of it; a word has no space in it"),
+        ("", "", "symbols='': must be 1 to 65,534 different ones"),
+        ("aa", "", "symbols='a a': must be 1 to 65,534 different ones"),
+        (("a", "bc"), "", "symbol 'bc' of it: must be one character"),
+        (("a b", "c"), " ", "symbol 'a b' of it: must be a word without spaces"),
         (("",), " ", "symbol '' of it"),
-        ("ab", ", ", "separator ', ' of it; need nothing or a space"),
-        ([str(i) for i in range(MAX_SYMBOLS + 1)], " ", "need 1 to 65,534 different ones"),
+        ("ab", ", ", "separator=', ': must be '' or ' '"),
+        ([str(i) for i in range(MAX_SYMBOLS + 1)], " ", "must be 1 to 65,534 different ones"),
     ],
 )
-def test_what_is_no_alphabet_is_refused_in_one_line(symbols, separator, message):
+def test_invalid_vocabularies_raise_one_line_errors(symbols, separator, message):
     with pytest.raises(InvalidInputError, match=re.escape(message)) as caught:
         Vocabulary(symbols, separator, "it")
     assert "\n" not in str(caught.value)
 
 
-def test_only_printable_ascii_characters_are_bytes_of_a_text():
+def test_only_printable_ascii_vocabularies_are_bytewise():
     assert LETTERS.bytewise
     assert not WORDS.bytewise
     assert not Vocabulary("aé").bytewise

@@ -1,4 +1,4 @@
-"""What is special about windows: order within them, a meaning of their own, and a layer made for that."""
+"""Windows: peaks, votes, and the locally connected model."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ each_config = pytest.mark.parametrize("config", TASK.configs, ids=lambda config:
 
 
 @each_config
-def test_each_window_has_one_peak_and_most_of_them_agree(config):
+def test_each_window_has_one_peak_and_most_votes_agree(config):
     batch = Split(f"windows/{config.name}").blocks(0, 1)
     values = np.sort(batch.inputs.reshape(len(batch), config.windows, config.window), axis=2)
     assert values[..., -1].min() >= 0.75
@@ -27,11 +27,13 @@ def test_each_window_has_one_peak_and_most_of_them_agree(config):
     places = batch.inputs.reshape(values.shape).argmax(axis=2)
     votes = (places + np.arange(config.windows)) % config.window
     assert ((votes == batch.labels[:, None]).sum(axis=1) == config.windows // 2 + 1).all()
-    assert (np.bincount(places.ravel()) > 0.8 * places.size / config.window).all()  # a place alone says nothing
+    assert (
+        np.bincount(places.ravel()) > 0.8 * places.size / config.window
+    ).all()  # a position alone carries no information
 
 
 @each_config
-def test_a_window_further_on_means_the_next_class(config):
+def test_moving_by_a_window_gives_the_next_class(config):
     rows = Split(f"windows/{config.name}")
     for example in rows.examples(rows.blocks(0, 1)[:100]):
         moved = np.roll(example.inputs, config.window, axis=0)
@@ -39,7 +41,7 @@ def test_a_window_further_on_means_the_next_class(config):
 
 
 @each_config
-def test_a_place_further_on_means_the_next_class_too(config):
+def test_moving_by_a_position_gives_the_next_class(config):
     rows = Split(f"windows/{config.name}")
     for example in rows.examples(rows.blocks(0, 1)[:100]):
         turned = np.roll(example.inputs.reshape(config.windows, config.window), 1, axis=1).reshape(-1, 1)
@@ -49,25 +51,25 @@ def test_a_place_further_on_means_the_next_class_too(config):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.ones((6, 1)), r"values of shape \(6, 1\); a row holds whole windows of 4 finite ones"),
+        (np.ones((6, 1)), r"values of shape \(6, 1\): must be finite and one or more whole windows of 4 values"),
         (np.ones((8, 2)), "whole windows of 4"),
         (np.ones((0, 1)), "whole windows of 4"),
         ([np.inf, 1, 1, 1], "finite"),
-        ([1, 0, 0, 0, 1, 0, 0, 0], "class 0 has 1 of 2 votes; a row of windows has a class with more"),
+        ([1, 0, 0, 0, 1, 0, 0, 0], "class 0 has 1 of 2 votes: one class must have more than half"),
     ],
 )
-def test_what_is_no_row_of_windows_is_refused(values, message):
+def test_invalid_rows_are_errors(values, message):
     with pytest.raises(InvalidInputError, match=message):
         TASK.solve(values, 4)
 
 
 @pytest.mark.parametrize(("length", "window"), [((8, 12), 4), ((10, 10), 4), ((0, 0), 4), ((8, 8), 1)])
-def test_lengths_that_are_no_whole_windows_are_refused(length, window):
-    with pytest.raises(InvalidConfigError, match="a fixed length of whole windows"):
+def test_invalid_lengths_are_errors(length, window):
+    with pytest.raises(InvalidConfigError, match="a fixed length that is a multiple of window"):
         WindowsConfig(name="x", length=length, window=window)
 
 
-def test_the_recipe_solves_it_with_an_eighth_of_the_weights_of_the_dense_twin(tmp_path: Path):
+def test_locally_connected_model_solves_it_with_an_eighth_of_the_dense_weights(tmp_path: Path):
     counts = {}
     for model in ("locally_connected", "fully_connected"):
         task_id, folder = "windows/k4-n8", tmp_path / model
