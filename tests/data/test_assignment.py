@@ -1,4 +1,4 @@
-"""Rows of a file go to splits by their own content: no other row has a say."""
+"""Assignment of rows to splits by their content, independent of other rows."""
 
 import json
 import random
@@ -37,31 +37,31 @@ def test_added_removed_and_reordered_rows_move_no_other_row(kept: set[int], adde
     assert all(before.get(row, place) == place == split_index_of(row) for row, place in zip(rows, after, strict=True))
 
 
-def test_splits_have_their_tenths_of_many_rows() -> None:
+def test_splits_have_their_shares_of_many_rows() -> None:
     places = assign([str(number).encode() for number in range(20_000)], [None] * 20_000, "rows", Path("f"))
     shares = np.bincount(places) / len(places)
     assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
 
 
 def test_a_row_that_names_a_split_moves_no_row_for_training_or_validation() -> None:
-    free = assign(CONTENTS, [None] * 200, "rows", Path("f"))
+    unnamed = assign(CONTENTS, [None] * 200, "rows", Path("f"))
     named = assign([*CONTENTS, b"new"], [*[None] * 200, "test"], "rows", Path("f"))
     assert named[-1] == 2
-    assert all(now == (0 if then == 2 else then) for then, now in zip(free, named, strict=False))
+    assert all(now == (0 if then == 2 else then) for then, now in zip(unnamed, named, strict=False))
 
 
-def test_a_split_without_a_row_is_one_clear_line() -> None:
+def test_split_without_rows_raises_a_one_line_error() -> None:
     few = [content for content in CONTENTS if split_index_of(content) != 1][:30]
     with pytest.raises(
-        InvalidInputError, match=r"^no row for validation among the 30 different rows in f, which go to"
+        InvalidInputError, match=r"^no row for validation among the 30 different rows in f, which are assigned"
     ):
         assign(few, [None] * 30, "rows", Path("f"))
     with pytest.raises(InvalidInputError, match=r"^9 different rows in f; need 10 or more$"):
         assign(CONTENTS[:9], [None] * 9, "rows", Path("f"))
 
 
-def test_a_row_is_in_the_same_split_in_every_format_and_in_any_company(tmp_path: Path) -> None:
-    """One added line moved others from test to train while the rank of a hash decided."""
+def test_split_of_a_row_does_not_depend_on_format_and_other_rows(tmp_path: Path) -> None:
+    """With assignment by the rank of a hash, an added line moved others from test to train."""
     texts = [f"this is text number {number}" for number in range(150)]
     found = []
     for count, ending in ((120, "csv"), (150, "jsonl"), (121, "parquet"), (119, "tsv")):

@@ -1,4 +1,4 @@
-"""The benchmarks as a package: found by folder, goals that can fail, numbers that can be read."""
+"""The package of benchmarks: registry, goals, and formatting of numbers."""
 
 import io
 import json
@@ -36,7 +36,9 @@ def test_goals(goal, met):
 
 def test_both_sides_are_timed_in_turn(monkeypatch):
     calls, now = [], [0.0]
-    monkeypatch.setattr("benchmarks.timing.time", SimpleNamespace(perf_counter=lambda: now[0]))  # not a busy machine's
+    monkeypatch.setattr(
+        "benchmarks.timing.time", SimpleNamespace(perf_counter=lambda: now[0])
+    )  # independent of the load of the machine
 
     def work(side: str, seconds: float) -> None:
         calls.append(side)
@@ -55,7 +57,7 @@ def test_numbers_are_short():
 
 def test_results_name_no_path_of_the_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr("benchmarks.access._EXAMPLES", 2)  # for the sake of time
+    monkeypatch.setattr("benchmarks.access._EXAMPLES", 2)  # faster
     rows = get_benchmark("access").run(1)
     command.save("access", "A title.", 1, rows)
     text = (tmp_path / "results" / "access.json").read_text()

@@ -1,4 +1,4 @@
-"""Tokenizers and the data collator against the batches of the data loaders."""
+"""Tokenizers and data collator, compared with the batches of the data loaders."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameErro
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
-ROWS = 3  # as few as char_completion has
+ROWS = 3  # the number of rows of char_completion
 
 
 def rows_of(task_id: str) -> list[dict]:
@@ -40,7 +40,7 @@ IDS = (
 
 
 @pytest.mark.parametrize("task_id", IDS)
-def test_batches_equal_those_of_the_loader(task_id):
+def test_batches_equal_batches_of_the_loader(task_id):
     assert_same(seqhub.DataCollator(task_id)(rows_of(task_id)), loader_batch(task_id))
 
 
@@ -65,7 +65,7 @@ def test_every_text_task_has_a_tokenizer_with_the_ids_of_its_vocabulary():
                 assert seqhub.get_tokenizer(ref)(text)["input_ids"] == vocabulary.encode(text)
 
 
-def test_a_name_is_enough_where_configs_agree():
+def test_task_name_is_enough_if_configs_agree():
     assert seqhub.get_tokenizer("qrsu").get_vocab() == seqhub.get_tokenizer("qrsu/hard").get_vocab()
     with pytest.raises(InvalidInputError, match=r"long_lag: .*vocabulary.*long_lag/2a-p4"):
         seqhub.get_tokenizer("long_lag")
@@ -76,13 +76,13 @@ def test_a_name_is_enough_where_configs_agree():
 
 @pytest.mark.parametrize("make", [seqhub.get_tokenizer, seqhub.DataCollator])
 @pytest.mark.parametrize("task", ["qrs", "qrsu/herd"])
-def test_unknown_tasks_are_one_line(make, task):
+def test_unknown_tasks_raise_one_line_errors(make, task):
     with pytest.raises(UnknownNameError, match="known: ") as raised:
         make(task)
     assert "\n" not in str(raised.value)
 
 
-def test_the_vocabulary_of_a_file_is_not_that_of_the_task():
+def test_custom_config_has_no_tokenizer_without_its_file():
     with pytest.raises(InvalidInputError, match=r"char_completion/custom.*your file"):
         seqhub.get_tokenizer("char_completion/custom")
 
@@ -104,12 +104,12 @@ def test_rows_without_labels_and_a_multiple_of_steps():
         seqhub.DataCollator("qrsu", pad_to_multiple_of=0)
 
 
-def test_ids_that_are_padded_already_are_padded_on_the_right():
+def test_padding_of_rows_is_moved_to_the_right():
     batch = seqhub.DataCollator("qrsu")([{"input_ids": [0, 0, 7, 8]}, {"input_ids": [7, 1, 8, 0]}])
     assert batch["input_ids"].tolist() == [[7, 8, 0], [7, 1, 8]]
 
 
-def test_labels_of_steps_that_do_not_count():
+def test_labels_of_ignored_steps():
     schema = TaskSchema(vocabulary=get_task("qrsu").vocabulary, target="step_class", labels=("a", "b"))
     batch = seqhub.DataCollator(schema)([{"text": "BXE", "labels": [0, None, 1]}, {"text": "B", "labels": [1]}])
     assert batch["labels"].tolist() == [[0, NO_LABEL, 1], [1, NO_LABEL, NO_LABEL]]
@@ -137,7 +137,7 @@ def test_labels_of_steps_that_do_not_count():
         ("echo", [{"text": "1", "labels": [0, 1]}], "labels of row 0: 2; must be one for each of 1 steps"),
     ],
 )
-def test_bad_rows_are_one_line(task, rows, message):
+def test_invalid_rows_raise_one_line_errors(task, rows, message):
     with pytest.raises(InvalidInputError, match=message) as raised:
         seqhub.DataCollator(task)(rows)
     assert "\n" not in str(raised.value)

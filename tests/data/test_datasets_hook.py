@@ -1,6 +1,6 @@
-"""`load_dataset("qrsu", "hard")` after `import seqhub`: any order, any directory, any start method, no network.
+"""`load_dataset("qrsu", "hard")` after `import seqhub`: import orders, directories and start methods, without network.
 
-What depends on a process's imports, directory or start method runs in a process of its own.
+Tests that depend on imports, directory or start method run in a separate process.
 """
 
 import os
@@ -34,7 +34,7 @@ FOLDERS: dict[str, dict[str, str]] = {
 
 
 def run(code: str, folder: Path, **environment: str) -> str:
-    """Run a script in `folder`, without HF_HUB_OFFLINE unless given, and return what it prints."""
+    """Run a script in `folder`, without HF_HUB_OFFLINE unless given, and return its standard output."""
     script = folder.parent / "script.py"
     script.write_text(textwrap.dedent(code))
     variables = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
@@ -56,11 +56,11 @@ def folder(tmp_path: Path) -> Path:
 EVERY_CALL = """
 import socket
 
-def refuse(*arguments):
-    raise AssertionError(f"asked the network for {arguments}")
+def no_network(*arguments):
+    raise AssertionError(f"network access: {arguments}")
 
-socket.getaddrinfo = refuse
-socket.socket.connect = lambda self, address: refuse(address)
+socket.getaddrinfo = no_network
+socket.socket.connect = lambda self, address: no_network(address)
 
 IMPORTS
 from itertools import islice
@@ -140,7 +140,7 @@ def test_processes_give_the_same_rows(method, folder):
     assert run(code, folder) == "done\n"
 
 
-def test_without_the_hook_datasets_is_as_it_was(folder):
+def test_without_the_hook_datasets_does_not_change(folder):
     code = """
     import datasets, seqhub, sys
     assert datasets.load.dataset_module_factory.__code__.co_filename == datasets.load.__file__
@@ -156,7 +156,7 @@ def test_without_the_hook_datasets_is_as_it_was(folder):
     assert run(code, folder, SEQHUB_NO_HOOK="1", HF_HUB_OFFLINE="1") == "done\n"
 
 
-def test_the_hook_waits_for_datasets(folder):
+def test_hook_is_installed_when_datasets_is_imported(folder):
     code = """
     import sys
     import seqhub
@@ -177,7 +177,7 @@ def test_the_hook_waits_for_datasets(folder):
 
 @pytest.fixture
 def stock():
-    """`datasets` without the hook; what a test did to it is undone."""
+    """Return the original function of `datasets`; the hook is restored after the test."""
     seqhub.unregister()
     yield datasets.load.dataset_module_factory
     seqhub.unregister()
@@ -195,8 +195,8 @@ def test_installing_is_idempotent_and_reversible(stock, tmp_path):
     seqhub.unregister()
     datasets_hook.uninstall()
     assert datasets.load.dataset_module_factory is datasets.inspect.dataset_module_factory is stock
-    with pytest.raises(ConnectionError):  # a reference that somebody kept is stock again, too
-        hooked("qrsu", cache_dir=str(tmp_path))  # offline, `datasets` takes what other tests left in the usual cache
+    with pytest.raises(ConnectionError):  # references to the hooked function behave like the original, too
+        hooked("qrsu", cache_dir=str(tmp_path))  # offline, `datasets` would use entries of other tests in its cache
 
 
 def test_modules_that_imported_the_function_get_the_hook_too(stock, monkeypatch):
@@ -212,18 +212,18 @@ def test_modules_that_imported_the_function_get_the_hook_too(stock, monkeypatch)
 @pytest.mark.parametrize(
     "path", ["./qrsu", "qrsu/", "someone/qrsu", "hf://datasets/qrsu", "/nowhere/qrsu", "QRSU", "qrsu.py", "csv"]
 )
-def test_everything_but_a_bare_name_goes_to_datasets(path, stock, monkeypatch):
-    asked = []
+def test_only_task_names_are_resolved_by_the_hook(path, stock, monkeypatch):
+    calls = []
 
     def dataset_module_factory(path, revision=None, data_dir=None, data_files=None, **more):
-        asked.append(path)
+        calls.append(path)
 
     monkeypatch.setattr(datasets.load, "dataset_module_factory", dataset_module_factory)
     seqhub.register()
     datasets.load.dataset_module_factory(path)
-    assert asked == [path]
+    assert calls == [path]
     datasets.load.dataset_module_factory("qrsu")
-    assert asked == [path]
+    assert calls == [path]
     seqhub.unregister()
 
 
@@ -236,8 +236,9 @@ def test_a_folder_of_that_name_can_still_be_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [{"data_files": "a.csv"}, {"data_dir": "a"}, {"revision": "main"}])
-def test_arguments_for_files_are_refused(arguments, tmp_path):
-    with pytest.raises(InvalidConfigError, match="task of seqhub whose rows are drawn"):
+def test_arguments_for_files_are_errors(arguments, tmp_path):
+    (name,) = arguments
+    with pytest.raises(InvalidConfigError, match=f"{name}=.*: must be None for 'qrsu', a task of seqhub"):
         datasets.load_dataset("qrsu", "easy", cache_dir=str(tmp_path), **arguments)
     assert list(tmp_path.iterdir()) == []
 
@@ -260,7 +261,9 @@ def no_files(path, revision=None):
         ("BuilderConfigsParameters", None, "has no load.BuilderConfigsParameters"),
     ],
 )
-def test_a_changed_datasets_gives_one_warning_and_stays_as_it_is(name, changed, message, stock, monkeypatch, tmp_path):
+def test_incompatible_datasets_gives_one_warning_and_does_not_change(
+    name, changed, message, stock, monkeypatch, tmp_path
+):
     monkeypatch.setattr(datasets.load, name, changed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -274,5 +277,5 @@ def test_a_changed_datasets_gives_one_warning_and_stays_as_it_is(name, changed, 
     seqhub.unregister()
 
 
-def test_no_task_has_the_name_of_a_format():
+def test_task_names_differ_from_packaged_formats():
     assert not set(list_tasks()) & set(datasets.packaged_modules._PACKAGED_DATASETS_MODULES)

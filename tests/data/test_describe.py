@@ -1,4 +1,4 @@
-"""Statistics of training rows, and a warning where nothing can be learnt from them."""
+"""Statistics of training rows, and warnings about uninformative rows."""
 
 import csv
 import warnings
@@ -37,7 +37,7 @@ def unknown(number: int = 120) -> list[tuple[str, str]]:
     return [(" ".join(f"{letter}{n}" for letter in "abcdefghijkl") + " the", "ab"[n % 2]) for n in range(number)]
 
 
-def test_shares_are_those_of_the_rows(tmp_path: Path) -> None:
+def test_statistics_agree_with_the_rows(tmp_path: Path) -> None:
     rows = good()
     found = DataSource("sentiment/custom", table(tmp_path / "my.csv", rows)).statistics
     train_rows = [row for row in rows if split_index_of(row[0].encode()) == 0]
@@ -60,38 +60,38 @@ def test_next_symbols_have_a_majority_too(tmp_path: Path) -> None:
     )
     (line,) = data_warnings(source)
     assert line == (
-        "char_completion/custom on my.txt: 98.0% of the next symbols for training have the target 'x'; always "
-        "answering that is right as often"
+        "char_completion/custom on my.txt: 98.0% of the training next symbols have the target 'x'; always predicting "
+        "it has the same accuracy"
     )
 
 
 @pytest.mark.parametrize("task_id", OF_EACH_TASK)
-def test_no_published_rows_are_warned_about(task_id: str) -> None:
+def test_published_rows_give_no_warnings(task_id: str) -> None:
     found = DataSource(task_id).statistics
     assert found["rows"] > 0
     assert data_warnings(DataSource(task_id)) == []
 
 
-def test_what_nothing_can_be_learnt_from_is_told_in_one_line(tmp_path: Path) -> None:
+def test_uninformative_rows_give_one_warning(tmp_path: Path) -> None:
     (line,) = data_warnings(DataSource("sentiment/custom", table(tmp_path / "a.csv", unknown())))
-    assert "sentiment/custom on a.csv: 92.3% of the words for training are unknown" in line
+    assert "sentiment/custom on a.csv: 92.3% of the training words are unknown" in line
     many = [(f"the film was number w{n} of w{n}", "yes" if n % 40 else "no") for n in range(400)]
     (line,) = data_warnings(DataSource("sentiment/custom", table(tmp_path / "b.csv", many)))
-    assert "of the rows for training have the target 'yes'; always answering that is right as often" in line
+    assert "of the training rows have the target 'yes'; always predicting it has the same accuracy" in line
     same = [(f"the film w{n}", ("yes", "no")[n % 2]) for n in range(100)]
     (line,) = data_warnings(DataSource("sentiment/custom", table(tmp_path / "c.csv", same)))
-    assert line.endswith("all rows for training are the same to a model; there is nothing to tell them apart by")
+    assert line.endswith("all training rows have the same model inputs; their classes cannot be distinguished")
     rows = [VectorRow(np.full((2, 3), n / 7, np.float32), "ab"[n % 2]) for n in range(100)]
     write_vectors(tmp_path / "d.parquet", rows)
     assert data_warnings(DataSource("documents/custom", tmp_path / "d.parquet")) == []
 
 
-def test_a_target_without_variance_is_told() -> None:
+def test_target_without_variance_gives_a_warning() -> None:
     source = DataSource("adding/hs97-t100")
     block = source.first_block
     source.__dict__["first_block"] = Batch(block.inputs, block.lengths, np.full_like(block.labels, 0.5))
     assert data_warnings(source) == [
-        "adding/hs97-t100 on stream: every target for training is 0.5; there is nothing to learn"
+        "adding/hs97-t100 on stream: all training targets are 0.5; there is nothing to learn"
     ]
 
 
@@ -100,9 +100,9 @@ def small(folder: Path, file: Path) -> TrainConfig:
     return TrainConfig(task="sentiment/custom", output_dir=folder, data=str(file), **settings)
 
 
-def test_a_warning_is_no_error_unless_asked_for_and_the_record_and_card_have_the_numbers(tmp_path: Path) -> None:
+def test_warnings_do_not_stop_training_and_numbers_are_in_record_and_card(tmp_path: Path) -> None:
     file = table(tmp_path / "my.csv", unknown())
-    with pytest.warns(DataWarning, match="are unknown, as each is there only once"):
+    with pytest.warns(DataWarning, match="are unknown, because each occurs only once"):
         train(small(tmp_path / "run", file))
     record = RunRecord.load(tmp_path / "run")
     assert record.data["statistics"] == DataSource("sentiment/custom", file).statistics
@@ -117,12 +117,12 @@ def test_a_warning_is_no_error_unless_asked_for_and_the_record_and_card_have_the
 
 
 @pytest.mark.parametrize("command", ["train", "sweep"])
-def test_the_command_line_says_it_in_one_line(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_prints_one_warning(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     table(tmp_path / "my.csv", unknown())
     rest = ["--seeds", 1, "--threads", 1] if command == "sweep" else []
     ended = call(command, "sentiment/custom", "--data", "my.csv", "--epochs", 1, "--hidden-size", 2, "--stop-at",
                  "none", "--output-dir", "run", "--quiet", *rest)  # fmt: skip
     assert ended.code == 0, ended.err
-    assert ended.err.startswith("warning: sentiment/custom on my.csv: 92.3% of the words for training are unknown")
+    assert ended.err.startswith("warning: sentiment/custom on my.csv: 92.3% of the training words are unknown")
     assert ended.err.count("\n") == 1

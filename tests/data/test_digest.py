@@ -1,4 +1,4 @@
-"""The digest names contents: equal rows have one, however they are stored; other rows have another."""
+"""Digest of rows: definition, and independence of the storage format."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def int64(*values: int) -> str:
     return hashlib.sha256(struct.pack(f"<{len(values)}q", *values)).hexdigest()
 
 
-def test_the_documented_definition_worked_out_by_hand():
+def test_digest_agrees_with_the_documented_definition():
     columns = [
         ["label", ["integer", int64(3, 0, 1, 2)]],
         ["nested", ["list", int64(2, 0, 1, 1), ["list", int64(1, 0, 2, 0), ["integer", int64(7, 8, 9)]]]],
@@ -42,7 +42,7 @@ def test_the_documented_definition_worked_out_by_hand():
     assert digest(table) == hashlib.sha256(json.dumps(columns, separators=(",", ":")).encode()).hexdigest()
 
 
-def stored_otherwise() -> list[pa.Table]:
+def other_storage() -> list[pa.Table]:
     table = pa.table(ROWS)
     return [
         table.select(["label", "text"]),
@@ -55,7 +55,7 @@ def stored_otherwise() -> list[pa.Table]:
     ]
 
 
-@pytest.mark.parametrize("table", stored_otherwise())
+@pytest.mark.parametrize("table", other_storage())
 def test_storage_does_not_matter(table):
     assert digest(table) == digest(pa.table(ROWS))
 
@@ -80,7 +80,7 @@ def test_parquet_and_a_dataset_have_the_digest_of_the_table(tmp_path):
 
 CHANGED = [
     {"text": ["BaE", "", "éa", "BXcF"], "label": [3, 0, 1, 2]},
-    {"text": ["BaE", "é", "a", "BXcE"], "label": [3, 0, 1, 2]},  # the same bytes, cut elsewhere
+    {"text": ["BaE", "é", "a", "BXcE"], "label": [3, 0, 1, 2]},  # the same bytes, divided differently
     {"text": ["BaE", "", "éa", "BXcE"], "label": [3, 0, 2, 1]},
     {"text": ["BaE", "", "éa"], "label": [3, 0, 1]},
     {"texts": ["BaE", "", "éa", "BXcE"], "label": [3, 0, 1, 2]},
@@ -90,7 +90,7 @@ CHANGED = [
 
 
 @pytest.mark.parametrize("rows", CHANGED)
-def test_contents_do(rows):
+def test_content_matters(rows):
     assert digest(pa.table(rows)) != digest(pa.table(ROWS))
 
 
@@ -98,7 +98,7 @@ def test_contents_do(rows):
 @given(
     rows=st.lists(st.tuples(st.text(max_size=5), st.integers(-(2**63), 2**63 - 1)), max_size=20), cut=st.integers(0, 20)
 )
-def test_any_cut_gives_the_same(rows, cut):
+def test_chunks_do_not_matter(rows, cut):
     schema = pa.schema([("text", pa.string()), ("label", pa.int64())])
     table = pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]}, schema=schema)
     assert digest(pa.concat_tables([table.slice(0, cut), table.slice(cut)])) == digest(table)
@@ -112,11 +112,11 @@ def test_empty_tables_have_a_digest():
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pa.array(["a", None]), "column 'x' lacks values"),
-        (pa.array([[1], [None]]), "column 'x' lacks values"),
-        (pa.array([{"a": 1}]), "column 'x' is of type struct<a: int64>"),
+        (pa.array(["a", None]), "column 'x' has missing values"),
+        (pa.array([[1], [None]]), "column 'x' has missing values"),
+        (pa.array([{"a": 1}]), "column 'x' has type struct<a: int64>"),
     ],
 )
-def test_what_has_no_digest(column, message):
+def test_unsupported_columns_are_errors(column, message):
     with pytest.raises(InvalidInputError, match=message):
         digest(pa.table({"x": column}))

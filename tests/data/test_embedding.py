@@ -1,4 +1,4 @@
-"""Real texts as chunk vectors: windows that overlap, means over their tokens, kept by what decides them."""
+"""Embedding of texts: overlapping windows, means over tokens, and the cache."""
 
 import csv
 import random
@@ -25,7 +25,7 @@ TEXT = " ".join(WORDS[n * 7 % 40] for n in range(30))
 
 
 def tiny_bert(folder: Path, seed: int = 0) -> Path:
-    """A BERT of 2 layers with random weights, and a tokenizer with a token for each word."""
+    """Save a BERT of 2 layers with random weights, and a tokenizer with a token for each word."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = BertTokenizerFast(vocab={word: n for n, word in enumerate([*special, *WORDS])}, model_max_length=32)
     tokenizer.save_pretrained(folder)
@@ -45,7 +45,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def plain(name: str, text: str, window: int, overlap: int) -> np.ndarray:
-    """The same by hand: token ids, cut; each chunk alone through the model; mean over its tokens."""
+    """Return reference vectors: divide the token ids, encode each chunk separately, average over its tokens."""
     tokenizer, model = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name).eval()
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     size = window - 2
@@ -62,23 +62,25 @@ def plain(name: str, text: str, window: int, overlap: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("window", "overlap"), [(10, 2), (8, 0), (12, 9), (32, 5), (32, 0)])
 @pytest.mark.parametrize("words", [1, 5, 30])
-def test_vectors_are_means_over_windows_that_overlap(bert: str, words: int, window: int, overlap: int) -> None:
+def test_vectors_are_means_over_overlapping_windows(bert: str, words: int, window: int, overlap: int) -> None:
     text = " ".join(TEXT.split()[:words])
     vectors = Encoder(bert, window=window, overlap=overlap).embed(text)
     np.testing.assert_allclose(vectors, plain(bert, text, window, overlap), atol=1e-5)
 
 
-def test_what_is_kept_is_found_by_what_decides_it_and_healed(bert: str, tmp_path: Path) -> None:
+def test_cache_has_content_keys_and_replaces_damaged_files(bert: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = Encoder(bert, window=10, overlap=2, cache=cache).embed(TEXT)
     (file,) = cache.rglob("*.npy")
-    kept = file.read_bytes()
+    original = file.read_bytes()
     np.save(file, first + 1)
-    np.testing.assert_array_equal(Encoder(bert, window=10, overlap=2, cache=cache).embed(TEXT), first + 1)  # it is read
-    for damage in (kept[:-9], b"", b"\x80\x04junk"):
+    np.testing.assert_array_equal(
+        Encoder(bert, window=10, overlap=2, cache=cache).embed(TEXT), first + 1
+    )  # read from the cache
+    for damage in (original[:-9], b"", b"\x80\x04junk"):
         file.write_bytes(damage)
         np.testing.assert_array_equal(Encoder(bert, window=10, overlap=2, cache=cache).embed(TEXT), first)
-        assert file.read_bytes() == kept
+        assert file.read_bytes() == original
 
     copy = tiny_bert(tmp_path / "elsewhere")  # equal weights under another name
     np.testing.assert_array_equal(Encoder(str(copy), window=10, overlap=2, cache=cache).embed(TEXT), first)
@@ -90,22 +92,22 @@ def test_what_is_kept_is_found_by_what_decides_it_and_healed(bert: str, tmp_path
     assert len(list(cache.rglob("*.npy"))) == 4
 
 
-def test_a_text_without_tokens_is_one_line(bert: str, tmp_path: Path) -> None:
+def test_text_without_tokens_raises_an_error(bert: str, tmp_path: Path) -> None:
     for text in ("", "  \n", "\u200b"):
-        with pytest.raises(InvalidInputError, match=r"no tokens in text .*, so no chunks; .* needs one or more"):
+        with pytest.raises(InvalidInputError, match=r"no tokens in text .*; .* needs at least one"):
             Encoder(bert, window=10, overlap=2, cache=tmp_path / "cache").embed(text)
     assert not list(tmp_path.rglob("*.npy"))
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(33, 2), (10, 8), (2, 0), (0, 0), (10, -1)])
-def test_windows_that_cannot_be_are_one_line(bert: str, window: int, overlap: int) -> None:
+def test_invalid_windows_raise_errors(bert: str, window: int, overlap: int) -> None:
     with pytest.raises(
-        InvalidConfigError, match=f"window {window} and overlap {overlap} for .*at most 32 tokens, 2 of"
+        InvalidConfigError, match=f"window={window}, overlap={overlap}: .*at most 32 tokens.*window - 2"
     ):
         Encoder(bert, window=window, overlap=overlap)
 
 
-def test_what_is_no_encoder_is_one_line(tmp_path: Path) -> None:
+def test_folder_without_an_encoder_raises_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInputError, match="cannot be loaded as an encoder: ") as caught:
         Encoder(str(tmp_path / "empty"))
@@ -119,7 +121,7 @@ def write_csv(file: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 def test_texts_of_a_csv_can_be_learnt(bert: str, tmp_path: Path) -> None:
-    """From texts to a measured run; the class is the half of the vocabulary that the first words come from."""
+    """Train and evaluate on texts; the class is the half of the vocabulary with the first words."""
     chance = random.Random(0)
     rows = []
     for n in range(120):
@@ -135,7 +137,7 @@ def test_texts_of_a_csv_can_be_learnt(bert: str, tmp_path: Path) -> None:
     record = evaluate(tmp_path / "run", data=file)
     assert record.training["data"] == "texts.parquet"
     assert record.evaluation["test"]["examples"] == DataSource("documents/custom", file).split("test").size
-    assert {path.name for path in draw(tmp_path / "run")} == {"states.png", "curves.png"}  # without the file
+    assert {path.name for path in draw(tmp_path / "run")} == {"states.png", "curves.png"}  # without the data file
     with pytest.raises(InvalidInputError, match=r"no text in line 2 of .*empty\.csv"):
         list(embedded_csv(write_csv(tmp_path / "empty.csv", [("", "a")]), encoder))
 
@@ -170,7 +172,7 @@ def minilm() -> str:
 
 
 @pytest.mark.slow
-def test_a_real_encoder_puts_what_is_on_one_topic_together(minilm: str) -> None:
+def test_vectors_of_a_real_encoder_are_similar_within_a_topic(minilm: str) -> None:
     encoder = Encoder(minilm, window=64, overlap=8)
     assert encoder.width == 384
     text = " ".join(TOPICS["cooking"] * 6)
@@ -181,14 +183,16 @@ def test_a_real_encoder_puts_what_is_on_one_topic_together(minilm: str) -> None:
     }
     centres = np.array([each[1:].mean(axis=0) for each in vectors.values()])
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    nearest = [int((centres @ each[0]).argmax()) for each in vectors.values()]  # of a sentence left out
+    nearest = [
+        int((centres @ each[0]).argmax()) for each in vectors.values()
+    ]  # of a sentence that is not in the centres
     assert nearest == list(range(len(TOPICS)))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_order_of_topics_in_real_texts_is_learnt(minilm: str, tmp_path: Path) -> None:
-    """The synthetic rule in words: cooking before astronomy, or after it, among passages on other things."""
+    """The definition of the synthetic task in words: cooking before or after astronomy, among other passages."""
     chance = random.Random(0)
     rows = []
     for n in range(400):

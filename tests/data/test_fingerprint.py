@@ -1,4 +1,4 @@
-"""The key of cached rows changes with every source and file that decides a row, and with nothing else."""
+"""Fingerprint of a task: it changes exactly with the source and data files of its rows."""
 
 import ast
 import json
@@ -56,7 +56,7 @@ EXPECTED = {
 
 
 @pytest.mark.timeout(120)
-def test_an_edit_makes_new_rows_of_the_tasks_that_it_decides(tmp_path: Path) -> None:
+def test_edits_change_the_fingerprints_of_the_affected_tasks(tmp_path: Path) -> None:
     folder = Path(seqhub.__file__).parent
     shutil.copytree(folder, tmp_path / "seqhub", ignore=shutil.ignore_patterns("__pycache__", "*.so", "server"))
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -74,8 +74,8 @@ def test_an_edit_makes_new_rows_of_the_tasks_that_it_decides(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("task", ["adding", "qrsu", "row_images"])
-def test_every_module_that_a_task_loads_is_seen(task: str) -> None:
-    """Imports are followed by their source; what a fresh process loads to draw rows is a check of that."""
+def test_every_module_that_a_task_loads_is_included(task: str) -> None:
+    """Compare the imports in source files with the modules that a new process loads to generate rows."""
     code = (
         "import json, sys\n"
         "from seqhub.tasks.registry import get_task\n"
@@ -87,8 +87,8 @@ def test_every_module_that_a_task_loads_is_seen(task: str) -> None:
     assert set(json.loads(done.stdout)) <= modules_of({f"seqhub.tasks.{task}", "seqhub.tasks.splits"})
 
 
-def test_only_modules_that_say_so_read_files_of_the_package() -> None:
-    """A task that opened a file in another way would not have it in its key."""
+def test_tasks_read_package_files_only_with_importlib_resources() -> None:
+    """The fingerprint does not include files that a task opens in another way."""
     for path in (Path(seqhub.__file__).parent / "tasks").glob("*.py"):
         source = path.read_text(encoding="utf-8")
         calls = {node.func.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)

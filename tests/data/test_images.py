@@ -1,4 +1,4 @@
-"""Images of a dataset on a real Hub, pushed and read by unmodified clients, become sequences of their rows."""
+"""Images of a dataset on a Hub, pushed and read by unmodified clients, as sequences of pixel rows."""
 
 import json
 from collections.abc import Iterator
@@ -64,10 +64,10 @@ def pixels(seed: int, number: int) -> list[np.ndarray]:
 
 
 @pytest.mark.timeout(200)
-def test_images_of_a_hub_become_rows_in_their_splits(client: Client, tmp_path: Path) -> None:
+def test_images_of_a_hub_are_written_with_their_splits(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "tiny.parquet"
-    said = json.loads(client.run(COMMAND, "data", "images", "me/tiny", "--out", file, "--json").partition("exit")[0])
-    assert said == {"file": str(file), "rows": {"train": 40, "test": 12}, "left_out": ["extra"]}
+    output = json.loads(client.run(COMMAND, "data", "images", "me/tiny", "--out", file, "--json").partition("exit")[0])
+    assert output == {"file": str(file), "rows": {"train": 40, "test": 12}, "left_out": ["extra"]}
     schema, parts = read_vectors(file)
     assert schema.labels == ("one", "zero")
     assert {split: len(part) for split, part in parts.items()} == {"train": 35, "validation": 5, "test": 12}  # by hash
@@ -86,16 +86,16 @@ def test_images_of_a_hub_become_rows_in_their_splits(client: Client, tmp_path: P
 
 
 @pytest.mark.timeout(200)
-def test_colours_become_their_luma(client: Client, tmp_path: Path) -> None:
+def test_colours_are_converted_to_luma(client: Client, tmp_path: Path) -> None:
     client.run(COMMAND, "data", "images", "me/colours", "--out", tmp_path / "colours.parquet", "-q")
     _, parts = read_vectors(tmp_path / "colours.parquet")
     found = np.concatenate([part.inputs for part in parts.values()])
     assert sorted(each.tobytes() for each in found) == sorted(
         (each / np.float32(255)).astype(np.float32).tobytes() for each in pixels(0, 20)
-    )  # grey in, grey out
+    )  # equal channels give the same grey value
 
 
-REFUSED = """
+PRINT_ERRORS = """
 from seqhub.errors import SeqhubError
 from seqhub.data.images import Images
 from seqhub.data.vectors import write_vectors
@@ -106,8 +106,8 @@ for number, arguments in enumerate({calls}):
         print(error)
 """
 CALLS = [
-    (("me/ragged",), "an image of 5 x 5 pixels in row 20 of train of me/ragged; need 5 x 6, as the first has"),
-    (("me/deep",), "an image of mode I;16 in row 0 of train of me/deep; need 8 bits a pixel"),
+    (("me/ragged",), "an image of 5 x 5 pixels in row 20 of train of me/ragged; need 5 x 6, the size of the first"),
+    (("me/deep",), "an image of mode I;16 in row 0 of train of me/deep; need 8 bits per channel"),
     (("me/texts",), "no candidates for the image column of me/texts; it has text (Value), label (Value)"),
     (("me/tiny", None, "picture"), "no image column of me/tiny 'picture'; it has image (Image), label (ClassLabel), "),
     (
@@ -122,9 +122,9 @@ CALLS = [
 
 
 @pytest.mark.timeout(200)
-def test_what_is_no_set_of_equal_images_is_one_line_and_leaves_nothing(client: Client, tmp_path: Path) -> None:
-    told = client.run(REFUSED.format(calls=[arguments for arguments, _ in CALLS]), tmp_path).splitlines()
-    assert len(told) == len(CALLS), told
-    for line, (_, message) in zip(told, CALLS, strict=True):
+def test_invalid_images_raise_one_line_errors_and_write_no_files(client: Client, tmp_path: Path) -> None:
+    lines = client.run(PRINT_ERRORS.format(calls=[arguments for arguments, _ in CALLS]), tmp_path).splitlines()
+    assert len(lines) == len(CALLS), lines
+    for line, (_, message) in zip(lines, CALLS, strict=True):
         assert line.startswith(message)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The batch feed: same rows, order and position for any number of processes, and clear refusals."""
+"""Data loaders: rows, order and position for any number of processes, and errors."""
 
 from itertools import islice
 
@@ -33,7 +33,7 @@ def rows_of(rows: int, task_id: str = "qrsu/easy") -> pa.Table:
 
 
 def examples(batches, task=QRSU) -> list[tuple[str, int]]:
-    """(text, label) of every row of some batches, in order."""
+    """Return text and label of every row of some batches, in order."""
     return [
         (task.decode(ids), int(label))
         for batch in batches
@@ -45,10 +45,10 @@ def pairs(table: pa.Table) -> list[tuple[str, int]]:
     return list(zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
-def assert_batch_is(schema: TaskSchema, batch: dict[str, torch.Tensor], wanted: list[Example]) -> None:
-    """A batch of tensors, cut at its masks, against the examples that it was made of."""
-    assert len(batch["labels"]) == len(wanted)
-    for row, (inputs, target) in enumerate(wanted):
+def assert_batch_equals(schema: TaskSchema, batch: dict[str, torch.Tensor], expected: list[Example]) -> None:
+    """Compare a batch of tensors, without padding, with its examples."""
+    assert len(batch["labels"]) == len(expected)
+    for row, (inputs, target) in enumerate(expected):
         real = batch["attention_mask"][row] == 1
         if schema.vocabulary is None:
             given = batch["input_values"][row]
@@ -84,45 +84,44 @@ def assert_equal_batches(one, two) -> None:
 
 
 @pytest.mark.parametrize("task_id", TASK_IDS)
-def test_a_batch_is_what_the_task_encodes(task_id):
-    """Of any layout: each row of the batch, cut at its mask, is the example of the split."""
+def test_batches_agree_with_the_examples_of_the_split(task_id):
+    """Each row of a batch without padding equals the example of the split, for every schema."""
     split = Split(task_id)
     rows = rows_for(task_id, "train", 300)
     table = rows_of(rows, task_id)
-    wanted = [example for batch in split.batches(0, rows) for example in split.examples(batch)]
+    expected = [example for batch in split.batches(0, rows) for example in split.examples(batch)]
     found = 0
     for batch in DatasetLoader(table, split.schema, 64, shuffle=False):
         longest = int(batch["attention_mask"].sum(1).max())
         assert {tensor.shape[1] for name, tensor in batch.items() if name != "labels"} == {longest}
-        assert_batch_is(split.schema, batch, wanted[found : found + 64])
+        assert_batch_equals(split.schema, batch, expected[found : found + 64])
         found += len(batch["labels"])
     assert found == rows
 
 
 @pytest.mark.parametrize("task_id", OF_EACH_TASK)
-def test_a_stream_is_the_split_itself(task_id):
+def test_stream_has_the_rows_of_the_split(task_id):
     if Split(task_id).size is not None:
-        with pytest.raises(InvalidConfigError, match=f"newly generated examples of {task_id}, whose"):
+        with pytest.raises(InvalidConfigError, match=f"StreamLoader for {task_id}, with .* fixed train rows"):
             StreamLoader(task_id)
         return
     split = Split(task_id, "validation", seed=3)
-    loader = StreamLoader(task_id, "validation", seed=3, batch_size=1000)  # blocks are drawn up to eight at a time
+    loader = StreamLoader(task_id, "validation", seed=3, batch_size=1000)  # up to eight blocks are generated together
     few = split.schema.num_features or split.config.length[1] > 100
     batches = 2 if few else 16
-    (*drawn,) = split.batches(0, batches * 1000)
-    wanted = [example for batch in drawn for example in split.examples(batch)]
+    expected = [example for batch in split.batches(0, batches * 1000) for example in split.examples(batch)]
     for number, batch in enumerate(islice(loader, batches)):
-        assert_batch_is(split.schema, batch, wanted[number * 1000 : (number + 1) * 1000])
+        assert_batch_equals(split.schema, batch, expected[number * 1000 : (number + 1) * 1000])
 
 
-def test_every_epoch_holds_every_row_once_in_an_order_of_its_own():
+def test_every_epoch_has_every_row_once_in_a_different_order():
     table = rows_of(1000, "qrsu/hard")
     loader = DatasetLoader(table, QRSU_SCHEMA, 32, shuffle=True, seed=5)
     epochs = [examples(loader) for _ in range(3)]
     assert [len(epoch) for epoch in epochs] == [1000] * 3
     assert all(sorted(epoch) == sorted(pairs(table)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0] != pairs(table)
-    assert examples(DatasetLoader(table, QRSU_SCHEMA, 7, shuffle=True, seed=5)) == epochs[0]  # whatever the batch size
+    assert examples(DatasetLoader(table, QRSU_SCHEMA, 7, shuffle=True, seed=5)) == epochs[0]  # for every batch size
     assert examples(DatasetLoader(table, QRSU_SCHEMA, 32, shuffle=True, seed=6)) != epochs[0]
 
 
@@ -220,7 +219,7 @@ def test_resume_on_another_number_of_processes(which):
 )
 @settings(max_examples=20)
 @given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6), moved=st.booleans())
-def test_columns_are_the_rows_of_the_batches_that_come_next(make, sizes, moved):
+def test_next_arrays_are_the_rows_of_the_next_batches(make, sizes, moved):
     loader, same = make(), make()
     for size in sizes:
         rows = loader.next_arrays(size)
@@ -229,13 +228,13 @@ def test_columns_are_the_rows_of_the_batches_that_come_next(make, sizes, moved):
         assert (np.pad(rows.inputs, ((0, 0), (0, 20)))[:, :20] == ids).all()
         assert rows.labels.tolist() == torch.cat([batch["labels"] for batch in batches]).tolist()
         assert loader.state_dict() == same.state_dict()
-        if moved:  # what was drawn ahead is of no use, then
+        if moved:  # rows that were generated ahead are then not used
             for each in (loader, same):
                 each.load_state_dict(each.state_dict() | {"batch": 1})
 
 
 def test_a_loader_starts_again_at_its_first_row():
-    """After a loop that ended early; what validates fixed rows depends on it."""
+    """Test restart after a loop that ended early, which validation on fixed rows needs."""
     loader = DatasetLoader(rows_of(100), QRSU_SCHEMA, 8, shuffle=False)
     whole = list(loader)
     for taken in (1, 12, 13):
@@ -245,7 +244,7 @@ def test_a_loader_starts_again_at_its_first_row():
         assert_equal_batches(list(loader), whole)
 
 
-def test_a_position_of_another_feed_is_refused():
+def test_position_of_another_loader_is_an_error():
     table = rows_of(100)
     state = DatasetLoader(table, QRSU_SCHEMA, 8, shuffle=True).state_dict()
     with pytest.raises(InvalidConfigError, match="batch_size=8; this one has 16"):
@@ -279,11 +278,11 @@ def test_pad_to():
         lambda: DatasetLoader(table, QRSU_SCHEMA, 8, shuffle=False, pad_to=7),
         lambda: StreamLoader("qrsu/easy", batch_size=8, pad_to=7),
     ):
-        with pytest.raises(InvalidInputError, match="8 steps; pad_to allows 7"):
+        with pytest.raises(InvalidInputError, match="pad_to=7: must be at least 8"):
             make()
 
 
-def test_batches_belong_to_whoever_gets_them():
+def test_changing_a_batch_does_not_change_the_loader():
     loader = DatasetLoader(rows_of(20), QRSU_SCHEMA, 20, shuffle=False)
     (batch,) = loader
     kept = {name: tensor.clone() for name, tensor in batch.items()}
@@ -292,7 +291,7 @@ def test_batches_belong_to_whoever_gets_them():
     assert_equal_batches(list(loader), [kept])
 
 
-def test_global_generators_are_left_alone():
+def test_global_generators_do_not_change():
     numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()
     for loader in loaders():
         list(islice(loader, 5))
@@ -314,34 +313,34 @@ def test_global_generators_are_left_alone():
         (["BE", "BE"], ["Q", "R"], "labels of type string"),
     ],
 )
-def test_bad_rows_are_named(texts, labels, message):
+def test_invalid_rows_are_errors(texts, labels, message):
     table = pa.table({"text": pa.array(texts, None if texts else pa.string()), "label": pa.array(labels)})
     with pytest.raises(InvalidInputError, match=message):
         DatasetLoader(table, QRSU_SCHEMA, 2, shuffle=False)
 
 
-def test_a_bad_symbol_late_in_the_table_is_named():
+def test_invalid_symbol_late_in_the_table_is_an_error():
     texts = rows_of(20_000)["text"].to_pylist()
     texts[17_001] = "BaaQE"
     with pytest.raises(InvalidInputError, match="symbol 'Q' at position 3 of row 17001"):
         DatasetLoader(pa.table({"text": texts, "label": [0] * 20_000}), QRSU_SCHEMA, 2, shuffle=False)
 
 
-def test_a_missing_column_is_named():
-    with pytest.raises(InvalidInputError, match="columns text; a feed needs text and label"):
+def test_missing_column_is_an_error():
+    with pytest.raises(InvalidInputError, match="columns text; need text and label"):
         DatasetLoader(pa.table({"text": ["BE"]}), QRSU_SCHEMA, 1, shuffle=False)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size 0; need a row or more for each of 1 processes"),
-        ({"batch_size": 2, "world_size": 3}, "batch_size 2; need a row or more for each of 3"),
-        ({"batch_size": 2, "rank": 2, "world_size": 2}, "rank 2 of world_size 2"),
-        ({"batch_size": 2, "pad_to": 0}, "pad_to 0"),
+        ({"batch_size": 0}, "batch_size=0: must be at least 1 row for each of 1 processes"),
+        ({"batch_size": 2, "world_size": 3}, "batch_size=2: must be at least 1 row for each of 3"),
+        ({"batch_size": 2, "rank": 2, "world_size": 2}, "rank=2, world_size=2"),
+        ({"batch_size": 2, "pad_to": 0}, "pad_to=0"),
     ],
 )
-def test_impossible_settings_are_refused(arguments, message):
+def test_invalid_settings_are_errors(arguments, message):
     with pytest.raises(InvalidConfigError, match=message):
         DatasetLoader(rows_of(4), QRSU_SCHEMA, shuffle=False, **arguments)
     with pytest.raises(InvalidConfigError, match=message):
@@ -349,17 +348,17 @@ def test_impossible_settings_are_refused(arguments, message):
 
 
 def test_no_full_batch_with_drop_last():
-    with pytest.raises(InvalidConfigError, match="4 rows give no full batch of 5"):
+    with pytest.raises(InvalidConfigError, match="batch_size=5: must be at most 4"):
         DatasetLoader(rows_of(4), QRSU_SCHEMA, 5, shuffle=False, drop_last=True)
 
 
-def test_names_of_a_stream():
+def test_unknown_split_of_a_stream_is_an_error():
     with pytest.raises(UnknownNameError, match="known: train, validation, test"):
         StreamLoader("qrsu/easy", "dev")
 
 
-def test_the_order_of_torch_is_that_of_its_loader_epoch_after_epoch():
-    """Those of a program that seeds torch once and then only goes through its data, 10 rows in batches of 3."""
+def test_order_of_torch_agrees_with_its_data_loader_in_every_epoch():
+    """Compare with a program that seeds torch once and has no other random numbers, 10 rows in batches of 3."""
     table = rows_of(10)
     with torch.random.fork_rng():
         torch.manual_seed(42)

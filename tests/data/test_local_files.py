@@ -1,4 +1,4 @@
-"""Files of the user's: what becomes of their rows, and one clear line for each that cannot be read."""
+"""Files that the user supplies: their rows, and one-line errors for invalid files."""
 
 import csv
 import hashlib
@@ -38,7 +38,7 @@ def reviews(number: int = 60) -> list[tuple[str, str]]:
     return [(f"the {'good' if n % 2 else 'bad'} film number{n}", "good" if n % 2 else "bad") for n in range(number)]
 
 
-def test_a_text_gives_its_lines_once_each(tmp_path: Path) -> None:
+def test_rows_of_a_text_are_its_lines(tmp_path: Path) -> None:
     file = tmp_path / "my.txt"
     file.write_bytes("\r\n".join([*LINES, "x", "", LINES[0]]).encode("utf-8-sig"))
     rows = rows_of(DataSource(TEXT, file))
@@ -48,19 +48,21 @@ def test_a_text_gives_its_lines_once_each(tmp_path: Path) -> None:
     assert all(row.target is None for part in rows.values() for row in part)
 
 
-def test_long_lines_are_cut_into_windows(tmp_path: Path) -> None:
+def test_long_lines_are_divided_into_windows(tmp_path: Path) -> None:
     file = tmp_path / "my.txt"
     text = "".join(chr(ord("a") + hashlib.sha256(bytes([n])).digest()[0] % 26) for n in range(201))
     file.write_text(text)
     rows = rows_of(DataSource(TEXT, file, {"window": 10}))
     pieces = {row.inputs for part in rows.values() for row in part}
-    assert pieces == {text[start : start + 10] for start in range(0, 200, 10)}  # the last character alone has no next
+    assert pieces == {
+        text[start : start + 10] for start in range(0, 200, 10)
+    }  # without the last character, which has no next one
 
 
 @settings(max_examples=50, deadline=None)
 @given(lines=st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=2, max_size=12),
                       min_size=10, max_size=30))  # fmt: skip
-def test_any_text_comes_back_with_its_own_alphabet(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_text_is_read_with_its_vocabulary(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("own") / "my.txt"
     file.write_bytes("\n".join(lines).encode())
     expected = [line for line in "\n".join(lines).removeprefix("\ufeff").splitlines() if len(line) >= 2]
@@ -93,14 +95,14 @@ def test_order_and_repetition_of_lines_do_not_move_them(tmp_path: Path) -> None:
         }
 
 
-def test_a_csv_gives_texts_labels_and_words(tmp_path: Path) -> None:
+def test_csv_file_gives_texts_labels_and_words(tmp_path: Path) -> None:
     extra = [("one, two and  the film", "good"), ('the "good" bad film\nhere', "bad")]
     file = write_csv(tmp_path / "my.csv", [(label, text) for text, label in [*reviews(), *extra]], ("stars", "review"))
     source = DataSource(CSV, file, {"text": "review", "label": "stars"})
     assert source.schema.labels == ("bad", "good")
     assert source.schema.vocabulary is not None
     assert set(source.schema.vocabulary.symbols) >= {"the", "good", "bad", "film"}
-    assert not any(word.startswith("number") for word in source.schema.vocabulary.symbols)  # each stands once
+    assert not any(word.startswith("number") for word in source.schema.vocabulary.symbols)  # each occurs once
     rows = [tuple(row) for part in rows_of(source).values() for row in part]
     assert sorted(rows) == sorted(
         [(f"the {label} film {OTHER}", label) for _, label in reviews()]
@@ -108,7 +110,7 @@ def test_a_csv_gives_texts_labels_and_words(tmp_path: Path) -> None:
     )
 
 
-def test_without_unknown_every_word_has_an_id_of_its_own(tmp_path: Path) -> None:
+def test_without_unknown_every_word_has_an_id(tmp_path: Path) -> None:
     source = DataSource(CSV, write_csv(tmp_path / "my.csv", reviews()), {"unknown": False})
     assert source.schema.vocabulary is not None
     assert {f"number{n}" for n in range(60)} < set(source.schema.vocabulary.symbols)
@@ -117,7 +119,7 @@ def test_without_unknown_every_word_has_an_id_of_its_own(tmp_path: Path) -> None
         source.schema.vocabulary.encode("the boring film")
 
 
-def test_equal_texts_share_a_split_whatever_their_label(tmp_path: Path) -> None:
+def test_equal_texts_are_in_the_same_split_with_any_label(tmp_path: Path) -> None:
     twice = [(text, {"good": "bad", "bad": "good"}[label]) for text, label in reviews()]
     rows = rows_of(DataSource(CSV, write_csv(tmp_path / "my.csv", reviews() + twice), {"unknown": False}))
     for part in rows.values():
@@ -125,7 +127,7 @@ def test_equal_texts_share_a_split_whatever_their_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task_id", [TEXT, CSV])
-def test_batches_have_the_ids_of_the_alphabet(task_id: str, tmp_path: Path) -> None:
+def test_batches_have_the_ids_of_the_vocabulary(task_id: str, tmp_path: Path) -> None:
     file = tmp_path / "my"
     file.write_text("\n".join([*LINES, "déjà vu"])) if task_id == TEXT else write_csv(file, reviews())
     source = DataSource(task_id, file)
@@ -152,7 +154,7 @@ WRONG_TEXTS = [
 
 
 @pytest.mark.parametrize(("content", "message"), WRONG_TEXTS)
-def test_texts_that_cannot_be_read_are_named_with_the_place(tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_texts_raise_errors_with_the_position(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "my").write_bytes(content)
     with pytest.raises(InvalidInputError, match=message) as caught:
         DataSource(TEXT, tmp_path / "my")
@@ -166,7 +168,7 @@ def lines_of(*lines: str) -> bytes:
 GOOD = [f"{text},{label}" for text, label in reviews()]
 WRONG_CSVS = [
     (b"", r"my is empty"),
-    (lines_of("sentence,class", *GOOD), r"columns 'sentence', 'class' of .*my; need 'text' once, or name another one"),
+    (lines_of("sentence,class", *GOOD), r"columns 'sentence', 'class' of .*my; need 'text' once, or choose another"),
     (lines_of("text,text,label", *GOOD), r"need 'text' once"),
     (lines_of("text", *GOOD), r"columns 'text' of .*my; need 'label' once"),
     (lines_of("text,label", *GOOD, "no label here"), r"1 values in line 62 of .*my; the header has 2 columns"),
@@ -176,22 +178,22 @@ WRONG_CSVS = [
     (lines_of("text,label", *(f"{n} x,l{n}" for n in range(101))), r"101 different labels in column 'label' of .*100"),
     (lines_of("text,label", *(f"{n} x,good" for n in range(20))), r"1 different labels in column 'label' of"),
     (lines_of("text,label", *GOOD[:9]), r"9 different texts in .*my; need 10 or more"),
-    (lines_of("text,label", *(f"{n},l{n}" for n in range(12))), r"label 'l\d+' of .*my has no row among those for"),
-    (lines_of("text,label", *(f"w{n},{'ab'[n % 2]}" for n in range(30))), r"0 different words that stand more than"),
-    (lines_of("text,label", "x" * 200_000 + ",a"), r"line 2 of .*my is no CSV: field larger than field limit"),
+    (lines_of("text,label", *(f"{n},l{n}" for n in range(12))), r"label 'l\d+' of .*my has no training row"),
+    (lines_of("text,label", *(f"w{n},{'ab'[n % 2]}" for n in range(30))), r"0 different words that occur more than"),
+    (lines_of("text,label", "x" * 200_000 + ",a"), r"line 2 of .*my is not valid CSV: field larger than field limit"),
     (lines_of("text,label", *GOOD, "\xe9,good").decode().encode("latin-1"), r"byte 0xe9 at position \d+ of .*my"),
 ]
 
 
 @pytest.mark.parametrize(("content", "message"), WRONG_CSVS)
-def test_csvs_that_cannot_be_read_are_named_with_the_place(tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_csv_files_raise_errors_with_the_position(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "my").write_bytes(content)
     with pytest.raises(InvalidInputError, match=message) as caught:
         DataSource(CSV, tmp_path / "my")
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_and_too_large_files_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "my.txt"
     with pytest.raises(InvalidInputError, match=r"my\.txt cannot be read: No such file"):
         DataSource(TEXT, file)
@@ -206,7 +208,7 @@ def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeypatc
         DataSource(TEXT, file)
 
 
-def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_invalid_options_are_errors(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("\n".join(LINES))
     with pytest.raises(UnknownNameError, match=r"no data option of char_completion/custom 'text'; known: window"):
         DataSource(TEXT, tmp_path / "my.txt", {"text": "review"})
@@ -215,13 +217,13 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ):
         DataSource(CSV, tmp_path / "my.txt", {"window": 3})
     for value in (1, 65_537, True, "8", 8.0):
-        with pytest.raises(InvalidConfigError, match=f"data option window {value!r} of {TEXT}; need"):
+        with pytest.raises(InvalidConfigError, match=f"window={value!r}: must be .*data option of {TEXT}"):
             DataSource(TEXT, tmp_path / "my.txt", {"window": value})
     with pytest.raises(UnknownNameError, match="no data option of qrsu/easy 'window'"):
         DataSource("qrsu/easy", None, {"window": 3})
 
 
-def test_only_the_config_own_has_rows_of_a_file(tmp_path: Path) -> None:
+def test_only_the_config_custom_takes_a_file(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("\n".join(LINES))
     for name in list_tasks():
         task = get_task(name)
@@ -229,16 +231,16 @@ def test_only_the_config_own_has_rows_of_a_file(tmp_path: Path) -> None:
             assert resolve(f"{name}/custom") == (task, CUSTOM)
             assert CUSTOM not in task.configs
             assert resolve(f"{name}/own") == (task, CUSTOM), "the name in records of 0.1"
-            with pytest.raises(InvalidInputError, match=f"^{name}/custom has the rows of a file, and none is given"):
+            with pytest.raises(InvalidInputError, match=f"^{name}/custom: no file given"):
                 Split(f"{name}/custom", "test")
         else:
             with pytest.raises(UnknownNameError, match=f"no config of {name} 'custom'"):
                 resolve(f"{name}/custom")
-        with pytest.raises(InvalidInputError, match=f"for {name}/{task.configs[0].name}, which has rows of its own"):
+        with pytest.raises(InvalidInputError, match=f"for {name}/{task.configs[0].name}: only the config custom"):
             DataSource(f"{name}/{task.configs[0].name}", tmp_path / "my.txt")
 
 
-def test_without_a_file_a_source_is_the_task_itself() -> None:
+def test_source_without_a_file_has_the_rows_of_the_task() -> None:
     source = DataSource("qrsu/easy")
     assert source.split("test", 3)[7] == Split("qrsu/easy", "test", 3)[7]
     assert source.schema == Split("qrsu/easy").schema

@@ -1,4 +1,4 @@
-"""A data set folder: whole or not there, the same bytes each time, and readable by `datasets` alone."""
+"""Dataset folders: atomic writes, reproducible bytes, and reading with `datasets`."""
 
 import os
 import signal
@@ -41,35 +41,35 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("task", list_tasks())
 def test_every_config_is_written_and_described(task, folder):
     configs = [config.name for config in get_task(task).configs]
-    given = any(Split(f"{task}/{config}").size is not None for config in configs)
-    seed = 0 if given else 5
-    sizes = {} if given else SMALL  # those of one config may be too many for another
+    fixed = any(Split(f"{task}/{config}").size is not None for config in configs)
+    seed = 0 if fixed else 5
+    sizes = {} if fixed else SMALL  # sizes may exceed the fixed rows of a config
     record = write_folder(task, folder, seed=seed, **sizes)
     assert record == DatasetRecord.load(folder)
     assert list(record.configs) == configs
     files = {f"{config}/{split}-00000-of-00001.parquet" for config in configs for split in SPLITS}
     assert set(contents(folder)) == files | {"dataset.json"}
     for config in configs:
-        facts = record.configs[config]
+        entry = record.configs[config]
         task_id = f"{task}/{config}"
         schema = Split(task_id).schema
         for split in SPLITS:
             size = sizes.get(f"{split}_size", published_sizes(task_id)[split])
             rows = Split(task_id, split, seed)
             table = rows_table(rows, 0, size)
-            said, path = facts["splits"][split], folder / config / f"{split}-00000-of-00001.parquet"
+            info, path = entry["splits"][split], folder / config / f"{split}-00000-of-00001.parquet"
             assert load_folder(folder, f"{task}/{config}", split).equals(table)
-            drawn = list(rows.batches(0, size))
-            targets = [example.target for batch in drawn for example in rows.examples(batch)]
+            batches = list(rows.batches(0, size))
+            targets = [example.target for batch in batches for example in rows.examples(batch)]
             flat = targets if schema.target != "step_class" else [name for row in targets for name in row]
             labels = Counter(flat)
             numbers = np.array(targets if schema.target == "number" else [0.0], np.float32)
-            assert said == {
+            assert info == {
                 "rows": size,
                 "digest": digest(table),
                 "bytes": path.stat().st_size,
                 "labels": {label: labels[label] for label in schema.labels},
-                "mean_length": pytest.approx(sum(int(batch.lengths.sum()) for batch in drawn) / size),
+                "mean_length": pytest.approx(sum(int(batch.lengths.sum()) for batch in batches) / size),
             } | (
                 {"numbers": pytest.approx([numbers.min(), numbers.mean(), numbers.max()])}
                 if schema.target == "number" else {}
@@ -78,9 +78,9 @@ def test_every_config_is_written_and_described(task, folder):
                 if schema.vocabulary is not None and schema.vocabulary.separator else {}
             )  # fmt: skip
         shown = [Split(task_id, "train", seed)[i] for i in range(min(5, rows_for(task_id, "train", 5)))]
-        assert len(facts["examples"]) == len(shown)
+        assert len(entry["examples"]) == len(shown)
         if schema.vocabulary is not None and schema.target == "class":
-            assert facts["examples"] == [list(row) for row in shown]
+            assert entry["examples"] == [list(row) for row in shown]
 
 
 def test_overlap_counts_distinct_texts(folder):
@@ -93,7 +93,7 @@ def test_overlap_counts_distinct_texts(folder):
     assert shared == {"a/b": 1, "a/c": 2, "b/c": 1}
 
 
-def test_datasets_alone_reads_the_folder_as_the_builder_gives_it(folder, tmp_path):
+def test_datasets_reads_the_folder_with_the_rows_of_the_builder(folder, tmp_path):
     write_folder("qrsu", folder, configs=["hard", "easy"], **SMALL)
     lines = ["---", "configs:"]
     for config in ("hard", "easy"):
@@ -116,12 +116,12 @@ def test_equal_arguments_give_equal_bytes(tmp_path):
     for folder, seed in ((one, 0), (two, 0), (other, 1)):
         write_folder("qrsu", folder, configs=["normal"], seed=seed, train_size=70_000, validation_size=9, test_size=9)
     first, second, third = map(contents, (one, two, other))
-    del first["dataset.json"], second["dataset.json"]  # it holds the time it took
+    del first["dataset.json"], second["dataset.json"]  # it has the duration
     assert first == second
     assert all(first[name] != third[name] for name in first)
 
 
-def test_files_are_what_a_viewer_wants(folder):
+def test_format_of_parquet_files(folder):
     write_folder("qrsu", folder, configs=["easy"], train_size=70_000)
     file = pq.ParquetFile(folder / "easy" / "train-00000-of-00001.parquet")
     assert file.metadata.num_rows == 70_000
@@ -133,7 +133,7 @@ def test_files_are_what_a_viewer_wants(folder):
 
 def test_published_sizes_are_the_default(folder):
     record = write_folder("qrsu", folder, configs=["easy"])
-    assert {split: facts["rows"] for split, facts in record.configs["easy"]["splits"].items()} == SIZES
+    assert {split: info["rows"] for split, info in record.configs["easy"]["splits"].items()} == SIZES
 
 
 def test_progress_counts_rows(folder):
@@ -142,11 +142,11 @@ def test_progress_counts_rows(folder):
     assert seen == [(1500, 3260), (1600, 3260), (1630, 3260), (3130, 3260), (3230, 3260), (3260, 3260)]
 
 
-def test_a_finished_data_set_is_replaced_only_if_asked(folder):
+def test_dataset_is_replaced_only_with_overwrite(folder):
     write_folder("qrsu", folder, configs=["easy", "normal"], **SMALL)
     (folder / "README.md").write_text("a card")
     before = contents(folder)
-    with pytest.raises(OutputExistsError, match="holds a data set of qrsu; overwrite it, or give another folder"):
+    with pytest.raises(OutputExistsError, match="has a dataset of qrsu; overwrite it, or choose another folder"):
         write_folder("qrsu", folder, **EASY)
     assert contents(folder) == before
     write_folder("qrsu", folder, overwrite=True, configs=["hard"], **SMALL)
@@ -156,33 +156,33 @@ def test_a_finished_data_set_is_replaced_only_if_asked(folder):
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("content", ["notes.txt", "easy/train-00000-of-00001.parquet", ".git/config", "run.json"])
-def test_a_folder_of_something_else_is_left_alone(content, overwrite, folder):
+def test_folder_with_other_content_does_not_change(content, overwrite, folder):
     (folder / content).parent.mkdir(parents=True, exist_ok=True)
     (folder / content).write_text("mine")
-    with pytest.raises(OutputExistsError, match="holds something that is no data set; give another folder"):
+    with pytest.raises(OutputExistsError, match="has files that are not part of a dataset; choose another folder"):
         write_folder("qrsu", folder, overwrite=overwrite, **EASY)
     assert contents(folder) == {content: b"mine"}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_own_files_beside_a_data_set_are_left_alone(overwrite, folder):
+def test_dataset_with_additional_files_does_not_change(overwrite, folder):
     write_folder("qrsu", folder, **EASY)
     (folder / "notes.txt").write_text("mine")
     before = contents(folder)
-    with pytest.raises(OutputExistsError, match=r"holds notes\.txt, which a build of qrsu does not replace"):
+    with pytest.raises(OutputExistsError, match=r"has notes\.txt, which a build of qrsu does not replace"):
         write_folder("qrsu", folder, overwrite=overwrite, **EASY)
     assert contents(folder) == before
 
 
-def test_a_data_set_of_another_task_is_left_alone(folder):
+def test_dataset_of_another_task_does_not_change(folder):
     record = write_folder("qrsu", folder, **EASY)
     record.task = "other"
     record.save(folder)
-    with pytest.raises(OutputExistsError, match="holds the data set other, which a build of qrsu does not replace"):
+    with pytest.raises(OutputExistsError, match="has the dataset other, which a build of qrsu does not replace"):
         write_folder("qrsu", folder, overwrite=True, **EASY)
 
 
-def test_a_file_in_the_way_is_left_alone(folder):
+def test_file_with_the_name_of_the_folder_does_not_change(folder):
     folder.parent.mkdir()
     folder.write_text("mine")
     with pytest.raises(OutputExistsError):
@@ -192,7 +192,7 @@ def test_a_file_in_the_way_is_left_alone(folder):
 
 def test_an_empty_folder_is_filled_in_place(folder):
     folder.mkdir(parents=True)
-    number = folder.stat().st_ino  # it may be the root of a disk, or somebody's current directory
+    number = folder.stat().st_ino  # it may be a mount point, or the current directory of a process
     write_folder("qrsu", folder, **EASY)
     assert folder.stat().st_ino == number
     assert set(contents(folder)) == {f"easy/{split}-00000-of-00001.parquet" for split in SPLITS} | {"dataset.json"}
@@ -223,7 +223,7 @@ def child(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("state", ["absent", "empty", "finished"])
-def test_a_killed_build_leaves_no_data_set_and_the_next_one_takes_its_rest_away(state, folder):
+def test_killed_build_leaves_no_dataset_and_the_next_one_deletes_its_files(state, folder):
     if state == "empty":
         folder.mkdir(parents=True)
     if state == "finished":
@@ -245,7 +245,7 @@ def test_a_killed_build_leaves_no_data_set_and_the_next_one_takes_its_rest_away(
 
 
 @pytest.mark.parametrize("state", ["absent", "finished"])
-def test_a_disk_that_refuses_is_one_line_and_leaves_what_was_there(state, folder):
+def test_full_disk_raises_a_one_line_error_and_changes_nothing(state, folder):
     if state == "finished":
         write_folder("qrsu", folder, **EASY)
     before = contents(folder)
@@ -266,26 +266,26 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_what_was_there(state, folder
     assert list(folder.parent.iterdir()) == ([] if state == "absent" else [folder])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_one_line(folder):
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
+def test_read_only_folder_raises_an_error(folder):
     folder.parent.mkdir()
     folder.parent.chmod(0o500)
     with pytest.raises(SaveError, match="Permission denied"):
         write_folder("qrsu", folder, **EASY)
 
 
-def test_a_file_where_a_folder_should_be_is_one_line(folder):
+def test_file_as_parent_folder_raises_an_error(folder):
     folder.parent.write_text("mine")
     with pytest.raises(SaveError, match=r"cannot write .*qrsu: ."):
         write_folder("qrsu", folder, **EASY)
 
 
-def test_two_builds_at_once_do_not_disturb_each_other(folder):
+def test_concurrent_builds_do_not_overwrite_each_other(folder):
     def another(done: int, total: int) -> None:
         if done == total:
             write_folder("qrsu", folder, configs=["normal"], **SMALL)
 
-    with pytest.raises(OutputExistsError, match="holds a data set of qrsu"):
+    with pytest.raises(OutputExistsError, match="has a dataset of qrsu"):
         write_folder("qrsu", folder, progress=another, **EASY)
     assert list(DatasetRecord.load(folder).configs) == ["normal"]
     assert list(folder.parent.iterdir()) == [folder]
@@ -295,14 +295,18 @@ def test_two_builds_at_once_do_not_disturb_each_other(folder):
     ("arguments", "error", "message"),
     [
         ({"configs": ["tough"]}, UnknownNameError, "no config of qrsu 'tough'; known: easy"),
-        ({"configs": []}, InvalidInputError, "configs none of qrsu; give one or more"),
-        ({"configs": ["easy", "easy"]}, InvalidInputError, "configs easy, easy of qrsu; give one or more, each once"),
-        ({"train_size": 0}, InvalidInputError, "train_size 0 for qrsu"),
-        ({"test_size": 1.5}, InvalidInputError, "test_size 1.5 for qrsu"),
-        ({"seed": "x"}, InvalidInputError, "seed 'x'"),
+        ({"configs": []}, InvalidInputError, r"configs=\[\]: must be one or more"),
+        (
+            {"configs": ["easy", "easy"]},
+            InvalidInputError,
+            r"configs=\['easy', 'easy'\]: must be one or more, without duplicates",
+        ),
+        ({"train_size": 0}, InvalidInputError, "train_size=0: must be .*qrsu"),
+        ({"test_size": 1.5}, InvalidInputError, "test_size=1.5: must be .*qrsu"),
+        ({"seed": "x"}, InvalidInputError, "seed='x'"),
     ],
 )
-def test_impossible_arguments_are_refused_before_anything_is_made(arguments, error, message, folder):
+def test_invalid_arguments_are_errors_before_a_folder_is_created(arguments, error, message, folder):
     with pytest.raises(error, match=message):
         write_folder("qrsu", folder, **(SMALL | arguments))
     assert not folder.parent.exists()
@@ -321,16 +325,16 @@ def test_reading_a_folder_back(folder):
         load_folder(folder, "qrsu/hard", "train")
     with pytest.raises(UnknownNameError, match="'dev'; known: train, validation, test"):
         load_folder(folder, "qrsu/easy", "dev")
-    with pytest.raises(InvalidInputError, match="holds qrsu, not adding"):
+    with pytest.raises(InvalidInputError, match="has the dataset qrsu, not adding"):
         load_folder(folder, "adding/easy", "train")
 
 
-def test_damage_is_found(folder):
+def test_damaged_files_are_errors(folder):
     write_folder("qrsu", folder, **EASY)
     train, test = (folder / "easy" / f"{split}-00000-of-00001.parquet" for split in ("train", "test"))
     whole = train.read_bytes()
     train.write_bytes(test.read_bytes())
-    with pytest.raises(CorruptFileError, match=r"holds other rows than dataset\.json says"):
+    with pytest.raises(CorruptFileError, match=r"has other rows than dataset\.json"):
         load_folder(folder, "qrsu/easy", "train")
     for damaged in (whole[: len(whole) // 2], b"", whole[:200] + bytes(100) + whole[300:]):
         train.write_bytes(damaged)

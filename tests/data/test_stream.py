@@ -1,4 +1,4 @@
-"""Endless streams: shared without overlap, resumed exactly, in this process and in others."""
+"""Endless streams: disjoint shards, and exact resuming in this process and in others."""
 
 import json
 import os
@@ -41,9 +41,9 @@ def take(dataset, count: int) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("task_id", OF_EACH_TASK)
-def test_a_stream_is_the_split(task_id):
+def test_stream_has_the_rows_of_the_split(task_id):
     if Split(task_id).size is not None:
-        with pytest.raises(InvalidConfigError, match=f"a stream of {task_id}, whose .* rows are given"):
+        with pytest.raises(InvalidConfigError, match=f"stream of {task_id}, which has .* fixed train rows"):
             seqhub.stream(task_id)
         return
     endless = seqhub.stream(task_id, "test", seed=4)
@@ -51,34 +51,34 @@ def test_a_stream_is_the_split(task_id):
     assert endless.features == features_of(Split(task_id).schema)
     wanted = rows_table(Split(task_id, "test", 4), 0, 2 * BLOCK)
     assert next(endless.with_format("arrow").iter(2 * BLOCK)) == wanted
-    assert list(islice(endless, 5)) == wanted[:5].to_pylist()  # each iterator starts afresh
+    assert list(islice(endless, 5)) == wanted[:5].to_pylist()  # each iterator starts at the first row
 
 
-def test_its_first_rows_are_the_published_ones(tmp_path):
+def test_first_rows_are_the_published_rows(tmp_path):
     published = seqhub.load_dataset("qrsu", "easy", split="train", train_size=3000, cache_dir=str(tmp_path))
     assert list(stream(EASY).take(3000)) == published.to_list()
 
 
 @settings(max_examples=30, deadline=None)
 @given(world_size=st.integers(1, 40), data=st.data())
-def test_ranks_share_the_blocks_in_turn(world_size, data):
+def test_ranks_get_every_nth_block(world_size, data):
     rank = data.draw(st.integers(0, world_size - 1))
     part = split_dataset_by_node(stream(EASY), rank, world_size)
     if NUM_SHARDS % world_size == 0:
         assert take(part, BLOCK + 1) == block(rank) + block(rank + world_size)[:1]
-    else:  # `datasets` then deals out single examples
+    else:  # `datasets` then distributes single examples
         everything = [row for number in range(2) for row in block(number)]
         wanted = everything[rank::world_size]
         assert take(part, len(wanted)) == wanted
 
 
-def test_the_number_of_shards_divides_by_what_is_common():
+def test_common_numbers_of_readers_divide_the_number_of_shards():
     common = [*range(1, 11), 12, 14, 15, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 256, 512, 1024]
     assert all(NUM_SHARDS % number == 0 for number in common)
 
 
 class Watched(torch.utils.data.IterableDataset):
-    """In a worker: who reads, each text in chunks, and the position after each chunk."""
+    """Dataset for workers that yields the worker, chunks of rows, and the position after each chunk."""
 
     def __init__(self, rows: IterableDataset, states: dict[int, dict] | None = None, size: int = 700) -> None:
         self.rows, self.states, self.size = rows, states or {}, size
@@ -93,7 +93,7 @@ class Watched(torch.utils.data.IterableDataset):
 
 
 def read(rows: IterableDataset, chunks: int, method: str, workers: int, states: dict[int, dict] | None = None):
-    """Rows and last position of each worker after `chunks` chunks each."""
+    """Return the rows and the last position of each worker after `chunks` chunks each."""
     loader = DataLoader(
         Watched(rows, states), batch_size=None, num_workers=workers, multiprocessing_context=method, timeout=60
     )
@@ -106,15 +106,15 @@ def read(rows: IterableDataset, chunks: int, method: str, workers: int, states: 
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_of_ranks_share_without_overlap_and_resume_exactly(method):
+def test_workers_of_ranks_have_disjoint_rows_and_resume_exactly(method):
     workers = 2
-    for rank in range(2 if method == "fork" else 1):  # a spawned worker imports everything anew: seconds
+    for rank in range(2 if method == "fork" else 1):  # a spawned worker imports everything again, which takes seconds
         rows = split_dataset_by_node(stream(EASY), rank, 2)
         before, states = read(rows, 2, "fork", workers)
         after, _ = read(rows, 2, method, workers, json.loads(json.dumps(states), object_hook=by_number))
         for worker in range(workers):
-            mine = [row for number in range(3) for row in block(rank + 2 * worker + 4 * number)]
-            assert before[worker] + after[worker] == mine[:2800]
+            expected = [row for number in range(3) for row in block(rank + 2 * worker + 4 * number)]
+            assert before[worker] + after[worker] == expected[:2800]
 
 
 def by_number(value: dict) -> dict:
@@ -163,7 +163,7 @@ def test_map_filter_and_skip_work_as_on_any_stream():
     assert all(row["length"] == len(row["text"]) for row in rows.take(7))
 
 
-def test_shuffling_mixes_what_its_buffer_holds():
+def test_shuffling_mixes_the_rows_of_its_buffer():
     rows = take(stream(EASY).shuffle(seed=1, buffer_size=512), 512)
     assert rows != block(0)[:512]
     assert rows == take(stream(EASY).shuffle(seed=1, buffer_size=512), 512)
@@ -172,14 +172,14 @@ def test_shuffling_mixes_what_its_buffer_holds():
     assert set(one_buffer) <= set(block(0))
 
 
-def test_a_far_position_is_reached_at_once():
+def test_resuming_at_a_distant_position_is_immediate():
     rows = stream("qrsu/nightmare")
     take(rows, 1)
     state = rows.state_dict()
     position = state["examples_iterable"]
     while "block" not in position:
         position = position["examples_iterable"]
-    position["block"] = 10**9  # a trillion examples on
+    position["block"] = 10**9  # a trillion examples later
     rows.load_state_dict(state)
     assert take(rows, 3) == block(10**9, "qrsu/nightmare")[1:4]
 
@@ -202,7 +202,7 @@ print(json.dumps([row["text"] for row in itertools.islice(rows, 700)]))
     assert json.loads(out) == wanted[1500:2200]
 
 
-def test_a_position_of_another_stream_is_refused():
+def test_position_of_another_stream_is_an_error():
     rows = stream(EASY)
     take(rows, 1)
     for other in (stream("qrsu/hard"), stream(EASY, "test"), stream(EASY, seed=1)):
@@ -217,7 +217,7 @@ def test_a_position_of_another_stream_is_refused():
         (("qrs/easy",), UnknownNameError, "no task 'qrs'; known: "),
         (("qrsu",), UnknownNameError, "no config of qrsu ''; known: easy"),
         (("qrsu/easy", "dev"), UnknownNameError, "known: train, validation, test"),
-        (("qrsu/easy", "train", "x"), InvalidInputError, "seed 'x'"),
+        (("qrsu/easy", "train", "x"), InvalidInputError, "seed='x'"),
     ],
 )
 def test_unknown_names_list_the_known_ones(arguments, error, message):

@@ -1,4 +1,4 @@
-"""One table in every format: the same classes, words, rows and splits."""
+"""Readers of tables: equal classes, words, rows and splits in every format."""
 
 import csv
 import io
@@ -63,11 +63,11 @@ WRITERS: dict[str, Callable[[Rows, Path], None]] = {
 }
 
 LABELS: dict[str, st.SearchStrategy[list[Any]]] = {
-    "whole numbers": st.lists(st.integers(-20, 1200), min_size=2, max_size=12, unique=True),
-    "large whole numbers": st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=12, unique=True),
+    "integers": st.lists(st.integers(-20, 1200), min_size=2, max_size=12, unique=True),
+    "large integers": st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=12, unique=True),
     "floats": st.lists(st.floats(-1e6, 1e6).map(lambda each: round(each, 3)), min_size=2, max_size=12, unique=True),
-    "whole floats": st.lists(st.integers(-9, 99).map(float), min_size=2, max_size=12, unique=True),
-    "truth values": st.just([True, False]),
+    "integral floats": st.lists(st.integers(-9, 99).map(float), min_size=2, max_size=12, unique=True),
+    "booleans": st.just([True, False]),
     "digits": st.lists(st.from_regex(r"0?[0-9]{1,3}", fullmatch=True), min_size=2, max_size=12, unique=True),
     "words": st.lists(st.text("abcäöЖ文\U0001f600 ,;\"\'\t\n", min_size=1).map(str.strip).filter(bool),
                       min_size=2, max_size=12, unique=True),
@@ -83,14 +83,14 @@ def everything(source: DataSource) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_a_table_means_the_same_in_every_format(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_all_formats_give_the_same_rows(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     words = st.text(
         st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]) | st.sampled_from('\n\t",'), max_size=8
     )
 
     @settings(max_examples=4, deadline=None)
     @given(labels=LABELS[kind], text=words)
-    @example(labels=list(dict(whole=range(12))["whole"]) if kind == "whole numbers" else [True, False], text="007")
+    @example(labels=list(dict(whole=range(12))["whole"]) if kind == "integers" else [True, False], text="007")
     def holds(labels: list[Any], text: str) -> None:
         folder = tmp_path_factory.mktemp("formats")
         rows = [
@@ -106,7 +106,7 @@ def test_a_table_means_the_same_in_every_format(kind: str, tmp_path_factory: pyt
     holds()
 
 
-def test_whole_numbers_stand_in_their_order_in_every_format(tmp_path: Path) -> None:
+def test_integer_classes_are_in_numeric_order_in_every_format(tmp_path: Path) -> None:
     rows: Rows = [(f"word{n % 12} in row {n}", n % 12) for n in range(600)]
     for name, write in WRITERS.items():
         write(rows, tmp_path / name)
@@ -121,7 +121,7 @@ MISSING = [None, "", "  "]
 
 @pytest.mark.parametrize("column", ["text", "label"])
 @pytest.mark.parametrize("value", MISSING, ids=repr)
-def test_a_missing_value_is_told_with_its_place_in_every_format(column: str, value: Any, tmp_path: Path) -> None:
+def test_missing_value_is_an_error_with_its_position_in_every_format(column: str, value: Any, tmp_path: Path) -> None:
     rows: Rows = [(f"text {number} said", ("a", "b")[number % 2]) for number in range(60)]
     rows[40] = (value, "a") if column == "text" else ("fine text", value)
     for name, write in WRITERS.items():
@@ -134,7 +134,7 @@ def test_a_missing_value_is_told_with_its_place_in_every_format(column: str, val
             DataSource("sentiment/custom", tmp_path / name)
 
 
-def test_a_column_split_names_the_splits_in_every_format(tmp_path: Path) -> None:
+def test_column_split_assigns_rows_to_splits_in_every_format(tmp_path: Path) -> None:
     names = ["train", "train", "test", "validation", None, ""]
     frame = pd.DataFrame(
         {
@@ -162,14 +162,14 @@ WRONG = [
     ("rows.jsonl", b'{"text": "a", "label": [1]}\n', r"label of type list in line 1 of"),
     ("rows.jsonl", b'{"text": {"a": 1}, "label": 1}\n', r"text of type dict in line 1 of"),
     ("rows.jsonl", b'{"text": "\\ud800", "label": 1}\n', r"character '\\ud800' in line 1 of"),
-    ("rows.jsonl", b'{"review": "a", "label": 1}\n', r"columns 'review', 'label' of .*; need 'text' once, or name"),
+    ("rows.jsonl", b'{"review": "a", "label": 1}\n', r"columns 'review', 'label' of .*; need 'text' once, or choose"),
     ("rows.parquet", b"text,label\n", r"rows.parquet cannot be read as Parquet: "),
     ("rows.arrow", b"text,label\n", r"rows.arrow cannot be read as Arrow: "),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content", "message"), WRONG)
-def test_what_cannot_be_read_is_one_line_with_its_place(
+def test_invalid_files_raise_one_line_errors_with_the_position(
     name: str, content: bytes, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -178,7 +178,7 @@ def test_what_cannot_be_read_is_one_line_with_its_place(
     assert "\n" not in str(caught.value)
 
 
-def test_vectors_mean_the_same_in_every_format(tmp_path: Path) -> None:
+def test_all_formats_give_the_same_vectors(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     rows = [
         {"input_values": [*random.integers(-3, 3, (1 + n % 4, 2)).tolist(), [0.1, n]], "label": n % 11}
@@ -201,11 +201,11 @@ def test_vectors_mean_the_same_in_every_format(tmp_path: Path) -> None:
             assert np.array_equal(parts[split].inputs, others[split].inputs)
             assert np.array_equal(parts[split].labels, others[split].labels)
     (tmp_path / "rows.csv").write_text("input_values,label\n")
-    with pytest.raises(InvalidInputError, match=r"rows.csv is CSV, which has no lists; need Parquet, Arrow or JSON"):
+    with pytest.raises(InvalidInputError, match=r"rows.csv is a CSV file, without lists; need Parquet, Arrow or JSON"):
         read_vectors(tmp_path / "rows.csv")
 
 
-def test_folders_in_the_path_are_no_columns(tmp_path: Path) -> None:
+def test_folders_in_the_path_do_not_add_columns(tmp_path: Path) -> None:
     folder = tmp_path / "label=1"
     folder.mkdir()
     pq.write_table(table([(f"text {n} said", "ab"[n % 2]) for n in range(60)]), folder / "rows.parquet")

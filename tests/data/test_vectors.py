@@ -1,4 +1,4 @@
-"""Files of labelled vectors: what was written comes back, each row in its split, and what is wrong is one line."""
+"""Files of labelled vectors: written and read rows, splits, and one-line errors."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def contents(part: Batch, names: tuple[str, ...]) -> set[tuple[bytes, str]]:
 
 
 @pytest.mark.parametrize("number", [30, 1024, 2500])
-def test_rows_come_back_each_in_one_split(number: int, tmp_path: Path) -> None:
+def test_written_rows_are_read_each_in_one_split(number: int, tmp_path: Path) -> None:
     rows = rows_of(number)
     assert write_vectors(tmp_path / "rows.parquet", rows) == {"": number}
     schema, parts = read_vectors(tmp_path / "rows.parquet")
@@ -56,7 +56,7 @@ def test_rows_come_back_each_in_one_split(number: int, tmp_path: Path) -> None:
     assert all(np.array_equal(parts[split].inputs, again[split].inputs) for split in SPLITS)
 
 
-def test_named_splits_are_kept_and_missing_ones_are_taken_from_training(tmp_path: Path) -> None:
+def test_column_split_is_used_and_missing_splits_are_made_of_training_rows(tmp_path: Path) -> None:
     file = tmp_path / "rows.parquet"
     for names in (
         ("train", "test"),
@@ -81,7 +81,7 @@ def test_named_splits_are_kept_and_missing_ones_are_taken_from_training(tmp_path
         assert sum(map(len, parts.values())) == 200
 
 
-def test_equal_sequences_share_a_split_and_order_does_not_matter(tmp_path: Path) -> None:
+def test_equal_sequences_are_in_the_same_split_in_any_order(tmp_path: Path) -> None:
     rows = rows_of(60)
     write_vectors(tmp_path / "one.parquet", rows)
     write_vectors(tmp_path / "two.parquet", [*reversed(rows), *rows])
@@ -92,7 +92,7 @@ def test_equal_sequences_share_a_split_and_order_does_not_matter(tmp_path: Path)
 
 
 @pytest.mark.parametrize("task_id", TASK_IDS)
-def test_a_source_has_the_rows_of_the_file(task_id: str, tmp_path: Path) -> None:
+def test_source_has_the_rows_of_the_file(task_id: str, tmp_path: Path) -> None:
     write_vectors(tmp_path / "rows.parquet", rows_of(60))
     source = DataSource(task_id, tmp_path / "rows.parquet")
     assert source.sizes == {"train": 50, "validation": 5, "test": 5}
@@ -101,7 +101,7 @@ def test_a_source_has_the_rows_of_the_file(task_id: str, tmp_path: Path) -> None
         DataSource(task_id, tmp_path / "rows.parquet", {"window": 3})
 
 
-def test_labels_that_are_numbers_stand_in_their_order(tmp_path: Path) -> None:
+def test_number_labels_are_in_numeric_order(tmp_path: Path) -> None:
     steps = pa.array([[[float(n)]] for n in range(110)])
     for labels in (pa.array([n % 11 for n in range(110)]), pa.array([str(n % 11) for n in range(110)])):
         pq.write_table(pa.table({"input_values": steps, "label": labels}), tmp_path / "rows.parquet")
@@ -113,17 +113,17 @@ def test_labels_that_are_numbers_stand_in_their_order(tmp_path: Path) -> None:
 STEPS: list[Any] = [[[1.0 * n, 2.0]] for n in range(20)]
 LABELS: list[Any] = ["a", "b"] * 10
 WRONG: list[tuple[dict[str, list[Any]], str]] = [
-    ({"label": LABELS}, "columns label; a feed needs input_values and label"),
+    ({"label": LABELS}, "columns label; need input_values and label"),
     ({"input_values": STEPS}, "columns input_values; need input_values and label"),
-    ({"input_values": [[], *STEPS[1:]], "label": LABELS}, "no steps in row 0; a sequence has one or more"),
+    ({"input_values": [[], *STEPS[1:]], "label": LABELS}, "no steps in row 0; need at least one"),
     ({"input_values": [*STEPS[:7], [], *STEPS[8:]], "label": LABELS}, "no steps in row 7"),
-    ({"input_values": [*STEPS[:-1], [[1.0, 2.0], [1.0]]], "label": LABELS}, "1 values at step 1 of row 19; .* needs 2"),
+    ({"input_values": [*STEPS[:-1], [[1.0, 2.0], [1.0]]], "label": LABELS}, "1 values at step 1 of row 19; need 2"),
     ({"input_values": [*STEPS[:-1], [[1.0, float("nan")]]], "label": LABELS}, "nan at step 0 of row 19"),
     ({"input_values": [[[float("-inf"), 0.0]], *STEPS[1:]], "label": LABELS}, "-inf at step 0 of row 0"),
     ({"input_values": [None, *STEPS[1:]], "label": LABELS}, "no input_values in row 0"),
-    ({"input_values": [1.0] * 20, "label": LABELS}, "a column of type double; a feed needs lists"),
+    ({"input_values": [1.0] * 20, "label": LABELS}, "a column of type double; need lists"),
     ({"input_values": [[1.0]] * 20, "label": LABELS}, "steps of type double"),
-    ({"input_values": STEPS, "label": [None, *LABELS[1:]]}, "no label in row 0; every row needs one"),
+    ({"input_values": STEPS, "label": [None, *LABELS[1:]]}, "no label in row 0; need one in every row"),
     ({"input_values": STEPS, "label": [0.5] * 20}, "1 different labels; need 2 to 100"),
     ({"input_values": STEPS, "label": [[1]] * 20}, r"label \[1\] in row 0; need texts or numbers"),
     ({"input_values": STEPS, "label": ["a"] * 20}, "1 different labels; need 2 to 100"),
@@ -131,13 +131,13 @@ WRONG: list[tuple[dict[str, list[Any]], str]] = [
     ({"input_values": STEPS[:2] * 10, "label": LABELS}, "2 different sequences in .*; need 10 or more"),
     (
         {"input_values": STEPS, "label": LABELS, "split": ["test", "train"] * 10},
-        "label 'a' of .* has no row among those for",
+        "label 'a' of .* has no training row",
     ),
 ]
 
 
 @pytest.mark.parametrize(("columns", "message"), WRONG)
-def test_what_cannot_be_learnt_from_is_told_with_its_place(
+def test_invalid_rows_raise_one_line_errors_with_the_position(
     columns: dict[str, list[Any]], message: str, tmp_path: Path
 ) -> None:
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
@@ -147,7 +147,7 @@ def test_what_cannot_be_learnt_from_is_told_with_its_place(
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_none_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_files_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "rows.parquet"
     with pytest.raises(InvalidInputError, match=r"rows\.parquet cannot be read as Parquet: "):
         read_vectors(file)
@@ -161,11 +161,11 @@ def test_files_that_are_none_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
         read_vectors(file)
 
 
-def test_nothing_is_replaced_or_left_half_written(tmp_path: Path) -> None:
+def test_files_are_not_replaced_by_accident_or_written_partially(tmp_path: Path) -> None:
     file = tmp_path / "rows.parquet"
     write_vectors(file, rows_of(20))
     before = file.read_bytes()
-    with pytest.raises(OutputExistsError, match=r"rows\.parquet is there; overwrite it, or give another file"):
+    with pytest.raises(OutputExistsError, match=r"rows\.parquet exists; overwrite it, or choose another file"):
         write_vectors(file, rows_of(30))
     with pytest.raises(InvalidInputError, match="steps of 4 values after steps of 3; need one width"):
         write_vectors(file, [*rows_of(1500), *rows_of(1, width=4)], overwrite=True)

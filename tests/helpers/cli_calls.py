@@ -114,9 +114,9 @@ def tree(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Return mode, size and time of everything in a folder; of folders only the mode."""
     found = {}
     for path in folder.rglob("*"):
-        facts = path.lstat()
-        known = (0, 0) if path.is_dir() else (facts.st_size, facts.st_mtime_ns)
-        found[str(path)] = (facts.st_mode, *known)
+        status = path.lstat()
+        size_and_time = (0, 0) if path.is_dir() else (status.st_size, status.st_mtime_ns)
+        found[str(path)] = (status.st_mode, *size_and_time)
     return found
 
 

@@ -14,10 +14,10 @@ class Client:
     """A user with one Hub and one token.
 
     Args:
-        endpoint: Address of the Hub.
+        endpoint: URL of the Hub.
         home: Folder for the caches of huggingface_hub.
-        token: What this user has in HF_TOKEN; None for nothing.
-        xet: Leave Xet on, as it is by default; huggingface_hub then uploads folders in another way.
+        token: Value of HF_TOKEN; None to leave it unset.
+        xet: Enable Xet, the default of huggingface_hub, which then uploads folders in another way.
     """
 
     endpoint: str

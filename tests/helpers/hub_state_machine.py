@@ -74,7 +74,7 @@ class Clients(RuleBasedStateMachine):
         self.moved: dict[str, Repository] = {}  # old names that redirect
 
     def call(self, method: Callable[..., Any], *arguments: Any, fails: bool | int = False, **named: Any) -> Any:
-        """Fails with a 4xx of the Hub, or with this status, or not at all."""
+        """Call a method of the client and check that it fails with a 4xx error, with a given status, or not at all."""
         try:
             answer, error = method(*arguments, repo_type=self.kind, **named), None
         except HfHubHTTPError as caught:

@@ -59,7 +59,7 @@ SHAPES: dict[str, dict[str, Shape]] = {
 
 
 def shapes_of(family: str) -> dict[str, Shape]:
-    """Shapes of a family on real values: those above, or of a family that is not there its defaults."""
+    """Return the shapes of a family on real values: those above, or defaults for other families."""
     if family in SHAPES:
         return SHAPES[family]
     if "input_values" not in list_inputs(family):
@@ -86,7 +86,7 @@ CASES = [
     for preset in list_presets()
     for name, shape in shapes_of(family_of(preset)).items()
     for head in list_heads(family_of(preset))
-    if head != "causal"  # which predicts ids
+    if head != "causal"  # for ids only
 ]
 
 
@@ -104,7 +104,7 @@ def rows_for(case: Case, seed: int, count: int = 6) -> list[Tensor]:
 
 
 def padded(rows: list[Tensor], side: str, width: int, fill: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Values and mask; `side` is left, right or mixed, where row i starts at step i as far as there is room."""
+    """Return values and mask; `side` is left, right, or mixed, where row i starts at step i if it fits."""
     values = torch.full((len(rows), width, *rows[0].shape[1:]), fill)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
     for i, row in enumerate(rows):

@@ -82,11 +82,11 @@ def truncated_gradients(
     """Return gradients of the weights by the forward recursion of the appendix: errors stay in the cells.
 
     Args:
-        config: Of a model of `lstm_hs97`.
-        weights: Its weights.
-        prefix: Of one direction of one layer.
-        inputs: Of all steps.
-        errors: Derivatives of the loss in the outputs of the cells, of all steps.
+        config: Config of a model of `lstm_hs97`.
+        weights: Weights of the model.
+        prefix: Prefix of the names of weights in one direction of one layer.
+        inputs: Inputs of all steps.
+        errors: Derivatives of the loss with respect to the outputs of the cells, of all steps.
     """
     names = [f"{prefix}.{name}_l0" for name in ("weight_ih", "weight_hh", "bias")]
     size, admit_and_show = config.hidden_size, gate_numbers(config)
@@ -94,7 +94,7 @@ def truncated_gradients(
     units = len(weights[names[0]])
     sources = len(inputs[0]) + units + 1  # the input, the units of the previous step, and the bias
     gradient = np.zeros((units, sources))
-    of_cell, of_admit = np.zeros((size, sources)), np.zeros((size, sources))  # of the state in the weights
+    of_cell, of_admit = np.zeros((size, sources)), np.zeros((size, sources))  # derivatives of the state
     for x, step, error in zip(inputs, block_steps(config, weights, prefix, inputs), errors, strict=True):
         source = np.concatenate([x, step["before"], [1.0]])
         slope = step["active"] * (1 - step["active"])

@@ -1,4 +1,4 @@
-"""The recurrences of torch, row by row, as the reference of the native ones."""
+"""Recurrences of torch, row by row, as a reference for the native kernels."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -87,7 +87,7 @@ def dataset_record(**changes: Any) -> DatasetRecord:
 
 
 def write_parquet(record: DatasetRecord, folder: Path) -> None:
-    """Write the Parquet files of `record` to the paths of an export."""
+    """Write the Parquet files of `record`, with the file names of an export."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
