@@ -74,12 +74,12 @@ def test_evaluation_without_the_file_or_with_another_is_rejected(
 ) -> None:
     task_id, file, run = finished
     before = (run / "run.json").read_bytes()
-    with pytest.raises(InvalidInputError, match=f"^{task_id} has the rows of a file, and none is given here$"):
+    with pytest.raises(InvalidInputError, match=f"^{task_id}: no file given"):
         evaluate(run)
-    with pytest.raises(InvalidInputError, match=f"^{task_id} has the rows of a file"):
+    with pytest.raises(InvalidInputError, match=f"^{task_id}: no file given"):
         verify(run)
     other = write(tmp_path, file.name, rows=121)
-    with pytest.raises(InvalidInputError, match=f"{other} has other rows than the {file.name} of this run had$"):
+    with pytest.raises(InvalidInputError, match=f"{other} has other rows than {file.name}, the file of this run$"):
         evaluate(run, data=other)
     assert (run / "run.json").read_bytes() == before
 
@@ -87,7 +87,7 @@ def test_evaluation_without_the_file_or_with_another_is_rejected(
 def test_a_file_for_a_run_without_a_file_is_rejected(finished: tuple[str, Path, Path], tmp_path: Path) -> None:
     short = {"max_sequences": 32, "evaluate_size": 32, "evaluate_every": 32, "stop_at": "none"}
     train(TrainConfig(task="qrsu/easy", output_dir=tmp_path / "run", **short))
-    with pytest.raises(InvalidInputError, match="for qrsu/easy, which has rows of its own"):
+    with pytest.raises(InvalidInputError, match="for qrsu/easy: only the config custom takes a file"):
         evaluate(tmp_path / "run", data=finished[1])
 
 
