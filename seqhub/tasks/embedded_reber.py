@@ -75,7 +75,7 @@ class EmbeddedReber(Task[EmbeddedReberConfig]):
         "is the next symbol; a model can predict which symbols may come next."
     )
     limits = (
-        "The data are synthetic, and many of the next symbols are random, so the best possible accuracy is far below "
+        "The data are synthetic, and half of the next symbols are random, so the best possible accuracy is far below "
         "1. The relevant criterion is that the model gives every symbol that may follow a higher probability than all "
         "other symbols."
     )
