@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # loaders unpickle these
 
@@ -109,9 +109,10 @@ def _is_pickle(stream: IO[bytes]) -> bool:
     if head.startswith(b"\x93NUMPY"):
         return _NUMPY_OBJECTS.search(head) is not None
     stream.seek(0)
+    start = cast("IO[bytes]", _Start(stream, MAX_BYTES))
     operations, ended, names = 0, False, []
     try:
-        for opcode, argument, _ in islice(pickletools.genops(_Start(stream, MAX_BYTES)), MAX_OPCODES):
+        for opcode, argument, _ in islice(pickletools.genops(start), MAX_OPCODES):
             operations += 1
             ended = opcode.name == "STOP"
             if opcode.name in _IMPORTS:

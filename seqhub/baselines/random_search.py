@@ -90,7 +90,7 @@ def _solved(networks: Networks, stopping_rule: StoppingRule, rows: Sequence[tupl
 
 def _errors(networks: Networks, split: Split, batch: Batch) -> tuple[Numbers, Numbers]:
     """Return the largest error and the mean error of the outputs, (N, G) each."""
-    rows, outputs = drawn_columns(batch, split.schema), np.eye(num_outputs(split.schema))
+    rows, outputs = collate_batch(batch, split.schema), np.eye(num_outputs(split.schema))
     if split.schema.target != "next_symbol":
         state = deque(networks.states(rows), maxlen=1).pop()
         targets = rows.labels[:, None] if len(outputs) == 1 else outputs[rows.labels]
@@ -110,7 +110,7 @@ def _errors(networks: Networks, split: Split, batch: Batch) -> tuple[Numbers, Nu
 
 def _illegal(networks: Networks, split: Split, batch: Batch) -> NDArray[np.bool_]:
     """Return a mask (N, G) of texts with a step at which a forbidden symbol scores as high as a legal one."""
-    logits = np.stack([networks.logits(state) for state in networks.states(drawn_columns(batch, split.schema))])
+    logits = np.stack([networks.logits(state) for state in networks.states(collate_batch(batch, split.schema))])
     scores = np.pad(logits.transpose(3, 1, 0, 2), [(0, 0)] * 3 + [(1, 0)], constant_values=-np.inf)  # id 0 is padding
     return illegal_texts(split, batch, scores).T
 

@@ -61,7 +61,7 @@ class Networks:
         parts = (self.weight_ih, self.weight_hh, self.bias, self.weight_out, self.bias_out)
         return Networks(*(part.take(indices, axis=-1) for part in parts))  # keeps the networks contiguous
 
-    def states(self, rows: Columns) -> Iterator[Numbers]:
+    def states(self, rows: CollatedArrays) -> Iterator[Numbers]:
         """Yield the units after each step of the longest row, (N, U, G); after its end, the state of a row is kept."""
         symbols = rows.schema.vocabulary is not None
         weights = self.weight_ih + self.bias if symbols else np.concatenate([self.weight_ih, self.bias[None]])

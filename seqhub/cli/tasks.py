@@ -93,7 +93,7 @@ def show_command(
         console.print()
         console.print(grid(("target", "example"), lines))
 
-    lines = [(readable(example.target), readable(example.inputs)) for example in examples]
+    lines = [(format_value(example.target), format_value(example.inputs)) for example in examples]
     result = properties | {"examples": [[_json(inputs), target] for inputs, target in examples]}
     show(Form.of(as_json, quiet), result, brief=["\t".join(line) for line in lines], table=table)
 

@@ -184,7 +184,7 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
 
 
 def _write_config(
-    folder: Path, splits: dict[str, Split], sizes: dict[str, int], tell: Callable[[int], None]
+    folder: Path, splits: dict[str, Split], sizes: dict[str, int], advance: Callable[[int], None]
 ) -> ConfigInfo:
     """Write the splits of one config; what the record says of it."""
     folder.mkdir()

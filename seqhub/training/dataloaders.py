@@ -87,12 +87,12 @@ class ValidationRows:
             if not remaining:
                 return
 
-    def columns(self) -> Iterator[Columns]:
+    def arrays(self) -> Iterator[CollatedArrays]:
         """Yield the rows of one validation as arrays, one batch at a time."""
         self._restart()
         remaining = self.rows
         while remaining:
-            rows = self._loader.columns(1)[:remaining]
+            rows = self._loader.next_arrays(1)[:remaining]
             yield rows
             remaining -= len(rows)
 

@@ -110,7 +110,7 @@ def train_native(
             if stopped():
                 raise AbandonedError
             batches = max(1, min(until - state.sequences, _CALL_SIZE) // config.batch_size)
-            rows = loader.columns(batches)
+            rows = loader.next_arrays(batches)
             first, size = state.sequences, config.batch_size
             rates = np.array([learning_rate(config, first + n, total, epoch) for n in range(0, len(rows), size)])
             errors = trainer.train(rows.inputs, rows.lengths, rows.labels, size, rates)
@@ -162,7 +162,7 @@ def _native_trainer(config: TrainConfig, model: "PreTrainedModel", schema: TaskS
 def _validate(trainer: NativeTrainer, validation: ValidationRows, config: TrainConfig) -> tuple[float, int]:
     """Return the number of correct rows and of evaluated rows of one validation, like `train.validate`."""
     correct, seen = 0.0, 0
-    for rows in validation.columns():
+    for rows in validation.arrays():
         correct += float(_metrics(trainer, rows)[:, 3].sum())
         seen += len(rows)
         if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
@@ -170,7 +170,7 @@ def _validate(trainer: NativeTrainer, validation: ValidationRows, config: TrainC
     return correct, seen
 
 
-def _metrics(trainer: NativeTrainer, rows: Columns) -> NDArray[np.float64]:
+def _metrics(trainer: NativeTrainer, rows: CollatedArrays) -> NDArray[np.float64]:
     return trainer.evaluate(rows.inputs, rows.lengths, rows.labels)
 
 
@@ -183,7 +183,7 @@ class _NativeScorer:
         self._schema = schema
 
     def errors(self, rows: Batch) -> NDArray[np.floating]:
-        return _metrics(self._trainer, drawn_columns(rows, self._schema))
+        return _metrics(self._trainer, collate_batch(rows, self._schema))
 
     def scores(self, rows: Batch) -> NDArray[np.floating]:
         self._trainer.write_to(self._model)

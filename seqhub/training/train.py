@@ -405,7 +405,7 @@ def _is_resumable(folder: Path) -> bool:
 def _check_forward_pass(config: TrainConfig, source: DataSource, model: torch.nn.Module, device: torch.device) -> None:
     """Evaluate the model on some rows, to detect errors before the folder is created."""
     rows = source.first_block[:_TRIAL_ROWS]
-    batch = tensors(drawn_columns(rows, source.schema), int(rows.lengths.max()))
+    batch = to_tensors(collate_batch(rows, source.schema), int(rows.lengths.max()))
     batch = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     model.eval()
     with torch.no_grad(), _model_errors(config):

@@ -70,7 +70,7 @@ def embedded_reber(config: "EmbeddedReberConfig", model: str) -> Settings:
         settings |= {"initialization": "forget_bias", "forget_bias": 3.0, "model_options": {"input_gate_bias": -1.0}}
     fixed = {"data": "splits", "epochs": 100, "stop_at": "paper", "evaluate_size": 256}
     generated = {"stop_at": "none", "evaluate_size": 1_024}
-    stop = fixed if config.given else generated
+    stop = fixed if config.fixed_rows else generated
     return settings | stop | {"evaluate_every": 256, "max_sequences": 25_600}
 
 
