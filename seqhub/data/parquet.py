@@ -164,7 +164,9 @@ def _checked_sizes(task: str, names: list[str], chosen: dict[str, int | None]) -
     for name in names:
         resolve(f"{task}/{name}")
     if not names or len(set(names)) != len(names):
-        raise InvalidInputError(f"configs={names}: must be one or more, without duplicates ({task})")
+        raise InvalidInputError(
+            f"configs {', '.join(names) or 'none'} of {task}: must be one or more, without duplicates"
+        )
     for split, size in chosen.items():
         if size is not None and size > _MAX_ROWS:
             raise InvalidInputError(f"{split}_size={size}: must be at most {_MAX_ROWS:,} ({task})")

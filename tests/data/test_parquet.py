@@ -295,11 +295,11 @@ def test_concurrent_builds_do_not_overwrite_each_other(folder):
     ("arguments", "error", "message"),
     [
         ({"configs": ["tough"]}, UnknownNameError, "no config of qrsu 'tough'; known: easy"),
-        ({"configs": []}, InvalidInputError, r"configs=\[\]: must be one or more"),
+        ({"configs": []}, InvalidInputError, "configs none of qrsu: must be one or more"),
         (
             {"configs": ["easy", "easy"]},
             InvalidInputError,
-            r"configs=\['easy', 'easy'\]: must be one or more, without duplicates",
+            "configs easy, easy of qrsu: must be one or more, without duplicates",
         ),
         ({"train_size": 0}, InvalidInputError, "train_size=0: must be .*qrsu"),
         ({"test_size": 1.5}, InvalidInputError, "test_size=1.5: must be .*qrsu"),
