@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from seqhub._logging import quiet_transformers
 from seqhub.errors import CorruptFileError
+from seqhub.models.family_folders import split_preset
 from seqhub.models.registry import HEADS as AUTO_CLASSES
+from seqhub.models.registry import family_of
 from seqhub.records import RunRecord
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def load_model(folder: Path, head: str = "sequence") -> "PreTrainedModel":
     if (folder / RunRecord.FILE_NAME).is_file():
         record = RunRecord.load(folder)
         check_files(folder, record)
+        if split_preset(record.model)[0]:
+            family_of(record.model)  # import the family from its folder, and register it
         task, config = record.task.definition, record.task.config
         head = task.schema(config).head
     try:

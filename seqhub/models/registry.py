@@ -3,7 +3,8 @@
 The package of a family, such as `seqhub.models.recurrent`, has `PRESETS`, their `INPUTS` and, imported at first use,
 the config and model classes of the modules `configuration_recurrent` (with `AUTO_MAP`, a map to all classes) and
 `modeling_recurrent`. A preset belongs to one family. Other distributions add families with the entry-point group
-`seqhub.models`: name = package, which has the same modules.
+`seqhub.models`: name = package, which has the same modules. A folder with such a package is a family too; its presets
+are `path/to/family:PRESET`.
 
 torch and transformers are imported by the functions that need them, not by this module.
 """
@@ -16,6 +17,7 @@ import warnings
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +25,7 @@ import wrapt
 
 from seqhub import models
 from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.models.family_folders import import_family, imported_families, is_folder, split_preset
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,6 +79,8 @@ def _installed() -> dict[str, str]:
 
 
 def _path(family: str) -> str:
+    if is_folder(family):
+        return import_family(family)
     return _installed().get(family) or f"seqhub.models.{family}"
 
 
@@ -85,7 +90,8 @@ def _package(family: str) -> Any:
 
 def _configuration(family: str) -> str:
     package = _path(family)
-    return f"{package}.configuration_{package.rpartition('.')[2]}"
+    name = Path(family).name if is_folder(family) else package.rpartition(".")[2]
+    return f"{package}.configuration_{name}"
 
 
 @cache
@@ -119,7 +125,10 @@ def preset_of(config: PreTrainedConfig) -> str | None:
     >>> preset_of(build_config("gru", hidden_size=3))
     'gru'
     """
-    for preset, (family, settings) in _presets().items():
+    presets = dict(_presets())
+    for folder in imported_families():
+        presets |= {f"{folder}:{name}": (folder, settings) for name, settings in _package(folder).PRESETS.items()}
+    for preset, (family, settings) in presets.items():
         same_family = config.model_type == _load(family, "AutoConfig").model_type
         if same_family and all(getattr(config, name) == value for name, value in settings.items()):
             return preset
@@ -128,21 +137,44 @@ def preset_of(config: PreTrainedConfig) -> str | None:
 
 def class_name(model_type: str | None, head: str) -> str | None:
     """Return the class name for a model type and a head; None if the registry does not have it."""
-    for family in list_families():
+    for family in (*list_families(), *imported_families()):
         if _load(family, "AutoConfig").model_type == model_type and head in list_heads(family):
             return _reference(family, HEADS[head])[1]
     return None
 
 
 def family_of(preset: str) -> str:
-    """Return the family of a preset.
+    """Return the family of a preset: its name, or its absolute folder for `path/to/family:PRESET`.
 
     Raises:
         UnknownNameError: If the preset does not exist.
+        InvalidConfigError: If the folder is not that of a family.
     """
-    if preset not in _presets():
-        raise UnknownNameError.of("model", preset, list_presets())
-    return _presets()[preset][0]
+    return _find(preset)[0]
+
+
+def _find(preset: str) -> tuple[str, dict[str, Any]]:
+    """Return the family and the settings of a preset."""
+    folder, name = split_preset(preset)
+    if not folder:
+        if preset not in _presets():
+            raise UnknownNameError.of("model", preset, list_presets())
+        return _presets()[preset]
+    family = _import_folder(folder)
+    presets: dict[str, dict[str, Any]] = _package(family).PRESETS
+    if name not in presets:
+        raise UnknownNameError.of(f"model in {folder}", name, sorted(presets))
+    return family, presets[name]
+
+
+def _import_folder(folder: str) -> str:
+    """Import a family from its folder, register it like the others, and return its absolute folder."""
+    family = str(Path(folder).resolve())
+    if family not in imported_families():
+        import_family(folder)
+        if "transformers.models.auto.configuration_auto" in sys.modules:  # otherwise the import hook registers it
+            register_auto_classes()
+    return family
 
 
 def list_presets(
@@ -153,6 +185,8 @@ def list_presets(
     >>> list_presets("input_ids")
     ('gru', 'lstm', 'lstm_hs97', 'rnn_relu', 'rnn_tanh')
     """
+    if family is not None and is_folder(family):
+        return tuple(f"{family}:{preset}" for preset in sorted(_package(_import_folder(family)).PRESETS))
     families = [each for each in list_families() if takes in (None, *list_inputs(each)) and family in (None, each)]
     return tuple(sorted(preset for each in families for preset in _package(each).PRESETS))
 
@@ -187,8 +221,7 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
     """
     from huggingface_hub.errors import StrictDataclassError
 
-    family = family_of(preset)
-    settings = _presets()[preset][1]
+    family, settings = _find(preset)
     config_class = _load(family, "AutoConfig")
     known = [field.name for field in dataclasses.fields(config_class)] + ["num_labels"]
     for name in overrides:
@@ -233,7 +266,7 @@ def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "ca
         UnknownNameError: If the config's family does not exist or has no such head.
         InvalidConfigError: If the head does not support the config.
     """
-    families = {_load(family, "AutoConfig").model_type: family for family in list_families()}
+    families = {_load(family, "AutoConfig").model_type: family for family in (*list_families(), *imported_families())}
     if config.model_type not in families:
         raise UnknownNameError.of("model type", config.model_type, families)
     family = families[config.model_type]
@@ -256,7 +289,7 @@ def register_configs() -> None:
     """Register the config classes with `AutoConfig`, importing only the configuration modules."""
     from transformers.models.auto.configuration_auto import AutoConfig
 
-    for family in list_families():
+    for family in (*list_families(), *imported_families()):
         config_class = _load(family, "AutoConfig")
         AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
 
@@ -278,7 +311,7 @@ def unregister() -> None:
     if "transformers.models.auto.configuration_auto" in sys.modules:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-        for family in list_families():
+        for family in (*list_families(), *imported_families()):
             CONFIG_MAPPING._extra_content.pop(_load(family, "AutoConfig").model_type, None)
     if "transformers.models.auto.modeling_auto" in sys.modules:
         for mapping, family, _ in _model_mappings():
@@ -309,7 +342,7 @@ def _model_mappings() -> list[tuple[Any, str, str]]:
 
     return [
         (getattr(modeling_auto, auto_class)._model_mapping, family, auto_class)
-        for family in list_families()
+        for family in (*list_families(), *imported_families())
         for auto_class in _auto_map(family)
         if auto_class != "AutoConfig"
     ]

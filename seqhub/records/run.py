@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
 from seqhub.errors import CorruptFileError
+from seqhub.models.family_folders import split_preset
 from seqhub.records.base import Record
 from seqhub.records.environment import Environment
 from seqhub.records.schema import mismatches
@@ -121,4 +122,4 @@ class RunRecord(Record):
     @property
     def name(self) -> str:
         """Name of the repository for this run, such as qrsu-hard-lstm."""
-        return f"{self.task.slug}-{self.model}"
+        return f"{self.task.slug}-{split_preset(self.model)[1]}"

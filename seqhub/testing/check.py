@@ -56,10 +56,11 @@ def require(holds: object, message: str) -> None:
 
 
 def checks_of(target: str) -> list[Check]:
-    """Return the checks of a task, a task file, one config of a task, a model preset or a model family.
+    """Return the checks of a task, a task file, one config of a task, a model preset, a model family or its folder.
 
     Args:
-        target: `qrsu`, `qrsu/hard`, `path/to/my_task.py`, `lstm` or `recurrent`.
+        target: `qrsu`, `qrsu/hard`, `path/to/my_task.py`, `lstm`, `recurrent`, `path/to/my_family` or
+            `path/to/my_family:PRESET`.
 
     Raises:
         UnknownNameError: No task or model has this name.
@@ -75,10 +76,13 @@ def checks_of(target: str) -> list[Check]:
         return [check for each in get_task(target).configs for check in tasks.checks(f"{target}/{each.name}")]
     if name in list_tasks() or name.endswith(".py"):
         return tasks.checks(target)
-    if target in list_presets():
+    if target in list_presets() or ":" in target:
         return models.checks(target)
     if target in list_families():
         return [check for preset in models.presets_of(target) for check in models.checks(preset)]
+    if Path(target, "__init__.py").is_file():
+        folder = str(Path(target).resolve())
+        return [check for preset in models.presets_of(folder) for check in models.checks(preset)]
     if Path(target).is_dir():
         raise UnknownNameError(f"{target} is a folder; `seqhub verify` checks a finished run")
     raise UnknownNameError.of("task or model", target, [*list_tasks(), *list_presets()])

@@ -34,8 +34,8 @@ _SECONDS = 120
 
 
 def presets_of(family: str) -> list[str]:
-    """Return the presets of a family."""
-    return [preset for preset in list_presets() if family_of(preset) == family]
+    """Return the presets of a family, given by its name or its folder."""
+    return list(list_presets(family=family))
 
 
 def checks(preset: str) -> list[Check]:

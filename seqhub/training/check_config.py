@@ -3,10 +3,10 @@
 from dataclasses import fields
 from math import isfinite
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_type_hints
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.models.registry import list_presets
+from seqhub.models.registry import family_of, list_inputs, list_presets
 from seqhub.training.config import SPLITS, STREAM, Recorded, Tracker, TrainConfig
 from seqhub.training.stopping import check_stop
 
@@ -45,12 +45,13 @@ def _require(config: TrainConfig, name: str, holds: bool, rule: str) -> None:
 
 
 def _check_names(config: TrainConfig) -> None:
-    if config.model not in list_presets():
-        raise UnknownNameError.of("model", config.model, list_presets())
-    texts = config.task.schema.vocabulary is not None
-    fitting = list_presets("input_ids" if texts else "input_values")
-    kind = "symbols" if texts else "real values"
-    _require(config, "model", config.model in fitting, f"one of {', '.join(fitting)}, as the task has {kind}")
+    inputs = list_inputs(family_of(config.model))
+    takes: Literal["input_ids", "input_values"] = (
+        "input_values" if config.task.schema.vocabulary is None else "input_ids"
+    )
+    kind = "symbols" if takes == "input_ids" else "real values"
+    fitting = ", ".join(list_presets(takes))
+    _require(config, "model", takes in inputs, f"one of {fitting}, as the task has {kind}")
     check_stop(config.stop_at)
     for name in ("optimizer", "schedule", "precision"):
         allowed = get_args(get_type_hints(TrainConfig)[name])
