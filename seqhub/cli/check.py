@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def check_command(
     target: Annotated[
-        str, typer.Argument(help="Task, task id, task file, model preset, or model family or its folder", show_default=False)
+        str,
+        typer.Argument(
+            help="Task, task id, task file, model preset, or model family or its folder", show_default=False
+        ),
     ],
     as_json: AsJson = False,
     quiet: Quiet = False,
