@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from fnmatch import fnmatchcase
 
 import pytest
 
@@ -21,3 +22,12 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases of a parametrized test as slow, except those that its mark `fast_cases` names."""
+    for item in items:
+        patterns = [pattern for mark in item.iter_markers("fast_cases") for pattern in mark.args]
+        case = item.name.partition("[")[2].removesuffix("]")
+        if patterns and not any(fnmatchcase(case, pattern) for pattern in patterns):
+            item.add_marker(pytest.mark.slow)

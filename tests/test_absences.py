@@ -43,6 +43,7 @@ def test_light_commands_load_nothing_heavy() -> None:
         assert run(code).strip().endswith("[]"), line
 
 
+@pytest.mark.slow
 def test_import_opens_no_socket() -> None:
     code = (
         "import socket\n"

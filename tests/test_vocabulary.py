@@ -9,6 +9,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,7 @@ PHRASES = {
     r"\b(?:do|does) no harm\b": "is ignored, has no effect",
     r"\bby luck\b": "by chance",
 }
+ANY_PHRASE = re.compile("|".join(PHRASES), flags=re.IGNORECASE)
 # Parts of identifiers and of file names -> the standard word
 WORDS = {
     "alphabet": "vocabulary",
@@ -130,25 +132,31 @@ def texts_of_page(source: str) -> Iterator[Text]:
         yield Text(number, "prose", line)
 
 
-def faults_of_text(text: Text) -> Iterator[tuple[str, str]]:
-    """Yield each word that should not be used, with the standard one."""
-    if text.kind == "first line":
-        if re.search(r"\bof which\b", text.text):
+@cache  # most names occur many times
+def faults_of_text(kind: str, text: str) -> list[tuple[str, str]]:
+    """Return each word that should not be used, with the standard one."""
+    return list(_faults(kind, text))
+
+
+def _faults(kind: str, text: str) -> Iterator[tuple[str, str]]:
+    if kind == "first line":
+        if re.search(r"\bof which\b", text):
             yield "of which", "a second sentence"
-        first = text.text.partition(" ")[0].strip(",.:")
+        first = text.partition(" ")[0].strip(",.:")
         if first in FIRST_WORDS:
             yield f"docstring begins with {first!r}", "an imperative or a noun phrase"
         return
-    prose = text.text
-    if text.kind == "name":
-        prose = text.text.replace("_", " ")
-        parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.text).lower().strip("_").split("_")
+    prose = text
+    if kind == "name":
+        prose = text.replace("_", " ")
+        parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower().strip("_").split("_")
         yield from ((part, WORDS[part]) for part in parts if part in WORDS)
         if len(parts) < 3:  # no phrase
             return
-    for pattern, standard in PHRASES.items():
-        for match in re.finditer(pattern, prose, flags=re.IGNORECASE):
-            yield match[0].strip(), standard
+    if ANY_PHRASE.search(prose):
+        for pattern, standard in PHRASES.items():
+            for match in re.finditer(pattern, prose, flags=re.IGNORECASE):
+                yield match[0].strip(), standard
 
 
 def faults_of_file(path: str, source: str) -> Iterator[str]:
@@ -160,7 +168,7 @@ def faults_of_file(path: str, source: str) -> Iterator[str]:
     for text in texts_of_code(source) if path.endswith(".py") else texts_of_page(source):
         if allowed and allowed.search(text.text):
             continue
-        for word, standard in faults_of_text(text):
+        for word, standard in faults_of_text(text.kind, text.text):
             yield f"{path}:{text.line}: {word} (use: {standard})"
 
 

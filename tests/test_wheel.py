@@ -14,6 +14,8 @@ SECONDS = 120
 COMPILER = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
 LIBRARY = Path("seqhub/native/recurrence.so")
 
+pytestmark = pytest.mark.slow  # builds the library
+
 
 def wheel(folder: Path, **variables: str) -> Path:
     """Return the contents of a wheel built from a copy, so that the checkout is not changed."""

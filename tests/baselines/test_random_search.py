@@ -102,7 +102,7 @@ def test_illegal_texts_agree_with_the_metrics_of_models(tmp_path, monkeypatch):
     task_id = "embedded_reber/hs97"
     networks, split = with_small_weights(task_id, 40), Split(task_id)
     monkeypatch.setattr(
-        type(split.task), "legal", lambda self, text: ["BTPSXVE".replace(text[1], "")] * (len(text) - 1)
+        type(split.task), "legal_next_symbols", lambda self, text: ["BTPSXVE".replace(text[1], "")] * (len(text) - 1)
     )
     (batch,) = split.batches(0, 30)
     found = _illegal(networks, split, batch).sum(axis=0)

@@ -35,6 +35,7 @@ def test_tasks_ls() -> None:
     assert [line.split()[0] for line in table[1:] if not line.startswith(" ")] == list(list_tasks())
 
 
+@pytest.mark.fast_cases("qrsu", "adding", "square", "row_images", "echo")
 @pytest.mark.parametrize("name", list_tasks())
 def test_tasks_show(name: str) -> None:
     for config in get_task(name).configs:
@@ -111,6 +112,7 @@ def test_evaluate(run: Path) -> None:
     assert [line.split()[0] for line in table] == ["split", *values]
 
 
+@pytest.mark.slow
 def test_export(run: Path) -> None:
     assert output_of("export", run, "--quiet") == f"{run / 'model.onnx'}\n"
     values = json.loads(output_of("export", run, "--overwrite", "--json"))
@@ -137,6 +139,7 @@ def test_card_of_a_run_and_of_a_dataset(run: Path, data: Path) -> None:
         assert all(Path(path).stat().st_size for path in paths)
 
 
+@pytest.mark.slow
 def test_plot(run: Path) -> None:
     paths = [str(run / "figures" / f"{name}.png") for name in ("states", "curves", "lengths")]
     shutil.rmtree(run / "figures")

@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Made
 from tests.helpers.cli_calls import PROGRAM, SECONDS, default_interrupt, finish, program, start, tree
 
@@ -48,6 +50,7 @@ def test_a_killed_build_leaves_no_dataset_and_the_next_build_cleans_up(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_an_evaluation_does_not_change_the_record(run: Path) -> None:
     before = tree(run)
     log = run.parent / "log"

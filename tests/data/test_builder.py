@@ -37,6 +37,9 @@ def cache(tmp_path: Path) -> str:
     return str(tmp_path / "cache")
 
 
+@pytest.mark.fast_cases(
+    "qrsu-*", "adding-hs97-t100", "ramps-*", "chirps-onset", "documents-width64", "row_images-*", "embedded_reber-*"
+)
 @pytest.mark.parametrize(("task", "config"), CASES)
 def test_rows_are_those_of_the_split(task, config, cache):
     task_id = f"{task}/{config}"

@@ -101,6 +101,7 @@ print("done")
 """
 
 
+@pytest.mark.fast_cases("datasets-first-script-of-that-name")
 @pytest.mark.parametrize(
     ("order", "files"),
     [
@@ -117,6 +118,7 @@ def test_every_call_in_any_order_and_directory(order, files, folder):
     assert run(EVERY_CALL.replace("IMPORTS", ORDERS[order]), folder) == "done\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_give_the_same_rows(method, folder):
     code = f"""

@@ -116,6 +116,7 @@ def test_warnings_do_not_stop_training_and_numbers_are_in_record_and_card(tmp_pa
             warn(DataSource("sentiment/custom", file))
 
 
+@pytest.mark.fast_cases("train")
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_command_line_prints_one_warning(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -85,6 +85,7 @@ def test_images_of_a_hub_are_written_with_their_splits(client: Client, tmp_path:
         assert all((parts[name].lengths == 6).all() for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_colours_are_converted_to_luma(client: Client, tmp_path: Path) -> None:
     client.run(COMMAND, "data", "images", "me/colours", "--out", tmp_path / "colours.parquet", "-q")

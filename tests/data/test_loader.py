@@ -83,6 +83,9 @@ def assert_equal_batches(one, two) -> None:
             torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
 
 
+@pytest.mark.fast_cases(
+    "qrsu/*", "adding/hs97-t100", "chirps/*", "ramps/*", "echo/*", "documents/width64", "long_lag/2c-q50*"
+)
 @pytest.mark.parametrize("task_id", TASK_IDS)
 def test_batches_agree_with_the_examples_of_the_split(task_id):
     """Each row of a batch without padding equals the example of the split, for every schema."""
@@ -99,6 +102,7 @@ def test_batches_agree_with_the_examples_of_the_split(task_id):
     assert found == rows
 
 
+@pytest.mark.fast_cases("qrsu/*", "embedded_reber/*", "multiplication/*")
 @pytest.mark.parametrize("task_id", OF_EACH_TASK)
 def test_stream_has_the_rows_of_the_split(task_id):
     if Split(task_id).size is not None:

@@ -105,6 +105,7 @@ def read(rows: IterableDataset, chunks: int, method: str, workers: int, states: 
     return got, last
 
 
+@pytest.mark.fast_cases("fork")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_ranks_have_disjoint_rows_and_resume_exactly(method):
     workers = 2

@@ -46,6 +46,7 @@ def models() -> Iterator[object]:
         yield pytest.param(make, id=name, marks=[] if name in FAST else pytest.mark.slow)
 
 
+@pytest.mark.fast_cases("lstm-deep-bidirectional", "cnn-flatten-sequence")
 @pytest.mark.parametrize("make", list(models()))
 def test_every_model_becomes_one_onnx_file(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`export` compares the logits of file and model; this test uses another batch and checks the metadata."""
@@ -99,6 +100,7 @@ def test_models_can_be_exported_by_torch_alone(preset: str, variant: str, tmp_pa
             np.testing.assert_allclose(found, model(**batch).logits.numpy(), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_model_of_a_large_vocabulary_becomes_a_file_without_one_hot_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_model_of_trainer_is_evaluated_verified_and_pushed(tmp_path, task_id):
     assert {"run.json", "README.md", "config.json", "model.safetensors"} <= {file.name for file in pushed.files}
 
 
+@pytest.mark.slow
 def test_verified_where_seqhub_is_not_installed(tmp_path):
     folder = train_with_trainer(tmp_path, "qrsu/easy", build_model(build_config("lstm", num_labels=4), "sequence"))
     seqhub.evaluate(folder, task="qrsu/easy", num_examples=20, sibling_examples=0)

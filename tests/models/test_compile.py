@@ -57,6 +57,7 @@ def agree(model: Any, head: str, backend: str) -> None:
                 torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_compiled_models_equal_eager_ones():
     for cell, head in (("lstm", "sequence"), ("rnn_tanh", "token")):
         agree(make(cell, head), head, "eager")

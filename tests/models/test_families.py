@@ -117,6 +117,7 @@ def test_saving_and_loading_is_exact(case, tmp_path):
         close(answers(twin, *batch), answers(model, *batch), atol=0)
 
 
+@pytest.mark.fast_cases("cnn_gru-deep-token", "lstm_autoencoder*", "cnn-*")
 @every_case
 def test_a_missing_weight_is_initialised_and_the_others_are_loaded(case, tmp_path):
     model = build(case)
@@ -205,6 +206,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "seqhub"]
 """
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_saved_models_load_without_seqhub(tmp_path):
     """With the code saved with the weights, which is saved again, for one model of each class."""

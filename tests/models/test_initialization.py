@@ -125,6 +125,7 @@ SCHEMES = [
 ]
 
 
+@pytest.mark.fast_cases("token-lstm-*", "sequence-gru-default*", "token-lstm_hs97-*")
 @pytest.mark.parametrize(("preset", "scheme", "settings"), SCHEMES)
 @pytest.mark.parametrize("head", HEADS)
 def test_a_missing_weight_is_initialised_and_the_others_are_loaded(tmp_path, preset, scheme, settings, head):

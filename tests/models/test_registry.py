@@ -79,6 +79,7 @@ def test_unknown_head_and_unknown_family():
         build_model(BertConfig(), "base")
 
 
+@pytest.mark.slow
 def test_registration_is_idempotent_and_reversible():
     config, auto_classes = (
         build_config("lstm"),
@@ -111,6 +112,7 @@ print(json.dumps([early, type(AutoModel.from_config(config)).__module__]))
 """
 
 
+@pytest.mark.fast_cases("import seqhub, transformers.modeling_layers-0")
 @pytest.mark.parametrize(
     ("first", "early"),
     [

@@ -100,6 +100,7 @@ def check(program: Any, module: nn.Module, batches: list[Batch]) -> None:
                 torch.testing.assert_close(found[real], expected[real], atol=2e-5, rtol=0)
 
 
+@pytest.mark.fast_cases("*-plain-*", "lstm-deep-bidirectional-*")
 @pytest.mark.parametrize("unpadded", [True, False], ids=["unpadded", "padded"])
 @pytest.mark.parametrize(("preset", "variant"), model_cases.CASES)
 def test_traced_models_with_ids_are_correct_for_any_batch(preset: str, variant: str, unpadded: bool) -> None:
@@ -139,6 +140,7 @@ def values_for(case: model_families.Case) -> list[Batch]:
     ]
 
 
+@pytest.mark.fast_cases("cnn_lstm-*", "lstm_autoencoder*", "cnn-*", "locally*")
 @pytest.mark.parametrize("case", model_families.CASES)
 def test_traced_models_with_values_are_correct_for_any_batch(case: model_families.Case) -> None:
     module, batches = Wrapped(model_families.trained(case)), values_for(case)
@@ -196,6 +198,7 @@ def test_strictly_exported_models_with_values_are_correct_for_any_batch(case: mo
     check(export(module, batches[1], strict=True), module, batches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", model_cases.WITH_CELLS)
 def test_a_program_with_a_state_continues_the_rows(preset: str) -> None:
     """Includes rows without a real step in a segment."""

@@ -182,6 +182,7 @@ def test_rows_without_a_real_step_are_errors():
         model()(IDS, mask)
 
 
+@pytest.mark.slow
 def test_the_library_may_be_missing(monkeypatch, tmp_path):
     code = (
         "import warnings\nwarnings.simplefilter('error')\n"
@@ -224,6 +225,7 @@ def test_every_recurrent_preset_is_supported(ran):
     assert ran == [True] * len(supported)
 
 
+@pytest.mark.slow
 def test_dispatch_is_loaded_with_the_models():
     for first in ("import seqhub, transformers.modeling_utils", "import transformers.modeling_utils, seqhub"):
         code = f"{first}; import sys; print('seqhub.native.dispatch' in sys.modules)"

@@ -176,6 +176,7 @@ METHODS = [
 ]
 
 
+@pytest.mark.fast_cases("*-baseline", "lstm-*-avx512")
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("target", HEADS)
 @pytest.mark.parametrize("cell", CELLS)
@@ -188,6 +189,7 @@ def test_every_cell_and_target(cell: str, target: str, instruction_set: str) -> 
         check(Rows(target, values, count=19), ADAM, rate=0.005, **options)
 
 
+@pytest.mark.fast_cases("*-baseline", "lstm-*-avx512")
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("target", HEADS)
 @pytest.mark.parametrize("cell", CELLS)

@@ -29,6 +29,7 @@ def two_units(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(tmp_path_factory.mktemp("runs") / "two", "square/tutorial", "rnn_tanh")
 
 
+@pytest.mark.slow
 def test_all_figures_are_drawn(two_units: Path) -> None:
     names = {path.name for path in draw(two_units)}
     states = "hidden-states-step-by-step"
@@ -62,6 +63,7 @@ def test_the_eight_sequences_follow_the_definition() -> None:
     assert square.TASK.solve_batch([points for points, _ in sequences]) == [name for _, name in sequences]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "settings"), [("lstm", {"hidden_size": 3}), ("cnn", {})])
 def test_states_with_other_than_two_units_are_omitted(tmp_path: Path, model: str, settings: dict[str, object]) -> None:
     folder = run(tmp_path / "run", "square/variable", model, **settings)

@@ -141,6 +141,7 @@ def test_items_that_are_not_exported_are_counted(tmp_path: Path) -> None:
         source.close()
 
 
+@pytest.mark.slow
 def test_tags_of_squashed_history_are_exported(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:
@@ -179,6 +180,7 @@ def test_export_of_a_space_that_the_target_creates_with_a_card(tmp_path: Path) -
         source.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_export_continues_after_sigkill(tmp_path: Path) -> None:
     """Kill the export after each third revision, while the next one is sent, until a run finishes."""

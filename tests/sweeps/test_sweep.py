@@ -119,6 +119,7 @@ def test_a_finished_sweep_is_returned_and_additional_seeds_are_added(tmp_path: P
     assert "wall" not in more.timings  # it did not train all seeds
 
 
+@pytest.mark.slow
 @native
 def test_an_interrupted_sweep_keeps_finished_seeds_and_trains_the_others(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "from seqhub.cli import main; main()", "sweep", "qrsu/easy", "--seeds", "60"]
@@ -260,6 +261,7 @@ def test_the_command_prints_a_table_json_or_the_folder(tmp_path: Path, monkeypat
         assert message in ended.err
 
 
+@pytest.mark.slow
 def test_without_the_native_library_processes_train_the_same_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

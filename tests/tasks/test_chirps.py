@@ -114,6 +114,7 @@ def accuracies(model: torch.nn.Module) -> dict[str, float]:
     return right
 
 
+@pytest.mark.slow
 def test_recipe_learns_the_direction_and_depends_on_the_order_of_steps(tmp_path: Path):
     train(TrainConfig(task="chirps/direction", output_dir=tmp_path / "run", **recipe("chirps/direction")))
     right = accuracies(load_model(tmp_path / "run"))

@@ -110,6 +110,7 @@ def model(run: Path) -> Iterator[PreTrainedModel]:
         yield AutoModelForSequenceClassification.from_pretrained(run)
 
 
+@pytest.mark.slow
 def test_recipe_classifies_every_document_correctly(run: Path) -> None:
     record = evaluate(run, sibling_examples=0)
     assert record.evaluation["test"]["examples"] == 1_024

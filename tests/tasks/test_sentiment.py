@@ -114,6 +114,7 @@ print(json.dumps([answer["label"] for answer in classify(json.loads(sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_pipeline_without_seqhub_predicts_good_or_bad(tmp_path: Path) -> None:
     settings = recipe("sentiment/short", "lstm") | {"model": "lstm"}
     train(TrainConfig(task="sentiment/short", output_dir=tmp_path / "run", **settings))

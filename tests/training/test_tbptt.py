@@ -54,6 +54,7 @@ def test_with_carried_state_every_echo_is_correct(tmp_path: Path) -> None:
     assert accuracy_by_step(tmp_path / "run", 5, carry=True) == [1.0] * 5
 
 
+@pytest.mark.slow
 def test_without_carried_state_echoes_beyond_the_segment_stay_at_chance(tmp_path: Path) -> None:
     config = TrainConfig(task="echo/step3", output_dir=tmp_path / "run", carry_state=False, **FIVE)
     train(config)
@@ -134,6 +135,7 @@ def test_segments_of_another_length_are_another_run(tmp_path: Path) -> None:
         train(TrainConfig(output_dir=tmp_path, **SHORT | {"chunk_steps": 8}), resume=True)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
     """In some segments one process has no counted steps."""
     settings: dict[str, Any] = {"chunk_steps": 7, "optimizer": "sgd", "learning_rate": 0.5, "stop_at": "none"}

@@ -135,7 +135,7 @@ def test_slices_of_processes_are_the_rows_of_one_process(
             assert each.state_dict() == alone.state_dict()
     width = min(len(row) for row in seen)
     assert bool((seen[0][:width] == seen[1][:width]).all()) == (fixed is not None)
-    counts = [len(rows) for rows in alone.columns()]
+    counts = [len(rows) for rows in alone.arrays()]
     assert sum(counts) == (size if fixed is None else min(size, fixed))
 
 

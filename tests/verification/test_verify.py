@@ -132,6 +132,7 @@ def test_changed_rows_of_a_dataset_are_detected(dataset: Path, tmp_path: Path) -
     assert different(folder) == ["easy test digest", "easy test generated again", "easy test labels by definition"]
 
 
+@pytest.mark.slow
 def test_isolated_verification_of_code_that_needs_seqhub_fails_with_one_line(copy: Path) -> None:
     path = copy / "modeling_recurrent.py"
     path.write_text("import seqhub\n" + path.read_text())

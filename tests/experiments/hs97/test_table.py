@@ -173,6 +173,7 @@ def test_a_folder_with_runs_of_other_settings_is_rejected(tmp_path: Path) -> Non
         run_rows([replace(TINY, sequences=98_000)], tmp_path, [0])
 
 
+@pytest.mark.slow
 @native
 @pytest.mark.timeout(240)
 def test_a_stopped_command_continues_without_losing_or_repeating_a_seed(tmp_path: Path) -> None:
@@ -200,6 +201,7 @@ def test_a_stopped_command_continues_without_losing_or_repeating_a_seed(tmp_path
     assert len(SweepRecord.load(folder / "lstm" / "4-t100" / "strict").runs) == 2
 
 
+@pytest.mark.slow
 def test_errors_on_the_command_line_are_one_line(tmp_path: Path) -> None:
     for arguments, message in (
         (["hs98"], "no paper 'hs98'; known: hs97"),
