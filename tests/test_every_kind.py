@@ -330,6 +330,7 @@ def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, tmp_path: 
             assert np.isfinite([float(number) for number in output.split()]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_python_on_a_dataset_card_runs_without_seqhub(data_of: Make, tmp_path: Path) -> None:
     code = [WITHOUT_SEQHUB]

@@ -72,6 +72,7 @@ def test_programs_are_found() -> None:
     )
 
 
+@pytest.mark.fast_cases("dataset_scripts")
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("program", QUICK)
 def test_a_release_program_does_no_work_on_unknown_arguments(program: str) -> None:

@@ -409,6 +409,7 @@ def test_the_demo_deletes_only_files_of_a_demo(made: Any, tmp_path: Path) -> Non
     assert tree(own)
 
 
+@pytest.mark.slow
 def test_commands_run_with_any_width_encoding_and_kind_of_terminal(invalid_inputs: Path) -> None:
     for variables in (
         {"COLUMNS": "1"},

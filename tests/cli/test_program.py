@@ -38,6 +38,7 @@ def test_ctrl_c_during_a_build_leaves_no_files(tmp_path: Path) -> None:
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_no_dataset_and_the_next_build_cleans_up(tmp_path: Path) -> None:
     process = start("data", "build", "qrsu", "--out", "new", "--train-size", MANY, folder=tmp_path)
     wait_for(".new.part-*", tmp_path, process)
@@ -103,6 +104,7 @@ def test_commands_run_with_closed_streams(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (2 if "nonsense" in line else 0, b"", b"")
 
 
+@pytest.mark.slow
 def test_errors_are_one_line_also_if_libraries_print(made: Made, tmp_path: Path) -> None:
     """transformers reports missing weights on standard error by handlers that a test in this process cannot see."""
     import json

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data" / "qrsu"
 
 
-@pytest.mark.fast_cases("qrsu", "adding", "row_images")
+@pytest.mark.fast_cases("qrsu", "row_images")
 @pytest.mark.parametrize("task", list_tasks())
 def test_every_config_is_written_and_described(task, folder):
     configs = [config.name for config in get_task(task).configs]

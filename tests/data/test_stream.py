@@ -185,6 +185,7 @@ def test_resuming_at_a_distant_position_is_immediate():
     assert take(rows, 3) == block(10**9, "qrsu/nightmare")[1:4]
 
 
+@pytest.mark.slow
 def test_resume_in_another_process(tmp_path: Path):
     rows = stream("qrsu/normal", seed=9)
     take(rows, 1500)

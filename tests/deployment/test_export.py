@@ -73,9 +73,8 @@ def test_every_model_becomes_one_onnx_file(make, tmp_path: Path, monkeypatch: py
 WITH_SCAN = [("lstm", "plain"), ("gru", "deep-bidirectional"), ("rnn_tanh", "plain"), ("lstm_hs97", "max")]
 
 
-@pytest.mark.parametrize(
-    ("preset", "variant"), [WITH_SCAN[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in WITH_SCAN[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "variant"), WITH_SCAN)
 def test_models_can_be_exported_by_torch_alone(preset: str, variant: str, tmp_path: Path) -> None:
     model = model_cases.trained(preset, variant)
     ids, mask = model_cases.padded(model_cases.ragged(8), "left", 14)
@@ -120,6 +119,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_torch_format_is_loaded_by_torch_alone(folder: Path) -> None:
     done = seqhub.export(folder, "torch")
     assert done.path == folder / "model.pt2"

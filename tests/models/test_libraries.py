@@ -74,6 +74,7 @@ def test_offloading_other_families():
         torch.testing.assert_close(first(model(input_values=values, attention_mask=mask)), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_loading_to_several_devices(tmp_path):
     for cell in CELLS:
         model = make(cell, num_hidden_layers=2)

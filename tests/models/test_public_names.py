@@ -24,6 +24,7 @@ def test_every_class_is_imported_from_its_package_and_from_seqhub(family):
     assert names <= set(dir(package)) & set(dir(seqhub)) & set(seqhub.__all__)
 
 
+@pytest.mark.slow
 def test_import_of_model_classes():
     code = """
 import sys

@@ -112,7 +112,7 @@ print(json.dumps([early, type(AutoModel.from_config(config)).__module__]))
 """
 
 
-@pytest.mark.fast_cases("import seqhub, transformers.modeling_layers-0")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "early"),
     [

@@ -145,6 +145,7 @@ print(json.dumps(result))
 """
 
 
+@pytest.mark.slow
 def test_saved_models_load_without_seqhub(tmp_path):
     """Any Auto class loads weights of any head, with the code saved with the weights."""
     models = {

@@ -115,6 +115,7 @@ def test_traced_hidden_states_are_correct_for_any_batch(preset: str) -> None:
     check(trace(module, texts(True)), module, other_texts())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "lstm_hs97"])
 def test_a_large_vocabulary_is_looked_up_in_traced_and_exported_programs(cell: str) -> None:
     """One-hot vectors are not created."""
@@ -232,6 +233,7 @@ def test_an_exported_program_has_the_same_gradients() -> None:
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_loss_of_an_exported_program_is_over_real_steps_only() -> None:
     for case in model_families.CASES:

@@ -176,7 +176,7 @@ METHODS = [
 ]
 
 
-@pytest.mark.fast_cases("*-baseline", "lstm-*-avx512")
+@pytest.mark.fast_cases("*-baseline")
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("target", HEADS)
 @pytest.mark.parametrize("cell", CELLS)
@@ -189,7 +189,7 @@ def test_every_cell_and_target(cell: str, target: str, instruction_set: str) -> 
         check(Rows(target, values, count=19), ADAM, rate=0.005, **options)
 
 
-@pytest.mark.fast_cases("*-baseline", "lstm-*-avx512")
+@pytest.mark.fast_cases("lstm-*-avx512", "gru-*-baseline")
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("target", HEADS)
 @pytest.mark.parametrize("cell", CELLS)

@@ -32,7 +32,7 @@ def distinct_rows() -> dict[str, dict[str, Any]]:
 PAPER = distinct_rows()
 
 
-@pytest.mark.fast_cases("* as written-baseline", "*-avx512")
+@pytest.mark.fast_cases("* as written-baseline")
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("name", PAPER)
 def test_every_network_of_the_paper_after_each_sequence(name: str, instruction_set: str) -> None:
@@ -44,7 +44,7 @@ def test_every_network_of_the_paper_after_each_sequence(name: str, instruction_s
     check(Rows(values=True, classes=2), SGD, outputs=1, double=True, rate=1.0, **options)
 
 
-@pytest.mark.fast_cases("*-baseline", "*-avx512")
+@pytest.mark.fast_cases("*-baseline")
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("target", HEADS)
 @pytest.mark.parametrize("variant", BLOCKS)

@@ -11,7 +11,7 @@ from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 
 
-@pytest.mark.fast_cases("documents/width64-chunks-and-answer.png-gru")
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gru", "cnn"])
 @pytest.mark.parametrize(
     ("task_id", "name"),

@@ -39,7 +39,7 @@ def trained(folder: Path, task_id: str, model: str | None = None) -> Path:
     return folder / "run"
 
 
-@pytest.mark.fast_cases("windows/k4-n8", "two_sequence/3a-t100-n3", "ramps/scalar", "ramps/pair")
+@pytest.mark.fast_cases("windows/k4-n8", "ramps/scalar")
 @pytest.mark.parametrize("task_id", CUSTOM)
 def test_figures_of_tasks_are_drawn_reproducibly(task_id: str, tmp_path: Path) -> None:
     run = trained(tmp_path, task_id)

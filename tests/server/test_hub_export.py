@@ -167,6 +167,7 @@ def test_tags_of_squashed_history_are_exported(tmp_path: Path) -> None:
         source.close()
 
 
+@pytest.mark.slow
 def test_export_of_a_space_that_the_target_creates_with_a_card(tmp_path: Path) -> None:
     source = Store(tmp_path / "source")
     try:

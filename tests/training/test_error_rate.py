@@ -87,6 +87,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert rates[0] == rates[1]
 
 
+@pytest.mark.slow
 def test_two_processes_use_the_largest_error_of_both(tmp_path: Path) -> None:
     options = {**SETTINGS, "output_dir": "two", "max_sequences": 320}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "task"]

@@ -39,9 +39,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "how"),
-    [("accelerate", "Ctrl-C"), pytest.param("torchrun", "kill", marks=pytest.mark.slow)],  # slow: a minute each
+    [("accelerate", "Ctrl-C"), ("torchrun", "kill")],
 )
 def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one(
     tmp_path: Path, whole: Path, launcher: str, how: str

@@ -22,7 +22,7 @@ def test_the_books_seeds_give_the_books_result() -> None:
     assert ours("rnn_tanh", 21) == plain("rnn_tanh", 21) == (50, 75)
 
 
-@pytest.mark.fast_cases("3")
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 7])
 def test_other_seeds_equal_a_plain_program(seed: int) -> None:
     """The published results agree too."""

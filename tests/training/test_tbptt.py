@@ -44,6 +44,7 @@ def accuracy_by_step(folder: Path, chunk_steps: int, *, carry: bool) -> list[flo
     return (right / seen).tolist()
 
 
+@pytest.mark.slow
 def test_with_carried_state_every_echo_is_correct(tmp_path: Path) -> None:
     record = train(TrainConfig(task="echo/step3", output_dir=tmp_path / "run", **FIVE))
     assert record is not None
@@ -120,6 +121,7 @@ SHORT: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     train(TrainConfig(output_dir=tmp_path / "whole", **SHORT))
     with pytest.raises(StopError):
