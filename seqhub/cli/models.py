@@ -33,11 +33,18 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
         return
     presets = [_properties(preset) for family in list_families() for preset in list_presets(family=family)]
     rows = [
-        (each["model"], each["family"], " or ".join(each["inputs"]), " ".join(each["heads"]), f"{each['parameters']:,}")
+        (
+            each["model"],
+            each["family"],
+            " ".join(name.removeprefix("input_") for name in each["inputs"]),
+            " ".join(head for head in each["heads"] if head != "base") or "-",  # every family has the base model
+            f"{each['parameters']:,}",
+        )
         for each in presets
     ]
-    columns = ("model", "family", "inputs", "heads", "parameters at defaults")
-    show(form, presets, brief=(), table=lambda console: console.print(grid(columns, rows, right=(4,))))
+    columns = ("model", "family", "inputs", "heads", "parameters")
+    table = grid(columns, rows, right=(4,), unbroken=(0, 1))
+    show(form, presets, brief=(), table=lambda console: console.print(table))
 
 
 @app.command("show")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seqhub.errors import DataWarning
 
@@ -92,13 +92,23 @@ def progress_bar(*columns: "ProgressColumn", visible: bool) -> "Iterator[Progres
             raise
 
 
-def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> Any:
-    """Return a plain table; `right` has the indices of right-aligned columns; empty names give no header."""
+def grid(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = (), unbroken: Sequence[int] = ()
+) -> Any:
+    """Return a plain table for a console.
+
+    Args:
+        columns: Names; no header if all are empty.
+        rows: Cells of each row.
+        right: Indices of right-aligned columns.
+        unbroken: Indices of columns whose cells are never broken into lines.
+    """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))
     for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if number in right else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=number in unbroken)
     for row in rows:
         table.add_row(*row)
     return table

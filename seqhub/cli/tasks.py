@@ -74,7 +74,7 @@ def show_command(
     schema = split.schema
     examples = [split[i] for i in range(5 if split.size is None else min(5, split.size))]
     properties = {
-        "address": str(ref),
+        "task": str(ref),
         "title": definition.title,
         "description": definition.description,
         "symbols": definition.symbols,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqhub.models.registry import config_fields, family_of, list_presets
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks, resolve
 from seqhub.tasks.splits import Split, format_value
@@ -33,6 +34,23 @@ def test_tasks_ls() -> None:
     for task_id in quiet:
         resolve(task_id)
     assert [line.split()[0] for line in table[1:] if not line.startswith(" ")] == list(list_tasks())
+
+
+def test_models_ls() -> None:
+    table, values, quiet = three("models", "ls")
+    assert sorted(each["model"] for each in values) == sorted(quiet) == list(list_presets())
+    assert [line.split()[0] for line in table[1:] if not line.startswith(" ")] == [each["model"] for each in values]
+    assert [line.split()[1] for line in table[1:] if not line.startswith(" ")] == [each["family"] for each in values]
+
+
+@pytest.mark.parametrize("preset", ["lstm", "cnn_gru"])
+def test_models_show(preset: str) -> None:
+    table = output_of("models", "show", preset).splitlines()
+    values = json.loads(output_of("models", "show", preset, "--json"))
+    assert all(len(line) <= 80 for line in table)
+    assert (values["model"], values["family"]) == (preset, family_of(preset))
+    assert {each["name"] for each in values["fields"]} == set(config_fields(preset))
+    assert all(any(line.startswith(f"{each['name']}: ") for line in table) for each in values["fields"])
 
 
 @pytest.mark.fast_cases("qrsu", "adding", "square", "row_images", "echo")
