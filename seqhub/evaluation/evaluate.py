@@ -48,12 +48,13 @@ def evaluate(
 ) -> RunRecord:
     """Evaluate a model on `validation`, `test` and the `test` splits of its siblings, and save the metrics.
 
-    The metrics are added to the record of the model. Siblings are the other configs of the task with the same schema.
+    The metrics are added to the record of the model. Siblings are the other configs of the task with the same schema,
+    and the test distributions of the config.
 
     Args:
         folder: Model folder with its run.json; the latter is optional if `task` is given.
         num_examples: Number of sequences of each split of the model's config; None for the published number.
-        sibling_examples: Number of sequences of each other config of the task; 0 for none.
+        sibling_examples: Number of sequences of each sibling; 0 for none.
         seed: Seed of the data; 0 is the published one.
         data: File that the run was trained on, for a task with rows from a file; such a run has no siblings.
         callback: Called with the name of each split before it is evaluated.
@@ -79,6 +80,11 @@ def evaluate(
         for name in _SPLITS
     }
     if sibling_examples and config is not CUSTOM:
+        parts |= {
+            f"{ref.config_name}/test": (Split(ref, "test", seed), sibling_examples)
+            for ref in record.task.test_distributions.values()
+            if _fits(model, definition, config, ref.config)
+        }
         siblings = [
             sibling.name
             for sibling in definition.configs

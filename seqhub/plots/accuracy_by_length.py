@@ -19,7 +19,11 @@ def levels(record: RunRecord) -> dict[str, SplitMetrics]:
 def _results(record: RunRecord) -> dict[str, SplitMetrics]:
     """Return test metrics of each tested level, in the order of the task."""
     task, trained = record.task.definition, record.task.config
-    keys = {name: "test" if name == trained.name else f"{name}/test" for name in (c.name for c in task.configs)}
+    names = [
+        *(config.name for config in task.configs),
+        *(f"{trained.name}@{name}" for name in task.test_distributions(trained)),
+    ]
+    keys = {name: "test" if name == trained.name else f"{name}/test" for name in names}
     return {name: record.evaluation[key] for name, key in keys.items() if key in record.evaluation}
 
 
@@ -53,8 +57,9 @@ def plot_lengths(record: RunRecord, path: Path) -> None:
             mean, accuracy, xerr=[[mean - shortest], [longest - mean]], yerr=[[accuracy - low], [high - accuracy]],
             color=color, marker="o", markersize=6, linewidth=1.4, capsize=3,
         )  # fmt: skip
+        label = f"{name}\n(trained)" if name == trained.name else name.rpartition("@")[2]
         axes.annotate(
-            f"{name}\n(trained)" if name == trained.name else name, (mean, 1.04), xycoords=("data", "axes fraction"),
+            label, (mean, 1.04), xycoords=("data", "axes fraction"),
             ha="center", va="bottom", color=color, fontsize=SMALL,
         )  # fmt: skip
     axes.set_xscale("log")

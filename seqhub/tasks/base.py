@@ -92,6 +92,10 @@ class Task(ABC, Generic[C]):
         """Return the symbols that may follow each step of a text except the last; for tasks with a grammar."""
         raise NotImplementedError(f"{self.name} has no grammar")
 
+    def test_distributions(self, config: C) -> Mapping[str, C]:
+        """Return configs of other lengths or parameters that models of `config` are also tested on, by name."""
+        return {}
+
     def chance(self, config: C) -> float | None:
         """Return the accuracy of the best constant prediction; None for targets without classes."""
         labels = self.schema(config).labels

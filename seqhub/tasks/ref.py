@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from seqhub.tasks.base import Task
     from seqhub.tasks.schema import TaskConfig, TaskSchema
 
+DISTRIBUTION = "@"  # between a config and the name of one of its test distributions
 _CUSTOM, _CUSTOM_IN_0_1 = "custom", "own"  # records and commands of version 0.1 use the second name
 
 
@@ -17,11 +18,13 @@ _CUSTOM, _CUSTOM_IN_0_1 = "custom", "own"  # records and commands of version 0.1
 class TaskRef:
     """One config of one task, parsed from a task id such as `qrsu/hard` or `path/to/my_task.py/easy`.
 
+    A config may have test distributions with other lengths or parameters: `parity/last@len128`.
+
     A string is parsed once, at the public interface; internal functions take a TaskRef.
 
     Attributes:
         name: Name of the task, or the path of its file.
-        config_name: Name of the config.
+        config_name: Name of the config, with `@` and the name of a test distribution if it is one.
 
     >>> ref = TaskRef.parse("qrsu/hard")
     >>> ref.name, ref.config_name, ref.config.length, str(ref)
@@ -52,9 +55,15 @@ class TaskRef:
     @property
     def config(self) -> "TaskConfig":
         """The config of the task."""
-        from seqhub.tasks.registry import configs_of
+        from seqhub.tasks.registry import config_of
 
-        return configs_of(self.name)[self.config_name]
+        return config_of(self.name, self.config_name)
+
+    @property
+    def test_distributions(self) -> "dict[str, TaskRef]":
+        """The test distributions of this config, by name."""
+        names = self.definition.test_distributions(self.config)
+        return {name: TaskRef(self.name, f"{self.config_name}{DISTRIBUTION}{name}") for name in names}
 
     @property
     def schema(self) -> "TaskSchema":
@@ -96,13 +105,15 @@ class TaskField:
 
 @cache
 def _parse(task_id: str) -> TaskRef:
-    from seqhub.tasks.registry import configs_of
+    from seqhub.tasks.registry import config_of, configs_of
 
     file, end, rest = task_id.partition(".py/")
     name, _, config_name = (file + ".py", "", rest) if end else task_id.partition("/")
     configs = configs_of(name)
     if config_name == _CUSTOM_IN_0_1 and _CUSTOM in configs:
         config_name = _CUSTOM
-    if config_name not in configs:
+    if DISTRIBUTION in config_name:
+        config_of(name, config_name)
+    elif config_name not in configs:
         raise UnknownNameError.of(f"config of {name}", config_name, configs)
     return TaskRef(name, config_name)

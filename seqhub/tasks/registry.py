@@ -4,6 +4,7 @@ Module `seqhub.tasks.NAME` defines `TASK`. A package adds tasks with entry point
 module that defines `TASK`), and `path/to/file.py` refers to the task in one file.
 """
 
+import dataclasses
 import hashlib
 import sys
 import warnings
@@ -19,7 +20,7 @@ from typing import Any
 from seqhub import tasks
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.tasks.base import Task
-from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.ref import DISTRIBUTION, TaskRef
 from seqhub.tasks.schema import CUSTOM, TaskConfig
 
 GROUP = "seqhub.tasks"
@@ -65,6 +66,24 @@ def configs_of(name: str) -> dict[str, TaskConfig]:
     """Return the configs of a task by name, with `custom` if users can supply rows; errors as in `get_task`."""
     task = get_task(name)
     return {config.name: config for config in (*task.configs, *([CUSTOM] if task.custom_format else []))}
+
+
+def config_of(name: str, config_name: str) -> TaskConfig:
+    """Return a config of a task, or one of the test distributions of a config.
+
+    Raises:
+        UnknownNameError: No such config or distribution; the message lists the existing ones.
+    """
+    configs = configs_of(name)
+    base, _, distribution = config_name.partition(DISTRIBUTION)
+    if base not in configs:
+        raise UnknownNameError.of(f"config of {name}", base, configs)
+    if not distribution:
+        return configs[base]
+    distributions = get_task(name).test_distributions(configs[base])
+    if distribution not in distributions:
+        raise UnknownNameError.of(f"test distribution of {name}/{base}", distribution, distributions)
+    return dataclasses.replace(distributions[distribution], name=config_name)
 
 
 @cache

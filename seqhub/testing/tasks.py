@@ -117,17 +117,29 @@ def _check_form(where: str, rows: Split, batch: Batch) -> None:
 def solution(ref: TaskRef) -> None:
     """Check that `generate` and `solve` agree."""
     for split in SPLITS:
-        rows = Split(ref, split)
-        if not rows.task.has_exact_targets(rows.config, split):
-            continue  # inputs or targets are noisy
-        batch = _first(rows)[:_SOLVED_ROWS]
-        examples = rows.examples(batch)
-        solved = rows.task.solve_batch([example.inputs for example in examples], rows.config)
-        for number, (example, answer) in enumerate(zip(examples, solved, strict=True)):
-            agrees = (
-                abs(example.target - answer) <= 1e-6 if rows.schema.target == "number" else example.target == answer
-            )
-            require(agrees, f"{ref} {split} row {number}: generate has target {example.target!r}, solve has {answer!r}")
+        _check_solution(Split(ref, split))
+
+
+def _check_solution(rows: Split) -> None:
+    if not rows.task.has_exact_targets(rows.config, rows.name):
+        return  # inputs or targets are noisy
+    examples = rows.examples(_first(rows)[:_SOLVED_ROWS])
+    solved = rows.task.solve_batch([example.inputs for example in examples], rows.config)
+    for number, (example, answer) in enumerate(zip(examples, solved, strict=True)):
+        agrees = abs(example.target - answer) <= 1e-6 if rows.schema.target == "number" else example.target == answer
+        where = f"{rows.ref} {rows.name} row {number}"
+        require(agrees, f"{where}: generate has target {example.target!r}, solve has {answer!r}")
+
+
+def distributions(ref: TaskRef) -> None:
+    """Check that test distributions have the schema of their config and rows of their own, which `solve` solves."""
+    digests = {_digest(Split(ref, "test")): str(ref)}
+    for each in ref.test_distributions.values():
+        rows = Split(each, "test")
+        require(each.schema == ref.schema, f"{each}: its schema differs from that of {ref}")
+        _check_solution(rows)
+        other = digests.setdefault(_digest(rows), str(each))
+        require(other == str(each), f"{each} has the same rows as {other}")
 
 
 def determinism(ref: TaskRef) -> None:
@@ -296,6 +308,7 @@ CHECKS: dict[str, Callable[[TaskRef], None]] = {
     "definition": definition,
     "form": form,
     "solution": solution,
+    "distributions": distributions,
     "determinism": determinism,
     "addressing": random_access,
     "chance": chance_level,

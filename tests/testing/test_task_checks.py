@@ -80,7 +80,7 @@ def write(folder: Path, source: str = PARITY) -> Path:
 def test_valid_task_file_passes_every_check(tmp_path: Path) -> None:
     results = list(run_checks(checks_of(str(write(tmp_path)))))
     assert [result.name for result in results if result.error] == []
-    assert len(results) == 10
+    assert len(results) == 11
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -88,7 +88,7 @@ def test_fault_is_found_by_its_check(name: str, tmp_path: Path) -> None:
     old, new, message = FAULTS[name]
     assert old in PARITY
     file = write(tmp_path, PARITY.replace(old, new))
-    results = {result.name: result.error for result in run_checks(checks_of(str(file))[:8])}
+    results = {result.name: result.error for result in run_checks(checks_of(str(file))[:9])}
     assert message in results[name], results
 
 
@@ -134,7 +134,7 @@ import datasets
 rows = datasets.load_dataset("parity", "n40", split="test")
 assert rows.num_rows == 10_000 and len(rows[0]["text"]) == 40
 from seqhub.testing import checks_of, run_checks
-assert [result for result in run_checks(checks_of("parity")[:8]) if result.error] == []
+assert [result for result in run_checks(checks_of("parity")[:9]) if result.error] == []
 """
 
 
