@@ -122,11 +122,11 @@ def test_a_changed_record_is_detected(task_id: str, run_of: Make, tmp_path: Path
 @each_kind
 def test_a_record_with_the_metrics_of_another_target_is_an_error(task_id: str, run_of: Make) -> None:
     record = RunRecord.load(run_of(task_id))
-    record.require_metrics(Split(task_id).schema.target)
+    record.require_metrics(Split(task_id).schema)
     for name in ("per_class", "mse", "whole"):
         record.evaluation["test"].pop(name, None)
     with pytest.raises(CorruptFileError, match=r"evaluation\.test\.(per_class|mse|whole)"):
-        record.require_metrics(Split(task_id).schema.target)
+        record.require_metrics(Split(task_id).schema)
 
 
 @each_kind

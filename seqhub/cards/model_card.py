@@ -59,7 +59,7 @@ def render(
         split_repo_id(dataset_id)
     results = _by_config(record)
     schema = task.schema(config)
-    record.require_metrics(schema.target)
+    record.require_metrics(schema)
     own_file = config is CUSTOM
     if own_file:  # the record has the classes and lengths of a file, the task does not
         schema, config = _of_file(record, schema)

@@ -40,7 +40,8 @@ class MetricAccumulator:
         self._loss = 0.0
         self._squared = 0.0  # sum of the loss, for squared errors
         self._wrong = 0  # sequences with an output outside the tolerance of the task's source
-        self._confusion = np.zeros((len(schema.labels), len(schema.labels)), dtype=np.int64)
+        classes = len(schema.labels) if schema.has_class_table else 0
+        self._confusion = np.zeros((classes, classes), dtype=np.int64)
 
     @property
     def full(self) -> bool:
@@ -82,7 +83,7 @@ class MetricAccumulator:
         self._counts["steps"] += int(counted.sum())
         label_probabilities = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
         self._loss -= float(np.log(np.maximum(label_probabilities[counted], np.finfo(np.float64).tiny)).sum())
-        if self.schema.labels:
+        if self.schema.has_class_table:
             np.add.at(self._confusion, (labels[counted], predicted[counted]), 1)
 
     def metrics(self) -> dict[str, Any]:
@@ -105,6 +106,8 @@ class MetricAccumulator:
             probabilities, labels = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
             tolerance = self.tolerance or TOLERANCE
             found = classification_metrics(probabilities, labels, self.schema.labels, tolerance)
+            if not self.schema.has_class_table:
+                del found["per_class"], found["confusion"]
             if self.logistic:
                 found["loss"] = self._squared / self.examples
         else:
@@ -123,7 +126,7 @@ class MetricAccumulator:
             "loss": (self._squared if self.logistic else self._loss) / steps,
             "whole": self._counts["whole"],
         }
-        if self.schema.labels:
+        if self.schema.has_class_table:
             metrics["per_class"] = {
                 name: {"correct": int(self._confusion[i, i]), "total": int(self._confusion[i].sum())}
                 for i, name in enumerate(self.schema.labels)

@@ -9,6 +9,7 @@ from seqhub.records.base import Record
 from seqhub.records.environment import Environment
 from seqhub.records.schema import mismatches
 from seqhub.tasks.ref import TaskField
+from seqhub.tasks.schema import TaskSchema
 
 
 class ClassCounts(TypedDict):
@@ -43,9 +44,10 @@ class SplitMetrics(TypedDict):
     # `verify` and later versions may add other keys
 
 
+_CLASS_TABLE = ("per_class", "confusion")
 _REQUIRED = {  # target -> metrics of every evaluated split
-    "class": ("per_class", "confusion", "interval", "abs_wrong"),
-    "step_class": ("per_class", "confusion", "steps", "whole"),
+    "class": (*_CLASS_TABLE, "interval", "abs_wrong"),
+    "step_class": (*_CLASS_TABLE, "steps", "whole"),
     "next_symbol": ("steps", "whole"),
     "number": ("interval", "mse", "mean_absolute_error", "tolerance"),
     "inputs": ("interval", "mse", "worst_mse", "tolerance"),
@@ -107,13 +109,14 @@ class RunRecord(Record):
         """Sequences of `probe`: texts or nested lists of values."""
         return self.probe.get("texts") or self.probe.get("input_values") or []
 
-    def require_metrics(self, target: str) -> None:
-        """Raise CorruptFileError unless every evaluated split has the metrics of a target (see `TaskSchema`)."""
+    def require_metrics(self, schema: TaskSchema) -> None:
+        """Raise CorruptFileError unless every evaluated split has the metrics of the target of a schema."""
+        table = () if schema.has_class_table or not schema.labels else _CLASS_TABLE
         missing = [
             f"evaluation.{split}.{name}"
             for split, metrics in self.evaluation.items()
-            for name in _REQUIRED[target]
-            if name not in metrics
+            for name in _REQUIRED[schema.target]
+            if name not in metrics and name not in table
         ]
         wrong = ", ".join([*missing, *mismatches(self.evaluation, dict[str, SplitMetrics], "evaluation")])
         if wrong:

@@ -11,6 +11,7 @@ from seqhub.errors import InvalidConfigError
 from seqhub.tasks.vocabulary import Vocabulary
 
 NO_LABEL = -100  # label of ignored steps, the default `ignore_index` of PyTorch and transformers
+_MAX_TABLE_CLASSES = 100  # the confusion matrix has a square of counts
 
 
 IntRange = tuple[int, int]  # both ends included
@@ -74,6 +75,11 @@ class TaskSchema:
         ):
             if not holds:
                 raise InvalidConfigError(f"a TaskSchema needs {rule}; given {self}")
+
+    @property
+    def has_class_table(self) -> bool:
+        """True if metrics contain counts by class and the confusion matrix; only for up to 100 classes."""
+        return 0 < len(self.labels) <= _MAX_TABLE_CLASSES
 
     @property
     def num_features(self) -> int:

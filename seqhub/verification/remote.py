@@ -3,14 +3,14 @@
     python remote.py JOB RESULT
 
 JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
-`tasks.schema.TaskSchema`, "tolerance": number, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows":
-{name: source}}, where `source` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split":
-name}.
+`tasks.schema.TaskSchema`, "tolerance": number, "confusion": bool, "probe": {"texts" or "input_values": [...]}, "cache":
+folder, "rows": {name: source}}, where `source` is {"parquet": file} or {"dataset": folder or repository, "config":
+name, "split": name}.
 
 RESULT is written as JSON: {"logits": logits of each probe sequence, computed one at a time, "rows": {name: {"counted":
 number of sequences, or of steps for a target at each step, "right": number of correct ones, "loss": mean in nats, or
-mean squared error, or half the squared errors of the logistic outputs of classes, "confusion": for classes only, counts
-by true class (row) and prediction (column)}}}.
+mean squared error, or half the squared errors of the logistic outputs of classes, "confusion": counts by true class
+(row) and prediction (column), if the job asks for it}}}.
 """
 
 import argparse
@@ -89,8 +89,9 @@ def _evaluate(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
     logistic = getattr(model.config, "logistic_outputs", False)
     confusion = None
     if job["target"] in ("class", "step_class"):
-        names = _class_names(model, dataset)
-        confusion = torch.zeros(len(names), len(names), dtype=torch.int64)
+        classes = len(_class_names(model, dataset))
+        if job["confusion"]:
+            confusion = torch.zeros(classes, classes, dtype=torch.int64)
     for batch in _batches(dataset):
         inputs = _inputs(tokenizer, batch["input_values" if tokenizer is None else "text"])
         logits = model(**inputs).logits.float()

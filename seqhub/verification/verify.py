@@ -106,7 +106,7 @@ def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published:
         return
     yield Finding("files", f"{len(record.files)} SHA-256", "the same", True)
 
-    record.require_metrics(schema.target)
+    record.require_metrics(schema)
     probe, recorded_logits = _probe(record, folder, schema)
     own = [split for split in record.evaluation if "/" not in split]
     if dataset is not None:
@@ -134,6 +134,7 @@ def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published:
             "trust_remote_code": isolated,
             "target": schema.target,
             "tolerance": schema.tolerance,
+            "confusion": schema.has_class_table,
             "probe": probe,
             "cache": scratch,
             "rows": rows,
