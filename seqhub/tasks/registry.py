@@ -83,7 +83,8 @@ def config_of(name: str, config_name: str) -> TaskConfig:
     distributions = get_task(name).test_distributions(configs[base])
     if distribution not in distributions:
         raise UnknownNameError.of(f"test distribution of {name}/{base}", distribution, distributions)
-    return dataclasses.replace(distributions[distribution], name=config_name)
+    config: TaskConfig = distributions[distribution]
+    return dataclasses.replace(config, name=config_name)
 
 
 @cache
