@@ -1,7 +1,9 @@
 """Settings of every test: one torch thread, caches of its own, no network except loopback."""
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 import pytest
@@ -22,6 +24,15 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_accelerate_state() -> Iterator[None]:
+    """Reset the state of accelerate, which a `Trainer` leaves behind and later runs of the process would share."""
+    yield
+    state = sys.modules.get("accelerate.state")
+    if state is not None and state.AcceleratorState._shared_state:
+        state.AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
