@@ -35,7 +35,7 @@ class UnknownNameError(SeqhubError, ValueError):
         >>> str(UnknownNameError.of("task", "qrs", ["qrsu"]))
         "no task 'qrs'; known: qrsu"
         """
-        return cls(f"no {kind} {given!r}; known: {', '.join(known)}")
+        return cls(f"no {kind} {given!r}; known: {', '.join(known) or 'none'}")
 
 
 class InvalidConfigError(SeqhubError, ValueError):

@@ -75,10 +75,10 @@ def config_of(name: str, config_name: str) -> TaskConfig:
         UnknownNameError: No such config or distribution; the message lists the existing ones.
     """
     configs = configs_of(name)
-    base, _, distribution = config_name.partition(DISTRIBUTION)
+    base, separator, distribution = config_name.partition(DISTRIBUTION)
     if base not in configs:
         raise UnknownNameError.of(f"config of {name}", base, configs)
-    if not distribution:
+    if not separator:
         return configs[base]
     distributions = get_task(name).test_distributions(configs[base])
     if distribution not in distributions:

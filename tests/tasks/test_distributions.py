@@ -99,8 +99,12 @@ def test_task_id_names_a_distribution(file: Path) -> None:
 def test_unknown_distribution_is_a_user_error(file: Path, task_id: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         TaskRef.parse(f"{file}/{task_id}")
-    with pytest.raises(UnknownNameError, match="no test distribution of qrsu/hard 'len8'; known: "):
-        TaskRef.parse("qrsu/hard@len8")
+
+
+@pytest.mark.parametrize("name", ["len8", ""])
+def test_config_without_distributions_has_none(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"no test distribution of qrsu/hard '{name}'; known: none"):
+        TaskRef.parse(f"qrsu/hard@{name}")
 
 
 def test_distributions_are_evaluated_by_name(file: Path, tmp_path: Path) -> None:
