@@ -68,7 +68,7 @@ def test_the_page_adds_one_file_for_a_task_and_three_for_a_family() -> None:
         "seqhub/models/leaky/__init__.py",
         "seqhub/models/leaky/configuration_leaky.py",
         "seqhub/models/leaky/modeling_leaky.py",
-        "seqhub/tasks/parity.py",
+        "seqhub/tasks/majority.py",
     ]
     assert [command.split()[:2] for command in COMMANDS].count(["seqhub", "check"]) == 2
 
@@ -80,7 +80,7 @@ def test_the_commands_of_the_page_run(copy: Path) -> None:
     for command in COMMANDS:
         if command.startswith("seqhub "):
             python(copy, "-c", code, *command.split())
-    assert "# parity" in (copy / "parity" / "README.md").read_text(encoding="utf-8")
+    assert "# majority" in (copy / "majority" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -5,8 +5,8 @@ In a test file of your own package:
     import pytest
     from seqhub.testing import checks_of
 
-    @pytest.mark.parametrize("check", checks_of("my_package/parity.py"), ids=str)
-    def test_parity(check):
+    @pytest.mark.parametrize("check", checks_of("my_package/majority.py"), ids=str)
+    def test_majority(check):
         check.run()
 """
 
