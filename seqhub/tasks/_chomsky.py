@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,28 +115,29 @@ class StringTask(Task[StringConfig]):
 
 
 def write_answers(
-    characters: NDArray[np.uint8],
+    heads: NDArray[Any],
     sizes: NDArray[np.int64],
     answers: NDArray[np.int64],
     blanks: NDArray[np.int64],
     steps: int,
+    blank: int = ord(BLANK),
 ) -> Batch:
-    """Return texts with blanks after the first `sizes` characters of each row, and the answers as their labels.
+    """Return texts with blanks after the first `sizes` symbols of each row, and the answers as their labels.
 
     Args:
-        characters: (N, S).
-        sizes: (N,), number of characters of each row that belong to its text.
+        heads: (N, S), characters or ids, as in `Batch.inputs`.
+        sizes: (N,), number of symbols of each row that belong to its text.
         answers: (N, A), classes of the blanks, with NO_LABEL for blanks without a class.
         blanks: (N,), number of blanks of each row.
         steps: Length of the longest text.
+        blank: Character or id of a blank.
     """
     lengths = sizes + blanks
     step = np.arange(steps)
-    texts = np.full((len(sizes), steps), ord(BLANK), np.uint8)
-    np.copyto(texts[:, : characters.shape[1]], characters, where=step[: characters.shape[1]] < sizes[:, None])
+    texts = np.full((len(sizes), steps), blank, heads.dtype)
+    np.copyto(texts[:, : heads.shape[1]], heads, where=step[: heads.shape[1]] < sizes[:, None])
     texts[step >= lengths[:, None]] = PAD_ID
     labels = np.full(texts.shape, NO_LABEL, np.int64)
-    blank = np.arange(answers.shape[1]) < blanks[:, None]
-    rows, columns = np.nonzero(blank)
+    rows, columns = np.nonzero(np.arange(answers.shape[1]) < blanks[:, None])
     labels[rows, columns + sizes[rows]] = answers[rows, columns]
     return Batch(texts, lengths, labels)
