@@ -1,0 +1,42 @@
+"""Duplicate string: examples of the source and longer strings."""
+
+import numpy as np
+import pytest
+
+from seqhub.errors import InvalidInputError
+from seqhub.tasks.duplicate_string import TASK
+from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.schema import NO_LABEL
+from tests.helpers.task_cases import assert_follows, first_rows
+
+CONFIG = TASK.configs[0]
+
+
+@pytest.mark.parametrize(("string", "answer"), [("011", "011011"), ("1", "11")])
+def test_examples_of_the_source(string, answer):
+    assert TASK.answer(string) == answer
+    assert TASK.solve(string + "_" * len(answer)) == [None] * len(string) + list(answer)
+
+
+def test_lengths_and_symbols_are_uniform():
+    batch = first_rows("duplicate_string/binary", rows=8192)
+    assert_follows(np.bincount(batch.lengths // 3, minlength=41)[1:])
+    symbols = batch.inputs[(batch.inputs >= ord("0")) & (batch.inputs <= ord("9"))]
+    assert_follows(np.bincount(symbols - ord("0"), minlength=len(TASK.labels)))
+
+
+def test_models_are_tested_on_longer_strings():
+    tests = TASK.test_distributions(CONFIG)
+    assert {name: test.symbols for name, test in tests.items()} == {"len41-100": (41, 100), "len41-500": (41, 500)}
+    for name, test in tests.items():
+        assert (test.name, test.length) == (name, (3 * test.symbols[0], 3 * test.symbols[1]))
+        batch = TASK.generate(test, BlockRandom(1, 0, 1))[:20]
+        for text, labels in zip(batch.texts(), batch.labels, strict=True):
+            names = [None if label == NO_LABEL else TASK.labels[label] for label in labels]
+            assert names[: len(text)] == TASK.solve(text)
+
+
+@pytest.mark.parametrize("text", ["", "_", "01__", "01_", "0_1____", "21____"])
+def test_invalid_texts_are_errors(text):
+    with pytest.raises(InvalidInputError, match="is not a valid duplicate_string sequence"):
+        TASK.solve(text)
