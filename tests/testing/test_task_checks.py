@@ -87,8 +87,8 @@ def test_valid_task_file_passes_every_check(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_by_its_check(name: str, tmp_path: Path) -> None:
     old, new, message = FAULTS[name]
-    assert old in PARITY
-    file = write(tmp_path, PARITY.replace(old, new))
+    assert old in MAJORITY
+    file = write(tmp_path, MAJORITY.replace(old, new))
     results = {result.name: result.error for result in run_checks(checks_of(str(file))[:9])}
     assert message in results[name], results
 
@@ -135,7 +135,7 @@ import datasets
 rows = datasets.load_dataset("majority", "n41", split="test")
 assert rows.num_rows == 10_000 and len(rows[0]["text"]) == 41
 from seqhub.testing import checks_of, run_checks
-assert [result for result in run_checks(checks_of("parity")[:9]) if result.error] == []
+assert [result for result in run_checks(checks_of("majority")[:9]) if result.error] == []
 """
 
 
