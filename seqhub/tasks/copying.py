@@ -62,8 +62,8 @@ class CopyingConfig(TaskConfig):
     def vocabulary(self) -> Vocabulary:
         """Characters, or words for `repeat`."""
         if self.kind == "repeat":
-            return Vocabulary((*_VECTORS, _REPEAT, BLANK), " ", f"copying/{self.name}")
-        return Vocabulary(_LETTERS[self.kind] + _COPY + BLANK, "", f"copying/{self.name}")
+            return Vocabulary((*_VECTORS, _REPEAT, BLANK), " ", f"copying/{self.kind}")
+        return Vocabulary(_LETTERS[self.kind] + _COPY + BLANK, "", f"copying/{self.kind}")
 
 
 def _string(name: str, symbols: IntRange) -> CopyingConfig:

@@ -131,7 +131,7 @@ class GroupWord(Task[GroupWordConfig]):
     )
 
     def schema(self, config: GroupWordConfig) -> TaskSchema:
-        vocabulary = Vocabulary(config.symbols, " ", f"group_word/{config.name}")
+        vocabulary = Vocabulary(config.symbols, " ", f"group_word/{config.group}")
         return TaskSchema(vocabulary=vocabulary, target="step_class", labels=_elements(config.group))
 
     def sizes(self, config: GroupWordConfig) -> Mapping[str, int]:
