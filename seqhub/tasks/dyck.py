@@ -51,7 +51,7 @@ class DyckConfig(TaskConfig):
     @property
     def vocabulary(self) -> Vocabulary:
         """Vocabulary of the config."""
-        return Vocabulary(OPENING[: self.kinds] + CLOSING[: self.kinds] + END, name=f"dyck/{self.name}")
+        return Vocabulary(OPENING[: self.kinds] + CLOSING[: self.kinds] + END, name="dyck")
 
 
 class Dyck(Task[DyckConfig]):

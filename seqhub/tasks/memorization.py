@@ -54,7 +54,7 @@ class MemorizationConfig(TaskConfig):
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Vocabulary of the config: the blank, then the keys."""
-        return Vocabulary((BLANK, *(f"k{key}" for key in range(self.keys))), " ", f"memorization/{self.name}")
+        return Vocabulary((BLANK, *(f"k{key}" for key in range(self.keys))), " ", "memorization")
 
 
 class Memorization(Task[MemorizationConfig]):

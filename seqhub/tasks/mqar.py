@@ -78,7 +78,7 @@ class MqarConfig(TaskConfig):
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Vocabulary of the config."""
-        return Vocabulary(words(self.vocab_size), " ", f"mqar/{self.name}")
+        return Vocabulary(words(self.vocab_size), " ", "mqar")
 
 
 def _zoology(steps: int, pairs: int) -> MqarConfig:

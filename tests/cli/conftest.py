@@ -91,7 +91,7 @@ def invalid_inputs(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (bare / "run.json").unlink()
     foreign = Path(shutil.copytree(made.run, place / "foreign-address"))
     record = json.loads((foreign / "run.json").read_text())
-    (foreign / "run.json").write_text(json.dumps(record | {"address": "copying/t100"}))
+    (foreign / "run.json").write_text(json.dumps(record | {"address": "no_such_task/t100"}))
     (Path(shutil.copytree(made.run, place / "no-json")) / "run.json").write_text("{")
     (Path(shutil.copytree(made.run, place / "no-history")) / "history.jsonl").write_text("no JSON\n")
 

@@ -143,7 +143,7 @@ RUNS = [
     ("plot no-history", "no-history/history.jsonl"),
     *((f"{command} {folder}", f"{folder}/run.json ... JSON")
       for command in ("evaluate", "plot", "card", "verify") for folder in ("no-json",)),
-    *((f"{command} foreign-address", "no task 'copying'; known: ")
+    *((f"{command} foreign-address", "no task 'no_such_task'; known: ")
       for command in ("evaluate", "plot", "card", "verify")),
     ("evaluate run --num-examples 0", "--num-examples 0 ... 1"),
     ("evaluate run --num-examples -1", "--num-examples -1 ... 1"),
