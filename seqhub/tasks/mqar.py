@@ -11,7 +11,8 @@ the value of its key; other steps are ignored. The value itself does not occur i
 
 A vocabulary of V symbols has a blank, V/2 - 1 keys and V/2 values. `small` has V = 64. The configs of ZOOLOGY have
 V = 8,192, sequences of L steps and P pairs; the slices 64/4 to 1024/256 on which Zoology tests are their test
-distributions. They are not in `configs`, because a record contains a confusion matrix, here of 4,096 x 4,096 classes.
+distributions. They are not among `configs`, since slices with few pairs do not have all 4,096 classes in the rows that
+`seqhub check` reads.
 
 Steps without pairs or queries are filled with
 
