@@ -73,17 +73,17 @@ class FuzzyRecall(Task[FuzzyRecallConfig]):
 
     def generate(self, config: FuzzyRecallConfig, random: BlockRandom) -> Batch:
         steps, rows = config.length[0], np.arange(random.size)
-        pairs = steps // 2  # more than fit; the last column is the pair that is asked at the end
+        pairs = steps // 2  # more than fit; the last column is the pair that is queried at the end
         key_sizes = random.integers_2d(1, _MOTIF, pairs)
         if random.split != "train":
             key_sizes[:] = _MOTIF
         key_motifs, keys = _motifs(KEYS, key_sizes, random.uniform(pairs))
         value_sizes = random.integers_2d(1, _MOTIF, pairs)
         value_motifs, values = _motifs(VALUES, value_sizes, random.uniform(pairs))
-        asked, answer = keys[:, -1], values[:, -1]
-        asked_size = key_sizes[:, -1] + value_sizes[:, -1]
-        limit = steps - asked_size - 2 * _MOTIF  # no pair begins at this step or later
-        # a pair begins in the last 2 * _MOTIF steps before the limit, so the pair that is asked is always inserted
+        queried, answer = keys[:, -1], values[:, -1]
+        queried_size = key_sizes[:, -1] + value_sizes[:, -1]
+        limit = steps - queried_size - 2 * _MOTIF  # no pair begins at this step or later
+        # a pair begins in the last 2 * _MOTIF steps before the limit, so the pair that is queried is always inserted
         latest = (random.uniform(1)[:, 0] * (limit - 2 * _MOTIF + 1)).astype(np.int64)
 
         text = np.full((random.size, steps + 1 + 2 * _MOTIF), PADDING.encode()[0], np.uint8)
@@ -111,10 +111,10 @@ class FuzzyRecall(Task[FuzzyRecallConfig]):
             active = np.flatnonzero(end < limit)
             if not active.size:
                 break
-            insert = (end[active] >= latest[active]) & (value_of[active, asked[active]] < 0)
-            key = np.where(insert, asked[active], keys[active, pair])
-            append(active, key, np.where(key == asked[active], answer[active], values[active, pair]))
-        append(rows, asked, answer)
+            insert = (end[active] >= latest[active]) & (value_of[active, queried[active]] < 0)
+            key = np.where(insert, queried[active], keys[active, pair])
+            append(active, key, np.where(key == queried[active], answer[active], values[active, pair]))
+        append(rows, queried, answer)
         source = np.arange(steps) - (steps + 1 - end)[:, None]  # padding on the left, without the last symbol
         shown = source >= 0
         source = np.maximum(source, 0)

@@ -1,4 +1,4 @@
-"""Induction heads: the symbol after the first special symbol, asked at the second.
+"""Induction heads: the symbol after the first special symbol, queried at the second.
 
 Source: Gu & Dao (2023), "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", induction heads. A sequence
 is uniform noise over fifteen symbols, with the special symbol # once in it and once at its end. The class is the symbol

@@ -2,9 +2,9 @@
 
 Source: Arora et al. (2024), "Zoology: Measuring and Improving Recall in Efficient Language Models", and its code,
 `zoology/data/multiquery_ar.py`. A sequence starts with P pairs of a key and a value. All keys of a sequence are
-different, and so are its values. Then each key is asked once, at an even distance from the end of the pairs. Distances
-are sampled without replacement, distance 2g with a probability proportional to (g + 1)^-0.99. The class of a query is
-the value of its key; other steps are ignored. The value itself does not occur in the rest of the sequence:
+different, and so are its values. Then each key is queried once, at an even distance from the end of the pairs.
+Distances are sampled without replacement, distance 2g with a probability proportional to (g + 1)^-0.99. The class of a
+query is the value of its key; other steps are ignored. The value itself does not occur in the rest of the sequence:
 
     >>> TASK.solve("k2 v8 k4 v7 _ _ k4 _ _ _ _ _ k2 _")
     [None, None, None, None, None, None, 'v7', None, None, None, None, None, 'v8', None]
@@ -100,7 +100,7 @@ class Mqar(Task[MqarConfig]):
     separator = " "
     labels = values(_LARGEST)
     description = (
-        "A sequence starts with pairs of a key and a value; later each key is asked once. The class at the step of a "
+        "A sequence starts with pairs of a key and a value; later each key is queried once. The class at the step of a "
         "query is the value of its key. Other steps have no class and are ignored."
     )
     limits = "The data are synthetic. They test recall of pairs within a sequence, not language understanding."

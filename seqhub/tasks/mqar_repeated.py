@@ -2,8 +2,8 @@
 
 Source: Yang et al. (2025), "PaTH Attention: Position Encoding via Accumulating Householder Transformations",
 multi-query repeated associative recall with N-back. As in `mqar`, a sequence starts with pairs of a key and a value,
-and each key is asked once after them; but keys are assigned repeatedly, and the class of a query is the N-th last value
-of its key. With N = 1, in `last`, this is the last value:
+and each key is queried once after them; but keys are assigned repeatedly, and the class of a query is the N-th last
+value of its key. With N = 1, in `last`, this is the last value:
 
     >>> TASK.solve("k1 v5 k2 v0 k1 v3 k2 v7 k2 _ k1 _")
     [None, None, None, None, None, None, None, None, 'v7', None, 'v3', None]
@@ -63,7 +63,7 @@ class MqarRepeated(Task[MqarRepeatedConfig]):
     separator = " "
     labels = values(_VOCAB_SIZE)
     description = (
-        "A sequence starts with 32 pairs of a key and a value, four of each of eight keys; later each key is asked "
+        "A sequence starts with 32 pairs of a key and a value, four of each of eight keys; later each key is queried "
         "once. The class at the step of a query is the N-th last value of its key: the last one in the config last. "
         "Other steps have no class and are ignored."
     )
@@ -116,11 +116,11 @@ class MqarRepeated(Task[MqarRepeatedConfig]):
             is_key = symbol[:1] == "k"
             if is_key and after[:1] == "v":
                 values_of.setdefault(symbol, []).append(after)
-            asked = is_key and after[:1] != "v"
-            if symbol not in self.vocabulary.ids or (asked and len(values_of.get(symbol, [])) < back):
+            queried = is_key and after[:1] != "v"
+            if symbol not in self.vocabulary.ids or (queried and len(values_of.get(symbol, [])) < back):
                 form = f"pairs of a key and a value, then keys with at least {back} values, among blanks"
                 raise InvalidInputError(f"{sequence[:60]!r} is not a valid mqar_repeated sequence: must be {form}")
-            targets.append(values_of[symbol][-back] if asked else None)
+            targets.append(values_of[symbol][-back] if queried else None)
         return targets
 
     def solve_batch(self, sequences: Sequence[Any], config: MqarRepeatedConfig | None = None) -> list[Any]:

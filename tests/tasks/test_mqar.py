@@ -10,15 +10,15 @@ from seqhub.tasks.schema import NO_LABEL
 from tests.helpers.task_cases import assert_follows, first_rows
 
 
-def test_each_key_is_asked_once_at_an_even_distance():
+def test_each_key_is_queried_once_at_an_even_distance():
     batch = first_rows("mqar/small")
     tokens, rows = batch.inputs.astype(int) - 1, np.arange(len(batch))[:, None]
     assert len(np.unique(tokens[:, 0:16:2] + 100 * rows)) == len(np.unique(tokens[:, 1:16:2] + 100 * rows)) == 8 * 2048
     row, step = np.nonzero(batch.labels != NO_LABEL)
     assert (step >= 16).all()
     assert (step % 2 == 0).all()
-    asked = tokens[row, step].reshape(-1, 8)
-    np.testing.assert_array_equal(np.sort(asked), np.sort(tokens[:, 0:16:2]))
+    queried = tokens[row, step].reshape(-1, 8)
+    np.testing.assert_array_equal(np.sort(queried), np.sort(tokens[:, 0:16:2]))
 
 
 def test_distances_follow_the_power_law():

@@ -10,7 +10,7 @@ from seqhub.tasks.schema import NO_LABEL
 from tests.helpers.task_cases import first_rows
 
 
-def test_each_key_is_assigned_four_times_and_asked_once():
+def test_each_key_is_assigned_four_times_and_queried_once():
     batch = first_rows("mqar_repeated/back4", rows=100)
     for tokens, labels in zip(batch.inputs.astype(int), batch.labels, strict=True):
         keys, counts = np.unique(tokens[0:64:2], return_counts=True)
