@@ -8,7 +8,7 @@ import model_cards.render
 from seqhub.cards.validate import validate
 from seqhub.records import DatasetRecord, PaperRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
-from seqhub.training.recipes import recipe
+from seqhub.training.recipes import recipe, solve
 
 ROOT = Path(__file__).parent.parent
 
@@ -75,7 +75,7 @@ def test_released_rows_equal_newly_generated_ones() -> None:
 
 
 def test_released_models_were_evaluated_on_released_rows() -> None:
-    """Every config has a model, except those of tasks with numbers of a paper, which are trained from many seeds."""
+    """Every config with a recipe of its own has a model; tasks with numbers of a paper are trained from many seeds."""
     runs = map(RunRecord.read, (ROOT / "model_cards").glob("*/run.json"))
     released = {str(record.task): record for record in runs}
     faults = []
@@ -84,7 +84,7 @@ def test_released_models_were_evaluated_on_released_rows() -> None:
         task = get_task(name)
         for config in task.configs:
             run = released.get(f"{name}/{config.name}")
-            if run is None and task.paper_sequences:
+            if run is None and (task.paper_sequences or not hasattr(solve, name)):
                 continue
             if run is None or run.model != recipe(run.task)["model"]:
                 faults.append(f"{name}/{config.name}: no model of its recipe")
