@@ -198,7 +198,7 @@ def test_a_run_can_be_plotted_and_documented(task_id: str, run_of: Make) -> None
     assert_tables_are_well_formed(body(card))
     assert not re.search(r"\{\{|\}\}|\{%|None|\bnan\b|undefined|TODO", prose(card))
     assert ("chance level" in card) == bool(schema.labels)
-    assert ("## By class" in card) == bool(schema.labels)
+    assert ("## By class" in card) == schema.has_class_table
     assert ("mean squared error" in card) == bool(schema.tolerance)
     if schema.vocabulary is None:
         assert not re.search(r"symbol|text|tokenizer", prose(card).split("## Data")[0], flags=re.IGNORECASE)
