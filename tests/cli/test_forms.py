@@ -69,7 +69,7 @@ def check_show(task_id: str) -> None:
         [format_value(target), format_value(inputs)] for inputs, target in examples
     ]
     assert len(quiet) == min(5, Split(task_id).size or 5)
-    if schema.target != "number":
+    if schema.target != "number" and task.has_exact_targets(config, "train"):
         assert task.solve_batch([inputs for inputs, _ in examples], config) == [target for _, target in examples]
     assert values["labels"] == list(schema.labels)
     assert {

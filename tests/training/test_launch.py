@@ -210,7 +210,7 @@ def test_torchrun_without_cpu_trains_one_run(tmp_path: Path) -> None:
         pytest.skip("this machine has a GPU, so torchrun needs no --cpu")
     code, _, errors = finish(launch_two("torchrun", arguments("run", max_sequences=640), folder=tmp_path))
     assert code == 0, errors
-    assert errors.count("note: no GPU here, so 2 processes train on the CPU, as with --cpu") == 1
+    assert errors.count("note: no GPU was found; 2 processes train on the CPU") == 1
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (record["processes"], record["training"]["cpu"]) == (2, True)
 
