@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self, get_type_hints
 
 from seqhub.errors import CorruptFileError
 from seqhub.io import write_atomically
+from seqhub.models.family_folders import split_preset
 from seqhub.records.schema import mismatches
 from seqhub.tasks.ref import TaskField, TaskRef
 
@@ -57,7 +58,11 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a record from a file of any name; errors as in `load`."""
+        """Read a record from a file of any name; errors as in `load`.
+
+        A task or model may be a local file or folder with code. A folder that was downloaded could name code that came
+        with it, which would run without the user's consent, so such a record is an error.
+        """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -77,7 +82,19 @@ class Record:
         )
         if wrong:
             raise CorruptFileError(f"{path}: missing values or values of a wrong type: {wrong}")
+        for key in ("address", "task", "model"):
+            if isinstance(values.get(key), str) and _names_code_within(values[key], path.parent):
+                raise CorruptFileError(
+                    f"{path}: {key} {values[key]!r} is code in the folder of the record; it is not run"
+                )
         return cls(**{names[key]: value for key, value in values.items()})
+
+
+def _names_code_within(name: str, folder: Path) -> bool:
+    """Return whether a task id or a model preset is a path of code in a folder."""
+    file, is_file, _ = name.partition(".py/")
+    code = f"{file}.py" if is_file else name if name.endswith(".py") else split_preset(name)[0]
+    return bool(code) and Path(code).resolve().is_relative_to(folder.resolve())
 
 
 def _plain(value: Any) -> Any:
