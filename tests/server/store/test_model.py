@@ -43,7 +43,9 @@ def expected_files(files: Files, operations: list[Operation], branches: dict[str
             below = [name for name in after if name.startswith(operation.path + "/")]
             # A folder that an earlier operation has emptied may be deleted again.
             was = [name for name in files if name.startswith(operation.path + "/")]
-            if operation.is_folder and (below or was):
+            # The official client deletes a folder by its name alone; a file added under that name goes first.
+            named = bool(was) and operation.path not in after
+            if (operation.is_folder or named) and (below or was):
                 after = {name: content for name, content in after.items() if name not in below}
             elif not operation.is_folder and operation.path in after:
                 del after[operation.path]
