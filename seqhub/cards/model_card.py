@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_res
 from seqhub.cards import text
 from seqhub.cards.citations import bibliography
 from seqhub.cards.rendering import fill, place, split_repo_id
-from seqhub.models.family_folders import split_preset
+from seqhub.models.ids import ModelId
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import CUSTOM, Example, TaskConfig, TaskSchema
@@ -150,7 +150,7 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
         license=license,
         library_name="transformers",
         pipeline_tag=text.hub_task(schema),
-        tags=["seqhub", "sequence-memory", task.name, split_preset(record.model)[1]],
+        tags=["seqhub", "sequence-memory", task.name, ModelId(record.model).short],
         datasets=None if dataset_id is None else [dataset_id],
         metrics=["accuracy", *(["mse"] if schema.tolerance else [])] if results else None,
         eval_results=results or None,

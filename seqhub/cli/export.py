@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.options import AsJson, Quiet, TrustRemoteCode
 from seqhub.cli.output import Form, grid, show
 
 
@@ -23,6 +23,7 @@ def export_command(
         str | None, typer.Option(help="URL of the Hub", show_default="HF_ENDPOINT, or the public Hub")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit", show_default="main")] = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,7 +34,15 @@ def export_command(
     """
     from seqhub.deployment.export import export
 
-    done = export(run, format, output, overwrite=overwrite, endpoint=endpoint, revision=revision)
+    done = export(
+        run,
+        format,
+        output,
+        overwrite=overwrite,
+        endpoint=endpoint,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
     checked = f"{done.batches} padded batches, logits within {done.difference:.1e} of the model"
     rows = [
         ("inputs", ", ".join(done.inputs)),

@@ -8,7 +8,7 @@ import typer
 from seqhub.cli.options import AsJson, Quiet
 from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.cli.train import DataOption, ModelOption, RecipeName, configured, with_settings
-from seqhub.models.family_folders import split_preset
+from seqhub.models.ids import ModelId
 
 # Settings that the test sets itself, or that have no effect in it
 _FIXED = {
@@ -39,7 +39,7 @@ def lr_range_command(
     is not saved.
     """
     config = configured(task, recipe_name, model_option, data_option, options)
-    path = picture or Path(f"lr-range-{config.task.slug}-{split_preset(config.model)[1]}.png")
+    path = picture or Path(f"lr-range-{config.task.slug}-{ModelId.parse(config.model).short}.png")
     form = Form.of(as_json, quiet)
     with stderr().status(f"{config.task} {config.model}") as status:
         if form is not Form.TABLE:

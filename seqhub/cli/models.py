@@ -24,12 +24,17 @@ app = typer.Typer(help="List and show models.", no_args_is_help=True)
 
 @app.command("ls")
 def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """List the presets of every model family."""
-    from seqhub.models.registry import list_families, list_presets
+    """List the presets of every model family, and the model types that `transformers:TYPE` takes.
+
+    Other models have ids such as hub:OWNER/NAME, file.py:Class and package.module:Class.
+    """
+    from seqhub.models.registry import list_families, list_plugins, list_presets
+    from seqhub.models.transformers_types import TYPES
 
     form = Form.of(as_json, quiet)
     if form is Form.QUIET:  # faster, since torch is not imported
-        show(form, None, brief=list_presets(), table=lambda _: None)
+        others = [*list_plugins(), *(f"transformers:{name}" for name in TYPES)]
+        show(form, None, brief=[*list_presets(), *others], table=lambda _: None)
         return
     presets = [_properties(preset) for family in list_families() for preset in list_presets(family=family)]
     rows = [
@@ -43,17 +48,25 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
         for each in presets
     ]
     columns = ("model", "family", "inputs", "heads", "parameters")
-    table = grid(columns, rows, right=(4,), unbroken=(0, 1))
-    show(form, presets, brief=(), table=lambda console: console.print(table))
+    others = [{"model": name, "kind": "plug-in", "description": place} for name, place in list_plugins().items()]
+    others += [
+        {"model": f"transformers:{name}", "kind": each.kind, "description": each.description}
+        for name, each in TYPES.items()
+    ]
+    tables = (
+        grid(columns, rows, right=(4,), unbroken=(0, 1)),
+        grid(("model", "kind", "description"), [tuple(each.values()) for each in others], unbroken=(0, 1)),
+    )
+    show(form, [*presets, *others], brief=(), table=lambda console: console.print(*tables, sep="\n"))
 
 
 @app.command("show")
 def show_command(
-    model: Annotated[str, typer.Argument(help="Preset of a model, as in lstm", show_default=False)],
+    model: Annotated[str, typer.Argument(help="Model id, as in lstm or transformers:mamba", show_default=False)],
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show a preset and the fields of its config.
+    """Show a model and the fields of its config, or the arguments of its class.
 
     `seqhub train` sets these fields with --model-option.
     """
@@ -83,7 +96,11 @@ def show_command(
         console.print(grid(("property", "value"), list(shown.items())))
         for each in fields:
             values = " | ".join(map(repr, each.allowed)) or each.type
-            console.print(f"\n{each.name}: {values} = {each.default!r}")
+            console.print(
+                f"\n{each.name}: {values} = {each.default!r}" if each.doc else f"{each.name} = {each.default!r}"
+            )
+            if not each.doc:
+                continue
             console.print(textwrap.fill(each.doc, console.width, initial_indent="    ", subsequent_indent="    "))
 
     show(Form.of(as_json, quiet), result, brief=[f"{each.name}\t{each.default}" for each in fields], table=table)

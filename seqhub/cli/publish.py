@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.options import AsJson, Quiet, TrustRemoteCode
 from seqhub.cli.output import Form, grid, show
 from seqhub.errors import VerificationError
 
@@ -45,6 +45,7 @@ def verify_command(
         bool,
         typer.Option("--isolated", help="Load the model in a process without seqhub, with the code in its folder"),
     ] = False,
+    trust_remote_code: TrustRemoteCode = False,
     dataset: Annotated[
         Path | None,
         typer.Option(
@@ -65,7 +66,12 @@ def verify_command(
     from seqhub.hub.fetch import fetch
     from seqhub.verification.verify import verify
 
-    findings = verify(fetch(target, endpoint=endpoint, revision=revision), isolated=isolated, dataset=dataset)
+    findings = verify(
+        fetch(target, endpoint=endpoint, revision=revision),
+        isolated=isolated,
+        trust_remote_code=trust_remote_code,
+        dataset=dataset,
+    )
     show(
         Form.of(as_json, quiet),
         [finding._asdict() for finding in findings],

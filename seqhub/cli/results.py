@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqhub.cli.options import AsJson, Quiet
+from seqhub.cli.options import AsJson, Quiet, TrustRemoteCode
 from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.errors import InvalidInputError
 
@@ -36,6 +36,7 @@ def evaluate_command(
             show_default="as in run.json",
         ),
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,6 +59,7 @@ def evaluate_command(
             data=data,
             callback=callback,
             task=task,
+            trust_remote_code=trust_remote_code,
         )
     show(
         form,
@@ -99,6 +101,7 @@ def plot_command(
     text: Annotated[
         str | None, typer.Option(help="Sequence for the plot of states", show_default="the first test row")
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -106,16 +109,17 @@ def plot_command(
 
     They show learning curves, states over one sequence and accuracy by sequence length.
     """
-    paths = [str(path) for path in draw(folder, text)]
+    paths = [str(path) for path in draw(folder, text, trust_remote_code=trust_remote_code)]
     show(Form.of(as_json, quiet), paths, brief=paths, table=lambda console: console.print("\n".join(paths)))
 
 
-def draw(folder: Path, text: str | None = None) -> list[Path]:
+def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = False) -> list[Path]:
     """Write the figures of a run to its `figures` folder; figures that do not apply are omitted.
 
     Args:
         folder: Folder of a finished run.
         text: Sequence for the plot of states; None for the first test row.
+        trust_remote_code: Consent to run the code of a wrapped module, see `evaluation.load.load_model`.
 
     Raises:
         InvalidInputError: A text for a task with real values, or with symbols that are not in its vocabulary.
@@ -135,7 +139,7 @@ def draw(folder: Path, text: str | None = None) -> list[Path]:
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:
         raise InvalidInputError(f"--text {text!r}: {record.task} has real values; omit the option")
-    tracer = load_tracer(folder)
+    tracer = load_tracer(folder, trust_remote_code=trust_remote_code)
     trace = tracer(record.probes[0] if text is None else text)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)

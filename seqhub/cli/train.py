@@ -12,7 +12,7 @@ import typer
 from seqhub.cli.errors import USER_MISTAKE, Stopped
 from seqhub.cli.output import Form, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError
-from seqhub.models.family_folders import split_preset
+from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import TaskRef
 from seqhub.training.config import TrainConfig, settings
 from seqhub.training.launch import launch, notes_on_settings
@@ -42,7 +42,7 @@ DataOption = Annotated[
 
 def default_folder(task: TaskRef, model: str, seed: int) -> Path:
     """Return the default folder of a run: runs/qrsu-hard-lstm, or runs/qrsu-hard-lstm-seed3 for seed 3."""
-    name = f"{task.slug}-{split_preset(model)[1]}"
+    name = f"{task.slug}-{ModelId.parse(model).short}"
     return Path("runs") / (name if seed == 0 else f"{name}-seed{seed}")
 
 

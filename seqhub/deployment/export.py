@@ -59,6 +59,7 @@ def export(
     endpoint: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
+    trust_remote_code: bool = False,
 ) -> Exported:
     """Export a model to a file that runs without seqhub.
 
@@ -75,6 +76,7 @@ def export(
         endpoint: URL of the Hub; None for HF_ENDPOINT or the public Hub.
         revision: Branch, tag or commit.
         token: Token for the Hub; None for HF_TOKEN or the saved login.
+        trust_remote_code: Consent to run the code of a wrapped module, see `evaluation.load.load_model`.
 
     Raises:
         UnknownNameError: There is no such format.
@@ -96,7 +98,7 @@ def export(
     if repo_type_of(folder) != "model":
         raise InvalidInputError(f"{folder} is a dataset; must be a model")
 
-    model = load_model(folder).float()
+    model = load_model(folder, trust_remote_code=trust_remote_code).float()
     with _quiet_exporters():
         content, predict = (_to_onnx if format == "onnx" else _to_torch)(model)
         batches = list(_batches(model))

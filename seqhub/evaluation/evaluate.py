@@ -45,6 +45,7 @@ def evaluate(
     data: Path | None = None,
     callback: Callable[[str], None] | None = None,
     task: str | TaskRef | None = None,
+    trust_remote_code: bool = False,
 ) -> RunRecord:
     """Evaluate a model on `validation`, `test` and the `test` splits of its siblings, and save the metrics.
 
@@ -60,6 +61,7 @@ def evaluate(
         callback: Called with the name of each split before it is evaluated.
         task: Task id of a model that was trained without `seqhub train`, as by `transformers.Trainer`; a run.json with
             the available information is written to its folder.
+        trust_remote_code: Consent to run the code of a wrapped module, see `load_model`.
 
     Raises:
         FileNotFoundError: There is no model, or neither a record nor a `task`.
@@ -74,7 +76,7 @@ def evaluate(
     record = _record(folder := Path(folder), task)
     definition, config = record.task.definition, record.task.config
     source = DataSource.of_run(record, data)
-    model = load_model(folder, definition.schema(config).head)
+    model = load_model(folder, definition.schema(config).head, trust_remote_code=trust_remote_code)
     parts = {
         name: (source.split(name, seed), source.sizes[name] if num_examples is None else num_examples)
         for name in _SPLITS

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def load_tracer(folder: Path) -> Watch:
-    """Load the model of a run and return a function that traces it on one sequence.
+def load_tracer(folder: Path, *, trust_remote_code: bool = False) -> Watch:
+    """Load the model of a run and return a function that traces it on one sequence; for consent see `load_model`.
 
     Returns:
         Function of a text, or of real values (T, F). It raises InvalidInputError for symbols that are not in the
@@ -34,7 +34,7 @@ def load_tracer(folder: Path) -> Watch:
 
     task, config = resolve(RunRecord.load(folder).task)
     schema, tokenizer = task.schema(config), None
-    model = load_model(folder)
+    model = load_model(folder, trust_remote_code=trust_remote_code)
     if config is CUSTOM and schema.vocabulary is None:  # the config has the number of features of the file
         schema = replace(schema, step_shape=(model.config.num_features,))
     if schema.vocabulary is not None:

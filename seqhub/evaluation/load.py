@@ -2,13 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqhub._logging import quiet_transformers
-from seqhub.errors import CorruptFileError
-from seqhub.models.family_folders import split_preset
+from seqhub.errors import CorruptFileError, InvalidConfigError, SeqhubError
+from seqhub.models.ids import ModelId
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.models.registry import family_of
+from seqhub.models.sources import source_of
 from seqhub.records import RunRecord
 
 if TYPE_CHECKING:
@@ -31,12 +32,16 @@ def check_files(folder: Path, record: RunRecord) -> None:
             raise CorruptFileError(f"{path} is truncated or was changed: its SHA-256 is not the one in its record")
 
 
-def load_model(folder: Path, head: str = "sequence") -> "PreTrainedModel":
+def load_model(folder: Path, head: str = "sequence", *, trust_remote_code: bool = False) -> "PreTrainedModel":
     """Load a model in evaluation mode, with the classes of seqhub and without remote code.
+
+    The code of a wrapped module is imported from the file that the record names, if its content is that of the copy in
+    the folder, and with consent from the copy.
 
     Args:
         folder: Model folder; if it has a record, the task determines the head.
         head: Head for a folder without a record, see `models.registry.HEADS`.
+        trust_remote_code: Consent to run the code in the folder, or of the installed package that its config names.
 
     Raises:
         FileNotFoundError: There is no such folder, or no config.json in it.
@@ -53,15 +58,22 @@ def load_model(folder: Path, head: str = "sequence") -> "PreTrainedModel":
     if (folder / RunRecord.FILE_NAME).is_file():
         record = RunRecord.load(folder)
         check_files(folder, record)
-        if split_preset(record.model)[0]:
+        if ModelId.parse(record.model).scheme == "family":
             family_of(record.model)  # import the family from its folder, and register it
         task, config = record.task.definition, record.task.config
         head = task.schema(config).head
     try:
         with quiet_transformers():
             model, info = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+                folder,
+                config=_config_with_code(folder, trust_remote_code),
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=trust_remote_code,
             )
+    except SeqhubError:
+        raise
     except (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CorruptFileError(f"the model in {folder} cannot be loaded: {reason[:200]}") from error
@@ -74,3 +86,27 @@ def load_model(folder: Path, head: str = "sequence") -> "PreTrainedModel":
     model.eval()
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _config_with_code(folder: Path, trusted: bool) -> Any:
+    """Return the config of a folder; that of a wrapped module with its class or function, unless it is in the folder.
+
+    Raises:
+        InvalidConfigError: The code of the module is only in the folder, and it is not trusted.
+    """
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if config.model_type != "seqhub_wrapped" or config.inner is not None or trusted:
+        return config
+    model = ModelId.parse(config.source)
+    if model.scheme == "torchrecurrent":  # no other package runs without consent
+        config.use(source_of(model))
+        return config
+    if (folder / RunRecord.FILE_NAME).is_file() and config.code is not None:
+        named = ModelId.parse(RunRecord.load(folder).model)
+        if named.code is not None and named.code.is_file() and file_digest(named.code) == config.code_sha256:
+            config.use(source_of(named))
+            return config
+    place = f"the file {config.code} in {folder}" if config.code else f"the package {model.place}"
+    raise InvalidConfigError(f"{folder}: the model runs code of {place}; consent with --trust-remote-code")

@@ -7,6 +7,14 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from seqhub.models import registry
+from seqhub.models.ids import ModelId
+from seqhub.models.sources import SIZES
+
+# Fields that every config of transformers has and that do not change the hidden states
+_COMMON = {
+    *("architectures", "chunk_size_feed_forward", "dtype", "id2label", "is_encoder_decoder", "label2id", "model_type"),
+    *("output_attentions", "output_hidden_states", "problem_type", "return_dict", "transformers_version", "vocab_size"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +45,9 @@ def describe_fields(preset: str) -> list[FieldDescription]:
     >>> {field.name: field.default for field in describe_fields("gru")}["hidden_size"]
     8
     """
+    model = registry.resolve_model(preset)
+    if model.is_wrapped:
+        return _describe_options(model)
     names = registry.config_fields(preset)
     config = registry.build_config(preset)
     docs = _argument_docs(type(config))
@@ -50,6 +61,31 @@ def describe_fields(preset: str) -> list[FieldDescription]:
         )
         for field in dataclasses.fields(config)
         if field.name in names
+    ]
+
+
+def _describe_options(model: ModelId) -> list[FieldDescription]:
+    """Describe the options of a wrapped model: fields of its config class, or arguments of its class or function."""
+    from seqhub.models.wrapped.modeling_wrapped import parameters_of
+
+    config: Any = registry.build_config(str(model))
+    if config.inner is not None:
+        return [
+            FieldDescription(name, type(value).__name__, value, (), "")
+            for name, value in sorted(config.inner.items())
+            if name not in _COMMON
+        ]
+    chosen = (config.options or {}) | {name: getattr(config, name) for name in SIZES}
+    return [
+        FieldDescription(
+            name=name,
+            type=_type_name(each.annotation) if each.annotation is not each.empty else "",
+            default=chosen.get(name, None if each.default is each.empty else each.default),
+            allowed=(),
+            doc="",
+        )
+        for name, each in parameters_of(config.factory).items()
+        if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
     ]
 
 

@@ -13,16 +13,6 @@ _PREFIX = "_seqhub_family_"  # of the name of a package, followed by a hash of i
 _NAME = re.compile(rf"{_PREFIX}\w+")
 
 
-def split_preset(preset: str) -> tuple[str, str]:
-    """Return folder and name of a preset; the folder is empty for presets of seqhub and of installed packages.
-
-    >>> split_preset("lstm"), split_preset("my/leaky:leaky_rnn")
-    (('', 'lstm'), ('my/leaky', 'leaky_rnn'))
-    """
-    folder, _, name = preset.rpartition(":")
-    return folder, name
-
-
 def is_folder(family: str) -> bool:
     """Return whether a family is the path of a folder, not a name."""
     return os.sep in family

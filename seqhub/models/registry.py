@@ -3,7 +3,8 @@
 The package of a family, such as `seqhub.models.recurrent`, has `PRESETS`, their `INPUTS` and, imported at first use,
 the config and model classes of the modules `configuration_recurrent` (with `AUTO_MAP`, a map to all classes) and
 `modeling_recurrent`. A preset belongs to one family. Other distributions add families with the entry-point group
-`seqhub.models`: name = package, which has the same modules. A folder with such a package is a family too; its presets
+`seqhub.models`: name = package, which has the same modules; or modules for the family `wrapped`: name =
+package.module:NAME. A folder with such a package is a family too; its presets
 are `path/to/family:PRESET`.
 
 torch and transformers are imported by the functions that need them, not by this module.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
+from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -24,14 +26,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import wrapt
 
 from seqhub import models
+from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.models.family_folders import import_family, imported_families, is_folder, split_preset
+from seqhub.models.family_folders import import_family, imported_families, is_folder
+from seqhub.models.ids import ModelId
+from seqhub.models.sources import describe_error, load_weights
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
 GROUP = "seqhub.models"
+WRAPPED = "wrapped"  # the family of all models that are not presets
+ID_FORMS = ("transformers:TYPE", "hub:OWNER/NAME", "file.py:NAME", "package.module:NAME")
 HEADS = {
     "base": "AutoModel",
     "sequence": "AutoModelForSequenceClassification",
@@ -60,6 +67,8 @@ def _installed() -> dict[str, str]:
     """
     found = {}
     for point in entry_points(group=GROUP):
+        if point.attr:
+            continue  # a class or function, see `list_plugins`
         if point.name in builtin_families():
             warnings.warn(
                 f"family {point.name!r} of {point.value} is ignored: seqhub has a family of this name", stacklevel=2
@@ -76,6 +85,20 @@ def _installed() -> dict[str, str]:
         else:
             found[point.name] = point.value
     return found
+
+
+@cache
+def list_plugins() -> dict[str, str]:
+    """Return the modules that other installed distributions add, name -> `package.module:NAME`, sorted."""
+    return {point.name: point.value for point in sorted(entry_points(group=GROUP)) if point.attr}
+
+
+def resolve_model(model: str | ModelId) -> ModelId:
+    """Return a model id, with the place of its class if it is the name of a module of an installed distribution."""
+    parsed = ModelId.parse(model)
+    if parsed.scheme == "preset" and parsed.name not in _presets() and parsed.name in list_plugins():
+        return ModelId(list_plugins()[parsed.name], parsed.options)
+    return parsed
 
 
 def _path(family: str) -> str:
@@ -143,28 +166,32 @@ def class_name(model_type: str | None, head: str) -> str | None:
     return None
 
 
-def family_of(preset: str) -> str:
-    """Return the family of a preset: its name, or its absolute folder for `path/to/family:PRESET`.
+def family_of(model: str) -> str:
+    """Return the family of a model id: its name, or its absolute folder for `path/to/family:PRESET`.
 
     Raises:
         UnknownNameError: If the preset does not exist.
         InvalidConfigError: If the folder is not that of a family.
+
+    >>> family_of("lstm"), family_of("transformers:mamba")
+    ('recurrent', 'wrapped')
     """
-    return _find(preset)[0]
+    return _find(resolve_model(model))[0]
 
 
-def _find(preset: str) -> tuple[str, dict[str, Any]]:
-    """Return the family and the settings of a preset."""
-    folder, name = split_preset(preset)
-    if not folder:
-        if preset not in _presets():
-            raise UnknownNameError.of("model", preset, list_presets())
-        return _presets()[preset]
-    family = _import_folder(folder)
+def _find(model: ModelId) -> tuple[str, dict[str, Any]]:
+    """Return the family and the settings of a model id, without its options."""
+    if model.is_wrapped:
+        return WRAPPED, {}
+    if model.scheme == "preset":
+        if model.name not in _presets():
+            raise UnknownNameError.of("model", model.name, [*list_presets(), *list_plugins(), *ID_FORMS])
+        return _presets()[model.name]
+    family = _import_folder(model.place)
     presets: dict[str, dict[str, Any]] = _package(family).PRESETS
-    if name not in presets:
-        raise UnknownNameError.of(f"model in {folder}", name, sorted(presets))
-    return family, presets[name]
+    if model.target not in presets:
+        raise UnknownNameError.of(f"model in {model.place}", model.target, sorted(presets))
+    return family, presets[model.target]
 
 
 def _import_folder(folder: str) -> str:
@@ -202,12 +229,13 @@ def list_heads(family: str) -> tuple[str, ...]:
     return tuple(head for head, auto_class in HEADS.items() if auto_class in _auto_map(family))
 
 
-def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
-    """Build the config of a preset.
+def build_config(preset: str, *, trust_remote_code: bool = False, **overrides: Any) -> PreTrainedConfig:
+    """Build the config of a model.
 
     Args:
-        preset: One of `list_presets()`.
-        overrides: Values for fields of the config class of the family, or `num_labels`.
+        preset: Model id: one of `list_presets()`, or another one of `seqhub.models.ids`, with or without options.
+        trust_remote_code: Consent to run the code of a repository on a Hub, for `hub:OWNER/NAME`.
+        overrides: Values for fields of the config class of the family, or `num_labels`. They replace options of the id.
 
     Raises:
         UnknownNameError: If the preset or a field does not exist.
@@ -221,7 +249,13 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
     """
     from huggingface_hub.errors import StrictDataclassError
 
-    family, settings = _find(preset)
+    model = resolve_model(preset)
+    family, settings = _find(model)
+    overrides = dict(model.options) | overrides
+    if family == WRAPPED:
+        from seqhub.models.sources import build_wrapped_config
+
+        return build_wrapped_config(model, trust_remote_code=trust_remote_code, **overrides)
     config_class = _load(family, "AutoConfig")
     known = [field.name for field in dataclasses.fields(config_class)] + ["num_labels"]
     for name in overrides:
@@ -240,6 +274,8 @@ def build_config(preset: str, **overrides: Any) -> PreTrainedConfig:
 def config_fields(preset: str) -> frozenset[str]:
     """Return the fields that the config class of a preset defines itself, such as `hidden_size`.
 
+    For a wrapped model these are the fields that every task and the sizes of the model determine.
+
     Raises:
         UnknownNameError: If the preset does not exist.
 
@@ -249,6 +285,10 @@ def config_fields(preset: str) -> frozenset[str]:
     from transformers import PreTrainedConfig
 
     family = family_of(preset)
+    if family == WRAPPED:
+        from seqhub.models.sources import SIZES
+
+        return frozenset(("vocab_size", "num_features", "inputs", *SIZES))
     common = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     config_class = _load(family, "AutoConfig")
     return frozenset(field.name for field in dataclasses.fields(config_class)) - common
@@ -272,10 +312,19 @@ def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "ca
     family = families[config.model_type]
     if head not in list_heads(family):
         raise UnknownNameError.of(f"head of family {family!r} named", head, list_heads(family))
+    quiet = quiet_transformers() if family == WRAPPED else nullcontext()  # it warns of kernels that are not installed
     try:
-        model: PreTrainedModel = _load(family, HEADS[head])(config)
+        with quiet:
+            model: PreTrainedModel = _load(family, HEADS[head])(config)
     except ValueError as error:
-        raise InvalidConfigError(f"head {head!r}: {error}") from error
+        where = f"model {config.source}" if family == WRAPPED else f"head {head!r}"
+        raise InvalidConfigError(f"{where}: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        if family != WRAPPED:
+            raise
+        raise InvalidConfigError(f"model {config.source}: {describe_error(error)}") from error
+    if family == WRAPPED and (config.options or {}).get("weights"):
+        load_weights(model)
     return model
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, get_type_hints
 
 from seqhub.errors import CorruptFileError
 from seqhub.io import write_atomically
-from seqhub.models.family_folders import split_preset
+from seqhub.models.ids import ModelId
 from seqhub.records.schema import mismatches
 from seqhub.tasks.ref import TaskField, TaskRef
 
@@ -24,12 +24,17 @@ class Record:
 
     FILE_NAME: ClassVar[str] = "record.json"
     KEYS: ClassVar[dict[str, str]] = {}  # field -> key in the file, if different
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()  # fields that earlier versions did not write; None is not written
 
     format: int = FORMAT
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON values, by their keys in the file."""
-        return {self.KEYS.get(each.name, each.name): _plain(getattr(self, each.name)) for each in fields(self)}
+        return {
+            self.KEYS.get(each.name, each.name): _plain(value)
+            for each in fields(self)
+            if (value := getattr(self, each.name)) is not None or each.name not in self.OPTIONAL
+        }
 
     def text(self) -> str:
         """Return the record as JSON text, the content of the file."""
@@ -61,7 +66,8 @@ class Record:
         """Read a record from a file of any name; errors as in `load`.
 
         A task or model may be a local file or folder with code. A folder that was downloaded could name code that came
-        with it, which would run without the user's consent, so such a record is an error.
+        with it, which would run without the user's consent, so such a record is an error. A model in a file is not: it
+        is imported only if its content is that of the saved copy, or with consent (`evaluation.load`).
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
@@ -71,13 +77,13 @@ class Record:
             given = values.get("format") if isinstance(values, dict) else type(values).__name__
             raise CorruptFileError(f"{path} has format {given!r}; this seqhub reads format {FORMAT}")
         names = {cls.KEYS.get(each.name, each.name): each.name for each in fields(cls)}
-        if values.keys() != names.keys():
-            wrong = ", ".join(sorted(values.keys() ^ names.keys()))
+        if wrong := ", ".join(sorted((values.keys() ^ names.keys()) - (set(cls.OPTIONAL) - values.keys()))):
             raise CorruptFileError(f"{path}: missing or unknown fields: {wrong}")
         hints = get_type_hints(cls)
         wrong = ", ".join(
             place
             for key, name in names.items()
+            if key in values
             for place in mismatches(values[key], str if hints[name] is TaskField else hints[name], key)
         )
         if wrong:
@@ -93,7 +99,10 @@ class Record:
 def _names_code_within(name: str, folder: Path) -> bool:
     """Return whether a task id or a model preset is a path of code in a folder."""
     file, is_file, _ = name.partition(".py/")
-    code = f"{file}.py" if is_file else name if name.endswith(".py") else split_preset(name)[0]
+    model = ModelId(name)
+    code = (
+        f"{file}.py" if is_file else name if name.endswith(".py") else model.place if model.scheme == "family" else ""
+    )
     return bool(code) and Path(code).resolve().is_relative_to(folder.resolve())
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
 from seqhub.errors import CorruptFileError
-from seqhub.models.family_folders import split_preset
+from seqhub.models.ids import ModelId
 from seqhub.records.base import Record
 from seqhub.records.environment import Environment
 from seqhub.records.schema import mismatches
@@ -62,6 +62,7 @@ class TrainingData(TypedDict, total=False):
     seed: int
     rows: int
     digest: str
+    tokens: int  # steps of all presented sequences without padding; of a finite source rounded from their mean length
     identity: str  # SHA-256 of the content, see `data.source.DataSource.identity`
     split_rule: int  # version of the rule that assigns the rows of a file to splits
     statistics: dict[str, Any]
@@ -75,6 +76,30 @@ class Probe(TypedDict, total=False):
     logits: list[Any]
 
 
+class Sizes(TypedDict):
+    """Sizes of a model, for comparisons at equal size."""
+
+    parameters: int
+    embedding: int  # parameters of the embedding of symbols
+    head: int  # parameters of the readout
+    state: NotRequired[list[int]]  # numbers in the state of one sequence after 1 and after 256 steps
+
+
+class Conformance(TypedDict, total=False):
+    """Results of the tests of a model; a number is the largest difference, in standard deviations of the outputs."""
+
+    causal: float
+    right_padding: float
+    left_padding: float
+    batch: float
+    cached: float | None  # None: the model carries no state
+    chunked: float | None
+    saved: float
+    finite_gradients: bool
+    passed: list[str]
+    failed: list[str]
+
+
 @dataclass(kw_only=True)
 class RunRecord(Record):
     """Record of a training run and its evaluation, in the folder of the weights.
@@ -83,10 +108,11 @@ class RunRecord(Record):
     """
 
     FILE_NAME = "run.json"
+    OPTIONAL = ("model_id", "sizes", "conformance")
     KEYS = {"task": "address"}  # noqa: RUF012  a ClassVar, as in the base class
 
     task: TaskField = TaskField()
-    model: str  # preset: lstm, gru, ...
+    model: str  # id without options: lstm, transformers:mamba, ...
     model_config: dict[str, Any]  # chosen settings of the config class, and its sizes
     num_parameters: int
     seed: int | None  # None, as the counts below, if the model was trained without `seqhub train`
@@ -103,6 +129,11 @@ class RunRecord(Record):
     timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
     environment: Environment = field(default_factory=Environment)
     command: str = ""
+    model_id: str | None = None
+    """Complete id of the model with its options, as `--model` takes it."""
+    sizes: Sizes | None = None
+    conformance: Conformance | None = None
+    """Result of the tests of a wrapped model before training, see `models.conformance`."""
 
     @property
     def probes(self) -> list[Any]:
@@ -125,4 +156,4 @@ class RunRecord(Record):
     @property
     def name(self) -> str:
         """Name of the repository for this run, such as qrsu-hard-lstm."""
-        return f"{self.task.slug}-{split_preset(self.model)[1]}"
+        return f"{self.task.slug}-{ModelId(self.model).short}"

@@ -16,8 +16,9 @@ from seqhub.errors import SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.evaluation.probe import probe_logits
 from seqhub.io import sync_folder
+from seqhub.models.sizing import measure_sizes
 from seqhub.records import RunRecord, command_line, environment
-from seqhub.records.run import TrainingData
+from seqhub.records.run import Conformance, TrainingData
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState
@@ -35,6 +36,7 @@ def build_record(
     processes: int = 1,
     *,
     native: bool = False,
+    conformance: Conformance | None = None,
 ) -> RunRecord:
     """Return the record of a finished run, without probe and files, which `save_run` adds.
 
@@ -46,7 +48,9 @@ def build_record(
         criteria: Criterion -> training sequences until it was met, None if it was not.
         processes: Number of processes.
         native: True for the native training loop, whose results differ from those of torch by rounding.
+        conformance: Results of the tests of a wrapped model.
     """
+    data = describe_training_data(config, source, state.sequences)
     return RunRecord(
         task=config.task,
         model=config.model,
@@ -54,14 +58,21 @@ def build_record(
         num_parameters=sum(p.numel() for p in model.parameters()),
         seed=config.seed,
         training=config.as_json(),
-        data=describe_training_data(config, source, state.sequences),
+        data=data,
         sequences_seen=state.sequences,
         optimizer_steps=state.steps,
         processes=processes,
         criteria=criteria,
-        timings={"train": round(state.seconds, 3), "of which checks": round(state.check_seconds, 3)},
+        timings={
+            "train": round(state.seconds, 3),
+            "of which checks": round(state.check_seconds, 3),
+            "per token": float(f"{(state.seconds - state.check_seconds) / max(1, data['tokens']):.4g}"),
+        },
         environment=environment() | {"device": model.device.type, "native": native},
         command=command_line(),
+        model_id=config.model_id,
+        sizes=measure_sizes(model),
+        conformance=conformance,
     )
 
 
@@ -113,14 +124,17 @@ def describe_training_data(config: TrainConfig, source: DataSource, sequences: i
     if source.kind == "stream":
         split = source.split("train", config.seed)
         seed, rows, content = config.seed, sequences, digest(rows_table(split, 0, sequences))
+        tokens = sum(int(batch.lengths.sum()) for batch in split.batches(0, sequences))
     else:
         seed, rows, content = source.seed, len(source.training_rows), source.training_digest
+        tokens = round(sequences * float(source.training_rows.lengths.mean()))
     data: TrainingData = {
         "task_version": task.version,
         "source": source.name,
         "seed": seed,
         "rows": rows,
         "digest": content,
+        "tokens": tokens,
         "identity": source.identity,
     }
     if source.kind == "file":

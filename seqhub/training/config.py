@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from seqhub.errors import InvalidConfigError
+from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import TaskField
 from seqhub.training.launch import launcher_cpu, launcher_precision
 
@@ -34,9 +35,9 @@ class TrainConfig:
     task: Annotated[TaskField, "Task id, as in qrsu/hard"] = TaskField()
     output_dir: Annotated[Path, "Folder of this run; must not have another run"]
 
-    model: Annotated[str, "Preset of the model: lstm, gru, rnn_tanh, rnn_relu, lstm_hs97; more for real values"] = (
-        "lstm"
-    )
+    model: Annotated[
+        str, "Model: a preset such as lstm, or an id such as transformers:mamba or file.py:Class; see seqhub models ls"
+    ] = "lstm"
     hidden_size: Annotated[int | None, "Width of the hidden state; default: that of the model"] = None
     num_hidden_layers: Annotated[int | None, "Number of stacked layers; default: that of the model"] = None
     initialization: Annotated[str | None, "Initialisation: default, forget_bias, chrono, identity or hs97"] = None
@@ -96,12 +97,15 @@ class TrainConfig:
     cpu: Annotated[bool, "Training on the CPU even if there is a GPU"] = field(default_factory=launcher_cpu)
     threads: Annotated[int, "Number of CPU threads of torch; more than one is slower for small recurrences"] = 1
     trackers: Annotated[tuple[Tracker, ...], "Trackers besides history.jsonl: tensorboard and trackio"] = ()
+    trust_remote_code: Annotated[bool, "Running the code of a repository, for --model hub:OWNER/NAME"] = False
     record: Annotated[tuple[Recorded, ...], "Norms to record in history.jsonl: gradients and activations"] = ()
 
     def __post_init__(self) -> None:
         from seqhub.training.check_config import check_config  # imported here because NumPy is slow for `--help`
 
         object.__setattr__(self, "output_dir", Path(self.output_dir))  # may be given as a string
+        for name, value in self._settings_of_id().items():
+            object.__setattr__(self, name, value)
         check_config(self)
 
     @property
@@ -110,6 +114,24 @@ class TrainConfig:
         from seqhub.tasks.stopping import stopping_rule_of
 
         return stopping_rule_of(self.task, self.criterion_scale, self.allowed_wrong)
+
+    def _settings_of_id(self) -> dict[str, Any]:
+        """Return the settings with the options of the model id, and the id without them."""
+        model = ModelId.parse(self.model)
+        changed: dict[str, Any] = {"model": model.name}
+        own = ("hidden_size", "num_hidden_layers", "initialization", "forget_bias", "chrono_max_steps")
+        others = dict(self.model_options)
+        for name, value in model.options:
+            given = getattr(self, name) if name in own and name != "forget_bias" else self.model_options.get(name)
+            if given is not None and given != value:
+                raise InvalidConfigError(f"{name}={given!r}: is {value!r} in the model id {self.model}")
+            (changed if name in own else others)[name] = value
+        return changed | {"model_options": others}
+
+    @property
+    def model_id(self) -> str:
+        """Complete id of the model with all chosen settings."""
+        return str(ModelId.of(self.model, self.model_settings()))
 
     def model_settings(self) -> dict[str, Any]:
         """Return the chosen settings of the model's config class, without those that the task determines."""
@@ -132,7 +154,9 @@ class TrainConfig:
         the run may not change if the learning rate depends on it.
         """
         length = set() if self.schedule in ("linear", "cosine") else {"max_sequences", "epochs"}
-        return frozenset({"stop_at", "threads", "trackers", "checkpoint_every", "data", "data_options", *length})
+        return frozenset(
+            {"stop_at", "threads", "trackers", "trust_remote_code", "checkpoint_every", "data", "data_options", *length}
+        )
 
     @property
     def file(self) -> Path | None:
@@ -140,13 +164,14 @@ class TrainConfig:
         return Path(self.data) if self.task.is_custom else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return all settings except the folders of this machine as JSON values, by their names in records."""
+        """Return all settings except folders and consent of this machine as JSON values, by their names in records."""
         from seqhub.models.registry import build_config  # it imports transformers
 
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "output_dir"}
+        names = [each.name for each in fields(self) if each.name not in ("output_dir", "trust_remote_code")]
+        values = {name: getattr(self, name) for name in names}
         values |= {"task": str(self.task), "trackers": list(self.trackers), "record": list(self.record)}
         values |= {name: dict(getattr(self, name)) for name in ("model_options", "data_options")}
-        defaults = build_config(self.model)
+        defaults = build_config(self.model, trust_remote_code=self.trust_remote_code)
         for name in ("hidden_size", "num_hidden_layers", "initialization"):  # None means the default of the model
             if values[name] is None:
                 values[name] = getattr(defaults, name, None)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seqhub.errors import InvalidConfigError
-from seqhub.models.registry import build_config, build_model, config_fields
+from seqhub.models.registry import WRAPPED, build_config, build_model, config_fields, family_of
+from seqhub.records.run import Conformance
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training.config import TrainConfig
 
@@ -39,6 +40,42 @@ def create_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
     return model
 
 
+def require_conformance(config: TrainConfig, model: "PreTrainedModel", schema: TaskSchema) -> Conformance | None:
+    """Test a new wrapped model, and return the results; None for other models, which tests of seqhub cover.
+
+    Raises:
+        InvalidConfigError: The model failed a test on which the run depends.
+    """
+    if family_of(config.model) != WRAPPED:
+        return None
+    from seqhub.models.conformance import check_conformance
+
+    found = check_conformance(model)
+    reasons = {
+        "finite_gradients": "its gradients at the first step are NaN or infinite",
+        "saved": f"a saved and loaded copy gives other outputs (difference {found['saved']} standard deviations)",
+        "batch": f"a row alone and in a batch gives other outputs (difference {found['batch']} standard deviations)",
+    }
+    if schema.target in ("step_class", "next_symbol"):
+        reasons["causal"] = (
+            f"its output depends on later steps (difference {found['causal']} standard deviations), "
+            f"and the target of {config.task} is one of each step"
+        )
+    if config.chunk_steps:
+        difference = found["chunked"]
+        reasons["chunked"] = (
+            f"chunk_steps={config.chunk_steps} needs a state that continues a sequence exactly "
+            f"(difference {difference} standard deviations)"
+        )
+    for name, reason in reasons.items():
+        if name in found["failed"]:
+            raise InvalidConfigError(f"model {config.model}: {reason}")
+    if config.chunk_steps and found["chunked"] is None:
+        rule = f"0 for this model {config.model}, which cannot carry a state from segment to segment"
+        raise InvalidConfigError.of("chunk_steps", config.chunk_steps, rule, config.task)
+    return found
+
+
 def model_config(config: TrainConfig, schema: TaskSchema) -> "PreTrainedConfig":
     """Return the model config of a run.
 
@@ -54,7 +91,7 @@ def model_config(config: TrainConfig, schema: TaskSchema) -> "PreTrainedConfig":
     whole_rows = "num_steps" in fields and ("pooling" not in fields or settings.get("pooling") == "flatten")
     if whole_rows and shortest == longest:
         settings = {"num_steps": longest, **settings}
-    return build_config(config.model, **determined, **settings)
+    return build_config(config.model, trust_remote_code=config.trust_remote_code, **determined, **settings)
 
 
 def _schema_settings(config: TrainConfig, schema: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from seqhub.training.launch import Launch, launch, require_supported_settings
 from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.main_guard import require_main_guard
 from seqhub.training.metric_buffer import MetricBuffer
-from seqhub.training.model_setup import create_model
+from seqhub.training.model_setup import create_model, require_conformance
 from seqhub.training.peers import failing_together
 from seqhub.training.random_state import random_state, restore_random_state, seed_process
 from seqhub.training.runtime import environment_variable, interruptions, own_accelerate_state, torch_threads
@@ -142,6 +142,7 @@ def _train(
 
     # model, with the vocabulary and labels of the task
     model = bare_model = create_model(config, schema)
+    conformance = require_conformance(config, bare_model, schema)
     model = accelerator.prepare(model)
     # The optimizer is not wrapped by Accelerate: the wrapper is for fp16 and gradient accumulation, and takes 0.3 ms a
     # step
@@ -298,7 +299,7 @@ def _train(
     with suppress(SaveError):
         save_checkpoint(ended=True)
     if accelerator.is_main_process:
-        record = build_record(config, source, bare_model, state, criteria.met_at(), world_size)
+        record = build_record(config, source, bare_model, state, criteria.met_at(), world_size, conformance=conformance)
         try:
             save_run(config.output_dir, bare_model, source, record)
         except SaveError as error:

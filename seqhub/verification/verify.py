@@ -55,7 +55,12 @@ class Published(NamedTuple):
 
 
 def verify(
-    folder: Path | str, *, isolated: bool = False, dataset: Path | None = None, published: Published | None = None
+    folder: Path | str,
+    *,
+    isolated: bool = False,
+    trust_remote_code: bool = False,
+    dataset: Path | None = None,
+    published: Published | None = None,
 ) -> list[Finding]:
     """Compare a model or dataset folder with its record.
 
@@ -68,6 +73,8 @@ def verify(
         folder: Folder with run.json or dataset.json.
         isolated: Load the model in a new process without seqhub, with the code in its folder. This executes that code:
             use it only for folders that you trust.
+        trust_remote_code: Consent to run the code of a wrapped module, see `evaluation.load.load_model`; given with
+            `isolated`.
         dataset: Built dataset folder to read the rows from, with `datasets` alone; None to generate them. Its rows must
             be those that the model was evaluated on. For a run on a file: that file, which is required.
         published: Load model and rows from a Hub, like any client, in a new process without seqhub.
@@ -84,7 +91,8 @@ def verify(
     """
     folder = Path(folder)
     if (folder / RunRecord.FILE_NAME).is_file():
-        return list(_verify_model(folder, isolated or published is not None, dataset, published))
+        isolated = isolated or published is not None
+        return list(_verify_model(folder, isolated, trust_remote_code, dataset, published))
     if not (folder / DatasetRecord.FILE_NAME).is_file():
         names = f"no {RunRecord.FILE_NAME} and no {DatasetRecord.FILE_NAME}"
         raise FileNotFoundError(f"{names} in {folder}{other_content(folder)}")
@@ -93,7 +101,9 @@ def verify(
     return list(_verify_dataset(folder))
 
 
-def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published: Published | None) -> Iterator[Finding]:
+def _verify_model(
+    folder: Path, isolated: bool, trusted: bool, dataset: Path | None, published: Published | None
+) -> Iterator[Finding]:
     record = RunRecord.load(folder)
     config = record.task.config
     file, dataset = (dataset, None) if config is CUSTOM else (None, dataset)
@@ -131,7 +141,7 @@ def _verify_model(folder: Path, isolated: bool, dataset: Path | None, published:
         job = {
             "model": published.model if published else str(folder.resolve()),
             "auto_class": AUTO_CLASSES[schema.head],
-            "trust_remote_code": isolated,
+            "trust_remote_code": isolated or trusted,
             "target": schema.target,
             "tolerance": schema.tolerance,
             "confusion": schema.has_class_table,
@@ -321,7 +331,10 @@ def _schema(schema: TaskSchema) -> pa.Schema:
 
 def _measure_in_process(job: dict[str, Any]) -> dict[str, Any]:
     folder = Path(job["model"])
-    load_model(folder)  # for its clearer error messages
+    trusted = job["trust_remote_code"]
+    model = load_model(folder, trust_remote_code=trusted)  # for its clearer error messages
+    if model.config.model_type == "seqhub_wrapped":  # its code has just been imported with consent, or is not needed
+        job = job | {"trust_remote_code": model.config.inner is None}
     try:
         with quiet_transformers(), quiet_datasets():
             return remote.measure(job)

@@ -2,7 +2,7 @@
 
 Recipe `solve` is this package's own (see `recipes.solve`). Some tasks also have `tutorial`, the settings of the course,
 book or example that they come from (see `recipes.tutorial`). A task without settings of its own, as every task from
-outside seqhub, has the default settings of `solve`.
+outside seqhub, has the default settings of `solve`. All wrapped models, such as `transformers:mamba`, share one recipe.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,7 @@ def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve")
     >>> recipe("qrsu/hard")["model"], recipe("windows/k4-n8")["model"]
     ('lstm', 'locally_connected')
     """
+    from seqhub.models.ids import ModelId
     from seqhub.tasks.ref import TaskRef
     from seqhub.training.recipes import solve, tutorial  # imported here because NumPy is slow to import for `--help`
 
@@ -41,6 +42,10 @@ def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve")
     if name not in known:
         raise UnknownNameError.of(f"recipe of {ref.name}", name, known)
     if model is not None:
-        return known[name](ref.config, model)
+        chosen = ModelId.parse(model)
+        if chosen.is_wrapped:
+            return solve.wrapped(ref.config)
+        settings = known[name](ref.config, chosen.name)
+        return {key: value for key, value in settings.items() if key not in dict(chosen.options)}
     model = _DEFAULT_MODELS.get(ref.name, "lstm")
     return {"model": model, **known[name](ref.config, model)}

@@ -361,3 +361,22 @@ RECIPES: dict[str, "Recipe"] = {
     "windows": windows,
 }
 """Recipes by name of the task; all other tasks use `default`."""
+
+
+def wrapped(config: TaskConfig) -> Settings:
+    """Return the settings of all wrapped models: those of comparisons between architectures, not of one task.
+
+    AdamW with a short warm-up, a cosine to zero, clipping and little weight decay.
+    """
+    return {
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "weight_decay": 0.01,
+        "batch_size": 64,
+        "max_grad_norm": 1.0,
+        "schedule": "cosine",
+        "warmup": 3_200,
+        "evaluate_every": 3_200,
+        "evaluate_size": 2_048,
+        "checkpoint_every": 12_800,
+    }

@@ -1,0 +1,148 @@
+"""Sizes of models: parameters, numbers in the carried state, and the width that has a given number of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from seqhub.errors import InvalidConfigError
+from seqhub.models.ids import ModelId
+from seqhub.records.run import Sizes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+STATE_STEPS = (1, 256)
+_WITHIN = 0.05  # largest deviation from a given number of parameters
+_WIDEST = 4_096
+_HEADS = ("classifier", "lm_head")
+
+
+def measure_sizes(model: PreTrainedModel) -> Sizes:
+    """Return the sizes of a model on the CPU; `state` only if it can carry one.
+
+    >>> from seqhub.models.registry import build_config, build_model
+    >>> measure_sizes(build_model(build_config("lstm", hidden_size=8), "token"))
+    {'parameters': 562, 'embedding': 0, 'head': 18, 'state': [16, 16]}
+    """
+    sizes = count_sizes(model)
+    if (state := _state_sizes(model)) is not None:
+        sizes["state"] = state
+    return sizes
+
+
+def count_sizes(model: PreTrainedModel) -> Sizes:
+    """Return the numbers of trainable parameters: of all, of the embedding of symbols, of the readout."""
+    from torch import nn
+
+    def count(modules: list[nn.Module]) -> int:
+        unique = {id(each): each for module in modules for each in module.parameters() if each.requires_grad}
+        return sum(each.numel() for each in unique.values())
+
+    heads = [each for name, each in model.named_modules() if name in _HEADS]
+    vocab_size = getattr(model.config, "vocab_size", None)
+    embeddings: list[nn.Module] = [
+        each for each in model.modules() if isinstance(each, nn.Embedding) and each.num_embeddings == vocab_size
+    ]
+    return {"parameters": count([model]), "embedding": count(embeddings), "head": count(heads)}
+
+
+def _state_sizes(model: PreTrainedModel) -> list[int] | None:
+    """Return the numbers in the state of one sequence after the steps of `STATE_STEPS`; None without a state."""
+    import torch
+
+    body: Any = getattr(model, model.base_model_prefix, model)
+    config, training = body.config, body.training
+    body.eval()
+    found = []
+    try:
+        for steps in STATE_STEPS:
+            values = getattr(config, "inputs", "values") == "values"
+            inputs = torch.zeros(1, steps, config.num_features) if values else torch.ones(1, steps, dtype=torch.long)
+            with torch.no_grad():
+                output = body(**{body.main_input_name: inputs}, use_cache=True, return_dict=True)
+            found.append(_count(output.past_key_values, set()))
+    except Exception:  # of any kind: the code may not be ours, and the state is optional
+        return None
+    finally:
+        body.train(training)
+    return found if any(found) else None
+
+
+def _count(value: Any, seen: set[int]) -> int:
+    """Return the number of floating-point numbers in the containers and attributes of a value."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        fresh = value.data_ptr() not in seen
+        seen.add(value.data_ptr())
+        return value.numel() if fresh and value.is_floating_point() else 0
+    if isinstance(value, dict):
+        return sum(_count(each, seen) for each in value.values())
+    if isinstance(value, (tuple, list)):
+        return sum(_count(each, seen) for each in value)
+    if hasattr(value, "__dict__") and not isinstance(value, (type, torch.nn.Module)) and not callable(value):
+        return _count(vars(value), seen)
+    return 0
+
+
+def match_size(
+    model: ModelId | str,
+    target: int,
+    build: Callable[[str], PreTrainedModel],
+    by: Literal["parameters", "state"] = "parameters",
+) -> ModelId:
+    """Return the id of a model with the `hidden_size` that is closest to a given size.
+
+    Args:
+        model: Id of the model; other options stay as they are.
+        target: Number of parameters without the embedding of symbols and the readout, or of numbers in the state after
+            256 steps.
+        build: Returns a new model for an id.
+        by: What `target` counts.
+
+    Raises:
+        InvalidConfigError: No width comes within 5 %, or the model has no state.
+    """
+    base = ModelId.parse(model)
+    sizes: dict[int, int] = {}
+    step = _width_step(base)
+
+    def size(units: int) -> int:
+        if units not in sizes:
+            sizes[units] = _size(build(str(base.with_options(hidden_size=units * step))), by, base)
+        return sizes[units]
+
+    high = 1
+    while size(high) < target:
+        if high * step >= _WIDEST:
+            raise InvalidConfigError(f"model {base}: {by}={target:,}: hidden_size would be above {_WIDEST:,}")
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) < target else (low, middle)
+    best = min((each for each in (low, high) if each), key=lambda units: abs(size(units) - target))
+    if abs(size(best) - target) > _WITHIN * target:
+        raise InvalidConfigError(
+            f"model {base}: no hidden_size has {by}={target:,} within {_WITHIN:.0%}; the closest is {best * step} with "
+            f"{size(best):,}"
+        )
+    return base.with_options(hidden_size=best * step)
+
+
+def _width_step(model: ModelId) -> int:
+    """Return the number of which every width of a model is a multiple."""
+    from seqhub.models.transformers_types import TYPES
+
+    return TYPES[model.target].width_multiple if model.scheme == "transformers" and model.target in TYPES else 1
+
+
+def _size(model: PreTrainedModel, by: str, model_id: ModelId) -> int:
+    if by == "parameters":
+        sizes = count_sizes(model)
+        return sizes["parameters"] - sizes["embedding"] - sizes["head"]
+    state = _state_sizes(model)
+    if state is None:
+        raise InvalidConfigError(f"model {model_id}: carries no state, so it cannot have a size of the state")
+    return state[-1]
