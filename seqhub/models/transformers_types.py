@@ -44,7 +44,7 @@ class TransformersType:
     Attributes:
         kind: Mixing over time. A hybrid has layers, or halves of a layer, of more than one kind.
         description: One line for tables.
-        paper: Author and year of the paper that describes the type, or empty.
+        paper: Author and year of the paper that describes the type or its recurrence, or empty.
         fixed_settings: Config fields that do not depend on the width or the number of layers.
         width_fields: Config fields that change together with `hidden_size`, as multiples of it.
         layer_fields: Config fields with one entry a layer; the entries are repeated to the number of layers.
@@ -114,8 +114,12 @@ _LINEAR_AND_FULL = ("linear_attention", "full_attention")
 _MAMBA_STATE = {"mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2}
 _MAMBA2_STATE = {"mamba_n_heads": 4, "mamba_d_head": "auto", "mamba_n_groups": 1, **_MAMBA_STATE}
 _DELTA_HEADS = {"linear_num_key_heads": 4, "linear_num_value_heads": 4, "linear_conv_kernel_dim": 4}
-_DELTA_WIDTHS = {"head_dim": QUARTER, "linear_key_head_dim": QUARTER, "linear_value_head_dim": QUARTER}
-_LATENT_WIDTHS = {
+_DELTA_WIDTHS: dict[str, Fraction | int] = {
+    "head_dim": QUARTER,
+    "linear_key_head_dim": QUARTER,
+    "linear_value_head_dim": QUARTER,
+}
+_LATENT_WIDTHS: dict[str, Fraction | int] = {
     "intermediate_size": 2,
     "kv_lora_rank": HALF,
     "qk_rope_head_dim": QUARTER,
@@ -123,7 +127,7 @@ _LATENT_WIDTHS = {
     "v_head_dim": QUARTER,
 }
 _FEW_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
-_SHARED_EXPERT_WIDTHS = {"moe_intermediate_size": HALF, "shared_expert_intermediate_size": 1}
+_SHARED_EXPERT_WIDTHS: dict[str, Fraction | int] = {"moe_intermediate_size": HALF, "shared_expert_intermediate_size": 1}
 
 TYPES: dict[str, TransformersType] = {
     "llama": TransformersType(
@@ -202,7 +206,7 @@ TYPES: dict[str, TransformersType] = {
         kind="gated recurrence",
         description="xLSTM of mLSTM layers: matrix memory with exponential gates.",
         paper="Beck et al., 2024",
-        # the default, keeping the state, fails at widths that are not multiples of 64
+        # with a cache, which is the default, forward fails at widths that are not multiples of 64
         fixed_settings={
             **{"num_heads": 4, "qk_dim_factor": 1.0, "use_cache": False},
             **{"ffn_proj_factor": 2.0, "ffn_round_up_to_multiple_of": 8},
@@ -345,6 +349,7 @@ TYPES: dict[str, TransformersType] = {
     "olmo_hybrid": TransformersType(
         kind="hybrid",
         description="Gated delta rule with eigenvalues from -1 to 1, and attention.",
+        paper="Yang et al., 2024",
         fixed_settings={**_ATTENTION, "linear_conv_kernel_dim": 4},
         width_fields={"intermediate_size": 2},
         layer_fields={"layer_types": _LINEAR_AND_FULL},
@@ -377,8 +382,11 @@ TYPES: dict[str, TransformersType] = {
             **{"index_n_heads": 4, "index_topk": 2048, "hc_mult": 2},
         },
         width_fields={
-            **{**_LATENT_WIDTHS, "q_lora_rank": HALF, "qk_rope_head_dim": 0},
-            **{"linear_head_dim": QUARTER, "index_head_dim": QUARTER},
+            **_LATENT_WIDTHS,
+            "q_lora_rank": HALF,
+            "qk_rope_head_dim": 0,
+            "linear_head_dim": QUARTER,
+            "index_head_dim": QUARTER,
         },
         layer_fields={
             "layer_types": ("linear_attention", "indexed_attention"),
@@ -435,7 +443,7 @@ TYPES: dict[str, TransformersType] = {
     ),
     "inkling_text": TransformersType(
         kind="hybrid",
-        description="Attention with learnt relative positions, and short convolutions before and after it.",
+        description="Attention with learnt relative positions and short convolutions.",
         fixed_settings={
             **{**_ATTENTION, "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4},
             **{"d_rel": 8, "rel_extent": 64, "conv_kernel_size": 4},
@@ -502,7 +510,7 @@ def settings_for(
         raise InvalidConfigError.of("hidden_size", width, f"a positive multiple of {entry.width_multiple}", where)
     if layer_types is not None:
         if not entry.mixer_field:
-            raise InvalidConfigError.of("layer_types", list(layer_types), "left out for this type", where)
+            raise InvalidConfigError.of("layer_types", list(layer_types), "omitted for this type", where)
         allowed = list(dict.fromkeys(entry.layer_fields[entry.mixer_field]))
         if isinstance(layer_types, str) or not layer_types or set(layer_types) - set(allowed):
             given = layer_types if isinstance(layer_types, str) else list(layer_types)
@@ -518,7 +526,7 @@ def settings_for(
 
 
 def width_multiple(name: str) -> int:
-    """Return the number of which `hidden_size` must be a multiple for a model type.
+    """Return the step of `hidden_size` for a model type: its multiples are allowed.
 
     >>> width_multiple("mamba"), width_multiple("llama")
     (4, 8)
