@@ -54,6 +54,13 @@ if TYPE_CHECKING:  # for editors and type checkers
     )
     from seqhub.models.registry import build_config, build_model, register_auto_classes
     from seqhub.models.sequence_autoencoder import SequenceAutoencoderConfig, SequenceAutoencoderModel
+    from seqhub.models.wrapped import (
+        WrappedConfig,
+        WrappedForCausalLM,
+        WrappedForSequenceClassification,
+        WrappedForTokenClassification,
+        WrappedModel,
+    )
     from seqhub.tasks.registry import get_task, list_tasks, resolve
     from seqhub.training.config import TrainConfig
     from seqhub.training.train import train
@@ -107,6 +114,11 @@ __all__ = [
     "SequenceAutoencoderConfig",
     "SequenceAutoencoderModel",
     "TrainConfig",
+    "WrappedConfig",
+    "WrappedForCausalLM",
+    "WrappedForSequenceClassification",
+    "WrappedForTokenClassification",
+    "WrappedModel",
     "__version__",
     "build_config",
     "build_model",

@@ -33,10 +33,15 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
 
     form = Form.of(as_json, quiet)
     if form is Form.QUIET:  # faster, since torch is not imported
-        others = [*list_plugins(), *(f"transformers:{name}" for name in TYPES)]
-        show(form, None, brief=[*list_presets(), *others], table=lambda _: None)
+        types = (f"transformers:{name}" for name in TYPES)
+        show(form, None, brief=[*list_presets(), *list_plugins(), *types], table=lambda _: None)
         return
     presets = [_properties(preset) for family in list_families() for preset in list_presets(family=family)]
+    others = [_summary(name) | {"kind": "plug-in", "description": place} for name, place in list_plugins().items()]
+    others += [
+        _summary(f"transformers:{name}") | {"kind": each.kind, "description": each.description}
+        for name, each in TYPES.items()
+    ]
     rows = [
         (
             each["model"],
@@ -48,14 +53,13 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
         for each in presets
     ]
     columns = ("model", "family", "inputs", "heads", "parameters")
-    others = [{"model": name, "kind": "plug-in", "description": place} for name, place in list_plugins().items()]
-    others += [
-        {"model": f"transformers:{name}", "kind": each.kind, "description": each.description}
-        for name, each in TYPES.items()
-    ]
     tables = (
         grid(columns, rows, right=(4,), unbroken=(0, 1)),
-        grid(("model", "kind", "description"), [tuple(each.values()) for each in others], unbroken=(0, 1)),
+        grid(
+            ("model", "kind", "description"),
+            [(each["model"], each["kind"], each["description"]) for each in others],
+            unbroken=(0, 1),
+        ),
     )
     show(form, [*presets, *others], brief=(), table=lambda console: console.print(*tables, sep="\n"))
 
@@ -96,28 +100,36 @@ def show_command(
         console.print(grid(("property", "value"), list(shown.items())))
         for each in fields:
             values = " | ".join(map(repr, each.allowed)) or each.type
-            console.print(
-                f"\n{each.name}: {values} = {each.default!r}" if each.doc else f"{each.name} = {each.default!r}"
-            )
             if not each.doc:
+                console.print(f"{each.name} = {each.default!r}")
                 continue
+            console.print(f"\n{each.name}: {values} = {each.default!r}")
             console.print(textwrap.fill(each.doc, console.width, initial_indent="    ", subsequent_indent="    "))
 
     show(Form.of(as_json, quiet), result, brief=[f"{each.name}\t{each.default}" for each in fields], table=table)
+
+
+def _summary(model: str) -> dict[str, Any]:
+    """Return the properties of a model that are known without building it, which takes seconds for all types."""
+    from seqhub.models import registry
+
+    family = registry.family_of(model)
+    return {
+        "model": model,
+        "family": family,
+        "inputs": list(registry.list_inputs(family)),
+        "heads": list(registry.list_heads(family)),
+    }
 
 
 def _properties(preset: str) -> dict[str, Any]:
     from seqhub.models import registry
     from seqhub.models.describe import count_parameters
 
-    family = registry.family_of(preset)
-    config = registry.build_config(preset)
-    return {
-        "model": preset,
-        "family": family,
-        "model_type": config.model_type,
-        "inputs": list(registry.list_inputs(family)),
-        "heads": list(registry.list_heads(family)),
-        "classes": [name for name, package in registry.model_classes().items() if package.endswith(f".{family}")],
+    summary = _summary(preset)
+    classes = registry.model_classes().items()
+    return summary | {
+        "model_type": registry.build_config(preset).model_type,
+        "classes": [name for name, package in classes if package.endswith(f".{summary['family']}")],
         "parameters": count_parameters(preset),
     }

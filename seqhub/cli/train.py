@@ -189,7 +189,8 @@ def with_settings(command: Any, without: Collection[str] = ()) -> Any:
             continue
         plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
         shown = False if default is None and "default" in text else str(default).lower()
-        option = typer.Option(help=text, show_default=shown)
+        flags = ("--trust-remote-code",) if name == "trust_remote_code" else ()  # without a --no- form
+        option = typer.Option(*flags, help=text, show_default=shown)
         added.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]

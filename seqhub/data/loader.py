@@ -92,6 +92,10 @@ class BatchLoader(ABC):
         """Number of rows before the current position, over all processes."""
 
     @abstractmethod
+    def count_tokens(self, rows: int) -> int:
+        """Return the number of steps in the first rows, without padding; of a finite dataset by their mean length."""
+
+    @abstractmethod
     def _identity(self) -> dict[str, Any]:
         """Return the settings on which the meaning of a position depends."""
 
@@ -222,6 +226,9 @@ class DatasetLoader(BatchLoader):
         random = np.random.Philox(key=philox_key({"order": "epoch", "seed": self.seed, "epoch": epoch}))
         return np.argsort(random.random_raw(rows), kind="stable")
 
+    def count_tokens(self, rows: int) -> int:
+        return round(rows * float(self._arrays.lengths.mean()))
+
     def _identity(self) -> dict[str, Any]:
         settings = ("batch_size", "shuffle", "seed", "order_seed", "drop_last")
         return {"rows": len(self._arrays), **{name: getattr(self, name) for name in settings}}
@@ -331,6 +338,9 @@ class StreamLoader(BatchLoader):
     @property
     def rows_seen(self) -> int:
         return self.batch * self.batch_size
+
+    def count_tokens(self, rows: int) -> int:
+        return sum(int(batch.lengths.sum()) for batch in self.split.batches(0, rows))
 
     def _identity(self) -> dict[str, Any]:
         return {

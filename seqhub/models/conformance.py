@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from seqhub._logging import quiet_transformers
-from seqhub.records.run import Conformance
+from seqhub.models.reports import Conformance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

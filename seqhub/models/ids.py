@@ -83,7 +83,7 @@ class ModelId:
         if not colon:
             return "preset"
         if place in _PREFIXES:
-            return place  # type: ignore[return-value]
+            return place
         place = self.name.rpartition(":")[0]
         if place.endswith(".py"):
             return "file"

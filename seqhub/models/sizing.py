@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.ids import ModelId
-from seqhub.records.run import Sizes
+from seqhub.models.reports import Sizes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,9 +74,9 @@ def _count(value: Any, seen: set[int]) -> int:
     import torch
 
     if isinstance(value, torch.Tensor):
-        fresh = value.data_ptr() not in seen
+        new = value.data_ptr() not in seen
         seen.add(value.data_ptr())
-        return value.numel() if fresh and value.is_floating_point() else 0
+        return value.numel() if new and value.is_floating_point() else 0
     if isinstance(value, dict):
         return sum(_count(each, seen) for each in value.values())
     if isinstance(value, (tuple, list)):
@@ -95,7 +95,7 @@ def match_size(
     """Return the id of a model with the `hidden_size` that is closest to a given size.
 
     Args:
-        model: Id of the model; other options stay as they are.
+        model: Id of the model; other options stay unchanged.
         target: Number of parameters without the embedding of symbols and the readout, or of numbers in the state after
             256 steps.
         build: Returns a new model for an id.
@@ -132,7 +132,7 @@ def match_size(
 
 
 def _width_step(model: ModelId) -> int:
-    """Return the number of which every width of a model is a multiple."""
+    """Return the step between the widths that a model can have."""
     from seqhub.models.transformers_types import TYPES
 
     return TYPES[model.target].width_multiple if model.scheme == "transformers" and model.target in TYPES else 1

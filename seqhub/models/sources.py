@@ -138,18 +138,19 @@ def build_wrapped_config(model: ModelId, *, trust_remote_code: bool = False, **o
         fields["inputs"] = "ids"
     try:
         if model.scheme in ("transformers", "fla", "hub"):
-            inner = _inner_config(
-                model, given, fields.get("vocab_size", 9) if fields["inputs"] == "ids" else 1, trust_remote_code
-            )
+            symbols = fields.get("vocab_size", 9) if fields["inputs"] == "ids" else 1
+            inner = _inner_config(model, given, symbols, trust_remote_code)
             settings = inner.to_dict() | {"model_type": inner.model_type}
             if attention := inner._attn_implementation_internal:
                 settings["attn_implementation"] = attention
-            sizes = {name: value for name in SIZES if isinstance(value := getattr(inner, name, None), int)}
+            sizes: dict[str, Any] = {
+                name: value for name in SIZES if isinstance(value := getattr(inner, name, None), int)
+            }
             return WrappedConfig(source=model.name, options=given, inner=_plain(settings), **sizes, **fields)
         factory = source_of(model)
         assert factory is not None
         sizes = _sizes(model, factory, given)
-        code = {}
+        code: dict[str, Any] = {}
         if model.scheme == "file":
             path = Path(model.place)
             code = {"code": path.name, "code_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -186,9 +187,12 @@ def _inner_config(model: ModelId, given: dict[str, Any], vocab_size: int, truste
     kind = model.target
     if kind not in CONFIG_MAPPING:
         raise UnknownNameError.of(f"model type of {model.scheme}", kind, sorted(TYPES))
-    options = {name: value for name, value in given.items() if name != "attn_implementation"}
+    options = dict(given)
     if model.scheme == "transformers" and kind in TYPES:
-        options = settings_for(kind, options.get("hidden_size"), options.get("num_hidden_layers")) | options
+        sizes = {name: given[name] for name in (*SIZES, "layer_types") if given.get(name) is not None}
+        options = settings_for(kind, **sizes) | options
+        if sizes.get("layer_types"):
+            options |= {"layer_types": settings_for(kind, **sizes)["layer_types"]}
     else:
         options = {"hidden_size": _WIDTH, "num_hidden_layers": _LAYERS} | options
     _require_fields(model, CONFIG_MAPPING[kind], given)
@@ -210,7 +214,7 @@ def _hub_config(model: ModelId, given: dict[str, Any], vocab_size: int, trusted:
 
     repo, _, revision = model.target.partition("@")
     options = {name: value for name, value in given.items() if name != "weights"}
-    config = AutoConfig.from_pretrained(repo, revision=revision or None, trust_remote_code=trusted)
+    config: PreTrainedConfig = AutoConfig.from_pretrained(repo, revision=revision or None, trust_remote_code=trusted)
     _require_fields(model, type(config), options)
     for name, value in ({"vocab_size": vocab_size} | options).items():
         setattr(config, name, value)
@@ -229,7 +233,7 @@ def load_weights(model: PreTrainedModel) -> None:
 
     source = ModelId.parse(model.config.source)
     repo, _, revision = source.target.partition("@")
-    body = getattr(model, model.base_model_prefix, model)
+    body: Any = getattr(model, model.base_model_prefix, model)
     try:
         with quiet_transformers():
             loaded = AutoModel.from_pretrained(
@@ -254,7 +258,7 @@ def _require_fields(model: ModelId, config_class: Any, given: dict[str, Any]) ->
             raise UnknownNameError.of(f"option of model {model.name} named", name, sorted(known))
 
 
-def _sizes(model: ModelId, factory: Callable[..., Any], given: dict[str, Any]) -> dict[str, int]:
+def _sizes(model: ModelId, factory: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
     """Return width and depth of a module, and require that its arguments are known and complete.
 
     `hidden_size` and `num_hidden_layers` may be given for arguments of other names, such as `d_model`.
@@ -269,7 +273,7 @@ def _sizes(model: ModelId, factory: Callable[..., Any], given: dict[str, Any]) -
         name: each for name, each in parameters.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
     }
     open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    sizes: dict[str, int] = {}
+    sizes: dict[str, Any] = {}
     for size, names, default in (("hidden_size", WIDTHS, _WIDTH), ("num_hidden_layers", DEPTHS, None)):
         name = next((each for each in names if each in known), None)
         value = given.pop(size, None)

@@ -5,6 +5,7 @@ from typing import Any, NotRequired, TypedDict
 
 from seqhub.errors import CorruptFileError
 from seqhub.models.ids import ModelId
+from seqhub.models.reports import Conformance, Sizes
 from seqhub.records.base import Record
 from seqhub.records.environment import Environment
 from seqhub.records.schema import mismatches
@@ -62,7 +63,7 @@ class TrainingData(TypedDict, total=False):
     seed: int
     rows: int
     digest: str
-    tokens: int  # steps of all presented sequences without padding; of a finite source rounded from their mean length
+    tokens: int  # steps of all presented sequences, without padding
     identity: str  # SHA-256 of the content, see `data.source.DataSource.identity`
     split_rule: int  # version of the rule that assigns the rows of a file to splits
     statistics: dict[str, Any]
@@ -74,30 +75,6 @@ class Probe(TypedDict, total=False):
     texts: list[str]
     input_values: list[list[list[float]]]
     logits: list[Any]
-
-
-class Sizes(TypedDict):
-    """Sizes of a model, for comparisons at equal size."""
-
-    parameters: int
-    embedding: int  # parameters of the embedding of symbols
-    head: int  # parameters of the readout
-    state: NotRequired[list[int]]  # numbers in the state of one sequence after 1 and after 256 steps
-
-
-class Conformance(TypedDict, total=False):
-    """Results of the tests of a model; a number is the largest difference, in standard deviations of the outputs."""
-
-    causal: float
-    right_padding: float
-    left_padding: float
-    batch: float
-    cached: float | None  # None: the model carries no state
-    chunked: float | None
-    saved: float
-    finite_gradients: bool
-    passed: list[str]
-    failed: list[str]
 
 
 @dataclass(kw_only=True)

@@ -246,7 +246,7 @@ def _models(preset: str) -> "list[tuple[PreTrainedModel, list[Tensor], str, str]
 
     found = []
     for head in _heads(preset):
-        labels = {} if head == "base" else {"num_labels": _LABELS}
+        labels: dict[str, Any] = {} if head == "base" else {"num_labels": _LABELS}
         torch.manual_seed(0)
         model = build_model(build_config(preset, **labels, **_settings(preset)), head).eval()
         random = torch.Generator().manual_seed(1)

@@ -16,9 +16,10 @@ from seqhub.errors import SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.evaluation.probe import probe_logits
 from seqhub.io import sync_folder
+from seqhub.models.reports import Conformance
 from seqhub.models.sizing import measure_sizes
 from seqhub.records import RunRecord, command_line, environment
-from seqhub.records.run import Conformance, TrainingData
+from seqhub.records.run import TrainingData
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState
@@ -33,6 +34,7 @@ def build_record(
     model: "PreTrainedModel",
     state: TrainerState,
     criteria: dict[str, int | None],
+    tokens: int,
     processes: int = 1,
     *,
     native: bool = False,
@@ -46,11 +48,12 @@ def build_record(
         model: The trained model.
         state: Trainer state at the end.
         criteria: Criterion -> training sequences until it was met, None if it was not.
+        tokens: Number of steps of all presented sequences, without padding.
         processes: Number of processes.
         native: True for the native training loop, whose results differ from those of torch by rounding.
         conformance: Results of the tests of a wrapped model.
     """
-    data = describe_training_data(config, source, state.sequences)
+    data = describe_training_data(config, source, state.sequences) | {"tokens": tokens}
     return RunRecord(
         task=config.task,
         model=config.model,
@@ -66,7 +69,7 @@ def build_record(
         timings={
             "train": round(state.seconds, 3),
             "of which checks": round(state.check_seconds, 3),
-            "per token": float(f"{(state.seconds - state.check_seconds) / max(1, data['tokens']):.4g}"),
+            "per token": float(f"{(state.seconds - state.check_seconds) / max(1, tokens):.4g}"),
         },
         environment=environment() | {"device": model.device.type, "native": native},
         command=command_line(),
@@ -124,17 +127,14 @@ def describe_training_data(config: TrainConfig, source: DataSource, sequences: i
     if source.kind == "stream":
         split = source.split("train", config.seed)
         seed, rows, content = config.seed, sequences, digest(rows_table(split, 0, sequences))
-        tokens = sum(int(batch.lengths.sum()) for batch in split.batches(0, sequences))
     else:
         seed, rows, content = source.seed, len(source.training_rows), source.training_digest
-        tokens = round(sequences * float(source.training_rows.lengths.mean()))
     data: TrainingData = {
         "task_version": task.version,
         "source": source.name,
         "seed": seed,
         "rows": rows,
         "digest": content,
-        "tokens": tokens,
         "identity": source.identity,
     }
     if source.kind == "file":

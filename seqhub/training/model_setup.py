@@ -7,7 +7,7 @@ import torch
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.registry import WRAPPED, build_config, build_model, config_fields, family_of
-from seqhub.records.run import Conformance
+from seqhub.models.reports import Conformance
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training.config import TrainConfig
 

@@ -134,7 +134,8 @@ def train_native(
 
     state.seconds = time.perf_counter() - started
     trainer.write_to(model)
-    return NativeRun(model, build_record(config, source, model, state, criteria.met_at(), native=True), history)
+    tokens = loader.count_tokens(state.sequences)
+    return NativeRun(model, build_record(config, source, model, state, criteria.met_at(), tokens, native=True), history)
 
 
 def _objective(model: Any, schema: TaskSchema) -> Objective:

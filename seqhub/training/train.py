@@ -299,7 +299,10 @@ def _train(
     with suppress(SaveError):
         save_checkpoint(ended=True)
     if accelerator.is_main_process:
-        record = build_record(config, source, bare_model, state, criteria.met_at(), world_size, conformance=conformance)
+        tokens = loader.count_tokens(state.sequences)
+        record = build_record(
+            config, source, bare_model, state, criteria.met_at(), tokens, world_size, conformance=conformance
+        )
         try:
             save_run(config.output_dir, bare_model, source, record)
         except SaveError as error:

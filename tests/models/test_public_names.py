@@ -10,7 +10,8 @@ import seqhub
 from seqhub.errors import UnknownNameError
 from seqhub.models import registry
 from seqhub.models.describe import count_parameters, describe_fields
-from seqhub.models.registry import build_config, build_model, list_families, list_presets
+from seqhub.models.registry import ID_FORMS, build_config, build_model, list_families, list_presets
+from seqhub.models.transformers_types import TYPES
 from tests.helpers.cli_calls import call, output_of
 
 
@@ -57,9 +58,10 @@ def test_fields_of_a_preset_are_described(preset):
 
 
 def test_models_ls_and_show():
-    assert output_of("models", "ls", "--quiet").split() == sorted(list_presets())
+    types = [f"transformers:{name}" for name in TYPES]
+    assert output_of("models", "ls", "--quiet").split() == [*list_presets(), *types]
     listed = json.loads(output_of("models", "ls", "--json"))
-    assert {each["model"] for each in listed} == set(list_presets())
+    assert {each["model"] for each in listed} == {*list_presets(), *types}
     (gru,) = (each for each in listed if each["model"] == "gru")
     assert (gru["family"], gru["inputs"]) == ("recurrent", ["input_ids", "input_values"])
     shown = json.loads(output_of("models", "show", "gru", "--json"))
@@ -69,7 +71,7 @@ def test_models_ls_and_show():
     text = output_of("models", "show", "gru")
     assert all(each["name"] in text for each in shown["fields"])
     ended = call("models", "show", "grew")
-    assert (ended.code, ended.err) == (2, f"error: no model 'grew'; known: {', '.join(list_presets())}\n")
+    assert (ended.code, ended.err) == (2, f"error: no model 'grew'; known: {', '.join([*list_presets(), *ID_FORMS])}\n")
 
 
 def test_tasks_ls_shows_custom_data():

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, BertConfig
 
 from seqhub.errors import InvalidConfigError, SeqhubError, UnknownNameError
 from seqhub.models import registry
-from seqhub.models.registry import HEADS, build_config, build_model, list_families, list_heads, list_presets
+from seqhub.models.registry import HEADS, ID_FORMS, build_config, build_model, list_families, list_heads, list_presets
 
 
 def test_families_and_presets():
@@ -22,6 +22,7 @@ def test_families_and_presets():
         "locally_connected",
         "recurrent",
         "sequence_autoencoder",
+        "wrapped",
     )
     assert list_presets("input_ids") == ("gru", "lstm", "lstm_hs97", "rnn_relu", "rnn_tanh")
     assert list_presets("input_values") == list_presets()
@@ -57,7 +58,7 @@ def test_overrides_do_not_change_the_preset():
 @pytest.mark.parametrize(
     ("preset", "overrides", "error", "message"),
     [
-        ("grew", {}, UnknownNameError, f"^no model 'grew'; known: {', '.join(list_presets())}$"),
+        ("grew", {}, UnknownNameError, f"^no model 'grew'; known: {', '.join([*list_presets(), *ID_FORMS])}$"),
         ("gru", {"hiden_size": 4}, UnknownNameError, r"'hiden_size'; known: .*hidden_size.*num_labels"),
         ("gru", {"hidden_size": 0}, InvalidConfigError, r"^model 'gru': hidden_size must be >= 1, got 0$"),
         ("gru", {"hidden_size": "4"}, InvalidConfigError, r"^model 'gru': .*'hidden_size' expected int, got str"),

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -159,13 +159,15 @@ def make_module(config: WrappedConfig) -> nn.Module:
     }
     given = {name: value for name, value in arguments.items() if name in known and value is not None}
     given |= config.options or {}
+    made: Any
     if isinstance(factory, type) and issubclass(factory, PreTrainedModel):
-        module = factory(factory.config_class(**given))  # type: ignore[misc]
+        settings_class: Any = factory.config_class
+        made = factory(settings_class(**given))
     else:
-        module = factory(**given)
-    if not isinstance(module, nn.Module):
-        raise ValueError(f"{config.source} returned {type(module).__name__}; expected a torch.nn.Module")
-    return module
+        made = factory(**given)
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{config.source} returned {type(made).__name__}; expected a torch.nn.Module")
+    return made
 
 
 def reads_ids(config: WrappedConfig) -> bool:
@@ -176,7 +178,7 @@ def reads_ids(config: WrappedConfig) -> bool:
 
 
 def reads_features(config: WrappedConfig) -> bool:
-    """Return whether the module reads real values as they are, without a linear layer before it."""
+    """Return whether the module reads real values without a linear layer before it."""
     if config.inner is not None or config.factory is None or config.inputs == "ids":
         return False
     return bool({"num_features", "input_size"} & parameters_of(config.factory).keys())
@@ -201,7 +203,7 @@ class WrappedPreTrainedModel(PreTrainedModel):
 
         A module may compute tensors when it is made that are not in its `state_dict`, which would have no values.
         """
-        contexts = super().get_init_context(*args, **kwargs)  # type: ignore[no-untyped-call]
+        contexts = super().get_init_context(*args, **kwargs)
         return [each for each in contexts if each != torch.device("meta")]
 
     @classmethod
@@ -229,7 +231,8 @@ class WrappedPreTrainedModel(PreTrainedModel):
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         if not next(model.parameters()).is_meta:
-            restore_buffers(getattr(model, model.base_model_prefix, model).inner, config)
+            body: Any = getattr(model, model.base_model_prefix, model)
+            restore_buffers(body.inner, config)
         return loaded
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
@@ -450,7 +453,8 @@ class WrappedModel(WrappedPreTrainedModel):
         source = self.config.source
         if next(self.inner.parameters()).is_meta:
             raise ValueError(f"output_size=None in the config of {source}: cannot be measured on the meta device")
-        copied, random = copy.deepcopy(self).eval(), torch.Generator().manual_seed(0)
+        copied, random = copy.deepcopy(self), torch.Generator().manual_seed(0)
+        copied.train(False)
         for parameter in copied.inner.parameters():
             if parameter.is_floating_point():
                 parameter.add_(torch.randn(parameter.shape, generator=random).to(parameter) * _NOISE)
@@ -637,7 +641,7 @@ class WrappedForCausalLM(WrappedPreTrainedModel, GenerationMixin):
     """
 
     _auto_class = "AutoModelForCausalLM"
-    _is_stateful: ClassVar[bool] = True  # cannot return to a previous step, as assisted generation requires
+    _is_stateful = True  # cannot return to a previous step, as assisted generation requires
 
     def __init__(self, config: WrappedConfig) -> None:
         if config.inputs == "values":
@@ -656,7 +660,9 @@ class WrappedForCausalLM(WrappedPreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> None:
         """Return None, because the readout is not tied to an embedding."""
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, **arguments: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self, input_ids: Tensor, **arguments: Any
+    ) -> dict[str, Any]:
         """Return the arguments of `forward` for the next id: the whole text."""
         return {"input_ids": input_ids, "attention_mask": arguments.get("attention_mask")}
 
