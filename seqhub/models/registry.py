@@ -260,7 +260,7 @@ def build_config(preset: str, *, trust_remote_code: bool = False, **overrides: A
     known = [field.name for field in dataclasses.fields(config_class)] + ["num_labels"]
     for name in overrides:
         if name not in known:
-            raise UnknownNameError.of(f"setting of model {preset!r} named", name, known)
+            raise UnknownNameError.of(f"setting of model {model.name!r} named", name, known)
     try:
         config: PreTrainedConfig = config_class(**(settings | overrides))
     except (StrictDataclassError, ValueError) as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 STATE_STEPS = (1, 256)
 _WITHIN = 0.05  # largest deviation from a given number of parameters
 _WIDEST = 4_096
+_STEPS = (1, 2, 4, 8, 16, 32)  # between the widths of a user's module, which may have heads
 _HEADS = ("classifier", "lm_head")
 
 
@@ -94,6 +95,8 @@ def match_size(
 ) -> ModelId:
     """Return the id of a model with the `hidden_size` that is closest to a given size.
 
+    If no width is within 5 %, as with attention, whose widths are multiples of 8, the width of the MLPs changes, too.
+
     Args:
         model: Id of the model; other options stay unchanged.
         target: Number of parameters without the embedding of symbols and the readout, or of numbers in the state after
@@ -105,37 +108,70 @@ def match_size(
         InvalidConfigError: No width comes within 5 %, or the model has no state.
     """
     base = ModelId.parse(model)
-    sizes: dict[int, int] = {}
-    step = _width_step(base)
+    if "hidden_size" in dict(base.options):
+        raise InvalidConfigError(f"model {base}: has a hidden_size, so it cannot be matched to {by}={target:,}")
+    step = _width_step(base, build)
 
-    def size(units: int) -> int:
-        if units not in sizes:
-            sizes[units] = _size(build(str(base.with_options(hidden_size=units * step))), by, base)
-        return sizes[units]
+    def with_width(units: int) -> ModelId:
+        return base.with_options(hidden_size=units * step)
 
+    def size(candidate: ModelId) -> int:
+        return _size(build(str(candidate)), by, base)
+
+    below, above = _bracket(lambda units: size(with_width(units)), target, _WIDEST // step)
+    candidates = [with_width(units) for units in (below, above) if units]
+    best = min(candidates, key=lambda candidate: abs(size(candidate) - target))
+    if abs(size(best) - target) > _WITHIN * target and below and _has_mlp(base):  # widths are multiples of `step`
+
+        def with_mlp(units: int) -> ModelId:
+            return with_width(below).with_options(intermediate_size=units * step)
+
+        candidates = [
+            with_mlp(units) for units in _bracket(lambda units: size(with_mlp(units)), target, _WIDEST) if units
+        ]
+        best = min(candidates, key=lambda candidate: abs(size(candidate) - target))
+    if abs(size(best) - target) > _WITHIN * target:
+        raise InvalidConfigError(
+            f"model {base}: no hidden_size has {by}={target:,} within {_WITHIN:.0%}; the closest is {best} "
+            f"with {size(best):,}"
+        )
+    return best
+
+
+def _bracket(size: Callable[[int], int], target: int, largest: int) -> tuple[int, int]:
+    """Return the largest number whose size is below a target, or 0, and the next one, for a size that grows."""
     high = 1
-    while size(high) < target:
-        if high * step >= _WIDEST:
-            raise InvalidConfigError(f"model {base}: {by}={target:,}: hidden_size would be above {_WIDEST:,}")
+    while high < largest and size(high) < target:
         high *= 2
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if size(middle) < target else (low, middle)
-    best = min((each for each in (low, high) if each), key=lambda units: abs(size(units) - target))
-    if abs(size(best) - target) > _WITHIN * target:
-        raise InvalidConfigError(
-            f"model {base}: no hidden_size has {by}={target:,} within {_WITHIN:.0%}; the closest is {best * step} with "
-            f"{size(best):,}"
-        )
-    return base.with_options(hidden_size=best * step)
+    return low, high
 
 
-def _width_step(model: ModelId) -> int:
-    """Return the step between the widths that a model can have."""
+def _has_mlp(model: ModelId) -> bool:
+    """Return whether the width of the MLPs of a model can be chosen."""
     from seqhub.models.transformers_types import TYPES
 
-    return TYPES[model.target].width_multiple if model.scheme == "transformers" and model.target in TYPES else 1
+    return model.scheme == "transformers" and "intermediate_size" in TYPES[model.target].width_fields
+
+
+def _width_step(model: ModelId, build: Callable[[str], PreTrainedModel]) -> int:
+    """Return the step between the widths that a model can have; that of a user's module is found by trying."""
+    from seqhub.models.transformers_types import TYPES
+
+    if model.scheme == "transformers" and model.target in TYPES:
+        return TYPES[model.target].width_multiple
+    if not model.is_wrapped:
+        return 1
+    for step in _STEPS:
+        try:
+            build(str(model.with_options(hidden_size=3 * step)))  # heads divide the width, and 3 is no power of 2
+        except InvalidConfigError:
+            continue
+        return step
+    return 1  # the error of the first width is raised later
 
 
 def _size(model: PreTrainedModel, by: str, model_id: ModelId) -> int:

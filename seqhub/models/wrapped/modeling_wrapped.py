@@ -299,14 +299,12 @@ class WrappedModel(WrappedPreTrainedModel):
 
     def __init__(self, config: WrappedConfig) -> None:
         super().__init__(config)
-        self.inner = make_module(config)
         self.reads_ids, by_features = reads_ids(config), reads_features(config)
+        if config.inputs == "values" and self.reads_ids:
+            raise ValueError(f"{config.source} reads ids, as it has an argument vocab_size; the task has real values")
+        self.inner = make_module(config)
         if config.inputs == "values":
             self.main_input_name = "input_values"
-            if self.reads_ids:
-                raise ValueError(
-                    f"{config.source} reads ids, as it has an argument vocab_size; the task has real values"
-                )
             if not by_features:
                 self.projection = Readout(config.num_features, self._input_width())  # type: ignore[arg-type]
             if config.inner is not None:  # its embedding has no gradient
@@ -426,8 +424,8 @@ class WrappedModel(WrappedPreTrainedModel):
             if self.state_argument is None:
                 raise ValueError(f"{self.config.source} has no state that can be carried on")
             arguments[self.state_argument] = None if carried is None else carried.inner
-        if isinstance(self.inner, PreTrainedModel):
-            arguments["use_cache"] = use_cache
+        if isinstance(self.inner, PreTrainedModel) and use_cache:
+            arguments["use_cache"] = True
         output = self._call(given.transpose(0, 1) if self.config.time_first else given, arguments)
         states = hidden_states_of(output, self.config.source, given.shape[:2], self.config.time_first)
         if not use_cache:
@@ -440,6 +438,7 @@ class WrappedModel(WrappedPreTrainedModel):
 
     def _call(self, given: Tensor, arguments: dict[str, Any]) -> Any:
         if isinstance(self.inner, PreTrainedModel):
+            arguments = {"use_cache": False} | arguments
             return self.inner(**{"inputs_embeds" if given.is_floating_point() else "input_ids": given}, **arguments)
         return self.inner(given, **arguments)
 
