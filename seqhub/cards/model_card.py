@@ -66,7 +66,8 @@ def render(
     example = Example(record.probes[0], None) if own_file else Split(record.task, "test")[0]
     fixed = own_file or Split(record.task).size is not None
     start, rest = _start(schema, example.inputs)
-    levels = _levels(results, [level.name for level in task.configs])
+    levels = _levels(results, [*(level.name for level in task.configs), *_distribution_names(record)])
+    own = {name: metrics for (level, name), metrics in results.items() if level == config.name}
     main = next((split for split in ("test", "validation") if split in record.evaluation), None)
     return fill(
         "model_card",
@@ -88,8 +89,10 @@ def render(
         seen=fixed and task.splits_overlap(config),
         accuracy_is=text.accuracy_is(schema, fixed),
         main=main,
-        own={name: metrics for (level, name), metrics in results.items() if level == config.name},
+        own=own,
         levels=levels,
+        level_heads=text.level_heads([metrics for _, metrics in levels]),
+        prefixes=text.prefixes(levels or [(config.name, own["test"])] if "test" in own else levels),
         lengths_differ=len({tuple(metrics["length"]) for _, metrics in levels}) > 1,
         results=results,
         paper_sequences=task.paper_sequences.get(config.name),
@@ -207,6 +210,10 @@ def _levels(results: Mapping[tuple[str, str], Any], names: Sequence[str]) -> lis
     """Return test metrics by config, in the order of the task file; empty unless there are several."""
     tested = [(name, results[name, "test"]) for name in names if (name, "test") in results]
     return tested if len(tested) > 1 else []
+
+
+def _distribution_names(record: RunRecord) -> list[str]:
+    return [] if record.task.is_custom else [ref.config_name for ref in record.task.test_distributions.values()]
 
 
 def _differences(record: RunRecord) -> list[str]:

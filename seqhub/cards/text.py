@@ -1,6 +1,6 @@
 """Wording of cards that depends on the schema of a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
@@ -235,6 +235,44 @@ def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: 
     last = metrics["mean_absolute_error" if schema.target == "number" else "worst_mse"]
     numbers = [f"{metrics['mse']:.3g}", f"{last:.3g}"]
     return [count(metrics["examples"]), accuracy, interval(metrics), wrong, *numbers, seed]
+
+
+def level_heads(metrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the metrics of the table of configs that only newer records or some targets have, with their headings."""
+    heads = {"scaled": "scaled score", "whole": "whole sequences right", "mean_prefix": "mean prefix right"}
+    return {name: head for name, head in heads.items() if any(name in each for each in metrics)}
+
+
+def level_cell(name: str, metrics: Mapping[str, Any]) -> str:
+    """Return the cell of a metric in the table of configs; a dash if it was not measured."""
+    if name not in metrics:
+        return "–"
+    return count(metrics[name]) if name == "whole" else f"{metrics[name]:.3f}"
+
+
+def level_meaning(heads: Mapping[str, str]) -> str:
+    """Return an explanation of the headings of `level_heads`."""
+    meanings = {
+        "scaled": "The scaled score is (accuracy - chance) / (1 - chance), with the chance level of each config, and 0 "
+        "below it.",
+        "mean_prefix": "*Mean prefix right* is the mean share of the steps of a sequence before its first wrong step.",
+    }
+    return " ".join(meaning for name, meaning in meanings.items() if name in heads)
+
+
+def prefixes(levels: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Return the table of right prefixes: numbers of steps, and for each config the share of the sequences.
+
+    Sequences with fewer steps are not counted. The table is empty if no sequence has two steps with a class.
+    """
+    known = [(name, metrics["prefix"]) for name, metrics in levels if "prefix" in metrics]
+    steps = sorted({k for _, prefix in known for k in prefix}, key=int)
+    if len(steps) < 2:
+        return [], []
+    return steps, [
+        (name, [share(part[k]["correct"] / part[k]["total"]) if k in part else "–" for k in steps])
+        for name, part in known
+    ]
 
 
 def by_step(schema: TaskSchema) -> bool:

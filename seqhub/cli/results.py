@@ -78,6 +78,8 @@ def evaluation_table(record: "RunRecord") -> object:
         heads: tuple[str, ...] = ("split", "sequences", within, "95 % interval", "mean squared error")
     elif schema.target == "class":
         heads = ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3")
+    elif schema.target == "step_class":
+        heads = ("split", "sequences", "steps", "right steps", "scaled", "exact match", "loss (nats)")
     else:
         heads = ("split", "sequences", "steps", "right steps", "exact match", "loss (nats)")
     rows = [(part, *_cells(metrics, schema.target)) for part, metrics in record.evaluation.items()]
@@ -87,7 +89,10 @@ def evaluation_table(record: "RunRecord") -> object:
 def _cells(metrics: Mapping[str, Any], target: str) -> tuple[str, ...]:
     """Return the cells of one split, without its name."""
     sequences, accuracy, loss = f"{metrics['examples']:,}", f"{metrics['accuracy']:.2%}", f"{metrics['loss']:.4f}"
-    if target in ("step_class", "next_symbol"):
+    if target == "step_class":
+        scaled = f"{metrics['scaled']:.4f}" if "scaled" in metrics else "-"
+        return sequences, f"{metrics['steps']:,}", accuracy, scaled, f"{metrics['whole']:,}", loss
+    if target == "next_symbol":
         return sequences, f"{metrics['steps']:,}", accuracy, f"{metrics['whole']:,}", loss
     low, high = metrics["interval"]
     interval = f"{low:.2%} to {high:.2%}"

@@ -16,6 +16,7 @@ from seqhub.evaluation.import_model import create_record
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.load import load_model
 from seqhub.metrics.accumulator import MetricAccumulator
+from seqhub.metrics.classification import scaled_score
 from seqhub.metrics.grammar import count_illegal
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
@@ -173,6 +174,9 @@ def _metrics(
     metadata: dict[str, Any],
 ) -> SplitMetrics:
     metrics = _accumulate(model, split, rows, batches).metrics()
+    chance = None if split.config is CUSTOM else split.task.chance(split.config)
+    if chance is not None and chance < 1:
+        metrics["scaled"] = scaled_score(metrics["accuracy"], chance)
     if (stopping_rule := _stopping_rule(split)) is not None and stopping_rule.rule == "legal":
         wrong = count_illegal(split, rows, ModelScorer(model, split.schema))
         metrics["paper"] = {"wrong": wrong, "share": wrong / rows}

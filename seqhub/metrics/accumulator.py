@@ -37,6 +37,8 @@ class MetricAccumulator:
         self.examples = 0
         self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._counts = {"steps": 0, "right": 0, "whole": 0}
+        self._prefix: dict[int, list[int]] = {}  # k -> sequences whose first k steps are right, and those with k steps
+        self._prefix_share = 0.0  # sum over sequences
         self._loss = 0.0
         self._squared = 0.0  # sum of the loss, for squared errors
         self._wrong = 0  # sequences with an output outside the tolerance of the task's source
@@ -81,21 +83,34 @@ class MetricAccumulator:
         self._counts["whole"] += int(hits.all(axis=1).sum())
         self._counts["right"] += int((hits & counted).sum())
         self._counts["steps"] += int(counted.sum())
+        if self.schema.target == "step_class":
+            self._add_prefixes(hits, counted)
         label_probabilities = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
         self._loss -= float(np.log(np.maximum(label_probabilities[counted], np.finfo(np.float64).tiny)).sum())
         if self.schema.has_class_table:
             np.add.at(self._confusion, (labels[counted], predicted[counted]), 1)
+
+    def _add_prefixes(self, hits: NDArray[np.bool_], counted: NDArray[np.bool_]) -> None:
+        """Add counts of the steps before the first wrong one, among the steps that count."""
+        steps = counted.sum(axis=1)
+        before = (counted & np.logical_and.accumulate(hits, axis=1)).sum(axis=1)
+        self._prefix_share += float((np.maximum(before, steps == 0) / np.maximum(steps, 1)).sum())
+        for k in (1 << power for power in range(int(steps.max(initial=0)).bit_length())):
+            right, total = self._prefix.get(k, (0, 0))
+            self._prefix[k] = [right + int((before >= k).sum()), total + int((steps >= k).sum())]
 
     def metrics(self) -> dict[str, Any]:
         """Return the metrics as plain JSON values.
 
         Returns:
             For `class`, the result of `classification_metrics`. For `step_class`, over all steps that count: `steps`,
-            `accuracy`, `loss` in nats per step, `per_class`, `confusion`, and `whole`, the number of sequences without
-            a wrong step. For `next_symbol` the same without classes. For `number`: `accuracy`, the share within
-            `tolerance`, with its Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For `inputs`:
-            `accuracy`, the share of sequences with a mean squared error within `tolerance`, its `interval`, `mse` (also
-            as `loss`), the mean over sequences, and `worst_mse`. For a task whose source has a stopping rule with a
+            `accuracy`, `loss` in nats per step, `per_class`, `confusion`, `whole`, the number of sequences without
+            a wrong step, `prefix`, k -> {correct, total} for powers of two, the number of sequences whose first k
+            steps are all right among those with at least k, and `mean_prefix`, the mean share of the steps before
+            the first wrong one. For `next_symbol` the same without classes and prefixes. For `number`: `accuracy`, the
+            share within `tolerance`, with its Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For
+            `inputs`: `accuracy`, the share of sequences with a mean squared error within `tolerance`, its
+            `interval`, `mse` (also as `loss`), the mean over sequences, and `worst_mse`. For a task whose source has a stopping rule with a
             tolerance, also `paper`: the `tolerance` of every output, the number of `wrong` sequences and their
             `share`. The `loss` of logistic outputs is half their squared error instead of nats.
         """
@@ -126,6 +141,10 @@ class MetricAccumulator:
             "loss": (self._squared if self.logistic else self._loss) / steps,
             "whole": self._counts["whole"],
         }
+        if self._prefix:
+            prefixes = sorted(self._prefix.items())
+            metrics["prefix"] = {str(k): {"correct": right, "total": total} for k, (right, total) in prefixes}
+            metrics["mean_prefix"] = self._prefix_share / self.examples
         if self.schema.has_class_table:
             metrics["per_class"] = {
                 name: {"correct": int(self._confusion[i, i]), "total": int(self._confusion[i].sum())}

@@ -43,6 +43,21 @@ def reaches(threshold: float, correct: float, rows: int) -> bool:
     return given + slack >= share_of_rows(threshold, rows)
 
 
+def scaled_score(accuracy: float, chance: float) -> float:
+    """Return an accuracy on a scale on which the chance level is 0 and 1 is perfect; 0 below the chance level.
+
+    Scores of tasks with different chance levels can be averaged. Source: Grazzi et al. (2025), tables 3 and 5.
+
+    Args:
+        accuracy: Accuracy, 0 to 1.
+        chance: Accuracy of the best constant prediction, 0 to below 1.
+
+    >>> [scaled_score(accuracy, 0.25) for accuracy in (0.1, 0.25, 0.625, 1.0)]
+    [0.0, 0.0, 0.5, 1.0]
+    """
+    return max(0.0, (accuracy - chance) / (1 - chance))
+
+
 def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.floating]:
     """Return the largest error of the outputs of each example, (N,), with target 1 for the label and 0 elsewhere.
 

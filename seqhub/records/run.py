@@ -14,7 +14,7 @@ from seqhub.tasks.schema import TaskSchema
 
 
 class ClassCounts(TypedDict):
-    """Correct predictions for one class."""
+    """Correct predictions for one class, or sequences with a correct prefix of one length."""
 
     correct: int
     total: int
@@ -37,6 +37,9 @@ class SplitMetrics(TypedDict):
     abs_wrong: NotRequired[int]
     steps: NotRequired[int]
     whole: NotRequired[int]
+    prefix: NotRequired[dict[str, ClassCounts]]  # number of steps with a class -> sequences
+    mean_prefix: NotRequired[float]
+    scaled: NotRequired[float]  # accuracy relative to the chance level of the config
     mse: NotRequired[float]
     worst_mse: NotRequired[float]
     mean_absolute_error: NotRequired[float]

@@ -31,6 +31,8 @@ SECTIONS = {
     "Environment": {"environment": {}},
 }
 
+_, S3 = resolve("group_word/s3")
+
 
 @pytest.fixture(scope="module")
 def record() -> RunRecord:
@@ -277,3 +279,25 @@ def test_eval_results_hold_the_test_accuracies_and_parse_back(record: RunRecord)
     assert all("training seed 7" in (entry.notes or "") for entry in entries)
     assert all(entry.date is None for entry in entries)
     assert yaml.safe_load(render_eval_results(run_record(evaluation={}), dataset_id="ada/qrsu")) == []
+
+
+def test_test_distributions_and_prefixes() -> None:
+    step = {"length": [64, 64], "mean_length": 64.0, "seed": 0, "digest": "0" * 64, "loss": 0.1}
+    step |= {"per_class": {}, "confusion": [], "examples": 4, "whole": 1}
+    counts = {k: {"correct": 4 - i, "total": 4} for i, k in enumerate(("1", "2", "4"))}
+    test = step | {"accuracy": 0.75, "steps": 16, "scaled": 0.7, "mean_prefix": 0.8, "prefix": counts}
+    evaluation = {"test": test, "s3@len64/test": test | {"scaled": 0.6}}
+    per_class = {name: {"correct": 1, "total": 2} for name in get_task("group_word").schema(S3).labels}
+    for metrics in evaluation.values():
+        metrics |= {"per_class": per_class, "confusion": [[1] * 6] * 6}
+    probe = {"texts": ["012 021"], "logits": [[[0.0] * 6] * 2]}
+    card = render(run_record(task="group_word/s3", evaluation=evaluation, probe=probe))
+    assert "| s3@len64 | 64 | 64.0 | 4 | 0.7500 | – | 4 | 0.600 | 1 | 0.800 |" in card
+    assert "| config | k = 1 | k = 2 | k = 4 |" in card
+    assert "| s3 | 1.0000 | 0.7500 | 0.5000 |" in card
+    for metrics in evaluation.values():
+        for name in ("scaled", "prefix", "mean_prefix"):
+            del metrics[name]
+    old = render(run_record(task="group_word/s3", evaluation=evaluation, probe=probe))  # of an earlier version
+    assert "| s3@len64 | 64 | 64.0 | 4 | 0.7500 | – | 4 | 1 |" in old
+    assert "k = 1" not in old
