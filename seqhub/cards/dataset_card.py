@@ -98,8 +98,8 @@ def _same_rows(record: DatasetRecord, config: str, fixed: bool) -> str:
 
 
 def _labels(schemas: Mapping[str, TaskSchema]) -> tuple[str, ...]:
-    """Return the classes of all configs, each once."""
-    return tuple(dict.fromkeys(label for schema in schemas.values() for label in schema.labels))
+    """Return the classes of all configs, each once; without those of configs with too many to list."""
+    return tuple(dict.fromkeys(label for schema in schemas.values() if schema.lists_classes for label in schema.labels))
 
 
 def _columns_are(schemas: Mapping[str, TaskSchema]) -> str:
@@ -163,9 +163,10 @@ def _front_matter(
 
 def _info(name: str, splits: Mapping[str, Mapping[str, Any]], schema: TaskSchema) -> dict[str, Any]:
     sizes = {split: _loaded_size(facts, schema) for split, facts in splits.items()}
+    listed = schema.lists_classes or not schema.labels  # otherwise `datasets` reads them from the Parquet files
     return {
         "config_name": name,
-        "features": [_feature(column, schema) for column in schema.columns],
+        **({"features": [_feature(column, schema) for column in schema.columns]} if listed else {}),
         "splits": [
             {"name": split, "num_bytes": sizes[split], "num_examples": facts["rows"]} for split, facts in splits.items()
         ],

@@ -230,7 +230,7 @@ def _split_info(table: pa.Table, schema: TaskSchema, path: Path) -> SplitInfo:
     }
     if schema.vocabulary is not None and schema.vocabulary.separator:
         info["characters"] = pc.sum(pc.binary_length(inputs)).as_py()
-    if schema.labels:
+    if schema.lists_classes:
         column = table["label"] if schema.target == "class" else pc.list_flatten(table["labels"])
         numbers = column.to_numpy()
         counts = np.bincount(numbers[numbers != NO_LABEL], minlength=len(schema.labels))

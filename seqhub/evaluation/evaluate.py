@@ -88,10 +88,11 @@ def evaluate(
             for ref in record.task.test_distributions.values()
             if _fits(model, definition, config, ref.config)
         }
+        tested = [ref.config.parameters() for ref in record.task.test_distributions.values()]  # these have equal rows
         siblings = [
             sibling.name
             for sibling in definition.configs
-            if sibling != config and _fits(model, definition, config, sibling)
+            if sibling != config and sibling.parameters() not in tested and _fits(model, definition, config, sibling)
         ]
         parts |= {
             f"{name}/test": (Split(TaskRef(record.task.name, name), "test", seed), sibling_examples)
@@ -151,7 +152,7 @@ class FixedRows:
     def __init__(self, split: Split, rows: int) -> None:
         self.split = split
         self.rows = rows if split.size is None else min(rows, split.size)
-        self._batches = list(islice(_batches(split, self.rows), -(-self.rows // min(BATCH_SIZE, self.rows))))
+        self._batches = list(islice(_batches(split, self.rows), -(-self.rows // _batch_size(split, self.rows))))
         self._metadata = _metadata(split, self.rows)
 
     def measure(self, model: "PreTrainedModel") -> SplitMetrics:
@@ -163,7 +164,11 @@ def _batches(split: Split, rows: int) -> Iterator[dict[str, "Tensor"]]:
     """Return batches of a split from its first row on; the last one may contain more rows than requested."""
     from seqhub.data.loader import loader_of
 
-    return iter(loader_of(split, min(BATCH_SIZE, rows)))
+    return iter(loader_of(split, _batch_size(split, rows)))
+
+
+def _batch_size(split: Split, rows: int) -> int:
+    return split.schema.rows_at_once(split.longest, min(BATCH_SIZE, rows))
 
 
 def _metrics(

@@ -55,12 +55,13 @@ class ModelScorer:
         from seqhub.data.collate import collate_batch, to_tensors
 
         arrays, width = collate_batch(rows, self.schema), int(rows.lengths.max())
+        size = self.schema.rows_at_once(width, _BATCH_SIZE)
         training, results = self.model.training, []
         self.model.eval()
         try:
             with torch.inference_mode():
-                for first in range(0, len(rows), _BATCH_SIZE):
-                    batch = to_tensors(arrays[slice(first, first + _BATCH_SIZE)], width)
+                for first in range(0, len(rows), size):
+                    batch = to_tensors(arrays[slice(first, first + size)], width)
                     batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
                     labels = batch.pop("labels")
                     results.append(function(self.model(**batch).logits, labels, batch["attention_mask"]))

@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _NUM_PROBES = 8  # sequences
+_MAX_LOGITS = 1 << 17  # in the record, of all sequences
 
 
 def probe_logits(model: "PreTrainedModel", source: DataSource) -> Probe:
     """Return the first test sequences of a source and the logits of a model for them, computed one at a time.
+
+    They are up to eight, fewer if they have many steps with many classes. If one has too many logits for a record, its
+    first steps are used.
 
     Raises:
         InvalidConfigError: A logit is NaN or infinite.
@@ -22,7 +26,12 @@ def probe_logits(model: "PreTrainedModel", source: DataSource) -> Probe:
 
     split = source.split("test")
     (batch,) = split.batches(0, _NUM_PROBES if split.size is None else min(_NUM_PROBES, split.size))
-    sequences = [inputs for inputs, _ in split.examples(batch)]
+    outputs = split.schema.num_outputs(int(batch.lengths.max()))
+    sequences = [inputs for inputs, _ in split.examples(batch[: max(1, _MAX_LOGITS // max(1, outputs))])]
+    vocabulary = split.schema.vocabulary
+    if outputs > _MAX_LOGITS and vocabulary is not None and getattr(model.config, "num_steps", None) is None:
+        steps = max(1, _MAX_LOGITS // split.schema.num_outputs(1))
+        sequences = [vocabulary.separator.join(vocabulary.split(text)[:steps]) for text in sequences]
     logits = []
     model.eval()
     with torch.inference_mode():

@@ -104,15 +104,15 @@ class MetricAccumulator:
 
         Returns:
             For `class`, the result of `classification_metrics`. For `step_class`, over all steps that count: `steps`,
-            `accuracy`, `loss` in nats per step, `per_class`, `confusion`, `whole`, the number of sequences without
-            a wrong step, `prefix`, k -> {correct, total} for powers of two, the number of sequences whose first k
-            steps are all right among those with at least k, and `mean_prefix`, the mean share of the steps before
-            the first wrong one. For `next_symbol` the same without classes and prefixes. For `number`: `accuracy`, the
-            share within `tolerance`, with its Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For
-            `inputs`: `accuracy`, the share of sequences with a mean squared error within `tolerance`, its
-            `interval`, `mse` (also as `loss`), the mean over sequences, and `worst_mse`. For a task whose source has a stopping rule with a
-            tolerance, also `paper`: the `tolerance` of every output, the number of `wrong` sequences and their
-            `share`. The `loss` of logistic outputs is half their squared error instead of nats.
+            `accuracy`, `loss` in nats per step, `per_class`, `confusion`, `whole`, the number of sequences without a
+            wrong step, `prefix`, k -> {correct, total} for powers of two, the number of sequences whose first k steps
+            are all right among those with at least k, and `mean_prefix`, the mean share of the steps before the first
+            wrong one. For `next_symbol` the same without classes and prefixes. For `number`: `accuracy`, the share
+            within `tolerance`, with its Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For
+            `inputs`: `accuracy`, the share of sequences with a mean squared error within `tolerance`, its `interval`,
+            `mse` (also as `loss`), the mean over sequences, and `worst_mse`. For a task whose source has a stopping
+            rule with a tolerance, also `paper`: the `tolerance` of every output, the number of `wrong` sequences and
+            their `share`. The `loss` of logistic outputs is half their squared error instead of nats.
         """
         if not self.examples:
             raise InvalidInputError("0 sequences; metrics need at least 1")

@@ -15,7 +15,9 @@ class SplitInfo(TypedDict):
     rows: int
     digest: str
     bytes: int
-    labels: dict[str, int]  # label -> number of rows, or of steps for a class per step; empty without classes
+    labels: dict[
+        str, int
+    ]  # label -> number of rows, or of steps for a class per step; empty without classes or for many
     mean_length: float
     numbers: NotRequired[list[float]]  # smallest, mean and largest label, for numeric labels
     characters: NotRequired[int]  # size of all texts in bytes, if symbols are words

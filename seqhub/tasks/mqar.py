@@ -9,39 +9,46 @@ query is the value of its key; other steps are ignored. The value itself does no
     >>> TASK.solve("k2 v8 k4 v7 _ _ k4 _ _ _ _ _ k2 _")
     [None, None, None, None, None, None, 'v7', None, None, None, None, None, 'v8', None]
 
-A vocabulary of V symbols has a blank, V/2 - 1 keys and V/2 values. `small` has V = 64. The configs of ZOOLOGY have
-V = 8,192, sequences of L steps and P pairs; the slices 64/4 to 1024/256 on which Zoology tests are their test
-distributions. They are not among `configs`, since slices with few pairs do not have all 4,096 classes in the rows that
-`seqhub check` reads.
+A vocabulary of V symbols has a blank, V/2 - 1 keys and V/2 values. `small` has V = 64, the others V = 8,192. A slice
+L/P has sequences of L steps and P pairs. `zoology` is the training set of the code: the slice 64/4 with five ninths of
+the sequences, and 128/8, 256/16, 256/32 and 256/64 with one ninth each. Its test distributions are the slices on which
+the code tests, 64/4 to 1024/256. `zoology-64-4` to `zoology-1024-256` are single slices, as in figure 2 of the paper.
 
 Steps without pairs or queries are filled with
 
-- blanks, in `small` and ZOOLOGY (`random_non_queries=False` in the code);
-- `safe`: uniform random symbols except the keys of the sequence, in `small-random`;
-- `original`: uniform random symbols, in `small-original`, as by default in the code. A filler can then be a key of the
-  sequence, which is ignored in the loss although nothing distinguishes it from a query: P (L - 3P) / V of the fillers,
-  0.5 in a row of 256/64 and 8 in a row of 1024/256 at V = 8,192. Its targets do not follow from its text.
+- blanks, in `small`, `zoology` and the slices (`random_non_queries=False` in the code);
+- `safe`: uniform random symbols except the keys of the sequence, in `small-random` and `zoology-random`;
+- `original`: uniform random symbols, in `small-original` and `zoology-original`, as by default in the code. A filler
+  can then be a key of the sequence, which is ignored in the loss although nothing distinguishes it from a query:
+  P (L - 3P) / V of the fillers, 0.5 in a row of 256/64 and 8 in a row of 1024/256 at V = 8,192. Its targets do not
+  follow from its text.
 
 The code has further differences: one global NumPy seed generates all rows, and its experiments choose the learning rate
 on the test rows. The chance level is 2/V.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sampling import query_offsets, sample_distinct
 from seqhub.tasks.base import Task
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskConfig, TaskSchema
-from seqhub.tasks.vocabulary import Vocabulary
+from seqhub.tasks.vocabulary import PAD_ID, Vocabulary
+
+_Fillers = Literal["blank", "safe", "original"]
 
 BLANK = "_"
 _LARGEST = 8_192
+_BITS = 31  # of the random words that are scaled to a range
+_MIX = ((64, 4, 5), (128, 8, 1), (256, 16, 1), (256, 32, 1), (256, 64, 1))  # steps, pairs and relative frequency
+_SLICES = ((64, 4), (128, 8), (256, 16), (256, 64), (512, 128), (1024, 256))
 _TEST_SLICES = ((64, 4), (64, 8), (64, 16), (128, 32), (256, 64), (512, 128), (1024, 256))  # steps and pairs
 
 
@@ -62,7 +69,7 @@ class MqarConfig(TaskConfig):
 
     vocab_size: int
     pairs: int
-    fillers: Literal["blank", "safe", "original"] = "blank"
+    fillers: _Fillers = "blank"
 
     def __post_init__(self) -> None:
         steps = self.length[0]
@@ -82,12 +89,27 @@ class MqarConfig(TaskConfig):
         return Vocabulary(words(self.vocab_size), " ", "mqar")
 
 
-def _zoology(steps: int, pairs: int) -> MqarConfig:
+@dataclass(frozen=True, kw_only=True)
+class MqarMixConfig(MqarConfig):
+    """Mix of lengths and numbers of pairs; `length` and `pairs` are the largest."""
+
+    mix: tuple[tuple[int, int, int], ...]  # steps, pairs and relative frequency of each slice
+
+    def __post_init__(self) -> None:
+        for steps, pairs, frequency in self.mix:
+            self.require(frequency >= 1, "frequencies of at least 1")
+            MqarConfig(name=self.name, length=(steps, steps), vocab_size=self.vocab_size, pairs=pairs)
+        steps, numbers, _ = zip(*self.mix, strict=True)
+        largest = self.length == (min(steps), max(steps)) and self.pairs == max(numbers)
+        self.require(largest, "the shortest and longest length and the most pairs of its mix")
+
+
+def _slice(steps: int, pairs: int) -> MqarConfig:
     return MqarConfig(name=f"zoology-{steps}-{pairs}", length=(steps, steps), vocab_size=_LARGEST, pairs=pairs)
 
 
-ZOOLOGY = tuple(_zoology(*each) for each in ((64, 4), (128, 8), (256, 16), (256, 32), (256, 64), (512, 64)))
-"""Slices on which Zoology trains, with a vocabulary of 8,192 symbols."""
+def _mix(name: str, fillers: _Fillers) -> MqarMixConfig:
+    return MqarMixConfig(name=name, length=(64, 256), vocab_size=_LARGEST, pairs=64, fillers=fillers, mix=_MIX)
 
 
 class Mqar(Task[MqarConfig]):
@@ -114,6 +136,10 @@ class Mqar(Task[MqarConfig]):
         MqarConfig(name="small", length=(64, 64), vocab_size=64, pairs=8),
         MqarConfig(name="small-random", length=(64, 64), vocab_size=64, pairs=8, fillers="safe"),
         MqarConfig(name="small-original", length=(64, 64), vocab_size=64, pairs=8, fillers="original"),
+        _mix("zoology", "blank"),
+        _mix("zoology-random", "safe"),
+        _mix("zoology-original", "original"),
+        *(_slice(steps, pairs) for steps, pairs in _SLICES),
     )
 
     def schema(self, config: MqarConfig) -> TaskSchema:
@@ -124,45 +150,48 @@ class Mqar(Task[MqarConfig]):
 
     def test_distributions(self, config: MqarConfig) -> Mapping[str, MqarConfig]:
         slices: tuple[tuple[int, int], ...] = _TEST_SLICES
+        own = None if isinstance(config, MqarMixConfig) else (config.length[0], config.pairs)
         if config.vocab_size < _LARGEST:
             steps, pairs = config.length[0], config.pairs
             most = config.vocab_size // 2 - 1
             slices = ((steps, pairs // 2), (2 * steps, pairs), (4 * steps, pairs), (2 * steps, 2 * pairs))
             slices = tuple((length, count) for length, count in slices if 1 <= count <= most)
-        names = {f"len{steps}-pairs{pairs}": (steps, pairs) for steps, pairs in slices}
         return {
-            name: replace(config, name=name, length=(steps, steps), pairs=pairs)
-            for name, (steps, pairs) in names.items()
-            if (steps, pairs) != (config.length[0], config.pairs)
+            f"{steps}-{pairs}": MqarConfig(
+                name=f"{steps}-{pairs}",
+                length=(steps, steps),
+                vocab_size=config.vocab_size,
+                pairs=pairs,
+                fillers=config.fillers,
+            )
+            for steps, pairs in slices
+            if (steps, pairs) != own
         }
 
     def has_exact_targets(self, config: MqarConfig, split: str) -> bool:
         return config.fillers != "original"
 
     def generate(self, config: MqarConfig, random: BlockRandom) -> Batch:
-        pairs, steps, half = config.pairs, config.length[0], config.vocab_size // 2
-        keys = 1 + sample_distinct(random, half - 1, pairs)
-        answers = sample_distinct(random, half, pairs)
-        space = steps // 2 - pairs
-        places = query_offsets(random, np.full(random.size, space), space)[:, :pairs]
-        rest = steps - 2 * pairs
-        tokens = np.zeros((random.size, steps), np.int64)
+        most, longest, half = config.pairs, config.length[1], config.vocab_size // 2
+        lengths, pairs, spaces, offset = _sizes_of_rows(config, random)
+        keys = 1 + sample_distinct(random, half - 1, most)
+        answers = sample_distinct(random, half, most)
+        places = query_offsets(random, lengths // 2 - pairs, spaces)[:, :most]
+        tokens = np.zeros((random.size, longest), np.int64)
         if config.fillers == "original":
-            tokens[:, 2 * pairs :] = random.integers_2d(0, config.vocab_size - 1, rest)
+            tokens[:, offset:] = random.integers_2d(0, config.vocab_size - 1, longest - offset)
         elif config.fillers == "safe":
-            chosen = random.integers_2d(0, config.vocab_size - pairs - 1, rest)
-            # number r among the symbols that are not keys: add the number of keys before it
-            first = np.arange(random.size)[:, None] * config.vocab_size
-            smaller = np.sort(keys, axis=1) - np.arange(pairs) + first
-            before = np.searchsorted(smaller.ravel(), (chosen + first).ravel(), side="right").reshape(chosen.shape)
-            tokens[:, 2 * pairs :] = chosen + before - np.arange(random.size)[:, None] * pairs
-        tokens[:, 0 : 2 * pairs : 2] = keys
-        tokens[:, 1 : 2 * pairs : 2] = half + answers
-        queries = 2 * (pairs + places)
-        np.put_along_axis(tokens, queries, keys, axis=1)
+            tokens[:, offset:] = _safe_fillers(config, random, keys, pairs, longest - offset)
+        rows, numbers = np.nonzero(np.arange(most) < pairs[:, None])
+        tokens[rows, 2 * numbers] = keys[rows, numbers]
+        tokens[rows, 2 * numbers + 1] = half + answers[rows, numbers]
+        queries = 2 * (pairs[rows] + places[rows, numbers])
+        tokens[rows, queries] = keys[rows, numbers]
         labels = np.full(tokens.shape, NO_LABEL, np.int64)
-        np.put_along_axis(labels, queries, answers, axis=1)
-        return Batch((tokens + 1).astype(np.uint16), np.full(random.size, steps), labels)
+        labels[rows, queries] = answers[rows, numbers]
+        ids = (tokens + 1).astype(np.uint16)
+        ids[np.arange(longest) >= lengths[:, None]] = PAD_ID
+        return Batch(ids, lengths, labels)
 
     def solve(self, sequence: str, pairs: int | None = None) -> list[str | None]:
         """Return the value at each query; without `pairs`, the pairs end at the first step that is not a new key."""
@@ -179,8 +208,54 @@ class Mqar(Task[MqarConfig]):
         return [None if step < 2 * len(values_of) else values_of.get(each) for step, each in enumerate(symbols)]
 
     def solve_batch(self, sequences: Sequence[Any], config: MqarConfig | None = None) -> list[Any]:
+        if isinstance(config, MqarMixConfig):
+            return [self.solve(sequence, _pairs_of(sequence.split(" "), config)) for sequence in sequences]
         pairs = None if config is None else config.pairs
         return [self.solve(sequence, pairs) for sequence in sequences]
+
+
+def _sizes_of_rows(config: MqarConfig, random: BlockRandom) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
+    """Return lengths (N,), numbers of pairs (N,), the most places of queries, and the first step with a filler."""
+    if not isinstance(config, MqarMixConfig):
+        steps, pairs = config.length[0], config.pairs
+        return np.full(random.size, steps), np.full(random.size, pairs), steps // 2 - pairs, 2 * pairs
+    mix = np.array(config.mix)
+    ends = mix[:, 2].cumsum()
+    lengths, pairs = mix[np.searchsorted(ends, random.integers(0, int(ends[-1]) - 1), side="right"), :2].T
+    return lengths, pairs, int((mix[:, 0] // 2 - mix[:, 1]).max()), 2 * int(mix[:, 1].min())
+
+
+def _safe_fillers(
+    config: MqarConfig, random: BlockRandom, keys: NDArray[np.int64], pairs: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Return uniform symbols other than the first `pairs` keys of each row: (N, count)."""
+    size = config.vocab_size
+    if isinstance(config, MqarMixConfig):
+        chosen = random.integers_2d(0, (1 << _BITS) - 1, count) * (size - pairs[:, None]) >> _BITS
+    else:
+        chosen = random.integers_2d(0, size - config.pairs - 1, count)
+    # number r among the symbols that are not keys: add the number of keys before it
+    order, first = np.arange(config.pairs), np.arange(random.size)[:, None] * size
+    used = order < pairs[:, None]
+    smaller = np.where(used, np.sort(np.where(used, keys, size), axis=1) - order, size) + first
+    before = np.searchsorted(smaller.ravel(), (chosen + first).ravel(), side="right").reshape(chosen.shape)
+    fillers: NDArray[np.int64] = chosen + before - np.arange(random.size)[:, None] * config.pairs
+    return fillers
+
+
+def _pairs_of(symbols: Sequence[str], config: MqarMixConfig) -> int | None:
+    """Return the number of pairs of a text of a mix; None if no slice has its length.
+
+    It is the largest one of its length for which the text starts with so many pairs. Random fillers after fewer pairs
+    would have to form at least 16 further pairs by chance.
+    """
+    keys = list[str]()
+    for key, value in zip(symbols[::2], symbols[1::2], strict=False):
+        if key[:1] != "k" or value[:1] != "v" or key in keys:
+            break
+        keys.append(key)
+    known = [pairs for steps, pairs, _ in config.mix if steps == len(symbols)]
+    return max((pairs for pairs in known if pairs <= len(keys)), default=None)
 
 
 TASK = Mqar()

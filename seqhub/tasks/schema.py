@@ -11,6 +11,8 @@ from seqhub.errors import InvalidConfigError
 from seqhub.tasks.vocabulary import Vocabulary
 
 NO_LABEL = -100  # label of ignored steps, the default `ignore_index` of PyTorch and transformers
+_MAX_BATCH_OUTPUTS = 1 << 26  # 256 MiB in single precision
+_MAX_LISTED_CLASSES = 1_000  # Parquet files have the names of all classes
 _MAX_TABLE_CLASSES = 100  # the confusion matrix has a square of counts
 
 
@@ -82,6 +84,11 @@ class TaskSchema:
         return 0 < len(self.labels) <= _MAX_TABLE_CLASSES
 
     @property
+    def lists_classes(self) -> bool:
+        """True if dataset cards and records list the classes; only for up to 1,000."""
+        return 0 < len(self.labels) <= _MAX_LISTED_CLASSES
+
+    @property
     def num_features(self) -> int:
         """Number of real values at one step; 0 for texts."""
         return math.prod(self.step_shape) if self.step_shape else 0
@@ -97,6 +104,28 @@ class TaskSchema:
             "inputs": "base",
         }
         return heads[self.target]
+
+    def num_outputs(self, steps: int) -> int:
+        """Return the number of outputs of a model for a sequence of this number of steps.
+
+        >>> TaskSchema(vocabulary=Vocabulary("ab"), target="step_class", labels=("no", "yes")).num_outputs(10)
+        20
+        """
+        symbols = 0 if self.vocabulary is None else len(self.vocabulary) + 1
+        return {
+            "class": len(self.labels),
+            "number": 1,
+            "step_class": steps * len(self.labels),
+            "next_symbol": steps * symbols,
+            "inputs": steps * self.num_features,
+        }[self.target]
+
+    def rows_at_once(self, steps: int, most: int) -> int:
+        """Return the number of sequences of an evaluation batch, from 1 to `most`, fewer if they have many outputs.
+
+        A batch has up to 2**26 outputs, unless a single sequence has more.
+        """
+        return max(1, min(most, _MAX_BATCH_OUTPUTS // max(1, self.num_outputs(steps))))
 
     @property
     def loss_unit(self) -> str:

@@ -87,6 +87,11 @@ class Split:
             }
         )
 
+    @property
+    def longest(self) -> int:
+        """Number of steps of the longest sequence."""
+        return self.config.length[1] if self._rows is None else int(self._rows.lengths.max(initial=1))
+
     def blocks(self, first: int, count: int) -> Batch:
         """Return `count` blocks of 1,024 examples from block `first` on; the last one of fixed rows may be shorter."""
         if self._rows is not None:

@@ -50,7 +50,8 @@ def validation_loader(
     """Return the data loader of the validation split: a stream separate from the training stream, or fixed rows."""
     generated = source.split("validation").size is None
     split = source.split("validation", config.seed if generated else 0)
-    return loader_of(split, min(_VALIDATION_BATCH, config.evaluate_size), rank, world_size, allow_empty=True)
+    size = split.schema.rows_at_once(split.longest, min(_VALIDATION_BATCH, config.evaluate_size))
+    return loader_of(split, size, rank, world_size, allow_empty=True)
 
 
 class ValidationRows:

@@ -3,9 +3,9 @@
     python remote.py JOB RESULT
 
 JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
-`tasks.schema.TaskSchema`, "tolerance": number, "confusion": bool, "probe": {"texts" or "input_values": [...]}, "cache":
-folder, "rows": {name: source}}, where `source` is {"parquet": file} or {"dataset": folder or repository, "config":
-name, "split": name}.
+`tasks.schema.TaskSchema`, "tolerance": number, "confusion": bool, "batch_size": number of sequences, "probe":
+{"texts" or "input_values": [...]}, "cache": folder, "rows": {name: source}}, where `source` is {"parquet": file} or
+{"dataset": folder or repository, "config": name, "split": name}.
 
 RESULT is written as JSON: {"logits": logits of each probe sequence, computed one at a time, "rows": {name: {"counted":
 number of sequences, or of steps for a target at each step, "right": number of correct ones, "loss": mean in nats, or
@@ -23,7 +23,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_BATCH_SIZE = 500
 _NO_LABEL = -100  # label of a step that does not count
 
 
@@ -92,7 +91,7 @@ def _evaluate(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
         classes = len(_class_names(model, dataset))
         if job["confusion"]:
             confusion = torch.zeros(classes, classes, dtype=torch.int64)
-    for batch in _batches(dataset):
+    for batch in _batches(dataset, job["batch_size"]):
         inputs = _inputs(tokenizer, batch["input_values" if tokenizer is None else "text"])
         logits = model(**inputs).logits.float()
         if job["target"] in ("number", "inputs"):
@@ -164,9 +163,9 @@ def _real_errors(logits: Any, inputs: dict[str, Any], numbers: list[float] | Non
     return errors, errors
 
 
-def _batches(dataset: Any) -> Iterator[dict[str, list[Any]]]:
-    for start in range(0, len(dataset), _BATCH_SIZE):
-        yield dataset[start : start + _BATCH_SIZE]
+def _batches(dataset: Any, size: int) -> Iterator[dict[str, list[Any]]]:
+    for start in range(0, len(dataset), size):
+        yield dataset[start : start + size]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ OUTPUT_TOLERANCE = 1e-6  # the same for outputs of the target number
 
 _TARGET_TOLERANCE = 1e-6  # between the result of `solve` and the published float32
 _BATCH_ROWS = 4096
+_BATCH_SIZE = 500  # sequences of a model
 _TIMEOUT = 600  # seconds for the isolated process
 
 
@@ -145,6 +146,7 @@ def _verify_model(
             "target": schema.target,
             "tolerance": schema.tolerance,
             "confusion": schema.has_class_table,
+            "batch_size": schema.rows_at_once(_longest(record, own), _BATCH_SIZE),
             "probe": probe,
             "cache": scratch,
             "rows": rows,
@@ -160,6 +162,10 @@ def _verify_model(
     )  # fmt: skip
     for split in own:
         yield from _compare(split, record.evaluation[split], result["rows"][split], schema)
+
+
+def _longest(record: RunRecord, splits: Sequence[str]) -> int:
+    return max((record.evaluation[split]["length"][1] for split in splits), default=1)
 
 
 def _compare(split: str, recorded: Mapping[str, Any], found: dict[str, Any], schema: TaskSchema) -> Iterator[Finding]:

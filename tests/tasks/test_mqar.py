@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.tasks.mqar import TASK, ZOOLOGY, MqarConfig
+from seqhub.tasks.mqar import TASK, MqarConfig, MqarMixConfig
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import NO_LABEL
 from tests.helpers.task_cases import assert_follows, first_rows
@@ -47,16 +48,46 @@ def test_original_fillers_are_often_keys_of_the_row():
     assert abs(hits - 40 * 8 / 64) < 0.3  # P (L - 3P) / V
 
 
+SLICES = ["64-4", "64-8", "64-16", "128-32", "256-64", "512-128", "1024-256"]
+
+
 def test_test_distributions_are_the_slices_of_zoology():
-    slices = TASK.test_distributions(ZOOLOGY[0])
-    assert list(slices) == [
-        *("len64-pairs8", "len64-pairs16", "len128-pairs32"),
-        *("len256-pairs64", "len512-pairs128", "len1024-pairs256"),
-    ]
-    config = TASK.test_distributions(TASK.configs[0])["len128-pairs16"]
+    for name in ("zoology", "zoology-random", "zoology-original"):
+        assert list(TaskRef.parse(f"mqar/{name}").test_distributions) == SLICES
+    assert list(TaskRef.parse("mqar/zoology-64-4").test_distributions) == SLICES[1:]
+    config = TASK.test_distributions(TASK.configs[0])["128-16"]
     batch = TASK.generate(config, BlockRandom(1, 0, 1))
     assert batch.inputs.shape == (1024, 128)
     assert ((batch.labels != NO_LABEL).sum(axis=1) == 16).all()
+
+
+@pytest.mark.parametrize("name", ["zoology", "zoology-random"])
+def test_the_mix_has_the_frequencies_of_its_slices(name):
+    batch = first_rows(f"mqar/{name}", rows=8192)
+    queries = (batch.labels != NO_LABEL).sum(axis=1)
+    slices = ((64, 4), (128, 8), (256, 16), (256, 32), (256, 64))
+    counts = [int(((batch.lengths == steps) & (queries == pairs)).sum()) for steps, pairs in slices]
+    assert sum(counts) == len(batch)
+    assert_follows(np.array(counts), np.array([5, 1, 1, 1, 1]))
+
+
+def test_safe_fillers_of_the_mix_are_not_keys_of_the_row():
+    batch = first_rows("mqar/zoology-random")
+    tokens = batch.inputs.astype(int) - 1
+    for number in range(0, 2048, 97):
+        pairs = int((batch.labels[number] != NO_LABEL).sum())
+        row, labels = tokens[number, : batch.lengths[number]], batch.labels[number, : batch.lengths[number]]
+        keys = row[0 : 2 * pairs : 2]
+        fillers = row[2 * pairs :][labels[2 * pairs :] == NO_LABEL]
+        assert len(set(keys)) == pairs
+        assert not set(keys) & set(fillers)
+        assert fillers.max() < 8192
+        assert sorted(keys) == sorted(row[labels != NO_LABEL])
+
+
+def test_a_slice_has_the_rows_of_the_test_distribution_of_the_mix():
+    one, other = (first_rows(f"mqar/{name}", "test", 1024) for name in ("zoology-256-64", "zoology@256-64"))
+    np.testing.assert_array_equal(one.inputs, other.inputs)
 
 
 @pytest.mark.parametrize("text", ["", "_ _", "v1 k1", "k1 v1 x"])
@@ -68,11 +99,6 @@ def test_invalid_texts_are_errors(text):
 def test_invalid_configs_are_errors():
     with pytest.raises(InvalidConfigError, match="at least 4 \\* pairs"):
         MqarConfig(name="wrong", length=(64, 64), vocab_size=64, pairs=17)
-
-
-@pytest.mark.parametrize("config", ZOOLOGY[::3], ids=lambda config: config.name)
-def test_zoology_agrees_with_the_definition(config):
-    batch, labels = TASK.generate(config, BlockRandom(1, 0, 1))[:5], TASK.schema(config).labels
-    texts = config.vocabulary.decode_batch(batch.inputs)
-    expected = [[None if each == NO_LABEL else labels[each] for each in row] for row in batch.labels]
-    assert TASK.solve_batch(texts, config) == expected
+    for mix in (((64, 4, 0),), ((64, 4, 1), (128, 8, 1)), ((64, 17, 1),)):
+        with pytest.raises(InvalidConfigError):
+            MqarMixConfig(name="wrong", length=(64, 64), vocab_size=64, pairs=4, mix=mix)
