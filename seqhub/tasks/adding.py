@@ -23,6 +23,7 @@ Values are multiples of 2**-15 (`hs97`) or 2**-16, so every target is exact in f
 an error of 1/6. In `hs97` it predicts 0.5, with an error of 0.039.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -30,7 +31,7 @@ import numpy as np
 
 from seqhub.tasks._marked_pairs import generate_pairs, hidden_mark_share, marked_values, random_pairs
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import Task, longer
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import Batch, ConstantBaseline, StoppingRule, TaskConfig, TaskSchema
 
@@ -98,6 +99,9 @@ class Adding(Task[AddingConfig]):
         single = hidden_mark_share(config.length)  # share of the sequences with only one visible mark
         within = single * 2 * reach + (1 - single) * (1 - (1 - reach) ** 2)
         return ConstantBaseline(0.5, (2 - single) / 48, within)
+
+    def test_distributions(self, config: AddingConfig) -> Mapping[str, AddingConfig]:
+        return longer(config, 2)
 
     def generate(self, config: AddingConfig, random: BlockRandom) -> Batch:
         if config.rules == "hs97":

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -13,6 +14,16 @@ from seqhub.tasks.schema import Batch, ConstantBaseline, FiniteDomain, StoppingR
 from seqhub.tasks.vocabulary import Vocabulary
 
 C = TypeVar("C", bound=TaskConfig)
+
+
+def longer(config: C, *factors: int) -> dict[str, C]:
+    """Return a config with sequences that are several times as long, by name, for `Task.test_distributions`."""
+    found = {}
+    for factor in factors:
+        low, high = (factor * steps for steps in config.length)
+        name = f"len{low}" if low == high else f"len{low}-{high}"
+        found[name] = replace(config, name=name, length=(low, high))
+    return found
 
 
 class Task(ABC, Generic[C]):

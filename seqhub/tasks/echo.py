@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import Task, longer
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskConfig, TaskSchema
 from seqhub.tasks.vocabulary import PAD_ID
@@ -70,6 +70,9 @@ class Echo(Task[EchoConfig]):
 
     def sizes(self, config: EchoConfig) -> Mapping[str, int]:
         return {"train": 10_000, "validation": 1_000, "test": 1_000}  # of 200 labels each
+
+    def test_distributions(self, config: EchoConfig) -> Mapping[str, EchoConfig]:
+        return longer(config, 2, 5)
 
     def generate(self, config: EchoConfig, random: BlockRandom) -> Batch:
         lengths = random.integers(*config.length)

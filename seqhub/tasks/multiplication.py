@@ -15,6 +15,7 @@ than 13 are; Table 8 has 482,000 and 1,273,000 sequences for them. The constant 
 0.059.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ import numpy as np
 
 from seqhub.tasks._marked_pairs import generate_pairs, hidden_mark_share, marked_values
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import Task, longer
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import Batch, ConstantBaseline, StoppingRule, TaskConfig, TaskSchema
 
@@ -73,6 +74,9 @@ class Multiplication(Task[MultiplicationConfig]):
         low, high = mean - TOLERANCE, mean + TOLERANCE
         both = (high - high * log(high)) - (low - low * log(low))  # P(product < p) = p - p ln p
         return ConstantBaseline(mean, squares - mean**2, single * 2 * TOLERANCE + (1 - single) * both)
+
+    def test_distributions(self, config: MultiplicationConfig) -> Mapping[str, MultiplicationConfig]:
+        return longer(config, 2, 5)
 
     def generate(self, config: MultiplicationConfig, random: BlockRandom) -> Batch:
         pairs, lengths, values, counts = generate_pairs(random, config.length, signed=False)

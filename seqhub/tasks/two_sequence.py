@@ -19,7 +19,7 @@ sign of 1.3 % of the signals, which cannot be detected. The constant baseline of
 error of 0.09. The paper reports that random weight guessing solves 3a and 3b faster than training does, but not 3c.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
-from seqhub.tasks.base import Task
+from seqhub.tasks.base import Task, longer
 from seqhub.tasks.rng import BlockRandom
 from seqhub.tasks.schema import Batch, ConstantBaseline, StoppingRule, TaskConfig, TaskSchema
 
@@ -119,6 +119,9 @@ class TwoSequence(Task[TwoSequenceConfig]):
 
     def has_exact_targets(self, config: TwoSequenceConfig, split: str) -> bool:
         return not config.noisy_signal and not (config.noisy_target and split == "train")
+
+    def test_distributions(self, config: TwoSequenceConfig) -> Mapping[str, TwoSequenceConfig]:
+        return longer(config, 2)
 
     def generate(self, config: TwoSequenceConfig, random: BlockRandom) -> Batch:
         shortest, longest = config.length

@@ -11,6 +11,7 @@ from seqhub.records import RunRecord
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.splits import Split
 from seqhub.testing import checks_of, run_checks
+from seqhub.testing.tasks import distributions
 from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
 
@@ -124,3 +125,27 @@ def test_checks_find_faults_of_distributions(file: Path) -> None:
     assert "has the same rows as" in errors_of(file)[0]
     file.write_text(SOURCE.replace("return sequence[-1]", "return sequence[39]"))
     assert "@len80 test row" in errors_of(file)[0]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "names"),
+    [
+        ("adding/hs97-t100", ["len200-220"]),
+        ("multiplication/hs97-t100", ["len200-220", "len500-550"]),
+        ("echo/step3", ["len400", "len1000"]),
+        ("two_sequence/3a-t100-n3", ["len200-220"]),
+    ],
+)
+def test_older_tasks_are_tested_on_longer_sequences(task_id: str, names: list[str]) -> None:
+    ref = TaskRef.parse(task_id)
+    assert list(ref.test_distributions) == names
+    distributions(ref)
+
+
+def test_rows_of_a_test_distribution_are_evaluated_once(tmp_path: Path) -> None:
+    small = {"max_sequences": 8, "evaluate_size": 8, "stop_at": "none", "hidden_size": 4, "cpu": True}
+    train(TrainConfig(task="adding/urnn-t100", output_dir=tmp_path / "run", **small))
+    keys = evaluate(tmp_path / "run", num_examples=2, sibling_examples=2).evaluation.keys()
+    assert "urnn-t100@len200/test" in keys
+    assert "urnn-t200/test" not in keys  # the same rows
+    assert "urnn-t400/test" in keys
