@@ -112,7 +112,7 @@ def _illegal(networks: Networks, split: Split, batch: Batch) -> NDArray[np.bool_
     """Return a mask (N, G) of texts with a step at which a forbidden symbol scores as high as a legal one."""
     logits = np.stack([networks.logits(state) for state in networks.states(collate_batch(batch, split.schema))])
     scores = np.pad(logits.transpose(3, 1, 0, 2), [(0, 0)] * 3 + [(1, 0)], constant_values=-np.inf)  # id 0 is padding
-    return illegal_texts(split, batch, scores).T
+    return illegal_texts(batch, split.task.legal_steps(split.config, batch, None), scores).T
 
 
 def _logistic(logits: Numbers) -> Numbers:

@@ -240,6 +240,7 @@ def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: 
 def level_heads(metrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the metrics of the table of configs that only newer records or some targets have, with their headings."""
     heads = {"scaled": "scaled score", "whole": "whole sequences right", "mean_prefix": "mean prefix right"}
+    heads["legal"] = "legal symbols"
     return {name: head for name, head in heads.items() if any(name in each for each in metrics)}
 
 
@@ -247,6 +248,8 @@ def level_cell(name: str, metrics: Mapping[str, Any]) -> str:
     """Return the cell of a metric in the table of configs; a dash if it was not measured."""
     if name not in metrics:
         return "–"
+    if name == "legal":
+        return share(metrics["legal"]["accuracy"])
     return count(metrics[name]) if name == "whole" else f"{metrics[name]:.3f}"
 
 
@@ -256,6 +259,7 @@ def level_meaning(heads: Mapping[str, str]) -> str:
         "scaled": "The scaled score is (accuracy - chance) / (1 - chance), with the chance level of each config, and 0 "
         "below it.",
         "mean_prefix": "*Mean prefix right* is the mean share of the steps of a sequence before its first wrong step.",
+        "legal": "*Legal symbols* is the share of the steps whose most probable next symbol may follow.",
     }
     return " ".join(meaning for name, meaning in meanings.items() if name in heads)
 

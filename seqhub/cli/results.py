@@ -73,6 +73,7 @@ def evaluation_table(record: "RunRecord") -> object:
     """Return a table with one row for each split and the metrics of the task's target."""
     task, config = record.task.definition, record.task.config
     schema = task.schema(config)
+    legal = ("legal symbols",) if task.has_grammar and not record.task.is_custom else ()
     if schema.tolerance:
         within = f"within {schema.tolerance:g}"
         heads: tuple[str, ...] = ("split", "sequences", within, "95 % interval", "mean squared error")
@@ -81,19 +82,20 @@ def evaluation_table(record: "RunRecord") -> object:
     elif schema.target == "step_class":
         heads = ("split", "sequences", "steps", "right steps", "scaled", "exact match", "loss (nats)")
     else:
-        heads = ("split", "sequences", "steps", "right steps", "exact match", "loss (nats)")
-    rows = [(part, *_cells(metrics, schema.target)) for part, metrics in record.evaluation.items()]
+        heads = ("split", "sequences", "steps", "right steps", *legal, "exact match", "loss (nats)")
+    rows = [(part, *_cells(metrics, schema.target, bool(legal))) for part, metrics in record.evaluation.items()]
     return grid(heads, rows, right=tuple(i for i, head in enumerate(heads) if i and "interval" not in head))
 
 
-def _cells(metrics: Mapping[str, Any], target: str) -> tuple[str, ...]:
+def _cells(metrics: Mapping[str, Any], target: str, grammar: bool) -> tuple[str, ...]:
     """Return the cells of one split, without its name."""
     sequences, accuracy, loss = f"{metrics['examples']:,}", f"{metrics['accuracy']:.2%}", f"{metrics['loss']:.4f}"
     if target == "step_class":
         scaled = f"{metrics['scaled']:.4f}" if "scaled" in metrics else "-"
         return sequences, f"{metrics['steps']:,}", accuracy, scaled, f"{metrics['whole']:,}", loss
     if target == "next_symbol":
-        return sequences, f"{metrics['steps']:,}", accuracy, f"{metrics['whole']:,}", loss
+        legal = (f"{metrics['legal']['accuracy']:.2%}" if "legal" in metrics else "-",) if grammar else ()
+        return sequences, f"{metrics['steps']:,}", accuracy, *legal, f"{metrics['whole']:,}", loss
     low, high = metrics["interval"]
     interval = f"{low:.2%} to {high:.2%}"
     if target == "class":

@@ -17,7 +17,7 @@ from seqhub.evaluation.inference import ModelScorer
 from seqhub.evaluation.load import load_model
 from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.metrics.classification import scaled_score
-from seqhub.metrics.grammar import count_illegal
+from seqhub.metrics.grammar import legal_metrics
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.records.run import SplitMetrics
@@ -182,9 +182,11 @@ def _metrics(
     chance = None if split.config is CUSTOM else split.task.chance(split.config)
     if chance is not None and chance < 1:
         metrics["scaled"] = scaled_score(metrics["accuracy"], chance)
-    if (stopping_rule := _stopping_rule(split)) is not None and stopping_rule.rule == "legal":
-        wrong = count_illegal(split, rows, ModelScorer(model, split.schema))
-        metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
+    if split.task.has_grammar and split.config is not CUSTOM:
+        metrics["legal"] = legal_metrics(split, rows, ModelScorer(model, split.schema))
+        if (stopping_rule := _stopping_rule(split)) is not None and stopping_rule.rule == "legal":
+            wrong = metrics["legal"]["wrong"]
+            metrics["paper"] = {"wrong": wrong, "share": wrong / rows}
     return cast("SplitMetrics", metrics | metadata)
 
 

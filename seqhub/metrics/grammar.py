@@ -4,11 +4,13 @@ A text is illegal if, at some step, the score of a symbol that the grammar forbi
 allows.
 """
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seqhub.tasks.rng import BLOCK_SIZE
 from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import Split
 
@@ -27,35 +29,61 @@ def count_illegal(split: Split, rows: int, model: Scorer, limit: int | None = No
     """Return the number of illegal texts among the first rows of a split.
 
     Args:
-        split: Split of a task with `legal`.
+        split: Split of a task with a grammar.
         rows: Number of texts.
         model: Model to evaluate.
         limit: Count at which to stop early; None for no limit.
     """
     count = 0
-    for batch in split.batches(0, rows):
-        scores = model.scores(batch)[:, : batch.inputs.shape[1]]
-        count += int(illegal_texts(split, batch, scores).sum())
+    for batch, legal, scores in _scored(split, rows, model):
+        count += int(illegal_texts(batch, legal, scores).sum())
         if limit is not None and count >= limit:
             break
     return count
 
 
-def illegal_texts(split: Split, batch: Batch, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return a mask (..., N) of illegal texts, from the scores (..., N, T, C) of one or several models."""
-    may_follow, counted = _legal_steps(split, batch, scores.shape[-3:])
-    least = np.where(may_follow, scores, np.inf).min(axis=-1)
-    most = np.where(may_follow, -np.inf, scores).max(axis=-1)
-    wrong: NDArray[np.bool_] = (~(least > most) & counted).any(axis=-1)
+def legal_metrics(split: Split, rows: int, model: Scorer) -> dict[str, Any]:
+    """Return the metrics of the grammar on the first rows of a split, as plain JSON values.
+
+    Returns:
+        `accuracy`, the share of all steps, except the last of each text, whose most probable next symbol is legal, and
+        `wrong`, the number of illegal texts.
+    """
+    steps = right = wrong = 0
+    for batch, legal, scores in _scored(split, rows, model):
+        wrong += int(illegal_texts(batch, legal, scores).sum())
+        best = np.take_along_axis(legal, scores.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+        counted = _counted(batch, legal.shape[1])
+        right += int((best & counted).sum())
+        steps += int(counted.sum())
+    return {"accuracy": right / steps, "wrong": wrong}
+
+
+def illegal_texts(batch: Batch, legal: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return a mask (..., N) of illegal texts, from the scores (..., N, T, C) of one or several models.
+
+    Args:
+        batch: Texts.
+        legal: (N, T, C), ids that may follow each step, see `Task.legal_steps`.
+        scores: Outputs for each id.
+    """
+    legal = legal[:, : scores.shape[-2]]  # scores end with the longest text
+    least = np.where(legal, scores, np.inf).min(axis=-1)
+    most = np.where(legal, -np.inf, scores).max(axis=-1)
+    wrong: NDArray[np.bool_] = (~(least > most) & _counted(batch, scores.shape[-2])).any(axis=-1)
     return wrong
 
 
-def _legal_steps(split: Split, batch: Batch, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return masks of the ids that may follow each step, (N, T, C), and of the steps before the last one, (N, T)."""
-    task, vocabulary = split.task, split.schema.vocabulary
-    assert vocabulary is not None, "a grammar needs texts"
-    may_follow = np.zeros(shape, dtype=bool)
-    for row, (text, _) in enumerate(split.examples(batch)):
-        for step, symbols in enumerate(task.legal_next_symbols(text)):
-            may_follow[row, step, vocabulary.encode(symbols)] = True
-    return may_follow, np.arange(shape[1]) < batch.lengths[:, None] - 1
+def _scored(split: Split, rows: int, model: Scorer) -> Iterator[tuple[Batch, NDArray[np.bool_], NDArray[np.floating]]]:
+    """Yield texts with their legal ids and the scores of a model, block by block."""
+    for start in range(0, rows, BLOCK_SIZE):
+        stop = min(start + BLOCK_SIZE, rows)
+        (batch,) = split.batches(start, stop)
+        scores = model.scores(batch)
+        yield batch, split.legal_steps(start, stop)[:, : scores.shape[1]], scores
+
+
+def _counted(batch: Batch, steps: int) -> NDArray[np.bool_]:
+    """Return a mask (N, T) of the steps before the last one of each text."""
+    counted: NDArray[np.bool_] = np.arange(steps) < batch.lengths[:, None] - 1
+    return counted

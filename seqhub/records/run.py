@@ -44,6 +44,7 @@ class SplitMetrics(TypedDict):
     worst_mse: NotRequired[float]
     mean_absolute_error: NotRequired[float]
     tolerance: NotRequired[float]
+    legal: NotRequired[dict[str, float]]  # metrics of the grammar of a task
     paper: NotRequired[dict[str, Any]]  # metrics by the rule of the task's source
     # `verify` and later versions may add other keys
 

@@ -103,6 +103,33 @@ class Task(ABC, Generic[C]):
         """Return the symbols that may follow each step of a text except the last; for tasks with a grammar."""
         raise NotImplementedError(f"{self.name} has no grammar")
 
+    @property
+    def has_grammar(self) -> bool:
+        """True if the symbols that may follow each step are known."""
+        own = type(self)
+        return own.legal_next_symbols is not Task.legal_next_symbols or own.legal_steps is not Task.legal_steps
+
+    def legal_steps(self, config: C, batch: Batch, random: BlockRandom | None) -> NDArray[np.bool_]:
+        """Return the ids that may follow each step of a batch of texts, by default those of `legal_next_symbols`.
+
+        Args:
+            config: Config of the texts.
+            batch: Texts.
+            random: Random numbers in the state from which `generate` returned the batch, for tasks whose texts do not
+                determine the symbols; None for fixed rows.
+
+        Returns:
+            (N, T, V + 1), column k for the symbol with id k; all False from the last step of a text on.
+        """
+        vocabulary = self.schema(config).vocabulary
+        assert vocabulary is not None, "a grammar needs texts"
+        legal = np.zeros((*batch.inputs.shape, len(vocabulary) + 1), dtype=np.bool_)
+        texts = batch.texts() if vocabulary.bytewise else vocabulary.decode_batch(batch.inputs)
+        for row, text in enumerate(texts):
+            for step, symbols in enumerate(self.legal_next_symbols(text)):
+                legal[row, step, vocabulary.encode(symbols)] = True
+        return legal
+
     def test_distributions(self, config: C) -> Mapping[str, C]:
         """Return configs of other lengths or parameters that models of `config` are also tested on, by name."""
         return {}

@@ -137,6 +137,22 @@ class Dyck(Task[DyckConfig]):
             raise InvalidInputError(f"{sequence[:60]!r} is not a valid dyck sequence: must be {form}")
         return follow
 
+    def legal_steps(self, config: DyckConfig, batch: Batch, random: BlockRandom | None) -> NDArray[np.bool_]:
+        rows, characters = np.arange(len(batch)), batch.inputs.astype(np.int64)
+        opening = (characters >= ord(OPENING[0])) & (characters != PAD_ID)
+        closing = (characters >= ord(CLOSING[0])) & (characters < ord(OPENING[0]))
+        depth = np.cumsum(opening.astype(np.int64) - closing, axis=1)
+        legal = np.zeros((*characters.shape, 2 * config.kinds + 2), np.bool_)
+        legal[:, :, 1 : config.kinds + 1] = (depth < config.depth)[:, :, None]
+        stack = np.zeros((len(batch), config.depth + 1), np.int64)  # ids of the closing brackets; 0: the end
+        stack[:, 0] = 2 * config.kinds + 1
+        for step in range(characters.shape[1]):
+            opens = np.flatnonzero(opening[:, step])
+            stack[opens, depth[opens, step]] = characters[opens, step] - ord(OPENING[0]) + 1 + config.kinds
+            legal[rows, step, stack[rows, depth[:, step]]] = True
+        legal[np.arange(characters.shape[1]) >= batch.lengths[:, None] - 1] = False
+        return legal
+
     def solve(self, sequence: str) -> None:
         """Check that the text is a string of the language; the targets are its symbols."""
         self.legal_next_symbols(sequence)

@@ -103,23 +103,20 @@ class RegularInContext(Task[RegularInContextConfig]):
     def generate(self, config: RegularInContextConfig, random: BlockRandom) -> Batch:
         return self._walk(config, random).batch
 
-    def legal_steps(self, config: RegularInContextConfig, random: BlockRandom) -> NDArray[np.bool_]:
-        """Return the symbols that may follow each step of the sequences that `generate` returns.
+    def legal_steps(
+        self, config: RegularInContextConfig, batch: Batch, random: BlockRandom | None
+    ) -> NDArray[np.bool_]:
+        """Return the ids that the automaton of each row allows after each step, see `Task.legal_steps`.
 
-        Args:
-            config: Config of the sequences.
-            random: Random numbers in the same state as those given to `generate`.
-
-        Returns:
-            (N, T, V): True for the symbols of the vocabulary that the automaton allows as the next one. A separator
-            may follow any symbol except another separator. All False in the padding.
+        A separator may follow any symbol except another separator.
         """
+        assert random is not None, "the texts do not contain the automata"
         batch, states, outgoing = self._walk(config, random)
         characters = batch.inputs
-        legal = np.zeros((*characters.shape, len(self.symbols)), np.bool_)
-        legal[:, :, :-1] = outgoing[np.arange(len(batch))[:, None], states]
+        legal = np.zeros((*characters.shape, len(self.symbols) + 1), np.bool_)
+        legal[:, :, 1:-1] = outgoing[np.arange(len(batch))[:, None], states]
         legal[:, :, -1] = characters != ord(SEPARATOR)
-        legal[characters == PAD_ID] = False
+        legal[np.arange(characters.shape[1]) >= batch.lengths[:, None] - 1] = False
         return legal
 
     def _walk(self, config: RegularInContextConfig, random: BlockRandom) -> _Walk:

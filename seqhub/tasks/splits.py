@@ -104,6 +104,15 @@ class Split:
         positions = random.integers(0, int(cumulative_weights[-1]) - 1)
         return batch[np.searchsorted(cumulative_weights, positions, side="right")]
 
+    def legal_steps(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Return the ids that may follow each step of examples `start` to `stop` (excluded), see `Task.legal_steps`."""
+        first = start // BLOCK_SIZE
+        count = -(-stop // BLOCK_SIZE) - first
+        generated = self._rows is None and self.task.finite_domain(self.config) is None
+        random = BlockRandom(self.key, first, count, self.name) if generated else None
+        legal = self.task.legal_steps(self.config, self.blocks(first, count), random)
+        return legal[start - first * BLOCK_SIZE : stop - first * BLOCK_SIZE]
+
     def batches(self, start: int, stop: int | None = None) -> Iterator[Batch]:
         """Yield examples `start` to `stop` (excluded; None for no end) in batches of up to 8 blocks."""
         if start < 0 or (stop is not None and stop < start):

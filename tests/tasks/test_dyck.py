@@ -26,6 +26,17 @@ def test_the_next_symbol_is_legal_and_the_depth_is_reached(config):
     assert nested == config.depth
 
 
+@pytest.mark.parametrize("config", TASK.configs, ids=lambda config: config.name)
+def test_legal_ids_of_a_batch_are_those_of_each_text(config):
+    batch = first_rows(f"dyck/{config.name}", rows=100)
+    legal = TASK.legal_steps(config, batch, None)
+    for row, text in enumerate(batch.texts()):
+        follow = TASK.legal_next_symbols(text, config.kinds, config.depth)
+        for step, symbols in enumerate(follow):
+            assert set(np.flatnonzero(legal[row, step])) == set(config.vocabulary.encode(symbols))
+        assert not legal[row, len(follow) :].any()
+
+
 def test_longer_test_distributions():
     (longer,) = TASK.test_distributions(TASK.configs[0]).values()
     batch = TASK.generate(longer, BlockRandom(1, 0, 1))

@@ -12,14 +12,15 @@ CONFIG = TASK.configs[0]
 
 def test_every_next_symbol_is_legal():
     batch = TASK.generate(CONFIG, BlockRandom(1, 0, 1))
-    legal = TASK.legal_steps(CONFIG, BlockRandom(1, 0, 1))
-    numbers = np.where(batch.inputs == ord("|"), 18, batch.inputs.astype(int) - ord("a"))
+    legal = TASK.legal_steps(CONFIG, batch, BlockRandom(1, 0, 1))
+    ids = np.where(batch.inputs == ord("|"), 19, batch.inputs.astype(int) - ord("a") + 1)
     row, step = np.nonzero(batch.inputs[:, 1:])
-    assert legal[row, step, numbers[row, step + 1]].all()
+    assert legal[row, step, ids[row, step + 1]].all()
     real = batch.inputs != 0
-    counts = legal[:, :, :-1].sum(axis=2)[real]
+    before_last = np.arange(real.shape[1]) < batch.lengths[:, None] - 1
+    counts = legal[:, :, :-1].sum(axis=2)[before_last]
     assert (counts.min(), counts.max()) == (1, 4)
-    assert not legal[~real].any()
+    assert not legal[~before_last].any()
     inside = real[:, :-1] & (batch.inputs[:, :-1] != ord("|"))
     assert abs((batch.inputs[:, 1:] == ord("|"))[inside].mean() - 9 / 105) < 0.005
 
