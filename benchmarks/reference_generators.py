@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import sequence_generators
 from seqhub.tasks import chirps, documents, embedded_reber, ramps, sentiment, square, temporal_order_3bit, windows
 from seqhub.tasks.schema import Example, TaskConfig
 
@@ -188,7 +189,7 @@ def generate_temporal_order_3bit(config: Any, symbols: python_random.Random, val
 
 GENERATORS: dict[str, Generator] = {
     name.removeprefix("generate_"): function
-    for name, function in list(globals().items())
+    for name, function in [*globals().items(), *vars(sequence_generators).items()]
     if name.startswith("generate_")
 }
 

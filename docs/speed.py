@@ -18,7 +18,20 @@ from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION
 
 HERE = Path(__file__).parent
 FIGURE = HERE / "images" / "performance.png"
-ORDER = ("step", "loop", "sweep", "eval", "generate", "loader", "build", "access", "threads", "startup", "solve")
+ORDER = (
+    "step",
+    "loop",
+    "sweep",
+    "eval",
+    "generate",
+    "generate_sequences",
+    "loader",
+    "build",
+    "access",
+    "threads",
+    "startup",
+    "solve",
+)
 
 _CASE = re.compile(r"(?P<cell>\w+) (?P<width>\d+), T=(?P<length>\d+), B=(?P<batch>\d+), (?P<side>\w+)")
 _COLORS = {"rnn_tanh": VERMILION, "gru": GREEN, "lstm": BLUE}

@@ -138,6 +138,8 @@ def write_answers(
     np.copyto(texts[:, : heads.shape[1]], heads, where=step[: heads.shape[1]] < sizes[:, None])
     texts[step >= lengths[:, None]] = PAD_ID
     labels = np.full(texts.shape, NO_LABEL, np.int64)
-    rows, columns = np.nonzero(np.arange(answers.shape[1]) < blanks[:, None])
-    labels[rows, columns + sizes[rows]] = answers[rows, columns]
+    # both masks have the blanks of all rows in the same order
+    labels[(step >= sizes[:, None]) & (step < lengths[:, None])] = answers[
+        np.arange(answers.shape[1]) < blanks[:, None]
+    ]
     return Batch(texts, lengths, labels)

@@ -95,18 +95,22 @@ class Dyck(Task[DyckConfig]):
         choices = random.uniform(2 * longest)
         kinds = random.integers_2d(0, config.kinds - 1, 2 * longest)
         up = _shares(2 * longest, config.depth)
-        rows = np.arange(random.size)
-        depth = np.zeros(random.size, np.int64)
-        stack = np.zeros((random.size, config.depth + 1), np.int64)
-        characters = np.full((random.size, 2 * longest + 1), PAD_ID, np.uint8)
+        rows, width = np.arange(random.size), config.depth + 1
+        # arrays of one step are contiguous
+        choice, kind = np.ascontiguousarray(choices.T), np.ascontiguousarray(kinds.T)
+        written = np.empty((2 * longest, random.size), np.uint8)
+        stack, shares = np.zeros(random.size * width, np.int64), up.ravel()
+        first, depth = rows * width, np.zeros(random.size, np.int64)
         for step in range(2 * longest):
             remaining = np.maximum(brackets - step, 0)
-            opens = choices[:, step] < up[remaining, depth]
-            stack[rows[opens], depth[opens]] = kinds[opens, step]
-            last = stack[rows, np.maximum(depth - 1, 0)]
-            written = np.where(opens, kinds[:, step] + ord(OPENING[0]), last + ord(CLOSING[0]))
-            characters[:, step] = np.where(remaining > 0, written, PAD_ID)
-            depth += np.where(remaining > 0, np.where(opens, 1, -1), 0)
+            opens = choice[step] < shares.take(remaining * width + depth)
+            stack[(first + depth)[opens]] = kind[step, opens]
+            last = stack.take(first + np.maximum(depth - 1, 0))
+            written[step] = np.where(opens, kind[step] + ord(OPENING[0]), last + ord(CLOSING[0]))
+            depth += (2 * opens - 1) * (remaining > 0)
+        characters = np.zeros((random.size, 2 * longest + 1), np.uint8)
+        characters[:, :-1] = written.T
+        characters[np.arange(2 * longest + 1) > brackets[:, None]] = PAD_ID
         characters[rows, brackets] = ord(END)
         return Batch(characters, brackets + 1, np.empty((random.size, 0), np.int64))
 

@@ -138,16 +138,18 @@ class RegularInContext(Task[RegularInContextConfig]):
         separated = np.zeros((random.size, longest + 1), np.bool_)
         separated[rows[:, None], ends] = True
         words = random.integers_2d(0, (1 << _BITS) - 1, longest)
-        characters = np.full((random.size, longest), ord(SEPARATOR), np.uint8)
-        visited = np.zeros((random.size, longest), np.int64)
-        state = np.zeros(random.size, np.int64)
+        # arrays of one step are contiguous; a table has the number of the state and symbol after each transition
+        by_step, ended = np.ascontiguousarray(words.T), np.ascontiguousarray(separated.T)
+        written = np.empty((longest, random.size), np.uint8)
+        passed = np.empty((longest, random.size), np.int64)
+        table, of_state = (after << 8 | symbols + ord(SYMBOLS[0])).ravel(), degrees.ravel()
+        first = at = rows * count
         for step in range(longest):
-            transition = words[:, step] * degrees[rows, state] >> _BITS
-            inside = ~separated[:, step]
-            symbol = symbols[rows, state, transition] + ord(SYMBOLS[0])
-            characters[inside, step] = symbol[inside]
-            state = np.where(inside, after[rows, state, transition], 0)
-            visited[:, step] = state
+            cell = table.take(at * _OUTGOING + (by_step[step] * of_state.take(at) >> _BITS))
+            cell[ended[step]] = ord(SEPARATOR)  # and state 0
+            written[step], passed[step] = cell & 255, cell >> 8
+            at = first + passed[step]
+        characters, visited = np.ascontiguousarray(written.T), np.ascontiguousarray(passed.T)
         characters[np.arange(longest) >= ends[:, -1:]] = PAD_ID
         outgoing = np.zeros((random.size, count, len(SYMBOLS)), np.bool_)
         np.put_along_axis(outgoing, symbols, np.arange(_OUTGOING) < degrees[:, :, None], axis=2)
