@@ -99,8 +99,8 @@ class MqarMixConfig(MqarConfig):
         for steps, pairs, frequency in self.mix:
             self.require(frequency >= 1, "frequencies of at least 1")
             MqarConfig(name=self.name, length=(steps, steps), vocab_size=self.vocab_size, pairs=pairs)
-        steps, numbers = [each[0] for each in self.mix], [each[1] for each in self.mix]
-        largest = self.length == (min(steps), max(steps)) and self.pairs == max(numbers)
+        lengths, numbers = [each[0] for each in self.mix], [each[1] for each in self.mix]
+        largest = self.length == (min(lengths), max(lengths)) and self.pairs == max(numbers)
         self.require(largest, "the shortest and longest length and the most pairs of its mix")
 
 
