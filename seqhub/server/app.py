@@ -21,6 +21,7 @@ from seqhub.server.answer_cache import AnswerCache
 from seqhub.server.auth import Identity, absent, authorise, identify
 from seqhub.server.errors import CODES, HubHTTPError
 from seqhub.server.limits import BodyLimiter
+from seqhub.server.middleware import VIEWER_HOST
 from seqhub.server.pickle_scan import Scanner
 from seqhub.server.rate_limit import RateLimit
 from seqhub.server.request import HeavyWork, RequestContext, raw_path
@@ -36,12 +37,14 @@ from seqhub.server.routes import (
     refs,
     repos,
     unsupported,
+    viewer,
     xet,
 )
 from seqhub.server.routing import PathPattern, PlainHandler, Route, StreamingHandler
 from seqhub.server.settings import Settings
 from seqhub.server.spool import IN_MEMORY_BYTES, spooled
 from seqhub.server.types import RepoType
+from seqhub.server.viewer.datasets import Viewer
 from seqhub.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ def table() -> list[Route]:
         git_http,
         lfs,
         xet,
+        viewer,
         unsupported,
         listing,
     ):
@@ -86,6 +90,8 @@ requests return an error in JSON. A test compares this page with the table.
 
 `{{kinds}}` is `models`, `datasets` or `spaces`; `{{prefix}}` is nothing, `datasets/` or `spaces/`; `{{repo}}` is
 `namespace/name`, case-insensitive; a name without a namespace redirects to `seqhub/name`. GET routes also serve HEAD.
+The routes under `{viewer.PREFIX}` take the repository as the parameter `dataset`, and also answer without this prefix
+under the host name `datasets-server.HOST`, where `datasets` expects them.
 `/healthz` and `/metrics` are not in the table. Permissions (see `seqhub/server/auth.py`): `public`
 needs nothing, `signed` a signed URL, `account` any signed-in user, `info` a repository that the client may see, `read`
 its files, `discuss` a signed-in reader with a token that may write, `write` and `admin` the right to do so.
@@ -114,12 +120,14 @@ class Dispatcher:
         self.workers = Workers()
         self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
         self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
+        self.viewer = Viewer()
         self.wrong_tokens = RateLimit(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(PathPattern(route.pattern), route) for route in routes]
 
     def close(self) -> None:
-        """Stop the child process and the threads."""
+        """Stop the child processes and the threads."""
         self.workers.close()
+        self.viewer.close()
         if self.scanner is not None:
             self.scanner.close()
 
@@ -145,8 +153,10 @@ class Dispatcher:
 
     async def answer(self, request: Request) -> Response:
         """Return the response to a request."""
-        path = raw_path(request)
+        path = viewer_path(request) or raw_path(request)
         route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
+        if route.takes_dataset:
+            params |= {"kinds": "datasets", "repo": dataset_parameter(request)}
         request.scope["seqhub.route"] = route.pattern  # for log and metrics: labels must not contain paths
         context = RequestContext(
             request=request,
@@ -160,6 +170,7 @@ class Dispatcher:
             workers=self.workers,
             diffs=self.diffs,
             headers=self.headers,
+            viewer=self.viewer,
             body_limit=route.body_limit,
         )
         if inspect.iscoroutinefunction(route.handler):
@@ -264,6 +275,9 @@ class Dispatcher:
             authorise(context.store, context.identity, "info", target)
         except HubHTTPError:
             raise absent(context.identity) from None
+        if route.takes_dataset:
+            url = context.request.url.include_query_params(dataset=target.repo_id)
+            return RedirectResponse(f"{raw_path(context.request)}?{url.query}", status_code=307)
         found = PathPattern(route.pattern).regex.fullmatch(path)
         if found is None:
             raise absent(context.identity)
@@ -275,6 +289,22 @@ class Dispatcher:
 def repo_type_of(params: Mapping[str, str]) -> RepoType:
     """Return the repository type from `{kinds}` or `{prefix}` of a path."""
     return serializers.REPO_TYPE_OF[params.get("kinds") or params.get("prefix", "").rstrip("/") or "models"]
+
+
+def viewer_path(request: Request) -> str | None:
+    """Return the path of a route of the dataset viewer for a request to its host name; None for other hosts."""
+    is_viewer = request.headers.get("host", "").strip().lower().startswith(VIEWER_HOST)
+    return viewer.PREFIX + raw_path(request) if is_viewer else None
+
+
+def dataset_parameter(request: Request) -> str:
+    """Return the repository id in a query."""
+    given = request.query_params.get("dataset", "")
+    if not given.strip():
+        raise HubHTTPError(422, "Parameter 'dataset' is required", code="MissingRequiredParameter")
+    if "\0" in given:
+        raise HubHTTPError(400, "The parameter 'dataset' contains a NUL.")
+    return given
 
 
 def has_body(request: Request) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 access_log = logging.getLogger("seqhub.access")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+VIEWER_HOST = "datasets-server."  # `datasets` adds it to the host name of HF_ENDPOINT
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 # Strict, since the host is copied into responses
@@ -85,7 +86,7 @@ class Guard:
             await self.app(scope, exchange.receive, exchange.send)
 
     def _is_allowed(self, host: str) -> bool:
-        name = _host_name(host)
+        name = _host_name(host).removeprefix(VIEWER_HOST)
         return name in self.hosts or (self.any_address and _is_address(name))
 
 

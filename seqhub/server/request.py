@@ -19,6 +19,7 @@ from seqhub.server.settings import Settings
 from seqhub.server.spool import IN_MEMORY_BYTES, spool
 from seqhub.server.store.database import storage_errors
 from seqhub.server.types import Account, Commit, Repo, RepoType
+from seqhub.server.viewer.datasets import Viewer
 from seqhub.server.workers import Work, Workers
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class RequestContext:
     is_heavy: bool = False  # True on a heavy worker
     diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
     headers: AnswerCache[bytes] = field(default_factory=lambda: AnswerCache(0), repr=False)  # of safetensors files
-    found_repo: Repo | None = None  # if the pattern has {repo}
+    viewer: Viewer = field(default_factory=Viewer, repr=False)
+    found_repo: Repo | None = None  # if the pattern has {repo}, or the query a dataset
     body_limit: int = JSON_LIMIT
     body: bytes = field(default=b"", repr=False)  # plain handlers only, read before they start
 

@@ -44,6 +44,7 @@ class Route:
         state: "works" or "unsupported".
         body_limit: Maximum size of the body in bytes; a larger body raises 413.
         work: Pool of workers; None for `light` if the method is GET, and for `write` otherwise.
+        takes_dataset: Whether the repository is the query parameter `dataset`, as in the dataset viewer.
         takes_basic: Whether Basic credentials are accepted, which git sends.
     """
 
@@ -55,6 +56,7 @@ class Route:
     state: State = "works"
     body_limit: int = JSON_LIMIT
     work: Work | None = None
+    takes_dataset: bool = False
     takes_basic: bool = False
 
     @property

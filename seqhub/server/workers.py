@@ -3,6 +3,8 @@
     light   reads that take milliseconds; never waits for the other pools
     write   changes, which may wait for the writer of the database
     heavy   expensive responses: packs for git, diffs, metadata of weights, long lists
+    page    pages of rows of a dataset, and facts about it
+    scan    searches, filters and statistics of a dataset
     bulk    bodies of many megabytes: large commits, joining the parts of an upload
 
 Slow requests therefore delay only requests of their own class, and the requests of one client delay the requests of
@@ -19,10 +21,10 @@ from typing import Final, Literal, TypeVar
 
 from seqhub.server.errors import HubHTTPError
 
-Work = Literal["light", "write", "heavy", "bulk"]
+Work = Literal["light", "write", "heavy", "page", "scan", "bulk"]
 T = TypeVar("T")
 
-THREADS: Final[dict[Work, int]] = {"light": 12, "write": 4, "heavy": 2, "bulk": 1}
+THREADS: Final[dict[Work, int]] = {"light": 12, "write": 4, "heavy": 2, "page": 1, "scan": 1, "bulk": 1}
 MAX_WAITING: Final = 256  # requests in a queue, except `light`; further ones get 503
 _END: Final = object()
 

@@ -12,6 +12,7 @@ NAME_LENGTH = 96
 
 RESERVED = frozenset(
     [
+        "datasets-server",
         "revision",
         "revisions",
         "tree",

@@ -63,6 +63,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     )
     hub.make("ada/open")
     hub.make("ada/secret", private=True)
+    hub.make("ada/secret", "dataset", private=True)
     hub.make("ada/gated")
     gated = store.repos.find("model", "ada/gated")
     assert gated is not None

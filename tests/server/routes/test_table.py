@@ -28,7 +28,12 @@ def path_of(route: Route, repo: str) -> str:
     path = route.pattern.replace("{repo}", repo)
     for name, value in EXAMPLES.items():
         path = path.replace(f"{{{name}}}", value)
-    return path.replace("{", "").replace("}", "").replace("*", "")
+    path = path.replace("{", "").replace("}", "").replace("*", "")
+    return f"{path}?dataset={repo}" if route.takes_dataset else path
+
+
+def has_repo(route: Route) -> bool:
+    return "{repo}" in route.pattern or route.takes_dataset
 
 
 def name_of(route: Route) -> str:
@@ -40,7 +45,7 @@ def test_every_route_declares_a_permission(route: Route) -> None:
     assert route.permission in get_args(Permission)
     assert route.purpose
     assert route.pattern.startswith("/")
-    assert route.state == "unsupported" or route.permission != "public" or "{repo}" not in route.pattern
+    assert route.state == "unsupported" or route.permission != "public" or not has_repo(route)
 
 
 def test_routes_are_distinct() -> None:
@@ -50,7 +55,7 @@ def test_routes_are_distinct() -> None:
 
 @pytest.mark.parametrize("who", [None, "bob"])
 @pytest.mark.parametrize(
-    "route", [r for r in TABLE if "{repo}" in r.pattern and r.permission not in ("public", "signed")], ids=name_of
+    "route", [r for r in TABLE if has_repo(r) and r.permission not in ("public", "signed")], ids=name_of
 )
 def test_a_private_repository_looks_absent(hub: Hub, route: Route, who: str | None) -> None:
     """Status, headers and message are the same except for ids and names, for anonymous and other users."""
@@ -103,7 +108,7 @@ def test_basic_credentials_work_on_git_routes_only(hub: Hub, route: Route) -> No
     assert route.takes_basic is is_git
     assert (answer.status_code != 401) is is_git
     bare = hub(method, path_of(route, "ada/secret"), None)
-    if "{repo}" in route.pattern and route.permission != "public":
+    if has_repo(route) and route.permission != "public":
         assert bare.headers["www-authenticate"].startswith("Basic" if is_git else "Bearer")
 
 
