@@ -18,6 +18,7 @@ from seqhub.server.viewer.croissant import croissant_crumbs, croissant_metadata
 from seqhub.server.viewer.datasets import DatasetView, Summary
 from seqhub.server.viewer.discovery import Config
 from seqhub.server.viewer.errors import ViewerError, invalid_parameter
+from seqhub.server.workers import Work
 
 PREFIX: Final = "/datasets-server"
 MAX_LENGTH: Final = 100  # rows of a page
@@ -345,7 +346,7 @@ def _described(view: DatasetView) -> tuple[Sequence[Config], dict[str, dict[str,
 
 
 def _route(path: str, handler: Handler, purpose: str, *, is_scan: bool = False) -> Route:
-    work = "scan" if is_scan else "page"
+    work: Work = "scan" if is_scan else "page"
     return Route("GET", PREFIX + path, "read", _handler(handler), purpose, work=work, takes_dataset=True)
 
 

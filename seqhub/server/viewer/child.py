@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
@@ -119,6 +120,9 @@ def _computed(query: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     except (pa.ArrowException, OSError, ValueError) as problem:
         text = " ".join(str(problem).split())[:300]
         return {"status": 422, "code": "UnreadableFileError", "message": f"The data cannot be read: {text}"}, b""
+    except Exception as problem:  # a defect of the viewer, which the parent logs
+        text = f"The viewer cannot show these data ({type(problem).__name__})."
+        return {"status": 422, "code": "UnexpectedError", "message": text}, traceback.format_exc().encode()
 
 
 def _limit_process() -> None:

@@ -78,7 +78,7 @@ def croissant_metadata(
     """
     title = card.get("pretty_name")
     license_name = card.get("license")
-    known = {
+    known: dict[str, Any] = {
         "name": _id(name.partition("/")[2], set()),
         "alternateName": [name, *([title] if isinstance(title, str) else [])],
         "description": f"The dataset {name}.",
@@ -93,7 +93,7 @@ def croissant_crumbs(
     url: str, configs: Sequence[Config], features: Mapping[str, Mapping[str, Feature]]
 ) -> dict[str, Any]:
     """Return the parts of the metadata that describe files and columns; see `croissant_metadata`."""
-    repository = {
+    repository: dict[str, Any] = {
         "@type": "cr:FileObject",
         "@id": "repo",
         "name": "repo",

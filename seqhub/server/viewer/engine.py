@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +37,8 @@ def first_rows(given: Arguments) -> Response:
     """Return the first rows of a split, up to 1 MB of JSON."""
     split = _split(given)
     items = _items(split, _range(0, PAGE, split.num_rows), given)
-    kept, size = [], 0
+    kept: list[Response] = []
+    size = 0
     for item in items:
         size += _size(item)
         if size >= FIRST_ROWS_BYTES and len(kept) >= FIRST_ROWS:
@@ -167,13 +169,17 @@ def _cells(values: pa.ChunkedArray, feature: Any, indices: Indices, name: str, u
 
 
 def _python(value: pa.Scalar) -> Any:
+    """Return a value that may not have a counterpart in Python."""
     try:
         return value.as_py()
     except UnicodeDecodeError:
         text = value.as_buffer().to_pybytes() if hasattr(value, "as_buffer") else b"?"
         return text.decode(errors="replace")
     except (ValueError, OverflowError):
-        return value.cast(pa.string()).as_py() if pa.types.is_temporal(value.type) else "?"
+        for target in (pa.string(), pa.int64()):
+            with suppress(pa.ArrowException):
+                return value.cast(target).as_py()
+        return "?"
 
 
 def _size(item: Response) -> int:

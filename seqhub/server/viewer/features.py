@@ -139,10 +139,10 @@ def _fits(feature: Feature, arrow: pa.DataType, depth: int = 0) -> bool:
     if kind == "ClassLabel":
         names = feature.get("names")
         is_list = isinstance(names, list) and len(names) <= MAX_NAMES and all(isinstance(name, str) for name in names)
-        return is_list and types.is_integer(arrow)
+        return is_list and bool(types.is_integer(arrow))
     if kind in ("Image", "Audio"):
         is_struct = types.is_struct(arrow) and {"bytes", "path"} <= {field.name for field in arrow}
-        return is_struct or types.is_binary(arrow) or types.is_large_binary(arrow)
+        return bool(is_struct or types.is_binary(arrow) or types.is_large_binary(arrow))
     if kind in ("List", "LargeList", "Sequence"):
         is_list = types.is_list(arrow) or types.is_large_list(arrow) or types.is_fixed_size_list(arrow)
         if not is_list and kind == "Sequence" and types.is_struct(arrow):  # of structs, in older versions of datasets
@@ -152,7 +152,7 @@ def _fits(feature: Feature, arrow: pa.DataType, depth: int = 0) -> bool:
         fields = {field.name: field.type for field in arrow} if types.is_struct(arrow) else {}
         return feature.keys() == fields.keys() and all(_fits(feature[name], fields[name], depth + 1) for name in fields)
     if kind == "Value":
-        return feature.get("dtype") == from_arrow(arrow).get("dtype")
+        return isinstance(feature.get("dtype"), str) and bool(feature["dtype"] == from_arrow(arrow).get("dtype"))
     return kind in _DICTIONARY_OF_FIELDS or kind.startswith("Array")
 
 

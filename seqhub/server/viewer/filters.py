@@ -93,9 +93,9 @@ def sorted_page(split: Split, rows: Indices | None, order: Order, offset: int, l
     if end <= MAX_SELECTED:
         places = pc.select_k_unstable(table, end, keys).to_numpy()[offset:end]
     else:
-        places = pc.sort_indices(table, keys, null_placement="at_end").to_numpy()[offset:end]
-    places = places.astype(np.int64)
-    return places if rows is None else rows[places]
+        places = pc.sort_indices(table, keys).to_numpy()[offset:end]
+    page: Indices = places.astype(np.int64)
+    return page if rows is None else rows[page]
 
 
 def type_of(split: Split, column: Column, parameter: str) -> pa.DataType:

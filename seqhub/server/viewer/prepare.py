@@ -9,7 +9,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,9 @@ _LARGER_BLOCK: Final = ("straddling object", "changed from", "unexpected field",
 _NEXT_TYPE = {pa.null(): pa.bool_(), pa.bool_(): pa.string(), pa.int64(): pa.float64(), pa.float64(): pa.string()}
 
 
+_Writer = Callable[[Path, Path, dict[str, Any]], None]
+
+
 class Unreadable(Exception):  # noqa: N818  an intermediate form of ViewerError, without the name of the file
     """Raised for a file that cannot be read in its format."""
 
@@ -57,7 +60,7 @@ def open_prepared(file: dict[str, Any]) -> tuple[Path, pq.ParquetFile]:
             parquet = open_parquet(source)
             if _has_small_groups(parquet.metadata):
                 return source, parquet
-            write = _write_parquet
+            write: _Writer = _write_parquet
         else:
             _check_is_text(source)
             write = _write_csv if file["format"] == "csv" else _write_json
@@ -70,9 +73,9 @@ def open_prepared(file: dict[str, Any]) -> tuple[Path, pq.ParquetFile]:
         return copy, open_parquet(copy)
 
 
-def is_partial(schema: pa.Schema) -> bool:
+def is_partial(metadata: pq.FileMetaData) -> bool:
     """Return whether a file is a copy of the first rows of a longer file."""
-    return _PARTIAL in (schema.metadata or {})
+    return _PARTIAL in (metadata.metadata or {})
 
 
 @contextlib.contextmanager
@@ -118,7 +121,7 @@ def _check_is_text(path: Path) -> None:
             raise Unreadable("its content is Parquet; rename it to .parquet")
 
 
-def _write_parquet(source: Path, target: Path, options: dict[str, Any]) -> None:
+def _write_parquet(source: Path, target: Path, given: dict[str, Any]) -> None:
     with open_parquet(source) as file:
         metadata = file.metadata
         size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
@@ -160,11 +163,11 @@ def _opened(path: Path, name: str) -> Any:
     return pa.CompressedInputStream(file, "gzip") if name.lower().endswith(".gz") else file
 
 
-def _write_csv(source: Path, target: Path, file: dict[str, Any]) -> None:
+def _write_csv(source: Path, target: Path, given: dict[str, Any]) -> None:
     """Convert a CSV file. A column that is not of the type of its first block is read again with a wider type."""
-    name = file["name"].lower().removesuffix(".gz")
+    name = given["name"].lower().removesuffix(".gz")
     parse = pa_csv.ParseOptions(
-        delimiter=file["separator"] or ("\t" if name.endswith(".tsv") else ","), newlines_in_values=True
+        delimiter=given["separator"] or ("\t" if name.endswith(".tsv") else ","), newlines_in_values=True
     )
     types: dict[str, pa.DataType] = {}
     block = BLOCK
@@ -173,7 +176,7 @@ def _write_csv(source: Path, target: Path, file: dict[str, Any]) -> None:
         read = pa_csv.ReadOptions(use_threads=False, block_size=block)
         schema: pa.Schema | None = None
         try:
-            with _opened(source, file["name"]) as stream, pa_csv.open_csv(stream, read, parse, convert) as reader:
+            with _opened(source, given["name"]) as stream, pa_csv.open_csv(stream, read, parse, convert) as reader:
                 schema = reader.schema
                 _check_columns(schema)
                 dates = {field.name: pa.string() for field in schema if pa.types.is_temporal(field.type)}
@@ -195,12 +198,12 @@ def _write_csv(source: Path, target: Path, file: dict[str, Any]) -> None:
             raise
 
 
-def _write_json(source: Path, target: Path, file: dict[str, Any]) -> None:
+def _write_json(source: Path, target: Path, given: dict[str, Any]) -> None:
     """Convert JSON lines, or a short JSON array of objects."""
-    with _opened(source, file["name"]) as stream:
+    with _opened(source, given["name"]) as stream:
         head = stream.read(4096).lstrip()
     if head.startswith(b"["):
-        table = _array(source, file)
+        table = _array(source, given)
         _check_columns(table.schema)
         _write(iter(table.to_batches(max_chunksize=ROWS)), table.schema, target)
         return
@@ -209,7 +212,7 @@ def _write_json(source: Path, target: Path, file: dict[str, Any]) -> None:
         read = pa_json.ReadOptions(use_threads=False, block_size=block)
         parse = pa_json.ParseOptions(newlines_in_values=False)
         try:
-            with _opened(source, file["name"]) as stream:
+            with _opened(source, given["name"]) as stream:
                 reader = pa_json.open_json(stream, read, parse)
                 _check_columns(reader.schema)
                 _write(iter(reader), reader.schema, target)

@@ -1,15 +1,19 @@
 """Queries of the viewer in child processes, with limits on memory and time."""
 
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from seqhub.server.viewer.errors import ViewerError
+
+logger = logging.getLogger(__name__)
 
 MAX_SECONDS: Final = 30  # for one query
 MEMORY_BYTES: Final = 192 * 2**20  # of one query, besides the libraries
@@ -57,19 +61,10 @@ class ViewerProcess:
         """
         limits = {"seconds": self._seconds, "memory_bytes": self._memory_bytes}
         query = json.dumps({"operation": operation, "arguments": arguments, **limits}).encode()
-        with self._connected() as line:
-            line.settimeout(self._seconds + 5)  # the child ends by itself
-            try:
-                line.sendall(query)
-                line.shutdown(socket.SHUT_WR)
-                received = bytearray()
-                while piece := line.recv(2**18):
-                    received += piece
-            except TimeoutError:
-                raise self._too_slow() from None
-            except OSError:
-                received = bytearray()
-        head, found, body = bytes(received).partition(b"\n")
+        received = self._received(query)
+        if not received and self._has_ended():  # the process itself, so the query is not the reason
+            received = self._received(query)
+        head, found, body = received.partition(b"\n")
         if not found:
             raise ViewerError(
                 503, "ViewerProcessError", f"The query took more than {self._seconds} s, or its data ended the reader."
@@ -86,12 +81,32 @@ class ViewerProcess:
         if head["status"] == 200:
             return Found(head["type"], body)
         message = head["message"]
+        if body:
+            logger.error("a query of the viewer failed\n%s", body.decode())
         if head["code"] == "TooBigContentError":
             message = f"The query needs more than {self._memory_bytes // 2**20} MiB of memory."
         raise ViewerError(head["status"], head["code"], message)
 
-    def _too_slow(self) -> ViewerError:
-        return ViewerError(503, "ViewerTimeoutError", f"The query took more than {self._seconds} s.")
+    def _received(self, query: bytes) -> bytes:
+        """Return what the process of a query sends; nothing if it ended before."""
+        received = bytearray()
+        with self._connected() as line, suppress(OSError):
+            line.settimeout(self._seconds + 5)  # the process ends by itself before
+            line.sendall(query)
+            line.shutdown(socket.SHUT_WR)
+            while piece := line.recv(2**18):
+                received += piece
+        return bytes(received)
+
+    def _has_ended(self) -> bool:
+        with self._lock:
+            if self._process is None:
+                return not self._closed
+            try:
+                self._process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                return False
+            return True
 
     def _connected(self) -> socket.socket:
         """Return a socket to a new process for one query."""
@@ -127,7 +142,7 @@ class ViewerProcess:
             }
             line = [sys.executable, "-P", "-m", MODULE]
             self._process = subprocess.Popen(
-                line, stdin=other, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+                line, stdin=other.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
             )
         self._control = control
 

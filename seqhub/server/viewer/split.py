@@ -136,7 +136,7 @@ class Split:
                 raise ViewerError(422, "UnreadableFileError", f"{given['name']} has two columns of the same name")
             groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
             sizes = [group.num_rows for group in groups]
-            partial = is_partial(pa.schema([], metadata.metadata))
+            partial = is_partial(metadata)
             return _File(given, path, sizes, first, schema, sum(group.total_byte_size for group in groups), partial)
 
 

@@ -28,6 +28,7 @@ MAX_LABEL_SHARE: Final = 0.2  # of the rows, for more than BINS labels
 
 Statistics = dict[str, Any]
 Values = npt.NDArray[Any]
+_YEARS = (-62_135_596_800, 253_402_300_799)  # seconds from 1970 to the first and the last time of `datetime`
 _EMPTY = dict.fromkeys(("min", "max", "mean", "median", "std", "histogram"))
 
 
@@ -140,7 +141,7 @@ class _Column:
             return found
         for name in ("min", "max", "mean", "median"):
             found[name] = _time(found[name])
-        found["std"] = None if found["std"] is None else str(datetime.timedelta(seconds=found["std"]))
+        found["std"] = _span(found["std"])
         found["histogram"]["bin_edges"] = [_time(edge) for edge in found["histogram"]["bin_edges"]]
         return found
 
@@ -215,7 +216,14 @@ def _image_widths(values: pa.Array) -> pa.Array:
     return pa.array(widths, pa.int64())
 
 
-def _time(seconds: float) -> str:
-    """Return a time in seconds since 1970 as text."""
+def _span(seconds: float | None) -> str | None:
+    """Return a duration as text; None for one that Python does not have."""
+    return None if seconds is None or seconds > _YEARS[1] else str(datetime.timedelta(seconds=seconds))
+
+
+def _time(seconds: float) -> str | None:
+    """Return a time in seconds since 1970 as text; None for a year that Python does not have."""
+    if not _YEARS[0] <= seconds <= _YEARS[1]:
+        return None
     moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=round(seconds))
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+    return moment.isoformat(" ")
