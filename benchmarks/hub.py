@@ -463,10 +463,10 @@ def transfer_child(repo: str, file: str, folder: str, server: str) -> list[tuple
     return [up, down]
 
 
-def processor_time(process: int) -> float:
+def processor_time(process: int, *, finished_children: bool = False) -> float:
     """Return the processor time of a process in user and system mode, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11 : 15 if finished_children else 13])) / os.sysconf("SC_CLK_TCK")
 
 
 def plain_child(file: str) -> list[float]:

@@ -1,8 +1,9 @@
-"""Process that answers viewer queries: it loads pyarrow once and forks for each query.
+"""Process that loads pyarrow once and forks workers, which answer viewer queries.
 
-Started by `seqhub.server.viewer.process`, which sends a socket for each query over the socket on standard input. A
-query runs in a process of its own with limits on memory and time, so that a file that crashes the reader, or takes too
-much of either, ends only its own query. Each process ends with its parent.
+Started by `seqhub.server.viewer.process`, which sends a socket for each new worker over the socket on standard input. A
+worker answers one query at a time, with limits on memory and time, so that a file that crashes the reader, or takes too
+much of either, ends only its own query. It ends after an error, and when it has grown. Each process ends with its
+parent.
 """
 
 import ctypes
@@ -12,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import traceback
@@ -19,9 +21,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+MAX_GROWTH: Final = 48 * 2**20  # bytes; a worker that has grown by more ends after its answer
+_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
+_LENGTH: Final = struct.Struct("<Q")
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -45,17 +49,20 @@ def main() -> None:
         data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not data:
             return
+        with suppress(ChildProcessError):  # workers that ended
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         for descriptor in descriptors:
             if os.fork() == 0:
                 control.close()
-                with socket.socket(fileno=descriptor) as line:
-                    _answer(line)
+                with socket.socket(fileno=descriptor) as line, suppress(ConnectionError):
+                    _serve(line)
                 os._exit(0)
             os.close(descriptor)
 
 
 def _warm_up() -> None:
-    """Run queries on a small file, so that no process of a query has to load modules."""
+    """Run queries on a small file, so that no worker has to load modules."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -78,25 +85,52 @@ def _warm_up() -> None:
         filtered = {"where": '"label" = 1 AND "text" LIKE \'a%\' OR "score" > 0', "orderby": '"score"', "query": "a"}
         for operation in ("rows", "first-rows", "search", "filter", "statistics"):
             json.dumps(engine.OPERATIONS[operation](arguments | filtered))
+    engine.forget()
     gc.collect()
     gc.freeze()  # so that collections do not write to memory that the processes share
 
 
-def _answer(line: socket.socket) -> None:
-    """Answer one query: a line of JSON with status and type, and the body."""
+def _serve(line: socket.socket) -> None:
+    """Answer queries until the other side closes the connection."""
     _die_with_parent()
+    start = _pages()
+    is_limited = False
+    while (received := receive(line)) is not None:
+        query = json.loads(received)
+        if not is_limited:
+            limit = start[0] * resource.getpagesize() + query["memory_bytes"]
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            is_limited = True
+        signal.setitimer(signal.ITIMER_REAL, query["seconds"])  # ends this process
+        head, body = _computed(query)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        head["stays"] = "fatal" not in head and (_pages()[1] - start[1]) * resource.getpagesize() < MAX_GROWTH
+        send(line, json.dumps(head).encode())
+        send(line, body)
+        if not head["stays"]:
+            return
+
+
+def send(line: socket.socket, message: bytes) -> None:
+    """Send a message with its length."""
+    line.sendall(_LENGTH.pack(len(message)))
+    line.sendall(message)
+
+
+def receive(line: socket.socket) -> bytes | None:
+    """Receive a message; None if the connection was closed before its end."""
+    head = _received(line, _LENGTH.size)
+    return None if head is None else _received(line, _LENGTH.unpack(head)[0])
+
+
+def _received(line: socket.socket, size: int) -> bytes | None:
     received = bytearray()
-    while piece := line.recv(2**16):
+    while len(received) < size:
+        piece = line.recv(min(size - len(received), 2**18))
+        if not piece:
+            return None
         received += piece
-    query = json.loads(received)
-    del received
-    signal.setitimer(signal.ITIMER_REAL, query["seconds"])  # ends this process
-    resource.setrlimit(resource.RLIMIT_CPU, (query["seconds"] + 1, query["seconds"] + 1))
-    limit = _address_space() + query["memory_bytes"]
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    head, body = _computed(query)
-    line.sendall(json.dumps(head).encode() + b"\n")
-    line.sendall(body)
+    return bytes(received)
 
 
 def _computed(query: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -114,21 +148,23 @@ def _computed(query: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         body = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
         return {"status": 200, "type": "application/json"}, body
     except ViewerError as error:
+        engine.forget()
         return {"status": error.status, "code": error.code, "message": error.message}, b""
     except (MemoryError, pa.ArrowMemoryError):
-        return {"status": 422, "code": "TooBigContentError", "message": ""}, b""
+        return {"status": 422, "code": "TooBigContentError", "message": "", "fatal": True}, b""
     except (pa.ArrowException, OSError, ValueError) as problem:
+        engine.forget()
         text = " ".join(str(problem).split())[:300]
         return {"status": 422, "code": "UnreadableFileError", "message": f"The data cannot be read: {text}"}, b""
     except Exception as problem:  # a defect of the viewer, which the parent logs
         text = f"The viewer cannot show these data ({type(problem).__name__})."
-        return {"status": 422, "code": "UnexpectedError", "message": text}, traceback.format_exc().encode()
+        head = {"status": 422, "code": "UnexpectedError", "message": text, "fatal": True}
+        return head, traceback.format_exc().encode()
 
 
 def _limit_process() -> None:
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # processes of queries are not waited for
     os.umask(0o077)
 
 
@@ -137,12 +173,13 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def _address_space() -> int:
-    """Return the size of the address space of this process in bytes; a general bound on systems without /proc."""
+def _pages() -> tuple[int, int]:
+    """Return the size of the address space and of the resident part of this process in pages; a bound without /proc."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        size, resident, *_ = Path("/proc/self/statm").read_text().split()
     except OSError:
-        return 2**30
+        return 2**30 // resource.getpagesize(), 0
+    return int(size), int(resident)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -83,7 +84,7 @@ def summary(given: Arguments) -> Response:
     found: list[Response] = []
     for item in given["splits"]:
         try:
-            split = _split(item)
+            split = Split(item["files"], item["features"], item["partial"])
         except ViewerError as problem:
             error = {"status": problem.status, "code": problem.code, "message": problem.message}
             found.append({"config": item["config"], "split": item["split"], "error": error})
@@ -119,6 +120,11 @@ def asset(given: Arguments) -> tuple[str, bytes]:
     return media.content_type(content), content
 
 
+def forget() -> None:
+    """Forget the splits that were read; their files may have changed."""
+    _opened.cache_clear()
+
+
 OPERATIONS: Final[dict[str, Callable[[Arguments], Response]]] = {
     "rows": rows, "first-rows": first_rows, "search": search, "filter": filter_, "statistics": statistics,
     "summary": summary,
@@ -126,7 +132,13 @@ OPERATIONS: Final[dict[str, Callable[[Arguments], Response]]] = {
 
 
 def _split(given: Arguments) -> Split:
-    return Split(given["files"], given["features"], given["partial"])
+    return _opened(json.dumps([given["files"], given["features"], given["partial"]]))
+
+
+@lru_cache(maxsize=4)
+def _opened(arguments: str) -> Split:
+    """Return a split; the footers of its files are read once."""
+    return Split(*json.loads(arguments))
 
 
 def _range(offset: int, length: int, count: int) -> Indices:

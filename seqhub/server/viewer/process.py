@@ -7,16 +7,17 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from seqhub.server.viewer.child import receive, send
 from seqhub.server.viewer.errors import ViewerError
 
 logger = logging.getLogger(__name__)
 
 MAX_SECONDS: Final = 30  # for one query
 MEMORY_BYTES: Final = 192 * 2**20  # of one query, besides the libraries
+MAX_IDLE: Final = 2  # workers that are kept for further queries
 MODULE: Final = "seqhub.server.viewer.child"
 
 
@@ -29,7 +30,7 @@ class Found:
 
 
 class ViewerProcess:
-    """Process with pyarrow that forks for each query; it is started with the first one.
+    """Process with pyarrow that forks workers for queries; it is started with the first one.
 
     Args:
         seconds: Time limit of a query.
@@ -42,6 +43,7 @@ class ViewerProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._idle: list[socket.socket] = []  # workers without a query
         self._closed = False
 
     @property
@@ -61,18 +63,21 @@ class ViewerProcess:
         """
         limits = {"seconds": self._seconds, "memory_bytes": self._memory_bytes}
         query = json.dumps({"operation": operation, "arguments": arguments, **limits}).encode()
-        received = self._received(query)
-        if not received and self._has_ended():  # the process itself, so the query is not the reason
-            received = self._received(query)
-        head, found, body = received.partition(b"\n")
-        if not found:
+        with self._lock:
+            idle = self._idle.pop() if self._idle else None
+        answer = None if idle is None else self._ask(idle, query)
+        if answer is None:
+            answer = self._ask(self._new_worker(), query)
+        if answer is None and self._has_ended():  # the process itself, so the query is not the reason
+            answer = self._ask(self._new_worker(), query)
+        if answer is None:
             raise ViewerError(
                 503, "ViewerProcessError", f"The query took more than {self._seconds} s, or its data ended the reader."
             )
-        return self._result(json.loads(head), body)
+        return self._result(*answer)
 
     def close(self) -> None:
-        """End the process and its queries."""
+        """End the process and its workers."""
         with self._lock:
             self._closed = True
             self._end()
@@ -87,16 +92,25 @@ class ViewerProcess:
             message = f"The query needs more than {self._memory_bytes // 2**20} MiB of memory."
         raise ViewerError(head["status"], head["code"], message)
 
-    def _received(self, query: bytes) -> bytes:
-        """Return what the process of a query sends; nothing if it ended before."""
-        received = bytearray()
-        with self._connected() as line, suppress(OSError):
-            line.settimeout(self._seconds + 5)  # the process ends by itself before
-            line.sendall(query)
-            line.shutdown(socket.SHUT_WR)
-            while piece := line.recv(2**18):
-                received += piece
-        return bytes(received)
+    def _ask(self, worker: socket.socket, query: bytes) -> tuple[dict[str, Any], bytes] | None:
+        """Return the answer of a worker; None if it ended before. A worker that stays is used again."""
+        try:
+            worker.settimeout(self._seconds + 5)  # the worker ends by itself before
+            send(worker, query)
+            head, body = receive(worker), receive(worker)
+        except OSError:
+            head = body = None
+        if head is None or body is None:
+            worker.close()
+            return None
+        found: dict[str, Any] = json.loads(head)
+        with self._lock:
+            stays = found["stays"] and not self._closed and len(self._idle) < MAX_IDLE
+            if stays:
+                self._idle.append(worker)
+        if not stays:
+            worker.close()
+        return found, body
 
     def _has_ended(self) -> bool:
         with self._lock:
@@ -108,8 +122,8 @@ class ViewerProcess:
                 return False
             return True
 
-    def _connected(self) -> socket.socket:
-        """Return a socket to a new process for one query."""
+    def _new_worker(self) -> socket.socket:
+        """Return a socket to a new worker."""
         with self._lock:
             if self._closed:
                 raise ViewerError(503, "ViewerProcessError", "The Hub is stopping.")
@@ -149,6 +163,9 @@ class ViewerProcess:
     def _end(self) -> None:
         process, self._process = self._process, None
         control, self._control = self._control, None
+        for worker in self._idle:
+            worker.close()
+        self._idle.clear()
         if control is not None:
             control.close()
         if process is not None:

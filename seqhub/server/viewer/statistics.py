@@ -124,8 +124,10 @@ class _Column:
         for array in self._arrays():
             missing += array.null_count
             if counts is not None:
-                for item in pc.value_counts(array.drop_null()).to_pylist():
-                    counts[item["values"]] += item["counts"]
+                found = pc.value_counts(array.drop_null())
+                texts = found.field("values").cast(pa.large_binary()).to_pylist()  # they may not be valid UTF-8
+                for text, count in zip(texts, found.field("counts").to_pylist(), strict=True):
+                    counts[text.decode(errors="replace")] += count
                 counts = counts if len(counts) <= MAX_LABELS else None
             pieces.append(pc.utf8_length(array).drop_null().to_numpy(zero_copy_only=False))
         if counts is not None and (len(counts) <= BINS or len(counts) <= MAX_LABEL_SHARE * self.rows):
