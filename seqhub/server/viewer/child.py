@@ -23,6 +23,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, Final
 
+MAX_ANSWER: Final = 16 * 2**20  # bytes of a response; the server holds it in memory
 MAX_GROWTH: Final = 48 * 2**20  # bytes; a worker that has grown by more ends after its answer
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
 _LENGTH: Final = struct.Struct("<Q")
@@ -146,6 +147,8 @@ def _computed(query: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         run: Callable[[dict[str, Any]], dict[str, Any]] = engine.OPERATIONS[query["operation"]]
         found = run(query["arguments"])
         body = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+        if len(body) > MAX_ANSWER:
+            raise ViewerError(422, "TooBigContentError", f"The response has more than {MAX_ANSWER // 2**20} MiB.")
         return {"status": 200, "type": "application/json"}, body
     except ViewerError as error:
         engine.forget()

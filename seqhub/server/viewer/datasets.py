@@ -20,6 +20,7 @@ from seqhub.server.viewer.process import Found, ViewerProcess
 
 MAX_PATHS: Final = 50_000  # files of a repository that are assigned to splits
 MAX_FILES: Final = 500  # files of a split that are read; with more, responses are partial
+MAX_TEXT_BYTES: Final = 512 * 2**20  # of CSV or JSON lines in a split, with the same effect
 MAX_CARD: Final = 256 * 1024
 MAX_COPIES: Final = 2 * 2**30  # bytes of all converted copies
 MAX_SUMMARY: Final = 200  # splits of a response about a whole dataset; with more, it is partial
@@ -156,9 +157,13 @@ class DatasetView:
             known = _listed(list(config.splits))
             text = f"The split {name!r} of config {config.name!r} does not exist; allowed: {known}."
             raise ViewerError(404, "SplitNotFoundError", text)
-        entries = self._store.revisions.entries(self.repo, self.commit, paths[:MAX_FILES])
-        files = [self._file(entry, config) for entry in entries]
-        return {"files": files, "features": config.features, "partial": len(paths) > MAX_FILES}
+        files, size = [], 0
+        for entry in self._store.revisions.entries(self.repo, self.commit, paths[:MAX_FILES]):
+            size += entry.size if config.format != "parquet" else 0
+            if size > MAX_TEXT_BYTES and files:
+                break
+            files.append(self._file(entry, config))
+        return {"files": files, "features": config.features, "partial": len(files) < len(paths)}
 
     def _file(self, entry: Entry, config: Config) -> dict[str, Any]:
         """Return the arguments for one file."""

@@ -22,6 +22,7 @@ PAGE: Final = 100  # maximum number of rows of a response
 FIRST_ROWS_BYTES: Final = 1_000_000  # of /first-rows, as JSON
 FIRST_ROWS: Final = 10  # minimum number of rows of /first-rows
 ROWS_BYTES: Final = 4_000_000  # of the other responses with rows; above, cells are truncated
+MAX_ASSET: Final = 16 * 2**20  # bytes of an image or sound
 CELL_BYTES: Final = 100  # length of a truncated cell
 
 Arguments = dict[str, Any]
@@ -117,6 +118,10 @@ def asset(given: Arguments) -> tuple[str, bytes]:
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
         raise ViewerError(404, "AssetNotFoundError", f"Row {row} has no content in the column {name!r}.")
+    if len(content) > MAX_ASSET:
+        raise ViewerError(
+            422, "TooBigContentError", f"The content has {len(content):,} bytes; the limit is {MAX_ASSET:,}."
+        )
     return media.content_type(content), content
 
 
