@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,17 +64,19 @@ class ViewerProcess:
         """
         limits = {"seconds": self._seconds, "memory_bytes": self._memory_bytes}
         query = json.dumps({"operation": operation, "arguments": arguments, **limits}).encode()
+        started = time.monotonic()
         with self._lock:
             idle = self._idle.pop() if self._idle else None
         answer = None if idle is None else self._ask(idle, query)
-        if answer is None:
+        if answer is None and time.monotonic() - started < self._seconds:
             answer = self._ask(self._new_worker(), query)
         if answer is None and self._has_ended():  # the process itself, so the query is not the reason
             answer = self._ask(self._new_worker(), query)
+        if answer is None and time.monotonic() - started < self._seconds:
+            message = "The data ended the process that reads them; a file may be damaged."
+            raise ViewerError(422, "UnreadableFileError", message)
         if answer is None:
-            raise ViewerError(
-                503, "ViewerProcessError", f"The query took more than {self._seconds} s, or its data ended the reader."
-            )
+            raise ViewerError(503, "ViewerTimeoutError", f"The query took more than {self._seconds} s.")
         return self._result(*answer)
 
     def close(self) -> None:

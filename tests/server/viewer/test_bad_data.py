@@ -5,6 +5,7 @@ import decimal
 import gzip
 import json
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,33 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     pq.write_table(pa.table({"text": text}), path, row_group_size=10_000)
     file = {"name": "a.parquet", "path": str(path), "copy": f"{path}.copy", "format": "parquet", "separator": None}
     return {"files": [file], "features": [], "partial": False, "assets": "", "offset": 0, "length": 1, "query": "x"}
+
+
+@pytest.mark.timeout(120)
+def test_random_damage_of_a_file_has_one_clear_error(tmp_path: Path) -> None:
+    """The reader of Parquet may raise, or end its process; the next query works."""
+    numbers = range(500)
+    columns = {"x": list(numbers), "text": [f"text {n % 50}" for n in numbers], "list": [[n, 1] for n in numbers]}
+    random_ = random.Random(0)
+    process = ViewerProcess(seconds=20)
+    statuses = set()
+    for number, compression in enumerate(["snappy", "none", "zstd"] * 12):
+        content = bytearray(parquet(pa.table(columns), compression=compression))
+        for _ in range(random_.choice((1, 3, 20))):
+            start = random_.choice((0, 2 * len(content) // 3))  # data, or the footer
+            content[random_.randrange(start, len(content))] = random_.randrange(256)
+        path = tmp_path / f"{number}.parquet"
+        path.write_bytes(content)
+        file = {"name": "a", "path": str(path), "copy": f"{path}.copy", "format": "parquet", "separator": None}
+        given = {"files": [file], "features": [], "partial": False, "assets": "", "offset": 350, "length": 100}
+        for operation in ("rows", "filter", "statistics"):
+            try:
+                process.run(operation, given | {"where": '"x">3', "orderby": '"text" DESC'})
+                statuses.add((200, ""))
+            except ViewerError as problem:
+                statuses.add((problem.status, problem.code))
+    process.close()
+    assert statuses == {(200, ""), (422, "UnreadableFileError")}
 
 
 @pytest.mark.timeout(60)

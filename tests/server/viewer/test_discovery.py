@@ -41,7 +41,7 @@ def relative(root: str, files: list[str]) -> list[str]:
     return [str(Path(file).relative_to(root)) for file in files]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(paths_of_folders)
 def test_files_are_assigned_as_by_datasets(paths: list[str]) -> None:
     with tempfile.TemporaryDirectory() as root:
@@ -61,7 +61,7 @@ def test_files_are_assigned_as_by_datasets(paths: list[str]) -> None:
     assert list(config.splits) == list(expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(paths_of_folders, st.sampled_from(PATTERNS))
 def test_patterns_match_as_in_datasets(paths: list[str], pattern: str) -> None:
     with tempfile.TemporaryDirectory() as root:

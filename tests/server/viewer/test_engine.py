@@ -21,7 +21,7 @@ from seqhub.server.viewer.errors import ViewerError
 from seqhub.server.viewer.statistics import describe
 
 WORDS = ["", "a", "A", "ab", "Éa", "it's", 'a"b', "b%", "_", "long " * 30]
-NO_LIMITS = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=30, deadline=None)
 
 tables = st.builds(
     lambda rows: pa.table(
@@ -73,7 +73,7 @@ def plain(table: pa.Table) -> list[dict[str, Any]]:
     ]
 
 
-@NO_LIMITS
+@FEW
 @given(tables, tables, st.integers(1, 100), st.integers(1, 20))
 def test_pages_together_are_the_files(one: pa.Table, two: pa.Table, length: int, group: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +149,7 @@ predicates = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tables, predicates, st.integers(0, 5))
 def test_filters_are_those_of_python(table: pa.Table, predicate: Predicate, offset: int) -> None:
     text, test = predicate
@@ -172,7 +172,7 @@ def sort_key(value: Any, descending: bool) -> tuple[int, Any]:
     return 0, (*(255 - byte for byte in value), 256) if isinstance(value, bytes) else -value
 
 
-@NO_LIMITS
+@FEW
 @given(
     tables,
     st.sampled_from(["text", "label", "score", "flag"]),
@@ -192,7 +192,7 @@ def test_orders_are_stable_with_nulls_last(
     assert indices_of(found) == expected[2:]
 
 
-@NO_LIMITS
+@FEW
 @given(tables, st.sampled_from(["a", "A", "éA", "%", "_", "'", '"', "long LONG", "."]))
 def test_searches_are_those_of_python(table: pa.Table, query: str) -> None:
     def contains(row: dict[str, Any]) -> bool:
@@ -293,7 +293,7 @@ def test_orders_that_are_not_valid(tmp_path: Path, orderby: str, position: int) 
         engine.filter_(arguments(str(tmp_path), table, where="", orderby=orderby))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text("\"'abclandornot=<>!().,0123456789 -*;%", max_size=40))
 def test_any_text_is_parsed_or_has_one_clear_error(text: str) -> None:
     from seqhub.server.viewer.where import parse_orderby, parse_where
@@ -327,7 +327,7 @@ def assert_numbers(found: dict[str, Any], values: Sequence[float | int], missing
     assert sum(counts) == len(array)
 
 
-@NO_LIMITS
+@FEW
 @given(tables, st.integers(1, 20))
 def test_statistics_are_those_of_numpy(table: pa.Table, group: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -350,7 +350,7 @@ def test_statistics_are_those_of_numpy(table: pa.Table, group: int) -> None:
     assert found["flag"][1]["frequencies"] == {str(flag): flags.count(flag) for flag in set(flags)}
 
 
-@NO_LIMITS
+@FEW
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=50), st.booleans())
 def test_histograms_of_integers_are_exact(values: list[int], near: bool) -> None:
     given_ = [2**62 + value % 100 for value in values] if near else values

@@ -1,8 +1,12 @@
 """The library `datasets` with the viewer of a running server, and with its data."""
 
 import gzip
+import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
@@ -23,16 +27,16 @@ CODE = """
 import json
 from datasets import load_dataset
 from datasets.utils import _dataset_viewer
-asked = []
+requested = []
 original = _dataset_viewer.get_exported_dataset_infos
 def infos(**given):
-    asked.append(sorted(original(**given)))
+    requested.append(sorted(original(**given)))
     return original(**given)
 _dataset_viewer.get_exported_dataset_infos = infos
 files = _dataset_viewer.get_exported_parquet_files("me/table", None, True)
 table, rows = load_dataset("me/table"), load_dataset("me/rows", split="train")
 labels = table["train"].features["label"].names
-print(json.dumps([asked, [f["filename"] for f in files], labels, table.num_rows, rows.to_list()]))
+print(json.dumps([requested, [f["filename"] for f in files], labels, table.num_rows, rows.to_list()]))
 """
 
 
@@ -63,8 +67,37 @@ def test_load_dataset_with_the_viewer(tmp_path: Path) -> None:
             )
         endpoint = server.url.replace("127.0.0.1", "localhost")
         printed = Client(endpoint, tmp_path / "home", token).run(RESOLVER + CODE)
-    asked, files_, labels, counts, rows = json.loads(printed.splitlines()[-1])
-    assert asked == [["default"], ["default"]]
+    requested, files_, labels, counts, rows = json.loads(printed.splitlines()[-1])
+    assert requested == [["default"], ["default"]]
     assert files_ == ["train-00000-of-00001.parquet", "test-00000-of-00001.parquet"]
     assert (labels, counts) == (["no", "yes"], {"train": 2, "test": 1})
     assert rows == [{"x": 1, "y": [1.5]}, {"x": 2, "y": []}]
+
+
+@pytest.mark.timeout(120)
+def test_many_clients_at_once(tmp_path: Path) -> None:
+    """Each client gets the rows of its own queries, pages and scans mixed."""
+    count = 2000
+    with running(tmp_path / "hub") as server:
+        server.token("me")
+        account = server.store.accounts.find("me")
+        assert account is not None
+        repo = server.store.repos.create("dataset", "me/numbers", author="me")
+        added = [AddSmall("train.parquet", parquet(pa.table({"x": list(range(count))}), 300))]
+        server.store.commits.create(
+            repo, "main", added, expected_parent=None, author="me", title="files", uploader=account
+        )
+
+        def pages(client: int) -> None:
+            prefix = "/datasets-server/{}?dataset=me/numbers&config=default&split=train&length=7&offset={}"
+            with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)) as line:
+                for turn in range(10):
+                    offset = 100 * client + 10 * turn
+                    path = prefix.format("filter" if turn % 2 else "rows", offset)
+                    line.request("GET", path + ("&where=%22x%22%3E%3D0" if turn % 2 else ""))
+                    found = json.loads(line.getresponse().read())
+                    assert [row["row"]["x"] for row in found["rows"]] == list(range(offset, offset + 7))
+                    assert found["num_rows_total"] == count
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(pages, range(8)))
