@@ -3,6 +3,8 @@
 import gzip
 import http.client
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -101,3 +103,9 @@ def test_many_clients_at_once(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(pages, range(8)))
+
+
+def test_the_server_itself_does_not_load_pyarrow() -> None:
+    code = "import sys, seqhub.server.serve, seqhub.server.viewer.page; print({'pyarrow', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
